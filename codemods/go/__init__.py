@@ -1,0 +1,1 @@
+"""Go rules that rewrite a whole module."""

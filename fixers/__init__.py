@@ -1,0 +1,1 @@
+"""Rules that need a file and its package."""

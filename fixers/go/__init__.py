@@ -1,0 +1,1 @@
+"""Go rules that need a file and its package."""

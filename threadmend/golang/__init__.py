@@ -1,0 +1,1 @@
+"""Facts about Go source: what a Go rule can ask."""

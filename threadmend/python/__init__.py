@@ -1,0 +1,1 @@
+"""Facts about Python source: what a Python rule can ask."""

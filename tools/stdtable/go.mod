@@ -1,0 +1,3 @@
+module threadmend.dev/tools/stdtable
+
+go 1.25

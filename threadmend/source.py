@@ -6,7 +6,7 @@ import hashlib
 from bisect import bisect_right
 from functools import cached_property
 
-__all__ = ["Position", "SourceFile"]
+__all__ = ["Position", "SourceFile", "UnreadableError"]
 
 from typing import NamedTuple
 
@@ -17,6 +17,15 @@ class Position(NamedTuple):
     line: int
     column: int
     offset: int
+
+
+class UnreadableError(Exception):
+    """A file cannot be taken; `reason` says why in a clause."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
 
 
 class SourceFile:

@@ -1,0 +1,112 @@
+"""The options that commands share, and the values they come in."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from threadmend.cli.complete import complete_rule, complete_selector
+from threadmend.model import Confidence
+
+__all__ = [
+    "BaselineFile",
+    "ConfidenceLevel",
+    "ConfigFile",
+    "ExitZero",
+    "Format",
+    "Ignore",
+    "Isolated",
+    "Jobs",
+    "ListFormat",
+    "NoCache",
+    "OutputFormat",
+    "Paths",
+    "RuleName",
+    "RulesFormat",
+    "Select",
+    "Since",
+    "StdinFilename",
+    "split",
+]
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TEXT = "text"
+    CONCISE = "concise"
+    JSON = "json"
+
+
+class ListFormat(StrEnum):
+    """How a list is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class RulesFormat(StrEnum):
+    """How the rules are listed; `markdown` is the README's table."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="What to report on; the whole project around it is read.", show_default="."
+    ),
+]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Rules, categories or languages to run, comma-separated; ALL adds the opt-in rules.",
+        autocompletion=complete_selector,
+    ),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Rules, categories or languages to leave out, comma-separated.",
+        autocompletion=complete_selector,
+    ),
+]
+RuleName = Annotated[
+    str, typer.Argument(help="A rule's name, as findings show it.", autocompletion=complete_rule)
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Read this configuration instead of looking for it.")
+]
+Isolated = Annotated[bool, typer.Option("--isolated", help="Read no configuration at all.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the cache.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Processes to work in.", show_default="one per core")
+]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="REV", help="Report only findings on lines changed since this commit."),
+]
+BaselineFile = Annotated[
+    Path | None,
+    typer.Option("--baseline", help="Leave out the findings that this file lists."),
+]
+ConfidenceLevel = Annotated[
+    Confidence | None,
+    typer.Option(help="Report findings proved at least this well.", show_default=False),
+]
+ExitZero = Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever is found.")]
+OutputFormat = Annotated[Format, typer.Option(help="How to print the results.")]
+StdinFilename = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="Read this file's text from standard input."),
+]
+
+
+def split(values: list[str] | None) -> tuple[str, ...]:
+    """Return the names in `--select a,b --select c`."""
+    return tuple(name.strip() for value in values or () for name in value.split(",") if name.strip())

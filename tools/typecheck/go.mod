@@ -1,0 +1,3 @@
+module threadmend.dev/tools/typecheck
+
+go 1.25

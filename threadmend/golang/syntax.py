@@ -13,7 +13,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tree_sitter import Language, Parser, TreeCursor
 from tree_sitter import Node as RawNode
@@ -192,9 +192,7 @@ class Node:
         return siblings[at] if 0 <= at < len(siblings) else None
 
 
-BLOCKS = frozenset(
-    {"block", "expression_case", "type_case", "communication_case", "default_case"}
-)
+BLOCKS = frozenset({"block", "expression_case", "type_case", "communication_case", "default_case"})
 _CLAUSE_HEADER = frozenset({"value", "type", "communication"})
 _WORDS = frozenset({"case", "default"})
 
@@ -209,7 +207,7 @@ class Comment(NamedTuple):
 class Declaration:
     """One top-level declaration; its syntax is lowered when first asked for."""
 
-    __slots__ = ("_node", "end", "has_error", "kind", "raw", "start", "tree")
+    __slots__ = ("_index", "_node", "end", "has_error", "kind", "raw", "start", "tree")
 
     def __init__(self, tree: SyntaxTree, raw: RawNode) -> None:
         self.tree = tree
@@ -219,6 +217,18 @@ class Declaration:
         self.end = raw.end_byte
         self.has_error = raw.has_error
         self._node: Node | None = None
+        self._index: dict[str, list[Node]] | None = None
+
+    @property
+    def index(self) -> dict[str, list[Node]]:
+        """Return the nodes of the declaration by kind, each list in source order."""
+        if self._index is None:
+            index: dict[str, list[Node]] = {}
+            for node in self.node.walk():
+                if node.children:
+                    index.setdefault(node.kind, []).append(node)
+            self._index = index
+        return self._index
 
     @property
     def node(self) -> Node:
@@ -234,6 +244,10 @@ class SyntaxTree:
     def __init__(self, source: SourceFile) -> None:
         self.source = source
         self.data = source.data
+        # Filled by the scope layer: names that a scope node declares, identifiers by name
+        # below a lowered declaration.
+        self.scopes: dict[Node, dict[str, list[Any]]] = {}
+        self.names: dict[Node, dict[bytes, list[Node]]] = {}
 
     @cached_property
     def _raw(self) -> RawTree:
@@ -291,7 +305,7 @@ class SyntaxTree:
         comments = self.comments
         return comments[bisect_left(comments, (start, 0)) : bisect_left(comments, (end, 0))]
 
-    def in_comment_or_string(self, offset: int) -> bool:
+    def in_comment(self, offset: int) -> bool:
         """Return whether a byte offset lies in a comment."""
         at = bisect_right(self.comments, (offset, 1 << 62)) - 1
         return at >= 0 and self.comments[at].end > offset
@@ -320,11 +334,10 @@ def _lower_here(cursor: TreeCursor, tree: SyntaxTree) -> Node:
     kinds, fields, dropped, spliced, leaves = _KINDS, _FIELDS, _DROPPED, _SPLICED, _LEAVES
     new = Node.__new__
 
-    def make(parent: Node | None) -> Node:
-        raw = cursor.node
-        assert raw is not None
+    def make(raw: RawNode, parent: Node | None) -> Node:
         node = new(Node)
-        node.kind = kinds[raw.kind_id] if raw.kind_id < len(kinds) else raw.type
+        kind = raw.kind_id
+        node.kind = kinds[kind] if kind < len(kinds) else raw.type
         node.field = fields[cursor.field_id or 0]
         node.start = raw.start_byte
         node.end = raw.end_byte
@@ -333,7 +346,8 @@ def _lower_here(cursor: TreeCursor, tree: SyntaxTree) -> Node:
         node.tree = tree
         return node
 
-    root = make(None)
+    assert cursor.node is not None
+    root = make(cursor.node, None)
     if not cursor.goto_first_child():
         return root
     # `path` holds the node whose children are being read, once per open cursor level:
@@ -350,14 +364,7 @@ def _lower_here(cursor: TreeCursor, tree: SyntaxTree) -> Node:
                     path.append(parent)
                     continue
             else:
-                node = new(Node)
-                node.kind = kinds[kind] if kind < len(kinds) else raw.type
-                node.field = fields[cursor.field_id or 0]
-                node.start = raw.start_byte
-                node.end = raw.end_byte
-                node.children = []
-                node.parent = parent
-                node.tree = tree
+                node = make(raw, parent)
                 parent.children.append(node)
                 if kind not in leaves and cursor.goto_first_child():
                     path.append(node)

@@ -281,7 +281,7 @@ class Inference:
 
     def _instantiated(self, operand: Node, arguments: list[Node]) -> Type | None:
         """Return the type of a generic function whose type arguments are written out."""
-        decl = self._function_decl(operand)
+        decl = self.function_decl(operand)
         if decl is None:
             return None
         params = self._type_params(decl.node, decl.file)
@@ -290,7 +290,8 @@ class Inference:
         given = [self.type_from(a) for a in arguments]
         return substitute(self.decl_type(decl), dict(zip(params, given, strict=False)))
 
-    def _function_decl(self, node: Node) -> Decl | None:
+    def function_decl(self, node: Node) -> Decl | None:
+        """Return the function or method declaration that a function expression names."""
         if node.kind == "identifier":
             meant = self.resolve(node)
         elif node.kind == "selector_expression":
@@ -399,7 +400,7 @@ class Inference:
             return
         if isinstance(param, TypeParam):
             bound.setdefault(param, arg)
-            core = self._core(param)
+            core = self.core(param)
             if core is not None and _has_params(core):
                 self._unify(core, self.underlying(arg), bound)
             return
@@ -424,7 +425,7 @@ class Inference:
             case _ if hasattr(param, "elem"):
                 self._unify(param.elem, getattr(arg, "elem", None), bound)
 
-    def _core(self, param: TypeParam) -> Type | None:
+    def core(self, param: TypeParam) -> Type | None:
         """Return the core type of a type parameter's constraint (`~[]E`), if it has one."""
         file = self.workspace.file(param.path)
         declaration = file.tree.declaration_at(param.offset)
@@ -454,7 +455,7 @@ class Inference:
             return None
         if function.kind in {"index_expression", "type_instantiation_expression"}:
             function = function.children[0]
-        return self._function_decl(function)
+        return self.function_decl(function)
 
     # -- selectors ------------------------------------------------------------------
 
@@ -524,6 +525,37 @@ class Inference:
         self._members[key] = found
         return found
 
+    def is_complete(self, type_: Type) -> bool:
+        """Return whether all that a type declares or embeds is at hand.
+
+        Only then does a member that was not found not exist.
+        """
+        return self._complete(type_, set())
+
+    def _complete(self, type_: Type, seen: set[Type]) -> bool:
+        base = deref(type_)
+        if base is None or isinstance(base, TypeParam) or len(seen) > _LIMIT:
+            return False
+        if base in seen:
+            return True
+        seen.add(base)
+        under = self.underlying(base)
+        if under is None:
+            return False
+        if isinstance(under, Struct):
+            members = [
+                self._embedded_type(f) for f in _struct_fields(under.node) if not f.all("name")
+            ]
+        elif isinstance(under, Interface):
+            members = [
+                self.type_from(elem.children[0]) if len(elem.children) == 1 else None
+                for elem in under.node.children
+                if elem.kind == "type_elem"
+            ]
+        else:
+            return True
+        return all(member is not None and self._complete(member, seen) for member in members)
+
     def _own_member(self, type_: Type, name: str, via: tuple[str, ...]) -> Selection | None:
         if isinstance(type_, Named):
             if not type_.package and type_.name == "error":
@@ -533,7 +565,7 @@ class Inference:
             decl = self._method(type_, name)
             if decl is not None:
                 return Selection("method", name, self._method_type(decl, type_), type_, via, decl)
-        under = self._core(type_) if isinstance(type_, TypeParam) else self.underlying(type_)
+        under = self.core(type_) if isinstance(type_, TypeParam) else self.underlying(type_)
         owner = type_ if isinstance(type_, Named) else None
         if isinstance(under, Struct):
             for field in _struct_fields(under.node):
@@ -554,7 +586,7 @@ class Inference:
         return None
 
     def _embedded(self, type_: Type, via: tuple[str, ...]) -> list[tuple[Type, tuple[str, ...]]]:
-        under = self._core(type_) if isinstance(type_, TypeParam) else self.underlying(type_)
+        under = self.core(type_) if isinstance(type_, TypeParam) else self.underlying(type_)
         found: list[tuple[Type, tuple[str, ...]]] = []
         if isinstance(under, Struct):
             for field in _struct_fields(under.node):
@@ -683,7 +715,7 @@ class Inference:
         if isinstance(under, Pointer):
             under = self.underlying(under.elem)
         if isinstance(under, TypeParam):
-            under = self._core(under)
+            under = self.core(under)
         match under:
             case Slice() | Array():
                 return _INT if index == 0 else under.elem

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib import resources
 from posixpath import basename, dirname
+from typing import Any
 
 from threadmend.golang.file import GoFile, Version, package_clause
 from threadmend.golang.infer import Inference
@@ -97,6 +98,8 @@ class Package:
         self.directory = directory
         self.module = module
         self.file_paths: list[str] = []
+        # What fact modules worked out for the package, by the name of the fact.
+        self.facts: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"<Package {self.path} ({self.name})>"

@@ -1,0 +1,254 @@
+"""Access paths (`s.inner.mu`) and the uses of a variable: which object an expression means.
+
+Two equal paths in one function mean one object as long as nothing on the path is assigned;
+two different paths are two objects until shown to be one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.infer import is_decl
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import FUNCTIONS, Node
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["Access", "Use", "access_of", "is_assigned_once", "lock_class", "uses_of"]
+
+Root = Binding | tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A variable and the fields (or `[index]`) that lead from it to an object.
+
+    `root` is the local binding, or (path, offset, index) of a package-level variable.
+    """
+
+    root: Root
+    steps: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        name = self.root.name if isinstance(self.root, Binding) else "(package)"
+        text = name
+        for step in self.steps:
+            text += step if step.startswith("[") else f".{step}"
+        return text
+
+    def under(self, other: Access) -> bool:
+        """Return whether this object is `other` or a part of it."""
+        return self.root == other.root and self.steps[: len(other.steps)] == other.steps
+
+    @property
+    def owner(self) -> Access | None:
+        """Return the path without its last step: the struct that holds the field."""
+        return Access(self.root, self.steps[:-1]) if self.steps else None
+
+
+def access_of(file: GoFile, node: Node | None, via: tuple[str, ...] = ()) -> Access | None:
+    """Return the access path of an expression, None for calls and other computed values.
+
+    `&x`, `*x` and parentheses do not change which object is meant. A local that is assigned
+    once, as a pointer to a path (`mu := &s.mu`), stands for that path. `via` are embedded
+    fields to add at the end.
+    """
+    steps: list[str] = []
+    while node is not None:
+        kind = node.kind
+        if kind == "parenthesized_expression":
+            node = node.children[0]
+        elif kind == "unary_expression" and node["operator"].kind in {"&", "*"}:
+            node = node["operand"]
+        elif kind == "index_expression":
+            index = node.get("index")
+            steps.append(f"[{index.name if index else ''}]")
+            node = node["operand"]
+        elif kind == "selector_expression":
+            selection = file.selection(node)
+            if selection is not None and selection.kind == "package":
+                if is_decl(selection.decl, "var"):
+                    root: Root = (*selection.decl.key, selection.decl.index)
+                    return Access(root, (*reversed(steps), *via))
+                return None
+            steps.append(node["field"].name)
+            if selection is not None:
+                steps.extend(reversed(selection.via))
+            node = node["operand"]
+        elif kind == "identifier":
+            return _rooted(file, node, (*reversed(steps), *via))
+        else:
+            return None
+    return None
+
+
+def _rooted(file: GoFile, node: Node, steps: tuple[str, ...]) -> Access | None:
+    meant = file.resolve(node)
+    if is_decl(meant, "var"):
+        return Access((*meant.key, meant.index), steps)
+    if not isinstance(meant, Binding) or not meant.is_variable:
+        return None
+    target = _points_to(meant)
+    if target is not None:
+        inner = access_of(file, target)
+        if inner is not None:
+            return Access(inner.root, inner.steps + steps)
+    return Access(meant, steps)
+
+
+def _points_to(binding: Binding) -> Node | None:
+    """Return `path` of `name := &path`, when the name is never assigned again."""
+    declaration = binding.declaration
+    if declaration.kind != "short_var_declaration":
+        return None
+    right = declaration["right"].children
+    if binding.index >= len(right) or len(right) != len(declaration["left"].children):
+        return None
+    value = right[binding.index]
+    if value.kind != "unary_expression" or value["operator"].kind != "&":
+        return None
+    operand = value["operand"]
+    if operand.kind not in {"identifier", "selector_expression"}:
+        return None
+    return operand if is_assigned_once(binding) else None
+
+
+def is_assigned_once(binding: Binding) -> bool:
+    """Return whether a variable keeps the value of its declaration."""
+    return not any(use.kind in {"write", "update"} for use in uses_of(binding))
+
+
+@dataclass(slots=True)
+class Use:
+    """One use of a variable.
+
+    `kind`: `declare`; `write` (`x = …`), `update` (`x++`, `x += …`, `x = append(x, …)` counts
+    as write); `store` (a write through it: `x.f = …`, `x[i] = …`, `*x = …`, `x.f++`,
+    `delete(x, k)`); `address` (`&x`, `&x.f`); `read`. `node` is the identifier, `target` the
+    whole operand (`x.f[i]`), `function` the innermost function around it.
+    """
+
+    node: Node
+    kind: str
+    target: Node
+    function: Node | None
+
+
+_CHAINS = frozenset(
+    {
+        "selector_expression",
+        "index_expression",
+        "slice_expression",
+        "parenthesized_expression",
+        "unary_expression",
+    }
+)
+
+
+def uses_of(binding: Binding) -> list[Use]:
+    """Return every use of a variable, its declaration included, in source order."""
+    return [classify(node, binding) for node in binding.uses]
+
+
+def classify(node: Node, binding: Binding | None = None) -> Use:
+    """Return how an identifier is used."""
+    function = node.parent
+    while function is not None and function.kind not in FUNCTIONS:
+        function = function.parent
+    if binding is not None and node is binding.node:
+        return Use(node, "declare", node, function)
+    target = node
+    through = False
+    while target.parent is not None and target.parent.kind in _CHAINS:
+        parent = target.parent
+        kind = parent.kind
+        if kind == "unary_expression":
+            operator = parent["operator"].kind
+            if operator == "&":
+                return Use(node, "address", target, function)
+            if operator != "*":
+                break
+        if kind in {"selector_expression", "index_expression", "slice_expression"}:
+            if target.field != "operand":
+                break
+        if kind != "parenthesized_expression":
+            through = True
+        target = parent
+    return Use(node, _kind(target, through), target, function)
+
+
+def _kind(target: Node, through: bool) -> str:
+    parent = target.parent
+    if parent is None:
+        return "read"
+    if parent.kind in {"inc_statement", "dec_statement"}:
+        return "store" if through else "update"
+    if parent.kind == "expression_list" and parent.field == "left" and parent.parent is not None:
+        statement = parent.parent
+        if statement.kind == "assignment_statement":
+            if through:
+                return "store"
+            return "write" if statement["operator"].kind == "=" else "update"
+        if statement.kind in {"range_clause", "receive_statement", "short_var_declaration"}:
+            return "store" if through else "write"
+    if parent.kind == "argument_list" and parent.parent is not None:
+        function = parent.parent.get("function")
+        if function is not None and function.kind == "identifier":
+            if function.name in {"delete", "clear"} and parent.children[0] is target:
+                return "store"
+    return "read"
+
+
+def lock_class(file: GoFile, node: Node, via: tuple[str, ...] = ()) -> str | None:
+    """Return the class of a lock (or channel) expression: `pkg/path.Type.field`, or a variable.
+
+    All instances of a type share the class of a field. A local variable's class is its
+    place; a package-level variable's is `pkg/path.name`.
+    """
+    while node.kind == "parenthesized_expression" or (
+        node.kind == "unary_expression" and node["operator"].kind in {"&", "*"}
+    ):
+        node = node.children[-1]
+    if node.kind == "index_expression":
+        inner = lock_class(file, node["operand"])
+        return f"{inner}[]{_dotted(via)}" if inner else None
+    if node.kind == "selector_expression":
+        selection = file.selection(node)
+        if selection is None:
+            return None
+        if selection.kind == "package":
+            if selection.decl is None:
+                return None
+            return f"{selection.decl.file.package.path}.{selection.name}{_dotted(via)}"
+        if selection.owner is None:
+            inner = lock_class(file, node["operand"])
+            return f"{inner}.{selection.name}{_dotted(via)}" if inner else None
+        owner = f"{selection.owner.package}.{selection.owner.name}"
+        return f"{owner}.{selection.name}{_dotted(via)}"
+    if node.kind == "identifier":
+        return _class_of_name(file, node, via)
+    return None
+
+
+def _class_of_name(file: GoFile, node: Node, via: tuple[str, ...]) -> str | None:
+    meant = file.resolve(node)
+    if is_decl(meant, "var"):
+        return f"{meant.file.package.path}.{meant.name}{_dotted(via)}"
+    if isinstance(meant, Binding):
+        if via:
+            type_ = file.type_of(node)
+            named = getattr(type_, "elem", type_)
+            if getattr(named, "package", ""):
+                return f"{named}{_dotted(via)}"
+        target = _points_to(meant)
+        if target is not None and not via:
+            return lock_class(file, target)
+        line = node.tree.source.line_of(meant.node.start)
+        return f"{node.path}:{line}.{meant.name}{_dotted(via)}"
+    return None
+
+
+def _dotted(via: tuple[str, ...]) -> str:
+    return "".join(f".{name}" for name in via)

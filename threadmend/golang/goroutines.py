@@ -1,0 +1,179 @@
+"""Goroutines: where they are launched, what they run, which variables they capture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.scope import Binding, resolve_local
+from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.types import is_named
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl, Package
+
+__all__ = ["Launch", "captures", "innermost_loop", "launch_sites", "launches", "launches_in"]
+
+_LAUNCHES = re.compile(rb"\bgo\b|\.Go\(|\.TryGo\(|\bAfterFunc\(")
+
+
+@dataclass(slots=True)
+class Launch:
+    """One place where a goroutine starts.
+
+    `kind` is `go`, `errgroup` (`g.Go`), `waitgroup` (`wg.Go`) or `timer` (`time.AfterFunc`).
+    `node` is the `go` statement or the launching call; `call` the call that the goroutine
+    runs (None for a function value handed over); `body` the function literal, or the
+    declaration of the function or method launched, when it is visible.
+    """
+
+    kind: str
+    node: Node
+    call: Node | None
+    body: Node | None
+    decl: Decl | None
+
+    @property
+    def function(self) -> Node | None:
+        """Return the function that launches."""
+        return self.node.function
+
+    @property
+    def statement(self) -> Node:
+        """Return the statement that launches."""
+        return self.node.statement or self.node
+
+    @property
+    def literal(self) -> Node | None:
+        """Return the function literal that is launched, if it is one."""
+        return self.body if self.body is not None and self.body.kind == "func_literal" else None
+
+    @property
+    def loop(self) -> Node | None:
+        """Return the innermost loop around the launch, within the launching function."""
+        return innermost_loop(self.node)
+
+
+def innermost_loop(node: Node) -> Node | None:
+    """Return the innermost `for` around a node, within its function."""
+    for ancestor in node.ancestors():
+        if ancestor.kind in FUNCTIONS:
+            return None
+        if ancestor.kind == "for_statement":
+            return ancestor
+    return None
+
+
+def launches(file: GoFile) -> Iterator[Launch]:
+    """Yield every launch in the functions of a file that parse."""
+    for declaration in file.declarations(_LAUNCHES):
+        yield from launches_in(file, declaration.node)
+
+
+def launches_in(file: GoFile, root: Node) -> Iterator[Launch]:
+    """Yield the launches at or below a node, those inside literals included."""
+    for node in root.find("go_statement", "call_expression"):
+        launch = _go(file, node) if node.kind == "go_statement" else _by_call(file, node)
+        if launch is not None:
+            yield launch
+
+
+def _go(file: GoFile, node: Node) -> Launch | None:
+    call = next((c for c in node.children if c.kind == "call_expression"), None)
+    if call is None:
+        return None
+    function = call["function"]
+    while function.kind == "parenthesized_expression":
+        function = function.children[0]
+    body, decl = _runs(file, function)
+    return Launch("go", node, call, body, decl)
+
+
+def _by_call(file: GoFile, node: Node) -> Launch | None:
+    function = node["function"]
+    if function.kind != "selector_expression":
+        return None
+    name = function["field"].name
+    arguments = node["arguments"].children
+    if name in {"Go", "TryGo"} and len(arguments) == 1:
+        owner = file.type_of(function["operand"])
+        selection = file.selection(function)
+        owner = selection.owner if selection and selection.owner else owner
+        kind = (
+            "errgroup"
+            if is_named(owner, "golang.org/x/sync/errgroup.Group")
+            else "waitgroup"
+            if is_named(owner, "sync.WaitGroup")
+            else None
+        )
+        if kind is None:
+            return None
+        body, decl = _runs(file, arguments[0])
+        return Launch(kind, node, None, body, decl)
+    if name == "AfterFunc" and len(arguments) == 2:
+        selection = file.selection(function)
+        path = file.imported(function["operand"].name)
+        if selection is None or selection.kind != "package" or path != "time":
+            return None
+        body, decl = _runs(file, arguments[1])
+        return Launch("timer", node, None, body, decl)
+    return None
+
+
+def _runs(file: GoFile, function: Node) -> tuple[Node | None, Decl | None]:
+    """Return the body that a function expression runs: a literal or a declaration."""
+    if function.kind == "func_literal":
+        return function, None
+    if function.kind == "identifier":
+        literal = _literal_of(file, function)
+        if literal is not None:
+            return literal, None
+    decl = file.package.workspace.inference.function_decl(function)
+    if decl is not None and decl.sound and decl.node.get("body") is not None:
+        return decl.node, decl
+    return None, None
+
+
+def _literal_of(file: GoFile, name: Node) -> Node | None:
+    """Return the literal behind `f := func() {…}` when `f` is never assigned again."""
+    from threadmend.golang.access import is_assigned_once
+
+    binding = file.binding(name)
+    if binding is None or binding.declaration.kind not in {"short_var_declaration", "var_spec"}:
+        return None
+    right = binding.declaration.get("right") or binding.declaration.get("value")
+    values = right.children if right is not None else []
+    if binding.index >= len(values) or values[binding.index].kind != "func_literal":
+        return None
+    return values[binding.index] if is_assigned_once(binding) else None
+
+
+def launch_sites(package: Package) -> dict[tuple[str, int], list[Launch]]:
+    """Return the launches of named functions in a package, by `Decl.key`."""
+    known = package.facts.get("launch_sites")
+    if known is None:
+        known = package.facts["launch_sites"] = {}
+        for file in package.files:
+            for launch in launches(file):
+                if launch.decl is not None:
+                    known.setdefault(launch.decl.key, []).append(launch)
+    return known
+
+
+def captures(function: Node) -> dict[Binding, list[Node]]:
+    """Return the variables from outside that a literal uses, with the places in it."""
+    found: dict[Binding, list[Node]] = {}
+    for node in function.walk():
+        if node.kind != "identifier":
+            continue
+        binding = resolve_local(node)
+        if binding is None or not binding.is_variable:
+            continue
+        scope = binding.scope
+        if scope.tree is function.tree and scope is not function and scope.start <= function.start:
+            if scope.end >= function.end and not function.contains(binding.node):
+                found.setdefault(binding, []).append(node)
+    return found

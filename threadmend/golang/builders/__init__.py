@@ -1,0 +1,49 @@
+"""Builders of edits: statements, structs, imports, signatures; they change nothing.
+
+Every builder takes lowered nodes and returns edits of the one file that the nodes are in.
+The code that it writes is gofmt's, except that columns (struct fields, comments at the ends
+of lines, `key: value` pairs) are put right at the end, by `realign(tree, edits)`, because
+they depend on all edits of a fix together.
+"""
+
+from threadmend.golang.builders.imports import (
+    ImportEntry,
+    add_import,
+    import_entries,
+    import_name,
+    remove_import,
+)
+from threadmend.golang.builders.lines import BuilderError, applied
+from threadmend.golang.builders.names import KEYWORDS, PREDECLARED, free_name, taken_names
+from threadmend.golang.builders.statements import (
+    delete,
+    insert_after,
+    insert_at_end,
+    insert_at_start,
+    insert_before,
+    move_before,
+    replace,
+    wrap,
+)
+
+__all__ = [
+    "KEYWORDS",
+    "PREDECLARED",
+    "BuilderError",
+    "ImportEntry",
+    "add_import",
+    "applied",
+    "delete",
+    "free_name",
+    "import_entries",
+    "import_name",
+    "insert_after",
+    "insert_at_end",
+    "insert_at_start",
+    "insert_before",
+    "move_before",
+    "remove_import",
+    "replace",
+    "taken_names",
+    "wrap",
+]

@@ -1,0 +1,171 @@
+"""Ask rules: every rule about every file, package and module that it is for.
+
+One broken rule on one subject costs that answer alone; it is named in a Failure.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from threadmend.gate import Gates
+from threadmend.model import Edit, Finding, Fix, Rule, Subject
+from threadmend.project import Project
+from threadmend.source import UnreadableError
+
+if TYPE_CHECKING:
+    from threadmend.golang.package import Package
+
+__all__ = ["Answers", "Asker", "Failure", "Unit"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Failure:
+    """A rule that could not answer about a file, package or module, and why."""
+
+    rule: str
+    path: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Answers:
+    """What rules said about some subjects."""
+
+    findings: list[Finding] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, other: Answers) -> None:
+        """Take over the answers of another part of the project."""
+        self.findings += other.findings
+        self.failures += other.failures
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A piece of work: a package (file and package rules), or a module (module rules)."""
+
+    subject: Subject
+    index: int
+    weight: int
+
+
+class Asker:
+    """Puts rules to a project. `wanted` says which paths findings are wanted for."""
+
+    def __init__(
+        self, project: Project, rules: Sequence[Rule], wanted: Callable[[str], bool] | None = None
+    ) -> None:
+        self.project = project
+        self._wanted = wanted or (lambda path: True)
+        self._file_gates = Gates(r for r in rules if r.subject is Subject.GO_FILE)
+        self._package_gates = Gates(r for r in rules if r.subject is Subject.GO_PACKAGE)
+        self._module_gates = Gates(r for r in rules if r.subject is Subject.GO_MODULE)
+        self._go = any(rule.language == "go" for rule in rules)
+        self._modules = any(rule.subject is Subject.GO_MODULE for rule in rules)
+
+    def units(self, directories: Collection[str] | None = None) -> list[Unit]:
+        """Return the work there is, in order; only these directories' packages if given."""
+        if not self._go:
+            return []
+        units = []
+        for index, package in enumerate(self.project.go.packages):
+            if directories is not None and package.directory not in directories:
+                continue
+            wanted = [path for path in package.file_paths if self.reports(path)]
+            if wanted:
+                weight = sum(len(self.project.source(path).data) for path in wanted)
+                units.append(Unit(Subject.GO_PACKAGE, index, weight))
+        if self._modules:
+            for index, _ in enumerate(self.project.go.modules):
+                weight = sum(unit.weight for unit in units)
+                units.append(Unit(Subject.GO_MODULE, index, weight))
+        return units
+
+    def reports(self, path: str) -> bool:
+        """Return whether findings in a file are reported."""
+        return self._wanted(path) and self.project.excuse(path) is None
+
+    def ask(self, unit: Unit) -> Answers:
+        """Return what the rules say about a unit."""
+        answers = Answers()
+        if unit.subject is Subject.GO_MODULE:
+            module = self.project.go.modules[unit.index]
+            paths = [path for package in module.packages for path in package.file_paths]
+            where = f"{module.directory}/go.mod".lstrip("/")
+            for rule in self._module_gates.admitted(*self._texts(paths)):
+                self._put(rule, partial(_same, module), where, answers)
+        else:
+            self._ask_package(self.project.go.packages[unit.index], answers)
+        answers.findings = [f for f in answers.findings if self.reports(f.path)]
+        return answers
+
+    def _ask_package(self, package: Package, answers: Answers) -> None:
+        texts = self._texts(package.file_paths)
+        for path, text in zip(package.file_paths, texts, strict=True):
+            if self.reports(path):
+                for rule in self._file_gates.admitted(text):
+                    self._put(rule, partial(self.project.go.file, path), path, answers)
+        for rule in self._package_gates.admitted(*texts):
+            self._put(rule, partial(_same, package), package.directory or ".", answers)
+
+    def _texts(self, paths: Iterable[str]) -> list[bytes]:
+        return [self.project.source(path).data for path in paths]
+
+    def _put(self, rule: Rule, subject: Callable[[], Any], where: str, answers: Answers) -> None:
+        try:
+            found = [finding.stamped(rule) for finding in rule.check(subject())]
+            for finding in found:
+                _verify(finding, self.project)
+        except Exception as error:
+            # A bug of a rule must not cost the answers of the others, whatever it raises.
+            answers.failures.append(Failure(rule.name, where, _words(error)))
+        else:
+            answers.findings += found
+
+
+def _same(subject: object) -> object:
+    return subject
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "is nested too deeply"
+    said = str(error).partition("\n")[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {said}{place}" if said else f"{type(error).__name__}{place}"
+
+
+def _verify(finding: Finding, project: Project) -> None:
+    """Raise ValueError for a finding whose offsets cannot be right."""
+    spans = [(finding.path, finding.start, finding.end)]
+    spans += [(related.path, related.start, related.end) for related in finding.related]
+    for path, start, end in spans:
+        if path not in project or not 0 <= start <= end <= _size(project, path):
+            raise ValueError(f"finding at {path}[{start}:{end}], which is not in the project")
+    for fix in finding.fixes:
+        for edit in _misplaced(fix, project):
+            raise ValueError(f"edit of {edit.path}[{edit.start}:{edit.end}] is misplaced")
+
+
+def _misplaced(fix: Fix, project: Project) -> Iterator[Edit]:
+    previous: Edit | None = None
+    for edit in fix.edits:
+        size = _size(project, edit.path) if edit.path in project else 0
+        if not 0 <= edit.start <= edit.end <= size:
+            yield edit
+        if previous is not None and previous.path == edit.path and previous.end > edit.start:
+            yield edit
+        previous = edit
+
+
+def _size(project: Project, path: str) -> int:
+    try:
+        return len(project.source(path).data)
+    except UnreadableError:
+        return 0

@@ -98,19 +98,14 @@ class Package:
         self.directory = directory
         self.module = module
         self.file_paths: list[str] = []
+        # What `Named.package` says for this package's types: its path, or for a further
+        # package of one directory (a program that `go build` ignores) path and name.
+        self.key = path
         # What fact modules worked out for the package, by the name of the fact.
         self.facts: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"<Package {self.path} ({self.name})>"
-
-    @property
-    def key(self) -> str:
-        """Return what `Named.package` says for this package's types: path, or path and name.
-
-        Two packages of one directory (a command and its external tests) are told apart.
-        """
-        return self.path
 
     @property
     def go_version(self) -> Version:
@@ -150,6 +145,10 @@ class Package:
     def methods(self, type_name: str) -> Mapping[str, list[Decl]]:
         """Return the methods declared on a type of this package (or its pointer), by name."""
         return self._index[1].get(type_name, {})
+
+    def all_methods(self) -> Mapping[str, Mapping[str, list[Decl]]]:
+        """Return the methods of all types of the package, by type and name."""
+        return self._index[1]
 
     @property
     def names(self) -> Mapping[str, list[Decl]]:
@@ -238,7 +237,7 @@ class Workspace:
         source: Callable[[str], SourceFile],
         trees: dict[str, SyntaxTree] | None = None,
     ) -> None:
-        self._source = source
+        self.source = source
         self._trees = trees if trees is not None else {}
         self._files: dict[str, GoFile] = {}
         self._std: dict[str, Package | None] = {}
@@ -250,6 +249,8 @@ class Workspace:
             self._by_directory.setdefault(dirname(path), []).append(path)
         self._in_directory: dict[str, list[Package]] = {}
         self._by_key: dict[str, Package] = {}
+        # What fact modules worked out for the whole workspace, by the name of the fact.
+        self.facts: dict[str, Any] = {}
         self.inference = Inference(self)
 
     # -- modules --------------------------------------------------------------------
@@ -257,7 +258,7 @@ class Workspace:
     @cached_property
     def modules(self) -> list[Module]:
         """Return the modules, outermost first."""
-        return [Module(self, dirname(p), self._source(p).data) for p in self._mod_files]
+        return [Module(self, dirname(p), self.source(p).data) for p in self._mod_files]
 
     @cached_property
     def _module_directories(self) -> dict[str, Module]:
@@ -297,13 +298,19 @@ class Workspace:
                 own = f"{path}_test" if external else path or name
                 package = by_name[name] = Package(self, own, name, directory, module)
             package.file_paths.append(file_path)
-        for package in by_name.values():
-            self._by_key.setdefault(package.key, package)
+        # Test data may hold several modules of one name: imports mean the first.
+        home = module is None or self._directory_of(path) == directory
+        where = "" if home else f" ({directory})"
+        for package in sorted(by_name.values(), key=_imported_first):
+            package.key = f"{package.path}{where}"
+            if package.key in self._by_key:
+                package.key += f" ({package.name})"
+            self._by_key[package.key] = package
         return [by_name[name] for name in sorted(by_name)]
 
     def _data(self, path: str) -> bytes:
         tree = self._trees.get(path)
-        return tree.data if tree is not None else self._source(path).data
+        return tree.data if tree is not None else self.source(path).data
 
     @cached_property
     def packages(self) -> list[Package]:
@@ -314,11 +321,7 @@ class Workspace:
         """Return the package of an import path: the project's, vendored, or a known one."""
         directory = self._directory_of(path)
         if directory is not None:
-            for package in self.in_directory(directory):
-                if not package.name.endswith("_test") and package.name != "main":
-                    return package
-            for package in self.in_directory(directory):
-                return package
+            return min(self.in_directory(directory), key=_imported_first)
         if path not in self._std:
             self._std[path] = self._known(path)
         return self._std[path]
@@ -373,7 +376,7 @@ class Workspace:
 
     def tree(self, path: str) -> SyntaxTree:
         """Return the parsed file, from the shared trees when its content is the same."""
-        source = self._source(path) if not path.startswith("$") else self._trees[path].source
+        source = self.source(path) if not path.startswith("$") else self._trees[path].source
         tree = self._trees.get(path)
         if tree is None or (tree.source is not source and tree.data != source.data):
             tree = self._trees[path] = SyntaxTree(source)
@@ -390,6 +393,14 @@ class Workspace:
     def file_of(self, node: Node) -> GoFile:
         """Return the file that a node stands in."""
         return self.file(node.tree.source.path)
+
+
+def _imported_first(package: Package) -> tuple[bool, bool, int, str]:
+    """Return the order in which the packages of one directory can be what an import means."""
+    tests = package.name.endswith("_test") or all(
+        p.endswith("_test.go") for p in package.file_paths
+    )
+    return (tests, package.name == "main", -len(package.file_paths), package.name)
 
 
 def _declarations(file: GoFile) -> Iterator[Decl]:

@@ -1,0 +1,362 @@
+"""Locks: operations on them, and which locks are certainly held where.
+
+A lock's class is (type, field path) or the variable; its instance is the access path. The
+lockset of a point is what *must* be held there: on every path, in this function, plus what
+every caller holds when all callers are known (`entry_locks`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import Access, access_of, lock_class
+from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.flow import Label
+    from threadmend.golang.package import Decl
+
+__all__ = [
+    "LOCK_CALLS",
+    "LOCK_TYPES",
+    "Held",
+    "LockOperation",
+    "Locks",
+    "entry_locks",
+    "lock_operation",
+    "locks_of",
+]
+
+LOCK_TYPES = frozenset(
+    {
+        "sync.Mutex",
+        "sync.RWMutex",
+        "sync.Locker",
+        "github.com/sasha-s/go-deadlock.Mutex",
+        "github.com/sasha-s/go-deadlock.RWMutex",
+    }
+)
+_ACQUIRES = {"Lock": "write", "RLock": "read", "TryLock": "write", "TryRLock": "read"}
+_RELEASES = {"Unlock": "write", "RUnlock": "read"}
+LOCK_CALLS = re.compile(rb"\.(?:Try)?R?(?:Lock|Unlock)\(")
+_DEPTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lock that is held: which object, in which mode (`write` or `read`), of which class."""
+
+    access: Access
+    mode: str
+    lock_class: str | None
+
+
+@dataclass(slots=True)
+class LockOperation:
+    """One call of Lock, Unlock, RLock, RUnlock, TryLock or TryRLock on a lock of `type`.
+
+    `lock` is the expression before the method; `via` the embedded fields through which the
+    method is promoted; `access` the object, None for a computed one.
+    """
+
+    call: Node
+    method: str
+    type: str
+    lock: Node
+    via: tuple[str, ...]
+    access: Access | None
+    lock_class: str | None
+
+    @property
+    def mode(self) -> str:
+        """Return `write` or `read`."""
+        return _ACQUIRES.get(self.method) or _RELEASES[self.method]
+
+    @property
+    def acquires(self) -> bool:
+        """Return whether the call takes the lock for sure (TryLock may not)."""
+        return self.method in {"Lock", "RLock"}
+
+    @property
+    def tries(self) -> bool:
+        """Return whether the call is TryLock or TryRLock."""
+        return self.method in {"TryLock", "TryRLock"}
+
+    @property
+    def releases(self) -> bool:
+        """Return whether the call gives the lock back."""
+        return self.method in _RELEASES
+
+    @property
+    def deferred(self) -> Node | None:
+        """Return the defer statement when the call itself is deferred."""
+        parent = self.call.parent
+        return parent if parent is not None and parent.kind == "defer_statement" else None
+
+    @property
+    def held(self) -> Held | None:
+        """Return what is held after the call takes the lock."""
+        return Held(self.access, self.mode, self.lock_class) if self.access else None
+
+
+def lock_operation(file: GoFile, call: Node) -> LockOperation | None:
+    """Return the lock operation that a call is, if its receiver is a lock."""
+    function = call["function"]
+    if function.kind != "selector_expression":
+        return None
+    method = function["field"].name
+    if method not in _ACQUIRES and method not in _RELEASES:
+        return None
+    selection = file.selection(function)
+    if selection is None or not isinstance(selection.owner, Named):
+        return None
+    type_ = str(selection.owner)
+    if type_ not in LOCK_TYPES:
+        return None
+    lock = function["operand"]
+    return LockOperation(
+        call,
+        method,
+        type_,
+        lock,
+        selection.via,
+        access_of(file, lock, selection.via),
+        lock_class(file, lock, selection.via),
+    )
+
+
+class Locks:
+    """The lock operations of one function and the locks held at its points."""
+
+    def __init__(self, file: GoFile, function: Node) -> None:
+        self.file = file
+        self.function = function
+
+    @cached_property
+    def flow(self) -> Flow:
+        """Return the function's control flow."""
+        return flow_of(self.function)
+
+    @cached_property
+    def operations(self) -> list[LockOperation]:
+        """Return the operations of the function itself, literals left out, in source order."""
+        if not LOCK_CALLS.search(self.file.data, self.function.start, self.function.end):
+            return []
+        found = []
+        for node in self.function.own():
+            if node.kind == "call_expression":
+                operation = lock_operation(self.file, node)
+                if operation is not None:
+                    found.append(operation)
+        return found
+
+    @cached_property
+    def _held(self) -> dict[Point, frozenset[Held]]:
+        steps: dict[Point, list[LockOperation]] = {}
+        for operation in self.operations:
+            point = self.flow.point_of(operation.call)
+            if point is not None and operation.deferred is None and operation.access is not None:
+                steps.setdefault(point, []).append(operation)
+        if not steps:
+            return {}
+
+        def transfer(point: Point, held: frozenset[Held]) -> frozenset[Held]:
+            for operation in steps.get(point, ()):
+                held = _after(operation, held)
+            return held
+
+        def branch(point: Point, label: Label, held: frozenset[Held]) -> frozenset[Held]:
+            for operation in steps.get(point, ()):
+                if operation.tries and operation.held and _taken(operation, point, label):
+                    held |= {operation.held}
+            return held
+
+        return self.flow.solve(frozenset(), transfer, frozenset.intersection, branch)
+
+    def held_before(self, node: Node) -> frozenset[Held]:
+        """Return the locks that this function itself certainly holds when a node runs.
+
+        Operations inside the same statement count when they stand before the node.
+        """
+        point = self.flow.point_of(node)
+        if point is None:
+            return frozenset()
+        held = self._held.get(point, frozenset())
+        for operation in self.operations:
+            if operation.call.end <= node.start and operation.deferred is None:
+                if self.flow.point_of(operation.call) is point:
+                    held = _after(operation, held)
+        return held
+
+
+def _after(operation: LockOperation, held: frozenset[Held]) -> frozenset[Held]:
+    if operation.acquires and operation.held is not None:
+        return held | {operation.held}
+    if operation.releases:
+        return frozenset(h for h in held if h.access != operation.access)
+    return held
+
+
+def _taken(operation: LockOperation, point: Point, label: Label) -> bool:
+    """Return whether an edge of `if mu.TryLock()` (or `if !mu.TryLock()`) means it was taken."""
+    call: Node | None = operation.call
+    negated = False
+    while call is not None and call is not point.node:
+        call = call.parent
+        if call is not None and call.kind == "unary_expression" and call["operator"].kind == "!":
+            negated = not negated
+        elif call is not None and call.kind != "parenthesized_expression":
+            return False
+    return label == ("false" if negated else "true")
+
+
+def locks_of(file: GoFile, function: Node) -> Locks:
+    """Return the locks of a function; computed once per file object."""
+    known: dict[Node, Locks] = vars(file).setdefault("_locks", {})
+    found = known.get(function)
+    if found is None:
+        found = known[function] = Locks(file, function)
+    return found
+
+
+def held_at(file: GoFile, node: Node) -> frozenset[Held]:
+    """Return the locks that are certainly held when a node runs.
+
+    What the function holds, what all its callers hold, and for a literal that runs where it
+    stands (called in place, deferred-free) what its surroundings hold.
+    """
+    function = node.function
+    if function is None:
+        return frozenset()
+    held = locks_of(file, function).held_before(node)
+    if function.kind == "func_literal":
+        if runs_in_place(file, function):
+            held |= held_at(file, function)
+        return held
+    released = {o.access for o in locks_of(file, function).operations if o.releases}
+    entry = entry_locks(file, function)
+    return held | frozenset(h for h in entry if h.access not in released)
+
+
+def runs_in_place(file: GoFile, literal: Node) -> bool:
+    """Return whether a literal certainly runs where it stands, before the statement ends.
+
+    `func() {…}()`, `once.Do(func() {…})`, `sort.Slice(xs, func…)` and their like.
+    """
+    inner, outer = literal, literal.parent
+    while outer is not None and outer.kind == "parenthesized_expression":
+        inner, outer = outer, outer.parent
+    if outer is None:
+        return False
+    if outer.kind == "call_expression" and inner.field == "function":
+        return outer.parent is None or outer.parent.kind not in {"go_statement", "defer_statement"}
+    call = outer.parent
+    if outer.kind != "argument_list" or call is None or call.kind != "call_expression":
+        return False
+    if call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}:
+        return False
+    function = call["function"]
+    if function.kind != "selector_expression":
+        return False
+    selection = file.selection(function)
+    if selection is None:
+        return False
+    if selection.kind == "package":
+        operand = function["operand"]
+        path = file.imported(operand.name) if operand.kind == "identifier" else None
+        return path in _CALLS_IN_PLACE
+    owner = f"{selection.owner}" if selection.owner else ""
+    return f"{owner}.{selection.name}" in _METHODS_IN_PLACE
+
+
+_CALLS_IN_PLACE = frozenset({"sort", "slices", "maps", "strings", "bytes", "path/filepath"})
+_METHODS_IN_PLACE = frozenset({"sync.Once.Do", "sync.Map.Range"})
+
+
+def entry_locks(file: GoFile, function: Node, depth: int = _DEPTH) -> frozenset[Held]:
+    """Return the locks that every caller holds when a function or method is called.
+
+    Only for unexported functions and methods whose every use in the package is a call; a
+    lock counts when it belongs to the receiver (as the callee names it) or to the package.
+    """
+    decl = declaration_of(file, function)
+    if decl is None or depth == 0:
+        return frozenset()
+    known: dict[tuple[str, int], frozenset[Held]] = file.package.facts.setdefault("entry", {})
+    if decl.key in known:
+        return known[decl.key]
+    known[decl.key] = frozenset()  # a function that calls itself adds nothing
+    if not decl.exported or decl.receiver[:1].islower():
+        known[decl.key] = _entry(decl, depth)
+    return known[decl.key]
+
+
+def declaration_of(file: GoFile, function: Node) -> Decl | None:
+    """Return the package-level declaration of a function or method node."""
+    if function.kind == "func_literal":
+        return None
+    name = function["name"].name
+    package = file.package
+    candidates = package.lookup_all(name)
+    if function.kind == "method_declaration":
+        candidates = [
+            d for by_name in package.all_methods().values() for d in by_name.get(name, ())
+        ]
+    for decl in candidates:
+        if decl.key == (file.path, function.start):
+            return decl
+    return None
+
+
+def _entry(decl: Decl, depth: int) -> frozenset[Held]:
+    from threadmend.golang.calls import callers
+
+    sites = callers(decl)
+    if not sites:
+        return frozenset()
+    result: frozenset[Held] | None = None
+    for site in sites:
+        if site.call is None or site.launched:
+            return frozenset()
+        held = _translated(site.file, site.call, decl)
+        result = held if result is None else result & held
+        if not result:
+            return frozenset()
+    return result or frozenset()
+
+
+def _translated(file: GoFile, call: Node, decl: Decl) -> frozenset[Held]:
+    """Return the locks held at a call, in the callee's own terms."""
+    held = held_at(file, call)
+    if not held:
+        return held
+    receiver = _receiver(decl)
+    function = call["function"]
+    base = None
+    if receiver is not None and function.kind == "selector_expression":
+        base = access_of(file, function["operand"])
+    found = set()
+    for lock in held:
+        if not isinstance(lock.access.root, Binding):
+            found.add(lock)
+        elif base is not None and receiver is not None and lock.access.under(base):
+            steps = lock.access.steps[len(base.steps) :]
+            found.add(Held(Access(receiver, steps), lock.mode, lock.lock_class))
+    return frozenset(found)
+
+
+def _receiver(decl: Decl) -> Binding | None:
+    from threadmend.golang.scope import bindings_in
+
+    for group in bindings_in(decl.node).values():
+        for binding in group:
+            if binding.kind == "receiver":
+                return binding
+    return None

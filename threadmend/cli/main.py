@@ -19,8 +19,8 @@ CLEAN, FOUND, BAD_INPUT, INTERNAL, INTERRUPTED, READER_GONE = 0, 1, 2, 3, 130, 1
 
 _INPUT_ERRORS = (
     ("threadmend.config", "ConfigError"),
-    ("threadmend.project", "UnreadableError"),
-    ("threadmend.diff", "PatchError"),
+    ("threadmend.source", "UnreadableError"),
+    ("threadmend.patchfile", "PatchError"),
     ("threadmend.git", "GitError"),
     ("threadmend.write", "WriteError"),
 )

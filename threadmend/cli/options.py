@@ -109,4 +109,6 @@ StdinFilename = Annotated[
 
 def split(values: list[str] | None) -> tuple[str, ...]:
     """Return the names in `--select a,b --select c`."""
-    return tuple(name.strip() for value in values or () for name in value.split(",") if name.strip())
+    return tuple(
+        name.strip() for value in values or () for name in value.split(",") if name.strip()
+    )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -17,10 +18,9 @@ from threadmend.report.text import Line, plain, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Output", "Progress"]
+    from threadmend.engine import Progress
 
-Progress = Callable[[int, int], None]
-"""Called with how much is done and of how much."""
+__all__ = ["Output"]
 
 STYLES = {
     "path": "bold",
@@ -38,6 +38,9 @@ STYLES = {
     "diff.removed": "red",
     "title": "bold",
 }
+
+REFRESH = 0.1
+"""Seconds between two drawings of a progress bar."""
 
 _DIFF_HEADERS = (
     b"diff --git ",
@@ -119,9 +122,18 @@ class Output:
 
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         console = Console(stderr=True, markup=False, highlight=False)
-        with Bar(*columns, console=console, transient=True) as bar:
+        # No thread that refreshes: the engine forks, which is safe only in a single thread.
+        with Bar(*columns, console=console, transient=True, auto_refresh=False) as bar:
             task = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            last = 0.0
+
+            def told(done: int, total: int) -> None:
+                nonlocal last
+                now = time.monotonic()
+                bar.update(task, completed=done, total=total, refresh=now - last > REFRESH)
+                last = now if now - last > REFRESH else last
+
+            yield told
 
     def _rich(self) -> Console:
         if self._console is None:

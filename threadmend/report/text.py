@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from threadmend.model import Finding, Fix, Outcome, OutcomeKind, Safety, Unreadable
 from threadmend.source import SourceFile
@@ -19,6 +19,7 @@ __all__ = [
     "Segment",
     "Sources",
     "concise_lines",
+    "failure_lines",
     "finding_lines",
     "outcome_lines",
     "outcome_summary",
@@ -38,6 +39,22 @@ class Segment(NamedTuple):
 
     text: str
     style: str = ""
+
+
+class Failure(Protocol):
+    """A rule that could not answer about a file or package, and why."""
+
+    @property
+    def rule(self) -> str:
+        """Return the rule's name."""
+
+    @property
+    def path(self) -> str:
+        """Return the file or folder."""
+
+    @property
+    def reason(self) -> str:
+        """Return the reason, in one line."""
 
 
 Line = tuple[Segment, ...]
@@ -184,6 +201,18 @@ def unreadable_lines(unreadable: Iterable[Unreadable], shown: Callable[[str], st
             Segment(f": {printable(item.reason)}; left alone", "unsafe"),
         )
         for item in unreadable
+    ]
+
+
+def failure_lines(failures: Iterable[Failure], shown: Callable[[str], str]) -> list[Line]:
+    """Return a line for every rule that failed on a file or package."""
+    return [
+        (
+            Segment(printable(shown(failure.path)), "path"),
+            Segment(f": {failure.rule} failed: {printable(failure.reason)}; ", "unsafe"),
+            Segment("the other rules went on; please report it"),
+        )
+        for failure in failures
     ]
 
 

@@ -1,0 +1,282 @@
+"""The commands and their options; what they do is in the modules that they import when run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from threadmend.cli.options import (
+    BaselineFile,
+    ConfidenceLevel,
+    ConfigFile,
+    ExitZero,
+    Format,
+    Ignore,
+    Isolated,
+    Jobs,
+    ListFormat,
+    NoCache,
+    OutputFormat,
+    Paths,
+    RuleName,
+    RulesFormat,
+    Select,
+    Since,
+    StdinFilename,
+    split,
+)
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="threadmend",
+    help="Find concurrency anti-patterns, rewrite them, and hand over git-ready diffs.",
+    epilog="Exit codes: 0 clean or all written, 1 findings or a diff, 2 usage or bad input, "
+    "3 internal error.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
+) -> None:
+    """Find concurrency anti-patterns, rewrite them, and hand over git-ready diffs."""
+    if show:
+        from threadmend import __version__
+
+        print(f"threadmend {__version__}")
+        raise typer.Exit(0)
+
+
+@app.command()
+def check(
+    paths: Paths = None,
+    select: Select = None,
+    ignore: Ignore = None,
+    output_format: OutputFormat = Format.TEXT,
+    confidence: ConfidenceLevel = None,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Count findings by rule.")
+    ] = False,
+    show_files: Annotated[
+        bool, typer.Option("--show-files", help="List the files, and stop.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Check again whenever a file changes.")
+    ] = False,
+    since: Since = None,
+    baseline: BaselineFile = None,
+    stdin_filename: StdinFilename = None,
+    config: ConfigFile = None,
+    isolated: Isolated = False,
+    no_cache: NoCache = False,
+    jobs: Jobs = None,
+    exit_zero: ExitZero = False,
+) -> None:
+    """Report what is wrong."""
+    from threadmend.cli.check import Wanted, run, show_the_files, watch_and_run
+    from threadmend.cli.session import Request
+
+    request = Request(
+        paths=tuple(paths or ()),
+        select=split(select),
+        ignore=split(ignore),
+        confidence=confidence,
+        since=since,
+        baseline=baseline,
+        stdin_filename=stdin_filename,
+        config=config,
+        isolated=isolated,
+        no_cache=no_cache,
+        jobs=jobs,
+    )
+    wanted = Wanted(output_format=output_format, statistics=statistics)
+    if show_files:
+        code = show_the_files(request)
+    elif watch:
+        code = watch_and_run(request, wanted)
+    else:
+        code = run(request, wanted)
+    raise typer.Exit(0 if exit_zero and code == 1 else code)
+
+
+@app.command()
+def fix(
+    paths: Paths = None,
+    select: Select = None,
+    ignore: Ignore = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Print a diff (the default).")] = False,
+    write: Annotated[bool, typer.Option("--write", "-w", help="Change the files.")] = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Ask about each hunk, write what is taken.")
+    ] = False,
+    mbox: Annotated[
+        bool, typer.Option("--mbox", help="Print a mail per rule, for git am.")
+    ] = False,
+    commit: Annotated[
+        str | None, typer.Option(metavar="BRANCH", help="Commit to a new branch, one per rule.")
+    ] = None,
+    unsafe_fixes: Annotated[
+        bool, typer.Option("--unsafe-fixes", help="Take fixes that may change behaviour, too.")
+    ] = False,
+    output_format: Annotated[
+        ListFormat, typer.Option(help="How to print the results; json brings outcomes and patch.")
+    ] = ListFormat.TEXT,
+    confidence: ConfidenceLevel = None,
+    since: Since = None,
+    baseline: BaselineFile = None,
+    stdin_filename: StdinFilename = None,
+    config: ConfigFile = None,
+    isolated: Isolated = False,
+    no_cache: NoCache = False,
+    jobs: Jobs = None,
+    exit_zero: ExitZero = False,
+) -> None:
+    """Print, write, commit or mail the fixes."""
+    from threadmend.cli.fix import Way, run
+    from threadmend.cli.session import Request
+
+    request = Request(
+        paths=tuple(paths or ()),
+        select=split(select),
+        ignore=split(ignore),
+        unsafe=unsafe_fixes,
+        confidence=confidence,
+        since=since,
+        baseline=baseline,
+        stdin_filename=stdin_filename,
+        config=config,
+        isolated=isolated,
+        no_cache=no_cache,
+        jobs=jobs,
+    )
+    way = Way.chosen(diff=diff, write=write, interactive=interactive, mbox=mbox, branch=commit)
+    code = run(request, way, branch=commit, as_json=output_format is ListFormat.JSON)
+    raise typer.Exit(0 if exit_zero and code == 1 else code)
+
+
+@app.command()
+def apply(
+    patch: Annotated[str, typer.Argument(help="A diff or mailbox, or - for standard input.")],
+    directory: Annotated[
+        Path, typer.Option("--directory", "-C", help="The folder that the paths start from.")
+    ] = Path(),
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Only say whether it applies.")
+    ] = False,
+) -> None:
+    """Apply a patch, whole or not at all."""
+    from threadmend.cli.patches import apply_patch
+
+    raise typer.Exit(apply_patch(patch, directory, check_only=check_only))
+
+
+@app.command()
+def explain(rule: RuleName) -> None:
+    """Say what a rule finds, and why it matters."""
+    from threadmend.cli.catalogue import explanation, named
+    from threadmend.cli.output import Output
+    from threadmend.registry import load_rules
+
+    Output().lines(explanation(named(load_rules(), rule)))
+
+
+@app.command()
+def rules(
+    select: Select = None,
+    output_format: Annotated[
+        RulesFormat, typer.Option(help="How to print the list.")
+    ] = RulesFormat.TEXT,
+) -> None:
+    """List the rules."""
+    from threadmend.cli.catalogue import markdown_table, rule_lines
+    from threadmend.cli.output import Output
+    from threadmend.registry import load_rules
+    from threadmend.registry import select as select_rules
+    from threadmend.report import json
+
+    known = load_rules()
+    chosen = select_rules(known, split(select)) if select else known
+    output = Output()
+    if output_format is RulesFormat.JSON:
+        output.text(json.dumps(json.rules(chosen)))
+    elif output_format is RulesFormat.MARKDOWN:
+        output.text(markdown_table(chosen))
+    else:
+        output.lines(rule_lines(chosen))
+
+
+@app.command(name="map")
+def map_(
+    paths: Paths = None,
+    output_format: Annotated[
+        ListFormat, typer.Option(help="How to print the operations.")
+    ] = ListFormat.TEXT,
+    config: ConfigFile = None,
+    isolated: Isolated = False,
+) -> None:
+    """List every concurrent operation with its type."""
+    from threadmend.cli.mapping import run
+    from threadmend.cli.session import Request
+
+    request = Request(paths=tuple(paths or ()), config=config, isolated=isolated)
+    raise typer.Exit(run(request, as_json=output_format is ListFormat.JSON))
+
+
+@app.command()
+def baseline(
+    paths: Paths = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The file to write.", show_default="threadmend-baseline.json"
+        ),
+    ] = None,
+    select: Select = None,
+    ignore: Ignore = None,
+    confidence: ConfidenceLevel = None,
+    config: ConfigFile = None,
+    isolated: Isolated = False,
+    no_cache: NoCache = False,
+    jobs: Jobs = None,
+) -> None:
+    """Write down today's findings, to report only new ones."""
+    from threadmend.cli.check import write_baseline
+    from threadmend.cli.session import Request
+
+    request = Request(
+        paths=tuple(paths or ()),
+        select=split(select),
+        ignore=split(ignore),
+        confidence=confidence,
+        config=config,
+        isolated=isolated,
+        no_cache=no_cache,
+        jobs=jobs,
+    )
+    raise typer.Exit(write_baseline(request, output))
+
+
+@app.command()
+def completion(
+    shell: Annotated[str, typer.Argument(help="bash, zsh, fish, powershell or pwsh.")],
+) -> None:
+    """Print the script for a shell's completion."""
+    from threadmend.cli.errors import BadInputError
+
+    shells = ("bash", "zsh", "fish", "powershell", "pwsh")
+    if shell not in shells:
+        raise BadInputError(f"{shell}: unknown shell; one of {', '.join(shells)}")
+    from typer.completion import get_completion_script
+
+    script = get_completion_script(
+        prog_name="threadmend", complete_var="_THREADMEND_COMPLETE", shell=shell
+    )
+    sys.stdout.write(script + "\n")

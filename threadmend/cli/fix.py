@@ -1,0 +1,119 @@
+"""`fix`: find, rewrite, and hand the result over as a diff, files, mails or commits."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from threadmend.cli.errors import BadInputError
+from threadmend.cli.output import Output
+from threadmend.cli.session import Request, Session
+from threadmend.diff import FileMode, render
+from threadmend.engine import fix as engine_fix
+from threadmend.model import OutcomeKind, Patch
+from threadmend.report import json, text
+from threadmend.write import write
+
+__all__ = ["Way", "run"]
+
+
+class Way(StrEnum):
+    """How the fixes are handed over."""
+
+    DIFF = "--diff"
+    WRITE = "--write"
+    INTERACTIVE = "--interactive"
+    MBOX = "--mbox"
+    COMMIT = "--commit"
+
+    @classmethod
+    def chosen(
+        cls, *, diff: bool, write: bool, interactive: bool, mbox: bool, branch: str | None
+    ) -> Way:
+        """Return the way that the options ask for; raises BadInputError when they disagree."""
+        asked = {
+            cls.DIFF: diff,
+            cls.WRITE: write,
+            cls.INTERACTIVE: interactive,
+            cls.MBOX: mbox,
+            cls.COMMIT: branch is not None,
+        }
+        ways = [way for way, yes in asked.items() if yes]
+        if len(ways) > 1:
+            raise BadInputError(f"{' and '.join(ways)} cannot be combined; choose one")
+        return ways[0] if ways else cls.DIFF
+
+
+def run(request: Request, way: Way, *, branch: str | None, as_json: bool) -> int:
+    """Fix what can be fixed; returns 1 when a diff was printed or a finding is left."""
+    if as_json and way not in {Way.DIFF, Way.WRITE}:
+        raise BadInputError(f"{way} has no JSON; choose --diff or --write")
+    if request.stdin_filename is not None and way not in {Way.DIFF, Way.WRITE}:
+        raise BadInputError(f"{way} needs files, not standard input")
+    session, output = Session.open(request), Output()
+    if way is Way.INTERACTIVE:
+        from threadmend.cli.interactive import run as ask
+
+        return ask(session, output)
+    with output.progress("fixing") as progress:
+        patch = engine_fix(session.project, session.options, progress)
+    if way is Way.COMMIT and patch.after:
+        _commit(session, patch, branch or "", output)
+    elif way is Way.MBOX:
+        _mail(session, patch, output)
+    elif way is Way.WRITE:
+        _write(session, patch, output, as_json=as_json)
+    else:
+        _print(session, patch, output, as_json=as_json)
+    _report(session, patch, output, way)
+    left = any(outcome.kind is not OutcomeKind.FIXED for outcome in patch.outcomes)
+    printed = bool(patch.after) and way in {Way.DIFF, Way.MBOX}
+    return int(left or printed)
+
+
+def _diff(session: Session, patch: Patch) -> bytes:
+    modes = {path: FileMode.of(session.root / path) for path in patch.after}
+    return render(patch.before, patch.after, modes=modes)
+
+
+def _print(session: Session, patch: Patch, output: Output, *, as_json: bool) -> None:
+    diff = _diff(session, patch)
+    if as_json:
+        output.text(json.dumps(json.fix(patch, diff, session.source)))
+    else:
+        output.diff(diff)
+
+
+def _write(session: Session, patch: Patch, output: Output, *, as_json: bool) -> None:
+    """Write the files; what came from standard input goes to standard output."""
+    name = session.stdin_path
+    if name is None:
+        write(session.root, patch.before, patch.after)
+    elif not as_json:
+        fixed = patch.after.get(name, session.overlay[name])
+        output.data(fixed or b"")
+    if as_json:
+        _print(session, patch, output, as_json=True)
+
+
+def _mail(session: Session, patch: Patch, output: Output) -> None:
+    from threadmend.mailbox import mailbox
+    from threadmend.registry import load_rules
+
+    output.data(mailbox(patch, load_rules()))
+
+
+def _commit(session: Session, patch: Patch, branch: str, output: Output) -> None:
+    from threadmend.commit import commit
+    from threadmend.registry import load_rules
+
+    made = commit(session.root, branch, patch, load_rules())
+    output.note(f"{branch}: {text.count(len(made), 'commit')}; git log -p {branch}")
+
+
+def _report(session: Session, patch: Patch, output: Output, way: Way) -> None:
+    """Say on stderr what became of the findings."""
+    for line in session.excuses():
+        output.note(line)
+    output.notes(text.outcome_lines(patch.outcomes, session.source, session.shown))
+    output.notes(text.unreadable_lines(patch.unreadable, session.shown))
+    output.note(text.outcome_summary(patch.outcomes, len(patch.after)))

@@ -135,7 +135,7 @@ class Struct:
     args: tuple[tuple[TypeParam, Type | None], ...] = ()
 
     def __str__(self) -> str:
-        return "struct{...}"
+        return "struct{}" if _is_empty(self.node) else "struct{...}"
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -146,7 +146,7 @@ class Interface:
     args: tuple[tuple[TypeParam, Type | None], ...] = ()
 
     def __str__(self) -> str:
-        return "interface{...}"
+        return "interface{}" if _is_empty(self.node) else "interface{...}"
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -176,6 +176,12 @@ Type = Union[  # noqa: UP007 - a recursive alias
 ]
 
 Bindings = Mapping[TypeParam, Type | None]
+
+
+def _is_empty(node: Node) -> bool:
+    return not any(
+        child.children or child.kind in {"method_elem", "type_elem"} for child in node.children
+    )
 
 
 def deref(type_: Type | None) -> Type | None:

@@ -46,6 +46,8 @@ type operation struct {
 	Operation string `json:"operation"`
 	// Type is the type that declares the method, or the channel's type.
 	Type string `json:"type"`
+	// Written is the same with the aliases that it is written with.
+	Written string `json:"written"`
 	// Receiver is the type of the operand as written; it differs for promoted methods.
 	Receiver string `json:"receiver"`
 	// Locker says that the type has Lock and Unlock methods.
@@ -267,7 +269,7 @@ func (p *program) print(node ast.Node, name string, typ, receiver types.Type) {
 	}
 	found := operation{
 		Path: filepath.ToSlash(path), Line: position.Line, Column: position.Column, Operation: name,
-		Type: text(typ), Receiver: text(receiver), Locker: locker(typ),
+		Type: text(typ), Written: written(typ), Receiver: text(receiver), Locker: locker(typ),
 	}
 	if strings.Contains(found.Receiver, "invalid type") || strings.Contains(found.Type, "invalid type") || p.seen[found] {
 		return
@@ -278,17 +280,35 @@ func (p *program) print(node ast.Node, name string, typ, receiver types.Type) {
 	}
 }
 
-// text writes a type with full import paths, without pointers and type arguments in front.
+// text writes a type with full import paths, without pointers in front and with a channel's
+// element looked up through aliases.
 func text(typ types.Type) string {
+	typ = pointedTo(typ)
+	channel, ok := typ.(*types.Chan)
+	if !ok {
+		return written(typ)
+	}
+	word := map[types.ChanDir]string{types.SendRecv: "chan ", types.SendOnly: "chan<- ", types.RecvOnly: "<-chan "}[channel.Dir()]
+	elem := types.Unalias(channel.Elem())
+	if pointer, ok := elem.(*types.Pointer); ok {
+		return word + "*" + text(pointer)
+	}
+	return word + text(elem)
+}
+
+func written(typ types.Type) string {
+	return types.TypeString(pointedTo(typ), func(pkg *types.Package) string { return pkg.Path() })
+}
+
+func pointedTo(typ types.Type) types.Type {
 	typ = types.Unalias(typ)
 	for {
 		pointer, ok := typ.(*types.Pointer)
 		if !ok {
-			break
+			return typ
 		}
 		typ = types.Unalias(pointer.Elem())
 	}
-	return types.TypeString(typ, func(pkg *types.Package) string { return pkg.Path() })
 }
 
 func locker(typ types.Type) bool {

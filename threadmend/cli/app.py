@@ -274,7 +274,7 @@ def completion(
     shells = ("bash", "zsh", "fish", "powershell", "pwsh")
     if shell not in shells:
         raise BadInputError(f"{shell}: unknown shell; one of {', '.join(shells)}")
-    from typer.completion import get_completion_script
+    from typer._completion_shared import get_completion_script
 
     script = get_completion_script(
         prog_name="threadmend", complete_var="_THREADMEND_COMPLETE", shell=shell

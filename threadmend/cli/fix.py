@@ -70,13 +70,12 @@ def run(request: Request, way: Way, *, branch: str | None, as_json: bool) -> int
     return int(left or printed)
 
 
-def _diff(session: Session, patch: Patch) -> bytes:
-    modes = {path: FileMode.of(session.root / path) for path in patch.after}
-    return render(patch.before, patch.after, modes=modes)
+def _modes(session: Session, patch: Patch) -> dict[str, FileMode]:
+    return {path: FileMode.of(session.root / path) for path in patch.after}
 
 
 def _print(session: Session, patch: Patch, output: Output, *, as_json: bool) -> None:
-    diff = _diff(session, patch)
+    diff = render(patch.before, patch.after, modes=_modes(session, patch))
     if as_json:
         output.text(json.dumps(json.fix(patch, diff, session.source)))
     else:
@@ -99,7 +98,7 @@ def _mail(session: Session, patch: Patch, output: Output) -> None:
     from threadmend.mailbox import mailbox
     from threadmend.registry import load_rules
 
-    output.data(mailbox(patch, load_rules()))
+    output.data(mailbox(patch, load_rules(), modes=_modes(session, patch)))
 
 
 def _commit(session: Session, patch: Patch, branch: str, output: Output) -> None:

@@ -131,6 +131,11 @@ class Session:
         """Return the baseline file that the configuration names."""
         return None if self.config.baseline is None else self.root / self.config.baseline
 
+    @property
+    def stdin_path(self) -> str | None:
+        """Return the path, in the project, of what came from standard input."""
+        return None if self.request.stdin_filename is None else (self.targets or ("",))[0]
+
     def files(self) -> list[str]:
         """Return the paths that would be reported on, sorted."""
         named = self.targets

@@ -19,8 +19,10 @@ __all__ = [
     "Segment",
     "Sources",
     "concise_lines",
+    "count",
     "failure_lines",
     "finding_lines",
+    "fix_segments",
     "outcome_lines",
     "outcome_summary",
     "plain",
@@ -180,13 +182,14 @@ def _width(text: str) -> int:
 
 def _remedy_lines(finding: Finding) -> Iterator[Line]:
     for fix in finding.fixes:
-        yield (Segment("  "), *_fix_segments(fix))
+        yield (Segment("  "), *fix_segments(fix))
     if not finding.fixes:
         reason = f": {printable(finding.reason)}" if finding.reason else ""
         yield (Segment("  "), Segment("no fix", "manual"), Segment(reason))
 
 
-def _fix_segments(fix: Fix) -> Line:
+def fix_segments(fix: Fix) -> Line:
+    """Return what a fix does, and when it is unsafe, why."""
     if fix.safety is Safety.SAFE:
         return (Segment("fix", "safe"), Segment(f": {printable(fix.title)}"))
     reason = f" ({printable(fix.reason)})" if fix.reason else ""

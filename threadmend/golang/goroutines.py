@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["Launch", "captures", "innermost_loop", "launch_sites", "launches", "launches_in"]
+__all__ = [
+    "Launch",
+    "captures",
+    "innermost_loop",
+    "launch_of_literal",
+    "launch_sites",
+    "launches",
+    "launches_in",
+]
 
 _LAUNCHES = re.compile(rb"\bgo\b|\.Go\(|\.TryGo\(|\bAfterFunc\(")
 
@@ -79,6 +87,24 @@ def launches_in(file: GoFile, root: Node) -> Iterator[Launch]:
         launch = _go(file, node) if node.kind == "go_statement" else _by_call(file, node)
         if launch is not None:
             yield launch
+
+
+def launch_of_literal(file: GoFile, node: Node) -> Launch | None:
+    """Return the launch that a `go` statement is, or that runs a function literal.
+
+    The literal is the one of a `go` statement or the argument of `g.Go`, `wg.Go` or
+    `time.AfterFunc`.
+    """
+    if node.kind == "go_statement":
+        return _go(file, node)
+    arguments = node.parent
+    if arguments is None or arguments.parent is None:
+        return None
+    if arguments.kind == "argument_list":
+        return _by_call(file, arguments.parent)
+    if arguments.kind == "call_expression" and arguments.parent.kind == "go_statement":
+        return _go(file, arguments.parent)
+    return None
 
 
 def _go(file: GoFile, node: Node) -> Launch | None:

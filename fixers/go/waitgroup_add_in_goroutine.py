@@ -1,0 +1,218 @@
+"""Move WaitGroup.Add out of the goroutine that it counts
+
+The goroutine may not have run yet when the launching function reaches `wg.Wait()`: the
+counter is still zero, Wait returns at once, and the program goes on (or ends) without the
+goroutine's work. Whether that happens is up to the scheduler, so tests rarely see it.
+`wg.Add` belongs right before the `go` statement, in the goroutine that will wait.
+
+Not reported: an Add that pays for a goroutine launched further down in the same body; an
+Add on a WaitGroup that the goroutine itself declares; a goroutine that was already counted
+before its launch.
+
+Without a fix: a function that is also called without `go`, and a count that only the
+goroutine knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.access import Access
+from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
+from threadmend.golang.calls import callers
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
+from threadmend.golang.goroutines import Launch, launches, launches_in
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.translate import at_launch
+from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
+from threadmend.model import Edit, Finding, Fix, Related
+
+CATEGORY = "waitgroup"
+GATE = rb"\.Add\("
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the Adds that run in the goroutine which they pay for."""
+    seen: set[int] = set()
+    for launch in launches(file):
+        body = launch.body
+        if launch.kind != "go" or body is None or launch.call is None or body.path != file.path:
+            continue
+        for add in _own_adds(file, launch, body):
+            if add.call.start not in seen:
+                seen.add(add.call.start)
+                yield _finding(file, launch, body, add)
+
+
+def _own_adds(file: GoFile, launch: Launch, body: Node) -> Iterator[WaitGroupCall]:
+    calls = list(waitgroup_calls(file, body))
+    for add in calls:
+        if add.method != "Add" or add.access is None or add.deferred is not None:
+            continue
+        if _declared_inside(add.access, body):
+            continue
+        if not any(c.method == "Done" and c.access == add.access for c in calls):
+            continue
+        if add.call.function is not body or _pays_for_a_child(file, body, add):
+            continue
+        if _counted_before(file, launch, body, add):
+            continue
+        yield add
+
+
+def _declared_inside(access: Access, body: Node) -> bool:
+    root = access.root
+    if not isinstance(root, Binding) or not body.contains(root.node):
+        return False
+    return root.kind not in {"parameter", "receiver"} or root.scope is not body
+
+
+def _pays_for_a_child(file: GoFile, body: Node, add: WaitGroupCall) -> bool:
+    """Return whether a goroutine that the body launches calls Done on the WaitGroup."""
+    for child in launches_in(file, body):
+        if child.node is body or child.node.start < add.call.start:
+            continue
+        if child.kind == "waitgroup":
+            continue
+        if child.literal is None:
+            # What it runs gets the WaitGroup: it may be the one that is counted.
+            if child.call is None or _mentions(child.call, add.access):
+                return True
+            if child.decl is not None and child.decl.kind == "method":
+                return True
+        elif any(
+            c.method == "Done" and c.access == add.access
+            for c in waitgroup_calls(file, child.literal)
+        ):
+            return True
+    return False
+
+
+def _mentions(node: Node, access: Access | None) -> bool:
+    name = access.root.name if access and isinstance(access.root, Binding) else ""
+    return any(n.kind == "identifier" and n.name == name for n in node.walk())
+
+
+def _counted_before(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall) -> bool:
+    """Return whether the launching function adds to the WaitGroup before the launch."""
+    function = launch.function
+    if function is None:
+        return False
+    outer = at_launch(launch.call, body, add.waitgroup)
+    if outer is None:
+        return False
+    for other in waitgroup_calls(file, function):
+        if other.method == "Add" and other.call.start < launch.node.start:
+            if other.waitgroup.text == outer.encode() or other.access == add.access:
+                return True
+    return False
+
+
+def _finding(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall) -> Finding:
+    name = add.waitgroup.name
+    fix, reason = _fix(file, launch, body, add)
+    return Finding(
+        path=file.path,
+        start=add.call.start,
+        end=add.call.end,
+        message=f"{name}.Add is called inside the goroutine it counts",
+        fixes=(fix,) if fix else (),
+        related=(Related(launch.node.path, launch.node.start, launch.node.end, "launched here"),),
+        reason=reason,
+    )
+
+
+def _fix(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall) -> tuple[Fix | None, str]:
+    """Move the Add before every launch.
+
+    Sound: Add then happens before the goroutine starts, hence before its Done; the counter
+    was zero or positive there before, so Add cannot panic; Wait can only wait for longer.
+    """
+    statement = add.call.parent
+    if statement is None or statement.kind != "expression_statement":
+        return None, "the call is part of another statement"
+    sites = _all_launches(file, launch, body)
+    if sites is None:
+        return None, "the function is also used other than by a go statement"
+    edits: list[Edit] = []
+    try:
+        for site in sites:
+            code = _code_at(site, body, add)
+            if code is None:
+                return None, "the count is only known inside the goroutine"
+            edits.extend(insert_before(site.statement, code))
+        done = _done_to_lead(body, statement, add)
+        if done is False:
+            return None, "the goroutine may end before the Add, and its Done stands elsewhere"
+        edits.extend(delete(statement))
+        if isinstance(done, Node):
+            block = body["body"]
+            edits.extend(delete(done))
+            edits.extend(insert_at_start(block, done.name))
+    except BuilderError as error:
+        return None, str(error)
+    return Fix(f"Move {add.waitgroup.name}.Add before the go statement", tuple(edits)), ""
+
+
+def _all_launches(file: GoFile, launch: Launch, body: Node) -> list[Launch] | None:
+    """Return every launch of the body, None when it is used in another way too."""
+    if launch.node.contains(body):
+        return [launch]
+    calls: list[Node | None]
+    if launch.decl is not None:
+        calls = [site.call if site.launched else None for site in callers(launch.decl)]
+    else:
+        name = launch.call["function"] if launch.call else None
+        binding = file.binding(name)
+        uses = binding.uses if binding else []
+        calls = [_launched_call(use) for use in uses if binding and use is not binding.node]
+    found = []
+    for call in calls:
+        if call is None or call.parent is None:
+            return None
+        found.append(Launch("go", call.parent, call, body, launch.decl))
+    return found or None
+
+
+def _launched_call(name: Node) -> Node | None:
+    call = name.parent
+    if call is None or call.kind != "call_expression" or name.field != "function":
+        return None
+    return call if call.parent is not None and call.parent.kind == "go_statement" else None
+
+
+def _done_to_lead(body: Node, statement: Node, add: WaitGroupCall) -> Node | bool:
+    """Return what has to happen to Done when Add no longer stands where it stood.
+
+    True: nothing, every path passes the Add. A `defer wg.Done()`: it becomes the first
+    statement, because paths leave before it. False: neither can be shown.
+    """
+    flow = flow_of(body)
+    point = flow.point_of(statement)
+    if point is None or not flow.complete:
+        return False
+    if not flow.exits_from(flow.entry, stop=lambda p: p is point) and not flow.in_loop(point):
+        return True
+    after = statement.next
+    if after is None or after.kind != "defer_statement" or flow.in_loop(point):
+        return False
+    if statement.parent is not body["body"]:
+        return False
+    call = after.children[-1]
+    if call.text == add.waitgroup.text + b".Done()":
+        root = add.access.root if add.access else None
+        inside = isinstance(root, Binding) and root.scope is not body and body.contains(root.node)
+        return False if inside else after
+    return False
+
+
+def _code_at(site: Launch, body: Node, add: WaitGroupCall) -> str | None:
+    """Return the Add as it reads at a launch, None when it cannot be said there."""
+    waitgroup = at_launch(site.call, body, add.waitgroup)
+    count = add.count
+    if waitgroup is None or count is None:
+        return None
+    number = at_launch(site.call, body, count)
+    return f"{waitgroup}.Add({number})" if number is not None else None

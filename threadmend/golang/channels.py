@@ -1,0 +1,247 @@
+"""Channels: made where, with which capacity, and every operation on one that is visible.
+
+A channel is followed from the variable that `make` initialises through closures and through
+parameters of functions whose body is visible. Where it is returned, stored, sent, assigned
+or passed to code that is not visible, it has escaped, and counting ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from threadmend.golang.goroutines import Launch, launch_of_literal
+from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.types import Chan
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = [
+    "MAKES_CHANNEL",
+    "Channel",
+    "ChannelOperation",
+    "channel_of",
+    "local_channels",
+    "runner_of",
+]
+
+MAKES_CHANNEL = re.compile(rb"\bmake\(\s*(?:chan\b|<-\s*chan|\w)")
+_DEPTH = 3
+
+
+@dataclass(slots=True)
+class ChannelOperation:
+    """One use of a channel.
+
+    `kind`: `send`, `receive`, `range`, `close`, `len` (also cap), `compare`. `node` is the send
+    statement, the receive expression, the range clause or the call. `file` and `calls` say where
+    it stands: the calls through which the channel was passed, outermost first.
+    """
+
+    kind: str
+    node: Node
+    file: GoFile
+    calls: tuple[Node, ...] = ()
+
+    @property
+    def function(self) -> Node | None:
+        """Return the function that the operation stands in."""
+        return self.node.function
+
+    @property
+    def anchor(self) -> Node:
+        """Return the place in the making function's file: the operation, or the call to it."""
+        return self.calls[0] if self.calls else self.node
+
+    @property
+    def case(self) -> Node | None:
+        """Return the select case whose communication the operation is."""
+        child, parent = self.node, self.node.parent
+        while parent is not None and parent.kind not in FUNCTIONS and parent.kind != "block":
+            if parent.kind == "communication_case":
+                return parent if child.field == "communication" else None
+            child, parent = parent, parent.parent
+        return None
+
+    @property
+    def select(self) -> Node | None:
+        """Return the select statement whose case the operation is."""
+        case = self.case
+        return case.parent if case is not None else None
+
+    @property
+    def has_alternative(self) -> bool:
+        """Return whether the operation is one of several cases of a select."""
+        select = self.select
+        return select is not None and len(select.children) > 2
+
+
+@dataclass(slots=True)
+class Channel:
+    """A channel made in a function and held by one variable.
+
+    `make` is the call, `capacity` its second argument (None: unbuffered).
+    """
+
+    binding: Binding
+    make: Node
+    capacity: Node | None
+    operations: list[ChannelOperation] = field(default_factory=list)
+    escapes: list[Node] = field(default_factory=list)
+
+    @property
+    def function(self) -> Node | None:
+        """Return the function that makes the channel."""
+        return self.make.function
+
+    @property
+    def unbuffered(self) -> bool:
+        """Return whether the channel has no buffer for certain."""
+        return self.capacity is None or self.capacity.text == b"0"
+
+    def of(self, *kinds: str) -> list[ChannelOperation]:
+        """Return the operations of these kinds, in source order of discovery."""
+        return [o for o in self.operations if o.kind in kinds]
+
+
+def local_channels(file: GoFile, function: Node) -> Iterator[Channel]:
+    """Yield the channels that a function itself makes and keeps in a variable."""
+    for node in function.own():
+        if node.kind == "call_expression" and _is_make(node):
+            binding = _initialised(file, node)
+            if binding is not None and isinstance(file.underlying(file.type_of(node)), Chan):
+                yield channel_of(file, binding, node)
+
+
+def _is_make(call: Node) -> bool:
+    function = call["function"]
+    return function.kind == "identifier" and function.name == "make"
+
+
+def _initialised(file: GoFile, value: Node) -> Binding | None:
+    """Return the variable that a declaration initialises with `value`."""
+    group = value.parent
+    if group is None or group.kind != "expression_list" or group.parent is None:
+        return None
+    declaration = group.parent
+    index = next(i for i, child in enumerate(group.children) if child is value)
+    if declaration.kind == "short_var_declaration":
+        names = declaration["left"].children
+    elif declaration.kind == "var_spec":
+        names = declaration.all("name")
+    else:
+        return None
+    if len(names) != len(group.children):
+        return None
+    binding = file.binding(names[index])
+    return binding if binding is not None and binding.node is names[index] else None
+
+
+def channel_of(file: GoFile, binding: Binding, make: Node) -> Channel:
+    """Return the channel that a variable holds, with everything that is done to it."""
+    arguments = make["arguments"].children
+    channel = Channel(binding, make, arguments[1] if len(arguments) > 1 else None)
+    _follow(file, binding, (), channel, _DEPTH)
+    return channel
+
+
+def _follow(
+    file: GoFile, binding: Binding, calls: tuple[Node, ...], channel: Channel, depth: int
+) -> None:
+    for node in binding.uses:
+        if node is binding.node:
+            continue
+        operation = _operation(file, node, calls)
+        if operation is not None:
+            channel.operations.append(operation)
+            continue
+        passed = _passed_to(file, node)
+        if passed is None or depth == 0:
+            channel.escapes.append(node)
+            continue
+        call, callee_file, parameter = passed
+        _follow(callee_file, parameter, (*calls, call), channel, depth - 1)
+
+
+def _operation(file: GoFile, name: Node, calls: tuple[Node, ...]) -> ChannelOperation | None:
+    node = name
+    while node.parent is not None and node.parent.kind == "parenthesized_expression":
+        node = node.parent
+    parent = node.parent
+    if parent is None:
+        return None
+    if parent.kind == "send_statement" and node.field == "channel":
+        return ChannelOperation("send", parent, file, calls)
+    if parent.kind == "unary_expression" and parent["operator"].kind == "<-":
+        return ChannelOperation("receive", parent, file, calls)
+    if parent.kind == "range_clause" and node.field == "right":
+        return ChannelOperation("range", parent, file, calls)
+    if parent.kind == "binary_expression":
+        return ChannelOperation("compare", parent, file, calls)
+    if parent.kind == "argument_list" and parent.parent is not None:
+        function = parent.parent.get("function")
+        if function is not None and function.kind == "identifier":
+            word = {"close": "close", "len": "len", "cap": "len"}.get(function.name)
+            if word and file.resolve(function) is None:
+                return ChannelOperation(word, parent.parent, file, calls)
+    return None
+
+
+def _passed_to(file: GoFile, name: Node) -> tuple[Node, GoFile, Binding] | None:
+    """Return the call that passes a channel on, and the parameter that receives it."""
+    arguments = name.parent
+    if arguments is None or arguments.kind != "argument_list" or arguments.parent is None:
+        return None
+    call = arguments.parent
+    if call.kind != "call_expression":
+        return None
+    index = next(i for i, child in enumerate(arguments.children) if child is name)
+    function = call["function"]
+    if function.kind == "func_literal":
+        body, callee_file = function, file
+    else:
+        decl = file.callee(call)
+        if decl is None or not decl.sound or decl.node.get("body") is None:
+            return None
+        body, callee_file = decl.node, decl.file
+    names = [
+        name
+        for parameter in body["parameters"].children
+        for name in (parameter.all("name") or [parameter])
+        if parameter.kind == "parameter_declaration"
+    ]
+    if index >= len(names):
+        return None
+    for binding in bindings_in(body).get(names[index].name, ()):
+        if binding.node is names[index]:
+            return call, callee_file, binding
+    return None
+
+
+def runner_of(operation: ChannelOperation, function: Node) -> Launch | Node | None:
+    """Return which goroutine runs an operation on a channel made in `function`.
+
+    `function` itself when its own goroutine does (in place, or deferred), the Launch when a
+    goroutine that it starts does, None when that cannot be told.
+    """
+    node: Node = operation.anchor
+    while True:
+        call = node if node.kind == "call_expression" else None
+        if call is not None and call.parent is not None and call.parent.kind == "go_statement":
+            return launch_of_literal(operation.file, call.parent)
+        inner = node.function
+        if inner is None:
+            return None
+        if inner is function:
+            return function
+        if inner.kind != "func_literal":
+            return None
+        called = inner.parent
+        if called is None or called.kind != "call_expression" or inner.field != "function":
+            launch = launch_of_literal(operation.file, inner)
+            return launch
+        node = called

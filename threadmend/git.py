@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["GitError", "git", "resolve", "toplevel"]
@@ -20,8 +20,10 @@ _CONFIG = {
     "core.hooksPath": "/dev/null",
     "core.pager": "cat",
     "core.quotePath": "true",
+    "core.splitIndex": "false",
     "core.sshCommand": "false",
     "diff.external": "",
+    "i18n.commitEncoding": "UTF-8",
     "log.showSignature": "false",
     "safe.bareRepository": "explicit",
     "submodule.recurse": "false",
@@ -100,15 +102,15 @@ def resolve(root: Path, revision: str) -> str:
     try:
         name = git(root, "rev-parse", "--verify", "--end-of-options", revision + "^{commit}")
     except GitError as error:
-        if "Needed a single revision" in str(error) or "unknown revision" in str(error):
-            raise GitError(f"{revision!r} names no commit") from None
-        raise
+        if toplevel(root) is None:
+            raise
+        raise GitError(f"{revision!r} names no commit") from error
     return name.decode("ascii").strip()
 
 
 def _run(
     root: Path,
-    args: Iterable[str],
+    args: Sequence[str],
     settings: Mapping[str, str],
     data: bytes | None,
     env: Mapping[str, str] | None,
@@ -121,7 +123,7 @@ def _run(
         from git.exc import GitCommandNotFound
     except ImportError:
         raise GitError("git is not installed, or not on PATH") from None
-    command = [*_without_inherited(), "git", "--no-pager", *args]
+    command = [*_without_inherited(env or {}), "git", "--no-pager", *args]
     with tempfile.TemporaryFile() as stream:
         stream.write(data or b"")
         stream.seek(0)
@@ -138,13 +140,13 @@ def _run(
         except (GitCommandNotFound, ValueError) as error:
             raise GitError(f"git cannot be run: {error}".partition("\n")[0]) from None
     if status:
-        raise GitError(_complaint(errors) or f"git {command[-1]} failed with status {status}")
+        raise GitError(_complaint(errors) or f"git {args[0]} failed with status {status}")
     return output
 
 
-def _without_inherited() -> list[str]:
+def _without_inherited(given: Mapping[str, str]) -> list[str]:
     # GitPython can add to the environment but not take away; this is rare enough for env(1).
-    present = [name for name in _INHERITED if name in os.environ]
+    present = [name for name in _INHERITED if name in os.environ and name not in given]
     if not present or os.name != "posix":
         return []
     return ["env", *(word for name in present for word in ("-u", name))]

@@ -1,61 +1,20 @@
-"""check() and fix(): ask the rules, excuse, merge, settle. Rules read; only this decides."""
+"""check() and fix(): what a project's findings are, and what mends them.
+
+Rules read and yield; this alone decides (`analysis` asks and excuses, `settle` merges and
+composes), and `write` alone writes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from threadmend import parallel
-from threadmend.baseline import Baseline
-from threadmend.gather import Answers, Asker, Failure, Unit
-from threadmend.model import Confidence, Finding, Rule, Unreadable
+from threadmend.analysis import Options, Progress, analyse, reported, unreadable
+from threadmend.model import Failure, Finding, Unreadable
 from threadmend.project import Project
-from threadmend.registry import enabled, load_rules
-from threadmend.suppress import excuse
+from threadmend.settle import fix
 
-__all__ = ["Failure", "Options", "Progress", "Report", "check", "gather", "reported"]
-
-Progress = Callable[[int, int], None]
-"""Told how much is done, of how much."""
-
-_WORTH_FORKING = 400_000
-"""Bytes of source from which several processes are faster than one (measured: 0.1 s)."""
-
-_RANK = {Confidence.HIGH: 0, Confidence.MEDIUM: 1, Confidence.LOW: 2}
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a run is asked for."""
-
-    rules: tuple[Rule, ...]
-    targets: Collection[str] | None = None
-    """Files and folders to report about; None is the whole project."""
-    unsafe: bool = False
-    jobs: int | None = None
-    """Processes; None is one per processor."""
-    cache: bool = False
-    since: Mapping[str, Sequence[range]] | None = None
-    """Lines (from 1) by path; only findings that touch them are reported."""
-    baseline: Baseline | None = None
-    confidence: Confidence = Confidence.LOW
-    catalogue: tuple[Rule, ...] | None = None
-    """Every rule there is: names that ignore comments may use, and judges of composed
-    fixes. None asks the registry."""
-
-    @property
-    def known(self) -> tuple[Rule, ...]:
-        """Return every rule there is."""
-        return load_rules() if self.catalogue is None else self.catalogue
-
-    def wants(self, path: str) -> bool:
-        """Return whether a file is among the targets."""
-        if self.targets is None:
-            return True
-        return any(
-            target in {"", "."} or path == target or path.startswith(target.rstrip("/") + "/")
-            for target in self.targets
-        )
+__all__ = ["Failure", "Options", "Progress", "Report", "check", "fix"]
 
 
 @dataclass(frozen=True)
@@ -64,132 +23,15 @@ class Report:
 
     findings: tuple[Finding, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
-    failures: tuple[Failure, ...] = field(default=())
+    failures: tuple[Failure, ...] = ()
 
 
 def check(project: Project, options: Options, progress: Progress | None = None) -> Report:
-    """Return the findings of a project."""
+    """Return the findings of a project, and what kept rules from answering."""
     with parallel.quiet():
-        answers = gather(project, options, progress=progress)
-    return Report(
-        findings=tuple(reported(answers.findings, project, options)),
-        unreadable=unreadable(project, options),
-        failures=tuple(sorted(set(answers.failures))),
-    )
-
-
-def unreadable(project: Project, options: Options) -> tuple[Unreadable, ...]:
-    """Return the files among the targets that could not be taken."""
-    return tuple(
-        found
-        for found in project.unreadable
-        if options.wants(found.path) and project.excuse(found.path) == found.reason
-    )
-
-
-def gather(
-    project: Project,
-    options: Options,
-    *,
-    rules: Sequence[Rule] | None = None,
-    directories: Collection[str] | None = None,
-    progress: Progress | None = None,
-) -> Answers:
-    """Return what the rules say and no comment, folder or setting excuses, sorted.
-
-    `directories` limits the packages that are asked; findings are those of the targets.
-    """
-    rules = options.rules if rules is None else rules
-    asker = Asker(project, rules, options.wants)
-    answers = _ask(asker, asker.units(directories), options.jobs, progress)
-    is_on = enabled(project.config, rules)
-    findings = set(answers.findings)
-    if is_on is not None:
-        findings = {f for f in findings if is_on(f.rule, f.path)}
-    paths = [
-        path
-        for path in project.paths
-        if (directories is None or path.rpartition("/")[0] in directories) and asker.reports(path)
-    ]
-    failed = {failure.rule for failure in answers.failures}
-    kept = excuse(findings, project, paths, rules, options.known, failed)
-    return Answers(sorted(kept, key=lambda f: f.order), sorted(set(answers.failures)))
-
-
-def reported(findings: Sequence[Finding], project: Project, options: Options) -> list[Finding]:
-    """Return the findings that the options ask for: lines, baseline, confidence."""
-    limit = _RANK[options.confidence]
-    found = [finding for finding in findings if _RANK[finding.confidence] <= limit]
-    if options.since is not None:
-        found = [finding for finding in found if _touches(finding, project, options.since)]
-    if options.baseline is not None:
-        found = options.baseline.new(found, project)
-    return found
-
-
-def _touches(finding: Finding, project: Project, since: Mapping[str, Sequence[range]]) -> bool:
-    source = project.source(finding.path)
-    first, last = source.line_of(finding.start), source.line_of(finding.end)
-    return any(lines.start <= last and first < lines.stop for lines in since.get(finding.path, ()))
-
-
-# -- in one process or several ----------------------------------------------------------------
-
-
-def _ask(
-    asker: Asker, units: Sequence[Unit], jobs: int | None, progress: Progress | None
-) -> Answers:
-    answers = Answers()
-    wanted = parallel.cpus() if jobs is None else jobs
-    total = sum(unit.weight for unit in units)
-    if wanted > 1 and total >= _WORTH_FORKING and len(units) > 1 and parallel.available():
-        groups = _groups(units, total // (wanted * 6) + 1)
-        told = None if progress is None else _telling(progress, len(groups))
-        results = parallel.map_forked(lambda group: _ask_all(asker, group), groups, wanted, told)
-        for group, result in zip(groups, results, strict=True):
-            answers.add(
-                _ask_lost(asker, group, result) if isinstance(result, parallel.Lost) else result
-            )
-        return answers
-    for number, unit in enumerate(units, 1):
-        answers.add(asker.ask(unit))
-        if progress is not None:
-            progress(number, len(units))
-    return answers
-
-
-def _telling(progress: Progress, total: int) -> Callable[[int], None]:
-    return lambda done: progress(done, total)
-
-
-def _ask_all(asker: Asker, units: Sequence[Unit]) -> Answers:
-    answers = Answers()
-    for unit in units:
-        answers.add(asker.ask(unit))
-    return answers
-
-
-def _ask_lost(asker: Asker, units: Sequence[Unit], lost: parallel.Lost) -> Answers:
-    """Ask about each unit in a process of its own: one of them ends its process."""
-    answers = Answers()
-    results = parallel.map_forked(asker.ask, units, 1) if len(units) > 1 else [lost]
-    for unit, result in zip(units, results, strict=True):
-        if isinstance(result, parallel.Lost):
-            where = asker.project.go.packages[unit.index].directory or "."
-            answers.failures.append(Failure("threadmend", where, str(result)))
-        else:
-            answers.add(result)
-    return answers
-
-
-def _groups(units: Sequence[Unit], size: int) -> list[list[Unit]]:
-    """Cut the work into runs of neighbours, which mostly import the same packages."""
-    groups: list[list[Unit]] = []
-    weight = size
-    for unit in units:
-        if weight >= size:
-            groups.append([])
-            weight = 0
-        groups[-1].append(unit)
-        weight += unit.weight
-    return groups
+        answers = analyse(project, options, progress=progress)
+        return Report(
+            findings=tuple(reported(answers.findings, project, options)),
+            unreadable=unreadable(project, options),
+            failures=tuple(answers.failures),
+        )

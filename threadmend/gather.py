@@ -13,23 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from threadmend.gate import Gates
-from threadmend.model import Edit, Finding, Fix, Rule, Subject
+from threadmend.model import Edit, Failure, Finding, Fix, Rule, Subject
 from threadmend.project import Project
 from threadmend.source import UnreadableError
 
 if TYPE_CHECKING:
     from threadmend.golang.package import Package
 
-__all__ = ["Answers", "Asker", "Failure", "Unit"]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Failure:
-    """A rule that could not answer about a file, package or module, and why."""
-
-    rule: str
-    path: str
-    reason: str
+__all__ = ["Answers", "Asker", "Unit"]
 
 
 @dataclass(slots=True)

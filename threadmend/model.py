@@ -15,6 +15,7 @@ from typing import Any
 __all__ = [
     "Confidence",
     "Edit",
+    "Failure",
     "Finding",
     "Fix",
     "Outcome",
@@ -180,6 +181,15 @@ class Unreadable:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Failure:
+    """A rule that could not answer about a file, package or module, and why."""
+
+    rule: str
+    path: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a finding, and the reason in a clause."""
@@ -201,6 +211,7 @@ class Patch:
     after: Mapping[str, bytes | None] = field(default_factory=dict)
     outcomes: tuple[Outcome, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
+    failures: tuple[Failure, ...] = ()
     by_rule: Mapping[str, Mapping[str, bytes | None]] = field(default_factory=dict)
     """For `--mbox` and `--commit`: rule name → path → bytes after that rule's step, in the
     order in which the rules were applied; the last steps together equal `after`."""

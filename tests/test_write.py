@@ -131,3 +131,21 @@ def test_a_kill_at_any_moment_leaves_every_file_whole(tmp_path: Path) -> None:
         child.wait()
         child.stdout.close()
         assert all((tmp_path / name).read_bytes() in {old, new} for name in names)
+
+
+def test_a_file_that_changes_while_the_others_are_written_stops_the_whole_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.go", "b.go"):
+        (tmp_path / name).write_bytes(b"old")
+    replace = Path.replace
+
+    def meddling(self: Path, target: Path) -> Path:
+        (tmp_path / "b.go").write_bytes(b"typed meanwhile")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", meddling)
+    old = {"a.go": b"old", "b.go": b"old"}
+    with pytest.raises(WriteError, match=r"b\.go: changed since it was read"):
+        write(tmp_path, old, {"a.go": b"new", "b.go": b"new"})
+    assert listing(tmp_path) == {"a.go": b"old", "b.go": b"typed meanwhile"}

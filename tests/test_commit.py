@@ -41,6 +41,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 @pytest.fixture
 def tripwire(repository: Repository, tmp_path: Path) -> Callable[[], list[str]]:
     """Make everything that a repository can run leave a trace; return what ran."""
+    repository.write({"x.md": b"x\n"})
+    repository.commit()
     traces = tmp_path / "traces"
     traces.mkdir()
 
@@ -73,7 +75,7 @@ def tripwire(repository: Repository, tmp_path: Path) -> Callable[[], list[str]]:
         repository.git("config", key, value)
     attributes = repository.root / ".git/info/attributes"
     attributes.parent.mkdir(exist_ok=True)
-    attributes.write_text("*.go diff=evil filter=plain\n*.txt diff=evil filter=plain\n")
+    attributes.write_text("*.go diff=evil\n*.md filter=plain\n")
     return lambda: sorted(path.name for path in traces.iterdir())
 
 
@@ -127,8 +129,12 @@ def test_nothing_of_the_user_moves_and_nothing_runs(
 
 
 def test_the_tripwires_do_trip(repository: Repository, tripwire: Callable[[], list[str]]) -> None:
-    repository.write({"a.go": b"changed\n"})
-    for args in (["status"], ["show", "--ext-diff"], ["update-ref", "refs/heads/x", "HEAD"]):
+    repository.write({"a.go": b"changed\n", "x.md": b"changed\n"})
+    for args in (
+        ["status"],
+        ["show", "--ext-diff", "HEAD~1"],
+        ["update-ref", "refs/heads/x", "HEAD"],
+    ):
         subprocess.run(
             ["git", *args],
             cwd=repository.root,
@@ -149,8 +155,8 @@ def test_the_tripwires_do_trip(repository: Repository, tripwire: Callable[[], li
         ("log", "-p", "-1"),
         ("show", "HEAD"),
         ("ls-files", "-z", "--cached", "--others", "--modified", "--exclude-standard"),
-        ("hash-object", "a.go"),
-        ("add", "a.go"),
+        ("hash-object", "a.go", "x.md"),
+        ("add", "a.go", "x.md", "more.md"),
         ("checkout-index", "-f", "-a"),
         ("update-index", "-q", "--refresh", "--again"),
         ("update-ref", "refs/heads/y", "HEAD"),
@@ -160,7 +166,7 @@ def test_the_tripwires_do_trip(repository: Repository, tripwire: Callable[[], li
 def test_git_runs_nothing_of_the_repository(
     args: tuple[str, ...], repository: Repository, tripwire: Callable[[], list[str]]
 ) -> None:
-    repository.write({"a.go": b"changed\n", "more.go": b"x\n"})
+    repository.write({"a.go": b"changed\n", "x.md": b"changed\n", "more.md": b"x\n"})
     git(repository.root, *args)
     assert tripwire() == []
 

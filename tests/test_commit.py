@@ -132,6 +132,7 @@ def test_the_tripwires_do_trip(repository: Repository, tripwire: Callable[[], li
     repository.write({"a.go": b"changed\n", "x.md": b"changed\n"})
     for args in (
         ["status"],
+        ["add", "x.md"],
         ["show", "--ext-diff", "HEAD~1"],
         ["update-ref", "refs/heads/x", "HEAD"],
     ):

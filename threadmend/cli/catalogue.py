@@ -64,18 +64,19 @@ def explanation(rule: Rule) -> list[Line]:
     lines += [(Segment(line),) for line in textwrap.dedent(rest).rstrip().split("\n")]
     if _asked(rule):
         lines += [(), (Segment(f"This rule is {_asked(rule)}: --select {rule.name}"),)]
-    shown = example(rule.name)
-    if shown is not None:
-        lines += [(), *_example_lines(shown)]
+    case = example(rule.name)
+    if case is not None:
+        lines += [(), *_example_lines(case)]
     return lines
 
 
-def _example_lines(shown: Example) -> Iterator[Line]:
-    yield (Segment("Example", "title"), Segment(f": {shown.comment}" if shown.comment else ""))
+def _example_lines(case: Example) -> Iterator[Line]:
+    yield (Segment("Example", "title"), Segment(f": {case.comment}" if case.comment else ""))
     yield ()
     styles = {"+": "diff.added", "-": "diff.removed", "@": "diff.place"}
-    for line in shown.diff.rstrip("\n").split("\n"):
-        yield (Segment("    "), Segment(line.expandtabs(4), styles.get(line[:1], "")))
+    for line in case.diff.rstrip("\n").split("\n"):
+        shown = line.expandtabs(4).rstrip()
+        yield (Segment("    "), Segment(shown, styles.get(line[:1], ""))) if shown else ()
 
 
 def _asked(rule: Rule) -> str:

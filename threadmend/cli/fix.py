@@ -43,8 +43,13 @@ class Way(StrEnum):
         return ways[0] if ways else cls.DIFF
 
 
+_HANDED = {Way.DIFF: "diff", Way.MBOX: "mails", Way.COMMIT: "commits"}
+
+
 def run(request: Request, way: Way, *, branch: str | None, as_json: bool) -> int:
-    """Fix what can be fixed; returns 1 when a diff was printed or a finding is left."""
+    """Fix what can be fixed; returns 1 when a diff was printed or a finding is left,
+    3 when a rule failed.
+    """
     if as_json and way not in {Way.DIFF, Way.WRITE}:
         raise BadInputError(f"{way} has no JSON; choose --diff or --write")
     if request.stdin_filename is not None and way not in {Way.DIFF, Way.WRITE}:
@@ -65,6 +70,8 @@ def run(request: Request, way: Way, *, branch: str | None, as_json: bool) -> int
     else:
         _print(session, patch, output, as_json=as_json)
     _report(session, patch, output, way)
+    if patch.failures:
+        return 3
     left = any(outcome.kind is not OutcomeKind.FIXED for outcome in patch.outcomes)
     printed = bool(patch.after) and way in {Way.DIFF, Way.MBOX}
     return int(left or printed)
@@ -115,4 +122,6 @@ def _report(session: Session, patch: Patch, output: Output, way: Way) -> None:
         output.note(line)
     output.notes(text.outcome_lines(patch.outcomes, session.source, session.shown))
     output.notes(text.unreadable_lines(patch.unreadable, session.shown))
-    output.note(text.outcome_summary(patch.outcomes, len(patch.after)))
+    output.notes(text.failure_lines(patch.failures, session.shown))
+    where = "changed" if way is Way.WRITE else f"in the {_HANDED[way]}"
+    output.note(text.outcome_summary(patch.outcomes, len(patch.after), where))

@@ -245,13 +245,13 @@ WORDS = {
 }
 
 
-def outcome_summary(outcomes: Sequence[Outcome], files: int) -> str:
-    """Return the last line of `fix`: how many findings ended how, and how many files change."""
+def outcome_summary(outcomes: Sequence[Outcome], files: int, where: str = "changed") -> str:
+    """Return the last line of `fix`: how many findings ended how, and what became of the files."""
     if not outcomes:
         return "nothing to fix"
     counts = Counter(outcome.kind for outcome in outcomes)
     parts = [f"{counts[kind]} {words}" for kind, words in WORDS.items() if counts[kind]]
-    return f"{', '.join(parts)}; {count(files, 'file')} changed"
+    return f"{', '.join(parts)}; {count(files, 'file')} {where}"
 
 
 def outcome_lines(

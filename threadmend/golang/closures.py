@@ -1,0 +1,430 @@
+"""When a function value or pointer made in a loop is used: in its iteration, or later.
+
+    later = outlives(file, loop, literal)    # None: every use known is in the iteration
+
+A value is followed from where it is made through parentheses, conversions, composite
+literals, variables of the iteration, calls of functions that are visible, and literals that
+run in place. What it is handed to and cannot be seen does not count as later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.flow import Point, flow_of
+from threadmend.golang.infer import is_decl
+from threadmend.golang.iterations import turns, waits_at
+from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.types import Pointer, is_named
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["Later", "outlives", "used_later"]
+
+_DEPTH = 12
+_TESTS = ("testing.T", "testing.B", "testing.F", "testing.TB", "testing.common")
+_THROUGH = frozenset(
+    {
+        *("parenthesized_expression", "literal_element", "keyed_element", "literal_value"),
+        *("composite_literal", "type_conversion_expression", "type_assertion_expression"),
+    }
+)
+# Functions of the standard library that keep a function and call it later, by import path.
+_KEEPERS = {
+    ("time", "AfterFunc"): "timer function",
+    ("context", "AfterFunc"): "goroutine",
+    ("net/http", "HandleFunc"): "stored function",
+    ("net/http", "Handle"): "stored function",
+    ("expvar", "Publish"): "stored function",
+    ("runtime", "SetFinalizer"): "finalizer",
+}
+_KEEPING_METHODS = {
+    ("golang.org/x/sync/errgroup.Group", "Go"): "goroutine",
+    ("golang.org/x/sync/errgroup.Group", "TryGo"): "goroutine",
+    ("sync.WaitGroup", "Go"): "goroutine",
+    ("net/http.ServeMux", "HandleFunc"): "stored function",
+    ("net/http.ServeMux", "Handle"): "stored function",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A use that may come after the iteration: by what, and the node that arranges it.
+
+    `how` is `goroutine`, `deferred function`, `parallel subtest`, `timer function`,
+    `cleanup function`, `finalizer` or `stored function`.
+    """
+
+    how: str
+    node: Node
+
+
+def outlives(file: GoFile, loop: Node, value: Node) -> Later | None:
+    """Return how a function or pointer made by `value` is used after its iteration of `loop`."""
+    return _Search(file, loop).value(value)
+
+
+def used_later(file: GoFile, loop: Node, place: Node) -> Later | None:
+    """Return how a place inside a literal in `loop` runs after the iteration that made it."""
+    return _Search(file, loop).place(place)
+
+
+class _Search:
+    def __init__(self, file: GoFile, loop: Node) -> None:
+        self.file = file
+        self.loop = loop
+        self.outer = loop.function
+        self.seen: set[Node] = set()
+
+    # -- a place that runs ------------------------------------------------------------
+
+    def place(self, place: Node) -> Later | None:
+        """Follow a place to the literal that holds it, and that literal to its callers."""
+        function = place.function
+        if function is None or function.kind != "func_literal" or function is self.outer:
+            return None
+        return self.value(function, place)
+
+    # -- a value that goes somewhere --------------------------------------------------
+
+    def value(self, node: Node, place: Node | None = None) -> Later | None:
+        """Follow a function or pointer; `place` is the position of interest inside a literal."""
+        if node in self.seen or len(self.seen) > 200:
+            return None
+        self.seen.add(node)
+        try:
+            return self._to_parent(node, place)
+        finally:
+            if place is not None:
+                self.seen.discard(node)
+
+    def _to_parent(self, node: Node, place: Node | None) -> Later | None:
+        inner, outer = node, node.parent
+        while outer is not None and (outer.kind in _THROUGH or _is_address(outer)):
+            inner, outer = outer, outer.parent
+        if outer is None:
+            return None
+        kind = outer.kind
+        if kind == "call_expression":
+            return self._called(outer, inner)
+        if kind == "argument_list" and outer.parent is not None:
+            return self._argument(outer.parent, inner, place)
+        if kind == "send_statement" and inner.field == "value":
+            return self._unless_waited(outer, "stored function")
+        if kind == "expression_list" and outer.parent is not None:
+            if outer.parent.kind == "return_statement":
+                return self._returned(outer)
+        if kind == "range_clause":
+            return self._ranged(outer)
+        return self._assigned(inner, outer)
+
+    def _called(self, call: Node, function: Node) -> Later | None:
+        statement = call.parent
+        if statement is not None and statement.kind == "go_statement":
+            return self._unless_waited(statement, "goroutine")
+        if statement is not None and statement.kind == "defer_statement":
+            return self._deferred(statement, "deferred function")
+        return self.place(call)
+
+    def _deferred(self, statement: Node, how: str) -> Later | None:
+        if statement.function is self.outer:
+            return Later(how, statement)
+        return self.place(statement)
+
+    def _argument(self, call: Node, argument: Node, place: Node | None) -> Later | None:
+        if call.kind == "type_conversion_expression":
+            return self.value(call, place)
+        statement = call.parent
+        if statement is not None and statement.kind in {"go_statement", "defer_statement"}:
+            return self._called(call, call["function"])
+        function = call["function"]
+        while function.kind == "parenthesized_expression":
+            function = function.children[0]
+        if function.kind == "func_literal":
+            return self.place(call) or self._parameter(function, call, argument)
+        if function.kind == "identifier" and self.file.resolve(function) is None:
+            return self.value(call, place) if function.name == "append" else None
+        if self._is_conversion(call, function):
+            return self.value(call, place)
+        if function.kind == "selector_expression":
+            known, later = self._kept_by(function, call, argument, place)
+            if known:
+                return later
+        decl = self.file.callee(call)
+        if decl is not None and decl.node.get("body") is not None:
+            return self._parameter(decl.node, call, argument)
+        return None
+
+    def _is_conversion(self, call: Node, function: Node) -> bool:
+        if function.kind == "selector_expression":
+            selection = self.file.selection(function)
+            return bool(selection and selection.decl and selection.decl.kind == "type")
+        meant = self.file.resolve(function) if function.kind == "identifier" else None
+        return is_decl(meant, "type") or (isinstance(meant, Binding) and meant.kind == "type")
+
+    def _kept_by(
+        self, function: Node, call: Node, argument: Node, place: Node | None
+    ) -> tuple[bool, Later | None]:
+        """Return whether an API is known, and when it calls its function argument."""
+        name = function["field"].name
+        operand = function["operand"]
+        if operand.kind == "identifier":
+            path = self.file.imported(operand.name)
+            if path is not None and (path, name) in _KEEPERS and self.file.binding(operand) is None:
+                return True, Later(_KEEPERS[path, name], call)
+        methods = {known for _, known in _KEEPING_METHODS}
+        if name not in methods and name not in {"Run", "Cleanup"}:
+            return False, None
+        owner = self.file.type_of(operand)
+        if name in {"Run", "Cleanup"}:
+            if not is_named(owner, *_TESTS):
+                return False, None
+            if name == "Cleanup":
+                return True, self._cleanup(call)
+            return True, self._subtest(call, argument, place)
+        selection = self.file.selection(function)
+        owner = selection.owner if selection and selection.owner else owner
+        for (type_name, method), how in _KEEPING_METHODS.items():
+            if method == name and is_named(owner, type_name):
+                return True, self._unless_waited(call, how)
+        return False, None
+
+    def _cleanup(self, call: Node) -> Later | None:
+        owner = call.function
+        if owner is not self.outer and owner is not None and _is_subtest(self.file, owner):
+            # The cleanups of a subtest run when it ends.
+            return self.place(call)
+        return Later("cleanup function", call)
+
+    def _subtest(self, call: Node, literal: Node, place: Node | None) -> Later | None:
+        if literal.kind != "func_literal":
+            return None
+        at = _parallel_call(self.file, literal)
+        if at is None or (place is not None and place.end <= at.start):
+            return self.place(call)
+        owner = call.function
+        if owner is not self.outer and owner is not None and _is_subtest(self.file, owner):
+            # A test ends after its parallel subtests: they run inside the one around.
+            return self.place(call)
+        return Later("parallel subtest", call)
+
+    def _parameter(self, function: Node, call: Node, argument: Node) -> Later | None:
+        """Follow an argument into the function that is called."""
+        index = next((i for i, a in enumerate(call["arguments"].children) if a is argument), None)
+        name = _parameter_name(function, index)
+        if name is None or len(self.seen) > _DEPTH:
+            return None
+        for binding in bindings_in(function).get(name.name, ()):
+            if binding.node is name:
+                inside = _Search(self.file.package.workspace.file_of(function), function)
+                inside.outer, inside.seen = function, self.seen
+                for use in binding.uses:
+                    found = inside.value(use) if use is not name else None
+                    if found is not None and found.how in _OUTLIVING:
+                        # A test that registers a function uses it before it goes on.
+                        stored = found.how == "stored function"
+                        return None if stored and self.file.is_test else Later(found.how, call)
+        return None
+
+    def _returned(self, statement: Node) -> Later | None:
+        literal = statement.function
+        if literal is None or literal is self.outer or literal.kind != "func_literal":
+            return None
+        call = literal.parent
+        while call is not None and call.kind == "parenthesized_expression":
+            call = call.parent
+        if call is not None and call.kind == "call_expression" and literal.field == "function":
+            return self.value(call)
+        return None
+
+    def _ranged(self, clause: Node) -> Later | None:
+        left = clause.get("left")
+        names = left.children if left is not None else []
+        return self._uses(names[1]) if len(names) > 1 else None
+
+    # -- variables --------------------------------------------------------------------
+
+    def _assigned(self, value: Node, outer: Node) -> Later | None:
+        statement = outer.parent if outer.kind == "expression_list" else outer
+        if statement is None:
+            return None
+        if statement.kind == "var_spec":
+            targets = statement.all("name")
+        elif statement.kind in {"short_var_declaration", "assignment_statement"}:
+            if value.contains(statement["left"]) or statement["left"].contains(value):
+                return None
+            targets = statement["left"].children
+        else:
+            return None
+        values = outer.children
+        at = next((i for i, v in enumerate(values) if v is value), 0)
+        at = at if outer.kind == "expression_list" else 0
+        if at >= len(targets):
+            return None
+        return self._into(targets[at], value)
+
+    def _into(self, target: Node, value: Node) -> Later | None:
+        if target.kind == "identifier":
+            if self._of_iteration(target):
+                return self._uses(target)
+            kept = value.kind == "call_expression"  # xs = append(xs, …)
+            return Later("stored function", value) if kept and _is_append(value) else None
+        root = _root(target)
+        if root is None:
+            return None
+        if self._of_iteration(root):
+            return self._uses(root)
+        if target.kind == "index_expression":
+            return Later("stored function", value) if self._varies(target) else None
+        if _is_append(value):
+            return Later("stored function", value)
+        if target.kind == "selector_expression" and self._is_loop_variable(root):
+            under = self.file.underlying(self.file.type_of(root))
+            return Later("stored function", value) if isinstance(under, Pointer) else None
+        return Later("stored function", value) if self._varies(target) else None
+
+    def _varies(self, target: Node) -> bool:
+        """Return whether an assignment's target is another one in each iteration."""
+        for index in target.find("index_expression"):
+            for name in index["index"].find("identifier"):
+                if self._of_iteration(name) or self._is_loop_variable(name):
+                    return True
+                binding = self.file.binding(name)
+                if binding and any(_is_update(u) for u in binding.uses if self.loop.contains(u)):
+                    return True
+        return False
+
+    def _is_loop_variable(self, name: Node) -> bool:
+        binding = self.file.binding(name)
+        return binding is not None and binding.scope is self.loop
+
+    def _of_iteration(self, name: Node) -> bool:
+        """Return whether a variable is made anew in each iteration (or call, for a callee)."""
+        binding = self.file.binding(name)
+        if binding is None or binding.scope is self.loop:
+            return False
+        return self.loop.contains(binding.node) and binding.kind != "receiver"
+
+    def _uses(self, name: Node) -> Later | None:
+        binding = self.file.binding(name)
+        for use in binding.uses if binding is not None else ():
+            if use is binding.node or len(self.seen) > 100:  # type: ignore[union-attr]
+                continue
+            if not _is_target(use):
+                found = self.value(use)
+                if found is not None:
+                    return found
+        return None
+
+    # -- waiting ----------------------------------------------------------------------
+
+    def _unless_waited(self, launch: Node, how: str) -> Later | None:
+        """Return a launch as later, unless every way to the next iteration waits for it."""
+        function = launch.function
+        if function is None:
+            return None
+        flow = flow_of(function)
+        point = flow.point_of(launch)
+        if point is None:
+            return Later(how, launch)
+        text = (launch.statement or launch).text
+
+        def waits(at: Point) -> bool:
+            return waits_at(at, text)
+
+        if function is self.outer and self.loop.kind == "for_statement":
+            later = bool(turns(flow, self.loop) & flow.reachable(point, stop=waits))
+        else:
+            # A test that fails on the way is over anyway.
+            left = flow.exits_from(point, stop=waits)
+            later = any(exit_.kind in {"return", "end", "blocked"} for exit_ in left)
+        if later or not flow.complete:
+            return Later(how, launch)
+        return None if function is self.outer else self.place(launch)
+
+
+_OUTLIVING = frozenset(
+    {"goroutine", "timer function", "stored function", "finalizer", "cleanup function"}
+)
+
+
+def _is_address(node: Node) -> bool:
+    return node.kind == "unary_expression" and node["operator"].kind == "&"
+
+
+def _is_append(node: Node) -> bool:
+    return node.kind == "call_expression" and node["function"].text == b"append"
+
+
+def _is_target(use: Node) -> bool:
+    """Return whether an identifier stands on the left of an assignment."""
+    for ancestor in use.ancestors():
+        if ancestor.kind in FUNCTIONS or ancestor.kind.endswith("_statement"):
+            if ancestor.kind == "assignment_statement":
+                return ancestor["left"].contains(use)
+            return False
+    return False
+
+
+def _is_update(use: Node) -> bool:
+    parent = use.parent
+    if parent is not None and parent.kind in {"inc_statement", "dec_statement"}:
+        return True
+    return _is_target(use)
+
+
+def _root(target: Node) -> Node | None:
+    """Return the variable at the root of `x.f[i].g`."""
+    node: Node | None = target
+    while node is not None and node.kind != "identifier":
+        node = node.get("operand") or (
+            node.children[0] if node.kind == "parenthesized_expression" else None
+        )
+    return node
+
+
+def _parameter_name(function: Node, index: int | None) -> Node | None:
+    if index is None:
+        return None
+    names: list[Node] = []
+    for declaration in function["parameters"].children:
+        if declaration.kind != "parameter_declaration":
+            return names[index] if index < len(names) else None
+        names += declaration.all("name")
+    return names[index] if index < len(names) else None
+
+
+def _parallel_call(file: GoFile, literal: Node) -> Node | None:
+    """Return the `t.Parallel()` statement of a subtest's own body."""
+    body = literal.get("body")
+    found: Node | None = None
+    for statement in body.statements if body is not None else ():
+        if statement.kind == "labeled_statement":
+            found = None  # a goto may have come here past the call
+        if found is None and any(_is_parallel(file, node, literal) for node in statement.own()):
+            found = statement
+    return found
+
+
+def _is_parallel(file: GoFile, call: Node, literal: Node) -> bool:
+    function = call.get("function") if call.kind == "call_expression" else None
+    if function is None or function.kind != "selector_expression":
+        return False
+    if function["field"].name != "Parallel":
+        return False
+    binding = file.binding(function["operand"])
+    return binding is not None and binding.scope is literal and binding.kind == "parameter"
+
+
+def _is_subtest(file: GoFile, literal: Node) -> bool:
+    arguments = literal.parent
+    call = arguments.parent if arguments is not None else None
+    if call is None or call.kind != "call_expression" or arguments.field != "arguments":  # type: ignore[union-attr]
+        return False
+    function = call["function"]
+    if function.kind != "selector_expression" or function["field"].name != "Run":
+        return False
+    return is_named(file.type_of(function["operand"]), *_TESTS)

@@ -1,0 +1,78 @@
+"""The iterations of a loop: what begins the next one, and what waits before it."""
+
+from __future__ import annotations
+
+import re
+
+from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.syntax import Node
+
+__all__ = ["ends_after", "turns", "waits_at"]
+
+
+def ends_after(loop: Node, node: Node) -> bool:
+    """Return whether the loop never begins another iteration once `node` has run."""
+    function = _function_of(loop)
+    flow = flow_of(function)
+    point = _point_in(flow, function, node)
+    if point is None or not flow.complete:
+        return False
+    return not (turns(flow, loop) & flow.reachable(point)) and flow.complete
+
+
+def _function_of(loop: Node) -> Node:
+    function = loop.function
+    assert function is not None
+    return function
+
+
+def _point_in(flow: Flow, function: Node, node: Node) -> Point | None:
+    """Return the point of a function that holds a node, also from inside its literals."""
+    at: Node | None = node
+    while at is not None and at.function is not function:
+        at = at.function
+    return flow.point_of(at) if at is not None else None
+
+
+def turns(flow: Flow, loop: Node) -> set[Point]:
+    """Return the points at which the loop's variables change: its update or its head."""
+    clause = next((c for c in loop.children if c.kind in {"for_clause", "range_clause"}), None)
+    if clause is None:
+        return {p for p in flow.points if p.node is loop}
+    if clause.kind == "range_clause":
+        return {p for p in flow.points if p.node is clause}
+    heads = [clause.get("update") or clause.get("condition") or loop]
+    return {p for p in flow.points if p.node in heads}
+
+
+def waits_at(point: Point, launch: bytes) -> bool:
+    """Return whether a point waits for something that a launch's text mentions.
+
+    A select waits when one of its cases does: the others are for when it takes too long.
+    """
+    if point.node.kind == "select_statement":
+        for case in point.node.children:
+            communication = case.get("communication")
+            if communication is not None:
+                if any(_waits_for(node, launch) for node in communication.own()):
+                    return True
+        return False
+    return any(_waits_for(node, launch) for node in point.own())
+
+
+def _waits_for(node: Node, launch: bytes) -> bool:
+    """Return whether an expression waits for something that the launch mentions."""
+    if node.kind == "call_expression":
+        function = node["function"]
+        if function.kind != "selector_expression" or function["field"].name != "Wait":
+            return False
+        return _mentions(launch, function["operand"].text)
+    if node.kind == "unary_expression" and node["operator"].kind == "<-":
+        return _mentions(launch, node["operand"].text)
+    if node.kind == "range_clause" and "right" in (c.field for c in node.children):
+        return _mentions(launch, node["right"].text)
+    return False
+
+
+def _mentions(text: bytes, name: bytes) -> bool:
+    return bool(re.search(rb"(?<![\w.])" + re.escape(name) + rb"(?!\w)", text))

@@ -15,6 +15,7 @@ from threadmend.golang.builders.imports import (
 )
 from threadmend.golang.builders.lines import BuilderError, applied
 from threadmend.golang.builders.names import KEYWORDS, PREDECLARED, free_name, taken_names
+from threadmend.golang.builders.realign import composed, realign
 from threadmend.golang.builders.statements import (
     delete,
     insert_after,
@@ -25,15 +26,20 @@ from threadmend.golang.builders.statements import (
     replace,
     wrap,
 )
+from threadmend.golang.builders.structs import add_field, change_field_type, fields
 
 __all__ = [
     "KEYWORDS",
     "PREDECLARED",
     "BuilderError",
     "ImportEntry",
+    "add_field",
     "add_import",
     "applied",
+    "change_field_type",
+    "composed",
     "delete",
+    "fields",
     "free_name",
     "import_entries",
     "import_name",
@@ -42,6 +48,7 @@ __all__ = [
     "insert_at_start",
     "insert_before",
     "move_before",
+    "realign",
     "remove_import",
     "replace",
     "taken_names",

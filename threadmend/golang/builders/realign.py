@@ -1,0 +1,185 @@
+"""Put columns right after edits: the last step of a fix.
+
+gofmt aligns struct fields, `key: value` pairs, specs, one-line functions and the comments
+at the ends of lines. An edit of one line can move the columns of its neighbours.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from threadmend.golang.builders.blocks import Container, expanded
+from threadmend.golang.builders.layout import gap_widths
+from threadmend.golang.builders.lines import applied
+from threadmend.golang.syntax import Declaration, Node, SyntaxTree
+from threadmend.model import Edit
+from threadmend.source import SourceFile
+
+__all__ = ["composed", "realign"]
+
+_FUNCTIONS = ("function_declaration", "method_declaration", "func_literal")
+_LONGEST_ONE_LINE = 100
+_MOST_STATEMENTS = 5
+
+
+class _Piece(NamedTuple):
+    """One edit with the range that its new text has in the result."""
+
+    edit: Edit
+    start: int
+    end: int
+
+
+def realign(tree: SyntaxTree, edits: Iterable[Edit]) -> tuple[Edit, ...]:
+    """Return the edits with the columns around them as gofmt would write them.
+
+    Give all edits of a fix in this file at once. Gaps that were not gofmt's before stay as
+    they are, and so does everything when the result does not parse. One-line functions
+    that became too long are opened up.
+    """
+    first = tuple(sorted(set(edits)))
+    if not first:
+        return ()
+    after = _parsed(tree, first)
+    if after.errors:
+        return first
+    opened = [e for node in _too_long(after, first) for e in expanded(Container(node), {})]
+    if opened:
+        first = composed(tree.data, first, opened)
+        after = _parsed(tree, first)
+    gaps = _gap_edits(tree, after, first)
+    return composed(tree.data, first, gaps) if gaps else first
+
+
+def _parsed(tree: SyntaxTree, edits: Sequence[Edit]) -> SyntaxTree:
+    return SyntaxTree(SourceFile(tree.source.path, applied(tree.data, edits)))
+
+
+def _pieces(edits: Sequence[Edit]) -> list[_Piece]:
+    pieces: list[_Piece] = []
+    shift = 0
+    for edit in edits:
+        start = edit.start + shift
+        pieces.append(_Piece(edit, start, start + len(edit.new)))
+        shift += len(edit.new) - (edit.end - edit.start)
+    return pieces
+
+
+def _touched(tree: SyntaxTree, pieces: Sequence[_Piece]) -> list[list[Declaration]]:
+    """Return the runs of declarations that the edits reach.
+
+    Declarations on adjacent lines share columns, so they are in one run.
+    """
+    runs: list[list[Declaration]] = []
+    line = tree.source.line_of
+    for declaration in tree.declarations:
+        if runs and line(declaration.start) - line(runs[-1][-1].end) <= 1:
+            runs[-1].append(declaration)
+        else:
+            runs.append([declaration])
+    return [
+        run
+        for run in runs
+        if any(p.start <= run[-1].end + 1 and p.end >= run[0].start - 1 for p in pieces)
+    ]
+
+
+def _gap_edits(tree: SyntaxTree, after: SyntaxTree, edits: Sequence[Edit]) -> list[Edit]:
+    """Return the edits of gaps, in offsets of `after`."""
+    pieces = _pieces(edits)
+    before: dict[int, bool] | None = None
+    found: list[Edit] = []
+    starts = [piece.start for piece in pieces]
+    for run in _touched(after, pieces):
+        for gap, width in gap_widths(after, run).items():
+            if after.data[gap.start : gap.end] == b" " * width:
+                continue
+            at = bisect_right(starts, gap.end) - 1
+            piece = pieces[at] if at >= 0 else None
+            if piece is None or gap.start > piece.end:
+                origin = gap.start if piece is None else gap.start - piece.end + piece.edit.end
+                if before is None:
+                    before = _gofmt_before(tree, edits)
+                if not before.get(origin, True):
+                    continue
+            found.append(Edit(tree.source.path, gap.start, gap.end, b" " * width))
+    return sorted(found)
+
+
+def _gofmt_before(tree: SyntaxTree, edits: Sequence[Edit]) -> dict[int, bool]:
+    """Return by start whether the gaps of the edited declarations were gofmt's."""
+    pieces = [_Piece(edit, edit.start, edit.end) for edit in edits]
+    return {
+        gap.start: tree.data[gap.start : gap.end] == b" " * width
+        for run in _touched(tree, pieces)
+        for gap, width in gap_widths(tree, run).items()
+    }
+
+
+def composed(data: bytes, edits: Sequence[Edit], later: Sequence[Edit]) -> tuple[Edit, ...]:
+    """Return the edits that do what `edits` and then `later` do.
+
+    `later` has offsets in the result of `edits`; where the two touch, one edit covers both.
+    """
+    if not edits or not later:
+        return tuple(edits or later)
+    edits, later = sorted(edits), sorted(later)
+    after = applied(data, edits)
+    pieces = _pieces(edits)
+    ranges = sorted([(p.start, p.end) for p in pieces] + [(e.start, e.end) for e in later])
+    groups: list[tuple[int, int]] = []
+    for start, end in ranges:
+        if groups and start <= groups[-1][1]:
+            groups[-1] = (groups[-1][0], max(groups[-1][1], end))
+        else:
+            groups.append((start, end))
+    found: list[Edit] = []
+    shift = 0
+    for start, end in groups:
+        inside = [piece.edit for piece in pieces if start <= piece.start and piece.end <= end]
+        added = [edit for edit in later if start <= edit.start and edit.end <= end]
+        if not added:
+            found += inside
+        grown = sum(len(edit.new) - (edit.end - edit.start) for edit in inside)
+        if added:
+            moved = [Edit(e.path, e.start - start, e.end - start, e.new) for e in added]
+            new = applied(after[start:end], moved)
+            found.append(Edit(edits[0].path, start - shift, end - shift - grown, new))
+        shift += grown
+    return tuple(found)
+
+
+def _too_long(tree: SyntaxTree, edits: Sequence[Edit]) -> list[Node]:
+    """Return the outermost touched one-line bodies that gofmt would open up.
+
+    A body stays on one line up to 5 statements and 100 bytes, its header included.
+    """
+    pieces = _pieces(edits)
+    found: list[Node] = []
+    for run in _touched(tree, pieces):
+        for declaration in run:
+            for function in declaration.node.find(*_FUNCTIONS):
+                body = function.get("body")
+                if body is None or (found and found[-1].contains(body)):
+                    continue
+                if any(p.start <= body.end and p.end >= function.start for p in pieces):
+                    if b"\n" not in body.text and _opens_up(function, body):
+                        found.append(body)
+    return found
+
+
+def _opens_up(function: Node, body: Node) -> bool:
+    statements = body.statements
+    header = function.tree.data[function.start : body.start].rstrip()
+    comments = function.tree.comments_in(body.start, body.end)
+    size = sum(len(s.text) for s in statements) + 2 * max(len(statements) - 1, 0)
+    size += sum(comment.end - comment.start for comment in comments)
+    if not statements and not comments:
+        return False
+    return (
+        b"\n" in header
+        or len(header) + size > _LONGEST_ONE_LINE
+        or len(statements) > _MOST_STATEMENTS
+    )

@@ -88,22 +88,6 @@ def _runs_forever(head: Point, leaving: set[Point]) -> bool:
 
 
 class _Builder:
-    __slots__ = (
-        "dead",
-        "defers",
-        "depth",
-        "endless",
-        "exits",
-        "fallen",
-        "gotos",
-        "label",
-        "labels",
-        "loop",
-        "noreturn",
-        "points",
-        "targets",
-    )
-
     def __init__(self, noreturn: NoReturn) -> None:
         self.noreturn = noreturn
         self.points: list[Point] = []
@@ -263,8 +247,10 @@ def _if(b: _Builder, node: Node, pending: _Pending) -> _Pending:
             elif field == "initializer":
                 pending = [(b.point(child, pending), "")]
         test = b.point(condition or chained, pending)
-        after += b.statements(body.children if body is not None else [], [(test, "true")])
-        pending = [(test, "false")]
+        constant = condition.kind if condition is not None else ""
+        pending = [] if constant == "false" else [(test, "true")]
+        after += b.statements(body.children if body is not None else [], pending)
+        pending = [] if constant == "true" else [(test, "false")]
         chained = None
         if other is not None:
             if other.kind == "if_statement":

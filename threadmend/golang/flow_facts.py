@@ -55,7 +55,9 @@ class Facts:
             return None
         keys.read_assignments()
         facts = cls(keys, points, tests)
-        return facts if facts._any_correlation(points) else None
+        if not facts._any_correlation(points):
+            return None
+        return cls(keys, points, tests) if keys.read_changes_elsewhere() else facts
 
     def _both(self, bits: int) -> int:
         return bits | bits << self._width

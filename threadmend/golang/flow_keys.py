@@ -25,9 +25,8 @@ _LITERALS = frozenset(
     }
 )
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)\Z")
-_NOT_NIL = re.compile(
-    rb"(?:errors\.New|fmt\.Errorf|status\.Errorf?|make|new)\(|&[\w.]+\{|func\b|\[\][\w.*]+\{|map\["
-)
+_NOT_NIL = frozenset({"func_literal", "composite_literal"})
+_NOT_NIL_CALLS = frozenset({b"errors.New", b"fmt.Errorf", b"make", b"new"})
 _NIL_TYPES = frozenset(
     {"pointer_type", "map_type", "slice_type", "channel_type", "function_type", "interface_type"}
 )
@@ -254,19 +253,30 @@ class Keys:
     # --- assignments ---
 
     def read_assignments(self) -> None:
-        """Find what every point does to the keys."""
-        volatile = 0
-        for name in self._names.changed_elsewhere(self._local):
-            volatile |= self._local.get(name, 0)
+        """Find what every point does to the keys by assigning what they read."""
         for point in self._points:
             killed = gained = 0
             for target, value in _assignments(point.node):
                 killed |= self._killed(target)
                 gained |= self._gained(target, value)
-            if volatile and _may_run_others(point.node):
-                killed |= volatile
             if killed or gained:
                 self.effects[point] = (killed, gained)
+
+    def read_changes_elsewhere(self) -> bool:
+        """Find the keys that a literal or a pointer may change; returns whether there are any.
+
+        They are unknown again after every point at which other code may run.
+        """
+        volatile = 0
+        for name in self._names.changed_elsewhere(self._local):
+            volatile |= self._local[name]
+        if not volatile:
+            return False
+        for point in self._points:
+            if _may_run_others(point.node):
+                killed, gained = self.effects.get(point, (0, 0))
+                self.effects[point] = (killed | volatile, gained)
+        return True
 
     def _killed(self, target: Node) -> int:
         node = target
@@ -318,7 +328,7 @@ def _differ(a: str, b: str) -> bool:
 
 
 def _assignments(node: Node) -> Iterator[tuple[Node, str | bytes | None]]:
-    """Yield what a point assigns, each with its constant (text), non-nil value (bytes) or None."""
+    """Yield what a point assigns, each with its constant; b"" for a value that is not nil."""
     for targets, values, declared in declared_and_assigned(node):
         paired = len(targets) == len(values)
         for i, target in enumerate(targets):
@@ -333,7 +343,12 @@ def _assignments(node: Node) -> Iterator[tuple[Node, str | bytes | None]]:
 def _constant(value: Node) -> str | bytes | None:
     if value.kind in _LITERALS:
         return value.name
-    return value.text if _NOT_NIL.match(value.text) else None
+    surely = value.kind in _NOT_NIL
+    if value.kind == "call_expression":
+        surely = value.children[0].text in _NOT_NIL_CALLS
+    elif value.kind == "unary_expression":
+        surely = value.children[0].kind == "&"
+    return b"" if surely else None
 
 
 def _zero(declared: Node) -> str | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from threadmend.git import GitError, git, resolve
+from threadmend.git import GitError, git, list_files, resolve
 from threadmend.globs import matches
 
 __all__ = ["changed_lines", "discover", "find_root"]
@@ -56,13 +56,11 @@ def _wanted(path: str) -> bool:
 def _git_files(root: Path) -> list[str] | None:
     if not any((folder / ".git").exists() for folder in (root, *root.parents)):
         return None
-    command = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
     try:
-        listed = git(root, *command, "--", *(f"*{end}" for end in _SUFFIXES), *_patterns())
+        paths = list_files(root, *(f"*{end}" for end in _SUFFIXES), *_patterns())
     except GitError:
         return None
-    # A tracked file may be gone from the disk, and a tracked link or submodule is no file.
-    paths = [os.fsdecode(name) for name in listed.split(b"\0") if name]
+    # A tracked file may be gone from the disk.
     return [path for path in paths if os.path.lexists(root / path)]
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from threadmend import parallel
-from threadmend.analysis import Options, Progress, analyse, reported, unreadable
+from threadmend.analysis import Options, Progress, reported
+from threadmend.cache import remembered
 from threadmend.model import Failure, Finding, Unreadable
 from threadmend.project import Project
 from threadmend.settle import fix
@@ -29,9 +30,9 @@ class Report:
 def check(project: Project, options: Options, progress: Progress | None = None) -> Report:
     """Return the findings of a project, and what kept rules from answering."""
     with parallel.quiet():
-        answers = analyse(project, options, progress=progress)
+        answers, bad = remembered(project, options, progress)
         return Report(
             findings=tuple(reported(answers.findings, project, options)),
-            unreadable=unreadable(project, options),
+            unreadable=bad,
             failures=tuple(answers.failures),
         )

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["GitError", "git", "resolve", "toplevel"]
+__all__ = ["GitError", "git", "list_files", "resolve", "toplevel"]
 
 _CONFIG = {
     "core.fsmonitor": "false",
@@ -82,6 +82,33 @@ def git(
     if args[0] in _DIFFS:
         command[1:1] = ["--no-ext-diff", "--no-textconv", "--ignore-submodules=all"]
     return _run(root, command, settings, input, env)
+
+
+def list_files(root: Path, *patterns: str) -> list[str]:
+    """Return the tracked files and the untracked ones that are not ignored, below `root`.
+
+    Every run needs this, and importing GitPython takes ten times as long (50 ms) as the
+    listing: git is started directly, with the same things switched off. `ls-files` opens no
+    file of the work tree, so that there are no filters to blank. Raises GitError.
+    """
+    import subprocess
+
+    command = ["git", "--no-pager", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    environment = {name: value for name, value in os.environ.items() if name not in _INHERITED}
+    try:
+        done = subprocess.run(
+            [*command, "--", *patterns],
+            cwd=root,
+            env={**environment, **_ENVIRONMENT, **_settings(_CONFIG)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except OSError:
+        raise GitError("git is not installed, or not on PATH") from None
+    if done.returncode:
+        raise GitError(_complaint(done.stderr) or f"git ls-files failed: {done.returncode}")
+    return sorted({os.fsdecode(name) for name in done.stdout.split(b"\0") if name})
 
 
 def toplevel(root: Path) -> Path | None:

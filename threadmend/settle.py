@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from threadmend import parallel
-from threadmend.analysis import Options, Progress, analyse, reported, unreadable
+from threadmend.analysis import Options, Progress, reported
+from threadmend.cache import remembered
 from threadmend.compose import Claims, Edits, apply_edits, by_path, unshift
 from threadmend.judge import Attempt, Judge, Verdict, directory
 from threadmend.model import (
@@ -50,11 +51,11 @@ def fix(project: Project, options: Options, progress: Progress | None = None) ->
     Nothing is written. Safe fixes are taken, unsafe ones when the options allow them.
     """
     with parallel.quiet():
-        answers = analyse(project, options, progress=progress)
+        answers, bad = remembered(project, options, progress)
         chosen = reported(answers.findings, project, options)
         run = _Run(project, options, answers.findings, chosen)
         run.rounds()
-        return replace(run.patch(), failures=tuple(answers.failures))
+        return replace(run.patch(), unreadable=bad, failures=tuple(answers.failures))
 
 
 class _Run:
@@ -228,7 +229,6 @@ class _Run:
             before=before,
             after=after,
             outcomes=tuple(sorted(outcomes, key=lambda outcome: outcome.finding.order)),
-            unreadable=unreadable(self._start, self._options),
             by_rule=self._by_rule(after),
         )
 

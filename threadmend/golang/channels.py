@@ -242,6 +242,5 @@ def runner_of(operation: ChannelOperation, function: Node) -> Launch | Node | No
             return None
         called = inner.parent
         if called is None or called.kind != "call_expression" or inner.field != "function":
-            launch = launch_of_literal(operation.file, inner)
-            return launch
+            return launch_of_literal(operation.file, inner)
         node = called

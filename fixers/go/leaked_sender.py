@@ -1,0 +1,321 @@
+"""Give a result channel room for what its goroutines send
+
+A send on an unbuffered channel waits for its receiver. When the function that made the
+channel may leave without receiving (another case of its select is taken, it returns early,
+a test fails), the goroutine waits for ever: it, its stack and all that it refers to are
+never freed, once for every call. With a buffer for every value that can be sent, the send
+never waits, and the channel is collected with the values nobody wanted.
+
+Not reported: a channel that is returned, stored or passed to code that is not visible; a
+send that is itself one of several cases of a select; a function that receives on every path.
+
+Unsafe: when code after the send relies on the receiver having come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.channels import (
+    MAKES_CHANNEL,
+    Channel,
+    ChannelOperation,
+    local_channels,
+    runner_of,
+)
+from threadmend.golang.counts import Count, iterations, product, valid_at
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Exit, Flow, Point, flow_of
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+CATEGORY = "channel"
+GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b"
+
+
+@dataclass(slots=True)
+class _Sender:
+    launch: Launch
+    sends: list[ChannelOperation]
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the channels whose launched senders may wait for a receiver that has left."""
+    for function in file.functions(MAKES_CHANNEL):
+        if _ends_the_process(file, function):
+            continue
+        for channel in local_channels(file, function):
+            if channel.unbuffered and not channel.escapes:
+                yield from _leaks(file, function, channel)
+
+
+def _ends_the_process(file: GoFile, function: Node) -> bool:
+    name = function.get("name")
+    return name is not None and name.name == "main" and file.package.name == "main"
+
+
+def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
+    senders = _senders(function, channel)
+    if not senders or channel.of("len", "compare"):
+        return
+    receives = []
+    for operation in channel.of("receive", "range"):
+        if runner_of(operation, function) is not function:
+            return  # another goroutine receives: who comes when cannot be told
+        if operation.anchor.function is not function:
+            return  # a deferred or in-place literal receives
+        receives.append(operation)
+    flow = flow_of(function)
+    total = _total(file, channel, senders)
+    if total is None:
+        return  # a producer in a loop: what it lacks is an exit, not a buffer
+    for sender in senders:
+        left = _leaves(file, function, channel, flow, sender, receives, total)
+        if left is not None:
+            yield _finding(file, channel, sender, left, total, receives)
+            return
+
+
+def _senders(function: Node, channel: Channel) -> list[_Sender] | None:
+    """Return the goroutines that send, None when one of the sends is not such a goroutine's."""
+    found: dict[int, _Sender] = {}
+    for send in channel.of("send"):
+        runner = runner_of(send, function)
+        if not isinstance(runner, Launch) or runner.function is not function:
+            return None
+        if runner.kind == "timer":
+            return None
+        sender = found.setdefault(runner.node.start, _Sender(runner, []))
+        sender.sends.append(send)
+    return [s for s in found.values() if any(not o.has_alternative for o in s.sends)]
+
+
+def _total(file: GoFile, channel: Channel, senders: list[_Sender]) -> Count | None:
+    """Return an upper bound for the sends on the channel per run, if one can be named."""
+    total: Count | None = None
+    for sender in senders:
+        each = _per_goroutine(sender)
+        launched = _launched(file, channel, sender.launch)
+        if each is None or launched is None:
+            return None
+        count = product(Count(each), launched)
+        if total is None:
+            total = count
+        elif total.terms == count.terms:
+            total = Count(total.factor + count.factor, total.terms, total.nodes)
+        else:
+            text = f"{total}+{count}"
+            total = Count(1, (text,), total.nodes + count.nodes)
+    return total
+
+
+def _per_goroutine(sender: _Sender) -> int | None:
+    """Return how many values one goroutine sends at most: sends on exclusive paths are one."""
+    points: list[tuple[Flow, Point]] = []
+    for send in sender.sends:
+        function = send.function
+        if function is None:
+            return None
+        if send.calls and innermost_loop(send.anchor) is not None and send.anchor is not None:
+            if sender.launch.node.contains(send.anchor) and sender.launch.call is not send.anchor:
+                return None
+        flow = flow_of(function)
+        point = flow.point_of(send.node)
+        if point is None or not flow.complete or flow.in_loop(point):
+            return None
+        points.append((flow, point))
+    chained = 0
+    for flow, point in points:
+        after = flow.reachable(point)
+        followers = sum(1 for other, p in points if other is flow and p is not point and p in after)
+        chained = max(chained, followers)
+    functions = {id(flow) for flow, _ in points}
+    return chained + 1 if len(functions) == 1 else len(points)
+
+
+def _launched(file: GoFile, channel: Channel, launch: Launch) -> Count | None:
+    """Return how many goroutines are launched at a place for one channel."""
+    count = Count()
+    loop = launch.loop
+    while loop is not None and not loop.contains(channel.make):
+        times = iterations(file, loop)
+        if times is None:
+            return None
+        count = product(count, times)
+        loop = innermost_loop(loop)
+    return count if valid_at(file, count, channel.make) else None
+
+
+def _leaves(
+    file: GoFile,
+    function: Node,
+    channel: Channel,
+    flow: Flow,
+    sender: _Sender,
+    receives: list[ChannelOperation],
+    total: Count,
+) -> Node | None:
+    """Return where the function leaves (or starts over) with a value still to be received."""
+    start = flow.point_of(sender.launch.node)
+    points = [flow.point_of(operation.anchor) for operation in receives]
+    if start is None or any(p is None for p in points) or not flow.complete:
+        return None
+    stops = {p for p in points if p is not None}
+    if not receives:
+        return _first_exit(flow, start, set()) or None
+    looped = sender.launch.loop is not None and not sender.launch.loop.contains(channel.make)
+    single = total.is_constant and total.factor == 1
+    if single and not looped:
+        return _first_exit(flow, start, stops) or _starts_over(flow, start, stops, channel)
+    return _some_left(flow, start, receives, stops, total)
+
+
+def _first_exit(flow: Flow, start: Point, stops: set[Point]) -> Node | None:
+    """Return the node of an exit that is reached without a receive.
+
+    Loop heads of receiving loops are entered: a loop that may not run at all is an exit of
+    its own only when it is not what receives.
+    """
+    loops = {loop for p in stops for loop in flow.loops(p) if not loop.contains(start.node)}
+    blocked = stops | {flow.point_of(loop) for loop in loops}
+    exits = flow.exits_from(start, stop=lambda p: p in blocked)
+    return next((e.node for e in exits if _leaves_a_leak(e)), None)
+
+
+def _leaves_a_leak(exit_: Exit) -> bool:
+    return exit_.kind in {"return", "end", "goexit"}
+
+
+def _starts_over(flow: Flow, start: Point, stops: set[Point], channel: Channel) -> Node | None:
+    """Return the launch itself when a loop comes back to its make without a receive."""
+    make = flow.point_of(channel.make)
+    if make is not None and flow.in_loop(make):
+        if make in flow.reachable(start, stop=lambda p: p in stops):
+            return channel.make
+    return None
+
+
+def _some_left(
+    flow: Flow,
+    start: Point,
+    receives: list[ChannelOperation],
+    stops: set[Point],
+    total: Count,
+) -> Node | None:
+    """Return an exit after which values remain although some were received."""
+    looping = [r for r in receives if r.kind == "range" or innermost_loop(r.anchor) is not None]
+    early = _first_exit(flow, start, stops)
+    if early is not None:
+        return early
+    if not looping:
+        if total.is_constant and total.factor <= len(receives):
+            return None
+        point = flow.point_of(receives[-1].anchor)
+        exits = flow.exits_from(point) if point is not None else []
+        return next((e.node for e in exits if _leaves_a_leak(e)), None)
+    for receive in looping:
+        left = _leaves_loop(flow, receive)
+        if left is not None:
+            return left
+    return None
+
+
+def _leaves_loop(flow: Flow, receive: ChannelOperation) -> Node | None:
+    """Return an exit that is reached from inside a receiving loop but by its own head."""
+    anchor = receive.anchor
+    loop = anchor.up("for_statement") if receive.kind == "range" else innermost_loop(anchor)
+    point = flow.point_of(anchor)
+    if loop is None or point is None:
+        return None
+    clause = next((c for c in loop.children if c.kind in {"range_clause", "for_clause"}), None)
+    if clause is None:
+        return None  # an endless loop, or one with a condition only: it counts by itself
+    inside = [p for p in flow.points if p.live and loop["body"].contains(p.node)]
+    head = {p for p in flow.points if loop.contains(p.node) and p not in set(inside)}
+    for from_ in [point] if point in inside else inside[:1]:
+        for exit_ in flow.exits_from(from_, stop=lambda p: p in head):
+            if _leaves_a_leak(exit_):
+                return exit_.node
+    select = receive.select
+    for other in select.children if select is not None else ():
+        case_point = next((p for p in inside if other.contains(p.node)), None)
+        if case_point is None or other is receive.case:
+            continue
+        for exit_ in flow.exits_from(case_point, stop=lambda p: p in head or p is point):
+            if _leaves_a_leak(exit_):
+                return exit_.node
+    return None
+
+
+def _finding(
+    file: GoFile,
+    channel: Channel,
+    sender: _Sender,
+    left: Node,
+    total: Count,
+    receives: list[ChannelOperation],
+) -> Finding:
+    name = channel.binding.name
+    send = next(o for o in sender.sends if not o.has_alternative)
+    function = channel.function
+    where = "the function may leave" if left is not channel.make else "the loop may go on"
+    word = "without receiving" if receives else "and nobody receives"
+    message = f"the goroutine waits for ever on its send to {name}: {where} {word}"
+    related = [Related(channel.make.path, channel.make.start, channel.make.end, "made here")]
+    if left is not channel.make:
+        # The end of a function is its closing brace.
+        start = left.end - 1 if left.kind in FUNCTIONS or left.kind == "block" else left.start
+        related.append(Related(left.path, start, left.end, "leaves here"))
+    fix, reason = _fix(file, channel, sender, total)
+    if function is None:
+        fix, reason = None, "the channel is made outside of a function"
+    return Finding(
+        path=send.node.path,
+        start=send.node.start,
+        end=send.node.end,
+        message=message,
+        fixes=(fix,) if fix else (),
+        related=tuple(related),
+        reason=reason,
+    )
+
+
+def _fix(file: GoFile, channel: Channel, sender: _Sender, total: Count) -> tuple[Fix | None, str]:
+    """Make room for every value.
+
+    Sound: with a free slot for each send none of them waits, and what was received before is
+    received as before. A send no longer means that the receiver came: that is why nothing
+    but the goroutine's end may follow it.
+    """
+    capacity = str(total)
+    arguments = channel.make["arguments"].children
+    if channel.capacity is not None:
+        edit = Edit(file.path, channel.capacity.start, channel.capacity.end, capacity.encode())
+    else:
+        edit = Edit(file.path, arguments[0].end, arguments[0].end, f", {capacity}".encode())
+    title = f"Make {channel.binding.name} with a buffer of {capacity}"
+    if all(_nothing_follows(send) for send in sender.sends):
+        return Fix(title, (edit,)), ""
+    reason = "code after the send no longer waits for the receiver"
+    return Fix(title, (edit,), Safety.UNSAFE, reason), ""
+
+
+def _nothing_follows(send: ChannelOperation) -> bool:
+    """Return whether the goroutine only ends (or closes the channel) after the send."""
+    function = send.function
+    if function is None:
+        return False
+    flow = flow_of(function)
+    point = flow.point_of(send.node)
+    if point is None:
+        return False
+    for later in flow.reachable(point):
+        node = later.node
+        if later is flow.end or node.kind in {"return_statement", "send_statement"}:
+            continue
+        if node.kind == "expression_statement" and node.text.startswith((b"close(", b"log.")):
+            continue
+        return False
+    return True

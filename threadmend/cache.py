@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from threadmend import __version__
-from threadmend.analysis import Options, Progress, analyse, unreadable
+from threadmend.analysis import Options, Progress, Survey, analyse, survey
 from threadmend.gather import Answers
 from threadmend.model import (
     Confidence,
@@ -56,11 +56,11 @@ _MARK = "Signature: 8a477f597d28d172789f06886806bc55\n# See https://bford.info/c
 
 def remembered(
     project: Project, options: Options, progress: Progress | None = None
-) -> tuple[Answers, tuple[Unreadable, ...]]:
-    """Return what analyse() and unreadable() say, from the cache when nothing changed."""
+) -> tuple[Answers, Survey]:
+    """Return what analyse() and survey() say, from the cache when nothing changed."""
 
-    def anew() -> tuple[Answers, tuple[Unreadable, ...]]:
-        return analyse(project, options, progress=progress), unreadable(project, options)
+    def anew() -> tuple[Answers, Survey]:
+        return analyse(project, options, progress=progress), survey(project, options)
 
     folder = folder_of(project.root) if options.cache else None
     if folder is None:
@@ -70,10 +70,10 @@ def remembered(
     found = cache.load(key, _decode)
     if found is not None:
         return found
-    answers, bad = anew()
+    answers, about = anew()
     if not answers.failures:  # they are bugs: the next run should see them again
-        cache.store(key, _encode(answers, bad))
-    return answers, bad
+        cache.store(key, _encode(answers, about))
+    return answers, about
 
 
 def folder_of(root: Path) -> Path | None:
@@ -262,16 +262,18 @@ def _rule_file(check: Callable[..., object]) -> Any:
 # -- findings as JSON -----------------------------------------------------------------------
 
 
-def _encode(answers: Answers, bad: tuple[Unreadable, ...]) -> object:
+def _encode(answers: Answers, about: Survey) -> object:
     return {
         "findings": [_finding(finding) for finding in answers.findings],
-        "unreadable": [[one.path, one.reason] for one in bad],
+        "checked": about.checked,
+        "unreadable": [[one.path, one.reason] for one in about.unreadable],
     }
 
 
-def _decode(value: Any) -> tuple[Answers, tuple[Unreadable, ...]]:
+def _decode(value: Any) -> tuple[Answers, Survey]:
     findings = [_to_finding(*item) for item in value["findings"]]
-    return Answers(findings), tuple(Unreadable(*item) for item in value["unreadable"])
+    bad = tuple(Unreadable(*item) for item in value["unreadable"])
+    return Answers(findings), Survey(int(value["checked"]), bad)
 
 
 def _finding(f: Finding) -> list[Any]:

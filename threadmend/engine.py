@@ -24,16 +24,19 @@ class Report:
     findings: tuple[Finding, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
     failures: tuple[Failure, ...] = ()
+    checked: int = 0
+    """How many files were looked at."""
 
 
 def check(project: Project, options: Options, progress: Progress | None = None) -> Report:
     """Return the findings of a project, and what kept rules from answering."""
     with parallel.quiet():
-        answers, bad = remembered(project, options, progress)
+        answers, about = remembered(project, options, progress)
         return Report(
             findings=tuple(reported(answers.findings, project, options)),
-            unreadable=bad,
+            unreadable=about.unreadable,
             failures=tuple(answers.failures),
+            checked=about.checked,
         )
 
 

@@ -48,11 +48,11 @@ class _Case:
 def settle(project: Project, options: Options, progress: Progress | None = None) -> Patch:
     """Return the patch and the outcomes of engine.fix()."""
     with parallel.quiet():
-        answers, bad = remembered(project, options, progress)
+        answers, about = remembered(project, options, progress)
         chosen = reported(answers.findings, project, options)
         run = _Run(project, options, answers.findings, chosen)
         run.rounds()
-        return replace(run.patch(), unreadable=bad, failures=tuple(answers.failures))
+        return replace(run.patch(), unreadable=about.unreadable, failures=tuple(answers.failures))
 
 
 class _Run:

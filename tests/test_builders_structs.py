@@ -343,7 +343,7 @@ def test_composed(data: st.DataObject) -> None:
 NAMES = st.sampled_from(["a", "bc", "def", "counter", "veryLongNameIndeed", "é"])
 COMMENT = st.sampled_from(["", "", " // c", " // other", " /* d */"])
 TYPES = st.sampled_from(
-    ["int", "*T", "map[string]int", "struct {\n\tx int\n\tlong T // x\n}", "func(a int)"]
+    ["int", "*T", "map[string]int", "struct {\n\tx int\n\tlong T\n}", "func(a int)"]
 )
 LINE_BEFORE = st.sampled_from(["", "", "", "\n", "// lead\n"])
 

@@ -1,0 +1,304 @@
+"""Signatures, calls, and values that become pointers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from builders_cases import Case, body, node, not_gofmt, result, tree_of
+
+from threadmend.golang.builders import (
+    BuilderError,
+    add_argument,
+    add_parameter,
+    address,
+    arguments,
+    change_argument,
+    change_parameter_type,
+    change_results,
+    parameters,
+    pointer_receiver,
+    realign,
+    remove_argument,
+    remove_parameter,
+    through_pointer,
+)
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit
+
+
+def signature(
+    name: str, before: str, build: Callable[[Node], Iterable[Edit]], after: str, rest: str = " {\n}"
+) -> Case:
+    return Case(
+        f"{before}: {name}",
+        f"package p\n\nfunc f{before}{rest}\n",
+        lambda t: realign(t, build(t.declarations[1].node)),
+        f"package p\n\nfunc f{after}{rest}\n",
+    )
+
+
+def call(name: str, before: str, build: Callable[[Node], Iterable[Edit]], after: str) -> Case:
+    return Case(
+        f"{before}: {name}",
+        body(before),
+        lambda t: realign(
+            t,
+            build(node(t, before.split("\n")[0], "call_expression", "type_conversion_expression")),
+        ),
+        body(after),
+    )
+
+
+def method(name: str, before: str, build: Callable[[Node], Iterable[Edit]], after: str) -> Case:
+    return Case(
+        f"{before}: {name}",
+        f"package p\n\ntype I interface {{\n\tm{before}\n}}\n",
+        lambda t: build(node(t, "m(", "method_elem")),
+        f"package p\n\ntype I interface {{\n\tm{after}\n}}\n",
+    )
+
+
+def use(before: str, after: str) -> Case:
+    return Case(
+        f"use: {before}",
+        body(before),
+        lambda t: realign(t, through_pointer(node(t, "w", "identifier"))),
+        body(after),
+    )
+
+
+def addressed(before: str, after: str) -> Case:
+    return Case(
+        f"address: {before}",
+        body(f"f({before})"),
+        lambda t: address(node(t, f"({before})", "argument_list").children[0]),
+        body(f"f({after})"),
+    )
+
+
+CTX = ("ctx", "context.Context")
+LINES = "(\n\ta int,\n\tb string,\n)"
+CASES = [
+    signature("add", "()", lambda f: add_parameter(f, *CTX), "(ctx context.Context)"),
+    signature("add last", "(a int)", lambda f: add_parameter(f, "b", "T"), "(a int, b T)"),
+    signature(
+        "add first",
+        "(a int)",
+        lambda f: add_parameter(f, *CTX, index=0),
+        "(ctx context.Context, a int)",
+    ),
+    signature(
+        "add first of a group",
+        "(a, b int)",
+        lambda f: add_parameter(f, "x", "T", index=0),
+        "(x T, a, b int)",
+    ),
+    signature(
+        "add into a group",
+        "(a, b int)",
+        lambda f: add_parameter(f, "x", "T", index=1),
+        "(a int, x T, b int)",
+    ),
+    signature(
+        "add before variadic", "(a ...int)", lambda f: add_parameter(f, "x", "T"), "(x T, a ...int)"
+    ),
+    signature(
+        "add to unnamed",
+        "(int, ...T)",
+        lambda f: add_parameter(f, "x", "U", index=0),
+        "(x U, _ int, _ ...T)",
+    ),
+    signature(
+        "add to lines",
+        LINES,
+        lambda f: add_parameter(f, "x", "T"),
+        "(\n\ta int,\n\tb string,\n\tx T,\n)",
+    ),
+    signature(
+        "add first to lines",
+        LINES,
+        lambda f: add_parameter(f, "x", "T", index=0),
+        "(\n\tx T,\n\ta int,\n\tb string,\n)",
+    ),
+    signature(
+        "add to two lines",
+        "(a int,\n\tb string)",
+        lambda f: add_parameter(f, "x", "T"),
+        "(a int,\n\tb string, x T)",
+    ),
+    signature(
+        "add among comments",
+        "(\n\t// of a\n\ta int, // a\n)",
+        lambda f: add_parameter(f, "x", "T"),
+        "(\n\t// of a\n\ta int, // a\n\tx T,\n)",
+    ),
+    method("add", "()", lambda f: add_parameter(f, *CTX), "(ctx context.Context)"),
+    method("add unnamed", "(int)", lambda f: add_parameter(f, *CTX), "(int, context.Context)"),
+    signature("type", "(a T)", lambda f: change_parameter_type(f, 0, "*T"), "(a *T)"),
+    signature(
+        "type of first", "(a, b T)", lambda f: change_parameter_type(f, 0, "*T"), "(a *T, b T)"
+    ),
+    signature(
+        "type of last", "(a, b T)", lambda f: change_parameter_type(f, 1, "*T"), "(a T, b *T)"
+    ),
+    signature(
+        "type of middle",
+        "(x int, a, b, c T)",
+        lambda f: change_parameter_type(f, 2, "*T"),
+        "(x int, a T, b *T, c T)",
+    ),
+    signature("type unnamed", "(T, U)", lambda f: change_parameter_type(f, 1, "*U"), "(T, *U)"),
+    signature(
+        "type variadic", "(a ...T)", lambda f: change_parameter_type(f, 0, "...*T"), "(a ...*T)"
+    ),
+    signature(
+        "type qualified",
+        "(wg sync.WaitGroup)",
+        lambda f: change_parameter_type(f, 0, "*sync.WaitGroup"),
+        "(wg *sync.WaitGroup)",
+    ),
+    signature("remove", "(a T)", lambda f: remove_parameter(f, 0), "()"),
+    signature("remove first", "(a T, b U)", lambda f: remove_parameter(f, 0), "(b U)"),
+    signature("remove last", "(a T, b U)", lambda f: remove_parameter(f, 1), "(a T)"),
+    signature("remove of group", "(a, b, c T)", lambda f: remove_parameter(f, 1), "(a T, c T)"),
+    signature("remove a line", LINES, lambda f: remove_parameter(f, 0), "(\n\tb string,\n)"),
+    signature("remove last line", LINES, lambda f: remove_parameter(f, 1), "(\n\ta int,\n)"),
+    signature("result", "()", lambda f: change_results(f, ["error"]), "() error"),
+    signature(
+        "results", "() error", lambda f: change_results(f, ["int", "error"]), "() (int, error)"
+    ),
+    signature("no result", "() (int, error)", lambda f: change_results(f, []), "()"),
+    signature("named", "() error", lambda f: change_results(f, ["err error"]), "() (err error)"),
+    signature("channel", "() error", lambda f: change_results(f, ["<-chan int"]), "() <-chan int"),
+    signature(
+        "function", "()", lambda f: change_results(f, ["func(a int) error"]), "() func(a int) error"
+    ),
+    method("result", "(a int)", lambda f: change_results(f, ["error"]), "(a int) error"),
+    Case(
+        "pointer receiver",
+        "package p\n\nfunc (s T[K]) Len() int { return 1 }\n\nfunc (*T) x() {}\n",
+        lambda t: realign(
+            t,
+            [
+                *pointer_receiver(node(t, "func (s", "method_declaration")),
+                *pointer_receiver(node(t, "func (*T", "method_declaration")),
+            ],
+        ),
+        "package p\n\nfunc (s *T[K]) Len() int { return 1 }\n\nfunc (*T) x() {}\n",
+    ),
+    Case(
+        "pointer receiver without a name, one-line functions aligned",
+        "package p\n\nfunc (T) a() int { return 1 }\nfunc (T) bcd()   {}\n",
+        lambda t: realign(t, pointer_receiver(t.declarations[1].node)),
+        "package p\n\nfunc (*T) a() int { return 1 }\nfunc (T) bcd()    {}\n",
+    ),
+    Case(
+        "a literal's parameter",
+        body("go func(wg sync.WaitGroup) { wg.Done() }(wg)"),
+        lambda t: [
+            *change_parameter_type(node(t, "func(wg", "func_literal"), 0, "*sync.WaitGroup"),
+            *address(arguments(node(t, "func(wg", "call_expression"))[0]),
+        ],
+        body("go func(wg *sync.WaitGroup) { wg.Done() }(&wg)"),
+    ),
+    call("add", "g()", lambda c: add_argument(c, "ctx"), "g(ctx)"),
+    call("add first", "g(a, b...)", lambda c: add_argument(c, "ctx"), "g(ctx, a, b...)"),
+    call("add last", "g(a)", lambda c: add_argument(c, "b", index=1), "g(a, b)"),
+    call(
+        "add to lines",
+        "g(\n\ta,\n\tb,\n)",
+        lambda c: add_argument(c, "ctx"),
+        "g(\n\tctx,\n\ta,\n\tb,\n)",
+    ),
+    call(
+        "add last to lines",
+        "g(\n\ta,\n\tb, // b\n)",
+        lambda c: add_argument(c, "c", index=2),
+        "g(\n\ta,\n\tb, // b\n\tc,\n)",
+    ),
+    call(
+        "add before a literal",
+        "g(func() {\n\tx()\n})",
+        lambda c: add_argument(c, "a"),
+        "g(a, func() {\n\tx()\n})",
+    ),
+    call("add to a generic", "g[int](a)", lambda c: add_argument(c, "ctx"), "g[int](ctx, a)"),
+    call("remove", "g(a)", lambda c: remove_argument(c, 0), "g()"),
+    call("remove first", "g(a, b)", lambda c: remove_argument(c, 0), "g(b)"),
+    call("remove last", "g(a, b)", lambda c: remove_argument(c, 1), "g(a)"),
+    call(
+        "remove a line",
+        "g(\n\ta,\n\tb, // b\n)",
+        lambda c: remove_argument(c, 0),
+        "g(\n\tb, // b\n)",
+    ),
+    call("change", "g(a, b)", lambda c: change_argument(c, 1, "x"), "g(a, x)"),
+    use("w.Add(1)", "w.Add(1)"),
+    use("f(w)", "f(*w)"),
+    use("f(&w)", "f(w)"),
+    use("f(&w.mu)", "f(&w.mu)"),
+    use("w = x", "*w = x"),
+    use("w++", "*w++"),
+    use("x := w[1]", "x := (*w)[1]"),
+    use("x := w[1:2]", "x := (*w)[1:2]"),
+    use("w()", "(*w)()"),
+    use("x := w.(T)", "x := (*w).(T)"),
+    use("x := (w).a", "x := (w).a"),
+    use("x := (w)", "x := (*w)"),
+    use("x := a * w", "x := a * (*w)"),
+    use("x := a / w", "x := a / (*w)"),
+    use("x := a + w", "x := a + *w"),
+    use("if w == 1 {\n}", "if *w == 1 {\n}"),
+    use("x := -w", "x := -*w"),
+    use("for range w {\n}", "for range *w {\n}"),
+    use("return a, w", "return a, *w"),
+    use("x := T{w}", "x := T{*w}"),
+    addressed("x", "&x"),
+    addressed("*p", "p"),
+    addressed("(*p)", "p"),
+    addressed("*p.q", "p.q"),
+    addressed("x.y", "&x.y"),
+    addressed("x[1]", "&x[1]"),
+    addressed("T{1}", "&T{1}"),
+    addressed("*f()", "f()"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_edit(case: Case) -> None:
+    assert result(case) == case.after
+    assert not tree_of(case.after).errors
+
+
+@pytest.mark.skipif(shutil.which("gofmt") is None, reason="needs gofmt")
+def test_gofmt_is_silent(tmp_path: Path) -> None:
+    assert not_gofmt({c.name: result(c).encode() for c in CASES}, tmp_path) == {}
+
+
+def test_parameters() -> None:
+    tree = tree_of("package p\n\nfunc f(a, b int, _ string, c ...T) {\n}\n")
+    listed = parameters(tree.declarations[1].node)
+    assert [p.name.name if p.name else None for p in listed] == ["a", "b", "_", "c"]
+    assert [p.type.name for p in listed] == ["int", "int", "string", "T"]
+    assert [p.variadic for p in listed] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda n: address(n("g()", "call_expression")),
+        lambda n: address(n("a + b", "binary_expression")),
+        lambda n: add_argument(n("h(", "call_expression"), "x", index=1),
+        lambda n: add_argument(n("g()", "call_expression"), "x", index=1),
+        lambda n: add_argument(n("a + b", "binary_expression"), "x"),
+        lambda n: remove_argument(n("i(", "call_expression"), 1),
+        lambda n: change_argument(n("i(", "call_expression"), 1, "x"),
+    ],
+)
+def test_refused(build: Callable[[Callable[..., Node]], object]) -> None:
+    tree = tree_of(body("g()\nx = a + b\nh(c...)\ni(a, d(1 /* one */))"))
+    with pytest.raises(BuilderError):
+        build(lambda text, *kinds: node(tree, text, *kinds))

@@ -1,0 +1,265 @@
+"""Turn a receiver, parameter or result into a pointer; every caller in the project follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from threadmend.golang.builders.pointers import (
+    CannotFollow,
+    Rewrite,
+    declared_by,
+    follow,
+    place_of,
+    pointer_to,
+    prefixed,
+    refer,
+)
+from threadmend.golang.calls import Site, callers
+from threadmend.golang.copies import unparenthesized
+from threadmend.golang.infer import is_decl
+from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.types import Pointer
+from threadmend.golang.uses import (
+    addressable,
+    declaration_of,
+    fixing_interface,
+    is_api,
+    is_fixed_outside,
+    variants,
+)
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl
+
+__all__ = ["parameter_to_pointer", "receiver_to_pointer"]
+
+
+def parameter_to_pointer(file: GoFile, parameter: Node) -> Rewrite:
+    """Return the change of a parameter declaration `p T` (or `a, b T`) to `p *T`.
+
+    `parameter` is that of a function, method or literal with a body.
+    """
+    assert parameter.parent is not None and parameter.parent.parent is not None
+    function = parameter.parent.parent
+    rewrite = Rewrite()
+    positions = _positions(parameter)
+    sites: list[Site]
+    if function.kind == "func_literal":
+        changed = [(file, parameter)]
+        sites = list(_literal_calls(file, function))
+    else:
+        decl = declaration_of(file, function)
+        if decl is None or is_fixed_outside(decl):
+            raise CannotFollow("the function is known outside of Go")
+        changed = list(_same_parameter(decl, parameter))
+        sites = list(_calls(decl))
+        if is_api(decl):
+            rewrite.reasons.append(f"{decl.name} is exported; callers elsewhere have to follow")
+
+    calls = {site.call for site in sites}
+
+    def keeps(use: Node) -> bool:
+        place = place_of(use)
+        arguments = place.parent
+        if arguments is None or arguments.kind != "argument_list" or arguments.parent not in calls:
+            return False
+        return arguments.children.index(place) in positions
+
+    kept: set[Node] = set()
+
+    def remember(use: Node) -> bool:
+        if keeps(use):
+            kept.add(place_of(use))
+            return True
+        return False
+
+    for owner, declaration in changed:
+        rewrite.edits.append(prefixed(declaration["type"], b"*"))
+        for binding in _bound(declaration):
+            follow(owner, binding, rewrite, remember)
+    for site in sites:
+        assert site.call is not None
+        if site.launched:
+            rewrite.launched = True
+        _point_arguments(site, positions, rewrite, kept)
+    return rewrite
+
+
+def _positions(parameter: Node) -> range:
+    assert parameter.parent is not None
+    at = 0
+    for other in parameter.parent.children:
+        count = max(1, len(other.all("name")))
+        if other is parameter:
+            return range(at, at + count)
+        at += count
+    return range(0)
+
+
+def _bound(declaration: Node) -> Iterator[Binding]:
+    """Yield the bindings of a parameter declaration's names."""
+    function = declaration.parent.parent if declaration.parent is not None else None
+    assert function is not None
+    for name in declaration.all("name"):
+        for binding in bindings_in(function).get(name.name, ()):
+            if binding.node is name:
+                yield binding
+
+
+def _same_parameter(decl: Decl, parameter: Node) -> Iterator[tuple[GoFile, Node]]:
+    """Yield the parameter in every build-tagged variant of a function."""
+    assert parameter.parent is not None
+    position = _positions(parameter).start
+    for variant in variants(decl):
+        if variant.key == decl.key:
+            yield variant.file, parameter
+            continue
+        group = variant.node.get("parameters")
+        for other in group.children if group else ():
+            if _positions(other) == _positions(parameter):
+                if other["type"].text == parameter["type"].text:
+                    yield variant.file, other
+                    break
+        else:
+            raise CannotFollow(f"a variant of {decl.name} differs at parameter {position + 1}")
+
+
+def _calls(decl: Decl) -> Iterator[Site]:
+    """Yield the calls of a function or method; anything else cannot follow."""
+    if decl.kind == "method":
+        interface = fixing_interface(decl)
+        if interface is not None:
+            where = f"{interface.path}:{interface.tree.source.line_of(interface.start)}"
+            raise CannotFollow(f"an interface fixes the signature of {decl.name} ({where})")
+    for site in callers(variants(decl)[0]):
+        where = f"{site.file.path}:{site.file.source.line_of(site.node.start)}"
+        if site.call is None:
+            raise CannotFollow(f"{decl.name} is used as a value ({where})")
+        if decl.kind == "method":
+            selector = site.node.parent
+            selection = site.file.selection(selector) if selector is not None else None
+            if selection is None:
+                raise CannotFollow(f"a receiver of {decl.name} has no known type ({where})")
+            if selection.decl is None:
+                continue  # an interface with this method that the type does not implement
+            if selector is not None and _is_type(site.file, selector["operand"]):
+                raise CannotFollow(f"{decl.name} is used as a method expression ({where})")
+        yield site
+
+
+def _is_type(file: GoFile, node: Node) -> bool:
+    return file.type_of(unparenthesized(node)) is None
+
+
+def _literal_calls(file: GoFile, literal: Node) -> Iterator[Site]:
+    """Yield the calls of a function literal: in place, or through its only name."""
+    place = place_of(literal)
+    parent = place.parent
+    if parent is not None and parent.kind == "call_expression" and place.field == "function":
+        yield Site(file, literal, parent)
+        return
+    name = _name_of(place)
+    binding = declared_by(name) if name is not None else None
+    if binding is None:
+        raise CannotFollow("the function literal is handed on, and its type with it")
+    for use in binding.uses:
+        if use is binding.node:
+            continue
+        at = place_of(use)
+        if at.parent is None or at.parent.kind != "call_expression" or at.field != "function":
+            raise CannotFollow(f"{binding.name} is used as a value")
+        yield Site(file, use, at.parent)
+
+
+def _name_of(value: Node) -> Node | None:
+    """Return the name that `f := func…` or `var f = func…` gives a literal."""
+    values = value.parent
+    if values is None or values.kind != "expression_list" or values.parent is None:
+        return None
+    statement = values.parent
+    position = values.children.index(value)
+    if statement.kind == "short_var_declaration":
+        names = statement["left"].children
+    elif statement.kind == "var_spec" and statement.get("type") is None:
+        names = statement.all("name")
+    else:
+        return None
+    return names[position] if len(names) == len(values.children) else None
+
+
+def _point_arguments(site: Site, positions: range, rewrite: Rewrite, kept: set[Node]) -> None:
+    assert site.call is not None
+    arguments = site.call["arguments"].children
+    for position in positions:
+        if position >= len(arguments):
+            raise CannotFollow("a call passes the results of another call")
+        if arguments[position] not in kept:
+            rewrite.edits.append(pointer_to(site.file, arguments[position]))
+
+
+# -- receivers ------------------------------------------------------------------------
+
+
+def receiver_to_pointer(file: GoFile, parameter: Node) -> Rewrite:
+    """Return the change of a method's receiver `(t T)` to `(t *T)`."""
+    assert parameter.parent is not None and parameter.parent.parent is not None
+    decl = declaration_of(file, parameter.parent.parent)
+    if decl is None:
+        raise CannotFollow("the method is not known")
+    rewrite = Rewrite()
+    for variant in variants(decl):
+        group = variant.node.get("receiver")
+        declaration = group.children[0] if group is not None and group.children else None
+        if declaration is None:
+            raise CannotFollow("a variant of the method has no receiver")
+        if unparenthesized(declaration["type"]).kind != "pointer_type":
+            rewrite.edits.append(prefixed(declaration["type"], b"*"))
+            for binding in _bound(declaration):
+                follow(variant.file, binding, rewrite)
+    for site in callers(variants(decl)[0]):
+        _point_receiver(site, decl, rewrite)
+    if is_api(decl):
+        rewrite.reasons.append(
+            f"{decl.name} is exported; only pointers to {decl.receiver} have it then"
+        )
+    return rewrite
+
+
+def _point_receiver(site: Site, decl: Decl, rewrite: Rewrite) -> None:
+    """Make the operand of a call or method value one that a pointer receiver takes."""
+    selector = site.node.parent
+    if selector is None or selector.kind != "selector_expression":
+        return
+    file = site.file
+    where = f"{file.path}:{file.source.line_of(site.node.start)}"
+    selection = file.selection(selector)
+    if selection is not None and selection.decl is None:
+        return
+    operand = unparenthesized(selector["operand"])
+    type_ = file.underlying(file.type_of(operand))
+    if type_ is None:
+        if selection is None and operand.kind in {"identifier", "selector_expression"}:
+            return  # of unknown type, but it has an address or is a pointer
+        raise CannotFollow(f"{decl.name} is used as a method expression ({where})")
+    if isinstance(type_, Pointer) or addressable(file, operand):
+        if site.launched and site.call is not None:
+            rewrite.launched = True
+        return
+    if operand.kind == "composite_literal":
+        outer = selector["operand"]
+        if outer is operand:
+            data = b"(&" + operand.text + b")"
+            from threadmend.model import Edit
+
+            rewrite.edits.append(Edit(file.path, operand.start, operand.end, data))
+        else:
+            rewrite.edits.append(prefixed(operand, b"&"))
+        return
+    raise CannotFollow(f"{decl.name} is called on a value without an address ({where})")
+
+
+# silence: names that other builders of this layer import from here
+_ = (FUNCTIONS, is_decl, refer)

@@ -87,7 +87,7 @@ def _show(session: Session, report: Report, wanted: Wanted, output: Output) -> i
         for line in session.excuses():
             output.note(line)
         output.notes(text.unreadable_lines(report.unreadable, session.shown))
-        output.note(text.summary(report.findings, len(session.files())))
+        output.note(text.summary(report.findings, report.checked))
     output.notes(text.failure_lines(report.failures, session.shown))
     return 3 if report.failures else int(bool(report.findings))
 

@@ -179,6 +179,10 @@ def test_exits(name: str) -> None:
         ("func f()", "a.go", "t.SkipNow()", None),
         ("func f()", "a_test.go", "s.T().FailNow()", "goexit"),
         ("func (s *S) f()", "a_test.go", "s.t.Fatal(1)", "goexit"),
+        ("func (e *env) f()", "a.go", "e.TB.Fatal(1)", "goexit"),
+        ("func (t *modTest) f()", "a.go", "t.Fatal(1)", "goexit"),
+        ("func f(b interface{ Fatal(...any) })", "a.go", "b.Fatal(1)", "goexit"),
+        ("func (b *Bisect) f()", "a.go", "b.Fatalf(`x`)", "exit"),
     ],
 )
 def test_testing_exits(signature: str, path: str, call: str, kind: str | None) -> None:

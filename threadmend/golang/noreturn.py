@@ -51,11 +51,12 @@ def _is_test(receiver: Node) -> bool:
     if receiver.kind == "call_expression":
         return name.endswith(b".T()")
     if receiver.kind != "identifier":
-        return name.rpartition(b".")[2] in {b"t", b"tb", b"T"}
+        return name.rpartition(b".")[2] in {b"t", b"tb", b"T", b"TB"}
     function = receiver.function
     while function is not None:
         for kind in _parameter_types(function, name):
-            return b"testing." in kind or kind.rpartition(b".")[2] in {b"TB", b"TestingT"}
+            # testing.TB, what embeds it (modTest), what stands in for it.
+            return b"test" in kind.lower() or b"Fatal" in kind or kind == b"TB"
         function = function.function
     return name in _TEST_NAMES and receiver.path.endswith("_test.go")
 

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from unidiff import PatchSet
 
 from threadmend.diff import FileMode, apply, render
+from threadmend.matching import changes, split_lines
+from threadmend.sliding import slide
 
 Files = Mapping[str, bytes | None]
 
@@ -376,3 +378,46 @@ def test_git_takes_any_state(
     repository.git("apply", "--whitespace=nowarn", data=patch)
     for path in after:
         assert repository.read(path) == after[path], patch
+
+
+SLIDES = {
+    "new function after another": (
+        b"func a() {\n\tx()\n}\n\nfunc c() {\n\ty()\n}\n",
+        b"func a() {\n\tx()\n}\n\nfunc b() {\n\tz()\n}\n\nfunc c() {\n\ty()\n}\n",
+        [b"+func b() {", b"+\tz()", b"+}", b"+"],
+    ),
+    "new block in a function": (
+        b"f {\n\tif a {\n\t\treturn\n\t}\n\tg()\n}\n",
+        b"f {\n\tif a {\n\t\treturn\n\t}\n\tif b {\n\t\treturn\n\t}\n\tg()\n}\n",
+        [b"+\tif b {", b"+\t\treturn", b"+\t}"],
+    ),
+    "function gone": (
+        b"func a() {\n}\n\nfunc b() {\n\tz()\n}\n\nfunc c() {\n}\n",
+        b"func a() {\n}\n\nfunc c() {\n}\n",
+        [b"-func b() {", b"-\tz()", b"-}", b"-"],
+    ),
+    "line like its neighbours": (b"a\na\nb\n", b"a\na\na\nb\n", [b"+a"]),
+}
+
+
+@pytest.mark.parametrize("name", SLIDES)
+def test_whole_blocks_are_shown(name: str, repository: Repository) -> None:
+    before, after, shown = SLIDES[name]
+    patch = render({"f": before}, {"f": after})
+    body = patch.split(b"\n@@ ", 1)[1].splitlines()[1:]
+    assert [line for line in body if line[:1] in b"+-"] == shown
+    through_git(repository, {"f": before}, patch, {"f": after})
+
+
+@given(TEXTS, TEXTS)
+@settings(deadline=None, max_examples=300)
+def test_sliding_says_the_same(old: bytes, new: bytes) -> None:
+    a, b = split_lines(old), split_lines(new)
+    end_a = end_b = -1
+    rebuilt: list[bytes] = []
+    for change in slide(a, b, changes(a, b)):
+        assert change.a_start > end_a or change.b_start > end_b
+        assert change.a_start - max(end_a, 0) == change.b_start - max(end_b, 0)
+        rebuilt += a[max(end_a, 0) : change.a_start] + b[change.b_start : change.b_end]
+        end_a, end_b = change.a_end, change.b_end
+    assert rebuilt + a[max(end_a, 0) :] == b

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from threadmend.matching import Change, changes, split_lines
 from threadmend.patchfile import FileMode, FilePatch, Hunk, PatchError, parse
 from threadmend.quoting import encode_path, quote
+from threadmend.sliding import slide
 
 __all__ = ["FileMode", "PatchError", "apply", "render"]
 
@@ -207,7 +208,8 @@ def _similarity(old: bytes, new: bytes) -> int:
 def _hunks(old: bytes, new: bytes, context: int) -> Iterator[bytes]:
     before, after = split_lines(old), split_lines(new)
     section, searched = b"", 0
-    for group in _grouped(changes(before, after), context):
+    found = slide(before, after, changes(before, after))
+    for group in _grouped(found, context):
         first, last = group[0], group[-1]
         a_start = max(0, first.a_start - context)
         b_start = first.b_start - (first.a_start - a_start)

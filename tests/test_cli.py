@@ -98,7 +98,7 @@ def test_paths_are_shown_from_where_one_stands_and_in_json_from_the_root(tmp_pat
 def test_select_and_ignore(tmp_path: Path) -> None:
     root = project(tmp_path, {"a.go": RACY})
     assert run("check", "--select", "waitgroup", cwd=root).code == 1
-    assert run("check", "--select", f"context,{RULE}", cwd=root).code == 1
+    assert run("check", "--select", f"shared-state,{RULE}", cwd=root).code == 1
     assert run("check", "--ignore", RULE, cwd=root).code == 0
     wrong = run("check", "--select", "waitgruop", cwd=root)
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
@@ -137,7 +137,7 @@ def test_isolated_reads_no_configuration(tmp_path: Path) -> None:
     root = project(tmp_path, {"a.go": RACY, "threadmend.toml": f'ignore = ["{RULE}"]\n'})
     assert run("check", cwd=root).code == 0
     assert run("check", "--isolated", cwd=root).code == 1
-    (root / "other.toml").write_text('select = ["context"]\n')
+    (root / "other.toml").write_text('select = ["shared-state"]\n')
     assert run("check", "--config", "other.toml", cwd=root).code == 0
 
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 
 from threadmend.analysis import Options, analyse
 from threadmend.compose import Edits, apply_edits, by_path, shift
+from threadmend.golang.builders import realign
 from threadmend.model import Finding, Fix, Subject
 from threadmend.project import Project
 from threadmend.source import UnreadableError
 from threadmend.suppress import CATEGORY
 
-__all__ = ["Attempt", "Complaint", "Judge", "Verdict", "directory"]
+__all__ = ["Attempt", "Complaint", "Judge", "Verdict", "aligned", "directory"]
 
 _ALONE = 6
 """How many fixes are tried alone, nearest first, to find out which one is to blame."""
@@ -131,7 +132,7 @@ class Judge:
 
     def compose(self, attempts: Sequence[Attempt]) -> Verdict:
         """Return the text that the attempts make together, judged."""
-        edits = by_path(edit for attempt in attempts for edit in attempt.fix.edits)
+        edits = aligned(self.project, by_path(e for a in attempts for e in a.fix.edits))
         texts = {path: apply_edits(self._data(path), edits[path]) for path in edits}
         verdict = Verdict(self.project.with_files(texts), edits, texts)
         if not attempts:
@@ -263,6 +264,19 @@ class Judge:
                     break
             blamed.setdefault(culprit, complaint.reason)
         return blamed
+
+
+def aligned(project: Project, edits: Edits) -> Edits:
+    """Return the edits of a text with the columns of Go files as gofmt writes them.
+
+    Columns depend on all edits of a file together, so that no fix can see to them alone.
+    """
+    return {
+        path: realign(project.go.tree(path), some)
+        if path.endswith(".go") and path in project
+        else some
+        for path, some in edits.items()
+    }
 
 
 def directory(path: str) -> str:

@@ -9,7 +9,7 @@ from threadmend import parallel
 from threadmend.analysis import Options, Progress, reported
 from threadmend.cache import remembered
 from threadmend.compose import Claims, Edits, apply_edits, by_path, unshift
-from threadmend.judge import Attempt, Judge, Verdict, directory
+from threadmend.judge import Attempt, Judge, Verdict, aligned, directory
 from threadmend.model import (
     Confidence,
     Finding,
@@ -205,7 +205,8 @@ class _Run:
         order += [rule for rule in rules if rule not in known]
         for number, rule in enumerate(order, 1):
             so_far = order[:number]
-            edits = by_path(edit for a in good if a.finding.rule in so_far for edit in a.fix.edits)
+            some = by_path(edit for a in good if a.finding.rule in so_far for edit in a.fix.edits)
+            edits = aligned(self._judge.project, some)
             touched = {e.path for a in good if a.finding.rule == rule for e in a.fix.edits}
             for path in sorted(touched):
                 project = self._judge.project

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from threadmend.golang.builders.blocks import Container, expanded
@@ -40,8 +41,8 @@ def realign(tree: SyntaxTree, edits: Iterable[Edit]) -> tuple[Edit, ...]:
     that became too long are opened up.
     """
     first = tuple(sorted(set(edits)))
-    if not first:
-        return ()
+    if not first or any(a.end > b.start for a, b in pairwise(first)):
+        return first
     after = _parsed(tree, first)
     if after.errors:
         return first

@@ -57,6 +57,11 @@ class Sections:
         if text.strip(b" \t") == b"" and (text or not hard):
             self.gaps[start] = Gap(start, end, cells, hard)
 
+    def _blanks_before(self, end: int) -> int:
+        """Return where the blanks begin that stand before an offset on its line."""
+        start = self.tree.source.line_start(end)
+        return start + len(self.tree.data[start:end].rstrip(b" \t"))
+
     def several(self, nodes: Sequence[Node]) -> None:
         """Record the starts in a list of statements, fields or specs on lines of their own."""
         previous: Node | None = None
@@ -100,8 +105,7 @@ class Sections:
         body = node.get("body")
         if body is not None:
             one_line = self.line(body.start) == self.line(body.end)
-            before = self.tree.data[: body.start].rstrip(b" \t")
-            self.gap(len(before), body.start, 1 if one_line else 0)
+            self.gap(self._blanks_before(body.start), body.start, int(one_line))
 
     def binary(self, node: Node) -> None:
         left, right = node.children[0], node.children[-1]
@@ -229,9 +233,8 @@ class Sections:
             rest = tree.data[comment.end : tree.source.line_end(comment.end)].strip()
             if rest and not rest.startswith((b"//", b"/*")):
                 continue
-            before = len(tree.data[: comment.start].rstrip(b" \t"))
-            code = len(tree.data[:before].rstrip(b","))
-            tabs = self._tabs_before_comment.get(code, 0) if code == before else 0
+            before = self._blanks_before(comment.start)
+            tabs = self._tabs_before_comment.get(before, 0)
             if tabs:
                 self.gap(before, comment.start, tabs)
             else:

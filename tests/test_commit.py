@@ -13,7 +13,7 @@ from gitrepo import Repository
 from test_mailbox import BEFORE, FIRST, LEAK, LOCK, PATCH, SECOND
 
 from threadmend.commit import commit
-from threadmend.git import GitError, git, resolve, toplevel
+from threadmend.git import GitError, git, list_files, resolve, toplevel
 from threadmend.model import Patch
 
 HOOKS = [
@@ -170,6 +170,20 @@ def test_git_runs_nothing_of_the_repository(
     repository.write({"a.go": b"changed\n", "x.md": b"changed\n", "more.md": b"x\n"})
     git(repository.root, *args)
     assert tripwire() == []
+
+
+def test_listing_runs_nothing_and_looks_at_its_own_repository(
+    repository: Repository,
+    tripwire: Callable[[], list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repository.write({"a.go": b"changed\n", "more.go": b"x\n", "no.md": b"x\n"})
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    assert list_files(repository.root, "*.go") == ["a.go", "b/ü.go", "gone.go", "more.go"]
+    assert tripwire() == []
+    with pytest.raises(GitError, match="not a git repository"):
+        list_files(tmp_path)
 
 
 def test_git_reaches_no_network(repository: Repository, tripwire: Callable[[], list[str]]) -> None:

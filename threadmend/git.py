@@ -36,6 +36,9 @@ _ENVIRONMENT = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
+    # Messages are read here, so they must be git's own and not a translation.
+    "LANGUAGE": "C",
+    "LC_ALL": "C",
 }
 
 # Inside a hook these point at the hook's repository, whatever folder git is run in.

@@ -6,7 +6,6 @@ takes a name with ` b/` in it apart at the wrong place.
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from threadmend.matching import split_lines
-from threadmend.quoting import decode_path, unquote
+from threadmend.quoting import decode_path, is_inside, unquote
 
 __all__ = ["FileMode", "FilePatch", "Hunk", "PatchError", "parse"]
 
@@ -277,7 +276,7 @@ class _Parser:
         return sign, text
 
     def _checked(self, path: bytes, at: int) -> str:
-        if not _is_inside(path):
+        if not is_inside(path):
             raise self._error(f"{decode_path(path)!r} is outside the project", at)
         return decode_path(path)
 
@@ -310,19 +309,3 @@ def _header_names(header: bytes) -> tuple[bytes, bytes] | None:
                 pairs.add((old, new))
     named = {(old[2:], new[2:]) for old, new in pairs if (old[:2], new[:2]) in _PREFIXES}
     return named.pop() if len(named) == 1 else None
-
-
-def _is_inside(path: bytes) -> bool:
-    """Say whether a path stays in the project and out of git's own folder, on any system."""
-    if not path or b"\0" in path:
-        return False
-    if os.name == "nt" and (b"\\" in path or b":" in path):
-        return False
-    return not any(part in (b"", b".", b"..") or _is_git(part) for part in path.split(b"/"))
-
-
-def _is_git(part: bytes) -> bool:
-    # Windows drops dots and blanks at the end and has short names; macOS drops joiners.
-    name = part.decode("utf-8", "ignore").lower()
-    name = re.sub("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]", "", name)
-    return name.partition(":")[0].rstrip(". ") in (".git", "git~1")

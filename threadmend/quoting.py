@@ -1,10 +1,11 @@
-"""quote() and unquote(): file names as git writes them in a patch."""
+"""File names in a patch: quoted as git does, and kept inside the project."""
 
 from __future__ import annotations
 
+import os
 import re
 
-__all__ = ["decode_path", "encode_path", "quote", "unquote"]
+__all__ = ["decode_path", "encode_path", "is_inside", "quote", "unquote"]
 
 _SHORT = {7: b"a", 8: b"b", 9: b"t", 10: b"n", 11: b"v", 12: b"f", 13: b"r", 34: b'"', 92: b"\\"}
 _LONG = {short: code for code, short in _SHORT.items()}
@@ -37,6 +38,15 @@ def unquote(text: bytes) -> tuple[bytes, bytes] | None:
     return _ESCAPE.sub(_plain, match[0][1:-1]), text[match.end() :]
 
 
+def is_inside(path: bytes) -> bool:
+    """Say whether a path stays in the project and out of git's own folder, on any system."""
+    if not path or b"\0" in path:
+        return False
+    if os.name == "nt" and (b"\\" in path or b":" in path):
+        return False
+    return not any(part in (b"", b".", b"..") or _is_git(part) for part in path.split(b"/"))
+
+
 def _escaped(match: re.Match[bytes]) -> bytes:
     code = match[0][0]
     return b"\\" + (_SHORT.get(code) or b"%03o" % code)
@@ -45,3 +55,10 @@ def _escaped(match: re.Match[bytes]) -> bytes:
 def _plain(match: re.Match[bytes]) -> bytes:
     escape = match[1]
     return bytes([_LONG[escape] if escape in _LONG else int(escape, 8)])
+
+
+def _is_git(part: bytes) -> bool:
+    # Windows drops dots and blanks at the end and has short names; macOS drops joiners.
+    name = part.decode("utf-8", "ignore").lower()
+    name = re.sub("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]", "", name)
+    return name.partition(":")[0].rstrip(". ") in (".git", "git~1")

@@ -71,6 +71,11 @@ class Decl:
         return top
 
     @property
+    def span(self) -> tuple[int, int]:
+        """Return the byte range of the whole top-level declaration, without lowering it."""
+        return self._declaration.start, self._declaration.end
+
+    @property
     def sound(self) -> bool:
         """Return whether the declaration parses."""
         return not self._declaration.has_error

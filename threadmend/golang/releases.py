@@ -1,0 +1,214 @@
+"""Who else releases a lock: closures, helpers, callers; and functions that return locked."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from threadmend.golang.flow import Point
+from threadmend.golang.locks import LockOperation, Locks, locks_of
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Package
+
+__all__ = ["hands_over", "released_by_calls", "returns_locked"]
+
+# `block`, `clock` and `flock` are no locks.
+_LOCKS = re.compile(r"(?<![bBcCf])[lL]ock|[aA]cquire|^(?:begin|enter|hold|grab|Begin|Enter|Hold)")
+_SAYS = re.compile(
+    rb"(?i)\bunlock|\block(?:ed|s)?\b.{0,80}\b(?:held|return|caller|release)"
+    rb"|\b(?:hold|held|release|caller)\w*\b.{0,80}\b(?:lock|mu|mutex)",
+    re.S,
+)
+
+
+def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
+    """Return whether somebody else than this function's own statements may release the lock.
+
+    A closure that is not called in place, `x.Unlock` as a value, the lock's address passed
+    on, or a release of another object of its class, which may be the same one.
+    """
+    access = lock.access
+    function = locks.function
+    if _released_elsewhere(file, function, lock):
+        return True
+    for node in function.walk():
+        if node.kind == "func_literal" and node is not function:
+            if _deferred(node):
+                continue
+            if any(o.releases and o.access == access for o in locks_of(file, node).operations):
+                return True
+        elif node.kind == "selector_expression" and node["field"].name in {"Unlock", "RUnlock"}:
+            parent = node.parent
+            called = parent is not None and parent.kind == "call_expression"
+            if not (called and node.field == "function") and _same(file, node, lock):
+                return True
+        elif node.kind == "unary_expression" and node["operator"].kind == "&":
+            if node["operand"].text == lock.lock.text and not _makes_cond(node):
+                return True
+    return False
+
+
+def _released_elsewhere(file: GoFile, function: Node, lock: LockOperation) -> bool:
+    inside = [n for n in function.walk() if n.kind == "func_literal"]
+    return any(
+        o.releases and o.access != lock.access and o.lock_class == lock.lock_class
+        for body in [function, *inside]
+        for o in locks_of(file, body).operations
+    )
+
+
+def _same(file: GoFile, selector: Node, lock: LockOperation) -> bool:
+    from threadmend.golang.access import access_of
+
+    selection = file.selection(selector)
+    via = selection.via if selection else ()
+    return access_of(file, selector["operand"], via) == lock.access
+
+
+def _makes_cond(address: Node) -> bool:
+    call = address.parent.parent if address.parent is not None else None
+    return call is not None and call.kind == "call_expression" and b"NewCond" in call.text
+
+
+def _deferred(literal: Node) -> bool:
+    call = literal.parent
+    if call is None or call.kind != "call_expression" or literal.field != "function":
+        return False
+    return call.parent is not None and call.parent.kind == "defer_statement"
+
+
+def released_by_calls(file: GoFile, locks: Locks, lock: LockOperation) -> set[Point]:
+    """Return the points at which something else releases the lock.
+
+    Deferred literals with a release in them, and calls of functions of the package that
+    release a lock of this class without taking it.
+    """
+    found: set[Point] = set()
+    flow = locks.flow
+    for defer in flow.defers:
+        if defer.called.kind == "func_literal":
+            operations = locks_of(file, defer.called).operations
+            if any(o.releases and o.access == lock.access for o in operations):
+                found.add(defer.point)
+    if lock.lock_class is None:
+        return found
+    releasing = net_releases(file.package)
+    for point in flow.points:
+        for node in point.own():
+            if node.kind != "call_expression":
+                continue
+            decl = file.callee(node)
+            if decl is not None and lock.lock_class in releasing.get(decl.key, ()):
+                found.add(point)
+    return found
+
+
+def net_releases(package: Package) -> dict[tuple[str, int], set[str]]:
+    """Return, by `Decl.key`, the classes of locks that a function releases for its caller.
+
+    A function that only calls such a function counts too.
+    """
+    known: dict[tuple[str, int], set[str]] | None = package.facts.get("net_releases")
+    if known is not None:
+        return known
+    found: dict[tuple[str, int], set[str]] = {}
+    package.facts["net_releases"] = found
+    pattern = re.compile(rb"\.R?Unlock\(\)")
+    for decl in package.functions():
+        node = decl.file.data
+        start, end = decl.span
+        if not decl.sound or not pattern.search(node, start, end):
+            continue
+        classes = _released_first(locks_of(decl.file, decl.node))
+        if classes:
+            found[decl.key] = classes
+    _through_callers(package, found)
+    return found
+
+
+def _released_first(locks: Locks) -> set[str]:
+    """Return the classes of locks that some path releases before the function takes them."""
+    flow = locks.flow
+    found: set[str] = set()
+    for operation in locks.operations:
+        lock_class = operation.lock_class
+        point = flow.point_of(operation.call)
+        if not operation.releases or operation.deferred or lock_class is None or point is None:
+            continue
+        taken = {
+            p
+            for o in locks.operations
+            if not o.releases and o.lock_class == lock_class
+            if (p := flow.point_of(o.call))
+        }
+        if point in flow.reachable(flow.entry, stop=taken.__contains__):
+            found.add(lock_class)
+    return found
+
+
+def _through_callers(package: Package, found: dict[tuple[str, int], set[str]]) -> None:
+    from threadmend.golang.calls import callers
+
+    by_key = {d.key: d for d in package.functions()}
+    for key, classes in list(found.items()):
+        decl = by_key.get(key)
+        for site in callers(decl) if decl is not None else ():
+            function = site.node.function
+            if function is None or function.kind == "func_literal" or site.call is None:
+                continue
+            taken = {o.lock_class for o in locks_of(site.file, function).operations}
+            rest = classes - {c for c in taken if c is not None}
+            if rest:
+                found.setdefault((site.file.path, function.start), set()).update(rest)
+
+
+def returns_locked(file: GoFile, function: Node, lock: LockOperation, everywhere: bool) -> bool:
+    """Return whether a function's contract is to return with the lock held.
+
+    Its name or comment says so; what it returns carries the lock; or, when it releases the
+    lock on no path (`everywhere`), another function of the package only releases it.
+    """
+    name = function.get("name")
+    if name is not None and _LOCKS.search(name.name):
+        return True
+    if _SAYS.search(_doc(file, function)):
+        return True
+    if _returns_owner(function, lock):
+        return True
+    if not everywhere:
+        return False
+    classes = net_releases(file.package).values()
+    return any(lock.lock_class in released for released in classes)
+
+
+def _doc(file: GoFile, function: Node) -> bytes:
+    """Return the comments above a function and those at its locks' ends of line."""
+    tree = file.tree
+    start = tree.source.line_start(function.start)
+    comments = tree.comments_in(max(0, start - 4000), start)
+    doc = b""
+    for comment in reversed(comments):
+        if tree.data[comment.end : start].strip():
+            break
+        doc = tree.data[comment.start : comment.end] + b"\n" + doc
+        start = comment.start
+    return doc
+
+
+def _returns_owner(function: Node, lock: LockOperation) -> bool:
+    """Return whether a local object that holds the lock is what the function returns."""
+    root = lock.access.root if lock.access is not None else None
+    if not isinstance(root, Binding):
+        return False
+    for use in root.uses:
+        statement = use.up("return_statement", "func_literal")
+        if statement is None or statement.kind != "return_statement":
+            continue
+        parent = use.parent
+        if parent is not None and parent.kind != "selector_expression":
+            return statement.function is function
+    return False

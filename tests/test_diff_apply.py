@@ -97,6 +97,12 @@ def test_hunk_of_the_end_fits_at_the_end_only() -> None:
     fails(render({"f": b"a\nb\n"}, {"f": b"0\na\nb\n"}), {"f": b"x\na\nb\n"})
 
 
+def test_file_shorter_than_the_hunk() -> None:
+    for text in (b"", b"line 7\n", b"line 7\nline 8\n"):
+        assert "does not fit" in fails(PATCH, {"f": text})
+        assert "does not fit" in fails(render({"f": TEXT}, {"f": b"0\n" + TEXT}), {"f": text})
+
+
 def test_files_must_be_as_the_patch_has_them() -> None:
     assert fails(PATCH) == "f:1: does not exist"
     assert fails(render({}, {"f": b"a\n"}), {"f": b""}) == "f:1: exists already"
@@ -198,6 +204,14 @@ def test_names_need_prefixes() -> None:
 )
 def test_damaged_hunks_are_refused(hunk: bytes) -> None:
     fails(b"diff --git a/f b/f\n--- a/f\n+++ b/f\n" + hunk, {"f": b"a\n"})
+
+
+def test_file_without_a_change_is_refused() -> None:
+    index = b"diff --git a/f b/f\nindex 1111111..2222222 100644\n"
+    for patch in (index, index + b"--- a/f\n+++ b/f\n", b"--- a/f\n+++ b/f\n"):
+        assert "without a change" in fails(patch, {"f": b"a\n"})
+    torn = index + b" torn\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n"
+    assert "without a change" in fails(torn, {"f": b"a\n"})
 
 
 def test_hunk_without_file_and_binary_are_refused() -> None:

@@ -121,7 +121,7 @@ def _place(path: str, lines: list[bytes], start: int, hunk: Hunk, expected: int)
     old = list(hunk.old)
     last = len(lines) - len(old)
     first = last if not hunk.trails else start
-    final = 0 if hunk.start == 0 else last
+    final = min(0, last) if hunk.start == 0 else last
     places = [
         at
         for at in range(max(first, start), final + 1)

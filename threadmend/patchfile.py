@@ -133,6 +133,8 @@ class _Parser:
         file.old_mode = self._mode(words, b"old mode ", b"deleted file mode ")
         file.new_mode = self._mode(words, b"new mode ", b"new file mode ")
         file.hunks = self._hunks()
+        if not file.hunks and (labels is not None or not words):
+            raise self._error("a file without a change", at)
         return file
 
     def _plain_file(self) -> FilePatch:
@@ -149,7 +151,7 @@ class _Parser:
         )
         file.hunks = self._hunks()
         if not file.hunks:
-            raise self._error("a file without a hunk", at)
+            raise self._error("a file without a change", at)
         return file
 
     def _extended(self) -> dict[bytes, bytes]:

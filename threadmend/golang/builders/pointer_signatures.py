@@ -13,13 +13,12 @@ from threadmend.golang.builders.pointers import (
     place_of,
     pointer_to,
     prefixed,
-    refer,
 )
 from threadmend.golang.calls import Site, callers
+from threadmend.golang.conversions import interface_value
 from threadmend.golang.copies import unparenthesized
-from threadmend.golang.infer import is_decl
 from threadmend.golang.scope import Binding, bindings_in
-from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.syntax import Node
 from threadmend.golang.types import Pointer
 from threadmend.golang.uses import (
     addressable,
@@ -29,12 +28,13 @@ from threadmend.golang.uses import (
     is_fixed_outside,
     variants,
 )
+from threadmend.model import Edit
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl
 
-__all__ = ["parameter_to_pointer", "receiver_to_pointer"]
+__all__ = ["calls_of", "parameter_to_pointer", "receiver_to_pointer"]
 
 
 def parameter_to_pointer(file: GoFile, parameter: Node) -> Rewrite:
@@ -42,8 +42,7 @@ def parameter_to_pointer(file: GoFile, parameter: Node) -> Rewrite:
 
     `parameter` is that of a function, method or literal with a body.
     """
-    assert parameter.parent is not None and parameter.parent.parent is not None
-    function = parameter.parent.parent
+    function = _function(parameter)
     rewrite = Rewrite()
     positions = _positions(parameter)
     sites: list[Site]
@@ -55,37 +54,41 @@ def parameter_to_pointer(file: GoFile, parameter: Node) -> Rewrite:
         if decl is None or is_fixed_outside(decl):
             raise CannotFollow("the function is known outside of Go")
         changed = list(_same_parameter(decl, parameter))
-        sites = list(_calls(decl))
+        sites = list(calls_of(decl))
         if is_api(decl):
             rewrite.reasons.append(f"{decl.name} is exported; callers elsewhere have to follow")
 
     calls = {site.call for site in sites}
+    kept: set[Node] = set()
 
     def keeps(use: Node) -> bool:
+        """The variable is handed on to the very parameter that changes."""
         place = place_of(use)
         arguments = place.parent
         if arguments is None or arguments.kind != "argument_list" or arguments.parent not in calls:
             return False
-        return arguments.children.index(place) in positions
-
-    kept: set[Node] = set()
-
-    def remember(use: Node) -> bool:
-        if keeps(use):
-            kept.add(place_of(use))
-            return True
-        return False
+        if arguments.children.index(place) not in positions:
+            return False
+        kept.add(place)
+        return True
 
     for owner, declaration in changed:
         rewrite.edits.append(prefixed(declaration["type"], b"*"))
         for binding in _bound(declaration):
-            follow(owner, binding, rewrite, remember)
+            follow(owner, binding, rewrite, keeps)
     for site in sites:
         assert site.call is not None
         if site.launched:
             rewrite.launched = True
         _point_arguments(site, positions, rewrite, kept)
     return rewrite
+
+
+def _function(parameter: Node) -> Node:
+    group = parameter.parent
+    assert group is not None
+    assert group.parent is not None
+    return group.parent
 
 
 def _positions(parameter: Node) -> range:
@@ -101,8 +104,7 @@ def _positions(parameter: Node) -> range:
 
 def _bound(declaration: Node) -> Iterator[Binding]:
     """Yield the bindings of a parameter declaration's names."""
-    function = declaration.parent.parent if declaration.parent is not None else None
-    assert function is not None
+    function = _function(declaration)
     for name in declaration.all("name"):
         for binding in bindings_in(function).get(name.name, ()):
             if binding.node is name:
@@ -127,7 +129,7 @@ def _same_parameter(decl: Decl, parameter: Node) -> Iterator[tuple[GoFile, Node]
             raise CannotFollow(f"a variant of {decl.name} differs at parameter {position + 1}")
 
 
-def _calls(decl: Decl) -> Iterator[Site]:
+def calls_of(decl: Decl) -> Iterator[Site]:
     """Yield the calls of a function or method; anything else cannot follow."""
     if decl.kind == "method":
         interface = fixing_interface(decl)
@@ -205,8 +207,7 @@ def _point_arguments(site: Site, positions: range, rewrite: Rewrite, kept: set[N
 
 def receiver_to_pointer(file: GoFile, parameter: Node) -> Rewrite:
     """Return the change of a method's receiver `(t T)` to `(t *T)`."""
-    assert parameter.parent is not None and parameter.parent.parent is not None
-    decl = declaration_of(file, parameter.parent.parent)
+    decl = declaration_of(file, _function(parameter))
     if decl is None:
         raise CannotFollow("the method is not known")
     rewrite = Rewrite()
@@ -219,6 +220,13 @@ def receiver_to_pointer(file: GoFile, parameter: Node) -> Rewrite:
             rewrite.edits.append(prefixed(declaration["type"], b"*"))
             for binding in _bound(declaration):
                 follow(variant.file, binding, rewrite)
+    converted = interface_value(decl)
+    if converted is not None:
+        line = converted.tree.source.line_of(converted.start)
+        raise CannotFollow(
+            f"a {decl.receiver} is used as an interface that needs {decl.name}"
+            f" ({converted.path}:{line})"
+        )
     for site in callers(variants(decl)[0]):
         _point_receiver(site, decl, rewrite)
     if is_api(decl):
@@ -251,15 +259,9 @@ def _point_receiver(site: Site, decl: Decl, rewrite: Rewrite) -> None:
     if operand.kind == "composite_literal":
         outer = selector["operand"]
         if outer is operand:
-            data = b"(&" + operand.text + b")"
-            from threadmend.model import Edit
-
-            rewrite.edits.append(Edit(file.path, operand.start, operand.end, data))
+            new = b"(&" + operand.text + b")"
+            rewrite.edits.append(Edit(file.path, operand.start, operand.end, new))
         else:
             rewrite.edits.append(prefixed(operand, b"&"))
         return
     raise CannotFollow(f"{decl.name} is called on a value without an address ({where})")
-
-
-# silence: names that other builders of this layer import from here
-_ = (FUNCTIONS, is_decl, refer)

@@ -1,0 +1,41 @@
+"""Do not copy a value that contains a lock.
+
+A copy of a struct with a Mutex (RWMutex, Once, Cond, Pool, Map, WaitGroup or a value of
+sync/atomic) in it has a lock of its own, in whatever state the original was: two goroutines
+that lock the "same" mutex exclude nobody, and a mutex that was copied while locked stays
+locked for ever. Reported are receivers, parameters, results, assignments, loop variables,
+elements of literals, arguments and sends. The lock may be in a field, an embedded struct or
+an array; a type whose pointer has Lock and Unlock methods (noCopy) counts as one.
+
+Not reported:
+- a fresh value: a composite literal, a zero value, the result of a call;
+- `_ = x`, len, cap and unsafe.Sizeof of x;
+- an argument whose parameter is reported;
+- a WaitGroup itself: see waitgroup-by-value.
+
+Unsafe: where the function is exported from the module, where data beside the lock is written
+through the copy without taking the lock (the original changes then), where a goroutine or a
+variable that only reads would see later changes, and where an interface gets a pointer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.copies import Copy
+from threadmend.golang.file import GoFile
+from threadmend.golang.types import is_named
+from threadmend.model import Finding
+
+from ._copied import found
+
+CATEGORY = "mutex"
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield a finding for every copy of a value that contains a lock."""
+    yield from found(file, _is_wanted)
+
+
+def _is_wanted(copy: Copy) -> bool:
+    return not is_named(copy.type, "sync.WaitGroup")

@@ -252,6 +252,12 @@ ONE_LINE = [
         "go func() {\n\tif x {\n\t\ta()\n\t}\n\tb()\n}()",
     ),
     case(
+        "one line: replace by a line with a comment",
+        "go func() { a(); b() }()",
+        lambda t: replace(statement(t, "b()"), "c() // why"),
+        "go func() {\n\ta()\n\tc() // why\n}()",
+    ),
+    case(
         "one line: replace on the line",
         "go func() { a(); b() }()",
         lambda t: replace(statement(t, "a()"), "z()"),

@@ -289,6 +289,18 @@ COLUMNS = [
         "package p\n\nfunc f(x int) {\n\tg(" + "2" * 90 + ")\n}\n",
     ),
     Case(
+        "a one-line function gets lines",
+        "package p\n\nfunc f(x int) { g(T{1}) }\nfunc abc()    {}\n",
+        lambda t: realign(t, replace(node(t, "T{1}"), "func() {\n\th()\n}")),
+        "package p\n\nfunc f(x int) {\n\tg(func() {\n\t\th()\n\t})\n}\nfunc abc() {}\n",
+    ),
+    Case(
+        "a one-line function gets lines by an added field",
+        "package p\n\nfunc f() { g(struct{}{}) }\n",
+        lambda t: realign(t, add_field(struct(t), "a", "int")),
+        "package p\n\nfunc f() {\n\tg(struct {\n\t\ta int\n\t}{})\n}\n",
+    ),
+    Case(
         "not gofmt's before: left alone",
         "package p\n\ntype S struct {\n\ta int\n\tbcd int\n}\n",
         lambda t: realign(t, add_field(struct(t), "x", "T")),

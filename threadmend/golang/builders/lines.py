@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 from threadmend.golang.syntax import Comment, SyntaxTree
 from threadmend.model import Edit
@@ -16,6 +17,8 @@ __all__ = [
     "applied",
     "code_lines",
     "content_end",
+    "deeper",
+    "ends_in_comment",
     "first_on_line",
     "leading_start",
     "line_indent",
@@ -99,6 +102,28 @@ def shifted(text: bytes, old: bytes, new: bytes) -> bytes:
         parts.append(line)
         at = text.find(b"\n", at) + 1
     return b"\n".join(parts)
+
+
+def ends_in_comment(code: str) -> bool:
+    """Return whether nothing can follow on the last line of code: it ends in `// …`."""
+    tokens = list(_TOKENS.finditer(code.encode()))
+    return (
+        bool(tokens) and tokens[-1][0].startswith(b"//") and tokens[-1].end() == len(code.encode())
+    )
+
+
+def deeper(code: bytes, at: int) -> list[int]:
+    """Return the offsets, from `at` on, where a tab indents the later lines of code.
+
+    Blank lines and the lines inside raw strings get none.
+    """
+    raw = raw_line_starts(code)
+    lines = [0, *(i + 1 for i in _newlines(code)), len(code)]
+    return [
+        at + start
+        for start, end in pairwise(lines)
+        if start and start not in raw and code[start:end].strip()
+    ]
 
 
 def line_indent(tree: SyntaxTree, at: int) -> bytes:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from threadmend.golang.builders.blocks import Container, expanded
 from threadmend.golang.builders.layout import gap_widths
-from threadmend.golang.builders.lines import applied
+from threadmend.golang.builders.lines import applied, deeper
 from threadmend.golang.syntax import Declaration, Node, SyntaxTree
 from threadmend.model import Edit
 from threadmend.source import SourceFile
@@ -46,7 +46,7 @@ def realign(tree: SyntaxTree, edits: Iterable[Edit]) -> tuple[Edit, ...]:
     after = _parsed(tree, first)
     if after.errors:
         return first
-    opened = [e for node in _too_long(after, first) for e in expanded(Container(node), {})]
+    opened = [edit for node in _too_long(after, first) for edit in _opened(node)]
     if opened:
         first = composed(tree.data, first, opened)
         after = _parsed(tree, first)
@@ -166,21 +166,34 @@ def _too_long(tree: SyntaxTree, edits: Sequence[Edit]) -> list[Node]:
                 if body is None or (found and found[-1].contains(body)):
                     continue
                 if any(p.start <= body.end and p.end >= function.start for p in pieces):
-                    if b"\n" not in body.text and _opens_up(function, body):
+                    if _opens_up(function, body):
                         found.append(body)
     return found
 
 
 def _opens_up(function: Node, body: Node) -> bool:
+    container = Container(body)
+    if not container.inline or not body.statements:
+        return False
     statements = body.statements
     header = function.tree.data[function.start : body.start].rstrip()
     comments = function.tree.comments_in(body.start, body.end)
-    size = sum(len(s.text) for s in statements) + 2 * max(len(statements) - 1, 0)
+    size = sum(len(s.text) for s in statements) + 2 * (len(statements) - 1)
     size += sum(comment.end - comment.start for comment in comments)
-    if not statements and not comments:
-        return False
     return (
         b"\n" in header
+        or b"\n" in body.text
         or len(header) + size > _LONGEST_ONE_LINE
         or len(statements) > _MOST_STATEMENTS
     )
+
+
+def _opened(body: Node) -> list[Edit]:
+    """Give the statements of a one-line body lines of their own, later lines indented."""
+    container = Container(body)
+    edits = list(expanded(container, {}))
+    for index, statement in enumerate(container.statements):
+        if container.on_one_line(index):
+            starts = deeper(statement.text, statement.start)
+            edits += [Edit(body.path, start, start, b"\t") for start in starts]
+    return edits

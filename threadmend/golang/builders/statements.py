@@ -15,8 +15,9 @@ from threadmend.golang.builders.lines import (
     BuilderError,
     code_lines,
     content_end,
+    deeper,
+    ends_in_comment,
     leading_start,
-    raw_line_starts,
     shifted,
 )
 from threadmend.golang.syntax import Comment, Node, SyntaxTree
@@ -115,7 +116,11 @@ def replace(node: Node, code: str, *, comments: Comments = "keep") -> tuple[Edit
     edits: tuple[Edit, ...] = ()
     indent = tree.source.indent_at(node.start)
     statement = node.statement
-    if "\n" in text and statement is not None and statement.parent is not None:
+    if (
+        ("\n" in text or ends_in_comment(text))
+        and statement is not None
+        and statement.parent is not None
+    ):
         container = Container(statement.parent)
         outer = container if container.inline else container.outer
         if outer is not None:
@@ -251,12 +256,6 @@ def wrap(statements: Sequence[Node], head: str, tail: str = "}") -> tuple[Edit, 
     bottom = content_end(tree, container.statements[last].end)
     opening = code_lines(head, container.inner, source.newline) + source.newline + b"\t"
     closing = source.newline + code_lines(tail, container.inner, source.newline)
-    text = tree.data[top:bottom]
-    raw = raw_line_starts(text)
     edits = [Edit(source.path, top, top, opening), Edit(source.path, bottom, bottom, closing)]
-    at = text.find(b"\n") + 1
-    while at:
-        if at not in raw and text[at : source.line_end(top + at) - top].strip():
-            edits.append(Edit(source.path, top + at, top + at, b"\t"))
-        at = text.find(b"\n", at) + 1
+    edits += [Edit(source.path, at, at, b"\t") for at in deeper(tree.data[top:bottom], top)]
     return tuple(sorted(edits))

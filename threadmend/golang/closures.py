@@ -16,16 +16,16 @@ from threadmend.golang.flow import Point, flow_of
 from threadmend.golang.infer import is_decl
 from threadmend.golang.iterations import turns, waits_at
 from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.subtests import TESTS, is_subtest, parallel_call
 from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.golang.types import Pointer, is_named
+from threadmend.golang.types import Array, Pointer, Struct, is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["Later", "outlives", "used_later"]
+__all__ = ["Later", "Search", "outlives", "used_later"]
 
 _DEPTH = 12
-_TESTS = ("testing.T", "testing.B", "testing.F", "testing.TB", "testing.common")
 _THROUGH = frozenset(
     {
         *("parenthesized_expression", "literal_element", "keyed_element", "literal_value"),
@@ -55,7 +55,8 @@ class Later:
     """A use that may come after the iteration: by what, and the node that arranges it.
 
     `how` is `goroutine`, `deferred function`, `parallel subtest`, `timer function`,
-    `cleanup function`, `finalizer` or `stored function`.
+    `cleanup function`, `finalizer`, `stored function` or `returned` (from a function that
+    is asked about).
     """
 
     how: str
@@ -64,19 +65,26 @@ class Later:
 
 def outlives(file: GoFile, loop: Node, value: Node) -> Later | None:
     """Return how a function or pointer made by `value` is used after its iteration of `loop`."""
-    return _Search(file, loop).value(value)
+    return Search(file, loop).value(value)
 
 
 def used_later(file: GoFile, loop: Node, place: Node) -> Later | None:
     """Return how a place inside a literal in `loop` runs after the iteration that made it."""
-    return _Search(file, loop).place(place)
+    return Search(file, loop).place(place)
 
 
-class _Search:
+class Search:
+    """A walk from a value to its uses. `loop` may be a function: then its runs are meant.
+
+    With `whole`, whatever is stored outside of the run counts, however often it is replaced.
+    """
+
+    whole = False
+
     def __init__(self, file: GoFile, loop: Node) -> None:
         self.file = file
         self.loop = loop
-        self.outer = loop.function
+        self.outer = loop if loop.kind in FUNCTIONS else loop.function
         self.seen: set[Node] = set()
 
     # -- a place that runs ------------------------------------------------------------
@@ -156,6 +164,10 @@ class _Search:
         decl = self.file.callee(call)
         if decl is not None and decl.node.get("body") is not None:
             return self._parameter(decl.node, call, argument)
+        return self.unseen(call)
+
+    def unseen(self, call: Node) -> Later | None:
+        """Say what a call does with the value whose function cannot be seen."""
         return None
 
     def _is_conversion(self, call: Node, function: Node) -> bool:
@@ -180,7 +192,7 @@ class _Search:
             return False, None
         owner = self.file.type_of(operand)
         if name in {"Run", "Cleanup"}:
-            if not is_named(owner, *_TESTS):
+            if not is_named(owner, *TESTS):
                 return False, None
             if name == "Cleanup":
                 return True, self._cleanup(call)
@@ -194,7 +206,7 @@ class _Search:
 
     def _cleanup(self, call: Node) -> Later | None:
         owner = call.function
-        if owner is not self.outer and owner is not None and _is_subtest(self.file, owner):
+        if owner is not self.outer and owner is not None and is_subtest(self.file, owner):
             # The cleanups of a subtest run when it ends.
             return self.place(call)
         return Later("cleanup function", call)
@@ -202,11 +214,11 @@ class _Search:
     def _subtest(self, call: Node, literal: Node, place: Node | None) -> Later | None:
         if literal.kind != "func_literal":
             return None
-        at = _parallel_call(self.file, literal)
+        at = parallel_call(self.file, literal)
         if at is None or (place is not None and place.end <= at.start):
             return self.place(call)
         owner = call.function
-        if owner is not self.outer and owner is not None and _is_subtest(self.file, owner):
+        if owner is not self.outer and owner is not None and is_subtest(self.file, owner):
             # A test ends after its parallel subtests: they run inside the one around.
             return self.place(call)
         return Later("parallel subtest", call)
@@ -219,18 +231,22 @@ class _Search:
             return None
         for binding in bindings_in(function).get(name.name, ()):
             if binding.node is name:
-                inside = _Search(self.file.package.workspace.file_of(function), function)
-                inside.outer, inside.seen = function, self.seen
+                inside = type(self)(self.file.package.workspace.file_of(function), function)
+                inside.seen = self.seen
                 for use in binding.uses:
-                    found = inside.value(use) if use is not name else None
+                    found = inside.value(use) or inside.place(use) if use is not name else None
+                    if found is not None and found.how == "returned":
+                        found = self.value(call)
                     if found is not None and found.how in _OUTLIVING:
                         # A test that registers a function uses it before it goes on.
-                        stored = found.how == "stored function"
+                        stored = found.how == "stored function" and not self.whole
                         return None if stored and self.file.is_test else Later(found.how, call)
         return None
 
     def _returned(self, statement: Node) -> Later | None:
         literal = statement.function
+        if literal is self.outer and self.loop is self.outer:
+            return Later("returned", statement)
         if literal is None or literal is self.outer or literal.kind != "func_literal":
             return None
         call = literal.parent
@@ -259,14 +275,19 @@ class _Search:
             targets = statement["left"].children
         else:
             return None
-        values = outer.children
+        values = outer.children if outer.kind == "expression_list" else [value]
         at = next((i for i, v in enumerate(values) if v is value), 0)
-        at = at if outer.kind == "expression_list" else 0
-        if at >= len(targets):
-            return None
-        return self._into(targets[at], value)
+        if len(values) == 1 and len(targets) > 1:
+            return self.unpacked(targets, value)
+        return self._into(targets[at], value) if at < len(targets) else None
+
+    def unpacked(self, targets: list[Node], value: Node) -> Later | None:
+        """Follow a value that is one of several results of a call (or `v, ok := x.(T)`)."""
+        return self._into(targets[0], value)
 
     def _into(self, target: Node, value: Node) -> Later | None:
+        if self.whole:
+            return self._into_whole(target, value)
         if target.kind == "identifier":
             if self._of_iteration(target):
                 return self._uses(target)
@@ -285,6 +306,22 @@ class _Search:
             under = self.file.underlying(self.file.type_of(root))
             return Later("stored function", value) if isinstance(under, Pointer) else None
         return Later("stored function", value) if self._varies(target) else None
+
+    def _into_whole(self, target: Node, value: Node) -> Later | None:
+        """Follow a value into a variable of the function; anything else is outside."""
+        root = _root(target)
+        binding = self.file.binding(root)
+        if root is None or binding is None or not self.loop.contains(binding.node):
+            return (
+                None if root is not None and root.name == "_" else Later("stored function", value)
+            )
+        if binding.kind == "result":
+            return Later("returned", value)
+        if target is not root and binding.kind in {"receiver", "parameter"}:
+            under = self.file.underlying(self.file.type_of(root))
+            if not isinstance(under, Struct | Array):
+                return Later("stored function", value)
+        return self._uses(root)
 
     def _varies(self, target: Node) -> bool:
         """Return whether an assignment's target is another one in each iteration."""
@@ -332,10 +369,13 @@ class _Search:
             return Later(how, launch)
         text = (launch.statement or launch).text
 
-        def waits(at: Point) -> bool:
-            return waits_at(at, text)
+        within = function is self.outer and self.loop.kind == "for_statement"
 
-        if function is self.outer and self.loop.kind == "for_statement":
+        def waits(at: Point) -> bool:
+            # What a loop defers, it does after its last iteration.
+            return waits_at(at, text) and not (within and at.node.kind == "defer_statement")
+
+        if within:
             later = bool(turns(flow, self.loop) & flow.reachable(point, stop=waits))
         else:
             # A test that fails on the way is over anyway.
@@ -347,7 +387,7 @@ class _Search:
 
 
 _OUTLIVING = frozenset(
-    {"goroutine", "timer function", "stored function", "finalizer", "cleanup function"}
+    {"returned", "goroutine", "timer function", "stored function", "finalizer", "cleanup function"}
 )
 
 
@@ -395,36 +435,3 @@ def _parameter_name(function: Node, index: int | None) -> Node | None:
             return names[index] if index < len(names) else None
         names += declaration.all("name")
     return names[index] if index < len(names) else None
-
-
-def _parallel_call(file: GoFile, literal: Node) -> Node | None:
-    """Return the `t.Parallel()` statement of a subtest's own body."""
-    body = literal.get("body")
-    found: Node | None = None
-    for statement in body.statements if body is not None else ():
-        if statement.kind == "labeled_statement":
-            found = None  # a goto may have come here past the call
-        if found is None and any(_is_parallel(file, node, literal) for node in statement.own()):
-            found = statement
-    return found
-
-
-def _is_parallel(file: GoFile, call: Node, literal: Node) -> bool:
-    function = call.get("function") if call.kind == "call_expression" else None
-    if function is None or function.kind != "selector_expression":
-        return False
-    if function["field"].name != "Parallel":
-        return False
-    binding = file.binding(function["operand"])
-    return binding is not None and binding.scope is literal and binding.kind == "parameter"
-
-
-def _is_subtest(file: GoFile, literal: Node) -> bool:
-    arguments = literal.parent
-    call = arguments.parent if arguments is not None else None
-    if call is None or call.kind != "call_expression" or arguments.field != "arguments":  # type: ignore[union-attr]
-        return False
-    function = call["function"]
-    if function.kind != "selector_expression" or function["field"].name != "Run":
-        return False
-    return is_named(file.type_of(function["operand"]), *_TESTS)

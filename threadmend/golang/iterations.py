@@ -7,14 +7,14 @@ import re
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.syntax import Node
 
-__all__ = ["ends_after", "turns", "waits_at"]
+__all__ = ["ends_after", "point_in", "turns", "waits_at"]
 
 
 def ends_after(loop: Node, node: Node) -> bool:
     """Return whether the loop never begins another iteration once `node` has run."""
     function = _function_of(loop)
     flow = flow_of(function)
-    point = _point_in(flow, function, node)
+    point = point_in(flow, node)
     if point is None or not flow.complete:
         return False
     return not (turns(flow, loop) & flow.reachable(point)) and flow.complete
@@ -26,10 +26,10 @@ def _function_of(loop: Node) -> Node:
     return function
 
 
-def _point_in(flow: Flow, function: Node, node: Node) -> Point | None:
+def point_in(flow: Flow, node: Node) -> Point | None:
     """Return the point of a function that holds a node, also from inside its literals."""
     at: Node | None = node
-    while at is not None and at.function is not function:
+    while at is not None and at.function is not flow.function:
         at = at.function
     return flow.point_of(at) if at is not None else None
 

@@ -1,0 +1,168 @@
+"""Call the cancel function of a derived context on every path.
+
+A context that nobody cancels stays registered with its parent, and its timer and whatever
+waits for its end stay in memory, until the deadline passes or the parent ends. In a server
+that is one leak per request.
+
+Not reported:
+- a cancel function that is used on every path: called, deferred, returned, stored, passed
+  on, or captured by a function that is made on that path;
+- paths that end the process or panic, and the end of `main`;
+- paths that have seen `<-ctx.Done()`: the context is over;
+- a cancel variable that belongs to an outer function or the package.
+
+No rewrite is offered where the context outlives the function: it is returned, stored, or
+used by a goroutine that nothing waits for. `defer cancel()` would end it too early.
+
+Unsafe: a context that a test's goroutines use ends with the test (`t.Cleanup`); one derived
+in a loop ends with its iteration; one that a goroutine uses ends with the function when the
+function cancels it elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.access import classify
+from threadmend.golang.builders import BuilderError
+from threadmend.golang.cancels import cancelled
+from threadmend.golang.contexts import Derivation, derivations
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Exit, Flow, Point, flow_of
+from threadmend.golang.iterations import point_in
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.model import Finding, Fix, Related
+
+CATEGORY = "context"
+GATE = rb"\bcontext\.With|\bNotifyContext\b|\bWith(?:Cancel|Timeout|Deadline)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A derivation whose cancel function is dropped, or skipped on the way to `exits`."""
+
+    derivation: Derivation
+    exits: tuple[Node, ...] = ()
+    used: bool = False
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the derivations whose cancel function is lost."""
+    for derivation in derivations(file):
+        lost = _lost(file, derivation)
+        if lost is not None:
+            yield _finding(file, lost)
+
+
+def _lost(file: GoFile, derivation: Derivation) -> _Lost | None:
+    cancel = derivation.cancel
+    if cancel.name == "_":
+        return _Lost(derivation)
+    function = derivation.call.function
+    binding = file.binding(cancel)
+    if binding is None or function is None or binding.function is not function:
+        return None
+    if _is_main(file, function):
+        return None
+    uses = [use for use in binding.uses if _is_use(use, binding)]
+    exits = _skipping(function, derivation, binding, uses)
+    return _Lost(derivation, tuple(exits), used=bool(uses)) if exits else None
+
+
+def _is_use(use: Node, binding: Binding) -> bool:
+    """Return whether a mention of cancel may lead to a call: `_ = cancel` does not."""
+    if use is binding.node or classify(use).kind == "write":
+        return False
+    statement = use.statement
+    if statement is None or statement.kind != "assignment_statement":
+        return True
+    return statement["left"].text != b"_" or statement["right"].text != use.text
+
+
+def _is_main(file: GoFile, function: Node) -> bool:
+    """Return whether the process ends with the function."""
+    name = function.get("name") if function.kind == "function_declaration" else None
+    return name is not None and name.name == "main" and file.package.name == "main"
+
+
+def _skipping(
+    function: Node, derivation: Derivation, binding: Binding, uses: list[Node]
+) -> list[Node]:
+    """Return the returns, the end of the function, or the loop that is reached uncancelled."""
+    flow = flow_of(function)
+    start = flow.point_of(derivation.call)
+    if start is None:
+        return []
+    using = {point for use in uses if (point := point_in(flow, use)) is not None}
+    using |= set(_over(flow, derivation))
+
+    def stop(point: Point) -> bool:
+        return point in using
+
+    left = [e for e in flow.exits_from(start, stop=stop) if _returns(e, binding)]
+    again = start in flow.reachable(start, stop=stop)
+    if not flow.complete:
+        return []
+    if again and point_in(flow, derivation.call) is start and not left:
+        return [derivation.statement]
+    return [exit_.node for exit_ in left]
+
+
+def _over(flow: Flow, derivation: Derivation) -> Iterator[Point]:
+    """Yield the receives of `<-ctx.Done()`, after which there is nothing left to cancel."""
+    done = b"<-" + derivation.context.text + b".Done()"
+    for point in flow.points:
+        if point.node.kind != "select_statement":
+            if any(node.kind == "unary_expression" and node.text == done for node in point.own()):
+                yield point
+
+
+def _returns(exit_: Exit, binding: Binding) -> bool:
+    """Return whether an exit leaves without the cancel function."""
+    if exit_.kind not in {"return", "end"}:
+        return False
+    # A bare return hands over the named results.
+    return not (binding.kind == "result" and not exit_.node.children[1:])
+
+
+def _finding(file: GoFile, lost: _Lost) -> Finding:
+    derivation = lost.derivation
+    package = derivation.call["function"]["operand"].name
+    name = f"{package}.{derivation.function_name}"
+    related: list[Related] = []
+    if derivation.cancel.name == "_":
+        message = f"the cancel function of {name} is dropped"
+    elif not lost.used:
+        message = f"{derivation.cancel.name} is never called"
+    else:
+        message = f"{derivation.cancel.name} is not called on every path"
+        related = [_reached(file, node, derivation) for node in lost.exits[:3]]
+    fix, reason = _fix(file, lost)
+    return Finding(
+        path=file.path,
+        start=derivation.cancel.start,
+        end=derivation.cancel.end,
+        message=message,
+        fixes=(fix,) if fix is not None else (),
+        related=tuple(related),
+        reason=reason,
+    )
+
+
+def _reached(file: GoFile, node: Node, derivation: Derivation) -> Related:
+    name = derivation.cancel.name
+    if node is derivation.statement:
+        message = f"the next iteration derives again before {name} is called"
+        return Related(file.path, node.start, node.end, message)
+    if node.kind == "return_statement":
+        return Related(file.path, node.start, node.end, f"this return skips {name}")
+    return Related(file.path, node.end - 1, node.end, f"the function ends without {name}")
+
+
+def _fix(file: GoFile, lost: _Lost) -> tuple[Fix | None, str]:
+    try:
+        return cancelled(file, lost.derivation, lost.exits), ""
+    except BuilderError as why:
+        return None, str(why)

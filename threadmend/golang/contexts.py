@@ -1,0 +1,144 @@
+"""Contexts: where one is derived with a cancel function, and what keeps it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.closures import Later, Search
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan, Func, Named, Type, deref
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["Derivation", "derivations", "kept"]
+
+_NAMES = (
+    *("WithCancel", "WithTimeout", "WithDeadline"),
+    *("WithCancelCause", "WithTimeoutCause", "WithDeadlineCause", "NotifyContext"),
+)
+_PACKAGES = {"NotifyContext": "os/signal"}
+_STATEMENTS = frozenset({"short_var_declaration", "assignment_statement", "var_spec"})
+
+# Results that live on a context for as long as they are used.
+_LIVING = frozenset(
+    {
+        *("net/http.Request", "net/http.Response", "os/exec.Cmd", "context.Context"),
+        *("database/sql.Rows", "database/sql.Row", "database/sql.Tx", "io.ReadCloser"),
+    }
+)
+_LIVING_NAME = re.compile(
+    r"(?:Stream|Rows|Cursor|Iterator|Iter|Watcher|WatchChan|Reader|ReadCloser|Subscription|Tx"
+    r"|Client|Server|Session|Conn)$"
+)
+_MAKERS = re.compile(r"^(?:New|Start|Watch|Subscribe|Go|Spawn|Launch|Open)(?![a-z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """One `ctx, cancel := context.WithTimeout(…)`, in any of its forms.
+
+    `statement` is the `:=`, the `=` or the `var_spec`; `context` and `cancel` are its first
+    two targets.
+    """
+
+    call: Node
+    function_name: str
+    statement: Node
+    context: Node
+    cancel: Node
+
+    @property
+    def takes_cause(self) -> bool:
+        """Return whether the cancel function has a parameter."""
+        return self.function_name == "WithCancelCause"
+
+    @property
+    def call_of_cancel(self) -> str:
+        """Return the arguments with which cancel is called, in parentheses."""
+        return "(nil)" if self.takes_cause else "()"
+
+
+def derivations(file: GoFile) -> Iterator[Derivation]:
+    """Yield every derivation in a file whose two results have targets."""
+    for call in file.calls(*_NAMES):
+        function = call["function"]
+        if function.kind != "selector_expression" or function["operand"].kind != "identifier":
+            continue
+        name = function["field"].name
+        operand = function["operand"]
+        if file.imported(operand.name) != _PACKAGES.get(name, "context") or file.binding(operand):
+            continue
+        statement = call.parent
+        if statement is not None and statement.kind == "expression_list":
+            statement = statement.parent
+        if statement is None or statement.kind not in _STATEMENTS:
+            continue
+        left = statement.get("left")
+        targets = left.children if left is not None else statement.all("name")
+        if len(targets) == 2:
+            yield Derivation(call, name, statement, targets[0], targets[1])
+
+
+def kept(file: GoFile, function: Node, binding: Binding, since: int) -> Later | None:
+    """Return what may use a context (in `binding`) after the function that derived it.
+
+    Uses from byte `since` on count. A goroutine that the function waits for is none; a call
+    whose function cannot be seen keeps its context when it is named like a constructor or a
+    start, or when its result lives on the context and is itself kept.
+    """
+    search = _Contexts(file, function)
+    for use in binding.uses:
+        if use.start < since or use is binding.node:
+            continue
+        later = search.value(use) or search.place(use)
+        if later is not None and later.how != "deferred function":
+            return later
+    return None
+
+
+class _Contexts(Search):
+    """The search for contexts: it goes on with the results of calls that live on one."""
+
+    whole = True
+
+    def unseen(self, call: Node) -> Later | None:
+        function = call["function"]
+        name = function["field"].name if function.kind == "selector_expression" else function.name
+        statement = call.parent
+        if statement is not None and statement.kind == "expression_list":
+            statement = statement.parent
+        if statement is not None and statement.kind == "expression_statement":
+            # Nothing comes back: a constructor or start keeps it on its own.
+            return Later("stored function", call) if _MAKERS.match(name) else None
+        type_ = self.file.type_of(call)
+        if _lives(type_) or (type_ is None and _MAKERS.match(name)):
+            return self.value(call)
+        items = getattr(type_, "items", ())
+        return self.value(call) if any(_lives(item) for item in items) else None
+
+    def unpacked(self, targets: list[Node], value: Node) -> Later | None:
+        type_ = self.file.type_of(value)
+        items = getattr(type_, "items", ()) or (None,) * len(targets)
+        for target, item in zip(targets, items, strict=False):
+            if target.kind == "identifier" and (item is None or _lives(item)):
+                if target.name not in {"_", "err"}:
+                    later = self._into(target, value)
+                    if later is not None:
+                        return later
+        return None
+
+
+def _lives(type_: Type | None) -> bool:
+    """Return whether a value of a type hangs on the context that made it."""
+    if isinstance(type_, Chan | Func):
+        return True
+    type_ = deref(type_)
+    if not isinstance(type_, Named) or not type_.package:
+        return False
+    name = f"{type_.package}.{type_.name}"
+    return name in _LIVING or bool(_LIVING_NAME.search(type_.name))

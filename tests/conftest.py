@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 
@@ -16,3 +20,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def update(request: pytest.FixtureRequest) -> bool:
     """Return whether the cases are to be rewritten instead of compared."""
     return bool(request.config.getoption("--update"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the tests out of the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("THREADMEND_CACHE_DIR")
+    os.environ["THREADMEND_CACHE_DIR"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["THREADMEND_CACHE_DIR"]
+    else:
+        os.environ["THREADMEND_CACHE_DIR"] = before

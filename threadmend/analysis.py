@@ -99,18 +99,25 @@ def analyse(
     rules = options.rules if rules is None else rules
     asker = Asker(project, rules, options.wants)
     answers = _ask(asker, asker.units(directories), options.jobs, progress)
-    is_on = enabled(project.config, rules)
-    findings = set(answers.findings)
-    if is_on is not None:
-        findings = {f for f in findings if is_on(f.rule, f.path)}
+    is_on = enabled(project.config, rules) or _everywhere
+    findings = {f for f in answers.findings if is_on(f.rule, f.path)}
     paths = [
         path
         for path in project.paths
         if (directories is None or path.rpartition("/")[0] in directories) and asker.reports(path)
     ]
     failed = {failure.rule for failure in answers.failures}
-    kept = excuse(findings, project, paths, rules, options.known, failed)
+    names = [rule.name for rule in rules if rule.name not in failed]
+
+    def answered(path: str) -> list[str]:
+        return [name for name in names if is_on(name, path)]
+
+    kept = excuse(findings, project, paths, answered, options.known)
     return Answers(sorted(kept, key=lambda f: f.order), sorted(set(answers.failures)))
+
+
+def _everywhere(rule: str, path: str) -> bool:
+    return True
 
 
 def reported(findings: Sequence[Finding], project: Project, options: Options) -> list[Finding]:

@@ -175,7 +175,7 @@ class Cache:
 
     def _make_folder(self) -> None:
         if not self.folder.is_dir():
-            self.folder.mkdir(parents=True, mode=0o700)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             (self.folder / "CACHEDIR.TAG").write_text(_MARK)
 
 

@@ -16,7 +16,6 @@ import re
 import tokenize
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from threadmend.model import Finding, Rule
 from threadmend.project import Project
@@ -63,23 +62,25 @@ def excuse(
     findings: Iterable[Finding],
     project: Project,
     paths: Iterable[str],
-    rules: Sequence[Rule],
+    answered: Callable[[str], Collection[str]],
     catalogue: Sequence[Rule],
-    failed: Collection[str] = (),
 ) -> list[Finding]:
     """Return the findings that no comment excuses, and one for each comment at fault.
 
-    `paths` are the files that were checked with `rules`; `catalogue` are all rules there
-    are; `failed` are rules that could not answer, for which no comment is called unused.
+    `paths` are the files that were checked, `answered` returns the names of the rules that
+    were asked about a path and could answer: only for those a comment can be unused.
+    `catalogue` are all rules there are.
     """
     comments = {path: found for path in paths if (found := ignores(project.source(path)))}
     kept = [f for f in findings if not _excused(f, comments.get(f.path, ()), project)]
-    judge = partial(_unused, rules=rules, catalogue=catalogue, failed=failed)
-    for found in comments.values():
+    for path, found in comments.items():
+        asked = answered(path)
         for ignore in found:
             if not ignore.reason:
                 kept.append(_about(ignore, WITHOUT_REASON, "ignore comment without a reason"))
-            kept += [_about(ignore, UNUSED, message) for message in judge(ignore)]
+            kept += [
+                _about(ignore, UNUSED, message) for message in _unused(ignore, asked, catalogue)
+            ]
     return kept
 
 
@@ -97,13 +98,10 @@ def _excused(finding: Finding, comments: Iterable[Ignore], project: Project) -> 
     return found
 
 
-def _unused(
-    ignore: Ignore, rules: Sequence[Rule], catalogue: Sequence[Rule], failed: Collection[str]
-) -> Iterator[str]:
+def _unused(ignore: Ignore, asked: Collection[str], catalogue: Sequence[Rule]) -> Iterator[str]:
     """Yield what is wrong with the names of a comment that excused nothing by them."""
     if not ignore.names:
         yield "ignore comment names no rule"
-    run = {rule.name for rule in rules}
     for name in ignore.names:
         if name in ignore.used:
             continue
@@ -113,7 +111,7 @@ def _unused(
         needed = {r.name for r in exact or meant if exact or (r.default and not r.codemod)}
         if not meant:
             yield f"ignore comment names {name}, which is no rule"
-        elif needed and needed <= run and not needed & set(failed):
+        elif needed and needed.issubset(asked):
             said = "" if name == _EVERY else f" of {name}"
             yield f"ignore comment excuses no finding{said}"
 

@@ -103,6 +103,7 @@ def test_the_project_of_a_file_is_the_nearest_repository_or_settings(tmp_path: P
 
 def test_test_data_belongs_to_a_project_only_when_named(tmp_path: Path) -> None:
     put(tmp_path, "a.go", "testdata/x.go", "p/testdata/src/a/x.go", "_old/x.go", "p/_x/y.py")
+    put(tmp_path, "_draft.go", ".#lock.go")
     assert Project.open(tmp_path).paths == ("a.go", "p/_x/y.py")
     assert Project.open(tmp_path, named=["p"]).paths == ("a.go", "p/_x/y.py")
     for name in ("p/testdata", "p/testdata/src/a/x.go"):

@@ -159,12 +159,12 @@ class Project:
                 return f"is vendored ({name}/)"
         if matches(path, self.config.exclude):
             return "is excluded by the configuration"
-        if path not in self.overlay and os.path.islink(os.path.join(self.root, path)):
-            return "is a symbolic link"
         try:
             data = self.source(path).data
         except UnreadableError as error:
             return error.reason
+        if path not in self.overlay and os.path.islink(os.path.join(self.root, path)):
+            return "is a symbolic link"
         if _is_generated(path, data):
             return "is generated"
         return None
@@ -207,11 +207,13 @@ class Project:
 
 def _hidden_from_go(path: str, named: Sequence[str]) -> bool:
     """Return whether the go tool would not look at a path, and nobody named it either."""
-    folders = path.split("/")[:-1]
+    *folders, name = path.split("/")
+    if name.startswith(("_", ".")) and name.endswith(".go"):
+        return path not in named
     for depth, folder in enumerate(folders, 1):
         if folder == "testdata" or (folder.startswith("_") and path.endswith(".go")):
             top = "/".join(folders[:depth])
-            return not any(name == top or name.startswith(top + "/") for name in named)
+            return not any(one == top or one.startswith(top + "/") for one in named)
     return False
 
 

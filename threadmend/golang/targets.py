@@ -1,0 +1,323 @@
+"""Targets: which bodies a call may run, through values, fields, parameters and interfaces.
+
+One candidate is certain (`Targets.certain`) when nothing else can be meant: a declaration, a
+literal that a variable keeps, the only function ever stored in a field, passed for a
+parameter of an unexported function, or the only type of the workspace that implements an
+interface. More than one candidate: all of them count for what *may* happen, none for what
+*must*.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.calls import callers
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Interface, Named, deref
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl, Package, Workspace
+
+__all__ = ["Body", "Targets", "bodies_of_value", "implementations", "targets"]
+
+_MOST = 12  # candidates; with more, a call may do anything
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A function, method or literal that a call may run."""
+
+    file: GoFile
+    node: Node
+    decl: Decl | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The bodies that a call may run; `complete`: there is no other one."""
+
+    bodies: tuple[Body, ...]
+    complete: bool
+
+    @property
+    def certain(self) -> Body | None:
+        """Return the one body that the call runs, if there is exactly one."""
+        return self.bodies[0] if self.complete and len(self.bodies) == 1 else None
+
+
+_NONE = Targets((), False)
+
+
+def targets(file: GoFile, call: Node, depth: int = 2) -> Targets:
+    """Return the bodies that a call may run."""
+    function = call["function"]
+    while function.kind == "parenthesized_expression":
+        function = function.children[0]
+    return bodies_of_value(file, function, depth)
+
+
+def bodies_of_value(file: GoFile, value: Node, depth: int = 2) -> Targets:
+    """Return the bodies that a function value may stand for."""
+    known: dict[Node, Targets] = file.package.facts.setdefault("targets", {})
+    if value in known:
+        return known[value]
+    known[value] = _NONE  # a value that needs itself is unknown
+    known[value] = _bodies(file, value, depth)
+    return known[value]
+
+
+def _bodies(file: GoFile, value: Node, depth: int) -> Targets:
+    while value.kind == "parenthesized_expression":
+        value = value.children[0]
+    if value.kind == "func_literal":
+        return Targets((Body(file, value),), True)
+    if value.kind in {"index_expression", "type_instantiation_expression"}:
+        value = value.children[0]
+    decl = file.package.workspace.inference.function_decl(value)
+    if decl is not None:
+        if decl.sound and decl.node.get("body") is not None:
+            return Targets((Body(decl.file, decl.node, decl),), True)
+        return _NONE
+    if value.kind == "identifier":
+        binding = file.binding(value)
+        if binding is None or depth == 0:
+            return _NONE
+        if binding.kind == "parameter":
+            return _of_parameter(file, binding, depth - 1)
+        return _of_variable(file, binding, depth - 1)
+    if value.kind == "selector_expression":
+        return _of_selector(file, value, depth)
+    return _NONE
+
+
+def _of_variable(file: GoFile, binding: Binding, depth: int) -> Targets:
+    """`f := func() {…}`, `var f = s.run`: the value of a variable that is assigned once."""
+    declaration = binding.declaration
+    right = declaration.get("right") or declaration.get("value")
+    if right is not None and binding.index < len(right.children):
+        if is_assigned_once(binding):
+            return bodies_of_value(file, right.children[binding.index], depth)
+        return _NONE
+    if declaration.kind != "var_spec" or right is not None:
+        return _NONE
+    # `var visit func(n *node)` and then `visit = func(n *node) {…}`, for recursion
+    assigned = [v for use in binding.uses if (v := _assigned_value(use)) is not None]
+    return bodies_of_value(file, assigned[0], depth) if len(assigned) == 1 else _NONE
+
+
+def _assigned_value(name: Node) -> Node | None:
+    """Return the value that `name = value` assigns."""
+    group = name.parent
+    statement = group.parent if group is not None else None
+    if group is None or statement is None or statement.kind != "assignment_statement":
+        return None
+    if group.field != "left":
+        return None
+    index = next(i for i, child in enumerate(group.children) if child is name)
+    values = statement["right"].children
+    return values[index] if index < len(values) == len(group.children) else None
+
+
+def _of_parameter(file: GoFile, binding: Binding, depth: int) -> Targets:
+    """A parameter of an unexported function: what its callers pass."""
+    function = binding.scope
+    if not is_assigned_once(binding):
+        return _NONE
+    position = parameter_index(function, binding)
+    if position is None:
+        return _NONE
+    if function.kind == "func_literal":
+        call = function.parent
+        if call is None or call.kind != "call_expression" or function.field != "function":
+            return _NONE
+        return _argument(file, call, position, depth)
+    decl = declaration_of(file, function)
+    if decl is None or decl.exported:
+        return _NONE
+    sites = callers(decl)
+    parts = [
+        _argument(s.file, s.call, position, depth) if s.call is not None else _NONE for s in sites
+    ]
+    return _joined(parts)
+
+
+def parameter_index(function: Node, binding: Binding) -> int | None:
+    """Return the position of a parameter among the arguments; None when variadic."""
+    position = 0
+    for declaration in function["parameters"].children:
+        if declaration.kind != "parameter_declaration":
+            return None
+        for name in declaration.all("name") or [declaration]:
+            if name is binding.node:
+                return position
+            position += 1
+    return None
+
+
+def _argument(file: GoFile, call: Node, position: int, depth: int) -> Targets:
+    arguments = call["arguments"].children
+    if position >= len(arguments):
+        return _NONE
+    return bodies_of_value(file, arguments[position], depth)
+
+
+def _joined(parts: list[Targets]) -> Targets:
+    bodies: dict[Node, Body] = {}
+    for part in parts:
+        for body in part.bodies:
+            bodies.setdefault(body.node, body)
+    if not parts or len(bodies) > _MOST:
+        return _NONE
+    return Targets(tuple(bodies.values()), all(p.complete for p in parts))
+
+
+def _of_selector(file: GoFile, value: Node, depth: int) -> Targets:
+    selection = file.selection(value)
+    if selection is None:
+        return _NONE
+    if selection.kind == "package":
+        return _NONE
+    if selection.kind == "field" and selection.owner is not None and depth:
+        return _of_field(file.package.workspace, selection.owner, selection.name, depth - 1)
+    if selection.kind == "method" and selection.decl is None:
+        receiver = deref(file.type_of(value["operand"]))
+        owner = selection.owner or receiver
+        if isinstance(owner, Named):
+            return _of_interface(file.package.workspace, owner, selection.name)
+    return _NONE
+
+
+def _of_field(workspace: Workspace, owner: Named, name: str, depth: int) -> Targets:
+    """A field of a struct: every function that the owner's package stores in it."""
+    package = workspace.package_by_key(owner.package)
+    if package is None or owner.local:
+        return _NONE
+    known: dict[tuple[str, str], Targets] = package.facts.setdefault("field_targets", {})
+    key = (str(owner), name)
+    if key in known:
+        return known[key]
+    known[key] = _NONE
+    parts = [bodies_of_value(f, stored, depth) for f, stored in _stored(package, owner, name)]
+    if name[:1].isupper():
+        parts.append(_NONE)  # somebody outside may store another one
+    known[key] = _joined(parts) if any(p.bodies for p in parts) else _NONE
+    return known[key]
+
+
+def _stored(package: Package, owner: Named, name: str) -> Iterator[tuple[GoFile, Node]]:
+    """Yield the values that a package assigns to a field, `nil` left out."""
+    pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b\s*(?::|=|,)")
+    for file in package.files:
+        if file.is_test or not pattern.search(file.data):
+            continue
+        for statement in file.find("assignment_statement", pattern):
+            for index, left in enumerate(statement["left"].children):
+                values = statement["right"].children
+                if left.kind == "selector_expression" and left["field"].name == name:
+                    selection = file.selection(left)
+                    if _is_owner(selection.owner if selection else None, owner):
+                        if index < len(values) and values[index].kind != "nil":
+                            yield file, values[index]
+        for element in file.find("keyed_element", pattern):
+            key, value = element.get("key"), element.get("value")
+            if key is None or value is None or key.text != name.encode():
+                continue
+            literal = element.parent
+            if literal is not None and _is_owner(file.type_of(literal), owner):
+                if value.children and value.children[0].kind != "nil":
+                    yield file, value.children[0]
+
+
+def _is_owner(type_: object, owner: Named) -> bool:
+    found = deref(type_)  # type: ignore[arg-type]
+    return isinstance(found, Named) and (found.package, found.name) == (owner.package, owner.name)
+
+
+def _of_interface(workspace: Workspace, owner: Named, name: str) -> Targets:
+    """A method of an interface: that of every type of the workspace that implements it."""
+    types = implementations(workspace, owner)
+    bodies = []
+    for type_ in types:
+        package = workspace.package_by_key(type_.package)
+        found = package.methods(type_.name).get(name) if package else None
+        if found and found[0].sound and found[0].node.get("body") is not None:
+            bodies.append(Body(found[0].file, found[0].node, found[0]))
+    if not bodies or len(bodies) > _MOST:
+        return _NONE
+    # An interface of another module (io.Reader) has implementations that nobody sees here.
+    package = workspace.package_by_key(owner.package)
+    own = package is not None and package.module is not None
+    return Targets(tuple(bodies), own and len(bodies) == len(types))
+
+
+def implementations(workspace: Workspace, interface: Named) -> list[Named]:
+    """Return the named types of the workspace whose methods cover an interface's, by name.
+
+    Test files and generated mocks are left out; a type that gets some of its methods from an
+    embedded one counts.
+    """
+    known: dict[str, list[Named]] = workspace.facts.setdefault("implementations", {})
+    key = str(interface)
+    if key not in known:
+        known[key] = []
+        under = workspace.inference.underlying(interface)
+        if isinstance(under, Interface):
+            known[key] = _implementing(workspace, _method_names(workspace, under.node))
+    return known[key]
+
+
+def _method_names(workspace: Workspace, node: Node) -> set[str]:
+    names = {c["name"].name for c in node.children if c.kind == "method_elem"}
+    for elem in node.children:
+        if elem.kind == "type_elem" and len(elem.children) == 1:
+            inner = workspace.inference.underlying(workspace.inference.type_from(elem.children[0]))
+            if isinstance(inner, Interface):
+                names |= _method_names(workspace, inner.node)
+    return names
+
+
+_METHOD = re.compile(rb"^func[ \t]*\([ \t]*(?:\w+[ \t]+)?\*?[ \t]*(\w+)[^)\n]*\)[ \t]*(\w+)", re.M)
+
+
+def _implementing(workspace: Workspace, names: set[str]) -> list[Named]:
+    if not names:
+        return []
+    owners = _owners(workspace)
+    rarest = min(names, key=lambda n: len(owners.get(n, ())))
+    found = []
+    for directory, type_name in sorted(owners.get(rarest, ())):
+        for package in workspace.in_directory(directory):
+            decl = package.lookup(type_name)
+            if decl is None or decl.kind != "type" or decl.file.is_test or decl.file.generated:
+                continue
+            type_ = Named(package.key, type_name)
+            if all(_has_method(workspace, type_, name) for name in names):
+                found.append(type_)
+    return found
+
+
+def _has_method(workspace: Workspace, type_: Named, name: str) -> bool:
+    member = workspace.inference.member(type_, name)
+    return member is not None and member.kind == "method"
+
+
+def _owners(workspace: Workspace) -> dict[str, set[tuple[str, str]]]:
+    """Return, by method name, the (directory, type) pairs that declare it, read off the bytes."""
+    known: dict[str, set[tuple[str, str]]] | None = workspace.facts.get("method_owners")
+    if known is None:
+        known = workspace.facts["method_owners"] = {}
+        for path in workspace.go_files:
+            if path.endswith("_test.go"):
+                continue
+            directory = path.rpartition("/")[0]
+            for match in _METHOD.finditer(workspace.source(path).data):
+                owner = (directory, match[1].decode())
+                known.setdefault(match[2].decode(), set()).add(owner)
+    return known

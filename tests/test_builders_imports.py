@@ -155,6 +155,13 @@ CASES = [
     ),
     remove("only", 'import "fmt"', "fmt", ""),
     remove("only in a group", 'import (\n\t"fmt"\n)', "fmt", ""),
+    remove("only in a group with its comment", 'import (\n\t// why\n\t"fmt"\n)', "fmt", ""),
+    remove(
+        "last, comment above stays",
+        'import (\n\t"fmt"\n\n\t// why\n\t"os"\n)',
+        "os",
+        'import (\n\t"fmt"\n\t// why\n)',
+    ),
     remove("first", 'import (\n\t"fmt"\n\t"os"\n)', "fmt", 'import (\n\t"os"\n)'),
     remove("last", 'import (\n\t"fmt"\n\t"os" // o\n)', "os", 'import (\n\t"fmt"\n)'),
     remove("a group", f'import (\n\t"fmt"\n\n\t"{X}"\n)', X, 'import (\n\t"fmt"\n)'),

@@ -79,6 +79,23 @@ def addressed(before: str, after: str) -> Case:
     )
 
 
+OPERATORS = [
+    ("a + b", "a+b"),
+    ("a*b + c", "a*b+c"),
+    ("a == b+c", "a == b+c"),
+    ("a + b + c", "a+b+c"),
+    ("(a + b) * c", "(a+b)*c"),
+    ("h(a + b)", "h(a+b)"),
+    ("x[a+b]", "x[a+b]"),
+    ("a / *b", "a / *b"),
+    ("-(a + b)", "-(a + b)"),
+    ("func() { x = a + b }", "func() { x = a + b }"),
+    ("T{a + b}", "T{a + b}"),
+    ("a || b && c+d > e", "a || b && c+d > e"),
+    ("string(a + b)", "string(a+b)"),
+    ("(a + b).c", "(a + b).c"),
+    ("1<<a - 1", "1<<a-1"),
+]
 CTX = ("ctx", "context.Context")
 LINES = "(\n\ta int,\n\tb string,\n)"
 CASES = [
@@ -226,6 +243,32 @@ CASES = [
         "g(a, func() {\n\tx()\n})",
     ),
     call("add to a generic", "g[int](a)", lambda c: add_argument(c, "ctx"), "g[int](ctx, a)"),
+    *(
+        call("operators", f"g({one})", lambda c: add_argument(c, "x"), f"g(x, {two})")
+        for one, two in OPERATORS
+    ),
+    *(
+        call("operators back", f"g(x, {two})", lambda c: remove_argument(c, 0), f"g({one})")
+        for one, two in OPERATORS
+    ),
+    Case(
+        "operators below another call of two",
+        body("h(1, g(a+b))"),
+        lambda t: add_argument(node(t, "g(", "call_expression"), "x"),
+        body("h(1, g(x, a+b))"),
+    ),
+    Case(
+        "operators in two values",
+        body("a, b = g(a+b), c"),
+        lambda t: add_argument(node(t, "g(", "call_expression"), "x"),
+        body("a, b = g(x, a+b), c"),
+    ),
+    Case(
+        "operators in the receiver",
+        body("g(a + b).h(c)"),
+        lambda t: add_argument(node(t, "g(a", "call_expression"), "x"),
+        body("g(a+b).h(x, c)"),
+    ),
     call("remove", "g(a)", lambda c: remove_argument(c, 0), "g()"),
     call("remove first", "g(a, b)", lambda c: remove_argument(c, 0), "g(b)"),
     call("remove last", "g(a, b)", lambda c: remove_argument(c, 1), "g(a)"),
@@ -235,6 +278,7 @@ CASES = [
         lambda c: remove_argument(c, 0),
         "g(\n\tb, // b\n)",
     ),
+    call("remove the only line", "g(\n\ta,\n)", lambda c: remove_argument(c, 0), "g()"),
     call("change", "g(a, b)", lambda c: change_argument(c, 1, "x"), "g(a, x)"),
     use("w.Add(1)", "w.Add(1)"),
     use("f(w)", "f(*w)"),

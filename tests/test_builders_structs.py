@@ -301,6 +301,14 @@ COLUMNS = [
         "package p\n\nfunc f() {\n\tg(struct {\n\t\ta int\n\t}{})\n}\n",
     ),
     Case(
+        "an empty one-line function becomes too long",
+        "package p\n\nfunc f() {}\nfunc g() {}\n",
+        lambda t: realign(
+            t, [Edit("a.go", n.start, n.end, b"f" * 99) for n in [t.declarations[1].node["name"]]]
+        ),
+        "package p\n\nfunc " + "f" * 99 + "() {\n}\nfunc g() {}\n",
+    ),
+    Case(
         "not gofmt's before: left alone",
         "package p\n\ntype S struct {\n\ta int\n\tbcd int\n}\n",
         lambda t: realign(t, add_field(struct(t), "x", "T")),
@@ -472,3 +480,23 @@ def test_statements_hypothesis(source: str, other: str, data: st.DataObject) -> 
         edits = replace(chosen, "replaced()", comments="drop")
     text = applied(tree.data, realign(tree, edits)).decode()
     assert gofmt(text) == text
+
+
+@needs_gofmt
+@pytest.mark.parametrize(
+    ("head", "tail"),
+    [
+        ("func f() int", "\n"),
+        ("func (s T) f()", "\n"),
+        ("var x = func()", "\n"),
+        ("func f(\n)", "\n"),
+    ],
+)
+def test_length_of_one_line_functions(head: str, tail: str) -> None:
+    """A function opens up at the length where gofmt opens it."""
+    for size in range(75, 105):
+        text = f"package p\n\n{head} {{ g(1) }}{tail}"
+        tree = tree_of(gofmt(text))
+        one = node(tree, "1", "int_literal")
+        text = applied(tree.data, realign(tree, [Edit("a.go", one.start, one.end, b"2" * size)]))
+        assert gofmt(text.decode()) == text.decode()

@@ -191,22 +191,36 @@ def _sorted_in(tree: SyntaxTree, group: list[ImportEntry], path: str, spec: byte
 def remove_import(tree: SyntaxTree, path: str, name: str | None = None) -> tuple[Edit, ...]:
     """Remove an import and the comment at the end of its line; the caller knows it is unused.
 
-    The declaration goes with its last import. `name` chooses among several imports of one
-    package; comments above stay.
+    The declaration goes with its last import and all comments inside. `name` chooses among
+    several imports of one package; comments above stay.
     """
     entries = import_entries(tree)
     for entry in entries:
         if entry.path == path and (name is None or entry.name == name):
             siblings = [e for e in entries if e.declaration is entry.declaration]
             start, end = _removed(tree, entry, siblings)
-            return (Edit(tree.source.path, start, end, b""),)
+            edits = [Edit(tree.source.path, start, end, b"")]
+            if len(siblings) > 1 and entry is siblings[-1]:
+                edits += _above_last_comment(tree, siblings[-2], start)
+            return tuple(edits)
     return ()
+
+
+def _above_last_comment(tree: SyntaxTree, last: ImportEntry, end: int) -> list[Edit]:
+    """Remove the blank lines between the last import and comments that stay below it.
+
+    gofmt keeps them in other groups, but not among imports.
+    """
+    start = below = tree.source.line_end(content_end(tree, last.node.end))
+    while below < end and not tree.data[below : tree.source.line_end(below)].strip():
+        below = tree.source.line_end(below)
+    return [Edit(tree.source.path, start, below, b"")] if start < below < end else []
 
 
 def _removed(tree: SyntaxTree, entry: ImportEntry, siblings: list[ImportEntry]) -> tuple[int, int]:
     source = tree.source
     declaration = entry.declaration
-    whole = len(siblings) == 1 and not tree.comments_in(declaration.start, entry.node.start)
+    whole = len(siblings) == 1
     node = declaration if whole else entry.node
     start = source.line_start(node.start)
     end = source.line_end(content_end(tree, node.end))

@@ -54,6 +54,10 @@ def removed(items: Items, index: int) -> Edit:
     path, source = tree.source.path, tree.source
     node = nodes[index]
     last = index == len(nodes) - 1
+    if tree.comments_in(node.start, node.end):
+        raise BuilderError("a comment inside the item would be lost")
+    if last and index == 0 and not tree.comments_in(items.start, items.end):
+        return Edit(path, items.start, items.end, b"")
     if first_on_line(tree, node.start):
         comma = _comma(tree, node.end, items.end if last else nodes[index + 1].start)
         end = source.line_end(max(node.end, comma + 1))

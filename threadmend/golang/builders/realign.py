@@ -155,7 +155,7 @@ def composed(data: bytes, edits: Sequence[Edit], later: Sequence[Edit]) -> tuple
 def _too_long(tree: SyntaxTree, edits: Sequence[Edit]) -> list[Node]:
     """Return the outermost touched one-line bodies that gofmt would open up.
 
-    A body stays on one line up to 5 statements and 100 bytes, its header included.
+    A body stays on one line up to 5 statements and 100 bytes, its header counted in.
     """
     pieces = _pieces(edits)
     found: list[Node] = []
@@ -173,17 +173,19 @@ def _too_long(tree: SyntaxTree, edits: Sequence[Edit]) -> list[Node]:
 
 def _opens_up(function: Node, body: Node) -> bool:
     container = Container(body)
-    if not container.inline or not body.statements:
+    if not container.inline:
         return False
     statements = body.statements
     header = function.tree.data[function.start : body.start].rstrip()
     comments = function.tree.comments_in(body.start, body.end)
-    size = sum(len(s.text) for s in statements) + 2 * (len(statements) - 1)
+    size = sum(len(s.text) for s in statements) + 2 * max(len(statements) - 1, 0)
     size += sum(comment.end - comment.start for comment in comments)
+    # go/printer counts the header of a declaration from one byte before its `func`.
+    longest = _LONGEST_ONE_LINE - (function.kind != "func_literal")
     return (
         b"\n" in header
         or b"\n" in body.text
-        or len(header) + size > _LONGEST_ONE_LINE
+        or len(header) + size > longest
         or len(statements) > _MOST_STATEMENTS
     )
 

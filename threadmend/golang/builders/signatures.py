@@ -6,11 +6,12 @@ interface method. Call sites are the caller's business: one edit per site, all i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from threadmend.golang.builders.lines import BuilderError
 from threadmend.golang.builders.lists import Items, inserted, removed
+from threadmend.golang.builders.spacing import depth_of, respaced
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
 
@@ -194,12 +195,24 @@ def add_argument(call: Node, text: str, *, index: int = 0) -> tuple[Edit, ...]:
         raise BuilderError(f"the call has {len(items.nodes)} arguments")
     if index == len(items.nodes) and index and items.nodes[-1].kind == "variadic_argument":
         raise BuilderError("nothing can follow a variadic argument")
-    return (inserted(items, index, text),)
+    return (*_spaced(call, items, items.nodes, 1), inserted(items, index, text))
 
 
 def remove_argument(call: Node, index: int) -> tuple[Edit, ...]:
     """Remove an argument."""
-    return (removed(_argument_items(call), index),)
+    items = _argument_items(call)
+    left = [node for i, node in enumerate(items.nodes) if i != index]
+    return (*_spaced(call, items, left, -1), removed(items, index))
+
+
+def _spaced(call: Node, items: Items, left: Sequence[Node], change: int) -> Iterator[Edit]:
+    """Yield what becomes of operators when a call gets a second argument, or loses it."""
+    count = len(items.nodes)
+    if call.kind != "call_expression" or (count > 1) == (count + change > 1):
+        return
+    depth = depth_of(call) + (count + change > 1)
+    for node in (call["function"], *left):
+        yield from respaced(node, depth)
 
 
 def change_argument(call: Node, index: int, text: str) -> tuple[Edit, ...]:

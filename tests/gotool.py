@@ -158,14 +158,18 @@ def vet(batch: Batch) -> Vetted:
         for line in done.stderr.splitlines():
             match = _VET.match(line)
             if match is None:
-                assert line.startswith(("#", "\t", "go: finding")) or not line.strip(), done.stderr
+                # A complaint that quotes a function literal goes on over several lines.
+                other = line.startswith(("#", "\t", "}", "go: finding")) or not line.strip()
+                assert other, done.stderr
                 continue
             owner = batch.find(f"{module.name}/{match[2]}")
             assert owner is not None, line
             kind = found.broken if match[1] else found.complaints
             name = match[2].partition(f"/{owner[1]}/")[2]
+            # A type is quoted with its package, whose path says which side it is.
+            said = re.sub(rf"[\w./-]+/{owner[1]}\.", "", match[4])
             kind.setdefault(f"{owner[0].id} {owner[1]}", []).append(
-                f"{name}:{match[3]}: {match[4]}" if match[1] else match[4]
+                f"{name}:{match[3]}: {said}" if match[1] else said
             )
     return found
 

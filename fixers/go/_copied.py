@@ -17,9 +17,10 @@ from threadmend.golang.builders.pointer_signatures import parameter_to_pointer, 
 from threadmend.golang.builders.pointers import CannotFollow, Rewrite, pointer_to
 from threadmend.golang.copies import Copy, copies, is_interface, target_type
 from threadmend.golang.file import GoFile
+from threadmend.golang.nocopy import is_ours
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.golang.types import Struct
+from threadmend.golang.types import Array, Struct
 from threadmend.model import Confidence, Finding, Fix, Safety
 
 __all__ = ["found"]
@@ -73,7 +74,7 @@ def _parameter_is_reported(file: GoFile, copy: Copy) -> bool:
         variadic = group is not None and any(
             p.kind == "variadic_parameter_declaration" for p in group.children[-1:]
         )
-        own = bool(decl.file.package.directory) and not decl.file.generated
+        own = is_ours(decl.file.package) and not decl.file.generated
         return own and decl.node.get("body") is not None and not variadic
     function = call["function"]
     if function.kind == "func_literal":
@@ -134,7 +135,7 @@ def _shared(copy: Copy, rewrite: Rewrite) -> Iterator[str]:
     data. Otherwise a write that went to the copy now goes to the original, and a reader may
     see what others write later.
     """
-    if copy.locks in _BARE or rewrite.locks:
+    if copy.locks in _BARE or rewrite.locks or rewrite.reasons:
         return
     if rewrite.writes:
         yield "what is written to the copy without its lock is then written to the original"
@@ -145,15 +146,19 @@ def _shared(copy: Copy, rewrite: Rewrite) -> Iterator[str]:
 
 
 def _message(file: GoFile, copy: Copy) -> str:
-    what = _described(copy.locks)
+    what = _described(copy)
     text = " ".join(copy.node.name.split())
     if copy.kind in {"receiver", "parameter"}:
-        names = " and ".join(n.name for n in copy.holder.all("name") if n.text != b"_")
+        names = [n.name for n in copy.holder.all("name") if n.text != b"_"]
         function = _function_name(copy.holder)
-        word = f"the {copy.kind} {names}" if names else f"a {copy.kind}"
+        if len(names) > 1:
+            listed = ", ".join(names[:-1]) + " and " + names[-1]
+            return f"the parameters {listed} of {function} are copies of {what}"
+        word = f"the {copy.kind} {names[0]}" if names else f"a {copy.kind}"
         return f"{word} of {function} is a copy of {what}"
     if copy.kind == "range":
         return f"the loop variable {text} is a copy of {what}"
+    what = f"which contains {_lock(copy)}" if len(copy.locks) > 1 else what
     if copy.kind == "assignment":
         return f"{_target(copy)} is a copy of {text}, {what}"
     if copy.kind == "result":
@@ -166,10 +171,16 @@ def _message(file: GoFile, copy: Copy) -> str:
     return f"{word} copies {text}, {what}"
 
 
-def _described(locks: tuple[str, ...]) -> str:
-    if len(locks) == 1:
-        return f"a {locks[0]}"
-    return f"{locks[0] if locks[0] != 'struct' else 'a struct'}, which contains {locks[-1]}"
+def _described(copy: Copy) -> str:
+    if len(copy.locks) == 1 and not isinstance(copy.type, Array):
+        return _lock(copy)
+    name = {"struct": "a struct"}.get(copy.locks[0], copy.locks[0])
+    return f"{'an array' if isinstance(copy.type, Array) else name}, which contains {_lock(copy)}"
+
+
+def _lock(copy: Copy) -> str:
+    name = copy.locks[-1]
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _function_name(node: Node) -> str:
@@ -198,7 +209,8 @@ def _fix(file: GoFile, copy: Copy) -> tuple[str, Rewrite]:
         name = _function_name(copy.holder)
         return f"Make the receiver of {name} a pointer", receiver_to_pointer(file, copy.holder)
     if copy.kind == "parameter":
-        names = " and ".join(n.name for n in copy.holder.all("name")) or copy.node.name
+        given = [n.name for n in copy.holder.all("name") if n.text != b"_"]
+        names = " and ".join(given) or f"the {copy.node.name}"
         return f"Pass {names} by pointer", parameter_to_pointer(file, copy.holder)
     if copy.kind == "range":
         title = f"Range over {copy.holder['right'].name} by index"
@@ -217,6 +229,9 @@ def _fix(file: GoFile, copy: Copy) -> tuple[str, Rewrite]:
         return _element(file, copy)
     if copy.kind == "send":
         raise CannotFollow("the channel has to carry pointers, wherever it is used")
+    call = copy.holder.parent
+    if call is not None and call["function"].text == b"append":
+        raise CannotFollow("the slice holds values; it would have to hold pointers everywhere")
     raise CannotFollow("the parameter takes a value, and its function cannot be changed here")
 
 

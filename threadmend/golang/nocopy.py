@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package, Workspace
 
-__all__ = ["NoCopy", "nocopy"]
+__all__ = ["NoCopy", "is_ours", "nocopy"]
 
 _PRIMITIVE_PACKAGES = frozenset({"sync", "sync/atomic"})
 _KNOWN: dict[tuple[str, str], tuple[str, ...]] = {
@@ -36,6 +36,11 @@ def nocopy(workspace: Workspace) -> NoCopy:
     found: NoCopy = workspace.facts.setdefault("nocopy", None) or NoCopy(workspace)
     workspace.facts["nocopy"] = found
     return found
+
+
+def is_ours(package: Package) -> bool:
+    """Return whether a package is the project's, not one of the table of known APIs."""
+    return not package.file_paths[:1] or not package.file_paths[0].startswith("$")
 
 
 class NoCopy:
@@ -117,7 +122,7 @@ class NoCopy:
         if found is None:
             self._types[package] = found = frozenset()
             # The table of the standard library: most of it has no lock in it.
-            if package.directory or any(_TABLE.search(f.data) for f in package.files):
+            if is_ours(package) or any(_TABLE.search(f.data) for f in package.files):
                 found = self._types[package] = frozenset(self._lock_types(package))
         return found
 
@@ -171,18 +176,14 @@ class NoCopy:
 
     def _holders(self, package: Package) -> Iterator[str]:
         for file in package.files:
-            data = file.data
             for at in self._named(file):
                 declaration = file.tree.declaration_at(at)
                 if declaration is None or declaration.kind not in _HOLDERS:
                     continue
-                line = data[data.rfind(b"\n", 0, at) + 1 : at]
-                names = _NAMES.match(line)
-                if names is None or names[1] in _NO_NAMES:
-                    continue
-                for name in (n.strip() for n in names[1].decode().split(",")):
-                    if name not in file.package.names or declaration.kind == "var_declaration":
-                        yield name
+                for kind in ("field_declaration", "var_spec"):
+                    for node in declaration.index.get(kind, ()):
+                        if node.start <= at < node.end:
+                            yield from (name.name for name in node.all("name"))
 
     def _type_pattern(self, file: GoFile) -> re.Pattern[bytes] | None:
         """Return what matches a lock type's name in a file, unless a `*` or `&` precedes."""
@@ -225,7 +226,7 @@ class NoCopy:
         fields = set(self.value_fields(file.package))
         for imported in file.imports:
             package = self._workspace.package(imported.path)
-            if package is not None and package.directory:
+            if package is not None and is_ours(package):
                 fields.update(n for n in self.value_fields(package) if n[:1].isupper())
         if fields:
             words = "|".join(re.escape(name) for name in sorted(fields)).encode()
@@ -259,11 +260,9 @@ class NoCopy:
 
 _HOLDERS = frozenset({"type_declaration", "var_declaration"})
 _FUNCTIONS = frozenset({"function_declaration", "method_declaration", "var_declaration"})
-_NAMES = re.compile(rb"\s*(?:var\s+)?(\w+(?:,\s*\w+)*)\s")
 _TABLE = re.compile(rb"\bnoCopy\b|\b(?:sync|atomic)\.")
-_NO_NAMES = (b"type", b"_", b"func", b"var")
 _MENTION = re.compile(rb"(?<![*\w.])([A-Za-z_]\w*(?:\.[A-Z]\w*)?)")
-_FIELD_READ = rb"(?:%s)\b(?!\s*[.(\w:])"
+_FIELD_READ = rb"(?:%s)\b(?![ \t]*[.(\w:])"
 _DEREFERENCE = re.compile(rb"\*\(*([a-z_]\w*)([\w.]*\)*[ \t]*[,)}])?")
 _PREDECLARED = frozenset({"string", "bool", "byte", "error", "rune", "float32", "float64", "any"})
 _CHAIN = re.compile(rb"&[\w.\[\]]*\Z")
@@ -289,8 +288,7 @@ def _only_declared(file: GoFile, at: int) -> bool:
     if head is None or declaration is None or declaration.kind == "var_declaration":
         return False
     name = re.escape(head[1])
-    # Braces that follow the type make it a composite literal or a function's result.
-    rest = re.compile(rb"(?<![&.\w])" + name + rb"\b(?!\s*[.\w])")
+    rest = re.compile(rb"(?<![&.\w])" + name + rb"\b(?![ \t]*[.\w])")
     return rest.search(data, at, declaration.end) is None
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.builders.names import free_name, taken_names
 from threadmend.golang.builders.pointers import (
+    SCOPES,
     CannotFollow,
     Rewrite,
     declared_by,
@@ -17,7 +19,8 @@ from threadmend.golang.builders.pointers import (
 )
 from threadmend.golang.builders.statements import insert_at_start
 from threadmend.golang.infer import is_decl
-from threadmend.golang.scope import Binding
+from threadmend.golang.nocopy import is_ours
+from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Array, Map, Named, Pointer, Slice
 from threadmend.golang.uses import addressable, field_uses, is_api, type_uses
@@ -42,19 +45,53 @@ def range_by_index(file: GoFile, clause: Node, variable: Node) -> Rewrite:
         raise CannotFollow("the loop assigns to a variable from outside")
     _check_ranged(file, clause, variable, operand)
     rewrite = Rewrite()
-    follow(file, binding, rewrite)
+    own = _own_copy(loop["body"], binding)
+    if own is not None:
+        follow(file, own, rewrite)
+        rewrite.claims.append(own.declaration["right"])
+    else:
+        follow(file, binding, rewrite)
     left = clause["left"]
     key = left.children[0]
     index = key.name
     if key.text == b"_":
-        function = loop.function or loop
-        index = free_name("i", taken_names(function, names=file.package.names))
+        index = free_name("i", taken_names(loop, names=_visible(file, loop)))
     rewrite.edits.append(Edit(file.path, left.start, left.end, index.encode()))
-    line = f"{variable.name} := &{operand.name}[{index}]"
-    if operand.kind == "unary_expression":
-        line = f"{variable.name} := &({operand.name})[{index}]"
-    rewrite.edits.extend(insert_at_start(loop["body"], line))
+    ranged = f"({operand.name})" if operand.kind == "unary_expression" else operand.name
+    pointer = f"&{ranged}[{index}]"
+    if own is not None:
+        value = own.declaration["right"]
+        rewrite.edits.append(Edit(file.path, value.start, value.end, pointer.encode()))
+    else:
+        rewrite.edits.extend(insert_at_start(loop["body"], f"{variable.name} := {pointer}"))
     return rewrite
+
+
+def _own_copy(body: Node, variable: Binding) -> Binding | None:
+    """Return the variable of `x := x` at the start of a loop over x.
+
+    A name that the body itself declares in another way leaves no room for a pointer.
+    """
+    known = bindings_in(body).get(variable.name)
+    if not known:
+        return None
+    declaration = known[0].declaration
+    if len(known) == 1 and declaration is body.statements[0]:
+        if declaration.kind == "short_var_declaration" and len(variable.uses) == 2:
+            if declaration["right"].text == variable.name.encode():
+                return known[0]
+    raise CannotFollow(f"the loop declares {variable.name} again")
+
+
+def _visible(file: GoFile, node: Node) -> Iterator[str]:
+    """Yield the names that mean something where a statement stands."""
+    yield from file.package.names
+    yield from (i.name for i in file.imports)
+    for scope in node.ancestors():
+        if scope.kind in SCOPES:
+            for name, bindings in bindings_in(scope).items():
+                if any(b.visible <= node.start for b in bindings):
+                    yield name
 
 
 def _check_ranged(file: GoFile, clause: Node, variable: Node, operand: Node) -> None:
@@ -191,6 +228,7 @@ def _follow_container(file: GoFile, use: Node, rewrite: Rewrite, *, is_map: bool
             binding = declared_by(left.children[1])
             if binding is None:
                 raise CannotFollow("a loop assigns to a variable from outside")
+            rewrite.claims.append(left)
             follow(file, binding, rewrite)
         return
     if parent is not None and parent.kind == "index_expression" and place.field == "operand":
@@ -297,5 +335,7 @@ def owner_of(file: GoFile, type_: object) -> Decl | None:
     if not isinstance(type_, Named) or type_.local or type_.args:
         return None
     package = file.package.workspace.package_by_key(type_.package)
-    decl = package.lookup(type_.name) if package is not None else None
-    return decl if is_decl(decl, "type") and package is not None and package.directory else None
+    if package is None or not is_ours(package):
+        return None
+    decl = package.lookup(type_.name)
+    return decl if is_decl(decl, "type") else None

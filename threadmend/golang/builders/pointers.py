@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Workspace
 
 __all__ = [
+    "SCOPES",
     "CannotFollow",
     "Rewrite",
     "follow",
@@ -45,10 +46,12 @@ class Rewrite:
 
     `locks`: the value's lock is used through the changed variables. `writes`: data beside
     the lock is written through them. `launched`: a goroutine uses them. `reasons` say why
-    the whole is unsafe whatever else was seen.
+    the whole is unsafe whatever else was seen. `claims` are places that stay as they are
+    because what they mean changes: another fix of them has to wait.
     """
 
     edits: list[Edit] = field(default_factory=list)
+    claims: list[Node] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     locks: bool = False
     writes: bool = False
@@ -62,7 +65,15 @@ class Rewrite:
         done: list[Edit] = []
         for path in sorted(by_path):
             done.extend(realign(workspace.tree(path), by_path[path]))
+        for node in self.claims:
+            edit = Edit(node.path, node.start, node.end, node.text)
+            if not any(_touch(edit, other) for other in done):
+                done.append(edit)
         return tuple(done)
+
+
+def _touch(one: Edit, other: Edit) -> bool:
+    return one.path == other.path and one.start <= other.end and other.start <= one.end
 
 
 def _first_leaf(node: Node) -> Node:
@@ -196,9 +207,11 @@ def follow(
         if not refer(file, use, rewrite):
             continue
         if keeps is not None and keeps(use):
+            rewrite.claims.append(use)
             continue
         alias = _alias(use)
         if alias is not None:
+            rewrite.claims.append(use)
             follow(file, alias, rewrite, keeps)
             continue
         if _is_target(place_of(use)):
@@ -237,10 +250,10 @@ def declared_by(name: Node) -> Binding | None:
 
 
 def _is_scope(node: Node) -> bool:
-    return node.kind in _SCOPES
+    return node.kind in SCOPES
 
 
-_SCOPES = frozenset(
+SCOPES = frozenset(
     {
         *FUNCTIONS,
         "block",

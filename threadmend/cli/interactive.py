@@ -64,6 +64,7 @@ def run(session: Session, output: Output) -> int:
     """Ask about every fix and write those taken; returns 1 when a finding is left."""
     with output.progress("checking") as progress:
         report = check(session.project, session.options, progress)
+    output.notes(text.failure_lines(report.failures, session.shown))
     offered = choices(session, report.findings)
     if not offered:
         output.note(text.summary(report.findings, len(session.files())))

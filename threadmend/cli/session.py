@@ -20,7 +20,7 @@ from threadmend.discovery import changed_lines, find_root
 from threadmend.engine import Options
 from threadmend.model import Confidence, Rule
 from threadmend.project import Project
-from threadmend.registry import load_rules, rules_for, select
+from threadmend.registry import ALL, load_rules, rules_for, select
 from threadmend.source import SourceFile, UnreadableError
 
 __all__ = ["Request", "Session"]
@@ -117,8 +117,15 @@ class Session:
             cache=self.config.cache and not request.no_cache,
             since=None if request.since is None else changed_lines(self.root, request.since),
             baseline=self._baseline(),
-            confidence=request.confidence or self.config.confidence,
+            confidence=request.confidence or self.config.confidence or self._usual_confidence,
         )
+
+    @property
+    def _usual_confidence(self) -> Confidence:
+        """Hints come only when somebody asks for them: with `ALL`, or a rule by its name."""
+        names = {name for rule in self.rules for name in (rule.name, rule.name.partition("/")[2])}
+        asked = any(name == ALL or name in names for name in self.config.select)
+        return Confidence.LOW if asked else Confidence.MEDIUM
 
     def _baseline(self) -> Baseline | None:
         if not self.request.use_baseline:

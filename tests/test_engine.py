@@ -111,6 +111,18 @@ def test_a_broken_rule_costs_its_own_answer_only(tmp_path: Path) -> None:
     assert failure.reason.startswith("KeyError: 'x' (test_engine.py:")
 
 
+def test_a_rule_that_always_fails_is_named_once(tmp_path: Path) -> None:
+    def broken(file: GoFile) -> Iterator[Finding]:
+        raise KeyError
+
+    report = check(
+        project(tmp_path, TWO), options(Rule("go/broken", "B", broken, Subject.GO_FILE, "toy"))
+    )
+    (failure,) = report.failures
+    assert failure.path == "a/a.go"
+    assert failure.reason.endswith(" (and 1 more)")
+
+
 @pytest.mark.parametrize(
     "finding",
     [

@@ -193,6 +193,7 @@ def test_rules_of_other_people_are_found_by_entry_point(
     (package.parent / "__init__.py").write_text("")
     (package / "no_sleep.py").write_text(SOURCE.format(gate='rb"Sleep"', more=""))
     (package / "_helper.py").write_text("raise SystemExit")
+    (package / "broken.py").write_text("import nowhere_to_be_found\n")
     info = tmp_path / "acme-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1\n")
@@ -200,7 +201,10 @@ def test_rules_of_other_people_are_found_by_entry_point(
     monkeypatch.syspath_prepend(str(tmp_path))
     load_rules.cache_clear()
     try:
-        assert "go/no-sleep" in {rule.name for rule in load_rules()}
+        rules = {rule.name: rule for rule in load_rules()}
+        assert "go/no-sleep" in rules
+        with pytest.raises(ModuleNotFoundError, match="nowhere_to_be_found"):
+            rules["go/broken"].check(None)
     finally:
         load_rules.cache_clear()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from threadmend import parallel
@@ -113,7 +113,19 @@ def analyse(
         return [name for name in names if is_on(name, path)]
 
     kept = excuse(findings, project, paths, answered, options.known)
-    return Answers(sorted(kept, key=lambda f: f.order), sorted(set(answers.failures)))
+    return Answers(sorted(kept, key=lambda f: f.order), _grouped(answers.failures))
+
+
+def _grouped(failures: Iterable[Failure]) -> list[Failure]:
+    """Return the failures sorted, those with the same rule and reason as one."""
+    places: dict[tuple[str, str], set[str]] = {}
+    for failure in failures:
+        places.setdefault((failure.rule, failure.reason), set()).add(failure.path)
+    found = []
+    for (rule, reason), paths in places.items():
+        more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+        found.append(Failure(rule, min(paths), reason + more))
+    return sorted(found)
 
 
 def _everywhere(rule: str, path: str) -> bool:

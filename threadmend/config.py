@@ -41,8 +41,9 @@ class Config:
     overrides: tuple[Override, ...] = ()
     unsafe_fixes: bool = False
     baseline: str | None = None
-    confidence: Confidence = Confidence.LOW
-    """Findings below this confidence are not reported."""
+    confidence: Confidence | None = None
+    """Findings below this confidence are not reported. None: hints, whose confidence is low,
+    only of rules that are selected by name."""
     jobs: int | None = None
     cache: bool = True
     path: str | None = None
@@ -151,10 +152,10 @@ class _Reader:
             return value
         raise self._wrong(key, "a whole number from 1")
 
-    def confidence(self) -> Confidence:
+    def confidence(self) -> Confidence | None:
         value = self._take("confidence")
         if value is None:
-            return Confidence.LOW
+            return None
         if value in list(Confidence):
             return Confidence(value)
         raise self._wrong("confidence", "one of " + ", ".join(Confidence))

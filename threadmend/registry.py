@@ -18,7 +18,7 @@ from functools import lru_cache
 from types import ModuleType
 
 from threadmend.config import Config, ConfigError
-from threadmend.model import Rule, Subject
+from threadmend.model import Finding, Rule, Subject
 from threadmend.rulefile import described
 
 __all__ = ["ALL", "enabled", "load_rules", "rule_of", "rules_for", "select"]
@@ -40,11 +40,29 @@ def load_rules() -> tuple[Rule, ...]:
         for module, file, name in _modules(package):
             rule = described(_text(file), module, name, codemod=codemod)
             if rule is None:
-                rule = rule_of(importlib.import_module(module), name, codemod=codemod)
+                rule = _imported(module, name, codemod)
             if rule.name in rules:
                 raise ConfigError(f"two rules are called {rule.name}; one of them is {module}")
             rules[rule.name] = rule
     return tuple(rules[name] for name in sorted(rules))
+
+
+def _imported(module: str, name: str, codemod: bool) -> Rule:
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:
+        # One broken rule must not keep the others from running: it fails when it is asked.
+        return _broken(name, error)
+    return rule_of(found, name, codemod=codemod)
+
+
+def _broken(name: str, error: Exception) -> Rule:
+    def check(subject: object) -> list[Finding]:
+        raise error
+
+    doc = f"(cannot be imported: {type(error).__name__}: {error})"
+    subject = Subject.PYTHON_FILE if name.startswith("python/") else Subject.GO_FILE
+    return Rule(name, doc, check, subject, "broken")
 
 
 def _text(file: str | None) -> str:

@@ -57,10 +57,12 @@ def _imported(module: str, name: str, codemod: bool) -> Rule:
 
 
 def _broken(name: str, error: Exception) -> Rule:
-    def check(subject: object) -> list[Finding]:
-        raise error
+    said = f"{type(error).__name__}: {error}"
 
-    doc = f"(cannot be imported: {type(error).__name__}: {error})"
+    def check(subject: object) -> list[Finding]:
+        raise ImportError(said)
+
+    doc = f"(cannot be imported: {said})"
     subject = Subject.PYTHON_FILE if name.startswith("python/") else Subject.GO_FILE
     return Rule(name, doc, check, subject, "broken")
 

@@ -282,3 +282,38 @@ def test_the_shell_is_offered_commands_and_rules(tmp_path: Path) -> None:
 
     assert "check" in offered("threadmend ch", 1).split()
     assert RULE in offered("threadmend explain go/wait", 2).split()
+
+
+# From Go 1.23 on, time.After in a loop is a hint.
+_HINT = """package a
+
+import "time"
+
+func Consume(in <-chan int, use func(int)) {
+	for {
+		select {
+		case v := <-in:
+			use(v)
+		case <-time.After(time.Minute):
+			return
+		}
+	}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ((), 0),
+        (("--select", "select"), 0),
+        (("--confidence", "low"), 1),
+        (("--select", "time-after-in-loop"), 1),
+        (("--select", "ALL", "--confidence", "medium"), 0),
+    ],
+)
+def test_hints_come_when_they_are_asked_for(
+    options: tuple[str, ...], code: int, tmp_path: Path
+) -> None:
+    root = project(tmp_path, {"a.go": _HINT, "go.mod": "module m\n\ngo 1.23\n"})
+    assert run("check", *options, cwd=root).code == code

@@ -190,6 +190,27 @@ FIELDS = [
     ),
     retype("embedded pointer", "struct {\n\t*sync.Mutex\n}", "struct {\n\tT\n}", 0, "T"),
     retype(
+        "one line, still short",
+        "struct{ n int }",
+        "struct{ n sync.Mutex }",
+        0,
+        "sync.Mutex",
+    ),
+    retype(
+        "one line, too long",
+        "struct{ n int }",
+        "struct {\n\tn map[string]func(context.Context)\n}",
+        0,
+        "map[string]func(context.Context)",
+    ),
+    retype(
+        "one line in one line, lines",
+        "struct{ n struct{ m int } }",
+        "struct {\n\tn struct {\n\t\tx int\n\t\ty int\n\t}\n}",
+        0,
+        "struct {\n\tx int\n\ty int\n}",
+    ),
+    retype(
         "with a tag",
         "struct {\n\ta int `x`\n\tb T   `y`\n}",
         "struct {\n\ta int64 `x`\n\tb T     `y`\n}",
@@ -500,3 +521,15 @@ def test_length_of_one_line_functions(head: str, tail: str) -> None:
         one = node(tree, "1", "int_literal")
         text = applied(tree.data, realign(tree, [Edit("a.go", one.start, one.end, b"2" * size)]))
         assert gofmt(text.decode()) == text.decode()
+
+
+@needs_gofmt
+@pytest.mark.parametrize("name", ["a ", "abc ", ""])
+def test_length_of_one_line_structs(name: str) -> None:
+    """A struct opens up at the length where gofmt opens it."""
+    for size in range(25, 35):
+        tree = tree_of(f"package p\n\ntype S struct{{ {name}T }}\n")
+        kind = fields(struct(tree))[0]["type"]
+        edit = Edit("a.go", kind.start, kind.end, b"U" * size)
+        text = applied(tree.data, realign(tree, [edit])).decode()
+        assert gofmt(text) == text

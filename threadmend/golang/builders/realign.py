@@ -11,18 +11,18 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from threadmend.golang.builders.blocks import Container, expanded
 from threadmend.golang.builders.layout import gap_widths
-from threadmend.golang.builders.lines import applied, deeper
-from threadmend.golang.syntax import Declaration, Node, SyntaxTree
+from threadmend.golang.builders.lines import applied
+from threadmend.golang.builders.oneline import opened_up
+from threadmend.golang.syntax import Declaration, SyntaxTree
 from threadmend.model import Edit
 from threadmend.source import SourceFile
 
 __all__ = ["composed", "realign"]
 
-_FUNCTIONS = ("function_declaration", "method_declaration", "func_literal")
-_LONGEST_ONE_LINE = 100
-_MOST_STATEMENTS = 5
+
+_DEEPEST = 10
+"""So many one-line constructs inside each other are opened up."""
 
 
 class _Piece(NamedTuple):
@@ -38,7 +38,7 @@ def realign(tree: SyntaxTree, edits: Iterable[Edit]) -> tuple[Edit, ...]:
 
     Give all edits of a fix in this file at once. Gaps that were not gofmt's before stay as
     they are, and so does everything when the result does not parse. One-line functions
-    that became too long are opened up.
+    and structs that became too long are opened up.
     """
     first = tuple(sorted(set(edits)))
     if not first or any(a.end > b.start for a, b in pairwise(first)):
@@ -46,8 +46,10 @@ def realign(tree: SyntaxTree, edits: Iterable[Edit]) -> tuple[Edit, ...]:
     after = _parsed(tree, first)
     if after.errors:
         return first
-    opened = [edit for node in _too_long(after, first) for edit in _opened(node)]
-    if opened:
+    for _ in range(_DEEPEST):
+        opened = _opened(after, first)
+        if not opened:
+            break
         first = composed(tree.data, first, opened)
         after = _parsed(tree, first)
     gaps = _gap_edits(tree, after, first)
@@ -85,6 +87,14 @@ def _touched(tree: SyntaxTree, pieces: Sequence[_Piece]) -> list[list[Declaratio
         for run in runs
         if any(p.start <= run[-1].end + 1 and p.end >= run[0].start - 1 for p in pieces)
     ]
+
+
+def _opened(after: SyntaxTree, edits: Sequence[Edit]) -> list[Edit]:
+    """Return the edits that open up what became too long for one line."""
+    pieces = _pieces(edits)
+    ranges = [(piece.start, piece.end) for piece in pieces]
+    runs = _touched(after, pieces)
+    return [edit for run in runs for d in run for edit in opened_up(d.node, ranges)]
 
 
 def _gap_edits(tree: SyntaxTree, after: SyntaxTree, edits: Sequence[Edit]) -> list[Edit]:
@@ -150,52 +160,3 @@ def composed(data: bytes, edits: Sequence[Edit], later: Sequence[Edit]) -> tuple
             found.append(Edit(edits[0].path, start - shift, end - shift - grown, new))
         shift += grown
     return tuple(found)
-
-
-def _too_long(tree: SyntaxTree, edits: Sequence[Edit]) -> list[Node]:
-    """Return the outermost touched one-line bodies that gofmt would open up.
-
-    A body stays on one line up to 5 statements and 100 bytes, its header counted in.
-    """
-    pieces = _pieces(edits)
-    found: list[Node] = []
-    for run in _touched(tree, pieces):
-        for declaration in run:
-            for function in declaration.node.find(*_FUNCTIONS):
-                body = function.get("body")
-                if body is None or (found and found[-1].contains(body)):
-                    continue
-                if any(p.start <= body.end and p.end >= function.start for p in pieces):
-                    if _opens_up(function, body):
-                        found.append(body)
-    return found
-
-
-def _opens_up(function: Node, body: Node) -> bool:
-    container = Container(body)
-    if not container.inline:
-        return False
-    statements = body.statements
-    header = function.tree.data[function.start : body.start].rstrip()
-    comments = function.tree.comments_in(body.start, body.end)
-    size = sum(len(s.text) for s in statements) + 2 * max(len(statements) - 1, 0)
-    size += sum(comment.end - comment.start for comment in comments)
-    # go/printer counts the header of a declaration from one byte before its `func`.
-    longest = _LONGEST_ONE_LINE - (function.kind != "func_literal")
-    return (
-        b"\n" in header
-        or b"\n" in body.text
-        or len(header) + size > longest
-        or len(statements) > _MOST_STATEMENTS
-    )
-
-
-def _opened(body: Node) -> list[Edit]:
-    """Give the statements of a one-line body lines of their own, later lines indented."""
-    container = Container(body)
-    edits = list(expanded(container, {}))
-    for index, statement in enumerate(container.statements):
-        if container.on_one_line(index):
-            starts = deeper(statement.text, statement.start)
-            edits += [Edit(body.path, start, start, b"\t") for start in starts]
-    return edits

@@ -272,16 +272,17 @@ def test_a_finding_that_appears_in_an_importer_is_mended_in_the_same_run(tmp_pat
         for path in package.file_paths:
             data = package.workspace.file(path).data
             at = data.find(b"stale()")
-            if at >= 0 and other is not None and b"good()" in other.files[0].data:
+            if at >= 0 and other is not None and b"good int" in other.files[0].data:
                 mend = Fix("Freshen", (Edit(path, at, at + 7, b"fresh()"),))
                 yield Finding(path, at, at + 7, "stale", (mend,))
 
     files = {
-        "lib/l.go": go("\tbad()\n", "lib"),
+        "lib/l.go": "package lib\n\nvar bad int\n",
         "app/a.go": 'package app\n\nimport "example.com/m/lib"\n\nfunc g() {\n\tstale()\n}\n',
     }
     opened = project(tmp_path, files)
-    everything = options(BAD, package_rule("imports", imports))
+    names = rule("names", rb"bad int", replacing(b"good int"))
+    everything = options(names, package_rule("imports", imports))
     patch = fix(opened, everything)
     assert sorted(patch.after) == ["app/a.go", "lib/l.go"]
     assert fix(applied(opened, patch), everything).after == {}

@@ -20,7 +20,7 @@ LAYERS = (
     ("threadmend.suppress", "threadmend.baseline", "threadmend.gather", "threadmend.compose"),
     ("threadmend.analysis",),
     ("threadmend.cache",),
-    ("threadmend.judge",),
+    ("threadmend.judge", "threadmend.permit", "threadmend.importers"),
     ("threadmend.settle",),
     ("threadmend.engine",),
 )

@@ -9,18 +9,18 @@ from threadmend import parallel
 from threadmend.analysis import Options, Progress, reported
 from threadmend.cache import remembered
 from threadmend.compose import Claims, Edits, apply_edits, by_path, unshift
+from threadmend.importers import importers
 from threadmend.judge import Attempt, Judge, Verdict, aligned, directory
 from threadmend.model import (
     Confidence,
     Finding,
-    Fix,
     Outcome,
     OutcomeKind,
     Patch,
     Safety,
 )
+from threadmend.permit import forbidden
 from threadmend.project import Project
-from threadmend.source import UnreadableError
 
 __all__ = ["ROUNDS", "settle"]
 
@@ -121,7 +121,7 @@ class _Run:
             )
             if not allowed or offered.title in case.refused:
                 continue
-            reason = _forbidden(offered, self._judge.project)
+            reason = forbidden(offered, self._judge.project)
             if reason is None:
                 return number
             case.refused[offered.title] = reason
@@ -182,19 +182,9 @@ class _Run:
         return replace(finding, start=start, end=max(start, end))
 
     def _importers(self) -> set[str]:
-        """Return the folders of packages that import a changed one, without those."""
-        project = self._judge.project
-        changed = {directory(path) for edits in self._edits for path in edits}
-        if not any(path.endswith(".go") for edits in self._edits for path in edits):
-            return set()
-        paths = {p.path for name in changed for p in project.go.in_directory(name) if p.path}
-        quoted = [f'"{path}"'.encode() for path in sorted(paths)]
-        return {
-            package.directory
-            for package in project.go.packages
-            if package.directory not in changed
-            and any(q in project.source(p).data for p in package.file_paths for q in quoted)
-        }
+        """Return the folders of packages that may see what changed, without the changed ones."""
+        paths = {path for edits in self._edits for path in edits}
+        return importers(self._start, self._judge.project, paths)
 
     # -- the result -----------------------------------------------------------------------
 
@@ -273,29 +263,3 @@ class _Run:
             if step:
                 result[rule] = step
         return result
-
-
-def _forbidden(offered: Fix, project: Project) -> str | None:
-    """Return why a fix must not be applied, whatever it does."""
-    if not offered.edits:
-        return "the fix has no edits"
-    for path, edits in by_path(offered.edits).items():
-        if path not in project:
-            if path.startswith("/") or ".." in path.split("/") or (project.root / path).exists():
-                return f"the fix would write {path}, which is not in the project"
-            continue
-        excuse = project.excuse(path)
-        if excuse is not None:
-            return f"the fix would edit {path}, which {excuse}"
-        try:
-            data = project.source(path).data
-        except UnreadableError as error:
-            return f"the fix would edit {path}, which {error.reason}"
-        if path.endswith(".go"):
-            for start, end in project.go.tree(path).errors:
-                if any(edit.start <= end and start <= edit.end for edit in edits):
-                    line = project.source(path).line_of(start)
-                    return f"the fix would edit {path} where it does not parse (line {line})"
-        if len(offered.edits) == len(edits) and apply_edits(data, edits) == data:
-            return "the fix changes nothing"
-    return None

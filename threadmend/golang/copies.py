@@ -64,8 +64,13 @@ class Copy:
 
 def copies(file: GoFile) -> Iterator[Copy]:
     """Yield the copies in a file, in source order of their functions."""
-    for declaration in nocopy(file.package.workspace).suspects(file):
-        yield from sorted(_in_declaration(file, declaration), key=lambda c: c.node.start)
+    workspace = file.package.workspace
+    known: dict[str, list[Copy]] = workspace.facts.setdefault("copies", {})
+    if file.path not in known:
+        known[file.path] = found = []
+        for declaration in nocopy(workspace).suspects(file):
+            found.extend(sorted(_in_declaration(file, declaration), key=lambda c: c.node.start))
+    yield from known[file.path]
 
 
 def _in_declaration(file: GoFile, declaration: Declaration) -> Iterator[Copy]:

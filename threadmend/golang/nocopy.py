@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from threadmend.golang.syntax import Declaration, Node
@@ -52,6 +53,8 @@ class NoCopy:
         self._paths: dict[Type, tuple[str, ...]] = {}
         self._types: dict[Package, frozenset[str]] = {}
         self._fields: dict[Package, frozenset[str]] = {}
+        self._patterns: dict[Package, re.Pattern[bytes] | None] = {}
+        self._field_reads: dict[Package, re.Pattern[bytes]] = {}
 
     def path(self, type_: Type | None) -> tuple[str, ...]:
         """Return the way from a type to a lock in it, empty when it contains none.
@@ -171,37 +174,63 @@ class NoCopy:
         """
         found = self._fields.get(package)
         if found is None:
-            found = self._fields[package] = frozenset(self._holders(package))
+            # In a group of types, a type's own name stands where a field's would.
+            found = self._fields[package] = frozenset(self._holders(package)) - self.types(package)
         return found
 
     def _holders(self, package: Package) -> Iterator[str]:
         for file in package.files:
-            for at in self._named(file):
-                declaration = file.tree.declaration_at(at)
+            data = file.data
+            for start, _ in self._named(file):
+                declaration = file.tree.declaration_at(start)
                 if declaration is None or declaration.kind not in _HOLDERS:
                     continue
-                for kind in ("field_declaration", "var_spec"):
-                    for node in declaration.index.get(kind, ()):
-                        if node.start <= at < node.end:
-                            yield from (name.name for name in node.all("name"))
-
-    def _type_pattern(self, file: GoFile) -> re.Pattern[bytes] | None:
-        """Return what matches a lock type's name in a file, unless a `*` or `&` precedes."""
-        words = [re.escape(name) for name in sorted(self.types(file.package))]
-        for imported in file.imports:
-            package = self._workspace.package(imported.path)
-            if package is not None and imported.name and package is not file.package:
-                names = [n for n in sorted(self.types(package)) if n[:1].isupper()]
-                if imported.path == "sync/atomic":
-                    names.append("Value")
+                names = _NAMES.search(data, max(declaration.start, start - 200), start)
                 if names:
-                    qualifier = "" if imported.name == "." else re.escape(imported.name) + r"\."
-                    words.append(f"{qualifier}(?:{'|'.join(map(re.escape, names))})")
-        if any(i.path.endswith("/protoimpl") for i in file.imports):
-            words.append(r"protoimpl\.MessageState")
-        if not words:
-            return None
-        return re.compile(b"(?:" + "|".join(words).encode() + rb")\b")
+                    yield from (name.strip() for name in names[1].decode().split(","))
+
+    def _named(self, file: GoFile) -> Iterator[tuple[int, int]]:
+        """Yield where a file names a lock type without a `*` or `&` in front."""
+        data = file.data
+        for start, end in self._mentions(file):
+            before, after = data[start - 1], data[end : end + 1]
+            # `T(` is a function of that name or a conversion, `T:` a field.
+            if before not in b"*&." and not _is_word(before) and after not in (b"(", b":"):
+                if not file.tree.in_comment(start):
+                    yield start, end
+
+    def _mentions(self, file: GoFile) -> Iterator[tuple[int, int]]:
+        """Yield the ranges that hold a lock type's name, its qualifier included."""
+        own = self._own_pattern(file.package)
+        if own is not None:
+            for hit in own.finditer(file.data):
+                yield hit.span()
+        qualified = self._qualified(file)
+        if qualified:
+            # One small pattern for all names of a package: compiling is what costs.
+            for hit in _selectors(frozenset(qualified)).finditer(file.data):
+                if hit[2] in qualified[hit[1]]:
+                    yield hit.span()
+
+    def _own_pattern(self, package: Package) -> re.Pattern[bytes] | None:
+        if package not in self._patterns:
+            names = sorted(self.types(package))
+            self._patterns[package] = _words(names) if names else None
+        return self._patterns[package]
+
+    def _qualified(self, file: GoFile) -> dict[bytes, frozenset[bytes]]:
+        """Return the lock types of the packages that a file imports, by qualifier."""
+        found: dict[bytes, frozenset[bytes]] = {}
+        for imported in file.imports:
+            if not imported.name or imported.name == ".":
+                continue
+            names = {name for path, name in _KNOWN if path == imported.path}
+            package = self._workspace.package(imported.path)
+            if package is not None:
+                names |= {name for name in self.types(package) if name[:1].isupper()}
+            if names:
+                found[imported.name.encode()] = frozenset(n.encode() for n in names)
+        return found
 
     def suspects(self, file: GoFile) -> list[Declaration]:
         """Return the functions and variables of a file in which a lock value may be copied.
@@ -220,18 +249,12 @@ class NoCopy:
     def _hits(self, file: GoFile) -> Iterator[int]:
         # No pattern here begins with a look-behind or `\b`: `re` then tries every byte.
         data = file.data
-        for at in self._named(file):
-            if not _only_declared(file, at):
-                yield at
-        fields = set(self.value_fields(file.package))
-        for imported in file.imports:
-            package = self._workspace.package(imported.path)
-            if package is not None and is_ours(package):
-                fields.update(n for n in self.value_fields(package) if n[:1].isupper())
-        if fields:
-            words = "|".join(re.escape(name) for name in sorted(fields)).encode()
-            for hit in re.finditer(_FIELD_READ % words, data):
-                if _copied(data, hit.start()):
+        for start, end in self._named(file):
+            if not _is_harmless(file, start, end):
+                yield start
+        for fields in self._field_patterns(file):
+            for hit in fields.finditer(data):
+                if _is_copied(data, hit.start()):
                     yield hit.start()
         for hit in _DEREFERENCE.finditer(data):
             before = data[max(0, hit.start() - 12) : hit.start()].rstrip(b" \t")
@@ -245,25 +268,45 @@ class NoCopy:
                 if not decls or decls[0].kind != "type":
                     yield hit.start()
 
-    def _named(self, file: GoFile) -> Iterator[int]:
-        """Yield where a file names a lock type without a `*` or `&` in front."""
-        pattern = self._type_pattern(file)
-        if pattern is not None:
-            data = file.data
-            for hit in pattern.finditer(data):
-                before, after = data[hit.start() - 1], data[hit.end() : hit.end() + 1]
-                # `T(` is a function of that name or a conversion, `T:` a field.
-                if before not in b"*&." and not _is_word(before) and after not in (b"(", b":"):
-                    if not file.tree.in_comment(hit.start()):
-                        yield hit.start()
+    def _field_patterns(self, file: GoFile) -> Iterator[re.Pattern[bytes]]:
+        package = file.package
+        own = self.value_fields(package)
+        if own:
+            if package not in self._field_reads:
+                self._field_reads[package] = _reads(frozenset(own))
+            yield self._field_reads[package]
+        foreign: set[str] = set()
+        for imported in file.imports:
+            other = self._workspace.package(imported.path)
+            if other is not None and other is not package and is_ours(other):
+                foreign.update(n for n in self.value_fields(other) if n[:1].isupper())
+        if foreign:
+            yield _reads(frozenset(foreign - own))
+
+
+@lru_cache(maxsize=512)
+def _selectors(qualifiers: frozenset[bytes]) -> re.Pattern[bytes]:
+    names = b"|".join(sorted(map(re.escape, qualifiers)))
+    return re.compile(rb"(" + names + rb")\.([A-Z]\w*)")
+
+
+def _words(names: list[str]) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:" + "|".join(map(re.escape, names)).encode() + rb")\b")
+
+
+@lru_cache(maxsize=512)
+def _reads(names: frozenset[str]) -> re.Pattern[bytes]:
+    """Return what matches a field that is read as a whole: not `x.f.g`, not `f: `."""
+    words = "|".join(sorted(map(re.escape, names))).encode()
+    return re.compile(rb"(?:" + words + rb")\b(?![ \t]*[.(\w:])")
 
 
 _HOLDERS = frozenset({"type_declaration", "var_declaration"})
 _FUNCTIONS = frozenset({"function_declaration", "method_declaration", "var_declaration"})
 _TABLE = re.compile(rb"\bnoCopy\b|\b(?:sync|atomic)\.")
 _MENTION = re.compile(rb"(?<![*\w.])([A-Za-z_]\w*(?:\.[A-Z]\w*)?)")
-_FIELD_READ = rb"(?:%s)\b(?![ \t]*[.(\w:])"
-_DEREFERENCE = re.compile(rb"\*\(*([a-z_]\w*)([\w.]*\)*[ \t]*[,)}])?")
+_NAMES = re.compile(rb"(?:[\n{;]|\bvar\b)[ \t]*(?!type\b|var\b)(\w+(?:,[ \t]*\w+)*)[ \t][^\n{;]*\Z")
+_DEREFERENCE = re.compile(rb"\*\(*+([a-z_]\w*+)[\w.]*+(?!\()(\)*[ \t]*[,)}])?")
 _PREDECLARED = frozenset({"string", "bool", "byte", "error", "rune", "float32", "float64", "any"})
 _CHAIN = re.compile(rb"&[\w.\[\]]*\Z")
 
@@ -272,7 +315,7 @@ def _is_word(byte: int) -> bool:
     return byte == 0x5F or chr(byte).isalnum()
 
 
-def _copied(data: bytes, at: int) -> bool:
+def _is_copied(data: bytes, at: int) -> bool:
     """Return whether a field or variable read at an offset is not behind an `&`."""
     before = data[at - 1]
     if _is_word(before) or before in b"&*":
@@ -280,16 +323,34 @@ def _copied(data: bytes, at: int) -> bool:
     return before != 0x2E or _CHAIN.search(data, max(0, at - 60), at) is None
 
 
-def _only_declared(file: GoFile, at: int) -> bool:
-    """Return whether a type is named in `var x T` and `x` is only used as `x.f` and `&x`."""
+def _is_harmless(file: GoFile, start: int, end: int) -> bool:
+    """Return whether a type is named where its value is fresh, and is not copied later.
+
+    `new(T)`; `T{…}` in place; `var x T` and `x := T{…}` when x is only used as `x.f`, `&x`.
+    """
     data = file.data
-    head = re.search(rb"\bvar\s+(\w+)\s+\Z", data[max(0, at - 80) : at])
-    declaration = file.tree.declaration_at(at)
-    if head is None or declaration is None or declaration.kind == "var_declaration":
+    declaration = file.tree.declaration_at(start)
+    if declaration is None or declaration.kind == "var_declaration":
         return False
-    name = re.escape(head[1])
-    rest = re.compile(rb"(?<![&.\w])" + name + rb"\b(?![ \t]*[.\w])")
-    return rest.search(data, at, declaration.end) is None
+    head = data[max(declaration.start, start - 80) : start]
+    if head.endswith(b"new("):
+        return True
+    literal = data[end : end + 1] == b"{" and not head.endswith(b"]")
+    named = _ASSIGNED.search(head) if literal else _DECLARED.search(head)
+    if named is None:
+        return literal
+    rest = _alone(named[1])
+    return rest.search(data, end, declaration.end) is None
+
+
+_DECLARED = re.compile(rb"\bvar\s+(\w+)\s+\Z")
+_ASSIGNED = re.compile(rb"(\w+)\s*(?::=|=)\s*\Z")
+
+
+@lru_cache(maxsize=512)
+def _alone(name: bytes) -> re.Pattern[bytes]:
+    """Return what matches a variable that stands alone: not `x.f`, not `&x`."""
+    return re.compile(rb"(?<![&.\w])" + name + rb"\b(?![ \t]*[.\w])")
 
 
 def _mentioned(decl: Decl) -> set[str]:

@@ -338,6 +338,12 @@ class Workspace:
         return self._by_key.get(key) or self.package(key)
 
     def _directory_of(self, path: str) -> str | None:
+        known: dict[str, str | None] = self.facts.setdefault("directories", {})
+        if path not in known:
+            known[path] = self._find_directory(path)
+        return known[path]
+
+    def _find_directory(self, path: str) -> str | None:
         best: Module | None = None
         for module in self.modules:
             if path == module.path or path.startswith(module.path + "/"):

@@ -16,7 +16,6 @@ import json
 import os
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -160,6 +159,8 @@ class Cache:
             return None
 
     def _write(self, name: str, value: object) -> None:
+        import tempfile
+
         body = json.dumps(value, separators=(",", ":")).encode()
         digest = hashlib.blake2b(body, digest_size=16).hexdigest().encode()
         with suppress(OSError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,6 +178,8 @@ class _Reader:
 
     def done(self) -> str:
         for key in self._table:
+            import difflib
+
             near = difflib.get_close_matches(key, self._known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigError(f"{self._path}: {self._prefix}{key}: unknown setting{hint}")

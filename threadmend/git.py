@@ -9,7 +9,6 @@ Nothing here talks to a network.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -153,6 +152,8 @@ def _run(
         from git.exc import GitCommandNotFound
     except ImportError:
         raise GitError("git is not installed, or not on PATH") from None
+    import tempfile
+
     command = [*_without_inherited(env or {}), "git", "--no-pager", *args]
     with tempfile.TemporaryFile() as stream:
         stream.write(data or b"")

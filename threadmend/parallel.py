@@ -3,14 +3,14 @@
 Workers take the next number from a common pipe, so that a long piece delays no other, and
 send each result when they have it. A piece whose worker died is tried once more in a
 process of its own; if that dies as well, only that piece is lost.
+
+What only a fork needs is imported there: a run that the cache answers should not wait for it.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import pickle
-import selectors
 import signal
 import struct
 import threading
@@ -67,6 +67,8 @@ def map_forked(
 
     `done` is told how many items are finished.
     """
+    import pickle
+
     results: dict[int, R | Lost] = {}
 
     def received(number: int, data: bytes) -> None:
@@ -119,6 +121,8 @@ def _run(
 
 
 def _worker(work: Callable[[T], R], items: Sequence[T], queue: int, out: int) -> None:
+    import pickle
+
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -135,6 +139,8 @@ def _worker(work: Callable[[T], R], items: Sequence[T], queue: int, out: int) ->
 
 
 def _receive(readers: Sequence[int], received: Callable[[int, bytes], None]) -> None:
+    import selectors
+
     buffers = {reader: bytearray() for reader in readers}
     with selectors.DefaultSelector() as selector:
         for reader in readers:

@@ -7,7 +7,6 @@ Modules whose names begin with `_` are helpers of rules.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import os
@@ -201,6 +200,8 @@ def _named(rules: Sequence[Rule], name: str, *, opted: bool) -> set[str]:
     group = [rule for rule in rules if name in {rule.category, rule.language}]
     if group:
         return {rule.name for rule in group if opted or _plain(rule)}
+    import difflib
+
     words = {ALL} | {word for r in rules for word in (r.name, r.category, r.language)}
     words |= {rule.name.partition("/")[2] for rule in rules}
     near = difflib.get_close_matches(name, sorted(words), 1)

@@ -11,9 +11,7 @@ whole file. A comment without a reason, or that excuses nothing, is a finding it
 
 from __future__ import annotations
 
-import io
 import re
-import tokenize
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -201,6 +199,9 @@ def _go_comments(source: SourceFile) -> Iterator[tuple[int, int]]:
 
 
 def _python_comments(source: SourceFile) -> Iterator[tuple[int, int]]:
+    import io
+    import tokenize
+
     try:
         for token in tokenize.tokenize(io.BytesIO(source.data).readline):
             if token.type == tokenize.COMMENT:

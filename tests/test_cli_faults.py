@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from commandline import CLEAN, MENDED, RACY, plain_environment, project, repository, run
+
+from threadmend.cli.watch import changes, stamps
 
 COMMAND = [sys.executable, "-m", "threadmend"]
 
@@ -33,44 +37,66 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
         assert child.returncode == 141
 
 
-def test_ctrl_c_exits_130_with_one_line(tmp_path: Path) -> None:
-    root = project(tmp_path, {"a.go": RACY})
-    with subprocess.Popen(
-        [*COMMAND, "check", "--watch"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
-        assert child.stderr is not None
-        while b"watching" not in child.stderr.readline():
-            pass
-        child.send_signal(signal.SIGINT)
-        said = child.stderr.read()
-        child.wait()
-    assert (child.returncode, said.strip()) == (130, b"threadmend: interrupted")
+class Watching:
+    """`check --watch` at work; whatever it does not say in time fails the test."""
+
+    def __init__(self, root: Path) -> None:
+        self.child = subprocess.Popen(
+            [*COMMAND, "check", "--watch"], cwd=root,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=plain_environment(),
+        )  # fmt: skip
+        self._said = b""
+
+    def until(self, text: bytes) -> None:
+        """Read until `text` was said."""
+        assert self.child.stderr is not None
+        ends = time.monotonic() + 60
+        while text not in self._said:
+            ready, _, _ = select.select([self.child.stderr], [], [], ends - time.monotonic())
+            assert ready, f"never said {text!r}, but {self._said!r}"
+            self._said += os.read(self.child.stderr.fileno(), 65536)
+        self._said = self._said.partition(text)[2]
+
+    def interrupt(self) -> bytes:
+        """Press Ctrl-C; return what was said after it."""
+        self.child.send_signal(signal.SIGINT)
+        return self._said + self.child.communicate(timeout=60)[1]
 
 
-def test_watch_checks_again_when_a_file_changes_or_comes(tmp_path: Path) -> None:
+@pytest.fixture
+def watching(tmp_path: Path) -> Iterator[Watching]:
+    watch = Watching(project(tmp_path, {"a.go": CLEAN}))
+    yield watch
+    watch.child.kill()
+    watch.child.communicate()
+
+
+def test_ctrl_c_exits_130_with_one_line(watching: Watching) -> None:
+    watching.until(b"Ctrl-C ends it\n")
+    assert watching.interrupt().strip() == b"threadmend: interrupted"
+    assert watching.child.returncode == 130
+
+
+def test_watch_checks_again_when_a_file_changes_or_comes(
+    watching: Watching, tmp_path: Path
+) -> None:
+    watching.until(b"watching 1 file;")
+    (tmp_path / "a.go").write_text(RACY)
+    watching.until(b"changed: a.go")
+    watching.until(b"1 finding in 1 file")
+    watching.until(b"watching 1 file;")
+    (tmp_path / "b.go").write_text(CLEAN.replace("Add", "Sub"))
+    watching.until(b"changed: b.go")
+    watching.until(b"watching 2 files;")
+    (tmp_path / "b.go").unlink()
+    watching.until(b"changed: b.go")
+
+
+def test_a_change_while_checking_is_not_lost(tmp_path: Path) -> None:
     root = project(tmp_path, {"a.go": CLEAN})
-    with subprocess.Popen(
-        [*COMMAND, "check", "--watch"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
-        assert child.stderr is not None
-
-        def until(text: bytes) -> None:
-            while line := child.stderr.readline():  # type: ignore[union-attr]
-                if text in line:
-                    return
-            pytest.fail(f"never said {text!r}")
-
-        until(b"watching 1 file;")
-        (root / "a.go").write_text(RACY)
-        until(b"changed: a.go")
-        until(b"1 finding in 1 file")
-        until(b"watching 1 file;")
-        (root / "b.go").write_text(CLEAN.replace("Add", "Sub"))
-        until(b"changed: b.go")
-        until(b"watching 2 files;")
-        child.send_signal(signal.SIGINT)
-        child.wait()
-    assert child.returncode == 130
+    before = stamps(root)
+    (root / "a.go").write_text(RACY)
+    assert changes(root, before, interval=0) == ["a.go"]
 
 
 def test_a_bug_exits_3_with_a_hint_and_on_demand_a_traceback(tmp_path: Path) -> None:

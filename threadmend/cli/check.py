@@ -10,7 +10,7 @@ from threadmend.baseline import Baseline
 from threadmend.cli.options import Format
 from threadmend.cli.output import Output
 from threadmend.cli.session import Request, Session
-from threadmend.cli.watch import changes
+from threadmend.cli.watch import changes, stamps
 from threadmend.engine import Report
 from threadmend.engine import check as engine_check
 from threadmend.report import json, statistics, text
@@ -45,14 +45,14 @@ def show_the_files(request: Request) -> int:
 def watch_and_run(request: Request, wanted: Wanted) -> int:
     """Check, and check again at every change, until Ctrl-C."""
     output = Output()
-    session = Session.open(request)
     while True:
+        session = Session.open(request)
+        before = stamps(session.root)
         _show(session, _found(session, output), wanted, output)
         output.note(f"watching {text.count(len(session.files()), 'file')}; Ctrl-C ends it")
-        changed = changes(session.root)
+        changed = changes(session.root, before)
         output.note("")
         output.note(f"changed: {', '.join(changed[:3])}{' ...' if changed[3:] else ''}")
-        session = Session.open(request)
 
 
 def write_baseline(request: Request, file: Path | None) -> int:

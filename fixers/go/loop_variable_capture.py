@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from threadmend.golang.access import classify
 from threadmend.golang.builders import BuilderError, insert_at_start, insert_before
@@ -35,7 +36,8 @@ CATEGORY = "shared-state"
 GATE = rb"\bfor\b"
 
 _PER_ITERATION = (1, 22)
-_CAPTURES = re.compile(rb"\bfor\b(?=.*(?:\bfunc\b\s*\(|&|\bgo\b|\bdefer\b|\[:))", re.S)
+_LOOPS = re.compile(rb"^([ \t]*).*\bfor\s+(\w+)(?:\s*,\s*(\w+))*\s*:?=", re.M)
+_LITERAL = re.compile(rb"\bfunc\s*\(")
 _PHRASES = {
     "goroutine": "the goroutine uses",
     "deferred function": "the deferred call uses",
@@ -60,10 +62,38 @@ def check(file: GoFile) -> Iterator[Finding]:
     """Yield one finding for each loop whose variables outlive their iteration."""
     if file.go_version >= _PER_ITERATION:
         return
-    for loop in file.find("for_statement", _CAPTURES):
-        captures = [c for binding in _variables(file, loop) for c in _captures(file, loop, binding)]
-        if captures:
-            yield _finding(file, loop, captures)
+    for declaration in file.declarations(_LOOPS):
+        if not _may_capture(file.data, declaration.start, declaration.end):
+            continue
+        for loop in declaration.index.get("for_statement", ()):
+            variables = _variables(file, loop)
+            captures = [c for v in variables for c in _captures(file, loop, v)]
+            if captures:
+                yield _finding(file, loop, captures)
+
+
+def _may_capture(data: bytes, start: int, end: int) -> bool:
+    """Return whether the text of a function has a loop variable where one can be captured.
+
+    Most functions have none: this keeps them from being lowered. A loop goes on to the next
+    brace at its own indentation, as gofmt writes it, or else to the function's end.
+    """
+    for loop in _LOOPS.finditer(data, start, end):
+        brace = _word(rb"\n%s\}(?!\s*\{)", loop[1]).search(data, loop.end(), end)
+        stop = brace.start() if brace else end
+        literal = _LITERAL.search(data, loop.end(), stop)
+        for name in {loop[2], loop[3]} - {None, b"_"}:
+            if literal and _word(rb"\b%s\b", name).search(data, literal.end(), stop):
+                return True
+            handed = rb"&\s*%s\b|\b(?:go|defer)\s+%s\b|\b%s\.\w+\s*[,)}]"
+            if _word(handed, name).search(data, loop.end(), stop):
+                return True
+    return False
+
+
+@lru_cache(maxsize=1000)
+def _word(pattern: bytes, name: bytes) -> re.Pattern[bytes]:
+    return re.compile(pattern.replace(b"%s", name))
 
 
 def _variables(file: GoFile, loop: Node) -> list[Binding]:

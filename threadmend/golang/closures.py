@@ -238,9 +238,10 @@ class Search:
                     if found is not None and found.how == "returned":
                         found = self.value(call)
                     if found is not None and found.how in _OUTLIVING:
-                        # A test that registers a function uses it before it goes on.
+                        # What a subtest registers, it uses before it ends.
                         stored = found.how == "stored function" and not self.whole
-                        return None if stored and self.file.is_test else Later(found.how, call)
+                        inner = self.file.is_test and call.function is not self.outer
+                        return None if stored and inner else Later(found.how, call)
         return None
 
     def _returned(self, statement: Node) -> Later | None:

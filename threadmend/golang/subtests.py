@@ -20,6 +20,8 @@ def parallel_call(file: GoFile, literal: Node) -> Node | None:
     """Return the `t.Parallel()` statement of a subtest's own body."""
     body = literal.get("body")
     found: Node | None = None
+    if b".Parallel()" not in literal.text:
+        return None
     for statement in body.statements if body is not None else ():
         if statement.kind == "labeled_statement":
             found = None  # a goto may have come here past the call

@@ -15,186 +15,17 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from tree_sitter import Language, Parser, TreeCursor
 from tree_sitter import Node as RawNode
+from tree_sitter import Parser
 from tree_sitter import Tree as RawTree
-from tree_sitter_go import language as _go_language
 
+from threadmend.golang.lowering import DROPPED, LANGUAGE, lower
+from threadmend.golang.node import BLOCKS, FUNCTIONS, Node
 from threadmend.source import SourceFile
 
-__all__ = ["Comment", "Declaration", "Node", "SyntaxTree"]
+__all__ = ["BLOCKS", "FUNCTIONS", "Comment", "Declaration", "Node", "SyntaxTree"]
 
-_LANGUAGE = Language(_go_language())
-_PARSER = Parser(_LANGUAGE)
-
-_KINDS = [_LANGUAGE.node_kind_for_id(i) or "" for i in range(_LANGUAGE.node_kind_count)]
-_FIELDS = [""] + [_LANGUAGE.field_name_for_id(i) or "" for i in range(1, _LANGUAGE.field_count + 1)]
-_DROPPED = frozenset(
-    i
-    for i, kind in enumerate(_KINDS)
-    if kind in {"(", ")", "{", "}", "[", "]", ",", ";", ".", ":", "comment", "\n", "\0"}
-)
-_SPLICED = frozenset(i for i, kind in enumerate(_KINDS) if kind == "statement_list")
-
-# What makes a call through a literal's content uninteresting: strings are leaves.
-_LEAVES = frozenset(
-    i
-    for i, kind in enumerate(_KINDS)
-    if kind in {"interpreted_string_literal", "raw_string_literal", "rune_literal"}
-)
-
-FUNCTIONS = frozenset({"function_declaration", "method_declaration", "func_literal"})
-
-
-class Node:
-    """One node of Go syntax; compared and hashed by identity.
-
-    `field` is the field name in the parent (`"operand"`), or `""`.
-    """
-
-    __slots__ = ("children", "end", "field", "kind", "parent", "start", "tree")
-
-    kind: str
-    field: str
-    start: int
-    end: int
-    children: list[Node]
-    parent: Node | None
-    tree: SyntaxTree
-
-    def __repr__(self) -> str:
-        line = self.tree.source.line_of(self.start)
-        return f"<{self.kind} {self.tree.source.path}:{line} {self.text[:40]!r}>"
-
-    @property
-    def text(self) -> bytes:
-        """Return the source bytes of the node."""
-        return self.tree.data[self.start : self.end]
-
-    @property
-    def name(self) -> str:
-        """Return the source text of the node as a string (an identifier's name)."""
-        return self.tree.data[self.start : self.end].decode("utf-8", "replace")
-
-    @property
-    def path(self) -> str:
-        """Return the path of the file that the node is in."""
-        return self.tree.source.path
-
-    def get(self, field: str) -> Node | None:
-        """Return the first child in a field, if any."""
-        for child in self.children:
-            if child.field == field:
-                return child
-        return None
-
-    def __getitem__(self, field: str) -> Node:
-        """Return the child in a field that the grammar guarantees; KeyError without it."""
-        for child in self.children:
-            if child.field == field:
-                return child
-        raise KeyError(f"{self.kind} has no {field}")
-
-    def all(self, field: str) -> list[Node]:
-        """Return all children in a field."""
-        return [child for child in self.children if child.field == field and child.kind != ","]
-
-    def walk(self) -> Iterator[Node]:
-        """Yield this node and all below it, in source order."""
-        stack = [self]
-        pop = stack.pop
-        extend = stack.extend
-        while stack:
-            node = pop()
-            yield node
-            if node.children:
-                extend(reversed(node.children))
-
-    def find(self, *kinds: str) -> Iterator[Node]:
-        """Yield the nodes of these kinds at or below this one, in source order."""
-        for node in self.walk():
-            if node.kind in kinds:
-                yield node
-
-    def own(self) -> Iterator[Node]:
-        """Yield this node and all below it, without entering function literals.
-
-        A function literal is a function of its own: it is yielded, its inside is not
-        (unless this node itself is the literal).
-        """
-        stack = [self]
-        while stack:
-            node = stack.pop()
-            yield node
-            if node.children and (node.kind != "func_literal" or node is self):
-                stack.extend(reversed(node.children))
-
-    def up(self, *kinds: str) -> Node | None:
-        """Return the nearest node of these kinds above this one."""
-        node = self.parent
-        while node is not None and node.kind not in kinds:
-            node = node.parent
-        return node
-
-    def ancestors(self) -> Iterator[Node]:
-        """Yield the nodes above this one, nearest first."""
-        node = self.parent
-        while node is not None:
-            yield node
-            node = node.parent
-
-    def contains(self, other: Node) -> bool:
-        """Return whether `other` is this node or lies below it."""
-        return self.start <= other.start and other.end <= self.end and self.tree is other.tree
-
-    @property
-    def function(self) -> Node | None:
-        """Return the function, method or literal around this node (not itself)."""
-        node = self.parent
-        while node is not None and node.kind not in FUNCTIONS:
-            node = node.parent
-        return node
-
-    @property
-    def statement(self) -> Node | None:
-        """Return the statement of a block or clause that holds (or is) this node.
-
-        For a node in a statement's header (`if x.f() {`) that is the whole statement; a
-        labelled statement counts with its label.
-        """
-        node: Node | None = self
-        while node is not None and node.parent is not None:
-            if node.parent.kind in BLOCKS and node.field not in _CLAUSE_HEADER:
-                return node
-            node = node.parent
-        return None
-
-    @property
-    def statements(self) -> list[Node]:
-        """Return the statements of a block or clause, in order."""
-        return [c for c in self.children if c.field not in _CLAUSE_HEADER and c.kind not in _WORDS]
-
-    @property
-    def previous(self) -> Node | None:
-        """Return the sibling before this node."""
-        return self._sibling(-1)
-
-    @property
-    def next(self) -> Node | None:
-        """Return the sibling after this node."""
-        return self._sibling(1)
-
-    def _sibling(self, step: int) -> Node | None:
-        if self.parent is None:
-            return None
-        siblings = self.parent.children
-        at = next(i for i, node in enumerate(siblings) if node is self) + step
-        return siblings[at] if 0 <= at < len(siblings) else None
-
-
-BLOCKS = frozenset({"block", "expression_case", "type_case", "communication_case", "default_case"})
-_CLAUSE_HEADER = frozenset({"value", "type", "communication"})
-_WORDS = frozenset({"case", "default"})
+_PARSER = Parser(LANGUAGE)
 
 
 class Comment(NamedTuple):
@@ -221,20 +52,16 @@ class Declaration:
 
     @property
     def index(self) -> dict[str, list[Node]]:
-        """Return the nodes of the declaration by kind, each list in source order."""
+        """Return the nodes of the declaration that have children by kind, in source order."""
         if self._index is None:
-            index: dict[str, list[Node]] = {}
-            for node in self.node.walk():
-                if node.children:
-                    index.setdefault(node.kind, []).append(node)
-            self._index = index
+            self._node, self._index = lower(self.raw, self.tree)
         return self._index
 
     @property
     def node(self) -> Node:
         """Return the lowered syntax."""
         if self._node is None:
-            self._node = _lower(self.raw, self.tree)
+            self._node, self._index = lower(self.raw, self.tree)
         return self._node
 
 
@@ -244,6 +71,8 @@ class SyntaxTree:
     def __init__(self, source: SourceFile) -> None:
         self.source = source
         self.data = source.data
+        # The nodes of the declarations that were lowered, each before those below it.
+        self.nodes: list[Node] = []
         # Filled by the scope layer: names that a scope node declares, identifiers by name
         # below a lowered declaration.
         self.scopes: dict[Node, dict[str, list[Any]]] = {}
@@ -275,7 +104,7 @@ class SyntaxTree:
         return [
             Declaration(self, raw)
             for raw in self._raw.root_node.children
-            if raw.is_named and raw.kind_id not in _DROPPED and not raw.is_error
+            if raw.is_named and raw.kind_id not in DROPPED and not raw.is_error
         ]
 
     @cached_property
@@ -316,64 +145,6 @@ _TOKENS = re.compile(
     rb"|\"(?:[^\"\\\n]|\\.)*\"|`[^`]*`|'(?:[^'\\\n]|\\.)+'",
     re.S,
 )
-
-
-def _lower(raw: RawNode, tree: SyntaxTree) -> Node:
-    cursor = raw.walk()
-    root = _lower_here(cursor, tree)
-    root.parent = None
-    root.field = ""
-    return root
-
-
-def _lower_here(cursor: TreeCursor, tree: SyntaxTree) -> Node:
-    """Lower the node under the cursor and all below it, without recursion.
-
-    Source may nest deeper than Python's stack.
-    """
-    kinds, fields, dropped, spliced, leaves = _KINDS, _FIELDS, _DROPPED, _SPLICED, _LEAVES
-    new = Node.__new__
-
-    def make(raw: RawNode, parent: Node | None) -> Node:
-        node = new(Node)
-        kind = raw.kind_id
-        node.kind = kinds[kind] if kind < len(kinds) else raw.type
-        node.field = fields[cursor.field_id or 0]
-        node.start = raw.start_byte
-        node.end = raw.end_byte
-        node.children = []
-        node.parent = parent
-        node.tree = tree
-        return node
-
-    assert cursor.node is not None
-    root = make(cursor.node, None)
-    if not cursor.goto_first_child():
-        return root
-    # `path` holds the node whose children are being read, once per open cursor level:
-    # a spliced level repeats the node above it.
-    path = [root]
-    while True:
-        raw = cursor.node
-        assert raw is not None
-        kind = raw.kind_id
-        if kind not in dropped:
-            parent = path[-1]
-            if kind in spliced:
-                if cursor.goto_first_child():
-                    path.append(parent)
-                    continue
-            else:
-                node = make(raw, parent)
-                parent.children.append(node)
-                if kind not in leaves and cursor.goto_first_child():
-                    path.append(node)
-                    continue
-        while not cursor.goto_next_sibling():
-            cursor.goto_parent()
-            path.pop()
-            if not path:
-                return root
 
 
 def _errors(root: RawNode) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,162 @@
+"""Node: one piece of Go syntax as rules walk it, light and with an identity.
+
+A node knows its children, its parent and its field name. The nodes of a lowered declaration
+stand one after the other in `SyntaxTree.nodes`, each before what is below it, so that a walk
+is a slice of that list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadmend.golang.syntax import SyntaxTree
+
+__all__ = ["BLOCKS", "FUNCTIONS", "Node"]
+
+FUNCTIONS = frozenset({"function_declaration", "method_declaration", "func_literal"})
+
+
+class Node:
+    """One node of Go syntax; compared and hashed by identity.
+
+    `field` is the field name in the parent (`"operand"`), or `""`.
+    """
+
+    __slots__ = ("at", "children", "end", "field", "kind", "parent", "start", "stop", "tree")
+
+    kind: str
+    field: str
+    start: int
+    end: int
+    children: list[Node]
+    parent: Node | None
+    tree: SyntaxTree
+    at: int
+    """Where the node stands in `tree.nodes`; all below it stand behind it, before `stop`."""
+    stop: int
+
+    def __repr__(self) -> str:
+        line = self.tree.source.line_of(self.start)
+        return f"<{self.kind} {self.tree.source.path}:{line} {self.text[:40]!r}>"
+
+    @property
+    def text(self) -> bytes:
+        """Return the source bytes of the node."""
+        return self.tree.data[self.start : self.end]
+
+    @property
+    def name(self) -> str:
+        """Return the source text of the node as a string (an identifier's name)."""
+        return self.tree.data[self.start : self.end].decode("utf-8", "replace")
+
+    @property
+    def path(self) -> str:
+        """Return the path of the file that the node is in."""
+        return self.tree.source.path
+
+    def get(self, field: str) -> Node | None:
+        """Return the first child in a field, if any."""
+        for child in self.children:
+            if child.field == field:
+                return child
+        return None
+
+    def __getitem__(self, field: str) -> Node:
+        """Return the child in a field that the grammar guarantees; KeyError without it."""
+        for child in self.children:
+            if child.field == field:
+                return child
+        raise KeyError(f"{self.kind} has no {field}")
+
+    def all(self, field: str) -> list[Node]:
+        """Return all children in a field."""
+        return [child for child in self.children if child.field == field and child.kind != ","]
+
+    def walk(self) -> Iterator[Node]:
+        """Return this node and all below it, in source order."""
+        return iter(self.tree.nodes[self.at : self.stop])
+
+    def find(self, *kinds: str) -> Iterator[Node]:
+        """Return the nodes of these kinds at or below this one, in source order."""
+        return (node for node in self.tree.nodes[self.at : self.stop] if node.kind in kinds)
+
+    def own(self) -> Iterator[Node]:
+        """Yield this node and all below it, without entering function literals.
+
+        A function literal is a function of its own: it is yielded, its inside is not
+        (unless this node itself is the literal).
+        """
+        nodes, at, stop = self.tree.nodes, self.at, self.stop
+        while at < stop:
+            node = nodes[at]
+            yield node
+            at = node.stop if node.kind == "func_literal" and node is not self else at + 1
+
+    def up(self, *kinds: str) -> Node | None:
+        """Return the nearest node of these kinds above this one."""
+        node = self.parent
+        while node is not None and node.kind not in kinds:
+            node = node.parent
+        return node
+
+    def ancestors(self) -> Iterator[Node]:
+        """Yield the nodes above this one, nearest first."""
+        node = self.parent
+        while node is not None:
+            yield node
+            node = node.parent
+
+    def contains(self, other: Node) -> bool:
+        """Return whether `other` is this node or lies below it."""
+        return self.start <= other.start and other.end <= self.end and self.tree is other.tree
+
+    @property
+    def function(self) -> Node | None:
+        """Return the function, method or literal around this node (not itself)."""
+        node = self.parent
+        while node is not None and node.kind not in FUNCTIONS:
+            node = node.parent
+        return node
+
+    @property
+    def statement(self) -> Node | None:
+        """Return the statement of a block or clause that holds (or is) this node.
+
+        For a node in a statement's header (`if x.f() {`) that is the whole statement; a
+        labelled statement counts with its label.
+        """
+        node: Node | None = self
+        while node is not None and node.parent is not None:
+            if node.parent.kind in BLOCKS and node.field not in _CLAUSE_HEADER:
+                return node
+            node = node.parent
+        return None
+
+    @property
+    def statements(self) -> list[Node]:
+        """Return the statements of a block or clause, in order."""
+        return [c for c in self.children if c.field not in _CLAUSE_HEADER and c.kind not in _WORDS]
+
+    @property
+    def previous(self) -> Node | None:
+        """Return the sibling before this node."""
+        return self._sibling(-1)
+
+    @property
+    def next(self) -> Node | None:
+        """Return the sibling after this node."""
+        return self._sibling(1)
+
+    def _sibling(self, step: int) -> Node | None:
+        if self.parent is None:
+            return None
+        siblings = self.parent.children
+        at = next(i for i, node in enumerate(siblings) if node is self) + step
+        return siblings[at] if 0 <= at < len(siblings) else None
+
+
+BLOCKS = frozenset({"block", "expression_case", "type_case", "communication_case", "default_case"})
+_CLAUSE_HEADER = frozenset({"value", "type", "communication"})
+_WORDS = frozenset({"case", "default"})

@@ -245,7 +245,7 @@ class Workspace:
         self.source = source
         self._trees = trees if trees is not None else {}
         self._files: dict[str, GoFile] = {}
-        self._std: dict[str, Package | None] = {}
+        self._imported: dict[str, Package | None] = {}
         paths = sorted(paths)
         self.go_files = [p for p in paths if p.endswith(".go")]
         self._mod_files = [p for p in paths if basename(p) == "go.mod"]
@@ -253,6 +253,7 @@ class Workspace:
         for path in self.go_files:
             self._by_directory.setdefault(dirname(path), []).append(path)
         self._in_directory: dict[str, list[Package]] = {}
+        self._directories: dict[str, str | None] = {}
         self._by_key: dict[str, Package] = {}
         # What fact modules worked out for the whole workspace, by the name of the fact.
         self.facts: dict[str, Any] = {}
@@ -324,12 +325,13 @@ class Workspace:
 
     def package(self, path: str) -> Package | None:
         """Return the package of an import path: the project's, vendored, or a known one."""
-        directory = self._directory_of(path)
-        if directory is not None:
-            return min(self.in_directory(directory), key=_imported_first)
-        if path not in self._std:
-            self._std[path] = self._known(path)
-        return self._std[path]
+        if path not in self._imported:
+            directory = self._directory_of(path)
+            if directory is not None:
+                self._imported[path] = min(self.in_directory(directory), key=_imported_first)
+            else:
+                self._imported[path] = self._known(path)
+        return self._imported[path]
 
     def package_by_key(self, key: str) -> Package | None:
         """Return the package that `Named.package` speaks of."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["FieldAccess", "Guard", "field_accesses", "guard_of", "is_fresh"]
+__all__ = ["FieldAccess", "Guard", "field_accesses", "guard_of", "is_fresh", "is_made_here"]
 
 _QUIET = re.compile(
     r"(?i)^(?:new|init|make|create|start|open|setup|close|stop|shutdown|reset|test)"
@@ -144,10 +144,15 @@ def is_fresh(file: GoFile, node: Node, base: Access | None) -> bool:
         name = outer.get("name")
         if name is not None and _QUIET.match(name.name):
             return True
+    return is_made_here(node, base)
+
+
+def is_made_here(node: Node, base: Access | None) -> bool:
+    """Return whether the object at an access was made in this very function."""
     if base is None or not isinstance(base.root, Binding):
         return False
     binding = base.root
-    if binding.function is not function:
+    if binding.function is not node.function:
         return False
     declaration = binding.declaration
     if declaration.kind == "var_spec" and declaration.get("value") is None:

@@ -30,6 +30,7 @@ __all__ = [
     "LockOperation",
     "Locks",
     "entry_locks",
+    "lock_name",
     "lock_operation",
     "locks_of",
 ]
@@ -56,6 +57,18 @@ class Held:
     access: Access
     mode: str
     lock_class: str | None
+
+
+def lock_name(file: GoFile, held: Held) -> str:
+    """Return a held lock as a message names it: `s.mu`, or `mu` of the package."""
+    root = held.access.root
+    if isinstance(root, Binding):
+        return str(held.access)
+    for decls in file.package.names.values():
+        for decl in decls:
+            if (*decl.key, decl.index) == root:
+                return ".".join((decl.name, *held.access.steps))
+    return (held.lock_class or "").rpartition("/")[2]
 
 
 @dataclass(slots=True)

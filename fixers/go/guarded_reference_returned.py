@@ -1,0 +1,373 @@
+"""Return a copy of what a lock guards
+
+The method takes the lock, and returns the slice or map itself: the caller reads it after
+the lock has been released, while another goroutine changes it under the lock. With a map
+that ends the process ("concurrent map iteration and map write"), with a slice the caller
+sees half of a change, or writes into the object's own state without knowing.
+
+Not reported:
+- what nobody changes in place under that lock: values that are only replaced as a whole
+  (copy on write) or never changed once they are made;
+- values handed over: the method puts something else in their place (`s.items = nil`);
+- an object made in the function itself; a function that returns with the lock held;
+- a function whose comment says that the result must not be changed or is shared.
+
+The copy is shallow: where elements are pointers, maps or slices, what they lead to is still
+shared, and the finding says so.
+
+Unsafe: when a caller writes through the result or keeps the map, and when what is returned
+is a pointer to a field or a struct that holds a map or slice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.access import access_of, uses_of
+from threadmend.golang.builders import (
+    BuilderError,
+    free_name,
+    insert_after,
+    insert_before,
+    replace,
+    taken_names,
+)
+from threadmend.golang.clones import clone, map_loop
+from threadmend.golang.escapes import Escape, escapes
+from threadmend.golang.file import GoFile
+from threadmend.golang.locks import lock_name
+from threadmend.golang.mutations import bare, mutations
+from threadmend.golang.nocopy import nocopy
+from threadmend.golang.results import why_shared
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Map, Pointer, Slice, Struct, Type
+from threadmend.golang.uses import declaration_of
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+CATEGORY = "mutex"
+GATE = rb"\.R?Lock\(\)"
+
+_RETURNS = re.compile(rb"\.R?Lock\(\)(?=.*\breturn\b)", re.S)
+_SAYS = re.compile(
+    rb"(?i)\b(?:not|never|n't)\b[^.]{0,40}\b(?:modif|mutat|chang|writ|alter|edit|updat)"
+    rb"|\bread[- ]?only|\bimmutable|\bshared?\b|\balias|\bunsafe|\bnot a copy|\bwithout copy"
+    rb"|\bno copy|\bcallers?\b[^.]{0,60}\block|\bcopy[- ]on[- ]write|\blive\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """The change in place that the caller would race with."""
+
+    file: GoFile
+    node: Node
+    certain: bool
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the returns that hand out what the lock guards."""
+    seen: set[Node] = set()
+    for declaration in file.declarations(_RETURNS):
+        function = declaration.node
+        if function.kind == "var_declaration":
+            continue
+        for escape in escapes(file, function):
+            place = escape.source
+            if place in seen or _says_shared(file, function) or _handed_over(file, escape):
+                continue
+            evidence = _evidence(file, escape)
+            if evidence is not None:
+                seen.add(place)
+                yield _finding(file, escape, evidence)
+
+
+def _says_shared(file: GoFile, function: Node) -> bool:
+    """Return whether the function's comment tells the caller what it gets."""
+    start = file.source.line_start(function.start)
+    doc = b""
+    for comment in reversed(file.tree.comments_in(max(0, start - 3000), start)):
+        if file.data[comment.end : start].strip():
+            break
+        doc = file.data[comment.start : comment.end] + b" " + doc
+        start = comment.start
+    return bool(_SAYS.search(b" ".join(doc.replace(b"//", b" ").split())))
+
+
+def _handed_over(file: GoFile, escape: Escape) -> bool:
+    """Return whether the function puts something else in the place of what it returns.
+
+    `items := s.items; s.items = nil`, `delete(s.m, k)`, `defer func() { s.items = nil }()`.
+    """
+    for node in escape.function.find("assignment_statement", "call_expression"):
+        later = node.start > escape.source.start
+        if not later and node.function is escape.function:
+            continue
+        if node.kind == "assignment_statement":
+            targets = node["left"].children
+        elif node["function"].name in {"delete", "clear"} and escape.source.end < node.start:
+            targets = node["arguments"].children[:1]
+        else:
+            continue
+        for target in targets:
+            access = access_of(file, target)
+            if access is None or not escape.access.under(access):
+                continue
+            if node.kind == "assignment_statement" or access != escape.access:
+                return True
+    return False
+
+
+def _evidence(file: GoFile, escape: Escape) -> _Evidence | None:
+    """Return the strongest change in place under the same lock, None without any."""
+    lock = escape.lock.lock_class
+    found: list[_Evidence] = []
+    for container, name in _containers(file, escape):
+        for mutation in mutations(file.package, container, name):
+            certain = mutation.kind == "store"
+            if mutation.kind == "assign" and escape.kind != "pointer":
+                continue
+            if mutation.kind == "append" and escape.kind == "pointer":
+                certain = True
+            if mutation.under(lock):
+                found.append(_Evidence(mutation.file, mutation.node, certain))
+    found.sort(key=lambda e: (not e.certain, e.file.path, e.node.start))
+    return found[0] if found else None
+
+
+def _containers(file: GoFile, escape: Escape) -> list[tuple[str, str]]:
+    """Return what the caller could reach: the slice or map; of a struct, its fields'."""
+    if escape.kind != "struct":
+        return [(escape.container, escape.name)]
+    type_ = file.type_of(escape.source)
+    owner = getattr(type_, "package", None)
+    own = _replaced_fields(escape)
+    return [
+        (f"{owner}.{getattr(type_, 'name', '')}.{name}", name)
+        for name, inner in _fields(file, type_)
+        if isinstance(file.underlying(inner), Map | Slice) and name not in own
+    ]
+
+
+def _replaced_fields(escape: Escape) -> set[str]:
+    """Return the fields of a copied struct that get a value of their own: `c.m = clone(c.m)`."""
+    uses = uses_of(escape.variable) if escape.variable is not None else []
+    return {
+        use.target["field"].name
+        for use in uses
+        if use.kind == "store" and use.target.kind == "selector_expression"
+    }
+
+
+def _fields(file: GoFile, type_: Type | None) -> list[tuple[str, Type | None]]:
+    under = file.underlying(type_)
+    if not isinstance(under, Struct):
+        return []
+    inference = file.package.workspace.inference
+    return [
+        (name.name, inference.type_from(field.get("type")))
+        for group in under.node.children
+        for field in group.children
+        for name in field.all("name")
+    ]
+
+
+def _finding(file: GoFile, escape: Escape, evidence: _Evidence) -> Finding:
+    name = escape.source.name
+    lock = lock_name(file, escape.lock)
+    try:
+        fix, reason = _fix(file, escape)
+    except BuilderError as error:
+        fix, reason = None, str(error)
+    shallow = _shared_elements(file, escape)
+    note = f"; a copy is shallow: {shallow} stays shared" if shallow and fix else ""
+    place = escape.value or escape.statement
+    if escape.capture is not None and not escape.held:
+        place = escape.source
+    return Finding(
+        path=file.path,
+        start=place.start,
+        end=place.end,
+        message=f"{name}, guarded by {lock}, is returned to callers that do not hold it{note}",
+        fixes=(fix,) if fix else (),
+        related=(
+            Related(
+                evidence.file.path,
+                evidence.node.start,
+                evidence.node.end,
+                f"{'changed in place' if evidence.certain else 'appended to'} here under {lock}",
+            ),
+        ),
+        reason=reason,
+        confidence=Confidence.HIGH if evidence.certain else Confidence.MEDIUM,
+    )
+
+
+def _shared_elements(file: GoFile, escape: Escape) -> str:
+    """Return what a shallow copy leaves shared, `""` for nothing."""
+    under = file.underlying(escape.type)
+    if not isinstance(under, Map | Slice):
+        return ""
+    elem = file.underlying(under.elem)
+    words = {Pointer: "pointers", Map: "maps", Slice: "slices"}
+    found = next((word for kind, word in words.items() if isinstance(elem, kind)), "")
+    return f"what its {found} refer to" if found else ""
+
+
+def _fix(file: GoFile, escape: Escape) -> tuple[Fix | None, str]:
+    if escape.kind == "pointer":
+        return _copy_pointee(file, escape)
+    if escape.kind == "struct":
+        return _copy_fields(file, escape)
+    edits, reason = _copy_reference(file, escape)
+    if not edits:
+        return None, reason
+    title = f"Return a copy of {escape.source.name}"
+    why = _why_unsafe(file, escape)
+    safety = Safety.UNSAFE if why else Safety.SAFE
+    return Fix(title, edits, safety, why), ""
+
+
+def _why_unsafe(file: GoFile, escape: Escape) -> str:
+    decl = declaration_of(file, escape.function)
+    shared = why_shared(decl, escape.index) if decl is not None else None
+    if shared is None:
+        return ""
+    node, how = shared
+    line = node.tree.source.line_of(node.start)
+    return f"a caller {how} ({node.path}:{line})"
+
+
+def _copy_reference(file: GoFile, escape: Escape) -> tuple[tuple[Edit, ...], str]:
+    """Copy while the lock is held: at the return, else where the reference is read.
+
+    Sound: a copy of the same type and content, nil for nil, made under the lock; readers see
+    what they saw at that moment.
+    """
+    function = escape.function
+    if escape.part:
+        return _copy_in_place(file, escape, escape.source, escape.capture or escape.statement)
+    if escape.held and escape.value is not None:
+        return _copy_in_place(file, escape, escape.value, escape.statement)
+    capture, variable = escape.capture, escape.variable
+    if capture is None or variable is None:
+        return (), "where the copy could be made is not clear"
+    if any(u.kind in {"store", "address"} for u in uses_of(variable)):
+        return (), f"{variable.name} is also written through before it is returned"
+    right = capture.get("right") or capture.get("value")
+    left = capture.get("left")
+    names = left.children if left is not None else capture.all("name")
+    single = right is not None and len(right.children) == len(names)
+    if single and clone(file, function, escape.source.name, escape.type) is not None:
+        return _copy_in_place(file, escape, escape.source, capture)
+    if capture.parent is None or capture.kind == "var_spec":
+        return (), "the copy needs statements of its own"
+    name = variable.name
+    copied = clone(file, function, name, escape.type)
+    if copied is not None:
+        return (*insert_after(capture, f"{name} = {copied[0]}"), *copied[1]), ""
+    text = _type_text(file, escape)
+    if text is None or not single or len(names) != 1:
+        return (), "the copy needs a loop, and where it could stand is not clear"
+    declares = capture.kind == "short_var_declaration"
+    code = map_loop(function, name, escape.source.name, text, declare=declares)
+    return replace(capture, code), ""
+
+
+def _copy_in_place(
+    file: GoFile, escape: Escape, value: Node, statement: Node
+) -> tuple[tuple[Edit, ...], str]:
+    """Wrap an expression in a copy; before Go 1.21 a map needs a loop above the statement."""
+    function = escape.function
+    copied = _wrapped(file, escape, bare(value))
+    if copied is not None:
+        return (Edit(file.path, value.start, value.end, copied[0].encode()), *copied[1]), ""
+    text = _type_text(file, escape)
+    if text is None or not isinstance(file.underlying(escape.type), Map):
+        return (), "the type of the copy cannot be written here"
+    name = free_name(escape.name, taken_names(function))
+    code = map_loop(function, name, value.name, text)
+    edit = Edit(file.path, value.start, value.end, name.encode())
+    return (*insert_before(statement, code), edit), ""
+
+
+def _wrapped(file: GoFile, escape: Escape, value: Node) -> tuple[str, tuple[Edit, ...]] | None:
+    copied = clone(file, escape.function, value.name, escape.type)
+    if copied is None or not copied[0].startswith("append("):
+        return copied
+    if value.kind in {"slice_expression", "call_expression"}:
+        # A bound or a call would run twice: the result's type starts the copy instead.
+        text = _type_text(file, escape)
+        if text is None:
+            return None
+        return f"append({text}(nil), {value.name}...)", ()
+    return copied
+
+
+def _type_text(file: GoFile, escape: Escape) -> str | None:
+    """Return the type of a copy as it is written in this file."""
+    if not escape.part:
+        node = _result_node(escape.function, escape.index)
+        under = file.underlying(file.type_from(node))
+        return node.name if node is not None and isinstance(under, Map | Slice) else None
+    source = escape.source
+    selection = file.selection(source) if source.kind == "selector_expression" else None
+    field = selection.node if selection is not None else None
+    type_ = field.get("type") if field is not None and field.path == file.path else None
+    return type_.name if type_ is not None else None
+
+
+def _result_node(function: Node, index: int) -> Node | None:
+    result = function.get("result")
+    if result is None or result.kind != "parameter_list":
+        return result if index == 0 else None
+    types = [p.get("type") for p in result.children for _ in (p.all("name") or [p])]
+    return types[index] if index < len(types) else None
+
+
+def _copy_pointee(file: GoFile, escape: Escape) -> tuple[Fix | None, str]:
+    """Return the address of a copy: `stats := s.stats; return &stats`."""
+    source = escape.source
+    operand = source["operand"]
+    if not escape.held or escape.value is None or escape.value is not source:
+        return None, "the pointer is read in one place and returned in another"
+    if nocopy(file.package.workspace).path(file.type_of(operand)):
+        return None, f"{operand.name} holds a lock and must not be copied"
+    name = free_name(escape.name, taken_names(escape.function))
+    edits = (
+        *insert_before(escape.statement, f"{name} := {operand.name}"),
+        Edit(file.path, operand.start, operand.end, name.encode()),
+    )
+    reason = "callers that write through the pointer no longer change the object"
+    return Fix(f"Return a pointer to a copy of {operand.name}", edits, Safety.UNSAFE, reason), ""
+
+
+def _copy_fields(file: GoFile, escape: Escape) -> tuple[Fix | None, str]:
+    """Copy the struct, then the maps and slices in it that are changed in place."""
+    direct = escape.held and escape.value is not None and escape.value is escape.source
+    if not direct and (escape.capture is None or escape.variable is None):
+        return None, "the struct is read in one place and returned in another"
+    name = escape.variable.name if escape.variable is not None else escape.name
+    if direct:
+        name = free_name(escape.name, taken_names(escape.function))
+    lines, edits = [], list[Edit]()
+    types = dict(_fields(file, file.type_of(escape.source)))
+    for container, field in _containers(file, escape):
+        changes = mutations(file.package, container, field)
+        if not any(m.kind != "assign" and m.under(escape.lock.lock_class) for m in changes):
+            continue
+        copied = clone(file, escape.function, f"{name}.{field}", types[field])
+        if copied is None:
+            return None, "the copy of a map in it needs a loop before Go 1.21"
+        lines.append(f"{name}.{field} = {copied[0]}")
+        edits.extend(e for e in copied[1] if e not in edits)
+    if direct:
+        lines.insert(0, f"{name} := {escape.source.name}")
+        edits.extend(insert_before(escape.statement, "\n".join(lines)))
+        edits.append(Edit(file.path, escape.source.start, escape.source.end, name.encode()))
+    elif escape.capture is not None:
+        edits.extend(insert_after(escape.capture, "\n".join(lines)))
+    reason = "callers that write through the struct's maps or slices no longer change the object"
+    title = f"Return a copy of {escape.source.name} with its own maps and slices"
+    return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""

@@ -1,0 +1,320 @@
+"""Escapes: references to what a lock guards that a function returns to its caller.
+
+    func (s *S) Items() []T { s.mu.Lock(); defer s.mu.Unlock(); return s.items }
+
+The reference is read while the lock is held, at the return or earlier into a variable, and
+the function itself releases the lock. Whether anybody changes what it refers to is another
+question (`mutations`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import Access, access_of, classify, lock_class, uses_of
+from threadmend.golang.guards import is_made_here
+from threadmend.golang.locks import Held, Locks, locks_of
+from threadmend.golang.mutations import bare, last_name
+from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Array, Map, Pointer, Slice, Struct, Type
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["Escape", "escapes"]
+
+_PATHS = frozenset({"selector_expression", "index_expression", "identifier"})
+
+
+@dataclass(frozen=True, slots=True)
+class Escape:
+    """One reference that leaves a function by a return statement.
+
+    `value` is the returned expression (None for a named result in a bare return), `index`
+    its position; `source` the expression read under `lock`; `container` the class of the
+    slice, map or struct that it refers to and `name` its last field. `kind` is `reference`
+    (a slice or map), `pointer` (`&s.field`) or `struct` (a copy that may hold references).
+    `capture` is the statement that reads it into the local `variable`; `held`: the lock is
+    still held at the return; `part`: `source` is an element of a struct literal, or assigned
+    to a field of the variable.
+    """
+
+    function: Node
+    statement: Node
+    index: int
+    value: Node | None
+    source: Node
+    kind: str
+    container: str
+    name: str
+    access: Access
+    type: Type | None
+    lock: Held
+    capture: Node | None
+    variable: Binding | None
+    held: bool
+    part: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What one expression (`node`) refers to; `part`: it stands inside a composite literal."""
+
+    node: Node
+    kind: str
+    container: str
+    name: str
+    access: Access
+    type: Type | None
+    part: bool = False
+
+
+def escapes(file: GoFile, function: Node) -> Iterator[Escape]:
+    """Yield the references to guarded state that a function or method returns."""
+    locks = locks_of(file, function)
+    if function.get("result") is None or not locks.operations:
+        return
+    released = _released(file, locks)
+    for statement in function.own():
+        if statement.kind == "return_statement":
+            for index, value, binding in _results(file, function, statement):
+                for escape in _at(file, locks, statement, index, value, binding):
+                    if escape.lock.access in released:
+                        yield escape
+
+
+def _released(file: GoFile, locks: Locks) -> set[Access | None]:
+    """Return the locks that the function gives back, in deferred literals too."""
+    bodies = [locks.function, *locks.function.find("func_literal")]
+    found: set[Access | None] = set()
+    for body in bodies:
+        found.update(o.access for o in locks_of(file, body).operations if o.releases)
+    return found
+
+
+def _results(
+    file: GoFile, function: Node, statement: Node
+) -> Iterator[tuple[int, Node | None, Binding | None]]:
+    """Yield (position, expression, local variable) for what a return statement returns."""
+    if len(statement.children) > 1:
+        for index, value in enumerate(statement.children[-1].children):
+            inner = bare(value)
+            if inner.kind == "slice_expression":
+                inner = bare(inner["operand"])
+            yield index, value, file.binding(inner)
+        return
+    named = [b for group in bindings_in(function).values() for b in group if b.kind == "result"]
+    for index, binding in enumerate(sorted(named, key=lambda b: b.node.start)):
+        yield index, None, binding
+
+
+def _at(
+    file: GoFile,
+    locks: Locks,
+    statement: Node,
+    index: int,
+    value: Node | None,
+    binding: Binding | None,
+) -> Iterator[Escape]:
+    at_return = locks.held_before(value or statement)
+    if binding is None or not binding.is_variable:
+        for shape in _shapes(file, value):
+            lock = _guarding(shape, at_return, statement)
+            if lock is not None:
+                yield _escape(locks, statement, index, value, shape, lock, None, None, True)
+        return
+    if binding.kind in {"parameter", "receiver"}:
+        return
+    for capture, source, part in _captures(binding):
+        for found in _shapes(file, source):
+            shape = replace(found, part=found.part or part)
+            if part and shape.kind != "reference":
+                continue
+            lock = _guarding(shape, locks.held_before(source), statement)
+            if lock is None or not _reaches(locks, capture, statement, binding):
+                continue
+            held = any(h.access == lock.access for h in at_return)
+            yield _escape(locks, statement, index, value, shape, lock, capture, binding, held)
+
+
+def _escape(
+    locks: Locks,
+    statement: Node,
+    index: int,
+    value: Node | None,
+    shape: _Shape,
+    lock: Held,
+    capture: Node | None,
+    binding: Binding | None,
+    held: bool,
+) -> Escape:
+    return Escape(
+        locks.function,
+        statement,
+        index,
+        value,
+        shape.node,
+        shape.kind,
+        shape.container,
+        shape.name,
+        shape.access,
+        shape.type,
+        lock,
+        capture,
+        binding,
+        held,
+        shape.part,
+    )
+
+
+def _captures(binding: Binding) -> Iterator[tuple[Node, Node, bool]]:
+    """Yield (statement, value, whether to a field) for each assignment of a local variable."""
+    for use in uses_of(binding):
+        part = use.kind == "store"
+        if use.kind not in {"declare", "write", "store"}:
+            continue
+        name = use.target
+        if part and name.kind != "selector_expression":
+            continue
+        targets = name.parent
+        statement = targets.parent if targets is not None else None
+        if targets is None or statement is None:
+            continue
+        if targets.kind == "var_spec":
+            statement, targets = targets, targets
+            names: list[Node] = targets.all("name")
+        elif targets.kind == "expression_list":
+            names = targets.children
+        else:
+            continue
+        values = statement.get("right") or statement.get("value")
+        if values is None or values.kind != "expression_list" or name not in names:
+            continue
+        index = names.index(name)
+        if len(values.children) == len(names):
+            yield statement, values.children[index], part
+        elif (
+            index == 0
+            and use.kind != "store"
+            and bare(values.children[0]).kind == "index_expression"
+        ):
+            yield statement, values.children[0], False  # v, ok := s.m[k]
+
+
+def _reaches(locks: Locks, capture: Node, statement: Node, binding: Binding) -> bool:
+    """Return whether the value captured may be the one returned."""
+    flow = locks.flow
+    start, end = flow.point_of(capture), flow.point_of(statement)
+    if start is None or end is None:
+        return False
+    others = {
+        point
+        for use in binding.uses
+        if classify(use, binding).kind == "write"
+        if (point := flow.point_of(use)) is not None and point is not start
+    }
+    return end in flow.reachable(start, stop=lambda p: p in others)
+
+
+def _guarding(shape: _Shape, held: frozenset[Held], statement: Node) -> Held | None:
+    """Return the lock that is held of the same object, or a package-level one."""
+    for lock in sorted(held, key=lambda h: str(h.lock_class)):
+        if not isinstance(lock.access.root, Binding) or lock.access.root == shape.access.root:
+            if not is_made_here(statement, shape.access):
+                return lock
+    return None
+
+
+def _shapes(file: GoFile, node: Node | None) -> Iterator[_Shape]:
+    """Yield what an expression refers to: itself, or the elements of a struct literal."""
+    if node is None:
+        return
+    literal = bare(node)
+    if literal.kind == "unary_expression" and literal["operator"].kind == "&":
+        literal = bare(literal["operand"])
+    if literal.kind != "composite_literal":
+        shape = _shape(file, node)
+        if shape is not None:
+            yield shape
+        return
+    for element in literal["body"].children:
+        value = element.get("value") or element
+        while value.kind == "literal_element" and value.children:
+            value = value.children[0]
+        for shape in _shapes(file, value):
+            if shape.kind == "reference":
+                yield replace(shape, part=True)
+
+
+def _shape(file: GoFile, node: Node, depth: int = 2) -> _Shape | None:
+    """Return what an expression refers to, None for what is no reference to a path."""
+    node = bare(node)
+    kind = node.kind
+    if kind == "slice_expression":
+        return _path(file, node, bare(node["operand"]), "reference")
+    if kind == "unary_expression" and node["operator"].kind == "&":
+        return _path(file, node, bare(node["operand"]), "pointer")
+    if kind in _PATHS:
+        return _path(file, node, node, "reference")
+    if kind == "type_conversion_expression":
+        return _shape(file, node["operand"], depth)
+    if kind == "call_expression" and depth > 0:
+        return _call(file, node, depth)
+    return None
+
+
+def _path(file: GoFile, node: Node, container: Node, kind: str) -> _Shape | None:
+    if container.kind not in _PATHS:
+        return None
+    type_ = file.type_of(node)
+    under = file.underlying(type_)
+    if kind == "pointer":
+        if container.kind == "identifier":
+            return None
+    elif isinstance(under, Struct):
+        kind = "struct"
+    elif not isinstance(under, Slice | Map):
+        return None
+    operand = file.underlying(file.type_of(container))
+    if isinstance(operand, Pointer) and not isinstance(operand.elem, Array):
+        return None
+    access = access_of(file, container)
+    found = lock_class(file, container)
+    if access is None or found is None:
+        return None
+    if isinstance(access.root, Binding) and not access.steps:
+        return None  # a local variable itself
+    return _Shape(node, kind, found, last_name(container), access, type_)
+
+
+def _call(file: GoFile, call: Node, depth: int) -> _Shape | None:
+    """Look through a conversion, and a method of the same object that only returns a field."""
+    function = call["function"]
+    arguments = call["arguments"].children
+    if len(arguments) == 1 and file.package.workspace.inference.calls.type_named_by(function):
+        return _shape(file, arguments[0], depth)
+    decl = file.callee(call)
+    if decl is None or decl.kind != "method" or function.kind != "selector_expression":
+        return None
+    body = decl.node.get("body")
+    if not decl.sound or body is None or len(body.statements) != 1:
+        return None
+    statement = body.statements[0]
+    if statement.kind != "return_statement" or len(statement.children) < 2:
+        return None
+    if len(statement.children[-1].children) != 1:
+        return None
+    shape = _shape(decl.file, statement.children[-1].children[0], depth - 1)
+    base = access_of(file, function["operand"])
+    if shape is None or base is None or shape.kind != "reference":
+        return None
+    root = shape.access.root
+    if isinstance(root, Binding) and root.kind != "receiver":
+        return None
+    access = shape.access
+    if isinstance(root, Binding):
+        access = Access(base.root, base.steps + access.steps)
+    return _Shape(call, shape.kind, shape.container, shape.name, access, shape.type)

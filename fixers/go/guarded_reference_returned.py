@@ -57,6 +57,9 @@ _SAYS = re.compile(
 )
 
 
+_COPIES = re.compile(r"(?i)copy|clone|unsafe|nolock|borrow|inplace")
+
+
 @dataclass(frozen=True, slots=True)
 class _Evidence:
     """The change in place that the caller would race with."""
@@ -77,6 +80,8 @@ def check(file: GoFile) -> Iterator[Finding]:
             place = escape.source
             if place in seen or _says_shared(file, function) or _handed_over(file, escape):
                 continue
+            if _asks_for_copy(function):
+                continue
             evidence = _evidence(file, escape)
             if evidence is not None:
                 seen.add(place)
@@ -93,6 +98,12 @@ def _says_shared(file: GoFile, function: Node) -> bool:
         doc = file.data[comment.start : comment.end] + b" " + doc
         start = comment.start
     return bool(_SAYS.search(b" ".join(doc.replace(b"//", b" ").split())))
+
+
+def _asks_for_copy(function: Node) -> bool:
+    """Return whether the function's name or a parameter leaves copying to the caller."""
+    names = [function["name"], *(n for p in function["parameters"].children for n in p.all("name"))]
+    return any(_COPIES.search(name.name) for name in names)
 
 
 def _handed_over(file: GoFile, escape: Escape) -> bool:
@@ -130,7 +141,9 @@ def _evidence(file: GoFile, escape: Escape) -> _Evidence | None:
                 continue
             if mutation.kind == "append" and escape.kind == "pointer":
                 certain = True
-            if mutation.under(lock):
+            if not certain and (escape.part or escape.kind == "struct"):
+                continue  # a snapshot: it sees the elements that were there
+            if mutation.under(lock) and not mutation.initial:
                 found.append(_Evidence(mutation.file, mutation.node, certain))
     found.sort(key=lambda e: (not e.certain, e.file.path, e.node.start))
     return found[0] if found else None
@@ -183,7 +196,7 @@ def _finding(file: GoFile, escape: Escape, evidence: _Evidence) -> Finding:
     shallow = _shared_elements(file, escape)
     note = f"; a copy is shallow: {shallow} stays shared" if shallow and fix else ""
     place = escape.value or escape.statement
-    if escape.capture is not None and not escape.held:
+    if escape.part or (escape.capture is not None and not escape.held):
         place = escape.source
     return Finding(
         path=file.path,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import lock_class
+from threadmend.golang.flow import flow_of
 from threadmend.golang.locks import Held, held_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Array, Pointer
@@ -33,6 +34,7 @@ _MUTATORS = {
     "maps": ("Copy", "DeleteFunc", "Insert"),
     "container/heap": ("Init", "Push", "Pop", "Fix", "Remove"),
 }
+_MAKERS = frozenset({b"make", b"append", b"slices.Clone", b"maps.Clone", b"bytes.Clone"})
 _BUILTINS = frozenset({"delete", "clear", "copy"})
 
 
@@ -57,6 +59,40 @@ class Mutation:
     def under(self, lock: str | None) -> bool:
         """Return whether a lock of this class is held."""
         return any(h.lock_class == lock for h in self.held)
+
+    @property
+    def initial(self) -> bool:
+        """Return whether the container was made a moment ago, by the same function."""
+        function = self.node.function
+        if function is None or self.kind == "assign":
+            return False
+        flow = flow_of(function)
+        here = flow.point_of(self.node)
+        if here is None:
+            return False
+        text = self.container.text
+        for statement in function.own():
+            if statement.kind == "assignment_statement" and statement.start < self.node.start:
+                if _makes_anew(statement, text):
+                    point = flow.point_of(statement)
+                    if point is not None and flow.dominates(point, here):
+                        return True
+        return False
+
+
+def _makes_anew(assignment: Node, target: bytes) -> bool:
+    """Return whether an assignment gives a variable a container that nobody else has."""
+    left, right = assignment["left"].children, assignment["right"].children
+    for name, value in zip(left, right, strict=False):
+        if name.text == target:
+            value = bare(value)
+            if value.kind == "composite_literal":
+                return True
+            function = value.get("function") if value.kind == "call_expression" else None
+            if function is not None and function.text in _MAKERS:
+                first = value["arguments"].children[:1]
+                return function.name != "append" or bare(first[0]).text != target
+    return False
 
 
 def mutations(package: Package, container_class: str, name: str) -> list[Mutation]:

@@ -20,8 +20,8 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.nocopy import is_ours
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.golang.types import Array, Struct
-from threadmend.model import Confidence, Finding, Fix, Safety
+from threadmend.golang.types import Array, Struct, is_named
+from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 __all__ = ["found"]
 
@@ -240,11 +240,20 @@ def _interface(file: GoFile, copy: Copy) -> tuple[str, Rewrite]:
     call = copy.holder.parent
     if copy.kind == "argument" and call is not None and not _only_reads(file, call):
         raise CannotFollow("what the callee does with the value in the interface is not known")
+    if is_named(copy.type, *_LOADED) and copy.node.kind != "unary_expression":
+        end = copy.node.end
+        loaded = Rewrite(edits=[Edit(file.path, end, end, b".Load()")])
+        loaded.reasons.append("the interface then holds what is stored in the atomic value")
+        return f"Load {copy.node.name}", loaded
     rewrite = Rewrite(edits=[pointer_to(file, copy.node)])
     rewrite.reasons.append("the interface then holds a pointer, which prints and compares as one")
     return f"Use a pointer to {copy.node.name}", rewrite
 
 
+_LOADED = tuple(
+    f"sync/atomic.{name}"
+    for name in ("Bool", "Int32", "Int64", "Uint32", "Uint64", "Uintptr", "Value", "Pointer")
+)
 _READERS = frozenset({"fmt", "log", "encoding/json", "encoding/xml", "encoding/gob"})
 
 

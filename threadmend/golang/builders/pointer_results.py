@@ -43,7 +43,7 @@ def result_to_pointer(file: GoFile, function: Node, index: int) -> Rewrite:
     rewrite.edits.append(prefixed(type_node, b"*"))
     for values in _returned(function, count):
         _point_result(file, function, values[index], rewrite)
-    sites = list(calls_of(decl))
+    sites = list(calls_of(decl, any_receiver=True))
     followed: set[Binding] = set()
     calls = {site.call for site in sites}
     for site in sites:

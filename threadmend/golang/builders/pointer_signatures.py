@@ -17,6 +17,7 @@ from threadmend.golang.builders.pointers import (
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.conversions import interface_value
 from threadmend.golang.copies import unparenthesized
+from threadmend.golang.nocopy import nocopy
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Pointer
@@ -129,8 +130,12 @@ def _same_parameter(decl: Decl, parameter: Node) -> Iterator[tuple[GoFile, Node]
             raise CannotFollow(f"a variant of {decl.name} differs at parameter {position + 1}")
 
 
-def calls_of(decl: Decl) -> Iterator[Site]:
-    """Yield the calls of a function or method; anything else cannot follow."""
+def calls_of(decl: Decl, *, any_receiver: bool = False) -> Iterator[Site]:
+    """Yield the calls of a function or method; anything else cannot follow.
+
+    A call on a value of unknown type is one of another method, unless it passes a lock by
+    value; with `any_receiver` it may be one of this method, and cannot be followed.
+    """
     if decl.kind == "method":
         interface = fixing_interface(decl)
         if interface is not None:
@@ -144,12 +149,21 @@ def calls_of(decl: Decl) -> Iterator[Site]:
             selector = site.node.parent
             selection = site.file.selection(selector) if selector is not None else None
             if selection is None:
-                raise CannotFollow(f"a receiver of {decl.name} has no known type ({where})")
+                if any_receiver or _passes_lock(site):
+                    raise CannotFollow(f"a receiver of {decl.name} has no known type ({where})")
+                continue
             if selection.decl is None:
                 continue  # an interface with this method that the type does not implement
             if selector is not None and _is_type(site.file, selector["operand"]):
                 raise CannotFollow(f"{decl.name} is used as a method expression ({where})")
         yield site
+
+
+def _passes_lock(site: Site) -> bool:
+    """Return whether a call passes something by value that contains a lock."""
+    assert site.call is not None
+    facts = nocopy(site.file.package.workspace)
+    return any(facts.path(site.file.type_of(a)) for a in site.call["arguments"].children)
 
 
 def _is_type(file: GoFile, node: Node) -> bool:
@@ -244,13 +258,11 @@ def _point_receiver(site: Site, decl: Decl, rewrite: Rewrite) -> None:
     file = site.file
     where = f"{file.path}:{file.source.line_of(site.node.start)}"
     selection = file.selection(selector)
-    if selection is not None and selection.decl is None:
-        return
+    if selection is None or selection.decl is None:
+        return  # another type's: what this project declares has a known type
     operand = unparenthesized(selector["operand"])
     type_ = file.underlying(file.type_of(operand))
     if type_ is None:
-        if selection is None and operand.kind in {"identifier", "selector_expression"}:
-            return  # of unknown type, but it has an address or is a pointer
         raise CannotFollow(f"{decl.name} is used as a method expression ({where})")
     if isinstance(type_, Pointer) or addressable(file, operand):
         if site.launched and site.call is not None:

@@ -12,7 +12,6 @@ import pytest
 from toy import rule
 
 from threadmend.config import Config, ConfigError, Override
-from threadmend.gate import needed
 from threadmend.model import Rule, Subject
 from threadmend.registry import load_rules, rule_of, rules_for, select
 from threadmend.rulefile import Deferred, described
@@ -207,28 +206,3 @@ def test_rules_of_other_people_are_found_by_entry_point(
             rules["go/broken"].check(None)
     finally:
         load_rules.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("pattern", "pieces"),
-    [
-        (rb"\.R?Lock\(\)", {b"Lock()"}),
-        (rb"\bWaitGroup\b", {b"WaitGroup"}),
-        (rb"go func|\.Go\(", {b"go func", b".Go("}),
-        (rb"\bgo\s+func", {b"func"}),
-        (rb"(?:ab)+c?", {b"ab"}),
-        (rb"x?y*", set()),
-        (rb"(?i)lock", set()),
-        (rb"[abc]{3}", set()),
-        (rb"abc|[xy]", set()),
-        (rb"(?!nope)yes", {b"yes"}),
-        (rb"(one|two)three", {b"three"}),
-        (rb"a", set()),
-    ],
-)
-def test_a_gate_is_told_by_plain_text_that_every_match_holds(
-    pattern: bytes, pieces: set[bytes]
-) -> None:
-    import re
-
-    assert needed(re.compile(pattern)) == pieces

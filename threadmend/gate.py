@@ -1,102 +1,69 @@
 """Gates: which rules can have anything to say about some bytes.
 
-A gate is a regular expression, and forty of them over a whole project take longer than
-parsing it. Most contain a plain piece of text without which they cannot match; looking for
-that costs a twentieth, and several gates share it.
+A gate is a regular expression, and sixty of them over a whole project take longer than
+parsing it. Nearly all contain plain text without which they cannot match; looking for that
+costs a twentieth, and gates share it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
+from threadmend.literals import Alternative, alternatives
 from threadmend.model import Rule
 
-__all__ = ["Gates", "needed"]
+__all__ = ["Gates"]
 
-_SHORTEST = 2
+_TELLING = 4
+"""Bytes of a piece from which on it says enough: searching the gate itself costs more than a
+rule that is asked once more and has nothing to say."""
 
 
 class Gates:
-    """The gates of some rules; `admitted` remembers nothing about the bytes it was given."""
+    """The gates of some rules; remembers nothing about the bytes it was given."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._open = tuple(rule for rule in rules)
-        self._needed = {
-            rule.name: needed(rule.gate) for rule in self._open if rule.gate is not None
+        self._rules = tuple(rules)
+        self._asked = {
+            rule.name: () if rule.gate is None else alternatives(rule.gate) for rule in self._rules
+        }
+        self._searched = {
+            rule.name
+            for rule in self._rules
+            if rule.gate is not None and not all(map(_is_telling, self._asked[rule.name] or [()]))
         }
 
     def admitted(self, *texts: bytes) -> list[Rule]:
-        """Return the rules whose gate matches at least one text, or that have none."""
-        seen: dict[tuple[int, bytes], bool] = {}
-        return [rule for rule in self._open if self._admits(rule, texts, seen)]
+        """Return the rules whose gate may match at least one text, or that have none."""
+        if not self._rules:
+            return []
+        seen: list[dict[bytes, bool]] = [{} for _ in texts]
+        return [
+            rule for rule in self._rules if rule.gate is None or self._admits(rule, texts, seen)
+        ]
 
-    def _admits(
-        self, rule: Rule, texts: Sequence[bytes], seen: dict[tuple[int, bytes], bool]
-    ) -> bool:
-        if rule.gate is None:
-            return True
-        pieces = self._needed[rule.name]
-        for number, text in enumerate(texts):
-            possible = not pieces
-            for piece in pieces:
-                key = (number, piece)
-                if key not in seen:
-                    seen[key] = piece in text
-                if seen[key]:
-                    possible = True
-                    break
-            if possible and rule.gate.search(text) is not None:
-                return True
+    def _admits(self, rule: Rule, texts: tuple[bytes, ...], seen: list[dict[bytes, bool]]) -> bool:
+        assert rule.gate is not None
+        asked, searched = self._asked[rule.name], rule.name in self._searched
+        for text, known in zip(texts, seen, strict=True):
+            if not asked or any(_holds(text, sets, known) for sets in asked):
+                if not searched or rule.gate.search(text) is not None:
+                    return True
         return False
 
 
-def needed(gate: re.Pattern[bytes]) -> frozenset[bytes]:
-    """Return pieces of text of which every match holds at least one; empty if unknown."""
-    if gate.flags & (re.IGNORECASE | re.LOCALE):
-        return frozenset()
-    try:
-        # The parser of `re` is private: without it gates are only slower.
-        from re import _parser  # type: ignore[attr-defined]
-    except ImportError:
-        return frozenset()
-    pieces = _pieces(_parser.parse(gate.pattern, gate.flags))
-    if pieces is None or any(len(piece) < _SHORTEST for piece in pieces):
-        return frozenset()
-    return frozenset(pieces)
+def _holds(text: bytes, sets: Alternative, known: dict[bytes, bool]) -> bool:
+    """Return whether a text holds a piece of every set."""
+    for pieces in sets:
+        for piece in pieces:
+            if piece not in known:
+                known[piece] = piece in text
+            if known[piece]:
+                break
+        else:
+            return False
+    return True
 
 
-def _pieces(sequence: Any) -> set[bytes] | None:
-    """Return the best set of pieces of a parsed sequence, the one with the longest shortest."""
-    best: set[bytes] | None = None
-    run = bytearray()
-
-    def offer(pieces: set[bytes] | None) -> None:
-        nonlocal best
-        if pieces and (best is None or min(map(len, pieces)) > min(map(len, best))):
-            best = pieces
-
-    for operator, argument in sequence:
-        if str(operator) == "LITERAL":
-            run.append(argument)
-            continue
-        offer({bytes(run)} if run else None)
-        run.clear()
-        offer(_pieces_of(str(operator), argument))
-    offer({bytes(run)} if run else None)
-    return best
-
-
-def _pieces_of(operator: str, argument: Any) -> set[bytes] | None:
-    if operator == "SUBPATTERN":
-        return _pieces(argument[3]) if not argument[1] else None
-    if operator in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}:
-        return _pieces(argument[2]) if argument[0] > 0 else None
-    if operator == "ATOMIC_GROUP":
-        return _pieces(argument)
-    if operator == "BRANCH":
-        branches = [_pieces(branch) for branch in argument[1]]
-        if all(branches):
-            return {piece for branch in branches for piece in branch or ()}
-    return None
+def _is_telling(sets: Alternative) -> bool:
+    return any(all(len(piece) >= _TELLING for piece in pieces) for pieces in sets)

@@ -1,0 +1,86 @@
+"""The plain text that an expression asks for: never more than a match holds."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from threadmend.gate import Gates
+from threadmend.literals import alternatives, pieces
+from threadmend.model import Rule, Subject
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (rb"\.R?Lock\(\)", {b".Lock()", b".RLock()"}),
+        (rb"\bWaitGroup\b", {b"WaitGroup"}),
+        (rb"go func|\.Go\(", {b"go func", b".Go("}),
+        (rb"\bgo\s+func", {b"func"}),
+        (rb"(?:ab)+c?", {b"ab"}),
+        (rb"With(?:Cancel|Timeout)(?:Cause)?\(", None),
+        (rb"x?y*", set()),
+        (rb"(?i)lock", set()),
+        (rb"(?x) go  func # a space is none", {b"gofunc"}),
+        (rb"[a-c]{3}", set()),
+        (rb"[ab]c", {b"ac", b"bc"}),
+        (rb"(?!nope)yes", {b"yes"}),
+        (rb"(one|two)three", {b"onethree", b"twothree"}),
+    ],
+)
+def test_pieces_of_which_every_match_holds_one(pattern: bytes, expected: set[bytes] | None) -> None:
+    if expected is None:
+        expected = {b"WithCancel(", b"WithTimeout(", b"WithCancelCause(", b"WithTimeoutCause("}
+    assert pieces(re.compile(pattern)) == expected
+
+
+def test_alternatives_ask_for_all_of_their_sets() -> None:
+    found = alternatives(re.compile(rb"\bmake\(\s*chan\b|\.Go\(.*x"))
+    assert found == (({b"make("}, {b"chan"}), ({b".Go("}, {b"x"}))
+
+
+_PART = st.recursive(
+    st.sampled_from(["a", "b", "ab", "[ab]", "[a-c]", ".", r"\b", "(?!a)", "^"]),
+    lambda part: st.one_of(
+        st.lists(part, min_size=1, max_size=3).map("".join),
+        st.lists(part, min_size=1, max_size=3).map(lambda parts: f"(?:{'|'.join(parts)})"),
+        part.map(lambda one: f"(?:{one})?"),
+        part.map(lambda one: f"({one})+"),
+        part.map(lambda one: f"(?:{one}){{2,3}}"),
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.lists(_PART, min_size=1, max_size=3).map("|".join),
+    st.text("abc \n", max_size=8).map(str.encode),
+)
+def test_what_matches_holds_the_pieces(pattern: str, text: bytes) -> None:
+    expression = re.compile(pattern.encode())
+    asked = alternatives(expression)
+    if asked and expression.search(text):
+        assert any(all(any(p in text for p in one) for one in sets) for sets in asked)
+        assert any(piece in text for piece in pieces(expression))
+
+
+@pytest.mark.parametrize(
+    ("gate", "text", "asked"),
+    [
+        (None, b"", True),
+        (rb"\bgo\b", b"category", False),
+        (rb"\bgo\b", b"go f()", True),
+        (rb"\.Lock\(\)", b"x.Unlock()", False),
+        (rb"\bLock\b|\bdone\b", b"mu.Lock()", True),
+        (rb"x?", b"", True),
+    ],
+)
+def test_a_rule_is_asked_where_its_gate_may_match(
+    gate: bytes | None, text: bytes, asked: bool
+) -> None:
+    pattern = None if gate is None else re.compile(gate)
+    rule = Rule("go/x", "X.", lambda subject: (), Subject.GO_FILE, "mutex", pattern)
+    assert Gates([rule]).admitted(b"nothing", text) == ([rule] if asked else [])

@@ -1,0 +1,134 @@
+"""Literals: the plain text without which a regular expression cannot match.
+
+Looking for a piece of text is fifty times faster than searching for an expression, and many
+expressions share their pieces. Whatever is not understood here yields no pieces, and then the
+expression itself has to be searched.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+__all__ = ["Alternative", "alternatives", "pieces"]
+
+Alternative = tuple[frozenset[bytes], ...]
+"""Sets of pieces: a text that matches holds at least one of every set."""
+
+_MOST = 16
+"""The most texts that a part of an expression is written out into."""
+
+_ZERO_WIDTH = frozenset({"AT", "ASSERT", "ASSERT_NOT"})
+
+
+@lru_cache(maxsize=1024)
+def alternatives(pattern: re.Pattern[bytes]) -> tuple[Alternative, ...]:
+    """Return what a matching text holds: all that one of these asks for; empty if unknown.
+
+    `\\bmake\\(\\s*chan\\b|\\.Go\\(` asks for `make(` and `chan`, or for `.Go(`.
+    """
+    if pattern.flags & (re.IGNORECASE | re.LOCALE):
+        return ()
+    try:
+        # The parser of `re` is private: without it searches are only slower.
+        from re import _parser  # type: ignore[attr-defined]
+    except ImportError:
+        return ()
+    parsed = list(_parser.parse(pattern.pattern, pattern.flags))
+    found = tuple(_sets(branch) for branch in _branches(parsed))
+    return found if all(found) else ()
+
+
+@lru_cache(maxsize=1024)
+def pieces(pattern: re.Pattern[bytes]) -> frozenset[bytes]:
+    """Return pieces of which every matching text holds at least one; empty if unknown."""
+    found = [max(sets, key=_shortest) for sets in alternatives(pattern)]
+    return frozenset().union(*found)
+
+
+def _shortest(texts: frozenset[bytes]) -> int:
+    return min(map(len, texts))
+
+
+def _branches(sequence: list[Any]) -> list[list[Any]]:
+    """Return the alternatives of a parsed expression, what is common to them repeated."""
+    for at, (operator, argument) in enumerate(sequence):
+        if str(operator) == "SUBPATTERN" and not argument[1] and len(argument[3]) == 1:
+            operator, argument = argument[3][0]
+        if str(operator) == "BRANCH":
+            before, after = sequence[:at], sequence[at + 1 :]
+            return [[*before, *branch, *after] for branch in argument[1]]
+    return [sequence]
+
+
+def _sets(sequence: list[Any]) -> Alternative:
+    """Return the sets of texts that a sequence asks for."""
+    found: list[frozenset[bytes]] = []
+    runs = {b""}
+    for item in sequence:
+        texts = _texts(item)
+        if texts is not None and len(texts) * len(runs) <= _MOST:
+            runs = {run + text for run in runs for text in texts}
+            continue
+        found += _kept(runs)
+        runs = {b""}
+        found += _kept(texts) if texts is not None else _inside(item)
+    return tuple(found + _kept(runs))
+
+
+def _kept(texts: set[bytes]) -> list[frozenset[bytes]]:
+    """Return a set without texts that hold another one of it; nothing says nothing."""
+    if b"" in texts:
+        return []
+    kept = {t for t in texts if not any(other in t for other in texts if other != t)}
+    return [frozenset(kept)]
+
+
+def _inside(item: Any) -> list[frozenset[bytes]]:
+    """Return the sets of a part that cannot be written out."""
+    operator, argument = str(item[0]), item[1]
+    if operator == "SUBPATTERN" and not argument[1]:
+        return list(_sets(list(argument[3])))
+    if operator in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"} and argument[0] > 0:
+        return list(_sets(list(argument[2])))
+    if operator == "BRANCH":
+        branches = [_sets(list(branch)) for branch in argument[1]]
+        if all(branches):
+            return [frozenset().union(*(max(sets, key=_shortest) for sets in branches))]
+    return []
+
+
+def _texts(item: Any) -> set[bytes] | None:
+    """Return all texts that a part can match, `{b""}` for a condition; None if too many."""
+    operator, argument = str(item[0]), item[1]
+    if operator == "LITERAL":
+        return {bytes([argument])}
+    if operator in _ZERO_WIDTH:
+        return {b""}
+    if operator == "SUBPATTERN" and not argument[1]:
+        return _product(argument[3])
+    if operator == "BRANCH":
+        return _union([_product(branch) for branch in argument[1]])
+    if operator == "IN" and all(str(kind) == "LITERAL" for kind, _ in argument):
+        return _union([{bytes([byte])} for _, byte in argument])
+    if operator in {"MAX_REPEAT", "MIN_REPEAT"} and argument[1] == 1:
+        texts = _product(argument[2])
+        return texts if argument[0] or texts is None else texts | {b""}
+    return None
+
+
+def _product(sequence: Any) -> set[bytes] | None:
+    found = {b""}
+    for item in sequence:
+        texts = _texts(item)
+        if texts is None or len(texts) * len(found) > _MOST:
+            return None
+        found = {before + text for before in found for text in texts}
+    return found
+
+
+def _union(sets: list[set[bytes] | None]) -> set[bytes] | None:
+    known = [texts for texts in sets if texts is not None]
+    found = set[bytes]().union(*known)
+    return found if len(known) == len(sets) and len(found) <= _MOST else None

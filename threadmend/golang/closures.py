@@ -12,9 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.golang.access import classify
 from threadmend.golang.flow import Point, flow_of
 from threadmend.golang.infer import is_decl
 from threadmend.golang.iterations import turns, waits_at
+from threadmend.golang.keepers import keeper
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.subtests import TESTS, is_subtest, parallel_call
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -32,22 +34,6 @@ _THROUGH = frozenset(
         *("composite_literal", "type_conversion_expression", "type_assertion_expression"),
     }
 )
-# Functions of the standard library that keep a function and call it later, by import path.
-_KEEPERS = {
-    ("time", "AfterFunc"): "timer function",
-    ("context", "AfterFunc"): "goroutine",
-    ("net/http", "HandleFunc"): "stored function",
-    ("net/http", "Handle"): "stored function",
-    ("expvar", "Publish"): "stored function",
-    ("runtime", "SetFinalizer"): "finalizer",
-}
-_KEEPING_METHODS = {
-    ("golang.org/x/sync/errgroup.Group", "Go"): "goroutine",
-    ("golang.org/x/sync/errgroup.Group", "TryGo"): "goroutine",
-    ("sync.WaitGroup", "Go"): "goroutine",
-    ("net/http.ServeMux", "HandleFunc"): "stored function",
-    ("net/http.ServeMux", "Handle"): "stored function",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,27 +167,15 @@ class Search:
         self, function: Node, call: Node, argument: Node, place: Node | None
     ) -> tuple[bool, Later | None]:
         """Return whether an API is known, and when it calls its function argument."""
+        how = keeper(self.file, function)
+        if how is not None:
+            launches = how == "goroutine" and function["field"].name != "AfterFunc"
+            return True, self._unless_waited(call, how) if launches else Later(how, call)
         name = function["field"].name
-        operand = function["operand"]
-        if operand.kind == "identifier":
-            path = self.file.imported(operand.name)
-            if path is not None and (path, name) in _KEEPERS and self.file.binding(operand) is None:
-                return True, Later(_KEEPERS[path, name], call)
-        methods = {known for _, known in _KEEPING_METHODS}
-        if name not in methods and name not in {"Run", "Cleanup"}:
-            return False, None
-        owner = self.file.type_of(operand)
-        if name in {"Run", "Cleanup"}:
-            if not is_named(owner, *TESTS):
-                return False, None
+        if name in {"Run", "Cleanup"} and is_named(self.file.type_of(function["operand"]), *TESTS):
             if name == "Cleanup":
                 return True, self._cleanup(call)
             return True, self._subtest(call, argument, place)
-        selection = self.file.selection(function)
-        owner = selection.owner if selection and selection.owner else owner
-        for (type_name, method), how in _KEEPING_METHODS.items():
-            if method == name and is_named(owner, type_name):
-                return True, self._unless_waited(call, how)
         return False, None
 
     def _cleanup(self, call: Node) -> Later | None:
@@ -331,7 +305,7 @@ class Search:
                 if self._of_iteration(name) or self._is_loop_variable(name):
                     return True
                 binding = self.file.binding(name)
-                if binding and any(_is_update(u) for u in binding.uses if self.loop.contains(u)):
+                if binding and any(_is_assigned(u) for u in binding.uses if self.loop.contains(u)):
                     return True
         return False
 
@@ -351,7 +325,7 @@ class Search:
         for use in binding.uses if binding is not None else ():
             if use is binding.node or len(self.seen) > 100:  # type: ignore[union-attr]
                 continue
-            if not _is_target(use):
+            if classify(use).kind not in {"write", "update", "store"}:
                 found = self.value(use)
                 if found is not None:
                     return found
@@ -400,21 +374,8 @@ def _is_append(node: Node) -> bool:
     return node.kind == "call_expression" and node["function"].text == b"append"
 
 
-def _is_target(use: Node) -> bool:
-    """Return whether an identifier stands on the left of an assignment."""
-    for ancestor in use.ancestors():
-        if ancestor.kind in FUNCTIONS or ancestor.kind.endswith("_statement"):
-            if ancestor.kind == "assignment_statement":
-                return ancestor["left"].contains(use)
-            return False
-    return False
-
-
-def _is_update(use: Node) -> bool:
-    parent = use.parent
-    if parent is not None and parent.kind in {"inc_statement", "dec_statement"}:
-        return True
-    return _is_target(use)
+def _is_assigned(use: Node) -> bool:
+    return classify(use).kind in {"write", "update"}
 
 
 def _root(target: Node) -> Node | None:

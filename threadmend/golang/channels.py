@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from threadmend.golang.goroutines import Launch, launch_of_literal
 from threadmend.golang.scope import Binding, bindings_in
@@ -25,7 +25,11 @@ __all__ = [
     "Channel",
     "ChannelOperation",
     "channel_of",
+    "follow",
+    "initialised",
     "local_channels",
+    "operation_at",
+    "passed_to",
     "runner_of",
 ]
 
@@ -108,11 +112,18 @@ class Channel:
         return [o for o in self.operations if o.kind in kinds]
 
 
+class Followed(Protocol):
+    """What `follow` fills."""
+
+    operations: list[ChannelOperation]
+    escapes: list[Node]
+
+
 def local_channels(file: GoFile, function: Node) -> Iterator[Channel]:
     """Yield the channels that a function itself makes and keeps in a variable."""
     for node in function.own():
         if node.kind == "call_expression" and _is_make(node):
-            binding = _initialised(file, node)
+            binding = initialised(file, node)
             if binding is not None and isinstance(file.underlying(file.type_of(node)), Chan):
                 yield channel_of(file, binding, node)
 
@@ -122,7 +133,7 @@ def _is_make(call: Node) -> bool:
     return function.kind == "identifier" and function.name == "make"
 
 
-def _initialised(file: GoFile, value: Node) -> Binding | None:
+def initialised(file: GoFile, value: Node) -> Binding | None:
     """Return the variable that a declaration initialises with `value`."""
     group = value.parent
     if group is None or group.kind != "expression_list" or group.parent is None:
@@ -145,29 +156,31 @@ def channel_of(file: GoFile, binding: Binding, make: Node) -> Channel:
     """Return the channel that a variable holds, with everything that is done to it."""
     arguments = make["arguments"].children
     channel = Channel(binding, make, arguments[1] if len(arguments) > 1 else None)
-    _follow(file, binding, (), channel, _DEPTH)
+    follow(file, binding, (), channel, _DEPTH)
     return channel
 
 
-def _follow(
-    file: GoFile, binding: Binding, calls: tuple[Node, ...], channel: Channel, depth: int
+def follow(
+    file: GoFile, binding: Binding, calls: tuple[Node, ...], channel: Followed, depth: int
 ) -> None:
+    """Add the operations and escapes of a channel that a variable holds."""
     for node in binding.uses:
         if node is binding.node:
             continue
-        operation = _operation(file, node, calls)
+        operation = operation_at(file, node, calls)
         if operation is not None:
             channel.operations.append(operation)
             continue
-        passed = _passed_to(file, node)
+        passed = passed_to(file, node)
         if passed is None or depth == 0:
             channel.escapes.append(node)
             continue
         call, callee_file, parameter = passed
-        _follow(callee_file, parameter, (*calls, call), channel, depth - 1)
+        follow(callee_file, parameter, (*calls, call), channel, depth - 1)
 
 
-def _operation(file: GoFile, name: Node, calls: tuple[Node, ...]) -> ChannelOperation | None:
+def operation_at(file: GoFile, name: Node, calls: tuple[Node, ...] = ()) -> ChannelOperation | None:
+    """Return the operation that a use of a channel (a name or a selector) is, if it is one."""
     node = name
     while node.parent is not None and node.parent.kind == "parenthesized_expression":
         node = node.parent
@@ -191,7 +204,7 @@ def _operation(file: GoFile, name: Node, calls: tuple[Node, ...]) -> ChannelOper
     return None
 
 
-def _passed_to(file: GoFile, name: Node) -> tuple[Node, GoFile, Binding] | None:
+def passed_to(file: GoFile, name: Node) -> tuple[Node, GoFile, Binding] | None:
     """Return the call that passes a channel on, and the parameter that receives it."""
     arguments = name.parent
     if arguments is None or arguments.kind != "argument_list" or arguments.parent is None:

@@ -1,0 +1,288 @@
+"""Channels in fields and package variables: made here, sent there, closed elsewhere.
+
+All instances of a type share what is known about a field. A field is followed through local
+names (`done := s.done`), closures, and parameters of functions whose body is visible.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from threadmend.golang.calls import callers, importers
+from threadmend.golang.channels import (
+    ChannelOperation,
+    follow,
+    initialised,
+    operation_at,
+    passed_to,
+)
+from threadmend.golang.goroutines import Launch, launch_of_literal
+from threadmend.golang.infer import is_decl
+from threadmend.golang.locks import declaration_of, runs_in_place
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan, Named, deref
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl, Package
+
+__all__ = ["Make", "Runners", "SharedChannel", "is_make", "runners_of", "shared_channel"]
+
+_DEPTH = 2
+
+
+@dataclass(slots=True)
+class Make:
+    """One `make(chan T, capacity)` that is stored in a field or variable."""
+
+    file: GoFile
+    call: Node
+
+    @property
+    def capacity(self) -> Node | None:
+        """Return the second argument."""
+        arguments = self.call["arguments"].children
+        return arguments[1] if len(arguments) > 1 else None
+
+    @property
+    def unbuffered(self) -> bool:
+        """Return whether there is no buffer for certain."""
+        return self.capacity is None or self.capacity.text == b"0"
+
+
+@dataclass(slots=True)
+class SharedChannel:
+    """The channel that a field of a type, or a package variable, holds.
+
+    `decl` declares the type or the variable. `makes` are the channels stored in it, `nils`
+    where it is set to nil, `stores` other values (a parameter, a result). `escapes` are uses
+    that are no operation: returned, compared with another channel, passed on out of sight.
+    """
+
+    package: Package
+    decl: Decl
+    name: str
+    is_field: bool
+    makes: list[Make] = field(default_factory=list)
+    nils: list[Node] = field(default_factory=list)
+    stores: list[Node] = field(default_factory=list)
+    operations: list[ChannelOperation] = field(default_factory=list)
+    escapes: list[Node] = field(default_factory=list)
+
+    @property
+    def exported(self) -> bool:
+        """Return whether code outside of the project may use it."""
+        return self.name[:1].isupper() and (self.decl.exported or not self.is_field)
+
+    def of(self, *kinds: str) -> list[ChannelOperation]:
+        """Return the operations of these kinds."""
+        return [o for o in self.operations if o.kind in kinds]
+
+
+def is_make(node: Node) -> bool:
+    """Return whether an expression is a call of `make`."""
+    if node.kind != "call_expression":
+        return False
+    function = node["function"]
+    return function.kind == "identifier" and function.name == "make"
+
+
+def shared_channel(file: GoFile, node: Node) -> SharedChannel | None:
+    """Return the field's or package variable's channel that an expression means."""
+    while node.kind == "parenthesized_expression":
+        node = node.children[0]
+    decl, name = _holder(file, node)
+    if decl is None:
+        return None
+    package = decl.file.package
+    known: dict[tuple[tuple[str, int], int, str], SharedChannel] = package.facts.setdefault(
+        "shared_channels", {}
+    )
+    key = (decl.key, decl.index, name)
+    if key not in known:
+        channel = SharedChannel(package, decl, name, decl.kind == "type")
+        known[key] = channel
+        _collect(channel)
+    return known[key]
+
+
+def _holder(file: GoFile, node: Node) -> tuple[Decl | None, str]:
+    """Return the type's declaration and the field, or the variable's and its name."""
+    if node.kind == "identifier":
+        meant = file.resolve(node)
+        return (meant, node.name) if is_decl(meant, "var") else (None, "")
+    if node.kind != "selector_expression":
+        return None, ""
+    selection = file.selection(node)
+    if selection is None:
+        return None, ""
+    if selection.kind == "package":
+        return (selection.decl, selection.name) if is_decl(selection.decl, "var") else (None, "")
+    owner = selection.owner
+    if selection.kind != "field" or not isinstance(owner, Named) or owner.local:
+        return None, ""
+    package = file.package.workspace.package_by_key(owner.package)
+    if package is None or package.module is None:
+        return None, ""
+    return package.lookup(owner.name), selection.name
+
+
+def _collect(channel: SharedChannel) -> None:
+    packages = [channel.package]
+    if channel.name[:1].isupper():
+        packages += importers(channel.package)
+    pattern = re.compile(rb"\b" + re.escape(channel.name.encode()) + rb"\b")
+    for package in packages:
+        for file in package.files:
+            if pattern.search(file.data):
+                for node in _uses(file, channel, pattern):
+                    _use(file, channel, node)
+    if not channel.is_field:
+        _declared(channel)
+
+
+def _uses(file: GoFile, channel: SharedChannel, pattern: re.Pattern[bytes]) -> Iterator[Node]:
+    for node in file.find("selector_expression", pattern):
+        if node["field"].name == channel.name:
+            decl, _ = _holder(file, node)
+            if decl is not None and decl.key == channel.decl.key:
+                yield node
+    if channel.is_field:
+        for element in file.find("keyed_element", pattern):
+            key, value = element.get("key"), element.get("value")
+            if key is None or value is None or key.text != channel.name.encode():
+                continue
+            literal = element.parent
+            type_ = deref(file.type_of(literal)) if literal is not None else None
+            if literal is not None and literal.kind == "literal_value" and literal.parent:
+                type_ = deref(file.type_of(literal.parent))
+            if isinstance(type_, Named) and type_.name == channel.decl.name and value.children:
+                if type_.package == channel.package.key:
+                    _store(file, channel, value.children[0])
+    elif file.package is channel.package:
+        for node in channel.package.uses(channel.name):
+            if node.path == file.path and node is not channel.decl.node.get("name"):
+                yield node
+
+
+def _declared(channel: SharedChannel) -> None:
+    spec = channel.decl.node
+    value = spec.get("value")
+    if value is not None and channel.decl.index < len(value.children):
+        _store(channel.decl.file, channel, value.children[channel.decl.index])
+
+
+def _store(file: GoFile, channel: SharedChannel, value: Node) -> None:
+    if value.kind == "nil":
+        channel.nils.append(value)
+        return
+    if value.kind == "identifier":
+        binding = file.binding(value)
+        made = _made_by(binding) if binding is not None else None
+        if binding is not None and made is not None:
+            # `done := make(chan T)`, then `&T{done: done}`: one channel under two names
+            channel.makes.append(Make(file, made))
+            for use in binding.uses:
+                if use is not binding.node and use is not value:
+                    operation = operation_at(file, use)
+                    if operation is not None:
+                        channel.operations.append(operation)
+            return
+    if is_make(value) and isinstance(file.underlying(file.type_of(value)), Chan):
+        channel.makes.append(Make(file, value))
+    else:
+        channel.stores.append(value)
+
+
+def _made_by(binding: Binding) -> Node | None:
+    values = binding.declaration.get("right") or binding.declaration.get("value")
+    if values is None or binding.index >= len(values.children):
+        return None
+    value = values.children[binding.index]
+    return value if is_make(value) else None
+
+
+def _use(file: GoFile, channel: SharedChannel, node: Node) -> None:
+    operation = operation_at(file, node)
+    if operation is not None:
+        channel.operations.append(operation)
+        return
+    group = node.parent
+    statement = group.parent if group is not None else None
+    if group is not None and group.field == "left" and statement is not None:
+        if statement.kind == "assignment_statement":
+            index = next(i for i, child in enumerate(group.children) if child is node)
+            values = statement["right"].children
+            if len(values) == len(group.children):
+                _store(file, channel, values[index])
+            else:
+                channel.stores.append(node)
+            return
+    alias = initialised(file, node)
+    if alias is not None:
+        follow(file, alias, (), channel, _DEPTH)
+        return
+    passed = passed_to(file, node)
+    if passed is None:
+        channel.escapes.append(node)
+        return
+    call, callee_file, parameter = passed
+    follow(callee_file, parameter, (call,), channel, _DEPTH)
+
+
+@dataclass(slots=True)
+class Runners:
+    """Who runs a function: the launches that start it, and whether anybody else may call it."""
+
+    launches: list[Launch] = field(default_factory=list)
+    called: bool = False
+
+
+def runners_of(file: GoFile, function: Node, depth: int = 3) -> Runners:
+    """Return the goroutines that run a function, callers followed three levels up."""
+    found = Runners()
+    _add_runners(file, function, depth, found, set())
+    return found
+
+
+def _add_runners(file: GoFile, function: Node, depth: int, found: Runners, seen: set[Node]) -> None:
+    if function in seen:
+        return
+    seen.add(function)
+    if function.kind == "func_literal":
+        launch = launch_of_literal(file, function)
+        if launch is not None:
+            found.launches.append(launch)
+            return
+        outer = function.function
+        if outer is not None and (runs_in_place(file, function) or _is_deferred(function)):
+            _add_runners(file, outer, depth, found, seen)
+        else:
+            found.called = True
+        return
+    decl = declaration_of(file, function)
+    if decl is None or depth == 0:
+        found.called = True
+        return
+    if decl.exported:
+        found.called = True
+    for site in callers(decl):
+        if site.call is None:
+            found.called = True
+        elif site.launched and site.call.parent is not None:
+            launch = launch_of_literal(site.file, site.call.parent)
+            if launch is not None:
+                found.launches.append(launch)
+        elif site.node.function is not None:
+            _add_runners(site.file, site.node.function, depth - 1, found, seen)
+
+
+def _is_deferred(literal: Node) -> bool:
+    call = literal.parent
+    if call is None or call.kind != "call_expression" or literal.field != "function":
+        return False
+    return call.parent is not None and call.parent.kind == "defer_statement"

@@ -26,7 +26,8 @@ def example(rule: str) -> Example | None:
         return None
     comment, files = read_archive(text)
     diff = "".join(_diffs(files))
-    return Example(" ".join(comment.split()), diff or _before(files))
+    prose = [line for line in comment.splitlines() if not line.startswith("probe:")]
+    return Example(" ".join(" ".join(prose).split()), diff or _before(files))
 
 
 def read_archive(text: str) -> tuple[str, dict[str, str]]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import Declaration, Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["Site", "callers", "importers"]
+__all__ = ["Site", "callers", "importers", "leaf_at", "occurrences", "own_callers"]
 
 
 @dataclass(slots=True)
@@ -51,13 +53,36 @@ def callers(decl: Decl) -> list[Site]:
     found = known.get(decl.key)
     if found is None:
         found = known[decl.key] = []
-        packages = [package, *(importers(package) if decl.exported else ())]
-        pattern = re.compile(rb"\b" + re.escape(decl.name.encode()) + rb"\b")
-        for using in packages:
+        for using in (package, *(importers(package) if decl.exported else ())):
             for file in using.files:
-                if pattern.search(file.data):
-                    found.extend(_sites(file, decl, pattern))
+                found.extend(_sites(file, decl))
     return found
+
+
+def own_callers(decl: Decl, first: re.Pattern[bytes]) -> Iterator[Site]:
+    """Yield the uses of a function or method in its own package, test files left out.
+
+    One after the other, for a question that one site can answer: those in declarations that
+    do not match `first` come before the others.
+    """
+    known: dict[tuple[str, int], list[Site]] = decl.file.package.facts.get("callers", {})
+    if decl.key in known:
+        yield from (site for site in known[decl.key] if not site.file.is_test)
+        return
+    later: list[tuple[GoFile, int]] = []
+    for file in decl.file.package.files:
+        if file.is_test:
+            continue
+        for at in _named(file, decl):
+            declaration = file.tree.declaration_at(at)
+            if declaration is None:
+                continue
+            if first.search(file.data, declaration.start, declaration.end):
+                later.append((file, at))
+            else:
+                yield from _site(file, decl, at)
+    for file, at in later:
+        yield from _site(file, decl, at)
 
 
 def importers(package: Package) -> list[Package]:
@@ -76,20 +101,64 @@ def importers(package: Package) -> list[Package]:
     return found
 
 
-def _sites(file: GoFile, decl: Decl, pattern: re.Pattern[bytes]) -> list[Site]:
-    found = []
-    for declaration in file.tree.declarations:
-        if not pattern.search(file.data, declaration.start, declaration.end):
-            continue
-        for node in declaration.node.walk():
-            if node.children or node.name != decl.name or node.kind not in _NAMES:
-                continue
-            if node.parent is None or node is declaration.node.get("name"):
-                continue
-            if _means(file, node, decl):
-                used = node.parent if node.field == "field" else node
-                found.append(Site(file, node, _call_of(used)))
-    return found
+def _sites(file: GoFile, decl: Decl) -> Iterator[Site]:
+    for at in _named(file, decl):
+        yield from _site(file, decl, at)
+
+
+def _named(file: GoFile, decl: Decl) -> Iterator[int]:
+    """Yield the offsets where the name of a function stands, for a method behind a dot."""
+    for at in occurrences(file.data, decl.name.encode()):
+        if decl.kind != "method" or _selected(file.data, at):
+            yield at
+
+
+def _site(file: GoFile, decl: Decl, at: int) -> Iterator[Site]:
+    declaration = file.tree.declaration_at(at)
+    node = leaf_at(declaration, at) if declaration is not None else None
+    if declaration is None or node is None or node.kind not in _NAMES or node.parent is None:
+        return
+    if node is not declaration.node.get("name") and _means(file, node, decl):
+        used = node.parent if node.field == "field" else node
+        yield Site(file, node, _call_of(used))
+
+
+def occurrences(data: bytes, word: bytes) -> Iterator[int]:
+    """Yield the offsets at which a word stands on its own."""
+    at = data.find(word)
+    size = len(word)
+    while at >= 0:
+        after = data[at + size : at + size + 1]
+        before = data[at - 1 : at] if at else b""
+        if not (_is_word(before) or _is_word(after)):
+            yield at
+        at = data.find(word, at + size)
+
+
+def _is_word(byte: bytes) -> bool:
+    return byte.isalnum() or byte == b"_" or byte > b"\x7f"
+
+
+def _selected(data: bytes, at: int) -> bool:
+    """Return whether a name is selected from something: a dot stands before it."""
+    while at > 0 and data[at - 1] in b" \t\r\n":
+        at -= 1
+    return data[at - 1 : at] in {b".", b"/"}  # a comment may stand in between
+
+
+def leaf_at(declaration: Declaration, at: int) -> Node | None:
+    """Return the innermost node that begins at a byte offset of a declaration."""
+    if declaration.kind == "import_declaration":
+        return None
+    root = declaration.node
+    nodes = root.tree.nodes
+    last = bisect_right(nodes, at, root.at, root.stop, key=_start) - 1
+    node = nodes[last]
+    return node if node.start == at and not node.children else None
+
+
+def _start(node: Node) -> int:
+    return node.start
 
 
 _NAMES = frozenset({"identifier", "field_identifier"})

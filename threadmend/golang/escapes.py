@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, classify, lock_class, uses_of
-from threadmend.golang.guards import is_made_here
 from threadmend.golang.locks import Held, Locks, locks_of
 from threadmend.golang.mutations import bare, last_name
 from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.setup import is_made_here
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Array, Map, Pointer, Slice, Struct, Type
 
@@ -122,7 +122,7 @@ def _at(
     at_return = locks.held_before(value or statement)
     if binding is None or not binding.is_variable:
         for shape in _shapes(file, value):
-            lock = _guarding(shape, at_return, statement)
+            lock = _guarding(file, shape, at_return, statement)
             if lock is not None:
                 yield _escape(locks, statement, index, value, shape, lock, None, None, True)
         return
@@ -133,7 +133,7 @@ def _at(
             shape = replace(found, part=found.part or part)
             if part and shape.kind != "reference":
                 continue
-            lock = _guarding(shape, locks.held_before(source), statement)
+            lock = _guarding(file, shape, locks.held_before(source), statement)
             if lock is None or not _reaches(locks, capture, statement, binding):
                 continue
             held = any(h.access == lock.access for h in at_return)
@@ -219,11 +219,11 @@ def _reaches(locks: Locks, capture: Node, statement: Node, binding: Binding) -> 
     return end in flow.reachable(start, stop=lambda p: p in others)
 
 
-def _guarding(shape: _Shape, held: frozenset[Held], statement: Node) -> Held | None:
+def _guarding(file: GoFile, shape: _Shape, held: frozenset[Held], statement: Node) -> Held | None:
     """Return the lock that is held of the same object, or a package-level one."""
     for lock in sorted(held, key=lambda h: str(h.lock_class)):
         if not isinstance(lock.access.root, Binding) or lock.access.root == shape.access.root:
-            if not is_made_here(statement, shape.access):
+            if not is_made_here(file, statement, shape.access):
                 return lock
     return None
 

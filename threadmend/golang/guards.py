@@ -1,8 +1,10 @@
-"""Guards: which lock protects which field, believed from how the package uses it.
+"""Guards: which lock protects which field or package variable, as the package uses it.
 
-A field is guarded by a lock when nearly all of its accesses are made under that one lock of
+The accesses of what a lock could guard are found in one pass over a package: fields of
+structs that hold a lock, and package variables where a package variable is a lock. A place
+is believed guarded when nearly all of its accesses are made under one and the same lock of
 the same object (or of the package), one of them a write. Constructors, code on an object
-that has not escaped yet, and start-up or shut-down methods are no witnesses.
+that nobody else knows yet, and start-up or shut-down methods are no witnesses.
 """
 
 from __future__ import annotations
@@ -10,165 +12,279 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
-from threadmend.golang.access import Access, access_of, classify
-from threadmend.golang.locks import Held, held_at
+from threadmend.golang.access import Access, access_of, classify, lock_class
+from threadmend.golang.infer import is_decl
+from threadmend.golang.locks import LOCK_CALLS, Held, held_at, locks_of
 from threadmend.golang.scope import Binding
-from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named
+from threadmend.golang.setup import is_local_value, is_made_here, is_setup
+from threadmend.golang.syntax import Declaration, Node
+from threadmend.golang.types import Named, Pointer
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["FieldAccess", "Guard", "field_accesses", "guard_of", "is_fresh", "is_made_here"]
+__all__ = ["FieldAccess", "Guard", "guard_of", "guarded_places", "place_accesses"]
 
-_QUIET = re.compile(
-    r"(?i)^(?:new|init|make|create|start|open|setup|close|stop|shutdown|reset|test)"
-)
+_LOCK_TYPE = re.compile(rb"\b\w+\.(?:(?:RW)?Mutex|Locker)\b")
+_SELECTED = re.compile(rb"\.([A-Za-z_]\w*)")
 _WRITES = frozenset({"write", "update", "store"})
 
 
-@dataclass(slots=True)
 class FieldAccess:
-    """One access of a field: the selector, how it is used, the locks held there.
+    """One access of a field or package variable.
 
-    `kind` is that of `Use`; `base` the object that the field belongs to. `fresh`: the object
-    was made in this very function and nothing else can know it, or the function only sets up
-    or tears down.
+    `node` is the selector or identifier, `kind` that of `Use` (a write through a pointer in
+    the field is a `read` of the field; `call` is a method call on it that may change it),
+    `base` the object that the field belongs to, None for a package variable.
     """
 
-    file: GoFile
-    node: Node
-    kind: str
-    base: Access | None
-    held: frozenset[Held]
-    fresh: bool
+    def __init__(self, file: GoFile, node: Node, kind: str, base: Access | None) -> None:
+        self.file = file
+        self.node = node
+        self.kind = kind
+        self.base = base
+
+    def __repr__(self) -> str:
+        line = self.file.source.line_of(self.node.start)
+        return f"<{self.kind} {self.node.name} {self.file.path}:{line}>"
 
     @property
     def writes(self) -> bool:
         """Return whether the access changes the field or what it holds."""
         return self.kind in _WRITES
 
-    def holds(self, lock_class: str) -> bool:
-        """Return whether a lock of this class, of the same object, is held."""
-        return any(h.lock_class == lock_class and self._belongs(h) for h in self.held)
+    @cached_property
+    def held(self) -> frozenset[Held]:
+        """Return the locks that are certainly held."""
+        return held_at(self.file, self.node)
 
-    def _belongs(self, held: Held) -> bool:
+    @cached_property
+    def held_here(self) -> frozenset[Held]:
+        """Return the locks that the function itself holds, callers aside."""
+        function = self.node.function
+        if function is None:
+            return frozenset()
+        return locks_of(self.file, function).held_before(self.node)
+
+    @cached_property
+    def fresh(self) -> bool:
+        """Return whether nobody else can use the object: it is new, or starts or ends here."""
+        if self.base is not None:
+            if is_made_here(self.file, self.node, self.base):
+                return True
+            if is_local_value(self.file, self.node["operand"]):
+                return True
+        return is_setup(self.file, self.node)
+
+    def holds(self, lock: str, *, here: bool = False) -> bool:
+        """Return whether a lock of this class, of the same object, is held."""
+        held = self.held_here if here else self.held
+        return any(h.lock_class == lock and self.belongs(h) for h in held)
+
+    def belongs(self, held: Held) -> bool:
         """Return whether a held lock lives in the same object as the field, or globally."""
         if not isinstance(held.access.root, Binding) or self.base is None:
             return True
         return held.access.root == self.base.root
 
 
-@dataclass(slots=True)
-class Guard:
-    """The lock that guards a field: its class, and the accesses with and without it."""
+class Guard(NamedTuple):
+    """The lock that guards a place: its class, and the accesses with and without it."""
 
     lock_class: str
     locked: list[FieldAccess]
     unlocked: list[FieldAccess]
 
 
-def field_accesses(package: Package, owner: Named, name: str) -> list[FieldAccess]:
-    """Return the accesses of a field in a package, test files left out."""
-    known: dict[tuple[str, str], list[FieldAccess]] = package.facts.setdefault("fields", {})
-    key = (str(owner), name)
-    found = known.get(key)
+def guarded_places(package: Package) -> dict[str, list[FieldAccess]]:
+    """Return the accesses of everything that a lock of the package could guard, by class.
+
+    The class is that of `lock_class`: `pkg.Type.field` or `pkg.variable`. Test files and
+    generated files are left out.
+    """
+    found: dict[str, list[FieldAccess]] | None = package.facts.get("places")
     if found is None:
-        found = known[key] = list(_accesses(package, owner, name))
+        found = package.facts["places"] = {}
+        for access in _scan(package):
+            class_ = lock_class(access.file, access.node)
+            if class_ is not None:
+                found.setdefault(class_, []).append(access)
     return found
 
 
-def _accesses(package: Package, owner: Named, name: str) -> Iterator[FieldAccess]:
-    pattern = re.compile(rb"\." + re.escape(name.encode()) + rb"\b")
-    for file in package.files:
-        if file.is_test or file.generated:
-            continue
-        for node in file.find("selector_expression", pattern):
-            if node["field"].name != name:
-                continue
+def place_accesses(package: Package, class_: str) -> list[FieldAccess]:
+    """Return the accesses of one place, as `guarded_places` has them."""
+    return guarded_places(package).get(class_, [])
+
+
+def _sources(package: Package) -> list[GoFile]:
+    return [f for f in package.files if not f.is_test and not f.generated]
+
+
+def _scan(package: Package) -> Iterator[FieldAccess]:
+    files = _sources(package)
+    locking = [(f, d) for f in files for d in f.declarations(LOCK_CALLS)]
+    if not locking:
+        return
+    fields = _candidate_fields(files, locking)
+    variables = _candidate_variables(package, locking)
+    words = [rb"\.(?:" + b"|".join(sorted(fields)) + rb")\b"] if fields else []
+    if variables:
+        words.append(rb"\b(?:" + b"|".join(v.encode() for v in sorted(variables)) + rb")\b")
+    if not words:
+        return
+    pattern = re.compile(b"|".join(words))
+    for file in files:
+        for declaration in file.declarations(pattern):
+            yield from _in_declaration(file, declaration, fields, variables)
+
+
+def _candidate_fields(
+    files: list[GoFile], locking: list[tuple[GoFile, Declaration]]
+) -> frozenset[bytes]:
+    """Return the names of fields of structs that hold a lock, used where locks are taken."""
+    names: set[bytes] = set()
+    for file in files:
+        for declaration in file.tree.declarations:
+            if declaration.kind == "type_declaration":
+                if _LOCK_TYPE.search(file.data, declaration.start, declaration.end):
+                    names.update(_field_names(declaration))
+    if not names:
+        return frozenset()
+    used: set[bytes] = set()
+    for file, declaration in locking:
+        used.update(_SELECTED.findall(file.data, declaration.start, declaration.end))
+    return frozenset(names & used)
+
+
+def _field_names(declaration: Declaration) -> Iterator[bytes]:
+    """Yield the fields whose own type needs no lock: locks, channels and atomics left out."""
+    for field in declaration.index.get("field_declaration", ()):
+        type_ = field.get("type")
+        if type_ is not None and not _SAFE.match(type_.text):
+            for name in field.all("name"):
+                yield name.text
+
+
+# Made to be shared: what a lock guards is something else.
+_SAFE = re.compile(
+    rb"\*?(?:sync|atomic|deadlock|singleflight|errgroup)\.|(?:<-\s*)?chan\b|context\.|struct\{\}$"
+)
+
+
+def _candidate_variables(
+    package: Package, locking: list[tuple[GoFile, Declaration]]
+) -> frozenset[str]:
+    """Return the package variables used where a lock of the package is taken."""
+    names = {n for n, ds in package.names.items() if any(d.kind == "var" for d in ds)}
+    if not names or not any(_is_lock(package, n) for n in names):
+        return frozenset()
+    words = b"|".join(re.escape(n.encode()) for n in names)
+    pattern = re.compile(rb"(?<![.\w])(?:" + words + rb")\b")
+    used: set[str] = set()
+    for file, declaration in locking:
+        found = pattern.findall(file.data, declaration.start, declaration.end)
+        used.update(name.decode() for name in found)
+    return frozenset(n for n in used if not _SAFE.match(_type_text(package, n)))
+
+
+def _is_lock(package: Package, name: str) -> bool:
+    decl = package.lookup(name)
+    if decl is None or decl.kind != "var":
+        return False
+    start, end = decl.span
+    return bool(_LOCK_TYPE.search(decl.file.data, start, end))
+
+
+def _type_text(package: Package, name: str) -> bytes:
+    decl = package.lookup(name)
+    type_ = decl.node.get("type") if decl is not None else None
+    if type_ is not None:
+        return type_.text
+    values = decl.node.get("value") if decl is not None else None
+    return values.children[0].text.lstrip(b"&") if values is not None and values.children else b""
+
+
+def _in_declaration(
+    file: GoFile, declaration: Declaration, fields: frozenset[bytes], variables: frozenset[str]
+) -> Iterator[FieldAccess]:
+    data = file.data
+    for node in declaration.index.get("selector_expression", ()):
+        name = node.children[-1]
+        if data[name.start : name.end] in fields:
             selection = file.selection(node)
             if selection is None or selection.kind != "field" or selection.owner is None:
                 continue
-            if (selection.owner.package, selection.owner.name) != (owner.package, owner.name):
-                continue
-            base = access_of(file, node["operand"], selection.via)
-            kind = _kind_of(node)
-            yield FieldAccess(
-                file, node, kind, base, held_at(file, node), is_fresh(file, node, base)
-            )
+            if selection.owner.package == file.package.key:
+                base = access_of(file, node["operand"], selection.via)
+                yield FieldAccess(file, node, access_kind(file, node), base)
+    if variables:
+        for node in declaration.node.find("identifier"):
+            if node.name in variables and is_decl(file.resolve(node), "var"):
+                if declaration.kind != "var_declaration" or node.function is not None:
+                    yield FieldAccess(file, node, access_kind(file, node), None)
 
 
-def _kind_of(selector: Node) -> str:
-    """Return how a field is used: the selector takes the place of the identifier."""
-    use = classify(selector)
-    return use.kind
+def access_kind(file: GoFile, node: Node) -> str:
+    """Return how a field or variable is used: like `Use.kind`, but a pointer ends the path.
+
+    `s.p.x = 1` reads `s.p`. A method called on a field that is no pointer is a `call`.
+    """
+    kind = classify(node).kind
+    if kind in {"store", "read"}:
+        target = node
+        parent = target.parent
+        while parent is not None and parent.field != "function" and _continues(parent, target):
+            type_ = file.type_of(target)
+            if isinstance(file.underlying(type_), Pointer):
+                return "read"
+            if parent.kind == "selector_expression" and _is_called(parent):
+                inner = isinstance(type_, Named) and bool(type_.package)
+                return "call" if inner and kind == "read" else kind
+            target, parent = parent, parent.parent
+    return kind
 
 
-def guard_of(package: Package, owner: Named, name: str) -> Guard | None:
-    """Return the lock that guards a field, by belief, with the counts behind it.
+def _continues(parent: Node, target: Node) -> bool:
+    if parent.kind == "parenthesized_expression":
+        return True
+    if parent.kind == "unary_expression":
+        return parent["operator"].kind == "*"
+    return target.field == "operand" and parent.kind in {
+        "selector_expression",
+        "index_expression",
+        "slice_expression",
+    }
+
+
+def _is_called(selector: Node) -> bool:
+    return selector.field == "function"
+
+
+def guard_of(accesses: list[FieldAccess]) -> Guard | None:
+    """Return the lock that guards a place, by belief, with the counts behind it.
 
     At least two locked accesses, a write among them outside of set-up code, and more locked
     than unlocked ones: callers set their own, stricter bar with the lists.
     """
-    accesses = [a for a in field_accesses(package, owner, name) if not a.fresh]
+    shared = [a for a in accesses if not a.fresh]
     classes: Counter[str] = Counter()
-    for access in accesses:
-        classes.update({h.lock_class for h in access.held if h.lock_class})
+    for access in shared:
+        classes.update({h.lock_class for h in access.held_here if h.lock_class})
     best: Guard | None = None
-    for lock_class, _ in sorted(classes.items(), key=lambda item: (-item[1], item[0])):
-        locked = [a for a in accesses if a.holds(lock_class)]
+    for lock, count in sorted(classes.items(), key=lambda item: (-item[1], item[0])):
+        if best is not None and count * 4 < len(best.locked):
+            break
+        locked = [a for a in shared if a.holds(lock, here=True) or a.holds(lock)]
         if best is None or len(locked) > len(best.locked):
-            best = Guard(lock_class, locked, [a for a in accesses if not a.holds(lock_class)])
+            found = set(map(id, locked))
+            best = Guard(lock, locked, [a for a in shared if id(a) not in found])
     if best is None or not any(a.writes for a in best.locked):
         return None
     if len(best.locked) < 2 or len(best.locked) <= len(best.unlocked):
         return None
     return best
-
-
-def is_fresh(file: GoFile, node: Node, base: Access | None) -> bool:
-    """Return whether an object at an access cannot be known to another goroutine yet.
-
-    It was made in this function (`x := &T{…}`, `new(T)`, `var x T`), or the function's name
-    says that it sets up or tears down.
-    """
-    function = node.function
-    outer = function
-    while outer is not None and outer.kind == "func_literal":
-        outer = outer.function
-    if outer is not None and outer.kind != "func_literal":
-        name = outer.get("name")
-        if name is not None and _QUIET.match(name.name):
-            return True
-    return is_made_here(node, base)
-
-
-def is_made_here(node: Node, base: Access | None) -> bool:
-    """Return whether the object at an access was made in this very function."""
-    if base is None or not isinstance(base.root, Binding):
-        return False
-    binding = base.root
-    if binding.function is not node.function:
-        return False
-    declaration = binding.declaration
-    if declaration.kind == "var_spec" and declaration.get("value") is None:
-        return declaration.get("type") is not None and declaration["type"].kind != "pointer_type"
-    values = declaration.get("right") or declaration.get("value")
-    if declaration.kind not in {"short_var_declaration", "var_spec"} or values is None:
-        return False
-    if binding.index >= len(values.children):
-        return False
-    return _makes(values.children[binding.index])
-
-
-def _makes(value: Node) -> bool:
-    if value.kind == "unary_expression" and value["operator"].kind == "&":
-        value = value["operand"]
-    if value.kind == "composite_literal":
-        return True
-    function = value.get("function") if value.kind == "call_expression" else None
-    return function is not None and function.kind == "identifier" and function.name == "new"

@@ -329,13 +329,10 @@ def declaration_of(file: GoFile, function: Node) -> Decl | None:
 
 
 def _entry(decl: Decl, depth: int) -> frozenset[Held]:
-    from threadmend.golang.calls import callers
+    from threadmend.golang.calls import own_callers
 
-    sites = callers(decl)
-    if not sites:
-        return frozenset()
     result: frozenset[Held] | None = None
-    for site in sites:
+    for site in own_callers(decl, LOCK_CALLS):
         if site.call is None or site.launched:
             return frozenset()
         held = _translated(site.file, site.call, decl)

@@ -1,0 +1,124 @@
+"""Set-up and tear-down: code that runs while nobody else can use an object.
+
+By what it does (the object was made in this very function, or is a local copy) and by name
+(`newServer`, `init`, `Close`), also for helpers that only such code calls.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import Access
+from threadmend.golang.calls import own_callers
+from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Array, Struct
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl
+
+__all__ = ["is_local_value", "is_made_here", "is_setup"]
+
+_NAME = re.compile(
+    r"(?:[Nn]ew|[Ii]nit(?:iali[sz]e)?|[Mm]ake|[Cc]reate|[Bb]uild|[Ss]tart|[Oo]pen|[Ss]et[Uu]p|[Cc]lose"
+    r"|[Ss]top|[Ss]hutdown|[Tt]eardown|[Rr]eset|[Tt]est|[Bb]enchmark|[Ll]oad|[Rr]estore|[Pp]rovision"
+    r"|[Dd]estroy|[Cc]leanup|[Mm]ust|[Cc]onfigure|[Rr]egister|[Ff]inish|main|[Rr]un)(?![a-z])"
+)
+_MAKERS = re.compile(r"(?:[Nn]ew|[Mm]ake|[Cc]reate|[Cc]lone|[Cc]opy|[Bb]uild|[Dd]efault)(?![a-z])")
+
+
+def is_made_here(file: GoFile, node: Node, base: Access | None) -> bool:
+    """Return whether the object at an access was made in this very function."""
+    if base is None or not isinstance(base.root, Binding):
+        return False
+    binding = base.root
+    if binding.function is not node.function:
+        return False
+    declaration = binding.declaration
+    if declaration.kind == "var_spec" and declaration.get("value") is None:
+        return declaration.get("type") is not None and declaration["type"].kind != "pointer_type"
+    values = declaration.get("right") or declaration.get("value")
+    if declaration.kind not in {"short_var_declaration", "var_spec"} or values is None:
+        return False
+    if binding.index >= len(values.children):
+        return binding.index == 0 or _makes(values.children[0])
+    return _makes(values.children[binding.index])
+
+
+def _makes(value: Node) -> bool:
+    if value.kind == "unary_expression" and value["operator"].kind == "&":
+        value = value["operand"]
+    if value.kind == "composite_literal":
+        return True
+    function = value.get("function") if value.kind == "call_expression" else None
+    if function is None:
+        return False
+    last = function["field"] if function.kind == "selector_expression" else function
+    return bool(_MAKERS.match(last.name))
+
+
+def is_local_value(file: GoFile, node: Node) -> bool:
+    """Return whether an operand is (a part of) a struct that is a local variable itself.
+
+    A value receiver, a parameter or variable that holds a copy: no pointer leads to it.
+    """
+    while True:
+        if node.kind == "parenthesized_expression":
+            node = node.children[0]
+            continue
+        under = file.underlying(file.type_of(node))
+        if not isinstance(under, Struct | Array):
+            return False
+        if node.kind == "identifier":
+            meant = file.resolve(node)
+            return isinstance(meant, Binding)
+        if node.kind not in {"selector_expression", "index_expression"}:
+            return False
+        node = node["operand"]
+
+
+def is_setup(file: GoFile, node: Node) -> bool:
+    """Return whether code only sets up or tears down, by its function's name or its callers'.
+
+    A goroutine that such a function launches runs beside the others.
+    """
+    function = node.function
+    while function is not None and function.kind == "func_literal":
+        if launch_of_literal(file, function) is not None:
+            return False
+        if function.function is None:
+            break
+        function = function.function
+    if function is None or function.get("name") is None:
+        return True  # the initialiser of a package variable
+    if _NAME.match(function["name"].name):
+        return True
+    decl = declaration_of(file, function)
+    return decl is not None and only_from_setup(decl)
+
+
+def only_from_setup(decl: Decl) -> bool:
+    """Return whether only set-up code calls an unexported function, some levels up."""
+    if decl.exported and not decl.receiver[:1].islower():
+        return False
+    known: dict[tuple[str, int], bool] = decl.file.package.facts.setdefault("setup", {})
+    if decl.key not in known:
+        known[decl.key] = False  # a function that calls itself
+        known[decl.key] = _only(decl)
+    return known[decl.key]
+
+
+def _only(decl: Decl) -> bool:
+    called = False
+    for site in own_callers(decl, _SET_UP):
+        if site.call is None or site.launched or not is_setup(site.file, site.node):
+            return False
+        called = True
+    return called
+
+
+_SET_UP = re.compile(rb"\bfunc\s*(?:\([^)]*\)\s*)?(?:[Nn]ew|[Ii]nit|[Ss]tart|main\b)")

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package, Workspace
 
-__all__ = ["Body", "Targets", "bodies_of_value", "implementations", "targets"]
+__all__ = [
+    "Body",
+    "Targets",
+    "bodies_of_value",
+    "implementations",
+    "stored_values",
+    "targets",
+]
 
 _MOST = 12  # candidates; with more, a call may do anything
 
@@ -204,14 +211,14 @@ def _of_field(workspace: Workspace, owner: Named, name: str, depth: int) -> Targ
     if key in known:
         return known[key]
     known[key] = _NONE
-    parts = [bodies_of_value(f, stored, depth) for f, stored in _stored(package, owner, name)]
+    parts = [bodies_of_value(f, stored, depth) for f, stored in stored_values(package, owner, name)]
     if name[:1].isupper():
         parts.append(_NONE)  # somebody outside may store another one
     known[key] = _joined(parts) if any(p.bodies for p in parts) else _NONE
     return known[key]
 
 
-def _stored(package: Package, owner: Named, name: str) -> Iterator[tuple[GoFile, Node]]:
+def stored_values(package: Package, owner: Named, name: str) -> Iterator[tuple[GoFile, Node]]:
     """Yield the values that a package assigns to a field, `nil` left out."""
     pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b\s*(?::|=|,)")
     for file in package.files:

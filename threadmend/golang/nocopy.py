@@ -54,6 +54,7 @@ class NoCopy:
         self._types: dict[Package, frozenset[str]] = {}
         self._fields: dict[Package, frozenset[str]] = {}
         self._patterns: dict[Package, re.Pattern[bytes] | None] = {}
+        self._mentioned: dict[str, list[tuple[int, int]]] = {}
         self._field_reads: dict[Package, re.Pattern[bytes]] = {}
 
     def path(self, type_: Type | None) -> tuple[str, ...]:
@@ -174,23 +175,32 @@ class NoCopy:
         """
         found = self._fields.get(package)
         if found is None:
-            # In a group of types, a type's own name stands where a field's would.
-            found = self._fields[package] = frozenset(self._holders(package)) - self.types(package)
+            found = self._fields[package] = frozenset(self._holders(package))
         return found
 
     def _holders(self, package: Package) -> Iterator[str]:
         for file in package.files:
             data = file.data
-            for start, _ in self._named(file):
+            for start, end in self._named(file):
                 declaration = file.tree.declaration_at(start)
                 if declaration is None or declaration.kind not in _HOLDERS:
                     continue
-                names = _NAMES.search(data, max(declaration.start, start - 200), start)
-                if names:
+                line = max(declaration.start, start - 200)
+                if _EMBEDDED.search(data, line, start):
+                    yield data[start:end].decode().rpartition(".")[2]
+                    continue
+                names = _NAMES.search(data, line, start)
+                if names and not _declares_type(package, file, names):
                     yield from (name.strip() for name in names[1].decode().split(","))
 
-    def _named(self, file: GoFile) -> Iterator[tuple[int, int]]:
-        """Yield where a file names a lock type without a `*` or `&` in front."""
+    def _named(self, file: GoFile) -> list[tuple[int, int]]:
+        """Return where a file names a lock type without a `*` or `&` in front."""
+        found = self._mentioned.get(file.path)
+        if found is None:
+            found = self._mentioned[file.path] = list(self._values(file))
+        return found
+
+    def _values(self, file: GoFile) -> Iterator[tuple[int, int]]:
         data = file.data
         for start, end in self._mentions(file):
             before, after = data[start - 1], data[end : end + 1]
@@ -298,17 +308,24 @@ def _words(names: list[str]) -> re.Pattern[bytes]:
 def _reads(names: frozenset[str]) -> re.Pattern[bytes]:
     """Return what matches a field that is read as a whole: not `x.f.g`, not `f: `."""
     words = "|".join(sorted(map(re.escape, names))).encode()
-    return re.compile(rb"(?:" + words + rb")\b(?![ \t]*[.(\w:])")
+    return re.compile(rb"(?:" + words + rb")\b(?![ \t]*[.(\w:]|\{)")
 
 
 _HOLDERS = frozenset({"type_declaration", "var_declaration"})
 _FUNCTIONS = frozenset({"function_declaration", "method_declaration", "var_declaration"})
 _TABLE = re.compile(rb"\bnoCopy\b|\b(?:sync|atomic)\.")
 _MENTION = re.compile(rb"(?<![*\w.])([A-Za-z_]\w*(?:\.[A-Z]\w*)?)")
+_EMBEDDED = re.compile(rb"[\n{;][ \t]*\Z")
 _NAMES = re.compile(rb"(?:[\n{;]|\bvar\b)[ \t]*(?!type\b|var\b)(\w+(?:,[ \t]*\w+)*)[ \t][^\n{;]*\Z")
 _DEREFERENCE = re.compile(rb"\*\(*+([a-z_]\w*+)[\w.]*+(?!\()(\)*[ \t]*[,)}])?")
 _PREDECLARED = frozenset({"string", "bool", "byte", "error", "rune", "float32", "float64", "any"})
-_CHAIN = re.compile(rb"&[\w.\[\]]*\Z")
+_CHAIN = re.compile(rb"[&*][\w.\[\]]*\Z")
+
+
+def _declares_type(package: Package, file: GoFile, names: re.Match[bytes]) -> bool:
+    """Return whether a name in a group of types is that of a type, not of a field."""
+    at = (file.path, names.start(1))
+    return any(decl.key == at for decl in package.names.get(names[1].decode(), ()))
 
 
 def _is_word(byte: int) -> bool:
@@ -320,7 +337,11 @@ def _is_copied(data: bytes, at: int) -> bool:
     before = data[at - 1]
     if _is_word(before) or before in b"&*":
         return False
-    return before != 0x2E or _CHAIN.search(data, max(0, at - 60), at) is None
+    if before != 0x2E:
+        return True
+    if data.endswith((b"sync.", b"atomic."), max(0, at - 7), at):
+        return False
+    return _CHAIN.search(data, max(0, at - 60), at) is None
 
 
 def _is_harmless(file: GoFile, start: int, end: int) -> bool:

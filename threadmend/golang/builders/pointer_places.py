@@ -10,6 +10,7 @@ from threadmend.golang.builders.pointers import (
     SCOPES,
     CannotFollow,
     Rewrite,
+    assigned_pointer,
     declared_by,
     follow,
     place_of,
@@ -247,18 +248,11 @@ def _refer_or_star(file: GoFile, node: Node, rewrite: Rewrite) -> None:
     """Let a place that now holds a pointer be used: assigned a pointer, or read with `*`."""
     if not refer(file, node, rewrite):
         return
-    place = place_of(node)
-    values = place.parent
-    statement = values.parent if values is not None else None
-    if values is not None and statement is not None and values.field == "left":
-        if statement.kind == "assignment_statement":
-            right = statement["right"].children
-            if statement["operator"].kind != "=" or len(right) != len(values.children):
-                raise CannotFollow("it is assigned the results of a call")
-            rewrite.edits.append(pointer_to(file, right[values.children.index(place)]))
-            return
-        raise CannotFollow("it is assigned in a loop's head")
-    rewrite.edits.append(prefixed(node, b"*"))
+    values = place_of(node).parent
+    if values is not None and values.field == "left":
+        rewrite.edits.append(assigned_pointer(file, node))
+    else:
+        rewrite.edits.append(prefixed(node, b"*"))
 
 
 # -- S{f: x}, s.f = x ----------------------------------------------------------------------

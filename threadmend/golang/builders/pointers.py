@@ -27,6 +27,8 @@ __all__ = [
     "SCOPES",
     "CannotFollow",
     "Rewrite",
+    "assigned_pointer",
+    "declared_by",
     "follow",
     "place_of",
     "pointer_to",
@@ -215,8 +217,25 @@ def follow(
             follow(file, alias, rewrite, keeps)
             continue
         if _is_target(place_of(use)):
-            rewrite.reasons.append(f"{binding.name} is assigned as a whole")
-        rewrite.edits.append(prefixed(use, b"*"))
+            rewrite.edits.append(assigned_pointer(file, use))
+        else:
+            rewrite.edits.append(prefixed(use, b"*"))
+
+
+def assigned_pointer(file: GoFile, target: Node) -> Edit:
+    """Return the edit that makes `x = &y` of `x = y`, for a target that is now a pointer.
+
+    `*x = y` would write to what x points to, which the copy in x never did.
+    """
+    place = place_of(target)
+    targets = place.parent
+    statement = targets.parent if targets is not None else None
+    if targets is None or statement is None or statement.kind != "assignment_statement":
+        raise CannotFollow(f"{target.name} is assigned in the head of a statement")
+    values = statement["right"].children
+    if statement["operator"].kind != "=" or len(values) != len(targets.children):
+        raise CannotFollow(f"{target.name} is assigned the result of a call")
+    return pointer_to(file, values[targets.children.index(place)])
 
 
 def _alias(use: Node) -> Binding | None:

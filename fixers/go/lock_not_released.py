@@ -31,6 +31,7 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point
+from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import LOCK_CALLS, LockOperation, Locks, locks_of
 from threadmend.golang.releases import hands_over, released_by_calls, returns_locked
@@ -360,7 +361,7 @@ def _release_at(file: GoFile, statement: Node, unlock: str) -> tuple[Edit, ...]:
         names.append(name)
         hoisted.append(value.name)
         texts.append(name)
-    count = _results(function)
+    count = len(result_nodes(function)) if function is not None else 0
     if len(values) == 1 and count > 1:
         names = [free_name(f"result{i + 1}", taken) for i in range(count)]
         texts = names
@@ -370,12 +371,3 @@ def _release_at(file: GoFile, statement: Node, unlock: str) -> tuple[Edit, ...]:
 
 def _is_error(file: GoFile, value: Node) -> bool:
     return str(file.type_of(value)) == "error"
-
-
-def _results(function: Node | None) -> int:
-    result = function.get("result") if function is not None else None
-    if result is None:
-        return 0
-    if result.kind != "parameter_list":
-        return 1
-    return sum(max(1, len(p.all("name"))) for p in result.children)

@@ -6,6 +6,7 @@ of lines, `key: value` pairs) are put right at the end, by `realign(tree, edits)
 they depend on all edits of a fix together.
 """
 
+from threadmend.golang.builders.clauses import add_case, add_label, delete_clause
 from threadmend.golang.builders.imports import (
     ImportEntry,
     add_import,
@@ -50,8 +51,10 @@ __all__ = [
     "ImportEntry",
     "Parameter",
     "add_argument",
+    "add_case",
     "add_field",
     "add_import",
+    "add_label",
     "add_parameter",
     "address",
     "applied",
@@ -62,6 +65,7 @@ __all__ = [
     "change_results",
     "composed",
     "delete",
+    "delete_clause",
     "fields",
     "free_name",
     "import_entries",

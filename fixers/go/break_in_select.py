@@ -1,0 +1,137 @@
+"""Leave the loop, not the select, when an exit case breaks
+
+A `break` inside a select leaves the select, and the endless loop around it goes on. On a
+context that is done or a channel that is closed the same case is ready again at once: the
+goroutine neither ends nor waits, it spins.
+
+Not reported: a break with a label, a loop with a condition or range of its own, a break that
+skips the rest of its case only, statements after the select that leave the loop.
+
+Unsafe: what follows the loop now runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.access import uses_of
+from threadmend.golang.builders import BuilderError, add_label, replace
+from threadmend.golang.file import GoFile
+from threadmend.golang.functions import leave_with, result_nodes
+from threadmend.golang.stops import endless, leaves_loop, listens
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Finding, Fix, Safety
+
+CATEGORY = "select"
+GATE = rb"\bbreak\b"
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the breaks that end a select's exit case and leave the endless loop running."""
+    for statement in file.find("break_statement", _BREAK):
+        if len(statement.children) > 1:
+            continue
+        case = _exit_case(file, statement)
+        select = case.parent if case is not None else None
+        loop = _loop_around(select) if select is not None else None
+        if loop is None or select is None or not endless(loop):
+            continue
+        if any(s.start > select.start for s in loop["body"].statements):
+            continue  # what follows the select may be meant to run
+        yield _finding(file, statement, loop)
+
+
+_BREAK = re.compile(rb"\bbreak\b")
+
+
+def _exit_case(file: GoFile, statement: Node) -> Node | None:
+    """Return the case of a select that the break ends and that says it is over.
+
+    The break is the case's last statement and the case receives from a context or a stop
+    channel; or it is the last one of `if !ok { … }` after `v, ok := <-ch`.
+    """
+    parent = statement.parent
+    if parent is None or parent.statements[-1] is not statement:
+        return None
+    if parent.kind == "communication_case":
+        communication = parent.get("communication")
+        if communication is not None and listens(file, communication):
+            return parent
+        return None
+    test = parent.parent
+    if parent.kind != "block" or test is None or test.kind != "if_statement":
+        return None
+    case = test.parent
+    if case is None or case.kind != "communication_case" or parent.field != "consequence":
+        return None
+    return case if _says_closed(file, case, test) else None
+
+
+def _says_closed(file: GoFile, case: Node, test: Node) -> bool:
+    """Return whether a test is `!ok` of the receive that the case makes."""
+    communication = case.get("communication")
+    left = communication.get("left") if communication is not None else None
+    condition = test.get("condition")
+    if left is None or len(left.children) != 2 or condition is None:
+        return False
+    ok = file.binding(left.children[1])
+    if ok is None or condition.kind != "unary_expression" or condition["operator"].kind != "!":
+        return False
+    return any(use.node is condition["operand"] for use in uses_of(ok))
+
+
+def _loop_around(select: Node) -> Node | None:
+    block = select.parent
+    if block is None or block.kind != "block" or block.parent is None:
+        return None
+    return block.parent if block.parent.kind == "for_statement" else None
+
+
+def _finding(file: GoFile, statement: Node, loop: Node) -> Finding:
+    fix, reason = _fix(statement, loop)
+    return Finding(
+        path=file.path,
+        start=statement.start,
+        end=statement.end,
+        message="break leaves the select; the endless loop around it goes on",
+        fixes=(fix,) if fix else (),
+        reason=reason,
+    )
+
+
+def _fix(statement: Node, loop: Node) -> tuple[Fix | None, str]:
+    function = loop.function
+    if function is None:
+        return None, "the loop is not in a function"
+    reason = "what follows the loop now runs"
+    try:
+        body = function["body"]
+        if loop.parent is body and body.statements[-1] is loop:
+            leave = leave_with(function)
+            if leave is None:
+                return None, "what the function should return then cannot be told"
+            title = "Return instead of leaving the select"
+            return Fix(title, replace(statement, leave), Safety.UNSAFE, reason), ""
+        if result_nodes(function) and not leaves_loop(loop) and _ends_function(loop):
+            return None, "what the function should return then cannot be told"
+        edits, label = _labelled(loop, function)
+        edits += replace(statement, f"break {label}")
+    except BuilderError as error:
+        return None, str(error)
+    return Fix(f"Break to the label {label}", edits, Safety.UNSAFE, reason), ""
+
+
+def _ends_function(loop: Node) -> bool:
+    statement = loop.parent if loop.parent and loop.parent.kind == "labeled_statement" else loop
+    return statement.next is None
+
+
+def _labelled(loop: Node, function: Node) -> tuple[tuple[Edit, ...], str]:
+    """Return the edits that label a loop, and the label; one that it has is used."""
+    parent = loop.parent
+    if parent is not None and parent.kind == "labeled_statement":
+        return (), parent["label"].name
+    taken = {n["label"].name for n in function.find("labeled_statement")}
+    label = next(n for n in ("loop", "outer", "loop2", "loop3", "loop4") if n not in taken)
+    return add_label(loop, label), label

@@ -1,0 +1,109 @@
+"""Let a polling loop wait instead of spinning
+
+An endless loop around a select whose default does nothing never waits: it burns a whole
+processor to learn, millions of times a second, that nothing has happened yet. Without the
+default the select waits until one of its cases is ready, which is what the loop is for. A
+loop with an empty body that polls a flag does the same.
+
+Not reported: a default that works, sleeps, yields or leaves; a loop that does something
+besides the select, for which the select is a glance; a spin lock.
+
+Unsafe: timing changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.builders import BuilderError, add_import, delete_clause, import_name
+from threadmend.golang.file import GoFile
+from threadmend.golang.stops import endless
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Finding, Fix, Safety
+
+CATEGORY = "select"
+GATE = rb"\bfor\b"
+
+_CANDIDATE = re.compile(rb"\bdefault:|\bfor [^{\n]*\{\s*\}")
+_LOADS = re.compile(r"\.Load\(\)|^!?atomic\.Load|\batomic\.Load")
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the endless loops that only poll."""
+    for loop in file.find("for_statement", _CANDIDATE):
+        statements = loop["body"].statements
+        if len(statements) == 1 and statements[0].kind == "select_statement" and endless(loop):
+            default = _idle_default(statements[0])
+            if default is not None:
+                yield _spinning(file, loop, statements[0], default)
+        elif not statements and _polls(file, loop):
+            yield _polling(file, loop)
+
+
+def _idle_default(select: Node) -> Node | None:
+    """Return the default of a select that has other cases, when it does nothing."""
+    cases = [c for c in select.children if c.kind == "communication_case"]
+    default = next((c for c in select.children if c.kind == "default_case"), None)
+    if default is None or not cases:
+        return None
+    body = default.statements
+    if not body:
+        return default
+    plain = len(body) == 1 and body[0].kind == "continue_statement" and len(body[0].children) == 1
+    return default if plain else None
+
+
+def _spinning(file: GoFile, loop: Node, select: Node, default: Node) -> Finding:
+    fixes: tuple[Fix, ...] = ()
+    reason = ""
+    try:
+        edits = delete_clause(default)
+        title = "Drop the empty default, so that the select waits"
+        fixes = (Fix(title, edits, Safety.UNSAFE, "the loop now waits for one of its cases"),)
+    except BuilderError as error:
+        reason = str(error)
+    return Finding(
+        path=file.path,
+        start=default.start,
+        end=default.start + len("default"),
+        message="the default does nothing: the endless loop around the select spins",
+        fixes=fixes,
+        reason=reason,
+    )
+
+
+def _polls(file: GoFile, loop: Node) -> bool:
+    """Return whether a loop with an empty body only asks an atomic value for its condition."""
+    head = [c for c in loop.children if c.kind not in {"for", "block"}]
+    condition = head[0] if len(head) == 1 else None
+    if condition is not None and condition.kind == "for_clause":
+        if condition.get("initializer") is not None or condition.get("update") is not None:
+            return False
+        condition = condition.get("condition")
+    return condition is not None and _LOADS.search(condition.name) is not None
+
+
+def _polling(file: GoFile, loop: Node) -> Finding:
+    known = import_name(file.tree, "time")
+    name = known or "time"
+    body = loop["body"]
+    indent = file.source.indent_at(loop.start)
+    newline = file.source.newline
+    inner = newline + indent + b"\t" + f"{name}.Sleep({name}.Millisecond)".encode()
+    fixes: tuple[Fix, ...] = ()
+    reason = "a comment stands in the loop"
+    if not file.tree.comments_in(body.start, body.end):
+        edit = Edit(file.path, body.start, body.end, b"{" + inner + newline + indent + b"}")
+        imports = () if known else add_import(file.tree, "time")
+        title = "Sleep for a millisecond between two looks"
+        fixes = (Fix(title, (edit, *imports), Safety.UNSAFE, "the loop now looks less often"),)
+        reason = ""
+    return Finding(
+        path=file.path,
+        start=loop.start,
+        end=body.start,
+        message="the loop polls without a pause",
+        fixes=fixes,
+        reason=reason,
+    )

@@ -1,0 +1,44 @@
+"""Signatures as syntax: what a function, method or literal takes and returns."""
+
+from __future__ import annotations
+
+from threadmend.golang.syntax import Node
+
+__all__ = ["leave_with", "result_nodes", "results_are_named"]
+
+
+def result_nodes(function: Node) -> list[Node]:
+    """Return the type expression of every result, one per value."""
+    result = function.get("result")
+    if result is None:
+        return []
+    if result.kind != "parameter_list":
+        return [result]
+    found = []
+    for declaration in result.children:
+        type_ = declaration.get("type")
+        if type_ is not None:
+            found.extend([type_] * max(1, len(declaration.all("name"))))
+    return found
+
+
+def results_are_named(function: Node) -> bool:
+    """Return whether the results have names, so that a bare return is allowed."""
+    result = function.get("result")
+    if result is None or result.kind != "parameter_list":
+        return False
+    return any(declaration.all("name") for declaration in result.children)
+
+
+def leave_with(function: Node, error: str = "") -> str | None:
+    """Return the return statement with which a function can be left early.
+
+    A bare one without results; `return error` where the only result is an error and there
+    is one to return; None where the values cannot be told.
+    """
+    results = result_nodes(function)
+    if not results:
+        return "return"
+    if error and [r.text for r in results] == [b"error"]:
+        return f"return {error}"
+    return None

@@ -1,0 +1,191 @@
+"""Stops: the contexts and stop channels that a place in a function could listen to.
+
+A stop is an expression that can be received from until it is closed: `ctx.Done()`, a `done`
+channel that is only ever closed, `s.quit`. Loops that block should listen to one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["Stop", "contexts_at", "endless", "leaves_loop", "listens", "stops_at"]
+
+_NAMES = re.compile(r"(?i)done|stop|quit|exit|clos|shut|term|cancel|abort|kill|halt|finish|die")
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One thing to listen to.
+
+    `receive` is what a select receives from (`ctx.Done()`, `s.quit`), `context` the context's
+    expression, `""` for a channel.
+    """
+
+    receive: str
+    context: str = ""
+
+
+def contexts_at(file: GoFile, node: Node) -> list[str]:
+    """Return the names of the contexts visible at a node, the innermost first."""
+    type_of = file.package.workspace.inference.binding_type
+    return [b.name for b in _visible(node) if is_named(type_of(b), "context.Context")]
+
+
+def _visible(node: Node) -> Iterator[Binding]:
+    """Yield the variables visible at a node, innermost first, shadowed ones left out."""
+    seen: set[str] = set()
+    scope = node.parent
+    while scope is not None:
+        found = bindings_in(scope) if scope.kind in _SCOPES else {}
+        for name, group in sorted(found.items()):
+            bindings = [b for b in group if b.visible <= node.start and b.is_variable]
+            if bindings and name not in seen:
+                yield bindings[-1]
+            seen.update([name] if bindings else [])
+        scope = scope.parent
+
+
+_SCOPES = frozenset(
+    {
+        *FUNCTIONS,
+        *("block", "if_statement", "for_statement", "expression_switch_statement"),
+        *("type_switch_statement", "expression_case", "type_case", "communication_case"),
+        "default_case",
+    }
+)
+
+
+def stops_at(file: GoFile, node: Node) -> list[Stop]:
+    """Return what a place can listen to: contexts first, then stop channels.
+
+    A stop channel is a channel of empty structs (or one that is received from only) with a
+    telling name that somebody closes; a local one, or a field of a visible struct.
+    """
+    contexts, channels = [], []
+    for binding in _visible(node):
+        type_ = file.package.workspace.inference.binding_type(binding)
+        if is_named(type_, "context.Context"):
+            contexts.append(Stop(f"{binding.name}.Done()", binding.name))
+        elif is_named(type_, "net/http.Request"):
+            call = f"{binding.name}.Context()"
+            contexts.append(Stop(f"{call}.Done()", call))
+        elif _is_signal(file, type_):
+            if _NAMES.search(binding.name) and _closed(file, binding.name):
+                channels.append(Stop(binding.name))
+        elif binding.kind in {"receiver", "parameter", "variable"}:
+            for name, kind in _fields(file, type_):
+                if kind == "context":
+                    receive = f"{binding.name}.{name}"
+                    contexts.append(Stop(f"{receive}.Done()", receive))
+                elif _NAMES.search(name) and _closed(file, name):
+                    channels.append(Stop(f"{binding.name}.{name}"))
+    return contexts + channels
+
+
+def _is_signal(file: GoFile, type_: Type | None) -> bool:
+    under = file.package.workspace.inference.underlying(type_)
+    return isinstance(under, Chan) and under.direction != "send" and _is_empty(file, under)
+
+
+def _is_empty(file: GoFile, channel: Chan) -> bool:
+    elem = file.package.workspace.inference.underlying(channel.elem)
+    if not isinstance(elem, Struct):
+        return False
+    return next(elem.node.find("field_declaration"), None) is None
+
+
+def _fields(file: GoFile, type_: Type | None) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a struct of this package that can be listened to."""
+    base = deref(type_)
+    if not isinstance(base, Named) or base.package != file.package.key:
+        return
+    under = file.package.workspace.inference.underlying(base)
+    if not isinstance(under, Struct):
+        return
+    for field in under.node.find("field_declaration"):
+        for name in field.all("name"):
+            found = file.type_from(field.get("type"))
+            if is_named(found, "context.Context"):
+                yield name.name, "context"
+            elif _is_signal(file, found):
+                yield name.name, "channel"
+
+
+def _closed(file: GoFile, name: str) -> bool:
+    """Return whether some code of the package closes a channel of this name."""
+    pattern = re.compile(rb"\bclose\([\w.]*\b" + re.escape(name.encode()) + rb"\)")
+    return any(pattern.search(other.data) for other in file.package.files)
+
+
+def endless(loop: Node) -> bool:
+    """Return whether a `for` has neither a condition nor something to range over."""
+    head = [c for c in loop.children if c.kind not in {"for", "block"}]
+    if not head:
+        return True
+    clause = head[0]
+    if clause.kind == "true":
+        return True
+    return clause.kind == "for_clause" and clause.get("condition") is None
+
+
+_LEAVES = frozenset({"return_statement", "goto_statement"})
+
+
+def leaves_loop(loop: Node) -> bool:
+    """Return whether a statement in a loop's body leaves it: return, goto, break, a panic."""
+    for node in loop["body"].own():
+        if node.kind in _LEAVES:
+            return True
+        if node.kind == "break_statement" and _breaks(node) is loop:
+            return True
+        if node.kind == "call_expression" and _ENDS.match(node["function"].name):
+            return True
+    return False
+
+
+_ENDS = re.compile(r"^(?:panic|os\.Exit|runtime\.Goexit|log\.Fatal\w*|\w+\.Fatal\w*|\w+\.FailNow)$")
+
+
+def _breaks(statement: Node) -> Node | None:
+    """Return the statement that a break leaves."""
+    label = next((c for c in statement.children if c.kind == "label_name"), None)
+    for outer in statement.ancestors():
+        if outer.kind in FUNCTIONS:
+            return None
+        if label is None and outer.kind in _BREAKABLE:
+            return outer
+        if label is not None and outer.kind == "labeled_statement":
+            if outer["label"].text == label.text:
+                return outer.children[-1]
+    return None
+
+
+_BREAKABLE = frozenset(
+    {
+        *("for_statement", "select_statement", "expression_switch_statement"),
+        "type_switch_statement",
+    }
+)
+
+
+def listens(file: GoFile, root: Node) -> bool:
+    """Return whether code receives from a context's Done or from a stop channel by name."""
+    for node in root.own():
+        if node.kind == "unary_expression" and node["operator"].kind == "<-":
+            operand = node["operand"]
+            if operand.kind == "call_expression" and operand["function"].name.endswith("Done"):
+                return True
+            last = operand.name.rpartition(".")[2]
+            if _NAMES.search(last) and _is_signal(file, file.type_of(operand)):
+                return True
+    return False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import Declaration, Node, SyntaxTree
+from threadmend.literals import pieces
 from threadmend.source import SourceFile
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class GoFile:
         self.package = package
         self.path = tree.source.path
         self.data = tree.data
+        self._matching: dict[re.Pattern[bytes], list[Declaration]] = {}
 
     def __repr__(self) -> str:
         return f"<GoFile {self.path}>"
@@ -113,14 +116,40 @@ class GoFile:
     def _sound(self) -> list[Declaration]:
         return [d for d in self.tree.declarations if not d.has_error and d.kind in _FUNCTION_KINDS]
 
-    def declarations(self, pattern: re.Pattern[bytes] | None = None) -> Iterator[Declaration]:
-        """Yield the functions and methods whose bytes match `pattern` and that parse."""
-        for declaration in self._sound:
-            if pattern is None or pattern.search(self.data, declaration.start, declaration.end):
-                yield declaration
+    def declarations(self, pattern: re.Pattern[bytes] | None = None) -> list[Declaration]:
+        """Return the functions, methods and variables whose bytes match `pattern` and that parse.
+
+        In source order, remembered: rules ask the same.
+        """
+        if pattern is None:
+            return self._sound
+        found = self._matching.get(pattern)
+        if found is None:
+            search, data = pattern.search, self.data
+            found = [d for d in self._possible(pattern) if search(data, d.start, d.end)]
+            self._matching[pattern] = found
+        return found
+
+    def _possible(self, pattern: re.Pattern[bytes]) -> Iterable[Declaration]:
+        """Return the declarations that hold plain text without which there is no match."""
+        asked = pieces(pattern)
+        if not asked:
+            return self._sound
+        data = self.data
+        found: dict[int, Declaration] = {}
+        for piece in asked:
+            at = data.find(piece)
+            while at >= 0:
+                declaration = self.tree.declaration_at(at)
+                if declaration is not None and declaration.kind in _FUNCTION_KINDS:
+                    if not declaration.has_error:
+                        found[declaration.start] = declaration
+                    at = declaration.end
+                at = data.find(piece, at + 1)
+        return [found[start] for start in sorted(found)]
 
     def find(self, kind: str, pattern: re.Pattern[bytes] | None = None) -> Iterator[Node]:
-        """Yield the nodes of a kind inside functions whose bytes match `pattern`.
+        """Yield the nodes of a kind (one that has children) in functions that match `pattern`.
 
         The pattern keeps functions that cannot matter from being lowered: give one.
         """
@@ -136,12 +165,11 @@ class GoFile:
 
     def calls(self, *names: str) -> Iterator[Node]:
         """Yield the calls whose function's last name (`x.mu.Lock` → `Lock`) is one of these."""
-        pattern = _call_pattern(names)
-        for call in self.find("call_expression", pattern):
-            function = call["function"]
-            last = function.get("field") if function.kind == "selector_expression" else function
-            if last is not None and last.name in names:
-                yield call
+        wanted = [name.encode() for name in names]
+        for declaration in self.declarations(_call_pattern(names)):
+            calls = declaration.calls
+            found = [call for name in wanted for call in calls.get(name, ())]
+            yield from found if len(wanted) == 1 else sorted(found, key=_start)
 
     # -- names and types ------------------------------------------------------------
 
@@ -179,6 +207,7 @@ class GoFile:
 
 
 _FUNCTION_KINDS = frozenset({"function_declaration", "method_declaration", "var_declaration"})
+_start = attrgetter("start")
 _call_patterns: dict[tuple[str, ...], re.Pattern[bytes]] = {}
 
 

@@ -38,7 +38,7 @@ class Comment(NamedTuple):
 class Declaration:
     """One top-level declaration; its syntax is lowered when first asked for."""
 
-    __slots__ = ("_index", "_node", "end", "has_error", "kind", "raw", "start", "tree")
+    __slots__ = ("_calls", "_index", "_node", "end", "has_error", "kind", "raw", "start", "tree")
 
     def __init__(self, tree: SyntaxTree, raw: RawNode) -> None:
         self.tree = tree
@@ -49,6 +49,7 @@ class Declaration:
         self.has_error = raw.has_error
         self._node: Node | None = None
         self._index: dict[str, list[Node]] | None = None
+        self._calls: dict[bytes, list[Node]] | None = None
 
     @property
     def index(self) -> dict[str, list[Node]]:
@@ -56,6 +57,19 @@ class Declaration:
         if self._index is None:
             self._node, self._index = lower(self.raw, self.tree)
         return self._index
+
+    @property
+    def calls(self) -> dict[bytes, list[Node]]:
+        """Return the calls by their function's last name (`x.mu.Lock` → `Lock`)."""
+        if self._calls is None:
+            self._calls = {}
+            for call in self.index.get("call_expression", ()):
+                function = call.get("function")
+                if function is not None and function.kind == "selector_expression":
+                    function = function.get("field")
+                if function is not None:
+                    self._calls.setdefault(function.text, []).append(call)
+        return self._calls
 
     @property
     def node(self) -> Node:

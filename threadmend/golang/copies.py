@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from threadmend.golang.copy_suspects import suspects
 from threadmend.golang.nocopy import nocopy
 from threadmend.golang.syntax import FUNCTIONS, Declaration, Node
 from threadmend.golang.types import (
@@ -68,7 +69,7 @@ def copies(file: GoFile) -> Iterator[Copy]:
     known: dict[str, list[Copy]] = workspace.facts.setdefault("copies", {})
     if file.path not in known:
         known[file.path] = found = []
-        for declaration in nocopy(workspace).suspects(file):
+        for declaration in suspects(file):
             found.extend(sorted(_in_declaration(file, declaration), key=lambda c: c.node.start))
     yield from known[file.path]
 

@@ -16,7 +16,7 @@ from threadmend.golang.syntax import FUNCTIONS, Node
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["Access", "Use", "access_of", "is_assigned_once", "lock_class", "uses_of"]
+__all__ = ["Access", "Use", "access_of", "is_assigned_once", "lock_class", "root_name", "uses_of"]
 
 Root = Binding | tuple[str, int, int]
 
@@ -252,3 +252,13 @@ def _class_of_name(file: GoFile, node: Node, via: tuple[str, ...]) -> str | None
 
 def _dotted(via: tuple[str, ...]) -> str:
     return "".join(f".{name}" for name in via)
+
+
+def root_name(target: Node) -> Node | None:
+    """Return the variable at the root of `x.f[i].g`."""
+    node: Node | None = target
+    while node is not None and node.kind != "identifier":
+        node = node.get("operand") or (
+            node.children[0] if node.kind == "parenthesized_expression" else None
+        )
+    return node

@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import classify
+from threadmend.golang.access import classify, root_name
 from threadmend.golang.flow import Point, flow_of
 from threadmend.golang.infer import is_decl
 from threadmend.golang.iterations import turns, waits_at
-from threadmend.golang.keepers import keeper
+from threadmend.golang.keepers import keeper, parameter_name
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.subtests import TESTS, is_subtest, parallel_call
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -113,7 +113,16 @@ class Search:
                 return self._returned(outer)
         if kind == "range_clause":
             return self._ranged(outer)
+        if kind == "selector_expression" and _is_called(outer):
+            return self.method(outer)
         return self._assigned(inner, outer)
+
+    def method(self, selector: Node) -> Later | None:
+        """Say when a method runs that is called on what holds the value: `go w.run()`."""
+        statement = selector.parent.parent if selector.parent is not None else None
+        if statement is not None and statement.kind == "go_statement":
+            return self._unless_waited(statement, "goroutine")
+        return None
 
     def _called(self, call: Node, function: Node) -> Later | None:
         statement = call.parent
@@ -200,9 +209,13 @@ class Search:
     def _parameter(self, function: Node, call: Node, argument: Node) -> Later | None:
         """Follow an argument into the function that is called."""
         index = next((i for i, a in enumerate(call["arguments"].children) if a is argument), None)
-        name = _parameter_name(function, index)
+        name = parameter_name(function, index)
         if name is None or len(self.seen) > _DEPTH:
             return None
+        return self.within(function, name, call)
+
+    def within(self, function: Node, name: Node, call: Node) -> Later | None:
+        """Follow a parameter (or receiver) of a function that is called."""
         for binding in bindings_in(function).get(name.name, ()):
             if binding.node is name:
                 inside = type(self)(self.file.package.workspace.file_of(function), function)
@@ -268,7 +281,7 @@ class Search:
                 return self._uses(target)
             kept = value.kind == "call_expression"  # xs = append(xs, …)
             return Later("stored function", value) if kept and _is_append(value) else None
-        root = _root(target)
+        root = root_name(target)
         if root is None:
             return None
         if self._of_iteration(root):
@@ -284,7 +297,7 @@ class Search:
 
     def _into_whole(self, target: Node, value: Node) -> Later | None:
         """Follow a value into a variable of the function; anything else is outside."""
-        root = _root(target)
+        root = root_name(target)
         binding = self.file.binding(root)
         if root is None or binding is None or not self.loop.contains(binding.node):
             return (
@@ -370,30 +383,13 @@ def _is_address(node: Node) -> bool:
     return node.kind == "unary_expression" and node["operator"].kind == "&"
 
 
+def _is_called(selector: Node) -> bool:
+    return selector.parent is not None and selector.parent.kind == "call_expression"
+
+
 def _is_append(node: Node) -> bool:
     return node.kind == "call_expression" and node["function"].text == b"append"
 
 
 def _is_assigned(use: Node) -> bool:
     return classify(use).kind in {"write", "update"}
-
-
-def _root(target: Node) -> Node | None:
-    """Return the variable at the root of `x.f[i].g`."""
-    node: Node | None = target
-    while node is not None and node.kind != "identifier":
-        node = node.get("operand") or (
-            node.children[0] if node.kind == "parenthesized_expression" else None
-        )
-    return node
-
-
-def _parameter_name(function: Node, index: int | None) -> Node | None:
-    if index is None:
-        return None
-    names: list[Node] = []
-    for declaration in function["parameters"].children:
-        if declaration.kind != "parameter_declaration":
-            return names[index] if index < len(names) else None
-        names += declaration.all("name")
-    return names[index] if index < len(names) else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.closures import Later, Search
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Chan, Func, Named, Type, deref
+from threadmend.golang.types import Chan, Func, Named, Type, deref, is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -35,6 +35,7 @@ _LIVING_NAME = re.compile(
     r"(?:Stream|Rows|Cursor|Iterator|Iter|Watcher|WatchChan|Reader|ReadCloser|Subscription|Tx"
     r"|Client|Server|Session|Conn)$"
 )
+_MANY = 60
 _MAKERS = re.compile(r"^(?:New|Start|Watch|Subscribe|Go|Spawn|Launch|Open)(?![a-z])")
 
 
@@ -120,6 +121,29 @@ class _Contexts(Search):
             return self.value(call)
         items = getattr(type_, "items", ())
         return self.value(call) if any(_lives(item) for item in items) else None
+
+    def method(self, selector: Node) -> Later | None:
+        """Follow what holds the context into its methods: `s.Start()`, `cmd.Start()`."""
+        launched = super().method(selector)
+        call = selector.parent
+        if launched is not None or call is None or self._is_context(selector["operand"]):
+            return launched
+        if call.parent is not None and call.parent.kind == "defer_statement":
+            return None
+        decl = self.file.callee(call)
+        node = decl.node if decl is not None else None
+        receiver = node.get("receiver") if node is not None and node.get("body") else None
+        if node is not None and receiver is not None and len(self.seen) < _MANY:
+            names = receiver.children[0].all("name") if receiver.children else []
+            return self.within(node, names[0], call) if names else None
+        if not _MAKERS.match(selector["field"].name):
+            return None
+        waited = selector["operand"].text + b".Wait("
+        ends = self.outer is not None and waited in self.outer.text
+        return None if ends else Later("stored function", call)
+
+    def _is_context(self, operand: Node) -> bool:
+        return is_named(self.file.type_of(operand), "context.Context")
 
     def unpacked(self, targets: list[Node], value: Node) -> Later | None:
         type_ = self.file.type_of(value)

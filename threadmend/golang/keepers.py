@@ -1,4 +1,4 @@
-"""Functions outside of the project that keep a function and call it later."""
+"""What a called function does with its argument: known keepers, and the parameter's name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threadmend.golang.types import is_named
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["keeper"]
+__all__ = ["keeper", "parameter_name"]
 
 _KEEPERS = {
     ("time", "AfterFunc"): "timer function",
@@ -53,3 +53,15 @@ def keeper(file: GoFile, function: Node) -> str | None:
         if method == name and is_named(owner, type_name):
             return how
     return None
+
+
+def parameter_name(function: Node, index: int | None) -> Node | None:
+    """Return the parameter that receives an argument by its index; None for a variadic one."""
+    if index is None:
+        return None
+    names: list[Node] = []
+    for declaration in function["parameters"].children:
+        if declaration.kind != "parameter_declaration":
+            return names[index] if index < len(names) else None
+        names += declaration.all("name")
+    return names[index] if index < len(names) else None

@@ -1,0 +1,84 @@
+"""What the rewrites of racy-capture share: the race itself, and names for new variables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from threadmend.golang.builders import free_name, taken_names
+from threadmend.golang.captured import CapturedAccess
+from threadmend.golang.file import GoFile
+from threadmend.golang.scope import Binding
+from threadmend.golang.strands import Strand
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Type
+
+
+@dataclass(slots=True)
+class Names:
+    """Free names in one top-level function; what is given away once is taken from then on."""
+
+    file: GoFile
+    taken: set[str]
+
+    @classmethod
+    def of(cls, file: GoFile, top: Node) -> Names:
+        """Return the free names of a top-level declaration."""
+        return cls(file, set(taken_names(top)))
+
+    def free(self, base: str) -> str:
+        """Return a name that nothing in the function, package or imports has."""
+        taken = set(self.taken)
+        while True:
+            name = free_name(base, taken)
+            if self.file.package.lookup(name) is None and self.file.imported(name) is None:
+                self.taken.add(name)
+                return name
+            taken.add(name)
+
+
+@dataclass(slots=True)
+class Race:
+    """A variable that goroutines access without order.
+
+    `racing` are the accesses that take part, `pairs` which with which (the first one writes,
+    in a launched goroutine); `accesses` are all, in source order.
+    """
+
+    file: GoFile
+    binding: Binding
+    type: Type | None
+    accesses: list[CapturedAccess]
+    racing: list[CapturedAccess]
+    pairs: list[tuple[CapturedAccess, CapturedAccess]]
+    names: Names
+    many: set[Strand] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        """Return the variable's name."""
+        return self.binding.name
+
+    @property
+    def strands(self) -> list[Strand]:
+        """Return the launched goroutines that access the variable, in source order."""
+        found: dict[Strand, None] = {}
+        for access in self.accesses:
+            for place in access.places or ():
+                if place.strand.launch is not None:
+                    found[place.strand] = None
+        return list(found)
+
+    def inside(self, literal: Node) -> list[CapturedAccess]:
+        """Return the accesses that stand in a literal, in source order."""
+        return [a for a in self.accesses if literal.contains(a.node)]
+
+
+def top_of(node: Node) -> Node:
+    """Return the top-level declaration around a node."""
+    return ([node, *node.ancestors()])[-1]
+
+
+def any_of(accesses: Iterable[CapturedAccess], *kinds: str) -> bool:
+    """Return whether one of the accesses is of these kinds."""
+    return any(access.kind in kinds for access in accesses)

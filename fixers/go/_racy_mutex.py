@@ -1,0 +1,186 @@
+"""Mutex: every access that races is made under one lock, declared beside the variable.
+
+    xs = append(xs, load(k))      →      value := load(k)
+                                         mu.Lock()
+                                         xs = append(xs, value)
+                                         mu.Unlock()
+
+Sound: the new lock is known to these statements alone, is never held while another
+statement takes it, and is given back before the statement after; what may take long is done
+before the lock is taken. Where that is not so, the fix says that it is unsafe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from threadmend.golang.builders import BuilderError, add_import, insert_at_start
+from threadmend.golang.builders.regions import Region, surround
+from threadmend.golang.captured import CapturedAccess
+from threadmend.golang.locks import held_at
+from threadmend.golang.ordering import declaring_statement
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Fix, Safety
+
+from ._racy import Race
+from ._racy_statements import Guarded, guarded
+
+
+@dataclass(slots=True)
+class _Plan:
+    race: Race
+    lock: str
+    edits: list[Edit] = field(default_factory=list)
+    regions: list[Region] = field(default_factory=list)
+    reason: str = ""
+
+
+def by_mutex(race: Race) -> tuple[Fix | None, str]:
+    """Return the fix that locks, or the reason why none is offered."""
+    try:
+        lock, bare = _lock(race)
+        statements = _statements(race, bare)
+        plan = _Plan(race, lock)
+        found = [guarded(race, lock, at, accesses) for at, accesses in statements]
+        for one in _merged(found):
+            _add(plan, one)
+        if lock == "":
+            raise BuilderError("no lock")
+        if not _held_somewhere(race, bare):
+            _declare(plan)
+        plan.edits += surround(plan.regions)
+    except BuilderError as error:
+        return None, str(error)
+    title = f"Guard {race.name} with {lock}"
+    safety = Safety.UNSAFE if plan.reason else Safety.SAFE
+    return Fix(title, tuple(dict.fromkeys(plan.edits)), safety, plan.reason), ""
+
+
+def _add(plan: _Plan, one: Guarded) -> None:
+    plan.edits += one.edits
+    plan.regions += one.regions
+    plan.reason = plan.reason or one.reason
+
+
+# -- the lock -------------------------------------------------------------------------
+
+
+def _lock(race: Race) -> tuple[str, list[CapturedAccess]]:
+    """Return the name of the lock, and the racing accesses that need it.
+
+    When some of them hold a lock already, the others take that one.
+    """
+    bare = [a for a in race.racing if not _locks(race, a)]
+    holding = [a for a in race.racing if a not in bare]
+    if not holding:
+        return race.names.free("mu"), bare
+    common = set.intersection(*(_locks(race, a) for a in holding))
+    if not common or not bare:
+        raise BuilderError("the accesses hold different locks")
+    name = min(common)
+    first = name.split(".")[0]
+    for access in bare:
+        if not _visible(race, first, holding[0].node, access.node):
+            raise BuilderError(f"{name} is not visible at every access")
+    return name, bare
+
+
+def _locks(race: Race, access: CapturedAccess) -> set[str]:
+    found = set()
+    for place in access.places or ():
+        for level in place.levels:
+            for held in held_at(race.file, level.node):
+                if isinstance(held.access.root, Binding):
+                    found.add(str(held.access))
+    return found
+
+
+def _held_somewhere(race: Race, bare: list[CapturedAccess]) -> bool:
+    return len(bare) < len(race.racing)
+
+
+def _visible(race: Race, name: str, there: Node, here: Node) -> bool:
+    """Return whether a name means the same variable at two places."""
+    from threadmend.golang.scope import bindings_in
+
+    def lookup(at: Node) -> Binding | None:
+        for scope in at.ancestors():
+            for binding in reversed(bindings_in(scope).get(name, [])):
+                if binding.visible <= at.start:
+                    return binding
+        return None
+
+    return lookup(there) is lookup(here)
+
+
+def _declare(plan: _Plan) -> None:
+    """Declare the lock above the variable, or at the start of the function."""
+    race = plan.race
+    code = f"var {plan.lock} sync.Mutex"
+    statement = declaring_statement(race.binding)
+    if statement is not None:
+        plan.regions.insert(0, Region(statement, statement, code))
+    else:
+        function = race.binding.function
+        body = function.get("body") if function is not None else None
+        if body is None:
+            raise BuilderError("the function has no body")
+        plan.edits += insert_at_start(body, code)
+    if race.file.imported("sync") not in {None, "sync"} or (
+        race.file.imported("sync") is None and "sync" in race.names.taken
+    ):
+        raise BuilderError("the name sync is taken")
+    plan.edits += add_import(race.file.tree, "sync")
+
+
+# -- the statements -------------------------------------------------------------------
+
+
+def _statements(race: Race, bare: list[CapturedAccess]) -> list[tuple[Node, list[CapturedAccess]]]:
+    """Return the statements that have to hold the lock, each with its accesses."""
+    if any(a.node.kind == "return_statement" for a in race.racing):
+        raise BuilderError(f"the function may return while the goroutine still writes {race.name}")
+    if any(a.places is None for a in race.accesses if a.writes):
+        raise BuilderError(f"a function that is passed on writes {race.name} too")
+    found: dict[Node, list[CapturedAccess]] = {}
+    for access in bare:
+        statement = access.node.statement
+        if statement is None:
+            raise BuilderError("an access is in no statement")
+        found.setdefault(statement, []).append(access)
+    ordered = sorted(found.items(), key=lambda item: (item[0].start, -item[0].end))
+    kept: list[tuple[Node, list[CapturedAccess]]] = []
+    whole: list[Node] = []
+    for statement, accesses in ordered:
+        if any(outer.contains(statement) for outer in whole):
+            continue
+        kept.append((statement, accesses))
+        if covers(race, statement):
+            whole.append(statement)
+    return kept
+
+
+def covers(race: Race, statement: Node) -> bool:
+    """Return whether a compound statement is put under the lock as a whole."""
+    from ._racy_statements import is_brief
+
+    compound = statement.kind in {"if_statement", "for_statement", "expression_switch_statement"}
+    return compound and is_brief(race, statement)
+
+
+def _merged(found: list[Guarded]) -> list[Guarded]:
+    """Put statements that follow one another into one critical section."""
+    merged: list[Guarded] = []
+    for one in found:
+        last = merged[-1] if merged else None
+        if last is not None and last.plain and one.plain:
+            ours, theirs = last.regions[0], one.regions[0]
+            if ours.last.next is theirs.first and ours.after and ours.last.parent is not None:
+                region = Region(ours.first, theirs.last, ours.before, theirs.after)
+                reason = last.reason or one.reason
+                both = Guarded([*last.edits, *one.edits], [region], reason, one.plain)
+                merged[-1] = both
+                continue
+        merged.append(one)
+    return merged

@@ -1,0 +1,217 @@
+"""Order the accesses of a variable that goroutines share.
+
+A goroutine writes a variable of the function around it while another goroutine, or that
+function itself, reads or writes it too, and nothing makes one wait for the other. What is
+read then is not just old or new: appends get lost, counters miscount, two results mix, and
+concurrent use of a map ends the process. Tests rarely see it, production does. It gets, in
+this order: a variable of the goroutine's own where nobody else needs the value; an element
+of its own for each iteration; an atomic counter or flag; a mutex beside the variable, under
+which the first of several errors is kept.
+
+Not reported:
+- what a Wait, a receive, a lock, sync.Once or an atomic operation may order, also in a call
+  that is not visible and shares an object with the goroutine;
+- elements `xs[i]` at an index that differs, fields that differ, variables that are only read;
+- goroutines that are waited for within the iteration that launches them;
+- a branch that one goroutine alone takes (`if i == 0`, a won compare-and-swap);
+- functions that are passed on, whose caller decides when they run.
+
+Unsafe: where a read decides about a later write in another critical section, where a call
+stays under the new lock, where an empty slice replaces a nil one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.access import classify
+from threadmend.golang.captured import CapturedAccess, accesses_of, conflict, is_buffer
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import captures, launches
+from threadmend.golang.ordering import Ordering
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Map, Pointer
+from threadmend.model import Finding, Fix, Related, Safety
+
+from ._racy import Names, Race, top_of
+from ._racy_atomic import by_atomic
+from ._racy_copy import own_copy
+from ._racy_index import by_index
+from ._racy_mutex import by_mutex
+
+CATEGORY = "shared-state"
+GATE = rb"\bgo\b|\.(?:Try)?Go\(|\bAfterFunc\("
+
+_WRITES = frozenset({"write", "update", "store"})
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield one finding for each variable that goroutines access without order."""
+    names: dict[Node, Names] = {}
+    for binding in _candidates(file):
+        pairs = _pairs(file, binding)
+        if pairs is not None:
+            top = top_of(binding.node)
+            if top not in names:
+                names[top] = Names.of(file, top)
+            yield _finding(_race(file, binding, *pairs, names[top]))
+
+
+# -- find -----------------------------------------------------------------------------
+
+
+def _candidates(file: GoFile) -> list[Binding]:
+    """Return the local variables that a launched literal may write, in source order."""
+    found: dict[Binding, None] = {}
+    for launch in launches(file):
+        literal = launch.literal
+        if literal is None or literal.path != file.path:
+            continue
+        for binding, uses in captures(literal).items():
+            if binding.kind in {"variable", "result", "parameter"} and binding not in found:
+                if any(_may_write(file, use, binding) for use in uses):
+                    found[binding] = None
+    return sorted(found, key=lambda b: b.node.start)
+
+
+def _may_write(file: GoFile, use: Node, binding: Binding) -> bool:
+    kind = classify(use, binding).kind
+    if kind in _WRITES:
+        return True
+    parent = use.parent
+    called = parent is not None and parent.kind == "selector_expression"
+    return (called or kind == "address") and is_buffer(file.type_of(use))
+
+
+Pair = tuple[CapturedAccess, CapturedAccess]
+
+
+def _pairs(file: GoFile, binding: Binding) -> tuple[list[CapturedAccess], list[Pair]] | None:
+    """Return all accesses of a variable, and those pairs that may happen at the same time."""
+    accesses = accesses_of(file, binding)
+    writes = [a for a in accesses or () if a.writes and a.inside]
+    if accesses is None or not writes or _is_foreign(file, binding, writes):
+        return None
+    order = Ordering(file, binding)
+    pairs = [
+        (one, other)
+        for one in writes
+        for other in accesses
+        if conflict(file, binding, one, other)
+        if any(order.concurrent(a, b) for a in one.places or () for b in other.places or ())
+    ]
+    return (accesses, pairs) if pairs else None
+
+
+def _is_foreign(file: GoFile, binding: Binding, writes: list[CapturedAccess]) -> bool:
+    """Return whether the writes go to an object from elsewhere, whose locks are not known.
+
+    A pointer that is a parameter or the result of a call, and not a variable's address or
+    a value made here.
+    """
+    type_ = file.underlying(file.package.workspace.inference.binding_type(binding))
+    if not any(a.steps for a in writes) or not isinstance(type_, Pointer | None):
+        return False
+    if type_ is None:
+        return True
+    right = binding.declaration.get("right") or binding.declaration.get("value")
+    values = right.children if right is not None else []
+    value = values[binding.index] if binding.index < len(values) else None
+    if value is None or len(values) == 1 < binding.index + 1:
+        return True
+    if value.kind == "unary_expression" and value["operator"].kind == "&":
+        return value["operand"].kind != "composite_literal"
+    return value.kind != "call_expression" or value["function"].text != b"new"
+
+
+# -- decide ---------------------------------------------------------------------------
+
+
+def _race(
+    file: GoFile, binding: Binding, accesses: list[CapturedAccess], pairs: list[Pair], names: Names
+) -> Race:
+    inference = file.package.workspace.inference
+    racing = [a for a in accesses if any(a is one or a is other for one, other in pairs)]
+    type_ = inference.binding_type(binding)
+    return Race(file, binding, type_, accesses, racing, pairs, names)
+
+
+def _fixes(race: Race) -> tuple[tuple[Fix, ...], str]:
+    """Return the rewrites that fit, best first, and the reason where none does."""
+    if any(a.kind == "address" and a.inside for a in race.accesses):
+        return (), f"the address of {race.name} is taken in a goroutine"
+    own = own_copy(race)
+    if own is not None:
+        return (own,), ""
+    index = by_index(race)
+    if index is not None and index.safety is Safety.SAFE:
+        return (index,), ""
+    atomic = by_atomic(race)
+    if atomic is not None:
+        return (atomic,), ""
+    mutex, reason = by_mutex(race)
+    found = [fix for fix in (mutex, index) if fix is not None]
+    return tuple(sorted(found, key=lambda fix: fix.safety is not Safety.SAFE)), reason
+
+
+# -- say ------------------------------------------------------------------------------
+
+
+def _finding(race: Race) -> Finding:
+    first, second = min(race.pairs, key=lambda pair: (pair[0].node.start, pair[1].node.start))
+    fixes, reason = _fixes(race)
+    related = [_place(race.binding, "declared here")]
+    for access in race.racing:
+        if access is not first and not _assigns_itself(access, race.racing):
+            word = "written" if access.writes else "read"
+            where = "" if access.inside else " by the function that launches"
+            start, end = access.target.start, access.target.end
+            related.append(Related(race.file.path, start, end, f"{word} here{where}"))
+    return Finding(
+        path=race.file.path,
+        start=first.target.start,
+        end=first.target.end,
+        message=_message(race, first, second),
+        fixes=fixes,
+        related=tuple(related),
+        reason="" if fixes else reason,
+    )
+
+
+def _assigns_itself(access: CapturedAccess, racing: list[CapturedAccess]) -> bool:
+    """Return whether a read is part of an assignment to the same variable: `x = append(x, …)`."""
+    statement = access.node.statement
+    if access.writes or statement is None or statement.kind != "assignment_statement":
+        return False
+    return any(a.writes and statement["left"].contains(a.node) for a in racing)
+
+
+def _place(binding: Binding, message: str) -> Related:
+    return Related(binding.node.path, binding.node.start, binding.node.end, message)
+
+
+def _message(race: Race, first: CapturedAccess, second: CapturedAccess) -> str:
+    name = race.name
+    if any(_same_strand(one, other) for one, other in race.pairs):
+        if isinstance(race.file.underlying(race.type), Map) and first.steps:
+            return f"several goroutines write the map {name} at the same time"
+        return f"several goroutines {_verb(first)} {name} at the same time"
+    word = "write" if second.writes else "read"
+    if second.inside:
+        return f"the goroutine writes {name} while another one may {word} it"
+    if second.node.kind == "return_statement":
+        return f"the goroutine writes {name} while the function may return it"
+    return f"the goroutine writes {name} while the function that launched it may {word} it"
+
+
+def _verb(access: CapturedAccess) -> str:
+    statement = access.node.statement
+    if statement is not None and statement.kind == "assignment_statement":
+        if statement["right"].text.startswith(b"append(" + access.target.text):
+            return "append to"
+    return "write"
+
+
+def _same_strand(one: CapturedAccess, other: CapturedAccess) -> bool:
+    return any(a.strand == b.strand for a in one.places or () for b in other.places or ())

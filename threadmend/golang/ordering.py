@@ -1,0 +1,413 @@
+"""Ordering: whether two places inside a function may run at the same time.
+
+    order = Ordering(file, binding)
+    order.concurrent(a, b)
+
+Two places of different goroutines are concurrent when one can be reached from the launch of
+the other and nothing on the way can order them: no Wait, receive, lock, once or atomic
+operation (nor a call that may do such a thing) that answers to what the other does after its
+place. What cannot be told counts as ordered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.goroutines import Launch
+from threadmend.golang.iterations import point_in
+from threadmend.golang.locks import held_at
+from threadmend.golang.scope import Binding
+from threadmend.golang.signals import Signal, may_match, signals_in, without
+from threadmend.golang.strands import Place, Strand
+from threadmend.golang.syntax import FUNCTIONS, Node
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["Ordering", "declaring_statement"]
+
+_GROUPS = {"errgroup": "Go", "waitgroup": "Go"}
+
+
+class Ordering:
+    """Answers about the places where one variable is used."""
+
+    def __init__(self, file: GoFile, binding: Binding) -> None:
+        self.file = file
+        self.binding = binding
+        self._signals: dict[Node, list[tuple[Point | None, Signal]]] = {}
+        self._many: dict[Strand, bool] = {}
+
+    # -- the question -----------------------------------------------------------------
+
+    def concurrent(self, one: Place, other: Place) -> bool:
+        """Return whether nothing orders two uses of the variable, one of which writes.
+
+        For one and the same place: whether several instances of its goroutine may be there
+        at once.
+        """
+        if self._share_lock(one, other):
+            return False
+        if one.strand == other.strand:
+            return self.many(one.strand) and not (self._alone(one) or self._alone(other))
+        ours, theirs = self._fork(one, other)
+        if ours is None or theirs is None:
+            launched = one if ours is not None else other
+            parent = other if ours is not None else one
+            strand = ours or theirs
+            assert strand is not None
+            return self._beside_parent(strand, launched, parent)
+        if self._alone(one) and self._alone(other):
+            return False
+        if not (self._beside(ours, theirs, one) or self._beside(theirs, ours, other)):
+            return False
+        return not self._handed_over(one, other) and not self._handed_over(other, one)
+
+    def many(self, strand: Strand) -> bool:
+        """Return whether several instances of a goroutine may run at once and share the variable.
+
+        It is launched in a loop (or by a goroutine that is) within the life of the variable,
+        and no instance is waited for before the next.
+        """
+        known = self._many.get(strand)
+        if known is None:
+            self._many[strand] = False
+            known = self._many[strand] = self._several(strand)
+        return known
+
+    def reaches(self, launch: Strand, place: Place, after: list[Signal]) -> bool:
+        """Return whether a place of the launching goroutine runs after a launch, unordered.
+
+        `after` are the signals that come after the other access.
+        """
+        assert launch.at is not None
+        if place.deferred:
+            return False
+        targets = {level.function: level.node for level in place.levels}
+        for level in launch.at.levels:
+            flow = flow_of(level.function)
+            start = point_in(flow, level.node)
+            if start is None or level.deferred:
+                return False
+
+            def ordered(point: Point, flow: Flow = flow) -> bool:
+                return self._ends_life(point) or self._acquires(flow, point, after)
+
+            target = targets.get(level.function)
+            if target is not None:
+                end = point_in(flow, target)
+                if end is None or not flow.complete:
+                    return False
+                # The place itself may wait first: `return <-errs`.
+                if end is start or self._acquires(flow, end, after, before=target):
+                    return False
+                return end in flow.reachable(start, stop=_except(end, ordered))
+            left = flow.exits_from(start, stop=ordered)
+            if not any(e.kind in {"return", "end"} for e in left) or not flow.complete:
+                return False
+            if any(self._waits(flow, d.point, after) for d in flow.defers):
+                return False
+        return False
+
+    # -- several instances ------------------------------------------------------------
+
+    def _several(self, strand: Strand) -> bool:
+        launch, at = strand.launch, strand.at
+        if launch is None or at is None or strand.body.contains(self.binding.node):
+            return False
+        if self._one_at_a_time(launch):
+            return False
+        # To take a place in a semaphore is not to wait for all who had one.
+        after = [s for s in self._after_all(strand) if s.kind != "receive" or not self._roomy(s)]
+        for level in at.levels:
+            flow = flow_of(level.function)
+            start = point_in(flow, level.node)
+            if start is None or level.deferred:
+                return False
+
+            def ordered(point: Point, flow: Flow = flow) -> bool:
+                return self._ends_life(point) or self._acquires(flow, point, after)
+
+            if start in flow.reachable(start, stop=ordered) and flow.complete:
+                return True
+            left = flow.exits_from(start, stop=ordered)
+            if not any(e.kind in {"return", "end"} for e in left):
+                return False
+            if any(self._waits(flow, d.point, after) for d in flow.defers):
+                return False
+        return self.many(at.strand)
+
+    def _roomy(self, signal: Signal) -> bool:
+        return any(_has_room(self.file, obj.root) for obj in signal.objects)
+
+    def _one_at_a_time(self, launch: Launch) -> bool:
+        """Return whether a group lets one goroutine run at a time: `g.SetLimit(1)`."""
+        if launch.kind != "errgroup" or launch.function is None:
+            return False
+        group = launch.node["function"]["operand"].text
+        top: Node | None = launch.function
+        while top is not None and top.function is not None:
+            top = top.function
+        text = top.text if top is not None else b""
+        return group + b".SetLimit(1)" in text
+
+    # -- the parent -------------------------------------------------------------------
+
+    def _beside_parent(self, strand: Strand, launched: Place, parent: Place) -> bool:
+        """Return whether a launched use and one of the goroutine above are concurrent."""
+        after = [*self._after(launched), *self._after_all(strand, only_end=True)]
+        if self.many(parent.strand):
+            return not self._alone(launched) and not self._alone(parent)
+        if not self.reaches(strand, parent, after):
+            return False
+        # The goroutine may wait for the parent instead.
+        return not self._handed_over(parent, launched, related=True)
+
+    def _beside(self, one: Strand, other: Strand, place: Place) -> bool:
+        """Return whether `other` may be launched while `one` runs, by the same goroutine."""
+        assert one.at is not None
+        assert other.at is not None
+        if self.many(one.at.strand):
+            return True
+        after = [*self._after(place), *self._after_all(one, only_end=True)]
+        return self.reaches(one, other.at, after)
+
+    def _fork(self, one: Place, other: Place) -> tuple[Strand | None, Strand | None]:
+        """Return the strands below the nearest common one; None for the common one itself."""
+        ours, theirs = one.strand.ancestors[::-1], other.strand.ancestors[::-1]
+        shared = 0
+        while shared < min(len(ours), len(theirs)) and ours[shared] == theirs[shared]:
+            shared += 1
+        return (
+            ours[shared] if shared < len(ours) else None,
+            theirs[shared] if shared < len(theirs) else None,
+        )
+
+    # -- what orders ------------------------------------------------------------------
+
+    def _share_lock(self, one: Place, other: Place) -> bool:
+        """Return whether a lock is held at both places, or both run under one Once."""
+        ours = {h.access for level in one.levels for h in held_at(self.file, level.node)}
+        if not ours:
+            return False
+        return any(h.access in ours for lv in other.levels for h in held_at(self.file, lv.node))
+
+    def _handed_over(self, first: Place, second: Place, related: bool = False) -> bool:
+        """Return whether `second` may wait for something that is signalled after `first`.
+
+        A call that is not known waits when it sounds so or, with `related`, when it shares an
+        object with what comes after `first`.
+        """
+        own = [s.body for s in second.strand.ancestors if s.launch is not None]
+        after = [s for s in self._after(first) if not any(b.contains(s.node) for b in own)]
+        if not after:
+            return False
+        return any(
+            may_match(release, acquire)
+            for acquire in self._before(second)
+            for release in after
+            if acquire.kind != "call" or acquire.waits or (related and not acquire.anything)
+        )
+
+    def _alone(self, place: Place) -> bool:
+        """Return whether only one instance of a goroutine at a time can be at a place."""
+        before, after = list(self._before(place)), list(self._after(place))
+        for signal in before:
+            if signal.may_exclude or signal.kind in {"once", "lock"}:
+                return True
+            if signal.claims and signal.node.parent is not None:
+                if signal.node.parent.kind != "expression_statement":
+                    return True
+            if signal.kind in {"send", "receive"} and self._is_token(signal, after):
+                return True
+        return self._one_instance(place)
+
+    def _is_token(self, signal: Signal, after: list[Signal]) -> bool:
+        """Return whether a channel is used as a lock: taken before, given back after."""
+        other = "receive" if signal.kind == "send" else "send"
+        if not any(a.kind == other and may_match(signal, a) for a in after):
+            return False
+        return not self._roomy(signal)
+
+    def _one_instance(self, place: Place) -> bool:
+        """Return whether a condition on a variable of each instance lets one of them in."""
+        for level in place.levels:
+            node = level.node
+            for ancestor in node.ancestors():
+                if ancestor is level.function:
+                    break
+                condition = ancestor.get("condition") if ancestor.kind == "if_statement" else None
+                if condition is not None and not condition.contains(node):
+                    if any(self._selects_one(c) for c in condition.find("binary_expression")):
+                        return True
+                if ancestor.kind == "expression_switch_statement":
+                    value = ancestor.get("value")
+                    if value is not None and self._of_instance(value):
+                        return True
+                if ancestor.kind == "index_expression":
+                    break
+        return False
+
+    def _selects_one(self, condition: Node) -> bool:
+        sides = (condition["left"], condition["right"])
+        return condition["operator"].kind == "==" and any(map(self._of_instance, sides))
+
+    def _of_instance(self, value: Node) -> bool:
+        """Return whether a value is a number or name that an instance was given."""
+        binding = self.file.binding(value)
+        if binding is None or binding is self.binding:
+            return False
+        return binding.kind in {"range", "parameter"}
+
+    # -- signals ----------------------------------------------------------------------
+
+    def _signals_of(self, function: Node) -> list[tuple[Point | None, Signal]]:
+        """Return the signals in a function with the points at which they happen."""
+        known = self._signals.get(function)
+        if known is None:
+            known = [
+                (point, without(s, self.binding)) for point, s in _signals(self.file, function)
+            ]
+            self._signals[function] = known
+        return known
+
+    def _acquires(
+        self, flow: Flow, point: Point, after: list[Signal], before: Node | None = None
+    ) -> bool:
+        """Return whether a point may wait for one of the signals in `after`.
+
+        What it defers, it does when the function ends.
+        """
+        return point.node.kind != "defer_statement" and self._waits(flow, point, after, before)
+
+    def _waits(
+        self, flow: Flow, point: Point, after: list[Signal], before: Node | None = None
+    ) -> bool:
+        for at, signal in self._signals_of(flow.function):
+            if at is not point or (before is not None and signal.node.start > before.start):
+                continue
+            if _in_launch(signal.node, point.node):
+                continue
+            if any(may_match(release, signal) for release in after):
+                return True
+        return False
+
+    def _after(self, place: Place) -> Iterator[Signal]:
+        """Yield the signals that may come after a place, in its goroutine."""
+        for level in place.levels:
+            flow = flow_of(level.function)
+            start = point_in(flow, level.node)
+            later = flow.reachable(start) if start is not None else set()
+            for at, signal in self._signals_of(level.function):
+                if at is start and at not in later and _in_value(signal.node, level.node):
+                    continue  # what is assigned is computed before
+                if at is None or at in later or at is start or at.node.kind == "defer_statement":
+                    yield signal
+
+    def _before(self, place: Place) -> Iterator[Signal]:
+        """Yield the signals that may come before a place, in its goroutine."""
+        for level in place.levels:
+            flow = flow_of(level.function)
+            end = point_in(flow, level.node)
+            for at, signal in self._signals_of(level.function):
+                if at is None or end is None:
+                    yield signal
+                elif at is end:
+                    inside = signal.node.start <= level.node.start < signal.node.end
+                    before = signal.node.end <= level.node.start
+                    if (before and not inside) or _in_value(signal.node, level.node):
+                        yield signal
+                elif at.node.kind != "defer_statement" and end in flow.reachable(at):
+                    yield signal
+
+    def _after_all(self, strand: Strand, *, only_end: bool = False) -> Iterator[Signal]:
+        """Yield the signals of a goroutine; only that of its end with `only_end`."""
+        launch = strand.launch
+        assert launch is not None
+        if launch.kind in _GROUPS:
+            for _, signal in self._launcher_signals(strand):
+                if signal.node is launch.node:
+                    yield signal
+        if not only_end:
+            for _, signal in self._signals_of(strand.body):
+                yield signal
+
+    def _launcher_signals(self, strand: Strand) -> list[tuple[Point | None, Signal]]:
+        assert strand.at is not None
+        return self._signals_of(strand.at.levels[0].function)
+
+    def _ends_life(self, point: Point) -> bool:
+        """Return whether a point makes the variable anew."""
+        statement = declaring_statement(self.binding)
+        return (
+            statement is not None
+            and (point.node is statement or statement.contains(point.node))
+            and point.node.contains(self.binding.node)
+        )
+
+
+def declaring_statement(binding: Binding) -> Node | None:
+    """Return the statement that declares a local variable; None for parameters and results."""
+    if binding.kind in {"parameter", "result", "receiver"}:
+        return None
+    return binding.node.statement
+
+
+def _except(target: Point, stop: Callable[[Point], bool]) -> Callable[[Point], bool]:
+    return lambda point: point is not target and stop(point)
+
+
+def _signals(file: GoFile, function: Node) -> list[tuple[Point | None, Signal]]:
+    known: dict[Node, list[tuple[Point | None, Signal]]] = vars(file).setdefault("_signals", {})
+    found = known.get(function)
+    if found is None:
+        flow = flow_of(function)
+        found = known[function] = []
+        for signal in signals_in(file, function["body"]):
+            inside = function.contains(signal.node)
+            found.append((point_in(flow, signal.node) if inside else None, signal))
+    return found
+
+
+def _in_launch(node: Node, statement: Node) -> bool:
+    """Return whether a node stands in a literal that the statement launches."""
+    for ancestor in node.ancestors():
+        if ancestor is statement:
+            return False
+        if ancestor.kind == "func_literal":
+            outer = ancestor.parent
+            if outer is not None and outer.parent is not None:
+                if outer.parent.kind == "go_statement":
+                    return True
+                if outer.kind == "argument_list":
+                    function = outer.parent.get("function")
+                    field = function.get("field") if function is not None else None
+                    if field is not None and field.name in {"Go", "TryGo", "AfterFunc"}:
+                        return True
+    return False
+
+
+def _in_value(signal: Node, use: Node) -> bool:
+    """Return whether a signal is part of what is assigned to a use: `x = <-ch`."""
+    listed: Node | None = use
+    while listed is not None and listed.field != "left":
+        listed = listed.parent if listed.kind not in FUNCTIONS else None
+    statement = listed.parent if listed is not None else None
+    right = statement.get("right") if statement is not None else None
+    return right is not None and right.contains(signal)
+
+
+def _has_room(file: GoFile, root: object) -> bool:
+    """Return whether a channel was made here with room for more than one value."""
+    if not isinstance(root, Binding):
+        return False
+    right = root.declaration.get("right") or root.declaration.get("value")
+    if right is None or root.index >= len(right.children):
+        return False
+    value = right.children[root.index]
+    if value.kind != "call_expression" or value["function"].text != b"make":
+        return False
+    arguments = value["arguments"].children
+    return len(arguments) > 1 and arguments[1].text not in {b"0", b"1"}

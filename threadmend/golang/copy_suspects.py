@@ -49,10 +49,10 @@ class _Suspects:
         self._fields: dict[Package, frozenset[str]] = {}
         self._patterns: dict[Package, re.Pattern[bytes] | None] = {}
         self._mentioned: dict[str, list[tuple[int, int]]] = {}
-        self._field_reads: dict[Package, re.Pattern[bytes]] = {}
+        self._reads: dict[tuple[Package, bool], re.Pattern[bytes] | None] = {}
 
     def _value_fields(self, package: Package) -> frozenset[str]:
-        """Return the names of fields and variables of a package that hold lock values.
+        """Return the names of variables, and of fields as `.name`, that hold lock values.
 
         Elements of slices, maps and arrays count: they can be copied out.
         """
@@ -70,11 +70,12 @@ class _Suspects:
                     continue
                 line = max(declaration.start, start - 200)
                 if _EMBEDDED.search(data, line, start):
-                    yield data[start:end].decode().rpartition(".")[2]
+                    yield "." + data[start:end].decode().rpartition(".")[2]
                     continue
                 names = _NAMES.search(data, line, start)
                 if names and not _declares_type(package, file, names):
-                    yield from (name.strip() for name in names[1].decode().split(","))
+                    dot = "" if declaration.kind == "var_declaration" else "."
+                    yield from (dot + name.strip() for name in names[1].decode().split(","))
 
     def _named(self, file: GoFile) -> list[tuple[int, int]]:
         """Return where a file names a lock type without a `*` or `&` in front."""
@@ -135,7 +136,7 @@ class _Suspects:
         for fields in self._field_patterns(file):
             for hit in fields.finditer(data):
                 if _is_copied(data, hit.start()):
-                    yield hit.start()
+                    yield hit.start() + 1
         for hit in _DEREFERENCE.finditer(data):
             before = data[max(0, hit.start() - 12) : hit.start()].rstrip(b" \t")
             if before[-1:] in b"=:" or before.endswith(b"return"):
@@ -149,19 +150,27 @@ class _Suspects:
                     yield hit.start()
 
     def _field_patterns(self, file: GoFile) -> Iterator[re.Pattern[bytes]]:
+        """Yield what matches the fields and variables that a file can read."""
         package = file.package
-        own = self._value_fields(package)
-        if own:
-            if package not in self._field_reads:
-                self._field_reads[package] = _reads(frozenset(own))
-            yield self._field_reads[package]
-        foreign: set[str] = set()
+        own = self._pattern_of(package, exported=False)
+        if own is not None:
+            yield own
         for imported in file.imports:
             other = self._workspace.package(imported.path)
             if other is not None and other is not package and is_ours(other):
-                foreign.update(n for n in self._value_fields(other) if n[:1].isupper())
-        if foreign:
-            yield _reads(frozenset(foreign - own))
+                foreign = self._pattern_of(other, exported=True)
+                if foreign is not None:
+                    yield foreign
+
+    def _pattern_of(self, package: Package, *, exported: bool) -> re.Pattern[bytes] | None:
+        key = (package, exported)
+        if key not in self._reads:
+            names = self._value_fields(package)
+            if exported:
+                # From outside, variables are selected like fields: `pkg.Default`.
+                names = frozenset(f".{n.lstrip('.')}" for n in names if n.lstrip(".")[0].isupper())
+            self._reads[key] = _reads(names) if names else None
+        return self._reads[key]
 
 
 @lru_cache(maxsize=512)
@@ -174,7 +183,6 @@ def _words(names: list[str]) -> re.Pattern[bytes]:
     return re.compile(rb"(?:" + "|".join(map(re.escape, names)).encode() + rb")\b")
 
 
-@lru_cache(maxsize=512)
 def _reads(names: frozenset[str]) -> re.Pattern[bytes]:
     """Return what matches a field that is read as a whole: not `x.f.g`, not `f: `."""
     words = "|".join(sorted(map(re.escape, names))).encode()
@@ -201,13 +209,11 @@ def _is_word(byte: int) -> bool:
 
 
 def _is_copied(data: bytes, at: int) -> bool:
-    """Return whether a field or variable read at an offset is not behind an `&`."""
-    before = data[at - 1]
-    if _is_word(before) or before in b"&*":
-        return False
-    if before != 0x2E:
-        return True
-    if data.endswith((b"sync.", b"atomic."), max(0, at - 7), at):
+    """Return whether a variable, or a field whose dot is at an offset, is not behind an `&`."""
+    if data[at] != 0x2E:
+        before = data[at - 1]
+        return not _is_word(before) and before not in b"&*."
+    if data.endswith((b"sync", b"atomic"), max(0, at - 6), at):
         return False
     return _CHAIN.search(data, max(0, at - 60), at) is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def watch_and_run(request: Request, wanted: Wanted) -> int:
     output = Output()
     while True:
         session = Session.open(request)
+        gc.collect()  # the trees of the round before: nothing else collects them
         before = stamps(session.root)
         _show(session, _found(session, output), wanted, output)
         output.note(f"watching {text.count(len(session.files()), 'file')}; Ctrl-C ends it")

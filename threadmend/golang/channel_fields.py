@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import callers, importers
 from threadmend.golang.channels import (
     ChannelOperation,
@@ -24,13 +25,26 @@ from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import declaration_of, runs_in_place
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
+from threadmend.golang.targets import parameter_index
 from threadmend.golang.types import Chan, Named, deref
+from threadmend.golang.uses import type_uses
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["Make", "Runners", "SharedChannel", "is_make", "runners_of", "shared_channel"]
+__all__ = [
+    "Make",
+    "Runners",
+    "SharedChannel",
+    "arguments_of",
+    "is_make",
+    "literals_of",
+    "made_by",
+    "runners_of",
+    "shared_channel",
+    "shared_channel_of",
+]
 
 _DEPTH = 2
 
@@ -96,8 +110,11 @@ def shared_channel(file: GoFile, node: Node) -> SharedChannel | None:
     while node.kind == "parenthesized_expression":
         node = node.children[0]
     decl, name = _holder(file, node)
-    if decl is None:
-        return None
+    return shared_channel_of(decl, name) if decl is not None else None
+
+
+def shared_channel_of(decl: Decl, name: str) -> SharedChannel:
+    """Return the channel of a field of a declared type, or of a declared variable."""
     package = decl.file.package
     known: dict[tuple[tuple[str, int], int, str], SharedChannel] = package.facts.setdefault(
         "shared_channels", {}
@@ -182,7 +199,7 @@ def _store(file: GoFile, channel: SharedChannel, value: Node) -> None:
         return
     if value.kind == "identifier":
         binding = file.binding(value)
-        made = _made_by(binding) if binding is not None else None
+        made = made_by(binding) if binding is not None else None
         if binding is not None and made is not None:
             # `done := make(chan T)`, then `&T{done: done}`: one channel under two names
             channel.makes.append(Make(file, made))
@@ -198,7 +215,46 @@ def _store(file: GoFile, channel: SharedChannel, value: Node) -> None:
         channel.stores.append(value)
 
 
-def _made_by(binding: Binding) -> Node | None:
+def literals_of(decl: Decl) -> Iterator[tuple[GoFile, Node]]:
+    """Yield the composite literals that name a declared type."""
+    for file, node in type_uses(decl):
+        type_ = node
+        if type_.parent is not None and type_.parent.kind == "generic_type":
+            type_ = type_.parent
+        literal = type_.parent
+        if literal is not None and literal.kind == "composite_literal" and type_.field == "type":
+            yield file, literal
+
+
+def arguments_of(file: GoFile, parameter: Binding) -> list[tuple[GoFile, Node]] | None:
+    """Return what is passed for a parameter, None when not every caller can be seen."""
+    function = parameter.scope
+    position = parameter_index(function, parameter)
+    if position is None or not is_assigned_once(parameter):
+        return None
+    if function.kind == "func_literal":
+        call = function.parent
+        calls: list[tuple[GoFile, Node | None]] = (
+            [(file, call)] if call is not None and function.field == "function" else []
+        )
+    else:
+        decl = declaration_of(file, function)
+        if decl is None or any(site.call is None for site in callers(decl)):
+            return None
+        calls = [(site.file, site.call) for site in callers(decl)]
+    found = []
+    for caller, call in calls:
+        if call is None or call.kind != "call_expression":
+            return None
+        arguments = call["arguments"].children
+        if position >= len(arguments):
+            return None
+        found.append((caller, arguments[position]))
+    return found or None
+
+
+def made_by(binding: Binding) -> Node | None:
+    """Return the call of `make` that a variable is declared with."""
     values = binding.declaration.get("right") or binding.declaration.get("value")
     if values is None or binding.index >= len(values.children):
         return None

@@ -1,0 +1,233 @@
+"""Make a channel before using it
+
+A channel that was declared but never made is nil. A send to it or a receive from it waits
+for ever, `range` over it too, and `close` panics. Nothing says so: the goroutine is just
+never heard of again.
+
+Not reported: an operation in a select, where nil switches a case off on purpose; a variable
+that anybody assigns, or whose address is taken; an exported field, or one that is set in any
+way.
+
+Unsafe: for a field, because every value of the type gets a channel of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from threadmend.golang.access import uses_of
+from threadmend.golang.builders import BuilderError, realign
+from threadmend.golang.channel_fields import SharedChannel, literals_of, shared_channel_of
+from threadmend.golang.channels import ChannelOperation, follow, runner_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.infer import is_decl
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+CATEGORY = "channel"
+GATE = rb"\b(?:\w+|,)\s+chan\b"
+
+_DECLARES = re.compile(rb"\bvar\b(?s:.*?)\bchan\b")
+_FIELD = re.compile(rb"\bstruct\b(?s:.*?)\bchan\b")
+_WORDS = {
+    "send": "a send to it waits for ever",
+    "receive": "a receive from it waits for ever",
+    "range": "a loop over it never begins and never ends",
+    "close": "closing it panics",
+}
+
+
+@dataclass(slots=True)
+class _Uses:
+    operations: list[ChannelOperation] = field(default_factory=list)
+    escapes: list[Node] = field(default_factory=list)
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the channels that are used but never made."""
+    if file.generated:
+        return
+    for spec in file.find("var_spec", _DECLARES):
+        if spec.get("value") is None and spec.function is not None:
+            if isinstance(file.underlying(file.type_from(spec.get("type"))), Chan):
+                for name in spec.all("name"):
+                    yield from _local(file, spec, name)
+    for declaration in file.tree.declarations:
+        if declaration.kind == "var_declaration" and _DECLARES.search(
+            file.data, declaration.start, declaration.end
+        ):
+            for spec in declaration.node.find("var_spec"):
+                if spec.function is None and spec.get("value") is None:
+                    yield from _variable(file, spec)
+        elif declaration.kind == "type_declaration" and _FIELD.search(
+            file.data, declaration.start, declaration.end
+        ):
+            for spec in declaration.node.find("type_spec"):
+                yield from _fields(file, spec)
+
+
+def _local(file: GoFile, spec: Node, name: Node) -> Iterator[Finding]:
+    binding = file.binding(name)
+    if binding is None or any(u.kind not in {"declare", "read"} for u in uses_of(binding)):
+        return
+    uses = _Uses()
+    follow(file, binding, (), uses, 2)
+    if uses.escapes:
+        return
+    operation = _first(uses.operations)
+    if operation is None:
+        return
+    capacity = _capacity(spec, uses.operations)
+    fix = None
+    if len(spec.all("name")) == 1 and capacity is not None:
+        fix = _initialise(spec, capacity)
+    yield _finding(binding.name, name, operation, fix, "how much room it needs is not known")
+
+
+def _first(operations: list[ChannelOperation]) -> ChannelOperation | None:
+    """Return an operation that goes wrong on nil, unless one shows that nil is meant."""
+    if any(o.kind == "compare" or o.case is not None for o in operations):
+        return None
+    return next((o for o in operations if o.kind in _WORDS), None)
+
+
+def _capacity(spec: Node, operations: list[ChannelOperation]) -> int | None:
+    """Return the room that sends need which the declaring function itself makes."""
+    function = spec.function
+    if function is None:
+        return None
+    own = [o for o in operations if o.kind == "send" and runner_of(o, function) is function]
+    elsewhere = any(
+        o.kind in {"receive", "range"} and runner_of(o, function) is not function
+        for o in operations
+    )
+    if not own or elsewhere:
+        return 0
+    if any(o.node.up("for_statement") is not None or o.calls for o in own):
+        return None
+    return len(own)
+
+
+def _initialise(spec: Node, capacity: int) -> Fix:
+    """Give the declaration a value.
+
+    Sound: nobody saw the variable but the operations, which could only hang or panic.
+    """
+    type_ = spec["type"]
+    room = f", {capacity}" if capacity else ""
+    made = f"make({type_.name}{room})"
+    declaration = spec.parent
+    title = f"Make {spec['name'].name}"
+    if declaration is not None and declaration.kind == "var_declaration" and spec.function:
+        text = f"{spec['name'].name} := {made}".encode()
+        return Fix(title, (Edit(spec.path, declaration.start, declaration.end, text),))
+    edit = Edit(spec.path, type_.start, type_.end, f"= {made}".encode())
+    return Fix(title, tuple(realign(spec.tree, (edit,))))
+
+
+def _variable(file: GoFile, spec: Node) -> Iterator[Finding]:
+    for name in spec.all("name"):
+        decl = file.package.lookup(name.name)
+        if decl is None or not is_decl(decl, "var") or decl.file is not file:
+            continue
+        if len(file.package.lookup_all(name.name)) > 1:
+            continue
+        if decl.exported and file.package.name != "main":
+            continue
+        if not isinstance(file.underlying(file.type_from(spec.get("type"))), Chan):
+            continue
+        operation = _never_made(shared_channel_of(decl, name.name))
+        if operation is not None:
+            fix = _initialise(spec, 0) if len(spec.all("name")) == 1 else None
+            yield _finding(name.name, name, operation, fix, "it is declared with others")
+
+
+def _fields(file: GoFile, spec: Node) -> Iterator[Finding]:
+    struct = spec.get("type")
+    decl = file.package.lookup(spec["name"].name)
+    if struct is None or struct.kind != "struct_type" or decl is None or decl.node is not spec:
+        return
+    for declared in struct.find("field_declaration"):
+        if not isinstance(file.underlying(file.type_from(declared.get("type"))), Chan):
+            continue
+        for name in declared.all("name"):
+            if (
+                name.name[:1].isupper()
+                or declared.parent is None
+                or declared.parent.parent is not struct
+            ):
+                continue
+            channel = shared_channel_of(decl, name.name)
+            operation = _never_made(channel)
+            if operation is None or _set_by_position(channel):
+                continue
+            fix, reason = _in_literals(channel, declared)
+            owner = decl.name
+            yield _finding(f"{owner}.{name.name}", name, operation, fix, reason)
+
+
+def _never_made(channel: SharedChannel) -> ChannelOperation | None:
+    if channel.makes or channel.stores or channel.nils or channel.escapes:
+        return None
+    return _first([o for o in channel.operations if not o.file.is_test])
+
+
+def _set_by_position(channel: SharedChannel) -> bool:
+    for _, literal in literals_of(channel.decl):
+        elements = literal["body"].children
+        if any(e.kind != "keyed_element" for e in elements):
+            return True
+    return False
+
+
+def _in_literals(channel: SharedChannel, declared: Node) -> tuple[Fix | None, str]:
+    """Make the channel wherever a value of the type is written."""
+    literals = [(f, n) for f, n in literals_of(channel.decl) if not f.is_test]
+    if not literals:
+        return None, "no place makes a value of the type"
+    name = channel.name
+    edits: list[Edit] = []
+    try:
+        for file, literal in literals:
+            if file.package is not channel.package:
+                return None, "another package makes values of the type"
+            edits += _element(literal, f"{name}: make({declared['type'].name})")
+    except BuilderError as error:
+        return None, str(error)
+    reason = "every value of the type gets a channel"
+    return Fix(f"Make {name} with the value", tuple(edits), Safety.UNSAFE, reason), ""
+
+
+def _element(literal: Node, text: str) -> tuple[Edit, ...]:
+    body = literal["body"]
+    elements = body.children
+    tree = literal.tree
+    if not elements:
+        if tree.comments_in(body.start, body.end):
+            raise BuilderError("a literal with comments only")
+        return (Edit(literal.path, body.start, body.end, f"{{{text}}}".encode()),)
+    last = elements[-1]
+    if b"\n" not in tree.data[last.end : body.end]:
+        return (Edit(literal.path, last.end, last.end, f", {text}".encode()),)
+    indent = tree.source.indent_at(last.start)
+    end = tree.source.line_end(last.end)
+    line = indent + text.encode() + b"," + tree.source.newline
+    return realign(tree, (Edit(literal.path, end, end, line),))
+
+
+def _finding(
+    label: str, name: Node, operation: ChannelOperation, fix: Fix | None, reason: str
+) -> Finding:
+    node = operation.node
+    return Finding(
+        path=node.path,
+        start=node.start,
+        end=node.end,
+        message=f"{label} is never made: {_WORDS[operation.kind]}",
+        fixes=(fix,) if fix else (),
+        related=(Related(name.path, name.start, name.end, "declared here"),),
+        reason="" if fix else reason,
+    )

@@ -171,6 +171,12 @@ class GoFile:
             found = [call for name in wanted for call in calls.get(name, ())]
             yield from found if len(wanted) == 1 else sorted(found, key=_start)
 
+    def calls_with(self, text: bytes) -> Iterator[Node]:
+        """Yield the calls in whose source a text (`(nil`) occurs outside of their function."""
+        for call in self.find("call_expression", re.compile(re.escape(text))):
+            if text in self.data[call["function"].end : call.end]:
+                yield call
+
     # -- names and types ------------------------------------------------------------
 
     def resolve(self, node: Node) -> Binding | Decl | Import | None:

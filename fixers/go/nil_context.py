@@ -1,0 +1,59 @@
+"""Pass a context, not nil
+
+A function that is handed a nil context panics when it asks for its deadline or derives from
+it; that it works today depends on code which nobody promised to keep. `context.TODO()` says
+that the right one is still to come.
+
+Not reported: nil for a parameter of another type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.builders import add_import, import_name
+from threadmend.golang.file import GoFile
+from threadmend.golang.stops import contexts_at
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Func, is_named
+from threadmend.model import Edit, Finding, Fix
+
+CATEGORY = "context"
+GATE = rb"\(nil\b"
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the nils that are passed as a first parameter of type context.Context."""
+    for call in file.calls_with(b"(nil"):
+        arguments = call["arguments"].children
+        if not arguments or arguments[0].kind != "nil":
+            continue
+        signature = file.underlying(file.type_of(call["function"]))
+        if not isinstance(signature, Func) or not signature.params:
+            continue
+        if is_named(signature.params[0], "context.Context"):
+            yield _finding(file, call, arguments[0])
+
+
+def _finding(file: GoFile, call: Node, argument: Node) -> Finding:
+    """Build the finding; the fix passes the context in scope, else `context.TODO()`.
+
+    Sound: what panicked or ignored the nil gets a context that is never done, or the one
+    that its surroundings run under.
+    """
+    visible = contexts_at(file, call)
+    imports: tuple[Edit, ...] = ()
+    if visible:
+        text = visible[0]
+    else:
+        known = import_name(file.tree, "context")
+        text = f"{known or 'context'}.TODO()"
+        imports = () if known else add_import(file.tree, "context")
+    edit = Edit(file.path, argument.start, argument.end, text.encode())
+    return Finding(
+        path=file.path,
+        start=argument.start,
+        end=argument.end,
+        message=f"nil is passed to {call['function'].name} as its context",
+        fixes=(Fix(f"Pass {text}", (edit, *imports)),),
+    )

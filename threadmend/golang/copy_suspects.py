@@ -201,7 +201,8 @@ _CHAIN = re.compile(rb"[&*][\w.\[\]]*\Z")
 def _declares_type(package: Package, file: GoFile, names: re.Match[bytes]) -> bool:
     """Return whether a name in a group of types is that of a type, not of a field."""
     at = (file.path, names.start(1))
-    return any(decl.key == at for decl in package.names.get(names[1].decode(), ()))
+    decls = package.names.get(names[1].decode(), ())
+    return any(decl.kind == "type" and decl.key == at for decl in decls)
 
 
 def _is_word(byte: int) -> bool:

@@ -1,0 +1,345 @@
+"""What `self-deadlock`, `rlock-reentry` and `rlock-upgrade` share: a held lock taken again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from threadmend.golang.access import Access
+from threadmend.golang.builders import BuilderError, delete
+from threadmend.golang.effects import Pair, holders, pairs_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.holding import holding_of
+from threadmend.golang.locks import (
+    LockOperation,
+    declaration_of,
+    entry_locks,
+    lock_name,
+    lock_operation,
+    locks_of,
+    runs_in_place,
+)
+from threadmend.golang.strands import literal_binding
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._locked import call_edit, copied, split, without_lock
+
+__all__ = ["relocks"]
+
+Modes = tuple[str, str]
+
+_REASON = "what ran in the inner critical section now runs in the outer one"
+
+
+def relocks(file: GoFile, modes: set[Modes]) -> Iterator[Finding]:
+    """Yield the places where a lock is taken that is already held.
+
+    `modes`: which combinations of held and taken (`read`, `write`) are meant.
+    """
+    seen: set[tuple[str, int]] = set()
+    for function in holders(file):
+        for pair in sorted(
+            pairs_of(file, function), key=lambda p: (p.node.start, len(p.event.path))
+        ):
+            if not pair.same or not pair.event.sure or _varies(pair.held.access):
+                continue
+            site = _site(file, pair)
+            node = pair.event.path[site]
+            if (pair.held.mode, pair.event.mode) not in modes or (node.path, node.start) in seen:
+                continue
+            if pair.event.mode == pair.held.mode == "read" and not _written(file, pair):
+                continue
+            seen.add((node.path, node.start))
+            yield _finding(file, pair, site)
+
+
+def _varies(access: Access) -> bool:
+    """Return whether a path may mean another object each time: `xs[i]`."""
+    return any(s.startswith("[") and not s[1:-1].isdigit() for s in access.steps)
+
+
+def _site(file: GoFile, pair: Pair) -> int:
+    """Return which node of the path is to blame: the innermost that always runs under the lock.
+
+    A function whose callers all hold the lock is where the mistake is, not its callers.
+    """
+    best = 0
+    for index, node in enumerate(pair.event.path):
+        if index and _always_held(file, node, pair):
+            best = index
+    return best
+
+
+def _always_held(file: GoFile, node: Node, pair: Pair) -> bool:
+    function = node.function
+    if function is None:
+        return False
+    if function.kind == "func_literal":
+        return _runs_under(file, function, pair)
+    if node is pair.event.operation:
+        return False  # somebody may come along who calls it without the lock
+    owner = file.package.workspace.file_of(node)
+    decl = declaration_of(owner, function)
+    if decl is None or decl.exported:
+        return False
+    classes = {h.lock_class for h in entry_locks(owner, function)}
+    return pair.held.lock_class in classes
+
+
+def _runs_under(file: GoFile, literal: Node, pair: Pair) -> bool:
+    """Return whether a literal runs nowhere but under the lock that its surroundings hold."""
+    holder = pair.function
+    if literal.tree is not holder.tree or not holder.contains(literal) or literal is holder:
+        return False
+    parent = literal.parent
+    if parent is None:
+        return False
+    if parent.kind == "argument_list" or runs_in_place(file, literal):
+        return True
+    binding = literal_binding(file, literal)
+    if binding is None:
+        return False
+    holding = holding_of(file, holder)
+    for use in binding.uses:
+        call = use.parent
+        if use is binding.node:
+            continue
+        if call is None or call.kind != "call_expression" or use.field != "function":
+            return False
+        if call.function is not holder or pair.held not in holding.at(call):
+            return False
+    return True
+
+
+# --- the finding -------------------------------------------------------------------------
+
+
+def _finding(file: GoFile, pair: Pair, site: int) -> Finding:
+    path = pair.event.path
+    node = path[site]
+    name = lock_name(file, pair.held)
+    related = []
+    if pair.taken_at is not None:
+        taken = pair.taken_at
+        related.append(Related(taken.path, taken.start, taken.end, f"{name} is taken here"))
+    for index, step in enumerate(path):
+        if index != site:
+            word = "and taken again here" if index == len(path) - 1 else "on the way"
+            related.append(Related(step.path, step.start, step.end, word))
+    again = "read-locked" if pair.event.mode == "read" else "locked"
+    held = "read-locked" if pair.held.mode == "read" else "held"
+    if site == len(path) - 1:
+        message = f"{name} is {again} while it is already {held}"
+    else:
+        through = f" through {_called(path[-2])}" if site < len(path) - 2 else ""
+        message = f"{_called(node)} locks {name}{through} while it is already {held}"
+        if again == "read-locked":
+            message = message.replace(" locks ", " read-locks ", 1)
+    fix, reason = None, ""
+    try:
+        fix = _fix(file, pair, site)
+    except BuilderError as error:
+        reason = str(error)
+    return Finding(
+        path=node.path,
+        start=node.start,
+        end=node.end,
+        message=message,
+        fixes=(fix,) if fix else (),
+        related=tuple(related),
+        reason=reason,
+    )
+
+
+def _called(call: Node) -> str:
+    function = call.get("function")
+    if function is None or function.kind == "func_literal":
+        return "the function called here"
+    return " ".join(function.name.split())
+
+
+# --- the fixes ---------------------------------------------------------------------------
+
+
+def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
+    """Return the rewrite after which the lock is taken once.
+
+    Unsafe: the inner critical section becomes a part of the outer one.
+    """
+    edits: list[Edit] = []
+    name = lock_name(file, pair.held)
+    if (pair.held.mode, pair.event.mode) == ("read", "write"):
+        edits += _exclusive(file, pair)
+    path = pair.event.path
+    try:
+        if site == len(path) - 1:
+            edits += _dropped(file, pair)
+            title = f"Take {name} only once"
+        else:
+            inner, made = _chain(file, pair, site)
+            edits += made
+            title = f"Call {inner}, which leaves {name} to its callers"
+    except BuilderError:
+        released = _released_first(file, pair, site)
+        if released is None:
+            raise
+        edits = [*released]
+        title = f"Release {name} before the call"
+        return Fix(title, tuple(edits), Safety.UNSAFE, "the call runs after the critical section")
+    if (pair.held.mode, pair.event.mode) == ("read", "write"):
+        title = f"Lock {name} for writing from the start"
+    edits = sorted(set(edits))
+    if any(a.path == b.path and b.start < a.end for a, b in pairwise(edits)):
+        raise BuilderError("the statements to change share a line")
+    return Fix(title, tuple(edits), Safety.UNSAFE, _REASON)
+
+
+def _exclusive(file: GoFile, pair: Pair) -> list[Edit]:
+    """Return the edits that make the holder's read lock a write lock."""
+    edits = []
+    for operation in locks_of(file, pair.function).operations:
+        if operation.access == pair.held.access and operation.mode == "read":
+            word = operation.call["function"]["field"]
+            if operation.tries:
+                raise BuilderError("the lock is tried, not taken")
+            edits.append(Edit(word.path, word.start, word.end, word.text.replace(b"R", b"", 1)))
+    if not edits:
+        raise BuilderError("the read lock is taken in another function")
+    return edits
+
+
+def _dropped(file: GoFile, pair: Pair) -> list[Edit]:
+    """Return the edits that take an inner Lock and its Unlock away."""
+    node = pair.event.path[-1]
+    owner = file.package.workspace.file_of(node)
+    function = node.function
+    if function is None:
+        raise BuilderError("the lock is taken outside of a function")
+    operation = lock_operation(owner, node)
+    if operation is None or operation.access is None:
+        raise BuilderError("the lock is taken through a helper")
+    if function is not pair.function:
+        return list(without_lock(owner, function, operation.access))
+    return _inner_pair(owner, pair, operation)
+
+
+def _inner_pair(file: GoFile, pair: Pair, inner: LockOperation) -> list[Edit]:
+    """Remove a Lock inside a critical section and the Unlock in its own block that ends it.
+
+    Another release has to follow for the outer Lock, or to be deferred.
+    """
+    same = [o for o in locks_of(file, pair.function).operations if o.access == inner.access]
+    statement = inner.call.parent
+    outer = pair.taken_at
+    if statement is None or statement.kind != "expression_statement" or outer is None:
+        raise BuilderError("the inner Lock is part of another statement")
+    block = statement.parent
+    ends = [
+        o for o in same if o.releases and o.call.start > inner.call.start and _stands_in(o) is block
+    ]
+    if not ends:
+        raise BuilderError("which Unlock belongs to the inner Lock is not clear")
+    end = ends[0]
+    between = [o for o in same if inner.call.end < o.call.start < end.call.start]
+    others = [o for o in same if o.releases and o is not end]
+    if between or not any(o.deferred or o.call.start > end.call.end for o in others):
+        raise BuilderError("which Unlock belongs to the inner Lock is not clear")
+    release = end.deferred or end.call.parent
+    if release is None:
+        raise BuilderError("which Unlock belongs to the inner Lock is not clear")
+    return [*delete(statement), *delete(release)]
+
+
+def _stands_in(operation: LockOperation) -> Node | None:
+    statement = operation.deferred or operation.call.parent
+    return statement.parent if statement is not None else None
+
+
+def _chain(file: GoFile, pair: Pair, site: int) -> tuple[str, list[Edit]]:
+    """Return the `…Locked` function to call at the blamed node, and the edits that make it."""
+    path = pair.event.path
+    workspace = file.package.workspace
+    operation = path[-1]
+    owner = workspace.file_of(operation)
+    made = lock_operation(owner, operation)
+    function = operation.function
+    decl = declaration_of(owner, function) if function is not None else None
+    if decl is None or made is None or made.access is None:
+        raise BuilderError("the function that locks has no name")
+    _check_place(file, path[site], decl.file)
+    result = split(decl, made.access)
+    edits = list(result.edits)
+    for call in reversed(path[site + 1 : -1]):
+        function = call.function
+        between = declaration_of(workspace.file_of(call), function) if function else None
+        if between is None:
+            raise BuilderError("the lock is taken through a function without a name")
+        _check_named(call, decl)
+        result = copied(between, call, result.name)
+        edits += result.edits
+        decl = between
+    _check_named(path[site], decl)
+    edits.append(call_edit(path[site], result.name))
+    return result.name, edits
+
+
+def _check_named(call: Node, decl: object) -> None:
+    function = call["function"]
+    last = function.get("field") if function.kind == "selector_expression" else function
+    if last is None or last.name != getattr(decl, "name", ""):
+        raise BuilderError("the function that locks is called through a value")
+
+
+def _check_place(file: GoFile, call: Node, other: GoFile) -> None:
+    here = file.package.workspace.file_of(call)
+    if here.package is not other.package or other.generated:
+        raise BuilderError("the function that locks is in another package")
+    if other.is_test and not here.is_test:
+        raise BuilderError("the function that locks is in a test file")
+
+
+_PLAIN = frozenset(
+    {"identifier", "int_literal", "interpreted_string_literal", "true", "false", "nil"}
+)
+
+
+def _released_first(file: GoFile, pair: Pair, site: int) -> tuple[Edit, ...] | None:
+    """Return the edits that release before a call which the release follows anyway."""
+    call = pair.event.path[site]
+    statement = call.parent
+    if site or statement is None or statement.kind != "expression_statement":
+        return None
+    after = statement.next
+    if after is None or after.kind != "expression_statement":
+        return None
+    operation = (
+        lock_operation(file, after.children[0])
+        if after.children[0].kind == "call_expression"
+        else None
+    )
+    if operation is None or not operation.releases or operation.access != pair.held.access:
+        return None
+    arguments = call["arguments"].children
+    if any(a.kind not in _PLAIN for a in arguments):
+        return None
+    return (
+        Edit(call.path, statement.start, statement.end, after.text),
+        Edit(call.path, after.start, after.end, statement.text),
+    )
+
+
+def _written(file: GoFile, pair: Pair) -> bool:
+    """Return whether something in the package locks the lock for writing."""
+    lock_class = pair.held.lock_class
+    known: dict[str, bool] = file.package.facts.setdefault("writers", {})
+    if lock_class is None:
+        return False
+    if lock_class not in known:
+        known[lock_class] = any(
+            o.mode == "write" and (o.acquires or o.tries) and o.lock_class == lock_class
+            for other in file.package.files
+            for call in other.calls("Lock", "TryLock")
+            if (o := lock_operation(other, call)) is not None
+        )
+    return known[lock_class]

@@ -1,0 +1,30 @@
+"""Do not take a lock that is already held
+
+A mutex does not know who holds it: a function that locks it and calls another which locks it
+too waits for itself, for ever, and everyone else waits behind it. The two are often far
+apart: a getter that was given a lock later, called three methods down, from a callback, or
+by a deferred call that runs before the deferred Unlock.
+
+Not reported: a lock of another object of the same type; a lock that is released on the way;
+`TryLock`; a call that a flag parameter or a test of the lock's own state decides about; a
+call that may run one of several functions; work in a goroutine of its own.
+
+Unsafe: the inner critical section becomes a part of the outer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.file import GoFile
+from threadmend.model import Finding
+
+from ._relock import relocks
+
+CATEGORY = "mutex"
+GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\(|\bfunc\("
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the places where a held mutex is taken again, directly or through calls."""
+    yield from relocks(file, {("write", "write"), ("write", "read")})

@@ -1,0 +1,156 @@
+"""Let a sleeping loop wake up when its context ends
+
+A retry or polling loop that sleeps does not look at its context meanwhile: whoever cancels
+waits for the rest of the sleep (with a back-off of a minute, a minute), a shutdown runs into
+its deadline, and a retry is made whose result nobody wants. A timer in a select with the
+context (or the stop channel) waits as long, and ends at once when it should.
+
+Not reported:
+- a sleep outside of a loop, or of a constant under a millisecond;
+- a loop over a channel, where the sleep paces what is received;
+- a function that no context and no stop channel reaches.
+
+Unsafe: the function now returns early, with the context's error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.builders import BuilderError, free_name, replace, taken_names
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.leaving import leave_at
+from threadmend.golang.stops import Stop, listens, stops_at
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan
+from threadmend.model import Confidence, Finding, Fix, Safety
+
+CATEGORY = "goroutine"
+GATE = rb"\.Sleep\("
+
+_SHORT = re.compile(r"(?:\d+ ?\* ?)?time\.(?:Micro|Nano)second(?: ?\* ?\d+)?|\d{1,6}")
+_CODE = """\
+{timer} := {package}.NewTimer({duration})
+select {{
+case <-{receive}:
+	{timer}.Stop()
+	{leave}
+case <-{timer}.C:
+}}"""
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the sleeps in loops during which a context or stop channel goes unheard."""
+    for call in file.calls("Sleep"):
+        statement = call.parent
+        if statement is None or statement.kind != "expression_statement":
+            continue
+        loop = innermost_loop(call)
+        if loop is None or not _is_sleep(file, call) or _over_channel(file, loop):
+            continue
+        if _SHORT.fullmatch(call["arguments"].children[0].name):
+            continue
+        stops = (s for s in stops_at(file, call) if _is_ours(call, s))
+        stop = next((s for s in stops if not _made_in(loop, call, s)), None)
+        if stop is not None:
+            yield _finding(file, call, statement, loop, stop)
+
+
+def _is_sleep(file: GoFile, call: Node) -> bool:
+    function = call["function"]
+    return (
+        function.kind == "selector_expression"
+        and function["operand"].kind == "identifier"
+        and file.imported(function["operand"].name) == "time"
+        and file.binding(function["operand"]) is None
+        and len(call["arguments"].children) == 1
+    )
+
+
+def _over_channel(file: GoFile, loop: Node) -> bool:
+    clause = next((c for c in loop.children if c.kind == "range_clause"), None)
+    if clause is None:
+        return False
+    return isinstance(file.underlying(file.type_of(clause["right"])), Chan)
+
+
+def _is_ours(call: Node, stop: Stop) -> bool:
+    """Return whether a stop is a context, a local channel or one of the receiver's."""
+    owner, dot, _ = stop.receive.partition(".")
+    if stop.context or not dot:
+        return True
+    top = call.tree.declaration_at(call.start)
+    receiver = top.node.get("receiver") if top is not None else None
+    return receiver is not None and any(n.name == owner for n in receiver.find("identifier"))
+
+
+def _made_in(loop: Node, call: Node, stop: Stop) -> bool:
+    """Return whether the stop is made anew in each iteration: a context of one attempt."""
+    name = re.escape(stop.receive.partition(".")[0].encode())
+    made = re.compile(rb"\b" + name + rb"\b[\w, ]*:=")
+    return made.search(loop.tree.data, loop.start, call.start) is not None
+
+
+def _finding(file: GoFile, call: Node, statement: Node, loop: Node, stop: Stop) -> Finding:
+    fix, reason = _fix(file, call, statement, stop)
+    return Finding(
+        path=file.path,
+        start=call.start,
+        end=call.end,
+        message=f"the loop sleeps without listening to {stop.receive}",
+        fixes=(fix,) if fix is not None else (),
+        reason=reason,
+        confidence=_confidence(file, call, loop, stop),
+    )
+
+
+def _confidence(file: GoFile, call: Node, loop: Node, stop: Stop) -> Confidence:
+    """Return low where the sleep is short and the loop looks at the context by itself."""
+    length = _milliseconds(call["arguments"].children[0].name)
+    if file.is_test or length <= 1:
+        return Confidence.LOW
+    looks = listens(file, loop) or (stop.context and f"{stop.context}.Err()" in loop.name)
+    if looks and length <= 100:
+        return Confidence.LOW
+    return Confidence.MEDIUM if looks else Confidence.HIGH
+
+
+_AMOUNT = re.compile(r"(?:(\d+) ?\* ?)?time\.(Millisecond|Second)(?: ?\* ?(\d+))?")
+
+
+def _milliseconds(duration: str) -> int:
+    """Return a constant duration in milliseconds, a large number when it is not constant."""
+    found = _AMOUNT.fullmatch(duration)
+    if found is None:
+        return 1 << 30
+    unit = 1000 if found[2] == "Second" else 1
+    return unit * int(found[1] or 1) * int(found[3] or 1)
+
+
+def _fix(file: GoFile, call: Node, statement: Node, stop: Stop) -> tuple[Fix | None, str]:
+    """Wait on a timer and the stop together.
+
+    Sound: nothing of the loop's body runs that did not run before, and where the function
+    still owes something to others it is not left.
+    """
+    leave = leave_at(file, call, stop)
+    if isinstance(leave, str):
+        return None, leave
+    top = file.tree.declaration_at(call.start)
+    assert top is not None
+    imports = [i.name for i in file.imports]
+    code = _CODE.format(
+        timer=free_name("timer", taken_names(top.node, names=[*file.package.names, *imports])),
+        package=call["function"]["operand"].name,
+        duration=call["arguments"].children[0].name,
+        receive=stop.receive,
+        leave=leave.code,
+    )
+    try:
+        edits = leave.edits + replace(statement, code)
+    except BuilderError as error:
+        return None, str(error)
+    reason = f"the loop now ends when {stop.receive} is ready"
+    return Fix(f"Wait on a timer and {stop.receive}", edits, Safety.UNSAFE, reason), ""

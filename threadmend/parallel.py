@@ -62,11 +62,14 @@ def map_forked(
     items: Sequence[T],
     jobs: int,
     done: Callable[[int], None] | None = None,
+    wave: int = _QUEUE,
 ) -> list[R | Lost]:
     """Return work(item) for every item, in order. Results travel by pickle from our own forks.
 
-    `done` is told how many items are finished.
+    `done` is told how many items are finished. After each `wave` of items the processes end,
+    and with them what they hold in memory.
     """
+    wave = min(wave, _QUEUE)
     import pickle
 
     results: dict[int, R | Lost] = {}
@@ -76,8 +79,8 @@ def map_forked(
         if done is not None:
             done(len(results))
 
-    for first in range(0, len(items), _QUEUE):
-        numbers = range(first, min(first + _QUEUE, len(items)))
+    for first in range(0, len(items), wave):
+        numbers = range(first, min(first + wave, len(items)))
         _run(work, items, numbers, min(jobs, len(numbers)), received)
     for number in range(len(items)):
         if number not in results:

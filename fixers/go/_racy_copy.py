@@ -9,7 +9,7 @@ comes after an assignment there, so nobody needs the goroutine's value.
 
 from __future__ import annotations
 
-from threadmend.golang.builders import BuilderError, insert_at_start
+from threadmend.golang.builders import BuilderError, delete, insert_at_start
 from threadmend.golang.builders.spelling import spelled_type_of
 from threadmend.golang.captured import CapturedAccess
 from threadmend.golang.flow import Flow, Point, flow_of
@@ -43,12 +43,31 @@ def own_copy(race: Race) -> Fix | None:
             if declared is None:
                 return None
             edits += declared
+        dropped = _drop_outer(race, outside)
     except BuilderError:
         return None
+    if dropped is None:
+        return None
+    edits += dropped
     name = race.name
     one = len(literals) == 1 and not any(a is b for a, b in race.pairs)
     whose = "the goroutine" if one else "each goroutine"
     return Fix(f"Give {whose} its own {name}", tuple(edits))
+
+
+def _drop_outer(race: Race, outside: list[CapturedAccess]) -> tuple[Edit, ...] | None:
+    """Delete the declaration that nothing uses any more; None when it cannot go alone.
+
+    Go refuses a variable that is declared and never read.
+    """
+    if race.binding.kind != "variable" or any(a.kind == "read" for a in outside):
+        return ()
+    spec = race.binding.declaration
+    statement = spec.parent
+    if outside or spec.kind != "var_spec" or statement is None or spec.get("value") is not None:
+        return None
+    alone = len(spec.all("name")) == 1 and len(list(statement.find("var_spec"))) == 1
+    return delete(statement) if alone else None
 
 
 def _is_plain(access: CapturedAccess) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders.blocks import place
 from threadmend.golang.builders.regions import Region
 from threadmend.golang.captured import CapturedAccess
 from threadmend.golang.syntax import Node
@@ -217,7 +218,7 @@ def _unpacked(race: Race, lock: str, statement: Node, first: bool) -> Guarded:
 
 
 def _indented(statement: Node, code: str) -> Edit:
-    indent = statement.tree.source.indent_at(statement.start).decode()
+    indent = place(statement)[0].inner.decode()
     text = code.replace("\n", statement.tree.source.newline.decode() + indent)
     return Edit(statement.path, statement.start, statement.end, text.encode())
 

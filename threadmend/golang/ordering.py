@@ -11,7 +11,7 @@ place. What cannot be told counts as ordered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from threadmend.golang.flow import Flow, Point, flow_of
@@ -19,16 +19,15 @@ from threadmend.golang.goroutines import Launch
 from threadmend.golang.iterations import point_in
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding
-from threadmend.golang.signals import Signal, may_match, signals_in, without
+from threadmend.golang.signals import Signal, may_match
 from threadmend.golang.strands import Place, Strand
-from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.syntax import Node
+from threadmend.golang.waiting import Waiting
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
 __all__ = ["Ordering", "declaring_statement"]
-
-_GROUPS = {"errgroup": "Go", "waitgroup": "Go"}
 
 
 class Ordering:
@@ -37,7 +36,7 @@ class Ordering:
     def __init__(self, file: GoFile, binding: Binding) -> None:
         self.file = file
         self.binding = binding
-        self._signals: dict[Node, list[tuple[Point | None, Signal]]] = {}
+        self.waiting = Waiting(file, binding)
         self._many: dict[Strand, bool] = {}
 
     # -- the question -----------------------------------------------------------------
@@ -77,39 +76,46 @@ class Ordering:
             known = self._many[strand] = self._several(strand)
         return known
 
-    def reaches(self, launch: Strand, place: Place, after: list[Signal]) -> bool:
+    def reaches(self, launch: Strand, place: Place, after: Sequence[Signal]) -> bool:
         """Return whether a place of the launching goroutine runs after a launch, unordered.
 
         `after` are the signals that come after the other access.
         """
-        assert launch.at is not None
         if place.deferred:
             return False
         targets = {level.function: level.node for level in place.levels}
-        for level in launch.at.levels:
+        for flow, start, stops in self._outwards(launch, after):
+            target = targets.get(flow.function)
+            if target is not None:
+                end = point_in(flow, target)
+                if end is None or end is start or end in stops or not flow.complete:
+                    return False
+                return end in flow.reachable(start, stop=stops.__contains__)
+        return False
+
+    def _outwards(
+        self, strand: Strand, after: Sequence[Signal]
+    ) -> Iterator[tuple[Flow, Point, set[Point]]]:
+        """Yield the functions around a launch while they can be left without waiting.
+
+        Each with the point of the launch, and the points that wait or where the variable is
+        made anew.
+        """
+        assert strand.at is not None
+        after = self.waiting.spread(after)
+        for level in strand.at.levels:
             flow = flow_of(level.function)
             start = point_in(flow, level.node)
             if start is None or level.deferred:
-                return False
-
-            def ordered(point: Point, flow: Flow = flow) -> bool:
-                return self._ends_life(point) or self._acquires(flow, point, after)
-
-            target = targets.get(level.function)
-            if target is not None:
-                end = point_in(flow, target)
-                if end is None or not flow.complete:
-                    return False
-                # The place itself may wait first: `return <-errs`.
-                if end is start or self._acquires(flow, end, after, before=target):
-                    return False
-                return end in flow.reachable(start, stop=_except(end, ordered))
-            left = flow.exits_from(start, stop=ordered)
+                return
+            stops = self.waiting.stops(flow, after, start=level.node)
+            stops |= {p for p in flow.points if self._ends_life(p)}
+            yield flow, start, stops
+            left = flow.exits_from(start, stop=stops.__contains__)
             if not any(e.kind in {"return", "end"} for e in left) or not flow.complete:
-                return False
-            if any(self._waits(flow, d.point, after) for d in flow.defers):
-                return False
-        return False
+                return
+            if self.waiting.waits_at_exit(flow, after):
+                return
 
     # -- several instances ------------------------------------------------------------
 
@@ -120,24 +126,14 @@ class Ordering:
         if self._one_at_a_time(launch):
             return False
         # To take a place in a semaphore is not to wait for all who had one.
-        after = [s for s in self._after_all(strand) if s.kind != "receive" or not self._roomy(s)]
-        for level in at.levels:
-            flow = flow_of(level.function)
-            start = point_in(flow, level.node)
-            if start is None or level.deferred:
-                return False
-
-            def ordered(point: Point, flow: Flow = flow) -> bool:
-                return self._ends_life(point) or self._acquires(flow, point, after)
-
-            if start in flow.reachable(start, stop=ordered) and flow.complete:
+        signals = self.waiting.of(strand)
+        after = [s for s in signals if s.kind != "receive" or not self._roomy(s)]
+        for flow, start, stops in self._outwards(strand, after):
+            if start in flow.reachable(start, stop=stops.__contains__) and flow.complete:
                 return True
-            left = flow.exits_from(start, stop=ordered)
-            if not any(e.kind in {"return", "end"} for e in left):
-                return False
-            if any(self._waits(flow, d.point, after) for d in flow.defers):
-                return False
-        return self.many(at.strand)
+            if flow.function is at.levels[-1].function:
+                return self.many(at.strand)
+        return False
 
     def _roomy(self, signal: Signal) -> bool:
         return any(_has_room(self.file, obj.root) for obj in signal.objects)
@@ -157,7 +153,7 @@ class Ordering:
 
     def _beside_parent(self, strand: Strand, launched: Place, parent: Place) -> bool:
         """Return whether a launched use and one of the goroutine above are concurrent."""
-        after = [*self._after(launched), *self._after_all(strand, only_end=True)]
+        after = [*self.waiting.after(launched), *self.waiting.end_of(strand)]
         if self.many(parent.strand):
             return not self._alone(launched) and not self._alone(parent)
         if not self.reaches(strand, parent, after):
@@ -171,7 +167,7 @@ class Ordering:
         assert other.at is not None
         if self.many(one.at.strand):
             return True
-        after = [*self._after(place), *self._after_all(one, only_end=True)]
+        after = [*self.waiting.after(place), *self.waiting.end_of(one)]
         return self.reaches(one, other.at, after)
 
     def _fork(self, one: Place, other: Place) -> tuple[Strand | None, Strand | None]:
@@ -201,19 +197,20 @@ class Ordering:
         object with what comes after `first`.
         """
         own = [s.body for s in second.strand.ancestors if s.launch is not None]
-        after = [s for s in self._after(first) if not any(b.contains(s.node) for b in own)]
+        after = [s for s in self.waiting.after(first) if not any(b.contains(s.node) for b in own)]
         if not after:
             return False
+        after = self.waiting.spread(after)
         return any(
             may_match(release, acquire)
-            for acquire in self._before(second)
+            for acquire in self.waiting.before(second)
             for release in after
             if acquire.kind != "call" or acquire.waits or (related and not acquire.anything)
         )
 
     def _alone(self, place: Place) -> bool:
         """Return whether only one instance of a goroutine at a time can be at a place."""
-        before, after = list(self._before(place)), list(self._after(place))
+        before, after = list(self.waiting.before(place)), self.waiting.after(place)
         for signal in before:
             if signal.may_exclude or signal.kind in {"once", "lock"}:
                 return True
@@ -261,83 +258,6 @@ class Ordering:
             return False
         return binding.kind in {"range", "parameter"}
 
-    # -- signals ----------------------------------------------------------------------
-
-    def _signals_of(self, function: Node) -> list[tuple[Point | None, Signal]]:
-        """Return the signals in a function with the points at which they happen."""
-        known = self._signals.get(function)
-        if known is None:
-            known = [
-                (point, without(s, self.binding)) for point, s in _signals(self.file, function)
-            ]
-            self._signals[function] = known
-        return known
-
-    def _acquires(
-        self, flow: Flow, point: Point, after: list[Signal], before: Node | None = None
-    ) -> bool:
-        """Return whether a point may wait for one of the signals in `after`.
-
-        What it defers, it does when the function ends.
-        """
-        return point.node.kind != "defer_statement" and self._waits(flow, point, after, before)
-
-    def _waits(
-        self, flow: Flow, point: Point, after: list[Signal], before: Node | None = None
-    ) -> bool:
-        for at, signal in self._signals_of(flow.function):
-            if at is not point or (before is not None and signal.node.start > before.start):
-                continue
-            if _in_launch(signal.node, point.node):
-                continue
-            if any(may_match(release, signal) for release in after):
-                return True
-        return False
-
-    def _after(self, place: Place) -> Iterator[Signal]:
-        """Yield the signals that may come after a place, in its goroutine."""
-        for level in place.levels:
-            flow = flow_of(level.function)
-            start = point_in(flow, level.node)
-            later = flow.reachable(start) if start is not None else set()
-            for at, signal in self._signals_of(level.function):
-                if at is start and at not in later and _in_value(signal.node, level.node):
-                    continue  # what is assigned is computed before
-                if at is None or at in later or at is start or at.node.kind == "defer_statement":
-                    yield signal
-
-    def _before(self, place: Place) -> Iterator[Signal]:
-        """Yield the signals that may come before a place, in its goroutine."""
-        for level in place.levels:
-            flow = flow_of(level.function)
-            end = point_in(flow, level.node)
-            for at, signal in self._signals_of(level.function):
-                if at is None or end is None:
-                    yield signal
-                elif at is end:
-                    inside = signal.node.start <= level.node.start < signal.node.end
-                    before = signal.node.end <= level.node.start
-                    if (before and not inside) or _in_value(signal.node, level.node):
-                        yield signal
-                elif at.node.kind != "defer_statement" and end in flow.reachable(at):
-                    yield signal
-
-    def _after_all(self, strand: Strand, *, only_end: bool = False) -> Iterator[Signal]:
-        """Yield the signals of a goroutine; only that of its end with `only_end`."""
-        launch = strand.launch
-        assert launch is not None
-        if launch.kind in _GROUPS:
-            for _, signal in self._launcher_signals(strand):
-                if signal.node is launch.node:
-                    yield signal
-        if not only_end:
-            for _, signal in self._signals_of(strand.body):
-                yield signal
-
-    def _launcher_signals(self, strand: Strand) -> list[tuple[Point | None, Signal]]:
-        assert strand.at is not None
-        return self._signals_of(strand.at.levels[0].function)
-
     def _ends_life(self, point: Point) -> bool:
         """Return whether a point makes the variable anew."""
         statement = declaring_statement(self.binding)
@@ -353,50 +273,6 @@ def declaring_statement(binding: Binding) -> Node | None:
     if binding.kind in {"parameter", "result", "receiver"}:
         return None
     return binding.node.statement
-
-
-def _except(target: Point, stop: Callable[[Point], bool]) -> Callable[[Point], bool]:
-    return lambda point: point is not target and stop(point)
-
-
-def _signals(file: GoFile, function: Node) -> list[tuple[Point | None, Signal]]:
-    known: dict[Node, list[tuple[Point | None, Signal]]] = vars(file).setdefault("_signals", {})
-    found = known.get(function)
-    if found is None:
-        flow = flow_of(function)
-        found = known[function] = []
-        for signal in signals_in(file, function["body"]):
-            inside = function.contains(signal.node)
-            found.append((point_in(flow, signal.node) if inside else None, signal))
-    return found
-
-
-def _in_launch(node: Node, statement: Node) -> bool:
-    """Return whether a node stands in a literal that the statement launches."""
-    for ancestor in node.ancestors():
-        if ancestor is statement:
-            return False
-        if ancestor.kind == "func_literal":
-            outer = ancestor.parent
-            if outer is not None and outer.parent is not None:
-                if outer.parent.kind == "go_statement":
-                    return True
-                if outer.kind == "argument_list":
-                    function = outer.parent.get("function")
-                    field = function.get("field") if function is not None else None
-                    if field is not None and field.name in {"Go", "TryGo", "AfterFunc"}:
-                        return True
-    return False
-
-
-def _in_value(signal: Node, use: Node) -> bool:
-    """Return whether a signal is part of what is assigned to a use: `x = <-ch`."""
-    listed: Node | None = use
-    while listed is not None and listed.field != "left":
-        listed = listed.parent if listed.kind not in FUNCTIONS else None
-    statement = listed.parent if listed is not None else None
-    right = statement.get("right") if statement is not None else None
-    return right is not None and right.contains(signal)
 
 
 def _has_room(file: GoFile, root: object) -> bool:

@@ -35,6 +35,11 @@ _WAITS = re.compile(
     r"|settle|teardown|terminate"
 )
 _EXCLUDES = re.compile(r"(?i)lock|acquire|enter|exclusive|mutex|serial")
+# Methods that only tell, or write a log.
+_TELLS = re.compile(
+    r"(?:Get|Is|Has|Name|Config|Log|Print|Debug|Info|Warn|With)|(?:String|Error|Err|ID|Len|Size"
+    r"|Addr|Type|Value|Status|Key|Path|URL|Unix|Format|Errorf)$"
+)
 # Packages whose functions do not synchronise with another goroutine of ours.
 _PURE = frozenset(
     {
@@ -99,8 +104,9 @@ _PAIRS = {
 
 def may_match(release: Signal, acquire: Signal) -> bool:
     """Return whether what happens before `release` may so happen before what follows `acquire`."""
-    if acquire.kind == "call" and acquire.waits:
-        return True
+    if acquire.waits:
+        known = release.kind != "call" and not release.outside
+        return not known or _share(release.objects, acquire.objects)
     if release.anything or acquire.anything:
         other = acquire if release.anything else release
         return (other.kind == "call" or other.outside) and acquire.kind in _ACQUIRES
@@ -189,6 +195,8 @@ def _signal(file: GoFile, node: Node) -> Signal | None:
     if kind == "send_statement":
         return Signal("send", node, _objects(file, node["channel"]))
     if kind == "unary_expression" and node["operator"].kind == "<-":
+        if _is_clock(file, node["operand"]):
+            return None
         return Signal("receive", node, _objects(file, node["operand"]))
     if kind == "range_clause":
         if isinstance(file.underlying(file.type_of(node["right"])), Chan | Func | None):
@@ -199,12 +207,44 @@ def _signal(file: GoFile, node: Node) -> Signal | None:
     return None
 
 
+def _is_clock(file: GoFile, channel: Node) -> bool:
+    """Return whether a channel is that of a timer: time.After(d), timer.C, ticker.C."""
+    if channel.kind == "call_expression":
+        return channel["function"].text in {b"time.After", b"time.Tick"}
+    if channel.kind != "selector_expression" or channel["field"].name != "C":
+        return False
+    return is_named(file.type_of(channel["operand"]), "time.Timer", "time.Ticker")
+
+
 def _objects(file: GoFile, node: Node) -> frozenset[Token]:
     """Return what an operand means: its path, or every variable that it mentions."""
     access = access_of(file, node)
     if access is not None:
         return _with_aliases(file, access)
-    return _mentioned(file, node)
+    context = _done_of(file, node)
+    return _cancels(file, context) if context is not None else _mentioned(file, node)
+
+
+def _done_of(file: GoFile, node: Node) -> Node | None:
+    """Return the context of `ctx.Done()`."""
+    function = node.get("function") if node.kind == "call_expression" else None
+    if function is None or function.kind != "selector_expression":
+        return None
+    context = function["operand"]
+    done = function["field"].name == "Done"
+    return context if done and is_named(file.type_of(context), "context.Context") else None
+
+
+def _cancels(file: GoFile, context: Node) -> frozenset[Token]:
+    """Return the cancel functions that were made together with a context."""
+    binding = file.binding(context)
+    found: set[Token] = set()
+    for use in binding.uses if binding is not None else ():
+        listed = use.parent
+        if listed is not None and listed.field == "left" and listed.kind == "expression_list":
+            others = (file.binding(name) for name in listed.children)
+            found |= {Access(b) for b in others if b is not None and b is not binding}
+    return frozenset(found)
 
 
 def _mentioned(file: GoFile, root: Node) -> frozenset[Token]:
@@ -335,7 +375,7 @@ def _by_selector(file: GoFile, call: Node, function: Node) -> Signal | None:
         return None  # the receive from it is the signal
     if is_named(owner, _SEMAPHORE) and not _is_mutex(file, operand):
         return None  # lets several in
-    if _is_plain(file, operand):
+    if _is_plain(file, operand) or _TELLS.match(name):
         return _of_arguments(file, call, name)
     return Signal("call", call, _mentioned(file, call), name)
 

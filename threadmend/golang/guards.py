@@ -72,12 +72,16 @@ class FieldAccess:
 
     @cached_property
     def fresh(self) -> bool:
-        """Return whether nobody else can use the object: it is new, or starts or ends here."""
-        if self.base is not None:
-            if is_made_here(self.file, self.node, self.base):
-                return True
-            if is_local_value(self.file, self.node["operand"]):
-                return True
+        """Return whether nobody else knows the object: it was made here, or is a copy."""
+        if self.base is None:
+            return False
+        if is_made_here(self.file, self.node, self.base):
+            return True
+        return is_local_value(self.file, self.node["operand"])
+
+    @cached_property
+    def setup(self) -> bool:
+        """Return whether the code only sets up or tears down."""
         return is_setup(self.file, self.node)
 
     def holds(self, lock: str, *, here: bool = False) -> bool:
@@ -266,10 +270,10 @@ def _is_called(selector: Node) -> bool:
 
 
 def guard_of(accesses: list[FieldAccess]) -> Guard | None:
-    """Return the lock that guards a place, by belief, with the counts behind it.
+    """Return the lock under which most accesses of a place are made, with the counts.
 
-    At least two locked accesses, a write among them outside of set-up code, and more locked
-    than unlocked ones: callers set their own, stricter bar with the lists.
+    A write outside of set-up code is among them. How many are enough is for the caller to
+    say. Locked and unlocked accesses come in source order.
     """
     shared = [a for a in accesses if not a.fresh]
     classes: Counter[str] = Counter()
@@ -283,8 +287,6 @@ def guard_of(accesses: list[FieldAccess]) -> Guard | None:
         if best is None or len(locked) > len(best.locked):
             found = set(map(id, locked))
             best = Guard(lock, locked, [a for a in shared if id(a) not in found])
-    if best is None or not any(a.writes for a in best.locked):
-        return None
-    if len(best.locked) < 2 or len(best.locked) <= len(best.unlocked):
+    if best is None or not any(a.writes and not a.setup for a in best.locked):
         return None
     return best

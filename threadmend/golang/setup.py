@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["is_local_value", "is_made_here", "is_setup"]
 
 _NAME = re.compile(
-    r"(?:[Nn]ew|[Ii]nit(?:iali[sz]e)?|[Mm]ake|[Cc]reate|[Bb]uild|[Ss]tart|[Oo]pen|[Ss]et[Uu]p|[Cc]lose"
-    r"|[Ss]top|[Ss]hutdown|[Tt]eardown|[Rr]eset|[Tt]est|[Bb]enchmark|[Ll]oad|[Rr]estore|[Pp]rovision"
-    r"|[Dd]estroy|[Cc]leanup|[Mm]ust|[Cc]onfigure|[Rr]egister|[Ff]inish|main|[Rr]un)(?![a-z])"
+    r"(?:[Nn]ew|[Ii]nit(?:ial(?:i[sz]e)?)?|[Mm]ake|[Cc]reate|[Bb]uild|[Ss]tart|[Oo]pen|[Ss]et[Uu]p"
+    r"|[Cc]lose|[Ss]top|[Ss]hutdown|[Tt]eardown|[Tt]est|[Bb]enchmark|[Pp]rovision|[Dd]estroy"
+    r"|[Cc]leanup|[Cc]onfigure|main)(?![a-z])"
 )
 _MAKERS = re.compile(r"(?:[Nn]ew|[Mm]ake|[Cc]reate|[Cc]lone|[Cc]opy|[Bb]uild|[Dd]efault)(?![a-z])")
 

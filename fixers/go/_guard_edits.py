@@ -1,0 +1,342 @@
+"""What the rules of shared state share: edits that put accesses under a lock.
+
+    return s.n          →   s.mu.Lock()
+                            defer s.mu.Unlock()
+                            return s.n
+
+    if s.n > limit {    →   s.mu.Lock()
+                            n := s.n
+                            s.mu.Unlock()
+                            if n > limit {
+
+Sound when the function neither holds nor takes a lock and nothing but the access and plain
+computation runs under the new one: then it is held for a moment, no order between locks
+arises, and nobody can wait for it for ever. Otherwise a reason says what makes it unsafe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from threadmend.golang.access import lock_class
+from threadmend.golang.bodies import Event
+from threadmend.golang.builders import (
+    BuilderError,
+    free_name,
+    insert_at_start,
+    insert_before,
+    taken_names,
+)
+from threadmend.golang.builders.regions import Region, surround
+from threadmend.golang.effects import effects_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.locks import LOCK_TYPES, locks_of
+from threadmend.golang.mutations import last_name, mutations
+from threadmend.golang.syntax import Node
+from threadmend.golang.targets import Body
+from threadmend.golang.types import Map, Slice
+from threadmend.model import Edit
+
+__all__ = ["LockForm", "put_under_lock"]
+
+_SIMPLE = frozenset(
+    {
+        *("expression_statement", "assignment_statement", "inc_statement", "dec_statement"),
+        *("short_var_declaration", "var_declaration"),
+    }
+)
+_JUMPS = frozenset(
+    {
+        *("return_statement", "break_statement", "continue_statement", "goto_statement"),
+        *("fallthrough_statement", "labeled_statement", "go_statement", "defer_statement"),
+    }
+)
+_WAITS = frozenset({"send_statement", "select_statement", "go_statement"})
+_PURE_PACKAGES = frozenset(
+    {
+        *("errors", "strings", "strconv", "math", "sort", "slices", "maps", "bytes", "unicode"),
+        *("path", "path/filepath", "cmp", "sync/atomic", "unicode/utf8", "math/bits"),
+    }
+)
+_PURE = frozenset(
+    {
+        *(("fmt", n) for n in ("Sprintf", "Sprint", "Sprintln", "Errorf")),
+        *(("time", n) for n in ("Now", "Since", "Until", "Duration", "Unix")),
+    }
+)
+_SMALL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LockForm:
+    """A lock as this function names it (`s.mu`), its class, and whether to read-lock."""
+
+    name: str
+    lock_class: str
+    read: bool = False
+
+    @property
+    def take(self) -> str:
+        """Return the statement that takes it."""
+        return f"{self.name}.RLock()" if self.read else f"{self.name}.Lock()"
+
+    @property
+    def give(self) -> str:
+        """Return the statement that gives it back."""
+        return f"{self.name}.RUnlock()" if self.read else f"{self.name}.Unlock()"
+
+
+def put_under_lock(
+    file: GoFile, function: Node, nodes: Sequence[Node], lock: LockForm, *, together: bool
+) -> tuple[tuple[Edit, ...], str]:
+    """Return edits that make accesses of a function under a lock, and why they are unsafe.
+
+    `together`: the accesses belong into one critical section. Raises BuilderError with the
+    reason when there is no good form.
+    """
+    if _may_be_held(file, function, nodes, lock):
+        raise BuilderError(f"{lock.name} may be held here already, on some path")
+    statements = _statements(function, nodes)
+    body = function.get("body")
+    if body is None or not statements:
+        raise BuilderError("the accesses stand in no statement")
+    reason = _other_locks(file, function, lock)
+    own = locks_of(file, function).operations
+    slow = _slow(file, body)
+    if not own and not slow and (together or _is_small(body, statements)):
+        return _whole(body, lock), reason
+    if len(statements) == 1 or not together:
+        try:
+            return _each(file, function, statements, nodes, lock), reason
+        except BuilderError:
+            if own:
+                raise
+    if own:
+        raise BuilderError("the function takes locks at several places")
+    return _whole(body, lock), _risk(file, function, slow, lock) or reason
+
+
+def _whole(body: Node, lock: LockForm) -> tuple[Edit, ...]:
+    return insert_at_start(body, f"{lock.take}\ndefer {lock.give}")
+
+
+def _is_small(body: Node, statements: list[Node]) -> bool:
+    inside = body.statements
+    return len(inside) <= _SMALL or len(statements) * 2 > len(inside)
+
+
+def _statements(function: Node, nodes: Sequence[Node]) -> list[Node]:
+    """Return the statements of the function itself that hold the accesses, in order."""
+    found: dict[Node, None] = {}
+    for node in sorted(nodes, key=lambda n: n.start):
+        at: Node | None = node
+        while at is not None and at.function is not function:
+            at = at.function
+        statement = at.statement if at is not None else None
+        if statement is None:
+            raise BuilderError("an access stands in no statement")
+        found.setdefault(statement)
+    return list(found)
+
+
+# -- what stands in the way -----------------------------------------------------------
+
+
+def _may_be_held(file: GoFile, function: Node, nodes: Sequence[Node], lock: LockForm) -> bool:
+    locks = locks_of(file, function)
+    flow = locks.flow
+    ours = [o for o in locks.operations if o.lock_class == lock.lock_class]
+    releases = {p for o in ours if o.releases and not o.deferred and (p := flow.point_of(o.call))}
+    here = {p for node in nodes if (p := flow.point_of(node))}
+    for operation in ours:
+        start = flow.point_of(operation.call)
+        if not operation.releases and start is not None:
+            reached = flow.reachable(start, stop=lambda p: p in releases, feasible=False)
+            if here & (reached | {start}):
+                return True
+    return False
+
+
+def _other_locks(file: GoFile, function: Node, lock: LockForm) -> str:
+    for operation in locks_of(file, function).operations:
+        if operation.lock_class != lock.lock_class:
+            return f"the function also takes {operation.lock.name}"
+    return ""
+
+
+def _risk(file: GoFile, function: Node, slow: list[Node], lock: LockForm) -> str:
+    """Return why holding the lock over the whole body is unsafe; raises when it cannot be."""
+    for event in effects_of(Body(file, function)):
+        _refuse(event, lock)
+    if any(node.kind in _WAITS for node in function["body"].own()):
+        raise BuilderError("the function waits or launches goroutines between the accesses")
+    return f"{_called(slow[0])} runs under the lock" if slow else ""
+
+
+def _refuse(event: Event, lock: LockForm) -> None:
+    if event.kind == "acquire" and event.lock_class == lock.lock_class:
+        raise BuilderError(f"a function that it calls takes {lock.name} itself")
+    if event.kind == "block":
+        raise BuilderError("the function waits between the accesses")
+
+
+def _called(node: Node) -> str:
+    text = node["function"].name if node.kind == "call_expression" else node.name
+    return " ".join(text.split())[:40]
+
+
+def _slow(file: GoFile, root: Node) -> list[Node]:
+    """Return what is more than computation: calls that are not known to be pure, waits."""
+    return [n for n in root.own() if n is not root and _is_slow(file, n)]
+
+
+def _is_slow(file: GoFile, node: Node) -> bool:
+    if node.kind in _WAITS:
+        return True
+    if node.kind == "unary_expression":
+        return node["operator"].kind == "<-"
+    if node.kind != "call_expression":
+        return node.kind == "func_literal"
+    function = node["function"]
+    inference = file.package.workspace.inference
+    if inference.calls.type_named_by(function) is not None:
+        return False
+    if function.kind == "identifier":
+        return file.resolve(function) is not None
+    if function.kind != "selector_expression":
+        return function.kind not in {"array_type", "slice_type", "map_type"}
+    selection = file.selection(function)
+    operand = function["operand"]
+    if selection is not None and selection.kind == "package":
+        path = file.imported(operand.name)
+        return not (path in _PURE_PACKAGES or (path, function["field"].name) in _PURE)
+    owner = str(selection.owner) if selection is not None and selection.owner else ""
+    if owner in LOCK_TYPES:
+        return False
+    return not owner.startswith(("time.", "strings.", "sync/atomic.", "bytes."))
+
+
+# -- statement by statement -----------------------------------------------------------
+
+
+def _each(
+    file: GoFile, function: Node, statements: list[Node], nodes: Sequence[Node], lock: LockForm
+) -> tuple[Edit, ...]:
+    edits: list[Edit] = []
+    regions: list[Region] = []
+    taken = set(taken_names(function))
+    covered: list[Node] = []
+    for statement in statements:
+        if any(c.contains(statement) for c in covered):
+            continue
+        inside = [n for n in nodes if statement.contains(n)]
+        if _can_surround(file, statement):
+            covered.append(statement)
+            _add_region(regions, statement, lock)
+        elif statement.kind == "return_statement" and not _slow(file, statement):
+            edits += insert_before(statement, f"{lock.take}\ndefer {lock.give}")
+        else:
+            edits += _hoist(file, statement, inside, lock, taken)
+    return (*edits, *surround(regions))
+
+
+def _can_surround(file: GoFile, statement: Node) -> bool:
+    """Return whether a statement can be put between Lock and Unlock as it is."""
+    if statement.kind in _SIMPLE:
+        return not _slow(file, statement)
+    if statement.kind not in {"if_statement", "for_statement", "expression_switch_statement"}:
+        return False
+    if statement.kind == "for_statement":
+        if not any(c.kind == "range_clause" for c in statement.children):
+            return False
+    return not any(n.kind in _JUMPS or _is_slow(file, n) for n in statement.own())
+
+
+def _add_region(regions: list[Region], statement: Node, lock: LockForm) -> None:
+    last = regions[-1] if regions else None
+    if last is not None and last.last.next is statement:
+        regions[-1] = Region(last.first, statement, lock.take, lock.give)
+    else:
+        regions.append(Region(statement, statement, lock.take, lock.give))
+
+
+def _hoist(
+    file: GoFile, statement: Node, nodes: list[Node], lock: LockForm, taken: set[str]
+) -> list[Edit]:
+    """Read the values under the lock into variables above the statement."""
+    if statement.kind in {"for_statement", "labeled_statement", "defer_statement"}:
+        raise BuilderError("the access is repeated or put off")
+    texts: dict[bytes, str] = {}
+    edits: list[Edit] = []
+    lines = []
+    for node in nodes:
+        value = _value(file, node, statement)
+        if value.text not in texts:
+            name = node["field"].name if node.kind == "selector_expression" else node.name
+            texts[value.text] = free_name(_lower(name), taken)
+            taken.add(texts[value.text])
+            lines.append(f"{texts[value.text]} := {value.name}")
+        new = texts[value.text].encode()
+        edits.append(Edit(value.path, value.start, value.end, new))
+    code = "\n".join([lock.take, *lines, lock.give])
+    return [*insert_before(statement, code), *edits]
+
+
+def _lower(name: str) -> str:
+    return name[:1].lower() + name[1:]
+
+
+def _value(file: GoFile, node: Node, statement: Node) -> Node:
+    """Return the largest expression around an access that can be read ahead of time."""
+    if node.function is not statement.function:
+        raise BuilderError("the access stands in a function of its own")
+    value = node
+    parent = value.parent
+    while parent is not None:
+        if parent.kind == "argument_list" and len(parent.children) == 1:
+            call = parent.parent
+            if call is not None and call["function"].name in {"len", "cap"}:
+                value, parent = call, call.parent
+                continue
+        if parent.kind == "index_expression" and value.field == "operand":
+            key = parent.get("index")
+            if isinstance(file.underlying(file.type_of(value)), Map) and key is not None:
+                if key.kind in {"identifier", "interpreted_string_literal"}:
+                    value, parent = parent, parent.parent
+                    continue
+        break
+    if parent is None or parent.field == "left":
+        raise BuilderError("the assigned value is computed by calls")
+    if _changes_in_place(file, value):
+        raise BuilderError(f"what {value.name} refers to is used for longer than a moment")
+    if _tests_for_nil(statement, node):
+        raise BuilderError("the object is tested for nil in the same statement")
+    if parent.kind == "expression_list" and len(parent.children) == 1:
+        holder = parent.parent
+        left = holder.get("left") if holder is not None else None
+        if left is not None and len(left.children) > 1:
+            raise BuilderError("the access has two results")
+    return value
+
+
+def _changes_in_place(file: GoFile, value: Node) -> bool:
+    """Return whether a value is a slice or map whose content changes where it is."""
+    if not isinstance(file.underlying(file.type_of(value)), Map | Slice):
+        return False
+    class_, name = lock_class(file, value), last_name(value)
+    if class_ is None:
+        return True
+    return any(m.kind == "store" for m in mutations(file.package, class_, name))
+
+
+def _tests_for_nil(statement: Node, node: Node) -> bool:
+    """Return whether a statement's header tests the very object before it is read."""
+    if node.kind != "selector_expression":
+        return False
+    name = node["operand"].text
+    header = statement.get("condition") or statement
+    return any(
+        binary["right"].kind == "nil" and binary["left"].text == name
+        for binary in header.find("binary_expression")
+    )

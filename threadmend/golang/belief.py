@@ -1,0 +1,276 @@
+"""Belief: accesses that lack the lock under which the package makes all the others.
+
+What `guards` counts is a belief, and most of what contradicts it is no bug: code that
+callers enter with the lock held, that owns the object, that another lock protects, or whose
+author says why. Each such reason is a test here; what is left has none.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.calls import own_callers
+from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.guards import FieldAccess, Guard, guard_of, guarded_places
+from threadmend.golang.locks import (
+    LOCK_CALLS,
+    declaration_of,
+    held_at,
+    locks_of,
+    runs_in_place,
+)
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Func
+from threadmend.model import Confidence
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Package
+
+__all__ = ["Suspect", "caller_classes", "doc_of", "outer_function", "suspects"]
+
+_SAYS_LOCKED = re.compile(
+    r"[lL]ocked|[uU]nsafe|[nN]o[lL]ock|[uU]nlocked|[wW]ithLock|[uU]nderLock|[wW]ithoutLock"
+)
+_SAYS = re.compile(
+    rb"(?i)\b(?:un)?lock(?:s|ed|ing)?\b|\bmutex\b|\bmu\b|\bhold|\bheld\b|\bracy?\b|\braces?\b"
+    rb"|\bconcurren|\bthread|\bgoroutine|\batomic|\bsynchroni|\bonly (?:be )?called|\bunsafe"
+)
+_DEPTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An access without the lock that guards its place; `place` is the place's class."""
+
+    place: str
+    access: FieldAccess
+    guard: Guard
+    confidence: Confidence = Confidence.MEDIUM
+
+
+def suspects(package: Package) -> list[Suspect]:
+    """Return the accesses of a package that lack their guard, in source order."""
+    found: list[Suspect] | None = package.facts.get("suspects")
+    if found is None:
+        found = package.facts["suspects"] = []
+        for place, accesses in guarded_places(package).items():
+            guard = guard_of(accesses)
+            if guard is None or not guard.unlocked or _is_exempt(guard):
+                continue
+            wrong = [a for a in guard.unlocked if is_suspect(a, guard)]
+            confidence = _confidence(guard, wrong)
+            if confidence is not None:
+                found.extend(Suspect(place, access, guard, confidence) for access in wrong)
+        found.sort(key=lambda s: (s.access.file.path, s.access.node.start))
+    return found
+
+
+_BAR = 4
+_INNER_BAR = 8
+
+
+def _confidence(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
+    """Return how well the counts support the belief, None when they do not.
+
+    The bar: at least four accesses, three quarters of them locked; more when all that is
+    wrong are reads in unexported functions, which often run in the one goroutine that
+    writes. Below it a small method that does little else than the access.
+    """
+    locked, unlocked = len(guard.locked), len(guard.unlocked)
+    inner = all(not a.writes and not _is_exported(a) for a in wrong)
+    enough = locked + unlocked >= (_INNER_BAR if inner else _BAR)
+    if enough and locked >= 3 * unlocked:
+        return Confidence.HIGH if locked >= 6 * unlocked else Confidence.MEDIUM
+    if unlocked <= 2 and len(wrong) == unlocked and all(_is_accessor(a) for a in wrong):
+        return Confidence.MEDIUM
+    if locked + unlocked > _INNER_BAR and locked >= 2 * unlocked and len(wrong) == unlocked:
+        return Confidence.LOW
+    return None
+
+
+def _is_exported(access: FieldAccess) -> bool:
+    function = outer_function(access.node)
+    return function is not None and function["name"].name[:1].isupper()
+
+
+def _is_accessor(access: FieldAccess) -> bool:
+    """Return whether an access stands in a short method that callers are free to call."""
+    function = outer_function(access.node)
+    body = function.get("body") if function is not None else None
+    if body is None or access.node.function is not function or not _is_exported(access):
+        return False
+    calls = [n for n in body.own() if n.kind == "call_expression"]
+    return len(body.statements) <= 3 and all(c["function"].kind == "identifier" for c in calls)
+
+
+def _is_exempt(guard: Guard) -> bool:
+    """Return whether the place is one that a lock need not guard everywhere."""
+    first = guard.locked[0]
+    if isinstance(first.file.underlying(first.file.type_of(first.node)), Func):
+        return True  # taken under the lock or not: it is called outside of it on purpose
+    # Some access is made through sync/atomic, or by somebody who was given the address.
+    return any(a.kind == "address" for a in (*guard.locked, *guard.unlocked))
+
+
+def is_suspect(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether nothing explains that an access lacks its guard."""
+    return not (
+        access.kind in {"call", "address", "declare"}
+        or access.setup
+        or access.held
+        or not _belongs_to_receiver(access)
+        or not _runs_here_and_now(access)
+        or _leads_to_lock(access)
+        or _holds_unknown_lock(access)
+        or _is_only_writer(access, guard)
+        or _is_explained(access)
+        or _callers_protect(access, guard)
+    )
+
+
+def _belongs_to_receiver(access: FieldAccess) -> bool:
+    """Return whether the object is the method's own, or the place the package's."""
+    if access.base is None:
+        return True
+    operand = access.node["operand"]
+    root = access.base.root
+    if not isinstance(root, Binding):
+        return True
+    return root.kind == "receiver" and operand.kind == "identifier"
+
+
+def _runs_here_and_now(access: FieldAccess) -> bool:
+    """Return whether the access runs with its function, or in a goroutine that it launches."""
+    function = access.node.function
+    while function is not None and function.kind == "func_literal":
+        if launch_of_literal(access.file, function) is not None:
+            return True
+        if not runs_in_place(access.file, function):
+            return False
+        function = function.function
+    return function is not None
+
+
+def _leads_to_lock(access: FieldAccess) -> bool:
+    """Return whether the access is a part of `s.inner.mu.Lock()`."""
+    node: Node | None = access.node
+    while node is not None and node.kind in {"selector_expression", "parenthesized_expression"}:
+        if node.field == "function":
+            return node["field"].name in {"Lock", "Unlock", "RLock", "RUnlock"}
+        node = node.parent
+    return False
+
+
+def _holds_unknown_lock(access: FieldAccess) -> bool:
+    """Return whether the function takes a lock through an interface (`cond.L.Lock()`)."""
+    function = access.node.function
+    if function is None:
+        return False
+    return any(
+        o.type == "sync.Locker" or o.access is None
+        for o in locks_of(access.file, function).operations
+    )
+
+
+def _is_only_writer(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether a read stands in the one function that writes, itself or through others."""
+    if access.writes:
+        return False
+    reader = outer_function(access.node)
+    return all(
+        outer_function(a.node) is reader or _is_called_only_from(a, reader)
+        for a in (*guard.locked, *guard.unlocked)
+        if a.writes and not a.setup
+    )
+
+
+def _is_called_only_from(access: FieldAccess, caller: Node | None) -> bool:
+    function = outer_function(access.node)
+    decl = declaration_of(access.file, function) if function is not None else None
+    if decl is None or access.node.function is not function:
+        return False
+    sites = [*own_callers(decl, LOCK_CALLS)]
+    return bool(sites) and all(
+        s.call is not None and not s.launched and s.node.function is caller for s in sites
+    )
+
+
+def outer_function(node: Node) -> Node | None:
+    """Return the function or method declaration around a node, literals passed."""
+    function = node.function
+    while function is not None and function.kind == "func_literal":
+        function = function.function
+    return function
+
+
+def _is_explained(access: FieldAccess) -> bool:
+    """Return whether the function's name or comment, or one beside the access, speaks of it."""
+    function = outer_function(access.node)
+    if function is None:
+        return True
+    if _SAYS_LOCKED.search(function["name"].name) or _SAYS.search(doc_of(access.file, function)):
+        return True
+    source, tree = access.file.source, access.file.tree
+    line = source.line_start(access.node.start)
+    above = source.line_start(max(0, line - 1))
+    comments = tree.comments_in(above, source.line_end(access.node.start))
+    return any(_SAYS.search(tree.data[c.start : c.end]) for c in comments)
+
+
+def doc_of(file: GoFile, function: Node) -> bytes:
+    """Return the comment above a declaration."""
+    start = file.source.line_start(function.start)
+    doc = b""
+    for comment in reversed(file.tree.comments_in(max(0, start - 4000), start)):
+        if file.data[comment.end : start].strip():
+            break
+        doc = file.data[comment.start : comment.end] + b"\n" + doc
+        start = comment.start
+    return doc
+
+
+def _callers_protect(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether some caller holds the guard, or a lock that all writers hold too."""
+    function = outer_function(access.node)
+    held = caller_classes(access.file, function) if function is not None else frozenset()
+    if not held:
+        return False
+    if guard.lock_class in held:
+        return True
+    writes = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
+    return all(held & _classes(a) for a in writes)
+
+
+def _classes(access: FieldAccess) -> frozenset[str]:
+    function = outer_function(access.node)
+    own = {h.lock_class for h in access.held if h.lock_class is not None}
+    return frozenset(own) | (
+        caller_classes(access.file, function) if function is not None else frozenset()
+    )
+
+
+def caller_classes(file: GoFile, function: Node, depth: int = _DEPTH) -> frozenset[str]:
+    """Return the classes of the locks that any caller in the package may hold, levels up.
+
+    Of whatever object: this is for doubt, not for proof.
+    """
+    decl = declaration_of(file, function)
+    if decl is None or depth == 0:
+        return frozenset()
+    known: dict[tuple[str, int], frozenset[str]] = file.package.facts.setdefault("held above", {})
+    if decl.key in known:
+        return known[decl.key]
+    known[decl.key] = frozenset()
+    found: set[str] = set()
+    for site in own_callers(decl, LOCK_CALLS):
+        held = held_at(site.file, site.node)
+        found.update(h.lock_class for h in held if h.lock_class is not None)
+        caller = outer_function(site.node)
+        if caller is not None:
+            found |= caller_classes(site.file, caller, depth - 1)
+    known[decl.key] = frozenset(found)
+    return known[decl.key]

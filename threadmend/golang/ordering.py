@@ -236,11 +236,11 @@ class Ordering:
                 if ancestor is level.function:
                     break
                 condition = ancestor.get("condition") if ancestor.kind == "if_statement" else None
-                if condition is not None and not condition.contains(node):
+                if condition is not None and ancestor["consequence"].contains(node):
                     if any(self._selects_one(c) for c in condition.find("binary_expression")):
                         return True
-                if ancestor.kind == "expression_switch_statement":
-                    value = ancestor.get("value")
+                if ancestor.kind == "expression_case" and ancestor.parent is not None:
+                    value = ancestor.parent.get("value")
                     if value is not None and self._of_instance(value):
                         return True
                 if ancestor.kind == "index_expression":

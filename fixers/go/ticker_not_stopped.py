@@ -1,0 +1,142 @@
+"""Stop a ticker that only one function uses
+
+Before Go 1.23 a ticker that is not stopped stays in the runtime's heap of timers for ever: it
+fires on and wakes the scheduler, once per interval, for every call of the function. The version
+that counts is the `go` line of go.mod. From 1.23 on an unreferenced ticker is collected, and
+the finding is a hint of low confidence; so is a timer, which fires only once.
+
+Not reported:
+- a ticker that is returned, stored or passed on, or whose channel is;
+- a function that never returns, and package main's `main`;
+- a ticker that is stopped on every path, in a deferred function too; a timer that fired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.access import uses_of
+from threadmend.golang.builders import BuilderError, insert_after, insert_at_start
+from threadmend.golang.channels import initialised
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import innermost_loop, launch_of_literal
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence, Finding, Fix
+
+from ._tickers import COLLECTED, first_exit, is_time_call, only_user, ranged_for_ever, received
+
+CATEGORY = "select"
+GATE = rb"\.New(?:Ticker|Timer)\("
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the tickers and timers that their function leaves running when it returns."""
+    for call in file.calls("NewTicker", "NewTimer"):
+        if not is_time_call(file, call):
+            continue
+        binding = initialised(file, call)
+        if binding is None or binding.function is None or _escapes(binding):
+            continue
+        owner = _owner(file, binding)
+        if owner is not None and _leaks(file, call, binding, owner):
+            yield _finding(file, call, binding, owner)
+
+
+def _escapes(binding: Binding) -> bool:
+    """Return whether a ticker is used for more than its channel, Stop and Reset."""
+    for use in uses_of(binding):
+        if use.kind == "declare":
+            continue
+        selector = use.node.parent
+        if selector is None or selector.kind != "selector_expression":
+            return True
+        name = selector["field"].name
+        if name == "C":
+            if not received(selector):
+                return True
+        elif name not in {"Stop", "Reset"} or selector.field != "function":
+            return True
+    return False
+
+
+def _owner(file: GoFile, binding: Binding) -> Node | None:
+    """Return the function that the ticker ends with.
+
+    The one that makes it; or the goroutine that alone uses it.
+    """
+    maker = binding.function
+    user = only_user(binding)
+    if user is None or user is maker:
+        return maker
+    if user.kind == "func_literal" and user.function is maker:
+        launch = launch_of_literal(file, user)
+        if launch is not None and launch.kind != "timer" and launch.function is maker:
+            return user
+        return maker
+    return None
+
+
+def _leaks(file: GoFile, call: Node, binding: Binding, owner: Node) -> bool:
+    stops = set()
+    for use in uses_of(binding):
+        selector = use.node.parent
+        field = selector.get("field") if selector is not None else None
+        if selector is None or field is None:
+            continue
+        if field.name == "C" and ranged_for_ever(selector):
+            return False
+        fired = field.name == "C" and call["function"]["field"].name == "NewTimer"
+        if field.name != "Stop" and not fired:
+            continue
+        if use.function is not owner:
+            if owner is binding.function:
+                return False  # a literal stops it: deferred, a cleanup, a callback
+            continue
+        stops.add(selector)
+    start = call if owner is binding.function else owner["body"]
+    if start is not call:
+        statements = owner["body"].statements
+        if not statements or any(statements[0].contains(stop) for stop in stops):
+            return False
+        start = statements[0]
+    return first_exit(file, owner, start, stops) is not None
+
+
+def _finding(file: GoFile, call: Node, binding: Binding, owner: Node) -> Finding:
+    fix, reason = _fix(binding, owner)
+    kind = "ticker" if call["function"]["field"].name == "NewTicker" else "timer"
+    hint = file.go_version >= COLLECTED or kind == "timer"
+    confidence = Confidence.LOW if hint else Confidence.HIGH
+    if file.is_test and not hint:
+        confidence = Confidence.MEDIUM
+    return Finding(
+        path=file.path,
+        start=call.start,
+        end=call.end,
+        message=f"the {kind} {binding.name} is not stopped when the function returns",
+        fixes=(fix,) if fix is not None else (),
+        reason=reason,
+        confidence=confidence,
+    )
+
+
+def _fix(binding: Binding, owner: Node) -> tuple[Fix | None, str]:
+    """Stop it at the end of the function that uses it.
+
+    Sound: nobody else knows the ticker, and Stop may be called twice.
+    """
+    code = f"defer {binding.name}.Stop()"
+    try:
+        if owner is not binding.function:
+            edits = insert_at_start(owner["body"], code)
+        elif innermost_loop(binding.node) is not None:
+            return None, "it is made in a loop, where a defer would wait for the function's end"
+        else:
+            statement = binding.node.statement
+            if statement is None:
+                return None, "it is made in the header of a statement"
+            edits = insert_after(statement, code)
+    except BuilderError as error:
+        return None, str(error)
+    return Fix(f"Defer {binding.name}.Stop()", edits), ""

@@ -298,6 +298,15 @@ def translated(
 
 
 def _given(file: GoFile, call: Node, body: Node, root: Binding) -> Access | None:
+    """Return what a call gives for a receiver or parameter; every event of a callee asks."""
+    known: dict[tuple[Node, Binding], Access | None] = file.package.facts.setdefault("given", {})
+    key = (call, root)
+    if key not in known:
+        known[key] = _find_given(file, call, body, root)
+    return known[key]
+
+
+def _find_given(file: GoFile, call: Node, body: Node, root: Binding) -> Access | None:
     if root.kind == "receiver":
         function = call["function"]
         if function.kind != "selector_expression":

@@ -27,6 +27,7 @@ from threadmend.golang.builders import BuilderError
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import FieldAccess
 from threadmend.golang.locks import LockOperation, locks_of
+from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix, Related, Safety
@@ -37,14 +38,15 @@ CATEGORY = "shared-state"
 GATE = rb"\.R?Lock\(\)"
 
 
-def check(file: GoFile) -> Iterator[Finding]:
+def check(package: Package) -> Iterator[Finding]:
     """Yield the accesses that lack the lock under which the others are made."""
-    if file.is_test:
-        return
-    ours = [s for s in suspects(file.package) if s.access.file is file]
-    ours.sort(key=lambda s: (s.place, _function(s).start, s.access.node.start))
-    for _, group in groupby(ours, key=lambda s: (s.place, _function(s).start)):
-        yield _finding(file, list(group))
+    for _, group in groupby(sorted(suspects(package), key=_place), key=_place):
+        found = list(group)
+        yield _finding(found[0].access.file, found)
+
+
+def _place(suspect: Suspect) -> tuple[str, str, int]:
+    return (suspect.place, suspect.access.file.path, _function(suspect).start)
 
 
 def _function(suspect: Suspect) -> Node:

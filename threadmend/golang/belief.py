@@ -103,8 +103,9 @@ def _is_accessor(access: FieldAccess) -> bool:
     body = function.get("body") if function is not None else None
     if body is None or access.node.function is not function or not _is_exported(access):
         return False
-    calls = [n for n in body.own() if n.kind == "call_expression"]
-    return len(body.statements) <= 3 and all(c["function"].kind == "identifier" for c in calls)
+    calls = [n["function"] for n in body.own() if n.kind == "call_expression"]
+    builtin = all(f.kind == "identifier" and access.file.resolve(f) is None for f in calls)
+    return len(body.statements) <= 3 and builtin
 
 
 def _is_exempt(guard: Guard) -> bool:

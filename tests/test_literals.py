@@ -83,4 +83,18 @@ def test_a_rule_is_asked_where_its_gate_may_match(
 ) -> None:
     pattern = None if gate is None else re.compile(gate)
     rule = Rule("go/x", "X.", lambda subject: (), Subject.GO_FILE, "mutex", pattern)
-    assert Gates([rule]).admitted(b"nothing", text) == ([rule] if asked else [])
+    gates = Gates([rule])
+    texts = [gates.text(b"nothing"), gates.text(text)]
+    assert gates.admitted([rule], texts) == ([rule] if asked else [])
+
+
+@given(
+    st.sets(st.text("ab.(é ", min_size=1, max_size=3).map(str.encode), max_size=5),
+    st.text("ab.(é ", max_size=12).map(str.encode),
+)
+def test_the_pieces_of_a_text_are_those_in_it(asked: set[bytes], text: bytes) -> None:
+    gates = Gates(
+        Rule(f"go/r{number}", "X.", lambda subject: (), Subject.GO_FILE, "mutex", re.compile(gate))
+        for number, gate in enumerate(map(re.escape, sorted(asked)))
+    )
+    assert gates.text(text).pieces == {piece for piece in asked if piece in text}

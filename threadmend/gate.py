@@ -1,69 +1,117 @@
 """Gates: which rules can have anything to say about some bytes.
 
 A gate is a regular expression, and sixty of them over a whole project take longer than
-parsing it. Nearly all contain plain text without which they cannot match; looking for that
-costs a twentieth, and gates share it.
+parsing it. Nearly all contain plain text without which they cannot match. Which of those
+texts a file holds is mostly told by its words, which are taken apart once for all gates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from threadmend.literals import Alternative, alternatives
 from threadmend.model import Rule
 
-__all__ = ["Gates"]
+__all__ = ["Gates", "Text"]
 
 _TELLING = 4
 """Bytes of a piece from which on it says enough: searching the gate itself costs more than a
 rule that is asked once more and has nothing to say."""
 
 
+class Text(NamedTuple):
+    """Some bytes, and which pieces of plain text that gates ask for are in them."""
+
+    data: bytes
+    pieces: frozenset[bytes]
+
+
 class Gates:
-    """The gates of some rules; remembers nothing about the bytes it was given."""
+    """The gates of some rules."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._rules = tuple(rules)
-        self._asked = {
-            rule.name: () if rule.gate is None else alternatives(rule.gate) for rule in self._rules
-        }
-        self._searched = {
-            rule.name
-            for rule in self._rules
-            if rule.gate is not None and not all(map(_is_telling, self._asked[rule.name] or [()]))
-        }
+        self._gated: dict[str, Rule] = {}
+        self._asked: dict[str, tuple[Alternative, ...]] = {}
+        self._searched: set[str] = set()
+        for rule in rules:
+            if rule.gate is not None:
+                self._gated[rule.name] = rule
+                asked = self._asked[rule.name] = alternatives(rule.gate)
+                if not asked or not all(map(_is_telling, asked)):
+                    self._searched.add(rule.name)
+        every = {p for asked in self._asked.values() for sets in asked for s in sets for p in s}
+        self._pieces = _Pieces(every)
+        self._possible: dict[frozenset[bytes], frozenset[str]] = {}
 
-    def admitted(self, *texts: bytes) -> list[Rule]:
-        """Return the rules whose gate may match at least one text, or that have none."""
-        if not self._rules:
-            return []
-        seen: list[dict[bytes, bool]] = [{} for _ in texts]
-        return [
-            rule for rule in self._rules if rule.gate is None or self._admits(rule, texts, seen)
-        ]
+    def text(self, data: bytes) -> Text:
+        """Return bytes as `admitted` takes them: read once, for all rules."""
+        return Text(data, self._pieces.of(data))
 
-    def _admits(self, rule: Rule, texts: tuple[bytes, ...], seen: list[dict[bytes, bool]]) -> bool:
+    def admitted(self, rules: Sequence[Rule], texts: Sequence[Text]) -> list[Rule]:
+        """Return those of the rules whose gate may match a text, or that have none."""
+        possible = [self._may_match(text.pieces) for text in texts]
+        return [rule for rule in rules if rule.gate is None or self._admits(rule, texts, possible)]
+
+    def _admits(
+        self, rule: Rule, texts: Sequence[Text], possible: Sequence[frozenset[str]]
+    ) -> bool:
         assert rule.gate is not None
-        asked, searched = self._asked[rule.name], rule.name in self._searched
-        for text, known in zip(texts, seen, strict=True):
-            if not asked or any(_holds(text, sets, known) for sets in asked):
-                if not searched or rule.gate.search(text) is not None:
-                    return True
-        return False
+        if rule.name not in self._searched:
+            return any(rule.name in names for names in possible)
+        return any(
+            rule.name in names and rule.gate.search(text.data) is not None
+            for text, names in zip(texts, possible, strict=True)
+        )
 
-
-def _holds(text: bytes, sets: Alternative, known: dict[bytes, bool]) -> bool:
-    """Return whether a text holds a piece of every set."""
-    for pieces in sets:
-        for piece in pieces:
-            if piece not in known:
-                known[piece] = piece in text
-            if known[piece]:
-                break
-        else:
-            return False
-    return True
+    def _may_match(self, pieces: frozenset[bytes]) -> frozenset[str]:
+        """Return the rules whose gates find what they ask for; most files are like another."""
+        found = self._possible.get(pieces)
+        if found is None:
+            found = self._possible[pieces] = frozenset(
+                name
+                for name, asked in self._asked.items()
+                if not asked or any(not any(s.isdisjoint(pieces) for s in sets) for sets in asked)
+            )
+        return found
 
 
 def _is_telling(sets: Alternative) -> bool:
     return any(all(len(piece) >= _TELLING for piece in pieces) for pieces in sets)
+
+
+_WORD = re.compile(rb"\w+")
+_APART = bytes(byte if _WORD.match(bytes([byte])) else 0x20 for byte in range(256))
+
+
+class _Pieces:
+    """Finds which of many pieces are in a text."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        # By the longest word of a piece: one that stands alone in it (`.Lock(`) is looked up
+        # among the words of a text, one that may go on (`close(`) searched in them.
+        self._whole: dict[bytes, list[bytes]] = {}
+        self._parts: dict[bytes, list[bytes]] = {}
+        self._other: list[bytes] = []
+        for piece in sorted(pieces):
+            words = list(_WORD.finditer(piece))
+            if not words:
+                self._other.append(piece)
+                continue
+            word = max(words, key=lambda found: len(found[0]))
+            alone = word.start() > 0 and word.end() < len(piece)
+            (self._whole if alone else self._parts).setdefault(word[0], []).append(piece)
+        self._words = frozenset(self._whole)
+
+    def of(self, data: bytes) -> frozenset[bytes]:
+        """Return the pieces that are in some bytes."""
+        words = set(data.translate(_APART).split())
+        found = [piece for piece in self._other if piece in data]
+        for word in self._words & words:
+            found += [piece for piece in self._whole[word] if piece in data]
+        joined = b" ".join(words)
+        for word, pieces in self._parts.items():
+            if word in joined:
+                found += [piece for piece in pieces if piece == word or piece in data]
+        return frozenset(found)

@@ -5,14 +5,14 @@ One broken rule on one subject costs that answer alone; it is named in a Failure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from threadmend.gate import Gates
+from threadmend.gate import Gates, Text
 from threadmend.model import Edit, Failure, Finding, Fix, Rule, Subject
 from threadmend.project import Project
 from threadmend.rulefile import Deferred
@@ -55,9 +55,11 @@ class Asker:
         self.project = project
         self._rules = tuple(rules)
         self._wanted = wanted or (lambda path: True)
-        self._file_gates = Gates(r for r in rules if r.subject is Subject.GO_FILE)
-        self._package_gates = Gates(r for r in rules if r.subject is Subject.GO_PACKAGE)
-        self._module_gates = Gates(r for r in rules if r.subject is Subject.GO_MODULE)
+        self._file_rules = [r for r in rules if r.subject is Subject.GO_FILE]
+        self._package_rules = [r for r in rules if r.subject is Subject.GO_PACKAGE]
+        self._module_rules = [r for r in rules if r.subject is Subject.GO_MODULE]
+        self._gates = Gates(r for r in rules if r.language == "go")
+        self._known: dict[str, Text] = {}
         self._go = any(rule.language == "go" for rule in rules)
         self._modules = any(rule.subject is Subject.GO_MODULE for rule in rules)
 
@@ -98,7 +100,7 @@ class Asker:
             module = self.project.go.modules[unit.index]
             paths = [path for package in module.packages for path in package.file_paths]
             where = f"{module.directory}/go.mod".lstrip("/")
-            for rule in self._module_gates.admitted(*self._texts(paths)):
+            for rule in self._gates.admitted(self._module_rules, self._texts(paths)):
                 self._put(rule, partial(_same, module), where, answers)
         else:
             self._ask_package(self.project.go.packages[unit.index], answers)
@@ -109,13 +111,16 @@ class Asker:
         texts = self._texts(package.file_paths)
         for path, text in zip(package.file_paths, texts, strict=True):
             if self.reports(path):
-                for rule in self._file_gates.admitted(text):
+                for rule in self._gates.admitted(self._file_rules, [text]):
                     self._put(rule, partial(self.project.go.file, path), path, answers)
-        for rule in self._package_gates.admitted(*texts):
+        for rule in self._gates.admitted(self._package_rules, texts):
             self._put(rule, partial(_same, package), package.directory or ".", answers)
 
-    def _texts(self, paths: Iterable[str]) -> list[bytes]:
-        return [self.project.source(path).data for path in paths]
+    def _texts(self, paths: Sequence[str]) -> list[Text]:
+        for path in paths:
+            if path not in self._known:
+                self._known[path] = self._gates.text(self.project.source(path).data)
+        return [self._known[path] for path in paths]
 
     def _put(self, rule: Rule, subject: Callable[[], Any], where: str, answers: Answers) -> None:
         try:

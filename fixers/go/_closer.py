@@ -1,0 +1,250 @@
+"""One goroutine that closes a channel when all who send on it are done: the edits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from threadmend.golang.access import Access, is_assigned_once
+from threadmend.golang.builders import (
+    BuilderError,
+    add_import,
+    delete,
+    free_name,
+    import_name,
+    insert_after,
+    insert_at_start,
+    insert_before,
+    replace,
+    taken_names,
+)
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
+from threadmend.golang.goroutines import Launch
+from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
+from threadmend.model import Edit
+
+__all__ = ["anchor_in", "close_after", "free_in", "same_block"]
+
+
+def free_in(file: GoFile, function: Node, base: str) -> str:
+    """Return a name for a new variable of a function (and of what is declared around it)."""
+    top = function
+    while top.function is not None:
+        top = top.function
+    names = [*file.package.names, *(i.name for i in file.imports)]
+    return free_name(base, taken_names(top, names=names))
+
+
+def sync_name(file: GoFile) -> str:
+    """Return what the file calls the package sync."""
+    return import_name(file.tree, "sync") or "sync"
+
+
+def same_block(node: Node, block: Node) -> Node | None:
+    """Return the statement of `block` that holds a node, literals in between not allowed."""
+    at: Node | None = node
+    while at is not None and at.parent is not block:
+        if at.kind in FUNCTIONS:
+            return None
+        at = at.parent
+    return at
+
+
+def anchor_in(node: Node, make: Node) -> Node:
+    """Return the statement around a node in the block in which the channel is made."""
+    statement = make.statement
+    block = statement.parent if statement is not None else None
+    found = same_block(node, block) if block is not None else None
+    if found is None:
+        raise BuilderError("the goroutines are launched in another block than the channel's")
+    return found
+
+
+def close_after(
+    file: GoFile,
+    function: Node,
+    make: Node,
+    channel: str,
+    launches: Sequence[Launch],
+    closes: Iterable[Node] = (),
+    receives: Iterable[Node] = (),
+) -> list[Edit]:
+    """Return edits that count the launched senders and close the channel after the last.
+
+    `closes` are the statements that close it now: they go. `receives` are where the function
+    itself receives: a Wait before them would wait for ever, so that it moves into the closer.
+
+        var wg sync.WaitGroup
+        for … {
+            wg.Add(1)
+            go func() {
+                defer wg.Done()
+                …
+            }()
+        }
+        go func() {
+            wg.Wait()
+            close(ch)
+        }()
+    """
+    if not launches or any(launch.function is not function for launch in launches):
+        raise BuilderError("the senders are launched in different functions")
+    anchors = [anchor_in(launch.node, make) for launch in launches]
+    last = max(anchors, key=lambda a: a.start)
+    closes = list(closes)
+    counted = _counted(file, function, launches)
+    edits: list[Edit] = []
+    if counted is None:
+        name = free_in(file, function, "wg")
+        edits += _count(file, launches, anchors, name, closes)
+        wait = None
+    else:
+        name, wait = counted
+        for statement in closes:
+            edits += delete(statement)
+        if wait is not None and not _before_any(function, wait, receives):
+            wait = None
+    closer = f"go func() {{\n\t{name}.Wait()\n\tclose({channel})\n}}()"
+    if wait is not None:
+        edits += replace(wait, closer)
+    else:
+        edits += insert_after(last, closer)
+    return edits
+
+
+def _counted(
+    file: GoFile, function: Node, launches: Sequence[Launch]
+) -> tuple[str, Node | None] | None:
+    """Return the WaitGroup that counts exactly these goroutines, and the function's Wait."""
+    if any(launch.kind == "errgroup" or launch.kind == "timer" for launch in launches):
+        raise BuilderError("an errgroup counts the senders")
+    calls = [c for c in waitgroup_calls(file, function, inside=True) if c.access is not None]
+    found: set[Access] = set()
+    name = ""
+    for launch in launches:
+        own = [c for c in calls if _counts(c, launch)]
+        if not own:
+            return None
+        found.add(own[0].access)  # type: ignore[arg-type]
+        name = own[0].waitgroup.name
+    if len(found) != 1:
+        raise BuilderError("several WaitGroups count the senders")
+    access = found.pop()
+    mine = [c for c in calls if c.access == access]
+    for call in mine:
+        if call.method == "Done" and not any(_holds(launch, call.call) for launch in launches):
+            raise BuilderError("the WaitGroup counts other goroutines too")
+        if call.method == "Go" and not any(launch.node is call.call for launch in launches):
+            raise BuilderError("the WaitGroup counts other goroutines too")
+    waits = [c for c in mine if c.method == "Wait"]
+    if len(waits) > 1:
+        raise BuilderError("the senders are waited for in several places")
+    if not waits:
+        return name, None
+    statement = waits[0].call.parent
+    if statement is None or statement.kind != "expression_statement":
+        return name, None
+    return name, statement if statement.function is function else None
+
+
+def _counts(call: WaitGroupCall, launch: Launch) -> bool:
+    if launch.kind == "waitgroup":
+        return call.method == "Go" and call.call is launch.node
+    return call.method == "Done" and _holds(launch, call.call)
+
+
+def _holds(launch: Launch, node: Node) -> bool:
+    return launch.literal is not None and launch.literal.contains(node)
+
+
+def _before_any(function: Node, wait: Node, receives: Iterable[Node]) -> bool:
+    flow = flow_of(function)
+    point = flow.point_of(wait)
+    if point is None:
+        return False
+    after = flow.reachable(point)
+    return any(p in after for r in receives if (p := flow.point_of(r)))
+
+
+def _count(
+    file: GoFile,
+    launches: Sequence[Launch],
+    anchors: Sequence[Node],
+    name: str,
+    closes: list[Node],
+) -> list[Edit]:
+    """Declare a WaitGroup and count each launch."""
+    edits: list[Edit] = list(add_import(file.tree, "sync"))
+    first = min(anchors, key=lambda a: a.start)
+    declared = f"var {name} {sync_name(file)}.WaitGroup"
+    declared_with_add = False
+    for launch in launches:
+        if launch.kind != "go":
+            raise BuilderError("the senders are not launched by go statements")
+        add = f"{name}.Add(1)"
+        if launch.statement is first:
+            add = f"{declared}\n{add}"
+            declared_with_add = True
+        inside = [c for c in closes if launch.node.contains(c)]
+        if launch.literal is not None and launch.node.contains(launch.literal):
+            edits += insert_before(launch.statement, add)
+            edits += _done(launch.literal, name, inside)
+        else:
+            edits += _wrapped(file, launch, name, add)
+        closes = [c for c in closes if c not in inside]
+    if not declared_with_add:
+        edits += insert_before(first, declared)
+    for statement in closes:
+        edits += delete(statement)
+    return edits
+
+
+def _done(literal: Node, name: str, closes: Sequence[Node]) -> list[Edit]:
+    body = literal["body"]
+    statements = body.statements
+    done = f"defer {name}.Done()"
+    edits: list[Edit] = []
+    if statements and statements[0] in closes:
+        edits += replace(statements[0], done)
+    else:
+        edits += insert_at_start(body, done)
+    for statement in closes:
+        if statement is not statements[0]:
+            edits += delete(statement)
+    return edits
+
+
+def _wrapped(file: GoFile, launch: Launch, name: str, add: str) -> list[Edit]:
+    """Launch a literal that calls the named function and then says that it is done."""
+    call = launch.call
+    if call is None:
+        raise BuilderError("what is launched cannot be wrapped")
+    for argument in [call["function"], *call["arguments"].children]:
+        if not _is_stable(file, launch, argument):
+            raise BuilderError("the goroutine's arguments may change after the launch")
+    code = f"go func() {{\n\tdefer {name}.Done()\n\t{call.name}\n}}()"
+    return [*insert_before(launch.statement, add), *replace(launch.node, code)]
+
+
+def _is_stable(file: GoFile, launch: Launch, argument: Node) -> bool:
+    """Return whether an argument means the same when it is evaluated in the goroutine."""
+    for node in argument.walk():
+        if node.kind in {"call_expression", "index_expression", "func_literal"}:
+            return False
+        if node.kind == "unary_expression" and node["operator"].kind in {"*", "<-"}:
+            return False
+        if node.kind == "selector_expression" and node.field != "function":
+            selection = file.selection(node)
+            if selection is None or selection.kind != "package":
+                return False
+        if node.kind == "identifier":
+            binding = file.binding(node)
+            if binding is None:
+                continue
+            if binding.kind == "range" or binding.declaration.kind == "range_clause":
+                if file.go_version < (1, 22):
+                    return False
+            elif not is_assigned_once(binding):
+                return False
+    return True

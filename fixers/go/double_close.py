@@ -1,0 +1,350 @@
+"""Close a channel only once
+
+Closing a closed channel panics, and the panic takes the whole process down. It happens when
+two goroutines both think that they are the one to finish, when a deferred close meets an
+explicit one on some path, or when somebody calls `Close` a second time, as deferred clean-up
+code does all the time.
+
+Not reported: a close that a `sync.Once`, a flag, an atomic or any other state of the object
+decides about; a select on the channel itself under a lock; a channel that is made anew after
+it was closed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.builders import BuilderError, add_import, delete, insert_after
+from threadmend.golang.channels import (
+    Channel,
+    ChannelOperation,
+    local_channels,
+    runner_of,
+)
+from threadmend.golang.counts import iterations
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.goroutines import Launch
+from threadmend.golang.locks import runs_in_place
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._close_twice import closed_by_methods
+from ._closer import close_after, free_in, sync_name
+
+CATEGORY = "channel"
+GATE = rb"\bclose\("
+
+_MAKES_AND_CLOSES = re.compile(rb"\bmake\((?s:.*)\bclose\(")
+
+
+@dataclass(slots=True)
+class _Pair:
+    """Two closes that may both run; `second` is None when one of them runs again."""
+
+    first: ChannelOperation
+    second: ChannelOperation | None
+    why: str
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the closes after which the same channel may be closed again."""
+    for function in file.functions(_MAKES_AND_CLOSES):
+        for channel in local_channels(file, function):
+            closes = channel.of("close")
+            if closes:
+                yield from _local(file, function, channel, closes)
+    yield from closed_by_methods(file)
+
+
+def _local(
+    file: GoFile, function: Node, channel: Channel, closes: list[ChannelOperation]
+) -> Iterator[Finding]:
+    flow = flow_of(function)
+    if not flow.complete or not is_assigned_once(channel.binding):
+        return
+    own = [c for c in closes if runner_of(c, function) is function and _is_plain(c)]
+    launched = [
+        (c, runner)
+        for c in closes
+        if isinstance(runner := runner_of(c, function), Launch) and _always_closes(c)
+    ]
+    pair = (
+        _in_sequence(file, function, channel, flow, own)
+        or _by_goroutines(file, function, channel, launched)
+        or _by_both(flow, own, launched)
+    )
+    if pair is None:
+        return
+    fix, reason = _fix(file, function, channel, flow, pair, closes)
+    yield _finding(channel, pair, fix, reason)
+
+
+def _is_plain(close: ChannelOperation) -> bool:
+    """Return whether a close is a statement of its own, and the first on its path."""
+    parent = close.node.parent
+    return parent is not None and parent.kind in {"expression_statement", "defer_statement"}
+
+
+def _is_deferred(close: ChannelOperation, function: Node) -> Node | None:
+    """Return the defer statement of the function that runs a close at its end."""
+    node: Node | None = close.anchor
+    while node is not None and node is not function:
+        if node.kind == "defer_statement" and node.function is function:
+            return node
+        node = node.parent
+    return None
+
+
+def _always_closes(close: ChannelOperation) -> bool:
+    """Return whether the goroutine's body closes on every path, with nothing to decide it."""
+    body = close.node.function
+    if body is None or not _is_plain(close) or (close.calls and close.node.function is None):
+        return False
+    flow = flow_of(body)
+    point = flow.point_of(close.node)
+    if point is None or not flow.complete:
+        return False
+    return not flow.exits_from(flow.entry, stop=lambda p: p is point) or (
+        close.node.parent is not None
+        and close.node.parent.kind == "defer_statement"
+        and close.node.parent.parent is body["body"]
+    )
+
+
+def _in_sequence(
+    file: GoFile, function: Node, channel: Channel, flow: Flow, own: list[ChannelOperation]
+) -> _Pair | None:
+    """Find two closes on one path of the function, deferred ones included."""
+    make = flow.point_of(channel.make)
+    placed: list[tuple[ChannelOperation, Point, bool]] = []
+    for close in own:
+        deferred = _is_deferred(close, function)
+        point = flow.point_of(deferred or close.anchor)
+        if point is None:
+            continue
+        inner = close.node.function
+        if inner is not function and not close.calls:
+            if inner is None or not _always_closes(close):
+                continue
+            if deferred is None and not runs_in_place(file, inner):
+                continue
+        if close.calls and not _always_closes(close):
+            continue
+        placed.append((close, point, deferred is not None))
+    for close, point, is_deferred in placed:
+        if _gives_up(close):
+            continue
+        after = flow.reachable(point, stop=lambda p: p is make)
+        if point in after:
+            return _Pair(close, None, "in the next round of the loop")
+        for other, other_point, _ in placed:
+            if other is close or other_point not in after or other_point is point:
+                continue
+            if is_deferred:
+                return _Pair(other, close, "when the deferred close runs")
+            return _Pair(close, other, "further down")
+    return None
+
+
+_GIVES_UP = re.compile(rb"(?i)(?:fatal|fail|panic|exit)\w*\(")
+
+
+def _gives_up(close: ChannelOperation) -> bool:
+    """Return whether what follows a close, by its name, never returns."""
+    statement = close.anchor.statement
+    after = statement.next if statement is not None else None
+    while after is not None:
+        if after.kind == "expression_statement" and _GIVES_UP.search(after.text):
+            return True
+        after = after.next
+    return False
+
+
+def _by_goroutines(
+    file: GoFile,
+    function: Node,
+    channel: Channel,
+    launched: list[tuple[ChannelOperation, Launch]],
+) -> _Pair | None:
+    """Find a goroutine that is launched several times and always closes, or two of them."""
+    for close, launch in launched:
+        if launch.function is not function:
+            continue
+        loop = launch.loop
+        if loop is None or loop.contains(channel.make):
+            continue
+        times = iterations(file, loop)
+        if times is not None and times.is_constant and times.factor < 2:
+            continue
+        point = flow_of(function).point_of(launch.node)
+        if point is not None and flow_of(function).in_loop(point):
+            return _Pair(close, None, "by every goroutine that the loop launches")
+    for close, launch in launched:
+        for other, second in launched:
+            if launch.node.start < second.node.start and launch.function is second.function:
+                flow = flow_of(launch.function) if launch.function is not None else None
+                start = flow.point_of(launch.node) if flow else None
+                end = flow.point_of(second.node) if flow else None
+                if flow and start and end and end in flow.reachable(start):
+                    return _Pair(close, other, "by another goroutine")
+    return None
+
+
+def _by_both(
+    flow: Flow, own: list[ChannelOperation], launched: list[tuple[ChannelOperation, Launch]]
+) -> _Pair | None:
+    """Find a goroutine that always closes, and a close by the function that launched it."""
+    for close, launch in launched:
+        start = flow.point_of(launch.node)
+        if start is None or launch.function is not flow.function:
+            continue
+        after = flow.reachable(start)
+        for other in own:
+            deferred = _is_deferred(other, flow.function)
+            point = flow.point_of(deferred or other.anchor)
+            if other.node.function is not flow.function and deferred is None:
+                continue
+            if point is not None and (point in after or (deferred and start in after | {start})):
+                if not deferred or start in flow.reachable(point) or point in after:
+                    return _Pair(other, close, "by the goroutine too")
+    return None
+
+
+def _finding(channel: Channel, pair: _Pair, fix: Fix | None, reason: str) -> Finding:
+    node = pair.first.node
+    related = [Related(channel.make.path, channel.make.start, channel.make.end, "made here")]
+    if pair.second is not None:
+        other = pair.second.node
+        related.append(Related(other.path, other.start, other.end, "closed here too"))
+    return Finding(
+        path=node.path,
+        start=node.start,
+        end=node.end,
+        message=f"{channel.binding.name} may be closed twice: {pair.why}",
+        fixes=(fix,) if fix else (),
+        related=tuple(related),
+        reason=reason,
+    )
+
+
+def _fix(
+    file: GoFile,
+    function: Node,
+    channel: Channel,
+    flow: Flow,
+    pair: _Pair,
+    closes: list[ChannelOperation],
+) -> tuple[Fix | None, str]:
+    name = channel.binding.name
+    try:
+        senders = [runner_of(o, function) for o in channel.of("send")]
+        if pair.second is None and isinstance(runner_of(pair.first, function), Launch):
+            if senders:
+                return _last_closes(file, function, channel, closes), ""
+        one = _one_path(function, flow, pair, name)
+        if one is not None:
+            return one, ""
+        if any(isinstance(s, Launch) for s in senders) and len({id(s) for s in senders}) > 1:
+            return None, "several goroutines send, and the first close would meet their sends"
+        return _once(file, function, channel, closes), ""
+    except BuilderError as error:
+        return None, str(error)
+
+
+def _last_closes(
+    file: GoFile, function: Node, channel: Channel, closes: list[ChannelOperation]
+) -> Fix:
+    """Close after all goroutines are done.
+
+    Every goroutine closed at its end, so that the first to end took the channel from the
+    others: now the last one's end closes it. The receivers see what they saw, and one close.
+    """
+    launches: dict[int, Launch] = {}
+    for operation in (*channel.of("send"), *closes):
+        runner = runner_of(operation, function)
+        if not isinstance(runner, Launch):
+            raise BuilderError("the function sends or closes itself")
+        launches.setdefault(runner.node.start, runner)
+    statements = []
+    for close in closes:
+        parent = close.node.parent
+        if close.calls or parent is None:
+            raise BuilderError("the close stands in another function")
+        if parent.kind != "defer_statement" and parent.next is not None:
+            raise BuilderError("the goroutine goes on after its close")
+        statements.append(parent)
+    receives = [o.anchor for o in channel.of("receive", "range") if not o.calls]
+    receives = [r for r in receives if r.function is function]
+    edits = close_after(
+        file,
+        function,
+        channel.make,
+        channel.binding.name,
+        list(launches.values()),
+        statements,
+        receives,
+    )
+    reason = "the channel is closed later, by a goroutine of its own"
+    name = channel.binding.name
+    return Fix(f"Close {name} when all senders are done", tuple(edits), Safety.UNSAFE, reason)
+
+
+def _one_path(function: Node, flow: Flow, pair: _Pair, name: str) -> Fix | None:
+    """Drop the one close that the other makes superfluous on every path.
+
+    Sound: the dropped close always came after (or before) the other one on its path, so
+    that it panicked; nothing waits for the channel between the two.
+    """
+    first, second = pair.first, pair.second
+    if second is None or first.node.parent is None or first.calls or second.calls:
+        return None
+    deferred = _is_deferred(second, function)
+    start = flow.point_of(first.node)
+    if first.node.function is not function or start is None:
+        return None
+    if deferred is not None:
+        if first.node.parent.kind != "expression_statement":
+            return None
+        after = [p for p in flow.reachable(start) if p is not flow.end]
+        if all(p.node.kind == "return_statement" and _is_plain_return(p.node) for p in after):
+            return Fix(f"Leave {name} to the deferred close", delete(first.node.parent))
+        return None
+    end = flow.point_of(second.node)
+    if end is None or second.node.function is not function or second.node.parent is None:
+        return None
+    if flow.dominates(start, end) and second.node.parent.kind == "expression_statement":
+        if first.node.parent.kind == "expression_statement":
+            return Fix(f"Drop the second close of {name}", delete(second.node.parent))
+    return None
+
+
+def _is_plain_return(statement: Node) -> bool:
+    return not any(
+        n.kind in {"call_expression", "unary_expression"} and not n.text.startswith(b"-")
+        for n in statement.walk()
+    )
+
+
+def _once(file: GoFile, function: Node, channel: Channel, closes: list[ChannelOperation]) -> Fix:
+    """Run every close through one Once.
+
+    Sound: the first close does what it did, the others panicked.
+    """
+    name = channel.binding.name
+    once = free_in(file, function, f"{name}Once")
+    statement = channel.make.statement
+    if statement is None:
+        raise BuilderError("the channel is not made by a statement")
+    edits: list[Edit] = [*add_import(file.tree, "sync")]
+    edits += insert_after(statement, f"var {once} {sync_name(file)}.Once")
+    for close in closes:
+        call = close.node
+        if close.calls or call.path != file.path:
+            raise BuilderError("another function closes the channel that it is given")
+        text = f"{once}.Do(func() {{ {call.name} }})"
+        edits.append(Edit(file.path, call.start, call.end, text.encode()))
+    return Fix(f"Close {name} only once", tuple(edits))

@@ -70,19 +70,27 @@ def own_callers(decl: Decl, first: re.Pattern[bytes]) -> Iterator[Site]:
         yield from (site for site in known[decl.key] if not site.file.is_test)
         return
     later: list[tuple[GoFile, int]] = []
-    for file in decl.file.package.files:
-        if file.is_test:
+    for file, at in _own_places(decl):
+        declaration = file.tree.declaration_at(at)
+        if declaration is None:
             continue
-        for at in _named(file, decl):
-            declaration = file.tree.declaration_at(at)
-            if declaration is None:
-                continue
-            if first.search(file.data, declaration.start, declaration.end):
-                later.append((file, at))
-            else:
-                yield from _site(file, decl, at)
+        if first.search(file.data, declaration.start, declaration.end):
+            later.append((file, at))
+        else:
+            yield from _site(file, decl, at)
     for file, at in later:
         yield from _site(file, decl, at)
+
+
+def _own_places(decl: Decl) -> list[tuple[GoFile, int]]:
+    """Return where the name of a function stands in its package, test files left out."""
+    package = decl.file.package
+    known: dict[tuple[str, str], list[tuple[GoFile, int]]] = package.facts.setdefault("named", {})
+    key = (decl.kind, decl.name)
+    if key not in known:
+        files = [f for f in package.files if not f.is_test]
+        known[key] = [(f, at) for f in files for at in _named(f, decl)]
+    return known[key]
 
 
 def importers(package: Package) -> list[Package]:

@@ -315,17 +315,10 @@ def declaration_of(file: GoFile, function: Node) -> Decl | None:
     """Return the package-level declaration of a function or method node."""
     if function.kind == "func_literal":
         return None
-    name = function["name"].name
-    package = file.package
-    candidates = package.lookup_all(name)
-    if function.kind == "method_declaration":
-        candidates = [
-            d for by_name in package.all_methods().values() for d in by_name.get(name, ())
-        ]
-    for decl in candidates:
-        if decl.key == (file.path, function.start):
-            return decl
-    return None
+    known: dict[tuple[str, int], Decl] | None = file.package.facts.get("declared")
+    if known is None:
+        known = file.package.facts["declared"] = {d.key: d for d in file.package.functions()}
+    return known.get((file.path, function.start))
 
 
 def _entry(decl: Decl, depth: int) -> frozenset[Held]:

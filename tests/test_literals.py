@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from threadmend.gate import Gates
-from threadmend.literals import alternatives, pieces
+from threadmend.literals import alternatives, pieces, plain
 from threadmend.model import Rule, Subject
 
 
@@ -39,7 +39,7 @@ def test_pieces_of_which_every_match_holds_one(pattern: bytes, expected: set[byt
 
 def test_alternatives_ask_for_all_of_their_sets() -> None:
     found = alternatives(re.compile(rb"\bmake\(\s*chan\b|\.Go\(.*x"))
-    assert found == (({b"make("}, {b"chan"}), ({b".Go("}, {b"x"}))
+    assert found == (({b"\0make("}, {b"chan\0"}), ({b".Go("}, {b"x"}))
 
 
 _PART = st.recursive(
@@ -63,7 +63,9 @@ def test_what_matches_holds_the_pieces(pattern: str, text: bytes) -> None:
     expression = re.compile(pattern.encode())
     asked = alternatives(expression)
     if asked and expression.search(text):
-        assert any(all(any(p in text for p in one) for one in sets) for sets in asked)
+        assert any(
+            all(any(plain(piece) in text for piece in one) for one in sets) for sets in asked
+        )
         assert any(piece in text for piece in pieces(expression))
 
 
@@ -73,6 +75,10 @@ def test_what_matches_holds_the_pieces(pattern: str, text: bytes) -> None:
         (None, b"", True),
         (rb"\bgo\b", b"category", False),
         (rb"\bgo\b", b"go f()", True),
+        (rb"\bgo\b", b"f(); go", True),
+        (rb"\bgo[(]", b"ergo(", False),
+        (rb"x?\b(?:go|\.)\b|y", b"ergo .go", True),
+        (rb"\b\.\b", b"a.b", True),
         (rb"\.Lock\(\)", b"x.Unlock()", False),
         (rb"\bLock\b|\bdone\b", b"mu.Lock()", True),
         (rb"x?", b"", True),

@@ -8,10 +8,10 @@ texts a file holds is mostly told by its words, which are taken apart once for a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from threadmend.literals import Alternative, alternatives
+from threadmend.literals import Alternative, alternatives, plain
 from threadmend.model import Rule
 
 __all__ = ["Gates", "Text"]
@@ -78,9 +78,14 @@ class Gates:
 
 
 def _is_telling(sets: Alternative) -> bool:
-    return any(all(len(piece) >= _TELLING for piece in pieces) for pieces in sets)
+    return any(all(map(_is_long, pieces)) for pieces in sets)
 
 
+def _is_long(piece: bytes) -> bool:
+    return len(plain(piece)) >= _TELLING or _ONE_WORD.fullmatch(piece) is not None
+
+
+_ONE_WORD = re.compile(rb"\0\w+\0")
 _WORD = re.compile(rb"\w+")
 _APART = bytes(byte if _WORD.match(bytes([byte])) else 0x20 for byte in range(256))
 
@@ -107,11 +112,19 @@ class _Pieces:
     def of(self, data: bytes) -> frozenset[bytes]:
         """Return the pieces that are in some bytes."""
         words = set(data.translate(_APART).split())
-        found = [piece for piece in self._other if piece in data]
+        found = [piece for piece in self._other if plain(piece) in data]
         for word in self._words & words:
-            found += [piece for piece in self._whole[word] if piece in data]
+            found += _with(word, self._whole[word], data)
         joined = b" ".join(words)
         for word, pieces in self._parts.items():
             if word in joined:
-                found += [piece for piece in pieces if piece == word or piece in data]
+                found += _with(word, pieces, data)
         return frozenset(found)
+
+
+def _with(word: bytes, pieces: Iterable[bytes], data: bytes) -> Iterator[bytes]:
+    """Yield the pieces around a word of a text that are in it as well."""
+    for piece in pieces:
+        text = plain(piece)
+        if text == word or text in data:
+            yield piece

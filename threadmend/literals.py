@@ -11,10 +11,15 @@ import re
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["Alternative", "alternatives", "pieces"]
+__all__ = ["Alternative", "alternatives", "pieces", "plain"]
 
 Alternative = tuple[frozenset[bytes], ...]
-"""Sets of pieces: a text that matches holds at least one of every set."""
+"""Sets of pieces: a text that matches holds at least one of every set.
+
+A NUL stands for the border of a word: `\\bgo\\b` asks for `\\0go\\0`.
+"""
+
+_BORDER = b"\0"
 
 _MOST = 16
 """The most texts that a part of an expression is written out into."""
@@ -44,11 +49,16 @@ def alternatives(pattern: re.Pattern[bytes]) -> tuple[Alternative, ...]:
 def pieces(pattern: re.Pattern[bytes]) -> frozenset[bytes]:
     """Return pieces of which every matching text holds at least one; empty if unknown."""
     found = [max(sets, key=_shortest) for sets in alternatives(pattern)]
-    return frozenset().union(*found)
+    return frozenset(plain(piece) for sets in found for piece in sets)
+
+
+def plain(piece: bytes) -> bytes:
+    """Return the text of a piece without the borders of words."""
+    return piece.replace(_BORDER, b"")
 
 
 def _shortest(texts: frozenset[bytes]) -> int:
-    return min(map(len, texts))
+    return min(len(plain(text)) for text in texts)
 
 
 def _branches(sequence: list[Any]) -> list[list[Any]]:
@@ -79,7 +89,7 @@ def _sets(sequence: list[Any]) -> Alternative:
 
 def _kept(texts: set[bytes]) -> list[frozenset[bytes]]:
     """Return a set without texts that hold another one of it; nothing says nothing."""
-    if b"" in texts:
+    if not all(map(plain, texts)):
         return []
     kept = {t for t in texts if not any(other in t for other in texts if other != t)}
     return [frozenset(kept)]
@@ -103,7 +113,9 @@ def _texts(item: Any) -> set[bytes] | None:
     """Return all texts that a part can match, `{b""}` for a condition; None if too many."""
     operator, argument = str(item[0]), item[1]
     if operator == "LITERAL":
-        return {bytes([argument])}
+        return {bytes([argument])} if argument else None
+    if operator == "AT" and str(argument) == "AT_BOUNDARY":
+        return {_BORDER}
     if operator in _ZERO_WIDTH:
         return {b""}
     if operator == "SUBPATTERN" and not argument[1]:

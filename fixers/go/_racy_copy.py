@@ -9,7 +9,7 @@ comes after an assignment there, so nobody needs the goroutine's value.
 
 from __future__ import annotations
 
-from threadmend.golang.builders import BuilderError, delete, insert_at_start
+from threadmend.golang.builders import BuilderError, add_import, delete, insert_at_start
 from threadmend.golang.builders.spelling import spelled_type_of
 from threadmend.golang.captured import CapturedAccess
 from threadmend.golang.flow import Flow, Point, flow_of
@@ -17,10 +17,12 @@ from threadmend.golang.iterations import point_in
 from threadmend.golang.scope import bindings_in, resolve_local
 from threadmend.golang.strands import Place, Strand
 from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.golang.types import Tuple, Type
-from threadmend.model import Edit, Fix
+from threadmend.golang.types import Map, Named, Slice, Tuple, Type
+from threadmend.model import Edit, Fix, Safety
 
 from ._racy import Race
+
+_CLONE = (1, 21)
 
 
 def own_copy(race: Race) -> Fix | None:
@@ -32,7 +34,7 @@ def own_copy(race: Race) -> Fix | None:
     if any(not _is_plain(a) for a in race.accesses if a not in outside):
         return None
     for strand in literals:
-        if _exposed(race, strand.body, [flow_of(strand.body).entry], strand.body):
+        if exposed(race, strand.body):
             return None
         if not _unread_after(race, strand, outside, literals):
             return None
@@ -70,6 +72,53 @@ def _drop_outer(race: Race, outside: list[CapturedAccess]) -> tuple[Edit, ...] |
     return delete(statement) if alone else None
 
 
+def fresh_copy(race: Race) -> Fix | None:
+    """Return the fix that copies the variable when the goroutine starts, if nobody else needs it.
+
+        log = log.With(k)      →      log := log
+                                      log = log.With(k)
+
+    Each goroutine goes on from the value that it finds; what several of them would have put
+    together stays apart, which is why the fix is unsafe.
+    """
+    literals = _writers(race)
+    under = race.file.underlying(race.type)
+    if not literals or under is None or isinstance(under, Map | Named):
+        return None
+    outside = [a for a in race.accesses if not any(s.body.contains(a.node) for s in literals)]
+    if any(a.writes and a in race.racing for a in outside):
+        return None
+    if any(a.steps and a.writes for a in race.accesses) or race.binding.kind == "result":
+        return None
+    if not all(_unread_after(race, s, outside, literals) for s in literals):
+        return None
+    edits: list[Edit] = []
+    for strand in literals:
+        if bindings_in(strand.body).get(race.name) or bindings_in(strand.body["body"]).get(
+            race.name
+        ):
+            return None
+        copy = _copied(race, under)
+        if copy is None:
+            return None
+        edits += insert_at_start(strand.body["body"], f"{race.name} := {copy}")
+        if copy.startswith("slices."):
+            edits += add_import(race.file.tree, "slices")
+    title = f"Give each goroutine its own copy of {race.name}"
+    reason = f"what one goroutine does to {race.name} is no longer seen by the others"
+    return Fix(title, tuple(dict.fromkeys(edits)), Safety.UNSAFE, reason)
+
+
+def _copied(race: Race, under: Type) -> str | None:
+    """Return a copy that shares no memory that an append would write."""
+    if not isinstance(under, Slice):
+        return race.name
+    if race.file.go_version >= _CLONE and race.file.imported("slices") in {None, "slices"}:
+        return f"slices.Clone({race.name})"
+    type_ = spelled_type_of(race.file, race.binding)
+    return f"append({type_}(nil), {race.name}...)" if type_ else None
+
+
 def _is_plain(access: CapturedAccess) -> bool:
     """Return whether an access is a read or assignment of the whole variable."""
     return access.kind in {"read", "write", "update"} and access.places is not None
@@ -87,6 +136,11 @@ def _writers(race: Race) -> list[Strand] | None:
     if any(a is not b and a.contains(b) for a in bodies for b in bodies):
         return None
     return list(found.values())
+
+
+def exposed(race: Race, literal: Node) -> bool:
+    """Return whether a goroutine may read the value that the variable has when it starts."""
+    return _exposed(race, literal, [flow_of(literal).entry], literal)
 
 
 # -- who needs whose value ------------------------------------------------------------
@@ -188,7 +242,7 @@ def _declare(race: Race, literal: Node) -> tuple[Edit, ...] | None:
         # Go wants a variable to be read: a value that nobody reads is dropped.
         return tuple(Edit(a.node.path, a.node.start, a.node.end, b"_") for a in uses)
     first = uses[0]
-    found = _short(race, first, uses)
+    found = short_declaration(race, first, uses)
     if found is not None:
         return found
     each = _each_in_its_if(race, uses)
@@ -201,7 +255,7 @@ def _declare(race: Race, literal: Node) -> tuple[Edit, ...] | None:
     return insert_at_start(body, f"var {race.name} {type_}")
 
 
-def _short(
+def short_declaration(
     race: Race, first: CapturedAccess, uses: list[CapturedAccess]
 ) -> tuple[Edit, ...] | None:
     """Make the first assignment a declaration, if all other uses are in its scope after it."""
@@ -220,7 +274,7 @@ def _short(
     ):
         return None
     reads = [a for a in uses if a is not first and assignment.contains(a.node)]
-    return None if reads else _becomes_short(assignment)
+    return None if reads else _becomesshort_declaration(assignment)
 
 
 def _each_in_its_if(race: Race, uses: list[CapturedAccess]) -> tuple[Edit, ...] | None:
@@ -233,7 +287,7 @@ def _each_in_its_if(race: Race, uses: list[CapturedAccess]) -> tuple[Edit, ...] 
         if assignment is None or assignment.field != "initializer" or assignment.parent is None:
             return None
         inside = [a for a in left if assignment.parent.contains(a.node)]
-        found = _short(race, first, inside)
+        found = short_declaration(race, first, inside)
         if found is None:
             return None
         edits += found
@@ -249,7 +303,7 @@ def _assignment(access: CapturedAccess) -> Node | None:
     return statement if statement.kind == "assignment_statement" else None
 
 
-def _becomes_short(assignment: Node) -> tuple[Edit, ...] | None:
+def _becomesshort_declaration(assignment: Node) -> tuple[Edit, ...] | None:
     operator = assignment["operator"]
     if operator.kind != "=":
         return None

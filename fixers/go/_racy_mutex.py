@@ -24,6 +24,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix, Safety
 
 from ._racy import Race
+from ._racy_publish import published
 from ._racy_statements import Guarded, guarded
 
 
@@ -40,13 +41,15 @@ def by_mutex(race: Race) -> tuple[Fix | None, str]:
     """Return the fix that locks, or the reason why none is offered."""
     try:
         lock, bare = _lock(race)
-        statements = _statements(race, bare)
         plan = _Plan(race, lock)
+        kept, literals = published(race, lock)
+        for one in kept:
+            _add(plan, one)
+        left = [a for a in bare if not any(body.contains(a.node) for body in literals)]
+        statements = _statements(race, left)
         found = [guarded(race, lock, at, accesses) for at, accesses in statements]
         for one in _merged(found):
             _add(plan, one)
-        if lock == "":
-            raise BuilderError("no lock")
         if not _held_somewhere(race, bare):
             _declare(plan)
         plan.edits += surround(plan.regions)

@@ -35,7 +35,7 @@ _QUICK_PACKAGES = frozenset(
         *("github.com/hashicorp/go-multierror", "github.com/pkg/errors"),
     }
 )
-_QUICK_METHODS = frozenset({"Error", "String", "Len", "Name", "ID", "Key"})
+_QUICK_METHODS = frozenset({"Error", "Err", "String", "Len", "Name", "ID", "Key"})
 _TESTS = ("testing.T", "testing.B", "testing.F", "testing.TB", "testing.common")
 
 

@@ -36,7 +36,7 @@ from threadmend.model import Finding, Fix, Related, Safety
 
 from ._racy import Names, Race, top_of
 from ._racy_atomic import by_atomic
-from ._racy_copy import own_copy
+from ._racy_copy import fresh_copy, own_copy
 from ._racy_index import by_index
 from ._racy_mutex import by_mutex
 
@@ -150,6 +150,9 @@ def _fixes(race: Race) -> tuple[tuple[Fix, ...], str]:
     atomic = by_atomic(race)
     if atomic is not None:
         return (atomic,), ""
+    fresh = fresh_copy(race)
+    if fresh is not None:
+        return (fresh,), ""
     mutex, reason = by_mutex(race)
     found = [fix for fix in (mutex, index) if fix is not None]
     return tuple(sorted(found, key=lambda fix: fix.safety is not Safety.SAFE)), reason

@@ -196,16 +196,21 @@ class Ordering:
         A call that is not known waits when it sounds so or, with `related`, when it shares an
         object with what comes after `first`.
         """
-        own = [s.body for s in second.strand.ancestors if s.launch is not None]
-        after = [s for s in self.waiting.after(first) if not any(b.contains(s.node) for b in own)]
+        own = [s for s in second.strand.ancestors if s.launch is not None]
+        after = [
+            signal
+            for signal in self.waiting.after(first)
+            if not any(s.body.contains(signal.node) for s in own)
+        ]
         if not after:
             return False
-        after = self.waiting.spread(after)
+        after = self.waiting.spread(after, *own)
         return any(
             may_match(release, acquire)
             for acquire in self.waiting.before(second)
             for release in after
-            if acquire.kind != "call" or acquire.waits or (related and not acquire.anything)
+            if _waits_for_sure(acquire) or (related and acquire.kind == "call")
+            if not (acquire.kind == "call" and acquire.anything and not acquire.waits)
         )
 
     def _alone(self, place: Place) -> bool:
@@ -266,6 +271,16 @@ class Ordering:
             and (point.node is statement or statement.contains(point.node))
             and point.node.contains(self.binding.node)
         )
+
+
+def _waits_for_sure(signal: Signal) -> bool:
+    """Return whether a signal lets a goroutine go on only after another one has given it.
+
+    A lock does not: whoever comes first goes on.
+    """
+    if signal.kind == "call":
+        return signal.waits
+    return signal.kind != "lock" or signal.name == "Wait"
 
 
 def declaring_statement(binding: Binding) -> Node | None:

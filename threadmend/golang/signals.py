@@ -60,7 +60,8 @@ class Signal:
     """One operation that may synchronise.
 
     `kind`: `send` (also close), `receive` (also range), `done`, `wait`, `lock`, `atomic`,
-    `once`, or `call` for one that is not known. `objects` are what it is done to; `anything`:
+    `once`, `settled` (all other goroutines are blocked or done: synctest.Wait), or `call` for
+    one that is not known. `objects` are what it is done to; `anything`:
     it may do it to objects that are not visible. `name` is the last name of what is called.
     """
 
@@ -104,6 +105,8 @@ _PAIRS = {
 
 def may_match(release: Signal, acquire: Signal) -> bool:
     """Return whether what happens before `release` may so happen before what follows `acquire`."""
+    if acquire.kind == "settled" or release.kind == "settled":
+        return acquire.kind == "settled"
     if acquire.waits:
         known = release.kind != "call" and not release.outside
         return not known or _share(release.objects, acquire.objects)
@@ -375,7 +378,9 @@ def _by_selector(file: GoFile, call: Node, function: Node) -> Signal | None:
         return None  # the receive from it is the signal
     if is_named(owner, _SEMAPHORE) and not _is_mutex(file, operand):
         return None  # lets several in
-    if _is_plain(file, operand) or _TELLS.match(name):
+    if _is_plain(file, operand):
+        return None  # a test's or a logger's method, a number's
+    if _TELLS.match(name):
         return _of_arguments(file, call, name)
     return Signal("call", call, _mentioned(file, call), name)
 
@@ -418,6 +423,8 @@ def _of_package(file: GoFile, call: Node, path: str, name: str) -> Signal | None
         return Signal("atomic", call, objects, name)
     if path in _PURE:
         return None
+    if path == "testing/synctest" or path.endswith("/synctest"):
+        return Signal("settled", call, frozenset(), name)
     if path == "github.com/stretchr/testify/require" and not name.startswith("Eventually"):
         return None
     return Signal("call", call, _mentioned(file, call["arguments"]), name)

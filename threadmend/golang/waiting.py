@@ -106,10 +106,14 @@ class Waiting:
             found.append([without(signal, self.binding) for signal in inside])
         return found
 
-    def spread(self, after: Sequence[Signal]) -> list[Signal]:
-        """Return signals together with those that other goroutines may pass on."""
+    def spread(self, after: Sequence[Signal], *ends: Strand) -> list[Signal]:
+        """Return signals together with those that other goroutines may pass on.
+
+        Those that give the signals, and `ends`, are none of these others.
+        """
         known = list(after)
         own = {signal.node for signal in after}
+        own.update(s.node for strand in ends for _, s in self.signals_of(strand.body))
         left = [b for b in self._bridges if not any(signal.node in own for signal in b)]
         grown = True
         while grown:
@@ -135,7 +139,10 @@ class Waiting:
         for at, signal in self.signals_of(flow.function):
             if at is None or _is_deferred(signal.node, at.node) or in_launch(signal.node, at.node):
                 continue
-            if at in found or not any(may_match(release, signal) for release in after):
+            if at in found:
+                continue
+            settled = signal.kind == "settled"
+            if not (settled or any(may_match(release, signal) for release in after)):
                 continue
             found.add(at)
             for loop in flow.loops(at):

@@ -1,0 +1,339 @@
+"""Wake the goroutines that wait on a condition variable, and let them look again
+
+A condition variable remembers nothing: `Wait` returns for any reason, `Signal` wakes one
+waiter and not the one that was meant, and a wake-up that comes between a waiter's test and its
+`Wait` is gone. What is left is a goroutine that sleeps for ever beside work that is ready, or
+one that goes on with a queue that is empty again.
+
+Four forms are found:
+- `if` in place of `for` around Wait: another goroutine may have taken what was signalled;
+- `Signal` where goroutines wait on the same variable for different conditions, or for a flag
+  that is never reset, so that nobody wakes the others;
+- a state that changes without the lock before it is signalled;
+- a signal that is sent, without the lock, before the state changes.
+
+Not reported: a Wait whose caller tests again; a signal before the change under one lock.
+
+Unsafe: waiters run at other times than before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.access import access_of
+from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
+from threadmend.golang.calls import callers
+from threadmend.golang.conditions import CondCall, cond_calls, state_names, wait_loop, waits_on
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
+from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.locks import declaration_of, held_at, locks_of
+from threadmend.golang.setup import is_made_here
+from threadmend.golang.stops import endless
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+
+CATEGORY = "goroutine"
+GATE = rb"\.(?:Wait|Signal|Broadcast)\(\)"
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the waits that test once, and the signals that a waiter can miss."""
+    for call in cond_calls(file):
+        if call.method == "Wait":
+            yield from _tested_once(call)
+        elif call.statement is not None and call.lock_class is not None:
+            yield from _signalled(call)
+
+
+def _finding(
+    call: CondCall, message: str, fix: Fix | str, confidence: Confidence = Confidence.HIGH
+) -> Finding:
+    found = not isinstance(fix, str)
+    return Finding(
+        path=call.file.path,
+        start=call.call.start,
+        end=call.call.end,
+        message=message,
+        fixes=(fix,) if isinstance(fix, Fix) else (),
+        reason="" if found else str(fix),
+        confidence=confidence,
+    )
+
+
+# -- Wait ------------------------------------------------------------------------------
+
+
+def _tested_once(wait: CondCall) -> Iterator[Finding]:
+    test = _test(wait)
+    loop = wait_loop(wait)
+    if test is None or wait.statement is None:
+        return
+    if loop is not None and not _goes_on(wait, test, loop):
+        return
+    message = f"{wait.cond.name}.Wait is not in a loop, so its condition may not hold afterwards"
+    yield _finding(wait, message, _as_loop(test))
+
+
+def _test(wait: CondCall) -> Node | None:
+    """Return the `if` whose body ends with the Wait."""
+    block = wait.statement.parent if wait.statement is not None else None
+    if block is None or block.kind != "block" or block.statements[-1] is not wait.statement:
+        return None
+    test = block.parent
+    if test is None or test.kind != "if_statement" or block.field != "consequence":
+        return None
+    return test
+
+
+def _goes_on(wait: CondCall, test: Node, loop: Node) -> bool:
+    """Return whether an endless loop around the test uses the state without testing again."""
+    if not endless(loop) or test.parent is not loop["body"]:
+        return False
+    later = [s for s in loop["body"].statements if s.start > test.end]
+    names = state_names(wait.file, test["condition"])
+    if not later or later[0].kind in {"if_statement", "continue_statement"}:
+        return False
+    if re.search(rb"\.R?Unlock\(\)$", later[0].text) and len(later) == 1:
+        return False
+    return any(node.name in names for s in later for node in s.find("field_identifier"))
+
+
+def _as_loop(test: Node) -> Fix | str:
+    """Turn `if` into `for`.
+
+    Sound: the loop goes on under the condition under which the Wait was entered.
+    """
+    if test.get("initializer") is not None:
+        return "the test has a statement of its own"
+    if test.get("alternative") is not None:
+        return "the test has an else branch"
+    if test["consequence"].statements[0].kind == "if_statement":
+        return "the test holds another one"
+    edit = Edit(test.path, test.start, test.start + len("if"), b"for")
+    reason = "the goroutine waits again when the condition does not hold yet"
+    return Fix("Wait in a loop over the condition", (edit,), Safety.UNSAFE, reason)
+
+
+# -- Signal and Broadcast ----------------------------------------------------------------
+
+
+def _signalled(call: CondCall) -> Iterator[Finding]:
+    waits = waits_on(call.file.package, call.lock_class or "")
+    conditions = [c for c in map(_condition, waits) if c is not None]
+    if not conditions:
+        return
+    if call.method == "Signal":
+        yield from _wakes_too_few(call, waits, conditions)
+    names = frozenset().union(*(state_names(wait.file, node) for wait, node in conditions))
+    if not held_at(call.file, call.call):
+        yield from _unlocked(call, names)
+
+
+def _condition(wait: CondCall) -> tuple[CondCall, Node] | None:
+    """Return what a Wait waits for: the condition of its loop, or of its `if`."""
+    loop, test = wait_loop(wait), _test(wait)
+    if loop is not None and not endless(loop):
+        clause = next(
+            (c for c in loop.children if c.kind not in {"for", "block", "range_clause"}), None
+        )
+        if clause is not None and clause.kind == "for_clause":
+            clause = clause.get("condition")
+        return (wait, clause) if clause is not None else None
+    return (wait, test["condition"]) if test is not None else None
+
+
+def _wakes_too_few(
+    call: CondCall, waits: list[CondCall], conditions: list[tuple[CondCall, Node]]
+) -> Iterator[Finding]:
+    tested = [state_names(wait.file, node) for wait, node in conditions]
+    texts = {_normal(wait, node) for wait, node in conditions}
+    name = call.cond.name
+    if len(texts) > 1 and len(conditions) == len(waits):
+        message = f"{name}.Signal may wake a goroutine that waits for something else"
+        yield _finding(call, message, _broadcast(call))
+        return
+    flag = _flag_set(call, frozenset().union(*tested))
+    if flag is not None and any(_many(wait) for wait in waits):
+        message = f"{name}.Signal wakes one of the goroutines that wait for {flag}"
+        yield _finding(call, message, _broadcast(call))
+
+
+def _normal(wait: CondCall, condition: Node) -> str:
+    """Return a condition as text in which receivers of different names are alike."""
+    text = " ".join(condition.name.split())
+    root = wait.cond.name.partition(".")[0]
+    return re.sub(rf"\b{re.escape(root)}\.", "_.", text)
+
+
+def _broadcast(call: CondCall) -> Fix:
+    """Wake all: each tests its own condition again.
+
+    Sound: a waiter in a loop may be woken at any time.
+    """
+    field = call.call["function"]["field"]
+    edit = Edit(field.path, field.start, field.end, b"Broadcast")
+    return Fix("Wake all waiters", (edit,), Safety.UNSAFE, "all waiters wake up and test again")
+
+
+def _flag_set(call: CondCall, names: frozenset[str]) -> str | None:
+    """Return the flag that the signalling function sets for good."""
+    function = call.call.function
+    for node in function["body"].own() if function is not None else ():
+        if node.kind != "assignment_statement" or node["right"].name != "true":
+            continue
+        target = node["left"].children[0]
+        last = target["field"].name if target.kind == "selector_expression" else target.name
+        if last in names and not _reset(call.file, last):
+            return last
+    return None
+
+
+def _reset(file: GoFile, name: str) -> bool:
+    pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb" = (?!true\b|=)")
+    return any(pattern.search(other.data) for other in file.package.files)
+
+
+def _many(wait: CondCall) -> bool:
+    """Return whether several goroutines may run a Wait: an exported or often-called function."""
+    function = wait.call.function
+    while function is not None and function.kind == "func_literal":
+        launch = launch_of_literal(wait.file, function)
+        if launch is not None:
+            return launch.loop is not None
+        function = function.function
+    if function is None:
+        return False
+    decl = declaration_of(wait.file, function)
+    if decl is None:
+        return False
+    sites = [site for site in callers(decl) if not site.file.is_test]
+    looped = any(s.call is not None and s.launched and _in_loop(s.call) for s in sites)
+    return looped or len(sites) > 1 or (decl.exported and not sites)
+
+
+def _in_loop(node: Node) -> bool:
+    return node.up("for_statement") is not None
+
+
+# -- without the lock ----------------------------------------------------------------------
+
+
+def _unlocked(call: CondCall, names: frozenset[str]) -> Iterator[Finding]:
+    function = call.call.function
+    signal = call.statement
+    if function is None or signal is None or call.call.up("defer_statement") is not None:
+        return
+    flow = flow_of(function)
+    at = flow.point_of(call.call)
+    writes = list(_writes(call.file, function, names))
+    before, after = [], []
+    for write in writes:
+        point = flow.point_of(write)
+        if at is None or point is None:
+            continue
+        if at in flow.reachable(point):
+            before.append(write)
+        elif point in flow.reachable(at):
+            after.append(write)
+    bare = [w for w in before if not held_at(call.file, w)]
+    if bare and not locks_of(call.file, function).operations:
+        message = f"{_target(bare[0])} changes without the lock: a waiter may miss the signal"
+        yield _finding(call, message, _locked(call, bare, signal))
+    elif after and not before:
+        message = f"{call.cond.name}.{call.method} comes before {_target(after[0])} changes"
+        yield _finding(call, message, _moved(signal, after[-1]))
+
+
+def _writes(file: GoFile, function: Node, names: frozenset[str]) -> Iterator[Node]:
+    """Yield the statements of a function that change what the waiters test."""
+    for node in function["body"].own():
+        target = _changed(node)
+        if target is None or _target(node) not in names:
+            continue
+        owner = target["operand"] if target.kind == "selector_expression" else target
+        if is_made_here(file, node, access_of(file, owner)):
+            continue
+        if target.kind == "identifier":
+            binding = file.binding(target)
+            if binding is not None and (
+                binding.node is target or _unpublished(file, function, binding.function)
+            ):
+                continue
+        yield node
+
+
+def _unpublished(file: GoFile, function: Node, maker: Node | None) -> bool:
+    """Return whether a local of the function itself is written where nothing runs beside it."""
+    return maker is function and not any(n.kind == "go_statement" for n in function.own())
+
+
+def _changed(node: Node) -> Node | None:
+    """Return the variable or field that a statement changes: assigned, counted, stored to."""
+    if node.kind == "assignment_statement":
+        target = node["left"].children[0]
+        while target.kind == "index_expression":
+            target = target["operand"]
+        return target if target.kind in {"selector_expression", "identifier"} else None
+    if node.kind in {"inc_statement", "dec_statement"}:
+        target = node.children[0]
+        return target if target.kind in {"selector_expression", "identifier"} else None
+    if node.kind == "expression_statement" and node.children[0].kind == "call_expression":
+        function = node.children[0]["function"]
+        if function.kind == "selector_expression" and function["field"].name in {"Store", "Add"}:
+            inner = function["operand"]
+            return inner if inner.kind in {"selector_expression", "identifier"} else None
+    return None
+
+
+def _target(statement: Node) -> str:
+    target = _changed(statement)
+    if target is None:
+        return ""
+    return target["field"].name if target.kind == "selector_expression" else target.name
+
+
+def _locked(call: CondCall, writes: list[Node], signal: Node) -> Fix | str:
+    """Take the variable's lock from the first change to the last.
+
+    Sound: nothing else runs under it, and the function takes no lock of its own.
+    """
+    first, last = writes[0], writes[-1]
+    if first.parent is None or first.parent is not last.parent:
+        return "the changes are in several blocks"
+    between = [s for s in first.parent.statements if first.start <= s.start <= last.start]
+    if any(_may_block(s) for s in between):
+        return "code between the changes may block"
+    name = call.cond.name
+    try:
+        edits = insert_before(first, f"{name}.L.Lock()") + insert_after(last, f"{name}.L.Unlock()")
+    except BuilderError as error:
+        return str(error)
+    reason = "the change waits for whoever holds the lock"
+    return Fix("Change the state under the lock", edits, Safety.UNSAFE, reason)
+
+
+def _may_block(statement: Node) -> bool:
+    calls = [n for n in statement.find("call_expression") if n["function"].name != "append"]
+    plain = all(re.search(r"\.(?:Store|Add|Load)$", n["function"].name) for n in calls)
+    blocking = ("send_statement", "select_statement", "return_statement")
+    return not plain or next(statement.find(*blocking), None) is not None
+
+
+def _moved(signal: Node, write: Node) -> Fix | str:
+    """Signal after the last change, and after the lock under which it happens is released."""
+    anchor: Node | None = write
+    while anchor is not None and anchor.parent is not signal.parent:
+        anchor = anchor.parent
+    if anchor is None:
+        return "the change is in another block"
+    following = anchor.next
+    if following is not None and re.search(rb"\.Unlock\(\)$", following.text):
+        anchor = following
+    try:
+        edits = delete(signal) + insert_after(anchor, signal.name)
+    except BuilderError as error:
+        return str(error)
+    return Fix("Signal after the change", edits, Safety.UNSAFE, "waiters wake up later")

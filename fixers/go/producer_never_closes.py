@@ -1,0 +1,238 @@
+"""Close a channel when all that produces for it is done
+
+`for v := range ch` ends when the channel is closed, and not before. When the producers
+return and nobody closes, the consumer waits for a value that never comes, and with it
+whoever waits for the consumer.
+
+Not reported: a channel that is stored, or passed to code that is not visible; a loop that a
+break ends; a producer that never ends by itself.
+
+Unsafe: when somebody else receives in a select, which sees the closed channel too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.builders import BuilderError, insert_after, insert_at_start, replace
+from threadmend.golang.calls import callers
+from threadmend.golang.channels import (
+    Channel,
+    ChannelOperation,
+    follow,
+    initialised,
+    local_channels,
+    operation_at,
+    runner_of,
+)
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
+from threadmend.golang.goroutines import Launch
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.waitgroups import waitgroup_calls
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+from ._closer import anchor_in, close_after
+
+CATEGORY = "channel"
+GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b"
+
+_MAKES_AND_SENDS = re.compile(rb"\bmake\(\s*chan\b")
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the loops over channels that nobody closes although the producers end."""
+    for function in file.functions(_MAKES_AND_SENDS):
+        for channel in local_channels(file, function):
+            if channel.of("close") or not is_assigned_once(channel.binding):
+                continue
+            ranges = _ranges(file, function, channel)
+            if not ranges or any(_may_leave(r.node) for r in ranges):
+                continue
+            producers = _producers(function, channel)
+            if producers is not None:
+                yield _finding(file, function, channel, ranges, producers)
+
+
+def _ranges(file: GoFile, function: Node, channel: Channel) -> list[ChannelOperation]:
+    """Return the loops over a channel; those of callers when it is what they get."""
+    ranges = channel.of("range")
+    if not channel.escapes:
+        return ranges
+    if any(not _is_returned(e, function) for e in channel.escapes):
+        return []
+    decl = declaration_of(file, function)
+    if decl is None:
+        return []
+    for site in callers(decl):
+        if site.call is None:
+            return []
+        operation = operation_at(site.file, site.call)
+        alias = initialised(site.file, site.call)
+        seen = Channel(channel.binding, channel.make, channel.capacity)
+        if operation is not None:
+            seen.operations.append(operation)
+        elif alias is not None:
+            follow(site.file, alias, (), seen, 2)
+        if seen.of("close") or seen.of("send"):
+            return []
+        ranges += seen.of("range")
+    return ranges
+
+
+def _is_returned(name: Node, function: Node) -> bool:
+    group = name.parent
+    if group is None or group.parent is None or group.kind != "expression_list":
+        return False
+    return group.parent.kind == "return_statement" and name.function is function
+
+
+def _may_leave(clause: Node) -> bool:
+    """Return whether something but the channel's end leaves the loop: it may count."""
+    loop = clause.parent
+    if loop is None:
+        return True
+    for node in loop["body"].own():
+        if node.kind in {"goto_statement", "return_statement"}:
+            return True
+        if node.kind == "break_statement":
+            inner = node.up("for_statement", "select_statement", "expression_switch_statement")
+            if inner is loop or node.children[1:]:
+                return True
+    return False
+
+
+def _producers(function: Node, channel: Channel) -> list[Launch | Node] | None:
+    """Return who sends: launches of the function, or itself; None when that is not all."""
+    found: dict[int, Launch | Node] = {}
+    for send in channel.of("send"):
+        runner = runner_of(send, function)
+        if runner is None or (send.file.is_test and not channel.make.path.endswith("_test.go")):
+            return None
+        if isinstance(runner, Launch):
+            if runner.function is not function or runner.kind == "timer":
+                return None
+            if not _ends(runner):
+                return None
+            found[runner.node.start] = runner
+        else:
+            if send.anchor.function is not function:
+                return None
+            found[-1] = runner
+    return list(found.values()) or None
+
+
+def _ends(launch: Launch) -> bool:
+    if launch.body is None:
+        return False
+    flow = flow_of(launch.body)
+    return flow.complete and any(e.kind in {"end", "return"} for e in flow.exits_from(flow.entry))
+
+
+def _finding(
+    file: GoFile,
+    function: Node,
+    channel: Channel,
+    ranges: list[ChannelOperation],
+    producers: list[Launch | Node],
+) -> Finding:
+    name = channel.binding.name
+    loop = ranges[0].node.parent or ranges[0].node
+    fix, reason = _fix(file, function, channel, producers)
+    end = ranges[0].node.end
+    return Finding(
+        path=loop.path,
+        start=loop.start,
+        end=end,
+        message=f"the loop never ends: nobody closes {name} when its producers are done",
+        fixes=(fix,) if fix else (),
+        related=(Related(channel.make.path, channel.make.start, channel.make.end, "made here"),),
+        reason=reason,
+        confidence=Confidence.HIGH if fix else Confidence.MEDIUM,
+    )
+
+
+def _fix(
+    file: GoFile, function: Node, channel: Channel, producers: list[Launch | Node]
+) -> tuple[Fix | None, str]:
+    """Close when the last producer is done.
+
+    Sound: all sends are visible, each of them happens before its goroutine's end, and the
+    close after that; the loops see every value, and then end.
+    """
+    name = channel.binding.name
+    launches = [p for p in producers if isinstance(p, Launch)]
+    try:
+        if not launches:
+            edits = _after_sends(file, function, channel)
+            title = f"Close {name} after the last send"
+        elif len(launches) != len(producers):
+            return None, "the function sends as well as the goroutines that it launches"
+        elif len(launches) == 1 and not _repeats(function, channel, launches[0]):
+            edits = _by_producer(file, channel, launches[0])
+            title = f"Close {name} when its producer ends"
+        else:
+            receives = [o.anchor for o in channel.of("range", "receive")]
+            receives = [r for r in receives if r.function is function]
+            edits = close_after(file, function, channel.make, name, launches, (), receives)
+            title = f"Close {name} when all its producers are done"
+    except BuilderError as error:
+        return None, str(error)
+    if any(o.case is not None for o in channel.of("receive")):
+        reason = "a select receives from it too, and finds it closed"
+        return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
+    return Fix(title, tuple(edits)), ""
+
+
+def _repeats(function: Node, channel: Channel, launch: Launch) -> bool:
+    """Return whether one channel gets several goroutines from one launch."""
+    flow = flow_of(function)
+    point, make = flow.point_of(launch.node), flow.point_of(channel.make)
+    return point is None or point in flow.reachable(point, stop=lambda p: p is make)
+
+
+def _by_producer(file: GoFile, channel: Channel, launch: Launch) -> list[Edit]:
+    name = channel.binding.name
+    literal = launch.literal
+    if literal is not None and launch.node.contains(literal):
+        send = channel.of("send")[0]
+        given = len(send.calls) == 1 and send.calls[0] is launch.call
+        inner = send.node["channel"].name if given else name
+        return list(insert_at_start(literal["body"], f"defer close({inner})"))
+    decl = launch.decl
+    sends = [s for s in channel.of("send") if s.calls and s.calls[0] is launch.call]
+    if decl is not None and len(callers(decl)) == 1 and sends and len(sends[0].calls) == 1:
+        inner = sends[0].node["channel"].name
+        return list(insert_at_start(decl.node["body"], f"defer close({inner})"))
+    if launch.call is None or launch.kind != "go":
+        raise BuilderError("what is launched cannot be wrapped")
+    if any(True for _ in launch.call["arguments"].find("call_expression")):
+        raise BuilderError("the goroutine's arguments are computed at its launch")
+    code = f"go func() {{\n\tdefer close({name})\n\t{launch.call.name}\n}}()"
+    return list(replace(launch.node, code))
+
+
+def _after_sends(file: GoFile, function: Node, channel: Channel) -> list[Edit]:
+    """Close below the last statement that sends, or at the function's end."""
+    sends = [s.anchor for s in channel.of("send")]
+    anchors = [anchor_in(s, channel.make) for s in sends]
+    last = max(anchors, key=lambda a: a.start)
+    flow = flow_of(function)
+    make = flow.point_of(channel.make)
+    name = channel.binding.name
+    inside = {p for p in flow.points if p.live and last.contains(p.node)}
+    if make is None:
+        raise BuilderError("the channel is not made by a statement")
+    early = flow.exits_from(make, stop=lambda p: p in inside)
+    leaving = any(n.kind in {"return_statement", "goto_statement"} for n in last.own())
+    if not early and not leaving:
+        return list(insert_after(last, f"close({name})"))
+    later = [c for c in waitgroup_calls(file, function) if c.method == "Wait"]
+    own = [r for r in channel.of("receive", "range") if r.anchor.function is function]
+    statement = channel.make.statement
+    if later or own or statement is None or function.kind not in FUNCTIONS:
+        raise BuilderError("some paths leave before the last send")
+    return list(insert_after(statement, f"defer close({name})"))

@@ -39,10 +39,12 @@ class FieldAccess:
 
     `node` is the selector or identifier, `kind` that of `Use` (a write through a pointer in
     the field is a `read` of the field; `call` is a method call on it that may change it),
-    `base` the object that the field belongs to, None for a package variable.
+    `base` the object that the field belongs to, None for a package variable; `place` is the
+    class of the field or variable.
     """
 
     def __init__(self, file: GoFile, node: Node, kind: str, base: Access | None) -> None:
+        self.place = lock_class(file, node)
         self.file = file
         self.node = node
         self.kind = kind
@@ -93,7 +95,16 @@ class FieldAccess:
         """Return whether a held lock lives in the same object as the field, or globally."""
         if not isinstance(held.access.root, Binding) or self.base is None:
             return True
-        return held.access.root == self.base.root
+        if held.access.root != self.base.root:
+            return False
+        if _owner(held.lock_class) == _owner(self.place):
+            # Two objects of one type: each has its own lock.
+            return held.access.owner == self.base
+        return True
+
+
+def _owner(class_: str | None) -> str:
+    return (class_ or "").rpartition(".")[0]
 
 
 class Guard(NamedTuple):
@@ -114,9 +125,8 @@ def guarded_places(package: Package) -> dict[str, list[FieldAccess]]:
     if found is None:
         found = package.facts["places"] = {}
         for access in _scan(package):
-            class_ = lock_class(access.file, access.node)
-            if class_ is not None:
-                found.setdefault(class_, []).append(access)
+            if access.place is not None:
+                found.setdefault(access.place, []).append(access)
     return found
 
 
@@ -184,7 +194,7 @@ def _candidate_variables(
     package: Package, locking: list[tuple[GoFile, Declaration]]
 ) -> frozenset[str]:
     """Return the package variables used where a lock of the package is taken."""
-    names = {n for n, ds in package.names.items() if any(d.kind == "var" for d in ds)}
+    names = {n for n, ds in package.names.items() if n != "_" and any(d.kind == "var" for d in ds)}
     if not names or not any(_is_lock(package, n) for n in names):
         return frozenset()
     words = b"|".join(re.escape(n.encode()) for n in names)

@@ -1,0 +1,158 @@
+"""Take the write lock to write
+
+The field (or package variable) is changed while only the read lock is held. Readers do not
+keep each other out: two of them may change the field at once, or one changes it while
+another reads. On a map that ends the process, on a counter it loses updates.
+
+Not reported: a write under a second lock that is held as well (a cache that readers fill
+lazily), or inside `once.Do`; objects that nobody else knows yet; writes through a pointer to
+another object.
+
+Without a fix: a read lock that the callers took, or one that is taken again further in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.effects import pairs_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Point
+from threadmend.golang.guards import FieldAccess, guarded_places
+from threadmend.golang.locks import Held, LockOperation, Locks, lock_name, locks_of
+from threadmend.golang.package import Package
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Finding, Fix, Related
+
+CATEGORY = "mutex"
+GATE = rb"\.RLock\(\)"
+
+
+def check(package: Package) -> Iterator[Finding]:
+    """Yield the writes that are made under a read lock."""
+    seen: set[tuple[Node | None, str]] = set()
+    for place, accesses in guarded_places(package).items():
+        for access in accesses:
+            lock = _read_lock(access)
+            if lock is None or (access.node.function, place) in seen:
+                continue
+            if not _is_shared(accesses, access, lock):
+                continue
+            seen.add((access.node.function, place))
+            yield _finding(access, lock)
+
+
+def _read_lock(access: FieldAccess) -> Held | None:
+    """Return the read lock of the same object that is all that a write holds."""
+    if not access.writes or access.fresh or _runs_once(access.node):
+        return None
+    held = access.held
+    if any(h.mode == "write" for h in held):
+        return None
+    return next((h for h in held if access.belongs(h)), None)
+
+
+def _runs_once(node: Node) -> bool:
+    """Return whether a node is inside of `once.Do(func() {…})`."""
+    return any(
+        a.kind == "call_expression"
+        and a["function"].kind == "selector_expression"
+        and a["function"]["field"].name == "Do"
+        for a in node.ancestors()
+    )
+
+
+def _is_shared(accesses: list[FieldAccess], access: FieldAccess, lock: Held) -> bool:
+    """Return whether another function accesses the place under the lock."""
+    return lock.lock_class is not None and any(
+        a.node.function is not access.node.function and a.holds(lock.lock_class) for a in accesses
+    )
+
+
+def _finding(access: FieldAccess, lock: Held) -> Finding:
+    file, node = access.file, access.node
+    name = lock_name(file, lock)
+    function = node.function
+    assert function is not None
+    locks = locks_of(file, function)
+    taken = _taken(locks, lock, node)
+    fix, reason = None, f"{name} is read-locked by the callers"
+    if taken is not None:
+        fix, reason = _fix(file, locks, lock, taken)
+    return Finding(
+        path=file.path,
+        start=node.start,
+        end=node.end,
+        message=f"{node.name} is written while {name} is only held for reading",
+        fixes=(fix,) if fix is not None else (),
+        related=()
+        if taken is None
+        else (Related(file.path, taken.call.start, taken.call.end, "read lock taken here"),),
+        reason=reason,
+    )
+
+
+def _taken(locks: Locks, lock: Held, node: Node) -> LockOperation | None:
+    """Return the RLock of the function itself that is in force at a node."""
+    best = None
+    for operation in locks.operations:
+        if operation.method == "RLock" and operation.access == lock.access:
+            if operation.call.start < node.start:
+                best = operation
+    return best
+
+
+def _fix(file: GoFile, locks: Locks, lock: Held, taken: LockOperation) -> tuple[Fix | None, str]:
+    """Take and release the write lock instead.
+
+    Sound: the critical section is the same, and it keeps out all that the read lock kept
+    out; nothing inside of it takes the lock again, so it cannot wait for itself.
+    """
+    name = lock_name(file, lock)
+    for pair in pairs_of(file, locks.function):
+        if pair.held.access == lock.access and pair.event.lock_class == lock.lock_class:
+            if pair.event.kind == "acquire":
+                return None, f"{name} is taken again while it is held"
+    releases = _releases(locks, taken)
+    if releases is None:
+        return None, f"which releases belong to this lock of {name} is not clear"
+    edits = []
+    for operation in (taken, *releases):
+        field = operation.call["function"]["field"]
+        new = operation.method.removeprefix("R").encode()
+        edits.append(Edit(file.path, field.start, field.end, new))
+    return Fix(f"Lock {name} for writing", tuple(edits)), ""
+
+
+def _releases(locks: Locks, taken: LockOperation) -> list[LockOperation] | None:
+    """Return the releases of one acquisition, None when another shares them."""
+    flow = locks.flow
+    same = [o for o in locks.operations if o.access == taken.access]
+    point = flow.point_of(taken.call)
+    if point is None or not flow.complete:
+        return None
+    found = _reached(locks, same, point)
+    for other in same:
+        if other is taken or other.releases:
+            continue
+        start = flow.point_of(other.call)
+        if start is None or other.tries:
+            return None
+        if set(map(id, _reached(locks, same, start))) & set(map(id, found)):
+            return None
+    if any(o.method != "RUnlock" for o in found) or not found:
+        return None
+    return found
+
+
+def _reached(locks: Locks, same: list[LockOperation], start: Point) -> list[LockOperation]:
+    """Return the releases that may follow an acquisition before the next one."""
+    flow = locks.flow
+    points = {p: o for o in same if (p := flow.point_of(o.call)) is not None}
+    others = {p for p, o in points.items() if p is not start}
+    reached = flow.reachable(start, stop=others.__contains__, feasible=False)
+    found = []
+    for point, operation in points.items():
+        if operation.releases and any(p in reached or p is start for p in point.predecessors):
+            found.append(operation)
+    return found

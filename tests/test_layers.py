@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = (
     ("threadmend.model",),
-    ("threadmend.source", "threadmend.globs", "threadmend.literals"),
+    ("threadmend.source", "threadmend.globs", "threadmend.literals", "threadmend.graph"),
     ("threadmend.golang", "threadmend.python"),
     ("threadmend.git", "threadmend.config", "threadmend.rulefile", "threadmend.gate"),
     ("threadmend.discovery", "threadmend.registry", "threadmend.parallel"),

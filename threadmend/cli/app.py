@@ -18,6 +18,7 @@ from threadmend.cli.options import (
     Isolated,
     Jobs,
     ListFormat,
+    MapFormat,
     NoCache,
     OutputFormat,
     Paths,
@@ -217,17 +218,17 @@ def rules(
 def map_(
     paths: Paths = None,
     output_format: Annotated[
-        ListFormat, typer.Option(help="How to print the operations.")
-    ] = ListFormat.TEXT,
+        MapFormat, typer.Option(help="How to print, or as what to draw it.")
+    ] = MapFormat.TEXT,
     config: ConfigFile = None,
     isolated: Isolated = False,
 ) -> None:
-    """List every concurrent operation with its type."""
+    """List every concurrent operation with its type, or draw locks and channels."""
     from threadmend.cli.mapping import run
     from threadmend.cli.session import Request
 
     request = Request(paths=tuple(paths or ()), config=config, isolated=isolated)
-    raise typer.Exit(run(request, as_json=output_format is ListFormat.JSON))
+    raise typer.Exit(run(request, output_format))
 
 
 @app.command()

@@ -21,6 +21,7 @@ __all__ = [
     "Isolated",
     "Jobs",
     "ListFormat",
+    "MapFormat",
     "NoCache",
     "OutputFormat",
     "Paths",
@@ -46,6 +47,16 @@ class ListFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+class MapFormat(StrEnum):
+    """How the map is printed, or as what its pictures are drawn."""
+
+    TEXT = "text"
+    JSON = "json"
+    DOT = "dot"
+    MERMAID = "mermaid"
+    SVG = "svg"
 
 
 class RulesFormat(StrEnum):

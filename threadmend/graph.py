@@ -1,0 +1,81 @@
+"""A directed graph to look at: what the language layers hand to the drawings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["Edge", "Graph", "Vertex", "components"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Vertex:
+    """One thing: `kind` is `lock`, `channel`, `goroutine`, `function` or `missing`."""
+
+    name: str
+    kind: str
+    label: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return what is written on it."""
+        return self.label or self.name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Edge:
+    """An arrow between the names of two vertices; `alarm`: part of what is wrong."""
+
+    source: str
+    target: str
+    label: str = ""
+    alarm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Vertices and edges under a title; edges of a cycle of locks carry the alarm."""
+
+    title: str
+    vertices: tuple[Vertex, ...]
+    edges: tuple[Edge, ...]
+
+
+def components(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """Return the strongly connected components, each sorted, the largest first.
+
+    Tarjan's algorithm without recursion (https://doi.org/10.1137/0201010).
+    """
+    following: dict[str, list[str]] = {name: [] for name in names}
+    for source, target in sorted(set(edges)):
+        following[source].append(target)
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    on_stack: set[str] = set()
+    found: list[list[str]] = []
+    for start in following:
+        work = [(start, iter(following[start]))] if start not in index else []
+        while work:
+            name, rest = work[-1]
+            if name not in index:
+                index[name] = low[name] = len(index)
+                stack.append(name)
+                on_stack.add(name)
+            for target in rest:
+                if target not in index:
+                    work.append((target, iter(following[target])))
+                    break
+                if target in on_stack:
+                    low[name] = min(low[name], index[target])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[name])
+                if low[name] == index[name]:
+                    group: list[str] = []
+                    while not group or group[-1] != name:
+                        group.append(stack.pop())
+                        on_stack.discard(group[-1])
+                    found.append(sorted(group))
+    return sorted(found, key=lambda group: (-len(group), group))

@@ -11,6 +11,7 @@ from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.holding import holding_of
 from threadmend.golang.locks import (
+    LOCK_CALLS,
     LockOperation,
     declaration_of,
     entry_locks,
@@ -44,6 +45,8 @@ def relocks(file: GoFile, modes: set[Modes]) -> Iterator[Finding]:
         ):
             if not pair.same or not pair.event.sure or _varies(pair.held.access):
                 continue
+            if _handed_over(file, pair):
+                continue
             site = _site(file, pair)
             node = pair.event.path[site]
             if (pair.held.mode, pair.event.mode) not in modes or (node.path, node.start) in seen:
@@ -57,6 +60,21 @@ def relocks(file: GoFile, modes: set[Modes]) -> Iterator[Finding]:
 def _varies(access: Access) -> bool:
     """Return whether a path may mean another object each time: `xs[i]`."""
     return any(s.startswith("[") and not s[1:-1].isdigit() for s in access.steps)
+
+
+def _handed_over(file: GoFile, pair: Pair) -> bool:
+    """Return whether a literal, a goroutine perhaps, releases what it did not take."""
+    for literal in pair.function.find("func_literal"):
+        called = literal.parent
+        if literal is pair.function or not LOCK_CALLS.search(literal.text):
+            continue
+        if called is not None and called.parent is not None:
+            if called.parent.kind == "defer_statement":
+                continue
+        same = [o for o in locks_of(file, literal).operations if o.access == pair.held.access]
+        if any(o.releases for o in same) and not any(o.acquires for o in same):
+            return True
+    return False
 
 
 def _site(file: GoFile, pair: Pair) -> int:

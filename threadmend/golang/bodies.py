@@ -14,6 +14,7 @@ from threadmend.golang.access import Access, access_of, lock_class
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.holding import holding_of, position_of
 from threadmend.golang.locks import Held, locks_of, runs_in_place
+from threadmend.golang.reach import reach_of
 from threadmend.golang.releases import net_releases
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -108,12 +109,27 @@ def _calls(body: Body) -> Iterator[Call]:
     for node in body.node.own():
         if node.kind != "call_expression" or node in own or is_launched(node):
             continue
-        function = node["function"]
-        if function.kind == "identifier" and function.name in _BUILTINS:
+        if _leads_nowhere(file, node["function"]):
             continue
         yield from _called(file, body, node)
         for argument in node["arguments"].children:
             yield from _passed(file, node, argument)
+
+
+def _leads_nowhere(file: GoFile, function: Node) -> bool:
+    """Return whether a call certainly takes no lock, as far as its name tells."""
+    if function.kind == "identifier":
+        if function.name in _BUILTINS:
+            return True
+        return not reach_of(file.package.workspace).matters(function.text)
+    if function.kind != "selector_expression":
+        return False
+    operand = function["operand"]
+    if operand.kind == "identifier":
+        path = file.imported(operand.name)
+        if path is not None and file.package.workspace.package_by_key(path) is None:
+            return file.binding(operand) is None
+    return not reach_of(file.package.workspace).matters(function["field"].text)
 
 
 def _called(file: GoFile, body: Body, call: Node) -> Iterator[Call]:

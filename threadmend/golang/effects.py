@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Event", "Pair", "effects_of", "holders", "pairs_of"]
 
-_MOST = 80  # events of one body; the rest is not told
-_FURTHEST = 8  # calls between a body and an event
+_MOST = 50  # events of one body; the rest is not told
+_FURTHEST = 7  # calls between a body and an event
+_FURTHEST_BLOCK = 3  # the same, for what may block
 _ROUNDS = 4  # of a group of functions that call each other
 
 Events = dict[tuple[object, ...], Event]
@@ -232,9 +233,13 @@ def _combined(body: Body, known: dict[Node, Events]) -> Events:
     for event in events_of(body):
         _add(found, _told(body, event))
     for call in calls_of(body):
-        if call.runs:
-            for event in _through(body, call, known.get(call.body.node, {}), known):
-                _add(found, _told(body, event))
+        events = known.get(call.body.node) if call.runs else None
+        if events:
+            released = released_before(body, call.at)
+            for event in _through(body, call, events, known):
+                if released:
+                    event = replace(event, without=event.without | released)
+                _add(found, event)
     return found
 
 
@@ -261,7 +266,7 @@ def _through(body: Body, call: Call, events: Events, known: dict[Node, Events]) 
     """Yield the events of a call in the terms of the body that makes it."""
     sure = call.sure and not (events and depends_on_flag(body, call.at))
     for event in events.values():
-        if len(event.path) >= _FURTHEST:
+        if len(event.path) >= (_FURTHEST_BLOCK if event.kind == "block" else _FURTHEST):
             continue
         if event.kind == "param":
             yield from _of_argument(body, call, event, known)
@@ -270,6 +275,8 @@ def _through(body: Body, call: Call, events: Events, known: dict[Node, Events]) 
         class_ = event.lock_class
         if event.access is not None and not event.access.steps and call.call is not None:
             class_ = _class_here(body, call, event.access) or class_
+        if access is None and (class_ is None or ":" in class_):
+            continue  # a variable of a function that nobody else can name
         yield replace(
             event,
             access=access,

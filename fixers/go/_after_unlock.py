@@ -1,0 +1,257 @@
+"""Let a statement of a critical section run after the Unlock instead.
+
+What it reads of the guarded object is copied to local variables while the lock is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.access import Access
+from threadmend.golang.builders import (
+    BuilderError,
+    add_import,
+    delete,
+    free_name,
+    import_name,
+    insert_after,
+    insert_before,
+    taken_names,
+)
+from threadmend.golang.channel_fields import shared_channel
+from threadmend.golang.file import GoFile
+from threadmend.golang.locks import LockOperation, locks_of
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan, Func, Interface, Map, Named, Pointer, Slice, is_named
+from threadmend.model import Edit
+
+__all__ = ["after_unlock"]
+
+_JUMPS = frozenset(
+    {"return_statement", "break_statement", "continue_statement", "goto_statement"}
+    | {"labeled_statement", "fallthrough_statement"}
+)
+_MOST_BETWEEN = 8
+
+
+def after_unlock(file: GoFile, access: Access, statement: Node) -> tuple[Edit, ...]:
+    """Return the edits after which a statement runs when the lock has been released.
+
+    Raises BuilderError when something behind it, or it itself, needs the lock.
+    """
+    function = statement.function
+    block = statement.parent
+    if function is None or block is None:
+        raise BuilderError("what blocks is not a statement of a block")
+    operations = [o for o in locks_of(file, function).operations if o.access == access]
+    if any(o.acquires and o.call.start > statement.end for o in operations):
+        raise BuilderError("the lock is taken again further down")
+    copies = _Copies(file, function, access, statement)
+    release = _following_release(operations, block, statement)
+    if release is not None:
+        return _with_explicit(copies, statement, release)
+    return _with_deferred(copies, operations, statement)
+
+
+def _following_release(
+    operations: list[LockOperation], block: Node, statement: Node
+) -> Node | None:
+    for following in block.statements:
+        if following.start > statement.end:
+            for operation in operations:
+                if operation.releases and operation.deferred is None:
+                    if operation.call.parent is following:
+                        return following
+    return None
+
+
+def _with_explicit(copies: _Copies, statement: Node, release: Node) -> tuple[Edit, ...]:
+    block = statement.parent
+    assert block is not None
+    between = [s for s in block.statements if statement.end <= s.start and s.end <= release.start]
+    if len(between) > _MOST_BETWEEN:
+        raise BuilderError("the critical section goes on after what blocks")
+    if not any(copies.touched(s) for s in between):
+        # Nothing behind it needs the lock: the release moves up.
+        copied, edits = copies.taken()
+        above = "\n".join([*copied, release.name])
+        return (*insert_before(statement, above), *delete(release), *edits, *copies.imports)
+    if any(node.kind in _JUMPS for s in between for node in s.own()):
+        raise BuilderError("a path leaves between what blocks and the release")
+    names = {n.name for n in statement.find("identifier")}
+    if statement.kind in {"short_var_declaration", "assignment_statement", "var_declaration"}:
+        raise BuilderError("what is received is used in the critical section")
+    for other in between:
+        if any(_written(n) and n.name in names for n in other.find("identifier")):
+            raise BuilderError("what it needs changes further down in the critical section")
+    copied, edits = copies.taken()
+    moved = _moved(statement, edits)
+    inserted = insert_after(release, moved)
+    removed = delete(statement)
+    if copied:
+        removed = (
+            Edit(statement.path, statement.start, statement.end, _joined(statement, copied)),
+        )
+    return (*inserted, *removed, *copies.imports)
+
+
+def _joined(statement: Node, lines: list[str]) -> bytes:
+    indent = statement.tree.source.indent_at(statement.start)
+    return (statement.tree.source.newline + indent).join(line.encode() for line in lines)
+
+
+def _moved(statement: Node, edits: list[Edit]) -> str:
+    text = bytearray(statement.text)
+    for edit in sorted(edits, reverse=True):
+        text[edit.start - statement.start : edit.end - statement.start] = edit.new
+    indent = statement.tree.source.indent_at(statement.start)
+    lines = bytes(text).split(b"\n")
+    return b"\n".join([lines[0], *(line.removeprefix(indent) for line in lines[1:])]).decode()
+
+
+def _written(name: Node) -> bool:
+    group = name.parent
+    if group is not None and group.kind in {"inc_statement", "dec_statement"}:
+        return True
+    return group is not None and group.field == "left"
+
+
+def _with_deferred(
+    copies: _Copies, operations: list[LockOperation], statement: Node
+) -> tuple[Edit, ...]:
+    """Turn `defer x.Unlock()` into an Unlock before the statement and before other returns."""
+    function = statement.function
+    body = function.get("body") if function is not None else None
+    deferred = [o.deferred for o in operations if o.releases and o.deferred is not None]
+    explicit = [o for o in operations if o.releases and o.deferred is None]
+    if body is None or len(deferred) != 1 or explicit or statement.parent is not body:
+        raise BuilderError("the release is not in the same block")
+    defer = deferred[0]
+    if defer is None or defer.parent is not body or defer.start > statement.start:
+        raise BuilderError("the release is not in the same block")
+    if any(n.kind == "defer_statement" and n.start > defer.end for n in body.own()):
+        raise BuilderError("another deferred call may need the lock")
+    for following in body.statements:
+        if following.start >= statement.end and copies.touched(following):
+            raise BuilderError("the critical section goes on after what blocks")
+    unlock = defer.children[-1].name
+    edits: list[Edit] = [*delete(defer)]
+    for node in body.own():
+        if node.kind == "return_statement" and defer.end < node.start < statement.start:
+            if any(v.kind not in _PLAIN for v in node.walk() if v is not node):
+                raise BuilderError("an earlier return computes its values under the lock")
+            edits += insert_before(node, unlock)
+    copied, replaced = copies.taken()
+    edits += insert_before(statement, "\n".join([*copied, unlock]))
+    return (*edits, *replaced, *copies.imports)
+
+
+_PLAIN = frozenset(
+    {"expression_list", "identifier", "nil", "true", "false", "int_literal", "return"}
+    | {"interpreted_string_literal", "interpreted_string_literal_content", ",", '"'}
+)
+
+
+class _Copies:
+    """What a statement reads of the guarded object, and the local names that replace it."""
+
+    def __init__(self, file: GoFile, function: Node, access: Access, statement: Node) -> None:
+        self.file = file
+        self.function = function
+        self.access = access
+        self.statement = statement
+        self.imports: list[Edit] = []
+
+    def touched(self, statement: Node) -> bool:
+        """Return whether a statement uses the object that the lock belongs to."""
+        return any(True for _ in self._reads(statement)) or self._writes(statement)
+
+    def _is_owner(self, name: Node) -> bool:
+        root = self.access.root
+        if isinstance(root, Binding):
+            return self.file.binding(name) is root
+        meant = self.file.resolve(name)
+        return getattr(meant, "kind", "") == "var" and not isinstance(meant, Binding)
+
+    def _reads(self, statement: Node) -> Iterator[Node]:
+        for name in statement.find("identifier"):
+            if self._is_owner(name):
+                yield name
+
+    def _writes(self, statement: Node) -> bool:
+        return any(_written(n) and self._is_owner(n) for n in statement.find("identifier"))
+
+    def taken(self) -> tuple[list[str], list[Edit]]:
+        """Return the copies to make under the lock, and the edits that use them instead."""
+        lines: list[str] = []
+        edits: list[Edit] = []
+        names: dict[bytes, str] = {}
+        taken = set(taken_names(self.function))
+        imports = {i.name for i in self.file.imports}
+        for name in list(self._reads(self.statement)):
+            place = self._field(name)
+            if place is None:
+                continue
+            if place.text not in names:
+                last = place["field"].name if place.kind == "selector_expression" else place.name
+                local = free_name(last[:1].lower() + last[1:], taken | imports)
+                taken.add(local)
+                names[place.text] = local
+                lines.append(f"{local} := {self._copy(place)}")
+            edits.append(Edit(place.path, place.start, place.end, names[place.text].encode()))
+        return lines, edits
+
+    def _field(self, name: Node) -> Node | None:
+        """Return the field that is read at a name, None for what can be left as it is."""
+        place = name
+        while place.parent is not None and place.parent.kind == "selector_expression":
+            if place.field != "operand":
+                break
+            selection = self.file.selection(place.parent)
+            if selection is not None and selection.kind == "method":
+                return None if place is name else self._kept(place)
+            place = place.parent
+        if place is name and isinstance(self.access.root, Binding):
+            return None  # the object itself, as an argument
+        if _written(place) or self._stays(place):
+            if _written(place):
+                raise BuilderError("what blocks writes to the guarded object")
+            return None
+        return place
+
+    def _kept(self, place: Node) -> Node | None:
+        """`s.conn.Close()`: the pointer is copied, `s.wg.Wait()` is left alone."""
+        type_ = self.file.type_of(place)
+        if isinstance(type_, Pointer) or isinstance(self.file.underlying(type_), Interface):
+            return place
+        return None
+
+    def _stays(self, place: Node) -> bool:
+        """Return whether a channel field keeps the value that it got when it was made."""
+        if not isinstance(self.file.underlying(self.file.type_of(place)), Chan):
+            return False
+        channel = shared_channel(self.file, place)
+        if channel is None:
+            return False
+        return not channel.nils and not channel.stores and len(channel.makes) <= 1
+
+    def _copy(self, place: Node) -> str:
+        """Return the expression that copies a field's value deep enough for the use."""
+        type_ = self.file.type_of(place)
+        under = self.file.underlying(type_)
+        if type_ is None or under is None:
+            raise BuilderError("what it needs of the guarded object has an unknown type")
+        if isinstance(under, Slice | Map):
+            path = "slices" if isinstance(under, Slice) else "maps"
+            if self.file.go_version < (1, 21):
+                raise BuilderError("the list would have to be copied")
+            known = import_name(self.file.tree, path)
+            if known is None and not self.imports:
+                self.imports += add_import(self.file.tree, path)
+            return f"{known or path}.Clone({place.name})"
+        if isinstance(under, Chan | Func | Pointer | Interface | Named):
+            if isinstance(type_, Named) and is_named(type_, "sync.WaitGroup", "sync.Mutex"):
+                raise BuilderError("a lock cannot be copied")
+            return place.name
+        raise BuilderError("what it needs of the guarded object is not copied easily")

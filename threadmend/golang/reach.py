@@ -1,0 +1,65 @@
+"""Reach: which function names may lead to a lock, a wait or a callback, told by bytes alone.
+
+Most calls under a lock lead nowhere: `effects` asks here before it looks at what a call runs.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadmend.golang.package import Workspace
+
+__all__ = ["Reach", "reach_of"]
+
+# Written for speed over a whole workspace: a plain start is looked for at once, and a word
+# that nothing follows is not tried again from each of its letters.
+_FUNCTION = re.compile(rb"\nfunc[ \t]*(?:\([^)\n]*\)[ \t]*)?(\w+)")
+_CALLED = re.compile(rb"\b(\w++)(?:\[[\w, .*\[\]]*\])?\(")
+_TURNS = re.compile(rb"\.(?:Try)?R?(?:Lock|Unlock)\(|<-|\.Wait\(\)")
+
+
+class Reach:
+    """The names that functions of a workspace have, and those of them that may matter."""
+
+    def __init__(self, declared: frozenset[bytes], relevant: frozenset[bytes]) -> None:
+        self.declared = declared
+        self.relevant = relevant
+
+    def matters(self, name: bytes) -> bool:
+        """Return whether a call of something with this name may take a lock or wait."""
+        return name in self.relevant or name not in self.declared
+
+
+def reach_of(workspace: Workspace) -> Reach:
+    """Return what the names of a workspace lead to; computed once."""
+    known: Reach | None = workspace.facts.get("reach")
+    if known is None:
+        known = workspace.facts["reach"] = _read(workspace)
+    return known
+
+
+def _read(workspace: Workspace) -> Reach:
+    callers: dict[bytes, set[bytes]] = {}
+    declared: set[bytes] = set()
+    relevant: set[bytes] = set()
+    for path in workspace.go_files:
+        data = workspace.source(path).data
+        heads = list(_FUNCTION.finditer(data))
+        for index, head in enumerate(heads):
+            end = heads[index + 1].start() if index + 1 < len(heads) else len(data)
+            name = head[1]
+            declared.add(name)
+            signature = data[head.end() : data.find(b"\n", head.end())]
+            if b"func(" in signature or _TURNS.search(data, head.end(), end):
+                relevant.add(name)
+            for called in set(_CALLED.findall(data, head.end(), end)):
+                callers.setdefault(called, set()).add(name)
+    todo = list(relevant)
+    while todo:
+        for caller in callers.get(todo.pop(), ()):
+            if caller not in relevant:
+                relevant.add(caller)
+                todo.append(caller)
+    return Reach(frozenset(declared), frozenset(relevant))

@@ -1,0 +1,225 @@
+"""Unblocking: who could end a blocking operation, and whether that needs a lock.
+
+The other side of a send is a receive of the same channel, that of a receive a send or close,
+that of `wg.Wait` a Done. It needs the lock when it takes it on the way to its operation, or
+in the round of a loop that comes back to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import Access, access_of, lock_class
+from threadmend.golang.channel_fields import shared_channel
+from threadmend.golang.channels import ChannelOperation, channel_of
+from threadmend.golang.effects import Pair, effects_of
+from threadmend.golang.flow import flow_of
+from threadmend.golang.locks import entry_locks, locks_of
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.targets import Body, bodies_of_value
+from threadmend.golang.waitgroups import waitgroup_call
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["OtherSide", "needing_lock"]
+
+_OPPOSITE = {"send": ("receive", "range"), "receive": ("send", "close")}
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSide:
+    """Why nobody ends the wait: an operation of the other side, and where it needs the lock.
+
+    `takes` is None when its function is only called with the lock held. `buffered`: the
+    channel has a buffer, so that the operation does not always wait.
+    """
+
+    operation: Node
+    takes: Node | None
+    buffered: bool = False
+
+
+def needing_lock(pair: Pair) -> OtherSide | None:
+    """Return an operation that could end the wait of a pair and that needs the held lock.
+
+    For a channel all operations of the other side have to need it, and no use of the channel
+    may be out of sight. For a WaitGroup one Done is enough.
+    """
+    if pair.event.mode == "wait":
+        return _done(pair)
+    operand = _channel_operand(pair.event.operation)
+    workspace = pair.file.package.workspace
+    found = _operations(workspace.file_of(pair.event.operation), operand)
+    if found is None:
+        return None
+    operations, buffered = found
+    others = [
+        o
+        for o in operations
+        if o.kind in _OPPOSITE[pair.event.mode]
+        and (pair.file.is_test or not o.file.is_test)
+        and not _same_goroutine(o, pair)
+    ]
+    result: OtherSide | None = None
+    for other in others:
+        place = _channel_place(other)
+        takes = _needs(other.file, other.node, access_of(other.file, place), pair)
+        if takes is None:
+            return None
+        result = result or OtherSide(other.node, takes[0], buffered)
+    return result
+
+
+def _same_goroutine(operation: ChannelOperation, pair: Pair) -> bool:
+    return operation.function in {pair.function, pair.event.operation.function}
+
+
+def _channel_operand(node: Node) -> Node:
+    if node.kind == "send_statement":
+        return node["channel"]
+    return node["right"] if node.kind == "range_clause" else node["operand"]
+
+
+def _channel_place(operation: ChannelOperation) -> Node:
+    node = operation.node
+    if node.kind == "call_expression":
+        return node["arguments"].children[0]
+    return _channel_operand(node)
+
+
+def _operations(file: GoFile, operand: Node) -> tuple[list[ChannelOperation], bool] | None:
+    """Return what is done to a channel, and whether it has a buffer; None when unknown."""
+    shared = shared_channel(file, operand)
+    if shared is not None:
+        if shared.escapes or shared.stores or not shared.makes:
+            return None
+        return shared.operations, not all(m.unbuffered for m in shared.makes)
+    binding = file.binding(operand)
+    if binding is None:
+        return None
+    declaration = binding.declaration
+    right = declaration.get("right") or declaration.get("value")
+    values = right.children if right is not None else []
+    if binding.index >= len(values) or values[binding.index].kind != "call_expression":
+        return None
+    make = values[binding.index]
+    if make["function"].text != b"make":
+        return None
+    channel = channel_of(file, binding, make)
+    return None if channel.escapes else (channel.operations, not channel.unbuffered)
+
+
+def _done(pair: Pair) -> OtherSide | None:
+    """Return a Done, or the body of a `wg.Go`, that needs the lock."""
+    wanted = pair.event.lock_class
+    if wanted is None:
+        return None
+    for file in pair.file.package.files:
+        if file.is_test and not pair.file.is_test:
+            continue
+        for call in file.calls("Done", "Go"):
+            found = waitgroup_call(file, call)
+            if found is None or found.method not in {"Done", "Go"}:
+                continue
+            if lock_class(file, found.waitgroup) != wanted:
+                continue
+            takes: tuple[Node | None] | None
+            if found.method == "Done":
+                if call.function in {pair.function, pair.event.operation.function}:
+                    continue
+                takes = _needs(file, call, found.access, pair)
+            else:
+                takes = _body_needs(file, call, found.access, pair)
+            if takes is not None:
+                return OtherSide(call, takes[0])
+    return None
+
+
+def _body_needs(
+    file: GoFile, call: Node, access: Access | None, pair: Pair
+) -> tuple[Node | None] | None:
+    body = bodies_of_value(file, call["arguments"].children[0]).certain
+    if body is None:
+        return None
+    for event in effects_of(body):
+        if event.kind == "acquire" and event.sure and event.lock_class == pair.held.lock_class:
+            if _related(pair, event.access, access):
+                return (event.path[0],)
+    return None
+
+
+def _needs(
+    file: GoFile, node: Node, access: Access | None, pair: Pair
+) -> tuple[Node | None] | None:
+    """Return where the function around an operation takes the lock before it gets there."""
+    function = node.function
+    if function is None:
+        return None
+    flow = flow_of(function)
+    at = flow.point_of(node)
+    wanted = pair.held.lock_class
+    deferred = node.parent is not None and node.parent.kind == "defer_statement"
+    if function.kind == "func_literal" and _is_deferred(function):
+        outer = function.function
+        if outer is None or function.parent is None:
+            return None
+        function, flow, deferred = outer, flow_of(outer), True
+        at = flow.point_of(function)
+    for event in effects_of(Body(file, function)):
+        if event.kind != "acquire" or not event.sure or event.lock_class != wanted:
+            continue
+        if pair.held.mode == "read" and event.mode == "read":
+            continue
+        if not _related(pair, event.access, access):
+            continue
+        start = flow.point_of(event.path[0])
+        if start is None:
+            continue
+        if deferred or (at is not None and at in flow.reachable(start)):
+            return (event.path[0],)
+    if function.kind == "func_literal":
+        return None
+    released = {o.lock_class for o in locks_of(file, function).operations if o.releases}
+    for held in entry_locks(file, function):
+        if held.lock_class == wanted and wanted not in released:
+            if _related(pair, held.access, access):
+                return (None,)
+    return None
+
+
+def _is_deferred(literal: Node) -> bool:
+    call = literal.parent
+    if call is None or call.kind != "call_expression" or literal.field != "function":
+        return False
+    return call.parent is not None and call.parent.kind == "defer_statement"
+
+
+def _related(pair: Pair, lock: Access | None, other: Access | None) -> bool:
+    """Return whether the lock that the other side takes is the one that is held.
+
+    The same variable, or it stands to the channel of the other side as the held one stands
+    to the channel that is waited for.
+    """
+    if lock is None:
+        return False
+    held = pair.held.access
+    if lock == held:
+        return True
+    if not isinstance(held.root, Binding) or not isinstance(lock.root, Binding):
+        return False
+    here, there = _relation(held, pair.event.access), _relation(lock, other)
+    return here is not None and here == there
+
+
+def _relation(lock: Access, other: Access | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    if other is None or lock.root != other.root:
+        return None
+    common = 0
+    for one, two in zip(lock.steps, other.steps, strict=False):
+        if one != two:
+            break
+        common += 1
+    return lock.steps[common:], other.steps[common:]

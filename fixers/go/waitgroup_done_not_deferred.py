@@ -1,0 +1,291 @@
+"""Defer WaitGroup.Done so that every way out of the goroutine passes it
+
+A goroutine that ends without Done leaves `wg.Wait()` waiting for ever. As the last statement
+Done is skipped by every early return, by `t.FailNow` and `runtime.Goexit`, and by a panic that
+a deferred function recovers from; as the first one, deferred, by none.
+
+Low confidence: a last Done where a panic would end the program anyhow.
+
+Not reported: a Done with work after it on every path; one Done per round of a loop; a Done
+that other code that the goroutine runs may call instead; a last Done after nothing that could
+leave early.
+
+Unsafe: when a path lacked Done, or when other deferred calls ran after it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.access import is_assigned_once, root_name
+from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
+from threadmend.golang.builders.blocks import Container
+from threadmend.golang.dones import done_in_other_literal, may_call_done
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Exit, Flow, Point, flow_of
+from threadmend.golang.goroutines import Launch, launch_sites, launches
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.scope import resolve_local
+from threadmend.golang.subtests import TESTS
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import is_named
+from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+CATEGORY = "waitgroup"
+GATE = rb"\.Done\(\)"
+
+_DONE = re.compile(GATE)
+_HARMLESS = frozenset(
+    {"len", "cap", "make", "new", "append", "copy", "delete", "print", "println", "min", "max"}
+)
+_HARMLESS_PACKAGES = frozenset({"fmt", "log", "time", "sync/atomic", "math/rand", "strings"})
+
+
+@dataclass(slots=True)
+class _Counted:
+    """A goroutine's body and the Dones that its own statements call on one WaitGroup."""
+
+    body: Node
+    launch: Launch
+    flow: Flow
+    dones: dict[Point, WaitGroupCall]
+
+    @property
+    def first(self) -> WaitGroupCall:
+        return next(iter(self.dones.values()))
+
+    @property
+    def name(self) -> str:
+        return self.first.waitgroup.name
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the goroutines that may end without the Done they call."""
+    for body, launch in _bodies(file):
+        calls = list(waitgroup_calls(file, body))
+        for access in dict.fromkeys(c.access for c in calls if c.method == "Done"):
+            own = [c for c in calls if c.access == access and access is not None]
+            counted = _counted(body, launch, own)
+            if counted is not None:
+                yield from _judged(file, counted)
+
+
+def _bodies(file: GoFile) -> Iterator[tuple[Node, Launch]]:
+    """Yield what goroutines run, as far as it stands in this file and calls Done."""
+    seen: set[int] = set()
+    for launch in launches(file):
+        body = launch.literal
+        if body is not None and launch.kind == "go" and body.start not in seen:
+            seen.add(body.start)
+            if _DONE.search(body.text):
+                yield body, launch
+    for function in file.functions(_DONE):
+        decl = declaration_of(file, function)
+        sites = launch_sites(file.package).get(decl.key, []) if decl is not None else []
+        launched = next((s for s in sites if s.kind == "go"), None)
+        if launched is not None:
+            yield function, launched
+
+
+def _counted(body: Node, launch: Launch, calls: list[WaitGroupCall]) -> _Counted | None:
+    flow = flow_of(body)
+    dones: dict[Point, WaitGroupCall] = {}
+    for call in calls:
+        if call.method == "Wait":
+            continue
+        if call.method != "Done" or call.deferred is not None or call.call.function is not body:
+            return None
+        statement = call.call.parent
+        point = flow.point_of(call.call)
+        if point is None or statement is None or statement.kind != "expression_statement":
+            return None
+        if flow.in_loop(point):
+            return None  # as often as the loop goes round
+        dones[point] = call
+    if not dones or not flow.complete:
+        return None
+    if any(later in flow.reachable(point) for point in dones for later in dones):
+        return None
+    return _Counted(body, launch, flow, dones)
+
+
+def _judged(file: GoFile, counted: _Counted) -> Iterator[Finding]:
+    flow = counted.flow
+    exits = flow.exits_from(flow.entry, stop=lambda p: p in counted.dones)
+    missing = [e for e in exits if e.kind in {"return", "end", "goexit"}]
+    last = all(_is_last(flow, p, c) for p, c in counted.dones.items())
+    if missing:
+        if not _done_elsewhere(file, counted):
+            yield _skipped(counted, missing, last)
+    elif last and _may_leave(file, counted):
+        yield _not_deferred(counted, _survives(file, counted))
+
+
+def _done_elsewhere(file: GoFile, counted: _Counted) -> bool:
+    access = counted.first.access
+    if access is None or done_in_other_literal(file, counted.body, access):
+        return True
+    return may_call_done(file, counted.body, {done.call for done in counted.dones.values()})
+
+
+def _survives(file: GoFile, counted: _Counted) -> bool:
+    """Return whether the program goes on when code before the Done does not return.
+
+    A deferred function recovers, or the goroutine is ended by Goexit: by a test's FailNow, or
+    by a caller's function, of which nothing is known.
+    """
+    if any(b"recover()" in d.node.text for d in counted.flow.defers):
+        return True
+    for node in counted.body.own():
+        if node.kind != "call_expression" or node.start > counted.first.call.start:
+            continue
+        if any(is_named(file.type_of(a), *TESTS) for a in node["arguments"].children):
+            return True
+        function = node["function"]
+        if function.kind == "identifier":
+            binding = file.binding(function)
+            if binding is not None and binding.kind == "parameter":
+                return True
+    return False
+
+
+def _is_last(flow: Flow, point: Point, done: WaitGroupCall) -> bool:
+    """Return whether nothing but the goroutine's end follows a Done."""
+    if len(point.successors) != 1:
+        return False
+    after = point.successors[0]
+    if after is flow.end:
+        return True
+    return after.node.kind == "return_statement" and len(after.node.children) < 2
+
+
+def _may_leave(file: GoFile, counted: _Counted) -> bool:
+    """Return whether code before the Done may panic or end the goroutine."""
+    ends = min(done.call.start for done in counted.dones.values())
+    for node in counted.body.own():
+        if node.start >= ends:
+            break
+        if node.kind == "call_expression" and not _is_harmless(file, node):
+            return True
+    return False
+
+
+def _is_harmless(file: GoFile, call: Node) -> bool:
+    function = call["function"]
+    if function.kind == "identifier":
+        return function.name in _HARMLESS and file.resolve(function) is None
+    if function.kind == "selector_expression" and function["operand"].kind == "identifier":
+        if file.imported(function["operand"].name) in _HARMLESS_PACKAGES:
+            return True
+    if function.kind != "selector_expression":
+        return function.kind not in {"func_literal", "parenthesized_expression"}
+    name = function["field"].name
+    selection = file.selection(function)
+    owner = str(selection.owner) if selection and selection.owner else ""
+    return owner.startswith(("sync.", "sync/atomic.", "time.")) or name in {"Lock", "Unlock"}
+
+
+def _skipped(counted: _Counted, missing: list[Exit], last: bool) -> Finding:
+    done = counted.first
+    related = [
+        Related(e.node.path, *_span(e.node), "ends without Done") for e in missing if e.node.tree
+    ]
+    fix, reason = _defer(counted, skipped=True) if last else _before_exits(counted, missing)
+    return Finding(
+        path=done.call.path,
+        start=done.call.start,
+        end=done.call.end,
+        message=f"{counted.name}.Done is not called on every path out of the goroutine",
+        fixes=(fix,) if fix else (),
+        related=tuple(related),
+        reason=reason,
+    )
+
+
+def _span(node: Node) -> tuple[int, int]:
+    """Return the place of an exit; the end of a function is its closing brace."""
+    if node.kind in {"block", "func_literal", "function_declaration", "method_declaration"}:
+        return node.end - 1, node.end
+    return node.start, node.end
+
+
+def _not_deferred(counted: _Counted, survives: bool) -> Finding:
+    done = counted.first
+    fix, reason = _defer(counted, skipped=False)
+    return Finding(
+        path=done.call.path,
+        start=done.call.start,
+        end=done.call.end,
+        message=f"{counted.name}.Done is skipped when the goroutine panics or exits before it",
+        fixes=(fix,) if fix else (),
+        reason=reason,
+        confidence=Confidence.MEDIUM if survives else Confidence.LOW,
+    )
+
+
+def _defer(counted: _Counted, *, skipped: bool) -> tuple[Fix | None, str]:
+    """Defer Done as the first statement.
+
+    Sound: each Done was the last thing that ran before the goroutine's end, and runs there
+    still; no path called it twice.
+    """
+    root = root_name(counted.first.waitgroup)
+    binding = _binding(root) if root is not None else None
+    if root is None or binding is False:
+        return None, "which WaitGroup is meant is only known further down"
+    code = f"defer {counted.name}.Done()"
+    block = counted.body["body"]
+    edits: list[Edit] = []
+    try:
+        if Container(block).inline and b"\n" not in block.text:
+            first = block.statements[0]
+            edits.append(Edit(first.path, first.start, first.start, f"{code}; ".encode()))
+        else:
+            edits.extend(insert_at_start(block, code))
+        for done in counted.dones.values():
+            statement = done.call.parent
+            if statement is not None:
+                edits.extend(delete(statement))
+    except BuilderError as error:
+        return None, str(error)
+    title = f"Defer {counted.name}.Done as the first statement"
+    if skipped:
+        reason = "Wait goes on where it waited for ever"
+        return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
+    if counted.flow.defers:
+        reason = "the other deferred calls then run before Done"
+        return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
+    return Fix(title, tuple(edits)), ""
+
+
+def _binding(root: Node) -> bool:
+    """Return whether a name means the same at the beginning of the goroutine."""
+    binding = resolve_local(root)
+    function = root.function
+    if binding is None or function is None:
+        return True
+    if not is_assigned_once(binding):
+        return False
+    return binding.kind in {"parameter", "receiver"} or not function.contains(binding.node)
+
+
+def _before_exits(counted: _Counted, missing: list[Exit]) -> tuple[Fix | None, str]:
+    """Call Done before the returns that lack it: elsewhere work follows it on purpose."""
+    edits: list[Edit] = []
+    for exit_ in missing:
+        if exit_.kind != "return" or _binding_is_late(counted):
+            return None, "a path ends without Done other than by a return"
+        try:
+            edits.extend(insert_before(exit_.node, f"{counted.name}.Done()"))
+        except BuilderError as error:
+            return None, str(error)
+    title = f"Call {counted.name}.Done on the paths that lack it"
+    return Fix(title, tuple(edits), Safety.UNSAFE, "Wait goes on where it waited for ever"), ""
+
+
+def _binding_is_late(counted: _Counted) -> bool:
+    root = root_name(counted.first.waitgroup)
+    return root is None or not _binding(root)

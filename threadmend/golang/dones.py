@@ -1,0 +1,106 @@
+"""Dones: whether code that a goroutine runs may call WaitGroup.Done, itself or further down.
+
+Functions of the project are read; a WaitGroup that is handed on may be counted down there. A
+function value counts where a literal exists that it could be and that calls Done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.targets import targets
+from threadmend.golang.types import deref, is_named
+from threadmend.golang.waitgroups import waitgroup_call
+
+if TYPE_CHECKING:
+    from threadmend.golang.access import Access
+    from threadmend.golang.file import GoFile
+
+__all__ = ["done_in_other_literal", "may_call_done"]
+
+_DEPTH = 4
+_METHODS = frozenset({"Add", "Done", "Wait", "Go"})
+
+
+def may_call_done(
+    file: GoFile, body: Node, known: Collection[Node] = (), depth: int = _DEPTH
+) -> bool:
+    """Return whether a body may call Done other than by the `known` calls.
+
+    Its literals, and the functions that it calls as far as the project has them, are read.
+    """
+    return _may(file, body, known, depth, set())
+
+
+def done_in_other_literal(file: GoFile, body: Node, access: Access) -> bool:
+    """Return whether a literal outside of `body`, not launched by itself, calls Done.
+
+    The body may run it without anybody seeing it: as a callback.
+    """
+    root = access.root
+    if not isinstance(root, Binding):
+        return False
+    for use in root.uses:
+        literal = use.function
+        if literal is None or literal.kind != "func_literal" or body.contains(use):
+            continue
+        selector = use.up("call_expression")
+        operation = waitgroup_call(file, selector) if selector is not None else None
+        if operation is None or operation.method != "Done" or operation.access != access:
+            continue
+        if literal.contains(root.node) or launch_of_literal(file, literal) is not None:
+            continue
+        return True
+    return False
+
+
+def _may(
+    file: GoFile, body: Node, known: Collection[Node], depth: int, seen: set[tuple[str, int]]
+) -> bool:
+    seen.add((body.path, body.start))
+    for node in body.walk():
+        if node.kind == "call_expression":
+            if node not in known and _call_may(file, node, depth, seen):
+                return True
+        elif node.kind in {"identifier", "selector_expression"} and _hands_on(file, node):
+            return True
+    return False
+
+
+def _hands_on(file: GoFile, node: Node) -> bool:
+    """Return whether an expression gives a WaitGroup, or its method, to somebody else."""
+    parent = node.parent
+    if parent is None or node.field in {"field", "name"}:
+        return False
+    if parent.kind == "selector_expression" and node.field == "operand":
+        call = parent.parent
+        called = call is not None and call.kind == "call_expression" and parent.field == "function"
+        return not called and parent["field"].name in _METHODS and _is_waitgroup(file, node)
+    if parent.kind not in {"argument_list", "unary_expression", "expression_list"}:
+        return False
+    return _is_waitgroup(file, node)
+
+
+def _is_waitgroup(file: GoFile, node: Node) -> bool:
+    return is_named(deref(file.type_of(node)), "sync.WaitGroup")
+
+
+def _call_may(file: GoFile, call: Node, depth: int, seen: set[tuple[str, int]]) -> bool:
+    operation = waitgroup_call(file, call)
+    if operation is not None:
+        return operation.method == "Done"
+    function = call["function"]
+    if function.kind == "func_literal":
+        return False  # it is read with the body
+    if function.kind == "identifier" and file.resolve(function) is None:
+        return False  # a builtin, a conversion
+    for body in targets(file, call).bodies:
+        if (body.node.path, body.node.start) in seen:
+            continue
+        if depth == 0 or _may(body.file, body.node, (), depth - 1, seen):
+            return True
+    return False

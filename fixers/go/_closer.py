@@ -69,11 +69,14 @@ def close_after(
     launches: Sequence[Launch],
     closes: Iterable[Node] = (),
     receives: Iterable[Node] = (),
+    *,
+    waits: bool = False,
 ) -> list[Edit]:
     """Return edits that count the launched senders and close the channel after the last.
 
     `closes` are the statements that close it now: they go. `receives` are where the function
-    itself receives: a Wait before them would wait for ever, so that it moves into the closer.
+    itself receives: a Wait before them would wait for ever, so that it moves into the closer;
+    with `waits` it does in any case.
 
         var wg sync.WaitGroup
         for … {
@@ -103,7 +106,7 @@ def close_after(
         name, wait = counted
         for statement in closes:
             edits += delete(statement)
-        if wait is not None and not _before_any(function, wait, receives):
+        if wait is not None and not waits and not _before_any(function, wait, receives):
             wait = None
     closer = f"go func() {{\n\t{name}.Wait()\n\tclose({channel})\n}}()"
     if wait is not None:

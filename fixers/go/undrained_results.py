@@ -1,0 +1,173 @@
+"""Collect what goroutines send
+
+Goroutines are launched in a loop, each sends its result, and nobody receives. Without a
+buffer all of them wait for ever, and with one the work was done for nothing; in both cases
+the function returns before the work is finished. The full form counts the goroutines, closes
+the channel after the last of them, and collects until then.
+
+Not reported: a channel that is stored, returned or passed to code that is not visible; a
+send that is one of several cases of a select; a function that receives anything.
+
+Unsafe: the function now returns after its goroutines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.builders import BuilderError, insert_at_end, insert_before
+from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
+from threadmend.golang.counts import Count, iterations, product, valid_at
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._closer import anchor_in, close_after, free_in
+
+CATEGORY = "goroutine"
+GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b"
+
+_MAKES = re.compile(rb"\bmake\(\s*chan\b")
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the sends of goroutines, launched in a loop, that nobody receives."""
+    for function in file.functions(_MAKES):
+        for channel in local_channels(file, function):
+            if channel.escapes or channel.of("receive", "range", "len", "compare"):
+                continue
+            launches = _senders(function, channel)
+            if launches and is_assigned_once(channel.binding):
+                yield _finding(file, function, channel, launches)
+
+
+def _senders(function: Node, channel: Channel) -> list[Launch]:
+    """Return the launches that send, if one of them stands in a loop and all are known."""
+    found: dict[int, Launch] = {}
+    for send in channel.of("send"):
+        runner = runner_of(send, function)
+        if not isinstance(runner, Launch) or runner.function is not function:
+            return []
+        if send.has_alternative or runner.kind == "timer":
+            return []
+        found[runner.node.start] = runner
+    launches = list(found.values())
+    looped = [x for x in launches if x.loop is not None and not x.loop.contains(channel.make)]
+    return launches if looped else []
+
+
+def _finding(file: GoFile, function: Node, channel: Channel, launches: list[Launch]) -> Finding:
+    send = channel.of("send")[0]
+    fix, reason = _fix(file, function, channel, launches)
+    name = channel.binding.name
+    return Finding(
+        path=send.node.path,
+        start=send.node.start,
+        end=send.node.end,
+        message=f"nobody receives what the goroutines send to {name}",
+        fixes=(fix,) if fix else (),
+        related=(Related(channel.make.path, channel.make.start, channel.make.end, "made here"),),
+        reason=reason,
+    )
+
+
+def _fix(
+    file: GoFile, function: Node, channel: Channel, launches: list[Launch]
+) -> tuple[Fix | None, str]:
+    """Make room for all results, close after the last goroutine, collect until then."""
+    name = channel.binding.name
+    body = function.get("body")
+    if body is None:
+        return None, "the function has no body"
+    try:
+        statements = [s for c in channel.of("close") if (s := _close_in(function, c)) is not None]
+        if len(statements) != len(channel.of("close")):
+            return None, "another function closes the channel"
+        edits = close_after(file, function, channel.make, name, launches, statements, waits=True)
+        edits += _room(file, channel, launches)
+        edits += _collect(file, function, channel, launches)
+    except BuilderError as error:
+        return None, str(error)
+    reason = "the function now waits for the goroutines"
+    return Fix(f"Collect what is sent to {name}", tuple(edits), Safety.UNSAFE, reason), ""
+
+
+def _close_in(function: Node, close: ChannelOperation) -> Node | None:
+    parent = close.node.parent
+    return parent if not close.calls and close.node.function is function else None
+
+
+def _room(file: GoFile, channel: Channel, launches: list[Launch]) -> list[Edit]:
+    """Give an unbuffered channel a slot for each send, if their number has a name."""
+    if not channel.unbuffered:
+        return []
+    total: Count | None = None
+    for launch in launches:
+        count = _times(file, channel, launch)
+        sends = [s for s in channel.of("send") if launch.node.contains(s.anchor)]
+        if count is None or any(innermost_loop(s.node) is not None for s in sends):
+            return []
+        count = product(Count(len(sends)), count)
+        if total is None:
+            total = count
+        elif total.terms == count.terms:
+            total = Count(total.factor + count.factor, total.terms, total.nodes)
+        else:
+            return []
+    if total is None:
+        return []
+    capacity = str(total).encode()
+    path = channel.make.path
+    if channel.capacity is not None:
+        return [Edit(path, channel.capacity.start, channel.capacity.end, capacity)]
+    end = channel.make["arguments"].children[0].end
+    return [Edit(path, end, end, b", " + capacity)]
+
+
+def _times(file: GoFile, channel: Channel, launch: Launch) -> Count | None:
+    count = Count()
+    loop = launch.loop
+    while loop is not None and not loop.contains(channel.make):
+        times = iterations(file, loop)
+        if times is None:
+            return None
+        count = product(count, times)
+        loop = innermost_loop(loop)
+    return count if valid_at(file, count, channel.make) else None
+
+
+def _collect(file: GoFile, function: Node, channel: Channel, launches: list[Launch]) -> list[Edit]:
+    """Receive until the channel is closed: into the slice that is returned, if there is one."""
+    make = channel.make.statement
+    block = make.parent if make is not None else None
+    if block is None or block.kind != "block":
+        raise BuilderError("the channel is not made in a plain block")
+    last = max((anchor_in(x.node, channel.make) for x in launches), key=lambda a: a.start)
+    end = block.statements[-1]
+    element = channel.make["arguments"].children[0].get("value")
+    if end.kind == "return_statement" and end is not last:
+        slice_ = _returned_slice(function, end, element)
+        if slice_ is not None:
+            value = free_in(file, function, "result")
+            loop = f"for {value} := range {channel.binding.name} {{\n\t"
+            return list(insert_before(end, f"{loop}{slice_} = append({slice_}, {value})\n}}"))
+        return list(insert_before(end, f"for range {channel.binding.name} {{\n}}"))
+    return list(insert_at_end(block, f"for range {channel.binding.name} {{\n}}"))
+
+
+def _returned_slice(function: Node, statement: Node, element: Node | None) -> str | None:
+    """Return the local slice of such results that a function returns first."""
+    result = function.get("result")
+    if result is None or element is None or len(statement.children) < 2:
+        return None
+    if result.kind == "parameter_list":
+        first = result.children[0].get("type") if result.children else None
+    else:
+        first = result
+    value = statement.children[1].children[0]
+    if first is None or first.text != b"[]" + element.text or value.kind != "identifier":
+        return None
+    return value.name

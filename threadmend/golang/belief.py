@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Suspect", "caller_classes", "doc_of", "outer_function", "suspects"]
+__all__ = [
+    "Suspect",
+    "caller_classes",
+    "doc_of",
+    "is_beyond_judgement",
+    "outer_function",
+    "suspects",
+]
 
 _SAYS_LOCKED = re.compile(
     r"[lL]ocked|[uU]nsafe|[nN]o[lL]ock|[uU]nlocked|[wW]ithLock|[uU]nderLock|[wW]ithoutLock"
@@ -120,16 +127,27 @@ def _is_exempt(guard: Guard) -> bool:
 def is_suspect(access: FieldAccess, guard: Guard) -> bool:
     """Return whether nothing explains that an access lacks its guard."""
     return not (
+        is_beyond_judgement(access)
+        or _leads_to_lock(access)
+        or _is_only_writer(access, guard)
+        or _callers_protect(access, guard)
+    )
+
+
+def is_beyond_judgement(access: FieldAccess) -> bool:
+    """Return whether an access may well be right, whatever the others do.
+
+    Set-up code, an object that is not the method's own, a lock that is held, a function that
+    runs somewhere else, a comment that speaks of it.
+    """
+    return (
         access.kind in {"call", "address", "declare"}
         or access.setup
-        or access.held
+        or bool(access.held)
         or not _belongs_to_receiver(access)
         or not _runs_here_and_now(access)
-        or _leads_to_lock(access)
         or _holds_unknown_lock(access)
-        or _is_only_writer(access, guard)
         or _is_explained(access)
-        or _callers_protect(access, guard)
     )
 
 

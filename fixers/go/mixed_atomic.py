@@ -1,0 +1,218 @@
+"""Access a variable atomically everywhere once it is atomic somewhere
+
+The variable is changed or read through sync/atomic here and plainly there. An atomic access
+orders nothing for those who do not use one: the plain read may see an old or half-written
+value, the plain write may undo an atomic one, and the race detector reports both. Likewise
+`x = atomic.AddInt64(&x, 1)`, which stores plainly what was added atomically.
+
+Not reported: constructors, set-up and tear-down, objects made in the function; a function
+that first waits (`wg.Wait()`, a receive) for those who write; a plain access under a lock,
+or in a function that some caller enters with one; an object that is not the method's own;
+code whose name or comment speaks of locks or races; tests.
+
+Without a fix: an operation that sync/atomic has no function for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.access import access_of
+from threadmend.golang.atomics import AtomicAccess, atomic_accesses, plain_accesses
+from threadmend.golang.belief import caller_classes, is_beyond_judgement, outer_function
+from threadmend.golang.builders import add_import
+from threadmend.golang.file import GoFile
+from threadmend.golang.guards import FieldAccess
+from threadmend.golang.package import Package
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named, deref
+from threadmend.model import Edit, Finding, Fix, Related
+
+CATEGORY = "shared-state"
+GATE = rb"\.(?:Add|Load|Store|Swap|CompareAndSwap|And|Or)(?:Int32|Int64|Uint32|Uint64|Uintptr)\("
+
+
+def check(package: Package) -> Iterator[Finding]:
+    """Yield the plain accesses of variables that are accessed atomically elsewhere."""
+    for atomics in atomic_accesses(package).values():
+        own = [a for a in atomics if _assigned_back(a) is not None]
+        for access in own:
+            yield _stored_back(access)
+        if all(a.kind == "Pointer" for a in atomics):
+            continue
+        seen = {_assigned_back(a) for a in own}
+        for plain in plain_accesses(package, atomics[0]):
+            same = [a for a in atomics if _is_same_place(plain, a)]
+            if plain.node not in seen and same and not _is_ordered(plain, same):
+                yield _finding(plain, same)
+
+
+def _assigned_back(access: AtomicAccess) -> Node | None:
+    """Return the `x` on the left of `x = atomic.AddInt64(&x, …)`."""
+    values = access.call.parent
+    statement = values.parent if values is not None else None
+    if statement is None or statement.kind != "assignment_statement":
+        return None
+    left, right = statement["left"].children, statement["right"].children
+    if len(left) != 1 or right != [access.call] or access.operation != "Add":
+        return None
+    return left[0] if left[0].text == access.target.text else None
+
+
+def _stored_back(access: AtomicAccess) -> Finding:
+    statement = access.call.statement
+    assert statement is not None
+    edit = Edit(statement.path, statement.start, access.call.start, b"")
+    name = access.target.name
+    return Finding(
+        path=statement.path,
+        start=statement.start,
+        end=statement.end,
+        message=f"the result of the atomic addition is stored in {name} plainly",
+        fixes=(Fix("Drop the assignment", (edit,)),),
+    )
+
+
+def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
+    """Return whether something keeps a plain access apart from the atomic ones."""
+    if plain.kind not in {"read", "write", "update"} or plain.fresh:
+        return True
+    if is_beyond_judgement(plain) or _waits_before(plain.node):
+        return True
+    if not plain.writes and not any(a.writes for a in atomics):
+        return True
+    function = outer_function(plain.node)
+    return function is not None and bool(caller_classes(plain.file, function))
+
+
+def _is_same_place(plain: FieldAccess, atomic: AtomicAccess) -> bool:
+    """Return whether both reach the variable by the same fields from the same type.
+
+    A struct that several others embed or hold has an instance in each of them.
+    """
+    if plain.base is None:
+        return True
+    base = access_of(atomic.file, atomic.target)
+    if base is None or base.steps[:-1] != plain.base.steps:
+        return False
+    ours, theirs = _root(plain.node), _root(atomic.target)
+    return _type_name(plain.file, ours) == _type_name(atomic.file, theirs)
+
+
+def _root(node: Node) -> Node:
+    while node.kind in {"selector_expression", "parenthesized_expression", "index_expression"}:
+        node = node.children[0]
+    return node
+
+
+def _type_name(file: GoFile, node: Node) -> str:
+    type_ = deref(file.type_of(node))
+    return f"{type_.package}.{type_.name}" if isinstance(type_, Named) else str(type_)
+
+
+def _waits_before(node: Node) -> bool:
+    """Return whether the function waits for others further up."""
+    function = outer_function(node)
+    if function is None:
+        return True
+    for other in function.walk():
+        if other.start >= node.start:
+            return False
+        if other.kind == "unary_expression" and other["operator"].kind == "<-":
+            return True
+        if other.kind == "call_expression" and other["function"].kind == "selector_expression":
+            if other["function"]["field"].name in {"Wait", "Stop", "Close", "Shutdown"}:
+                return True
+    return False
+
+
+def _finding(plain: FieldAccess, atomics: list[AtomicAccess]) -> Finding:
+    node, name = plain.node, plain.node.name
+    other = next((a for a in atomics if a.writes), atomics[0])
+    edits, reason = _edits(plain, other)
+    verb = "written" if plain.writes else "read"
+    fixes = (Fix(f"{_TITLES[plain.kind]} {name} atomically", edits),) if edits else ()
+    return Finding(
+        path=plain.file.path,
+        start=node.start,
+        end=node.end,
+        message=f"{name} is {verb} plainly, and accessed through sync/atomic elsewhere",
+        fixes=fixes,
+        related=(
+            Related(other.file.path, other.call.start, other.call.end, "accessed atomically here"),
+        ),
+        reason=reason,
+    )
+
+
+_TITLES = {"read": "Load", "write": "Store", "update": "Add to"}
+
+
+def _edits(plain: FieldAccess, atomic: AtomicAccess) -> tuple[tuple[Edit, ...], str]:
+    """Put the function of sync/atomic that does the same in the place of a plain access."""
+    file, node = plain.file, plain.node
+    package = _package_name(file)
+    if package is None:
+        return (), "the name atomic means something else in this file"
+    if node.path == atomic.file.path and atomic.call.contains(node):
+        return (), "the access is an operand of the atomic operation itself"
+    name, kind = node.name, atomic.kind
+    if plain.kind == "read":
+        edit = Edit(node.path, node.start, node.end, f"{package}.Load{kind}(&{name})".encode())
+        return (edit, *_imported(file)), ""
+    statement = node.statement
+    assert statement is not None
+    code = _written(statement, node, f"{package}.", kind)
+    if code is None:
+        return (), "sync/atomic has no function for this operation"
+    holder = node.parent if statement.kind in {"inc_statement", "dec_statement"} else statement
+    if holder is None or holder is not statement:
+        return (), "the write is a part of a larger statement"
+    return (Edit(node.path, statement.start, statement.end, code.encode()), *_imported(file)), ""
+
+
+def _written(statement: Node, node: Node, package: str, kind: str) -> str | None:
+    name = node.name
+    signed = kind.startswith("Int")
+    if statement.kind == "inc_statement":
+        return f"{package}Add{kind}(&{name}, 1)"
+    if statement.kind == "dec_statement":
+        minus = "-1" if signed else f"^{kind.lower()}(0)"
+        return f"{package}Add{kind}(&{name}, {minus})"
+    if statement.kind != "assignment_statement" or len(statement["left"].children) != 1:
+        return None
+    value = statement["right"].children[0]
+    operator = statement["operator"].kind
+    if any(n.text == node.text for n in value.walk()):
+        return None
+    if operator == "=":
+        return f"{package}Store{kind}(&{name}, {_compact(value)})"
+    if operator == "+=":
+        return f"{package}Add{kind}(&{name}, {_compact(value)})"
+    if operator == "-=" and signed:
+        simple = value.kind in {"identifier", "int_literal", "call_expression"}
+        return f"{package}Add{kind}(&{name}, -{value.name if simple else f'({value.name})'})"
+    return None
+
+
+def _compact(value: Node) -> str:
+    """Return an expression as gofmt writes it among several arguments: `2*n-1`."""
+    if value.kind == "binary_expression":
+        left, right = _compact(value["left"]), _compact(value["right"])
+        return f"{left}{value['operator'].name}{right}"
+    return value.name
+
+
+def _package_name(file: GoFile) -> str | None:
+    for imported in file.imports:
+        if imported.path == "sync/atomic" and imported.name not in {"", "."}:
+            return imported.name
+    if file.imported("atomic") is not None or file.package.lookup("atomic") is not None:
+        return None
+    return "atomic"
+
+
+def _imported(file: GoFile) -> tuple[Edit, ...]:
+    if any(i.path == "sync/atomic" and i.name not in {"", "."} for i in file.imports):
+        return ()
+    return add_import(file.tree, "sync/atomic")

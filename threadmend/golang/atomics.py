@@ -1,0 +1,123 @@
+"""Atomics: variables accessed through the functions of sync/atomic, and those accesses.
+
+Typed atomics (`atomic.Int64`) need no such look: their plain accesses do not compile.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import access_of, lock_class
+from threadmend.golang.calls import leaf_at, occurrences
+from threadmend.golang.guards import FieldAccess, access_kind
+from threadmend.golang.infer import is_decl
+from threadmend.golang.mutations import bare
+from threadmend.golang.syntax import Node
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Package
+
+__all__ = ["ATOMIC_CALL", "AtomicAccess", "atomic_accesses", "plain_accesses"]
+
+ATOMIC_CALL = re.compile(
+    rb"\.(Add|Load|Store|Swap|CompareAndSwap|And|Or)(Int32|Int64|Uint32|Uint64|Uintptr|Pointer)\("
+)
+_NAME = re.compile(
+    r"(Add|Load|Store|Swap|CompareAndSwap|And|Or)(Int32|Int64|Uint32|Uint64|Uintptr|Pointer)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AtomicAccess:
+    """One call of a function of sync/atomic on the address of a variable.
+
+    `operation` is `Add`, `Load`, …; `kind` the type in the name (`Int64`); `target` the
+    variable; `place` its class.
+    """
+
+    file: GoFile
+    call: Node
+    operation: str
+    kind: str
+    target: Node
+    place: str
+
+    @property
+    def writes(self) -> bool:
+        """Return whether the operation may change the variable."""
+        return self.operation != "Load"
+
+
+def atomic_accesses(package: Package) -> dict[str, list[AtomicAccess]]:
+    """Return the atomic accesses of fields and variables, by class; tests left out."""
+    found: dict[str, list[AtomicAccess]] | None = package.facts.get("atomics")
+    if found is None:
+        found = package.facts["atomics"] = {}
+        for file in package.files:
+            if not file.is_test and not file.generated and ATOMIC_CALL.search(file.data):
+                for access in _in_file(file):
+                    found.setdefault(access.place, []).append(access)
+    return found
+
+
+def _in_file(file: GoFile) -> Iterator[AtomicAccess]:
+    for call in file.find("call_expression", ATOMIC_CALL):
+        function = call["function"]
+        if function.kind != "selector_expression" or function["operand"].kind != "identifier":
+            continue
+        name = _NAME.fullmatch(function["field"].name)
+        arguments = call["arguments"].children
+        if name is None or not arguments or not _is_atomic(file, function["operand"]):
+            continue
+        address = bare(arguments[0])
+        if address.kind != "unary_expression" or address["operator"].kind != "&":
+            continue
+        target = bare(address["operand"])
+        place = lock_class(file, target)
+        if place is not None and target.kind in {"selector_expression", "identifier"}:
+            yield AtomicAccess(file, call, name[1], name[2], target, place)
+
+
+def _is_atomic(file: GoFile, operand: Node) -> bool:
+    return file.imported(operand.name) == "sync/atomic" and file.binding(operand) is None
+
+
+def plain_accesses(package: Package, atomic: AtomicAccess) -> Iterator[FieldAccess]:
+    """Yield the accesses of a field or package variable that are not atomic; tests left out."""
+    target = atomic.target
+    name = target["field"] if target.kind == "selector_expression" else target
+    if target.kind == "identifier" and not is_decl(atomic.file.resolve(target), "var"):
+        return
+    for file in package.files:
+        if file.is_test or file.generated:
+            continue
+        for at in occurrences(file.data, name.text):
+            declaration = file.tree.declaration_at(at)
+            if declaration is None or declaration.kind not in _CODE or declaration.has_error:
+                continue
+            leaf = leaf_at(declaration, at)
+            node = leaf.parent if leaf is not None and leaf.field == "field" else leaf
+            if node is None or node.kind != target.kind or node.function is None:
+                continue
+            if lock_class(file, node) != atomic.place or _has_address_taken(node):
+                continue
+            base = None
+            if node.kind == "selector_expression":
+                selection = file.selection(node)
+                via = selection.via if selection is not None else ()
+                base = access_of(file, node["operand"], via)
+            yield FieldAccess(file, node, access_kind(file, node), base)
+
+
+_CODE = frozenset({"function_declaration", "method_declaration", "var_declaration"})
+
+
+def _has_address_taken(node: Node) -> bool:
+    outer = node.parent
+    while outer is not None and outer.kind == "parenthesized_expression":
+        outer = outer.parent
+    return outer is not None and outer.kind == "unary_expression" and outer["operator"].kind == "&"

@@ -18,6 +18,7 @@ from threadmend.golang.builders import (
     insert_before,
     taken_names,
 )
+from threadmend.golang.builders.lines import content_end, leading_start
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import LockOperation, locks_of
@@ -86,14 +87,24 @@ def _with_explicit(copies: _Copies, statement: Node, release: Node) -> tuple[Edi
         if any(_written(n) and n.name in names for n in other.find("identifier")):
             raise BuilderError("what it needs changes further down in the critical section")
     copied, edits = copies.taken()
-    moved = _moved(statement, edits)
+    moved = _comments(statement) + _moved(statement, edits)
     inserted = insert_after(release, moved)
-    removed = delete(statement)
+    removed = delete(statement, comments="drop")
     if copied:
         removed = (
             Edit(statement.path, statement.start, statement.end, _joined(statement, copied)),
         )
     return (*inserted, *removed, *copies.imports)
+
+
+def _comments(statement: Node) -> str:
+    """Return the comments that stand directly above a statement and move with it."""
+    tree = statement.tree
+    start = leading_start(tree, statement.start)
+    if tree.comments_in(statement.start, content_end(tree, statement.end)):
+        raise BuilderError("a comment in what blocks would be lost")
+    lines = tree.data[start : tree.source.line_start(statement.start)].split(b"\n")
+    return "".join(line.strip().decode() + "\n" for line in lines if line.strip())
 
 
 def _joined(statement: Node, lines: list[str]) -> bytes:

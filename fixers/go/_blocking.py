@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import BuilderError, insert_after, insert_before
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.locks import lock_name
+from threadmend.golang.locks import lock_name, lock_operation
 from threadmend.golang.syntax import Node
 from threadmend.golang.unblocking import OtherSide, needing_lock
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -47,8 +47,8 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
     if pair.taken_at is not None:
         taken = pair.taken_at
         related.append(Related(taken.path, taken.start, taken.end, f"{name} is taken here"))
-    for step in pair.event.path[1:]:
-        related.append(Related(step.path, step.start, step.end, "where it waits"))
+    further = pair.event.path[1:]
+    related += [Related(s.path, s.start, s.end, "where it waits") for s in further]
     operation = other.operation
     related.append(Related(operation.path, operation.start, operation.end, "the other side"))
     if other.takes is not None:
@@ -56,12 +56,7 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
         related.append(Related(takes.path, takes.start, takes.end, f"which needs {name} here"))
     fix, reason = None, ""
     try:
-        fix = Fix(
-            f"Release {name} before the {word}",
-            _edits(file, pair),
-            Safety.UNSAFE,
-            "the critical section ends earlier",
-        )
+        fix = _fix(file, pair)
     except BuilderError as error:
         reason = str(error)
     return Finding(
@@ -81,24 +76,69 @@ def _shown(node: Node) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _edits(file: GoFile, pair: Pair) -> tuple[Edit, ...]:
+def _fix(file: GoFile, pair: Pair) -> Fix:
+    """Return the rewrite after which the wait happens without the lock.
+
+    Unsafe in both forms: others may come in before the wait, or during it.
+    """
+    name, word = lock_name(file, pair.held), _WORDS[pair.event.mode]
+    statement = _statement(pair)
+    try:
+        edits = after_unlock(file, pair.held.access, _widened(pair, statement))
+    except BuilderError:
+        edits = _meanwhile(pair, statement)
+        reason = f"others may change what {name} guards during the {word}"
+        return Fix(f"Release {name} during the {word}", edits, Safety.UNSAFE, reason)
+    reason = "the critical section ends earlier"
+    return Fix(f"Release {name} before the {word}", edits, Safety.UNSAFE, reason)
+
+
+def _statement(pair: Pair) -> Node:
     statement = pair.node.statement
     if statement is None or statement.function is not pair.function:
         raise BuilderError("what blocks is not a statement of its own")
     if statement.kind == "defer_statement":
         raise BuilderError("what blocks is deferred")
-    # A loop or a condition around it goes along when it holds nothing else.
+    return statement
+
+
+def _widened(pair: Pair, statement: Node) -> Node:
+    """Return the loop or condition that holds nothing else than the statement."""
     while True:
         block = statement.parent
         around = block.statement if block is not None and block.kind == "block" else None
         if block is None or around is None or around.function is not pair.function:
-            break
+            return statement
         if len(block.statements) != 1 or around.kind not in {"for_statement", "if_statement"}:
-            break
+            return statement
         if around.get("alternative") is not None or _holds(pair, around):
-            break
+            return statement
         statement = around
-    return after_unlock(file, pair.held.access, statement)
+
+
+def _meanwhile(pair: Pair, statement: Node) -> tuple[Edit, ...]:
+    """Release the lock right before a statement and take it again right after."""
+    taken = pair.taken_at
+    operation = lock_operation(pair.file, taken) if taken is not None else None
+    if operation is None or statement.kind not in _SIMPLE:
+        raise BuilderError("the critical section goes on after what blocks")
+    for loop in statement.ancestors():
+        if loop is pair.function:
+            break
+        if loop.kind == "for_statement" and not loop.contains(operation.call):
+            raise BuilderError("what blocks is in a loop over what the lock guards")
+    lock = operation.lock.name
+    release = "RUnlock" if operation.mode == "read" else "Unlock"
+    return (
+        *insert_before(statement, f"{lock}.{release}()"),
+        *insert_after(statement, f"{lock}.{operation.method}()"),
+    )
+
+
+_SIMPLE = frozenset(
+    {"expression_statement", "send_statement", "short_var_declaration", "assignment_statement"}
+    | {"receive_statement"}
+)
 
 
 def _holds(pair: Pair, statement: Node) -> bool:

@@ -24,6 +24,7 @@ from threadmend.golang.strands import literal_binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._after_unlock import after_unlock
 from ._locked import call_edit, copied, split, without_lock
 
 __all__ = ["relocks"]
@@ -317,34 +318,16 @@ def _check_place(file: GoFile, call: Node, other: GoFile) -> None:
         raise BuilderError("the function that locks is in a test file")
 
 
-_PLAIN = frozenset(
-    {"identifier", "int_literal", "interpreted_string_literal", "true", "false", "nil"}
-)
-
-
 def _released_first(file: GoFile, pair: Pair, site: int) -> tuple[Edit, ...] | None:
-    """Return the edits that release before a call which the release follows anyway."""
+    """Return the edits after which a call runs when the lock has been released."""
     call = pair.event.path[site]
     statement = call.parent
     if site or statement is None or statement.kind != "expression_statement":
         return None
-    after = statement.next
-    if after is None or after.kind != "expression_statement":
+    try:
+        return after_unlock(file, pair.held.access, statement)
+    except BuilderError:
         return None
-    operation = (
-        lock_operation(file, after.children[0])
-        if after.children[0].kind == "call_expression"
-        else None
-    )
-    if operation is None or not operation.releases or operation.access != pair.held.access:
-        return None
-    arguments = call["arguments"].children
-    if any(a.kind not in _PLAIN for a in arguments):
-        return None
-    return (
-        Edit(call.path, statement.start, statement.end, after.text),
-        Edit(call.path, after.start, after.end, statement.text),
-    )
 
 
 def _written(file: GoFile, pair: Pair) -> bool:

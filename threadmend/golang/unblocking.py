@@ -56,6 +56,8 @@ def needing_lock(pair: Pair) -> OtherSide | None:
     if found is None:
         return None
     operations, buffered = found
+    if buffered and _makes_room(operations, pair):
+        return None
     others = [
         o
         for o in operations
@@ -71,6 +73,13 @@ def needing_lock(pair: Pair) -> OtherSide | None:
             return None
         result = result or OtherSide(other.node, takes[0], buffered)
     return result
+
+
+def _makes_room(operations: list[ChannelOperation], pair: Pair) -> bool:
+    """Return whether the function looks at a buffer itself, so that it may know of a free slot."""
+    function = pair.event.operation.function
+    own = [o for o in operations if o.function is function]
+    return any(o.kind in {"receive", "range", "len"} for o in own)
 
 
 def _same_goroutine(operation: ChannelOperation, pair: Pair) -> bool:

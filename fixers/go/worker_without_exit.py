@@ -1,0 +1,357 @@
+"""Let a worker end when its channel is closed or its context ends
+
+A goroutine that receives in an endless loop has no way out. When the channel is closed, the
+receive gives zero values without waiting: the worker spins, and handles jobs that nobody sent.
+When it is not, the worker waits for ever for the next job, after everybody who could send one
+has gone; each start leaves one behind.
+
+Not reported: a loop that something leaves, a loop that a goroutine does not run, a channel of
+which nothing is known, a worker that lives as long as the process.
+
+Unsafe: the goroutine now ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.builders import (
+    BuilderError,
+    add_field,
+    add_import,
+    delete,
+    free_name,
+    import_name,
+    insert_after,
+    insert_before,
+    realign,
+    replace,
+    taken_names,
+    wrap,
+)
+from threadmend.golang.channel_fields import SharedChannel
+from threadmend.golang.channel_index import Behind, behind, operand_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import launch_sites, launches
+from threadmend.golang.infer import is_decl
+from threadmend.golang.leaving import leave_at
+from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named, deref
+from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+
+CATEGORY = "goroutine"
+GATE = rb"<-|\brange\b"
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the receiving loops of goroutines that nothing ends."""
+    for body in bodies(file):
+        for loop in body.own():
+            if loop.kind != "for_statement" or leaves_loop(loop):
+                continue
+            clause = next((c for c in loop.children if c.kind == "range_clause"), None)
+            if clause is not None:
+                yield from _ranges(file, body, loop, clause)
+            elif endless(loop):
+                yield from _receives(file, body, loop)
+
+
+_RECEIVES = re.compile(rb"<-|\brange\b")
+
+
+def bodies(file: GoFile) -> Iterator[Node]:
+    """Yield the functions of this file that some goroutine of the package runs."""
+    for launch in launches(file):
+        if launch.literal is not None and launch.kind != "timer":
+            if _RECEIVES.search(launch.literal.text):
+                yield launch.literal
+    for sites in launch_sites(file.package).values():
+        body = sites[0].body
+        if body is not None and body.path == file.path and body.kind != "func_literal":
+            yield body
+
+
+# -- for { v := <-ch } -------------------------------------------------------------------
+
+
+def _receives(file: GoFile, body: Node, loop: Node) -> Iterator[Finding]:
+    statements = [(s, r) for s in loop["body"].statements if (r := _receive(s)) is not None]
+    if len(statements) != 1 or listens(file, loop):
+        return
+    statement, receive = statements[0]
+    channel = behind(file, receive)
+    skip = _skips(file, statement)
+    if skip is not None:
+        yield _spinning(file, receive, skip, channel)
+    elif _tests_ok(statement):
+        return
+    elif channel.of("close"):
+        name = operand_of(receive).name
+        message = f"the loop goes on with zero values when {name} is closed"
+        yield _finding(file, receive, message, _with_ok(file, statement, receive))
+    else:
+        stops = stops_at(file, statement)
+        if stops and (channel.local or (channel.shared is not None and channel.shared.is_field)):
+            message = f"the worker waits for {operand_of(receive).name} for ever"
+            message += f" and does not listen to {stops[0].receive}"
+            fix = _with_select(file, loop, statement, receive, stops[0])
+            yield _finding(file, receive, message, fix)
+
+
+def _receive(statement: Node) -> Node | None:
+    """Return the receive of `v := <-ch`, `v, ok := <-ch` or `<-ch`."""
+    if statement.kind == "expression_statement":
+        value = statement.children[0]
+    elif statement.kind in {"short_var_declaration", "assignment_statement"}:
+        values = statement["right"].children
+        if len(values) != 1:
+            return None
+        value = values[0]
+    else:
+        return None
+    if value.kind == "unary_expression" and value["operator"].kind == "<-":
+        return value
+    return None
+
+
+def _tests_ok(statement: Node) -> bool:
+    left = statement.get("left")
+    return left is not None and len(left.children) == 2
+
+
+def _skips(file: GoFile, statement: Node) -> Node | None:
+    """Return the `continue` of `v, ok := <-ch` and `if !ok { continue }`."""
+    test = statement.next
+    left = statement.get("left")
+    if left is None or len(left.children) != 2 or test is None or test.kind != "if_statement":
+        return None
+    if test["condition"].name != f"!{left.children[1].name}" or test.get("initializer"):
+        return None
+    inside = test["consequence"].statements
+    if len(inside) == 1 and inside[0].kind == "continue_statement":
+        return inside[0] if len(inside[0].children) == 1 else None
+    return None
+
+
+def _spinning(file: GoFile, receive: Node, skip: Node, channel: Behind) -> Finding:
+    name = operand_of(receive).name
+    leave = leave_at(file, skip, Stop(name))
+    fix: Fix | str
+    if isinstance(leave, str):
+        fix = leave
+    else:
+        edits = leave.edits + replace(skip, leave.code)
+        fix = Fix("Leave the loop instead", edits, Safety.UNSAFE, _ENDS)
+    return _finding(file, receive, f"the loop spins when {name} is closed", fix)
+
+
+_ENDS = "the goroutine now ends"
+
+
+def _finding(file: GoFile, at: Node, message: str, fix: Fix | str) -> Finding:
+    return Finding(
+        path=file.path,
+        start=at.start,
+        end=at.end,
+        message=message,
+        fixes=(fix,) if isinstance(fix, Fix) else (),
+        reason="" if isinstance(fix, Fix) else fix,
+        confidence=Confidence.MEDIUM if file.is_test else Confidence.HIGH,
+    )
+
+
+def _ok_name(file: GoFile, node: Node) -> str:
+    top = file.tree.declaration_at(node.start)
+    assert top is not None
+    return free_name("ok", taken_names(top.node, names=file.package.names))
+
+
+def _with_ok(file: GoFile, statement: Node, receive: Node) -> Fix | str:
+    """Test whether the channel is closed.
+
+    Sound: what is received until then is handled as before.
+    """
+    leave = leave_at(file, statement, Stop(operand_of(receive).name))
+    if isinstance(leave, str):
+        return leave
+    ok = _ok_name(file, statement)
+    try:
+        if statement.kind == "short_var_declaration":
+            name = statement["left"].children[0]
+            edits: tuple[Edit, ...] = (Edit(file.path, name.end, name.end, f", {ok}".encode()),)
+            edits += insert_after(statement, f"if !{ok} {{\n\t{leave.code}\n}}")
+        elif statement.kind == "expression_statement":
+            code = f"if _, {ok} := {receive.name}; !{ok} {{\n\t{leave.code}\n}}"
+            edits = replace(statement, code)
+        else:
+            return "the value is assigned to a variable from outside of the loop"
+    except BuilderError as error:
+        return str(error)
+    return Fix("End when the channel is closed", leave.edits + edits, Safety.UNSAFE, _ENDS)
+
+
+def _with_select(file: GoFile, loop: Node, statement: Node, receive: Node, stop: Stop) -> Fix | str:
+    """Receive in a select with what ends the worker; the rest of the iteration goes inside."""
+    leave = leave_at(file, statement, stop)
+    if isinstance(leave, str):
+        return leave
+    if statement.kind == "assignment_statement":
+        return "the value is assigned to a variable from outside of the loop"
+    rest = [s for s in loop["body"].statements if s.start > statement.start]
+    if any(n.kind == "break_statement" and n.up("for_statement") is loop for n in loop.own()):
+        return "a break would leave the select"
+    ok = _ok_name(file, statement)
+    names = statement.get("left")
+    value = names.children[0].name if names is not None else "_"
+    head = _HEAD.format(
+        stop=stop.receive, leave=leave.code, value=value, ok=ok, receive=receive.name
+    )
+    try:
+        if not rest:
+            edits = replace(statement, f"{head}\n}}")
+        else:
+            edits = delete(statement) + wrap(rest, head)
+    except BuilderError as error:
+        return str(error)
+    title = f"Receive in a select with {stop.receive}"
+    return Fix(title, leave.edits + edits, Safety.UNSAFE, _ENDS)
+
+
+_HEAD = """\
+select {{
+case <-{stop}:
+	{leave}
+case {value}, {ok} := {receive}:
+	if !{ok} {{
+		{leave}
+	}}"""
+
+
+# -- for v := range ch -------------------------------------------------------------------
+
+
+def _ranges(file: GoFile, body: Node, loop: Node, clause: Node) -> Iterator[Finding]:
+    """Yield the loops over a field's channel that nobody closes."""
+    channel = behind(file, clause)
+    if channel.shared is None or not channel.known or channel.of("close"):
+        return
+    if not channel.shared.is_field:
+        return  # a package variable lives as long as the process
+    name = clause["right"].name
+    stops = stops_at(file, loop["body"].statements[0]) if loop["body"].statements else []
+    if stops and not listens(file, loop):
+        message = f"the worker waits for {name}, which nobody closes,"
+        message += f" and does not listen to {stops[0].receive}"
+        yield _finding(file, clause, message, _over_select(file, loop, clause, stops[0]))
+        return
+    wait = _waiting_method(channel)
+    if wait is not None:
+        method, call = wait
+        message = f"{method} waits for a worker that waits for {name}, which nobody closes"
+        receiver = call["function"]["operand"]["operand"].name
+        yield _finding(file, clause, message, _closed(channel.shared, call, receiver))
+
+
+def _over_select(file: GoFile, loop: Node, clause: Node, stop: Stop) -> Fix | str:
+    statements = loop["body"].statements
+    leave = leave_at(file, statements[0], stop)
+    if isinstance(leave, str):
+        return leave
+    left = clause.get("left")
+    if left is not None and clause["left"].kind != "expression_list":
+        return "the loop assigns to a variable from outside"
+    ok = _ok_name(file, loop)
+    value = left.name if left is not None else "_"
+    if left is not None and b":=" not in clause.text:
+        return "the loop assigns to a variable from outside"
+    receive = f"<-{clause['right'].name}"
+    head = _HEAD.format(stop=stop.receive, leave=leave.code, value=value, ok=ok, receive=receive)
+    try:
+        edits: tuple[Edit, ...] = (Edit(file.path, clause.start, loop["body"].start, b""),)
+        edits += wrap(statements, head)
+    except BuilderError as error:
+        return str(error)
+    title = f"Receive in a select with {stop.receive}"
+    return Fix(title, leave.edits + edits, Safety.UNSAFE, _ENDS)
+
+
+_STOPS = re.compile(r"(?i)^(?:close|stop|shutdown|quit|finish|drain|wait|terminate|end)")
+
+
+def _waiting_method(channel: Behind) -> tuple[str, Node] | None:
+    """Return the method of the type that stops it by waiting for the workers, and its Wait.
+
+    The workers count themselves off on the WaitGroup that the method waits for.
+    """
+    shared = channel.shared
+    if shared is None or not is_decl(shared.decl, "type"):
+        return None
+    for file in shared.package.files:
+        if file.is_test or b".Wait()" not in file.data:
+            continue
+        for call in file.calls("Wait"):
+            group = call["function"].get("operand")
+            top = file.tree.declaration_at(call.start)
+            if group is None or group.kind != "selector_expression" or top is None:
+                continue
+            name = top.node.get("name")
+            owner = deref(file.type_of(group["operand"]))
+            if name is None or call.function is not top.node or not _STOPS.match(name.name):
+                continue
+            if group["operand"].kind != "identifier" or not isinstance(owner, Named):
+                continue
+            if owner.name == shared.decl.name and _counted(channel, group["field"].name):
+                return name.name, call
+    return None
+
+
+def _counted(channel: Behind, group: str) -> bool:
+    pattern = re.compile(rb"\b" + re.escape(group.encode()) + rb"\.(?:Done|Go)\(")
+    for operation in channel.of("range"):
+        function = operation.node.function
+        if function is None:
+            return False
+        outer = function.parent if function.kind == "func_literal" else function
+        while outer is not None and outer.kind in {"argument_list", "call_expression"}:
+            outer = outer.parent
+        if outer is None or not pattern.search(outer.text):
+            return False
+    return True
+
+
+def _closed(channel: SharedChannel, wait: Node, receiver: str) -> Fix | str:
+    """Close the channel before waiting for who ranges over it; once, if called again.
+
+    Sound: until now the Wait never returned.
+    """
+    struct = channel.decl.node.get("type")
+    if wait.parent is None or wait.parent.kind != "expression_statement":
+        return "the Wait is deferred"
+    if struct is None or struct.kind != "struct_type" or not _by_pointer(wait):
+        return "the type has no place for a sync.Once"
+    declared = [f for f in struct.find("field_declaration") if f.up("struct_type") is struct]
+    names = {n.name for f in declared for n in f.all("name")}
+    name = free_name("stopOnce", names | set(channel.package.methods(channel.decl.name)))
+    tree = channel.decl.file.tree
+    after = next(f for f in declared if any(n.name == channel.name for n in f.all("name")))
+    code = f"{receiver}.{name}.Do(func() {{ close({receiver}.{channel.name}) }})"
+    try:
+        added = add_field(struct, name, f"{import_name(tree, 'sync') or 'sync'}.Once", after=after)
+        edits = (*added, *add_import(tree, "sync"))
+        if wait.path == tree.source.path:
+            edits = realign(tree, (*edits, *insert_before(wait.parent, code)))
+        else:
+            edits = realign(tree, edits) + insert_before(wait.parent, code)
+    except BuilderError as error:
+        return str(error)
+    reason = "whoever still sends then panics"
+    title = f"Close {receiver}.{channel.name} before waiting"
+    return Fix(title, edits, Safety.UNSAFE, reason)
+
+
+def _by_pointer(wait: Node) -> bool:
+    method = wait.function
+    receiver = method.get("receiver") if method is not None else None
+    return receiver is not None and next(receiver.find("pointer_type"), None) is not None

@@ -1,0 +1,82 @@
+"""Which channel an operation works on: a local one followed from its make, or a field's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from threadmend.golang.channel_fields import SharedChannel, shared_channel
+from threadmend.golang.channels import (
+    MAKES_CHANNEL,
+    Channel,
+    ChannelOperation,
+    local_channels,
+)
+from threadmend.golang.syntax import Node
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Package
+
+__all__ = ["Behind", "behind", "operand_of"]
+
+
+@dataclass(slots=True)
+class Behind:
+    """The channels that an operation may work on.
+
+    More than one where a function is given different channels. `known`: all operations on
+    them are visible (nothing escapes, nothing else is stored in the field).
+    """
+
+    local: list[Channel] = field(default_factory=list)
+    shared: SharedChannel | None = None
+
+    @property
+    def known(self) -> bool:
+        """Return whether every operation is visible."""
+        if self.shared is not None:
+            shared = self.shared
+            return not (shared.escapes or shared.stores or shared.exported or shared.nils)
+        return bool(self.local) and not any(c.escapes for c in self.local)
+
+    @property
+    def unbuffered(self) -> bool:
+        """Return whether none of the channels has a buffer for certain."""
+        if self.shared is not None:
+            return bool(self.shared.makes) and all(m.unbuffered for m in self.shared.makes)
+        return bool(self.local) and all(c.unbuffered for c in self.local)
+
+    def of(self, *kinds: str) -> list[ChannelOperation]:
+        """Return the operations of these kinds on any of the channels."""
+        found = [o for channel in self.local for o in channel.of(*kinds)]
+        return found + (self.shared.of(*kinds) if self.shared is not None else [])
+
+
+def operand_of(operation: Node) -> Node:
+    """Return the channel expression of a send, a receive or a range clause."""
+    if operation.kind == "send_statement":
+        return operation["channel"]
+    if operation.kind == "range_clause":
+        return operation["right"]
+    return operation["operand"]
+
+
+def behind(file: GoFile, operation: Node) -> Behind:
+    """Return what is known about the channel of an operation (empty: nothing)."""
+    local = _index(file.package).get(operation, [])
+    if local:
+        return Behind(local)
+    return Behind([], shared_channel(file, operand_of(operation)))
+
+
+def _index(package: Package) -> dict[Node, list[Channel]]:
+    known: dict[Node, list[Channel]] | None = package.facts.get("channel_index")
+    if known is None:
+        known = package.facts["channel_index"] = {}
+        for file in package.files:
+            for function in file.functions(MAKES_CHANNEL):
+                for channel in local_channels(file, function):
+                    for operation in channel.operations:
+                        known.setdefault(operation.node, []).append(channel)
+    return known

@@ -35,7 +35,7 @@ class Decl:
     `type_alias`, `var_spec` or `const_spec`.
     """
 
-    __slots__ = ("_declaration", "_offset", "file", "index", "kind", "name", "receiver")
+    __slots__ = ("_declaration", "_node", "_offset", "file", "index", "kind", "name", "receiver")
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Decl:
         self.receiver = receiver
         self.index = index
         self._declaration = declaration
+        self._node: Node | None = None
         self._offset = offset
 
     def __repr__(self) -> str:
@@ -62,13 +63,14 @@ class Decl:
     @property
     def node(self) -> Node:
         """Return the lowered syntax."""
-        top = self._declaration.node
-        if self.kind in {"func", "method"}:
-            return top
-        for node in top.walk():
-            if node.start == self._offset and node.kind.endswith(("_spec", "_alias")):
-                return node
-        return top
+        if self._node is None:
+            self._node = self._declaration.node
+            if self.kind not in {"func", "method"}:
+                index = self._declaration.index
+                specs = (node for kind in _SPECS for node in index.get(kind, ()))
+                found = (node for node in specs if node.start == self._offset)
+                self._node = next(found, self._node)
+        return self._node
 
     @property
     def span(self) -> tuple[int, int]:
@@ -170,14 +172,15 @@ class Package:
                         return spec
         return None
 
-    def functions(self) -> Iterator[Decl]:
-        """Yield every function and method declared in the package."""
+    def functions(self) -> list[Decl]:
+        """Return every function and method declared in the package."""
+        return self._functions
+
+    @cached_property
+    def _functions(self) -> list[Decl]:
         names, methods = self._index
-        for decls in names.values():
-            yield from (d for d in decls if d.kind == "func")
-        for by_name in methods.values():
-            for decls in by_name.values():
-                yield from decls
+        found = [d for decls in names.values() for d in decls if d.kind == "func"]
+        return found + [d for by_name in methods.values() for ds in by_name.values() for d in ds]
 
     def mentions(self, word: str) -> Iterator[GoFile]:
         """Yield the files whose bytes contain a word."""

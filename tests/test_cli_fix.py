@@ -205,3 +205,16 @@ def test_a_patch_cannot_reach_outside(tmp_path: Path) -> None:
     found = run("apply", "-", cwd=root, stdin=patch)
     assert found.code == 2
     assert not os.path.exists(tmp_path / "evil.go")
+
+
+def test_apply_carries_out_a_change_of_mode(tmp_path: Path) -> None:
+    root = repository(tmp_path, {"run.sh": "echo\n"})
+    (root / "run.sh").chmod(0o755)
+    patch = git(root, "diff")
+    (root / "run.sh").chmod(0o644)
+    done = run("apply", "-", cwd=root, stdin=patch)
+    assert (done.code, done.err) == (0, "1 file changed\n")
+    assert (root / "run.sh").stat().st_mode & 0o777 == 0o755
+    back = patch.replace("old mode 100644\nnew mode 100755", "old mode 100755\nnew mode 100644")
+    assert run("apply", "-", cwd=root, stdin=back).code == 0
+    assert (root / "run.sh").stat().st_mode & 0o777 == 0o644

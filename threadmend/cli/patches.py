@@ -11,7 +11,7 @@ from pathlib import Path
 from threadmend.cli.errors import BadInputError
 from threadmend.cli.output import Output
 from threadmend.diff import apply
-from threadmend.patchfile import PatchError
+from threadmend.patchfile import FileMode, PatchError, parse
 from threadmend.report.text import count
 from threadmend.write import write
 
@@ -36,9 +36,11 @@ def apply_patch(name: str, directory: Path, *, check_only: bool) -> int:
             disk[path] = _read_file(directory, path)
         return state.get(path, disk[path])
 
+    modes: dict[str, FileMode] = {}
     for patch in _patches(data):
         try:
             state.update(apply(patch, read))
+            modes |= {f.new_path: f.new_mode for f in parse(patch) if f.new_path and f.new_mode}
         except PatchError as error:
             if error.path:
                 raise
@@ -46,12 +48,28 @@ def apply_patch(name: str, directory: Path, *, check_only: bool) -> int:
     if not state and data.strip():
         raise BadInputError(f"{name}: holds no patch")
     before = {path: read_disk for path, read_disk in disk.items() if path in state}
-    changed = [path for path in state if state[path] != before[path]]
+    changed = {path for path in state if state[path] != before[path]}
+    changed |= {path for path, mode in modes.items() if _differs(directory / path, mode)}
     if not check_only:
         write(directory, before, state)
+        for path, mode in modes.items():
+            _set_mode(directory / path, mode)
     output, files = Output(), count(len(changed), "file")
     output.note(f"applies; {files} would change" if check_only else f"{files} changed")
     return 0
+
+
+def _differs(file: Path, mode: FileMode) -> bool:
+    return file.exists() and FileMode.of(file) is not mode
+
+
+def _set_mode(file: Path, mode: FileMode) -> None:
+    """Give a file the executable bits of a mode, for whoever may read it, as git does."""
+    if not _differs(file, mode):
+        return
+    bits = file.stat().st_mode & 0o777
+    readers = (bits & 0o444) >> 2
+    file.chmod(bits | readers if mode is FileMode.EXECUTABLE else bits & ~0o111)
 
 
 def _read_patch(name: str) -> bytes:

@@ -68,8 +68,8 @@ def _launched_before(loop: Node, statement: Node) -> Node | None:
 def _counts_down(file: GoFile, launch: Node, wait: WaitGroupCall) -> bool:
     """Return whether the goroutine calls Done on the WaitGroup, or is handed it."""
     name = wait.waitgroup.text
-    for call in waitgroup_calls(file, launch, inside=True):
-        if call.method == "Done" and call.access == wait.access:
+    for operation in waitgroup_calls(file, launch, inside=True):
+        if operation.method == "Done" and operation.access == wait.access:
             return True
     call = launch.children[-1]
     arguments = call["arguments"].children if call.kind == "call_expression" else []

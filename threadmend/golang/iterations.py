@@ -38,7 +38,9 @@ def turns(flow: Flow, loop: Node) -> set[Point]:
     """Return the points at which the loop's variables change: its update or its head."""
     clause = next((c for c in loop.children if c.kind in {"for_clause", "range_clause"}), None)
     if clause is None:
-        return {p for p in flow.points if p.node is loop}
+        # `for {` begins at itself, `for x {` at its condition.
+        heads = [loop, *(c for c in loop.children if c.field != "body")]
+        return {p for p in flow.points if p.node in heads}
     if clause.kind == "range_clause":
         return {p for p in flow.points if p.node is clause}
     heads = [clause.get("update") or clause.get("condition") or loop]

@@ -1,0 +1,262 @@
+"""Release what a round of a loop acquires at the end of the round
+
+`defer` waits for the function, not for the round of the loop: contexts with their timers,
+files and connections pile up until the loop is through, and a mutex that is locked again in
+the next round is still held there, so that the function waits for itself.
+
+Not reported: a defer after which the loop never goes round again; a context, file or
+connection that is stored, returned or handed on for later; the locks of the elements that
+are ranged over, which may all be wanted together; a lock taken under a condition.
+
+Low confidence: tests, and loops over a few constants.
+
+Unsafe: what is released early may have been needed later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.access import root_name
+from threadmend.golang.builders import BuilderError, delete, insert_at_end, insert_before, wrap
+from threadmend.golang.closures import outlives
+from threadmend.golang.contexts import derivations
+from threadmend.golang.counts import iterations
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.iterations import ends_after
+from threadmend.golang.locks import lock_operation
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+
+CATEGORY = "context"
+GATE = rb"\bdefer\s+[\w.]+\("
+
+_READS = frozenset(
+    {"call_expression", "selector_expression", "index_expression", "slice_expression"}
+)
+_BREAKABLE = frozenset(
+    {
+        *("for_statement", "select_statement"),
+        *("expression_switch_statement", "type_switch_statement"),
+    }
+)
+
+
+@dataclass(slots=True)
+class _Deferred:
+    statement: Node
+    call: Node
+    loop: Node
+    message: str
+    confidence: Confidence
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the defers that release what every round of a loop acquires anew."""
+    cancels: dict[Binding, Binding | None] | None = None
+    for statement in file.find("defer_statement"):
+        loop = innermost_loop(statement)
+        call = statement.children[-1]
+        if loop is None or call.kind != "call_expression" or call["arguments"].children:
+            continue
+        if cancels is None:
+            cancels = _cancels(file)
+        message = _released(file, loop, call, cancels)
+        if message and not ends_after(loop, statement):
+            held = message.startswith("the next")
+            confidence = Confidence.HIGH if held else _confidence(file, loop)
+            yield _finding(_Deferred(statement, call, loop, message, confidence))
+
+
+def _cancels(file: GoFile) -> dict[Binding, Binding | None]:
+    """Return the cancel functions of a file with their contexts."""
+    found = {}
+    for derivation in derivations(file):
+        cancel = file.binding(derivation.cancel)
+        if cancel is not None:
+            found[cancel] = file.binding(derivation.context)
+    return found
+
+
+def _released(
+    file: GoFile, loop: Node, call: Node, cancels: dict[Binding, Binding | None]
+) -> str | None:
+    """Return what is wrong with a deferred call, None when it may be right."""
+    function = call["function"]
+    if function.kind == "identifier":
+        binding = file.binding(function)
+        if binding is None or binding not in cancels or not _of_round(binding, loop):
+            return None
+        context = cancels[binding]
+        if context is not None and _lives_on(file, loop, context, call):
+            return None
+        return f"{binding.name} runs when the function returns, not when the round ends"
+    if function.kind != "selector_expression":
+        return None
+    name = function["field"].name
+    if name in {"Unlock", "RUnlock"}:
+        return _relocked(file, loop, call)
+    root = root_name(function)
+    binding = file.binding(root) if root is not None else None
+    if name != "Close" or binding is None or not _of_round(binding, loop):
+        return None
+    if not _opened(binding) or _lives_on(file, loop, binding, call):
+        return None
+    return f"{function.name} runs when the function returns, not when the round ends"
+
+
+def _of_round(binding: Binding, loop: Node) -> bool:
+    return binding.kind == "variable" and loop["body"].contains(binding.node)
+
+
+def _opened(binding: Binding) -> bool:
+    """Return whether a variable is declared with the result of a call."""
+    declaration = binding.declaration
+    right = declaration.get("right") or declaration.get("value")
+    return right is not None and any(c.kind == "call_expression" for c in right.children)
+
+
+def _lives_on(file: GoFile, loop: Node, binding: Binding, call: Node) -> bool:
+    for use in binding.uses:
+        if use is binding.node or call.contains(use) or _is_target(use):
+            continue
+        if use.up("go_statement") is not None or outlives(file, loop, use) is not None:
+            return True
+    return False
+
+
+def _is_target(use: Node) -> bool:
+    return use.parent is not None and use.parent.field == "left"
+
+
+def _relocked(file: GoFile, loop: Node, call: Node) -> str | None:
+    release = lock_operation(file, call)
+    if release is None or release.access is None:
+        return None
+    root = release.access.root
+    if isinstance(root, Binding) and loop.contains(root.node):
+        return None
+    if any(step.startswith("[") for step in release.access.steps):
+        return None
+    if release.mode == "read" or (statement := call.statement) is None:
+        return None
+    if statement.parent is not loop["body"]:
+        return None  # under a condition: perhaps once
+    for node in loop["body"].own():
+        if node.kind == "call_expression" and node.end <= call.start:
+            taken = lock_operation(file, node)
+            if taken is not None and taken.acquires and taken.access == release.access:
+                return f"the next round waits for {release.lock.name}, which is still held"
+    return None
+
+
+def _confidence(file: GoFile, loop: Node) -> Confidence:
+    times = iterations(file, loop)
+    if file.is_test or (times is not None and times.is_constant):
+        return Confidence.LOW
+    clause = next((c for c in loop.children if c.kind == "range_clause"), None)
+    if clause is not None and clause["right"].kind == "composite_literal":
+        return Confidence.LOW
+    return Confidence.HIGH
+
+
+def _finding(deferred: _Deferred) -> Finding:
+    fix, reason = _fix(deferred)
+    return Finding(
+        path=deferred.call.path,
+        start=deferred.statement.start,
+        end=deferred.statement.end,
+        message=deferred.message,
+        fixes=(fix,) if fix else (),
+        reason=reason,
+        confidence=deferred.confidence,
+    )
+
+
+def _fix(deferred: _Deferred) -> tuple[Fix | None, str]:
+    jumps = [n for n in deferred.loop["body"].own() if n.kind in _JUMPS]
+    leaving = [j for j in jumps if _leaves(j, deferred.loop)]
+    try:
+        if all(j.kind == "continue_statement" and len(j.children) < 2 for j in leaving):
+            return _wrapped(deferred, leaving), ""
+        return _called(deferred, leaving)
+    except BuilderError as error:
+        return None, str(error)
+
+
+_JUMPS = frozenset({"return_statement", "goto_statement", "break_statement", "continue_statement"})
+
+
+def _leaves(jump: Node, loop: Node) -> bool:
+    """Return whether a jump in the loop's body ends the round."""
+    if jump.kind in {"return_statement", "goto_statement"} or _label(jump):
+        return True
+    for ancestor in jump.ancestors():
+        if ancestor is loop:
+            return True
+        if ancestor.kind == "for_statement":
+            return False
+        if jump.kind == "break_statement" and ancestor.kind in _BREAKABLE:
+            return False
+    return True
+
+
+def _label(jump: Node) -> str:
+    return next((c.name for c in jump.children if c.kind == "label_name"), "")
+
+
+def _wrapped(deferred: _Deferred, continues: list[Node]) -> Fix:
+    """Make the body a function, so that the defer waits for the round only."""
+    edits: list[Edit] = [*wrap(deferred.loop["body"].statements, "func() {", "}()")]
+    edits += [Edit(j.path, j.start, j.end, b"return") for j in continues]
+    return _with_reason("Make the loop's body a function", edits)
+
+
+def _called(deferred: _Deferred, leaving: list[Node]) -> tuple[Fix | None, str]:
+    """Make the call at every end of the round instead of deferring it."""
+    statement, loop = deferred.statement, deferred.loop
+    body = loop["body"]
+    if statement.parent is not body:
+        return None, "the call is deferred on some paths only, and the loop is left by jumps"
+    text = deferred.call.name
+    edits: list[Edit] = [*delete(statement)]
+    for jump in leaving:
+        if jump.start < statement.start:
+            continue
+        if jump.kind == "goto_statement" or (_label(jump) and _label(jump) != _own_label(loop)):
+            return None, "a jump leaves the loop for another one"
+        if jump.kind == "return_statement" and not _plain(jump):
+            return None, "a return computes its values with what is to be released"
+        edits.extend(insert_before(jump, text))
+    last = body.statements[-1]
+    if last.kind not in _JUMPS:
+        edits.extend(insert_at_end(body, text))
+    return _with_reason(f"Call {text.removesuffix('()')} at each end of the round", edits), ""
+
+
+def _own_label(loop: Node) -> str:
+    parent = loop.parent
+    if parent is None or parent.kind != "labeled_statement":
+        return ""
+    return parent["label"].name
+
+
+def _plain(node: Node) -> bool:
+    """Return whether a return's values are names, constants or errors made of them."""
+    for value in node.walk():
+        if value.kind == "call_expression":
+            if value["function"].text not in {b"fmt.Errorf", b"errors.New"}:
+                return False
+        elif value.kind == "selector_expression" and value.field == "function":
+            continue
+        elif value.kind in _READS or value.kind == "func_literal":
+            return False
+    return True
+
+
+def _with_reason(title: str, edits: list[Edit]) -> Fix:
+    reason = "what is released at the end of the round may have been needed later"
+    return Fix(title, tuple(edits), Safety.UNSAFE, reason)

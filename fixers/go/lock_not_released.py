@@ -8,7 +8,8 @@ later, for an error or a shortcut.
 Not reported: a function whose contract is to return locked (its name or comment says so, or
 another function of the package only releases the lock); a lock that is handed over: to a
 closure, by its method value or its address, or as a part of what is returned; paths that
-panic or end the process; conditions that are tested again before the release.
+panic or end the process; conditions that are tested again before the release; a
+`defer x.Lock()` that was meant to release (go/lock-mode-mismatch).
 
 Unsafe: when the lock is held at the exit on some paths only, no fix is offered.
 """
@@ -97,6 +98,8 @@ def _leak(file: GoFile, locks: Locks, lock: LockOperation) -> _Leak | None:
     point = flow.point_of(lock.call)
     if point is None or not flow.complete or hands_over(file, locks, lock):
         return None
+    if any(o.acquires and o.deferred and o.access == access for o in locks.operations):
+        return None  # `defer x.Lock()`: a slip for Unlock, and lock-mode-mismatch mends that
     same = [o for o in locks.operations if o.releases and o.access == access]
     releases = {p: o for o in same if (p := flow.point_of(o.call)) and o.deferred is None}
     deferred = {p for d in same if d.deferred and (p := flow.point_of(d.deferred))}

@@ -17,8 +17,9 @@ from threadmend.cli.output import Output
 from threadmend.cli.session import Session
 from threadmend.compose import Claims, apply_edits, by_path
 from threadmend.diff import FileMode, render
-from threadmend.engine import check
-from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.engine import check, fix
+from threadmend.judge import aligned
+from threadmend.model import Edit, Finding, Fix, OutcomeKind, Safety
 from threadmend.report import text
 from threadmend.report.text import Segment
 from threadmend.write import write
@@ -48,7 +49,7 @@ class Choice:
     @property
     def edits(self) -> list[Edit]:
         """Return the edits of all fixes."""
-        return [edit for _, fix in self.picks for edit in fix.edits]
+        return [edit for _, offer in self.picks for edit in offer.edits]
 
     @property
     def path(self) -> str:
@@ -64,15 +65,18 @@ def run(session: Session, output: Output) -> int:
     """Ask about every fix and write those taken; returns 1 when a finding is left."""
     with output.progress("checking") as progress:
         report = check(session.project, session.options, progress)
+        # What the engine refuses (it would not parse, or bring a new finding) is not offered.
+        outcomes = fix(session.project, session.options, progress).outcomes
     output.notes(text.failure_lines(report.failures, session.shown))
-    offered = choices(session, report.findings)
+    good = {o.finding.order for o in outcomes if o.kind is OutcomeKind.FIXED}
+    offered = choices(session, [f for f in report.findings if f.order in good])
     if not offered:
         output.note(text.summary(report.findings, len(session.files())))
         return int(bool(report.findings))
     interview = Interview(session, output, _answer)
     interview.run(offered)
     taken = interview.taken
-    before, after = _result(session, [edit for _, fix in taken for edit in fix.edits])
+    before, after = _result(session, [edit for _, offer in taken for edit in offer.edits])
     _verify(session, after)
     write(session.root, before, after)
     left = text.count(len(report.findings) - len(taken), "finding")
@@ -104,11 +108,11 @@ def _share_a_hunk(session: Session, group: Sequence[Pick], pick: Pick) -> bool:
     exclude each other are not asked about at once.
     """
     claims = Claims()
-    for finding, fix in group:
-        claims.take(fix.edits, finding.rule)
+    for finding, offer in group:
+        claims.take(offer.edits, finding.rule)
     if claims.conflict(pick[1].edits) is not None:
         return False
-    here = {edit for _, fix in group for edit in fix.edits}
+    here = {edit for _, offer in group for edit in offer.edits}
     mine = set(pick[1].edits) - here
     return any(_near(session, one, other) for one in here for other in mine)
 
@@ -157,15 +161,15 @@ class Interview:
         """Return whether a choice touches what was taken; a single fix is left for another run."""
         rule = self._claims.conflict(choice.edits)
         if rule is not None and len(choice.picks) == 1:
-            finding, fix = choice.picks[0]
+            finding, offer = choice.picks[0]
             where = self._session.shown(finding.path)
-            self._output.note(f"{where}: left out, touches what {rule} changes: {fix.title}")
+            self._output.note(f"{where}: left out, touches what {rule} changes: {offer.title}")
         return rule is not None
 
     def _take(self, choice: Choice) -> None:
         self.taken += choice.picks
-        for finding, fix in choice.picks:
-            self._claims.take(fix.edits, finding.rule)
+        for finding, offer in choice.picks:
+            self._claims.take(offer.edits, finding.rule)
 
     def _said(self, choice: Choice, place: str) -> str:
         """Return the letter that decides about a choice, asking until there is one."""
@@ -184,7 +188,7 @@ class Interview:
 
 def _show(choice: Choice, session: Session, output: Output) -> None:
     """Print why, and the diff of a choice alone."""
-    for finding, fix in choice.picks:
+    for finding, offer in choice.picks:
         source = session.source(finding.path)
         line = source.line_of(finding.start) if source else 1
         output.lines(
@@ -195,7 +199,7 @@ def _show(choice: Choice, session: Session, output: Output) -> None:
                     Segment(finding.rule, "rule"),
                     Segment(f": {text.printable(finding.message)}"),
                 ),
-                (Segment("  "), *text.fix_segments(fix)),
+                (Segment("  "), *text.fix_segments(offer)),
             ]
         )
     before, after = _result(session, choice.edits)
@@ -207,7 +211,7 @@ def _result(session: Session, edits: Iterable[Edit]) -> tuple[Files, Files]:
     """Return the files that edits change, before and after."""
     before: Files = {}
     after: Files = {}
-    for path, own in by_path(edits).items():
+    for path, own in aligned(session.project, by_path(edits)).items():
         source = session.source(path)
         before[path] = None if source is None else source.data
         after[path] = apply_edits(before[path] or b"", own)

@@ -239,21 +239,32 @@ def runner_of(operation: ChannelOperation, function: Node) -> Launch | Node | No
     """Return which goroutine runs an operation on a channel made in `function`.
 
     `function` itself when its own goroutine does (in place, or deferred), the Launch when a
-    goroutine that it starts does, None when that cannot be told.
+    goroutine does that it or a function called by it starts, None when that cannot be told.
     """
-    node: Node = operation.anchor
+    node = operation.node
+    for call in reversed(operation.calls):
+        runner = _runner(operation.file, node, call["function"])
+        if runner is None or isinstance(runner, Launch):
+            return runner
+        node = call
+    return _runner(operation.file, node, function)
+
+
+def _runner(like: GoFile, node: Node, body: Node) -> Launch | Node | None:
+    """Return what runs a node: `body` (or the declaration around it), a launch in it, None."""
+    file = like.package.workspace.file_of(node)
     while True:
         call = node if node.kind == "call_expression" else None
         if call is not None and call.parent is not None and call.parent.kind == "go_statement":
-            return launch_of_literal(operation.file, call.parent)
+            return launch_of_literal(file, call.parent)
         inner = node.function
         if inner is None:
             return None
-        if inner is function:
-            return function
+        if inner is body or (inner.kind != "func_literal" and body.kind not in FUNCTIONS):
+            return body
         if inner.kind != "func_literal":
             return None
         called = inner.parent
         if called is None or called.kind != "call_expression" or inner.field != "function":
-            return launch_of_literal(operation.file, inner)
+            return launch_of_literal(file, inner)
         node = called

@@ -1,0 +1,222 @@
+"""Let a send have a receiver, or room
+
+A send on an unbuffered channel waits until somebody receives. When the goroutine that sends
+is the one that would receive later, or that launches the receiver further down, it waits for
+itself: the runtime says "all goroutines are asleep", or, when others still run, nothing.
+
+Not reported: a channel that is stored, returned or passed to code that is not visible; a
+send in a select that has another case; a receiver that is launched before the send, on some
+path at least.
+
+Unsafe: when the number of sends has no name, the sending loop moves into a goroutine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.access import is_assigned_once, uses_of
+from threadmend.golang.builders import BuilderError, wrap
+from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
+from threadmend.golang.counts import Count, iterations, product, valid_at
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.goroutines import Launch, captures, innermost_loop
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._closer import anchor_in
+
+CATEGORY = "channel"
+GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b"
+
+_MAKES = re.compile(rb"\bmake\(\s*chan\b")
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the sends that wait for a receiver which cannot come before them."""
+    for function in file.functions(_MAKES):
+        for channel in local_channels(file, function):
+            if not channel.unbuffered or channel.escapes:
+                continue
+            if not is_assigned_once(channel.binding):
+                continue
+            flow = flow_of(function)
+            if flow.complete:
+                stuck = _stuck(function, channel, flow)
+                if stuck is not None:
+                    yield _finding(file, function, channel, stuck)
+
+
+def _stuck(function: Node, channel: Channel, flow: Flow) -> ChannelOperation | None:
+    """Return the first send of the function itself that no receiver can have been ready for."""
+    receivers: list[Point] = []
+    for receive in channel.of("receive", "range"):
+        runner = runner_of(receive, function)
+        if runner is function:
+            continue
+        launch = _outermost(runner, function) if isinstance(runner, Launch) else None
+        point = flow.point_of(launch) if launch is not None else None
+        if point is None:
+            return None  # a literal that somebody else may run
+        receivers.append(point)
+    for send in channel.of("send"):
+        if runner_of(send, function) is not function or send.has_alternative:
+            continue
+        if _in_select_with_default(send) or send.anchor.up("defer_statement") is not None:
+            continue
+        if send.anchor.function is not function or (send.calls and not _always_sends(send)):
+            continue
+        point = flow.point_of(send.anchor)
+        if point is None or not point.live:
+            continue
+        if not any(point in flow.reachable(r, feasible=False) for r in receivers):
+            return send
+    return None
+
+
+def _always_sends(send: ChannelOperation) -> bool:
+    """Return whether the called function sends on every path, whatever it is given."""
+    body = send.function
+    flow = flow_of(body) if body is not None else None
+    point = flow.point_of(send.node) if flow is not None else None
+    if flow is None or point is None or len(send.calls) > 1:
+        return False
+    return not flow.exits_from(flow.entry, stop=lambda p: p is point)
+
+
+def _outermost(launch: Launch, function: Node) -> Node | None:
+    """Return the node of the function itself in which a launch happens."""
+    node: Node | None = launch.node
+    while node is not None and node.function is not function:
+        node = node.function
+    return node
+
+
+def _in_select_with_default(send: ChannelOperation) -> bool:
+    select = send.select
+    return select is not None and any(c.kind == "default_case" for c in select.children)
+
+
+def _finding(file: GoFile, function: Node, channel: Channel, send: ChannelOperation) -> Finding:
+    name = channel.binding.name
+    receives = channel.of("receive", "range")
+    why = "its receiver comes after it" if receives else "nobody receives"
+    fix, reason = _fix(file, function, channel)
+    related = [Related(channel.make.path, channel.make.start, channel.make.end, "made here")]
+    if receives:
+        node = receives[0].node
+        related.append(Related(node.path, node.start, node.end, "received here"))
+    return Finding(
+        path=send.node.path,
+        start=send.node.start,
+        end=send.node.end,
+        message=f"the send to {name} waits for ever: {why}",
+        fixes=(fix,) if fix else (),
+        related=tuple(related),
+        reason=reason,
+    )
+
+
+def _fix(file: GoFile, function: Node, channel: Channel) -> tuple[Fix | None, str]:
+    total = _total(file, function, channel)
+    if total is not None and not (total.is_constant and total.factor == 0):
+        return _room(channel, total), ""
+    try:
+        return _in_goroutine(file, function, channel), ""
+    except BuilderError as error:
+        return None, str(error)
+
+
+def _room(channel: Channel, total: Count) -> Fix:
+    """Give the channel a slot for every send of the function.
+
+    Sound: the first of these sends never returned, so that no execution that got further
+    can be changed; with the slots none of them waits.
+    """
+    capacity = str(total)
+    path = channel.make.path
+    if channel.capacity is not None:
+        edit = Edit(path, channel.capacity.start, channel.capacity.end, capacity.encode())
+    else:
+        end = channel.make["arguments"].children[0].end
+        edit = Edit(path, end, end, f", {capacity}".encode())
+    return Fix(f"Make {channel.binding.name} with a buffer of {capacity}", (edit,))
+
+
+def _total(file: GoFile, function: Node, channel: Channel) -> Count | None:
+    """Return how many values the function itself sends at most, None without a name for it."""
+    terms: dict[tuple[str, ...], Count] = {}
+    for send in channel.of("send"):
+        runner = runner_of(send, function)
+        if runner is not function or (send.calls and innermost_loop(send.node) is not None):
+            return None
+        count = Count()
+        loop = innermost_loop(send.anchor)
+        while loop is not None and not loop.contains(channel.make):
+            times = iterations(file, loop)
+            if times is None:
+                return None
+            count = product(count, times)
+            loop = innermost_loop(loop)
+        if not valid_at(file, count, channel.make):
+            return None
+        known = terms.get(count.terms)
+        factor = count.factor + (known.factor if known else 0)
+        terms[count.terms] = Count(factor, count.terms, count.nodes)
+    if not terms:
+        return None
+    parts = [str(c) for c in terms.values()]
+    if len(parts) == 1:
+        return next(iter(terms.values()))
+    nodes = tuple(n for c in terms.values() for n in c.nodes)
+    return Count(1, ("+".join(sorted(parts, key=str.isdigit)),), nodes)
+
+
+def _in_goroutine(file: GoFile, function: Node, channel: Channel) -> Fix:
+    """Let a goroutine of its own run the loop that sends, and the close behind it.
+
+    go func() {
+        for … {
+            ch <- v
+        }
+        close(ch)
+    }()
+    """
+    if not channel.of("receive", "range"):
+        raise BuilderError("nobody receives")
+    anchors = {
+        anchor_in(send.anchor, channel.make).start: anchor_in(send.anchor, channel.make)
+        for send in channel.of("send")
+    }
+    if len(anchors) != 1:
+        raise BuilderError("the function sends in several places")
+    loop = next(iter(anchors.values()))
+    if loop.kind != "for_statement":
+        raise BuilderError("the send is not in a loop of its own")
+    for node in loop.own():
+        if node.kind in {"return_statement", "goto_statement", "defer_statement"}:
+            raise BuilderError("the loop leaves the function")
+    for receive in channel.of("receive", "range"):
+        if loop.contains(receive.anchor):
+            raise BuilderError("the loop receives as well")
+    if _changes_others(loop):
+        raise BuilderError("the loop changes variables that are used elsewhere")
+    following = loop.next
+    closing = following is not None and any(c.node.parent is following for c in channel.of("close"))
+    run = [loop, following] if closing and following is not None else [loop]
+    edits = [*wrap(run, "go func() {", "}()")]
+    reason = "the values are sent by a goroutine of its own"
+    title = f"Send to {channel.binding.name} in a goroutine"
+    return Fix(title, tuple(edits), Safety.UNSAFE, reason)
+
+
+def _changes_others(loop: Node) -> bool:
+    """Return whether the loop shares a variable that it, or what follows it, changes."""
+    for binding in captures(loop):
+        for use in uses_of(binding):
+            if use.kind in {"write", "update", "store", "address"}:
+                if loop.contains(use.node) or use.node.start > loop.end:
+                    return True
+    return False

@@ -69,7 +69,8 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
     """Return what a place can listen to: contexts first, then stop channels.
 
     A stop channel is a channel of empty structs (or one that is received from only) with a
-    telling name that somebody closes; a local one, or a field of a visible struct.
+    telling name that somebody closes; a local one, or a field of a visible struct. One that
+    the function around the place closes tells others of its own end.
     """
     contexts, channels = [], []
     for binding in _visible(node):
@@ -80,14 +81,14 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
             call = f"{binding.name}.Context()"
             contexts.append(Stop(f"{call}.Done()", call))
         elif _is_signal(file, type_):
-            if _NAMES.search(binding.name) and _closed(file, binding.name):
+            if _NAMES.search(binding.name) and _closed_for(file, node, binding.name):
                 channels.append(Stop(binding.name))
         elif binding.kind in {"receiver", "parameter", "variable"}:
             for name, kind in _fields(file, type_):
                 if kind == "context":
                     receive = f"{binding.name}.{name}"
                     contexts.append(Stop(f"{receive}.Done()", receive))
-                elif _NAMES.search(name) and _closed(file, name):
+                elif _NAMES.search(name) and _closed_for(file, node, name):
                     channels.append(Stop(f"{binding.name}.{name}"))
     return contexts + channels
 
@@ -121,9 +122,12 @@ def _fields(file: GoFile, type_: Type | None) -> Iterator[tuple[str, str]]:
                 yield name.name, "channel"
 
 
-def _closed(file: GoFile, name: str) -> bool:
-    """Return whether some code of the package closes a channel of this name."""
+def _closed_for(file: GoFile, node: Node, name: str) -> bool:
+    """Return whether the package closes a channel of this name, and not the function here."""
     pattern = re.compile(rb"\bclose\([\w.]*\b" + re.escape(name.encode()) + rb"\)")
+    function = node.function
+    if function is not None and pattern.search(file.data, function.start, function.end):
+        return False
     return any(pattern.search(other.data) for other in file.package.files)
 
 

@@ -1,0 +1,151 @@
+"""A send or receive that waits for a stop too: who has left, and the edits."""
+
+from __future__ import annotations
+
+from threadmend.golang.builders import BuilderError, replace
+from threadmend.golang.builders.spelling import spelled
+from threadmend.golang.channel_index import Behind
+from threadmend.golang.channels import ChannelOperation
+from threadmend.golang.file import GoFile
+from threadmend.golang.leaving import leave_at
+from threadmend.golang.stops import Stop, leaves_loop, listens
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan
+from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+
+__all__ = ["deserted_by", "finding", "in_select", "name_of"]
+
+
+def finding(file: GoFile, at: Node, message: str, fix: Fix | str) -> Finding:
+    """Return a finding with its fix, or with the reason why there is none."""
+    return Finding(
+        path=file.path,
+        start=at.start,
+        end=at.end,
+        message=message,
+        fixes=(fix,) if isinstance(fix, Fix) else (),
+        reason="" if isinstance(fix, Fix) else fix,
+        confidence=Confidence.LOW if file.is_test else Confidence.HIGH,
+    )
+
+
+# -- who has left --------------------------------------------------------------------------
+
+
+def deserted_by(operation: Node, channel: Behind, kinds: tuple[str, ...]) -> str | None:
+    """Return the stop on which everybody at the other end of a field's channel leaves.
+
+    The last name of its expression: `quit` of `<-s.quit`, `ctx` of `<-s.ctx.Done()`. None
+    when somebody stays, or when not every operation is visible.
+    """
+    if channel.shared is None or not channel.shared.is_field or channel.shared.escapes:
+        return None
+    partners = channel.of(*kinds)
+    if not partners or any(p.node.function is operation.function for p in partners):
+        return None
+    common: set[str] | None = None
+    for partner in partners:
+        if partner.file.is_test:
+            continue
+        left = _leaves_on(partner)
+        common = left if common is None else common & left
+        if not common:
+            return None
+    return sorted(common)[0] if common else None
+
+
+def _leaves_on(operation: ChannelOperation) -> set[str]:
+    """Return the last names of what ends the loop of a select around an operation."""
+    select = operation.select
+    found: set[str] = set()
+    for case in select.children if select is not None else ():
+        communication = case.get("communication")
+        if communication is None or case is operation.case or not case.statements:
+            continue
+        if not listens(operation.file, communication) or not _leaves(case):
+            continue
+        for node in communication.find("unary_expression"):
+            text = node["operand"].name.removesuffix(".Done()")
+            found.add(text.rpartition(".")[2])
+    return found
+
+
+def _leaves(case: Node) -> bool:
+    last = case.statements[-1]
+    if last.kind in {"return_statement", "goto_statement"}:
+        return True
+    if last.kind == "break_statement" and len(last.children) > 1:
+        return True
+    loop = case.up("for_statement")
+    return loop is not None and last.kind == "block" and leaves_loop(loop)
+
+
+def name_of(stop: Stop) -> str:
+    """Return the last name of a stop, as `deserted_by` gives it."""
+    return stop.receive.removesuffix(".Done()").rpartition(".")[2]
+
+
+# -- the edits -----------------------------------------------------------------------------
+
+
+def in_select(file: GoFile, operation: Node, stop: Stop, reason: str) -> Fix | str:
+    """Wait in a select for the operation or the stop.
+
+    Sound: until the stop is ready the same operation is waited for.
+    """
+    leave = leave_at(file, operation, stop)
+    if isinstance(leave, str):
+        return leave
+    statement = operation.statement
+    if statement is None:
+        return "it is not a statement"
+    clauses = _clauses(file, statement, operation)
+    if clauses is None:
+        return "the value is used where it is received"
+    before, communication, body = clauses
+    code = before + f"select {{\ncase {communication}:\n{body}"
+    code += f"case <-{stop.receive}:\n\t{leave.code}\n}}"
+    try:
+        edits: tuple[Edit, ...] = leave.edits + replace(statement, code)
+    except BuilderError as error:
+        return str(error)
+    return Fix(f"Wait for {stop.receive} too", edits, Safety.UNSAFE, reason)
+
+
+def _clauses(file: GoFile, statement: Node, operation: Node) -> tuple[str, str, str] | None:
+    """Return what comes before the select, the communication and its clause's body."""
+    if statement is operation:
+        return "", statement.name, ""
+    if statement.kind == "expression_statement" and statement.children[0] is operation:
+        return "", operation.name, ""
+    if statement.kind == "return_statement":
+        values = statement.children[-1].children
+        if len(values) == 1 and values[0] is operation:
+            return "", f"v := {operation.name}", "\treturn v\n"
+        return None
+    if statement.kind not in {"short_var_declaration", "assignment_statement"}:
+        return None
+    right, left = statement["right"].children, statement["left"].children
+    if len(right) != 1 or right[0] is not operation:
+        return None
+    targets = ", ".join(node.name for node in left)
+    if statement.kind == "assignment_statement":
+        return ("", f"{targets} = {operation.name}", "") if _plain(statement) else None
+    channel = file.underlying(file.type_of(operation["operand"]))
+    type_ = spelled(file, channel.elem) if isinstance(channel, Chan) else None
+    if type_ is None or any(node.name == "_" for node in left) or not _fresh(file, left):
+        return None
+    before = f"var {left[0].name} {type_}\n"
+    if len(left) == 2:
+        before += f"var {left[1].name} bool\n"
+    return before, f"{targets} = {operation.name}", ""
+
+
+def _plain(statement: Node) -> bool:
+    return statement["operator"].kind == "="
+
+
+def _fresh(file: GoFile, names: list[Node]) -> bool:
+    """Return whether a short declaration declares all of its names."""
+    bindings = [file.binding(name) for name in names]
+    return all(b is not None and b.node is n for b, n in zip(bindings, names, strict=True))

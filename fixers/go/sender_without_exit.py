@@ -1,0 +1,155 @@
+"""Let a send end when nobody will receive any more
+
+A plain send waits until somebody receives. When the receiver has left (its context was
+cancelled, its stop channel closed, its caller had enough), the sender waits for ever: the
+goroutine, its stack and all that it refers to stay, and so does whoever waits for it.
+
+Two forms are found:
+- a goroutine that sends in a loop, with a context or stop channel in scope that it ignores;
+- a send on a field's channel whose receivers all leave on a stop that is in scope here.
+
+Not reported:
+- a channel that is drained to its end, or has room for what is sent;
+- a send under a lock, or in the function that closes the stop itself.
+
+Unsafe: the function now leaves without having sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.channel_index import Behind, behind
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.locks import held_at
+from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
+from threadmend.golang.syntax import Node
+from threadmend.model import Finding
+
+from ._stop_cases import deserted_by, finding, in_select, name_of
+from .worker_without_exit import bodies
+
+CATEGORY = "goroutine"
+GATE = rb"<-"
+
+_SENDS = re.compile(rb"<-")
+_REASON = "the function now leaves without having sent"
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the sends that wait for a receiver who may have left."""
+    seen: set[Node] = set()
+    for body in bodies(file):
+        for send in _plain_sends(body):
+            stop = _ignored(file, send)
+            if stop is not None:
+                seen.add(send)
+                message = f"the goroutine sends on {send['channel'].name}"
+                message += f" without listening to {stop.receive}"
+                yield finding(file, send, message, in_select(file, send, stop, _REASON))
+    for send in file.find("send_statement", _SENDS):
+        if send in seen or send.field == "communication" or file.is_test:
+            continue
+        stop = _left_by(file, send)
+        if stop is not None:
+            message = f"whoever receives from {send['channel'].name} leaves on {stop.receive},"
+            message += " and this send does not"
+            yield finding(file, send, message, in_select(file, send, stop, _REASON))
+
+
+def _plain_sends(body: Node) -> Iterator[Node]:
+    for node in body.own():
+        if node.kind == "send_statement" and node.field != "communication":
+            yield node
+
+
+# -- a loop that ignores what is in scope --------------------------------------------------
+
+
+def _ignored(file: GoFile, send: Node) -> Stop | None:
+    """Return the stop that a sending loop of a goroutine could listen to."""
+    loop = innermost_loop(send)
+    if loop is None or listens(file, loop) or held_at(file, send):
+        return None
+    channel = behind(file, send)
+    if not channel.local and channel.shared is None:
+        return None
+    if any(o.has_alternative for o in channel.of("send")):
+        return None
+    for_ever = endless(loop) and not leaves_loop(loop)
+    if channel.shared is not None:
+        if not for_ever or not channel.shared.is_field:
+            return None
+    elif not _may_be_left(channel, send, for_ever):
+        return None
+    stops = [s for s in stops_at(file, send) if _given(send, s)]
+    return next((s for s in stops if s.receive != send["channel"].name), None)
+
+
+def _may_be_left(channel: Behind, send: Node, for_ever: bool) -> bool:
+    """Return whether the receivers of a local channel may go before the sender.
+
+    Who gets the channel as a result may stop receiving whenever it likes; a visible receiver
+    when its loop is left.
+    """
+    if for_ever:
+        return True
+    for made in channel.local:
+        if made.capacity is not None and made.capacity.text != b"0":
+            return False
+        if any(_is_returned(node) for node in made.escapes):
+            return True
+        for operation in made.of("range"):
+            clause = operation.node.parent
+            if clause is not None and not made.escapes and leaves_loop(clause):
+                return True
+    return False
+
+
+def _is_returned(node: Node) -> bool:
+    group = node.parent
+    return (
+        group is not None and group.parent is not None and (group.parent.kind == "return_statement")
+    )
+
+
+def _given(send: Node, stop: Stop) -> bool:
+    """Return whether a stop is a context, or belongs to the goroutine or its method."""
+    owner = stop.receive.partition(".")[0]
+    if stop.context and "." not in stop.context:
+        return True
+    top = send.tree.declaration_at(send.start)
+    receiver = top.node.get("receiver") if top is not None else None
+    own = receiver is not None and any(n.name == owner for n in receiver.find("identifier"))
+    return own or "." not in stop.receive or bool(stop.context)
+
+
+# -- receivers that have left --------------------------------------------------------------
+
+
+def _left_by(file: GoFile, send: Node) -> Stop | None:
+    """Return the stop, visible at a send, on which all receivers of the channel leave."""
+    if send["channel"].kind != "selector_expression":
+        return None
+    channel = behind(file, send)
+    if channel.shared is None or not channel.unbuffered:
+        return None
+    left = deserted_by(send, channel, ("receive", "range"))
+    if left is None or held_at(file, send) or _closes(send, left):
+        return None
+    owner = send["channel"]["operand"].name
+    for stop in stops_at(file, send):
+        if name_of(stop) == left and stop.receive.startswith(f"{owner}."):
+            return stop
+    return None
+
+
+def _closes(send: Node, name: str) -> bool:
+    """Return whether the function that sends closes the stop, or calls what does."""
+    function = send.function
+    if function is None:
+        return True
+    pattern = re.compile(rb"\b(?:close\([\w.]*\b" + re.escape(name.encode()) + rb"|cancel\w*\()")
+    return pattern.search(function.text) is not None

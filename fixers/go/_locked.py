@@ -121,8 +121,6 @@ def _operations(
             _check_ends(operation, body)
         elif operation.deferred.parent is not body:
             raise BuilderError("the lock is released by a conditional defer")
-    if len(statements) == 1 + len({(o.deferred or _statement(o)) for o in gives}):
-        raise BuilderError("nothing is done under the lock of the function that is called")
     return takes[0], gives
 
 

@@ -1,0 +1,143 @@
+"""Call WaitGroup.Done in every goroutine that is counted
+
+The goroutine is counted by `wg.Add(1)` right before its launch, ends, and never says so: the
+counter stays above zero and `wg.Wait()` waits for ever.
+
+Not reported: a WaitGroup that is handed on to code that is not visible; a goroutine that hands
+its duty to another one; Dones for which no launch is counted, which may be meant for it; a
+WaitGroup that nobody waits for.
+
+Unsafe: Wait goes on where it waited for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.access import root_name
+from threadmend.golang.builders import BuilderError, insert_at_start
+from threadmend.golang.counting import Counter, counter_of
+from threadmend.golang.dones import may_call_done
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import Launch, launch_of_literal
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
+from threadmend.model import Finding, Fix, Related, Safety
+
+CATEGORY = "waitgroup"
+GATE = rb"\.Add\("
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the counted goroutines that never call Done."""
+    for call in file.calls("Add"):
+        launch = _launch_below(file, call)
+        if launch is None or launch.body is None:
+            continue
+        add = waitgroup_call(file, call)
+        if add is None or add.access is None or add.count is None or add.count.text != b"1":
+            continue
+        counter = counter_of(file, add)
+        if counter is None or counter.escapes or not counter.of("Wait"):
+            continue
+        if may_call_done(counter.file_of(launch.body), launch.body):
+            continue
+        if all(_accounted(counter, done) for done in counter.of("Done")):
+            yield _finding(file, add, launch)
+
+
+def _launch_below(file: GoFile, call: Node) -> Launch | None:
+    """Return the launch that stands right below an Add."""
+    statement = call.parent
+    after = statement.next if statement is not None else None
+    if statement is None or statement.kind != "expression_statement" or after is None:
+        return None
+    return launch_of_literal(file, after) if after.kind == "go_statement" else None
+
+
+def _accounted(counter: Counter, done: WaitGroupCall) -> bool:
+    """Return whether a Done belongs to a goroutine that is counted for itself."""
+    launches = counter.launches_that_run(done)
+    if not launches:
+        return False
+    for launch in launches:
+        before = launch.node.previous
+        if before is None or not any(before.contains(a.call) for a in counter.of("Add")):
+            return False
+    return True
+
+
+def _finding(file: GoFile, add: WaitGroupCall, launch: Launch) -> Finding:
+    name = add.waitgroup.name
+    fix, reason = _fix(file, add, launch)
+    return Finding(
+        path=file.path,
+        start=add.call.start,
+        end=add.call.end,
+        message=f"{name} counts a goroutine that never calls Done",
+        fixes=(fix,) if fix else (),
+        related=(Related(launch.node.path, launch.node.start, launch.node.end, "launched here"),),
+        reason=reason,
+    )
+
+
+def _fix(file: GoFile, add: WaitGroupCall, launch: Launch) -> tuple[Fix | None, str]:
+    """Begin the goroutine with `defer wg.Done()`.
+
+    Sound: no code that the goroutine runs calls Done, so that it does exactly once now.
+    """
+    title = f"Defer {add.waitgroup.name}.Done as the first statement"
+    body = launch.body
+    reason = "Wait goes on where it waited for ever"
+    if body is None:
+        return None, "the goroutine's code is not visible"
+    try:
+        if launch.literal is not None and launch.node.contains(body):
+            if not _same_inside(file, add, body):
+                return None, f"{add.waitgroup.name} means something else in the goroutine"
+            edits = insert_at_start(body["body"], f"defer {add.waitgroup.name}.Done()")
+            return Fix(title, edits, Safety.UNSAFE, reason), ""
+        name = _name_inside(file, add, launch, body)
+        if name is None:
+            return None, "the launched function does not know the WaitGroup"
+        edits = insert_at_start(body["body"], f"defer {name}.Done()")
+        return Fix(title, edits, Safety.UNSAFE, reason), ""
+    except BuilderError as error:
+        return None, str(error)
+
+
+def _same_inside(file: GoFile, add: WaitGroupCall, body: Node) -> bool:
+    """Return whether no parameter of a literal has the WaitGroup's name."""
+    root = root_name(add.waitgroup)
+    parameters = body.get("parameters")
+    if root is None or parameters is None:
+        return False
+    names = {n.name for p in parameters.children for n in p.all("name")}
+    return root.name not in names
+
+
+def _name_inside(file: GoFile, add: WaitGroupCall, launch: Launch, body: Node) -> str | None:
+    """Return the WaitGroup's name in a launched function: a receiver's field, a parameter."""
+    if launch.decl is None or launch.call is None:
+        return None
+    from threadmend.golang.calls import callers
+
+    if any(not site.launched for site in callers(launch.decl)):
+        return None
+    receiver = body.get("receiver")
+    steps = add.access.steps if add.access is not None else ()
+    if receiver is None or not steps or not receiver.children:
+        return None
+    names = receiver.children[0].all("name")
+    if not names or names[0].name == "_":
+        return None
+    from threadmend.golang.scope import bindings_in
+
+    for binding in bindings_in(body).get(names[0].name, ()):
+        if isinstance(binding, Binding) and binding.kind == "receiver":
+            operand = launch.call["function"]["operand"].text
+            if add.waitgroup.text.rpartition(b".")[0] == operand:
+                field = add.waitgroup.text.rpartition(b".")[2].decode()
+                return f"{names[0].name}.{field}"
+    return None

@@ -1,0 +1,143 @@
+"""Counting: every call on one WaitGroup, as far as it can be seen.
+
+A local WaitGroup is followed from its variable through closures and through parameters of
+functions whose body is visible; that of an unexported field or package variable through its
+package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import Access, lock_class
+from threadmend.golang.channels import passed_to
+from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.waitgroups import WAITGROUP_CALLS, WaitGroupCall, waitgroup_call
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["Counter", "counter_of"]
+
+_DEPTH = 3
+
+
+@dataclass(slots=True)
+class Counter:
+    """One WaitGroup (or that of a field, for all instances): its calls and who else has it."""
+
+    file: GoFile
+    calls: list[WaitGroupCall] = field(default_factory=list)
+    escapes: list[Node] = field(default_factory=list)
+
+    def of(self, method: str) -> list[WaitGroupCall]:
+        """Return the calls of a method."""
+        return [c for c in self.calls if c.method == method]
+
+    def file_of(self, node: Node) -> GoFile:
+        """Return the file that a node stands in."""
+        return self.file.package.workspace.file_of(node)
+
+    def launches_that_run(self, call: WaitGroupCall) -> list[Launch]:
+        """Return the launches that start the goroutine which makes a call, none if unknown."""
+        function = call.call.function
+        file = self.file_of(call.call)
+        while function is not None and function.kind == "func_literal":
+            launch = launch_of_literal(file, function)
+            if launch is not None:
+                return [launch] if launch.kind == "go" else []
+            outer = function.parent
+            if outer is None or outer.kind != "call_expression" or function.field != "function":
+                return []
+            function = function.function
+        decl = declaration_of(file, function) if function is not None else None
+        return list(launch_sites(file.package).get(decl.key, ())) if decl is not None else []
+
+
+def counter_of(file: GoFile, call: WaitGroupCall) -> Counter | None:
+    """Return everything that is done with the WaitGroup that a call means."""
+    access = call.access
+    if access is None:
+        return None
+    counter = Counter(file)
+    root = access.root
+    if isinstance(root, Binding) and not access.steps:
+        if root.kind in {"parameter", "receiver", "result"}:
+            return None
+        _follow(file, root, counter, _DEPTH)
+        return counter
+    return _shared(file, call, counter)
+
+
+def _follow(file: GoFile, binding: Binding, counter: Counter, depth: int) -> None:
+    for use in binding.uses:
+        if use is binding.node:
+            continue
+        operation = _operation(file, use)
+        if operation is not None:
+            counter.calls.append(operation)
+            continue
+        place = use
+        while place.parent is not None and place.parent.kind in {
+            "unary_expression",
+            "parenthesized_expression",
+        }:
+            place = place.parent
+        passed = passed_to(file, place)
+        if passed is None or depth == 0:
+            counter.escapes.append(use)
+        else:
+            _follow(passed[1], passed[2], counter, depth - 1)
+
+
+def _operation(file: GoFile, use: Node) -> WaitGroupCall | None:
+    selector = use.parent
+    if selector is None or selector.kind != "selector_expression":
+        return None
+    call = selector.parent
+    if call is None or call.kind != "call_expression" or selector.field != "function":
+        return None
+    return waitgroup_call(file, call)
+
+
+def _shared(file: GoFile, call: WaitGroupCall, counter: Counter) -> Counter | None:
+    """Return the calls on a field's or package variable's WaitGroup in its package."""
+    class_ = _class(file, call)
+    if class_ is None:
+        return None
+    name = call.waitgroup.text.rpartition(b".")[2]
+    if name[:1].isupper():
+        return None  # other packages may have it
+    for other in file.package.mentions(name.decode()):
+        for function in other.functions(WAITGROUP_CALLS):
+            for node in function.own():
+                if node.kind == "call_expression":
+                    operation = waitgroup_call(other, node)
+                    if operation is not None and _class(other, operation) == class_:
+                        counter.calls.append(operation)
+        counter.escapes.extend(_addresses(other, name, class_))
+    return counter
+
+
+def _class(file: GoFile, call: WaitGroupCall) -> str | None:
+    access: Access | None = call.access
+    if access is None:
+        return None
+    written = call.waitgroup.text.rpartition(b".")[2].decode()
+    via = access.steps[-1:] if access.steps and access.steps[-1] != written else ()
+    return lock_class(file, call.waitgroup, via)
+
+
+def _addresses(file: GoFile, name: bytes, class_: str) -> list[Node]:
+    """Return the places that take the address of the WaitGroup."""
+    found = []
+    for node in file.find("unary_expression"):
+        operand = node["operand"]
+        if node["operator"].kind == "&" and operand.text.rpartition(b".")[2] == name:
+            if lock_class(file, operand) == class_:
+                found.append(node)
+    return found

@@ -16,7 +16,7 @@ from threadmend.golang.holding import holding_of, position_of
 from threadmend.golang.locks import Held, locks_of, runs_in_place
 from threadmend.golang.reach import reach_of
 from threadmend.golang.releases import net_releases
-from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.scope import Binding, bindings_in, resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.targets import Body, bodies_of_value, stored_values, targets
 from threadmend.golang.types import Chan, Named, is_named
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.flow import Point
 
-__all__ = ["Call", "Event", "calls_of", "depends_on_flag", "events_of", "released_before"]
+__all__ = ["ANY", "Call", "Event", "calls_of", "depends_on_flag", "events_of", "released_before"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +298,10 @@ def _via(file: GoFile, call: Node) -> tuple[str, ...]:
     return selection.via if selection is not None else ()
 
 
+_UNLOCKS = re.compile(r"(?i)unlock|release")
+ANY = "*"
+"""In `Event.without`: some lock was released, by a function value, and nobody knows which."""
+
 # --- conditions and releases -------------------------------------------------------------
 
 _ABOUT_LOCKS = re.compile(rb"(?i)lock|held\b|holding")
@@ -364,6 +368,13 @@ def _releases(body: Body) -> dict[str, set[Point]]:
             point = locks.flow.point_of(operation.call)
             if point is not None:
                 found.setdefault(operation.lock_class, set()).add(point)
+    for node in body.node.find("call_expression"):
+        function = node["function"]
+        if function.kind == "identifier" and _UNLOCKS.search(function.name):
+            point = locks.flow.point_of(node)
+            if point is not None and node.function is body.node:
+                if resolve_local(function) is not None:
+                    found.setdefault(ANY, set()).add(point)
     releasing = net_releases(body.file.package)
     for call in calls_of(body) if releasing else ():
         decl = call.body.decl

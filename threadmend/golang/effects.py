@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, lock_class
 from threadmend.golang.bodies import (
+    ANY,
     Call,
     Event,
     calls_of,
@@ -120,12 +121,19 @@ def _calls_parameter(decl: Decl) -> bool:
 
 def pairs_of(file: GoFile, function: Node) -> list[Pair]:
     """Return what happens under the locks that a function itself takes."""
+    known: dict[Node, list[Pair]] = vars(file).setdefault("_pairs", {})
+    if function not in known:
+        known[function] = _pairs(file, function)
+    return known[function]
+
+
+def _pairs(file: GoFile, function: Node) -> list[Pair]:
     body = Body(file, function)
     holding = holding_of(file, function)
     found: dict[tuple[object, ...], Pair] = {}
     for event in [*events_of(body), *_called_events(body, holding_only=True)]:
         for held in sorted(holding.at(event.path[0]) | event.held, key=_by_name):
-            if event.kind == "param" or held.lock_class in event.without:
+            if event.kind == "param" or event.without & {held.lock_class, ANY}:
                 continue
             pair = Pair(file, function, held, event)
             key = (event.path[0], event.kind, event.mode, event.access, event.lock_class, held)
@@ -249,7 +257,7 @@ def _told(body: Body, event: Event) -> Event:
 
 
 def _add(events: Events, event: Event) -> None:
-    if event.kind == "acquire" and event.lock_class in event.without:
+    if event.kind == "acquire" and event.without & {event.lock_class, ANY}:
         return  # the caller's own lock, given back and taken again
     old = events.get(event.key)
     if old is None:

@@ -1,0 +1,218 @@
+"""Take two locks in the same order everywhere
+
+One function takes A and then B, another one B and then A. When both are half way, each waits
+for the lock that the other holds, for ever. The two are usually far apart: the second lock
+is taken in a method of another type, several calls down.
+
+Not reported: two objects of one type; orders that a common third lock keeps apart; code that
+runs while the program starts, and tests; objects that nobody else knows yet; locks that all
+sides only read; a call that may run one of several functions.
+
+Unsafe: the second lock is held for longer, or the call runs after the critical section.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.access import Access
+from threadmend.golang.builders import BuilderError, delete, insert_before
+from threadmend.golang.lockorder import Cycle, LockOrder, Witness, lock_order_graph
+from threadmend.golang.locks import LockOperation, lock_operation, locks_of
+from threadmend.golang.package import Module
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+from ._after_unlock import after_unlock
+
+CATEGORY = "mutex"
+GATE = rb"\.R?Lock\(\)"
+
+_MOST = 4  # places that one fix changes
+
+
+def check(module: Module) -> Iterator[Finding]:
+    """Yield a finding for each circle of locks, where its rarest order is taken."""
+    graph = lock_order_graph(module.workspace)
+    told: set[tuple[str, str]] = set()
+    for cycle in sorted(graph.cycles, key=lambda c: (len(c.classes), c.classes)):
+        steps = _steps(graph, cycle)
+        if any(edge in told for edge, _ in steps[:1]):
+            continue  # the same odd place out, in a longer circle
+        fix, index, reason = _first_fix(graph, steps)
+        edge, witness = steps[index]
+        told.add(steps[0][0])
+        told.add(edge)
+        if witness.pair.file.package.module is module:
+            yield _finding(cycle, witness, fix, reason)
+
+
+Step = tuple[tuple[str, str], Witness]
+
+
+def _steps(graph: LockOrder, cycle: Cycle) -> list[Step]:
+    """Return the steps of a circle, the order that fewest places take first."""
+    following = (*cycle.classes[1:], cycle.classes[0])
+    edges = list(zip(cycle.classes, following, strict=True))
+    steps = list(zip(edges, cycle.witnesses, strict=True))
+    return sorted(steps, key=lambda s: (len(graph.edges[s[0]]), len(s[1].pair.event.path)))
+
+
+def _first_fix(graph: LockOrder, steps: list[Step]) -> tuple[Fix | None, int, str]:
+    """Return a fix for the rarest order that can be turned round in all of its places."""
+    reason = ""
+    rarest = len(graph.edges[steps[0][0]])
+    for index, (edge, _) in enumerate(steps):
+        witnesses = graph.edges[edge]
+        if len(witnesses) > max(rarest, 1) or len(witnesses) > _MOST:
+            break
+        try:
+            return _fix(witnesses), index, ""
+        except BuilderError as error:
+            reason = reason or str(error)
+    return None, 0, reason or "the order is taken in too many places"
+
+
+def _short(lock_class: str) -> str:
+    return lock_class.rpartition("/")[2].partition(".")[2] or lock_class
+
+
+def _finding(cycle: Cycle, witness: Witness, fix: Fix | None, reason: str) -> Finding:
+    pair = witness.pair
+    held, taken = pair.held.lock_class or "", pair.event.lock_class or ""
+    node = pair.node
+    others = [w for w in cycle.witnesses if w.pair is not pair]
+    names = " and ".join(dict.fromkeys(f"{w.name}" for w in others))
+    message = (
+        f"{_short(taken)} is taken while {_short(held)} is held, in {names} the other way round"
+    )
+    if len(cycle.classes) > 2:
+        circle = " → ".join(_short(c) for c in (*cycle.classes, cycle.classes[0]))
+        message = f"{_short(taken)} is taken while {_short(held)} is held: {circle}"
+    related = list(_path(witness)) + [r for w in others for r in _path(w, whole=True)]
+    return Finding(
+        path=node.path,
+        start=node.start,
+        end=node.end,
+        message=message,
+        fixes=(fix,) if fix else (),
+        related=tuple(related),
+        reason=reason,
+        confidence=Confidence.HIGH if cycle.certain else Confidence.MEDIUM,
+    )
+
+
+def _path(witness: Witness, *, whole: bool = False) -> Iterator[Related]:
+    """Yield the places of one order: where the first lock is taken, the calls, the second."""
+    pair = witness.pair
+    held, taken = pair.held.lock_class or "", pair.event.lock_class or ""
+    first = pair.taken_at
+    if first is not None:
+        text = f"{witness.name} takes {_short(held)}"
+        yield Related(first.path, first.start, first.end, text)
+    path = pair.event.path if whole else pair.event.path[1:]
+    for index, node in enumerate(path):
+        last = index == len(path) - 1
+        text = f"and then {_short(taken)}" if last else "on the way"
+        yield Related(node.path, node.start, node.end, text)
+
+
+# --- the fixes ---------------------------------------------------------------------------
+
+
+def _fix(witnesses: list[Witness]) -> Fix:
+    """Return the fix that takes an order away, in all places that have it."""
+    edits: set[Edit] = set()
+    held = _short(witnesses[0].pair.held.lock_class or "")
+    taken = _short(witnesses[0].pair.event.lock_class or "")
+    swapped = True
+    for witness in witnesses:
+        if len(witness.pair.event.path) == 1:
+            edits.update(_swapped(witness))
+        else:
+            edits.update(_released(witness))
+            swapped = False
+    if swapped:
+        title = f"Take {taken} before {held}"
+        return Fix(title, tuple(edits), Safety.UNSAFE, f"{taken} is held for longer")
+    title = f"Release {held} before the call"
+    return Fix(title, tuple(edits), Safety.UNSAFE, "the call runs after the critical section")
+
+
+def _released(witness: Witness) -> tuple[Edit, ...]:
+    pair = witness.pair
+    statement = pair.node.parent
+    if statement is None or statement.kind != "expression_statement":
+        raise BuilderError("the result of the call is used in the critical section")
+    return after_unlock(pair.file, pair.held.access, statement)
+
+
+_JUMPS = frozenset({"return_statement", "break_statement", "continue_statement", "goto_statement"})
+
+
+def _swapped(witness: Witness) -> tuple[Edit, ...]:
+    """Move the second Lock, with a defer right behind it, above the first one.
+
+    Nothing between them may leave, call the lock, or decide which object it belongs to.
+    """
+    pair = witness.pair
+    first, second = _operation(witness, pair.taken_at), _operation(witness, pair.node)
+    outer, inner = first.call.parent, second.call.parent
+    if outer is None or inner is None or outer.parent is not inner.parent:
+        raise BuilderError("the second lock is taken in an inner block")
+    if {outer.kind, inner.kind} != {"expression_statement"} or outer.parent is None:
+        raise BuilderError("a lock operation is part of another statement")
+    behind = inner.next
+    moved = [inner]
+    if behind is not None and behind.kind == "defer_statement":
+        release = lock_operation(pair.file, behind.children[-1])
+        if release is not None and release.releases and release.access == second.access:
+            moved.append(behind)
+    between = [s for s in outer.parent.statements if outer.end <= s.start and s.end <= inner.start]
+    for statement in between:
+        _check_between(statement, len(moved) > 1)
+    access = second.access
+    if access is None or not _means_the_same(access, outer, between):
+        raise BuilderError("which object the second lock belongs to is decided in between")
+    same = [o for o in locks_of(pair.file, pair.function).operations if o.access == access]
+    if sum(o.acquires for o in same) > 1:
+        raise BuilderError("the second lock is taken more than once")
+    code = "\n".join(s.name for s in moved)
+    edits = [*insert_before(outer, code)]
+    for statement in moved:
+        edits += delete(statement)
+    return tuple(edits)
+
+
+def _operation(witness: Witness, call: Node | None) -> LockOperation:
+    found = lock_operation(witness.pair.file, call) if call is not None else None
+    if found is None:
+        raise BuilderError("a lock is taken through a helper")
+    return found
+
+
+def _check_between(statement: Node, deferred: bool) -> None:
+    for node in statement.own():
+        if node.kind in _JUMPS and not deferred:
+            raise BuilderError("a path leaves between the two locks")
+
+
+def _means_the_same(access: Access, outer: Node, between: list[Node]) -> bool:
+    """Return whether the second lock's expression is the same object above the first Lock."""
+    root = access.root
+    if not isinstance(root, Binding):
+        return True
+    if root.visible > outer.start:
+        return False
+    for statement in between:
+        for name in statement.find("identifier"):
+            group = name.parent
+            if group is not None and group.field == "left" and name.name == root.name:
+                return False
+            if group is not None and group.kind == "selector_expression" and name.name == root.name:
+                owner = group.parent
+                if owner is not None and owner.field == "left":
+                    if access.steps[:1] == (group["field"].name,):
+                        return False
+    return True

@@ -350,4 +350,5 @@ def _same_type(race: Race, assignment: Node, name: Node) -> bool:
         return value == race.type
     # An unknown call: by convention it returns `error`, not a type of its own.
     unknown = values[0 if len(values) == 1 else index]
-    return unknown.kind == "call_expression" and str(race.type) == "error"
+    error = str(race.type) == "error" or (race.type is None and race.name == "err")
+    return unknown.kind == "call_expression" and error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.golang.types import is_named
+from threadmend.golang.types import Named, Type, deref, is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -19,6 +19,7 @@ __all__ = [
     "Launch",
     "captures",
     "innermost_loop",
+    "is_error_group",
     "launch_of_literal",
     "launch_sites",
     "launches",
@@ -130,7 +131,7 @@ def _by_call(file: GoFile, node: Node) -> Launch | None:
         owner = selection.owner if selection and selection.owner else owner
         kind = (
             "errgroup"
-            if is_named(owner, "golang.org/x/sync/errgroup.Group")
+            if is_error_group(owner)
             else "waitgroup"
             if is_named(owner, "sync.WaitGroup")
             else None
@@ -147,6 +148,17 @@ def _by_call(file: GoFile, node: Node) -> Launch | None:
         body, decl = _runs(file, arguments[1])
         return Launch("timer", node, None, body, decl)
     return None
+
+
+def is_error_group(type_: Type | None) -> bool:
+    """Return whether a type is errgroup.Group, or a Group of a package that is named like it.
+
+    Companies wrap it (`safegroup.Group`): Go launches, Wait waits.
+    """
+    type_ = deref(type_)
+    if not isinstance(type_, Named) or type_.name != "Group":
+        return False
+    return type_.package.endswith("group")
 
 
 def _runs(file: GoFile, function: Node) -> tuple[Node | None, Decl | None]:

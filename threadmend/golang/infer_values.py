@@ -115,6 +115,8 @@ class Values:
         type_ = self.inference.type_of(value)
         if isinstance(type_, Tuple):
             return type_.items[index] if index < len(type_.items) else None
+        if value.kind == "call_expression":
+            return None  # a call whose results are not known
         # v, ok := m[k], x.(T), <-ch
         return type_ if index == 0 else _BOOL
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders.names import PREDECLARED
+from threadmend.golang.goroutines import is_error_group
 from threadmend.golang.locks import LOCK_TYPES
 from threadmend.golang.scope import Binding
 from threadmend.golang.strands import literal_binding
@@ -50,7 +51,6 @@ _PURE = frozenset(
         *("github.com/stretchr/testify/assert", "github.com/pkg/errors", "runtime/debug"),
     }
 )
-_GROUP = "golang.org/x/sync/errgroup.Group"
 _SEMAPHORE = "golang.org/x/sync/semaphore.Weighted"
 _ATOMIC_CLAIMS = re.compile(r"CompareAndSwap|Add|Swap|Or|And|LoadOrStore|LoadAndDelete")
 
@@ -360,11 +360,16 @@ def _by_selector(file: GoFile, call: Node, function: Node) -> Signal | None:
             return _of_package(file, call, path, name)
     selection = file.selection(function)
     owner = selection.owner if selection is not None else None
+    if selection is None:
+        receiver = deref(file.type_of(operand))
+        owner = receiver if isinstance(receiver, Named) else None
     if selection is not None and selection.kind != "method":
         # A function in a field: what it does is not visible.
         return Signal("call", call, _mentioned(file, call), name, anything=True)
     known = _KNOWN.get((str(owner) if owner else "", name))
     via = selection.via if selection is not None else ()
+    if known is None and is_error_group(owner):
+        known = {"Wait": "wait", "Go": "done", "TryGo": "done"}.get(name)
     if known is None and owner is not None:
         if str(owner) in LOCK_TYPES:
             known = "lock"
@@ -395,9 +400,6 @@ _KNOWN = {
     ("sync.WaitGroup", "Wait"): "wait",
     ("sync.WaitGroup", "Add"): "done",
     ("sync.WaitGroup", "Go"): "done",
-    (_GROUP, "Wait"): "wait",
-    (_GROUP, "Go"): "done",
-    (_GROUP, "TryGo"): "done",
     ("sync.Cond", "Wait"): "lock",
     ("sync.Cond", "Signal"): "lock",
     ("sync.Cond", "Broadcast"): "lock",

@@ -15,6 +15,7 @@ Unsafe: what is released early may have been needed later.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 CATEGORY = "context"
 GATE = rb"\bdefer\s+[\w.]+\("
 
+_IN_LOOP = re.compile(rb"\bfor\b(?s:.*)\bdefer\b")
 _READS = frozenset(
     {"call_expression", "selector_expression", "index_expression", "slice_expression"}
 )
@@ -57,7 +59,7 @@ class _Deferred:
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the defers that release what every round of a loop acquires anew."""
     cancels: dict[Binding, Binding | None] | None = None
-    for statement in file.find("defer_statement"):
+    for statement in file.find("defer_statement", _IN_LOOP):
         loop = innermost_loop(statement)
         call = statement.children[-1]
         if loop is None or call.kind != "call_expression" or call["arguments"].children:

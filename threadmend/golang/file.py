@@ -151,9 +151,10 @@ class GoFile:
     def find(self, kind: str, pattern: re.Pattern[bytes] | None = None) -> Iterator[Node]:
         """Yield the nodes of a kind (one that has children) in functions that match `pattern`.
 
-        The pattern keeps functions that cannot matter from being lowered: give one.
+        The pattern keeps functions that cannot matter from being lowered: give one, unless
+        the kind has a keyword of its own.
         """
-        for declaration in self.declarations(pattern):
+        for declaration in self.declarations(pattern or _KEYWORDS.get(kind)):
             yield from declaration.index.get(kind, ())
 
     def functions(self, pattern: re.Pattern[bytes] | None = None) -> Iterator[Node]:
@@ -213,6 +214,20 @@ class GoFile:
 
 
 _FUNCTION_KINDS = frozenset({"function_declaration", "method_declaration", "var_declaration"})
+_KEYWORDS = {
+    kind: re.compile(word)
+    for kind, word in {
+        "break_statement": rb"\bbreak\b",
+        "continue_statement": rb"\bcontinue\b",
+        "defer_statement": rb"\bdefer\b",
+        "for_statement": rb"\bfor\b",
+        "func_literal": rb"\bfunc\b",
+        "go_statement": rb"\bgo\b",
+        "range_clause": rb"\brange\b",
+        "select_statement": rb"\bselect\b",
+        "send_statement": rb"<-",
+    }.items()
+}
 _start = attrgetter("start")
 _call_patterns: dict[tuple[str, ...], re.Pattern[bytes]] = {}
 

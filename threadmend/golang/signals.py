@@ -8,50 +8,20 @@ match when they may synchronise with each other: the answer errs on the side of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of
-from threadmend.golang.builders.names import PREDECLARED
-from threadmend.golang.goroutines import is_error_group
-from threadmend.golang.locks import LOCK_TYPES
+from threadmend.golang.access import Access
 from threadmend.golang.scope import Binding
-from threadmend.golang.strands import literal_binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Chan, Func, Named, Slice, Type, deref, is_named
 
-if TYPE_CHECKING:
-    from threadmend.golang.file import GoFile
-
-__all__ = ["Signal", "may_match", "signals_in", "without"]
+__all__ = ["Signal", "may_match", "without"]
 
 Token = Access
-_SYNC_BODY = re.compile(
-    rb"<-|\bclose\(|\.(?:Done|Unlock|RUnlock|Signal|Broadcast|Store|Wait|Add|CompareAndSwap"
-    rb"|Lock|RLock|Go)\(|\batomic\.|\bgo\s"
-)
 _WAITS = re.compile(
     r"(?i)wait|join|stop|close|shutdown|drain|finish|eventually|flush|barrier|await|quit|kill"
     r"|settle|teardown|terminate"
 )
 _EXCLUDES = re.compile(r"(?i)lock|acquire|enter|exclusive|mutex|serial")
-# Methods that only tell, or write a log.
-_TELLS = re.compile(
-    r"(?:Get|Is|Has|Name|Config|Log|Print|Debug|Info|Warn|With)|(?:String|Error|Err|ID|Len|Size"
-    r"|Addr|Type|Value|Status|Key|Path|URL|Unix|Format|Errorf)$"
-)
-# Packages whose functions do not synchronise with another goroutine of ours.
-_PURE = frozenset(
-    {
-        *("fmt", "errors", "strings", "strconv", "sort", "slices", "maps", "math", "log"),
-        *("math/rand", "math/rand/v2", "unicode", "path", "path/filepath", "regexp", "reflect"),
-        *("time", "context", "encoding/json", "encoding/hex", "encoding/base64", "log/slog"),
-        *("bytes", "unicode/utf8", "math/bits", "cmp", "hash/crc32", "crypto/sha256", "os"),
-        *("github.com/stretchr/testify/assert", "github.com/pkg/errors", "runtime/debug"),
-    }
-)
-_SEMAPHORE = "golang.org/x/sync/semaphore.Weighted"
 _ATOMIC_CLAIMS = re.compile(r"CompareAndSwap|Add|Swap|Or|And|LoadOrStore|LoadAndDelete")
 
 
@@ -61,8 +31,8 @@ class Signal:
 
     `kind`: `send` (also close), `receive` (also range), `done`, `wait`, `lock`, `atomic`,
     `once`, `settled` (all other goroutines are blocked or done: synctest.Wait), or `call` for
-    one that is not known. `objects` are what it is done to; `anything`:
-    it may do it to objects that are not visible. `name` is the last name of what is called.
+    one that is not known. `objects` are what it is done to; `anything`: it may do it to
+    objects that are not visible. `name` is the last name of what is called.
     """
 
     kind: str
@@ -160,273 +130,3 @@ def without(signal: Signal, binding: Binding) -> Signal:
     """Return a signal that is not given on a variable: its accesses are to be ordered."""
     objects = frozenset(o for o in signal.objects if o.root is not binding)
     return replace(signal, objects=objects) if objects != signal.objects else signal
-
-
-def signals_in(file: GoFile, root: Node) -> Iterator[Signal]:
-    """Yield the signals at or below a node, those of literals in it included.
-
-    A literal that the code calls through its variable counts too.
-    """
-    seen: set[Node] = set()
-    todo = [root]
-    while todo:
-        for node in todo.pop().walk():
-            signal = _signal(file, node)
-            if signal is not None:
-                yield signal
-            if node.kind == "call_expression" and node["function"].kind == "identifier":
-                literal = _literal(file, node["function"])
-                if literal is not None and literal not in seen and not root.contains(literal):
-                    seen.add(literal)
-                    todo.append(literal)
-
-
-def _literal(file: GoFile, name: Node) -> Node | None:
-    binding = file.binding(name)
-    if binding is None or binding.declaration.kind not in {"short_var_declaration", "var_spec"}:
-        return None
-    right = binding.declaration.get("right") or binding.declaration.get("value")
-    values = right.children if right is not None else []
-    value = values[binding.index] if binding.index < len(values) else None
-    if value is None or value.kind != "func_literal":
-        return None
-    return value if literal_binding(file, value) is binding else None
-
-
-def _signal(file: GoFile, node: Node) -> Signal | None:
-    kind = node.kind
-    if kind == "send_statement":
-        return Signal("send", node, _objects(file, node["channel"]))
-    if kind == "unary_expression" and node["operator"].kind == "<-":
-        if _is_clock(file, node["operand"]):
-            return None
-        return Signal("receive", node, _objects(file, node["operand"]))
-    if kind == "range_clause":
-        if isinstance(file.underlying(file.type_of(node["right"])), Chan | Func | None):
-            return Signal("receive", node, _objects(file, node["right"]))
-        return None
-    if kind == "call_expression":
-        return _call(file, node)
-    return None
-
-
-def _is_clock(file: GoFile, channel: Node) -> bool:
-    """Return whether a channel is that of a timer: time.After(d), timer.C, ticker.C."""
-    if channel.kind == "call_expression":
-        return channel["function"].text in {b"time.After", b"time.Tick"}
-    if channel.kind != "selector_expression" or channel["field"].name != "C":
-        return False
-    return is_named(file.type_of(channel["operand"]), "time.Timer", "time.Ticker")
-
-
-def _objects(file: GoFile, node: Node) -> frozenset[Token]:
-    """Return what an operand means: its path, or every variable that it mentions."""
-    access = access_of(file, node)
-    if access is not None:
-        return _with_aliases(file, access)
-    context = _done_of(file, node)
-    return _cancels(file, context) if context is not None else _mentioned(file, node)
-
-
-def _done_of(file: GoFile, node: Node) -> Node | None:
-    """Return the context of `ctx.Done()`."""
-    function = node.get("function") if node.kind == "call_expression" else None
-    if function is None or function.kind != "selector_expression":
-        return None
-    context = function["operand"]
-    done = function["field"].name == "Done"
-    return context if done and is_named(file.type_of(context), "context.Context") else None
-
-
-def _cancels(file: GoFile, context: Node) -> frozenset[Token]:
-    """Return the cancel functions that were made together with a context."""
-    binding = file.binding(context)
-    found: set[Token] = set()
-    for use in binding.uses if binding is not None else ():
-        listed = use.parent
-        if listed is not None and listed.field == "left" and listed.kind == "expression_list":
-            others = (file.binding(name) for name in listed.children)
-            found |= {Access(b) for b in others if b is not None and b is not binding}
-    return frozenset(found)
-
-
-def _mentioned(file: GoFile, root: Node) -> frozenset[Token]:
-    found: set[Token] = set()
-    for node in root.walk():
-        if node.kind != "identifier":
-            continue
-        access = access_of(file, node)
-        if access is None or _is_plain(file, node):
-            continue
-        found |= _with_aliases(file, access)
-    return frozenset(found)
-
-
-def _with_aliases(file: GoFile, access: Access) -> frozenset[Token]:
-    """Return a path with what else may be the same object, or bound up with it.
-
-    `ch := s.ch` is the same channel; `ctx, cancel := …` and `r, w := io.Pipe()` belong
-    together.
-    """
-    found = {access}
-    root = access.root
-    if isinstance(root, Binding):
-        declaration = root.declaration
-        if declaration.kind in {"short_var_declaration", "var_spec"}:
-            names = declaration.get("left")
-            listed = names.children if names is not None else declaration.all("name")
-            right = declaration.get("right") or declaration.get("value")
-            values = right.children if right is not None else []
-            if len(values) == 1 < len(listed):
-                for name in listed:
-                    binding = file.binding(name)
-                    if binding is not None and not _is_plain(file, name):
-                        found.add(Access(binding))
-            elif root.index < len(values):
-                other = access_of(file, values[root.index])
-                if other is not None:
-                    found.add(Access(other.root, other.steps + access.steps))
-    return frozenset(found)
-
-
-_TESTS = ("testing.T", "testing.B", "testing.F", "testing.TB", "testing.common")
-
-
-def _is_plain(file: GoFile, node: Node) -> bool:
-    """Return whether a value cannot be used to synchronise, by its type."""
-    return _plain_type(file, file.type_of(node))
-
-
-def _plain_type(file: GoFile, type_: Type | None) -> bool:
-    if isinstance(type_, Slice):
-        return _plain_type(file, type_.elem)
-    type_ = deref(type_)
-    if not isinstance(type_, Named):
-        return False
-    if not type_.package:
-        return True
-    if is_named(type_, *_TESTS, "context.Context", "time.Time", "time.Duration"):
-        return True
-    if type_.name.endswith("Logger"):
-        return True
-    under = file.underlying(type_)
-    return isinstance(under, Named) and not under.package
-
-
-# -- calls ----------------------------------------------------------------------------
-
-
-def _call(file: GoFile, call: Node) -> Signal | None:
-    function = call["function"]
-    while function.kind == "parenthesized_expression":
-        function = function.children[0]
-    if function.kind in {"func_literal", "array_type", "slice_type", "map_type"}:
-        return None
-    if function.kind == "identifier":
-        return _by_name(file, call, function)
-    if function.kind == "selector_expression":
-        return _by_selector(file, call, function)
-    return Signal("call", call, _mentioned(file, call))
-
-
-def _by_name(file: GoFile, call: Node, function: Node) -> Signal | None:
-    name = function.name
-    meant = file.resolve(function)
-    if meant is None:
-        if name == "close":
-            return Signal("send", call, _objects(file, call["arguments"].children[0]))
-        return None if name in PREDECLARED else Signal("call", call, frozenset(), name)
-    if isinstance(meant, Binding):
-        if meant.kind == "type" or _literal(file, function) is not None:
-            return None  # what the literal does is yielded by itself
-        if is_named(file.type_of(function), "context.CancelFunc", "context.CancelCauseFunc"):
-            return Signal("send", call, _objects(file, function))
-        return Signal("call", call, _mentioned(file, call), name, anything=True)
-    kind = getattr(meant, "kind", "")
-    if kind == "type":
-        return None
-    node = getattr(meant, "node", None)
-    body = node.get("body") if kind == "func" and node is not None else None
-    anything = body is None or bool(_SYNC_BODY.search(meant.file.data, body.start, body.end))  # type: ignore[union-attr]
-    return Signal("call", call, _mentioned(file, call["arguments"]), name, anything)
-
-
-def _by_selector(file: GoFile, call: Node, function: Node) -> Signal | None:
-    name = function["field"].name
-    operand = function["operand"]
-    if operand.kind == "identifier" and file.binding(operand) is None:
-        path = file.imported(operand.name)
-        if path is not None:
-            return _of_package(file, call, path, name)
-    selection = file.selection(function)
-    owner = selection.owner if selection is not None else None
-    if selection is None:
-        receiver = deref(file.type_of(operand))
-        owner = receiver if isinstance(receiver, Named) else None
-    if selection is not None and selection.kind != "method":
-        # A function in a field: what it does is not visible.
-        return Signal("call", call, _mentioned(file, call), name, anything=True)
-    known = _KNOWN.get((str(owner) if owner else "", name))
-    via = selection.via if selection is not None else ()
-    if known is None and is_error_group(owner):
-        known = {"Wait": "wait", "Go": "done", "TryGo": "done"}.get(name)
-    if known is None and owner is not None:
-        if str(owner) in LOCK_TYPES:
-            known = "lock"
-        elif owner.package in {"sync/atomic", "go.uber.org/atomic"} or str(owner) == "sync.Map":
-            known = "atomic"
-    if known is not None:
-        access = access_of(file, operand, via)
-        objects = _with_aliases(file, access) if access else _mentioned(file, operand)
-        return Signal(known, call, objects, name)
-    if name == "Done" and is_named(file.type_of(operand), "context.Context"):
-        return None  # the receive from it is the signal
-    if is_named(owner, _SEMAPHORE) and not _is_mutex(file, operand):
-        return None  # lets several in
-    if _is_plain(file, operand):
-        return None  # a test's or a logger's method, a number's
-    if _TELLS.match(name):
-        return _of_arguments(file, call, name)
-    return Signal("call", call, _mentioned(file, call), name)
-
-
-def _of_arguments(file: GoFile, call: Node, name: str) -> Signal | None:
-    objects = _mentioned(file, call["arguments"])
-    return Signal("call", call, objects, name) if objects else None
-
-
-_KNOWN = {
-    ("sync.WaitGroup", "Done"): "done",
-    ("sync.WaitGroup", "Wait"): "wait",
-    ("sync.WaitGroup", "Add"): "done",
-    ("sync.WaitGroup", "Go"): "done",
-    ("sync.Cond", "Wait"): "lock",
-    ("sync.Cond", "Signal"): "lock",
-    ("sync.Cond", "Broadcast"): "lock",
-    ("sync.Once", "Do"): "once",
-}
-
-
-def _is_mutex(file: GoFile, operand: Node) -> bool:
-    """Return whether a semaphore lets one in at a time, or may."""
-    binding = file.binding(operand)
-    right = binding.declaration.get("right") if binding is not None else None
-    if binding is None or right is None or binding.index >= len(right.children):
-        return True
-    value = right.children[binding.index]
-    arguments = value.get("arguments")
-    return arguments is None or not arguments.children or arguments.children[0].text == b"1"
-
-
-def _of_package(file: GoFile, call: Node, path: str, name: str) -> Signal | None:
-    if path in {"sync/atomic", "go.uber.org/atomic"}:
-        arguments = call["arguments"].children
-        objects = _objects(file, arguments[0]) if arguments else frozenset()
-        return Signal("atomic", call, objects, name)
-    if path in _PURE:
-        return None
-    if path == "testing/synctest" or path.endswith("/synctest"):
-        return Signal("settled", call, frozenset(), name)
-    if path == "github.com/stretchr/testify/require" and not name.startswith("Eventually"):
-        return None
-    return Signal("call", call, _mentioned(file, call["arguments"]), name)

@@ -14,7 +14,8 @@ from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import launches_in
 from threadmend.golang.iterations import point_in
 from threadmend.golang.scope import Binding
-from threadmend.golang.signals import Signal, may_match, signals_in, without
+from threadmend.golang.signal_sources import signals_in
+from threadmend.golang.signals import Signal, may_match, without
 from threadmend.golang.strands import Place, Strand
 from threadmend.golang.syntax import FUNCTIONS, Node
 

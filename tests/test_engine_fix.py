@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from threadmend.config import Config
 from threadmend.engine import check, fix
 from threadmend.golang.file import GoFile
 from threadmend.golang.package import Package
-from threadmend.model import Edit, Finding, Fix, OutcomeKind, Rule, Safety
+from threadmend.model import Confidence, Edit, Finding, Fix, OutcomeKind, Rule, Safety
 
 BAD = rule("bad", rb"bad\(\)", replacing(b"good()"))
 
@@ -176,6 +177,17 @@ def test_a_result_that_does_not_parse_is_refused_alone(tmp_path: Path) -> None:
         ("go/spoil", "refused", "the result does not parse (line 5)"),
         ("go/bad", "fixed", ""),
     ]
+
+
+def test_a_fix_may_bring_a_hint(tmp_path: Path) -> None:
+    worse = rule("worse", rb"worse\(\)")
+    hints = replace(
+        worse, check=lambda file: (replace(f, confidence=Confidence.LOW) for f in worse.check(file))
+    )
+    turns = rule("turns", rb"turns\(\)", replacing(b"worse()"))
+    opened = project(tmp_path, {"a.go": go("\tturns()\n")})
+    patch = fix(opened, options(turns, hints))
+    assert patch.after == {"a.go": go("\tworse()\n").encode()}
 
 
 def test_a_fix_that_brings_another_finding_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from threadmend.analysis import Options, analyse
 from threadmend.compose import Edits, apply_edits, by_path, shift
 from threadmend.golang.builders import realign
-from threadmend.model import Finding, Fix, Subject
+from threadmend.model import Confidence, Finding, Fix, Subject
 from threadmend.project import Project
 from threadmend.source import UnreadableError
 from threadmend.suppress import CATEGORY
@@ -232,6 +232,8 @@ class Judge:
         for finding in fresh:
             verdict.origin[finding] = finding
             if finding.category == CATEGORY:  # about comments, not about code
+                continue
+            if finding.confidence is Confidence.LOW:  # a hint that nobody sees unless asked
                 continue
             line = new_project.source(finding.path).line_of(finding.start)
             place = f"{finding.path}:{line}"

@@ -8,12 +8,13 @@ from threadmend.golang.channel_index import Behind
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.leaving import leave_at
-from threadmend.golang.stops import Stop, leaves_loop, listens
+from threadmend.golang.locks import held_at
+from threadmend.golang.stops import Stop, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
-__all__ = ["deserted_by", "finding", "in_select", "name_of"]
+__all__ = ["deserted_by", "feeders", "finding", "in_select", "name_of"]
 
 
 def finding(file: GoFile, at: Node, message: str, fix: Fix | str) -> Finding:
@@ -83,6 +84,27 @@ def _leaves(case: Node) -> bool:
 def name_of(stop: Stop) -> str:
     """Return the last name of a stop, as `deserted_by` gives it."""
     return stop.receive.removesuffix(".Done()").rpartition(".")[2]
+
+
+def feeders(channel: Behind, stop: Stop) -> tuple[Edit, ...]:
+    """Return the edits by which the senders on a field's channel listen to a stop too.
+
+    For a worker that learns to leave on it: who sends must not wait for it afterwards.
+    """
+    edits: tuple[Edit, ...] = ()
+    for send in channel.of("send") if channel.shared is not None and channel.unbuffered else ():
+        statement = send.node
+        if statement.field == "communication" or statement["channel"].kind != "selector_expression":
+            continue
+        if send.file.is_test or held_at(send.file, statement):
+            continue
+        owner = statement["channel"]["operand"].name
+        for own in stops_at(send.file, statement):
+            if name_of(own) == name_of(stop) and own.receive.startswith(f"{owner}."):
+                fix = in_select(send.file, statement, own, "")
+                edits += fix.edits if isinstance(fix, Fix) else ()
+                break
+    return edits
 
 
 # -- the edits -----------------------------------------------------------------------------

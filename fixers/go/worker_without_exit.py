@@ -41,6 +41,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
+from ._stop_cases import feeders
+
 CATEGORY = "goroutine"
 GATE = rb"<-|\brange\b"
 
@@ -216,6 +218,7 @@ def _with_select(file: GoFile, loop: Node, statement: Node, receive: Node, stop:
     except BuilderError as error:
         return str(error)
     title = f"Receive in a select with {stop.receive}"
+    edits += feeders(behind(file, receive), stop)
     return Fix(title, leave.edits + edits, Safety.UNSAFE, _ENDS)
 
 
@@ -274,6 +277,7 @@ def _over_select(file: GoFile, loop: Node, clause: Node, stop: Stop) -> Fix | st
     except BuilderError as error:
         return str(error)
     title = f"Receive in a select with {stop.receive}"
+    edits += feeders(behind(file, clause), stop)
     return Fix(title, leave.edits + edits, Safety.UNSAFE, _ENDS)
 
 

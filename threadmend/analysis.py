@@ -9,7 +9,7 @@ from functools import partial
 from threadmend import parallel
 from threadmend.baseline import Baseline
 from threadmend.gather import Answers, Asker, Unit
-from threadmend.model import Confidence, Failure, Finding, Rule, Unreadable
+from threadmend.model import Confidence, Failure, Finding, Rule, Subject, Unreadable
 from threadmend.project import Project
 from threadmend.registry import enabled, load_rules
 from threadmend.suppress import excuse
@@ -162,13 +162,17 @@ def _ask(
 ) -> Answers:
     answers = Answers()
     wanted = parallel.cpus() if jobs is None else jobs
-    total = sum(unit.weight for unit in units)
+    modules = [unit for unit in units if unit.subject is Subject.GO_MODULE]
+    packages = [unit for unit in units if unit.subject is not Subject.GO_MODULE]
+    total = sum(unit.weight for unit in packages)
     waves = total // (_HELD * wanted) + 1
     worth = waves > 1 or (wanted > 1 and total >= _WORTH_FORKING)
     if worth and len(units) > 1 and parallel.available():
         asker.load()
         in_wave = wanted * 6 if wanted > 1 else 1
-        groups = _groups(units, total // (waves * in_wave) + 1)
+        size = total // (waves * in_wave) + 1
+        # Modules first: a large one takes longest, since it reads all of its packages.
+        groups = _groups(modules, size) + _groups(packages, size)
         told = None if progress is None else _telling(progress, len(groups))
         ask = partial(_ask_all, asker)
         for group, result in zip(
@@ -202,8 +206,7 @@ def _ask_lost(asker: Asker, units: Sequence[Unit], lost: parallel.Lost) -> Answe
     results = parallel.map_forked(asker.ask, units, 1) if len(units) > 1 else [lost]
     for unit, result in zip(units, results, strict=True):
         if isinstance(result, parallel.Lost):
-            where = asker.project.go.packages[unit.index].directory or "."
-            answers.failures.append(Failure("threadmend", where, str(result)))
+            answers.failures.append(Failure("threadmend", asker.where(unit), str(result)))
         else:
             answers.add(result)
     return answers

@@ -76,8 +76,10 @@ class Asker:
                 weight = sum(len(self.project.source(path).data) for path in wanted)
                 units.append(Unit(Subject.GO_PACKAGE, index, weight))
         if self._modules:
-            for index, _ in enumerate(self.project.go.modules):
-                weight = sum(unit.weight for unit in units)
+            packages = self.project.go.packages
+            weights = {packages[unit.index]: unit.weight for unit in units}
+            for index, module in enumerate(self.project.go.modules):
+                weight = sum(weights.get(package, 0) for package in module.packages)
                 units.append(Unit(Subject.GO_MODULE, index, weight))
         return units
 
@@ -93,13 +95,19 @@ class Asker:
         """Return whether findings in a file are reported."""
         return self._wanted(path) and self.project.excuse(path) is None
 
+    def where(self, unit: Unit) -> str:
+        """Return the path to name when something is wrong with a unit."""
+        if unit.subject is Subject.GO_MODULE:
+            return f"{self.project.go.modules[unit.index].directory}/go.mod".lstrip("/")
+        return self.project.go.packages[unit.index].directory or "."
+
     def ask(self, unit: Unit) -> Answers:
         """Return what the rules say about a unit."""
         answers = Answers()
         if unit.subject is Subject.GO_MODULE:
             module = self.project.go.modules[unit.index]
             paths = [path for package in module.packages for path in package.file_paths]
-            where = f"{module.directory}/go.mod".lstrip("/")
+            where = self.where(unit)
             for rule in self._gates.admitted(self._module_rules, self._texts(paths)):
                 self._put(rule, partial(_same, module), where, answers)
         else:

@@ -17,6 +17,8 @@ from threadmend.golang.builders import (
     replace,
     taken_names,
 )
+from threadmend.golang.calls import callers
+from threadmend.golang.channels import Channel
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch
@@ -24,7 +26,7 @@ from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
 from threadmend.model import Edit
 
-__all__ = ["anchor_in", "close_after", "free_in", "same_block"]
+__all__ = ["after_sends", "anchor_in", "by_producer", "close_after", "free_in", "same_block"]
 
 
 def free_in(file: GoFile, function: Node, base: str) -> str:
@@ -71,12 +73,13 @@ def close_after(
     receives: Iterable[Node] = (),
     *,
     waits: bool = False,
+    into: Node | None = None,
 ) -> list[Edit]:
     """Return edits that count the launched senders and close the channel after the last.
 
     `closes` are the statements that close it now: they go. `receives` are where the function
     itself receives: a Wait before them would wait for ever, so that it moves into the closer;
-    with `waits` it does in any case.
+    with `waits` it does in any case. `into` is a close that stays, and now waits before.
 
         var wg sync.WaitGroup
         for … {
@@ -108,6 +111,8 @@ def close_after(
             edits += delete(statement)
         if wait is not None and not waits and not _before_any(function, wait, receives):
             wait = None
+    if into is not None:
+        return [*edits, *insert_before(into, f"{name}.Wait()")]
     closer = f"go func() {{\n\t{name}.Wait()\n\tclose({channel})\n}}()"
     if wait is not None:
         edits += replace(wait, closer)
@@ -251,3 +256,48 @@ def _is_stable(file: GoFile, launch: Launch, argument: Node) -> bool:
             elif not is_assigned_once(binding):
                 return False
     return True
+
+
+def by_producer(file: GoFile, channel: Channel, launch: Launch) -> list[Edit]:
+    """Return edits that let the one goroutine that sends close when it ends."""
+    name = channel.binding.name
+    literal = launch.literal
+    if literal is not None and launch.node.contains(literal):
+        send = channel.of("send")[0]
+        given = len(send.calls) == 1 and send.calls[0] is launch.call
+        inner = send.node["channel"].name if given else name
+        return list(insert_at_start(literal["body"], f"defer close({inner})"))
+    decl = launch.decl
+    sends = [s for s in channel.of("send") if s.calls and s.calls[0] is launch.call]
+    if decl is not None and len(callers(decl)) == 1 and sends and len(sends[0].calls) == 1:
+        inner = sends[0].node["channel"].name
+        return list(insert_at_start(decl.node["body"], f"defer close({inner})"))
+    if launch.call is None or launch.kind != "go":
+        raise BuilderError("what is launched cannot be wrapped")
+    if any(True for _ in launch.call["arguments"].find("call_expression")):
+        raise BuilderError("the goroutine's arguments are computed at its launch")
+    code = f"go func() {{\n\tdefer close({name})\n\t{launch.call.name}\n}}()"
+    return list(replace(launch.node, code))
+
+
+def after_sends(file: GoFile, function: Node, channel: Channel) -> list[Edit]:
+    """Close below the last statement that sends, or at the function's end."""
+    sends = [s.anchor for s in channel.of("send")]
+    anchors = [anchor_in(s, channel.make) for s in sends]
+    last = max(anchors, key=lambda a: a.start)
+    flow = flow_of(function)
+    make = flow.point_of(channel.make)
+    name = channel.binding.name
+    inside = {p for p in flow.points if p.live and last.contains(p.node)}
+    if make is None:
+        raise BuilderError("the channel is not made by a statement")
+    early = flow.exits_from(make, stop=lambda p: p in inside)
+    leaving = any(n.kind in {"return_statement", "goto_statement"} for n in last.own())
+    if not early and not leaving:
+        return list(insert_after(last, f"close({name})"))
+    later = [c for c in waitgroup_calls(file, function) if c.method == "Wait"]
+    own = [r for r in channel.of("receive", "range") if r.anchor.function is function]
+    statement = channel.make.statement
+    if later or own or statement is None or function.kind not in FUNCTIONS:
+        raise BuilderError("some paths leave before the last send")
+    return list(insert_after(statement, f"defer close({name})"))

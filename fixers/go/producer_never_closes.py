@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, insert_after, insert_at_start, replace
+from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import callers
 from threadmend.golang.channels import (
     Channel,
@@ -31,11 +31,10 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.locks import declaration_of
-from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.golang.waitgroups import waitgroup_calls
-from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
-from ._closer import anchor_in, close_after
+from ._closer import after_sends, by_producer, close_after
 
 CATEGORY = "channel"
 GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b"
@@ -167,12 +166,12 @@ def _fix(
     launches = [p for p in producers if isinstance(p, Launch)]
     try:
         if not launches:
-            edits = _after_sends(file, function, channel)
+            edits = after_sends(file, function, channel)
             title = f"Close {name} after the last send"
         elif len(launches) != len(producers):
             return None, "the function sends as well as the goroutines that it launches"
         elif len(launches) == 1 and not _repeats(function, channel, launches[0]):
-            edits = _by_producer(file, channel, launches[0])
+            edits = by_producer(file, channel, launches[0])
             title = f"Close {name} when its producer ends"
         else:
             receives = [o.anchor for o in channel.of("range", "receive")]
@@ -192,47 +191,3 @@ def _repeats(function: Node, channel: Channel, launch: Launch) -> bool:
     flow = flow_of(function)
     point, make = flow.point_of(launch.node), flow.point_of(channel.make)
     return point is None or point in flow.reachable(point, stop=lambda p: p is make)
-
-
-def _by_producer(file: GoFile, channel: Channel, launch: Launch) -> list[Edit]:
-    name = channel.binding.name
-    literal = launch.literal
-    if literal is not None and launch.node.contains(literal):
-        send = channel.of("send")[0]
-        given = len(send.calls) == 1 and send.calls[0] is launch.call
-        inner = send.node["channel"].name if given else name
-        return list(insert_at_start(literal["body"], f"defer close({inner})"))
-    decl = launch.decl
-    sends = [s for s in channel.of("send") if s.calls and s.calls[0] is launch.call]
-    if decl is not None and len(callers(decl)) == 1 and sends and len(sends[0].calls) == 1:
-        inner = sends[0].node["channel"].name
-        return list(insert_at_start(decl.node["body"], f"defer close({inner})"))
-    if launch.call is None or launch.kind != "go":
-        raise BuilderError("what is launched cannot be wrapped")
-    if any(True for _ in launch.call["arguments"].find("call_expression")):
-        raise BuilderError("the goroutine's arguments are computed at its launch")
-    code = f"go func() {{\n\tdefer close({name})\n\t{launch.call.name}\n}}()"
-    return list(replace(launch.node, code))
-
-
-def _after_sends(file: GoFile, function: Node, channel: Channel) -> list[Edit]:
-    """Close below the last statement that sends, or at the function's end."""
-    sends = [s.anchor for s in channel.of("send")]
-    anchors = [anchor_in(s, channel.make) for s in sends]
-    last = max(anchors, key=lambda a: a.start)
-    flow = flow_of(function)
-    make = flow.point_of(channel.make)
-    name = channel.binding.name
-    inside = {p for p in flow.points if p.live and last.contains(p.node)}
-    if make is None:
-        raise BuilderError("the channel is not made by a statement")
-    early = flow.exits_from(make, stop=lambda p: p in inside)
-    leaving = any(n.kind in {"return_statement", "goto_statement"} for n in last.own())
-    if not early and not leaving:
-        return list(insert_after(last, f"close({name})"))
-    later = [c for c in waitgroup_calls(file, function) if c.method == "Wait"]
-    own = [r for r in channel.of("receive", "range") if r.anchor.function is function]
-    statement = channel.make.statement
-    if later or own or statement is None or function.kind not in FUNCTIONS:
-        raise BuilderError("some paths leave before the last send")
-    return list(insert_after(statement, f"defer close({name})"))

@@ -1,0 +1,300 @@
+"""Wait for the senders before closing their channel
+
+A send on a closed channel panics. When whoever closes does not wait for the goroutines that
+send, the program works as long as they are quick, and crashes when one of them is late.
+
+Not reported: a close after a Wait, after a receive from another channel, or after a loop that
+receives; a channel that is stored or passed to code that is not visible.
+
+Unsafe: the channel is closed later than before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.builders import BuilderError, delete, insert_after, replace
+from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._closer import by_producer, close_after, free_in
+
+CATEGORY = "channel"
+GATE = rb"\bclose\("
+
+_MAKES_AND_CLOSES = re.compile(rb"\bmake\(\s*chan\b")
+_WAITS = re.compile(
+    rb"(?i)(?:wait|join|drain|stop|shutdown|finish|collect|consume|gather|close)\w*\("
+)
+_TIME = re.compile(rb"(?:^|\.)(?:After|Tick|Done)\(|\.C$")
+
+
+@dataclass(slots=True)
+class _Sender:
+    launch: Launch
+    sends: list[ChannelOperation]
+
+    @property
+    def repeats(self) -> bool:
+        """Return whether more than one value may be sent in all."""
+        if self.launch.loop is not None or len(self.sends) > 1:
+            return True
+        return any(innermost_loop(s.node) is not None for s in self.sends)
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the closes that do not wait for the launched senders."""
+    for function in file.functions(_MAKES_AND_CLOSES):
+        for channel in local_channels(file, function):
+            closes = channel.of("close")
+            if not closes or channel.escapes or not is_assigned_once(channel.binding):
+                continue
+            senders = _senders(function, channel)
+            if not senders:
+                continue
+            for close in closes:
+                sender = _active(function, channel, close, senders)
+                if sender is not None:
+                    yield _finding(file, function, channel, close, sender, senders)
+                    break
+
+
+def _senders(function: Node, channel: Channel) -> list[_Sender]:
+    found: dict[int, _Sender] = {}
+    for send in channel.of("send"):
+        runner = runner_of(send, function)
+        if isinstance(runner, Launch) and runner.function is function and runner.kind != "timer":
+            found.setdefault(runner.node.start, _Sender(runner, [])).sends.append(send)
+        elif runner is not function:
+            return []
+    return list(found.values())
+
+
+def _active(
+    function: Node, channel: Channel, close: ChannelOperation, senders: list[_Sender]
+) -> _Sender | None:
+    """Return a sender that may still send when the close runs."""
+    if close.calls or close.node.parent is None:
+        return None
+    runner = runner_of(close, function)
+    flow = flow_of(function)
+    if not flow.complete:
+        return None
+    if isinstance(runner, Launch):
+        return _beside(function, close, runner, senders)
+    if runner is not function or close.node.function is not function:
+        return None
+    if any(_waits_at_exit(d.node) for d in flow.defers):
+        return None
+    deferred = close.node.parent if close.node.parent.kind == "defer_statement" else None
+    if deferred is None and close.node.parent.kind != "expression_statement":
+        return None
+    stops = _waits(flow, channel, senders)
+    for sender in senders:
+        start = flow.point_of(sender.launch.node)
+        end = flow.point_of(deferred or close.node)
+        if start is None or end is None:
+            continue
+        if deferred is None:
+            if end in flow.reachable(start, stop=(stops - {end}).__contains__):
+                return sender
+        elif _runs_before(flow, start, end, stops):
+            return sender
+    return None
+
+
+def _runs_before(flow: Flow, launch: Point, deferred: Point, stops: set[Point]) -> bool:
+    """Return whether an exit runs the deferred close with the sender unwaited for."""
+    if launch in flow.reachable(deferred):
+        begin = launch
+    elif deferred in flow.reachable(launch, stop=lambda p: p in stops):
+        begin = deferred
+    else:
+        return False
+    exits = flow.exits_from(begin, stop=lambda p: p in stops)
+    return any(e.kind in {"return", "end"} for e in exits)
+
+
+def _waits_at_exit(defer: Node) -> bool:
+    call = defer.children[-1]
+    return bool(_WAITS.search(call.text)) and not call.text.startswith(b"close(")
+
+
+def _waits(flow: Flow, channel: Channel, senders: list[_Sender]) -> set[Point]:
+    """Return the points after which the senders may be known to have ended."""
+    single = len(senders) == 1 and not senders[0].repeats
+    found = set()
+    for point in flow.points[1:-1]:
+        if point.node.kind == "go_statement" or point.node.kind == "defer_statement":
+            continue
+        for node in point.own():
+            if node.kind == "call_expression" and _WAITS.match(_last_word(node)):
+                if node["function"].text != b"close":
+                    found.add(point)
+            elif node.kind == "unary_expression" and node["operator"].kind == "<-":
+                if _TIME.search(node["operand"].text):
+                    continue
+                own = channel.binding.name.encode() == node["operand"].text
+                if not own or single or innermost_loop(node) is not None:
+                    found.add(point)
+                    found |= _heads(flow, node, senders)
+    for receive in channel.of("range"):
+        head = flow.point_of(receive.anchor)
+        if head is not None:
+            found.add(head)
+    return found
+
+
+def _heads(flow: Flow, receive: Node, senders: list[_Sender]) -> set[Point]:
+    """Return the head of the loop that receives: it runs as often as there are values."""
+    loop = innermost_loop(receive)
+    if loop is None or any(loop.contains(s.launch.node) for s in senders):
+        return set()
+    return {p for p in flow.points if loop.contains(p.node) and not loop["body"].contains(p.node)}
+
+
+def _last_word(call: Node) -> bytes:
+    function = call["function"]
+    last = function.get("field") if function.kind == "selector_expression" else function
+    return (last.text if last is not None else b"") + b"("
+
+
+def _beside(
+    function: Node, close: ChannelOperation, runner: Launch, senders: list[_Sender]
+) -> _Sender | None:
+    """Return a sender that the goroutine which closes knows nothing of."""
+    body = runner.body
+    if runner.function is not function or body is None or close.node.function is not body:
+        return None
+    if any(s.launch.node is runner.node for s in senders):
+        return None  # a sender that closes: another matter
+    flow = flow_of(body)
+    end = flow.point_of(close.node)
+    if end is None or not flow.complete:
+        return None
+    for point in flow.points[1:-1]:
+        for node in point.own():
+            if node.kind == "call_expression" and _WAITS.match(_last_word(node)):
+                if node["function"].text != b"close":
+                    return None
+            if node.kind == "unary_expression" and node["operator"].kind == "<-":
+                if not _TIME.search(node["operand"].text):
+                    return None
+            if node.kind == "range_clause":
+                return None
+    return senders[0]
+
+
+def _finding(
+    file: GoFile,
+    function: Node,
+    channel: Channel,
+    close: ChannelOperation,
+    sender: _Sender,
+    senders: list[_Sender],
+) -> Finding:
+    name = channel.binding.name
+    send = sender.sends[0].node
+    fix, reason = _fix(file, function, channel, close, senders)
+    return Finding(
+        path=close.node.path,
+        start=close.node.start,
+        end=close.node.end,
+        message=f"{name} is closed while a goroutine may still send to it",
+        fixes=(fix,) if fix else (),
+        related=(Related(send.path, send.start, send.end, "sent here"),),
+        reason=reason,
+    )
+
+
+def _fix(
+    file: GoFile,
+    function: Node,
+    channel: Channel,
+    close: ChannelOperation,
+    senders: list[_Sender],
+) -> tuple[Fix | None, str]:
+    name = channel.binding.name
+    statement = close.node.parent
+    launches = [s.launch for s in senders]
+    if len(channel.of("close")) > 1:
+        return None, "the channel is closed in several places"
+    if any(runner_of(s, function) is function for s in channel.of("send")):
+        return None, "the function sends as well as the goroutines that it launches"
+    if statement is None:
+        return None, "the close is part of another statement"
+    receives = [o.anchor for o in channel.of("range", "receive")]
+    receives = [r for r in receives if r.function is function]
+    try:
+        if not all(_ends(x) for x in launches):
+            edits = _with_done(file, function, channel, statement, senders)
+            return Fix(
+                f"Tell the senders to stop, then close {name}",
+                tuple(edits),
+                Safety.UNSAFE,
+                "the senders end when the function says so",
+            ), ""
+        if isinstance(runner_of(close, function), Launch):
+            edits = close_after(file, function, channel.make, name, launches, into=statement)
+        elif len(launches) == 1 and launches[0].loop is None:
+            edits = [*delete(statement), *by_producer(file, channel, launches[0])]
+        else:
+            closes = [statement]
+            edits = close_after(file, function, channel.make, name, launches, closes, receives)
+    except BuilderError as error:
+        return None, str(error)
+    reason = "the channel is closed later, after the last send"
+    return Fix(f"Close {name} after the last sender", tuple(edits), Safety.UNSAFE, reason), ""
+
+
+def _ends(launch: Launch) -> bool:
+    if launch.body is None:
+        return False
+    flow = flow_of(launch.body)
+    return flow.complete and any(e.kind in {"end", "return"} for e in flow.exits_from(flow.entry))
+
+
+def _with_done(
+    file: GoFile,
+    function: Node,
+    channel: Channel,
+    statement: Node,
+    senders: list[_Sender],
+) -> list[Edit]:
+    """Give the endless senders a channel that ends them; the last one's end closes theirs.
+
+    select {
+    case ch <- v:
+    case <-done:
+        return
+    }
+    """
+    made = channel.make.statement
+    if made is None or statement.function is not function:
+        raise BuilderError("the channel is not made by a statement")
+    name = channel.binding.name
+    done = free_in(file, function, "done")
+    edits: list[Edit] = []
+    for sender in senders:
+        literal = sender.launch.literal
+        if literal is None or literal.get("result") is not None:
+            raise BuilderError("a sender is a function of its own")
+        for send in sender.sends:
+            if send.calls or send.node.function is not literal or send.case is not None:
+                raise BuilderError("a send is not a statement of the goroutine itself")
+            text = send.node.name
+            code = f"select {{\ncase {text}:\ncase <-{done}:\n\treturn\n}}"
+            edits += replace(send.node, code)
+    call = statement.children[-1]
+    edits.append(Edit(file.path, call.start, call.end, f"close({done})".encode()))
+    edits += insert_after(made, f"{done} := make(chan struct{{}})")
+    launches = [s.launch for s in senders]
+    edits += close_after(file, function, channel.make, name, launches)
+    return edits

@@ -1,0 +1,158 @@
+"""Let a receive end when nobody will send any more
+
+A receive waits until somebody sends or closes. When the goroutine that should send has an exit
+on which it does neither, or has left because its stop channel was closed, the function that
+waits for its answer never returns, whatever its caller does with the context.
+
+Two forms are found:
+- a receive from a channel made here, whose only sender has a path without a send or close,
+  in a function that has a context;
+- a receive from a field's channel whose senders all leave on a stop that is in scope here.
+
+Not reported: a channel that is closed by a defer, or by somebody else; a receive that is one
+of several cases of a select.
+
+Unsafe: the function now leaves without having received.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.channel_index import Behind, behind
+from threadmend.golang.channels import Channel, runner_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
+from threadmend.golang.goroutines import Launch
+from threadmend.golang.locks import held_at
+from threadmend.golang.stops import Stop, stops_at
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Finding, Fix
+
+from ._stop_cases import deserted_by, finding, in_select, name_of
+
+CATEGORY = "goroutine"
+GATE = rb"<-"
+
+_RECEIVES = re.compile(rb"<-")
+_REASON = "the function now leaves without having received"
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the receives that wait for a sender who may have left."""
+    if file.is_test:
+        return
+    for receive in file.find("unary_expression", _RECEIVES):
+        if receive["operator"].kind != "<-" or _in_case(receive):
+            continue
+        operand = receive["operand"]
+        if operand.kind not in {"identifier", "selector_expression"}:
+            continue
+        channel = behind(file, receive)
+        if channel.local:
+            yield from _missing(file, receive, channel)
+        elif operand.kind == "selector_expression" and channel.shared is not None:
+            yield from _deserted(file, receive, channel)
+
+
+def _in_case(receive: Node) -> bool:
+    for ancestor in receive.ancestors():
+        if ancestor.kind == "communication_case":
+            communication = ancestor.get("communication")
+            return communication is not None and communication.contains(receive)
+        if ancestor.kind == "block":
+            return False
+    return False
+
+
+# -- a sender that may leave without sending -----------------------------------------------
+
+
+def _missing(file: GoFile, receive: Node, channel: Behind) -> Iterator[Finding]:
+    if len(channel.local) != 1 or channel.local[0].escapes:
+        return
+    made = channel.local[0]
+    if made.function is not receive.function:
+        return
+    exit_ = _exit_without(made)
+    if exit_ is None:
+        return
+    name = made.binding.name
+    for stop in stops_at(file, receive):
+        if stop.context and stop.receive != name and not held_at(file, receive):
+            message = f"the sender of {name} may return without sending,"
+            message += f" and the receive does not listen to {stop.receive}"
+            fix = in_select(file, receive, stop, _REASON)
+            if isinstance(fix, Fix) and made.unbuffered:
+                fix = _with_room(made, fix)
+            yield finding(file, receive, message, fix)
+            return
+
+
+def _with_room(channel: Channel, fix: Fix) -> Fix | str:
+    """Give the channel room for the one value that may come after the receiver has left."""
+    sends = [operation.node for operation in channel.of("send")]
+    body = sends[0].function
+    if body is None:
+        return "the sender cannot be told"
+    flow = flow_of(body)
+    points = [flow.point_of(send) for send in sends]
+    for point in points:
+        if point is not None and any(p in flow.reachable(point) for p in points if p):
+            return "the sender may send more than one value"
+    argument = channel.make["arguments"].children[0]
+    if channel.capacity is not None:
+        room = Edit(argument.path, channel.capacity.start, channel.capacity.end, b"1")
+    else:
+        room = Edit(argument.path, argument.end, argument.end, b", 1")
+    title = f"{fix.title}, and make {channel.binding.name} with a buffer of 1"
+    return Fix(title, (*fix.edits, room), fix.safety, fix.reason)
+
+
+def _exit_without(channel: Channel) -> Node | None:
+    """Return the exit on which the only goroutine that sends neither sends nor closes."""
+    function = channel.function
+    operations = channel.of("send", "close")
+    if function is None or not channel.of("send"):
+        return None
+    runners = [runner_of(operation, function) for operation in operations]
+    bodies = {id(r.body): r for r in runners if isinstance(r, Launch) and r.kind != "timer"}
+    if len(bodies) != 1 or not all(isinstance(r, Launch) for r in runners):
+        return None
+    launch = next(iter(bodies.values()))
+    body = launch.body
+    if body is None or launch.loop is not None:
+        return None
+    if any(o.node.function is not body or o.has_alternative for o in operations):
+        return None
+    flow = flow_of(body)
+    points = {flow.point_of(operation.node) for operation in operations}
+    if None in points or not flow.complete or any(flow.in_loop(p) for p in points if p):
+        return None
+    exits = flow.exits_from(flow.entry, stop=lambda p: p in points)
+    return next((e.node for e in exits if e.kind in {"return", "end", "goexit"}), None)
+
+
+# -- senders that have left ----------------------------------------------------------------
+
+
+def _deserted(file: GoFile, receive: Node, channel: Behind) -> Iterator[Finding]:
+    if channel.of("close"):
+        return
+    left = deserted_by(receive, channel, ("send",))
+    if left is None or held_at(file, receive):
+        return
+    stop = _visible(file, receive, left)
+    if stop is not None:
+        message = f"whoever sends on {receive['operand'].name} leaves on {stop.receive},"
+        message += " and this receive does not"
+        yield finding(file, receive, message, in_select(file, receive, stop, _REASON))
+
+
+def _visible(file: GoFile, receive: Node, left: str) -> Stop | None:
+    owner = receive["operand"]["operand"].name
+    for stop in stops_at(file, receive):
+        if name_of(stop) == left and stop.receive.startswith(f"{owner}."):
+            return stop
+    return None

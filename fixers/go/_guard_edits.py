@@ -35,7 +35,7 @@ from threadmend.golang.locks import LOCK_TYPES, locks_of
 from threadmend.golang.mutations import last_name, mutations
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
-from threadmend.golang.types import Map, Slice
+from threadmend.golang.types import Chan, Func, Map, Slice
 from threadmend.model import Edit
 
 __all__ = ["LockForm", "put_under_lock"]
@@ -88,12 +88,19 @@ class LockForm:
 
 
 def put_under_lock(
-    file: GoFile, function: Node, nodes: Sequence[Node], lock: LockForm, *, together: bool
+    file: GoFile,
+    function: Node,
+    nodes: Sequence[Node],
+    lock: LockForm,
+    *,
+    together: bool,
+    whole: bool = True,
 ) -> tuple[tuple[Edit, ...], str]:
     """Return edits that make accesses of a function under a lock, and why they are unsafe.
 
-    `together`: the accesses belong into one critical section. Raises BuilderError with the
-    reason when there is no good form.
+    `together`: the accesses belong into one critical section. `whole`: the body may run under
+    the lock from its start; not when it calls something that takes the lock too. Raises
+    BuilderError with the reason when there is no good form.
     """
     if _may_be_held(file, function, nodes, lock):
         raise BuilderError(f"{lock.name} may be held here already, on some path")
@@ -104,16 +111,21 @@ def put_under_lock(
     reason = _other_locks(file, function, lock)
     own = locks_of(file, function).operations
     slow = _slow(file, body)
-    if not own and not slow and (together or _is_small(body, statements)):
+    if whole and not own and not slow and (together or _is_small(body, statements)):
         return _whole(body, lock), reason
     if len(statements) == 1 or not together:
         try:
             return _each(file, function, statements, nodes, lock), reason
         except BuilderError:
-            if own:
+            if own or not whole:
                 raise
+    run = _run(file, statements)
+    if run is not None:
+        return surround([Region(run[0], run[1], lock.take, lock.give)]), reason
     if own:
         raise BuilderError("the function takes locks at several places")
+    if not whole:
+        raise BuilderError("a function called between the accesses takes the lock too")
     return _whole(body, lock), _risk(file, function, slow, lock) or reason
 
 
@@ -124,6 +136,19 @@ def _whole(body: Node, lock: LockForm) -> tuple[Edit, ...]:
 def _is_small(body: Node, statements: list[Node]) -> bool:
     inside = body.statements
     return len(inside) <= _SMALL or len(statements) * 2 > len(inside)
+
+
+def _run(file: GoFile, statements: list[Node]) -> tuple[Node, Node] | None:
+    """Return the first and last of accesses that stand side by side, with nothing slow between."""
+    first, last = statements[0], statements[-1]
+    if first.parent is None or any(s.parent is not first.parent for s in statements):
+        return None
+    siblings = first.parent.statements
+    between = siblings[siblings.index(first) : siblings.index(last) + 1]
+    for statement in between:
+        if any(n.kind in _JUMPS or _is_slow(file, n) for n in statement.own()):
+            return None
+    return first, last
 
 
 def _statements(function: Node, nodes: Sequence[Node]) -> list[Node]:
@@ -169,9 +194,17 @@ def _risk(file: GoFile, function: Node, slow: list[Node], lock: LockForm) -> str
     """Return why holding the lock over the whole body is unsafe; raises when it cannot be."""
     for event in effects_of(Body(file, function)):
         _refuse(event, lock)
-    if any(node.kind in _WAITS for node in function["body"].own()):
+    if any(_waits(file, node) for node in function["body"].own()):
         raise BuilderError("the function waits or launches goroutines between the accesses")
     return f"{_called(slow[0])} runs under the lock" if slow else ""
+
+
+def _waits(file: GoFile, node: Node) -> bool:
+    if node.kind == "for_statement":
+        return not any(c.kind in {"range_clause", "for_clause"} for c in node.children)
+    if node.kind == "unary_expression":
+        return node["operator"].kind == "<-"
+    return node.kind in _WAITS or (node.kind == "range_clause" and _is_slow(file, node))
 
 
 def _refuse(event: Event, lock: LockForm) -> None:
@@ -194,6 +227,8 @@ def _slow(file: GoFile, root: Node) -> list[Node]:
 def _is_slow(file: GoFile, node: Node) -> bool:
     if node.kind in _WAITS:
         return True
+    if node.kind == "range_clause":
+        return isinstance(file.underlying(file.type_of(node["right"])), Chan | Func | None)
     if node.kind == "unary_expression":
         return node["operator"].kind == "<-"
     if node.kind != "call_expression":

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import access_of, lock_class
-from threadmend.golang.calls import leaf_at, occurrences
-from threadmend.golang.guards import FieldAccess, access_kind
+from threadmend.golang.access import lock_class
+from threadmend.golang.guards import FieldAccess, accesses_like
 from threadmend.golang.infer import is_decl
 from threadmend.golang.mutations import bare
 from threadmend.golang.syntax import Node
@@ -89,31 +88,11 @@ def _is_atomic(file: GoFile, operand: Node) -> bool:
 def plain_accesses(package: Package, atomic: AtomicAccess) -> Iterator[FieldAccess]:
     """Yield the accesses of a field or package variable that are not atomic; tests left out."""
     target = atomic.target
-    name = target["field"] if target.kind == "selector_expression" else target
     if target.kind == "identifier" and not is_decl(atomic.file.resolve(target), "var"):
         return
-    for file in package.files:
-        if file.is_test or file.generated:
-            continue
-        for at in occurrences(file.data, name.text):
-            declaration = file.tree.declaration_at(at)
-            if declaration is None or declaration.kind not in _CODE or declaration.has_error:
-                continue
-            leaf = leaf_at(declaration, at)
-            node = leaf.parent if leaf is not None and leaf.field == "field" else leaf
-            if node is None or node.kind != target.kind or node.function is None:
-                continue
-            if lock_class(file, node) != atomic.place or _has_address_taken(node):
-                continue
-            base = None
-            if node.kind == "selector_expression":
-                selection = file.selection(node)
-                via = selection.via if selection is not None else ()
-                base = access_of(file, node["operand"], via)
-            yield FieldAccess(file, node, access_kind(file, node), base)
-
-
-_CODE = frozenset({"function_declaration", "method_declaration", "var_declaration"})
+    for access in accesses_like(package, atomic.file, target):
+        if not _has_address_taken(access.node):
+            yield access
 
 
 def _has_address_taken(node: Node) -> bool:

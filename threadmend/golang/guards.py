@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.access import Access, access_of, classify, lock_class
+from threadmend.golang.calls import leaf_at, occurrences
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import LOCK_CALLS, Held, held_at, locks_of
 from threadmend.golang.scope import Binding
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["FieldAccess", "Guard", "guard_of", "guarded_places", "place_accesses"]
+__all__ = ["FieldAccess", "Guard", "access_kind", "accesses_like", "guard_of", "guarded_places"]
 
 _LOCK_TYPE = re.compile(rb"\b\w+\.(?:(?:RW)?Mutex|Locker)\b")
 _SELECTED = re.compile(rb"\.([A-Za-z_]\w*)")
@@ -128,11 +129,6 @@ def guarded_places(package: Package) -> dict[str, list[FieldAccess]]:
             if access.place is not None:
                 found.setdefault(access.place, []).append(access)
     return found
-
-
-def place_accesses(package: Package, class_: str) -> list[FieldAccess]:
-    """Return the accesses of one place, as `guarded_places` has them."""
-    return guarded_places(package).get(class_, [])
 
 
 def _sources(package: Package) -> list[GoFile]:
@@ -241,6 +237,41 @@ def _in_declaration(
             if node.name in variables and is_decl(file.resolve(node), "var"):
                 if declaration.kind != "var_declaration" or node.function is not None:
                     yield FieldAccess(file, node, access_kind(file, node), None)
+
+
+_CODE = frozenset({"function_declaration", "method_declaration", "var_declaration"})
+
+
+def accesses_like(package: Package, file: GoFile, target: Node) -> list[FieldAccess]:
+    """Return the accesses of the field or package variable that an expression names.
+
+    `target` is a selector or identifier in `file`. Test files are left out.
+    """
+    place = lock_class(file, target)
+    known: dict[str | None, list[FieldAccess]] = package.facts.setdefault("alike", {})
+    if place not in known:
+        name = target["field"] if target.kind == "selector_expression" else target
+        files = _sources(package) if place is not None else []
+        known[place] = [a for f in files for a in _alike(f, name.text, target.kind, place)]
+    return known[place]
+
+
+def _alike(file: GoFile, name: bytes, kind: str, place: str | None) -> Iterator[FieldAccess]:
+    for at in occurrences(file.data, name):
+        declaration = file.tree.declaration_at(at)
+        if declaration is None or declaration.kind not in _CODE or declaration.has_error:
+            continue
+        leaf = leaf_at(declaration, at)
+        node = leaf.parent if leaf is not None and leaf.field == "field" else leaf
+        if node is None or node.kind != kind or node.function is None:
+            continue
+        if lock_class(file, node) == place:
+            base = None
+            if kind == "selector_expression":
+                selection = file.selection(node)
+                via = selection.via if selection is not None else ()
+                base = access_of(file, node["operand"], via)
+            yield FieldAccess(file, node, access_kind(file, node), base)
 
 
 def access_kind(file: GoFile, node: Node) -> str:

@@ -1,0 +1,237 @@
+"""What the rules of unguarded shared state share: a new lock beside the variable, used everywhere.
+
+    type server struct {          type server struct {
+        hits int             →        mu   sync.Mutex
+    }                                 hits int
+                                  }
+
+Every function of the package that uses the variable takes the lock; set-up code, objects
+made in the function and tests do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from threadmend.golang.belief import outer_function
+from threadmend.golang.builders import BuilderError, add_field, add_import, free_name
+from threadmend.golang.builders.lines import leading_start
+from threadmend.golang.builders.structs import fields
+from threadmend.golang.calls import occurrences
+from threadmend.golang.crowds import own_nodes, runs_along
+from threadmend.golang.file import GoFile
+from threadmend.golang.guards import FieldAccess, accesses_like
+from threadmend.golang.package import Decl, Package
+from threadmend.golang.races import SharedWrite, has_lock, shared_writes
+from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._guard_edits import LockForm, put_under_lock
+
+__all__ = ["owner_races", "variable_races"]
+
+_REASON = "every use of {} in the package now waits for its turn"
+
+
+def owner_races(package: Package, *, maps: bool) -> Iterator[Finding]:
+    """Yield a finding for each struct without a lock whose fields are written by a crowd."""
+    groups: dict[str, list[SharedWrite]] = {}
+    for write in shared_writes(package):
+        if write.access.base is not None and write.is_map is maps:
+            if not has_lock(package, write.place):
+                groups.setdefault(write.place.rpartition(".")[0], []).append(write)
+    for writes in groups.values():
+        yield _finding(writes, *_attempt(_field_fix, package, writes))
+
+
+def variable_races(package: Package, *, maps: bool) -> Iterator[Finding]:
+    """Yield a finding for each package variable that a crowd writes without a lock."""
+    groups: dict[str, list[SharedWrite]] = {}
+    for write in shared_writes(package):
+        if write.access.base is None and write.is_map is maps:
+            groups.setdefault(write.place, []).append(write)
+    for writes in groups.values():
+        yield _finding(writes, *_attempt(_variable_fix, package, writes))
+
+
+_Attempt = Callable[[Package, list[SharedWrite]], Fix]
+
+
+def _attempt(fix: _Attempt, package: Package, writes: list[SharedWrite]) -> tuple[Fix | None, str]:
+    try:
+        return fix(package, writes), ""
+    except BuilderError as error:
+        return None, str(error)
+
+
+def _finding(writes: list[SharedWrite], fix: Fix | None, reason: str) -> Finding:
+    write = writes[0]
+    node, root = write.access.node, write.crowd.root
+    who = "requests are handled" if "handler" in write.crowd.why else "goroutines run"
+    return Finding(
+        path=node.path,
+        start=node.start,
+        end=node.end,
+        message=f"{node.name} is written without a lock where several {who} at the same time",
+        fixes=(fix,) if fix is not None else (),
+        related=(Related(root.path, root.start, _head_end(root), write.crowd.why),),
+        reason=reason,
+    )
+
+
+def _head_end(root: Node) -> int:
+    """Return where to stop showing a root: a function's body is not part of it."""
+    for node in root.walk():
+        if node.kind in FUNCTIONS:
+            body = node.get("body")
+            return body.start if body is not None else node.end
+    return root.end
+
+
+# -- where the lock goes ----------------------------------------------------------------
+
+
+def _field_fix(package: Package, writes: list[SharedWrite]) -> Fix:
+    owner = writes[0].place.rpartition(".")[0].rpartition(".")[2]
+    decl = package.lookup(owner)
+    if decl is None or decl.kind != "type" or decl.file.generated:
+        raise BuilderError("the type is declared elsewhere")
+    struct = decl.node.get("type")
+    if struct is None or struct.kind != "struct_type":
+        raise BuilderError(f"{owner} is not declared as a struct")
+    _must_not_be_copied(package, decl)
+    names = {w.place.rpartition(".")[2] for w in writes}
+    declared = fields(struct)
+    taken = {n.name for f in declared for n in f.all("name")} | set(package.methods(owner))
+    lock = free_name("mu", taken)
+    first = next(f for f in declared if any(n.name in names for n in f.all("name")))
+    edits = [*add_field(struct, lock, "sync.Mutex", before=first), *_sync(decl.file)]
+    accesses = [a for name in _unique(writes) for a in _all(package, name)]
+    for place_edits in _locked(package, accesses, lambda a: f"{_operand(a)}.{lock}"):
+        edits.extend(place_edits)
+    title = f"Guard {' and '.join(sorted(names))} with a new field {lock}"
+    return Fix(title, tuple(dict.fromkeys(edits)), Safety.UNSAFE, _REASON.format(owner))
+
+
+def _variable_fix(package: Package, writes: list[SharedWrite]) -> Fix:
+    access = writes[0].access
+    name = access.node.name
+    decl = access.file.resolve(access.node)
+    if not isinstance(decl, Decl) or decl.file.generated:
+        raise BuilderError("the variable is declared elsewhere")
+    lock = free_name(f"{name}Mu", set(package.names))
+    tree, source = decl.file.tree, decl.file.source
+    top = leading_start(tree, decl.span[0])
+    newline = source.newline
+    code = f"// {lock} guards {name}.".encode() + newline
+    code += f"var {lock} sync.Mutex".encode() + newline * 2
+    edits = [Edit(decl.file.path, top, top, code), *_sync(decl.file)]
+    for place_edits in _locked(package, _all(package, writes[0]), lambda _: lock):
+        edits.extend(place_edits)
+    title = f"Guard {name} with a new variable {lock}"
+    return Fix(title, tuple(dict.fromkeys(edits)), Safety.UNSAFE, _REASON.format(name))
+
+
+def _sync(file: GoFile) -> tuple[Edit, ...]:
+    if file.imported("sync") not in {None, "sync"} or file.package.lookup("sync") is not None:
+        raise BuilderError("the name sync is taken")
+    return add_import(file.tree, "sync")
+
+
+def _must_not_be_copied(package: Package, decl: Decl) -> None:
+    """Refuse a type that is copied or written without field names: it cannot hold a lock."""
+    for methods in package.methods(decl.name).values():
+        for method in methods:
+            receiver = method.node["receiver"]
+            if not any(n.kind == "pointer_type" for n in receiver.walk()):
+                raise BuilderError(f"{decl.name}.{method.name} has a value receiver")
+    for file in package.files:
+        for at in occurrences(file.data, decl.name.encode()):
+            declaration = file.tree.declaration_at(at)
+            if declaration is None or declaration.kind not in _CODE:
+                continue
+            for literal in declaration.index.get("composite_literal", ()):
+                if literal["type"].start == at and _is_unkeyed(literal):
+                    raise BuilderError(f"{decl.name} is written without field names somewhere")
+
+
+_CODE = frozenset({"function_declaration", "method_declaration", "var_declaration"})
+
+
+def _is_unkeyed(literal: Node) -> bool:
+    return any(c.kind == "literal_element" for c in literal["body"].children)
+
+
+# -- the accesses -----------------------------------------------------------------------
+
+
+def _unique(writes: list[SharedWrite]) -> list[SharedWrite]:
+    return list({w.place: w for w in writes}.values())
+
+
+def _all(package: Package, write: SharedWrite) -> list[FieldAccess]:
+    """Return the accesses of a place that need the lock: those that others may meet."""
+    racing = {outer_function(w.access.node) for w in shared_writes(package)}
+    return [
+        a
+        for a in accesses_like(package, write.access.file, write.access.node)
+        if outer_function(a.node) in racing or not (a.fresh or a.setup)
+    ]
+
+
+def _operand(access: FieldAccess) -> str:
+    operand = access.node["operand"]
+    if operand.kind != "identifier":
+        raise BuilderError(f"{access.node.name} is reached over another object")
+    return operand.name
+
+
+def _locked(
+    package: Package, accesses: list[FieldAccess], name: Callable[[FieldAccess], str]
+) -> Iterator[tuple[Edit, ...]]:
+    """Yield the edits that put the accesses of each function under the lock."""
+    groups: dict[Node, list[FieldAccess]] = {}
+    for access in accesses:
+        if access.kind == "address":
+            raise BuilderError(f"the address of {access.node.name} is taken")
+        groups.setdefault(_runner(access), []).append(access)
+    tops = {outer_function(a.node) for a in accesses}
+    for function, group in groups.items():
+        locks = {name(a) for a in group}
+        if len(locks) > 1:
+            raise BuilderError("several objects of the type are used in one function")
+        file = group[0].file
+        writes = any(a.writes for a in group)
+        lock = LockForm(locks.pop(), "")
+        nodes = [a.node for a in group]
+        whole = not _calls_any(file, function, tops, 3)
+        yield put_under_lock(
+            file, function, nodes, lock, together=writes and len(nodes) > 1, whole=whole
+        )[0]
+
+
+def _runner(access: FieldAccess) -> Node:
+    """Return the function whose own code an access is, literals that run in place passed."""
+    function = access.node.function
+    while function is not None and function.kind == "func_literal":
+        if not runs_along(access.file, function) or function.function is None:
+            return function
+        function = function.function
+    if function is None:
+        raise BuilderError("an access stands outside of functions")
+    return function
+
+
+def _calls_any(file: GoFile, function: Node, tops: set[Node | None], depth: int) -> bool:
+    """Return whether a function calls one that takes the lock, some levels down."""
+    for node in own_nodes(file, function):
+        if node.kind == "call_expression":
+            decl = file.callee(node)
+            if decl is None or decl.file.package is not file.package or not decl.sound:
+                continue
+            if decl.node in tops:
+                return True
+            if depth > 0 and decl.node is not function:
+                if _calls_any(decl.file, decl.node, tops, depth - 1):
+                    return True
+    return False

@@ -1,0 +1,285 @@
+"""Crowds: functions that several goroutines run at the same time, on one object.
+
+    for range n { go s.work() }        // work, on s
+    http.HandleFunc("/", s.serve)      // serve: one goroutine for each request
+    for range n { go func() { c.Inc() }() }    // Inc, on c
+
+Followed from the launches of a package and its HTTP handlers through calls whose callee is
+certain. A launch in a loop that waits in each of its rounds runs one at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.goroutines import Launch, captures, launches_in
+from threadmend.golang.locks import runs_in_place
+from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.types import Pointer, deref, is_named
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Package
+
+__all__ = ["Crowd", "crowds", "own_nodes", "runs_along"]
+
+_DEPTH = 3
+_STARTS = re.compile(rb"\bgo\s+[\w(]|\.Go\(|\bResponseWriter\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """A body that several goroutines run at once.
+
+    `shared` are its variables that mean one object for all of them: the receiver, pointer
+    parameters, captured variables. `root` is what starts them (a launch's statement or the
+    handler's function), `why` says so in words; `path` the calls from there, outermost first.
+    """
+
+    file: GoFile
+    body: Node
+    shared: frozenset[Binding]
+    root: Node
+    why: str
+    path: tuple[Node, ...] = ()
+
+
+def crowds(package: Package) -> list[Crowd]:
+    """Return the crowds of a package, those started in test files left out."""
+    known: list[Crowd] | None = package.facts.get("crowds")
+    if known is None:
+        known = package.facts["crowds"] = []
+        seen: dict[tuple[Node, frozenset[Binding]], Crowd] = {}
+        for root in _roots(package):
+            for crowd in _followed(root, _DEPTH):
+                seen.setdefault((crowd.body, crowd.shared), crowd)
+        known.extend(seen.values())
+    return known
+
+
+def _roots(package: Package) -> Iterator[Crowd]:
+    for file in package.files:
+        if file.is_test or file.generated or not _STARTS.search(file.data):
+            continue
+        for declaration in file.declarations(_STARTS):
+            found = [x for x in launches_in(file, declaration.node) if x.kind != "timer"]
+            for launch in found:
+                crowd = _launched(file, launch, found)
+                if crowd is not None:
+                    yield crowd
+            yield from _handlers(file, declaration.node)
+
+
+# -- launches -------------------------------------------------------------------------
+
+
+def _launched(file: GoFile, launch: Launch, others: list[Launch]) -> Crowd | None:
+    body = launch.body
+    if body is None:
+        return None
+    if launch.decl is not None:
+        file_of_body = launch.decl.file
+        shared = _of_call(file, launch, body)
+    else:
+        file_of_body = file
+        shared = frozenset(captures(body))
+    loop = launch.loop
+    if loop is not None and not _waits_each_round(loop, launch):
+        shared = frozenset(b for b in shared if not _declared_in(file, b, loop, launch, body))
+        return Crowd(file_of_body, body, shared, launch.node, "launched in a loop")
+    if _is_launched_again(launch, others):
+        return Crowd(file_of_body, body, shared, launch.node, "launched more than once")
+    return None
+
+
+def _of_call(file: GoFile, launch: Launch, body: Node) -> frozenset[Binding]:
+    call = launch.call
+    return frozenset(_passed(file, call, body, None)) if call is not None else frozenset()
+
+
+def _declared_in(file: GoFile, binding: Binding, loop: Node, launch: Launch, body: Node) -> bool:
+    """Return whether each round of a loop has an object of its own for a variable."""
+    if body.contains(binding.node):
+        # A receiver or parameter of the launched function: look at what is passed for it.
+        call = launch.call
+        given = _given(call, body, binding) if call is not None else None
+        outer = file.binding(_root(given)) if given is not None else None
+        if outer is None:
+            return given is not None and _root(given).kind != "identifier"
+        return loop.contains(outer.node)
+    return loop.contains(binding.node)
+
+
+def _waits_each_round(loop: Node, launch: Launch) -> bool:
+    """Return whether the rounds wait for what they launch: `go f(); <-done` in the loop."""
+    for node in loop.walk():
+        if launch.node.contains(node):
+            continue
+        if node.kind == "unary_expression" and node["operator"].kind == "<-":
+            return True
+        if node.kind == "call_expression" and node["function"].kind == "selector_expression":
+            if node["function"]["field"].name == "Wait":
+                return True
+        if node.kind in {"select_statement", "receive_statement"}:
+            return True
+    return False
+
+
+def _is_launched_again(launch: Launch, others: list[Launch]) -> bool:
+    """Return whether the same named function is launched on the same object elsewhere too."""
+    if launch.decl is None or launch.call is None:
+        return False
+    text = launch.call["function"].text
+    same = [
+        o
+        for o in others
+        if o.decl is not None
+        and o.decl.key == launch.decl.key
+        and o.call is not None
+        and o.call["function"].text == text
+        and o.function is launch.function
+    ]
+    return len(same) > 1
+
+
+# -- handlers -------------------------------------------------------------------------
+
+
+def _handlers(file: GoFile, declaration: Node) -> Iterator[Crowd]:
+    """Yield the functions of an HTTP handler's shape: the server runs one per request."""
+    for function in declaration.find(*FUNCTIONS):
+        if _is_handler(file, function):
+            if function.kind == "func_literal":
+                shared = frozenset(captures(function))
+            else:
+                shared = frozenset(_receivers(file, function))
+            yield Crowd(file, function, shared, function, "an HTTP handler")
+
+
+def _is_handler(file: GoFile, function: Node) -> bool:
+    parameters = function.get("parameters")
+    if parameters is None or len(parameters.children) != 2:
+        return False
+    if b"ResponseWriter" not in parameters.text:
+        return False
+    types = [file.type_from(p.get("type")) for p in parameters.children]
+    return is_named(types[0], "net/http.ResponseWriter") and is_named(types[1], "net/http.Request")
+
+
+def _receivers(file: GoFile, function: Node) -> Iterator[Binding]:
+    for group in bindings_in(function).values():
+        for binding in group:
+            if binding.kind == "receiver" and _is_pointer(file, binding):
+                yield binding
+
+
+def _is_pointer(file: GoFile, binding: Binding) -> bool:
+    return isinstance(file.type_of(binding.node), Pointer)
+
+
+# -- calls ----------------------------------------------------------------------------
+
+
+def own_nodes(file: GoFile, body: Node) -> Iterator[Node]:
+    """Yield the nodes that run when a body runs: those of literals run in place included."""
+    at, nodes = body.at, body.tree.nodes
+    while at < body.stop:
+        node = nodes[at]
+        yield node
+        if node.kind == "func_literal" and node is not body and not runs_along(file, node):
+            at = node.stop
+        else:
+            at += 1
+
+
+def runs_along(file: GoFile, literal: Node) -> bool:
+    """Return whether a literal runs with the function around it, in place or when it ends."""
+    if runs_in_place(file, literal):
+        return True
+    call = literal.parent
+    return (
+        call is not None
+        and call.kind == "call_expression"
+        and literal.field == "function"
+        and call.parent is not None
+        and call.parent.kind == "defer_statement"
+    )
+
+
+def _followed(crowd: Crowd, depth: int) -> Iterator[Crowd]:
+    yield crowd
+    if depth == 0:
+        return
+    file = crowd.file
+    for node in own_nodes(file, crowd.body):
+        if node.kind != "call_expression" or _is_launched(node):
+            continue
+        decl = file.callee(node)
+        if decl is None or decl.file.package is not file.package or not decl.sound:
+            continue
+        body = decl.node
+        if body is crowd.body or any(body.contains(step) for step in crowd.path):
+            continue
+        shared = frozenset(_passed(file, node, body, crowd.shared))
+        inner = Crowd(decl.file, body, shared, crowd.root, crowd.why, (*crowd.path, node))
+        yield from _followed(inner, depth - 1)
+
+
+def _is_launched(call: Node) -> bool:
+    return call.parent is not None and call.parent.kind == "go_statement"
+
+
+def _passed(
+    file: GoFile, call: Node, body: Node, shared: frozenset[Binding] | None
+) -> Iterator[Binding]:
+    """Yield the receiver and pointer parameters of a body that get a shared object.
+
+    Without `shared` every variable counts as shared.
+    """
+    for group in bindings_in(body).values():
+        for binding in group:
+            if binding.kind not in {"receiver", "parameter"}:
+                continue
+            own = file.package.workspace.file_of(body)
+            if not _is_pointer(own, binding):
+                continue
+            given = _given(call, body, binding)
+            root = _root(given) if given is not None else None
+            if root is None or root.kind != "identifier":
+                continue
+            if given is not None and not _is_plain_path(file, given):
+                continue
+            meant = file.binding(root)
+            if meant is None or shared is None or meant in shared:
+                yield binding
+
+
+def _is_plain_path(file: GoFile, node: Node) -> bool:
+    """Return whether a path leads to the same object every time: no index, no call."""
+    while node.kind in {"selector_expression", "parenthesized_expression", "unary_expression"}:
+        node = node.children[-1] if node.kind == "unary_expression" else node.children[0]
+    return node.kind == "identifier" and deref(file.type_of(node)) is not None
+
+
+def _given(call: Node, body: Node, binding: Binding) -> Node | None:
+    """Return what a call passes for a receiver or parameter."""
+    if binding.kind == "receiver":
+        function = call["function"]
+        return function["operand"] if function.kind == "selector_expression" else None
+    names = [n for d in body["parameters"].children for n in (d.all("name") or [d])]
+    arguments = call["arguments"].children
+    index = next((i for i, n in enumerate(names) if n is binding.node), len(arguments))
+    return arguments[index] if index < len(arguments) else None
+
+
+def _root(node: Node) -> Node:
+    while node.kind in {
+        *("selector_expression", "parenthesized_expression", "index_expression"),
+        "unary_expression",
+    }:
+        node = node.children[-1] if node.kind == "unary_expression" else node.children[0]
+    return node

@@ -1,0 +1,244 @@
+"""Races: writes that several goroutines make at once to one field or package variable.
+
+Shown, not believed: a crowd runs the write, on one object, and nothing visible lets only one
+of them do it at a time: no lock on the way, no Once, no channel used as a lock, no test for
+one of them, no index of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import access_of
+from threadmend.golang.belief import doc_of, outer_function
+from threadmend.golang.crowds import Crowd, crowds, own_nodes
+from threadmend.golang.guards import FieldAccess, access_kind
+from threadmend.golang.infer import is_decl
+from threadmend.golang.locks import held_at, locks_of
+from threadmend.golang.mutations import bare
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan, Func, Map, Named, Type, deref
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Package
+
+__all__ = ["SharedWrite", "has_lock", "shared_writes"]
+
+_WRITES = frozenset({"write", "update", "store"})
+_SAYS = re.compile(
+    rb"(?i)\block|\bmutex|\bracy?\b|\braces?\b|\bconcurren|\bthread|\bgoroutine|\batomic"
+    rb"|\bsynchroni|\bunsafe|\bserial"
+)
+_SHARED_PACKAGES = frozenset({"sync", "sync/atomic", "go.uber.org/atomic"})
+_EXCLUDES = ("CompareAndSwap", "LoadOrStore", "TryLock", "TryAcquire", "Swap", "Acquire")
+
+
+@dataclass(frozen=True, slots=True)
+class SharedWrite:
+    """A write that a crowd makes; `place` is the class of the field or variable."""
+
+    place: str
+    access: FieldAccess
+    crowd: Crowd
+
+    @property
+    def is_map(self) -> bool:
+        """Return whether the place holds a map."""
+        return isinstance(_type(self.access), Map)
+
+
+def _type(access: FieldAccess) -> object:
+    return access.file.underlying(access.file.type_of(access.node))
+
+
+def shared_writes(package: Package) -> list[SharedWrite]:
+    """Return the racy writes of a package, one for each place and function."""
+    found: list[SharedWrite] | None = package.facts.get("shared writes")
+    if found is None:
+        found = package.facts["shared writes"] = []
+        variables = {
+            n for n, ds in package.names.items() if n != "_" and any(d.kind == "var" for d in ds)
+        }
+        seen: set[tuple[str, Node | None]] = set()
+        for crowd in crowds(package):
+            for access in _writes(crowd, variables):
+                place = access.place
+                function = outer_function(access.node)
+                if place is None or (place, function) in seen:
+                    continue
+                if not _is_exclusive(crowd, access):
+                    seen.add((place, function))
+                    found.append(SharedWrite(place, access, crowd))
+        found.sort(key=lambda w: (w.access.file.path, w.access.node.start))
+    return found
+
+
+def _writes(crowd: Crowd, variables: set[str]) -> Iterator[FieldAccess]:
+    """Yield the writes of a body to fields of shared objects and to package variables."""
+    file = crowd.file
+    for node in own_nodes(file, crowd.body):
+        if node.kind == "selector_expression":
+            operand = node["operand"]
+            binding = file.binding(operand) if operand.kind == "identifier" else None
+            if binding is None or binding not in crowd.shared:
+                continue
+            if binding.kind not in {"receiver", "parameter"} or not _is_written(file, node):
+                continue
+            selection = file.selection(node)
+            if selection is None or selection.kind != "field" or selection.owner is None:
+                continue
+            base = access_of(file, operand, selection.via)
+            yield FieldAccess(file, node, access_kind(file, node), base)
+        elif node.kind == "identifier" and node.name in variables and _is_written(file, node):
+            if is_decl(file.resolve(node), "var"):
+                yield FieldAccess(file, node, access_kind(file, node), None)
+
+
+def _is_written(file: GoFile, node: Node) -> bool:
+    return access_kind(file, node) in _WRITES
+
+
+def has_lock(package: Package, place: str) -> bool:
+    """Return whether the struct that a field belongs to holds a lock."""
+    owner, _, _ = place.rpartition(".")
+    decl = package.lookup(owner.rpartition(".")[2])
+    if decl is None or decl.kind != "type":
+        return False
+    start, end = decl.span
+    return bool(_LOCK.search(decl.file.data, start, end))
+
+
+_LOCK = re.compile(rb"\b\w+\.(?:(?:RW)?Mutex|Locker)\b")
+
+
+# -- what lets only one of them in ------------------------------------------------------
+
+
+def _is_exclusive(crowd: Crowd, access: FieldAccess) -> bool:
+    """Return whether the write may be made by one goroutine at a time after all."""
+    file, node = access.file, access.node
+    type_ = file.type_of(node)
+    if isinstance(file.underlying(type_), Chan | Func) or _is_made_to_be_shared(type_):
+        return True
+    if access.held or access.fresh or _is_explained(access) or _runs_once(node):
+        return True
+    if any(held_at(file.package.workspace.file_of(call), call) for call in crowd.path):
+        return True
+    if _has_own_index(file, node) or _is_of_one_instance(node):
+        return True
+    for at in (node, *crowd.path):
+        where = file.package.workspace.file_of(at)
+        if _is_let_in(where, at) or _holds_some_lock(where, at):
+            return True
+    return crowd.why == "an HTTP handler" and _is_made_per_request(crowd, access)
+
+
+def _is_made_to_be_shared(type_: Type | None) -> bool:
+    named = deref(type_)
+    return isinstance(named, Named) and named.package in _SHARED_PACKAGES
+
+
+def _is_explained(access: FieldAccess) -> bool:
+    function = outer_function(access.node)
+    if function is None or _SAYS.search(doc_of(access.file, function)):
+        return True
+    source, tree = access.file.source, access.file.tree
+    line = source.line_start(access.node.start)
+    above = source.line_start(max(0, line - 1))
+    comments = tree.comments_in(above, source.line_end(access.node.start))
+    return any(_SAYS.search(tree.data[c.start : c.end]) for c in comments)
+
+
+def _runs_once(node: Node) -> bool:
+    """Return whether a node is inside of `once.Do(func() {…})`."""
+    return any(
+        a.kind == "call_expression"
+        and a["function"].kind == "selector_expression"
+        and a["function"]["field"].name == "Do"
+        for a in node.ancestors()
+    )
+
+
+def _has_own_index(file: GoFile, node: Node) -> bool:
+    """Return whether each goroutine may write an element of its own: `s.out[i] = …`."""
+    outer = node.parent
+    while outer is not None and outer.kind in {"index_expression", "parenthesized_expression"}:
+        if outer.kind == "index_expression":
+            if isinstance(file.underlying(file.type_of(outer["operand"])), Map):
+                return False
+            index = outer.get("index")
+            return index is not None and index.kind != "int_literal"
+        outer = outer.parent
+    return False
+
+
+def _is_of_one_instance(node: Node) -> bool:
+    """Return whether a condition around a write may let one goroutine in: `if id == 0`."""
+    for ancestor in node.ancestors():
+        if ancestor.kind in {"function_declaration", "method_declaration"}:
+            return False
+        if ancestor.kind == "if_statement":
+            condition = ancestor.get("condition")
+            if condition is not None and not condition.contains(node):
+                for binary in condition.find("binary_expression"):
+                    sides = (binary["left"].kind, binary["right"].kind)
+                    if binary["operator"].kind == "==" and "int_literal" in sides:
+                        if "identifier" in sides:
+                            return True
+    return False
+
+
+def _is_let_in(file: GoFile, node: Node) -> bool:
+    """Return whether the code before a node may have let one goroutine in.
+
+    `once.Do`, `CompareAndSwap`, `TryLock`; a channel that is filled before and emptied after.
+    """
+    function = outer_function(node)
+    if function is None:
+        return True
+    before: set[tuple[str, bytes]] = set()
+    after: set[tuple[str, bytes]] = set()
+    for other in function.walk():
+        if other.kind == "call_expression" and other["function"].kind == "selector_expression":
+            name = other["function"]["field"].name
+            if other.start < node.start and name.startswith(_EXCLUDES):
+                return True
+        side = before if other.start < node.start else after
+        if other.kind == "send_statement":
+            side.add(("send", other["channel"].text))
+        elif other.kind == "unary_expression" and other["operator"].kind == "<-":
+            side.add(("receive", other["operand"].text))
+    opposite = {"send": "receive", "receive": "send"}
+    return any((opposite[kind], channel) in after for kind, channel in before)
+
+
+def _holds_some_lock(file: GoFile, node: Node) -> bool:
+    """Return whether the function takes a lock whose object cannot be told."""
+    function = node.function
+    return function is not None and any(
+        o.acquires and o.access is None for o in locks_of(file, function).operations
+    )
+
+
+def _is_made_per_request(crowd: Crowd, access: FieldAccess) -> bool:
+    """Return whether a handler makes objects of the type: each request has its own."""
+    if access.base is None:
+        return False
+    owner = (access.place or "").rpartition(".")[0].rpartition(".")[2]
+    package = access.file.package
+    for other in crowds(package):
+        if other.why != "an HTTP handler":
+            continue
+        for literal in other.body.find("composite_literal"):
+            if literal["type"].name == owner:
+                return True
+        for call in other.body.find("call_expression"):
+            function = bare(call["function"])
+            if function.kind == "identifier" and function.name == "new":
+                if any(a.name == owner for a in call["arguments"].children):
+                    return True
+    return False

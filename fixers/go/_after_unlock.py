@@ -44,7 +44,7 @@ def after_unlock(file: GoFile, access: Access, statement: Node) -> tuple[Edit, .
     function = statement.function
     block = statement.parent
     if function is None or block is None:
-        raise BuilderError("what blocks is not a statement of a block")
+        raise BuilderError("it is not a statement of a block")
     operations = [o for o in locks_of(file, function).operations if o.access == access]
     if any(o.acquires and o.call.start > statement.end for o in operations):
         raise BuilderError("the lock is taken again further down")
@@ -72,14 +72,14 @@ def _with_explicit(copies: _Copies, statement: Node, release: Node) -> tuple[Edi
     assert block is not None
     between = [s for s in block.statements if statement.end <= s.start and s.end <= release.start]
     if len(between) > _MOST_BETWEEN:
-        raise BuilderError("the critical section goes on after what blocks")
+        raise BuilderError("the critical section goes on after it")
     if not any(copies.touched(s) for s in between):
         # Nothing behind it needs the lock: the release moves up.
         copied, edits = copies.taken()
         above = "\n".join([*copied, release.name])
         return (*insert_before(statement, above), *delete(release), *edits, *copies.imports)
     if any(node.kind in _JUMPS for s in between for node in s.own()):
-        raise BuilderError("a path leaves between what blocks and the release")
+        raise BuilderError("a path leaves between it and the release")
     names = {n.name for n in statement.find("identifier")}
     if statement.kind in {"short_var_declaration", "assignment_statement", "var_declaration"}:
         raise BuilderError("what is received is used in the critical section")
@@ -102,7 +102,7 @@ def _comments(statement: Node) -> str:
     tree = statement.tree
     start = leading_start(tree, statement.start)
     if tree.comments_in(statement.start, content_end(tree, statement.end)):
-        raise BuilderError("a comment in what blocks would be lost")
+        raise BuilderError("a comment in it would be lost")
     lines = tree.data[start : tree.source.line_start(statement.start)].split(b"\n")
     return "".join(line.strip().decode() + "\n" for line in lines if line.strip())
 
@@ -145,7 +145,7 @@ def _with_deferred(
         raise BuilderError("another deferred call may need the lock")
     for following in body.statements:
         if following.start >= statement.end and copies.touched(following):
-            raise BuilderError("the critical section goes on after what blocks")
+            raise BuilderError("the critical section goes on after it")
     unlock = defer.children[-1].name
     edits: list[Edit] = [*delete(defer)]
     for node in body.own():
@@ -227,7 +227,7 @@ class _Copies:
             return None  # the object itself, as an argument
         if _written(place) or self._stays(place):
             if _written(place):
-                raise BuilderError("what blocks writes to the guarded object")
+                raise BuilderError("it writes to the guarded object")
             return None
         return place
 

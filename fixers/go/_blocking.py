@@ -121,7 +121,7 @@ def _meanwhile(pair: Pair, statement: Node) -> tuple[Edit, ...]:
     taken = pair.taken_at
     operation = lock_operation(pair.file, taken) if taken is not None else None
     if operation is None or statement.kind not in _SIMPLE:
-        raise BuilderError("the critical section goes on after what blocks")
+        raise BuilderError("the critical section goes on after it")
     for loop in statement.ancestors():
         if loop is pair.function:
             break

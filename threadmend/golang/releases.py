@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["hands_over", "released_by_calls", "returns_locked"]
+__all__ = ["documentation", "hands_over", "released_by_calls", "returns_locked"]
 
 # `block`, `clock` and `flock` are no locks.
 _LOCKS = re.compile(r"(?<![bBcCf])[lL]ock|[aA]cquire|^(?:begin|enter|hold|grab|Begin|Enter|Hold)")
@@ -175,7 +175,7 @@ def returns_locked(file: GoFile, function: Node, lock: LockOperation, everywhere
     name = function.get("name")
     if name is not None and _LOCKS.search(name.name):
         return True
-    if _SAYS.search(_doc(file, function)):
+    if _SAYS.search(documentation(file, function)):
         return True
     if _returns_owner(function, lock):
         return True
@@ -185,7 +185,7 @@ def returns_locked(file: GoFile, function: Node, lock: LockOperation, everywhere
     return any(lock.lock_class in released for released in classes)
 
 
-def _doc(file: GoFile, function: Node) -> bytes:
+def documentation(file: GoFile, function: Node) -> bytes:
     """Return the comments above a function and those at its locks' ends of line."""
     tree = file.tree
     start = tree.source.line_start(function.start)

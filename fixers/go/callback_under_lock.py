@@ -1,0 +1,278 @@
+"""Call callbacks after the Unlock
+
+A function that somebody else supplied runs while the lock is held. Whatever it does, the
+lock waits for it; and when it calls back into the object, as listeners like to do, it waits
+for the very lock that its caller holds.
+
+Not reported: a callback that only unexported code can set; a function that is passed for this
+one call (`Each(fn)`) or whose result is used; calls in a goroutine of their own; a comment
+that speaks of the lock.
+
+Unsafe: the callback runs later, and two of them may run at once or in another order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.access import access_of
+from threadmend.golang.builders import BuilderError
+from threadmend.golang.effects import effects_of, holders
+from threadmend.golang.file import GoFile
+from threadmend.golang.holding import holding_of
+from threadmend.golang.locks import LOCK_CALLS, Held, lock_name, locks_of
+from threadmend.golang.package import Package
+from threadmend.golang.releases import documentation
+from threadmend.golang.scope import Binding, resolve_local
+from threadmend.golang.syntax import Node
+from threadmend.golang.targets import targets
+from threadmend.golang.types import Func, Interface, Named, Type
+from threadmend.model import Confidence, Finding, Fix, Related, Safety
+
+from ._after_unlock import after_unlock
+
+CATEGORY = "mutex"
+GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\("
+
+_LOCKS = re.compile(r"(?i)lock")
+_SAYS = re.compile(rb"(?i)\block|\bheld\b|\bmust not\b|deadlock|synchronous")
+
+
+@dataclass(frozen=True, slots=True)
+class _Callback:
+    """A call of something that was supplied: the field that keeps it, and who supplied it."""
+
+    call: Node
+    field: Node
+    supplier: Node
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the calls of supplied functions under a lock of the object that keeps them."""
+    for function in holders(file):
+        name = function.get("name")
+        if name is not None and _LOCKS.search(name.name):
+            continue  # its very contract
+        if _SAYS.search(documentation(file, function)):
+            continue
+        holding = holding_of(file, function)
+        for call in function.own():
+            if call.kind != "call_expression" or _asks(call):
+                continue
+            held = holding.at(call)
+            if not held or not _may_be_value(file, call["function"]):
+                continue
+            callback = _callback(file, call)
+            lock = _own_lock(file, callback, held) if callback is not None else None
+            if callback is not None and lock is not None:
+                yield _finding(file, callback, lock)
+
+
+def _asks(call: Node) -> bool:
+    """Return whether the result is used: a question to a collaborator, not a notice."""
+    return call.parent is None or call.parent.kind != "expression_statement"
+
+
+def _may_be_value(file: GoFile, function: Node) -> bool:
+    """Return whether what is called may be a function value or an interface's method."""
+    if function.kind == "index_expression":
+        return True
+    if function.kind == "identifier":
+        binding = resolve_local(function)
+        return binding is not None and binding.kind in {"range", "variable"}
+    if function.kind != "selector_expression":
+        return False
+    operand = function["operand"]
+    return operand.kind != "identifier" or file.imported(operand.name) is None
+
+
+def _callback(file: GoFile, call: Node) -> _Callback | None:
+    """Return the field that what is called comes from, if somebody else fills it."""
+    field = _origin(file, call["function"])
+    if field is None:
+        return None
+    selection = file.selection(field)
+    if selection is None or selection.kind != "field" or selection.owner is None:
+        return None
+    package = file.package.workspace.package_by_key(selection.owner.package)
+    if package is not file.package or selection.owner.local:
+        return None
+    supplier = _supplier(package, selection.owner, selection.name)
+    return _Callback(call, field, supplier) if supplier is not None else None
+
+
+def _origin(file: GoFile, function: Node) -> Node | None:
+    """Return `s.hooks` of `s.hooks(…)`, `s.hooks[i](…)`, `for _, h := range s.hooks { h(…) }`."""
+    if function.kind == "index_expression":
+        return _field(function["operand"])
+    if function.kind == "selector_expression":
+        selection = file.selection(function)
+        if selection is not None and selection.kind == "field":
+            return function if _is(file, file.type_of(function), Func) else None
+        operand = function["operand"]
+        if not _is(file, file.type_of(operand), Interface):
+            return None
+        if operand.kind == "identifier":
+            return _element_of(file, operand)
+        return None  # a collaborator, not a list of listeners
+    if function.kind == "identifier" and _is(file, file.type_of(function), Func):
+        return _element_of(file, function)
+    return None
+
+
+def _is(file: GoFile, type_: Type | None, kind: type) -> bool:
+    return isinstance(file.underlying(type_), kind)
+
+
+def _element_of(file: GoFile, name: Node) -> Node | None:
+    """Return the field over which a variable ranges, or an element of which it is."""
+    binding = file.binding(name)
+    if binding is None:
+        return None
+    declaration = binding.declaration
+    if binding.kind == "range" and declaration.kind == "range_clause":
+        return _field(declaration["right"])
+    right = declaration.get("right")
+    if declaration.kind == "short_var_declaration" and right is not None:
+        if len(right.children) == 1 and right.children[0].kind == "index_expression":
+            return _field(right.children[0]["operand"])
+    return None
+
+
+def _field(node: Node) -> Node | None:
+    return node if node.kind == "selector_expression" else None
+
+
+def _supplier(package: Package, owner: Named, name: str) -> Node | None:
+    """Return where an exported function puts one of its parameters into a field."""
+    known: dict[tuple[str, str], Node | None] = package.facts.setdefault("suppliers", {})
+    key = (owner.name, name)
+    if key not in known:
+        known[key] = next(_supplied(package, owner, name), None)
+    return known[key]
+
+
+def _supplied(package: Package, owner: Named, name: str) -> Iterator[Node]:
+    pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
+    for file in package.files:
+        if file.is_test or not pattern.search(file.data):
+            continue
+        for statement in file.find("assignment_statement", pattern):
+            for left in statement["left"].children:
+                place = left["operand"] if left.kind == "index_expression" else left
+                if place.kind != "selector_expression" or place["field"].name != name:
+                    continue
+                selection = file.selection(place)
+                if selection is None or selection.owner is None:
+                    continue
+                if selection.owner.name == owner.name and _from_outside(file, statement["right"]):
+                    yield statement
+
+
+def _from_outside(file: GoFile, value: Node) -> bool:
+    """Return whether a value holds a parameter, a function or interface, of exported code."""
+    for name in value.find("identifier"):
+        binding = file.binding(name)
+        if binding is None or binding.kind != "parameter":
+            continue
+        function = binding.scope
+        own = function.get("name")
+        if own is None or not own.name[:1].isupper():
+            continue
+        if _SAYS.search(documentation(file, function)):
+            continue
+        if isinstance(file.underlying(file.type_of(name)), Func | Interface):
+            return True
+    return False
+
+
+def _own_lock(file: GoFile, callback: _Callback, held: frozenset[Held]) -> Held | None:
+    """Return the held lock that belongs to the object which keeps the callback."""
+    place = access_of(file, callback.field)
+    for lock in sorted(held, key=lambda h: str(h.access)):
+        if place is not None and isinstance(place.root, Binding):
+            if lock.access.root is place.root:
+                return lock
+    return None
+
+
+def _finding(file: GoFile, callback: _Callback, lock: Held) -> Finding:
+    call, name = callback.call, lock_name(file, lock)
+    function = " ".join(call["function"].name.split())
+    related = []
+    taken = holding_of(file, call.function).taken_at(lock, call) if call.function else None
+    if taken is not None:
+        related.append(Related(taken.path, taken.start, taken.end, f"{name} is taken here"))
+    supplier = callback.supplier
+    related.append(Related(supplier.path, supplier.start, supplier.end, "it is supplied here"))
+    fix, reason = None, ""
+    try:
+        edits = after_unlock(file, lock.access, _statement(call))
+        title = f"Call {function} after {name} is released"
+        fix = Fix(title, edits, Safety.UNSAFE, "the callback runs after the critical section")
+    except BuilderError as error:
+        reason = str(error)
+    return Finding(
+        path=file.path,
+        start=call.start,
+        end=call.end,
+        message=f"{function} is a supplied callback and is called while {name} is held",
+        fixes=(fix,) if fix else (),
+        related=tuple(related),
+        reason=reason,
+        confidence=_confidence(file, callback, lock),
+    )
+
+
+def _confidence(file: GoFile, callback: _Callback, lock: Held) -> Confidence:
+    """Return how likely the callback comes back to the object.
+
+    High when a known one does; low when nothing that others may call takes the lock.
+    """
+    if _comes_back(file, callback.call, lock):
+        return Confidence.HIGH
+    return Confidence.MEDIUM if _is_open(file, callback, lock) else Confidence.LOW
+
+
+def _is_open(file: GoFile, callback: _Callback, lock: Held) -> bool:
+    """Return whether an exported function takes the lock, apart from the two in question."""
+    apart = (callback.call, callback.supplier)
+    for decl in file.package.functions():
+        start, end = decl.span
+        if not decl.exported or not decl.sound or decl.file.is_test:
+            continue
+        if any(p.path == decl.file.path and start <= p.start < end for p in apart):
+            continue
+        if not LOCK_CALLS.search(decl.file.data, start, end):
+            continue
+        operations = locks_of(decl.file, decl.node).operations
+        if any(o.acquires and o.lock_class == lock.lock_class for o in operations):
+            return True
+    return callback.field is not callback.call["function"]
+
+
+def _comes_back(file: GoFile, call: Node, lock: Held) -> bool:
+    """Return whether a function that may be meant takes the lock, of this or another object."""
+    return any(
+        event.kind == "acquire" and event.lock_class == lock.lock_class
+        for body in targets(file, call).bodies
+        for event in effects_of(body)
+    )
+
+
+def _statement(call: Node) -> Node:
+    """Return the statement to move: the call, or the loop or condition around it alone."""
+    statement = call.parent
+    assert statement is not None
+    while True:
+        block = statement.parent
+        around = block.statement if block is not None and block.kind == "block" else None
+        if block is None or around is None or around.function is not call.function:
+            return statement
+        if len(block.statements) != 1 or around.kind not in {"for_statement", "if_statement"}:
+            return statement
+        if around.get("alternative") is not None:
+            return statement
+        statement = around

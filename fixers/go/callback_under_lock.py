@@ -109,9 +109,13 @@ def _origin(file: GoFile, function: Node) -> Node | None:
         return _field(function["operand"])
     if function.kind == "selector_expression":
         selection = file.selection(function)
-        if selection is not None and selection.kind == "field":
-            return function if _is(file, file.type_of(function), Func) else None
         operand = function["operand"]
+        if selection is not None and selection.kind == "field":
+            if not _is(file, file.type_of(function), Func):
+                return None
+            # `for _, sub := range s.subs { sub.notify(…) }`: the list is what is supplied.
+            element = _element_of(file, operand) if operand.kind == "identifier" else None
+            return element or function
         if not _is(file, file.type_of(operand), Interface):
             return None
         if operand.kind == "identifier":

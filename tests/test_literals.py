@@ -38,12 +38,13 @@ def test_pieces_of_which_every_match_holds_one(pattern: bytes, expected: set[byt
 
 
 def test_alternatives_ask_for_all_of_their_sets() -> None:
-    found = alternatives(re.compile(rb"\bmake\(\s*chan\b|\.Go\(.*x"))
-    assert found == (({b"\0make("}, {b"chan\0"}), ({b".Go("}, {b"x"}))
+    found = alternatives(re.compile(rb"\bgo\s+func\(|\bmake\(\s*chan\b|\.Go\(.*x"))
+    assert found[0] == ({b"\0go\0"}, {b"\0func("})
+    assert found[1:] == (({b"\0make("}, {b"chan\0"}), ({b".Go("}, {b"x"}))
 
 
 _PART = st.recursive(
-    st.sampled_from(["a", "b", "ab", "[ab]", "[a-c]", ".", r"\b", "(?!a)", "^"]),
+    st.sampled_from(["a", "b", "ab", "[ab]", "[a-c]", ".", r"\b", r"\s+", r"\s*", "(?!a)", "^"]),
     lambda part: st.one_of(
         st.lists(part, min_size=1, max_size=3).map("".join),
         st.lists(part, min_size=1, max_size=3).map(lambda parts: f"(?:{'|'.join(parts)})"),

@@ -82,7 +82,9 @@ def _is_telling(sets: Alternative) -> bool:
 
 
 def _is_long(piece: bytes) -> bool:
-    return len(plain(piece)) >= _TELLING or _ONE_WORD.fullmatch(piece) is not None
+    if _ONE_WORD.fullmatch(piece) or len(plain(piece)) >= _TELLING:
+        return True
+    return len(plain(piece)) > 1 and _WORD.search(piece) is None
 
 
 _ONE_WORD = re.compile(rb"\0\w+\0")

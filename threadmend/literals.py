@@ -77,6 +77,10 @@ def _sets(sequence: list[Any]) -> Alternative:
     found: list[frozenset[bytes]] = []
     runs = {b""}
     for item in sequence:
+        if _is_space(item):
+            found += _kept({run + _BORDER for run in runs})
+            runs = {_BORDER}
+            continue
         texts = _texts(item)
         if texts is not None and len(texts) * len(runs) <= _MOST:
             runs = {run + text for run in runs for text in texts}
@@ -85,6 +89,19 @@ def _sets(sequence: list[Any]) -> Alternative:
         runs = {b""}
         found += _kept(texts) if texts is not None else _inside(item)
     return tuple(found + _kept(runs))
+
+
+def _is_space(item: Any) -> bool:
+    """Return whether a part matches blanks only, and at least one: `\\s+`."""
+    operator, argument = str(item[0]), item[1]
+    if operator not in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"} or argument[0] < 1:
+        return False
+    inner = list(argument[2])
+    return (
+        len(inner) == 1
+        and str(inner[0][0]) == "IN"
+        and [str(what) for _, what in inner[0][1]] == ["CATEGORY_SPACE"]
+    )
 
 
 def _kept(texts: set[bytes]) -> list[frozenset[bytes]]:

@@ -13,11 +13,11 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import lock_class
-from threadmend.golang.effects import holders, pairs_of
 from threadmend.golang.goroutines import launch_sites, launches
+from threadmend.golang.lockorder import lock_order_graph
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
-from threadmend.graph import Edge, Graph, Vertex, components
+from threadmend.graph import Edge, Graph, Vertex
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["channel_graph", "lock_graph"]
 
-_LOCKS = re.compile(rb"\bsync\b|Lock\(\)")
 _CHANNELS = re.compile(rb"<-|\bclose\(|\bmake\(\s*chan\b|\brange\b")
 
 
@@ -37,26 +36,25 @@ def _files(workspace: Workspace, paths: Collection[str]) -> Iterator[GoFile]:
 
 
 def lock_graph(workspace: Workspace, paths: Collection[str]) -> Graph:
-    """Return which lock is taken while which other one is held, in the files given."""
-    witnesses: dict[tuple[str, str], set[str]] = {}
-    for file in _files(workspace, paths):
-        if not _LOCKS.search(file.data):
-            continue
-        for function in holders(file):
-            for pair in pairs_of(file, function):
-                held, taken = pair.held.lock_class, pair.event.lock_class
-                if pair.event.kind != "acquire" or held is None or taken is None:
-                    continue
-                if held != taken or pair.same:
-                    witnesses.setdefault((held, taken), set()).add(_name(function))
-    names = sorted({name for edge in witnesses for name in edge})
-    group = {n: i for i, names_ in enumerate(components(names, witnesses)) for n in names_}
-    edges = tuple(
-        Edge(held, taken, _few(sorted(by)), alarm=group[held] == group[taken])
-        for (held, taken), by in sorted(witnesses.items())
+    """Return which lock is taken while which other one is held, by functions in these files."""
+    order = lock_order_graph(workspace)
+    circle = {
+        pair
+        for cycle in order.cycles
+        for pair in zip(cycle.classes, (*cycle.classes[1:], cycle.classes[0]), strict=True)
+    }
+    edges = []
+    for (held, taken), witnesses in sorted(order.edges.items()):
+        names = {w.name for w in witnesses if w.pair.file.path in paths}
+        if names:
+            alarm = (held, taken) in circle
+            edges.append(Edge(held, taken, _few(sorted(names)), alarm))
+    vertices = sorted({name for edge in edges for name in (edge.source, edge.target)})
+    return Graph(
+        "Lock order: an arrow points at what is taken under a lock",
+        tuple(Vertex(name, "lock", _short(name)) for name in vertices),
+        tuple(edges),
     )
-    vertices = tuple(Vertex(name, "lock", _short(name)) for name in names)
-    return Graph("Lock order: an arrow points at what is taken under a lock", vertices, edges)
 
 
 def _name(function: Node) -> str:

@@ -1,0 +1,247 @@
+"""Defer Unlock where the code under the lock may panic
+
+A panic between Lock and Unlock leaves the lock taken. Where somebody further up recovers, as
+HTTP and RPC servers do, the program goes on, and the next one who wants the lock waits for
+ever. `defer mu.Unlock()` costs a few nanoseconds and runs in any case.
+
+Only what can really panic counts: a function that the caller supplied or that is stored in a
+field, a type assertion without `ok`, an index from outside that nothing compares, a division
+by a variable that nothing compares, a write to a map that nobody made.
+
+Not reported: an Unlock with work after it; a lock that is taken in a loop or more than once;
+a release by another function.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.builders import BuilderError, delete, insert_after
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Flow, Point
+from threadmend.golang.locks import LOCK_CALLS, LockOperation, Locks, locks_of
+from threadmend.golang.nocopy import is_ours
+from threadmend.golang.plain import is_plain
+from threadmend.golang.releases import hands_over
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Func, Interface, Map, Named, Slice, is_named
+from threadmend.model import Edit, Finding, Fix, Related
+
+CATEGORY = "mutex"
+GATE = rb"\.R?Unlock\(\)"
+
+_INTEGERS = re.compile(r"u?int(8|16|32|64|ptr)?$")
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the critical sections that a panic leaves with the lock taken."""
+    for function in file.functions(LOCK_CALLS):
+        locks = locks_of(file, function)
+        for lock in locks.operations:
+            releases = _releases(file, locks, lock)
+            if releases is None:
+                continue
+            start = locks.flow.point_of(lock.call)
+            if start is None:
+                continue
+            risk = _risk(file, function, locks.flow, start, releases)
+            if risk is not None:
+                yield _finding(lock, releases, *risk)
+
+
+def _releases(file: GoFile, locks: Locks, lock: LockOperation) -> dict[Point, Node] | None:
+    """Return the Unlock statements of a lock when one defer could stand for all of them."""
+    if not lock.acquires or lock.deferred is not None or lock.access is None:
+        return None
+    statement = lock.call.parent
+    if statement is None or statement.kind != "expression_statement":
+        return None
+    same = [o for o in locks.operations if o.access == lock.access and o is not lock]
+    if not same or any(not o.releases or o.deferred or o.mode != lock.mode for o in same):
+        return None
+    flow = locks.flow
+    point = flow.point_of(lock.call)
+    if point is None or not flow.complete or flow.in_loop(point):
+        return None
+    if hands_over(file, locks, lock):
+        return None
+    if any(d.point in flow.reachable(point, feasible=False) for d in flow.defers):
+        return None  # it would run under the lock
+    found: dict[Point, Node] = {}
+    for release in same:
+        at = flow.point_of(release.call)
+        node = release.call.parent
+        if at is None or node is None or not _leads_out(flow, at, node):
+            return None
+        found[at] = node
+    if any(e.kind in {"return", "end"} for e in flow.exits_from(point, stop=found.__contains__)):
+        return None
+    return found
+
+
+def _leads_out(flow: Flow, point: Point, statement: Node) -> bool:
+    """Return whether nothing but a plain return, or the function's end, follows a release."""
+    if statement.kind != "expression_statement" or len(point.successors) != 1:
+        return False
+    after = point.successors[0]
+    if after is flow.end:
+        return True
+    return after.node.kind == "return_statement" and is_plain(after.node)
+
+
+def _risk(
+    file: GoFile, function: Node, flow: Flow, start: Point, releases: dict[Point, Node]
+) -> tuple[Node, str] | None:
+    """Return what may panic under the lock, and how to say it."""
+    under = flow.reachable(start, stop=releases.__contains__) - set(releases)
+    for point in sorted(under, key=lambda p: p.node.start):
+        for node in point.own():
+            said = _may_panic(file, function, node)
+            if said:
+                return node, said
+    return None
+
+
+def _may_panic(file: GoFile, function: Node, node: Node) -> str:
+    if node.kind == "call_expression":
+        return _called(file, node)
+    if node.kind == "type_assertion_expression":
+        return "" if _with_ok(node) else f"{node.name} does not hold"
+    if node.kind == "binary_expression" and node["operator"].kind in {"/", "%"}:
+        return _divided(file, function, node)
+    if node.kind == "index_expression":
+        return _indexed(file, function, node)
+    return ""
+
+
+def _called(file: GoFile, call: Node) -> str:
+    """Say that a function panics which the caller supplied, or which a field holds."""
+    function = call["function"]
+    if function.kind == "identifier":
+        binding = file.binding(function)
+        if binding is None or binding.kind != "parameter":
+            return ""
+    elif function.kind == "selector_expression":
+        selection = file.selection(function)
+        if selection is not None and selection.kind == "method":
+            return f"{function.name} panics" if _supplied(file, function["operand"]) else ""
+        if selection is None or selection.kind != "field":
+            return ""
+    elif function.kind != "index_expression":
+        return ""
+    if is_named(file.type_of(function), "context.CancelFunc", "context.CancelCauseFunc"):
+        return ""
+    if not isinstance(file.underlying(file.type_of(function)), Func):
+        return ""
+    return f"{function.name} panics"
+
+
+def _supplied(file: GoFile, operand: Node) -> bool:
+    """Return whether a method is that of an interface of the project, given as a parameter."""
+    binding = file.binding(operand) if operand.kind == "identifier" else None
+    type_ = file.type_of(operand)
+    if binding is None or binding.kind != "parameter" or not isinstance(type_, Named):
+        return False
+    package = file.package.workspace.package_by_key(type_.package)
+    if package is None or not is_ours(package):
+        return False
+    return isinstance(file.underlying(type_), Interface)
+
+
+def _with_ok(node: Node) -> bool:
+    """Return whether an assertion's second result is taken."""
+    parent = node.parent
+    while parent is not None and parent.kind == "parenthesized_expression":
+        parent = parent.parent
+    if parent is None:
+        return False
+    if parent.kind == "expression_list":
+        holder = parent.parent
+        left = holder.get("left") if holder is not None else None
+        targets = left.children if left is not None else holder.all("name") if holder else []
+        return len(parent.children) == 1 and len(targets) == 2
+    return False
+
+
+def _compared(function: Node, name: str) -> bool:
+    """Return whether a condition in the function mentions a name."""
+    for node in function.find("binary_expression", "expression_switch_statement"):
+        if node.kind == "binary_expression":
+            if node["operator"].kind not in {"==", "!=", "<", "<=", ">", ">="}:
+                continue
+        elif node.get("value") is None:
+            continue
+        if any(n.kind == "identifier" and n.name == name for n in node.walk()):
+            return True
+    return False
+
+
+def _divided(file: GoFile, function: Node, node: Node) -> str:
+    divisor = node["right"]
+    binding = file.binding(divisor) if divisor.kind == "identifier" else None
+    if binding is None or binding.kind != "parameter" or _compared(function, binding.name):
+        return ""
+    type_ = file.type_of(divisor)
+    if not isinstance(type_, Named) or type_.package or not _INTEGERS.match(type_.name):
+        return ""
+    return f"{divisor.name} is zero"
+
+
+def _indexed(file: GoFile, function: Node, node: Node) -> str:
+    operand, index = node["operand"], node.get("index")
+    type_ = file.underlying(file.type_of(operand))
+    if isinstance(type_, Map):
+        return _unmade(file, node, operand)
+    if not isinstance(type_, Slice) or index is None or index.kind != "identifier":
+        return ""
+    binding = file.binding(index)
+    if binding is None or binding.kind != "parameter" or _compared(function, binding.name):
+        return ""
+    return f"{index.name} is out of range"
+
+
+def _unmade(file: GoFile, node: Node, operand: Node) -> str:
+    """Say that a map is nil which is written to and which a caller supplied."""
+    left = node.parent
+    if left is None or left.field != "left" or operand.kind != "identifier":
+        return ""
+    binding = file.binding(operand)
+    if not isinstance(binding, Binding) or binding.kind != "parameter":
+        return ""
+    return "" if _compared(node.function or node, binding.name) else f"{operand.name} is nil"
+
+
+def _finding(lock: LockOperation, releases: dict[Point, Node], risk: Node, said: str) -> Finding:
+    name = lock.lock.name
+    fix, reason = _fix(lock, releases)
+    return Finding(
+        path=lock.call.path,
+        start=lock.call.start,
+        end=lock.call.end,
+        message=f"{name} stays locked when {said}",
+        fixes=(fix,) if fix else (),
+        related=(Related(risk.path, risk.start, risk.end, "may panic"),),
+        reason=reason,
+    )
+
+
+def _fix(lock: LockOperation, releases: dict[Point, Node]) -> tuple[Fix | None, str]:
+    """Replace the releases by one defer.
+
+    Sound: each release stood right before an exit that evaluates nothing more, so that the
+    lock is held exactly as long; no other deferred call runs in between.
+    """
+    unlock = f"{lock.lock.name}.{'RUnlock' if lock.mode == 'read' else 'Unlock'}"
+    statement = lock.call.parent
+    if statement is None:
+        return None, "the call is part of another statement"
+    edits: list[Edit] = []
+    try:
+        edits.extend(insert_after(statement, f"defer {unlock}()"))
+        for release in releases.values():
+            edits.extend(delete(release))
+    except BuilderError as error:
+        return None, str(error)
+    return Fix(f"Defer {unlock} right after the Lock", tuple(edits)), ""

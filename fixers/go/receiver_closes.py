@@ -1,0 +1,243 @@
+"""Let the sender close the channel, not the receiver
+
+Only who sends knows when there is nothing left to send. A receiver that closes because it
+has seen enough takes the channel from under the sender, and the next send panics.
+
+Not reported: a receiver that closes after it has received all that is sent; a channel of
+which the receiver is the sender too; a channel that is passed to code that is not visible.
+
+Unsafe: the receiver no longer stops early; it takes what the sender has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.builders import BuilderError, delete, replace
+from threadmend.golang.calls import callers
+from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._closer import after_sends, by_producer, close_after
+
+CATEGORY = "channel"
+GATE = rb"\bmake\(\s*chan\b"
+
+_MAKES = re.compile(rb"\bmake\(\s*chan\b")
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the closes by a function that receives while another goroutine sends."""
+    for function in file.functions(_MAKES):
+        for channel in local_channels(file, function):
+            closes = channel.of("close")
+            if len(closes) != 1 or channel.escapes or not is_assigned_once(channel.binding):
+                continue
+            loop = _receiving_loop(function, channel, closes[0])
+            if loop is not None and _others_send(function, channel, closes[0]):
+                yield _finding(file, function, channel, closes[0], loop)
+
+
+def _receiving_loop(function: Node, channel: Channel, close: ChannelOperation) -> Node | None:
+    """Return the loop in which the closing function receives until it has seen enough."""
+    body = close.node.function
+    if body is None or any(s.node.function is body for s in channel.of("send")):
+        return None
+    for receive in channel.of("receive", "range"):
+        if receive.node.function is not body:
+            continue
+        loop = receive.node.parent if receive.kind == "range" else innermost_loop(receive.node)
+        if loop is None:
+            continue
+        counted = any(c.kind in {"for_clause", "range_clause"} for c in loop.children)
+        if counted and receive.kind != "range":
+            continue
+        if loop.contains(close.node) and close.node.parent is not None:
+            return loop
+        after = _after_a_break(loop, close)
+        if after:
+            return loop
+    return None
+
+
+def _after_a_break(loop: Node, close: ChannelOperation) -> bool:
+    """Return whether the close runs after the loop was left in the middle."""
+    body = close.node.function
+    if body is None:
+        return False
+    flow = flow_of(body)
+    parent = close.node.parent
+    point = flow.point_of(close.node)
+    if point is None or not flow.complete or parent is None:
+        return False
+    if parent.kind == "defer_statement":
+        return any(n.kind in {"return_statement", "break_statement"} for n in loop["body"].own())
+    leaves = [
+        p
+        for p in flow.points
+        if p.live and loop.contains(p.node) and p.node.kind == "break_statement"
+    ]
+    return any(point in flow.reachable(p) for p in leaves)
+
+
+def _others_send(function: Node, channel: Channel, close: ChannelOperation) -> bool:
+    """Return whether all sends are other goroutines', and can go on after the close."""
+    closer = runner_of(close, function)
+    if closer is None:
+        return False
+    sends = channel.of("send")
+    for send in sends:
+        runner = runner_of(send, function)
+        if runner is None:
+            return False
+        mine = runner.node if isinstance(runner, Launch) else runner
+        theirs = closer.node if isinstance(closer, Launch) else closer
+        if mine is theirs:
+            return False
+    return any(
+        innermost_loop(s.node) is not None or innermost_loop(s.anchor) is not None for s in sends
+    )
+
+
+def _finding(
+    file: GoFile, function: Node, channel: Channel, close: ChannelOperation, loop: Node
+) -> Finding:
+    name = close.node["arguments"].children[0].name
+    send = channel.of("send")[0].node
+    fix, reason = _fix(file, function, channel, close, loop)
+    return Finding(
+        path=close.node.path,
+        start=close.node.start,
+        end=close.node.end,
+        message=f"the receiver closes {name} while a goroutine still sends to it",
+        fixes=(fix,) if fix else (),
+        related=(Related(send.path, send.start, send.end, "sent here"),),
+        reason=reason,
+    )
+
+
+def _fix(
+    file: GoFile, function: Node, channel: Channel, close: ChannelOperation, loop: Node
+) -> tuple[Fix | None, str]:
+    """Move the close to the sender, and receive until then."""
+    name = channel.binding.name
+    if not _is_only_use(close):
+        return None, "the receiving function is used elsewhere too"
+    runners = {}
+    for send in channel.of("send"):
+        runner = runner_of(send, function)
+        node = runner.node if isinstance(runner, Launch) else runner
+        if node is not None and runner is not None:
+            runners[node.start] = runner
+    launches = [r for r in runners.values() if isinstance(r, Launch)]
+    if any(not _ends(x) for x in launches):
+        return None, "the sender never ends by itself"
+    try:
+        edits = _without_close(channel, close, loop)
+        if not launches:
+            edits += after_sends(file, function, channel)
+        elif len(launches) != len(runners):
+            return None, "the function sends as well as the goroutines that it launches"
+        elif len(launches) == 1 and launches[0].loop is None:
+            edits += by_producer(file, channel, launches[0])
+        else:
+            receives = [r.anchor for r in channel.of("receive", "range")]
+            receives = [r for r in receives if r.function is function]
+            edits += close_after(file, function, channel.make, name, launches, (), receives)
+    except BuilderError as error:
+        return None, str(error)
+    reason = "the receiver takes all that is sent, where it stopped before"
+    return Fix(f"Let the sender close {name}", tuple(edits), Safety.UNSAFE, reason), ""
+
+
+def _is_only_use(close: ChannelOperation) -> bool:
+    """Return whether the function that closes is called from this one place only."""
+    if not close.calls:
+        return True
+    body = close.node.function
+    decl = declaration_of(close.file, body) if body is not None else None
+    return decl is not None and len(callers(decl)) == 1 and len(close.calls) == 1
+
+
+def _ends(launch: Launch) -> bool:
+    if launch.body is None:
+        return False
+    flow = flow_of(launch.body)
+    return flow.complete and any(e.kind in {"end", "return"} for e in flow.exits_from(flow.entry))
+
+
+def _without_close(channel: Channel, close: ChannelOperation, loop: Node) -> list[Edit]:
+    """Drop the close with the test that decides it, when that does nothing else."""
+    statement = close.node.parent
+    if statement is None or statement.kind not in {"expression_statement", "defer_statement"}:
+        raise BuilderError("the close is part of another statement")
+    if _sent_sentinel(channel, loop):
+        return [*delete(statement), *_ranged(close, loop)]
+    if not loop.contains(statement):
+        return [*_drained(close, statement), *_ranged(close, loop)]
+    return [*_without_test(statement, statement.next), *_ranged(close, loop)]
+
+
+def _sent_sentinel(channel: Channel, loop: Node) -> bool:
+    """Return whether the sender itself sends, at the end, the value that ends the loop."""
+    sent = {s.node["value"].text for s in channel.of("send") if innermost_loop(s.node) is None}
+    tests = [n for n in loop["body"].own() if n.kind == "binary_expression"]
+    return any(side.text in sent for test in tests for side in test.children)
+
+
+def _drained(close: ChannelOperation, statement: Node) -> list[Edit]:
+    """Take what is left, so that the sender can end, where the receiver closed."""
+    if statement.kind == "defer_statement":
+        raise BuilderError("the receiver leaves when it has seen enough")
+    name = close.node["arguments"].children[0].name
+    return list(replace(statement, f"for range {name} {{\n}}"))
+
+
+def _without_test(statement: Node, jump: Node | None) -> list[Edit]:
+    block = statement.parent
+    test = block.parent if block is not None else None
+    if block is None or test is None or test.kind != "if_statement" or test.get("alternative"):
+        raise BuilderError("more than a test decides the close")
+    if test["consequence"] is not block or test.get("initializer") is not None:
+        raise BuilderError("more than a test decides the close")
+    wanted = [statement] if jump is None else [statement, jump]
+    if block.statements != wanted:
+        raise BuilderError("the test does more than closing")
+    last = wanted[-1]
+    if last.kind not in {"break_statement", "return_statement", "expression_statement"}:
+        raise BuilderError("the test does more than closing")
+    if last.kind == "return_statement" and last.children[1:]:
+        raise BuilderError("the receiver returns a value when it has seen enough")
+    if test.next is not None and test.parent is not None and test.parent.kind == "block":
+        raise BuilderError("the receiver goes on with the value after the test")
+    if any(True for _ in test["condition"].find("call_expression", "unary_expression")):
+        raise BuilderError("the test has effects of its own")
+    return list(delete(test))
+
+
+def _ranged(close: ChannelOperation, loop: Node) -> list[Edit]:
+    """Turn `for { v := <-ch; … }` into `for v := range ch { … }`."""
+    if any(c.kind == "range_clause" for c in loop.children):
+        return []
+    body = loop["body"]
+    first = body.statements[0] if body.statements else None
+    name = close.node["arguments"].children[0].name
+    tree = loop.tree
+    if first is None or first.kind != "short_var_declaration":
+        raise BuilderError("the loop does not begin with the receive")
+    values, names = first["right"].children, first["left"].children
+    if len(names) != 1 or values[0].text.replace(b" ", b"") != b"<-" + name.encode():
+        raise BuilderError("the loop does not begin with the receive")
+    if tree.comments_in(loop.start, first.end):
+        raise BuilderError("a comment would be lost")
+    if not first.next or len(body.statements) < 2:
+        raise BuilderError("the received value is not used")
+    head = f"for {names[0].name} := range {name} {{".encode()
+    return [Edit(loop.path, loop.start, body.start + 1, head), *delete(first)]

@@ -290,7 +290,7 @@ def _method_names(workspace: Workspace, node: Node) -> set[str]:
     return names
 
 
-_METHOD = re.compile(rb"^func[ \t]*\([ \t]*(?:\w+[ \t]+)?\*?[ \t]*(\w+)[^)\n]*\)[ \t]*(\w+)", re.M)
+_METHOD = re.compile(rb"\nfunc[ \t]*\([ \t]*(?:\w+[ \t]+)?\*?[ \t]*(\w+)[^)\n]*\)[ \t]*(\w+)")
 
 
 def _implementing(workspace: Workspace, names: set[str]) -> list[Named]:
@@ -311,6 +311,9 @@ def _implementing(workspace: Workspace, names: set[str]) -> list[Named]:
 
 
 def _has_method(workspace: Workspace, type_: Named, name: str) -> bool:
+    package = workspace.package_by_key(type_.package)
+    if package is not None and name in package.methods(type_.name):
+        return True
     member = workspace.inference.member(type_, name)
     return member is not None and member.kind == "method"
 

@@ -1,0 +1,199 @@
+"""Send before the close, not after it
+
+A send on a closed channel panics, and a select with a default does not help: the send is
+chosen, and panics. The close belongs behind the last send on every path.
+
+Not reported: a channel that may be another one by then; a send by a goroutine that nobody
+orders after the close; a send on a path that excludes the close.
+
+Unsafe: the receivers see the channel closed later than before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.builders import BuilderError, delete, insert_after
+from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.types import Chan
+from threadmend.model import Finding, Fix, Related, Safety
+
+CATEGORY = "channel"
+GATE = rb"\bclose\("
+
+_CLOSES = re.compile(rb"\bclose\(")
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the sends that come after a close of the same channel."""
+    for function in file.functions(_CLOSES):
+        seen: set[int] = set()
+        for channel in local_channels(file, function):
+            for close in channel.of("close"):
+                if is_assigned_once(channel.binding):
+                    pair = _launched_later(function, channel, close)
+                    if pair is not None and pair.start not in seen:
+                        seen.add(pair.start)
+                        yield _finding(file, close.node, pair, None, "a goroutine sends")
+        for call in function.own():
+            if call.kind == "call_expression" and call["function"].text == b"close":
+                send = _send_after(file, function, call)
+                if send is not None and send.start not in seen:
+                    seen.add(send.start)
+                    fix, reason = _fix(function, call, send)
+                    yield _finding(file, call, send, fix, reason)
+
+
+def _send_after(file: GoFile, function: Node, close: Node) -> Node | None:
+    """Return a send that the function itself makes after it closed, on the same path."""
+    arguments = close["arguments"].children
+    statement = close.parent
+    if file.resolve(close["function"]) is not None or len(arguments) != 1 or statement is None:
+        return None
+    operand = arguments[0]
+    if statement.kind != "expression_statement" or not _is_fixed(file, function, operand):
+        return None
+    flow = flow_of(function)
+    start = flow.point_of(close)
+    if start is None or not flow.complete:
+        return None
+    for node in function.own():
+        if node.kind != "send_statement" or node["channel"].text != operand.text:
+            continue
+        if file.resolve(_root(node["channel"])) is not file.resolve(_root(operand)):
+            continue
+        point = flow.point_of(node)
+        if point is not None and point in flow.reachable(start, stop=_declares(file, operand)):
+            return node
+    return None
+
+
+def _root(node: Node) -> Node:
+    while node.kind == "selector_expression":
+        node = node["operand"]
+    return node
+
+
+def _is_fixed(file: GoFile, function: Node, operand: Node) -> bool:
+    """Return whether an expression means the same channel all through the function."""
+    if operand.kind not in {"identifier", "selector_expression"}:
+        return False
+    if not isinstance(file.underlying(file.type_of(operand)), Chan):
+        return False
+    root = _root(operand)
+    meant = file.resolve(root) if root.kind == "identifier" else None
+    if isinstance(meant, Binding) and not is_assigned_once(meant):
+        return False
+    for node in function.walk():
+        if node.kind == "assignment_statement":
+            if any(left.text == operand.text for left in node["left"].children):
+                return False
+    return meant is not None
+
+
+def _declares(file: GoFile, operand: Node) -> Callable[[Point], bool]:
+    """Return a stop for paths: the declaration of the variable, which makes a new one."""
+    meant = file.resolve(_root(operand))
+    declared = meant.node if isinstance(meant, Binding) else None
+
+    def stop(point: Point) -> bool:
+        return declared is not None and point.node.contains(declared)
+
+    return stop
+
+
+def _launched_later(function: Node, channel: Channel, close: ChannelOperation) -> Node | None:
+    """Return a send of a goroutine that is launched after the close."""
+    if runner_of(close, function) is not function or close.node.function is not function:
+        return None
+    if close.node.parent is None or close.node.parent.kind != "expression_statement":
+        return None
+    flow = flow_of(function)
+    start, make = flow.point_of(close.node), flow.point_of(channel.make)
+    if start is None or not flow.complete:
+        return None
+    after = flow.reachable(start, stop=lambda p: p is make)
+    for send in channel.of("send"):
+        runner = runner_of(send, function)
+        if isinstance(runner, Launch) and runner.function is function:
+            point = flow.point_of(runner.node)
+            if point is not None and point in after:
+                return send.node
+        elif runner is function and send.calls:
+            point = flow.point_of(send.anchor)
+            if point is not None and point in after and send.anchor.function is function:
+                return send.node
+    return None
+
+
+def _finding(file: GoFile, close: Node, send: Node, fix: Fix | None, reason: str) -> Finding:
+    name = close["arguments"].children[0].name
+    return Finding(
+        path=send.path,
+        start=send.start,
+        end=send.end,
+        message=f"the send to {name} comes after its close and panics",
+        fixes=(fix,) if fix else (),
+        related=(Related(close.path, close.start, close.end, "closed here"),),
+        reason="" if fix else reason,
+    )
+
+
+def _fix(function: Node, close: Node, send: Node) -> tuple[Fix | None, str]:
+    """Move the close behind the last send, where one straight path leads from one to the other."""
+    statement = close.parent
+    last = _last_send(function, close, send)
+    flow = flow_of(function)
+    if statement is None or last is None or not _straight(flow, statement, last):
+        return None, "the close and the send are not on one straight path"
+    if last.parent is not statement.parent:
+        return None, "the close and the send are not in one block"
+    between = statement.next
+    name = close["arguments"].children[0].text
+    while between is not None and between is not last:
+        if re.search(rb"\b" + re.escape(name) + rb"\b", between.text):
+            if between.kind != "send_statement":
+                return None, "the channel is used between the close and the send"
+        if re.search(rb"(?i)wait|<-", between.text) and between.kind != "send_statement":
+            return None, "something in between may wait for the close"
+        between = between.next
+    try:
+        edits = (*delete(statement), *insert_after(last, close.name))
+    except BuilderError as error:
+        return None, str(error)
+    title = f"Close {name.decode()} after the last send"
+    return Fix(title, edits, Safety.UNSAFE, "the channel is closed later"), ""
+
+
+def _last_send(function: Node, close: Node, send: Node) -> Node | None:
+    """Return the last statement of the close's block that sends, loops included."""
+    name = send["channel"].text
+    statement = close.parent
+    block = statement.parent if statement is not None else None
+    found = None
+    for node in block.statements if block is not None else ():
+        if node.start < close.end:
+            continue
+        if any(s["channel"].text == name for s in node.find("send_statement")):
+            found = node
+    return found
+
+
+def _straight(flow: Flow, statement: Node, last: Node) -> bool:
+    """Return whether the close always leads to the end of the last statement that sends."""
+    start = flow.point_of(statement)
+    end = flow.point_of(last)
+    if start is None or end is None or innermost_loop(statement) is not innermost_loop(last):
+        return False
+    if not flow.postdominates(end, start) or not flow.dominates(start, end):
+        return False
+    leaves = ("return_statement", "goto_statement", "break_statement")
+    own = [n for n in last.own() if n.kind in leaves and n.kind not in FUNCTIONS]
+    return not own

@@ -38,7 +38,7 @@ from threadmend.golang.targets import Body
 from threadmend.golang.types import Chan, Func, Map, Slice
 from threadmend.model import Edit
 
-__all__ = ["LockForm", "put_under_lock"]
+__all__ = ["LockForm", "is_slow", "put_under_lock"]
 
 _SIMPLE = frozenset(
     {
@@ -146,7 +146,7 @@ def _run(file: GoFile, statements: list[Node]) -> tuple[Node, Node] | None:
     siblings = first.parent.statements
     between = siblings[siblings.index(first) : siblings.index(last) + 1]
     for statement in between:
-        if any(n.kind in _JUMPS or _is_slow(file, n) for n in statement.own()):
+        if any(n.kind in _JUMPS or is_slow(file, n) for n in statement.own()):
             return None
     return first, last
 
@@ -204,7 +204,7 @@ def _waits(file: GoFile, node: Node) -> bool:
         return not any(c.kind in {"range_clause", "for_clause"} for c in node.children)
     if node.kind == "unary_expression":
         return node["operator"].kind == "<-"
-    return node.kind in _WAITS or (node.kind == "range_clause" and _is_slow(file, node))
+    return node.kind in _WAITS or (node.kind == "range_clause" and is_slow(file, node))
 
 
 def _refuse(event: Event, lock: LockForm) -> None:
@@ -221,10 +221,11 @@ def _called(node: Node) -> str:
 
 def _slow(file: GoFile, root: Node) -> list[Node]:
     """Return what is more than computation: calls that are not known to be pure, waits."""
-    return [n for n in root.own() if n is not root and _is_slow(file, n)]
+    return [n for n in root.own() if n is not root and is_slow(file, n)]
 
 
-def _is_slow(file: GoFile, node: Node) -> bool:
+def is_slow(file: GoFile, node: Node) -> bool:
+    """Return whether a node is more than computation: a call not known to be pure, a wait."""
     if node.kind in _WAITS:
         return True
     if node.kind == "range_clause":
@@ -285,7 +286,7 @@ def _can_surround(file: GoFile, statement: Node) -> bool:
     if statement.kind == "for_statement":
         if not any(c.kind == "range_clause" for c in statement.children):
             return False
-    return not any(n.kind in _JUMPS or _is_slow(file, n) for n in statement.own())
+    return not any(n.kind in _JUMPS or is_slow(file, n) for n in statement.own())
 
 
 def _add_region(regions: list[Region], statement: Node, lock: LockForm) -> None:

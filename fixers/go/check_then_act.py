@@ -1,0 +1,148 @@
+"""Decide and act in one critical section
+
+A value is read under the lock, the lock is released, and what was read decides a write under
+the same lock. In between another goroutine may have changed what the decision stands on:
+two of them find the key missing and both create it, two read the same count and one update
+is lost. Each access holds the lock, so that the race detector has nothing to say.
+
+Not reported: a write whose section looks at the place again before it writes; sections with
+a call in between that is not known to be quick, because the lock was released for it; reads
+that do not decide the write.
+
+Unsafe: always; the lock is held for longer. Without a fix: sections in a loop or in branches
+that cannot become one, functions called in between that take the lock themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.builders import BuilderError, delete, insert_after
+from threadmend.golang.decisions import Decision, decisions
+from threadmend.golang.effects import effects_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.locks import LockOperation
+from threadmend.golang.package import Package
+from threadmend.golang.syntax import Node
+from threadmend.golang.targets import Body
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+from ._guard_edits import is_slow
+
+CATEGORY = "mutex"
+GATE = rb"\.R?Lock\(\)"
+
+
+def check(package: Package) -> Iterator[Finding]:
+    """Yield the writes that an earlier critical section of the same lock decided."""
+    seen: set[Node] = set()
+    for decision in decisions(package):
+        statement = decision.write.node.statement
+        if statement is None or statement in seen:
+            continue
+        if not _released_for_nothing(decision):
+            continue
+        seen.add(statement)
+        yield _finding(decision)
+
+
+def _released_for_nothing(decision: Decision) -> bool:
+    """Return whether only quick code runs between the read and the write."""
+    file = decision.read.file
+    start, end = decision.read.node.end, decision.write.node.start
+    operations = {o.call for o in decision.locks.operations}
+    return not any(
+        start <= node.start < end and node not in operations and not _is_quick(file, node)
+        for node in decision.locks.function.own()
+    )
+
+
+def _is_quick(file: GoFile, node: Node, depth: int = 1) -> bool:
+    """Return whether an expression or statement takes no time to speak of."""
+    if not is_slow(file, node):
+        return True
+    decl = file.callee(node) if node.kind == "call_expression" else None
+    if decl is None or not decl.sound or decl.node.get("body") is None or depth == 0:
+        return False
+    if effects_of(Body(decl.file, decl.node)):
+        return False
+    return all(_is_quick(decl.file, n, depth - 1) for n in decl.node["body"].own())
+
+
+def _finding(decision: Decision) -> Finding:
+    file, node = decision.write.file, decision.write.node
+    read, lock = decision.read.node, decision.first.lock.name
+    try:
+        fix, reason = (
+            Fix(
+                f"Hold {lock} from the check to the write",
+                _edits(decision),
+                Safety.UNSAFE,
+                f"{lock} is held for longer",
+            ),
+            "",
+        )
+    except BuilderError as error:
+        fix, reason = None, str(error)
+    return Finding(
+        path=file.path,
+        start=node.start,
+        end=node.end,
+        message=(
+            f"{node.name} is written on the ground of a value that was read before"
+            f" {lock} was released"
+        ),
+        fixes=(fix,) if fix is not None else (),
+        related=(Related(read.path, read.start, read.end, "read here"),),
+        reason=reason,
+        confidence=Confidence.MEDIUM,
+    )
+
+
+def _edits(decision: Decision) -> tuple[Edit, ...]:
+    """Lock once, release by a defer, and drop the operations in between.
+
+    Sound as far as the code goes that is visible: nothing that runs from the first lock to
+    the end waits, and nothing takes the lock again.
+    """
+    locks, first = decision.locks, decision.first
+    function, file = locks.function, decision.read.file
+    body = function["body"]
+    statement = first.call.parent
+    if statement is None or statement.kind != "expression_statement":
+        raise BuilderError("the lock is taken inside of a larger statement")
+    if statement.parent is not body or innermost_loop(first.call) is not None:
+        raise BuilderError("the first section is in a branch or loop of its own")
+    own = [o for o in locks.operations if o.access == first.access]
+    if own[0] is not first or any(innermost_loop(o.call) is not None for o in own):
+        raise BuilderError("the lock is taken elsewhere in the function too")
+    _must_be_quick(decision, own, body)
+    edits: list[Edit] = []
+    if first.method == "RLock":
+        field = first.call["function"]["field"]
+        edits.append(Edit(file.path, field.start, field.end, b"Lock"))
+    edits += insert_after(statement, f"defer {first.lock.name}.Unlock()")
+    for operation in own[1:]:
+        edits += delete(_whole(operation))
+    return tuple(edits)
+
+
+def _whole(operation: LockOperation) -> Node:
+    """Return the statement that an operation is, deferred or not."""
+    statement = operation.deferred or operation.call.parent
+    if statement is None or statement.kind not in {"expression_statement", "defer_statement"}:
+        raise BuilderError("the lock is used inside of a larger statement")
+    return statement
+
+
+def _must_be_quick(decision: Decision, own: list[LockOperation], body: Node) -> None:
+    file = decision.read.file
+    operations = {o.call for o in decision.locks.operations}
+    for node in body.own():
+        if node.start < decision.first.call.end or node in operations:
+            continue
+        if not _is_quick(file, node):
+            raise BuilderError("what follows the write may take long")
+    if any(o not in own for o in decision.locks.operations):
+        raise BuilderError("the function takes another lock too")

@@ -60,15 +60,11 @@ def check(file: GoFile) -> Iterator[Finding]:
                 yield from _receives(file, body, loop)
 
 
-_RECEIVES = re.compile(rb"<-|\brange\b")
-
-
 def bodies(file: GoFile) -> Iterator[Node]:
     """Yield the functions of this file that some goroutine of the package runs."""
     for launch in launches(file):
         if launch.literal is not None and launch.kind != "timer":
-            if _RECEIVES.search(launch.literal.text):
-                yield launch.literal
+            yield launch.literal
     for sites in launch_sites(file.package).values():
         body = sites[0].body
         if body is not None and body.path == file.path and body.kind != "func_literal":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Behind", "behind", "operand_of"]
+__all__ = ["Behind", "behind", "behind_channel", "operand_of"]
 
 
 @dataclass(slots=True)
@@ -64,10 +64,15 @@ def operand_of(operation: Node) -> Node:
 
 def behind(file: GoFile, operation: Node) -> Behind:
     """Return what is known about the channel of an operation (empty: nothing)."""
+    return behind_channel(file, operation, operand_of(operation))
+
+
+def behind_channel(file: GoFile, operation: Node, operand: Node) -> Behind:
+    """Return the same for an operation, as a close, whose operand stands elsewhere."""
     local = _index(file.package).get(operation, [])
     if local:
         return Behind(local)
-    return Behind([], shared_channel(file, operand_of(operation)))
+    return Behind([], shared_channel(file, operand))
 
 
 def _index(package: Package) -> dict[Node, list[Channel]]:

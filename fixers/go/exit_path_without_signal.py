@@ -1,0 +1,269 @@
+"""Signal on every path out of a goroutine that others wait for
+
+A goroutine closes a channel, or sends on it, when it is done, and somebody waits for that. One
+path out of it (an error, a cancelled context, nothing to do) returns without the signal: the
+waiter waits for ever. Nobody notices until that error happens.
+
+Not reported: a signal in a deferred call; a channel on which somebody else signals too; a
+waiter that selects with another case; a signal that a loop sends.
+
+Unsafe: waiters go on where they hung before; a signal moved into a defer comes later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
+from threadmend.golang.channel_index import Behind, behind_channel
+from threadmend.golang.channels import ChannelOperation
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Exit, Flow, Point, flow_of
+from threadmend.golang.goroutines import innermost_loop, launch_of_literal, launch_sites
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+from .worker_without_exit import bodies
+
+CATEGORY = "goroutine"
+GATE = rb"<-|\bclose\("
+
+
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    """The closes of a channel in one body, or its sends where it is never closed."""
+
+    kind: str
+    operand: Node
+    nodes: tuple[Node, ...]
+    points: frozenset[Point]
+    sends: frozenset[Point]
+    channel: Behind
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the signals of goroutines that some path out skips although others wait."""
+    for body in bodies(file):
+        flow: Flow | None = None
+        for name, nodes in _operations(body).items():
+            flow = flow or flow_of(body)
+            signals = _signals(file, body, flow, nodes)
+            if signals is None or _deferred(body, name):
+                continue
+            waiter = _waiter(file, body, signals)
+            exits = _skipping(flow, signals, waiter) if waiter is not None else []
+            if waiter is not None and exits:
+                yield _finding(file, body, signals, exits, waiter)
+
+
+def _operations(body: Node) -> dict[str, list[Node]]:
+    """Return the plain sends and closes of a body by their channel's text."""
+    found: dict[str, list[Node]] = {}
+    for node in body.own():
+        if node.kind == "send_statement" and node.field != "communication":
+            found.setdefault(node["channel"].name, []).append(node)
+        elif node.kind == "expression_statement" and node.text.startswith(b"close("):
+            call = node.children[0]
+            arguments = call["arguments"].children if call.kind == "call_expression" else []
+            if len(arguments) == 1:
+                found.setdefault(arguments[0].name, []).append(node)
+    return found
+
+
+def _signals(file: GoFile, body: Node, flow: Flow, nodes: list[Node]) -> _Signals | None:
+    closes = [n for n in nodes if n.kind == "expression_statement"]
+    kind, chosen = ("close", closes) if closes else ("send", nodes)
+    first = chosen[0]
+    operand = first["channel"] if kind == "send" else first.children[0]["arguments"].children[0]
+    channel = behind_channel(file, first if kind == "send" else first.children[0], operand)
+    if channel.local and any(c.escapes or c.function is body for c in channel.local):
+        return None
+    if channel.shared is not None and (channel.shared.escapes or not channel.shared.is_field):
+        return None
+    everywhere = channel.of("close") or channel.of("send")
+    if not everywhere or any(o.node.function is not body for o in everywhere):
+        return None
+    if kind == "send" and any(o.has_alternative for o in everywhere):
+        return None
+    points = frozenset(p for node in chosen if (p := flow.point_of(node)) is not None)
+    if len(points) != len(chosen) or not flow.complete or any(flow.in_loop(p) for p in points):
+        return None
+    sends = frozenset(p for node in nodes if (p := flow.point_of(node)) is not None) - points
+    return _Signals(kind, operand, tuple(chosen), points, sends, channel)
+
+
+def _deferred(body: Node, name: str) -> bool:
+    """Return whether a deferred call mentions the channel."""
+    word = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
+    return any(word.search(n.text) for n in body.find("defer_statement"))
+
+
+def _waiter(file: GoFile, body: Node, signals: _Signals) -> ChannelOperation | None:
+    """Return a receive that waits for the signal and for nothing else."""
+    looped = _launched_in_loop(file, body)
+    for operation in signals.channel.of("receive", "range"):
+        function = operation.node.function
+        if function is body or operation.has_alternative or operation.select is not None:
+            continue
+        if operation.file.is_test and not file.is_test:
+            continue
+        if signals.kind == "send" and operation.kind == "range":
+            continue  # it waits for a close
+        if looped and (signals.kind == "close" or innermost_loop(operation.anchor) is None):
+            continue  # one of several may do
+        return operation
+    return None
+
+
+def _launched_in_loop(file: GoFile, body: Node) -> bool:
+    if body.kind == "func_literal":
+        launch = launch_of_literal(file, body)
+        return launch is not None and launch.loop is not None
+    decl = declaration_of(file, body)
+    sites = launch_sites(file.package).get(decl.key, []) if decl is not None else []
+    return len(sites) != 1 or sites[0].loop is not None
+
+
+def _skipping(flow: Flow, signals: _Signals, waiter: ChannelOperation) -> list[Exit]:
+    """Return the exits without a signal; for who receives once, a value is one as well."""
+    stops = signals.points if waiter.kind == "range" else signals.points | signals.sends
+    exits = flow.exits_from(flow.entry, stop=lambda p: p in stops)
+    return [e for e in exits if e.kind in {"return", "end", "goexit"}]
+
+
+def _finding(
+    file: GoFile, body: Node, signals: _Signals, exits: list[Exit], waiter: ChannelOperation
+) -> Finding:
+    fix = _fix(file, body, signals, exits)
+    exit_ = exits[0].node
+    verb = "closing" if signals.kind == "close" else "sending on"
+    at = exit_ if exit_.kind == "return_statement" else signals.nodes[0]
+    where = "the goroutine returns here" if at is exit_ else "the goroutine may end"
+    return Finding(
+        path=file.path,
+        start=at.start,
+        end=at.end,
+        message=f"{where} without {verb} {signals.operand.name}, which others wait for",
+        fixes=(fix,) if isinstance(fix, Fix) else (),
+        related=(Related(waiter.node.path, waiter.node.start, waiter.node.end, "waits here"),),
+        reason="" if isinstance(fix, Fix) else fix,
+        confidence=Confidence.LOW if file.is_test else Confidence.HIGH,
+    )
+
+
+# -- the fixes -----------------------------------------------------------------------------
+
+
+def _fix(file: GoFile, body: Node, signals: _Signals, exits: list[Exit]) -> Fix | str:
+    texts = {" ".join(node.name.split()) for node in signals.nodes}
+    deferrable = len(texts) == 1 and (signals.kind == "close" or _is_bare(signals))
+    try:
+        if deferrable and not _waits_later(signals):
+            return _moved(body, signals)
+        return _repeated(file, signals, exits)
+    except BuilderError as error:
+        return str(error)
+
+
+_BARE = re.compile(rb"(?:struct\{\}\{\}|true|false|nil|\d+)$")
+
+
+def _is_bare(signals: _Signals) -> bool:
+    """Return whether what is sent says nothing: a constant that no receiver looks at."""
+    if not all(_BARE.search(node["value"].text) for node in signals.nodes):
+        return False
+    if all(node["value"].text == b"struct{}{}" for node in signals.nodes):
+        return True
+    return all(
+        o.node.parent is not None and o.node.parent.kind == "expression_statement"
+        for o in signals.channel.of("receive")
+    )
+
+
+_WAITS = re.compile(rb"<-|\.Wait\(|\bselect\b|\brange\b")
+
+
+def _waits_later(signals: _Signals) -> bool:
+    """Return whether something that may wait follows a signal: it may need the signal."""
+    function = signals.nodes[0].function
+    flow = flow_of(function) if function is not None else None
+    for point in signals.points:
+        for later in flow.reachable(point) if flow is not None else ():
+            if later is not (flow.end if flow else None) and _WAITS.search(later.node.text):
+                return True
+    return False
+
+
+def _moved(body: Node, signals: _Signals) -> Fix:
+    """Signal in a defer at the start of the goroutine, where the channel is known.
+
+    Sound: the goroutine signals once on every path, after all that it did before.
+    """
+    text = signals.nodes[0].name
+    code = f"defer {text}" if signals.kind == "close" else f"defer func() {{ {text} }}()"
+    edits: tuple[Edit, ...] = insert_at_start(body["body"], code)
+    for node in signals.nodes:
+        edits += delete(node)
+    reason = "the signal now comes at the end of the goroutine, on every path"
+    return Fix(f"Defer {text}", edits, Safety.UNSAFE, reason)
+
+
+def _repeated(file: GoFile, signals: _Signals, exits: list[Exit]) -> Fix | str:
+    """Signal before each exit that skips it.
+
+    Sound: no other signal was sent on that path.
+    """
+    edits: tuple[Edit, ...] = ()
+    for exit_ in exits:
+        if exit_.node.kind != "return_statement":
+            return "what to send at the end of the goroutine cannot be told"
+        code = _signal_at(file, signals, exit_.node)
+        if code is None:
+            return "what to send there cannot be told"
+        edits += insert_before(exit_.node, code)
+    title = "Close it before returning" if signals.kind == "close" else "Send before returning"
+    return Fix(title, edits, Safety.UNSAFE, "the waiter goes on where it hung before")
+
+
+def _signal_at(file: GoFile, signals: _Signals, exit_: Node) -> str | None:
+    """Return the signal as it can be given at an exit."""
+    first = signals.nodes[0]
+    if signals.kind == "close":
+        return first.name
+    name = signals.operand.name
+    channel = file.underlying(file.type_of(signals.operand))
+    if isinstance(channel, Chan) and str(channel.elem) == "error":
+        failed = _failed(exit_)
+        return f"{name} <- {failed or 'nil'}"
+    if all(_is_visible(file, node, exit_) for node in first["value"].find("identifier")):
+        if first["value"].kind in {"identifier", "selector_expression"} or _BARE.search(
+            first["value"].text
+        ):
+            return first.name
+    return None
+
+
+def _failed(exit_: Node) -> str | None:
+    """Return the error that an exit is taken for: `err` of `if err != nil { return }`."""
+    case = exit_.up("communication_case", "if_statement")
+    if case is not None and case.kind == "communication_case":
+        communication = case.get("communication")
+        done = re.fullmatch(r"<-(.+)\.Done\(\)", communication.name if communication else "")
+        return f"{done[1]}.Err()" if done else None
+    test = exit_.up("if_statement")
+    if test is None or not test["consequence"].contains(exit_):
+        return None
+    found = re.search(r"\b(\w*[eE]rr\w*) != nil", test["condition"].name)
+    return found[1] if found else None
+
+
+def _is_visible(file: GoFile, name: Node, exit_: Node) -> bool:
+    """Return whether a variable means the same at an exit."""
+    binding = file.binding(name)
+    if binding is None:
+        return True
+    return binding.scope.contains(exit_) and binding.visible <= exit_.start

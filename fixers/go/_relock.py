@@ -187,7 +187,7 @@ def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
     Unsafe: the inner critical section becomes a part of the outer one.
     """
     edits: list[Edit] = []
-    name = lock_name(file, pair.held)
+    name, reason = lock_name(file, pair.held), _REASON
     if (pair.held.mode, pair.event.mode) == ("read", "write"):
         edits += _exclusive(file, pair)
     path = pair.event.path
@@ -195,12 +195,14 @@ def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
         if site == len(path) - 1:
             edits += _dropped(file, pair)
             title = f"Take {name} only once"
+            if edits[-1].new.endswith(b"Unlock"):
+                title, reason = f"Release {name} here", "the second Lock was meant to be an Unlock"
         else:
             inner, made = _chain(file, pair, site)
             edits += made
             title = f"Call {inner}, which leaves {name} to its callers"
     except BuilderError:
-        released = _released_first(file, pair, site)
+        released = _released_first(file, pair, site) if site < len(path) - 1 else None
         if released is None:
             raise
         edits = [*released]
@@ -211,7 +213,7 @@ def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
     edits = sorted(set(edits))
     if any(a.path == b.path and b.start < a.end for a, b in pairwise(edits)):
         raise BuilderError("the statements to change share a line")
-    return Fix(title, tuple(edits), Safety.UNSAFE, _REASON)
+    return Fix(title, tuple(edits), Safety.UNSAFE, reason)
 
 
 def _exclusive(file: GoFile, pair: Pair) -> list[Edit]:
@@ -251,6 +253,12 @@ def _inner_pair(file: GoFile, pair: Pair, inner: LockOperation) -> list[Edit]:
     same = [o for o in locks_of(file, pair.function).operations if o.access == inner.access]
     statement = inner.call.parent
     outer = pair.taken_at
+    releases = [o for o in same if o.releases]
+    if statement is not None and len(same) - len(releases) == 2 and not inner.tries:
+        if not releases and statement.kind == "expression_statement":
+            return [_released_instead(pair, inner)]
+        if len(releases) == 1 and _ends_outer(releases[0], pair, inner):
+            return [*delete(statement)]
     if statement is None or statement.kind != "expression_statement" or outer is None:
         raise BuilderError("the inner Lock is part of another statement")
     block = statement.parent
@@ -268,6 +276,23 @@ def _inner_pair(file: GoFile, pair: Pair, inner: LockOperation) -> list[Edit]:
     if release is None:
         raise BuilderError("which Unlock belongs to the inner Lock is not clear")
     return [*delete(statement), *delete(release)]
+
+
+def _released_instead(pair: Pair, inner: LockOperation) -> Edit:
+    """Make the second Lock the Unlock that is missing: nothing in the function releases."""
+    function = pair.function
+    if any(n.kind == "func_literal" and b"nlock" in n.text for n in function.own()):
+        raise BuilderError("a closure releases the lock")
+    word = inner.call["function"]["field"]
+    release = b"RUnlock" if pair.held.mode == "read" else b"Unlock"
+    return Edit(word.path, word.start, word.end, release)
+
+
+def _ends_outer(release: LockOperation, pair: Pair, inner: LockOperation) -> bool:
+    """Return whether the only release gives back what the outer Lock took."""
+    if release.mode != pair.held.mode:
+        return False
+    return release.deferred is not None or release.call.start > inner.call.end
 
 
 def _stands_in(operation: LockOperation) -> Node | None:

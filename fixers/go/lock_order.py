@@ -75,6 +75,8 @@ def _first_fix(graph: LockOrder, steps: list[Step]) -> tuple[Fix | None, int, st
 
 
 def _short(lock_class: str) -> str:
+    if ":" in lock_class:
+        return lock_class.rpartition(".")[2]
     return lock_class.rpartition("/")[2].partition(".")[2] or lock_class
 
 

@@ -323,7 +323,7 @@ def depends_on_flag(body: Body, node: Node) -> bool:
 
 
 def _is_flag(body: Body, condition: Node) -> bool:
-    if _ABOUT_LOCKS.search(condition.text):
+    if _ABOUT_LOCKS.search(condition.text.replace(b".TryLock()", b"").replace(b".TryRLock()", b"")):
         return True
     for name in condition.find("identifier"):
         binding = body.file.binding(name)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, uses_of
 from threadmend.golang.effects import Pair, holders, pairs_of
+from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.holding import holding_of
 from threadmend.golang.locks import LOCK_CALLS, entry_locks
 from threadmend.golang.scope import Binding
@@ -106,22 +107,37 @@ def lock_order_graph(workspace: Workspace) -> LockOrder:
 
 def _witnesses(file: GoFile) -> Iterator[tuple[Edge, Witness]]:
     for function in holders(file):
-        if _starts(function):
+        if _starts(file, function):
             continue
         for pair in pairs_of(file, function):
             held, taken = pair.held.lock_class, pair.event.lock_class
             if pair.event.kind != "acquire" or not pair.event.sure or held == taken:
                 continue
-            if held is None or taken is None or ":" in held or ":" in taken:
-                continue  # a variable of a function: nobody else takes it
+            if held is None or taken is None:
+                continue
+            if _is_own(pair, pair.held.access) or _is_own(pair, pair.event.access):
+                continue
             if _is_new(file, pair):
                 continue
             yield (held, taken), Witness(pair, _gates(file, pair))
 
 
-def _starts(function: Node) -> bool:
+def _is_own(pair: Pair, access: Access | None) -> bool:
+    """Return whether a lock is a variable of the function itself, which nobody else takes.
+
+    One that the function captures is shared with those who capture it too.
+    """
+    if access is None or access.steps or not isinstance(access.root, Binding):
+        return False
+    return access.root.function is pair.function or access.root.kind != "variable"
+
+
+def _starts(file: GoFile, function: Node) -> bool:
+    """Return whether a function runs while nothing else does yet; a goroutine does not."""
     outer: Node | None = function
     while outer is not None and outer.kind == "func_literal":
+        if launch_of_literal(file, outer) is not None:
+            return False
         outer = outer.function
     name = outer.get("name") if outer is not None else None
     return name is not None and bool(_STARTS.search(name.name))
@@ -238,6 +254,8 @@ def _certain(witnesses: tuple[Witness, ...]) -> bool:
         package_level = isinstance(held.root, tuple), isinstance(taken.root, tuple)
         if all(package_level):
             continue
+        if not held.steps and not taken.steps:
+            continue  # two variables that are captured
         if held.root != taken.root:
             return False
         shapes.append(held.steps[:-1] == taken.steps[:-1])

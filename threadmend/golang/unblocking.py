@@ -140,11 +140,27 @@ def _done(pair: Pair) -> OtherSide | None:
                 if call.function in {pair.function, pair.event.operation.function}:
                     continue
                 takes = _needs(file, call, found.access, pair)
+                if takes is not None and _is_done_before(file, call, wanted, pair):
+                    continue
             else:
                 takes = _body_needs(file, call, found.access, pair)
             if takes is not None:
                 return OtherSide(call, takes[0])
     return None
+
+
+def _is_done_before(file: GoFile, done: Node, wanted: str, pair: Pair) -> bool:
+    """Return whether the function calls Done another time, without the lock: in two phases."""
+    function = done.function
+    for call in function.own() if function is not None else ():
+        if call.kind != "call_expression" or call is done:
+            continue
+        found = waitgroup_call(file, call)
+        if found is not None and found.method == "Done":
+            if lock_class(file, found.waitgroup) == wanted:
+                if _needs(file, call, found.access, pair) is None:
+                    return True
+    return False
 
 
 def _body_needs(

@@ -29,12 +29,15 @@ def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
     """Return whether somebody else than this function's own statements may release the lock.
 
     A closure that is not called in place, `x.Unlock` as a value, the lock's address passed
-    on, or a release of another object of its class, which may be the same one.
+    on, a release of another object of its class, which may be the same one, or a function
+    that begins by releasing what its caller holds.
     """
     access = lock.access
     function = locks.function
     if _released_elsewhere(file, function, lock):
         return True
+    if lock.lock_class in _released_first(locks):
+        return True  # it takes back what it gave back before
     for node in function.walk():
         if node.kind == "func_literal" and node is not function:
             if _deferred(node):

@@ -121,7 +121,9 @@ def _called(file: GoFile, call: Node) -> str:
     function = call["function"]
     if function.kind == "identifier":
         binding = file.binding(function)
-        if binding is None or binding.kind != "parameter":
+        if binding is None:
+            return ""
+        if binding.kind != "parameter" and binding.declaration.kind != "range_clause":
             return ""
     elif function.kind == "selector_expression":
         selection = file.selection(function)

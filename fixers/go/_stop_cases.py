@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from threadmend.golang.builders import BuilderError, replace
 from threadmend.golang.builders.spelling import spelled
-from threadmend.golang.channel_index import Behind
+from threadmend.golang.channel_index import Behind, operand_of
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
-from threadmend.golang.leaving import leave_at
+from threadmend.golang.functions import result_nodes
+from threadmend.golang.leaving import Leave, leave_at, zero_value
 from threadmend.golang.locks import held_at
 from threadmend.golang.stops import Stop, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
-__all__ = ["deserted_by", "feeders", "finding", "in_select", "name_of"]
+__all__ = ["deserted_by", "finding", "in_select", "name_of", "partners_too"]
 
 
 def finding(file: GoFile, at: Node, message: str, fix: Fix | str) -> Finding:
@@ -86,22 +87,26 @@ def name_of(stop: Stop) -> str:
     return stop.receive.removesuffix(".Done()").rpartition(".")[2]
 
 
-def feeders(channel: Behind, stop: Stop) -> tuple[Edit, ...]:
-    """Return the edits by which the senders on a field's channel listen to a stop too.
+def partners_too(channel: Behind, stop: Stop, kind: str) -> tuple[Edit, ...]:
+    """Return the edits by which the other end of a field's channel listens to a stop too.
 
-    For a worker that learns to leave on it: who sends must not wait for it afterwards.
+    For a goroutine that learns to leave on it: who sends to it (`kind` is `send`), or receives
+    from it, must not wait for it afterwards.
     """
     edits: tuple[Edit, ...] = ()
-    for send in channel.of("send") if channel.shared is not None and channel.unbuffered else ():
-        statement = send.node
-        if statement.field == "communication" or statement["channel"].kind != "selector_expression":
+    if channel.shared is None or (kind == "send" and not channel.unbuffered):
+        return edits
+    for operation in channel.of(kind):
+        node = operation.node
+        operand = operand_of(node)
+        if operation.select is not None or operand.kind != "selector_expression":
             continue
-        if send.file.is_test or held_at(send.file, statement):
+        if operation.file.is_test or held_at(operation.file, node):
             continue
-        owner = statement["channel"]["operand"].name
-        for own in stops_at(send.file, statement):
+        owner = operand["operand"].name
+        for own in stops_at(operation.file, node):
             if name_of(own) == name_of(stop) and own.receive.startswith(f"{owner}."):
-                fix = in_select(send.file, statement, own, "")
+                fix = in_select(operation.file, node, own, "")
                 edits += fix.edits if isinstance(fix, Fix) else ()
                 break
     return edits
@@ -115,12 +120,14 @@ def in_select(file: GoFile, operation: Node, stop: Stop, reason: str) -> Fix | s
 
     Sound: until the stop is ready the same operation is waited for.
     """
-    leave = leave_at(file, operation, stop)
-    if isinstance(leave, str):
-        return leave
     statement = operation.statement
     if statement is None:
         return "it is not a statement"
+    leave = leave_at(file, operation, stop)
+    if isinstance(leave, str):
+        leave = _as_closed(file, statement, operation) or leave
+    if isinstance(leave, str):
+        return leave
     clauses = _clauses(file, statement, operation)
     if clauses is None:
         return "the value is used where it is received"
@@ -132,6 +139,16 @@ def in_select(file: GoFile, operation: Node, stop: Stop, reason: str) -> Fix | s
     except BuilderError as error:
         return str(error)
     return Fix(f"Wait for {stop.receive} too", edits, Safety.UNSAFE, reason)
+
+
+def _as_closed(file: GoFile, statement: Node, operation: Node) -> Leave | None:
+    """Return how `return <-ch` leaves: with the zero value, as when the channel is closed."""
+    function = operation.function
+    if statement.kind != "return_statement" or function is None:
+        return None
+    results = result_nodes(function)
+    zero = zero_value(file, results[0]) if len(results) == 1 else None
+    return Leave(f"return {zero}") if zero is not None else None
 
 
 def _clauses(file: GoFile, statement: Node, operation: Node) -> tuple[str, str, str] | None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from threadmend.golang.channel_index import Behind, behind
 from threadmend.golang.file import GoFile
@@ -26,9 +27,9 @@ from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import held_at
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
-from threadmend.model import Finding
+from threadmend.model import Finding, Fix
 
-from ._stop_cases import deserted_by, finding, in_select, name_of
+from ._stop_cases import deserted_by, finding, in_select, name_of, partners_too
 from .worker_without_exit import bodies
 
 CATEGORY = "goroutine"
@@ -48,7 +49,11 @@ def check(file: GoFile) -> Iterator[Finding]:
                 seen.add(send)
                 message = f"the goroutine sends on {send['channel'].name}"
                 message += f" without listening to {stop.receive}"
-                yield finding(file, send, message, in_select(file, send, stop, _REASON))
+                fix = in_select(file, send, stop, _REASON)
+                if isinstance(fix, Fix):
+                    also = partners_too(behind(file, send), stop, "receive")
+                    fix = replace(fix, edits=fix.edits + also)
+                yield finding(file, send, message, fix)
     for send in file.find("send_statement", _SENDS):
         if send in seen or send.field == "communication" or file.is_test:
             continue

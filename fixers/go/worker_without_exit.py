@@ -41,7 +41,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
-from ._stop_cases import feeders
+from ._stop_cases import partners_too
 
 CATEGORY = "goroutine"
 GATE = rb"<-|\brange\b"
@@ -214,7 +214,7 @@ def _with_select(file: GoFile, loop: Node, statement: Node, receive: Node, stop:
     except BuilderError as error:
         return str(error)
     title = f"Receive in a select with {stop.receive}"
-    edits += feeders(behind(file, receive), stop)
+    edits += partners_too(behind(file, receive), stop, "send")
     return Fix(title, leave.edits + edits, Safety.UNSAFE, _ENDS)
 
 
@@ -273,7 +273,7 @@ def _over_select(file: GoFile, loop: Node, clause: Node, stop: Stop) -> Fix | st
     except BuilderError as error:
         return str(error)
     title = f"Receive in a select with {stop.receive}"
-    edits += feeders(behind(file, clause), stop)
+    edits += partners_too(behind(file, clause), stop, "send")
     return Fix(title, leave.edits + edits, Safety.UNSAFE, _ENDS)
 
 

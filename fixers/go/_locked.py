@@ -131,8 +131,28 @@ def _check_ends(operation: LockOperation, body: Node) -> None:
     while following is not None and following.kind in {"}", "\n", ";"}:
         following = following.next
     last = block is body and body.statements[-1] is statement
-    if not last and (following is None or following.kind != "return_statement"):
-        raise BuilderError("the function that is called goes on after it released the lock")
+    if last or (following is not None and following.kind == "return_statement"):
+        return
+    for node in body.walk():
+        if node.start > statement.end and _may_wait(node):
+            raise BuilderError("the function that is called goes on after it released the lock")
+
+
+_WAITS = frozenset({"send_statement", "select_statement", "range_clause", "defer_statement"})
+_HARMLESS = frozenset({"errors", "fmt", "strings", "strconv", "sort", "slices", "maps", "math"})
+_BUILTINS = frozenset({"append", "cap", "copy", "len", "make", "max", "min", "new", "string"})
+
+
+def _may_wait(node: Node) -> bool:
+    """Return whether what a function does after its release might better not run under it."""
+    if node.kind == "call_expression":
+        function = node["function"]
+        if function.kind == "selector_expression":
+            return function["operand"].name not in _HARMLESS
+        return function.name not in _BUILTINS
+    if node.kind == "unary_expression":
+        return node["operator"].kind == "<-"
+    return node.kind in _WAITS
 
 
 def _statement(operation: LockOperation) -> Node:

@@ -330,8 +330,8 @@ def _of_argument(
         if passed.kind == "param" or len(passed.path) + len(event.path) >= _FURTHEST:
             continue
         assert inner is not None
-        access = passed.access
-        if inner.decl is not None:
+        access = _in_callback(body, call, event, inner, passed.access)
+        if inner.decl is not None and access is passed.access:
             access = _of_method_value(body.file, value, access)
         yield replace(
             passed,
@@ -340,6 +340,22 @@ def _of_argument(
             sure=event.sure and passed.sure and call.sure,
             held=held,
         )
+
+
+def _in_callback(
+    body: Body, call: Call, event: Event, inner: Body, access: Access | None
+) -> Access | None:
+    """Return what a callback's own parameter means: what the callee passes, to its caller.
+
+    `s.update(func(x *S) { x.get() })`, where update calls `fn(s)`: `x` is `s`.
+    """
+    root = access.root if access is not None else None
+    if not isinstance(root, Binding) or root.scope is not inner.node or len(event.path) != 1:
+        return access
+    if root.kind != "parameter":
+        return access
+    given = translated(call.body.file, event.operation, inner.node, access)
+    return translated(body.file, call.call, call.body.node, given, call.extra)
 
 
 def _of_method_value(file: GoFile, value: Node, access: Access | None) -> Access | None:

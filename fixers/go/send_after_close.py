@@ -124,11 +124,13 @@ def _launched_later(function: Node, channel: Channel, close: ChannelOperation) -
         runner = runner_of(send, function)
         if isinstance(runner, Launch) and runner.function is function:
             point = flow.point_of(runner.node)
-            if point is not None and point in after:
+            if point is not None and point in after and flow.dominates(start, point):
                 return send.node
         elif runner is function and send.calls:
             point = flow.point_of(send.anchor)
-            if point is not None and point in after and send.anchor.function is function:
+            if point is None or point not in after or send.anchor.function is not function:
+                continue
+            if flow.dominates(start, point):
                 return send.node
     return None
 

@@ -1,0 +1,134 @@
+"""Do not call Once.Do from the function that it runs
+
+`once.Do(f)` holds the Once until f returns. Where f comes back to the same `once.Do`, by
+whatever way, it waits for itself for ever.
+
+Not reported: calls whose target cannot be told; another Once, also of another object; a
+goroutine that f only launches.
+
+Without a fix: which of the two is meant to be the first is for a person to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.access import Access, access_of, is_assigned_once
+from threadmend.golang.file import GoFile
+from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.syntax import Node
+from threadmend.golang.targets import Body, bodies_of_value, targets
+from threadmend.golang.types import is_named
+from threadmend.model import Finding, Related
+
+CATEGORY = "mutex"
+GATE = rb"\.Do\("
+
+_DEPTH = 5
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the calls of Once.Do whose function comes back to them."""
+    for call in file.calls("Do"):
+        once = _once(file, call)
+        arguments = call["arguments"].children
+        if once is None or len(arguments) != 1:
+            continue
+        if isinstance(once.root, Binding) and not is_assigned_once(once.root):
+            continue
+        body = bodies_of_value(file, arguments[0]).certain
+        if body is None:
+            continue
+        again = _comes_back(body, _inside(file, arguments[0], body, once), _DEPTH, set())
+        if again is not None:
+            yield _finding(call, again)
+
+
+def _once(file: GoFile, call: Node) -> Access | None:
+    """Return the Once on which a call of Do is made."""
+    function = call["function"]
+    if function.kind != "selector_expression" or function["field"].name != "Do":
+        return None
+    selection = file.selection(function)
+    if selection is None or not is_named(selection.owner, "sync.Once"):
+        return None
+    return access_of(file, function["operand"], selection.via)
+
+
+def _inside(file: GoFile, value: Node, body: Body, once: Access) -> Access | None:
+    """Return the Once as the function that Do runs names it."""
+    if body.node.kind == "func_literal" or not isinstance(once.root, Binding):
+        return once
+    receiver = _receiver(body.node)
+    if receiver is None or value.kind != "selector_expression":
+        return None
+    holder = access_of(file, value["operand"])
+    if holder is None or not once.under(holder):
+        return None
+    return Access(receiver, once.steps[len(holder.steps) :])
+
+
+def _receiver(method: Node) -> Binding | None:
+    receiver = method.get("receiver")
+    names = receiver.children[0].all("name") if receiver is not None and receiver.children else []
+    for binding in bindings_in(method).get(names[0].name, ()) if names else ():
+        if binding.node is names[0]:
+            return binding
+    return None
+
+
+def _comes_back(
+    body: Body, once: Access | None, depth: int, seen: set[tuple[str, int]]
+) -> Node | None:
+    """Return the call, in a body, that leads to Do of the same Once."""
+    key = (body.node.path, body.node.start)
+    if once is None or key in seen:
+        return None
+    seen.add(key)
+    for node in body.node.own():
+        if node.kind != "call_expression" or _launched(node):
+            continue
+        if _once(body.file, node) == once:
+            return node
+        if depth == 0:
+            continue
+        called = targets(body.file, node).certain
+        if called is None:
+            continue
+        if _comes_back(called, _callees(body, node, called, once), depth - 1, seen) is not None:
+            return node
+    return None
+
+
+def _launched(call: Node) -> bool:
+    return call.parent is not None and call.parent.kind == "go_statement"
+
+
+def _callees(body: Body, call: Node, called: Body, once: Access) -> Access | None:
+    """Return the Once in the words of a function that is called."""
+    root = once.root
+    if not isinstance(root, Binding):
+        return once
+    if called.node.kind == "func_literal":
+        # The variables of a function are others in another run of it.
+        return None if called.node.contains(root.node) else once
+    receiver = _receiver(called.node)
+    function = call["function"]
+    if receiver is None or function.kind != "selector_expression":
+        return None
+    holder = access_of(body.file, function["operand"])
+    if holder is None or not once.under(holder):
+        return None
+    return Access(receiver, once.steps[len(holder.steps) :])
+
+
+def _finding(call: Node, again: Node) -> Finding:
+    name = call["function"]["operand"].name
+    return Finding(
+        path=call.path,
+        start=call.start,
+        end=call.end,
+        message=f"the function that {name}.Do runs waits for {name}.Do",
+        related=(Related(again.path, again.start, again.end, "comes back here"),),
+        reason="which of the two is meant to be the first is for a person to say",
+    )

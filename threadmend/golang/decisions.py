@@ -101,8 +101,7 @@ def _precedes(access: FieldAccess, write: FieldAccess) -> bool:
             if at.field in {"condition", "initializer", "value"}:
                 return True
         at = outer
-    by = _decided_by(access, write)
-    return by is not None and by is not _statement(write)
+    return _condition_between(access, write, set(_results(access))) is not None
 
 
 def _statement(access: FieldAccess) -> Node | None:
@@ -124,6 +123,11 @@ def _decided_by(read: FieldAccess, write: FieldAccess) -> Node | None:
     if statement is not None and statement.kind == "assignment_statement":
         if _mentions(read, statement["right"], names):
             return statement
+    return _condition_between(read, write, names)
+
+
+def _condition_between(read: FieldAccess, write: FieldAccess, names: set[Binding]) -> Node | None:
+    """Return the `if` on one of these variables on which the write depends."""
     function = write.node.function
     for node in function.own() if function is not None else ():
         if node.kind != "if_statement" or node.start < read.node.end:

@@ -1,0 +1,245 @@
+"""Set what a goroutine reads before it is launched
+
+A field or variable is assigned right after the `go` statement whose body reads it. The
+goroutine may run before the assignment, or in the middle of it: it sees the old value, a
+nil pointer, or half of a string, and mostly it does not. What is assigned before the `go`
+statement is seen by the goroutine for sure.
+
+Not reported: a goroutine that waits (a receive, a lock, `Wait`) before it reads; an
+assignment under a lock, or after the function waited for the goroutine; what the goroutine
+only writes.
+
+Unsafe: when the assigned value is computed by a call. Without a fix: an assignment that
+needs what is made between the two statements.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.access import Access, access_of
+from threadmend.golang.builders import BuilderError, move_before
+from threadmend.golang.crowds import own_nodes
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import Launch, launches_in
+from threadmend.golang.guards import access_kind
+from threadmend.golang.holding import translated
+from threadmend.golang.locks import held_at
+from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._guard_edits import is_slow
+
+CATEGORY = "shared-state"
+GATE = rb"\bgo\s+[\w(]|\.Go\("
+
+_LAUNCHES = re.compile(rb"(?:\bgo\s+[\w(]|\.Go\()(?=.*[^:=!<>]=[^=])", re.S)
+_STOPS = frozenset(
+    {
+        *("select_statement", "return_statement", "send_statement", "for_statement"),
+        *("break_statement", "continue_statement", "goto_statement", "labeled_statement"),
+    }
+)
+_MOST = 8
+_DEPTH = 2
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the assignments that come after the launch of a goroutine that reads them."""
+    for declaration in file.declarations(_LAUNCHES):
+        for launch in launches_in(file, declaration.node):
+            if launch.kind != "timer" and launch.body is not None:
+                for assignment in _assignments_after(file, launch):
+                    read = _read_by(file, launch, assignment)
+                    if read is not None:
+                        yield _finding(file, launch, assignment, read)
+
+
+def _assignments_after(file: GoFile, launch: Launch) -> Iterator[Node]:
+    """Yield the plain assignments that follow a launch in its block, before anything waits."""
+    statement: Node | None = launch.statement
+    for _ in range(_MOST):
+        statement = statement.next if statement is not None else None
+        if statement is None or statement.kind in _STOPS or _waits(file, statement):
+            return
+        if statement.kind == "assignment_statement" and statement["operator"].kind == "=":
+            if len(statement["left"].children) == 1 and not held_at(file, statement):
+                yield statement
+
+
+def _waits(file: GoFile, statement: Node) -> bool:
+    """Return whether a statement may wait for the goroutine, or tell it something."""
+    for node in statement.own():
+        if node.kind == "unary_expression" and node["operator"].kind == "<-":
+            return True
+        if node.kind == "call_expression":
+            function = node["function"]
+            name = function["field"].name if function.kind == "selector_expression" else ""
+            if name in _WAITING or function.text == b"close":
+                return True
+    return False
+
+
+_WAITING = frozenset(
+    {"Wait", "Lock", "RLock", "Unlock", "RUnlock", "Broadcast", "Signal", "Do", "Sleep"}
+)
+
+
+# -- the goroutine ----------------------------------------------------------------------
+
+
+def _read_by(file: GoFile, launch: Launch, assignment: Node) -> Node | None:
+    """Return where the goroutine reads what is assigned, before it waits for anything."""
+    target = assignment["left"].children[0]
+    if target.kind not in {"selector_expression", "identifier"} or launch.body is None:
+        return None
+    access = access_of(file, target)
+    if access is None or _is_made_between(access, launch):
+        return None
+    own = launch.decl.file if launch.decl is not None else file
+    return _first_read(own, launch.body, launch.call, file, access, _DEPTH)
+
+
+def _is_made_between(access: Access, launch: Launch) -> bool:
+    """Return whether the variable is declared after the launch: it is not the goroutine's."""
+    root = access.root
+    return isinstance(root, Binding) and root.node.start > launch.node.start
+
+
+def _first_read(
+    file: GoFile, body: Node, call: Node | None, outer: GoFile, wanted: Access, depth: int
+) -> Node | None:
+    for node in own_nodes(file, body):
+        if _acquires(node):
+            return None
+        if node.kind == "call_expression" and depth > 0 and not _is_launched(node):
+            decl = file.callee(node)
+            if decl is not None and decl.sound and decl.file.package is file.package:
+                inner = _inward(file, body, call, outer, wanted)
+                if inner is not None:
+                    found = _first_read(decl.file, decl.node, node, file, inner, depth - 1)
+                    if found is not None:
+                        return node
+        if node.kind in {"selector_expression", "identifier"} and node.field != "key":
+            if _is_access(file, node, body, call, outer, wanted):
+                if access_kind(file, node) in {"read", "call", "update", "store"}:
+                    return node
+                return None
+    return None
+
+
+def _inward(
+    file: GoFile, body: Node, call: Node | None, outer: GoFile, wanted: Access
+) -> Access | None:
+    """Return the wanted path in the words of a body: for a literal, as it is."""
+    if body.kind == "func_literal" or call is None:
+        return wanted
+    if not wanted.steps:
+        return None if isinstance(wanted.root, Binding) else wanted
+    for binding in _inputs(body):
+        given = translated(outer, call, body, Access(binding))
+        if given is not None and wanted.under(given):
+            return Access(binding, wanted.steps[len(given.steps) :])
+    return None if isinstance(wanted.root, Binding) else wanted
+
+
+def _inputs(body: Node) -> Iterator[Binding]:
+    for group in bindings_in(body).values():
+        yield from (b for b in group if b.kind in {"receiver", "parameter"})
+
+
+def _is_access(
+    file: GoFile, node: Node, body: Node, call: Node | None, outer: GoFile, wanted: Access
+) -> bool:
+    last = wanted.steps[-1] if wanted.steps else ""
+    if node.kind == "selector_expression":
+        if not last or node["field"].name != last:
+            return False
+    elif last:
+        return False
+    access = access_of(file, node)
+    if access is None:
+        return False
+    if body.kind != "func_literal" and call is not None:
+        if not wanted.steps and isinstance(wanted.root, Binding):
+            return False  # the goroutine has the value that the variable had at the launch
+        access = translated(outer, call, body, access)
+    return access == wanted
+
+
+def _acquires(node: Node) -> bool:
+    """Return whether a node waits for somebody: the assignment may have happened by then."""
+    if node.kind == "unary_expression":
+        return node["operator"].kind == "<-"
+    if node.kind in {"select_statement", "receive_statement", "range_clause"}:
+        return node.kind != "range_clause"
+    if node.kind == "call_expression" and node["function"].kind == "selector_expression":
+        return node["function"]["field"].name in _WAITING
+    return False
+
+
+def _is_launched(call: Node) -> bool:
+    return call.parent is not None and call.parent.kind == "go_statement"
+
+
+# -- the finding ------------------------------------------------------------------------
+
+
+def _finding(file: GoFile, launch: Launch, assignment: Node, read: Node) -> Finding:
+    name = assignment["left"].children[0].name
+    fix, reason = _fix(file, launch, assignment)
+    return Finding(
+        path=file.path,
+        start=assignment.start,
+        end=assignment.end,
+        message=f"{name} is assigned after the launch of the goroutine that reads it",
+        fixes=(fix,) if fix is not None else (),
+        related=(Related(read.path, read.start, read.end, "read by the goroutine here"),),
+        reason=reason,
+    )
+
+
+def _fix(file: GoFile, launch: Launch, assignment: Node) -> tuple[Fix | None, str]:
+    """Move the assignment above the launch.
+
+    Sound when its value is computed from what the statements in between do not touch: then
+    it is the same value, and the goroutine sees it as the function's later code does.
+    """
+    between = _between(launch.statement, assignment)
+    used = {n.text for n in assignment.find("identifier")}
+    for statement in between:
+        for node in statement.find("identifier"):
+            if node.text in used and _is_changed(file, node, statement):
+                return None, f"{node.name} is set between the launch and the assignment"
+    slow = [n for n in assignment["right"].own() if is_slow(file, n)]
+    target = assignment["left"].children[0].text
+    if any(n.text == target for s in between for n in s.walk()):
+        return None, f"{target.decode()} is used between the launch and the assignment"
+    try:
+        edits: tuple[Edit, ...] = move_before(assignment, launch.statement)
+    except BuilderError as error:
+        return None, str(error)
+    safety = Safety.UNSAFE if slow else Safety.SAFE
+    why = "the value is computed by a call, which now runs before the launch" if slow else ""
+    return Fix("Move the assignment before the launch", edits, safety, why), ""
+
+
+def _between(launch: Node, assignment: Node) -> list[Node]:
+    found = []
+    statement = launch.next
+    while statement is not None and statement is not assignment:
+        found.append(statement)
+        statement = statement.next
+    return found
+
+
+def _is_changed(file: GoFile, node: Node, statement: Node) -> bool:
+    """Return whether a statement declares or assigns a name, or may do so by its address."""
+    left = statement.get("left")
+    if left is not None and left.contains(node):
+        return node.parent is left
+    return statement.kind in {"var_declaration", "inc_statement", "dec_statement"} or any(
+        n.kind == "unary_expression" and n["operator"].kind == "&" for n in node.ancestors()
+    )

@@ -230,10 +230,13 @@ def _called_twice(close: _Close, sites: list[Site]) -> tuple[Site, Site] | None:
         if point is not None:
             placed.append((site, function, base, point))
     for site, function, base, point in placed:
+        flow = flow_of(function)
+        root = base.root
+        made = flow.point_of(root.node) if isinstance(root, Binding) else None
         for other, second, owner, other_point in placed:
             if other is site or second is not function or owner != base:
                 continue
-            if other_point in flow_of(function).reachable(point):
+            if other_point in flow.reachable(point, stop={made}.__contains__):
                 return site, other
     return None
 

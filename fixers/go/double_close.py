@@ -27,7 +27,7 @@ from threadmend.golang.channels import (
 from threadmend.golang.counts import iterations
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
-from threadmend.golang.goroutines import Launch
+from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.locks import runs_in_place
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -38,6 +38,7 @@ from ._closer import close_after, free_in, sync_name
 CATEGORY = "channel"
 GATE = rb"\bclose\("
 
+_CLOSES_TWICE = re.compile(rb"\bclose\((?s:.*)\bclose\(")
 _MAKES_AND_CLOSES = re.compile(rb"\bmake\((?s:.*)\bclose\(")
 
 
@@ -57,7 +58,80 @@ def check(file: GoFile) -> Iterator[Finding]:
             closes = channel.of("close")
             if closes:
                 yield from _local(file, function, channel, closes)
+    for function in file.functions(_CLOSES_TWICE):
+        yield from _given(file, function)
     yield from closed_by_methods(file)
+
+
+def _given(file: GoFile, function: Node) -> Iterator[Finding]:
+    """Yield second closes of a parameter's or field's channel in one function."""
+    closes = [
+        node
+        for node in function.own()
+        if node.kind == "call_expression" and node["function"].text == b"close"
+    ]
+    for first in closes if len(closes) > 1 else ():
+        operand = first["arguments"].children[0] if first["arguments"].children else None
+        statement = first.parent
+        if operand is None or statement is None or statement.kind != "expression_statement":
+            continue
+        if file.resolve(first["function"]) is not None or not _is_given(file, function, operand):
+            continue
+        flow = flow_of(function)
+        start = flow.point_of(first)
+        if start is None or not flow.complete or _gives_up(ChannelOperation("close", first, file)):
+            continue
+        after = flow.reachable(start)
+        for second in closes:
+            point = flow.point_of(second)
+            same = second["arguments"].text == first["arguments"].text
+            if second is first or not same or point is None or point not in after:
+                continue
+            loop = innermost_loop(first)
+            if loop is not None and loop is innermost_loop(second):
+                if not flow.dominates(start, point):
+                    continue  # each round may have a channel of its own
+            yield _second(flow, first, second, operand.name)
+            return
+
+
+def _is_given(file: GoFile, function: Node, operand: Node) -> bool:
+    """Return whether an operand is a parameter, or a field, that stays the same channel."""
+    if operand.kind not in {"identifier", "selector_expression"}:
+        return False
+    root = operand
+    while root.kind == "selector_expression":
+        root = root["operand"]
+    binding = file.binding(root)
+    if (
+        binding is None
+        or not is_assigned_once(binding)
+        or binding.declaration.kind != ("parameter_declaration")
+    ):
+        return False
+    return not any(
+        left.text == operand.text
+        for node in function.find("assignment_statement")
+        for left in node["left"].children
+    )
+
+
+def _second(flow: Flow, first: Node, second: Node, name: str) -> Finding:
+    fix, reason = None, "which of the two closes is right depends on the path"
+    start, end = flow.point_of(first), flow.point_of(second)
+    statement = second.parent
+    if start and end and statement is not None and flow.dominates(start, end):
+        if statement.kind == "expression_statement":
+            fix, reason = Fix(f"Drop the second close of {name}", delete(statement)), ""
+    return Finding(
+        path=second.path,
+        start=second.start,
+        end=second.end,
+        message=f"{name} may be closed twice: it was closed further up",
+        fixes=(fix,) if fix else (),
+        related=(Related(first.path, first.start, first.end, "closed here too"),),
+        reason=reason,
+    )
 
 
 def _local(

@@ -1,0 +1,247 @@
+"""Stop feeding a worker that has left
+
+A worker ranges over a channel and returns early: an error, a result found. Its feeder knows
+nothing of it and sends the next value to nobody. The feeder hangs, and when it is the function
+itself, so does the caller, who would have been told the error.
+
+Not reported:
+- a channel with room for everything, or one that somebody else receives from as well;
+- a feeder that selects; a worker that drains the channel before it goes;
+- a channel that is passed to code that is not visible.
+
+Unsafe: the feeder now stops with values left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.builders import (
+    BuilderError,
+    add_label,
+    free_name,
+    insert_after,
+    insert_at_start,
+    replace,
+    taken_names,
+)
+from threadmend.golang.channels import (
+    MAKES_CHANNEL,
+    Channel,
+    ChannelOperation,
+    local_channels,
+    runner_of,
+)
+from threadmend.golang.file import GoFile
+from threadmend.golang.functions import result_nodes
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.leaving import owed_after
+from threadmend.golang.locks import held_at
+from threadmend.golang.stops import endless, leaves_loop
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+CATEGORY = "goroutine"
+GATE = rb"\bmake\(\s*chan\b"
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """The goroutine that alone receives from a channel, in a loop that it may leave."""
+
+    launch: Launch
+    receive: ChannelOperation
+    exit: Node
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the sends in loops to a worker that may have returned."""
+    for function in file.functions(MAKES_CHANNEL):
+        for channel in local_channels(file, function):
+            if channel.escapes or channel.of("len", "compare") or not _bounded(channel):
+                continue
+            worker = _worker(function, channel)
+            send = _feeder(file, function, channel, worker) if worker is not None else None
+            if worker is not None and send is not None:
+                yield _finding(file, function, channel, worker, send)
+
+
+def _bounded(channel: Channel) -> bool:
+    return channel.capacity is None or channel.capacity.kind == "int_literal"
+
+
+def _worker(function: Node, channel: Channel) -> _Worker | None:
+    receives = channel.of("receive", "range")
+    if len(receives) != 1:
+        return None
+    receive = receives[0]
+    launch = runner_of(receive, function)
+    if not isinstance(launch, Launch) or launch.kind == "timer" or launch.body is None:
+        return None
+    if receive.node.function is not launch.body:
+        return None
+    loop = receive.node.parent if receive.kind == "range" else innermost_loop(receive.node)
+    if loop is None or loop.kind != "for_statement":
+        return None
+    exit_ = _early_exit(loop, receive)
+    return _Worker(launch, receive, exit_) if exit_ is not None else None
+
+
+def _early_exit(loop: Node, receive: ChannelOperation) -> Node | None:
+    """Return the statement by which a worker leaves its loop although more may come."""
+    if receive.kind != "range" and (not endless(loop) or receive.select is not None):
+        return None
+    if not leaves_loop(loop):
+        return None
+    for node in loop["body"].own():
+        if node.kind not in {"return_statement", "break_statement"}:
+            continue
+        if node.kind == "break_statement" and not _leaves(node, loop):
+            continue
+        test = node.up("if_statement")
+        if receive.kind == "receive" and test is not None and _CLOSED.match(test["condition"].text):
+            continue  # the channel is closed, or the value says that it was the last
+        return node
+    return None
+
+
+_CLOSED = re.compile(rb"!\w*[oO]k\b|\w+ == nil$|!\w*more\b|!\w*open\b")
+
+
+def _leaves(statement: Node, loop: Node) -> bool:
+    if len(statement.children) > 1:
+        return True
+    around = statement.up("for_statement", "select_statement", *_SWITCHES)
+    return around is loop
+
+
+_SWITCHES = ("expression_switch_statement", "type_switch_statement")
+
+
+def _feeder(file: GoFile, function: Node, channel: Channel, worker: _Worker) -> Node | None:
+    """Return the plain send in a loop that feeds the worker."""
+    for operation in channel.of("send"):
+        send = operation.node
+        loop = innermost_loop(send)
+        if operation.calls or operation.select is not None or loop is None:
+            continue
+        runner = runner_of(operation, function)
+        if runner is None or loop.contains(channel.make) or held_at(file, send):
+            continue
+        if isinstance(runner, Launch) and runner.node is worker.launch.node:
+            continue
+        if runner is function and send.function is not function:
+            continue
+        return send
+    return None
+
+
+def _finding(
+    file: GoFile, function: Node, channel: Channel, worker: _Worker, send: Node
+) -> Finding:
+    fix = _fix(file, function, channel, worker, send)
+    exit_ = worker.exit
+    return Finding(
+        path=file.path,
+        start=send.start,
+        end=send.end,
+        message=f"nobody receives from {channel.binding.name} when the worker has returned early",
+        fixes=(fix,) if isinstance(fix, Fix) else (),
+        related=(Related(exit_.path, exit_.start, exit_.end, "leaves here"),),
+        reason="" if isinstance(fix, Fix) else fix,
+        confidence=Confidence.LOW if file.is_test else Confidence.HIGH,
+    )
+
+
+def _fix(file: GoFile, function: Node, channel: Channel, worker: _Worker, send: Node) -> Fix | str:
+    """Let the feeder select on the worker's end.
+
+    Sound: while the worker runs, every value is sent as before.
+    """
+    stop, told = _stop(file, function, channel, worker)
+    if stop is None:
+        return told if isinstance(told, str) else "the worker's end cannot be told"
+    loop = innermost_loop(send)
+    assert loop is not None
+    assert not isinstance(told, str)
+    try:
+        leave, label = _leave(function, send, loop)
+        code = f"select {{\ncase {send.name}:\ncase <-{stop}:\n\t{leave}\n}}"
+        edits = told + label + replace(send, code)
+    except BuilderError as error:
+        return str(error)
+    reason = "the feeder stops when the worker has returned"
+    return Fix("Stop feeding when the worker has returned", edits, Safety.UNSAFE, reason)
+
+
+def _leave(function: Node, send: Node, loop: Node) -> tuple[str, tuple[Edit, ...]]:
+    """Return how the feeder leaves its loop: what follows still runs, as a close of the channel."""
+    feeder = send.function
+    if feeder is not None and feeder is not function and not result_nodes(feeder):
+        if owed_after(feeder, send) is None:
+            return "return", ()
+    parent = loop.parent
+    if parent is not None and parent.kind == "labeled_statement":
+        return f"break {parent['label'].name}", ()
+    taken = {n["label"].name for n in function.find("labeled_statement")}
+    label = next(n for n in ("feed", "loop", "feed2", "loop2", "feed3") if n not in taken)
+    return f"break {label}", add_label(loop, label)
+
+
+def _stop(
+    file: GoFile, function: Node, channel: Channel, worker: _Worker
+) -> tuple[str | None, tuple[Edit, ...] | str]:
+    """Return what is ready when the worker has returned, and the edits that make it so."""
+    body = worker.launch.literal
+    group = _group_context(function, worker)
+    if group is not None:
+        return f"{group}.Done()", ()
+    if worker.launch.loop is not None:
+        return None, "several workers receive, and the feeder may stop when all have returned"
+    if body is None:
+        return None, "the worker is a function of its own"
+    for node in body["body"].statements:
+        found = re.fullmatch(rb"defer close\((\w+)\)", node.text)
+        if found is not None and found[1] != channel.binding.name.encode():
+            return found[1].decode(), ()
+    statement = channel.make.statement
+    if statement is None:
+        return None, "the channel is made in the header of a statement"
+    imports = [i.name for i in file.imports]
+    names = taken_names(function, names=[*file.package.names, *imports])
+    name = free_name("exited", names)
+    try:
+        edits = insert_after(statement, f"{name} := make(chan struct{{}})")
+        edits += insert_at_start(body["body"], f"defer close({name})")
+    except BuilderError as error:
+        return None, str(error)
+    return name, edits
+
+
+def _group_context(function: Node, worker: _Worker) -> str | None:
+    """Return the context of the errgroup that runs the worker and ends with its error."""
+    if worker.launch.kind != "errgroup":
+        return _cancelled(function, worker)
+    group = worker.launch.node.text.partition(b".")[0]
+    found = re.search(
+        rb"\b" + re.escape(group) + rb", (\w+) :?= errgroup\.WithContext\(", function.text
+    )
+    if found is None or worker.exit.kind != "return_statement":
+        return None
+    returned = worker.exit.children[-1].text if len(worker.exit.children) > 1 else b"nil"
+    return found[1].decode() if returned != b"nil" else None
+
+
+def _cancelled(function: Node, worker: _Worker) -> str | None:
+    """Return the context that the worker itself cancels in a defer."""
+    body = worker.launch.literal
+    for node in body["body"].statements if body is not None else ():
+        found = re.fullmatch(rb"defer (\w*[cC]ancel\w*)\(\)", node.text)
+        made = found and re.search(
+            rb"\b(\w+), " + re.escape(found[1]) + rb" :?= \w+\.With\w+\(", function.text
+        )
+        if made:
+            return made[1].decode()
+    return None

@@ -1,0 +1,210 @@
+"""Wait for goroutines with a WaitGroup, not by sleeping
+
+`time.Sleep` after a launch hopes that the goroutine has ended by then. On a loaded machine it
+has not, and what it should have done is missing; on an idle one the time is wasted.
+`wg.Wait()` returns when the last goroutine has ended, neither before nor after.
+
+Not reported: functions that also wait by other means; goroutines that go on for ever, block,
+or whose code is not visible; a Sleep that is not right behind the launches; loops that sleep;
+what comes after it having nothing to do with the goroutines.
+
+Unsafe: Wait takes as long as the goroutines do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.access import is_assigned_once, uses_of
+from threadmend.golang.builders import (
+    BuilderError,
+    add_import,
+    free_name,
+    import_name,
+    insert_at_start,
+    insert_before,
+    remove_import,
+    replace,
+    taken_names,
+)
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import Launch, captures, innermost_loop, launches_in
+from threadmend.golang.scope import resolve_local
+from threadmend.golang.syntax import Node
+from threadmend.golang.targets import targets
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+CATEGORY = "select"
+GATE = rb"\btime\.Sleep\("
+
+_WAITS = re.compile(rb"<-|\bselect\b|\bchan\b|\.Wait\(|WaitGroup|errgroup|\.Eventually|sync\.Cond")
+_GOES_ON = re.compile(
+    rb"<-|\bselect\b|\bfor\s*\{|\bfor true\b|\.Wait\(|range \w*[cC]h(an)?\b|\bcancel\w*\("
+    rb"|\.(Listen\w*|Serve\w*|Accept\w*|Run|Start\w*|Watch\w*|Subscribe\w*|Recv\w*|Read\w*|Poll\w*"
+    rb"|Dial\w*|Connect\w*|Loop|Block\w*|Stop|Close|Shutdown|Lock|RLock|Exec|Do)\("
+)
+_SETTLED = re.compile(rb"(?:fmt\.Print\w*|log\.Print\w*|println|print)\(")
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the sleeps that stand where a Wait should."""
+    for call in file.calls("Sleep"):
+        function, statement = call.function, call.parent
+        operand = call["function"].get("operand")
+        if operand is None or function is None or file.imported(operand.name) != "time":
+            continue
+        if statement is None or statement.kind != "expression_statement":
+            continue
+        if innermost_loop(call) is not None or _WAITS.search(function.text):
+            continue
+        launches = _launches(file, function, statement)
+        if not launches or not all(_ends(file, launch) for launch in launches):
+            continue
+        if _matters(launches, statement):
+            yield _finding(file, call, statement, launches)
+
+
+def _launches(file: GoFile, function: Node, sleep: Node) -> list[Launch]:
+    """Return the launches right above a Sleep, when the function has no other ones."""
+    run: list[Node] = []
+    before = sleep.previous
+    while before is not None and any(n.kind == "go_statement" for n in before.own()):
+        run.append(before)
+        before = before.previous
+    found = [
+        launch
+        for launch in launches_in(file, function)
+        if launch.kind != "timer" or launch.function is function
+    ]
+    mine = [x for x in found if any(r.contains(x.node) for r in run)]
+    if len(mine) != len(found) or any(x.kind != "go" for x in mine):
+        return []
+    return mine if all(x.function is function for x in mine) else []
+
+
+def _ends(file: GoFile, launch: Launch) -> bool:
+    """Return whether all of a goroutine's code is visible and comes to its end by itself."""
+    body = launch.body
+    if body is None or _GOES_ON.search(body.text):
+        return False
+    if any(n.kind == "send_statement" for n in body.walk()):
+        return False
+    for node in body.walk():
+        if node.kind == "call_expression":
+            for called in targets(file, node).bodies:
+                if _GOES_ON.search(called.node.text):
+                    return False
+    return True
+
+
+def _matters(launches: list[Launch], sleep: Node) -> bool:
+    """Return whether what follows the Sleep needs the goroutines to have ended."""
+    after = sleep.next
+    if after is None:
+        function = sleep.function
+        return function is not None and sleep.parent is function.get("body")
+    shared: set[object] = set()
+    for launch in launches:
+        root = launch.literal if launch.literal is not None else launch.node
+        shared |= {b for b in captures(root) if b.kind != "parameter" or b.name != "t"}
+    only_prints = True
+    while after is not None:
+        if not _SETTLED.match(after.text):
+            only_prints = False
+        for node in after.walk():
+            if node.kind == "identifier" and resolve_local(node) in shared:
+                return True
+        after = after.next
+    return only_prints
+
+
+def _finding(file: GoFile, call: Node, statement: Node, launches: list[Launch]) -> Finding:
+    try:
+        fix, reason = _fix(file, statement, launches)
+    except BuilderError as error:
+        fix, reason = None, str(error)
+    word = "goroutine" if len(launches) == 1 and launches[0].loop is None else "goroutines"
+    return Finding(
+        path=file.path,
+        start=call.start,
+        end=call.end,
+        message=f"the {word} may not have ended when the sleep is over",
+        fixes=(fix,) if fix else (),
+        related=tuple(
+            Related(x.node.path, x.node.start, x.node.end, "launched here") for x in launches
+        ),
+        reason=reason,
+        confidence=Confidence.MEDIUM,
+    )
+
+
+def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> tuple[Fix | None, str]:
+    """Count the goroutines and wait for them where the Sleep was."""
+    function = sleep.function
+    if function is None:
+        return None, "the call stands outside of a function"
+    name = free_name("wg", taken_names(function))
+    package = import_name(file.tree, "sync") or "sync"
+    first = sleep
+    while first.previous is not None and any(first.previous.contains(x.node) for x in launches):
+        first = first.previous
+    direct = first.kind == "go_statement"
+    declared = f"var {name} {package}.WaitGroup"
+    edits: list[Edit] = []
+    for launch in launches:
+        add = f"{name}.Add(1)"
+        if launch.node is first and direct:
+            add = f"{declared}\n{add}"
+        edits.extend(insert_before(launch.node, add))
+        counted = _counted(file, launch, name)
+        if counted is None:
+            return None, "an argument of the launch would be evaluated later"
+        edits.extend(counted)
+    if not direct:
+        edits.extend(insert_before(first, declared))
+    edits.extend(replace(sleep, f"{name}.Wait()"))
+    edits.extend(_imports(file, sleep))
+    title = f"Wait with a WaitGroup {name} instead of sleeping"
+    return Fix(title, tuple(edits), Safety.UNSAFE, "Wait takes as long as the goroutines do"), ""
+
+
+def _counted(file: GoFile, launch: Launch, name: str) -> tuple[Edit, ...] | None:
+    """Let the goroutine call Done; a function launched by name goes into a literal."""
+    if launch.literal is not None and launch.node.contains(launch.literal):
+        return insert_at_start(launch.literal["body"], f"defer {name}.Done()")
+    call = launch.call
+    if call is None or not all(_is_fixed(file, a) for a in call["arguments"].children):
+        return None
+    code = f"go func() {{\n\tdefer {name}.Done()\n\t{call.name}\n}}()"
+    return replace(launch.node, code)
+
+
+def _is_fixed(file: GoFile, argument: Node) -> bool:
+    """Return whether an argument means the same when the goroutine evaluates it."""
+    if argument.kind == "unary_expression" and argument["operator"].kind == "&":
+        argument = argument["operand"]
+    if argument.kind == "identifier":
+        binding = resolve_local(argument)
+        if binding is None or is_assigned_once(binding):
+            return True
+        clause = binding.declaration.parent
+        if clause is None or clause.kind != "for_clause" or file.go_version < (1, 22):
+            return False
+        # Each round has a variable of its own; only the clause changes it.
+        changes = [u for u in uses_of(binding) if u.kind in {"write", "update", "address"}]
+        return all(clause.contains(u.node) for u in changes)
+    return argument.kind.endswith("_literal") and argument.kind != "composite_literal"
+
+
+def _imports(file: GoFile, sleep: Node) -> tuple[Edit, ...]:
+    known = import_name(file.tree, "sync") is not None
+    rest = file.data[: sleep.start] + file.data[sleep.end :]
+    if re.search(rb"\btime\.", rest):
+        return () if known else add_import(file.tree, "sync")
+    if known:
+        return remove_import(file.tree, "time")
+    if len(file.imports) > 1:
+        return (*add_import(file.tree, "sync"), *remove_import(file.tree, "time"))
+    path = file.imports[0].node["path"]
+    return (Edit(file.path, path.start, path.end, b'"sync"'),)

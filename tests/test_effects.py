@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from threadmend.golang.bodies import ANY
+from threadmend.golang.bodycalls import ANY
 from threadmend.golang.effects import Pair, effects_of, holders, pairs_of
 from threadmend.golang.lockorder import lock_order_graph
 from threadmend.golang.package import Workspace

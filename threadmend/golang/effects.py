@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, lock_class
-from threadmend.golang.bodies import (
+from threadmend.golang.bodies import Event, depends_on_flag, events_of
+from threadmend.golang.bodycalls import (
     ANY,
     Call,
-    Event,
+    call_nodes,
+    calls_at,
     calls_of,
-    depends_on_flag,
-    events_of,
     released_before,
 )
 from threadmend.golang.calls import callers
@@ -131,7 +131,7 @@ def _pairs(file: GoFile, function: Node) -> list[Pair]:
     body = Body(file, function)
     holding = holding_of(file, function)
     found: dict[tuple[object, ...], Pair] = {}
-    for event in [*events_of(body), *_called_events(body, holding_only=True)]:
+    for event in [*events_of(body), *_called_events(body)]:
         for held in sorted(holding.at(event.path[0]) | event.held, key=_by_name):
             if event.kind == "param" or event.without & {held.lock_class, ANY}:
                 continue
@@ -150,25 +150,26 @@ def _by_name(held: Held) -> tuple[str, str, str]:
     return (held.lock_class or "", str(held.access), held.mode)
 
 
-def _called_events(body: Body, *, holding_only: bool) -> Iterator[Event]:
-    """Yield the events of a body's calls; `holding_only`: of those that run under a lock."""
+def _called_events(body: Body) -> Iterator[Event]:
+    """Yield the events of the calls that run under a lock, of the body's or of the callee's."""
     holding = holding_of(body.file, body.node)
     known: dict[Node, Events] = body.file.package.workspace.facts.setdefault("effects", {})
-    asked: dict[Node, bool] = {}
-    calls = calls_of(body)
-    for call in calls:
-        if call.at not in asked:
-            asked[call.at] = not holding_only or bool(holding.at(call.at)) or _takes(body, call)
-        if asked[call.at]:
+    for node in call_nodes(body):
+        if not holding.at(node) and not _passes_function(node):
+            continue
+        calls = calls_at(body, node)
+        for call in calls:
             effects_of(call.body)
-    for call in calls:
-        if asked[call.at] and call.runs:
-            yield from _through(body, call, known.get(call.body.node, {}), known)
+        for call in calls:
+            if call.runs:
+                yield from _through(body, call, known.get(call.body.node, {}), known)
 
 
-def _takes(body: Body, call: Call) -> bool:
+def _passes_function(call: Node) -> bool:
     """Return whether a function is passed along, so that the callee may hold a lock itself."""
-    return any(a.kind == "func_literal" for a in call.at["arguments"].children)
+    return any(
+        a.kind in {"func_literal", "selector_expression"} for a in call["arguments"].children
+    )
 
 
 def effects_of(body: Body) -> tuple[Event, ...]:

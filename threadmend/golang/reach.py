@@ -17,7 +17,10 @@ __all__ = ["Reach", "reach_of"]
 # that nothing follows is not tried again from each of its letters.
 _FUNCTION = re.compile(rb"\nfunc[ \t]*(?:\([^)\n]*\)[ \t]*)?(\w+)")
 _CALLED = re.compile(rb"\b(\w++)(?:\[[\w, .*\[\]]*\])?\(")
-_TURNS = re.compile(rb"\.(?:Try)?R?(?:Lock|Unlock)\(|<-|\.Wait\(\)")
+_LOCKS = re.compile(rb"\.(?:Try)?R?(?:Lock|Unlock)\(")
+_WAITS = re.compile(rb"<-|\.Wait\(\)")
+# How many calls away from a lock, a wait, a callback a name still matters.
+_FAR, _NEAR, _NEXT = 6, 2, 1
 
 
 class Reach:
@@ -43,7 +46,9 @@ def reach_of(workspace: Workspace) -> Reach:
 def _read(workspace: Workspace) -> Reach:
     callers: dict[bytes, set[bytes]] = {}
     declared: set[bytes] = set()
-    relevant: set[bytes] = set()
+    locks: set[bytes] = set()
+    waits: set[bytes] = set()
+    takes: set[bytes] = set()
     for path in workspace.go_files:
         data = workspace.source(path).data
         heads = list(_FUNCTION.finditer(data))
@@ -51,15 +56,25 @@ def _read(workspace: Workspace) -> Reach:
             end = heads[index + 1].start() if index + 1 < len(heads) else len(data)
             name = head[1]
             declared.add(name)
-            signature = data[head.end() : data.find(b"\n", head.end())]
-            if b"func(" in signature or _TURNS.search(data, head.end(), end):
-                relevant.add(name)
+            if _LOCKS.search(data, head.end(), end):
+                locks.add(name)
+            if _WAITS.search(data, head.end(), end):
+                waits.add(name)
+            if b"func(" in data[head.end() : data.find(b"\n", head.end())]:
+                takes.add(name)
             for called in set(_CALLED.findall(data, head.end(), end)):
                 callers.setdefault(called, set()).add(name)
-    todo = list(relevant)
-    while todo:
-        for caller in callers.get(todo.pop(), ()):
-            if caller not in relevant:
-                relevant.add(caller)
-                todo.append(caller)
+    relevant = _closure(callers, locks, _FAR)
+    relevant |= _closure(callers, waits, _NEAR)
+    relevant |= _closure(callers, takes, _NEXT)
     return Reach(frozenset(declared), frozenset(relevant))
+
+
+def _closure(callers: dict[bytes, set[bytes]], names: set[bytes], calls: int) -> set[bytes]:
+    """Return the names, and those from which so many calls lead to one of them."""
+    found = set(names)
+    edge = names
+    for _ in range(calls):
+        edge = {caller for name in edge for caller in callers.get(name, ())} - found
+        found |= edge
+    return found

@@ -24,6 +24,7 @@ from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._close_fields import closed_fields
 from ._closer import by_producer, close_after, free_in
 
 CATEGORY = "channel"
@@ -64,6 +65,7 @@ def check(file: GoFile) -> Iterator[Finding]:
                 if sender is not None:
                     yield _finding(file, function, channel, close, sender, senders)
                     break
+    yield from closed_fields(file)
 
 
 def _senders(function: Node, channel: Channel) -> list[_Sender]:

@@ -27,6 +27,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._element import with_element
+
 CATEGORY = "channel"
 GATE = rb"\b(?:\w+|,)\s+chan\b"
 
@@ -194,28 +196,11 @@ def _in_literals(channel: SharedChannel, declared: Node) -> tuple[Fix | None, st
         for file, literal in literals:
             if file.package is not channel.package:
                 return None, "another package makes values of the type"
-            edits += _element(literal, f"{name}: make({declared['type'].name})")
+            edits += with_element(literal, f"{name}: make({declared['type'].name})")
     except BuilderError as error:
         return None, str(error)
     reason = "every value of the type gets a channel"
     return Fix(f"Make {name} with the value", tuple(edits), Safety.UNSAFE, reason), ""
-
-
-def _element(literal: Node, text: str) -> tuple[Edit, ...]:
-    body = literal["body"]
-    elements = body.children
-    tree = literal.tree
-    if not elements:
-        if tree.comments_in(body.start, body.end):
-            raise BuilderError("a literal with comments only")
-        return (Edit(literal.path, body.start, body.end, f"{{{text}}}".encode()),)
-    last = elements[-1]
-    if b"\n" not in tree.data[last.end : body.end]:
-        return (Edit(literal.path, last.end, last.end, f", {text}".encode()),)
-    indent = tree.source.indent_at(last.start)
-    end = tree.source.line_end(last.end)
-    line = indent + text.encode() + b"," + tree.source.newline
-    return realign(tree, (Edit(literal.path, end, end, line),))
 
 
 def _finding(

@@ -1,0 +1,210 @@
+"""Methods that close a channel on which a goroutine of the same object still sends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.builders import (
+    BuilderError,
+    add_field,
+    delete,
+    fields,
+    free_name,
+    insert_at_start,
+    realign,
+    replace,
+)
+from threadmend.golang.channel_fields import (
+    SharedChannel,
+    literals_of,
+    runners_of,
+    shared_channel,
+)
+from threadmend.golang.channels import ChannelOperation
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
+from threadmend.golang.goroutines import Launch
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+from ._element import with_element
+
+__all__ = ["closed_fields"]
+
+_WAITS = re.compile(rb"(?i)<-|(?:wait|join|drain|stop|shutdown|finish|cancel)\w*\(|\bselect\b")
+
+
+@dataclass(slots=True)
+class _Loop:
+    """A method that goroutines run and that sends; `launches` start it."""
+
+    file: GoFile
+    body: Node
+    sends: list[ChannelOperation]
+    launches: list[Launch]
+
+
+def closed_fields(file: GoFile) -> Iterator[Finding]:
+    """Yield the closes of a field's channel that do not wait for the goroutine that sends."""
+    if file.is_test or file.generated:
+        return
+    for call in file.calls("close"):
+        arguments = call["arguments"].children
+        statement = call.parent
+        if len(arguments) != 1 or arguments[0].kind != "selector_expression" or statement is None:
+            continue
+        if statement.kind not in {"expression_statement", "defer_statement"}:
+            continue
+        channel = shared_channel(file, arguments[0])
+        if channel is None or not channel.is_field or channel.stores or channel.escapes:
+            continue
+        if len(channel.of("close")) == 1 and _is_first_thing(call):
+            loop = _loop(channel, call)
+            if loop is not None:
+                yield _finding(file, call, channel, loop)
+
+
+def _is_first_thing(call: Node) -> bool:
+    """Return whether nothing before the close, in the whole function, may wait."""
+    top = call
+    while top.function is not None:
+        top = top.function
+    body = top.get("body")
+    if body is None or top.kind != "method_declaration":
+        return False
+    text = call.tree.data
+    if call.parent is not None and call.parent.kind == "defer_statement":
+        return not _WAITS.search(text, call.end, body.end)
+    return not _WAITS.search(text, body.start, call.start)
+
+
+def _loop(channel: SharedChannel, close: Node) -> _Loop | None:
+    """Return the one function that sends, if only goroutines of the object run it."""
+    found: dict[Node, _Loop] = {}
+    for send in channel.of("send"):
+        body = send.node.function
+        if body is None or send.calls or body is close.function or send.file.is_test:
+            return None
+        if body not in found:
+            runners = runners_of(send.file, body)
+            if runners.called or not runners.launches:
+                return None
+            found[body] = _Loop(send.file, body, [], runners.launches)
+        found[body].sends.append(send)
+    loops = list(found.values())
+    return loops[0] if len(loops) == 1 else None
+
+
+def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: _Loop) -> Finding:
+    name = call["arguments"].children[0].name
+    send = loop.sends[0].node
+    fix, reason = _fix(call, channel, loop)
+    return Finding(
+        path=file.path,
+        start=call.start,
+        end=call.end,
+        message=f"{name} is closed while a goroutine may still send to it",
+        fixes=(fix,) if fix else (),
+        related=(Related(send.path, send.start, send.end, "sent here"),),
+        reason=reason,
+        confidence=Confidence.MEDIUM,
+    )
+
+
+def _fix(call: Node, channel: SharedChannel, loop: _Loop) -> tuple[Fix | None, str]:
+    """Let the goroutine that sends close when it ends; a stop channel tells it to."""
+    launch = loop.launches[0]
+    if len(loop.launches) != 1 or launch.loop is not None:
+        return None, "several goroutines send"
+    if loop.body.get("result") is not None or loop.body.kind != "method_declaration":
+        return None, "the function that sends is no method without results"
+    receiver = _receiver(loop.body)
+    if receiver is None:
+        return None, "the method that sends has no name for its receiver"
+    try:
+        stop = _stop_channel(call, loop, receiver)
+        if stop:
+            edits = list(delete(call.parent)) if call.parent is not None else []
+        else:
+            edits = _with_stop(call, channel, loop, receiver)
+        edits += insert_at_start(loop.body["body"], f"defer close({receiver}.{channel.name})")
+    except BuilderError as error:
+        return None, str(error)
+    aligned: list[Edit] = []
+    trees = {loop.file.path: loop.file.tree, call.path: call.tree}
+    trees[channel.decl.file.path] = channel.decl.file.tree
+    for path in {e.path for e in edits}:
+        tree = trees.get(path) or channel.package.workspace.file(path).tree
+        aligned += realign(tree, [e for e in edits if e.path == path])
+    title = f"Let the goroutine that sends close {channel.name}"
+    return Fix(title, tuple(aligned), Safety.UNSAFE, "the channel is closed later"), ""
+
+
+def _receiver(method: Node) -> str | None:
+    names = [n for d in method["receiver"].children for n in d.all("name")]
+    return names[0].name if names else None
+
+
+def _stop_channel(call: Node, loop: _Loop, receiver: str) -> bool:
+    """Return whether the closing method closes another channel that ends the sending one."""
+    function = call.function
+    if function is None:
+        return False
+    flow = flow_of(loop.body)
+    if not any(e.kind in {"end", "return"} for e in flow.exits_from(flow.entry)):
+        return False
+    for other in function.find("call_expression"):
+        if other is call or other["function"].text != b"close" or not other["arguments"].children:
+            continue
+        operand = other["arguments"].children[0]
+        if operand.kind == "selector_expression":
+            heard = f"<-{receiver}.{operand['field'].name}".encode()
+            if heard in loop.body.text:
+                return True
+    return False
+
+
+def _with_stop(call: Node, channel: SharedChannel, loop: _Loop, receiver: str) -> list[Edit]:
+    """Add a channel that ends the goroutine, closed where its own was closed."""
+    struct = channel.decl.node.get("type")
+    if struct is None or struct.kind != "struct_type":
+        raise BuilderError("the struct is not declared with the type")
+    declared = fields(struct)
+    taken = {n.name for f in declared for n in f.all("name")}
+    taken |= set(channel.package.methods(channel.decl.name))
+    name = free_name("done", taken)
+    after = next(f for f in declared if any(n.name == channel.name for n in f.all("name")))
+    edits = list(add_field(struct, name, "chan struct{}", after=after))
+    literals = [(f, n) for f, n in literals_of(channel.decl) if not f.is_test]
+    if not literals:
+        raise BuilderError("no place makes a value of the type")
+    for file, literal in literals:
+        if file.package is not channel.package:
+            raise BuilderError("another package makes values of the type")
+        if any(e.kind != "keyed_element" for e in literal["body"].children):
+            raise BuilderError("values of the type are written without field names")
+        edits += with_element(literal, f"{name}: make(chan struct{{}})")
+    for send in loop.sends:
+        if send.case is not None:
+            edits += _another_case(send, f"case <-{receiver}.{name}:")
+            continue
+        code = f"select {{\ncase {send.node.name}:\ncase <-{receiver}.{name}:\n\treturn\n}}"
+        edits += replace(send.node, code)
+    operand = call["arguments"].children[0]
+    field = operand["field"]
+    edits.append(Edit(call.path, field.start, field.end, name.encode()))
+    return edits
+
+
+def _another_case(send: ChannelOperation, head: str) -> list[Edit]:
+    case = send.case
+    select = send.select
+    if case is None or select is None or any(c.kind == "default_case" for c in select.children):
+        raise BuilderError("the send is a case that has a default beside it")
+    indent = case.tree.source.indent_at(case.start)
+    newline = case.tree.source.newline
+    at = case.tree.source.line_start(case.start)
+    text = indent + head.encode() + newline + indent + b"\treturn" + newline
+    return [Edit(case.path, at, at, text)]

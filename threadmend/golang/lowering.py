@@ -119,6 +119,7 @@ def lower(raw: RawNode, tree: SyntaxTree) -> tuple[Node, dict[str, list[Node]]]:
                 done.stop = at
                 add = parent.children.append
     root.stop = at
+    tree.literals += [node.at for node in index.get("func_literal", ())]
     return root, index
 
 

@@ -7,6 +7,7 @@ is a slice of that list.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -80,19 +81,24 @@ class Node:
 
     def find(self, *kinds: str) -> Iterator[Node]:
         """Return the nodes of these kinds at or below this one, in source order."""
-        return (node for node in self.tree.nodes[self.at : self.stop] if node.kind in kinds)
+        nodes = self.tree.nodes[self.at : self.stop]
+        return iter([node for node in nodes if node.kind in kinds])
 
     def own(self) -> Iterator[Node]:
-        """Yield this node and all below it, without entering function literals.
+        """Return this node and all below it, without entering function literals.
 
-        A function literal is a function of its own: it is yielded, its inside is not
-        (unless this node itself is the literal).
+        A function literal is a function of its own: it is there, its inside is not (unless
+        this node itself is the literal).
         """
-        nodes, at, stop = self.tree.nodes, self.at, self.stop
-        while at < stop:
-            node = nodes[at]
-            yield node
-            at = node.stop if node.kind == "func_literal" and node is not self else at + 1
+        nodes, literals, at, stop = self.tree.nodes, self.tree.literals, self.at, self.stop
+        found: list[Node] = []
+        first = bisect_right(literals, at)
+        for literal in literals[first : bisect_left(literals, stop, first)]:
+            if literal >= at:  # not inside of the one before
+                found += nodes[at : literal + 1]
+                at = nodes[literal].stop
+        found += nodes[at:stop]
+        return iter(found)
 
     def up(self, *kinds: str) -> Node | None:
         """Return the nearest node of these kinds above this one."""

@@ -107,6 +107,13 @@ def resolve_local(node: Node) -> Binding | None:
     The key of a struct literal, a selector's field and a label look like names and are none:
     the caller sorts those out (`GoFile.resolve`).
     """
+    known: dict[Node, Binding | None] = node.tree.meanings
+    if node not in known:
+        known[node] = _find_local(node)
+    return known[node]
+
+
+def _find_local(node: Node) -> Binding | None:
     name = node.name
     at = node.start
     scope = node.parent

@@ -87,9 +87,12 @@ class SyntaxTree:
         self.data = source.data
         # The nodes of the declarations that were lowered, each before those below it.
         self.nodes: list[Node] = []
-        # Filled by the scope layer: names that a scope node declares, identifiers by name
-        # below a lowered declaration.
+        # Where the function literals stand among them.
+        self.literals: list[int] = []
+        # Filled by the scope layer: names that a scope node declares, the binding that an
+        # identifier means, identifiers by name below a lowered declaration.
         self.scopes: dict[Node, dict[str, list[Any]]] = {}
+        self.meanings: dict[Node, Any] = {}
         self.names: dict[Node, dict[bytes, list[Node]]] = {}
 
     @cached_property

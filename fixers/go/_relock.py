@@ -46,7 +46,7 @@ def relocks(file: GoFile, modes: set[Modes]) -> Iterator[Finding]:
         ):
             if not pair.same or not pair.event.sure or _varies(pair.held.access):
                 continue
-            if _handed_over(file, pair):
+            if _handed_over(file, pair) or _any_locker(file, pair):
                 continue
             site = _site(file, pair)
             node = pair.event.path[site]
@@ -61,6 +61,15 @@ def relocks(file: GoFile, modes: set[Modes]) -> Iterator[Finding]:
 def _varies(access: Access) -> bool:
     """Return whether a path may mean another object each time: `xs[i]`."""
     return any(s.startswith("[") and not s[1:-1].isdigit() for s in access.steps)
+
+
+def _any_locker(file: GoFile, pair: Pair) -> bool:
+    """Return whether the lock is a `sync.Locker`: it may be taken as often as one likes."""
+    call = pair.event.operation
+    if call.kind != "call_expression":
+        return False
+    operation = lock_operation(file.package.workspace.file_of(call), call)
+    return operation is not None and operation.type == "sync.Locker"
 
 
 def _handed_over(file: GoFile, pair: Pair) -> bool:

@@ -37,11 +37,13 @@ def owner_races(package: Package, *, maps: bool) -> Iterator[Finding]:
     """Yield a finding for each struct without a lock whose fields are written by a crowd."""
     groups: dict[str, list[SharedWrite]] = {}
     for write in shared_writes(package):
-        if write.access.base is not None and write.is_map is maps:
-            if not has_lock(package, write.place):
-                groups.setdefault(write.place.rpartition(".")[0], []).append(write)
+        if write.access.base is not None and not has_lock(package, write.place):
+            groups.setdefault(write.place.rpartition(".")[0], []).append(write)
     for writes in groups.values():
-        yield _finding(writes, *_attempt(_field_fix, package, writes))
+        # One lock guards maps and other fields of a struct: either rule brings the same fix.
+        mine = [w for w in writes if w.is_map is maps]
+        if mine:
+            yield _finding(mine, *_attempt(_field_fix, package, writes))
 
 
 def variable_races(package: Package, *, maps: bool) -> Iterator[Finding]:
@@ -67,6 +69,10 @@ def _attempt(fix: _Attempt, package: Package, writes: list[SharedWrite]) -> tupl
 def _finding(writes: list[SharedWrite], fix: Fix | None, reason: str) -> Finding:
     write = writes[0]
     node, root = write.access.node, write.crowd.root
+    related = [Related(root.path, root.start, _head_end(root), write.crowd.why)]
+    if write.other is not None and write.other is not node:
+        other = write.other
+        related.append(Related(other.path, other.start, other.end, "used at the same time here"))
     who = "requests are handled" if "handler" in write.crowd.why else "goroutines run"
     return Finding(
         path=node.path,
@@ -74,7 +80,7 @@ def _finding(writes: list[SharedWrite], fix: Fix | None, reason: str) -> Finding
         end=node.end,
         message=f"{node.name} is written without a lock where several {who} at the same time",
         fixes=(fix,) if fix is not None else (),
-        related=(Related(root.path, root.start, _head_end(root), write.crowd.why),),
+        related=tuple(related),
         reason=reason,
     )
 

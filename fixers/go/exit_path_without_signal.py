@@ -151,7 +151,7 @@ def _finding(
         fixes=(fix,) if isinstance(fix, Fix) else (),
         related=(Related(waiter.node.path, waiter.node.start, waiter.node.end, "waits here"),),
         reason="" if isinstance(fix, Fix) else fix,
-        confidence=Confidence.LOW if file.is_test else Confidence.HIGH,
+        confidence=Confidence.MEDIUM if file.is_test else Confidence.HIGH,
     )
 
 
@@ -239,6 +239,8 @@ def _signal_at(file: GoFile, signals: _Signals, exit_: Node) -> str | None:
     if isinstance(channel, Chan) and str(channel.elem) == "error":
         failed = _failed(exit_)
         return f"{name} <- {failed or 'nil'}"
+    if _is_lost(first["value"], exit_):
+        return None  # the value is not there when the work failed
     if all(_is_visible(file, node, exit_) for node in first["value"].find("identifier")):
         if first["value"].kind in {"identifier", "selector_expression"} or _BARE.search(
             first["value"].text
@@ -259,6 +261,24 @@ def _failed(exit_: Node) -> str | None:
         return None
     found = re.search(r"\b(\w*[eE]rr\w*) != nil", test["condition"].name)
     return found[1] if found else None
+
+
+def _is_lost(value: Node, exit_: Node) -> bool:
+    """Return whether a value came with the error that an exit is taken for: `v, err := f()`."""
+    failed = _failed(exit_)
+    function = exit_.function
+    if failed is None or function is None:
+        return False
+    branch = exit_.up("communication_case", "if_statement")
+    names = {n.name for n in value.find("identifier")}
+    before = (n for n in branch.find("identifier") if n.end <= exit_.start) if branch else ()
+    if any(n.name in names for n in before):
+        return False  # filled in for the failure
+    for node in function.find("short_var_declaration", "assignment_statement"):
+        together = {n.name for n in node["left"].find("identifier")}
+        if failed in together and names & together and node.end <= exit_.start:
+            return True
+    return False
 
 
 def _is_visible(file: GoFile, name: Node, exit_: Node) -> bool:

@@ -157,7 +157,7 @@ def _relocked(file: GoFile, loop: Node, call: Node) -> str | None:
 
 def _confidence(file: GoFile, loop: Node) -> Confidence:
     times = iterations(file, loop)
-    if file.is_test or (times is not None and times.is_constant):
+    if file.is_test_file or (times is not None and times.is_constant):
         return Confidence.LOW
     clause = next((c for c in loop.children if c.kind == "range_clause"), None)
     if clause is not None and clause["right"].kind == "composite_literal":

@@ -109,7 +109,7 @@ def _finding(file: GoFile, call: Node, statement: Node, loop: Node, stop: Stop) 
 def _confidence(file: GoFile, call: Node, loop: Node, stop: Stop) -> Confidence:
     """Return low where the sleep is short and the loop looks at the context by itself."""
     length = _milliseconds(call["arguments"].children[0].name)
-    if file.is_test or length <= 1:
+    if file.is_test_file or length <= 1:
         return Confidence.LOW
     looks = listens(file, loop) or (stop.context and f"{stop.context}.Err()" in loop.name)
     if looks and length <= 100:

@@ -108,7 +108,7 @@ def _finding(file: GoFile, call: Node, binding: Binding, owner: Node) -> Finding
     kind = "ticker" if call["function"]["field"].name == "NewTicker" else "timer"
     hint = file.go_version >= COLLECTED or kind == "timer"
     confidence = Confidence.LOW if hint else Confidence.HIGH
-    if file.is_test and not hint:
+    if file.is_test_file and not hint:
         confidence = Confidence.MEDIUM
     return Finding(
         path=file.path,

@@ -70,10 +70,10 @@ def _finding(file: GoFile, waiting: Waiting, named: set[str]) -> Finding:
         message, confidence = "time.After makes a new timer in each iteration", Confidence.LOW
     elif waiting.abandons():
         message = "each iteration leaves the timer of time.After running until it fires"
-        confidence = Confidence.LOW if file.is_test else Confidence.HIGH
+        confidence = Confidence.LOW if file.is_test_file else Confidence.HIGH
     else:
         message = "the timer of time.After runs on when the loop ends by another case"
-        confidence = Confidence.LOW if file.is_test else Confidence.MEDIUM
+        confidence = Confidence.LOW if file.is_test_file else Confidence.MEDIUM
     return Finding(
         path=file.path,
         start=waiting.call.start,

@@ -56,8 +56,17 @@ class GoFile:
         """Return the bytes and positions."""
         return self.tree.source
 
-    @property
+    @cached_property
     def is_test(self) -> bool:
+        """Return whether the file tests code that is beside it.
+
+        In a directory of nothing but `_test.go` files (integration tests, what reproduces a
+        bug) these are the code.
+        """
+        return self.is_test_file and self.package.workspace.has_code(self.package.directory)
+
+    @property
+    def is_test_file(self) -> bool:
         """Return whether the file is a `_test.go` file."""
         return self.path.endswith("_test.go")
 

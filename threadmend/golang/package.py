@@ -256,6 +256,7 @@ class Workspace:
         for path in self.go_files:
             self._by_directory.setdefault(dirname(path), []).append(path)
         self._in_directory: dict[str, list[Package]] = {}
+        self._has_code: dict[str, bool] = {}
         self._directories: dict[str, str | None] = {}
         self._by_key: dict[str, Package] = {}
         # What fact modules worked out for the whole workspace, by the name of the fact.
@@ -284,6 +285,16 @@ class Workspace:
             directory = dirname(directory)
 
     # -- packages -------------------------------------------------------------------
+
+    def has_code(self, directory: str) -> bool:
+        """Return whether a directory has Go files that are no tests."""
+        known = self._has_code.get(directory)
+        if known is None:
+            known = self._has_code[directory] = any(
+                path.endswith(".go") and not path.endswith("_test.go")
+                for path in self._by_directory.get(directory, ())
+            )
+        return known
 
     def in_directory(self, directory: str) -> list[Package]:
         """Return the packages of a directory: usually one, and its external tests."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from threadmend.golang.builders import BuilderError, replace
 from threadmend.golang.builders.spelling import spelled
 from threadmend.golang.channel_index import Behind, operand_of
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
+from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import Leave, leave_at, zero_value
 from threadmend.golang.locks import held_at
 from threadmend.golang.stops import Stop, leaves_loop, listens, stops_at
@@ -27,33 +30,51 @@ def finding(file: GoFile, at: Node, message: str, fix: Fix | str) -> Finding:
         message=message,
         fixes=(fix,) if isinstance(fix, Fix) else (),
         reason="" if isinstance(fix, Fix) else fix,
-        confidence=Confidence.LOW if file.is_test else Confidence.HIGH,
+        confidence=Confidence.MEDIUM if file.is_test else Confidence.HIGH,
     )
 
 
 # -- who has left --------------------------------------------------------------------------
 
 
-def deserted_by(operation: Node, channel: Behind, kinds: tuple[str, ...]) -> str | None:
+def deserted_by(
+    file: GoFile, operation: Node, channel: Behind, kinds: tuple[str, ...]
+) -> str | None:
     """Return the stop on which everybody at the other end of a field's channel leaves.
 
-    The last name of its expression: `quit` of `<-s.quit`, `ctx` of `<-s.ctx.Done()`. None
-    when somebody stays, or when not every operation is visible.
+    The last name of its expression: `quit` of `<-s.quit`, `ctx` of `<-s.ctx.Done()`; sooner
+    a channel that they themselves close then. None when somebody stays, or when not every
+    operation is visible.
     """
     if channel.shared is None or not channel.shared.is_field or channel.shared.escapes:
         return None
+    if file.is_test and not channel.shared.decl.file.is_test:
+        return None  # a test knows what it does to the insides
     partners = channel.of(*kinds)
     if not partners or any(p.node.function is operation.function for p in partners):
         return None
     common: set[str] | None = None
+    told: set[str] = set()
     for partner in partners:
         if partner.file.is_test:
             continue
-        left = _leaves_on(partner)
+        closed = _closed_by(partner)
+        left = _leaves_on(partner) | closed
+        told |= closed
         common = left if common is None else common & left
         if not common:
             return None
-    return sorted(common)[0] if common else None
+    return min(common, key=lambda name: (name not in told, name)) if common else None
+
+
+def _closed_by(operation: ChannelOperation) -> set[str]:
+    """Return the fields that the function around a looping operation closes as it leaves."""
+    function, loop = operation.node.function, innermost_loop(operation.node)
+    if function is None or loop is None or not leaves_loop(loop):
+        return set()
+    found = re.findall(rb"\bclose\(\w+\.(\w+)\)", function.text)
+    own = operand_of(operation.node).name.rpartition(".")[2]
+    return {name.decode() for name in found} - {own}
 
 
 def _leaves_on(operation: ChannelOperation) -> set[str]:

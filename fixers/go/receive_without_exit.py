@@ -41,8 +41,6 @@ _REASON = "the function now leaves without having received"
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the receives that wait for a sender who may have left."""
-    if file.is_test:
-        return
     for receive in file.find("unary_expression", _RECEIVES):
         if receive["operator"].kind != "<-" or _in_case(receive):
             continue
@@ -140,7 +138,7 @@ def _exit_without(channel: Channel) -> Node | None:
 def _deserted(file: GoFile, receive: Node, channel: Behind) -> Iterator[Finding]:
     if channel.of("close"):
         return
-    left = deserted_by(receive, channel, ("send",))
+    left = deserted_by(file, receive, channel, ("send",))
     if left is None or held_at(file, receive):
         return
     stop = _visible(file, receive, left)

@@ -151,7 +151,7 @@ def _finding(
         fixes=(fix,) if isinstance(fix, Fix) else (),
         related=(Related(exit_.path, exit_.start, exit_.end, "leaves here"),),
         reason="" if isinstance(fix, Fix) else fix,
-        confidence=Confidence.LOW if file.is_test else Confidence.HIGH,
+        confidence=Confidence.MEDIUM if file.is_test else Confidence.HIGH,
     )
 
 

@@ -22,8 +22,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from threadmend.golang.channel_index import Behind, behind
+from threadmend.golang.channels import runner_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import held_at
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
@@ -42,20 +44,19 @@ _REASON = "the function now leaves without having sent"
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends that wait for a receiver who may have left."""
     seen: set[Node] = set()
-    for body in bodies(file):
-        for send in _plain_sends(body):
-            stop = _ignored(file, send)
-            if stop is not None:
-                seen.add(send)
-                message = f"the goroutine sends on {send['channel'].name}"
-                message += f" without listening to {stop.receive}"
-                fix = in_select(file, send, stop, _REASON)
-                if isinstance(fix, Fix):
-                    also = partners_too(behind(file, send), stop, "receive")
-                    fix = replace(fix, edits=fix.edits + also)
-                yield finding(file, send, message, fix)
+    for send in _goroutine_sends(file):
+        stop = _ignored(file, send)
+        if stop is not None:
+            seen.add(send)
+            message = f"the goroutine sends on {send['channel'].name}"
+            message += f" without listening to {stop.receive}"
+            fix = in_select(file, send, stop, _REASON)
+            if isinstance(fix, Fix):
+                also = partners_too(behind(file, send), stop, "receive")
+                fix = replace(fix, edits=fix.edits + also)
+            yield finding(file, send, message, fix)
     for send in file.find("send_statement", _SENDS):
-        if send in seen or send.field == "communication" or file.is_test:
+        if send in seen or send.field == "communication":
             continue
         stop = _left_by(file, send)
         if stop is not None:
@@ -64,10 +65,19 @@ def check(file: GoFile) -> Iterator[Finding]:
             yield finding(file, send, message, in_select(file, send, stop, _REASON))
 
 
-def _plain_sends(body: Node) -> Iterator[Node]:
-    for node in body.own():
-        if node.kind == "send_statement" and node.field != "communication":
-            yield node
+def _goroutine_sends(file: GoFile) -> Iterator[Node]:
+    """Yield the plain sends that a goroutine makes, in functions too that it calls."""
+    launched = set(bodies(file))
+    for send in file.find("send_statement", _SENDS):
+        if send.field == "communication":
+            continue
+        if send.function in launched or any(
+            isinstance(runner_of(operation, made.function), Launch)
+            for made in behind(file, send).local
+            for operation in made.of("send")
+            if operation.node is send and made.function is not None
+        ):
+            yield send
 
 
 # -- a loop that ignores what is in scope --------------------------------------------------
@@ -87,13 +97,13 @@ def _ignored(file: GoFile, send: Node) -> Stop | None:
     if channel.shared is not None:
         if not for_ever or not channel.shared.is_field:
             return None
-    elif not _may_be_left(channel, send, for_ever):
+    elif not _may_be_left(file, channel, for_ever):
         return None
     stops = [s for s in stops_at(file, send) if _given(send, s)]
     return next((s for s in stops if s.receive != send["channel"].name), None)
 
 
-def _may_be_left(channel: Behind, send: Node, for_ever: bool) -> bool:
+def _may_be_left(file: GoFile, channel: Behind, for_ever: bool) -> bool:
     """Return whether the receivers of a local channel may go before the sender.
 
     Who gets the channel as a result may stop receiving whenever it likes; a visible receiver
@@ -102,7 +112,9 @@ def _may_be_left(channel: Behind, send: Node, for_ever: bool) -> bool:
     if for_ever:
         return True
     for made in channel.local:
-        if made.capacity is not None and made.capacity.text != b"0":
+        if made.capacity is not None and not _is_constant(file, made.capacity):
+            return False
+        if made.capacity is not None and not made.of("range"):
             return False
         if any(_is_returned(node) for node in made.escapes):
             return True
@@ -111,6 +123,14 @@ def _may_be_left(channel: Behind, send: Node, for_ever: bool) -> bool:
             if clause is not None and not made.escapes and leaves_loop(clause):
                 return True
     return False
+
+
+def _is_constant(file: GoFile, capacity: Node) -> bool:
+    """Return whether a capacity is a number that has nothing to do with what is sent."""
+    if capacity.kind == "int_literal":
+        return True
+    meant = file.resolve(capacity) if capacity.kind == "identifier" else None
+    return is_decl(meant, "const")
 
 
 def _is_returned(node: Node) -> bool:
@@ -141,7 +161,7 @@ def _left_by(file: GoFile, send: Node) -> Stop | None:
     channel = behind(file, send)
     if channel.shared is None or not channel.unbuffered:
         return None
-    left = deserted_by(send, channel, ("receive", "range"))
+    left = deserted_by(file, send, channel, ("receive", "range"))
     if left is None or held_at(file, send) or _closes(send, left):
         return None
     owner = send["channel"]["operand"].name

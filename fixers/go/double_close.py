@@ -28,6 +28,7 @@ from threadmend.golang.counts import iterations
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.iterations import decided_once
 from threadmend.golang.locks import runs_in_place
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -213,7 +214,8 @@ def _in_sequence(
         if _gives_up(close):
             continue
         after = flow.reachable(point, stop=lambda p: p is make)
-        if point in after:
+        loop = innermost_loop(close.anchor)
+        if point in after and not (loop and decided_once(file, close.anchor, loop)):
             return _Pair(close, None, "in the next round of the loop")
         for other, other_point, _ in placed:
             if other is close or other_point not in after or other_point is point:

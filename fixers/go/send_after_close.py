@@ -20,6 +20,7 @@ from threadmend.golang.channels import Channel, ChannelOperation, local_channels
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.iterations import decided_once
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
@@ -64,6 +65,9 @@ def _send_after(file: GoFile, function: Node, close: Node) -> Node | None:
     start = flow.point_of(close)
     if start is None or not flow.complete:
         return None
+    loop = innermost_loop(close)
+    if loop is not None and decided_once(file, close, loop):
+        return None  # what tells the rounds apart may tell the sends apart as well
     for node in function.own():
         if node.kind != "send_statement" or node["channel"].text != operand.text:
             continue

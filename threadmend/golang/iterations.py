@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
+from threadmend.golang.access import uses_of
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.syntax import Node
 
-__all__ = ["ends_after", "point_in", "turns", "waits_at"]
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["decided_once", "ends_after", "point_in", "turns", "waits_at"]
 
 
 def ends_after(loop: Node, node: Node) -> bool:
@@ -78,3 +83,30 @@ def _waits_for(node: Node, launch: bytes) -> bool:
 
 def _mentions(text: bytes, name: bytes) -> bool:
     return bool(re.search(rb"(?<![\w.])" + re.escape(name) + rb"(?!\w)", text))
+
+
+def decided_once(file: GoFile, node: Node, loop: Node) -> bool:
+    """Return whether a condition inside a loop lets a node run in one round only, it seems.
+
+    `if i == 0 { … }` on the loop's own variable, or a condition on a variable that the same
+    branch changes (a flag).
+    """
+    for branch in node.ancestors():
+        if branch is loop or branch.kind == "func_literal":
+            return False
+        condition = branch.get("condition") if branch.kind == "if_statement" else None
+        if condition is None or not branch["consequence"].contains(node):
+            continue
+        for name in condition.find("identifier"):
+            binding = file.binding(name)
+            if binding is None:
+                continue
+            if binding.kind == "range" and condition.kind == "binary_expression":
+                if condition["operator"].kind == "==":
+                    return True
+            if any(
+                use.kind in {"write", "update", "store"} and branch.contains(use.node)
+                for use in uses_of(binding)
+            ):
+                return True
+    return False

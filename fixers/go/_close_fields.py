@@ -13,6 +13,7 @@ from threadmend.golang.builders import (
     fields,
     free_name,
     insert_at_start,
+    insert_before,
     realign,
     replace,
 )
@@ -27,6 +28,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.syntax import Node
+from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._element import with_element
@@ -115,6 +117,15 @@ def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: _Loop) -> F
 
 def _fix(call: Node, channel: SharedChannel, loop: _Loop) -> tuple[Fix | None, str]:
     """Let the goroutine that sends close when it ends; a stop channel tells it to."""
+    waits = _wait_of(call, loop)
+    if waits is not None and call.parent is not None:
+        try:
+            edits = list(insert_before(call.parent, waits))
+        except BuilderError as error:
+            return None, str(error)
+        reason = "the method now waits for the goroutines"
+        title = f"Wait for the senders before closing {channel.name}"
+        return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
     launch = loop.launches[0]
     if len(loop.launches) != 1 or launch.loop is not None:
         return None, "several goroutines send"
@@ -140,6 +151,38 @@ def _fix(call: Node, channel: SharedChannel, loop: _Loop) -> tuple[Fix | None, s
         aligned += realign(tree, [e for e in edits if e.path == path])
     title = f"Let the goroutine that sends close {channel.name}"
     return Fix(title, tuple(aligned), Safety.UNSAFE, "the channel is closed later"), ""
+
+
+def _wait_of(call: Node, loop: _Loop) -> str | None:
+    """Return the Wait, in the closing method's words, that a WaitGroup of the object offers.
+
+    Every goroutine that sends ends with `defer x.wg.Done()`, and something ends it: a
+    channel that was closed further up.
+    """
+    receiver = _receiver(loop.body) if loop.body.kind == "method_declaration" else None
+    base = call["arguments"].children[0]["operand"].name
+    block = call.parent.parent if call.parent is not None else None
+    if receiver is None or block is None or call.parent is None:
+        return None
+    if call.parent.kind != "expression_statement":
+        return None
+    above = [s for s in block.statements if s.end <= call.start]
+    ended = [s for s in above if s.text.startswith(b"close(")]
+    if not any(_hears(loop.body, s.text, receiver, base) for s in ended):
+        return None
+    for done in waitgroup_calls(loop.file, loop.body):
+        if done.method == "Done" and done.deferred is not None:
+            name = done.waitgroup.name
+            if name.startswith(f"{receiver}."):
+                return f"{base}.{name.removeprefix(receiver + '.')}.Wait()"
+    return None
+
+
+def _hears(body: Node, close: bytes, receiver: str, base: str) -> bool:
+    """Return whether a function ranges over, or receives from, what a statement closes."""
+    operand = close.removeprefix(b"close(").removesuffix(b")")
+    own = operand.replace(base.encode() + b".", receiver.encode() + b".", 1)
+    return b"range " + own in body.text or b"<-" + own in body.text
 
 
 def _receiver(method: Node) -> str | None:

@@ -152,10 +152,14 @@ def _collect(channel: SharedChannel) -> None:
     packages = [channel.package]
     if channel.name[:1].isupper():
         packages += importers(channel.package)
-    pattern = re.compile(rb"\b" + re.escape(channel.name.encode()) + rb"\b")
+    name = re.escape(channel.name.encode())
+    if channel.is_field:
+        pattern = re.compile(rb"\.\s*" + name + rb"\b|\b" + name + rb"\s*:")
+    else:
+        pattern = re.compile(rb"\b" + name + rb"\b")
     for package in packages:
         for file in package.files:
-            if pattern.search(file.data):
+            if name in file.data:
                 for node in _uses(file, channel, pattern):
                     _use(file, channel, node)
     if not channel.is_field:

@@ -1,0 +1,186 @@
+"""Give each parallel subtest its own copy of what it writes
+
+Subtests that call `t.Parallel()` run at the same time, after the function that started them has
+returned. What several of them capture and one of them writes is a data race: the result of one
+subtest is checked by another, and the test fails now and then, or passes and should not.
+
+Not reported: variables of the round of the loop that starts the subtest; accesses under a lock;
+elements of a slice; atomics and channels; a write above `t.Parallel()`.
+
+Without a fix: maps and what pointers lead to, which a copy of the variable would still share.
+
+Unsafe: what a subtest writes is no longer seen outside of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.access import Use, classify
+from threadmend.golang.builders import BuilderError, insert_after
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import captures, innermost_loop
+from threadmend.golang.locks import held_at
+from threadmend.golang.scope import Binding
+from threadmend.golang.subtests import is_subtest, parallel_call
+from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.types import Array, Map, Named, Pointer, Slice, Struct
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+CATEGORY = "shared-state"
+GATE = rb"\.Parallel\(\)"
+
+_WRITES = frozenset({"write", "update", "store"})
+
+
+@dataclass(slots=True)
+class _Subtest:
+    """A parallel subtest: its function, and the call from which on it runs beside others."""
+
+    literal: Node
+    parallel: Node
+    loop: Node | None
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the variables that parallel subtests share and write."""
+    subtests = list(_subtests(file))
+    seen: set[Binding] = set()
+    for subtest in subtests:
+        if b"<-" in subtest.literal.text:
+            continue  # they may take turns
+        for binding in captures(subtest.literal):
+            if binding in seen:
+                continue
+            write = _write(file, subtest, binding)
+            others = _others(subtests, subtest, binding)
+            if write is None or others is None:
+                continue
+            seen.add(binding)
+            yield _finding(file, binding, write, subtest, others)
+
+
+def _subtests(file: GoFile) -> Iterator[_Subtest]:
+    for call in file.calls("Run"):
+        arguments = call["arguments"].children
+        if len(arguments) != 2 or arguments[1].kind != "func_literal":
+            continue
+        literal = arguments[1]
+        if not is_subtest(file, literal):
+            continue
+        parallel = parallel_call(file, literal)
+        if parallel is not None:
+            yield _Subtest(literal, parallel, innermost_loop(call))
+
+
+def _write(file: GoFile, subtest: _Subtest, binding: Binding) -> Use | None:
+    """Return a write of a captured variable that no lock guards."""
+    if _is_safe_type(file, binding):
+        return None
+    for node in binding.uses:
+        if not subtest.literal.contains(node) or node.start < subtest.parallel.end:
+            continue
+        use = classify(node, binding)
+        if use.kind not in _WRITES or held_at(file, node):
+            continue
+        if use.kind == "store" and _is_element(file, use.target):
+            continue
+        return use
+    return None
+
+
+def _is_safe_type(file: GoFile, binding: Binding) -> bool:
+    return str(file.type_of(binding.node) or "").lstrip("*").startswith(("sync", "chan "))
+
+
+def _is_element(file: GoFile, target: Node) -> bool:
+    """Return whether a store goes into an element of a slice or array: one for each subtest."""
+    node: Node | None = target
+    while node is not None:
+        if node.kind == "index_expression":
+            type_ = file.underlying(file.type_of(node["operand"]))
+            if isinstance(type_, (Slice, Array)) or type_ is None:
+                return True
+        node = node.get("operand")
+    return False
+
+
+def _others(subtests: list[_Subtest], subtest: _Subtest, binding: Binding) -> Node | None:
+    """Return a subtest that runs beside this one and uses the variable, too."""
+    loop = subtest.loop
+    if loop is not None and not loop.contains(binding.node):
+        return subtest.literal
+    for other in subtests:
+        if other is subtest or _enclosing(other.literal) is not _enclosing(subtest.literal):
+            continue
+        if any(other.literal.contains(u) and u.start > other.parallel.end for u in binding.uses):
+            return other.literal
+    return None
+
+
+def _enclosing(literal: Node) -> Node | None:
+    node = literal.parent
+    while node is not None and node.kind not in FUNCTIONS:
+        node = node.parent
+    return node
+
+
+def _finding(
+    file: GoFile, binding: Binding, write: Use, subtest: _Subtest, other: Node
+) -> Finding:
+    fix, reason = _fix(file, binding)
+    where = "other instances of this subtest" if other is subtest.literal else "this subtest"
+    return Finding(
+        path=file.path,
+        start=write.node.start,
+        end=write.node.end,
+        message=f"parallel subtests share {binding.name}, and this one writes it",
+        fixes=(fix,) if fix else (),
+        related=(Related(file.path, other.start, other.start + 4, f"shared with {where}"),),
+        reason=reason,
+    )
+
+
+def _fix(file: GoFile, binding: Binding) -> tuple[Fix | None, str]:
+    """Begin every subtest that writes the variable with a copy of its own.
+
+    Sound: the parent has returned when parallel subtests go on, so that it neither writes nor
+    reads the variable then; with all writers on copies the shared one is only read.
+    """
+    if not _copies(file, binding):
+        return None, "a copy of the variable would still share what it refers to"
+    edits: list[Edit] = []
+    subtests = list(_subtests(file))
+    for subtest in subtests:
+        inside = [u for u in binding.uses if subtest.literal.contains(u)]
+        uses = [classify(u, binding) for u in inside]
+        if not any(u.kind in _WRITES for u in uses):
+            continue
+        if not any(u.kind in {"read", "address"} for u in uses):
+            return None, f"{binding.name} is written here and only read elsewhere"
+        if any(u.start < subtest.parallel.start for u in inside):
+            return None, f"{binding.name} is used above t.Parallel, too"
+        try:
+            edits.extend(insert_after(subtest.parallel, f"{binding.name} := {binding.name}"))
+        except BuilderError as error:
+            return None, str(error)
+    outside = [u for u in binding.uses if not any(s.literal.contains(u) for s in subtests)]
+    first = min(s.literal.start for s in subtests if any(s.literal.contains(u) for u in binding.uses))
+    if any(u.start > first and classify(u, binding).kind == "read" for u in outside):
+        return None, f"{binding.name} is read outside of the subtests that write it"
+    title = f"Give each subtest its own {binding.name}"
+    reason = "what a subtest writes is no longer seen outside of it"
+    return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
+
+
+def _copies(file: GoFile, binding: Binding) -> bool:
+    """Return whether assigning the variable to another one makes all of it a copy."""
+    stored = any(classify(u, binding).kind == "store" for u in binding.uses)
+    type_ = file.type_of(binding.node)
+    under = file.underlying(type_)
+    if not stored:
+        return True
+    if isinstance(under, (Map, Slice, Pointer)) or under is None:
+        return False
+    return isinstance(under, (Struct, Named, Array))

@@ -1,0 +1,102 @@
+"""Second closes of a channel that a function is given: a parameter, or a field of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.builders import delete
+from threadmend.golang.channels import ChannelOperation
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Flow, flow_of
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.syntax import Node
+from threadmend.model import Finding, Fix, Related
+
+__all__ = ["closed_again", "gives_up"]
+
+
+def closed_again(file: GoFile, function: Node) -> Iterator[Finding]:
+    """Yield second closes of a parameter's or field's channel in one function."""
+    closes = [
+        node
+        for node in function.own()
+        if node.kind == "call_expression" and node["function"].text == b"close"
+    ]
+    for first in closes if len(closes) > 1 else ():
+        operand = first["arguments"].children[0] if first["arguments"].children else None
+        statement = first.parent
+        if operand is None or statement is None or statement.kind != "expression_statement":
+            continue
+        if file.resolve(first["function"]) is not None or not _is_given(file, function, operand):
+            continue
+        flow = flow_of(function)
+        start = flow.point_of(first)
+        if start is None or not flow.complete or gives_up(ChannelOperation("close", first, file)):
+            continue
+        after = flow.reachable(start)
+        for second in closes:
+            point = flow.point_of(second)
+            same = second["arguments"].text == first["arguments"].text
+            if second is first or not same or point is None or point not in after:
+                continue
+            loop = innermost_loop(first)
+            if loop is not None and loop is innermost_loop(second):
+                if not flow.dominates(start, point):
+                    continue  # each round may have a channel of its own
+            yield _second(flow, first, second, operand.name)
+            return
+
+
+def _is_given(file: GoFile, function: Node, operand: Node) -> bool:
+    """Return whether an operand is a parameter, or a field, that stays the same channel."""
+    if operand.kind not in {"identifier", "selector_expression"}:
+        return False
+    root = operand
+    while root.kind == "selector_expression":
+        root = root["operand"]
+    binding = file.binding(root)
+    if (
+        binding is None
+        or not is_assigned_once(binding)
+        or binding.declaration.kind != ("parameter_declaration")
+    ):
+        return False
+    return not any(
+        left.text == operand.text
+        for node in function.find("assignment_statement")
+        for left in node["left"].children
+    )
+
+
+def _second(flow: Flow, first: Node, second: Node, name: str) -> Finding:
+    fix, reason = None, "which of the two closes is right depends on the path"
+    start, end = flow.point_of(first), flow.point_of(second)
+    statement = second.parent
+    if start and end and statement is not None and flow.dominates(start, end):
+        if statement.kind == "expression_statement":
+            fix, reason = Fix(f"Drop the second close of {name}", delete(statement)), ""
+    return Finding(
+        path=second.path,
+        start=second.start,
+        end=second.end,
+        message=f"{name} may be closed twice: it was closed further up",
+        fixes=(fix,) if fix else (),
+        related=(Related(first.path, first.start, first.end, "closed here too"),),
+        reason=reason,
+    )
+
+
+_GIVES_UP = re.compile(rb"(?i)(?:fatal|fail|panic|exit)\w*\(")
+
+
+def gives_up(close: ChannelOperation) -> bool:
+    """Return whether what follows a close, by its name, never returns."""
+    statement = close.anchor.statement
+    after = statement.next if statement is not None else None
+    while after is not None:
+        if after.kind == "expression_statement" and _GIVES_UP.search(after.text):
+            return True
+        after = after.next
+    return False

@@ -86,9 +86,11 @@ def _goroutine_sends(file: GoFile) -> Iterator[Node]:
 def _ignored(file: GoFile, send: Node) -> Stop | None:
     """Return the stop that a sending loop of a goroutine could listen to."""
     loop = innermost_loop(send)
-    if loop is None or listens(file, loop) or held_at(file, send):
-        return None
     channel = behind(file, send)
+    if loop is None:
+        return _unasked(file, send, channel)
+    if listens(file, loop) or held_at(file, send):
+        return None
     if not channel.local and channel.shared is None:
         return None
     if any(o.has_alternative for o in channel.of("send")):
@@ -101,6 +103,23 @@ def _ignored(file: GoFile, send: Node) -> Stop | None:
         return None
     stops = [s for s in stops_at(file, send) if _given(send, s)]
     return next((s for s in stops if s.receive != send["channel"].name), None)
+
+
+def _unasked(file: GoFile, send: Node, channel: Behind) -> Stop | None:
+    """Return the stop of an object for whose channel nobody in sight receives.
+
+    The object's user receives, from what a method returns, and may stop the object instead.
+    """
+    if channel.shared is None or not channel.shared.is_field or not channel.unbuffered:
+        return None
+    if channel.of("receive", "range") or channel.of("close") or held_at(file, send):
+        return None
+    if any(o.has_alternative for o in channel.of("send")):
+        return None
+    operand = send["channel"]
+    owner = operand["operand"].name if operand.kind == "selector_expression" else ""
+    found = (s for s in stops_at(file, send) if s.receive.startswith(f"{owner}."))
+    return next(found, None) if owner else None
 
 
 def _may_be_left(file: GoFile, channel: Behind, for_ever: bool) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, insert_after, insert_before
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import lock_name, lock_operation
+from threadmend.golang.releases import documentation
 from threadmend.golang.syntax import Node
 from threadmend.golang.unblocking import OtherSide, needing_lock
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -30,9 +32,25 @@ def blocked(file: GoFile, modes: set[str]) -> Iterator[Finding]:
             if pair.node.start in seen:
                 continue
             other = needing_lock(pair)
-            if other is not None:
+            if other is not None and not _on_purpose(file, pair):
                 seen.add(pair.node.start)
                 yield _finding(file, pair, other)
+
+
+_HOLDS = re.compile(rb"(?i)\bh[eo]ld")
+
+
+def _on_purpose(file: GoFile, pair: Pair) -> bool:
+    """Return whether a comment of the function says that this lock is held here."""
+    steps = pair.held.access.steps
+    root = pair.held.access.root
+    name = (steps[-1] if steps else getattr(root, "name", "")).encode()
+    tree = file.tree
+    texts = [
+        tree.data[c.start : c.end] for c in tree.comments_in(pair.function.start, pair.node.end)
+    ]
+    together = documentation(file, pair.function) + b"\n".join(texts)
+    return bool(name) and name in together and bool(_HOLDS.search(together))
 
 
 def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:

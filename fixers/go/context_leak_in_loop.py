@@ -28,6 +28,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.iterations import ends_after
 from threadmend.golang.locks import lock_operation
+from threadmend.golang.plain import is_plain
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
@@ -36,9 +37,6 @@ CATEGORY = "context"
 GATE = rb"\bdefer\s+[\w.]+\("
 
 _IN_LOOP = re.compile(rb"\bfor\b(?s:.*)\bdefer\b")
-_READS = frozenset(
-    {"call_expression", "selector_expression", "index_expression", "slice_expression"}
-)
 _BREAKABLE = frozenset(
     {
         *("for_statement", "select_statement"),
@@ -230,7 +228,7 @@ def _called(deferred: _Deferred, leaving: list[Node]) -> tuple[Fix | None, str]:
             continue
         if jump.kind == "goto_statement" or (_label(jump) and _label(jump) != _own_label(loop)):
             return None, "a jump leaves the loop for another one"
-        if jump.kind == "return_statement" and not _plain(jump):
+        if jump.kind == "return_statement" and not is_plain(jump):
             return None, "a return computes its values with what is to be released"
         edits.extend(insert_before(jump, text))
     last = body.statements[-1]
@@ -244,19 +242,6 @@ def _own_label(loop: Node) -> str:
     if parent is None or parent.kind != "labeled_statement":
         return ""
     return parent["label"].name
-
-
-def _plain(node: Node) -> bool:
-    """Return whether a return's values are names, constants or errors made of them."""
-    for value in node.walk():
-        if value.kind == "call_expression":
-            if value["function"].text not in {b"fmt.Errorf", b"errors.New"}:
-                return False
-        elif value.kind == "selector_expression" and value.field == "function":
-            continue
-        elif value.kind in _READS or value.kind == "func_literal":
-            return False
-    return True
 
 
 def _with_reason(title: str, edits: list[Edit]) -> Fix:

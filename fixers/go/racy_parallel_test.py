@@ -126,9 +126,7 @@ def _enclosing(literal: Node) -> Node | None:
     return node
 
 
-def _finding(
-    file: GoFile, binding: Binding, write: Use, subtest: _Subtest, other: Node
-) -> Finding:
+def _finding(file: GoFile, binding: Binding, write: Use, subtest: _Subtest, other: Node) -> Finding:
     fix, reason = _fix(file, binding)
     where = "other instances of this subtest" if other is subtest.literal else "this subtest"
     return Finding(
@@ -166,7 +164,9 @@ def _fix(file: GoFile, binding: Binding) -> tuple[Fix | None, str]:
         except BuilderError as error:
             return None, str(error)
     outside = [u for u in binding.uses if not any(s.literal.contains(u) for s in subtests)]
-    first = min(s.literal.start for s in subtests if any(s.literal.contains(u) for u in binding.uses))
+    first = min(
+        s.literal.start for s in subtests if any(s.literal.contains(u) for u in binding.uses)
+    )
     if any(u.start > first and classify(u, binding).kind == "read" for u in outside):
         return None, f"{binding.name} is read outside of the subtests that write it"
     title = f"Give each subtest its own {binding.name}"

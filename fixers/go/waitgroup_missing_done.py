@@ -16,11 +16,12 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import root_name
 from threadmend.golang.builders import BuilderError, insert_at_start
+from threadmend.golang.calls import callers
 from threadmend.golang.counting import Counter, counter_of
 from threadmend.golang.dones import may_call_done
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launch_of_literal
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
 from threadmend.model import Finding, Fix, Related, Safety
@@ -121,8 +122,6 @@ def _name_inside(file: GoFile, add: WaitGroupCall, launch: Launch, body: Node) -
     """Return the WaitGroup's name in a launched function: a receiver's field, a parameter."""
     if launch.decl is None or launch.call is None:
         return None
-    from threadmend.golang.calls import callers
-
     if any(not site.launched for site in callers(launch.decl)):
         return None
     receiver = body.get("receiver")
@@ -132,8 +131,6 @@ def _name_inside(file: GoFile, add: WaitGroupCall, launch: Launch, body: Node) -
     names = receiver.children[0].all("name")
     if not names or names[0].name == "_":
         return None
-    from threadmend.golang.scope import bindings_in
-
     for binding in bindings_in(body).get(names[0].name, ()):
         if isinstance(binding, Binding) and binding.kind == "receiver":
             operand = launch.call["function"]["operand"].text

@@ -18,7 +18,13 @@ from dataclasses import dataclass
 
 from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
 from threadmend.golang.channel_index import Behind, behind_channel
-from threadmend.golang.channels import ChannelOperation
+from threadmend.golang.channels import (
+    MAKES_CHANNEL,
+    Channel,
+    ChannelOperation,
+    local_channels,
+    passed_to,
+)
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal, launch_sites
@@ -58,6 +64,48 @@ def check(file: GoFile) -> Iterator[Finding]:
             exits = _skipping(flow, signals, waiter) if waiter is not None else []
             if waiter is not None and exits:
                 yield _finding(file, body, signals, exits, waiter)
+    yield from _never_signalled(file)
+
+
+def _never_signalled(file: GoFile) -> Iterator[Finding]:
+    """Yield the receives from a channel that its goroutine was given and does nothing with."""
+    for function in file.functions(MAKES_CHANNEL):
+        for channel in local_channels(file, function):
+            receives = [o for o in channel.of("receive") if o.node.function is function]
+            if channel.escapes or not receives or len(channel.operations) != len(receives):
+                continue
+            given = _given(file, channel)
+            if given is None or any(o.select is not None for o in receives):
+                continue
+            body, name = given
+            try:
+                edits = insert_at_start(body["body"], f"defer close({name})")
+                fix = Fix(f"Defer close({name})", edits, Safety.UNSAFE, "the waiter goes on then")
+            except BuilderError:
+                continue
+            node = receives[0].node
+            yield Finding(
+                path=file.path,
+                start=node.start,
+                end=node.end,
+                message=f"the goroutine that has {channel.binding.name} neither sends nor closes",
+                fixes=(fix,),
+                related=(Related(body.path, body.start, body["body"].start, "never signals"),),
+            )
+
+
+def _given(file: GoFile, channel: Channel) -> tuple[Node, str] | None:
+    """Return the one launched function that a channel is passed to, and its parameter."""
+    found = []
+    for node in channel.binding.uses:
+        passed = passed_to(file, node) if node is not channel.binding.node else None
+        if passed is None:
+            continue
+        call, _, parameter = passed
+        if call.parent is None or call.parent.kind != "go_statement" or len(parameter.uses) > 1:
+            return None
+        found.append((parameter.scope, parameter.name))
+    return found[0] if len(found) == 1 and found[0][1] != "_" else None
 
 
 def _operations(body: Node) -> dict[str, list[Node]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import lock_class
+from threadmend.golang.calls import code_files
 from threadmend.golang.guards import FieldAccess, accesses_like
 from threadmend.golang.infer import is_decl
 from threadmend.golang.mutations import bare
@@ -56,8 +57,8 @@ def atomic_accesses(package: Package) -> dict[str, list[AtomicAccess]]:
     found: dict[str, list[AtomicAccess]] | None = package.facts.get("atomics")
     if found is None:
         found = package.facts["atomics"] = {}
-        for file in package.files:
-            if not file.is_test and not file.generated and ATOMIC_CALL.search(file.data):
+        for file in code_files(package):
+            if not file.generated and ATOMIC_CALL.search(file.data):
                 for access in _in_file(file):
                     found.setdefault(access.place, []).append(access)
     return found

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["Site", "callers", "importers", "leaf_at", "occurrences", "own_callers"]
+__all__ = ["Site", "callers", "code_files", "importers", "leaf_at", "occurrences", "own_callers"]
 
 
 @dataclass(slots=True)
@@ -82,13 +82,21 @@ def own_callers(decl: Decl, first: re.Pattern[bytes]) -> Iterator[Site]:
         yield from _site(file, decl, at)
 
 
+def code_files(package: Package) -> list[GoFile]:
+    """Return the files whose code a package is judged by: tests left out.
+
+    A package of test files only, as test data and reduced examples are, has all of them.
+    """
+    return [f for f in package.files if not f.is_test] or package.files
+
+
 def _own_places(decl: Decl) -> list[tuple[GoFile, int]]:
     """Return where the name of a function stands in its package, test files left out."""
     package = decl.file.package
     known: dict[tuple[str, str], list[tuple[GoFile, int]]] = package.facts.setdefault("named", {})
     key = (decl.kind, decl.name)
     if key not in known:
-        files = [f for f in package.files if not f.is_test]
+        files = code_files(package)
         known[key] = [(f, at) for f in files for at in _named(f, decl)]
     return known[key]
 

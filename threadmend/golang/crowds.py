@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.golang.calls import code_files
 from threadmend.golang.goroutines import Launch, captures, launches_in
 from threadmend.golang.locks import runs_in_place
 from threadmend.golang.scope import Binding, bindings_in
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Crowd", "crowds", "own_nodes", "runs_along"]
+__all__ = ["Crowd", "crowds", "own_nodes", "runs_along", "waits_each_round"]
 
 _DEPTH = 3
 _STARTS = re.compile(rb"\bgo\s+[\w(]|\.Go\(|\bResponseWriter\b")
@@ -62,8 +63,8 @@ def crowds(package: Package) -> list[Crowd]:
 
 
 def _roots(package: Package) -> Iterator[Crowd]:
-    for file in package.files:
-        if file.is_test or file.generated or not _STARTS.search(file.data):
+    for file in code_files(package):
+        if file.generated or not _STARTS.search(file.data):
             continue
         for declaration in file.declarations(_STARTS):
             found = [x for x in launches_in(file, declaration.node) if x.kind != "timer"]
@@ -88,7 +89,7 @@ def _launched(file: GoFile, launch: Launch, others: list[Launch]) -> Crowd | Non
         file_of_body = file
         shared = frozenset(captures(body))
     loop = launch.loop
-    if loop is not None and not _waits_each_round(loop, launch):
+    if loop is not None and not waits_each_round(loop, launch):
         shared = frozenset(b for b in shared if not _declared_in(file, b, loop, launch, body))
         return Crowd(file_of_body, body, shared, launch.node, "launched in a loop")
     if _is_launched_again(launch, others):
@@ -114,7 +115,7 @@ def _declared_in(file: GoFile, binding: Binding, loop: Node, launch: Launch, bod
     return loop.contains(binding.node)
 
 
-def _waits_each_round(loop: Node, launch: Launch) -> bool:
+def waits_each_round(loop: Node, launch: Launch) -> bool:
     """Return whether the rounds wait for what they launch: `go f(); <-done` in the loop."""
     for node in loop.walk():
         if launch.node.contains(node):

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.access import Access, access_of, classify, lock_class
-from threadmend.golang.calls import leaf_at, occurrences
+from threadmend.golang.calls import code_files, leaf_at, occurrences
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import LOCK_CALLS, Held, held_at, locks_of
 from threadmend.golang.scope import Binding
@@ -132,7 +132,7 @@ def guarded_places(package: Package) -> dict[str, list[FieldAccess]]:
 
 
 def _sources(package: Package) -> list[GoFile]:
-    return [f for f in package.files if not f.is_test and not f.generated]
+    return [f for f in code_files(package) if not f.generated]
 
 
 def _scan(package: Package) -> Iterator[FieldAccess]:

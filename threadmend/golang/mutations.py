@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import lock_class
+from threadmend.golang.calls import code_files
 from threadmend.golang.flow import flow_of
 from threadmend.golang.locks import Held, held_at
 from threadmend.golang.syntax import Node
@@ -113,8 +114,8 @@ def mutations(package: Package, container_class: str, name: str) -> list[Mutatio
 
 def _by_name(package: Package, name: str) -> Iterator[Mutation]:
     pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
-    for file in package.files:
-        if file.is_test or file.generated:
+    for file in code_files(package):
+        if file.generated:
             continue
         for declaration in file.declarations(pattern):
             for kind in _READERS:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import access_of
 from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.crowds import Crowd, crowds, own_nodes
+from threadmend.golang.encounters import Encounter, encounters
 from threadmend.golang.guards import FieldAccess, access_kind
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import held_at, locks_of
 from threadmend.golang.mutations import bare
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Chan, Func, Map, Named, Type, deref
+from threadmend.golang.types import Chan, Map, Named, Type, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -39,11 +40,15 @@ _EXCLUDES = ("CompareAndSwap", "LoadOrStore", "TryLock", "TryAcquire", "Swap", "
 
 @dataclass(frozen=True, slots=True)
 class SharedWrite:
-    """A write that a crowd makes; `place` is the class of the field or variable."""
+    """A write that a crowd makes, or one goroutine while another is at the place (`other`).
+
+    `place` is the class of the field or variable.
+    """
 
     place: str
     access: FieldAccess
     crowd: Crowd
+    other: Node | None = None
 
     @property
     def is_map(self) -> bool:
@@ -73,8 +78,36 @@ def shared_writes(package: Package) -> list[SharedWrite]:
                 if not _is_exclusive(crowd, access):
                     seen.add((place, function))
                     found.append(SharedWrite(place, access, crowd))
+        met = {w.place for w in found}
+        found.extend(w for w in _met(package) if w.place not in met)
         found.sort(key=lambda w: (w.access.file.path, w.access.node.start))
     return found
+
+
+def _met(package: Package) -> Iterator[SharedWrite]:
+    """Yield the writes that an encounter of two goroutines shows, one for each place."""
+    seen: set[str] = set()
+    for encounter in encounters(package):
+        touch = encounter.one
+        file, node = touch.file, touch.node
+        base = None
+        if node.kind == "selector_expression":
+            selection = file.selection(node)
+            base = access_of(file, node["operand"], selection.via if selection else ())
+        access = FieldAccess(file, node, access_kind(file, node), base)
+        launch = encounter.launch
+        crowd = Crowd(file, node, frozenset(), launch.node, "launched here", touch.path[:-1])
+        if touch.place not in seen and not _is_exclusive(crowd, access):
+            if not _is_exclusive_read(encounter):
+                seen.add(touch.place)
+                yield SharedWrite(touch.place, access, crowd, encounter.other.node)
+
+
+def _is_exclusive_read(encounter: Encounter) -> bool:
+    """Return whether something explains the other access."""
+    file, node = encounter.other.file, encounter.other.node
+    access = FieldAccess(file, node, "read", None)
+    return _is_explained(access) or _runs_once(node) or _is_let_in(file, node)
 
 
 def _writes(crowd: Crowd, variables: set[str]) -> Iterator[FieldAccess]:
@@ -122,9 +155,9 @@ def _is_exclusive(crowd: Crowd, access: FieldAccess) -> bool:
     """Return whether the write may be made by one goroutine at a time after all."""
     file, node = access.file, access.node
     type_ = file.type_of(node)
-    if isinstance(file.underlying(type_), Chan | Func) or _is_made_to_be_shared(type_):
+    if isinstance(file.underlying(type_), Chan) or _is_made_to_be_shared(type_):
         return True
-    if access.held or access.fresh or _is_explained(access) or _runs_once(node):
+    if access.held_here or access.fresh or _is_explained(access) or _runs_once(node):
         return True
     if any(held_at(file.package.workspace.file_of(call), call) for call in crowd.path):
         return True

@@ -9,9 +9,8 @@ from threadmend.golang.access import Access
 from threadmend.golang.builders import BuilderError, delete, free_name
 from threadmend.golang.builders.lines import leading_start
 from threadmend.golang.file import GoFile
-from threadmend.golang.locks import LockOperation, declaration_of, locks_of
+from threadmend.golang.locks import LockOperation, locks_of
 from threadmend.golang.package import Decl
-from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
 from threadmend.model import Edit
@@ -269,13 +268,3 @@ def _merged(edits: list[Edit]) -> list[Edit]:
         else:
             found.append(edit)
     return found
-
-
-def is_local(binding: object) -> bool:
-    """Return whether the root of an access path is a variable of a function."""
-    return isinstance(binding, Binding)
-
-
-def decl_of(file: GoFile, function: Node) -> Decl | None:
-    """Return the declaration of a function that can be split."""
-    return declaration_of(file, function) if function.kind != "func_literal" else None

@@ -16,13 +16,13 @@ from threadmend.golang.access import Access, access_of
 from threadmend.golang.flow import Point
 from threadmend.golang.locks import Held, LockOperation, locks_of
 from threadmend.golang.releases import net_releases
-from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.flow import Label
-    from threadmend.golang.package import Decl, Package
+    from threadmend.golang.package import Package
 
 __all__ = ["Holding", "bind", "holding_of", "net_acquires"]
 
@@ -337,13 +337,4 @@ def position_of(body: Node, root: Binding) -> int | None:
             if name is root.node:
                 return position
             position += 1
-    return None
-
-
-def receiver_of(decl: Decl) -> Binding | None:
-    """Return the receiver's binding of a method."""
-    for group in bindings_in(decl.node).values():
-        for binding in group:
-            if binding.kind == "receiver":
-                return binding
     return None

@@ -16,7 +16,7 @@ from threadmend.golang.builders import (
     realign,
     wrap,
 )
-from threadmend.golang.calls import Site, callers
+from threadmend.golang.calls import Site, importers, own_callers
 from threadmend.golang.channel_fields import SharedChannel, literals_of, shared_channel
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
@@ -168,6 +168,7 @@ def _may_leave(statement: Node, close: _Close) -> bool:
 
 
 _ANY = re.compile("")
+_NO_LAST = re.compile(rb"(?!)")
 
 
 def _others(close: _Close) -> list[_Close]:
@@ -184,20 +185,20 @@ def _others(close: _Close) -> list[_Close]:
 
 
 def _finding(close: _Close) -> Iterator[Finding]:
-    sites = callers(close.decl)
+    visible = list(own_callers(close.decl, _NO_LAST))
     others = _others(close)
     place = (close.file.path, close.call.start)
     if any(_ENDS.match(o.decl.name) and (o.file.path, o.call.start) < place for o in others):
         return  # reported there
-    if any(site.launched for site in sites):
+    if any(site.launched for site in visible):
         return
-    visible = [s for s in sites if not s.file.is_test]
     once = _only_in_once(visible)
     if once:
         return
     twice = _called_twice(close, visible)
     public = close.decl.exported and (not close.decl.receiver or close.decl.receiver[:1].isupper())
-    sure = twice is not None or public or not visible
+    hidden = close.decl.exported and bool(importers(close.file.package))
+    sure = twice is not None or public or not (visible or hidden)
     fix, reason = _fix(close, others)
     name = close.operand.name
     owner = f"{close.decl.receiver}." if close.decl.receiver else ""

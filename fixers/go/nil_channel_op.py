@@ -32,7 +32,7 @@ from ._element import with_element
 CATEGORY = "channel"
 GATE = rb"\b(?:\w+|,)\s+chan\b"
 
-_DECLARES = re.compile(rb"\bvar\b(?s:.*?)\bchan\b")
+_DECLARES = re.compile(rb"\bvar\s+\w[\w, \t]*\schan\b|\bvar\s*\((?s:.*?)\bchan\b")
 _FIELD = re.compile(rb"\bstruct\b(?s:.*?)\bchan\b")
 _WORDS = {
     "send": "a send to it waits for ever",
@@ -141,6 +141,8 @@ def _variable(file: GoFile, spec: Node) -> Iterator[Finding]:
             continue
         if not isinstance(file.underlying(file.type_from(spec.get("type"))), Chan):
             continue
+        if _is_set(file, name.name):
+            continue
         operation = _never_made(shared_channel_of(decl, name.name))
         if operation is not None:
             fix = _initialise(spec, 0) if len(spec.all("name")) == 1 else None
@@ -169,6 +171,13 @@ def _fields(file: GoFile, spec: Node) -> Iterator[Finding]:
             fix, reason = _in_literals(channel, declared)
             owner = decl.name
             yield _finding(f"{owner}.{name.name}", name, operation, fix, reason)
+
+
+def _is_set(file: GoFile, name: str) -> bool:
+    """Return whether the package's bytes look as if something of this name were assigned."""
+    word = re.escape(name.encode())
+    pattern = re.compile(rb"\b" + word + rb"\s*(?::\s*[\w&(<]|=[^=]|,[^\n{}]*[^:=!<>]=[^=])")
+    return any(pattern.search(f.data) for f in file.package.files)
 
 
 def _never_made(channel: SharedChannel) -> ChannelOperation | None:

@@ -266,6 +266,8 @@ def _before_exits(file: GoFile, leak: _Leak) -> tuple[Fix | None, str]:
     edits: list[Edit] = []
     stops = set(leak.stops)
     for jump in _held_jumps(leak):
+        if jump.node.kind == "continue_statement" and _releases_after(leak, jump):
+            return None, "the release after the loop would run without the lock"
         stops.add(jump)
         edits.extend(insert_before(jump.node, leak.unlock))
     if leak.point in leak.flow.reachable(leak.point, stop=stops.__contains__):
@@ -311,6 +313,18 @@ def _held_jumps(leak: _Leak) -> list[Point]:
             if leaves and (leak.point in after or exits):
                 found.append(point)
     return sorted(found, key=lambda p: p.node.start)
+
+
+def _releases_after(leak: _Leak, jump: Point) -> bool:
+    """Return whether a release is reached from a jump without another acquisition."""
+    taken = {
+        p
+        for o in leak.locks.operations
+        if o.acquires and o.access == leak.lock.access
+        if (p := leak.flow.point_of(o.call))
+    }
+    after = leak.flow.reachable(jump, stop=taken.__contains__)
+    return any(p in after for p in leak.releases)
 
 
 def _head_of(point: Point, loop: Node) -> bool:

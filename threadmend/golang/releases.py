@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.flow import Point
@@ -36,8 +37,8 @@ def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
     function = locks.function
     if _released_elsewhere(file, function, lock):
         return True
-    if lock.lock_class in _released_first(locks):
-        return True  # it takes back what it gave back before
+    if _takes_back(locks, lock):
+        return True
     for node in function.walk():
         if node.kind == "func_literal" and node is not function:
             if _deferred(node):
@@ -53,6 +54,16 @@ def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
             if node["operand"].text == lock.lock.text and not _makes_cond(node):
                 return True
     return False
+
+
+def _takes_back(locks: Locks, lock: LockOperation) -> bool:
+    """Return whether a Lock takes back what the function gave back of its caller's before."""
+    flow = locks.flow
+    point = flow.point_of(lock.call)
+    return point is not None and any(
+        operation.lock_class == lock.lock_class and point in flow.reachable(first)
+        for operation, first in _first_releases(locks)
+    )
 
 
 def _released_elsewhere(file: GoFile, function: Node, lock: LockOperation) -> bool:
@@ -135,8 +146,12 @@ def net_releases(package: Package) -> dict[tuple[str, int], set[str]]:
 
 def _released_first(locks: Locks) -> set[str]:
     """Return the classes of locks that some path releases before the function takes them."""
+    return {o.lock_class for o, _ in _first_releases(locks) if o.lock_class is not None}
+
+
+def _first_releases(locks: Locks) -> Iterator[tuple[LockOperation, Point]]:
+    """Yield the releases that some path comes to before the function takes the lock."""
     flow = locks.flow
-    found: set[str] = set()
     for operation in locks.operations:
         lock_class = operation.lock_class
         point = flow.point_of(operation.call)
@@ -149,8 +164,7 @@ def _released_first(locks: Locks) -> set[str]:
             if (p := flow.point_of(o.call))
         }
         if point in flow.reachable(flow.entry, stop=taken.__contains__):
-            found.add(lock_class)
-    return found
+            yield operation, point
 
 
 def _through_callers(package: Package, found: dict[tuple[str, int], set[str]]) -> None:

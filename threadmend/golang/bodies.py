@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of, lock_class
+from threadmend.golang.access import Access, access_of, is_assigned_once, lock_class
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.holding import holding_of, position_of
 from threadmend.golang.locks import Held, locks_of
+from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.targets import Body
 from threadmend.golang.types import Chan, Named, is_named
@@ -82,6 +83,14 @@ def events_of(body: Body) -> list[Event]:
     return found
 
 
+def _kept(access: Access | None) -> Access | None:
+    """Return the path, None when its receiver or parameter may mean another object by then."""
+    root = access.root if access is not None else None
+    if isinstance(root, Binding) and root.kind in {"receiver", "parameter"}:
+        return access if is_assigned_once(root) else None
+    return access
+
+
 _BLOCKS = re.compile(rb"<-|\.Wait\(\)|\brange\b")
 
 
@@ -90,7 +99,7 @@ def _events(body: Body) -> Iterator[Event]:
     for operation in locks_of(file, function).operations:
         if operation.acquires and operation.deferred is None:
             sure = not depends_on_flag(body, operation.call)
-            class_, access = operation.lock_class, operation.access
+            class_, access = operation.lock_class, _kept(operation.access)
             yield Event("acquire", operation.mode, class_, access, (operation.call,), sure)
     for node in function.own():
         if node.kind == "call_expression":

@@ -15,6 +15,8 @@ from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import ChannelOperation, channel_of
 from threadmend.golang.effects import Pair, effects_of
 from threadmend.golang.flow import flow_of
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import entry_locks, locks_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -56,7 +58,7 @@ def needing_lock(pair: Pair) -> OtherSide | None:
     if found is None:
         return None
     operations, buffered = found
-    if buffered and _makes_room(operations, pair):
+    if buffered and (_makes_room(operations, pair) or not _goes_on(operations)):
         return None
     others = [
         o
@@ -73,6 +75,14 @@ def needing_lock(pair: Pair) -> OtherSide | None:
             return None
         result = result or OtherSide(other.node, takes[0], buffered)
     return result
+
+
+def _goes_on(operations: list[ChannelOperation]) -> bool:
+    """Return whether somebody receives in a loop: else a buffer may hold all there ever is."""
+    return any(
+        o.kind == "range" or (o.kind == "receive" and innermost_loop(o.node) is not None)
+        for o in operations
+    )
 
 
 def _makes_room(operations: list[ChannelOperation], pair: Pair) -> bool:
@@ -105,6 +115,8 @@ def _operations(file: GoFile, operand: Node) -> tuple[list[ChannelOperation], bo
     if shared is not None:
         if shared.escapes or shared.stores or not shared.makes:
             return None
+        if any(_is_large(m.file, m.capacity) for m in shared.makes):
+            return None
         return shared.operations, not all(m.unbuffered for m in shared.makes)
     binding = file.binding(operand)
     if binding is None:
@@ -119,6 +131,15 @@ def _operations(file: GoFile, operand: Node) -> tuple[list[ChannelOperation], bo
         return None
     channel = channel_of(file, binding, make)
     return None if channel.escapes else (channel.operations, not channel.unbuffered)
+
+
+def _is_large(file: GoFile, capacity: Node | None) -> bool:
+    """Return whether a buffer is made so large, by a constant, that it is not meant to fill."""
+    if capacity is None:
+        return False
+    if capacity.kind == "int_literal":
+        return len(capacity.text) > 3
+    return capacity.kind == "identifier" and is_decl(file.resolve(capacity), "const")
 
 
 def _done(pair: Pair) -> OtherSide | None:

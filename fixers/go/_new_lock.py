@@ -20,9 +20,9 @@ from threadmend.golang.builders.structs import fields
 from threadmend.golang.calls import occurrences
 from threadmend.golang.crowds import own_nodes, runs_along
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import FieldAccess, accesses_like
+from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
 from threadmend.golang.package import Decl, Package
-from threadmend.golang.races import SharedWrite, has_lock, shared_writes
+from threadmend.golang.races import SharedWrite, shared_writes
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -37,7 +37,7 @@ def owner_races(package: Package, *, maps: bool) -> Iterator[Finding]:
     """Yield a finding for each struct without a lock whose fields are written by a crowd."""
     groups: dict[str, list[SharedWrite]] = {}
     for write in shared_writes(package):
-        if write.access.base is not None and not has_lock(package, write.place):
+        if write.access.base is not None and not _is_guarded(package, write):
             groups.setdefault(write.place.rpartition(".")[0], []).append(write)
     for writes in groups.values():
         # One lock guards maps and other fields of a struct: either rule brings the same fix.
@@ -50,10 +50,17 @@ def variable_races(package: Package, *, maps: bool) -> Iterator[Finding]:
     """Yield a finding for each package variable that a crowd writes without a lock."""
     groups: dict[str, list[SharedWrite]] = {}
     for write in shared_writes(package):
-        if write.access.base is None and write.is_map is maps:
+        if write.access.base is not None or write.is_map is not maps:
+            continue
+        if not _is_guarded(package, write):
             groups.setdefault(write.place, []).append(write)
     for writes in groups.values():
         yield _finding(writes, *_attempt(_variable_fix, package, writes))
+
+
+def _is_guarded(package: Package, write: SharedWrite) -> bool:
+    """Return whether a lock is believed to guard the place: then the write should take it."""
+    return guard_of(accesses_like(package, write.access.file, write.access.node)) is not None
 
 
 _Attempt = Callable[[Package, list[SharedWrite]], Fix]
@@ -108,15 +115,31 @@ def _field_fix(package: Package, writes: list[SharedWrite]) -> Fix:
     _must_not_be_copied(package, decl)
     names = {w.place.rpartition(".")[2] for w in writes}
     declared = fields(struct)
-    taken = {n.name for f in declared for n in f.all("name")} | set(package.methods(owner))
-    lock = free_name("mu", taken)
-    first = next(f for f in declared if any(n.name in names for n in f.all("name")))
-    edits = [*add_field(struct, lock, "sync.Mutex", before=first), *_sync(decl.file)]
+    lock, edits = _own_lock(struct), list[Edit]()
+    title = f"Guard {' and '.join(sorted(names))} with "
+    if lock is None:
+        taken = {n.name for f in declared for n in f.all("name")} | set(package.methods(owner))
+        lock = free_name("mu", taken)
+        first = next(f for f in declared if any(n.name in names for n in f.all("name")))
+        edits = [*add_field(struct, lock, "sync.Mutex", before=first), *_sync(decl.file)]
+        title += "a new field "
+    title += lock
+    class_ = f"{writes[0].place.rpartition('.')[0]}.{lock}"
     accesses = [a for name in _unique(writes) for a in _all(package, name)]
-    for place_edits in _locked(package, accesses, lambda a: f"{_operand(a)}.{lock}"):
+    for place_edits in _locked(package, accesses, lambda a: f"{_operand(a)}.{lock}", class_):
         edits.extend(place_edits)
-    title = f"Guard {' and '.join(sorted(names))} with a new field {lock}"
     return Fix(title, tuple(dict.fromkeys(edits)), Safety.UNSAFE, _REASON.format(owner))
+
+
+def _own_lock(struct: Node) -> str | None:
+    """Return the lock that a struct has already, if it has exactly one with a name."""
+    found = [
+        name.name
+        for field in fields(struct)
+        for name in field.all("name")
+        if field["type"].text in {b"sync.Mutex", b"sync.RWMutex"}
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _variable_fix(package: Package, writes: list[SharedWrite]) -> Fix:
@@ -132,7 +155,7 @@ def _variable_fix(package: Package, writes: list[SharedWrite]) -> Fix:
     code = f"// {lock} guards {name}.".encode() + newline
     code += f"var {lock} sync.Mutex".encode() + newline * 2
     edits = [Edit(decl.file.path, top, top, code), *_sync(decl.file)]
-    for place_edits in _locked(package, _all(package, writes[0]), lambda _: lock):
+    for place_edits in _locked(package, _all(package, writes[0]), lambda _: lock, ""):
         edits.extend(place_edits)
     title = f"Guard {name} with a new variable {lock}"
     return Fix(title, tuple(dict.fromkeys(edits)), Safety.UNSAFE, _REASON.format(name))
@@ -193,7 +216,10 @@ def _operand(access: FieldAccess) -> str:
 
 
 def _locked(
-    package: Package, accesses: list[FieldAccess], name: Callable[[FieldAccess], str]
+    package: Package,
+    accesses: list[FieldAccess],
+    name: Callable[[FieldAccess], str],
+    lock_class: str,
 ) -> Iterator[tuple[Edit, ...]]:
     """Yield the edits that put the accesses of each function under the lock."""
     groups: dict[Node, list[FieldAccess]] = {}
@@ -208,7 +234,7 @@ def _locked(
             raise BuilderError("several objects of the type are used in one function")
         file = group[0].file
         writes = any(a.writes for a in group)
-        lock = LockForm(locks.pop(), "")
+        lock = LockForm(locks.pop(), lock_class)
         nodes = [a.node for a in group]
         whole = not _calls_any(file, function, tops, 3)
         yield put_under_lock(

@@ -1,7 +1,8 @@
 """Hold the lock that guards a field wherever the field is used
 
 The field (or package variable) is accessed under one and the same lock nearly everywhere,
-and here without it. The lock protects only those who take it: this access may see a value
+and here without it; or goroutines whose launch is visible write it at the same time, and
+others take the lock. The lock protects only those who take it: this access may see a value
 half written, or lose an update that another goroutine makes at the same moment. The Go
 memory model promises nothing about such a program.
 
@@ -25,12 +26,13 @@ from itertools import groupby
 from threadmend.golang.belief import Suspect, suspects
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import FieldAccess
+from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
 from threadmend.golang.locks import LockOperation, locks_of
 from threadmend.golang.package import Package
+from threadmend.golang.races import shared_writes
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.model import Finding, Fix, Related, Safety
+from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._guard_edits import LockForm, put_under_lock
 
@@ -40,9 +42,28 @@ GATE = rb"\.R?Lock\(\)"
 
 def check(package: Package) -> Iterator[Finding]:
     """Yield the accesses that lack the lock under which the others are made."""
-    for _, group in groupby(sorted(suspects(package), key=_place), key=_place):
+    believed = suspects(package)
+    known = {s.access.node for s in believed}
+    shown = [s for s in _shown(package) if s.access.node not in known]
+    for _, group in groupby(sorted([*believed, *shown], key=_place), key=_place):
         found = list(group)
         yield _finding(found[0].access.file, found)
+
+
+def _shown(package: Package) -> Iterator[Suspect]:
+    """Yield the unlocked writes that goroutines are seen to make where a lock is at hand.
+
+    With them goes what else the same function does to the place.
+    """
+    for write in shared_writes(package):
+        accesses = accesses_like(package, write.access.file, write.access.node)
+        guard = guard_of(accesses)
+        if guard is None or not guard.lock_class:
+            continue
+        function = write.access.node.function
+        for access in guard.unlocked:
+            if access.node.function is function and not access.held_here:
+                yield Suspect(write.place, access, guard, Confidence.HIGH)
 
 
 def _place(suspect: Suspect) -> tuple[str, str, int]:

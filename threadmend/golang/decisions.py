@@ -65,7 +65,7 @@ def _in_function(function: Node, accesses: list[FieldAccess]) -> Iterator[Decisi
         return
     for write in accesses:
         begin = _section(locks, write)
-        if not write.writes or begin is None or begin.mode != "write":
+        if not write.writes or begin is None:
             continue
         if any(_section(locks, a) is begin and _precedes(a, write) for a in accesses):
             continue  # looks again

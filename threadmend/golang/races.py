@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["SharedWrite", "has_lock", "shared_writes"]
+__all__ = ["SharedWrite", "shared_writes"]
 
 _WRITES = frozenset({"write", "update", "store"})
 _SAYS = re.compile(
@@ -133,19 +133,6 @@ def _writes(crowd: Crowd, variables: set[str]) -> Iterator[FieldAccess]:
 
 def _is_written(file: GoFile, node: Node) -> bool:
     return access_kind(file, node) in _WRITES
-
-
-def has_lock(package: Package, place: str) -> bool:
-    """Return whether the struct that a field belongs to holds a lock."""
-    owner, _, _ = place.rpartition(".")
-    decl = package.lookup(owner.rpartition(".")[2])
-    if decl is None or decl.kind != "type":
-        return False
-    start, end = decl.span
-    return bool(_LOCK.search(decl.file.data, start, end))
-
-
-_LOCK = re.compile(rb"\b\w+\.(?:(?:RW)?Mutex|Locker)\b")
 
 
 # -- what lets only one of them in ------------------------------------------------------

@@ -198,7 +198,7 @@ class Expressions:
         decl = self.inference.function_decl(operand)
         if decl is None:
             return None
-        params = self.inference.types.type_params(decl.node, decl.file)
+        params = self.inference.types.type_params(decl.header, decl.file)
         if not params:
             return None
         given = [self.inference.type_from(a) for a in arguments]

@@ -231,7 +231,7 @@ class Members:
         signature = self.inference.decl_type(decl)
         if not owner.args:
             return signature
-        receiver = decl.node.get("receiver")
+        receiver = decl.header.get("receiver")
         if receiver is None:
             return signature
         params: list[TypeParam] = []

@@ -71,7 +71,7 @@ class Denotations:
         declaration = file.tree.declaration_at(param.offset)
         if declaration is None:
             return None
-        for node in declaration.node.find("type_parameter_declaration"):
+        for node in declaration.header.find("type_parameter_declaration"):
             if any(name.start == param.offset for name in node.all("name")):
                 constraint = node.get("type")
                 if constraint is None:

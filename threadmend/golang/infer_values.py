@@ -47,7 +47,7 @@ class Values:
             if not decl.sound:
                 return None
             if decl.kind in {"func", "method"}:
-                known[key] = self.inference.types.signature(decl.node)
+                known[key] = self.inference.types.signature(decl.header)
             elif decl.kind in {"var", "const"}:
                 known[key] = self._spec_type(decl.node, decl.index)
         return known[key]

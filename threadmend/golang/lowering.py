@@ -27,6 +27,7 @@ _FIELDS = ["", *(LANGUAGE.field_name_for_id(i) or "" for i in range(1, LANGUAGE.
 _LEFT_OUT = {"(", ")", "{", "}", "[", "]", ",", ";", ".", ":", "comment", "\n", "\0"}
 DROPPED = frozenset(i for i, kind in enumerate(_ALL_KINDS) if kind in _LEFT_OUT)
 _KINDS = {i: kind for i, kind in enumerate(_ALL_KINDS) if i not in DROPPED} | {0xFFFF: "ERROR"}
+_HEADER_KINDS = {i: kind for i, kind in _KINDS.items() if kind != "block"}
 _SPLICED = _ALL_KINDS.index("statement_list")
 
 # Strings have content below them, which nobody asks for.
@@ -45,13 +46,15 @@ _LEAVES = frozenset(
 _NONE: list[Node] = []
 
 
-def lower(raw: RawNode, tree: SyntaxTree) -> tuple[Node, dict[str, list[Node]]]:
+def lower(
+    raw: RawNode, tree: SyntaxTree, *, body: bool = True
+) -> tuple[Node, dict[str, list[Node]]]:
     """Append a declaration's nodes to `tree.nodes`; return its own and those by kind.
 
-    The second holds the nodes that have children. Without recursion: source may nest deeper
-    than Python's stack.
+    The second holds the nodes that have children. `body`: with blocks. Without recursion:
+    source may nest deeper than Python's stack.
     """
-    kinds, fields, leaves = _KINDS.get, _FIELDS, _LEAVES
+    kinds, fields, leaves = (_KINDS if body else _HEADER_KINDS).get, _FIELDS, _LEAVES
     index: dict[str, list[Node]] = {}
     cursor = raw.walk()
     down, on, up = cursor.goto_first_child, cursor.goto_next_sibling, cursor.goto_parent

@@ -73,6 +73,11 @@ class Decl:
         return self._node
 
     @property
+    def header(self) -> Node:
+        """Return the lowered syntax, of a function or method without its body."""
+        return self._declaration.header if self.kind in {"func", "method"} else self.node
+
+    @property
     def span(self) -> tuple[int, int]:
         """Return the byte range of the whole top-level declaration, without lowering it."""
         return self._declaration.start, self._declaration.end

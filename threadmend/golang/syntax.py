@@ -38,7 +38,18 @@ class Comment(NamedTuple):
 class Declaration:
     """One top-level declaration; its syntax is lowered when first asked for."""
 
-    __slots__ = ("_calls", "_index", "_node", "end", "has_error", "kind", "raw", "start", "tree")
+    __slots__ = (
+        "_calls",
+        "_header",
+        "_index",
+        "_node",
+        "end",
+        "has_error",
+        "kind",
+        "raw",
+        "start",
+        "tree",
+    )
 
     def __init__(self, tree: SyntaxTree, raw: RawNode) -> None:
         self.tree = tree
@@ -48,6 +59,7 @@ class Declaration:
         self.end = raw.end_byte
         self.has_error = raw.has_error
         self._node: Node | None = None
+        self._header: Node | None = None
         self._index: dict[str, list[Node]] | None = None
         self._calls: dict[bytes, list[Node]] | None = None
 
@@ -77,6 +89,18 @@ class Declaration:
         if self._node is None:
             self._node, self._index = lower(self.raw, self.tree)
         return self._node
+
+    @property
+    def header(self) -> Node:
+        """Return the syntax without a function's body, which most uses need not know.
+
+        Its nodes are not those of `node` unless that was asked for before.
+        """
+        if self._node is not None or self.kind not in FUNCTIONS:
+            return self.node
+        if self._header is None:
+            self._header, _ = lower(self.raw, self.tree, body=False)
+        return self._header
 
 
 class SyntaxTree:

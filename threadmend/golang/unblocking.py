@@ -139,7 +139,7 @@ def _is_large(file: GoFile, capacity: Node | None) -> bool:
         return False
     if capacity.kind == "int_literal":
         return len(capacity.text) > 3
-    return capacity.kind == "identifier" and is_decl(file.resolve(capacity), "const")
+    return capacity.kind == "identifier" and is_decl(file.resolve(capacity), "const", "var")
 
 
 def _done(pair: Pair) -> OtherSide | None:

@@ -80,7 +80,7 @@ def _worker(function: Node, channel: Channel) -> _Worker | None:
     launch = runner_of(receive, function)
     if not isinstance(launch, Launch) or launch.kind == "timer" or launch.body is None:
         return None
-    if receive.node.function is not launch.body:
+    if receive.node.function is not launch.body or launch.function is not function:
         return None
     loop = receive.node.parent if receive.kind == "range" else innermost_loop(receive.node)
     if loop is None or loop.kind != "for_statement":

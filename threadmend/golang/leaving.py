@@ -65,13 +65,14 @@ def _holds_lock(file: GoFile, function: Node, node: Node) -> bool:
     return any(held.access not in deferred for held in locks.held_before(node))
 
 
-_OWES = re.compile(rb"(?s)(?:close|\w*[cC]ancel)\(.*\)$|.*\.(?:Done|Unlock|RUnlock)\(\)$")
+_OWES = re.compile(rb"(?s)(?:close|\w*[cC]ancel)\(.*\)$|.*\.Done\(\)$")
+_UNLOCKS = re.compile(rb"\.R?Unlock\(\)")
 
 
 def owed_after(function: Node, node: Node) -> Node | None:
     """Return the first statement after a node by which a function lets others go on.
 
-    A close, a cancel, an Unlock or Done that is not deferred, a plain send.
+    A close, a cancel, a Done that is not deferred, a plain send.
     """
     for statement in function["body"].own():
         if statement.start <= node.start or _on_another_arm(statement, node):
@@ -121,6 +122,8 @@ def _outermost_loop(node: Node) -> Node | None:
 
 
 def _break_out(function: Node, loop: Node) -> Leave | str:
+    if _UNLOCKS.search(function.tree.data, loop.end, function.end):
+        return "what follows the loop releases a lock"
     parent = loop.parent
     if parent is not None and parent.kind == "labeled_statement":
         return Leave(f"break {parent['label'].name}")

@@ -33,6 +33,7 @@ from threadmend.golang.locks import runs_in_place
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._close_alone import decided_alone
 from ._close_given import closed_again, gives_up
 from ._close_twice import closed_by_methods
 from ._closer import close_after, free_in, sync_name
@@ -81,6 +82,7 @@ def _local(
         _in_sequence(file, function, channel, flow, own)
         or _by_goroutines(file, function, channel, launched)
         or _by_both(flow, own, launched)
+        or _by_some(file, function, channel, flow, closes)
     )
     if pair is None:
         return
@@ -183,6 +185,24 @@ def _by_goroutines(
                 end = flow.point_of(second.node) if flow else None
                 if flow and start and end and end in flow.reachable(start):
                     return _Pair(close, other, "by another goroutine")
+    return None
+
+
+def _by_some(
+    file: GoFile, function: Node, channel: Channel, flow: Flow, closes: list[ChannelOperation]
+) -> _Pair | None:
+    """Find goroutines of a loop that close on a condition which several of them may meet."""
+    if channel.of("send"):
+        return None  # a producer's: who closes is not what decides
+    for close in closes:
+        launch = runner_of(close, function)
+        if not isinstance(launch, Launch) or launch.function is not function or close.calls:
+            continue
+        loop, point = launch.loop, flow.point_of(launch.node)
+        if loop is None or loop.contains(channel.make) or point is None or not flow.in_loop(point):
+            continue
+        if close.node.function is launch.body and decided_alone(file, close.node):
+            return _Pair(close, None, "by every goroutine that comes here")
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from threadmend.golang.builders import BuilderError, replace
 from threadmend.golang.builders.spelling import spelled
@@ -179,10 +180,7 @@ def _clauses(file: GoFile, statement: Node, operation: Node) -> tuple[str, str, 
     if statement.kind == "expression_statement" and statement.children[0] is operation:
         return "", operation.name, ""
     if statement.kind == "return_statement":
-        values = statement.children[-1].children
-        if len(values) == 1 and values[0] is operation:
-            return "", f"v := {operation.name}", "\treturn v\n"
-        return None
+        return _returned(statement.children[-1].children, operation)
     if statement.kind not in {"short_var_declaration", "assignment_statement"}:
         return None
     right, left = statement["right"].children, statement["left"].children
@@ -199,6 +197,19 @@ def _clauses(file: GoFile, statement: Node, operation: Node) -> tuple[str, str, 
     if len(left) == 2:
         before += f"var {left[1].name} bool\n"
     return before, f"{targets} = {operation.name}", ""
+
+
+_SETTLED = frozenset({"identifier", "nil", "true", "false", "int_literal"})
+
+
+def _returned(values: Sequence[Node], operation: Node) -> tuple[str, str, str] | None:
+    """Return the clause of `return <-ch, nil`, where the rest needs no evaluation."""
+    others = [value for value in values if value is not operation]
+    if len(others) == len(values) or any(v.kind not in _SETTLED for v in others):
+        return None
+    name = "received" if any(v.name == "v" for v in others) else "v"
+    results = ", ".join(name if v is operation else v.name for v in values)
+    return "", f"{name} := {operation.name}", f"\treturn {results}\n"
 
 
 def _plain(statement: Node) -> bool:

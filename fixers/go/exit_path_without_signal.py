@@ -33,7 +33,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-from .worker_without_exit import bodies
+from ._bodies import bodies
 
 CATEGORY = "goroutine"
 GATE = rb"<-|\bclose\("

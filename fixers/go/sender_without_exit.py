@@ -31,8 +31,8 @@ from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_a
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix
 
+from ._bodies import bodies
 from ._stop_cases import deserted_by, finding, in_select, name_of, partners_too
-from .worker_without_exit import bodies
 
 CATEGORY = "goroutine"
 GATE = rb"<-"

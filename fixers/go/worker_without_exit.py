@@ -33,7 +33,6 @@ from threadmend.golang.builders import (
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import Behind, behind, operand_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import launch_sites, launches
 from threadmend.golang.infer import is_decl
 from threadmend.golang.leaving import leave_at
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
@@ -41,6 +40,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
+from ._bodies import bodies
 from ._stop_cases import partners_too
 
 CATEGORY = "goroutine"
@@ -58,17 +58,6 @@ def check(file: GoFile) -> Iterator[Finding]:
                 yield from _ranges(file, body, loop, clause)
             elif endless(loop):
                 yield from _receives(file, body, loop)
-
-
-def bodies(file: GoFile) -> Iterator[Node]:
-    """Yield the functions of this file that some goroutine of the package runs."""
-    for launch in launches(file):
-        if launch.literal is not None and launch.kind != "timer":
-            yield launch.literal
-    for sites in launch_sites(file.package).values():
-        body = sites[0].body
-        if body is not None and body.path == file.path and body.kind != "func_literal":
-            yield body
 
 
 # -- for { v := <-ch } -------------------------------------------------------------------

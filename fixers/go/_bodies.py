@@ -1,0 +1,22 @@
+"""The functions that goroutines run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import launch_sites, launches
+from threadmend.golang.syntax import Node
+
+__all__ = ["bodies"]
+
+
+def bodies(file: GoFile) -> Iterator[Node]:
+    """Yield the functions of this file that some goroutine of the package runs."""
+    for launch in launches(file):
+        if launch.literal is not None and launch.kind != "timer":
+            yield launch.literal
+    for sites in launch_sites(file.package).values():
+        body = sites[0].body
+        if body is not None and body.path == file.path and body.kind != "func_literal":
+            yield body

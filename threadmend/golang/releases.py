@@ -30,14 +30,15 @@ def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
     """Return whether somebody else than this function's own statements may release the lock.
 
     A closure that is not called in place, `x.Unlock` as a value, the lock's address passed
-    on, a release of another object of its class, which may be the same one, or a function
-    that begins by releasing what its caller holds.
+    on, a release of another object of its class, which may be the same one, a function that
+    begins by releasing what its caller holds, or a closure whose surroundings release in a
+    defer what a flag says is held.
     """
     access = lock.access
     function = locks.function
     if _released_elsewhere(file, function, lock):
         return True
-    if _takes_back(locks, lock):
+    if _takes_back(locks, lock) or _released_around(file, function, lock):
         return True
     for node in function.walk():
         if node.kind == "func_literal" and node is not function:
@@ -64,6 +65,20 @@ def _takes_back(locks: Locks, lock: LockOperation) -> bool:
         operation.lock_class == lock.lock_class and point in flow.reachable(first)
         for operation, first in _first_releases(locks)
     )
+
+
+def _released_around(file: GoFile, function: Node, lock: LockOperation) -> bool:
+    """Return whether a defer around a closure releases the lock under a condition."""
+    outer = function.function
+    while outer is not None:
+        for deferred in outer.find("defer_statement"):
+            for literal in deferred.find("func_literal"):
+                for operation in locks_of(file, literal).operations:
+                    if operation.releases and operation.access == lock.access:
+                        if operation.call.up("if_statement", "func_literal") is not literal:
+                            return True
+        outer = outer.function
+    return False
 
 
 def _released_elsewhere(file: GoFile, function: Node, lock: LockOperation) -> bool:

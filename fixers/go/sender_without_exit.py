@@ -102,6 +102,9 @@ def _ignored(file: GoFile, send: Node) -> Stop | None:
     elif not _may_be_left(file, channel, for_ever):
         return None
     stops = [s for s in stops_at(file, send) if _given(send, s)]
+    if channel.shared is None and not for_ever:
+        # A stop of the whole object says nothing about one call's channel.
+        stops = [s for s in stops if s.context or "." not in s.receive]
     return next((s for s in stops if s.receive != send["channel"].name), None)
 
 
@@ -131,6 +134,8 @@ def _may_be_left(file: GoFile, channel: Behind, for_ever: bool) -> bool:
     if for_ever:
         return True
     for made in channel.local:
+        if any(_drains(operation.node) for operation in made.of("range")):
+            return False
         if made.capacity is not None and not _is_constant(file, made.capacity):
             return False
         if made.capacity is not None and not made.of("range"):
@@ -142,6 +147,12 @@ def _may_be_left(file: GoFile, channel: Behind, for_ever: bool) -> bool:
             if clause is not None and not made.escapes and leaves_loop(clause):
                 return True
     return False
+
+
+def _drains(clause: Node) -> bool:
+    """Return whether `for range ch {}` takes what is left over."""
+    loop = clause.parent
+    return loop is not None and loop.kind == "for_statement" and not loop["body"].statements
 
 
 def _is_constant(file: GoFile, capacity: Node) -> bool:

@@ -51,7 +51,14 @@ def check(file: GoFile) -> Iterator[Finding]:
         if channel.local:
             yield from _missing(file, receive, channel)
         elif operand.kind == "selector_expression" and channel.shared is not None:
+            if not channel.unbuffered and _gives_back(receive):
+                continue
             yield from _deserted(file, receive, channel)
+
+
+def _gives_back(receive: Node) -> bool:
+    """Return whether a receive drops its value: with a buffer, it gives back a token."""
+    return receive.parent is not None and receive.parent.kind == "expression_statement"
 
 
 def _in_case(receive: Node) -> bool:

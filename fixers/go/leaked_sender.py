@@ -6,8 +6,9 @@ a test fails), the goroutine waits for ever: it, its stack and all that it refer
 never freed, once for every call. With a buffer for every value that can be sent, the send
 never waits, and the channel is collected with the values nobody wanted.
 
-Not reported: a channel that is returned, stored or passed to code that is not visible; a
-send that is itself one of several cases of a select; a function that receives on every path.
+Not reported: a channel that is stored or passed to code that is not visible, or returned to
+callers who all receive; a send that is itself one of several cases of a select; a function
+that receives on every path.
 
 Unsafe: when code after the send relies on the receiver having come.
 """
@@ -31,6 +32,8 @@ from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._unreceived import unreceived
+
 CATEGORY = "channel"
 GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b"
 
@@ -49,6 +52,8 @@ def check(file: GoFile) -> Iterator[Finding]:
         for channel in local_channels(file, function):
             if channel.unbuffered and not channel.escapes:
                 yield from _leaks(file, function, channel)
+            elif channel.unbuffered and channel.of("send"):
+                yield from _returned(file, function, channel)
 
 
 def _ends_the_process(file: GoFile, function: Node) -> bool:
@@ -76,6 +81,17 @@ def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
         if left is not None:
             yield _finding(file, channel, sender, left, total, receives)
             return
+
+
+def _returned(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
+    """Yield the result channel that a function returns and a caller may leave alone."""
+    senders = _senders(function, channel)
+    if not senders or any(s.launch.loop is not None for s in senders):
+        return
+    total = _total(file, channel, senders)
+    left = unreceived(file, function, channel) if total is not None else None
+    if total is not None and left is not None:
+        yield _finding(file, channel, senders[0], left, total, [])
 
 
 def _senders(function: Node, channel: Channel) -> list[_Sender] | None:
@@ -262,12 +278,15 @@ def _finding(
     function = channel.function
     where = "the function may leave" if left is not channel.make else "the loop may go on"
     word = "without receiving" if receives else "and nobody receives"
+    if channel.escapes:
+        where, word = "a caller", "may not receive"
     message = f"the goroutine waits for ever on its send to {name}: {where} {word}"
     related = [Related(channel.make.path, channel.make.start, channel.make.end, "made here")]
     if left is not channel.make:
         # The end of a function is its closing brace.
         start = left.end - 1 if left.kind in FUNCTIONS or left.kind == "block" else left.start
-        related.append(Related(left.path, start, left.end, "leaves here"))
+        word = "called here" if channel.escapes else "leaves here"
+        related.append(Related(left.path, start, left.end, word))
     fix, reason = _fix(file, channel, sender, total)
     if function is None:
         fix, reason = None, "the channel is made outside of a function"

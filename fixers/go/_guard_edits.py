@@ -204,6 +204,8 @@ def _waits(file: GoFile, node: Node) -> bool:
         return not any(c.kind in {"range_clause", "for_clause"} for c in node.children)
     if node.kind == "unary_expression":
         return node["operator"].kind == "<-"
+    if node.kind == "call_expression" and node["function"].kind == "selector_expression":
+        return node["function"]["field"].name in {"Lock", "RLock", "Wait", "Do"}
     return node.kind in _WAITS or (node.kind == "range_clause" and is_slow(file, node))
 
 
@@ -342,7 +344,7 @@ def _value(file: GoFile, node: Node, statement: Node) -> Node:
                     value, parent = parent, parent.parent
                     continue
         break
-    if parent is None or parent.field == "left":
+    if parent is None or (parent.kind == "expression_list" and parent.field == "left"):
         raise BuilderError("the assigned value is computed by calls")
     if _changes_in_place(file, value):
         raise BuilderError(f"what {value.name} refers to is used for longer than a moment")

@@ -85,9 +85,11 @@ def own_callers(decl: Decl, first: re.Pattern[bytes]) -> Iterator[Site]:
 def code_files(package: Package) -> list[GoFile]:
     """Return the files whose code a package is judged by: tests left out.
 
-    A package of test files only, as test data and reduced examples are, has all of them.
+    A package of test files only, as reduced examples are, has all of them; an external test
+    (`package x_test`) has none.
     """
-    return [f for f in package.files if not f.is_test] or package.files
+    found = [f for f in package.files if not f.is_test]
+    return found if found or package.name.endswith("_test") else package.files
 
 
 def _own_places(decl: Decl) -> list[tuple[GoFile, int]]:

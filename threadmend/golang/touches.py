@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Touch", "touches_of"]
 
-_DEPTH = 3
+# Calls between a body and a touch: fewer in a package of many functions, for the time it takes.
+_DEPTHS = ((60_000, 4), (1 << 62, 2))
 _MOST = 80
 _WRITES = frozenset({"write", "update", "store"})
 _SHARED_PACKAGES = frozenset({"sync", "sync/atomic", "go.uber.org/atomic"})
@@ -59,14 +60,25 @@ class Touch:
         return self.path[-1]
 
 
-def touches_of(file: GoFile, body: Node, depth: int = _DEPTH) -> list[Touch]:
+def touches_of(file: GoFile, body: Node, depth: int | None = None) -> list[Touch]:
     """Return the touches of one run of a body; computed once for each depth."""
+    if depth is None:
+        depth = _depth(file.package)
     known: dict[tuple[Node, int], list[Touch]] = file.package.facts.setdefault("touches", {})
     key = (body, depth)
     if key not in known:
         known[key] = []
         known[key] = _collect(file, body, depth)
     return known[key]
+
+
+def _depth(package: Package) -> int:
+    known: int | None = package.facts.get("touch depth")
+    if known is None:
+        size = sum(len(f.data) for f in code_files(package))
+        known = next(depth for limit, depth in _DEPTHS if size < limit)
+        package.facts["touch depth"] = known
+    return known
 
 
 def _collect(file: GoFile, body: Node, depth: int) -> list[Touch]:

@@ -276,6 +276,10 @@ def _fix(close: _Close, others: list[_Close]) -> tuple[Fix | None, str]:
 
 
 def _once_name(close: _Close) -> str:
+    """Return the name for the Once: after the function, or the channel where there are more."""
+    if close.channel.decl.node.text.count(b"chan") > 1:
+        own = close.operand.name.rpartition(".")[2]
+        return f"{own[:1].lower()}{own[1:]}Once"
     found = re.match(r"[A-Z]?[a-z]*", close.decl.name)
     verb = (found[0] if found and found[0] else "close").lower()
     return f"{verb}Once"

@@ -1,13 +1,13 @@
 """Decisions: a value read in one critical section decides a write in a later one.
 
-    c.mu.Lock()                     The lock was free in between: another goroutine may have
-    _, ok := c.items[key]           taken the same decision, or changed what it was taken on.
+c.mu.Lock()                     The lock was free in between: another goroutine may have
+_, ok := c.items[key]           taken the same decision, or changed what it was taken on.
+c.mu.Unlock()
+if !ok {
+    c.mu.Lock()
+    c.items[key] = value
     c.mu.Unlock()
-    if !ok {
-        c.mu.Lock()
-        c.items[key] = value
-        c.mu.Unlock()
-    }
+}
 """
 
 from __future__ import annotations

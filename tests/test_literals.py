@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from threadmend.gate import Gates
-from threadmend.literals import alternatives, pieces, plain
+from threadmend.literals import alternatives, is_plain, pieces, plain
 from threadmend.model import Rule, Subject
 
 
@@ -34,7 +34,7 @@ from threadmend.model import Rule, Subject
 def test_pieces_of_which_every_match_holds_one(pattern: bytes, expected: set[bytes] | None) -> None:
     if expected is None:
         expected = {b"WithCancel(", b"WithTimeout(", b"WithCancelCause(", b"WithTimeoutCause("}
-    assert pieces(re.compile(pattern)) == expected
+    assert {piece.text for piece in pieces(re.compile(pattern))} == expected
 
 
 def test_alternatives_ask_for_all_of_their_sets() -> None:
@@ -67,7 +67,36 @@ def test_what_matches_holds_the_pieces(pattern: str, text: bytes) -> None:
         assert any(
             all(any(plain(piece) in text for piece in one) for one in sets) for sets in asked
         )
-        assert any(piece in text for piece in pieces(expression))
+        assert any(piece.find(text) >= 0 for piece in pieces(expression))
+
+
+@given(
+    st.lists(_PART, min_size=1, max_size=3).map("|".join),
+    st.text("abc \n.", max_size=8).map(str.encode),
+    st.integers(0, 3),
+)
+def test_plain_patterns_need_no_search(pattern: str, text: bytes, start: int) -> None:
+    expression = re.compile(pattern.encode())
+    if is_plain(expression):
+        held = any(piece.find(text, start) >= 0 for piece in pieces(expression))
+        assert held == (expression.search(text, start) is not None)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "plainly"),
+    [
+        (rb"\bgo\b|<-", True),
+        (rb"\.R?Lock\(\)", True),
+        (rb"\b(?:Lock|RLock)\b", True),
+        (rb"\b\.", False),
+        (rb"^go", False),
+        (rb"go\s", False),
+        (rb"(?<!x)go", False),
+        (rb"a\bb", False),
+    ],
+)
+def test_which_patterns_are_plain(pattern: bytes, plainly: bool) -> None:
+    assert is_plain(re.compile(pattern)) is plainly
 
 
 @pytest.mark.parametrize(

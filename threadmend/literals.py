@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["Alternative", "alternatives", "pieces", "plain"]
+__all__ = ["Alternative", "Piece", "alternatives", "is_plain", "pieces", "plain"]
 
 Alternative = tuple[frozenset[bytes], ...]
 """Sets of pieces: a text that matches holds at least one of every set.
@@ -20,6 +20,8 @@ A NUL stands for the border of a word: `\\bgo\\b` asks for `\\0go\\0`.
 """
 
 _BORDER = b"\0"
+
+_WORD_BYTES = frozenset(byte for byte in range(128) if chr(byte).isalnum() or byte == 0x5F)
 
 _MOST = 16
 """The most texts that a part of an expression is written out into."""
@@ -33,23 +35,82 @@ def alternatives(pattern: re.Pattern[bytes]) -> tuple[Alternative, ...]:
 
     `\\bmake\\(\\s*chan\\b|\\.Go\\(` asks for `make(` and `chan`, or for `.Go(`.
     """
-    if pattern.flags & (re.IGNORECASE | re.LOCALE):
+    parsed = _parsed(pattern)
+    if parsed is None:
         return ()
-    try:
-        # The parser of `re` is private: without it searches are only slower.
-        from re import _parser  # type: ignore[attr-defined]
-    except ImportError:
-        return ()
-    parsed = list(_parser.parse(pattern.pattern, pattern.flags))
     found = tuple(_sets(branch) for branch in _branches(parsed))
     return found if all(found) else ()
 
 
+def _parsed(pattern: re.Pattern[bytes]) -> list[Any] | None:
+    if pattern.flags & (re.IGNORECASE | re.LOCALE):
+        return None
+    try:
+        # The parser of `re` is private: without it searches are only slower.
+        from re import _parser  # type: ignore[attr-defined]
+    except ImportError:
+        return None
+    return list(_parser.parse(pattern.pattern, pattern.flags))
+
+
 @lru_cache(maxsize=1024)
-def pieces(pattern: re.Pattern[bytes]) -> frozenset[bytes]:
+def pieces(pattern: re.Pattern[bytes]) -> frozenset[Piece]:
     """Return pieces of which every matching text holds at least one; empty if unknown."""
     found = [max(sets, key=_shortest) for sets in alternatives(pattern)]
-    return frozenset(plain(piece) for sets in found for piece in sets)
+    return frozenset(_piece(text) for sets in found for text in sets)
+
+
+@lru_cache(maxsize=1024)
+def is_plain(pattern: re.Pattern[bytes]) -> bool:
+    """Return whether a text matches as soon as it holds one of the pieces: `\\bgo\\b|<-`."""
+    parsed = _parsed(pattern)
+    if parsed is None or not alternatives(pattern):
+        return False
+    for branch in _branches(parsed):
+        texts = _product(branch, strict=True)
+        if texts is None or not all(map(_is_plain, texts)):
+            return False
+    return True
+
+
+class Piece(NamedTuple):
+    """Some text, and whether a word has to begin with it and to end with it."""
+
+    text: bytes
+    begins: bool
+    ends: bool
+
+    def find(self, data: bytes, start: int = 0, end: int | None = None) -> int:
+        """Return where the piece first stands in a part of some bytes, -1 for nowhere."""
+        text, begins, ends = self
+        stop = len(data) if end is None else end
+        at = data.find(text, start, stop)
+        while at >= 0:
+            after = at + len(text)
+            if not (begins and at and data[at - 1] in _WORD_BYTES) and not (
+                ends and after < stop and data[after] in _WORD_BYTES
+            ):
+                return at
+            at = data.find(text, at + 1, stop)
+        return -1
+
+
+def _piece(text: bytes) -> Piece:
+    """Return a piece; where a border stands at something that is no word, any text will do."""
+    word = plain(text)
+    return Piece(
+        word,
+        text.startswith(_BORDER) and word[0] in _WORD_BYTES,
+        text.endswith(_BORDER) and word[-1] in _WORD_BYTES,
+    )
+
+
+def _is_plain(text: bytes) -> bool:
+    word = text.removeprefix(_BORDER).removesuffix(_BORDER)
+    if not word or _BORDER in word:
+        return False
+    piece = _piece(text)
+    return piece.begins == text.startswith(_BORDER) and piece.ends == text.endswith(_BORDER)
 
 
 def plain(piece: bytes) -> bytes:
@@ -126,31 +187,34 @@ def _inside(item: Any) -> list[frozenset[bytes]]:
     return []
 
 
-def _texts(item: Any) -> set[bytes] | None:
-    """Return all texts that a part can match, `{b""}` for a condition; None if too many."""
+def _texts(item: Any, strict: bool = False) -> set[bytes] | None:
+    """Return all texts that a part can match, `{b""}` for a condition; None if too many.
+
+    `strict`: None for conditions as well, but for borders of words.
+    """
     operator, argument = str(item[0]), item[1]
     if operator == "LITERAL":
         return {bytes([argument])} if argument else None
     if operator == "AT" and str(argument) == "AT_BOUNDARY":
         return {_BORDER}
     if operator in _ZERO_WIDTH:
-        return {b""}
+        return None if strict else {b""}
     if operator == "SUBPATTERN" and not argument[1]:
-        return _product(argument[3])
+        return _product(argument[3], strict)
     if operator == "BRANCH":
-        return _union([_product(branch) for branch in argument[1]])
+        return _union([_product(branch, strict) for branch in argument[1]])
     if operator == "IN" and all(str(kind) == "LITERAL" for kind, _ in argument):
         return _union([{bytes([byte])} for _, byte in argument])
     if operator in {"MAX_REPEAT", "MIN_REPEAT"} and argument[1] == 1:
-        texts = _product(argument[2])
+        texts = _product(argument[2], strict)
         return texts if argument[0] or texts is None else texts | {b""}
     return None
 
 
-def _product(sequence: Any) -> set[bytes] | None:
+def _product(sequence: Any, strict: bool = False) -> set[bytes] | None:
     found = {b""}
     for item in sequence:
-        texts = _texts(item)
+        texts = _texts(item, strict)
         if texts is None or len(texts) * len(found) > _MOST:
             return None
         found = {before + text for before in found for text in texts}

@@ -161,7 +161,7 @@ def _supplier(package: Package, owner: Named, name: str) -> Node | None:
 def _supplied(package: Package, owner: Named, name: str) -> Iterator[Node]:
     pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
     for file in package.files:
-        if file.is_test or not pattern.search(file.data):
+        if file.is_test or not file.holds(pattern):
             continue
         for statement in file.find("assignment_statement", pattern):
             for left in statement["left"].children:

@@ -193,7 +193,7 @@ def _flag_set(call: CondCall, names: frozenset[str]) -> str | None:
 
 def _reset(file: GoFile, name: str) -> bool:
     pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb" = (?!true\b|=)")
-    return any(pattern.search(other.data) for other in file.package.files)
+    return any(other.holds(pattern) for other in file.package.files)
 
 
 def _many(wait: CondCall) -> bool:

@@ -58,7 +58,7 @@ def atomic_accesses(package: Package) -> dict[str, list[AtomicAccess]]:
     if found is None:
         found = package.facts["atomics"] = {}
         for file in code_files(package):
-            if not file.generated and ATOMIC_CALL.search(file.data):
+            if not file.generated and file.holds(ATOMIC_CALL):
                 for access in _in_file(file):
                     found.setdefault(access.place, []).append(access)
     return found

@@ -64,7 +64,7 @@ def crowds(package: Package) -> list[Crowd]:
 
 def _roots(package: Package) -> Iterator[Crowd]:
     for file in code_files(package):
-        if file.generated or not _STARTS.search(file.data):
+        if file.generated or not file.holds(_STARTS):
             continue
         for declaration in file.declarations(_STARTS):
             found = [x for x in launches_in(file, declaration.node) if x.kind != "timer"]

@@ -50,7 +50,7 @@ def encounters(package: Package) -> list[Encounter]:
     if known is None:
         known = package.facts["encounters"] = []
         for file in code_files(package):
-            if file.generated or not _STARTS.search(file.data):
+            if file.generated or not file.holds(_STARTS):
                 continue
             for declaration in file.declarations(_STARTS):
                 groups: dict[Node, list[Launch]] = {}

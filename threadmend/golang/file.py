@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import Declaration, Node, SyntaxTree
-from threadmend.literals import pieces
+from threadmend.literals import is_plain, pieces
 from threadmend.source import SourceFile
 
 if TYPE_CHECKING:
@@ -134,12 +134,21 @@ class GoFile:
             return self._sound
         found = self._matching.get(pattern)
         if found is None:
-            search, data = pattern.search, self.data
-            found = [d for d in self._possible(pattern) if search(data, d.start, d.end)]
+            found = self._possible(pattern)
+            if not is_plain(pattern):
+                search, data = pattern.search, self.data
+                found = [d for d in found if search(data, d.start, d.end)]
             self._matching[pattern] = found
         return found
 
-    def _possible(self, pattern: re.Pattern[bytes]) -> Iterable[Declaration]:
+    def holds(self, pattern: re.Pattern[bytes]) -> bool:
+        """Return whether some bytes of the file match a pattern."""
+        asked = pieces(pattern)
+        if asked and all(piece.find(self.data) < 0 for piece in asked):
+            return False
+        return bool(asked and is_plain(pattern)) or pattern.search(self.data) is not None
+
+    def _possible(self, pattern: re.Pattern[bytes]) -> list[Declaration]:
         """Return the declarations that hold plain text without which there is no match."""
         asked = pieces(pattern)
         if not asked:
@@ -147,14 +156,14 @@ class GoFile:
         data = self.data
         found: dict[int, Declaration] = {}
         for piece in asked:
-            at = data.find(piece)
+            at = piece.find(data)
             while at >= 0:
                 declaration = self.tree.declaration_at(at)
                 if declaration is not None and declaration.kind in _FUNCTION_KINDS:
                     if not declaration.has_error:
                         found[declaration.start] = declaration
                     at = declaration.end
-                at = data.find(piece, at + 1)
+                at = piece.find(data, at + 1)
         return [found[start] for start in sorted(found)]
 
     def find(self, kind: str, pattern: re.Pattern[bytes] | None = None) -> Iterator[Node]:

@@ -94,7 +94,7 @@ def lock_order_graph(workspace: Workspace) -> LockOrder:
         known = workspace.facts["lock_order"] = LockOrder()
         for package in workspace.packages:
             for file in package.files:
-                if file.is_test or file.generated or not LOCK_CALLS.search(file.data):
+                if file.is_test or file.generated or not file.holds(LOCK_CALLS):
                     continue
                 for edge, witness in _witnesses(file):
                     known.edges.setdefault(edge, []).append(witness)

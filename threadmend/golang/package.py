@@ -191,7 +191,7 @@ class Package:
         """Yield the files whose bytes contain a word."""
         pattern = re.compile(rb"\b" + re.escape(word.encode()) + rb"\b")
         for file in self.files:
-            if pattern.search(file.data):
+            if file.holds(pattern):
                 yield file
 
     def uses(self, name: str) -> Iterator[Node]:

@@ -128,7 +128,7 @@ def _closed_for(file: GoFile, node: Node, name: str) -> bool:
     function = node.function
     if function is not None and pattern.search(file.data, function.start, function.end):
         return False
-    return any(pattern.search(other.data) for other in file.package.files)
+    return any(other.holds(pattern) for other in file.package.files)
 
 
 def endless(loop: Node) -> bool:

@@ -222,7 +222,7 @@ def stored_values(package: Package, owner: Named, name: str) -> Iterator[tuple[G
     """Yield the values that a package assigns to a field, `nil` left out."""
     pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b\s*(?::|=|,)")
     for file in package.files:
-        if file.is_test or not pattern.search(file.data):
+        if file.is_test or not file.holds(pattern):
             continue
         for statement in file.find("assignment_statement", pattern):
             for index, left in enumerate(statement["left"].children):

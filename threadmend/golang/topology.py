@@ -94,7 +94,7 @@ def channel_graph(workspace: Workspace, paths: Collection[str]) -> Graph:
     """Return who sends and receives on which channel, in the files given."""
     channels: dict[str, _Ends] = {}
     for file in _files(workspace, paths):
-        if _CHANNELS.search(file.data):
+        if file.holds(_CHANNELS):
             for name, kind, node in _operations(file):
                 ends = channels.setdefault(name, _Ends())
                 if kind == "make":

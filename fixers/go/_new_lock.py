@@ -60,7 +60,8 @@ def variable_races(package: Package, *, maps: bool) -> Iterator[Finding]:
 
 def _is_guarded(package: Package, write: SharedWrite) -> bool:
     """Return whether a lock is believed to guard the place: then the write should take it."""
-    return guard_of(accesses_like(package, write.access.file, write.access.node)) is not None
+    accesses = accesses_like(package, write.access.file, write.access.node)
+    return guard_of(accesses, written=False) is not None
 
 
 _Attempt = Callable[[Package, list[SharedWrite]], Fix]
@@ -81,11 +82,14 @@ def _finding(writes: list[SharedWrite], fix: Fix | None, reason: str) -> Finding
         other = write.other
         related.append(Related(other.path, other.start, other.end, "used at the same time here"))
     who = "requests are handled" if "handler" in write.crowd.why else "goroutines run"
+    where = f"where several {who} at the same time"
+    if write.other is not None:
+        where = "in a goroutine, while others may use it"
     return Finding(
         path=node.path,
         start=node.start,
         end=node.end,
-        message=f"{node.name} is written without a lock where several {who} at the same time",
+        message=f"{node.name} is written without a lock {where}",
         fixes=(fix,) if fix is not None else (),
         related=tuple(related),
         reason=reason,

@@ -57,8 +57,8 @@ def _shown(package: Package) -> Iterator[Suspect]:
     """
     for write in shared_writes(package):
         accesses = accesses_like(package, write.access.file, write.access.node)
-        guard = guard_of(accesses)
-        if guard is None or not guard.lock_class:
+        guard = guard_of(accesses, written=False)
+        if guard is None or not guard.locked:
             continue
         function = write.access.node.function
         for access in guard.unlocked:

@@ -102,6 +102,7 @@ def _with_the_rest(
         t
         for t in touches_of(file, function)
         if t.path[0].start > launch.node.end and flow.point_of(t.path[0]) in reached
+        if not _is_launched(t.path[0])
     ]
     for one, two in _conflicts(ours, theirs):
         if one.place in seen or (len(two.path) == 1 and _is_local(one.access)):
@@ -109,6 +110,10 @@ def _with_the_rest(
         if one in ours and not _waits_first(file, launch):
             seen.add(one.place)
             yield Encounter(file, launch, one, two)
+
+
+def _is_launched(call: Node) -> bool:
+    return call.parent is not None and call.parent.kind == "go_statement"
 
 
 def _is_local(access: Access) -> bool:

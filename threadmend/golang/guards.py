@@ -310,11 +310,11 @@ def _is_called(selector: Node) -> bool:
     return selector.field == "function"
 
 
-def guard_of(accesses: list[FieldAccess]) -> Guard | None:
+def guard_of(accesses: list[FieldAccess], *, written: bool = True) -> Guard | None:
     """Return the lock under which most accesses of a place are made, with the counts.
 
-    A write outside of set-up code is among them. How many are enough is for the caller to
-    say. Locked and unlocked accesses come in source order.
+    A write outside of set-up code is among them, unless `written` is False. How many are
+    enough is for the caller to say. Locked and unlocked accesses come in source order.
     """
     shared = [a for a in accesses if not a.fresh]
     classes: Counter[str] = Counter()
@@ -328,6 +328,6 @@ def guard_of(accesses: list[FieldAccess]) -> Guard | None:
         if best is None or len(locked) > len(best.locked):
             found = set(map(id, locked))
             best = Guard(lock, locked, [a for a in shared if id(a) not in found])
-    if best is None or not any(a.writes and not a.setup for a in best.locked):
+    if best is None or (written and not any(a.writes and not a.setup for a in best.locked)):
         return None
     return best

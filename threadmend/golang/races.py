@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import access_of
+from threadmend.golang.actors import actors
 from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.crowds import Crowd, crowds, own_nodes
 from threadmend.golang.encounters import Encounter, encounters
@@ -40,7 +41,7 @@ _EXCLUDES = ("CompareAndSwap", "LoadOrStore", "TryLock", "TryAcquire", "Swap", "
 
 @dataclass(frozen=True, slots=True)
 class SharedWrite:
-    """A write that a crowd makes, or one goroutine while another is at the place (`other`).
+    """A write that a crowd makes, or one goroutine while others are at the place (`other`).
 
     `place` is the class of the field or variable.
     """
@@ -80,6 +81,8 @@ def shared_writes(package: Package) -> list[SharedWrite]:
                     found.append(SharedWrite(place, access, crowd))
         met = {w.place for w in found}
         found.extend(w for w in _met(package) if w.place not in met)
+        met.update(w.place for w in found)
+        found.extend(w for w in _acted(package) if w.place not in met)
         found.sort(key=lambda w: (w.access.file.path, w.access.node.start))
     return found
 
@@ -101,6 +104,20 @@ def _met(package: Package) -> Iterator[SharedWrite]:
             if not _is_exclusive_read(encounter):
                 seen.add(touch.place)
                 yield SharedWrite(touch.place, access, crowd, encounter.other.node)
+
+
+def _acted(package: Package) -> Iterator[SharedWrite]:
+    """Yield the writes of goroutines in endless loops that methods may meet."""
+    for actor in actors(package):
+        touch = actor.write
+        file, node = touch.file, touch.node
+        selection = file.selection(node)
+        base = access_of(file, node["operand"], selection.via if selection else ())
+        access = FieldAccess(file, node, access_kind(file, node), base)
+        launch = actor.launch
+        crowd = Crowd(file, node, frozenset(), launch.node, "launched here", touch.path[:-1])
+        if not _is_exclusive(crowd, access):
+            yield SharedWrite(touch.place, access, crowd, actor.other.node)
 
 
 def _is_exclusive_read(encounter: Encounter) -> bool:

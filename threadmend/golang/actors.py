@@ -1,0 +1,157 @@
+"""Actors: a goroutine that writes a field round after round, and methods that use it meanwhile.
+
+    func (m *monitor) Start()         { go m.run() }
+    func (m *monitor) run()           { for { m.status = check(); time.Sleep(m.pause) } }
+    func (m *monitor) Status() string { return m.status }
+
+The loop has no end that a caller could wait for, so that whoever calls the method does so
+while the goroutine runs. Only exported methods of the same type count, which neither wait
+for anything nor belong to the goroutine themselves, and only writes without a lock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.belief import is_beyond_judgement, outer_function
+from threadmend.golang.calls import code_files, own_callers
+from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
+from threadmend.golang.guards import FieldAccess, accesses_like
+from threadmend.golang.locks import LOCK_CALLS, declaration_of
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.touches import Touch, touches_of
+from threadmend.golang.types import Chan
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Package
+
+__all__ = ["Actor", "actors"]
+
+_LAUNCH = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
+# What printing calls, in the goroutine too, and what is asked when all is over.
+_OWN_OR_LATE = re.compile(
+    r"(?:String|GoString|Error|Format|Marshal\w*|Err|Result\w*|Trailer|Header|Close|Stop)$"
+)
+_WAITS = frozenset({"Wait", "Lock", "RLock", "Do"})
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A write in the loop of a launched goroutine, and an access that may meet it."""
+
+    launch: Launch
+    write: Touch
+    other: FieldAccess
+
+
+def actors(package: Package) -> Iterator[Actor]:
+    """Yield the writes of goroutines that methods may meet, one for each field."""
+    seen: set[str] = set()
+    for file in code_files(package):
+        if file.generated or not _LAUNCH.search(file.data):
+            continue
+        for declaration in file.declarations(_LAUNCH):
+            for launch in launches_in(file, declaration.node):
+                if launch.body is not None and launch.kind != "timer":
+                    for actor in _of_launch(file, launch):
+                        if actor.write.place not in seen:
+                            seen.add(actor.write.place)
+                            yield actor
+
+
+def _of_launch(file: GoFile, launch: Launch) -> Iterator[Actor]:
+    body = launch.body
+    assert body is not None
+    if not any(n.kind == "for_statement" and _is_endless(file, n) for n in body.walk()):
+        return
+    own = launch.decl.file if launch.decl is not None else file
+    for touch in touches_of(own, body):
+        root = touch.access.root
+        if (
+            not touch.writes
+            or touch.locks
+            or len(touch.access.steps) != 1
+            or not isinstance(root, Binding)
+        ):
+            continue
+        if root.kind != "receiver" or not _in_endless_loop(own, body, touch):
+            continue
+        for other in accesses_like(file.package, touch.file, touch.node):
+            if _meets(file, body, touch, other):
+                yield Actor(launch, touch, other)
+                break
+
+
+def _is_endless(file: GoFile, loop: Node) -> bool:
+    """Return whether a loop runs until somebody ends it: `for {`, `for x := range channel`."""
+    for child in loop.children:
+        if child.kind == "range_clause":
+            return isinstance(file.underlying(file.type_of(child["right"])), Chan)
+        if child.kind == "for_clause" or child.field == "condition":
+            return False
+        if child.kind not in {"block", "for"}:
+            return False
+    return True
+
+
+def _in_endless_loop(file: GoFile, body: Node, touch: Touch) -> bool:
+    """Return whether a goroutine comes to a write in each round of its endless loop."""
+    step: Node | None = next((n for n in touch.path if body.contains(n)), None)
+    while step is not None:
+        loop = innermost_loop(step)
+        if loop is None:
+            return False
+        if _is_endless(file, loop):
+            return True
+        step = loop
+    return False
+
+
+def _meets(file: GoFile, body: Node, touch: Touch, other: FieldAccess) -> bool:
+    """Return whether an access is made by others while the goroutine runs, without a lock."""
+    if other.kind not in {"read", "write", "update", "store"}:
+        return False
+    if is_beyond_judgement(other, locked_too=True):
+        return False
+    function = outer_function(other.node)
+    if function is None or not function["name"].name[:1].isupper():
+        return False
+    if _OWN_OR_LATE.match(function["name"].name):
+        return False
+    if other.node.function is not function or body.contains(other.node):
+        return False
+    if function is outer_function(touch.node):
+        return False
+    if not other.held and _waits_before(function, other.node):
+        return False
+    return not _belongs_to(other.file, function, body)
+
+
+def _waits_before(function: Node, node: Node) -> bool:
+    for other in function.own():
+        if other.start >= node.start:
+            return False
+        if other.kind == "unary_expression" and other["operator"].kind == "<-":
+            return True
+        if other.kind in {"select_statement", "receive_statement", "send_statement"}:
+            return True
+        if other.kind == "call_expression" and other["function"].kind == "selector_expression":
+            if other["function"]["field"].name in _WAITS:
+                return True
+    return False
+
+
+def _belongs_to(file: GoFile, function: Node, body: Node) -> bool:
+    """Return whether the goroutine itself calls a method, or it is passed on as a value."""
+    decl = declaration_of(file, function)
+    if decl is None:
+        return True
+    for site in own_callers(decl, LOCK_CALLS):
+        if site.call is None or body.contains(site.node):
+            return True
+    return False

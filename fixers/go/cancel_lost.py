@@ -21,6 +21,7 @@ function cancels it elsewhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -32,11 +33,18 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.iterations import point_in
 from threadmend.golang.scope import Binding
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import Declaration, Node
 from threadmend.model import Finding, Fix, Related
 
 CATEGORY = "context"
 GATE = rb"\bcontext\.With|\bNotifyContext\b|\bWith(?:Cancel|Timeout|Deadline)"
+
+# Nearly every derivation is followed by its `defer cancel()`: told from the bytes.
+_DERIVED = re.compile(rb"With(?:Cancel|Timeout|Deadline)|NotifyContext")
+_DEFERRED = re.compile(
+    rb",[ ](\w+)[ ]:?=[ ]\w+\.(?:With(?:Cancel|Timeout|Deadline)|NotifyContext)[^\n]*\)"
+    rb"\n\t+defer[ ]\1\(\)\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,13 @@ class _Lost:
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the derivations whose cancel function is lost."""
-    for derivation in derivations(file):
+
+    def may_lose(declaration: Declaration) -> bool:
+        derived = _DERIVED.findall(file.data, declaration.start, declaration.end)
+        deferred = _DEFERRED.findall(file.data, declaration.start, declaration.end)
+        return len(derived) > len(deferred)
+
+    for derivation in derivations(file, may_lose):
         lost = _lost(file, derivation)
         if lost is not None:
             yield _finding(file, lost)

@@ -36,7 +36,8 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 CATEGORY = "context"
 GATE = rb"\bdefer\s+[\w.]+\("
 
-_IN_LOOP = re.compile(rb"\bfor\b(?s:.*)\bdefer\b")
+# A defer of the function's own block begins a line with one tab.
+_IN_LOOP = re.compile(rb"\bfor\b(?s:.*)(?<!\n\t)\bdefer\b")
 _BREAKABLE = frozenset(
     {
         *("for_statement", "select_statement"),
@@ -74,7 +75,7 @@ def check(file: GoFile) -> Iterator[Finding]:
 def _cancels(file: GoFile) -> dict[Binding, Binding | None]:
     """Return the cancel functions of a file with their contexts."""
     found = {}
-    for derivation in derivations(file):
+    for derivation in derivations(file, set(file.declarations(_IN_LOOP)).__contains__):
         cancel = file.binding(derivation.cancel)
         if cancel is not None:
             found[cancel] = file.binding(derivation.context)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.closures import Later, Search
 from threadmend.golang.scope import Binding
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.types import Chan, Func, Named, Type, deref, is_named
 
 if TYPE_CHECKING:
@@ -64,9 +64,11 @@ class Derivation:
         return "(nil)" if self.takes_cause else "()"
 
 
-def derivations(file: GoFile) -> Iterator[Derivation]:
-    """Yield every derivation in a file whose two results have targets."""
-    for call in file.calls(*_NAMES):
+def derivations(
+    file: GoFile, where: Callable[[Declaration], bool] | None = None
+) -> Iterator[Derivation]:
+    """Yield the derivations in a file (in some of its declarations) with two targets."""
+    for call in file.calls(*_NAMES, where=where):
         function = call["function"]
         if function.kind != "selector_expression" or function["operand"].kind != "identifier":
             continue

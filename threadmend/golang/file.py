@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
@@ -182,10 +182,17 @@ class GoFile:
                 yield declaration.node
             yield from declaration.index.get("func_literal", ())
 
-    def calls(self, *names: str) -> Iterator[Node]:
-        """Yield the calls whose function's last name (`x.mu.Lock` → `Lock`) is one of these."""
+    def calls(
+        self, *names: str, where: Callable[[Declaration], bool] | None = None
+    ) -> Iterator[Node]:
+        """Yield the calls whose function's last name (`x.mu.Lock` → `Lock`) is one of these.
+
+        `where` leaves out declarations that need not be lowered.
+        """
         wanted = [name.encode() for name in names]
         for declaration in self.declarations(_call_pattern(names)):
+            if where is not None and not where(declaration):
+                continue
             calls = declaration.calls
             found = [call for name in wanted for call in calls.get(name, ())]
             yield from found if len(wanted) == 1 else sorted(found, key=_start)

@@ -37,6 +37,7 @@ _LAUNCH = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
 _OWN_OR_LATE = re.compile(
     r"(?:String|GoString|Error|Format|Marshal\w*|Err|Result\w*|Trailer|Header|Close|Stop)$"
 )
+_SHORT = 4
 _WAITS = frozenset({"Wait", "Lock", "RLock", "Do"})
 
 
@@ -127,6 +128,8 @@ def _meets(file: GoFile, body: Node, touch: Touch, other: FieldAccess) -> bool:
         return False
     if function is outer_function(touch.node):
         return False
+    if other.held and len(function["body"].statements) > _SHORT:
+        return False  # what hands work to the goroutine is ordered with it, perhaps
     if not other.held and _waits_before(function, other.node):
         return False
     return not _belongs_to(other.file, function, body)

@@ -109,12 +109,30 @@ def _leak(file: GoFile, locks: Locks, lock: LockOperation) -> _Leak | None:
     if _in_another_loop(lock, same):
         return None  # as often as it was taken, in a loop of its own
     stops = set(releases) | deferred
+    if _taken_twice(locks, lock, point, stops):
+        return None  # what is wrong is the second Lock: go/self-deadlock says so
     reached = flow.exits_from(point, stop=lambda p: p in stops)
     exits = [e for e in reached if e.kind in {"return", "end"}]
     again = point in flow.reachable(point, stop=lambda p: p in stops)
     if not flow.complete or not (exits or again):
         return None
     return _Leak(locks, lock, point, releases, exits, again, stops)
+
+
+def _taken_twice(locks: Locks, lock: LockOperation, point: Point, stops: set[Point]) -> bool:
+    """Return whether another acquisition follows, or comes before, without a release between."""
+    flow = locks.flow
+    for other in locks.operations:
+        at = flow.point_of(other.call)
+        if other is lock or not other.acquires or other.access != lock.access or at is None:
+            continue
+        if other.deferred is not None:
+            continue
+        if at in flow.reachable(point, stop=stops.__contains__):
+            return True
+        if point in flow.reachable(at, stop=stops.__contains__):
+            return True
+    return False
 
 
 def _in_another_loop(lock: LockOperation, releases: list[LockOperation]) -> bool:

@@ -155,6 +155,11 @@ def net_releases(package: Package) -> dict[tuple[str, int], set[str]]:
         classes = _released_first(locks_of(decl.file, decl.node))
         if classes:
             found[decl.key] = classes
+        # A callback that only releases counts: it is registered here and runs elsewhere.
+        for literal in decl.node.find("func_literal"):
+            classes = set() if _deferred(literal) else _released_first(locks_of(decl.file, literal))
+            if classes:
+                found[decl.file.path, literal.start] = classes
     _through_callers(package, found)
     return found
 

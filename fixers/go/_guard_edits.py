@@ -23,6 +23,7 @@ from threadmend.golang.access import lock_class
 from threadmend.golang.bodies import Event
 from threadmend.golang.builders import (
     BuilderError,
+    delete,
     free_name,
     insert_at_start,
     insert_before,
@@ -31,14 +32,16 @@ from threadmend.golang.builders import (
 from threadmend.golang.builders.regions import Region, surround
 from threadmend.golang.effects import effects_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.locks import LOCK_TYPES, locks_of
+from threadmend.golang.locks import locks_of
 from threadmend.golang.mutations import last_name, mutations
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
-from threadmend.golang.types import Chan, Func, Map, Slice
+from threadmend.golang.types import Map, Slice
 from threadmend.model import Edit
 
-__all__ = ["LockForm", "is_slow", "put_under_lock"]
+from ._quick import is_slow, slow_nodes, waits
+
+__all__ = ["LockForm", "put_under_lock"]
 
 _SIMPLE = frozenset(
     {
@@ -50,19 +53,6 @@ _JUMPS = frozenset(
     {
         *("return_statement", "break_statement", "continue_statement", "goto_statement"),
         *("fallthrough_statement", "labeled_statement", "go_statement", "defer_statement"),
-    }
-)
-_WAITS = frozenset({"send_statement", "select_statement", "go_statement"})
-_PURE_PACKAGES = frozenset(
-    {
-        *("errors", "strings", "strconv", "math", "sort", "slices", "maps", "bytes", "unicode"),
-        *("path", "path/filepath", "cmp", "sync/atomic", "unicode/utf8", "math/bits"),
-    }
-)
-_PURE = frozenset(
-    {
-        *(("fmt", n) for n in ("Sprintf", "Sprint", "Sprintln", "Errorf")),
-        *(("time", n) for n in ("Now", "Since", "Until", "Duration", "Unix")),
     }
 )
 _SMALL = 4
@@ -110,7 +100,10 @@ def put_under_lock(
         raise BuilderError("the accesses stand in no statement")
     reason = _other_locks(file, function, lock)
     own = locks_of(file, function).operations
-    slow = _slow(file, body)
+    slow = slow_nodes(file, body)
+    moved = _moved_up(file, function, statements, lock)
+    if moved:
+        return moved, reason
     if whole and not own and not slow and (together or _is_small(body, statements)):
         return _whole(body, lock), reason
     if len(statements) == 1 or not together:
@@ -127,6 +120,34 @@ def put_under_lock(
     if not whole:
         raise BuilderError("a function called between the accesses takes the lock too")
     return _whole(body, lock), _risk(file, function, slow, lock) or reason
+
+
+def _moved_up(
+    file: GoFile, function: Node, statements: list[Node], lock: LockForm
+) -> tuple[Edit, ...]:
+    """Take a lock that the function takes further down before the accesses.
+
+    Only `Lock` with its `defer Unlock` right below, in the same block, with nothing slow in
+    between: two critical sections would be a check in one and an act in the other.
+    """
+    ours = [o for o in locks_of(file, function).operations if o.lock_class == lock.lock_class]
+    if len(ours) != 2 or not ours[0].acquires or ours[1].deferred is None:
+        return ()
+    taken, given = ours[0].call.parent, ours[1].deferred
+    first = statements[0]
+    if taken is None or taken.kind != "expression_statement" or taken.next is not given:
+        return ()
+    if any(s.parent is not taken.parent or s.start > taken.start for s in statements):
+        return ()
+    if ours[0].method == "RLock" and not lock.read:
+        return ()
+    at: Node | None = first
+    while at is not None and at is not taken:
+        if any(is_slow(file, n) for n in at.own()):
+            return ()
+        at = at.next
+    code = f"{taken.name}\n{given.name}"
+    return (*insert_before(first, code), *delete(taken), *delete(given))
 
 
 def _whole(body: Node, lock: LockForm) -> tuple[Edit, ...]:
@@ -194,19 +215,9 @@ def _risk(file: GoFile, function: Node, slow: list[Node], lock: LockForm) -> str
     """Return why holding the lock over the whole body is unsafe; raises when it cannot be."""
     for event in effects_of(Body(file, function)):
         _refuse(event, lock)
-    if any(_waits(file, node) for node in function["body"].own()):
+    if any(waits(file, node) for node in function["body"].own()):
         raise BuilderError("the function waits or launches goroutines between the accesses")
     return f"{_called(slow[0])} runs under the lock" if slow else ""
-
-
-def _waits(file: GoFile, node: Node) -> bool:
-    if node.kind == "for_statement":
-        return not any(c.kind in {"range_clause", "for_clause"} for c in node.children)
-    if node.kind == "unary_expression":
-        return node["operator"].kind == "<-"
-    if node.kind == "call_expression" and node["function"].kind == "selector_expression":
-        return node["function"]["field"].name in {"Lock", "RLock", "Wait", "Do"}
-    return node.kind in _WAITS or (node.kind == "range_clause" and is_slow(file, node))
 
 
 def _refuse(event: Event, lock: LockForm) -> None:
@@ -219,40 +230,6 @@ def _refuse(event: Event, lock: LockForm) -> None:
 def _called(node: Node) -> str:
     text = node["function"].name if node.kind == "call_expression" else node.name
     return " ".join(text.split())[:40]
-
-
-def _slow(file: GoFile, root: Node) -> list[Node]:
-    """Return what is more than computation: calls that are not known to be pure, waits."""
-    return [n for n in root.own() if n is not root and is_slow(file, n)]
-
-
-def is_slow(file: GoFile, node: Node) -> bool:
-    """Return whether a node is more than computation: a call not known to be pure, a wait."""
-    if node.kind in _WAITS:
-        return True
-    if node.kind == "range_clause":
-        return isinstance(file.underlying(file.type_of(node["right"])), Chan | Func | None)
-    if node.kind == "unary_expression":
-        return node["operator"].kind == "<-"
-    if node.kind != "call_expression":
-        return node.kind == "func_literal"
-    function = node["function"]
-    inference = file.package.workspace.inference
-    if inference.calls.type_named_by(function) is not None:
-        return False
-    if function.kind == "identifier":
-        return file.resolve(function) is not None
-    if function.kind != "selector_expression":
-        return function.kind not in {"array_type", "slice_type", "map_type"}
-    selection = file.selection(function)
-    operand = function["operand"]
-    if selection is not None and selection.kind == "package":
-        path = file.imported(operand.name)
-        return not (path in _PURE_PACKAGES or (path, function["field"].name) in _PURE)
-    owner = str(selection.owner) if selection is not None and selection.owner else ""
-    if owner in LOCK_TYPES:
-        return False
-    return not owner.startswith(("time.", "strings.", "sync/atomic.", "bytes."))
 
 
 # -- statement by statement -----------------------------------------------------------
@@ -272,7 +249,7 @@ def _each(
         if _can_surround(file, statement):
             covered.append(statement)
             _add_region(regions, statement, lock)
-        elif statement.kind == "return_statement" and not _slow(file, statement):
+        elif statement.kind == "return_statement" and not slow_nodes(file, statement):
             edits += insert_before(statement, f"{lock.take}\ndefer {lock.give}")
         else:
             edits += _hoist(file, statement, inside, lock, taken)
@@ -282,7 +259,7 @@ def _each(
 def _can_surround(file: GoFile, statement: Node) -> bool:
     """Return whether a statement can be put between Lock and Unlock as it is."""
     if statement.kind in _SIMPLE:
-        return not _slow(file, statement)
+        return not slow_nodes(file, statement)
     if statement.kind not in {"if_statement", "for_statement", "expression_switch_statement"}:
         return False
     if statement.kind == "for_statement":

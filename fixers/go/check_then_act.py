@@ -28,7 +28,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-from ._guard_edits import is_slow
+from ._quick import is_slow
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)"

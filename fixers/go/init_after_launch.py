@@ -30,7 +30,7 @@ from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
-from ._guard_edits import is_slow
+from ._quick import is_slow
 
 CATEGORY = "shared-state"
 GATE = rb"\bgo\s+[\w(]|\.Go\("
@@ -111,9 +111,12 @@ def _is_made_between(access: Access, launch: Launch) -> bool:
 def _first_read(
     file: GoFile, body: Node, call: Node | None, outer: GoFile, wanted: Access, depth: int
 ) -> Node | None:
+    waited = body.stop
     for node in own_nodes(file, body):
-        if _acquires(node):
+        if node.at >= waited:
             return None
+        if _acquires(node):
+            waited = min(waited, node.stop)  # its operands are read before it waits
         if node.kind == "call_expression" and depth > 0 and not _is_launched(node):
             decl = file.callee(node)
             if decl is not None and decl.sound and decl.file.package is file.package:
@@ -176,7 +179,8 @@ def _acquires(node: Node) -> bool:
     if node.kind in {"select_statement", "receive_statement", "range_clause"}:
         return node.kind != "range_clause"
     if node.kind == "call_expression" and node["function"].kind == "selector_expression":
-        return node["function"]["field"].name in _WAITING
+        name = node["function"]["field"].name
+        return name in _WAITING and name != "Sleep"
     return False
 
 

@@ -85,15 +85,19 @@ def _confidence(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
 
     The bar: at least four accesses, three quarters of them locked; more when all that is
     wrong are reads in unexported functions, which often run in the one goroutine that
-    writes. Below it a small method that does little else than the access.
+    writes. Below it a small method that does little else than the access, or a method that
+    takes the lock too late.
     """
     locked, unlocked = len(guard.locked), len(guard.unlocked)
     inner = all(not a.writes and not _is_exported(a) for a in wrong)
     enough = locked + unlocked >= (_INNER_BAR if inner else _BAR)
     if enough and locked >= 3 * unlocked:
         return Confidence.HIGH if locked >= 6 * unlocked else Confidence.MEDIUM
-    if unlocked <= 2 and len(wrong) == unlocked and all(_is_accessor(a) for a in wrong):
-        return Confidence.MEDIUM
+    if unlocked <= 2 and len(wrong) == unlocked:
+        if all(_is_accessor(a) for a in wrong):
+            return Confidence.MEDIUM
+        if locked >= 2 and all(_locks_later(a, guard) for a in wrong):
+            return Confidence.MEDIUM
     if locked + unlocked > _INNER_BAR and locked >= 2 * unlocked and len(wrong) == unlocked:
         return Confidence.LOW
     return None
@@ -104,6 +108,14 @@ def _is_exported(access: FieldAccess) -> bool:
     return function is not None and function["name"].name[:1].isupper()
 
 
+def _locks_later(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether an exported method takes the guard after the access, for the same place."""
+    function = access.node.function
+    return _is_exported(access) and any(
+        a.node.function is function and a.node.start > access.node.start for a in guard.locked
+    )
+
+
 def _is_accessor(access: FieldAccess) -> bool:
     """Return whether an access stands in a short method that callers are free to call."""
     function = outer_function(access.node)
@@ -111,8 +123,25 @@ def _is_accessor(access: FieldAccess) -> bool:
     if body is None or access.node.function is not function or not _is_exported(access):
         return False
     calls = [n["function"] for n in body.own() if n.kind == "call_expression"]
-    builtin = all(f.kind == "identifier" and access.file.resolve(f) is None for f in calls)
-    return len(body.statements) <= 3 and builtin
+    return len(body.statements) <= 3 and all(_is_plain(access.file, f) for f in calls)
+
+
+_PLAIN = frozenset(
+    {
+        *("fmt", "log", "errors", "strings", "strconv", "time", "math", "sort", "slices"),
+        *("maps", "encoding/json", "bytes"),
+    }
+)
+
+
+def _is_plain(file: GoFile, function: Node) -> bool:
+    """Return whether what is called is a builtin, or a function that looks at its arguments."""
+    if function.kind == "selector_expression":
+        operand = function["operand"]
+        if operand.kind != "identifier" or file.binding(operand) is not None:
+            return False
+        return file.imported(operand.name) in _PLAIN
+    return function.kind == "identifier" and file.resolve(function) is None
 
 
 def _is_exempt(guard: Guard) -> bool:

@@ -25,9 +25,10 @@ from itertools import groupby
 
 from threadmend.golang.belief import Suspect, suspects
 from threadmend.golang.builders import BuilderError
+from threadmend.golang.calls import code_files
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
-from threadmend.golang.locks import LockOperation, locks_of
+from threadmend.golang.locks import LOCK_CALLS, LockOperation, locks_of
 from threadmend.golang.package import Package
 from threadmend.golang.races import shared_writes
 from threadmend.golang.scope import Binding
@@ -117,13 +118,20 @@ def _witness(locked: list[FieldAccess]) -> FieldAccess:
 
 
 def _operation(witness: FieldAccess, lock_class: str) -> LockOperation | None:
-    """Return an operation that takes the guard, as the witness's function writes it."""
+    """Return an operation that takes the guard, in the witness's function or in a caller's."""
     function = witness.node.function
     if function is None:
         return None
     for operation in locks_of(witness.file, function).operations:
         if operation.acquires and operation.lock_class == lock_class:
             return operation
+    for file in code_files(witness.file.package):
+        for declaration in file.declarations(LOCK_CALLS):
+            if declaration.kind != "method_declaration":
+                continue
+            for operation in locks_of(file, declaration.node).operations:
+                if operation.acquires and operation.lock_class == lock_class:
+                    return operation
     return None
 
 

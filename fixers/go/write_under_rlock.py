@@ -36,8 +36,6 @@ def check(package: Package) -> Iterator[Finding]:
             lock = _read_lock(access)
             if lock is None or (access.node.function, place) in seen:
                 continue
-            if not _is_shared(accesses, access, lock):
-                continue
             seen.add((access.node.function, place))
             yield _finding(access, lock)
 
@@ -59,13 +57,6 @@ def _runs_once(node: Node) -> bool:
         and a["function"].kind == "selector_expression"
         and a["function"]["field"].name == "Do"
         for a in node.ancestors()
-    )
-
-
-def _is_shared(accesses: list[FieldAccess], access: FieldAccess, lock: Held) -> bool:
-    """Return whether another function accesses the place under the lock."""
-    return lock.lock_class is not None and any(
-        a.node.function is not access.node.function and a.holds(lock.lock_class) for a in accesses
     )
 
 

@@ -140,7 +140,7 @@ def _scan(package: Package) -> Iterator[FieldAccess]:
     locking = [(f, d) for f in files for d in f.declarations(LOCK_CALLS)]
     if not locking:
         return
-    fields = _candidate_fields(files, locking)
+    fields = _candidate_fields(package, files, locking)
     variables = _candidate_variables(package, locking)
     words = [rb"\.(?:" + b"|".join(sorted(fields)) + rb")\b"] if fields else []
     if variables:
@@ -154,9 +154,12 @@ def _scan(package: Package) -> Iterator[FieldAccess]:
 
 
 def _candidate_fields(
-    files: list[GoFile], locking: list[tuple[GoFile, Declaration]]
+    package: Package, files: list[GoFile], locking: list[tuple[GoFile, Declaration]]
 ) -> frozenset[bytes]:
-    """Return the names of fields of structs that hold a lock, used where locks are taken."""
+    """Return the names of fields of structs that hold a lock, used where locks are taken.
+
+    Or in a method that is called there.
+    """
     names: set[bytes] = set()
     for file in files:
         for declaration in file.tree.declarations:
@@ -168,6 +171,11 @@ def _candidate_fields(
     used: set[bytes] = set()
     for file, declaration in locking:
         used.update(_SELECTED.findall(file.data, declaration.start, declaration.end))
+    for methods in package.all_methods().values():
+        for name, decls in methods.items():
+            if name.encode() in used and not name[:1].isupper():
+                for decl in decls:
+                    used.update(_SELECTED.findall(decl.file.data, *decl.span))
     return frozenset(names & used)
 
 
@@ -320,6 +328,9 @@ def guard_of(accesses: list[FieldAccess], *, written: bool = True) -> Guard | No
     classes: Counter[str] = Counter()
     for access in shared:
         classes.update({h.lock_class for h in access.held_here if h.lock_class})
+    if not classes and any(a.writes for a in shared):
+        for access in shared:  # under the callers' locks, perhaps
+            classes.update({h.lock_class for h in access.held if h.lock_class})
     best: Guard | None = None
     for lock, count in sorted(classes.items(), key=lambda item: (-item[1], item[0])):
         if best is not None and count * 4 < len(best.locked):

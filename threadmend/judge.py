@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from threadmend.analysis import Options, analyse
 from threadmend.compose import Edits, apply_edits, by_path, shift
 from threadmend.golang.builders import realign
-from threadmend.model import Confidence, Finding, Fix, Subject
+from threadmend.model import Confidence, Finding, Fix, Safety, Subject
 from threadmend.project import Project
 from threadmend.source import UnreadableError
 from threadmend.suppress import CATEGORY
@@ -238,6 +238,9 @@ class Judge:
             line = new_project.source(finding.path).line_of(finding.start)
             place = f"{finding.path}:{line}"
             still = any(_same(finding, f, edits) for f in fixed)
+            likely = finding.confidence is Confidence.HIGH
+            if not still and not likely and finding.safety is Safety.SAFE:
+                continue  # a matter of hardening, which a next round can mend
             reason = (
                 "the finding is still there after the fix"
                 if still

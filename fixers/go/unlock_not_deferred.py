@@ -27,7 +27,7 @@ from threadmend.golang.releases import hands_over
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, Interface, Map, Named, Slice, is_named
-from threadmend.model import Edit, Finding, Fix, Related
+from threadmend.model import Confidence, Edit, Finding, Fix, Related
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Unlock\(\)"
@@ -240,6 +240,8 @@ def _finding(lock: LockOperation, releases: dict[Point, Node], risk: Node, said:
         fixes=(fix,) if fix else (),
         related=(Related(risk.path, risk.start, risk.end, "may panic"),),
         reason=reason,
+        # It hardens what may well be right: that shall keep no other fix from being made.
+        confidence=Confidence.MEDIUM,
     )
 
 

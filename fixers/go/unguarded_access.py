@@ -113,8 +113,9 @@ def _finding(file: GoFile, group: list[Suspect]) -> Finding:
 
 def _witness(locked: list[FieldAccess]) -> FieldAccess:
     """Return the access that shows the belief best: a write under the lock."""
-    writes = [a for a in locked if a.writes and not a.setup and a.held_here]
-    return (writes or [a for a in locked if a.held_here] or locked)[0]
+    writes = [a for a in locked if a.writes and not a.setup]
+    direct = [a for a in writes if a.held_here]
+    return (direct or writes or [a for a in locked if a.held_here] or locked)[0]
 
 
 def _operation(witness: FieldAccess, lock_class: str) -> LockOperation | None:

@@ -35,8 +35,9 @@ from threadmend.golang.flow import Exit, Flow, Point
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import LOCK_CALLS, LockOperation, Locks, locks_of
+from threadmend.golang.plain import is_plain
 from threadmend.golang.releases import hands_over, released_by_calls, returns_locked
-from threadmend.golang.scope import Binding, resolve_local
+from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Edit, Finding, Fix, Related
 
@@ -248,31 +249,7 @@ def _leads_out(flow: Flow, point: Point, release: LockOperation) -> bool:
         return True
     statement = release.call.statement
     directly = statement.next if statement is not None else None
-    return after.node.kind == "return_statement" and directly is after.node and _plain(after.node)
-
-
-_READS = frozenset(
-    {
-        *("call_expression", "selector_expression", "index_expression", "slice_expression"),
-        *("unary_expression", "func_literal", "type_assertion_expression"),
-    }
-)
-_MAKES_ERRORS = frozenset({b"errors.New", b"fmt.Errorf", b"fmt.Sprintf", b"fmt.Sprint"})
-
-
-def _plain(node: Node) -> bool:
-    """Return whether evaluating a return's values reads nothing that a lock could guard."""
-    if node.kind == "call_expression" and node["function"].text in _MAKES_ERRORS:
-        return all(_plain(argument) for argument in node["arguments"].children)
-    if node.kind == "unary_expression" and node["operand"].kind == "composite_literal":
-        return _plain(node["operand"])
-    if node.kind == "selector_expression":
-        # pkg.Value or pkg.Type, as far as the name alone can tell
-        operand = node["operand"]
-        return operand.kind == "identifier" and resolve_local(operand) is None
-    if node.kind in _READS:
-        return False
-    return all(_plain(child) for child in node.children)
+    return after.node.kind == "return_statement" and directly is after.node and is_plain(after.node)
 
 
 def _before_exits(file: GoFile, leak: _Leak) -> tuple[Fix | None, str]:
@@ -381,14 +358,14 @@ def _held_at_end(leak: _Leak) -> bool:
 
 def _release_at(file: GoFile, statement: Node, unlock: str) -> tuple[Edit, ...]:
     """Return the edits that release before a return and read its values before that."""
-    if _plain(statement) or len(statement.children) < 2:
+    if is_plain(statement) or len(statement.children) < 2:
         return insert_before(statement, unlock)
     values = statement.children[1].children
     function = statement.function
     taken = set(taken_names(function)) if function is not None else set()
     names, hoisted, texts = [], [], []
     for value in values:
-        if _plain(value):
+        if is_plain(value):
             texts.append(value.name)
             continue
         name = free_name("err" if _is_error(file, value) else "result", taken)

@@ -23,6 +23,7 @@ LAYERS = (
     ("threadmend.judge", "threadmend.permit", "threadmend.importers"),
     ("threadmend.settle",),
     ("threadmend.engine",),
+    ("threadmend.prove",),
 )
 """From the bottom; a part imports its own layer and those below. Faces stand above."""
 

@@ -5,12 +5,16 @@ orders nothing for those who do not use one: the plain read may see an old or ha
 value, the plain write may undo an atomic one, and the race detector reports both. Likewise
 `x = atomic.AddInt64(&x, 1)`, which stores plainly what was added atomically.
 
+Likewise a copy of the struct around the variable, which reads it plainly, and an object made in
+the function once it is in a queue.
+
 Not reported: constructors, set-up and tear-down, objects made in the function; a function
 that first waits (`wg.Wait()`, a receive) for those who write; a plain access under a lock,
 or in a function that some caller enters with one; an object that is not the method's own;
 code whose name or comment speaks of locks or races; tests.
 
-Without a fix: an operation that sync/atomic has no function for.
+Without a fix: an operation that sync/atomic has no function for; a copy of a struct that embeds
+another one.
 """
 
 from __future__ import annotations
@@ -20,13 +24,17 @@ from collections.abc import Iterator
 from threadmend.golang.access import access_of
 from threadmend.golang.atomics import AtomicAccess, atomic_accesses, plain_accesses
 from threadmend.golang.belief import caller_classes, is_beyond_judgement, outer_function
-from threadmend.golang.builders import add_import
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import FieldAccess
+from threadmend.golang.handovers import given_away
 from threadmend.golang.package import Package
+from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
 from threadmend.model import Edit, Finding, Fix, Related
+
+from ._atomic_copies import copies, copy_edits, in_place
+from ._atomic_names import atomic_name, imported
 
 CATEGORY = "shared-state"
 GATE = rb"\.(?:Add|Load|Store|Swap|CompareAndSwap|And|Or)(?:Int32|Int64|Uint32|Uint64|Uintptr)\("
@@ -45,6 +53,9 @@ def check(package: Package) -> Iterator[Finding]:
             same = [a for a in atomics if _is_same_place(plain, a)]
             if plain.node not in seen and same and not _is_ordered(plain, same):
                 yield _finding(plain, same)
+    for copy, parts in copies(package):
+        if in_place(copy) and not _is_ordered(copy, parts):
+            yield _copied(copy, parts)
 
 
 def _assigned_back(access: AtomicAccess) -> Node | None:
@@ -75,14 +86,23 @@ def _stored_back(access: AtomicAccess) -> Finding:
 
 def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
     """Return whether something keeps a plain access apart from the atomic ones."""
-    if plain.kind not in {"read", "write", "update"} or plain.fresh:
+    if plain.kind not in {"read", "write", "update"}:
         return True
-    if is_beyond_judgement(plain) or _waits_before(plain.node):
+    fresh = plain.fresh
+    if fresh and not _is_given_away(plain):
+        return True
+    if is_beyond_judgement(plain, any_object=fresh) or _waits_before(plain.node):
         return True
     if not plain.writes and not any(a.writes for a in atomics):
         return True
     function = outer_function(plain.node)
     return function is not None and bool(caller_classes(plain.file, function))
+
+
+def _is_given_away(plain: FieldAccess) -> bool:
+    """Return whether others have had the object, made here, since before the access."""
+    root = plain.base.root if plain.base is not None else None
+    return isinstance(root, Binding) and given_away(plain.file, root, plain.node) is not None
 
 
 def _is_same_place(plain: FieldAccess, atomic: AtomicAccess) -> bool:
@@ -148,10 +168,28 @@ def _finding(plain: FieldAccess, atomics: list[AtomicAccess]) -> Finding:
 _TITLES = {"read": "Load", "write": "Store", "update": "Add to"}
 
 
+def _copied(copy: FieldAccess, parts: list[AtomicAccess]) -> Finding:
+    """Return the finding for a copy of a struct with fields that are accessed atomically."""
+    node, first = copy.node, parts[0]
+    edits, reason = copy_edits(copy, parts)
+    name = first.target["field"].name
+    return Finding(
+        path=copy.file.path,
+        start=node.start,
+        end=node.end,
+        message=f"the copy of {node.name} reads {name} plainly, which others change atomically",
+        fixes=(Fix("Copy field by field", edits),) if edits else (),
+        related=(
+            Related(first.file.path, first.call.start, first.call.end, "accessed atomically here"),
+        ),
+        reason=reason,
+    )
+
+
 def _edits(plain: FieldAccess, atomic: AtomicAccess) -> tuple[tuple[Edit, ...], str]:
     """Put the function of sync/atomic that does the same in the place of a plain access."""
     file, node = plain.file, plain.node
-    package = _package_name(file)
+    package = atomic_name(file)
     if package is None:
         return (), "the name atomic means something else in this file"
     if node.path == atomic.file.path and atomic.call.contains(node):
@@ -159,7 +197,7 @@ def _edits(plain: FieldAccess, atomic: AtomicAccess) -> tuple[tuple[Edit, ...], 
     name, kind = node.name, atomic.kind
     if plain.kind == "read":
         edit = Edit(node.path, node.start, node.end, f"{package}.Load{kind}(&{name})".encode())
-        return (edit, *_imported(file)), ""
+        return (edit, *imported(file)), ""
     statement = node.statement
     assert statement is not None
     code = _written(statement, node, f"{package}.", kind)
@@ -168,7 +206,7 @@ def _edits(plain: FieldAccess, atomic: AtomicAccess) -> tuple[tuple[Edit, ...], 
     holder = node.parent if statement.kind in {"inc_statement", "dec_statement"} else statement
     if holder is None or holder is not statement:
         return (), "the write is a part of a larger statement"
-    return (Edit(node.path, statement.start, statement.end, code.encode()), *_imported(file)), ""
+    return (Edit(node.path, statement.start, statement.end, code.encode()), *imported(file)), ""
 
 
 def _written(statement: Node, node: Node, package: str, kind: str) -> str | None:
@@ -201,18 +239,3 @@ def _compact(value: Node) -> str:
         left, right = _compact(value["left"]), _compact(value["right"])
         return f"{left}{value['operator'].name}{right}"
     return value.name
-
-
-def _package_name(file: GoFile) -> str | None:
-    for imported in file.imports:
-        if imported.path == "sync/atomic" and imported.name not in {"", "."}:
-            return imported.name
-    if file.imported("atomic") is not None or file.package.lookup("atomic") is not None:
-        return None
-    return "atomic"
-
-
-def _imported(file: GoFile) -> tuple[Edit, ...]:
-    if any(i.path == "sync/atomic" and i.name not in {"", "."} for i in file.imports):
-        return ()
-    return add_import(file.tree, "sync/atomic")

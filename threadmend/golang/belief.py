@@ -163,17 +163,19 @@ def is_suspect(access: FieldAccess, guard: Guard) -> bool:
     )
 
 
-def is_beyond_judgement(access: FieldAccess, *, locked_too: bool = False) -> bool:
+def is_beyond_judgement(
+    access: FieldAccess, *, locked_too: bool = False, any_object: bool = False
+) -> bool:
     """Return whether an access may well be right, whatever the others do.
 
-    Set-up code, an object that is not the method's own, a lock that is held (unless
-    `locked_too`), a function that runs somewhere else, a comment that speaks of it.
+    Set-up code, an object that is not the method's own (unless `any_object`), a lock that is
+    held (unless `locked_too`), a function that runs somewhere else, a comment that speaks of it.
     """
     return (
         access.kind in {"call", "address", "declare"}
         or access.setup
         or (bool(access.held) and not locked_too)
-        or not _belongs_to_receiver(access)
+        or not (any_object or _belongs_to_receiver(access))
         or not _runs_here_and_now(access)
         or _holds_unknown_lock(access)
         or _is_explained(access)

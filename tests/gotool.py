@@ -85,26 +85,32 @@ class Batch:
     root: Path
     places: dict[str, tuple[Case, str]] = field(default_factory=dict)
     modules: set[Path] = field(default_factory=set)
+    folders: set[Path] = field(default_factory=set)
+
+    def place(self, case: Case, side: str) -> Path:
+        """Return the folder of one side of a case."""
+        module = self.root / f"go{case.go_version.replace('.', '_')}"
+        return module / _NOT_A_NAME.sub("_", case.id.rpartition("/")[2]) / side
 
     def add(self, case: Case, side: str, files: Files) -> Path:
         """Write one side of a case; return its folder."""
-        module = self.root / f"go{case.go_version.replace('.', '_')}"
+        place = self.place(case, side)
+        module, inside = place.parents[1], f"{place.parent.name}/{side}"
         if module not in self.modules:
             self.modules.add(module)
             _write_module(module, case.go_version)
-        folder = _NOT_A_NAME.sub("_", case.id.rpartition("/")[2])
-        inside = f"{folder}/{side}"
         path = f"example.com/cases/{inside}"
         own = _MODULE_LINE.search(files.get("go.mod", b""))
         old = own[1] if own else MODULE.encode()
         for name, data in files.items():
             if name.endswith(".go"):
-                target = module / inside / name
+                target = place / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 imports = re.compile(rb'"' + re.escape(old) + rb'(?=["/])')
                 target.write_bytes(imports.sub(b'"' + path.encode(), data))
         self.places[f"{module.name}/{inside}"] = (case, side)
-        return module / inside
+        self.folders.add(place)
+        return place
 
     def find(self, place: str) -> tuple[Case, str] | None:
         """Return the case and side that a path (below root) or import path belongs to."""
@@ -177,17 +183,17 @@ def vet(batch: Batch) -> Vetted:
 # -- probes -----------------------------------------------------------------------------
 
 
-def add_probe(batch: Batch, case: Case, side: str, files: Files) -> None:
-    """Lay out one side of a case together with its probe and the probe's helpers."""
-    probe = case.part("probe")
-    batch.add(case, side, {**files, **probe})
-    for path, data in probe.items():
+def probe_files(case: Case, files: Files) -> Files:
+    """Return one side of a case together with its probe and the probe's helpers."""
+    found = {**files, **case.part("probe")}
+    for path, data in case.part("probe").items():
         package = _PACKAGE_LINE.search(data.decode())
         assert package is not None, f"{case.id}: {path} has no package clause"
         folder = path.rpartition("/")[0]
         name = f"{folder}/probe_helpers_test.go".lstrip("/")
         helpers = _HELPERS.replace("package helpers", f"package {package[1]}", 1)
-        batch.add(case, side, {"go.mod": case.before["go.mod"], name: helpers.encode()})
+        found[name] = helpers.encode()
+    return found
 
 
 @dataclass

@@ -12,17 +12,8 @@ from pathlib import Path
 
 import pytest
 from cases import FIXTURES, Case, Files, case_paths, options_of, project_of, rules_with_cases, run
-from gotool import (
-    Batch,
-    add_probe,
-    go,
-    needs_go,
-    needs_race,
-    run_tests,
-    shows,
-    unformatted,
-    vet,
-)
+from gotool import Batch, go, needs_go, needs_race, unformatted, vet
+from probing import Probes
 
 from threadmend.diff import apply
 from threadmend.engine import check, fix
@@ -119,58 +110,10 @@ def test_probes(rule: str, pytestconfig: pytest.Config) -> None:
     cases = [case for case in cases if known.get(case.id) != _digest(case)]
     if not cases:
         return
-    batch = Batch(_folder(pytestconfig, "probe", rule))
-    for case in cases:
-        add_probe(batch, case, "before", case.before)
-        add_probe(batch, case, "after", case.after)
-    wrong = _wrong_before(batch, cases) + _wrong_after(batch)
-    failed = {text.partition(": ")[0] for text in wrong}
-    known.update((case.id, _digest(case)) for case in cases if case.id not in failed)
+    wrong = Probes(_folder(pytestconfig, "probe", rule), cases).wrong()
+    known.update((case.id, _digest(case)) for case in cases if case.id not in wrong)
     pytestconfig.cache.set("threadmend/probes", known)
-    assert not wrong, "\n\n".join(wrong)
-
-
-def _wrong_before(batch: Batch, cases: list[Case]) -> list[str]:
-    """Return which cases never show their symptom, in up to three rounds of more runs."""
-    left = {case.id: "no test ran" for case in cases}
-    for count, timeout in ((1, 20), (10, 40), (100, 90)):
-        for module in sorted(batch.modules):
-            packages = _packages(batch, module, "before", set(left))
-            runs = run_tests(module, packages, count=count, timeout=timeout) if packages else {}
-            for folder, outcome in runs.items():
-                case, _ = batch.find(f"{module.name}/{folder}") or (None, "")
-                if case is not None and case.symptom is not None and case.id in left:
-                    left[case.id] = outcome.output or left[case.id]
-                    if shows(outcome, case.symptom):
-                        del left[case.id]
-    symptoms = {case.id: case.symptom for case in cases}
-    return [
-        f"{name}: the probe shows no {symptoms[name]} before the fix\n{text[-3000:]}"
-        for name, text in left.items()
-    ]
-
-
-def _wrong_after(batch: Batch) -> list[str]:
-    """Return which cases' probes fail after the fix, in any of five runs."""
-    wrong = []
-    for module in sorted(batch.modules):
-        packages = _packages(batch, module, "after", None)
-        for folder, outcome in run_tests(module, packages, count=5, timeout=60).items():
-            owner = batch.find(f"{module.name}/{folder}")
-            if owner is not None and not outcome.passed:
-                wrong.append(f"{owner[0].id}: the probe fails after the fix\n{outcome.output}")
-    return wrong
-
-
-def _packages(batch: Batch, module: Path, side: str, ids: set[str] | None) -> list[str]:
-    """Return patterns for the packages of one side that hold a probe."""
-    found = set()
-    for place, (case, own) in batch.places.items():
-        folder, _, inside = place.partition("/")
-        if folder == module.name and own == side and (ids is None or case.id in ids):
-            for probe in case.part("probe"):
-                found.add("/".join(filter(None, (".", inside, probe.rpartition("/")[0]))))
-    return sorted(found)
+    assert not wrong, "\n\n".join(f"{name}: {text}" for name, text in wrong.items())
 
 
 def _digest(case: Case) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from cases import Case, run
-from gotool import Batch, Run, add_probe, needs_go, needs_race, run_tests, shows, unformatted, vet
+from gotool import Batch, Run, needs_go, needs_race, probe_files, run_tests, shows, unformatted, vet
+from probing import Probes
 
 CASE = """What the case shows.
 -- before/a.go --
@@ -124,12 +125,38 @@ def test_probes_see_their_symptom(tmp_path: Path) -> None:
             f"A case.\nprobe: fail\n-- before/a.go --\n{RACY}-- probe/a_test.go --\npackage a\n\n"
         )
         one = case(tmp_path, f"{text}{test}\nvar _ time.Duration\n", symptom)
-        add_probe(batch, one, "before", one.before)
+        batch.add(one, "before", probe_files(one, one.before))
     (module,) = batch.modules
     runs = run_tests(module, ["./..."], count=1, timeout=30)
     for symptom in ("race", "leak", "deadlock", "panic", "fail"):
         assert shows(runs[f"{symptom}/before"], symptom), runs[f"{symptom}/before"].output
     assert runs["none/before"].passed
+
+
+@needs_race
+def test_probes_are_judged_together_and_alone(tmp_path: Path) -> None:
+    """A fix has to be shown on both sides, whether or not the package can be imported."""
+    text = (
+        "A case.\nprobe: fail\n-- before/a.go --\npackage {0}\n\nconst wrong = {1}\n{3}"
+        "-- after/a.go --\npackage {0}\n\nconst wrong = {2}\n{3}"
+        '-- probe/a_test.go --\npackage {0}\n\nimport "testing"\n\n'
+        "func TestIt(t *testing.T) {{\n\tif wrong {{\n\t\tt.Error()\n\t}}\n}}\n"
+    )
+    main = "\nfunc main() {}\n"
+    shapes = {
+        "shown": ("a", "true", "false", ""),
+        "command": ("main", "true", "false", main),
+        "never": ("a", "false", "false", ""),
+        "still": ("main", "true", "true", main),
+    }
+    cases = [case(tmp_path, text.format(*shape), name) for name, shape in shapes.items()]
+    probes = Probes(tmp_path / "probes", cases)
+    (joined,) = probes.tests.values()
+    assert sum("func " in part for part in joined) == 4, "both sides of the two importable ones"
+    wrong = {name.rpartition("/")[2]: said for name, said in probes.wrong().items()}
+    assert wrong.keys() == {"never", "still"}
+    assert "shows no fail" in wrong["never"]
+    assert "fails after the fix" in wrong["still"]
 
 
 def test_a_passing_run_shows_nothing() -> None:

@@ -252,6 +252,14 @@ def test_explain_shows_the_documentation_and_the_example(tmp_path: Path) -> None
     assert "wg.Add(1)" in found.out
 
 
+@pytest.mark.parametrize("name", ["threadmend/unused-ignore", "ignore-without-reason"])
+def test_explain_knows_what_the_engine_itself_reports(tmp_path: Path, name: str) -> None:
+    found = run("explain", name, cwd=tmp_path)
+    assert found.code == 0
+    assert found.out.startswith(f"threadmend/{name.rpartition('/')[2]}  suppression\n")
+    assert "ignore" in found.out.splitlines()[2]
+
+
 def test_map_lists_operations_with_types(tmp_path: Path) -> None:
     root = project(tmp_path, {"a.go": RACY})
     document = json.loads(run("map", "--output-format", "json", cwd=root).out)

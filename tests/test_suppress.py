@@ -9,7 +9,7 @@ from toy import go, options, project, rule
 
 from threadmend.baseline import Baseline
 from threadmend.config import Config, ConfigError, Override
-from threadmend.engine import check
+from threadmend.engine import check, fix
 from threadmend.model import Rule
 from threadmend.source import SourceFile
 from threadmend.suppress import ignores
@@ -160,3 +160,42 @@ def test_a_damaged_baseline_is_an_error(tmp_path: Path, text: str) -> None:
         Baseline.load(file)
     with pytest.raises(ConfigError, match="No such file"):
         Baseline.load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("\tfine() //threadmend:ignore go/bad -- reason\n", "\tfine()\n"),
+        ("\t//threadmend:ignore go/bad -- reason\n\tfine()\n", "\tfine()\n"),
+        ("\tfine() //nolint:threadmend // reason\n", "\tfine()\n"),
+        ("\tfine() //nolint:threadmend,errcheck // why\n", "\tfine() //nolint:errcheck // why\n"),
+        ("\tfine() //nolint:errcheck,threadmend // why\n", "\tfine() //nolint:errcheck // why\n"),
+        (
+            "\tbad() //threadmend:ignore go/worse, go/bad -- reason\n",
+            "\tbad() //threadmend:ignore go/bad -- reason\n",
+        ),
+        (
+            "\tfine() //threadmend:ignore go/worse, bad -- reason\n",
+            "\tfine()\n",
+        ),
+        ("\tfine() //threadmend:ignore go/typo -- reason\n", None),
+    ],
+)
+def test_a_comment_that_excuses_nothing_is_taken_away(
+    tmp_path: Path, before: str, after: str | None
+) -> None:
+    text = go(before)
+    patch = fix(project(tmp_path, {"a.go": text}), options(BAD, WORSE, catalogue=(BAD, WORSE)))
+    assert patch.after.get("a.go") == (None if after is None else go(after).encode())
+
+
+def test_a_comment_for_the_whole_file_goes_with_a_blank_line(tmp_path: Path) -> None:
+    text = "// Header.\n\n//threadmend:ignore go/bad -- reason\n\npackage a\n"
+    patch = fix(project(tmp_path, {"a.go": text}), options(BAD, catalogue=(BAD,)))
+    assert patch.after["a.go"] == b"// Header.\n\npackage a\n"
+
+
+def test_a_comment_behind_a_byte_order_mark_leaves_the_mark(tmp_path: Path) -> None:
+    text = "\ufeff//threadmend:ignore go/bad -- reason\n\npackage a\n"
+    patch = fix(project(tmp_path, {"a.go": text}), options(BAD, catalogue=(BAD,)))
+    assert patch.after["a.go"] == "\ufeffpackage a\n".encode()

@@ -13,17 +13,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from threadmend.model import Finding, Rule
 from threadmend.project import Project
+from threadmend.removal import removal
 from threadmend.source import SourceFile
 
-__all__ = ["CATEGORY", "UNUSED", "WITHOUT_REASON", "Ignore", "excuse", "ignores"]
+__all__ = ["CATEGORY", "DOCS", "UNUSED", "WITHOUT_REASON", "Ignore", "excuse", "ignores"]
 
 CATEGORY = "suppression"
 UNUSED = "threadmend/unused-ignore"
 WITHOUT_REASON = "threadmend/ignore-without-reason"
+
+DOCS = {
+    UNUSED: """Remove ignore comments that excuse nothing
+
+A comment that excused a finding which is gone, or never was, hides the next one. It is
+reported when every rule that it could mean was asked and had nothing to excuse; the fix takes
+the name, or the comment, away.
+
+Not reported: names of rules that did not run. Left to you: names that are no rule.
+""",
+    WITHOUT_REASON: """Say why a finding is ignored
+
+Whoever reads the line next has to know whether the reason still holds:
+
+    //threadmend:ignore go/lock-not-released -- released by the caller, see Close
+""",
+}
+"""What the engine itself says of the comments, by name."""
 
 _EVERY = "*"
 _GO_IGNORE = re.compile(rb"//[ \t]*threadmend:ignore\b(.*)", re.S)
@@ -46,6 +65,8 @@ class Ignore:
     reason: str
     line: int | None
     """The line (from 1) that is excused, None for the whole file."""
+    foreign: bool = False
+    """Whether it is another tool's comment, which names threadmend: nolint, noqa."""
     used: set[str] = field(default_factory=set)
 
     def names_rule(self, rule: str, category: str) -> Iterator[str]:
@@ -75,10 +96,8 @@ def excuse(
         asked = answered(path)
         for ignore in found:
             if not ignore.reason:
-                kept.append(_about(ignore, WITHOUT_REASON, "ignore comment without a reason"))
-            kept += [
-                _about(ignore, UNUSED, message) for message in _unused(ignore, asked, catalogue)
-            ]
+                kept.append(_without_reason(ignore))
+            kept += _unused(ignore, asked, catalogue, project.source(path))
     return kept
 
 
@@ -96,10 +115,12 @@ def _excused(finding: Finding, comments: Iterable[Ignore], project: Project) -> 
     return found
 
 
-def _unused(ignore: Ignore, asked: Collection[str], catalogue: Sequence[Rule]) -> Iterator[str]:
+def _unused(
+    ignore: Ignore, asked: Collection[str], catalogue: Sequence[Rule], source: SourceFile
+) -> Iterator[Finding]:
     """Yield what is wrong with the names of a comment that excused nothing by them."""
     if not ignore.names:
-        yield "ignore comment names no rule"
+        yield _about(ignore, UNUSED, "ignore comment names no rule", "name the rule that it is for")
     for name in ignore.names:
         if name in ignore.used:
             continue
@@ -108,14 +129,23 @@ def _unused(ignore: Ignore, asked: Collection[str], catalogue: Sequence[Rule]) -
         exact = [r for r in meant if name in {r.name, r.name.partition("/")[2]}]
         needed = {r.name for r in exact or meant if exact or (r.default and not r.codemod)}
         if not meant:
-            yield f"ignore comment names {name}, which is no rule"
+            said = f"ignore comment names {name}, which is no rule"
+            yield _about(ignore, UNUSED, said, "name the rule that it is for, or remove it")
         elif needed and needed.issubset(asked):
             said = "" if name == _EVERY else f" of {name}"
-            yield f"ignore comment excuses no finding{said}"
+            spelt = "threadmend" if name == _EVERY and ignore.foreign else name
+            found = _about(ignore, UNUSED, f"ignore comment excuses no finding{said}", "")
+            fix = removal(source, ignore.start, ignore.end, spelt)
+            yield (
+                replace(found, fixes=(fix,)) if fix else replace(found, reason="remove it by hand")
+            )
 
 
-def _about(ignore: Ignore, rule: str, message: str) -> Finding:
-    reason = "say why after --" if rule == WITHOUT_REASON else "remove it by hand"
+def _without_reason(ignore: Ignore) -> Finding:
+    return _about(ignore, WITHOUT_REASON, "ignore comment without a reason", "say why after --")
+
+
+def _about(ignore: Ignore, rule: str, message: str, reason: str) -> Finding:
     return Finding(
         ignore.path, ignore.start, ignore.end, message, reason=reason, rule=rule, category=CATEGORY
     )
@@ -149,7 +179,8 @@ def _read(
             line = _next_line(source, end, spans)
             if clause is not None and start < clause.start():
                 line = None
-        yield Ignore(source.path, start, end, said[0], said[1], line)
+        foreign = b"nolint:" in source.data[start:end] or b"noqa:" in source.data[start:end]
+        yield Ignore(source.path, start, end, said[0], said[1], line, foreign)
 
 
 def _next_line(source: SourceFile, end: int, comments: Sequence[tuple[int, int]]) -> int:

@@ -182,11 +182,12 @@ def apply(
 @app.command()
 def explain(rule: RuleName) -> None:
     """Say what a rule finds, and why it matters."""
-    from threadmend.cli.catalogue import explanation, named
+    from threadmend.cli.catalogue import explanation, named, own_explanation
     from threadmend.cli.output import Output
     from threadmend.registry import load_rules
 
-    Output().lines(explanation(named(load_rules(), rule)))
+    own = own_explanation(rule)
+    Output().lines(explanation(named(load_rules(), rule)) if own is None else own)
 
 
 @app.command()

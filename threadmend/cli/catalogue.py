@@ -10,8 +10,9 @@ from threadmend.cli.errors import BadInputError
 from threadmend.examples import Example, example
 from threadmend.model import Rule
 from threadmend.report.text import Line, Segment
+from threadmend.suppress import CATEGORY, DOCS
 
-__all__ = ["explanation", "markdown_table", "named", "rule_lines"]
+__all__ = ["explanation", "markdown_table", "named", "own_explanation", "rule_lines"]
 
 
 def named(rules: Sequence[Rule], name: str) -> Rule:
@@ -50,6 +51,16 @@ def markdown_table(rules: Sequence[Rule]) -> str:
         title = rule.title.replace("|", "\\|")
         rows.append(f"| `{rule.name}` | {rule.category} | {title}{asked} |")
     return "\n".join(rows) + "\n"
+
+
+def own_explanation(name: str) -> list[Line] | None:
+    """Return what the engine says of a finding of its own, None for any other name."""
+    wanted = name.strip()
+    for own, doc in DOCS.items():
+        if wanted in {own, own.partition("/")[2]}:
+            heading = (Segment(own, "title"), Segment(f"  {CATEGORY}", "manual"))
+            return [heading, (), *((Segment(line),) for line in doc.rstrip().split("\n"))]
+    return None
 
 
 def explanation(rule: Rule) -> list[Line]:

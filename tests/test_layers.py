@@ -15,7 +15,7 @@ LAYERS = (
     ("threadmend.source", "threadmend.globs", "threadmend.literals", "threadmend.graph"),
     ("threadmend.golang", "threadmend.python"),
     ("threadmend.git", "threadmend.config", "threadmend.rulefile", "threadmend.gate"),
-    ("threadmend.discovery", "threadmend.registry", "threadmend.parallel"),
+    ("threadmend.discovery", "threadmend.registry", "threadmend.parallel", "threadmend.removal"),
     ("threadmend.project",),
     ("threadmend.suppress", "threadmend.baseline", "threadmend.gather", "threadmend.compose"),
     ("threadmend.analysis",),

@@ -4,11 +4,13 @@ A send on an unbuffered channel waits until somebody receives. When the goroutin
 is the one that would receive later, or that launches the receiver further down, it waits for
 itself: the runtime says "all goroutines are asleep", or, when others still run, nothing.
 
-Not reported: a channel that is stored, returned or passed to code that is not visible; a
-send in a select that has another case; a receiver that is launched before the send, on some
+Not reported: a channel that was stored or passed to code that is not visible before the send;
+a send in a select that has another case; a receiver that is launched before the send, on some
 path at least.
 
-Unsafe: when the number of sends has no name, the sending loop moves into a goroutine.
+Unsafe: when the number of sends has no name, the sending loop moves into a goroutine; when the
+channel is handed to others afterwards, or a goroutine sends too: they find the buffer that was
+made for this send.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ from threadmend.golang.channels import Channel, ChannelOperation, local_channels
 from threadmend.golang.counts import Count, iterations, product, valid_at
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import Launch, captures, innermost_loop
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -39,12 +43,14 @@ def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends that wait for a receiver which cannot come before them."""
     for function in file.functions(_MAKES):
         for channel in local_channels(file, function):
-            if not channel.unbuffered or channel.escapes:
-                continue
-            if not is_assigned_once(channel.binding):
+            if not channel.unbuffered or not is_assigned_once(channel.binding):
                 continue
             flow = flow_of(function)
-            waited = _waited_for(file, function, channel, flow)
+            if any(e.function is not function for e in channel.escapes):
+                continue
+            waited = None
+            if not channel.escapes:
+                waited = _waited_for(file, function, channel, flow)
             if waited is not None:
                 yield waited
             elif flow.complete:
@@ -130,8 +136,16 @@ def _waiting(
 
 
 def _stuck(function: Node, channel: Channel, flow: Flow) -> ChannelOperation | None:
-    """Return the first send of the function itself that no receiver can have been ready for."""
+    """Return the first send of the function itself that no receiver can have been ready for.
+
+    Where the channel escapes, somebody may receive from then on: what is sent before, waits.
+    """
     receivers: list[Point] = []
+    for escape in channel.escapes:
+        gone = flow.point_of(escape)
+        if gone is None:
+            return None
+        receivers.append(gone)
     for receive in channel.of("receive", "range"):
         runner = runner_of(receive, function)
         if runner is function:
@@ -183,6 +197,8 @@ def _finding(file: GoFile, function: Node, channel: Channel, send: ChannelOperat
     name = channel.binding.name
     receives = channel.of("receive", "range")
     why = "its receiver comes after it" if receives else "nobody receives"
+    if not receives and channel.escapes:
+        why = "nobody else has the channel yet"
     fix, reason = _fix(file, function, channel)
     related = [Related(channel.make.path, channel.make.start, channel.make.end, "made here")]
     if receives:
@@ -202,18 +218,19 @@ def _finding(file: GoFile, function: Node, channel: Channel, send: ChannelOperat
 def _fix(file: GoFile, function: Node, channel: Channel) -> tuple[Fix | None, str]:
     total = _total(file, function, channel)
     if total is not None and not (total.is_constant and total.factor == 0):
-        return _room(channel, total), ""
+        return _room(file, channel, total), ""
     try:
         return _in_goroutine(file, function, channel), ""
     except BuilderError as error:
         return None, str(error)
 
 
-def _room(channel: Channel, total: Count) -> Fix:
+def _room(file: GoFile, channel: Channel, total: Count) -> Fix:
     """Give the channel a slot for every send of the function.
 
     Sound: the first of these sends never returned, so that no execution that got further
-    can be changed; with the slots none of them waits.
+    can be changed; with the slots none of them waits. Who gets the channel without a send
+    can only tell the difference by sending: it must not be able to.
     """
     capacity = str(total)
     path = channel.make.path
@@ -222,7 +239,29 @@ def _room(channel: Channel, total: Count) -> Fix:
     else:
         end = channel.make["arguments"].children[0].end
         edit = Edit(path, end, end, f", {capacity}".encode())
-    return Fix(f"Make {channel.binding.name} with a buffer of {capacity}", (edit,))
+    title = f"Make {channel.binding.name} with a buffer of {capacity}"
+    function = channel.function
+    if function is not None:
+        if any(isinstance(runner_of(send, function), Launch) for send in channel.of("send")):
+            return Fix(title, (edit,), Safety.UNSAFE, "a goroutine's send finds the buffer as well")
+    if all(_only_received(file, escape) for escape in channel.escapes):
+        return Fix(title, (edit,))
+    return Fix(title, (edit,), Safety.UNSAFE, "who gets the channel finds a buffer")
+
+
+def _only_received(file: GoFile, escape: Node) -> bool:
+    """Return whether a channel is returned, and as a `<-chan T`."""
+    group, function = escape.parent, escape.function
+    if group is None or function is None or group.parent is None:
+        return False
+    if group.parent.kind != "return_statement":
+        return False
+    index = next(i for i, child in enumerate(group.children) if child is escape)
+    results = result_nodes(function)
+    if len(results) != len(group.children):
+        return False
+    type_ = file.underlying(file.package.workspace.inference.type_from(results[index]))
+    return isinstance(type_, Chan) and type_.direction == "receive"
 
 
 def _total(file: GoFile, function: Node, channel: Channel) -> Count | None:
@@ -230,6 +269,8 @@ def _total(file: GoFile, function: Node, channel: Channel) -> Count | None:
     terms: dict[tuple[str, ...], Count] = {}
     for send in channel.of("send"):
         runner = runner_of(send, function)
+        if isinstance(runner, Launch) and not _may_come_first(function, channel, runner):
+            continue
         if runner is not function or (send.calls and innermost_loop(send.node) is not None):
             return None
         count = Count()
@@ -252,6 +293,17 @@ def _total(file: GoFile, function: Node, channel: Channel) -> Count | None:
         return next(iter(terms.values()))
     nodes = tuple(n for c in terms.values() for n in c.nodes)
     return Count(1, ("+".join(sorted(parts, key=str.isdigit)),), nodes)
+
+
+def _may_come_first(function: Node, channel: Channel, launch: Launch) -> bool:
+    """Return whether the function itself may send after it launched another sender."""
+    flow = flow_of(function)
+    start = flow.point_of(_outermost(launch, function) or launch.node)
+    if start is None:
+        return True
+    reached = flow.reachable(start)
+    own = [s for s in channel.of("send") if runner_of(s, function) is function]
+    return any(flow.point_of(send.anchor) in reached for send in own)
 
 
 def _in_goroutine(file: GoFile, function: Node, channel: Channel) -> Fix:

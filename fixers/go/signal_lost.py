@@ -5,14 +5,19 @@ waiter and not the one that was meant, and a wake-up that comes between a waiter
 `Wait` is gone. What is left is a goroutine that sleeps for ever beside work that is ready, or
 one that goes on with a queue that is empty again.
 
-Four forms are found:
+Eight forms are found:
 - `if` in place of `for` around Wait: another goroutine may have taken what was signalled;
 - `Signal` where goroutines wait on the same variable for different conditions, or for a flag
   that is never reset, so that nobody wakes the others;
 - a state that changes without the lock before it is signalled;
-- a signal that is sent, without the lock, before the state changes.
+- a signal that is sent, without the lock, before the state changes;
+- a Wait that nothing is tested for, so that an earlier signal is lost;
+- a Wait on a field that no code signals;
+- a loop whose condition nothing can change;
+- `cond.Wait` as a value: it runs once, and gives back the lock of whoever holds it.
 
-Not reported: a Wait whose caller tests again; a signal before the change under one lock.
+Not reported: a Wait whose caller tests again; a signal before the change under one lock; a
+condition variable that is passed on, so that its signals may be out of sight.
 
 Unsafe: waiters run at other times than before.
 """
@@ -35,8 +40,10 @@ from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
+from ._unsignalled import never_changes, never_signalled, never_tested, wait_values
+
 CATEGORY = "goroutine"
-GATE = rb"\.(?:Wait|Signal|Broadcast)\(\)"
+GATE = rb"\.(?:Wait|Signal|Broadcast)\(\)|\.Wait[,)]"
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -44,8 +51,18 @@ def check(file: GoFile) -> Iterator[Finding]:
     for call in cond_calls(file):
         if call.method == "Wait":
             yield from _tested_once(call)
+            yield from _ended_by_nobody(call)
         elif call.statement is not None and call.lock_class is not None:
             yield from _signalled(call)
+    for value in wait_values(file):
+        message = f"{value.name} is passed on: it waits once, and with the lock of another"
+        yield Finding(
+            path=file.path,
+            start=value.start,
+            end=value.end,
+            message=message,
+            reason="what it waits for has to be tested in a loop around it",
+        )
 
 
 def _finding(
@@ -75,6 +92,20 @@ def _tested_once(wait: CondCall) -> Iterator[Finding]:
         return
     message = f"{wait.cond.name}.Wait is not in a loop, so its condition may not hold afterwards"
     yield _finding(wait, message, _as_loop(test))
+
+
+def _ended_by_nobody(wait: CondCall) -> Iterator[Finding]:
+    name = wait.cond.name
+    condition = never_changes(wait)
+    if never_signalled(wait):
+        message = f"nobody signals {name}: who waits, waits for ever"
+        yield _finding(wait, message, "no code wakes those who wait")
+    elif condition is not None:
+        message = f"{name}.Wait is in a loop over {condition.name}, which nothing changes"
+        yield _finding(wait, message, "what ends the loop cannot be told")
+    elif never_tested(wait):
+        message = f"{name}.Wait tests nothing: a signal that came before it is lost"
+        yield _finding(wait, message, "no state says what it waits for", Confidence.MEDIUM)
 
 
 def _test(wait: CondCall) -> Node | None:

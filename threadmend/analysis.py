@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from threadmend import parallel
@@ -14,10 +14,13 @@ from threadmend.project import Project
 from threadmend.registry import enabled, load_rules
 from threadmend.suppress import excuse
 
-__all__ = ["Options", "Progress", "Survey", "analyse", "reported", "survey"]
+__all__ = ["Options", "Progress", "Survey", "Veto", "analyse", "reported", "survey"]
 
 Progress = Callable[[int, int], None]
 """Told how much is done, of how much."""
+
+Veto = tuple[tuple[str, int, int, str, str], str]
+"""A finding's `order`, in the text before any fix, and the title of a fix; "" is every fix."""
 
 _SOURCES = (".go", ".py", ".ipynb")
 
@@ -46,6 +49,8 @@ class Options:
     """Lines (from 1) by path; only findings that touch them are reported."""
     baseline: Baseline | None = None
     confidence: Confidence = Confidence.LOW
+    vetoes: Mapping[Veto, str] = field(default_factory=dict)
+    """Fixes that may not be made, and why."""
     catalogue: tuple[Rule, ...] | None = None
     """Every rule there is: names that ignore comments may use, and judges of composed
     fixes. None asks the registry."""

@@ -6,15 +6,16 @@ composes), and `write` alone writes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from threadmend import parallel
-from threadmend.analysis import Options, Progress, reported
+from threadmend.analysis import Options, Progress, Veto, reported
 from threadmend.cache import remembered
 from threadmend.model import Failure, Finding, Patch, Unreadable
 from threadmend.project import Project
 
-__all__ = ["Failure", "Options", "Progress", "Report", "check", "fix"]
+__all__ = ["Failure", "Options", "Progress", "Report", "Veto", "check", "fix", "fixes"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,17 @@ def fix(project: Project, options: Options, progress: Progress | None = None) ->
 
     Nothing is written. Safe fixes are taken, unsafe ones when the options allow them.
     """
-    # Imported here because `check` answers from the cache in less time than this takes.
-    from threadmend.settle import settle
+    return fixes(project, options, progress)(options.vetoes)
 
-    return settle(project, options, progress)
+
+def fixes(
+    project: Project, options: Options, progress: Progress | None = None
+) -> Callable[[Mapping[Veto, str]], Patch]:
+    """Find what can be mended; return what makes a patch, without the fixes that are vetoed.
+
+    Who tries several sets of fixes asks the rules about the project once.
+    """
+    # Imported here because `check` answers from the cache in less time than this takes.
+    from threadmend.settle import Settler
+
+    return Settler(project, options, progress).patch

@@ -21,6 +21,7 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "Patch",
+    "Proof",
     "Related",
     "Rule",
     "Safety",
@@ -191,12 +192,24 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """What the toolchain said of a fix: how it was proved, or why it could not be."""
+
+    proved: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a finding, and the reason in a clause."""
 
     finding: Finding
     kind: OutcomeKind
     reason: str = ""
+    fix: Fix | None = None
+    """The fix that was taken; its edits count in the text of the round that took it."""
+    proof: Proof | None = None
+    """None when nobody asked the toolchain."""
 
 
 @dataclass(frozen=True)

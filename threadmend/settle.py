@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from threadmend import parallel
-from threadmend.analysis import Options, Progress, reported
+from threadmend.analysis import Options, Progress, Veto, reported
 from threadmend.cache import remembered
 from threadmend.compose import Claims, Edits, apply_edits, by_path, unshift
 from threadmend.importers import importers
@@ -22,7 +22,7 @@ from threadmend.model import (
 from threadmend.permit import forbidden
 from threadmend.project import Project
 
-__all__ = ["ROUNDS", "settle"]
+__all__ = ["ROUNDS", "Settler", "settle"]
 
 ROUNDS = 10
 """After so many rounds what is left to do is reported instead of done."""
@@ -47,12 +47,29 @@ class _Case:
 
 def settle(project: Project, options: Options, progress: Progress | None = None) -> Patch:
     """Return the patch and the outcomes of engine.fix()."""
-    with parallel.quiet():
-        answers, about = remembered(project, options, progress)
-        chosen = reported(answers.findings, project, options)
-        run = _Run(project, options, answers.findings, chosen)
-        run.rounds()
-        return replace(run.patch(), unreadable=about.unreadable, failures=tuple(answers.failures))
+    return Settler(project, options, progress).patch(options.vetoes)
+
+
+class Settler:
+    """What a project's findings are, found once, for patches with and without some fixes."""
+
+    def __init__(
+        self, project: Project, options: Options, progress: Progress | None = None
+    ) -> None:
+        self.project = project
+        self.options = options
+        with parallel.quiet():
+            self._answers, self._about = remembered(project, options, progress)
+            self._chosen = list(reported(self._answers.findings, project, options))
+
+    def patch(self, vetoes: Mapping[Veto, str]) -> Patch:
+        """Return the patch without the fixes that are vetoed, and why those are refused."""
+        answers, options = self._answers, replace(self.options, vetoes=vetoes)
+        with parallel.quiet():
+            run = _Run(self.project, options, answers.findings, self._chosen)
+            run.rounds()
+            patch = run.patch()
+        return replace(patch, unreadable=self._about.unreadable, failures=tuple(answers.failures))
 
 
 class _Run:
@@ -121,7 +138,9 @@ class _Run:
             )
             if not allowed or offered.title in case.refused:
                 continue
-            reason = forbidden(offered, self._judge.project)
+            vetoes, order = self._options.vetoes, case.first.order
+            reason = vetoes.get((order, offered.title)) or vetoes.get((order, ""))
+            reason = reason or forbidden(offered, self._judge.project)
             if reason is None:
                 return number
             case.refused[offered.title] = reason
@@ -134,7 +153,10 @@ class _Run:
         self._judge.accept(verdict, rules)
         self._edits.append(verdict.edits)
         done = {id(case) for case in cases}
-        self._outcomes += [Outcome(case.first, OutcomeKind.FIXED) for case in cases]
+        self._outcomes += [
+            Outcome(case.first, OutcomeKind.FIXED, fix=attempt.fix)
+            for attempt, case in zip(good, cases, strict=True)
+        ]
         self._cases = [case for case in self._cases if id(case) not in done]
         self._follow(verdict, {directory(path) for path in verdict.edits}, rules)
 

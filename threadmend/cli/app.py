@@ -9,9 +9,12 @@ from typing import Annotated
 import typer
 
 from threadmend.cli.options import (
+    AllowNetwork,
     BaselineFile,
     ConfidenceLevel,
     ConfigFile,
+    Count,
+    Cpu,
     ExitZero,
     Format,
     Ignore,
@@ -19,14 +22,18 @@ from threadmend.cli.options import (
     Jobs,
     ListFormat,
     MapFormat,
+    Memory,
     NoCache,
+    NoProve,
     OutputFormat,
     Paths,
+    ProveLevel,
     RuleName,
     RulesFormat,
     Select,
     Since,
     StdinFilename,
+    TimeOut,
     split,
 )
 
@@ -130,6 +137,13 @@ def fix(
     output_format: Annotated[
         ListFormat, typer.Option(help="How to print the results; json brings outcomes and patch.")
     ] = ListFormat.TEXT,
+    prove: ProveLevel = None,
+    no_prove: NoProve = False,
+    count: Count = 1,
+    cpu: Cpu = "",
+    timeout: TimeOut = 300,
+    memory: Memory = 0,
+    allow_network: AllowNetwork = False,
     confidence: ConfidenceLevel = None,
     since: Since = None,
     baseline: BaselineFile = None,
@@ -142,6 +156,7 @@ def fix(
 ) -> None:
     """Print, write, commit or mail the fixes."""
     from threadmend.cli.fix import Way, run
+    from threadmend.cli.proving import Proving
     from threadmend.cli.session import Request
 
     request = Request(
@@ -159,7 +174,17 @@ def fix(
         jobs=jobs,
     )
     way = Way.chosen(diff=diff, write=write, interactive=interactive, mbox=mbox, branch=commit)
-    code = run(request, way, branch=commit, as_json=output_format is ListFormat.JSON)
+    proving = Proving(
+        level=prove,
+        off=no_prove,
+        count=count,
+        cpu=cpu,
+        seconds=timeout,
+        megabytes=memory,
+        network=allow_network,
+    )
+    as_json = output_format is ListFormat.JSON
+    code = run(request, way, branch=commit, as_json=as_json, proving=proving)
     raise typer.Exit(0 if exit_zero and code == 1 else code)
 
 

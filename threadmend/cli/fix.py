@@ -6,9 +6,10 @@ from enum import StrEnum
 
 from threadmend.cli.errors import BadInputError
 from threadmend.cli.output import Output
+from threadmend.cli.proving import Proving
 from threadmend.cli.session import Request, Session
 from threadmend.diff import FileMode, render
-from threadmend.engine import fix as engine_fix
+from threadmend.engine import fixes
 from threadmend.model import OutcomeKind, Patch
 from threadmend.report import json, text
 from threadmend.write import write
@@ -46,7 +47,7 @@ class Way(StrEnum):
 _HANDED = {Way.DIFF: "diff", Way.MBOX: "mails", Way.COMMIT: "commits"}
 
 
-def run(request: Request, way: Way, *, branch: str | None, as_json: bool) -> int:
+def run(request: Request, way: Way, *, branch: str | None, as_json: bool, proving: Proving) -> int:
     """Fix what can be fixed; returns 1 when a diff was printed or a finding is left,
     3 when a rule failed.
     """
@@ -60,7 +61,10 @@ def run(request: Request, way: Way, *, branch: str | None, as_json: bool) -> int
 
         return ask(session, output)
     with output.progress("fixing") as progress:
-        patch = engine_fix(session.project, session.options, progress)
+        make = fixes(session.project, session.options, progress)
+        patch = make({})
+    if proving.wanted(way is not Way.DIFF and session.stdin_path is None):
+        patch = proving.proved(session, make, patch, output)
     if way is Way.COMMIT and patch.after:
         _commit(session, patch, branch or "", output)
     elif way is Way.MBOX:
@@ -125,3 +129,5 @@ def _report(session: Session, patch: Patch, output: Output, way: Way) -> None:
     output.notes(text.failure_lines(patch.failures, session.shown))
     where = "changed" if way is Way.WRITE else f"in the {_HANDED[way]}"
     output.note(text.outcome_summary(patch.outcomes, len(patch.after), where))
+    for line in text.proof_lines(patch.outcomes):
+        output.note(line)

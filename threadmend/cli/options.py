@@ -10,11 +10,15 @@ import typer
 
 from threadmend.cli.complete import complete_rule, complete_selector
 from threadmend.model import Confidence
+from threadmend.prove.levels import Level
 
 __all__ = [
+    "AllowNetwork",
     "BaselineFile",
     "ConfidenceLevel",
     "ConfigFile",
+    "Count",
+    "Cpu",
     "ExitZero",
     "Format",
     "Ignore",
@@ -22,14 +26,18 @@ __all__ = [
     "Jobs",
     "ListFormat",
     "MapFormat",
+    "Memory",
     "NoCache",
+    "NoProve",
     "OutputFormat",
     "Paths",
+    "ProveLevel",
     "RuleName",
     "RulesFormat",
     "Select",
     "Since",
     "StdinFilename",
+    "TimeOut",
     "split",
 ]
 
@@ -115,6 +123,35 @@ OutputFormat = Annotated[Format, typer.Option(help="How to print the results.")]
 StdinFilename = Annotated[
     str | None,
     typer.Option(metavar="PATH", help="Read this file's text from standard input."),
+]
+
+ProveLevel = Annotated[
+    Level | None,
+    typer.Option(
+        "--prove",
+        help="Refuse fixes that the Go toolchain objects to: build, vet, the tests, the tests "
+        "under the race detector. Writes nothing.",
+        show_default="vet with --write, --commit, --mbox",
+    ),
+]
+NoProve = Annotated[bool, typer.Option("--no-prove", help="Do not ask the Go toolchain.")]
+Count = Annotated[int, typer.Option(min=1, help="How often each test is run.")]
+Cpu = Annotated[
+    str, typer.Option(metavar="1,2,4", help="Run the tests with these GOMAXPROCS, one by one.")
+]
+TimeOut = Annotated[
+    float, typer.Option("--timeout", min=1, help="Seconds that a package's tests may take.")
+]
+Memory = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Megabytes that the toolchain and the tests may take.",
+        show_default="3/4 of all",
+    ),
+]
+AllowNetwork = Annotated[
+    bool, typer.Option("--allow-network", help="Let the Go toolchain download modules.")
 ]
 
 

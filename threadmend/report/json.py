@@ -109,7 +109,15 @@ def _outcome(outcome: Outcome, sources: Sources) -> Value:
         **_finding(outcome.finding, sources),
         "outcome": outcome.kind.value,
         "reason": outcome.reason,
+        "proof": _proof(outcome),
     }
+
+
+def _proof(outcome: Outcome) -> Value | None:
+    if outcome.proof is None:
+        return None
+    result = "proved" if outcome.proof.proved else "unproved"
+    return {"result": result, "detail": outcome.proof.detail}
 
 
 def _finding(finding: Finding, sources: Sources) -> Value:

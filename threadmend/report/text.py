@@ -27,6 +27,7 @@ __all__ = [
     "outcome_summary",
     "plain",
     "printable",
+    "proof_lines",
     "summary",
     "unreadable_lines",
 ]
@@ -273,6 +274,18 @@ def outcome_lines(
     return lines
 
 
+def proof_lines(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return how many fixes the toolchain proved, and why it could not prove the others."""
+    proofs = Counter(outcome.proof for outcome in outcomes if outcome.proof is not None)
+    return [
+        f"{count(number, 'fix')} {'proved' if proof.proved else 'unproved'}: "
+        f"{printable(proof.detail)}"
+        for proof, number in sorted(
+            proofs.items(), key=lambda item: (not item[0].proved, -item[1], item[0].detail)
+        )
+    ]
+
+
 def count(number: int, noun: str) -> str:
-    """Return `1 file`, `2 files`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """Return `1 file`, `2 files`, `3 fixes`."""
+    return f"{number} {noun}{'' if number == 1 else 'es' if noun.endswith('x') else 's'}"

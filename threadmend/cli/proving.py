@@ -1,0 +1,83 @@
+"""Proving: what the options say about the Go toolchain, and the proof of a patch with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from threadmend.cli.errors import BadInputError
+from threadmend.cli.output import Output
+from threadmend.cli.session import Session
+from threadmend.engine import Veto
+from threadmend.model import OutcomeKind, Patch, Proof
+from threadmend.prove.levels import Level
+
+__all__ = ["Proving"]
+
+_CALL = 900
+"""Seconds that one call of the go command may take before tests run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proving:
+    """What was asked for; without a level and where it is usual, build and vet."""
+
+    level: Level | None = None
+    off: bool = False
+    count: int = 1
+    cpu: str = ""
+    seconds: float = 300
+    megabytes: int = 0
+    network: bool = False
+
+    def wanted(self, usual: bool) -> bool:
+        """Return whether to prove; raises BadInputError when the options disagree."""
+        if self.level is not None and self.off:
+            raise BadInputError("--prove and --no-prove cannot be combined")
+        return self.level is not None or (usual and not self.off)
+
+    def proved(
+        self,
+        session: Session,
+        make: Callable[[Mapping[Veto, str]], Patch],
+        patch: Patch,
+        output: Output,
+    ) -> Patch:
+        """Return the part of a patch that the toolchain has nothing against, with proofs."""
+        if not any(path.endswith(".go") for path in patch.after):
+            return patch
+        from threadmend.prove.bisect import proved
+        from threadmend.prove.packages import Shop
+        from threadmend.prove.process import Limits, folder
+        from threadmend.prove.proof import Examiner
+        from threadmend.prove.toolchain import find
+
+        tool = find()
+        if tool is None:
+            return patch if self.level is None else _unproved(patch, "no Go toolchain is installed")
+        limits = Limits(seconds=_CALL, memory=self._memory(), network=self.network)
+        root = Path(os.path.realpath(session.root))
+        with folder() as place:
+            shop = Shop(tool, root, place, limits)
+            examiner = Examiner(session.project, shop, self.level or Level.VET)
+            return proved(make, examiner.examine, patch)
+
+    def _memory(self) -> int:
+        if self.megabytes:
+            return self.megabytes << 20
+        try:
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
+        except (AttributeError, OSError, ValueError):
+            return 0
+
+
+def _unproved(patch: Patch, reason: str) -> Patch:
+    proof = Proof(False, reason)
+    return replace(
+        patch,
+        outcomes=tuple(
+            replace(o, proof=proof) if o.kind is OutcomeKind.FIXED else o for o in patch.outcomes
+        ),
+    )

@@ -1,0 +1,261 @@
+"""Proofs of a patch: what build and vet say after it that they did not say before.
+
+Nothing is written: the patched files are laid over the tree (`go … -overlay`). The text after
+the patch is looked at first, because it is usually clean and then there is nothing to compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from threadmend.importers import importers
+from threadmend.model import Outcome, OutcomeKind, Patch, Proof
+from threadmend.project import Project
+from threadmend.prove.constraints import Context, context_for
+from threadmend.prove.levels import Level
+from threadmend.prove.messages import Message, excuse
+from threadmend.prove.overlay import Overlay
+from threadmend.prove.packages import GoPackage, Home, Shop, home_of, patterns
+
+__all__ = ["Complaint", "Examined", "Examiner", "stamped"]
+
+_FOREIGN_SECONDS = 120
+"""What building for another platform may take: its standard library is rarely there yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """Something that a patch brought about: which tool says so, what, and of which folder."""
+
+    tool: str
+    message: Message
+    directory: str
+
+    @property
+    def reason(self) -> str:
+        """Return what a refused fix is told."""
+        return f"{self.tool}: {self.message}"
+
+
+@dataclass(slots=True)
+class Examined:
+    """What is wrong with a patch, and a proof for each of its files otherwise."""
+
+    complaints: list[Complaint] = field(default_factory=list)
+    proofs: dict[str, Proof] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Sides:
+    """A module, before and after the patch, and the changed files that it holds."""
+
+    home: Home
+    after: Overlay
+    before: Callable[[], Overlay]
+    paths: list[str]
+
+
+Said = Mapping[Path, Sequence[Message]]
+Ask = Callable[[Overlay, Collection[Path]], Said]
+
+
+class Examiner:
+    """Asks the toolchain about patches of one project."""
+
+    def __init__(self, project: Project, shop: Shop, level: Level) -> None:
+        self.project = project
+        self.shop = shop
+        self.level = level
+        self._overlays = 0
+
+    def examine(self, patch: Patch) -> Examined:
+        """Return what the toolchain says of a patch."""
+        found = Examined()
+        homes: dict[Home, list[str]] = {}
+        for path in patch.after:
+            if path.endswith(".go"):
+                directory = (self.shop.root / path).parent
+                homes.setdefault(home_of(directory, self.shop.root), []).append(path)
+        for home, paths in homes.items():
+            self._module(found, self._sides(home, paths, patch), patch)
+        return found
+
+    def overlay(self, files: Mapping[str, bytes | None], home: Home) -> Overlay:
+        """Return an overlay of files, on top of the project's own buffers."""
+        self._overlays += 1
+        return self.shop.overlay({**self.project.overlay, **files}, home, str(self._overlays))
+
+    def _sides(self, home: Home, paths: list[str], patch: Patch) -> _Sides:
+        laid: list[Overlay] = []
+
+        def before() -> Overlay:
+            if not laid:
+                laid.append(self.overlay({}, home))
+            return laid[0]
+
+        return _Sides(home, self.overlay(patch.after, home), before, paths)
+
+    # -- one module -----------------------------------------------------------------------
+
+    def _module(self, found: Examined, sides: _Sides, patch: Patch) -> None:
+        folders: dict[Path, list[str]] = {}
+        for path in sides.paths:
+            folders.setdefault((self.shop.root / path).parent, []).append(path)
+        packages: dict[Path, GoPackage] = {}
+
+        def compiled(overlay: Overlay, directories: Collection[Path]) -> Said:
+            known, wrong = self.shop.load(sides.home, patterns(sides.home, directories), overlay)
+            packages.update({**known, **packages})
+            return {d: known[d].said if d in known else wrong for d in directories}
+
+        seen = self._importing(sides, patch)
+        bad = self._compare(found, "go build", sides, compiled, [*folders, *seen])
+        good = [d for d in (*folders, *seen) if d not in bad]
+        if self.level is not Level.BUILD and good:
+            bad |= self._compare(found, "go vet", sides, self._vet(sides.home), good)
+        for directory, paths in folders.items():
+            foreign = self._foreign(packages.get(directory), paths)
+            for path in paths:
+                if path not in foreign:
+                    found.proofs[path] = bad.get(directory) or Proof(True, self._how())
+            for context, some in _by_context(foreign).items():
+                proof = self._elsewhere(found, sides, context, some)
+                found.proofs.update(dict.fromkeys(some, proof))
+
+    def _how(self) -> str:
+        return "go build" if self.level is Level.BUILD else "go build, go vet"
+
+    def _importing(self, sides: _Sides, patch: Patch) -> list[Path]:
+        """Return the folders of packages that may see a change at somebody's top level.
+
+        What is inside of functions cannot break whoever calls them.
+        """
+        after = self.project.with_files(patch.after)
+        found = importers(self.project, after, list(patch.after))
+        places = [self.shop.root / name for name in sorted(found)]
+        return [p for p in places if home_of(p, self.shop.root) == sides.home]
+
+    def _compare(
+        self,
+        found: Examined,
+        tool: str,
+        sides: _Sides,
+        ask: Ask,
+        directories: Sequence[Path],
+    ) -> dict[Path, Proof]:
+        """Add what is only said after the patch; return why the other folders are unproved."""
+        unproved: dict[Path, Proof] = {}
+        after = {d: list(said) for d, said in ask(sides.after, directories).items() if said}
+        if not after:
+            return unproved
+        before = ask(sides.before(), list(after))
+        for directory, said in after.items():
+            known = {message.key for message in before.get(directory, ())}
+            new = [message for message in said if message.key not in known]
+            name = directory.relative_to(self.shop.root).as_posix()
+            if new and not _stopped(said):
+                found.complaints += [Complaint(tool, message, name) for message in new]
+                unproved[directory] = Proof(False, f"{tool}: {new[0]}")
+            elif tool == "go vet" and not _stopped(said):
+                continue  # no worse than it was
+            else:
+                reason = excuse(said) or f"{tool} fails without the patch, too: {said[0]}"
+                unproved[directory] = Proof(False, _stopped(said) or reason)
+        return unproved
+
+    def _vet(self, home: Home) -> Ask:
+        def ask(overlay: Overlay, directories: Collection[Path]) -> Said:
+            names = patterns(home, directories)
+            done = self.shop.run(home, "vet", *overlay.flags, "--", *names)
+            said: dict[Path, list[Message]] = {d: [] for d in directories}
+            for message in self.shop.said(done, home, overlay):
+                place = (self.shop.root / message.path).parent if message.path else None
+                for directory in [place] if place in said else said if place is None else ():
+                    assert directory is not None
+                    said[directory].append(message)
+            return said
+
+        return ask
+
+    # -- other platforms ------------------------------------------------------------------
+
+    def _foreign(
+        self, package: GoPackage | None, paths: Iterable[str]
+    ) -> dict[str, Context | None]:
+        """Return the files that are not built here, and where they would be."""
+        here = self.shop.tool.settings
+        built = package.files if package else set()
+        return {
+            path: context_for(
+                PurePosixPath(path).name,
+                self.project.source(path).data if path in self.project else b"",
+                here.get("GOOS", ""),
+                here.get("GOARCH", ""),
+            )
+            for path in paths
+            if package is not None and PurePosixPath(path).name not in built
+        }
+
+    def _elsewhere(
+        self, found: Examined, sides: _Sides, context: Context | None, paths: Sequence[str]
+    ) -> Proof:
+        """Return the proof of a folder's files that are built for another platform."""
+        if context is None:
+            return Proof(False, "no platform builds this file")
+        if self.shop.tool.settings.get("CGO_ENABLED") == "0" and any(map(self._needs_c, paths)):
+            return Proof(False, "cgo is switched off")
+        limits = self.shop.limits
+        shop = replace(
+            self.shop,
+            limits=replace(limits, seconds=min(limits.seconds, _FOREIGN_SECONDS)),
+        )
+        directory = (self.shop.root / paths[0]).parent
+        names = patterns(sides.home, [directory])
+        if context.alone:
+            names = [f"{names[0]}/{PurePosixPath(paths[0]).name}"]
+
+        def compiled(overlay: Overlay, directories: Collection[Path]) -> Said:
+            known, wrong = shop.load(sides.home, names, overlay, context=context)
+            some = [message for package in known.values() for message in package.said]
+            return {directory: [*wrong, *some]}
+
+        bad = self._compare(found, "go build", sides, compiled, [directory])
+        if directory in bad:
+            return Proof(False, f"for {context}: {bad[directory].detail}")
+        return Proof(True, f"go build for {context}")
+
+    def _needs_c(self, path: str) -> bool:
+        return b'import "C"' in (self.project.source(path).data if path in self.project else b"")
+
+
+def _stopped(said: Sequence[Message]) -> str:
+    """Return why the go command was stopped, when it was."""
+    found = (m.text for m in said if m.text.startswith(("go took", "go printed")))
+    return next(found, "")
+
+
+def _by_context(foreign: Mapping[str, Context | None]) -> dict[Context | None, list[str]]:
+    grouped: dict[Context | None, list[str]] = {}
+    for path, context in foreign.items():
+        # Programs of their own are looked at one by one.
+        grouped.setdefault(context, []).append(path)
+    return grouped
+
+
+def stamped(patch: Patch, proofs: Mapping[str, Proof]) -> Patch:
+    """Return a patch whose outcomes say how each fix was proved, or why it was not."""
+    return replace(patch, outcomes=tuple(_stamp(o, proofs) for o in patch.outcomes))
+
+
+def _stamp(outcome: Outcome, proofs: Mapping[str, Proof]) -> Outcome:
+    if outcome.kind is not OutcomeKind.FIXED:
+        return outcome
+    edits = outcome.fix.edits if outcome.fix else ()
+    paths = {edit.path for edit in edits} or {outcome.finding.path}
+    mine = [proofs[path] for path in sorted(paths) if path in proofs]
+    if not mine:
+        return outcome
+    worst = next((proof for proof in mine if not proof.proved), mine[0])
+    return replace(outcome, proof=worst)

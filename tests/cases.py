@@ -14,6 +14,9 @@
                                  the line `// probe: race` may stand here as well
     -- options --                lines `name: value`, see `Case.option`
 
+In a case for Python `probe/probe.py` is a program beside the files of `before` or `after`; it
+has to fail before and to end well after, and needs no line `probe:`. See stubs/probing.py.
+
 No `after` and no `gone`: nothing may change. No `findings`: nothing may be reported. The
 author writes prose, before, probe and options; `pytest --update` writes the rest.
 """
@@ -35,7 +38,7 @@ from threadmend.registry import load_rules
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 SYMPTOMS = ("race", "leak", "deadlock", "panic", "fail")
 MODULE = "example.com/case"
-_OPTIONS = frozenset({"go", "unsafe-fixes", "compile", "vet"})
+_OPTIONS = frozenset({"go", "python", "unsafe-fixes", "compile", "vet"})
 _PROBE = re.compile(r"^(?:// ?)?probe: *(\w+) *$", re.M)
 _GO = re.compile(r"^go +(\d+\.\d+)", re.M)
 
@@ -65,7 +68,8 @@ class Case:
         unknown = set(case._options) - _OPTIONS
         assert not unknown, f"{case.id}: unknown options {sorted(unknown)}"
         wanted = f"a probe needs a line `probe: {'|'.join(SYMPTOMS)}`, above the files or in it"
-        assert bool(case.part("probe")) == (case.symptom is not None), f"{case.id}: {wanted}"
+        if case.id.startswith("go/"):
+            assert bool(case.part("probe")) == (case.symptom is not None), f"{case.id}: {wanted}"
         return case
 
     @property
@@ -102,9 +106,10 @@ class Case:
     def option(self, name: str, default: str) -> str:
         """Return an option.
 
-        `go: 1.21` sets the version of the supplied go.mod; `unsafe-fixes: no` applies safe
-        fixes only; `compile: no` is for code that is broken on purpose; `vet: no` for an
-        `after` that vet rightly still objects to more than before.
+        `go: 1.21` sets the version of the supplied go.mod, `python: 3.13` writes a
+        pyproject.toml that requires it; `unsafe-fixes: no` applies safe fixes only; `compile:
+        no` is for code that is broken on purpose; `vet: no` for an `after` that vet rightly
+        still objects to more than before.
         """
         return self._options.get(name, default)
 
@@ -124,6 +129,8 @@ class Case:
         if self.id.startswith("go/") and not any(p.endswith("go.mod") for p in files):
             version = self.option("go", "1.25")
             files["go.mod"] = f"module {MODULE}\n\ngo {version}\n".encode()
+        if (wanted := self.option("python", "")) and "pyproject.toml" not in files:
+            files["pyproject.toml"] = f'[project]\nrequires-python = ">={wanted}"\n'.encode()
         return files
 
     @property

@@ -123,7 +123,8 @@ def analyse(
         return [name for name in names if is_on(name, path)]
 
     kept = excuse(findings, project, paths, answered, options.known)
-    return Answers(sorted(kept, key=lambda f: f.order), _grouped(answers.failures))
+    unreadable = sorted(set(answers.unreadable), key=lambda one: one.path)
+    return Answers(sorted(kept, key=lambda f: f.order), _grouped(answers.failures), unreadable)
 
 
 def _grouped(failures: Iterable[Failure]) -> list[Failure]:
@@ -167,8 +168,9 @@ def _ask(
 ) -> Answers:
     answers = Answers()
     wanted = parallel.cpus() if jobs is None else jobs
-    modules = [unit for unit in units if unit.subject is Subject.GO_MODULE]
-    packages = [unit for unit in units if unit.subject is not Subject.GO_MODULE]
+    whole = (Subject.GO_MODULE, Subject.PYTHON_PROJECT)
+    modules = [unit for unit in units if unit.subject in whole]
+    packages = [unit for unit in units if unit.subject not in whole]
     total = sum(unit.weight for unit in packages)
     waves = total // (_HELD * wanted) + 1
     worth = waves > 1 or (wanted > 1 and total >= _WORTH_FORKING)

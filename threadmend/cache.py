@@ -59,7 +59,9 @@ def remembered(
     """Return what analyse() and survey() say, from the cache when nothing changed."""
 
     def anew() -> tuple[Answers, Survey]:
-        return analyse(project, options, progress=progress), survey(project, options)
+        answers, about = analyse(project, options, progress=progress), survey(project, options)
+        unreadable = sorted({*about.unreadable, *answers.unreadable}, key=lambda one: one.path)
+        return answers, replace(about, unreadable=tuple(unreadable))
 
     folder = folder_of(project.root) if options.cache else None
     if folder is None:

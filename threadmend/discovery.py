@@ -13,7 +13,7 @@ from threadmend.globs import matches
 __all__ = ["changed_lines", "discover", "find_root"]
 
 _SUFFIXES = (".go", ".py", ".ipynb")
-_NAMES = frozenset({"go.mod", "go.work"})
+_NAMES = frozenset({"go.mod", "go.work", "pyproject.toml", "setup.cfg"})
 _ROOT_MARKS = (".git", "threadmend.toml", ".threadmend.toml", "go.work")
 _MODULE_MARKS = ("go.mod", "pyproject.toml", "setup.py")
 _SKIPPED = frozenset({"node_modules", "__pycache__", "__pypackages__", "site-packages"})

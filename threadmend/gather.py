@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from threadmend.gate import Gates, Text
-from threadmend.model import Edit, Failure, Finding, Fix, Rule, Subject
+from threadmend.model import Edit, Failure, Finding, Fix, Rule, Subject, Unreadable
 from threadmend.project import Project
 from threadmend.rulefile import Deferred
 from threadmend.source import UnreadableError
@@ -30,16 +30,21 @@ class Answers:
 
     findings: list[Finding] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    """Files that turned out not to parse when a rule wanted to look at them."""
 
     def add(self, other: Answers) -> None:
         """Take over the answers of another part of the project."""
         self.findings += other.findings
         self.failures += other.failures
+        self.unreadable += other.unreadable
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A piece of work: a package (file and package rules), or a module (module rules)."""
+    """A piece of work: a package (file and package rules), a module (module rules), the
+    Python files of a folder, or all of them (project rules).
+    """
 
     subject: Subject
     index: int
@@ -58,15 +63,20 @@ class Asker:
         self._file_rules = [r for r in rules if r.subject is Subject.GO_FILE]
         self._package_rules = [r for r in rules if r.subject is Subject.GO_PACKAGE]
         self._module_rules = [r for r in rules if r.subject is Subject.GO_MODULE]
+        self._python_rules = [r for r in rules if r.subject is Subject.PYTHON_FILE]
+        self._project_rules = [r for r in rules if r.subject is Subject.PYTHON_PROJECT]
         self._gates = Gates(r for r in rules if r.language == "go")
+        self._python_gates = Gates(r for r in rules if r.language == "python")
         self._known: dict[str, Text] = {}
         self._go = any(rule.language == "go" for rule in rules)
         self._modules = any(rule.subject is Subject.GO_MODULE for rule in rules)
 
     def units(self, directories: Collection[str] | None = None) -> list[Unit]:
         """Return the work there is, in order; only these directories' packages if given."""
-        if not self._go:
-            return []
+        units = self._go_units(directories) if self._go else []
+        return units + self._python_units(directories)
+
+    def _go_units(self, directories: Collection[str] | None) -> list[Unit]:
         units = []
         for index, package in enumerate(self.project.go.packages):
             if directories is not None and package.directory not in directories:
@@ -83,6 +93,27 @@ class Asker:
                 units.append(Unit(Subject.GO_MODULE, index, weight))
         return units
 
+    def _python_units(self, directories: Collection[str] | None) -> list[Unit]:
+        units = []
+        for index, folder in enumerate(self._folders):
+            if self._python_rules and (directories is None or folder in directories):
+                wanted = [path for path in self._folders[folder] if self.reports(path)]
+                if wanted:
+                    weight = sum(len(self.project.source(path).data) for path in wanted)
+                    units.append(Unit(Subject.PYTHON_FILE, index, weight))
+        if self._project_rules and self._folders:
+            units.append(Unit(Subject.PYTHON_PROJECT, 0, sum(unit.weight for unit in units)))
+        return units
+
+    @cached_property
+    def _folders(self) -> dict[str, list[str]]:
+        """Return the Python files by folder."""
+        folders: dict[str, list[str]] = {}
+        if self._python_rules or self._project_rules:
+            for path in self.project.python.paths:
+                folders.setdefault(path.rpartition("/")[0], []).append(path)
+        return folders
+
     def load(self) -> None:
         """Import the rules, which a fork would otherwise do in every process."""
         for rule in self._rules:
@@ -97,6 +128,10 @@ class Asker:
 
     def where(self, unit: Unit) -> str:
         """Return the path to name when something is wrong with a unit."""
+        if unit.subject is Subject.PYTHON_FILE:
+            return list(self._folders)[unit.index] or "."
+        if unit.subject is Subject.PYTHON_PROJECT:
+            return "."
         if unit.subject is Subject.GO_MODULE:
             return f"{self.project.go.modules[unit.index].directory}/go.mod".lstrip("/")
         return self.project.go.packages[unit.index].directory or "."
@@ -110,6 +145,12 @@ class Asker:
             where = self.where(unit)
             for rule in self._gates.admitted(self._module_rules, self._texts(paths)):
                 self._put(rule, partial(_same, module), where, answers)
+        elif unit.subject is Subject.PYTHON_FILE:
+            for path in list(self._folders.values())[unit.index]:
+                if self.reports(path):
+                    self._ask_python(path, answers)
+        elif unit.subject is Subject.PYTHON_PROJECT:
+            self._ask_python_project(answers)
         else:
             self._ask_package(self.project.go.packages[unit.index], answers)
         answers.findings = [f for f in answers.findings if self.reports(f.path)]
@@ -123,6 +164,28 @@ class Asker:
                     self._put(rule, partial(self.project.go.file, path), path, answers)
         for rule in self._gates.admitted(self._package_rules, texts):
             self._put(rule, partial(_same, package), package.directory or ".", answers)
+
+    def _ask_python(self, path: str, answers: Answers) -> None:
+        python = self.project.python
+        if not python.matters(path):
+            return
+        text = self._python_gates.text(self.project.source(path).data)
+        rules = self._python_gates.admitted(self._python_rules, [text])
+        if rules:
+            try:
+                file = python.file(path)
+            except UnreadableError as error:
+                answers.unreadable.append(Unreadable(path, error.reason))
+                return
+            for rule in rules:
+                self._put(rule, partial(_same, file), path, answers)
+
+    def _ask_python_project(self, answers: Answers) -> None:
+        python = self.project.python
+        paths = [path for path in python.paths if python.matters(path)]
+        texts = [self._python_gates.text(self.project.source(path).data) for path in paths]
+        for rule in self._python_gates.admitted(self._project_rules, texts):
+            self._put(rule, partial(_same, python), ".", answers)
 
     def _texts(self, paths: Sequence[str]) -> list[Text]:
         for path in paths:

@@ -6,7 +6,6 @@ brings a finding that was not there before, or when it leads back to an earlier 
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -74,7 +73,8 @@ class Judge:
         names = {rule.name for rule in options.rules}
         others = [r for r in options.known if r.default and not r.codemod and r.name not in names]
         self._rules = (*options.rules, *others)
-        self._module_rules = {r.name for r in self._rules if r.subject is Subject.GO_MODULE}
+        whole = (Subject.GO_MODULE, Subject.PYTHON_PROJECT)
+        self._module_rules = {r.name for r in self._rules if r.subject in whole}
         self._options = replace(options, targets=None)
         self._findings: dict[str, list[Finding]] = {}
         self._complete = options.targets is None and not others
@@ -168,7 +168,7 @@ class Judge:
 
     def _broken(self, verdict: Verdict) -> Iterable[Complaint]:
         """Yield the files that parsed before, or parsed better."""
-        for path, text in verdict.texts.items():
+        for path in verdict.texts:
             try:
                 verdict.project.source(path)
             except UnreadableError as error:
@@ -180,8 +180,9 @@ class Judge:
                 if len(new) > len(old):
                     line = verdict.project.source(path).line_of(new[0][0])
                     yield Complaint(path, new[0][0], f"the result does not parse (line {line})")
-            elif path.endswith(".py") and not _parses(text) and _parses(self._data(path)):
-                yield Complaint(path, 0, "the result does not parse")
+            elif path.endswith(".py") and verdict.project.python.readable(path) is None:
+                if path not in self.project or self.project.python.readable(path) is not None:
+                    yield Complaint(path, 0, "the result does not parse")
 
     def _returning(self, verdict: Verdict, attempts: Sequence[Attempt]) -> Iterable[Complaint]:
         """Yield the files that would have an earlier text again."""
@@ -311,11 +312,3 @@ def _distance(attempt: Attempt, complaint: Complaint, edits: Edits) -> tuple[int
         return (0, min(abs(place - complaint.offset) for place in places), attempt.finding.start)
     folders = {directory(edit.path) for edit in fix.edits}
     return (1 if directory(complaint.path) in folders else 2, 0, attempt.finding.start)
-
-
-def _parses(text: bytes) -> bool:
-    try:
-        ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        return False
-    return True

@@ -18,6 +18,8 @@ from threadmend.source import SourceFile, UnreadableError
 
 if TYPE_CHECKING:
     from threadmend.golang.package import Workspace
+    from threadmend.python.project import PythonProject
+    from threadmend.python.syntax import Tree
 
 __all__ = ["Project", "UnreadableError"]
 
@@ -59,6 +61,7 @@ class Project:
         self._excuses: dict[str, str | None] = {}
         self._inside: dict[str, bool] = {}
         self._workspace: Workspace | None = None
+        self._python: PythonProject | None = None
 
     @classmethod
     def open(
@@ -180,6 +183,27 @@ class Project:
             self._workspace = Workspace(self._readable_go(), self.source)
         return self._workspace
 
+    @property
+    def python(self) -> PythonProject:
+        """Return the Python files; those that cannot be read are left out."""
+        if self._python is None:
+            self._python = self._new_python({})
+        return self._python
+
+    def _new_python(self, trees: Mapping[str, Tree]) -> PythonProject:
+        from threadmend.python.project import PythonProject
+
+        bad = {unreadable.path for unreadable in self.unreadable}
+        paths = [path for path in self.paths if path not in bad]
+        return PythonProject(paths, self.source, self.settings, trees)
+
+    def settings(self, path: str) -> bytes | None:
+        """Return the content of a file that need not be there: `pyproject.toml`."""
+        try:
+            return self.source(path).data if path in self else None
+        except UnreadableError:
+            return None
+
     def _readable_go(self) -> list[str]:
         bad = {unreadable.path for unreadable in self.unreadable}
         return [path for path in self.go_paths if path not in bad]
@@ -202,6 +226,9 @@ class Project:
 
             trees = {p: t for p, t in self._workspace._trees.items() if p not in changed}
             new._workspace = Workspace(new._readable_go(), new.source, trees)
+        if self._python is not None:
+            kept = {p: t for p, t in self._python.trees.items() if p not in changed}
+            new._python = new._new_python(kept)
         return new
 
 

@@ -2,6 +2,7 @@
 
     //threadmend:ignore go/lock-not-released, leaked-sender -- reason
     //nolint:threadmend,errcheck // reason
+    # threadmend:ignore python/lock-without-with -- reason
     # threadmend: ignore[python/lock-without-with] -- reason
     # noqa: threadmend -- reason
 
@@ -47,7 +48,7 @@ Whoever reads the line next has to know whether the reason still holds:
 _EVERY = "*"
 _GO_IGNORE = re.compile(rb"//[ \t]*threadmend:ignore\b(.*)", re.S)
 _GO_NOLINT = re.compile(rb"//[ \t]*nolint:([\w,/ \t-]*?)(?:[ \t]*//[ \t]*(.*))?", re.S)
-_PYTHON_IGNORE = re.compile(rb"#[ \t]*threadmend:[ \t]*ignore(?:\[([^\]]*)\])?(.*)", re.S)
+_PYTHON_IGNORE = re.compile(rb"#[ \t]*threadmend:[ \t]*ignore\b(?:\[([^\]]*)\])?(.*)", re.S)
 _PYTHON_NOQA = re.compile(rb"#[ \t]*noqa:([\w,/ \t-]*?)(?:[ \t]*--[ \t]*(.*))?", re.S)
 _Said = tuple[tuple[str, ...], str]
 _Words = Callable[[bytes], _Said | None]
@@ -208,7 +209,8 @@ def _go_words(text: bytes) -> _Said | None:
 
 def _python_words(text: bytes) -> _Said | None:
     if found := _PYTHON_IGNORE.fullmatch(text):
-        return _names(found[1] or b""), _text(found[2].partition(b"--")[2])
+        names, _, reason = found[2].partition(b"--")
+        return _names(found[1] or names), _text(reason)
     if found := _PYTHON_NOQA.fullmatch(text):
         if "threadmend" in _names(found[1]):
             return (_EVERY,), _text(found[2] or b"")

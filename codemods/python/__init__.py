@@ -1,0 +1,1 @@
+"""Python rules that rewrite a whole project."""

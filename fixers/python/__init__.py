@@ -1,0 +1,1 @@
+"""Python rules that need a file and what its imports tell."""

@@ -1,0 +1,86 @@
+"""Hold a lock with `with`
+
+Between `acquire()` and `release()` something raises, and the lock is never released: every
+other thread that wants it waits for ever, and the traceback that could explain it is of
+another thread. A `return` that somebody adds in between does the same, every time.
+
+Not reported: acquire and release that do not stand in one block; a release in `finally`;
+nothing in between that can raise or leave; a lock that is handed over on purpose (released
+before a `yield`, `break` or `continue` and taken again, or released in other blocks as well);
+locks of other libraries, whose `with` may mean something else.
+
+Unsafe: with a `return` or `raise` in between the lock is now released where it was not, and
+code that relied on that would behave differently.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python.builders import BuilderError, section_to_with
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import can_raise, leaves
+from threadmend.python.locks import Section, receiver
+
+CATEGORY = "lock"
+GATE = rb"\.acquire\("
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the locks that an exception or a return leaves taken."""
+    for section in file.sections:
+        if section.kind != "acquire" or section.release is None or section.is_protected:
+            continue
+        if _has_arguments(section) or not _is_only_release(file, section):
+            continue
+        leaving = leaves(section.body)
+        if any(not isinstance(node, ast.Return | ast.Raise) for node in leaving):
+            continue  # a hand-over, or a generator that is left in the middle
+        if not leaving and not can_raise(section.body):
+            continue
+        yield _finding(file, section, leaving)
+
+
+def _has_arguments(section: Section) -> bool:
+    """Return whether the lock is taken only perhaps: `acquire(timeout=1)`."""
+    call = section.start.value  # type: ignore[attr-defined]
+    return bool(call.args or call.keywords)
+
+
+def _is_only_release(file: PythonFile, section: Section) -> bool:
+    """Return whether the lock is released nowhere in between, on another path."""
+    text = file.text(section.item)
+    for call in file.calls("release", "acquire"):
+        inside = any(section.start is s or s in section.body for s in file.ancestors(call))
+        if inside and isinstance(call.func, ast.Attribute) and call.func.attr == "release":
+            if file.text(receiver(call)) == text:
+                return False
+    return True
+
+
+def _finding(file: PythonFile, section: Section, leaving: list[ast.AST]) -> Finding:
+    name = file.text(section.item)
+    start, end = file.span(section.start)
+    what = f"{name} stays locked when the code before its release raises"
+    if leaving:
+        line = getattr(leaving[0], "lineno", 0)
+        word = "return" if isinstance(leaving[0], ast.Return) else "raise"
+        what = f"{name} stays locked after the {word} in line {line}"
+    try:
+        edits = section_to_with(file, section)
+    except BuilderError as error:
+        return Finding(file.path, start, end, what, reason=str(error))
+    return Finding(file.path, start, end, what, fixes=(_fix(name, edits, leaving),))
+
+
+def _fix(name: str, edits: tuple[Edit, ...], leaving: list[ast.AST]) -> Fix:
+    """Return the fix. It is safe where only an exception leaves the block: then the lock was
+    lost for good, and no execution that goes on to take it was correct.
+    """
+    title = f"Hold {name} with a with statement"
+    if leaving:
+        reason = "the lock is released on a path that kept it"
+        return Fix(title, edits, Safety.UNSAFE, reason)
+    return Fix(title, edits)

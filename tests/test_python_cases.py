@@ -1,0 +1,41 @@
+"""The probes of the Python cases: wrong before the fix, right after it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cases import FIXTURES, Case, Files, case_paths
+
+PROBES = [path for path in case_paths("python/*") if b"\n-- probe/" in path.read_bytes()]
+HELPER = Path(__file__).parent / "stubs" / "probing.py"
+SECONDS = 6
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(FIXTURES).with_suffix("").as_posix()
+
+
+@pytest.mark.parametrize("path", PROBES, ids=_name)
+def test_probe(path: Path, tmp_path: Path) -> None:
+    """A probe fails on the code before the fix and ends well on the code after it."""
+    case = Case.read(path)
+    before = _run(case, case.before, tmp_path / "before")
+    assert before.returncode != 0, "the probe finds nothing wrong before the fix"
+    assert "ImportError" not in before.stderr, before.stderr
+    assert "SyntaxError" not in before.stderr, before.stderr
+    after = _run(case, case.after, tmp_path / "after")
+    assert after.returncode == 0, f"the probe fails after the fix\n{after.stderr}"
+
+
+def _run(case: Case, files: Files, folder: Path) -> subprocess.CompletedProcess[str]:
+    for name, data in {**files, **case.part("probe")}.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+    command = [sys.executable, "-I", "-S", str(HELPER), str(folder / "probe.py"), str(SECONDS)]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=SECONDS * 5, check=False
+    )

@@ -1,0 +1,159 @@
+"""The concurrency API of the standard library by qualified name: what is a lock, a queue, …
+
+Kinds are told by constructor: `redis.lock.Lock` and `kazoo.recipe.lock.Lock` are none of these.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ALIASES",
+    "ASYNC_LOCKS",
+    "ASYNC_QUEUES",
+    "COLLECTIONS",
+    "CONDITIONS",
+    "EVENTS",
+    "EXECUTORS",
+    "FUTURES",
+    "LOCKS",
+    "MUTATORS",
+    "PREFILTER",
+    "PROCESSES",
+    "PROCESS_LOCKS",
+    "QUEUES",
+    "REENTRANT",
+    "RESULTS",
+    "SEMAPHORES",
+    "SYNCHRONIZED",
+    "THREADS",
+    "THREAD_LOCKS",
+    "canonical",
+]
+
+import re
+
+PREFILTER = re.compile(
+    rb"\b(?:_?threading|_thread|thread|[qQ]ueue|concurrent|futures|asyncio|multiprocessing"
+    rb"|socketserver|SocketServer|sched|signal|subprocess|http\.server|contextvars|ThreadPool)\b"
+    rb"|Thread\b|[lL]ock\b|_lock\b|mutex\b|Executor\b|\.acquire\("
+)
+"""A file without any of these words holds no concurrency and is never parsed."""
+
+THREAD_LOCKS = frozenset({"threading.Lock", "threading.RLock", "threading.Condition"})
+PROCESS_LOCKS = frozenset(
+    {"multiprocessing.Lock", "multiprocessing.RLock", "multiprocessing.Condition"}
+)
+ASYNC_LOCKS = frozenset({"asyncio.Lock", "asyncio.Condition"})
+LOCKS = THREAD_LOCKS | PROCESS_LOCKS | ASYNC_LOCKS
+"""What excludes others while it is held."""
+REENTRANT = frozenset({"threading.RLock", "multiprocessing.RLock"})
+"""A Condition is as re-entrant as its lock; without one it makes an RLock."""
+CONDITIONS = frozenset({"threading.Condition", "multiprocessing.Condition", "asyncio.Condition"})
+SEMAPHORES = frozenset(
+    f"{module}.{name}"
+    for module in ("threading", "multiprocessing", "asyncio")
+    for name in ("Semaphore", "BoundedSemaphore")
+)
+EVENTS = frozenset({"threading.Event", "multiprocessing.Event", "asyncio.Event"})
+THREADS = frozenset({"threading.Thread", "threading.Timer"})
+PROCESSES = frozenset({"multiprocessing.Process"})
+QUEUES = frozenset(
+    {
+        "queue.Queue", "queue.LifoQueue", "queue.PriorityQueue", "queue.SimpleQueue",
+        "multiprocessing.Queue", "multiprocessing.JoinableQueue", "multiprocessing.SimpleQueue",
+    }
+)  # fmt: skip
+ASYNC_QUEUES = frozenset({"asyncio.Queue", "asyncio.LifoQueue", "asyncio.PriorityQueue"})
+EXECUTORS = frozenset(
+    {"concurrent.futures.ThreadPoolExecutor", "concurrent.futures.ProcessPoolExecutor"}
+)
+FUTURES = frozenset({"concurrent.futures.Future", "asyncio.Future", "asyncio.Task"})
+COLLECTIONS = frozenset(
+    {
+        "dict", "list", "set", "bytearray", "collections.deque", "collections.defaultdict",
+        "collections.OrderedDict", "collections.Counter", "heapq", "array.array",
+    }
+)  # fmt: skip
+"""Mutable containers of the standard library."""
+SYNCHRONIZED = (
+    QUEUES | ASYNC_QUEUES | EVENTS | SEMAPHORES | LOCKS | EXECUTORS
+    | {"threading.local", "threading.Barrier", "itertools.count", "contextvars.ContextVar"}
+)  # fmt: skip
+"""Objects whose methods may be called from several threads."""
+
+MUTATORS = frozenset(
+    {
+        "add", "append", "appendleft", "clear", "difference_update", "discard", "extend",
+        "extendleft", "insert", "intersection_update", "move_to_end", "pop", "popitem", "popleft",
+        "remove", "reverse", "rotate", "setdefault", "sort", "subtract",
+        "symmetric_difference_update", "update",
+    }
+)  # fmt: skip
+"""Methods of the containers that change them."""
+
+ALIASES = {
+    "Queue": "queue",
+    "six.moves.queue": "queue",
+    "_thread.allocate_lock": "threading.Lock",
+    "_thread.allocate": "threading.Lock",
+    "thread.allocate_lock": "threading.Lock",
+    "_thread.RLock": "threading.RLock",
+    "_thread.LockType": "threading.Lock",
+    "threading._RLock": "threading.RLock",
+    "threading._Condition": "threading.Condition",
+    "threading._Event": "threading.Event",
+    "threading._Timer": "threading.Timer",
+    "dummy_threading": "threading",
+    "concurrent.futures.thread.ThreadPoolExecutor": "concurrent.futures.ThreadPoolExecutor",
+    "concurrent.futures.process.ProcessPoolExecutor": "concurrent.futures.ProcessPoolExecutor",
+    "concurrent.futures._base.Future": "concurrent.futures.Future",
+    "concurrent.futures._base": "concurrent.futures",
+    "multiprocessing.synchronize": "multiprocessing",
+    "multiprocessing.queues": "multiprocessing",
+    "multiprocessing.process.BaseProcess": "multiprocessing.Process",
+    "multiprocessing.context.Process": "multiprocessing.Process",
+    "multiprocessing.pool.Pool": "multiprocessing.Pool",
+    "multiprocessing.dummy.Pool": "multiprocessing.pool.ThreadPool",
+    "asyncio.locks": "asyncio",
+    "asyncio.queues": "asyncio",
+    "asyncio.tasks": "asyncio",
+    "asyncio.events": "asyncio",
+    "asyncio.futures": "asyncio",
+}
+"""Other names of the same things, whole or as the beginning of a dotted name."""
+
+RESULTS = {
+    "threading.current_thread": "threading.Thread",
+    "threading.currentThread": "threading.Thread",
+    "threading.main_thread": "threading.Thread",
+    "concurrent.futures.ThreadPoolExecutor.submit": "concurrent.futures.Future",
+    "concurrent.futures.ProcessPoolExecutor.submit": "concurrent.futures.Future",
+    "asyncio.create_task": "asyncio.Task",
+    "asyncio.ensure_future": "asyncio.Task",
+    "asyncio.run_coroutine_threadsafe": "concurrent.futures.Future",
+    "asyncio.get_event_loop": "asyncio.AbstractEventLoop",
+    "asyncio.get_running_loop": "asyncio.AbstractEventLoop",
+    "asyncio.new_event_loop": "asyncio.AbstractEventLoop",
+    "asyncio.AbstractEventLoop.create_task": "asyncio.Task",
+    "asyncio.AbstractEventLoop.create_future": "asyncio.Future",
+    "asyncio.AbstractEventLoop.run_in_executor": "asyncio.Future",
+    "dict.copy": "dict",
+    "list.copy": "list",
+    "set.copy": "set",
+    "sorted": "list",
+    "frozenset": "frozenset",
+    "dict.fromkeys": "dict",
+}
+"""What calls return that are no constructors."""
+
+
+def canonical(name: str) -> str:
+    """Return the public name of a thing of the standard library."""
+    found = ALIASES.get(name)
+    if found is not None:
+        return found
+    head = name
+    while "." in head:
+        head = head.rpartition(".")[0]
+        if head in ALIASES:
+            return canonical(ALIASES[head] + name[len(head) :])
+    return name

@@ -1,0 +1,106 @@
+"""Edits of classes and modules: attributes in `__init__`, methods, module variables."""
+
+from __future__ import annotations
+
+import ast
+
+from threadmend.model import Edit
+from threadmend.python.builders.lines import (
+    BuilderError,
+    indent_of,
+    indent_unit,
+    is_alone,
+    line_span,
+    text_lines,
+)
+from threadmend.python.builders.statements import insert_after, insert_before
+from threadmend.python.classes import Class
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import walk
+from threadmend.python.functions import Function
+
+__all__ = ["add_attribute", "add_method", "add_variable"]
+
+Edits = tuple[Edit, ...]
+
+
+def add_attribute(cls: Class, name: str, value: str) -> Edits:
+    """Set `self.name = value` in `__init__`, before anything that may use it.
+
+    That is after the docstring and `super().__init__()` calls at the start; in a class without
+    `__init__` one is written that passes everything on. Raises BuilderError where that
+    is not possible: dataclasses, named tuples, `__slots__` without the name.
+    """
+    init = cls.methods.get("__init__")
+    if "__slots__" in cls.scope.bindings:
+        raise BuilderError("the class has __slots__")
+    if init is None:
+        return _with_init(cls, name, value)
+    if init.self_name is None or not init.body:
+        raise BuilderError("__init__ has no self")
+    text = f"{init.self_name}.{name} = {value}"
+    anchor = _after_super(init)
+    if anchor is not None:
+        return insert_after(cls.file, anchor, text)
+    first = init.body[0]
+    if ast.get_docstring(init.node) is not None:  # type: ignore[arg-type]
+        if len(init.body) == 1:
+            return insert_after(cls.file, first, text)
+        first = init.body[1]
+    return insert_before(cls.file, first, text)
+
+
+def _after_super(init: Function) -> ast.stmt | None:
+    """Return the call of the base's `__init__` among the first statements."""
+    for statement in init.body[:3]:
+        for node in walk(statement):
+            if isinstance(node, ast.Attribute) and node.attr == "__init__":
+                return statement if isinstance(statement, ast.Expr) else None
+    return None
+
+
+def _with_init(cls: Class, name: str, value: str) -> Edits:
+    decorators = [cls.file.text(d) for d in cls.node.decorator_list]
+    special = {"typing.NamedTuple", "enum.Enum", "typing.Protocol", "typing.TypedDict", "type"}
+    if decorators or cls.inherits(*special) or cls.node.keywords:
+        raise BuilderError("the class makes its own __init__")
+    if cls.base_names and cls.base_names != ["object"]:
+        text = (
+            "def __init__(self, *args, **kwargs):\n"
+            "    super().__init__(*args, **kwargs)\n"
+            f"    self.{name} = {value}\n"
+        )
+    else:
+        text = f"def __init__(self):\n    self.{name} = {value}\n"
+    return add_method(cls, text, first=True)
+
+
+def add_method(cls: Class, text: str, *, first: bool = False) -> Edits:
+    """Add a method: before the first one, or (by default) at the end of the class."""
+    file = cls.file
+    methods = [s for s in cls.node.body if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef)]
+    if not all(is_alone(file, s) for s in cls.node.body):
+        raise BuilderError("the class stands on one line")
+    if first and methods:
+        start = line_span(file, methods[0])[0]
+        unit = indent_unit(file, methods[0])
+        code = text_lines(file, text, indent_of(file, methods[0]), unit)
+        return (Edit(file.path, start, start, code + file.source.newline),)
+    last = cls.node.body[-1]
+    return insert_after(file, last, "\n" + text.rstrip("\n"))
+
+
+def add_variable(file: PythonFile, text: str, before: ast.AST) -> Edits:
+    """Add a statement at module level, before the top-level statement that `before` is in."""
+    at: ast.AST = before
+    for above in file.ancestors(before):
+        if isinstance(above, ast.Module):
+            break
+        at = above
+    if not isinstance(at, ast.stmt):
+        raise BuilderError("there is no statement at module level")
+    start = line_span(file, at)[0]
+    code = text_lines(file, text, b"", indent_unit(file))
+    is_block = isinstance(at, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    blank = file.source.newline * 2 if is_block else b""
+    return (Edit(file.path, start, start, code + blank),)

@@ -1,0 +1,56 @@
+"""Edits of critical sections: `acquire()` … `release()` becomes `with`."""
+
+from __future__ import annotations
+
+import ast
+
+from threadmend.model import Edit
+from threadmend.python.builders.lines import (
+    BuilderError,
+    indent_of,
+    indent_unit,
+    is_alone,
+    line_span,
+)
+from threadmend.python.builders.statements import indented_lines
+from threadmend.python.file import PythonFile
+from threadmend.python.locks import Section
+from threadmend.python.scope import parent
+
+__all__ = ["section_to_with"]
+
+
+def section_to_with(file: PythonFile, section: Section) -> tuple[Edit, ...]:
+    """Write `x.acquire()`, statements, `x.release()` of one block as `with x:`.
+
+    Comments stay: the one behind `acquire()` behind the `with`, the one behind `release()`
+    as the last line of the block. A section without statements gets `pass`.
+    """
+    start, release = section.start, section.release
+    if section.kind != "acquire" or release is None or parent(release) is not parent(start):
+        raise BuilderError("the lock is not released in the same block")
+    for statement in (start, release, *section.body):
+        if not is_alone(file, statement):
+            raise BuilderError("the statement shares its line with another one")
+    unit, indent = indent_unit(file, start), indent_of(file, start)
+    awaited = "async " if _is_awaited(start) else ""
+    begin, end = file.span(start)
+    head = file.encode(f"{awaited}with {file.text(section.item)}:")
+    edits = [Edit(file.path, begin, end, head)]
+    body_start = line_span(file, start)[1]
+    last, after = line_span(file, release)
+    edits += [
+        Edit(file.path, at, at, unit) for at in indented_lines(file, section.body, body_start, last)
+    ]
+    kept = file.data[file.span(release)[1] : after].strip()
+    lines = [kept] if kept else []
+    if not section.body:
+        lines.append(b"pass")
+    ending = file.source.newline if file.data[last:after].endswith((b"\n", b"\r")) else b""
+    code = b"".join(indent + unit + line + ending for line in lines)
+    edits.append(Edit(file.path, last, after, code))
+    return tuple(edits)
+
+
+def _is_awaited(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Await)

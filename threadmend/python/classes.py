@@ -1,0 +1,274 @@
+"""Class: methods, bases inside the project, attributes and every use of them."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from threadmend.python.api import MUTATORS
+from threadmend.python.functions import Function
+from threadmend.python.scope import Scope, parent, scope_of
+
+if TYPE_CHECKING:
+    from threadmend.python.file import PythonFile
+
+__all__ = ["AttributeUse", "Class", "classes_of", "use_mode"]
+
+INITIALIZERS = frozenset({"__init__", "__new__", "__post_init__", "__init_subclass__", "setUp"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttributeUse:
+    """A use of `self.name` in the body of a method or of a function nested in one.
+
+    `mode` is `read`, `write` (`=`), `augment` (`+=`), `mutate` (`.append()`, `[k] = v`,
+    `del x[k]`, `[k] += 1`), `delete`, `call` (`self.name()`).
+    """
+
+    name: str
+    mode: str
+    node: ast.Attribute
+    function: Function
+
+    @property
+    def changes(self) -> bool:
+        """Return whether the attribute or what it holds is another afterwards."""
+        return self.mode in {"write", "augment", "mutate", "delete"}
+
+
+class Class:
+    """One class statement."""
+
+    def __init__(self, node: ast.ClassDef, file: PythonFile) -> None:
+        self.node = node
+        self.file = file
+        self.name = node.name
+
+    def __repr__(self) -> str:
+        return f"<Class {self.qualified}>"
+
+    @cached_property
+    def qualname(self) -> str:
+        """Return the name inside the module: `Outer.Inner`."""
+        parts = [self.name]
+        scope: Scope | None = scope_of(self.node)
+        while scope is not None and scope.kind != "module":
+            name = getattr(scope.node, "name", "<lambda>")
+            parts.append(name if scope.kind == "class" else f"{name}.<locals>")
+            scope = scope.above
+        return ".".join(reversed(parts))
+
+    @property
+    def qualified(self) -> str:
+        """Return module and name: `pkg.mod.Class`."""
+        return f"{self.file.module}.{self.qualname}"
+
+    @property
+    def scope(self) -> Scope:
+        """Return the scope of the class body."""
+        found: Scope = self.node.inner_  # type: ignore[attr-defined]
+        return found
+
+    # -- inheritance ----------------------------------------------------------------------
+
+    @cached_property
+    def base_names(self) -> list[str]:
+        """Return the qualified names of the bases as written, `""` for what has none."""
+        return [self.file.qualified(base) or "" for base in self.node.bases]
+
+    @cached_property
+    def bases(self) -> list[Class]:
+        """Return the bases that are classes of the project."""
+        found = []
+        for base, name in zip(self.node.bases, self.base_names, strict=True):
+            cls = self._local(base) or (self.file.project.class_named(name) if name else None)
+            if cls is not None and cls is not self:
+                found.append(cls)
+        return found
+
+    def _local(self, base: ast.expr) -> Class | None:
+        binding = self.file.binding(base)
+        if binding is not None and len(binding.sites) == 1:
+            node = binding.sites[0].node
+            if isinstance(node, ast.ClassDef):
+                return self.file.class_of(node)
+        return None
+
+    @cached_property
+    def mro(self) -> list[Class]:
+        """Return the class and its bases of the project, depth first, each once."""
+        found: list[Class] = []
+        pending = [self]
+        while pending:
+            cls = pending.pop(0)
+            if cls not in found:
+                found.append(cls)
+                pending = [*cls.bases, *pending]
+        return found
+
+    @cached_property
+    def ancestry(self) -> frozenset[str]:
+        """Return the qualified names of every class above, also outside of the project."""
+        names = {cls.qualified for cls in self.mro}
+        return frozenset(names.union(*(cls.base_names for cls in self.mro)) - {""})
+
+    @cached_property
+    def is_open(self) -> bool:
+        """Return whether some base is of another package, so that it may hold anything."""
+        known = {"object", "abc.ABC", "typing.Generic", "threading.Thread", "Exception"}
+        for cls in self.mro:
+            if len(cls.bases) < len([name for name in cls.base_names if name not in known]):
+                return True
+        return False
+
+    def inherits(self, *names: str) -> bool:
+        """Return whether some class above has one of these qualified names."""
+        return not self.ancestry.isdisjoint(names)
+
+    # -- methods --------------------------------------------------------------------------
+
+    @cached_property
+    def methods(self) -> dict[str, Function]:
+        """Return the methods of the class statement itself; the last of a name counts."""
+        return {f.name: f for f in self.file.functions if f.cls is self}
+
+    def method(self, name: str) -> Function | None:
+        """Return a method, also an inherited one."""
+        for cls in self.mro:
+            if name in cls.methods:
+                return cls.methods[name]
+        return None
+
+    @cached_property
+    def init_only(self) -> frozenset[Function]:
+        """Return initializers, and private methods that only those call: no other thread
+        can hold the object then, as long as no thread was started before.
+        """
+        found = {f for name, f in self.methods.items() if name in INITIALIZERS}
+        while True:
+            more = {
+                f
+                for f in self.methods.values()
+                if f not in found
+                and f.is_private
+                and f.callers
+                and f.is_only_called
+                and all(site.caller in found for site in f.callers)
+            }
+            if not more:
+                return frozenset(found)
+            found |= more
+
+    # -- attributes -----------------------------------------------------------------------
+
+    @cached_property
+    def uses(self) -> list[AttributeUse]:
+        """Return every `self.x` in the methods of this class statement, in source order."""
+        found = []
+        for node in self.file.nodes(ast.Attribute):
+            function = self.file.function(node)
+            if function is not None and function.home is self and is_self(self.file, node.value):
+                found.append(AttributeUse(node.attr, use_mode(node), node, function))
+        return found
+
+    def uses_of(self, name: str) -> list[AttributeUse]:
+        """Return the uses of one attribute in this class and its bases of the project."""
+        return [use for cls in self.mro for use in cls.uses if use.name == name]
+
+    def values_of(self, name: str) -> list[tuple[PythonFile, ast.expr]]:
+        """Return what is assigned to an attribute, in methods and in the class body."""
+        found = []
+        for cls in self.mro:
+            found += cls._assigned.get(name, [])
+        return found
+
+    @cached_property
+    def _assigned(self) -> dict[str, list[tuple[PythonFile, ast.expr]]]:
+        found: dict[str, list[tuple[PythonFile, ast.expr]]] = {}
+        for name, binding in self.scope.bindings.items():
+            for site in binding.sites:
+                if site.kind == "assign" and site.value is not None:
+                    found.setdefault(name, []).append((self.file, site.value))
+        for use in self.uses:
+            if use.mode == "write":
+                value = assigned_value(use.node)
+                if value is not None:
+                    found.setdefault(use.name, []).append((self.file, value))
+        return found
+
+    def annotation_of(self, name: str) -> tuple[PythonFile, ast.expr] | None:
+        """Return the annotation of an attribute: `lock: Lock` in the body, `self.x: T = …`."""
+        for cls in self.mro:
+            binding = cls.scope.bindings.get(name)
+            for site in binding.sites if binding is not None else ():
+                if site.annotation is not None:
+                    return cls.file, site.annotation
+            for use in cls.uses:
+                above = parent(use.node)
+                if use.name == name and isinstance(above, ast.AnnAssign):
+                    return cls.file, above.annotation
+        return None
+
+    def declarer(self, name: str) -> Class:
+        """Return the topmost class of the project that assigns an attribute."""
+        found = self
+        for cls in self.mro:
+            if name in cls._assigned or name in cls.scope.bindings:
+                found = cls
+        return found
+
+
+def is_self(file: PythonFile, node: ast.AST) -> bool:
+    """Return whether a name is the first parameter of the method that it is in."""
+    binding = file.binding(node)
+    if binding is None or len(binding.sites) != 1 or binding.sites[0].kind != "parameter":
+        return False
+    owner = binding.scope.node
+    if not isinstance(owner, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    function = file.function(owner)
+    return function is not None and function.self_name == binding.name
+
+
+def use_mode(node: ast.expr) -> str:
+    """Return what a statement does to a variable or attribute: see AttributeUse."""
+    context = getattr(node, "ctx", None)
+    above = parent(node)
+    if isinstance(context, ast.Store):
+        return "augment" if isinstance(above, ast.AugAssign) else "write"
+    if isinstance(context, ast.Del):
+        return "delete"
+    if isinstance(above, ast.Call) and above.func is node:
+        return "call"
+    if isinstance(above, ast.Subscript) and above.value is node:
+        while isinstance(above, ast.Subscript) and isinstance(above.ctx, ast.Load):
+            inner, above = above, parent(above)
+            if not (isinstance(above, ast.Subscript) and above.value is inner):
+                break
+        if isinstance(above, ast.Subscript) and not isinstance(above.ctx, ast.Load):
+            return "mutate"
+    if isinstance(above, ast.Attribute) and above.attr in MUTATORS:
+        top = parent(above)
+        if isinstance(top, ast.Call) and top.func is above:
+            return "mutate"
+    return "read"
+
+
+def assigned_value(node: ast.expr) -> ast.expr | None:
+    """Return the value that an assignment gives to one of its targets."""
+    above = parent(node)
+    if isinstance(above, ast.Assign | ast.AnnAssign):
+        return above.value
+    if isinstance(above, ast.Tuple):
+        top = parent(above)
+        if isinstance(top, ast.Assign) and isinstance(top.value, ast.Tuple):
+            if len(top.value.elts) == len(above.elts):
+                return top.value.elts[above.elts.index(node)]
+    return None
+
+
+def classes_of(file: PythonFile) -> list[Class]:
+    """Return every class of a file."""
+    return [Class(node, file) for node in file.nodes(ast.ClassDef)]

@@ -1,0 +1,229 @@
+"""Control flow, lightly: blocks, what lies between two statements, and what leaves them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from threadmend.python.scope import ancestors, parent
+
+__all__ = [
+    "after",
+    "always_leaves",
+    "before",
+    "between",
+    "block_of",
+    "blocks",
+    "can_raise",
+    "dominates",
+    "enclosing",
+    "in_finally",
+    "innermost_loop",
+    "leaves",
+    "statements",
+    "walk",
+]
+
+Loop = ast.For | ast.AsyncFor | ast.While
+_NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_BLOCKS = ("body", "orelse", "finalbody")
+_LEFT = (ast.Return, ast.Raise, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith)
+_LEAVING = (ast.Return, ast.Raise, ast.Break, ast.Continue)
+
+
+def walk(nodes: Sequence[ast.AST] | ast.AST) -> Iterator[ast.AST]:
+    """Yield nodes and what is in them in source order; nested functions and classes are
+    yielded, but not what is in them: it runs at another time.
+    """
+    stack: list[ast.AST] = [nodes] if isinstance(nodes, ast.AST) else list(reversed(nodes))
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, _NESTED):
+            stack.extend(reversed(list(ast.iter_child_nodes(node))))
+
+
+def blocks(statement: ast.AST) -> list[list[ast.stmt]]:
+    """Return the lists of statements directly in a compound statement, in source order."""
+    found = []
+    for name in ("body", "handlers", "cases", "orelse", "finalbody"):
+        part = getattr(statement, name, None)
+        if not isinstance(part, list) or not part:
+            continue
+        if isinstance(part[0], ast.stmt):
+            found.append(part)
+        else:
+            found += [inner.body for inner in part if hasattr(inner, "body")]
+    return found
+
+
+def block_of(statement: ast.stmt) -> list[ast.stmt]:
+    """Return the list of statements that a statement is one of."""
+    above = parent(statement)
+    for block in blocks(above) if above is not None else ():
+        if statement in block:
+            return block
+    return [statement]
+
+
+def statements(block: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a block and those nested in them, functions left out."""
+    for node in walk(block):
+        if isinstance(node, ast.stmt):
+            yield node
+
+
+def after(statement: ast.stmt) -> list[ast.stmt]:
+    """Return the statements that follow in the same block."""
+    block = block_of(statement)
+    return block[block.index(statement) + 1 :]
+
+
+def before(statement: ast.stmt) -> list[ast.stmt]:
+    """Return the statements that precede in the same block."""
+    block = block_of(statement)
+    return block[: block.index(statement)]
+
+
+def between(first: ast.stmt, last: ast.stmt) -> list[ast.stmt] | None:
+    """Return the statements between two of the same block; None when they share no block."""
+    block = block_of(first)
+    if last not in block:
+        return None
+    return block[block.index(first) + 1 : block.index(last)]
+
+
+def enclosing(node: ast.AST, *types: type[ast.AST]) -> Iterator[ast.AST]:
+    """Yield what a node is in, of these types, from the inside, up to the function."""
+    for above in ancestors(node):
+        if isinstance(above, _NESTED):
+            if isinstance(above, types):
+                yield above
+            return
+        if isinstance(above, types):
+            yield above
+
+
+def innermost_loop(node: ast.AST) -> Loop | None:
+    """Return the loop whose body (not its `else`, test or iterable) a node is in."""
+    below: ast.AST = node
+    for above in ancestors(node):
+        if isinstance(above, _NESTED):
+            return None
+        if isinstance(above, Loop) and below in above.body:
+            return above
+        below = above
+    return None
+
+
+def leaves(block: Sequence[ast.stmt]) -> list[ast.AST]:
+    """Return what leaves a run of statements before its end: return, raise, break and
+    continue of a loop around it, and yields and awaits, where somebody else runs.
+
+    A raise that a handler inside the block may catch counts as well.
+    """
+    found: list[ast.AST] = []
+
+    def collect(part: Sequence[ast.AST], loops: int) -> None:
+        for node in part:
+            if isinstance(node, _NESTED):
+                continue
+            jumps = isinstance(node, ast.Break | ast.Continue) and not loops
+            if jumps or isinstance(node, _LEFT):
+                found.append(node)
+            if isinstance(node, Loop):
+                head = [node.test] if isinstance(node, ast.While) else [node.target, node.iter]
+                collect(head, loops)
+                collect(node.body, loops + 1)
+                collect(node.orelse, loops)
+            else:
+                collect(list(ast.iter_child_nodes(node)), loops)
+
+    collect(block, 0)
+    return found
+
+
+_ENDS = frozenset({"exit", "_exit", "abort", "fail", "skip", "xfail"})
+
+
+def always_leaves(block: Sequence[ast.stmt]) -> bool:
+    """Return whether the end of a block is never reached."""
+    for statement in block:
+        if isinstance(statement, _LEAVING):
+            return True
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+            func = statement.value.func
+            if isinstance(func, ast.Attribute) and func.attr in _ENDS:
+                if isinstance(func.value, ast.Name) and func.value.id in {"sys", "os", "pytest"}:
+                    return True
+        if isinstance(statement, ast.If) and statement.orelse:
+            if always_leaves(statement.body) and always_leaves(statement.orelse):
+                return True
+        if isinstance(statement, ast.With | ast.AsyncWith) and always_leaves(statement.body):
+            return True
+        if isinstance(statement, ast.Try):
+            if always_leaves(statement.finalbody):
+                return True
+            parts = [statement.orelse or statement.body, *(h.body for h in statement.handlers)]
+            if all(map(always_leaves, parts)) or (
+                always_leaves(statement.body)
+                and all(always_leaves(h.body) for h in statement.handlers)
+            ):
+                return True
+        if isinstance(statement, ast.While) and _is_true(statement.test):
+            if not any(isinstance(n, ast.Break) for n in _own_jumps(statement)):
+                return True
+    return False
+
+
+def _is_true(test: ast.expr) -> bool:
+    return isinstance(test, ast.Constant) and bool(test.value)
+
+
+def _own_jumps(loop: Loop) -> list[ast.AST]:
+    return [node for node in leaves(loop.body) if isinstance(node, ast.Break | ast.Continue)]
+
+
+def dominates(first: ast.stmt, node: ast.AST) -> bool:
+    """Return whether `first` always ran before `node` runs: it stands further up in the block
+    of `node` or in a block around it, in the same function.
+    """
+    block = block_of(first)
+    at: ast.AST | None = node
+    while at is not None:
+        if at in block:
+            return block.index(first) < block.index(at)
+        if isinstance(at, _NESTED):
+            return False
+        at = parent(at)
+    return False
+
+
+def in_finally(node: ast.AST) -> ast.Try | None:
+    """Return the try statement whose `finally` a node is in."""
+    below: ast.AST = node
+    for above in ancestors(node):
+        if isinstance(above, ast.Try) and below in above.finalbody:
+            return above
+        if isinstance(above, _NESTED):
+            return None
+        below = above
+    return None
+
+
+_QUIET = (ast.Name, ast.Constant, ast.expr_context, ast.Store, ast.Load, ast.Pass, ast.Expr,
+          ast.Assign, ast.AnnAssign, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.Lambda, ast.Not,
+          ast.UnaryOp, ast.BoolOp, ast.boolop, ast.IfExp, ast.If, ast.Compare, ast.Is, ast.IsNot,
+          ast.Global, ast.Nonlocal, ast.Break, ast.Continue)  # fmt: skip
+
+
+def can_raise(block: Sequence[ast.AST]) -> bool:
+    """Return whether something in a block may raise: anything but plain assignments of names
+    and constants, and attributes of plain names, which hardly ever do.
+    """
+    for node in walk(block):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            continue
+        if not isinstance(node, _QUIET):
+            return True
+    return False

@@ -1,0 +1,212 @@
+"""Held: which locks are held where a node runs, in its function and through its callers."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.python import api
+from threadmend.python.flow import block_of
+from threadmend.python.functions import Function, function_of
+from threadmend.python.locks import (
+    acquisitions,
+    lock_of,
+    looks_like_lock,
+    receiver,
+    releases,
+)
+from threadmend.python.places import Place
+from threadmend.python.project import docstring
+from threadmend.python.scope import parent
+
+if TYPE_CHECKING:
+    from threadmend.python.file import PythonFile
+
+__all__ = ["Held", "assumes_lock", "callers_hold", "held_at", "held_here"]
+
+_NAMED = re.compile(r"(?:_|\b)(?:un)?(?:locked|nolock|no_lock|lock_held|with_lock)(?:_|$)")
+_SAID = re.compile(
+    r"(?is)(?:lock|mutex|condition)\W+(?:\w+\W+){0,4}?(?:held|acquired|owned|taken)"
+    r"|(?:hold|holding|holds|held|acquire|acquired|own)\W+(?:\w+\W+){0,4}?(?:lock|mutex)"
+    r"|not thread[- ]?safe|(?:under|with|inside)\W+(?:\w+\W+){0,3}?(?:lock|mutex)"
+)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held somewhere: the locks whose place is known, and whether others may be.
+
+    `unknown`: something that guards is held which is not a known lock, or a name, docstring or
+    decorator says that the caller holds one. It is false only when certainly nothing is held.
+    """
+
+    locks: frozenset[Place] = frozenset()
+    unknown: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.locks) or self.unknown
+
+    def __contains__(self, place: object) -> bool:
+        return place in self.locks
+
+    def __or__(self, other: Held) -> Held:
+        return Held(self.locks | other.locks, self.unknown or other.unknown)
+
+
+NOTHING = Held()
+
+
+def held_at(file: PythonFile, node: ast.AST) -> Held:
+    """Return what is held where a node runs: see PythonFile.held."""
+    here = held_here(file, node)
+    function = file.function(node)
+    return here if function is None else here | callers_hold(function)
+
+
+def held_here(file: PythonFile, node: ast.AST) -> Held:
+    """Return what the function of a node itself took around it."""
+    found = NOTHING
+    below: ast.AST = node
+    above = parent(node)
+    has_acquire = b"acquire" in file.data
+    while above is not None and not isinstance(below, _FUNCTIONS):
+        if isinstance(above, ast.With | ast.AsyncWith):
+            items = above.items
+            if below in items:
+                items = items[: items.index(below)]
+            for item in items:
+                found |= _entered(file, item.context_expr)
+        if has_acquire and isinstance(below, ast.stmt):
+            found |= _acquired(file, below)
+            if isinstance(above, ast.If) and below in above.body:
+                for call, how in acquisitions(above):
+                    if how == "body":
+                        found |= _taken(file, receiver(call))
+        below, above = above, parent(above)
+    return found
+
+
+def _acquired(file: PythonFile, statement: ast.stmt) -> Held:
+    """Return what statements further up in the same block took and did not release."""
+    found = NOTHING
+    block = block_of(statement)
+    rest = block[: block.index(statement)]
+    for number, earlier in enumerate(rest):
+        for call, how in acquisitions(earlier):
+            if how == "after":
+                lock = receiver(call)
+                if releases(rest[number + 1 :], file.text(lock), file) is None:
+                    found |= _taken(file, lock)
+    return found
+
+
+def _taken(file: PythonFile, node: ast.expr) -> Held:
+    lock = lock_of(file, node)
+    if lock is not None:
+        return Held(frozenset({lock.place}))
+    value = file.value(node)
+    if value is not None and value.is_a(api.SEMAPHORES):
+        return NOTHING
+    return Held(unknown=True)
+
+
+def _entered(file: PythonFile, node: ast.expr) -> Held:
+    """Return what entering a context manager takes."""
+    lock = lock_of(file, node)
+    if lock is not None:
+        return Held(frozenset({lock.place}))
+    target = node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Call):
+        callee = function_of(file, target)
+        if callee is not None and any("contextmanager" in d for d in callee.decorators):
+            for inner in callee.own:
+                if isinstance(inner, ast.Yield):
+                    return _translated(held_here(callee.file, inner), node, callee)
+    value = file.value(node)
+    if value is not None and value.is_a(api.SEMAPHORES | api.EXECUTORS | {"open"}):
+        return NOTHING
+    name = file.text(target)
+    if looks_like_lock(name) or (value is not None and looks_like_lock(value.type)):
+        return Held(unknown=value is None or not value.type.startswith(tuple(api.LOCKS)))
+    return NOTHING
+
+
+# -- callers --------------------------------------------------------------------------------
+
+
+def assumes_lock(function: Function) -> bool:
+    """Return whether the name, the docstring or a comment at the top says that callers lock."""
+    if _NAMED.search(function.name) or _SAID.search(docstring(function.node)):
+        return True
+    return any(looks_like_lock(name) for name in function.decorators)
+
+
+def callers_hold(function: Function) -> Held:
+    """Return what is held whenever a function is called.
+
+    Decorators that lock; and for a private method or a nested function that is only ever
+    called, what all of its callers in the file hold (initializers, which nobody else can
+    disturb, do not count).
+    """
+    known: dict[Function, Held] = function.file.__dict__.setdefault("_callers_hold", {})
+    if function not in known:
+        # One that calls itself holds what its other callers hold.
+        known[function] = NOTHING
+        known[function] = _callers_hold(function)
+    return known[function]
+
+
+def _callers_hold(function: Function) -> Held:
+    said = Held(unknown=assumes_lock(function)) | _decorated(function)
+    if not (function.is_private or function.outer is not None) or not function.is_only_called:
+        return said
+    home = function.home
+    quiet = home.init_only if home is not None else frozenset[Function]()
+    if function in quiet:
+        return said
+    sites = [s for s in function.callers if s.caller is not function and s.caller not in quiet]
+    if not sites:
+        return said
+    held = [_translated(held_at(function.file, s.call), s.call, function) for s in sites]
+    if not all(held):
+        return said
+    locks = frozenset.intersection(*(h.locks for h in held))
+    return said | Held(locks, unknown=not locks or any(h.unknown and not h.locks for h in held))
+
+
+def _translated(held: Held, call: ast.Call, callee: Function) -> Held:
+    """Return what a callee sees of what is held: `self.x` stays only across `self.m()`."""
+    func = call.func
+    same = callee.cls is None or (
+        isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name)
+    )
+    if same:
+        return held
+    kept = frozenset(p for p in held.locks if p.kind == "global" or p.base == "class")
+    return Held(kept, held.unknown or len(kept) < len(held.locks))
+
+
+def _decorated(function: Function) -> Held:
+    """Return what a decorator of the project takes around the call of the function."""
+    found = NOTHING
+    for decorator in getattr(function.node, "decorator_list", []):
+        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        maker = function_of(function.file, target)
+        if maker is None:
+            continue
+        for inner in maker.file.functions:
+            if inner.outer is maker or (inner.outer is not None and inner.outer.outer is maker):
+                calls = [n for n in inner.own if isinstance(n, ast.Call)]
+                names = set(maker.parameters) | set(_outer_names(inner))
+                for call in calls:
+                    if isinstance(call.func, ast.Name) and call.func.id in names:
+                        if held_here(maker.file, call):
+                            found |= Held(unknown=True)
+    return found
+
+
+def _outer_names(function: Function) -> list[str]:
+    return [] if function.outer is None else function.outer.parameters

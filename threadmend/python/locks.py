@@ -1,0 +1,223 @@
+"""Locks: which lock an expression is, where it is taken and released, critical sections."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.python import api
+from threadmend.python.flow import block_of, walk
+from threadmend.python.places import Place
+from threadmend.python.scope import parent
+
+if TYPE_CHECKING:
+    from threadmend.python.file import PythonFile
+    from threadmend.python.functions import Function
+    from threadmend.python.values import Value
+
+__all__ = ["Lock", "Section", "acquisitions", "lock_of", "looks_like_lock", "sections_of"]
+
+_LOCKISH = re.compile(r"(?i)lock|mutex|sem(?:aphore)?\b|cond(?:ition)?\b|synchron|critical|guard")
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock that excludes other threads, processes or tasks.
+
+    `place` is which lock; a `Condition(self._lock)` has the place of its lock. `type` is the
+    constructor: `threading.Lock`. `own` is the place that the expression names itself.
+    """
+
+    place: Place
+    type: str
+    reentrant: bool
+    own: Place
+    value: Value
+
+    @property
+    def family(self) -> str:
+        """Return `thread`, `process` or `async`."""
+        head = self.type.partition(".")[0]
+        return {"multiprocessing": "process", "asyncio": "async"}.get(head, "thread")
+
+    @property
+    def is_condition(self) -> bool:
+        """Return whether the expression is a Condition, with wait and notify."""
+        return self.type in api.CONDITIONS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """A critical section.
+
+    `kind` is `with`; or `acquire`, for a statement that acquires with its release further
+    down the same block or in the `finally` of the try statement after it. `body` are the
+    statements in between (of a try statement: its own), `start` the With or the acquiring
+    statement, `item` the expression of the lock, `release` the releasing statement.
+    """
+
+    lock: Lock
+    kind: str
+    start: ast.stmt
+    item: ast.expr
+    body: list[ast.stmt]
+    release: ast.stmt | None
+    function: Function | None
+
+    @property
+    def is_protected(self) -> bool:
+        """Return whether an exception in the body releases the lock."""
+        return self.kind == "with" or (
+            self.release is not None and isinstance(parent(self.release), ast.Try)
+        )
+
+
+def lock_of(file: PythonFile, node: ast.AST | None) -> Lock | None:
+    """Return the lock that an expression certainly is: see PythonFile.lock."""
+    value = file.value(node)
+    if value is None or value.is_class or value.type not in api.LOCKS:
+        return None
+    own = file.place(node)
+    if own is None:
+        return None
+    reentrant = value.type in api.REENTRANT
+    if value.type in api.CONDITIONS:
+        inner = _inner(value)
+        if inner is not None:
+            known = lock_of(value.file, inner)
+            if known is None:
+                return Lock(own, value.type, False, own, value)
+            place = known.place
+            if place.base == "self" and own.kind == "attribute":
+                place = place._replace(base=own.base)
+            return Lock(place, value.type, known.reentrant, own, value)
+        reentrant = not value.type.startswith("asyncio.")
+    return Lock(own, value.type, reentrant, own, value)
+
+
+def _inner(value: Value) -> ast.expr | None:
+    """Return the lock that a Condition is made with."""
+    if not isinstance(value.made, ast.Call):
+        return None
+    for keyword in value.made.keywords:
+        if keyword.arg == "lock":
+            return None if _is_none(keyword.value) else keyword.value
+    given = value.made.args[0] if value.made.args else None
+    return None if given is None or _is_none(given) else given
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def looks_like_lock(text: str) -> bool:
+    """Return whether a name suggests a lock: enough to stay quiet, never to speak."""
+    return _LOCKISH.search(text.rpartition(".")[2]) is not None
+
+
+# -- taking and releasing -------------------------------------------------------------------
+
+
+def acquisitions(statement: ast.stmt) -> Iterator[tuple[ast.Call, str]]:
+    """Yield the `x.acquire()` calls of a statement and how the lock is held after them.
+
+    `after`: behind the statement (`x.acquire()`, `ok = x.acquire()`, `if not x.acquire():
+    return`, `while not x.acquire(): …`); `body`: in the body of `if x.acquire(False):`.
+    """
+    if isinstance(statement, ast.Expr | ast.Assign | ast.AnnAssign):
+        value: ast.expr | None = statement.value
+        if isinstance(value, ast.Await):
+            value = value.value
+        if is_acquire(value):
+            assert isinstance(value, ast.Call)
+            yield value, "after"
+    elif isinstance(statement, ast.If | ast.While):
+        test = statement.test
+        negated = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
+        inner = test.operand if isinstance(test, ast.UnaryOp) else test
+        if is_acquire(inner):
+            assert isinstance(inner, ast.Call)
+            yield inner, "after" if negated else "body"
+
+
+def is_acquire(node: ast.AST | None) -> bool:
+    """Return whether a node is a call `x.acquire(…)`."""
+    return _is_method(node, "acquire")
+
+
+def is_release(node: ast.AST | None) -> bool:
+    """Return whether a node is a call `x.release(…)`."""
+    return _is_method(node, "release")
+
+
+def _is_method(node: ast.AST | None, name: str) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == name
+    )
+
+
+def receiver(call: ast.Call) -> ast.expr:
+    """Return `x` of `x.acquire()`."""
+    assert isinstance(call.func, ast.Attribute)
+    return call.func.value
+
+
+def releases(block: list[ast.stmt], text: str, file: PythonFile) -> ast.Call | None:
+    """Return the first release in a block of the lock that is written as `text`."""
+    for node in walk(block):
+        if is_release(node) and file.text(receiver(node)) == text:  # type: ignore[arg-type]
+            return node  # type: ignore[return-value]
+    return None
+
+
+# -- sections -------------------------------------------------------------------------------
+
+
+def sections_of(file: PythonFile) -> list[Section]:
+    """Return the critical sections of a file, in source order: see PythonFile.sections."""
+    found = list(_with_sections(file))
+    for call in file.calls("acquire"):
+        statement = parent(call)
+        if isinstance(statement, ast.Expr) and statement.value is call:
+            section = _acquire_section(file, statement, call)
+            if section is not None:
+                found.append(section)
+    return sorted(found, key=lambda s: (s.start.lineno, s.start.col_offset))
+
+
+def _with_sections(file: PythonFile) -> Iterator[Section]:
+    for node in file.nodes(ast.With, ast.AsyncWith):
+        assert isinstance(node, ast.With | ast.AsyncWith)
+        for item in node.items:
+            lock = lock_of(file, item.context_expr)
+            if lock is not None:
+                function = file.function(node)
+                yield Section(lock, "with", node, item.context_expr, node.body, None, function)
+
+
+def _acquire_section(file: PythonFile, statement: ast.Expr, call: ast.Call) -> Section | None:
+    item = receiver(call)
+    lock = lock_of(file, item)
+    if lock is None:
+        return None
+    text = file.text(item)
+    block = block_of(statement)
+    rest = block[block.index(statement) + 1 :]
+    function = file.function(statement)
+    for number, following in enumerate(rest):
+        if isinstance(following, ast.Expr) and is_release(following.value):
+            if file.text(receiver(following.value)) == text:  # type: ignore[arg-type]
+                body = rest[:number]
+                return Section(lock, "acquire", statement, item, body, following, function)
+        if isinstance(following, ast.Try) and number == 0:
+            for last in following.finalbody:
+                if isinstance(last, ast.Expr) and is_release(last.value):
+                    if file.text(receiver(last.value)) == text:  # type: ignore[arg-type]
+                        body = following.body
+                        return Section(lock, "acquire", statement, item, body, last, function)
+    return Section(lock, "acquire", statement, item, rest, None, function)

@@ -1,0 +1,173 @@
+"""PythonProject: the Python files of a project by path and by module name, read when asked."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from threadmend.python.api import PREFILTER
+from threadmend.python.file import PythonFile, Version
+from threadmend.python.syntax import Tree
+from threadmend.source import SourceFile, UnreadableError
+
+if TYPE_CHECKING:
+    from threadmend.python.classes import Class
+    from threadmend.python.functions import Function
+
+__all__ = ["OLDEST", "PythonProject"]
+
+OLDEST: Version = (3, 8)
+"""What a project that says nothing is taken to support."""
+
+_REQUIRES = re.compile(rb"(?:requires[-_]python|python_requires)[\"']?\s*[=:]\s*[\"']?([^\"'\n]+)")
+_POETRY = re.compile(rb"^python\s*=\s*[\"']([^\"'\n]+)", re.M)
+_LOWEST = re.compile(r"(?:>=|~=|==|\^|>)\s*(\d+)\.(\d+)")
+_SETTINGS = ("pyproject.toml", "setup.cfg", "setup.py")
+_TOPS = ("src", "lib", "python")
+
+
+class PythonProject:
+    """Every Python file of the project; `settings` reads a file that need not be listed."""
+
+    def __init__(
+        self,
+        paths: Iterable[str],
+        source: Callable[[str], SourceFile],
+        settings: Callable[[str], bytes | None] = lambda path: None,
+        trees: Mapping[str, Tree] | None = None,
+    ) -> None:
+        self.paths = tuple(sorted(path for path in paths if path.endswith(".py")))
+        self._known = frozenset(self.paths)
+        self.source = source
+        self._settings = settings
+        self.trees: dict[str, Tree] = dict(trees or {})
+        self._files: dict[str, PythonFile] = {}
+        self._versions: dict[str, Version | None] = {}
+
+    def __repr__(self) -> str:
+        return f"<PythonProject of {len(self.paths)} files>"
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._known
+
+    def matters(self, path: str) -> bool:
+        """Return whether a file's bytes speak of threads, locks, tasks at all."""
+        return PREFILTER.search(self.source(path).data) is not None
+
+    def file(self, path: str) -> PythonFile:
+        """Return a file; raises UnreadableError when it does not parse."""
+        found = self._files.get(path)
+        if found is None:
+            tree = self.trees.get(path)
+            if tree is None:
+                tree = self.trees[path] = Tree(self.source(path))
+            found = self._files[path] = PythonFile(tree, self, self.module_of(path))
+        return found
+
+    def readable(self, path: str) -> PythonFile | None:
+        """Return a file, None when it does not parse."""
+        try:
+            return self.file(path)
+        except UnreadableError:
+            return None
+
+    def files(self) -> Iterable[PythonFile]:
+        """Yield the files that parse and whose bytes speak of concurrency."""
+        for path in self.paths:
+            if self.matters(path):
+                file = self.readable(path)
+                if file is not None:
+                    yield file
+
+    # -- modules --------------------------------------------------------------------------
+
+    def module_of(self, path: str) -> str:
+        """Return the dotted name that a file is imported by."""
+        *folders, name = path.removesuffix(".py").split("/")
+        depth = len(folders)
+        while depth and "/".join((*folders[:depth], "__init__.py")) in self._known:
+            depth -= 1
+        parts = folders[depth:] + ([] if name == "__init__" else [name])
+        return ".".join(parts) or ".".join(folders[-1:]) or name
+
+    @cached_property
+    def _modules(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for path in self.paths:
+            found.setdefault(self.module_of(path), path)
+        for path in self.paths:
+            parts = path.removesuffix(".py").removesuffix("/__init__").split("/")
+            for start in (0, 1) if parts[0] in _TOPS else (0,):
+                found.setdefault(".".join(parts[start:]), path)
+        return found
+
+    def module(self, name: str) -> PythonFile | None:
+        """Return the file of a module of the project; None for any other."""
+        path = self._modules.get(name)
+        return None if path is None else self.readable(path)
+
+    def find(self, qualified: str) -> tuple[PythonFile, str] | None:
+        """Return the file of the project that a dotted name leads to, and what is left of it."""
+        head, tail = qualified, ""
+        while head:
+            path = self._modules.get(head)
+            if path is not None:
+                file = self.readable(path)
+                return None if file is None else (file, tail)
+            head, _, last = head.rpartition(".")
+            tail = f"{last}.{tail}" if tail else last
+        return None
+
+    def class_named(self, qualified: str) -> Class | None:
+        """Return the class of the project with a qualified name (`pkg.mod.Class`)."""
+        found = self.find(qualified)
+        if found is None:
+            return None
+        file, tail = found
+        return next((c for c in file.classes if c.qualname == tail), None)
+
+    def function_named(self, qualified: str) -> Function | None:
+        """Return the function or method of the project with a qualified name."""
+        found = self.find(qualified)
+        if found is None:
+            return None
+        file, tail = found
+        return next((f for f in file.functions if f.qualname == tail), None)
+
+    # -- versions -------------------------------------------------------------------------
+
+    def python_version(self, path: str) -> Version:
+        """Return the lowest Python that the folder of a file, or one above, asks for."""
+        folder = path.rpartition("/")[0]
+        while True:
+            version = self._version_in(folder)
+            if version is not None or not folder:
+                return version or OLDEST
+            folder = folder.rpartition("/")[0]
+
+    def _version_in(self, folder: str) -> Version | None:
+        if folder not in self._versions:
+            self._versions[folder] = self._read_version(folder)
+        return self._versions[folder]
+
+    def _read_version(self, folder: str) -> Version | None:
+        for name in _SETTINGS:
+            data = self._settings(f"{folder}/{name}" if folder else name)
+            if data is None:
+                continue
+            said = _REQUIRES.search(data) or _POETRY.search(data)
+            if said is not None:
+                found = [(int(a), int(b)) for a, b in _LOWEST.findall(said[1].decode("latin-1"))]
+                if found:
+                    return max(min(found), (3, 0))
+        return None
+
+
+def docstring(node: ast.AST) -> str:
+    """Return the docstring of a module, class or function, empty without one."""
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return ast.get_docstring(node, clean=False) or ""
+    return ""

@@ -1,0 +1,127 @@
+"""Queues: who puts, who gets, who joins, by the place of the queue."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from threadmend.python import api
+from threadmend.python.places import Place
+from threadmend.python.scope import parent
+from threadmend.python.threads import argument, keyword
+
+if TYPE_CHECKING:
+    from threadmend.python.file import PythonFile
+    from threadmend.python.values import Value
+
+__all__ = ["QueueUse", "queues_of"]
+
+_METHODS = {
+    "put": "puts", "put_nowait": "puts", "get": "gets", "get_nowait": "gets",
+    "task_done": "dones", "join": "joins", "shutdown": "shutdowns", "empty": "tests",
+    "full": "tests", "qsize": "tests", "close": "shutdowns",
+}  # fmt: skip
+
+
+@dataclass(slots=True, eq=False)
+class QueueUse:
+    """One queue of a file and the calls of its methods.
+
+    `escapes` are other uses: an argument, a return, an element, where its methods may be
+    called by code that is not seen here.
+    """
+
+    place: Place
+    value: Value
+    puts: list[ast.Call] = field(default_factory=list)
+    gets: list[ast.Call] = field(default_factory=list)
+    dones: list[ast.Call] = field(default_factory=list)
+    joins: list[ast.Call] = field(default_factory=list)
+    shutdowns: list[ast.Call] = field(default_factory=list)
+    tests: list[ast.Call] = field(default_factory=list)
+    escapes: list[ast.expr] = field(default_factory=list)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Return whether put may block: a maxsize that is not 0."""
+        made = self.value.made
+        if not isinstance(made, ast.Call) or self.value.type.endswith("SimpleQueue"):
+            return False
+        size = argument(made, 0, "maxsize")
+        if size is None:
+            return False
+        return not (isinstance(size, ast.Constant) and not size.value)
+
+
+def queues_of(file: PythonFile) -> list[QueueUse]:
+    """Return the queues of a file (of threads, processes and tasks), by first use.
+
+    A queue that is handed to a spawned function as an argument is followed into its
+    parameter.
+    """
+    known: list[QueueUse] | None = file.__dict__.get("_queues")
+    if known is None:
+        known = file.__dict__["_queues"] = _queues(file)
+    return known
+
+
+def _queues(file: PythonFile) -> list[QueueUse]:
+    if b"ueue" not in file.data:
+        return []
+    found: dict[Place, QueueUse] = {}
+    passed = _passed(file)
+    seen: list[tuple[ast.expr, Place]] = []
+    for node in file.nodes(ast.Name, ast.Attribute):
+        assert isinstance(node, ast.Name | ast.Attribute)
+        place = file.place(node) if isinstance(node.ctx, ast.Load) else None
+        if place is None:
+            continue
+        place = passed.get(place, place)
+        seen.append((node, place))
+        if place not in found:
+            value = file.value(node)
+            if value is not None and value.is_a(api.QUEUES | api.ASYNC_QUEUES):
+                found[place] = QueueUse(place, value)
+    for node, place in seen:
+        if place in found:
+            _note(found[place], node, file)
+    return list(found.values())
+
+
+def _note(use: QueueUse, node: ast.expr, file: PythonFile) -> None:
+    above = parent(node)
+    call = parent(above) if above is not None else None
+    if isinstance(above, ast.Attribute) and isinstance(call, ast.Call) and call.func is above:
+        kind = _METHODS.get(above.attr)
+        if kind is not None:
+            getattr(use, kind).append(call)
+            return
+    use.escapes.append(node)
+
+
+def _passed(file: PythonFile) -> dict[Place, Place]:
+    """Return, for parameters of spawned functions, the place of the argument that they get."""
+    found: dict[Place, Place] = {}
+    twice: set[Place] = set()
+    for spawn in file.spawns:
+        target = spawn.target
+        if target is None or not spawn.args or target.file is not file:
+            continue
+        names = target.parameters[1:] if target.self_name else target.parameters
+        line = getattr(target.node, "lineno", 0)
+        pairs = list(zip(names, spawn.args, strict=False))
+        given = keyword(spawn.node, "kwargs") if isinstance(spawn.node, ast.Call) else None
+        if isinstance(given, ast.Dict):
+            for key, value in zip(given.keys, given.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    pairs.append((key.value, value))
+        for name, given_value in pairs:
+            inner = Place("local", f"{file.module}.{target.name}:{line}", name)
+            outer = file.place(given_value)
+            if outer is None:
+                continue
+            if found.get(inner, outer) != outer:
+                twice.add(inner)
+            found[inner] = outer
+    return {inner: outer for inner, outer in found.items() if inner not in twice}

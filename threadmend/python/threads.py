@@ -1,0 +1,261 @@
+"""Spawns: what hands a function to another thread, process or task, and what runs there."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.python import api
+from threadmend.python.flow import innermost_loop
+from threadmend.python.functions import Function, function_of
+from threadmend.python.scope import ancestors
+
+if TYPE_CHECKING:
+    from threadmend.python.classes import Class
+    from threadmend.python.file import PythonFile
+
+__all__ = ["Spawn", "reached", "spawns_of", "spawns_reaching"]
+
+THREADED = frozenset(
+    {"thread", "timer", "submit", "map", "executor", "to_thread", "run", "handler", "callback",
+     "pool"}
+)  # fmt: skip
+"""Kinds whose target runs in another thread of this process."""
+
+_POOLS = frozenset({"multiprocessing.pool.ThreadPool"})
+_PROCESS_POOLS = frozenset({"multiprocessing.Pool", "concurrent.futures.ProcessPoolExecutor"})
+_POOL_METHODS = frozenset({"apply_async", "map_async", "imap", "imap_unordered", "starmap",
+                           "starmap_async", "apply", "map"})  # fmt: skip
+_HANDLERS = frozenset({"http.server.BaseHTTPRequestHandler", "socketserver.BaseRequestHandler",
+                       "socketserver.StreamRequestHandler", "http.server.SimpleHTTPRequestHandler",
+                       "BaseHTTPServer.BaseHTTPRequestHandler"})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spawn:
+    """A place that has a function run elsewhere.
+
+    `kind`: `thread`, `timer`, `process` (constructors), `run` (a subclass of Thread or
+    Process: `node` is the class), `submit`, `map` (of an executor), `executor`
+    (`loop.run_in_executor`), `to_thread`, `pool` (ThreadPool), `process-pool`, `task`
+    (create_task, ensure_future, TaskGroup), `call` (call_soon, call_later, …: the loop's own
+    thread), `callback` (add_done_callback), `handler` (methods of a request handler), `signal`.
+    `target_node` is the expression of the function, `target` the function when it is certain.
+    `args` are the arguments that it gets (None when they are not plain).
+    """
+
+    kind: str
+    node: ast.Call | ast.ClassDef
+    target_node: ast.expr | None
+    target: Function | None
+    args: tuple[ast.expr, ...] | None
+    file: PythonFile
+
+    def __repr__(self) -> str:
+        return f"<Spawn {self.kind} of {self.target} in line {self.node.lineno}>"
+
+    @property
+    def is_threaded(self) -> bool:
+        """Return whether the target runs in another thread of this process."""
+        return self.kind in THREADED and not self._is_process
+
+    @property
+    def _is_process(self) -> bool:
+        call = self.node
+        if isinstance(call, ast.ClassDef):
+            return self.file.class_of(call).inherits(*api.PROCESSES)
+        func = call.func
+        return isinstance(func, ast.Attribute) and self.file.is_a(func.value, _PROCESS_POOLS)
+
+    @property
+    def many(self) -> bool:
+        """Return whether several of them may run at the same time: in a loop, on a pool."""
+        if self.kind in {"map", "pool", "handler"}:
+            return True
+        if isinstance(self.node, ast.ClassDef):
+            return False
+        comprehensions = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
+        if innermost_loop(self.node) is not None:
+            return True
+        statement = self.file.statement(self.node)
+        for above in ancestors(self.node):
+            if isinstance(above, comprehensions):
+                return True
+            if above is statement:
+                break
+        return False
+
+    @property
+    def daemon(self) -> bool | None:
+        """Return whether the thread is a daemon by its constructor; None when not said."""
+        value = keyword(self.node, "daemon") if isinstance(self.node, ast.Call) else None
+        return bool(value.value) if isinstance(value, ast.Constant) else None
+
+
+def keyword(call: ast.Call, name: str) -> ast.expr | None:
+    """Return the value of a keyword argument."""
+    return next((k.value for k in call.keywords if k.arg == name), None)
+
+
+def argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
+    """Return an argument by position or name; None when it is not given or not plain."""
+    given = keyword(call, name)
+    if given is not None:
+        return given
+    plain = call.args[: position + 1]
+    if len(plain) <= position or any(isinstance(a, ast.Starred) for a in plain):
+        return None
+    return plain[position]
+
+
+def spawns_of(file: PythonFile) -> list[Spawn]:
+    """Return the spawns of a file, in source order: see PythonFile.spawns."""
+    found = [*_constructed(file), *_submitted(file), *_asynchronous(file), *_classes(file)]
+    return sorted(found, key=lambda s: (s.node.lineno, s.node.col_offset))
+
+
+def _constructed(file: PythonFile) -> Iterator[Spawn]:
+    for call in file.nodes(ast.Call):
+        value = file.value(call) if _may_construct(file, call) else None
+        if value is None or value.made is not call:
+            continue
+        if value.is_a("threading.Timer"):
+            target, args = argument(call, 1, "function"), argument(call, 2, "args")
+            yield _spawn(file, "timer", call, target, _elements(args))
+        elif value.is_a(api.THREADS | api.PROCESSES):
+            if value.cls is not None and keyword(call, "target") is None:
+                continue  # a subclass: see its run
+            kind = "process" if value.is_a(api.PROCESSES) else "thread"
+            target, args = argument(call, 1, "target"), argument(call, 3, "args")
+            if target is not None:
+                yield _spawn(file, kind, call, target, _elements(args))
+
+
+def _may_construct(file: PythonFile, call: ast.Call) -> bool:
+    if keyword(call, "target") is not None or keyword(call, "function") is not None:
+        return True
+    text = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    return text.endswith(("Thread", "Timer", "Process"))
+
+
+def _elements(node: ast.expr | None) -> tuple[ast.expr, ...] | None:
+    if node is None:
+        return ()
+    if isinstance(node, ast.Tuple | ast.List):
+        return tuple(node.elts)
+    return None
+
+
+def _submitted(file: PythonFile) -> Iterator[Spawn]:
+    for call in file.calls("submit", "map", *sorted(_POOL_METHODS - {"map"})):
+        func = call.func
+        if not isinstance(func, ast.Attribute):
+            continue
+        target = argument(call, 0, "fn" if func.attr in {"submit", "map"} else "func")
+        if func.attr in {"submit", "map"} and file.is_a(func.value, api.EXECUTORS):
+            yield _spawn(file, func.attr, call, target, tuple(call.args[1:]))
+        elif func.attr in _POOL_METHODS and file.is_a(func.value, _POOLS | _PROCESS_POOLS):
+            kind = "pool" if file.is_a(func.value, _POOLS) else "process-pool"
+            yield _spawn(file, kind, call, target, None)
+
+
+_LOOP_CALLS = {"call_soon": 0, "call_soon_threadsafe": 0, "call_later": 1, "call_at": 1}
+_TASKS = frozenset({"asyncio.create_task", "asyncio.ensure_future", "asyncio.run",
+                    "asyncio.run_coroutine_threadsafe"})  # fmt: skip
+
+
+def _asynchronous(file: PythonFile) -> Iterator[Spawn]:
+    for call in file.calls("run_in_executor", "to_thread", "add_done_callback", *_LOOP_CALLS):
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+        if name == "run_in_executor":
+            target = argument(call, 1, "func")
+            yield _spawn(file, "executor", call, target, tuple(call.args[2:]))
+        elif name == "to_thread" or file.qualified(call.func) == "asyncio.to_thread":
+            target = argument(call, 0, "func")
+            yield _spawn(file, "to_thread", call, target, tuple(call.args[1:]))
+        elif name == "add_done_callback":
+            yield _spawn(file, "callback", call, argument(call, 0, "fn"), None)
+        elif name in _LOOP_CALLS and isinstance(call.func, ast.Attribute):
+            at = _LOOP_CALLS[name]
+            yield _spawn(
+                file, "call", call, argument(call, at, "callback"), tuple(call.args[at + 1 :])
+            )
+    for call in file.calls("create_task", "ensure_future", "run_coroutine_threadsafe", "run"):
+        made = file.qualified(call.func)
+        named = isinstance(call.func, ast.Attribute) and call.func.attr == "create_task"
+        if made in _TASKS or named:
+            coroutine = call.args[0] if call.args else None
+            inner = coroutine.func if isinstance(coroutine, ast.Call) else None
+            args = tuple(coroutine.args) if isinstance(coroutine, ast.Call) else None
+            yield _spawn(file, "task", call, inner, args)
+    for call in file.calls("signal", "add_signal_handler"):
+        made = file.qualified(call.func)
+        if made == "signal.signal" or (made is None and "add_signal_handler" in file.text(call)):
+            yield _spawn(file, "signal", call, argument(call, 1, "handler"), None)
+
+
+def _classes(file: PythonFile) -> Iterator[Spawn]:
+    for cls in file.classes:
+        if cls.inherits(*api.THREADS, *api.PROCESSES) and "run" in cls.methods:
+            yield Spawn("run", cls.node, None, cls.methods["run"], (), file)
+        elif cls.inherits(*_HANDLERS) and b"Threading" in file.data:
+            for name, method in cls.methods.items():
+                if name == "handle" or name.startswith("do_"):
+                    yield Spawn("handler", cls.node, None, method, (), file)
+
+
+def _spawn(
+    file: PythonFile,
+    kind: str,
+    call: ast.Call,
+    target: ast.expr | None,
+    args: tuple[ast.expr, ...] | None,
+) -> Spawn:
+    return Spawn(kind, call, target, function_of(file, target), args, file)
+
+
+# -- what runs there ------------------------------------------------------------------------
+
+
+def reached(function: Function) -> frozenset[Function]:
+    """Return a function and every function of the project that it certainly calls."""
+    known: dict[Function, frozenset[Function]] = function.file.__dict__.setdefault("_reached", {})
+    if function not in known:
+        found: set[Function] = set()
+        pending = [function]
+        while pending:
+            one = pending.pop()
+            if one not in found:
+                found.add(one)
+                pending += one.callees.values()
+        known[function] = frozenset(found)
+    return known[function]
+
+
+def spawns_reaching(file: PythonFile) -> dict[Function, list[Spawn]]:
+    """Return, for the functions that run in other threads, by which spawns of the file."""
+    known: dict[Function, list[Spawn]] | None = file.__dict__.get("_spawns_reaching")
+    if known is None:
+        known = file.__dict__["_spawns_reaching"] = {}
+        for spawn in file.spawns:
+            if spawn.is_threaded and spawn.target is not None:
+                for function in reached(spawn.target):
+                    known.setdefault(function, []).append(spawn)
+    return known
+
+
+def reached_outside(cls: Class, entries: Iterable[Function]) -> frozenset[Function]:
+    """Return the methods of a class that run without being started by one of the entries:
+    public ones, dunders, and what those call. Initializers are left out.
+    """
+    inside = set(entries)
+    found: set[Function] = set()
+    for base in cls.mro:
+        for method in base.methods.values():
+            if method in inside or method in base.init_only:
+                continue
+            if not method.is_private:
+                found |= {f for f in reached(method) if f not in inside}
+    return frozenset(found)

@@ -1,0 +1,443 @@
+"""Values: what kind of object an expression is, told by the constructor that made it.
+
+An answer is certain or there is none: all assignments of a variable have to agree, `None`
+left out.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.python import api
+from threadmend.python.scope import Binding, Site
+
+if TYPE_CHECKING:
+    from threadmend.python.classes import Class
+    from threadmend.python.file import PythonFile
+    from threadmend.python.functions import Function
+
+__all__ = ["Value", "qualified", "value_of"]
+
+_DEPTH = 12
+_OPTIONAL = frozenset({"typing.Optional", "typing.Final", "typing.ClassVar", "typing.Annotated"})
+_BUILTIN_GENERICS = {
+    "typing.Dict": "dict", "typing.List": "list", "typing.Set": "set",
+    "typing.Deque": "collections.deque", "typing.DefaultDict": "collections.defaultdict",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """An object by its kind.
+
+    `type` is the qualified name of its constructor: `threading.Lock`, `dict`,
+    `pkg.mod.Class`; a class itself is `type`. `made` is the call or display that makes it
+    (None when only an annotation tells), in `file`. `cls` is the class of the project that it
+    is an instance of (or, with `is_class`, the class itself).
+    """
+
+    type: str
+    file: PythonFile
+    made: ast.expr | None = None
+    cls: Class | None = None
+    is_class: bool = False
+
+    def is_a(self, kinds: frozenset[str] | set[str] | str) -> bool:
+        """Return whether this is an instance of one of the kinds or of a subclass."""
+        wanted = {kinds} if isinstance(kinds, str) else kinds
+        if self.is_class:
+            return False
+        if self.type in wanted:
+            return True
+        return self.cls is not None and not self.cls.ancestry.isdisjoint(wanted)
+
+
+# -- names ------------------------------------------------------------------------------------
+
+
+def qualified(file: PythonFile, node: ast.AST | None) -> str | None:
+    """Return what a name or dotted name means: see PythonFile.qualified."""
+    if isinstance(node, ast.Attribute):
+        base = qualified(file, node.value)
+        return None if base is None else _public(file, f"{base}.{node.attr}")
+    if not isinstance(node, ast.Name):
+        return None
+    binding = file.binding(node)
+    if binding is None:
+        return node.id
+    return _bound(file, binding)
+
+
+def _bound(file: PythonFile, binding: Binding) -> str | None:
+    imports = [site for site in binding.sites if site.kind == "import"]
+    others = [site for site in binding.sites if site.kind != "import"]
+    if imports and all(site.kind in {"def", "class", "assign"} for site in others):
+        # `try: import queue` / `except ImportError: import Queue as queue`: the first that
+        # is known speaks for all.
+        names = [_imported(file, site, binding.name) for site in imports]
+        known = [name for name in names if name and api.canonical(name) != name]
+        return _public(file, (known or names)[0] or binding.name)
+    if len(binding.sites) == 1 and binding.sites[0].kind in {"def", "class"}:
+        if binding.scope.kind == "module":
+            return f"{file.module}.{binding.name}"
+        return f"{file.module}.{_path(binding)}"
+    if len(binding.sites) == 1 and binding.scope.kind in {"module", "class"}:
+        value = binding.sites[0].value
+        if isinstance(value, ast.Name | ast.Attribute) and value is not binding.sites[0].node:
+            return _alias(file, value, binding)
+        return f"{file.module}.{_path(binding)}"
+    if binding.scope.kind == "module":
+        return f"{file.module}.{binding.name}"
+    return None
+
+
+def _alias(file: PythonFile, value: ast.expr, binding: Binding) -> str:
+    """Return what `Lock = threading.Lock` names, or the name itself when that is a variable."""
+    root = value
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    known = file.binding(root)
+    if known is not None and known is not binding:
+        if any(site.kind in {"import", "class", "def"} for site in known.sites):
+            found = qualified(file, value)
+            if found is not None:
+                return found
+    return f"{file.module}.{_path(binding)}"
+
+
+def _path(binding: Binding) -> str:
+    parts = [binding.name]
+    scope = binding.scope
+    while scope.above is not None:
+        name = getattr(scope.node, "name", "<lambda>")
+        parts.append(name if scope.kind == "class" else f"{name}.<locals>")
+        scope = scope.above
+    return ".".join(reversed(parts))
+
+
+def _imported(file: PythonFile, site: Site, name: str) -> str | None:
+    alias, node = site.alias, site.node
+    if alias is None:
+        return None
+    if isinstance(node, ast.Import):
+        return alias.name if alias.asname else name
+    assert isinstance(node, ast.ImportFrom)
+    base = node.module or ""
+    if node.level:
+        parts = file.module.split(".")
+        keep = len(parts) - node.level + (1 if file.is_package else 0)
+        base = ".".join(filter(None, [*parts[: max(keep, 0)], base]))
+    return f"{base}.{alias.name}" if base else alias.name
+
+
+def _public(file: PythonFile, name: str) -> str:
+    """Follow re-exports of the project, then private names of the standard library."""
+    for _ in range(_DEPTH):
+        found = file.project.find(name) if "." in name else None
+        if found is None:
+            break
+        other, tail = found
+        head, _, rest = tail.partition(".")
+        if other is file or not head:
+            break
+        binding = other.tree.scopes[0].bindings.get(head)
+        if binding is None:
+            break
+        target = _bound(other, binding)
+        if target is None or target == f"{other.module}.{head}":
+            break
+        name = f"{target}.{rest}" if rest else target
+    return api.canonical(name)
+
+
+# -- values -----------------------------------------------------------------------------------
+
+
+def value_of(file: PythonFile, node: ast.AST | None, depth: int = 0) -> Value | None:
+    """Return what an expression is: see PythonFile.value."""
+    if node is None or depth > _DEPTH:
+        return None
+    known: dict[ast.AST, Value | None] = file.__dict__.setdefault("_values", {})
+    if node in known:
+        return known[node]
+    known[node] = None  # what leads back to itself is not known
+    maker = _MAKERS.get(type(node))
+    found = maker(file, node, depth) if maker is not None else None
+    if found is None and depth > 0:
+        del known[node]  # may be known when asked from another side
+    else:
+        known[node] = found
+    return found
+
+
+def _agreed(values: Iterable[Value | None]) -> Value | None:
+    """Return the value that all agree on; None constants say nothing."""
+    first: Value | None = None
+    for value in values:
+        if value is None:
+            return None
+        if value.type == "NoneType":
+            continue
+        if first is None:
+            first = value
+        elif first.type != value.type or first.is_class != value.is_class:
+            return None
+    return first
+
+
+def _name(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
+    assert isinstance(node, ast.Name)
+    from threadmend.python.classes import is_self
+
+    binding = file.binding(node)
+    if binding is None:
+        return None
+    if is_self(file, node):
+        owner = file.function(binding.scope.node)
+        if owner is not None and owner.cls is not None:
+            cls = owner.cls
+            return Value(cls.qualified, file, None, cls, is_class=owner.is_classmethod)
+    if any(site.kind == "import" for site in binding.sites):
+        return _named(file, qualified(file, node), depth)
+    return _agreed(_site_value(file, site, depth) for site in binding.sites)
+
+
+def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
+    if site.kind in {"assign", "walrus"} or (site.kind == "unpack" and site.value is not None):
+        found = value_of(file, site.value, depth + 1)
+        if found is None and site.annotation is not None:
+            found = annotated(file, site.annotation, depth)
+        return found
+    if site.kind in {"parameter", "annotation"}:
+        return annotated(file, site.annotation, depth)
+    if site.kind == "with" and site.value is not None:
+        found = value_of(file, site.value, depth + 1)
+        return found if found is not None and found.is_a(_ENTER_SELF) else None
+    if isinstance(site.node, ast.ClassDef):
+        cls = file.class_of(site.node)
+        return Value(cls.qualified, file, None, cls, is_class=True)
+    if site.kind == "delete":
+        return Value("NoneType", file)
+    return None
+
+
+_ENTER_SELF = api.EXECUTORS | {"multiprocessing.Pool", "multiprocessing.pool.ThreadPool"}
+
+
+def _named(file: PythonFile, name: str | None, depth: int) -> Value | None:
+    """Return the value of a class or module variable of the project by qualified name."""
+    if name is None or "." not in name:
+        return None
+    cls = file.project.class_named(name)
+    if cls is not None:
+        return Value(cls.qualified, cls.file, None, cls, is_class=True)
+    found = file.project.find(name)
+    if found is None or not found[1] or "." in found[1]:
+        return None
+    other, tail = found
+    binding = other.tree.scopes[0].bindings.get(tail)
+    if binding is None or any(site.kind == "import" for site in binding.sites):
+        return None
+    return _agreed(_site_value(other, site, depth + 1) for site in binding.sites)
+
+
+def _attribute(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
+    assert isinstance(node, ast.Attribute)
+    owner = value_of(file, node.value, depth + 1)
+    if owner is None or owner.cls is None:
+        return _named(file, qualified(file, node), depth)
+    values = owner.cls.values_of(node.attr)
+    if values:
+        agreed = _agreed(value_of(other, value, depth + 1) for other, value in values)
+        if agreed is not None:
+            return agreed
+    said = owner.cls.annotation_of(node.attr)
+    return None if said is None else annotated(said[0], said[1], depth)
+
+
+def _call(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
+    assert isinstance(node, ast.Call)
+    name = qualified(file, node.func)
+    if name is not None:
+        made = _constructed(file, node, name, depth)
+        if made is not None:
+            return made
+    if isinstance(node.func, ast.Attribute):
+        owner = value_of(file, node.func.value, depth + 1)
+        if owner is not None:
+            if owner.type == "multiprocessing.get_context":
+                return Value(api.canonical(f"multiprocessing.{node.func.attr}"), file, node)
+            result = api.RESULTS.get(f"{owner.type}.{node.func.attr}")
+            if result is not None:
+                return Value(result, file, node)
+    else:
+        owner = value_of(file, node.func, depth + 1) if isinstance(node.func, ast.Name) else None
+    if owner is not None and owner.is_class and isinstance(node.func, ast.Name):
+        return Value(owner.type, owner.file, node, owner.cls)
+    from threadmend.python.functions import function_of
+
+    callee = function_of(file, node.func)
+    return None if callee is None else _returned(callee, depth)
+
+
+def _constructed(file: PythonFile, node: ast.Call, name: str, depth: int) -> Value | None:
+    if name in api.RESULTS:
+        return Value(api.RESULTS[name], file, node)
+    if name == "dataclasses.field" or name.endswith("attr.ib"):
+        for keyword in node.keywords:
+            if keyword.arg in {"default_factory", "factory"}:
+                return _factory(file, keyword.value, depth)
+        return None
+    if "." not in name:
+        return Value(name, file, node) if name in _BUILTIN_TYPES else None
+    cls = file.project.class_named(name)
+    if cls is not None:
+        return Value(cls.qualified, cls.file, node, cls)
+    if file.project.find(name) is not None:
+        return None
+    root = node.func
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    binding = file.binding(root)
+    if binding is not None and any(site.kind == "import" for site in binding.sites):
+        return Value(name, file, node)  # of another package: its dotted name is its kind
+    return Value(name, file, node) if name.partition(".")[0] in _STANDARD else None
+
+
+_STANDARD = frozenset({"threading", "queue", "multiprocessing", "asyncio", "concurrent"})
+_BUILTIN_TYPES = frozenset({"dict", "list", "set", "tuple", "int", "str", "bytes", "bytearray",
+                            "float", "frozenset", "bool", "object", "sorted"})  # fmt: skip
+
+
+def _factory(file: PythonFile, node: ast.expr, depth: int) -> Value | None:
+    if isinstance(node, ast.Lambda):
+        return value_of(file, node.body, depth + 1)
+    name = qualified(file, node)
+    if name is None:
+        return None
+    cls = file.project.class_named(name) if "." in name else None
+    return Value(name, file, node, cls)
+
+
+def _returned(callee: Function, depth: int) -> Value | None:
+    returns = [r.value for r in callee.returns()]
+    if isinstance(callee.node, ast.Lambda):
+        returns = [callee.node.body]
+    if not returns or callee.is_generator or callee.name == "__init__" or callee.is_async:
+        return None
+    found = _agreed(
+        Value("NoneType", callee.file) if r is None else value_of(callee.file, r, depth + 1)
+        for r in returns
+    )
+    if found is None and not isinstance(callee.node, ast.Lambda):
+        return annotated(callee.file, callee.node.returns, depth)
+    return found
+
+
+def annotated(file: PythonFile, node: ast.expr | None, depth: int = 0) -> Value | None:
+    """Return what an annotation promises: `Lock`, `"Lock"`, `Optional[Lock]`, `Lock | None`."""
+    if node is None or depth > _DEPTH:
+        return None
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        try:
+            inner = ast.parse(node.value.strip(), mode="eval").body
+        except (SyntaxError, ValueError):
+            return None
+        for child in ast.walk(inner):
+            child.scope_ = file.tree.scopes[0]  # type: ignore[attr-defined]
+        return annotated(file, inner, depth + 1)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        sides = [s for s in (node.left, node.right) if not _is_none(s)]
+        return _agreed(annotated(file, side, depth + 1) for side in sides)
+    if isinstance(node, ast.Subscript):
+        name = qualified(file, node.value)
+        if name in _OPTIONAL:
+            inside = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
+            return annotated(file, inside, depth + 1)
+        return annotated(file, node.value, depth + 1)
+    name = qualified(file, node)
+    if name is None:
+        return None
+    name = _BUILTIN_GENERICS.get(name, name)
+    cls = file.project.class_named(name) if "." in name else None
+    return Value(name if cls is None else cls.qualified, file, None, cls)
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _either(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
+    if isinstance(node, ast.IfExp):
+        sides: list[ast.expr] = [node.body, node.orelse]
+    else:
+        assert isinstance(node, ast.BoolOp)
+        sides = node.values
+    values = [value_of(file, side, depth + 1) for side in sides]
+    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
+        # `given or Lock()`: what is given stands for what is made in its place
+        values = [v for v in values if v is not None]
+    return _agreed(values)
+
+
+def _awaited(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
+    from threadmend.python.functions import function_of
+
+    assert isinstance(node, ast.Await)
+    if not isinstance(node.value, ast.Call):
+        return None
+    callee = function_of(file, node.value.func)
+    if callee is None or not callee.is_async:
+        return None
+    return _agreed(value_of(callee.file, r.value, depth + 1) for r in callee.returns())
+
+
+def _literal(kind: str) -> Callable[[PythonFile, ast.AST, int], Value | None]:
+    return lambda file, node, depth: Value(kind, file, node)  # type: ignore[arg-type]
+
+
+def _constant(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
+    assert isinstance(node, ast.Constant)
+    return Value(type(node.value).__name__, file, node)
+
+
+def _walrus(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
+    assert isinstance(node, ast.NamedExpr)
+    return value_of(file, node.value, depth + 1)
+
+
+def _subscript(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
+    """Return an element of `defaultdict(Lock)`."""
+    assert isinstance(node, ast.Subscript)
+    owner = value_of(file, node.value, depth + 1)
+    if owner is None or owner.type != "collections.defaultdict":
+        return None
+    made = owner.made
+    if isinstance(made, ast.Call) and made.args:
+        return _factory(owner.file, made.args[0], depth)
+    return None
+
+
+_MAKERS: dict[type[ast.AST], Callable[[PythonFile, ast.AST, int], Value | None]] = {
+    ast.Name: _name,
+    ast.Attribute: _attribute,
+    ast.Call: _call,
+    ast.IfExp: _either,
+    ast.BoolOp: _either,
+    ast.Await: _awaited,
+    ast.NamedExpr: _walrus,
+    ast.Subscript: _subscript,
+    ast.Constant: _constant,
+    ast.Dict: _literal("dict"),
+    ast.DictComp: _literal("dict"),
+    ast.List: _literal("list"),
+    ast.ListComp: _literal("list"),
+    ast.Set: _literal("set"),
+    ast.SetComp: _literal("set"),
+    ast.Tuple: _literal("tuple"),
+    ast.JoinedStr: _literal("str"),
+    ast.GeneratorExp: _literal("generator"),
+}

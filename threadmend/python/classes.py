@@ -166,12 +166,7 @@ class Class:
     @cached_property
     def uses(self) -> list[AttributeUse]:
         """Return every `self.x` in the methods of this class statement, in source order."""
-        found = []
-        for node in self.file.nodes(ast.Attribute):
-            function = self.file.function(node)
-            if function is not None and function.home is self and is_self(self.file, node.value):
-                found.append(AttributeUse(node.attr, use_mode(node), node, function))
-        return found
+        return _uses_by_class(self.file).get(self, [])
 
     def uses_of(self, name: str) -> list[AttributeUse]:
         """Return the uses of one attribute in this class and its bases of the project."""
@@ -218,6 +213,32 @@ class Class:
             if name in cls._assigned or name in cls.scope.bindings:
                 found = cls
         return found
+
+
+def _uses_by_class(file: PythonFile) -> dict[Class, list[AttributeUse]]:
+    """Return the uses of the first parameters of methods, by class."""
+    known: dict[Class, list[AttributeUse]] | None = file.__dict__.get("_self_uses")
+    if known is not None:
+        return known
+    found: dict[Class, list[AttributeUse]] = {}
+    selves = {f.self_name for f in file.functions if f.cls is not None and f.self_name}
+    for name in selves:
+        for node in file.tree.names.get(name, ()):
+            above = parent(node)
+            if isinstance(above, ast.Attribute) and is_self(file, node):
+                function = file.function(node)
+                if function is not None and function.home is not None:
+                    use = AttributeUse(above.attr, use_mode(above), above, function)
+                    found.setdefault(function.home, []).append(use)
+    for uses in found.values():
+        uses.sort(key=_place)
+    file.__dict__["_self_uses"] = found
+    return found
+
+
+def _place(use: AttributeUse) -> tuple[int, int]:
+    # the end tells `self.a.b()` and what follows in a chain apart, as the start does not
+    return (use.node.end_lineno or 0, use.node.end_col_offset or 0)
 
 
 def is_self(file: PythonFile, node: ast.AST) -> bool:

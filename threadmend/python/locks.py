@@ -183,7 +183,7 @@ def sections_of(file: PythonFile) -> list[Section]:
     found = list(_with_sections(file))
     for call in file.calls("acquire"):
         statement = parent(call)
-        if isinstance(statement, ast.Expr) and statement.value is call:
+        if is_acquire(call) and isinstance(statement, ast.Expr):
             section = _acquire_section(file, statement, call)
             if section is not None:
                 found.append(section)

@@ -71,22 +71,40 @@ def _queues(file: PythonFile) -> list[QueueUse]:
         return []
     found: dict[Place, QueueUse] = {}
     passed = _passed(file)
-    seen: list[tuple[ast.expr, Place]] = []
-    for node in file.nodes(ast.Name, ast.Attribute):
-        assert isinstance(node, ast.Name | ast.Attribute)
-        place = file.place(node) if isinstance(node.ctx, ast.Load) else None
-        if place is None:
+    for call in file.calls(*_METHODS):
+        node = call.func.value if isinstance(call.func, ast.Attribute) else None
+        value = file.value(node)
+        place = file.place(node)
+        if place is not None and value is not None and value.is_a(api.QUEUES | api.ASYNC_QUEUES):
+            found.setdefault(passed.get(place, place), QueueUse(place, value))
+    for given in passed.values():
+        if given not in found:
+            _add_given(file, given, found)
+    names = {place.name.rpartition(".")[2] for place in (*found, *passed)}
+    nodes: list[ast.Name | ast.Attribute] = [
+        n for n in file.nodes(ast.Attribute) if n.attr in names
+    ]
+    nodes += [node for name in names for node in file.tree.names.get(name, ())]
+    handed = {arg for spawn in file.spawns if spawn.target for arg in spawn.args or ()}
+    for node in sorted(nodes, key=lambda n: (n.end_lineno or 0, n.end_col_offset or 0)):
+        if node in handed and file.place(node) in passed.values():
             continue
-        place = passed.get(place, place)
-        seen.append((node, place))
-        if place not in found:
-            value = file.value(node)
-            if value is not None and value.is_a(api.QUEUES | api.ASYNC_QUEUES):
-                found[place] = QueueUse(place, value)
-    for node, place in seen:
+        place = file.place(node) if isinstance(node.ctx, ast.Load) else None
+        place = place and passed.get(place, place)
         if place in found:
             _note(found[place], node, file)
     return list(found.values())
+
+
+def _add_given(file: PythonFile, given: Place, found: dict[Place, QueueUse]) -> None:
+    """Add a queue that only spawned functions call, by their parameter."""
+    for spawn in file.spawns:
+        for node in spawn.args or ():
+            if file.place(node) == given:
+                value = file.value(node)
+                if value is not None and value.is_a(api.QUEUES | api.ASYNC_QUEUES):
+                    found[given] = QueueUse(given, value)
+                    return
 
 
 def _note(use: QueueUse, node: ast.expr, file: PythonFile) -> None:

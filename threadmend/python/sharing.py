@@ -56,6 +56,8 @@ def shared_attributes(cls: Class) -> dict[str, Shared]:
     """
     by_function = spawns_reaching(cls.file)
     inside = set(by_function)
+    if not any(f.home is base for base in cls.mro for f in inside):
+        return {}
     outside = reached_outside(cls, inside) | _both(cls, inside)
     found: dict[str, Shared] = {}
     quiet = {f for base in cls.mro for f in base.init_only}

@@ -35,8 +35,8 @@ class Value:
 
     `type` is the qualified name of its constructor: `threading.Lock`, `dict`,
     `pkg.mod.Class`; a class itself is `type`. `made` is the call or display that makes it
-    (None when only an annotation tells), in `file`. `cls` is the class of the project that it
-    is an instance of (or, with `is_class`, the class itself).
+    (None when only an annotation tells), and stands in `file`. `cls` is the class of the
+    project that it is an instance of (or, with `is_class`, the class itself).
     """
 
     type: str
@@ -276,7 +276,7 @@ def _call(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     else:
         owner = value_of(file, node.func, depth + 1) if isinstance(node.func, ast.Name) else None
     if owner is not None and owner.is_class and isinstance(node.func, ast.Name):
-        return Value(owner.type, owner.file, node, owner.cls)
+        return Value(owner.type, file, node, owner.cls)
     from threadmend.python.functions import function_of
 
     callee = function_of(file, node.func)
@@ -295,7 +295,7 @@ def _constructed(file: PythonFile, node: ast.Call, name: str, depth: int) -> Val
         return Value(name, file, node) if name in _BUILTIN_TYPES else None
     cls = file.project.class_named(name)
     if cls is not None:
-        return Value(cls.qualified, cls.file, node, cls)
+        return Value(cls.qualified, file, node, cls)
     if file.project.find(name) is not None:
         return None
     root = node.func

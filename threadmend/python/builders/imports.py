@@ -112,7 +112,9 @@ def add_import(file: PythonFile, text: str) -> Edits:
         end = line_span(file, first[-1])[1]
         lead = b"" if file.data[:end].endswith((b"\n", b"\r")) else newline
         blank = b"" if _is_future(first[-1]) else newline
-        return (Edit(file.path, end, end, lead + blank + code),)
+        rest = file.data[end:]
+        gap = newline if rest.strip() and not rest.startswith((b"\n", b"\r")) else b""
+        return (Edit(file.path, end, end, lead + blank + code + gap),)
     at = _after_comments(file)
     blank = newline if file.data[at:].strip() and not file.data[at:].startswith(newline) else b""
     return (Edit(file.path, at, at, code + blank),)

@@ -53,8 +53,8 @@ def test_wrap_indents_comments_but_not_the_inside_of_strings() -> None:
     file = file_of('def f():\n    a = """x\ny"""\n    # c\n\n    b(1,\n      2)\n    d()\n')
     block = file.functions[0].body[:2]
     assert after(file, wrap(file, block, "with lock:")) == (
-        'def f():\n    with lock:\n        a = """x\ny"""\n        # c\n\n        b(1,\n          2)\n'
-        "    d()\n"
+        'def f():\n    with lock:\n        a = """x\ny"""\n        # c\n\n'
+        "        b(1,\n          2)\n    d()\n"
     )
 
 

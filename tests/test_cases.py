@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from cases import FIXTURES, Case, Files, case_paths, options_of, project_of, rules_with_cases, run
+from goprobes import Probes
 from gotool import Batch, go, needs_go, needs_race, unformatted, vet
-from probing import Probes
 
 from threadmend.diff import apply
 from threadmend.engine import check, fix

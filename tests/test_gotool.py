@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from cases import Case, run
+from goprobes import Probes
 from gotool import Batch, Run, needs_go, needs_race, probe_files, run_tests, shows, unformatted, vet
-from probing import Probes
 
 CASE = """What the case shows.
 -- before/a.go --

@@ -1,0 +1,101 @@
+"""Write the comma that makes one argument a tuple
+
+`Thread(target=greet, args=(name))` hands over `name` itself: the parentheses do nothing. A
+string is taken apart into one argument per letter, a number is no sequence at all, and the
+`TypeError` appears in the thread, where nobody waits for it.
+
+Not reported: arguments without parentheses, which may hold a tuple; tuples, lists and calls
+that make one; a starred value.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix
+from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function
+from threadmend.python.scope import parent
+from threadmend.python.threads import argument
+
+CATEGORY = "thread"
+GATE = rb"args\s*=\s*\("
+
+_KINDS = frozenset({"thread", "timer", "process", "process-pool", "pool"})
+_CLOSE = re.compile(rb"(?:\s|#[^\n]*\n)*\)")
+_SEQUENCES = (ast.Tuple, ast.List, ast.GeneratorExp, ast.ListComp, ast.Starred, ast.Call,
+              ast.NamedExpr, ast.IfExp, ast.BoolOp, ast.Await)  # fmt: skip
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the arguments of threads, timers and processes that lack the comma."""
+    for spawn in file.spawns:
+        if spawn.kind not in _KINDS or not isinstance(spawn.node, ast.Call):
+            continue
+        value = argument(spawn.node, 99, "args")
+        if value is None or isinstance(value, _SEQUENCES) or _is_sequence_of(value):
+            continue
+        close = _closing(file, value)
+        if close is None or _is_tuple(file, value) or _takes_several(spawn.target):
+            continue
+        start, end = file.span(value)
+        text = file.text(value)
+        fix = Fix(f"Make ({text},) a tuple", (Edit(file.path, end, end, b","),))
+        said = f"({text}) is not a tuple: the target gets {_gets(value)}"
+        yield Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _gets(value: ast.expr) -> str:
+    if isinstance(value, ast.Constant | ast.JoinedStr):
+        return "no argument" if not isinstance(getattr(value, "value", ""), str) else "its letters"
+    return "what is in it, one by one"
+
+
+def _is_sequence_of(value: ast.expr) -> bool:
+    """Return whether an operation on sequences makes the arguments: `((1,) + rest)`."""
+    if isinstance(value, ast.BinOp):
+        return _is_sequence_of(value.left) or _is_sequence_of(value.right)
+    return isinstance(value, ast.Tuple | ast.List | ast.Call)
+
+
+def _is_tuple(file: PythonFile, value: ast.expr) -> bool:
+    """Return whether a name in superfluous parentheses holds several arguments, or may."""
+    if isinstance(value, ast.Constant | ast.JoinedStr):
+        return False
+    if isinstance(value, ast.Name) and value.id in {"args", "params", "arguments"}:
+        return True
+    known = file.value(value)
+    if known is not None and known.type in {"tuple", "list"}:
+        return True
+    binding = file.binding(value)
+    return binding is not None and any(
+        isinstance(site.value, ast.Tuple | ast.List) or _is_vararg(site.node)
+        for site in binding.sites
+    )
+
+
+def _is_vararg(node: ast.AST) -> bool:
+    above = parent(node)
+    return isinstance(above, ast.arguments) and node in {above.vararg, above.kwarg}
+
+
+def _takes_several(target: Function | None) -> bool:
+    """Return whether the target cannot do with one argument: then the value holds them all."""
+    if target is None or isinstance(target.node, ast.Lambda):
+        return False
+    arguments = target.node.args
+    bound = 1 if target.cls is not None and not target.is_static else 0
+    needed = len(target.parameters) - len(arguments.defaults) - bound
+    return needed > 1 or (len(target.parameters) == bound and arguments.vararg is None)
+
+
+def _closing(file: PythonFile, value: ast.expr) -> int | None:
+    """Return where the parenthesis right behind a value closes, None without a pair of its own."""
+    start, end = file.span(value)
+    before = file.data[:start].rstrip()
+    if not before.endswith(b"(") or not before[:-1].rstrip().endswith(b"="):
+        return None
+    found = _CLOSE.match(file.data, end)
+    return None if found is None else found.end()

@@ -1,0 +1,125 @@
+"""Hand over the function, not its result
+
+`Thread(target=work())` runs `work` at once, in the thread that makes the new one, and then
+starts a thread that has nothing to do. Nothing fails: the program is only as slow as without
+threads, or the window stands still while it "loads in the background".
+
+Not reported: calls that make the function (a closure, `partial`, a lambda, a method that
+returns one); callables whose source is not in the project; a coroutine handed to a function
+that takes one.
+
+Unsafe: where the function may return something, since the caller could expect a callable from
+it in a way that cannot be seen here; where its arguments are more than plain names and
+constants, since they are then worked out later.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function, function_of
+from threadmend.python.threads import Spawn, keyword
+
+CATEGORY = "thread"
+GATE = rb"(?:target|function|func|fn)\s*=|\.submit\(|run_in_executor\(|to_thread\(|Timer\("
+
+_DATA = (ast.Constant, ast.JoinedStr, ast.Compare, ast.List, ast.Dict, ast.Set, ast.Tuple,
+         ast.BinOp, ast.ListComp, ast.DictComp, ast.SetComp)  # fmt: skip
+"""Results that nobody can call."""
+_KINDS = frozenset({"thread", "timer", "process", "submit", "executor", "to_thread"})
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the threads and jobs whose target has already run when they are made."""
+    for spawn in file.spawns:
+        call = spawn.target_node
+        if spawn.kind not in _KINDS or not isinstance(call, ast.Call):
+            continue
+        function = function_of(file, call.func)
+        if function is None or isinstance(function.node, ast.Lambda) or _is_class(file, call.func):
+            continue
+        if function.is_async or function.is_generator or _may_return_callable(function):
+            continue
+        yield _finding(file, spawn, call, function)
+
+
+def _is_class(file: PythonFile, node: ast.expr) -> bool:
+    value = file.value(node)
+    return value is not None and value.is_class
+
+
+def _may_return_callable(function: Function) -> bool:
+    """Return whether a result of the function may be something to call."""
+    return not all(isinstance(value, _DATA) for value in _results(function))
+
+
+def _results(function: Function) -> list[ast.expr]:
+    """Return the values that the function returns, None left out."""
+    values = [found.value for found in function.returns() if found.value is not None]
+    return [v for v in values if not (isinstance(v, ast.Constant) and v.value is None)]
+
+
+def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, function: Function) -> Finding:
+    name = file.text(call.func)
+    start, end = file.span(call)
+    said = f"{name} runs here, before the {_what(spawn)} starts, which then has nothing to run"
+    edits = _edits(file, spawn, call)
+    if edits is None:
+        return Finding(file.path, start, end, said, reason="its arguments have to be handed over")
+    reason = ""
+    if _results(function):
+        reason = f"{name} returns a value, which is no longer used here"
+    elif not all(isinstance(a, ast.Name | ast.Constant) for a in _values(call)):
+        reason = "its arguments are worked out all the same, but it runs later"
+    safety = Safety.UNSAFE if reason else Safety.SAFE
+    fix = Fix(f"Hand over {name} instead of calling it", edits, safety, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _what(spawn: Spawn) -> str:
+    return spawn.kind if spawn.kind in {"thread", "timer", "process"} else "job"
+
+
+def _values(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(k.value for k in call.keywords)]
+
+
+def _edits(file: PythonFile, spawn: Spawn, call: ast.Call) -> tuple[Edit, ...] | None:
+    """Return the edits that hand over the function and its arguments apart; None if that
+    would not be the same call.
+    """
+    name, node = file.text(call.func), spawn.node
+    assert isinstance(node, ast.Call)
+    start, end = file.span(call)
+    if not call.args and not call.keywords:
+        return (Edit(file.path, start, end, file.encode(name)),)
+    if any(isinstance(a, ast.Starred) for a in call.args) or any(
+        k.arg is None for k in call.keywords
+    ):
+        return None
+    if b"#" in file.data[start:end]:
+        return None
+    args = [file.text(a) for a in call.args]
+    named = [f"{k.arg}={file.text(k.value)}" for k in call.keywords]
+    if spawn.kind in {"submit", "to_thread"}:
+        if keyword(node, "fn") is not None or keyword(node, "func") is not None:
+            return None
+        return (Edit(file.path, start, end, file.encode(", ".join([name, *args, *named]))),)
+    if spawn.kind == "executor":
+        if named or keyword(node, "func") is not None:
+            return None
+        return (Edit(file.path, start, end, file.encode(", ".join([name, *args]))),)
+    if spawn.args != () or len(node.args) > 2 or keyword(node, "args") or keyword(node, "kwargs"):
+        return None
+    given = [name]
+    if args:
+        given.append(f"args=({', '.join(args)}{',' if len(args) == 1 else ''})")
+    if named:
+        pairs = ", ".join(f'"{k.arg}": {file.text(k.value)}' for k in call.keywords)
+        given.append(f"kwargs={{{pairs}}}")
+    if call in node.args and node.keywords is not None and node.args[-1] is not call:
+        return None
+    return (Edit(file.path, start, end, file.encode(", ".join(given))),)

@@ -1,0 +1,109 @@
+"""Keep a reference to a task
+
+The event loop holds its tasks weakly. A task that nobody else holds may be collected while it
+waits, in the middle of its work and without a word.
+
+Not reported: tasks of a TaskGroup, which keeps them; tasks that are assigned, awaited,
+returned or passed on; `create_task` of other libraries.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix
+from threadmend.python.builders import (
+    BuilderError,
+    add_attribute,
+    add_variable,
+    free_attribute,
+    free_name,
+    insert_after,
+    is_alone,
+)
+from threadmend.python.classes import Class
+from threadmend.python.file import PythonFile
+
+CATEGORY = "asyncio"
+GATE = rb"create_task\(|ensure_future\("
+
+_MAKERS = frozenset({"asyncio.create_task", "asyncio.ensure_future"})
+_NAME = "_background_tasks"
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the tasks that nobody holds."""
+    for call in file.calls("create_task", "ensure_future"):
+        statement = file.parent(call)
+        if not isinstance(statement, ast.Expr) or not _makes_task(file, call):
+            continue
+        start, end = file.span(call)
+        said = "nobody holds the task, which may be collected before it is done"
+        try:
+            edits = _edits(file, statement, call)
+        except BuilderError as error:
+            yield Finding(file.path, start, end, said, reason=str(error))
+        else:
+            fix = Fix("Keep the task until it is done", edits)
+            yield Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _makes_task(file: PythonFile, call: ast.Call) -> bool:
+    if file.qualified(call.func) in _MAKERS:
+        return True
+    func = call.func
+    return isinstance(func, ast.Attribute) and file.is_a(func.value, "asyncio.AbstractEventLoop")
+
+
+def _edits(file: PythonFile, statement: ast.Expr, call: ast.Call) -> tuple[Edit, ...]:
+    """Return the edits that hold the task in a set, which lets go of it when it is done."""
+    held, added = _holder(file, statement)
+    task = free_name(file, "task", statement)
+    if not is_alone(file, statement):
+        raise BuilderError("the statement shares its line with another one")
+    at = file.span(call)[0]
+    text = f"{held}.add({task})\n{task}.add_done_callback({held}.discard)"
+    named = Edit(file.path, at, at, file.encode(f"{task} = "))
+    return (*added, named, *insert_after(file, statement, text))
+
+
+def _holder(file: PythonFile, statement: ast.stmt) -> tuple[str, tuple[Edit, ...]]:
+    """Return the set that holds tasks, and the edits that make it: of the object where the
+    code is a method's, else of the module.
+    """
+    function = file.function(statement)
+    cls = None if function is None else function.cls
+    if (
+        function is not None
+        and cls is not None
+        and function.self_name
+        and not function.is_classmethod
+    ):
+        try:
+            name, edits = _attribute(cls)
+        except BuilderError:
+            pass
+        else:
+            return f"{function.self_name}.{name}", edits
+    return _variable(file, statement)
+
+
+def _attribute(cls: Class) -> tuple[str, tuple[Edit, ...]]:
+    values = cls.values_of(_NAME)
+    if values and all(file.is_a(value, {"set"}) for file, value in values):
+        return _NAME, ()
+    name = free_attribute(cls, _NAME)
+    return name, add_attribute(cls, name, "set()")
+
+
+def _variable(file: PythonFile, statement: ast.stmt) -> tuple[str, tuple[Edit, ...]]:
+    binding = file.tree.scopes[0].bindings.get(_NAME)
+    if binding is not None and all(file.is_a(site.value, {"set"}) for site in binding.sites):
+        return _NAME, ()
+    name = free_name(file, _NAME)
+    # Always at the same place, so that several tasks of a file share one set.
+    body = file.tree.module.body
+    blocks = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    first = next((s for s in body if isinstance(s, blocks)), statement)
+    return name, add_variable(file, f"{name} = set()", before=first)

@@ -51,6 +51,8 @@ class Options:
     confidence: Confidence = Confidence.LOW
     vetoes: Mapping[Veto, str] = field(default_factory=dict)
     """Fixes that may not be made, and why."""
+    connected: Callable[[Finding, Project], bool] | None = None
+    """Says which findings are of interest; the others are judged by, and never reported."""
     catalogue: tuple[Rule, ...] | None = None
     """Every rule there is: names that ignore comments may use, and judges of composed
     fixes. None asks the registry."""
@@ -149,6 +151,8 @@ def reported(findings: Sequence[Finding], project: Project, options: Options) ->
     found = [finding for finding in findings if _RANK[finding.confidence] <= limit]
     if options.since is not None:
         found = [finding for finding in found if _touches(finding, project, options.since)]
+    if options.connected is not None:
+        found = [finding for finding in found if options.connected(finding, project)]
     if options.baseline is not None:
         found = options.baseline.new(found, project)
     return found

@@ -17,6 +17,7 @@ from threadmend.model import Unreadable
 from threadmend.source import SourceFile, UnreadableError
 
 if TYPE_CHECKING:
+    from threadmend.golang.evidence import Evidence
     from threadmend.golang.package import Workspace
     from threadmend.python.project import PythonProject
     from threadmend.python.syntax import Tree
@@ -51,6 +52,7 @@ class Project:
         self.root = Path(root)
         self.config = config or Config()
         self.named = tuple(named)
+        self.evidence: tuple[Evidence, ...] = ()
         self.overlay = dict(overlay or {})
         present = {path for path in paths if self.overlay.get(path, b"") is not None}
         present.update(path for path, data in self.overlay.items() if data is not None)
@@ -181,6 +183,7 @@ class Project:
             from threadmend.golang.package import Workspace
 
             self._workspace = Workspace(self._readable_go(), self.source)
+            self._workspace.evidence = self.evidence
         return self._workspace
 
     @property
@@ -221,14 +224,34 @@ class Project:
         new._sources = {p: s for p, s in self._sources.items() if p not in changed}
         new._unreadable = {p: e for p, e in self._unreadable.items() if p not in changed}
         new._excuses = {p: e for p, e in self._excuses.items() if p not in changed}
+        if self.evidence:
+            new.evidence = self._followed(changed)
         if self._workspace is not None:
             from threadmend.golang.package import Workspace
 
             trees = {p: t for p, t in self._workspace._trees.items() if p not in changed}
             new._workspace = Workspace(new._readable_go(), new.source, trees)
+            new._workspace.evidence = new.evidence
         if self._python is not None:
             kept = {p: t for p, t in self._python.trees.items() if p not in changed}
             new._python = new._new_python(kept)
+        return new
+
+    def _followed(self, changed: Mapping[str, bytes | None]) -> tuple[Evidence, ...]:
+        from threadmend.golang.evidence import moved
+
+        new = {path: data for path, data in changed.items() if data is not None}
+        old = {path: self.source(path).data for path in new if path in self}
+        return moved(self.evidence, old, new)
+
+    def with_evidence(self, evidence: Sequence[Evidence]) -> Project:
+        """Return the project with what runs of it showed; rules act upon that, too."""
+        new = Project(
+            self.root, self.paths, overlay=self.overlay, config=self.config, named=self.named
+        )
+        new._sources, new._excuses = dict(self._sources), dict(self._excuses)
+        new._unreadable = dict(self._unreadable)
+        new.evidence = tuple(evidence)
         return new
 
 

@@ -280,7 +280,9 @@ def _hoist(
     file: GoFile, statement: Node, nodes: list[Node], lock: LockForm, taken: set[str]
 ) -> list[Edit]:
     """Read the values under the lock into variables above the statement."""
-    if statement.kind in {"for_statement", "labeled_statement", "defer_statement"}:
+    if statement.kind in {"labeled_statement", "defer_statement"}:
+        raise BuilderError("the access is repeated or put off")
+    if statement.kind == "for_statement" and not _ranged_over(statement, nodes):
         raise BuilderError("the access is repeated or put off")
     texts: dict[bytes, str] = {}
     edits: list[Edit] = []
@@ -296,6 +298,12 @@ def _hoist(
         edits.append(Edit(value.path, value.start, value.end, new))
     code = "\n".join([lock.take, *lines, lock.give])
     return [*insert_before(statement, code), *edits]
+
+
+def _ranged_over(loop: Node, nodes: list[Node]) -> bool:
+    """Return whether accesses stand where a range loop evaluates what it goes over: once."""
+    clause = next((c for c in loop.children if c.kind == "range_clause"), None)
+    return clause is not None and all(clause["right"].contains(node) for node in nodes)
 
 
 def _lower(name: str) -> str:

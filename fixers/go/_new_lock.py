@@ -28,7 +28,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._guard_edits import LockForm, put_under_lock
 
-__all__ = ["owner_races", "variable_races"]
+__all__ = ["guard_fields", "guard_variable", "owner_races", "variable_races"]
 
 _REASON = "every use of {} in the package now waits for its turn"
 
@@ -109,7 +109,18 @@ def _head_end(root: Node) -> int:
 
 
 def _field_fix(package: Package, writes: list[SharedWrite]) -> Fix:
-    owner = writes[0].place.rpartition(".")[0].rpartition(".")[2]
+    unique = {w.place: w.access for w in writes}
+    return guard_fields(package, list(unique.values()), _racing(package))
+
+
+def guard_fields(package: Package, racing: list[FieldAccess], tops: set[Node | None]) -> Fix:
+    """Return the fix that guards the fields of one struct, one access of each given.
+
+    `tops` are the functions known to race: they take the lock even where they look like
+    set-up. Raises BuilderError when there is no good form.
+    """
+    class_ = (racing[0].place or "").rpartition(".")[0]
+    owner = class_.rpartition(".")[2]
     decl = package.lookup(owner)
     if decl is None or decl.kind != "type" or decl.file.generated:
         raise BuilderError("the type is declared elsewhere")
@@ -117,7 +128,7 @@ def _field_fix(package: Package, writes: list[SharedWrite]) -> Fix:
     if struct is None or struct.kind != "struct_type":
         raise BuilderError(f"{owner} is not declared as a struct")
     _must_not_be_copied(package, decl)
-    names = {w.place.rpartition(".")[2] for w in writes}
+    names = {(a.place or "").rpartition(".")[2] for a in racing}
     declared = fields(struct)
     lock, edits = _own_lock(struct), list[Edit]()
     title = f"Guard {' and '.join(sorted(names))} with "
@@ -128,9 +139,9 @@ def _field_fix(package: Package, writes: list[SharedWrite]) -> Fix:
         edits = [*add_field(struct, lock, "sync.Mutex", before=first), *_sync(decl.file)]
         title += "a new field "
     title += lock
-    class_ = f"{writes[0].place.rpartition('.')[0]}.{lock}"
-    accesses = [a for name in _unique(writes) for a in _all(package, name)]
-    for place_edits in _locked(package, accesses, lambda a: f"{_operand(a)}.{lock}", class_):
+    accesses = [a for one in racing for a in _all(package, one, tops)]
+    named = f"{class_}.{lock}"
+    for place_edits in _locked(package, accesses, lambda a: f"{_operand(a)}.{lock}", named):
         edits.extend(place_edits)
     return Fix(title, tuple(dict.fromkeys(edits)), Safety.UNSAFE, _REASON.format(owner))
 
@@ -147,7 +158,11 @@ def _own_lock(struct: Node) -> str | None:
 
 
 def _variable_fix(package: Package, writes: list[SharedWrite]) -> Fix:
-    access = writes[0].access
+    return guard_variable(package, writes[0].access, _racing(package))
+
+
+def guard_variable(package: Package, access: FieldAccess, tops: set[Node | None]) -> Fix:
+    """Return the fix that guards a package variable; as `guard_fields`."""
     name = access.node.name
     decl = access.file.resolve(access.node)
     if not isinstance(decl, Decl) or decl.file.generated:
@@ -159,7 +174,7 @@ def _variable_fix(package: Package, writes: list[SharedWrite]) -> Fix:
     code = f"// {lock} guards {name}.".encode() + newline
     code += f"var {lock} sync.Mutex".encode() + newline * 2
     edits = [Edit(decl.file.path, top, top, code), *_sync(decl.file)]
-    for place_edits in _locked(package, _all(package, writes[0]), lambda _: lock, ""):
+    for place_edits in _locked(package, _all(package, access, tops), lambda _: lock, ""):
         edits.extend(place_edits)
     title = f"Guard {name} with a new variable {lock}"
     return Fix(title, tuple(dict.fromkeys(edits)), Safety.UNSAFE, _REASON.format(name))
@@ -198,17 +213,16 @@ def _is_unkeyed(literal: Node) -> bool:
 # -- the accesses -----------------------------------------------------------------------
 
 
-def _unique(writes: list[SharedWrite]) -> list[SharedWrite]:
-    return list({w.place: w for w in writes}.values())
+def _racing(package: Package) -> set[Node | None]:
+    return {outer_function(w.access.node) for w in shared_writes(package)}
 
 
-def _all(package: Package, write: SharedWrite) -> list[FieldAccess]:
+def _all(package: Package, access: FieldAccess, tops: set[Node | None]) -> list[FieldAccess]:
     """Return the accesses of a place that need the lock: those that others may meet."""
-    racing = {outer_function(w.access.node) for w in shared_writes(package)}
     return [
         a
-        for a in accesses_like(package, write.access.file, write.access.node)
-        if outer_function(a.node) in racing or not (a.fresh or a.setup)
+        for a in accesses_like(package, access.file, access.node)
+        if outer_function(a.node) in tops or not (a.fresh or a.setup)
     ]
 
 
@@ -228,7 +242,7 @@ def _locked(
     """Yield the edits that put the accesses of each function under the lock."""
     groups: dict[Node, list[FieldAccess]] = {}
     for access in accesses:
-        if access.kind == "address":
+        if access.kind == "address" and not _is_momentary(access):
             raise BuilderError(f"the address of {access.node.name} is taken")
         groups.setdefault(_runner(access), []).append(access)
     tops = {outer_function(a.node) for a in accesses}
@@ -244,6 +258,18 @@ def _locked(
         yield put_under_lock(
             file, function, nodes, lock, together=writes and len(nodes) > 1, whole=whole
         )[0]
+
+
+def _is_momentary(access: FieldAccess) -> bool:
+    """Return whether an address is only lent to a call of fmt: `fmt.Fprintf(&r.buf, …)`."""
+    address = access.node.parent
+    arguments = address.parent if address is not None else None
+    if arguments is None or arguments.kind != "argument_list" or arguments.parent is None:
+        return False
+    function = arguments.parent["function"]
+    if function.kind != "selector_expression" or function["operand"].kind != "identifier":
+        return False
+    return access.file.imported(function["operand"].name) in {"fmt", "io"}
 
 
 def _runner(access: FieldAccess) -> Node:

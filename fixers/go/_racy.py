@@ -53,6 +53,8 @@ class Race:
     pairs: list[tuple[CapturedAccess, CapturedAccess]]
     names: Names
     many: set[Strand] = field(default_factory=set)
+    shown: bool = False
+    """Whether a run showed the race: then functions that are passed on run side by side."""
 
     @property
     def name(self) -> str:

@@ -28,7 +28,7 @@ _CLONE = (1, 21)
 def own_copy(race: Race) -> Fix | None:
     """Return the fix that gives each writing goroutine its own variable, if nobody shares it."""
     literals = _writers(race)
-    if literals is None or race.binding.kind not in {"variable", "result", "parameter"}:
+    if not literals or race.binding.kind not in {"variable", "result", "parameter"}:
         return None
     outside = [a for a in race.accesses if not any(s.body.contains(a.node) for s in literals)]
     if any(not _is_plain(a) for a in race.accesses if a not in outside):

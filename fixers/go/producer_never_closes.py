@@ -37,7 +37,7 @@ from threadmend.model import Confidence, Finding, Fix, Related, Safety
 from ._closer import after_sends, by_producer, close_after
 
 CATEGORY = "channel"
-GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b"
+GATE = rb"\bmake\(\s*chan\b"
 
 _MAKES_AND_SENDS = re.compile(rb"\bmake\(\s*chan\b")
 

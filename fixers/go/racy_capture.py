@@ -32,13 +32,10 @@ from threadmend.golang.ordering import Ordering
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map, Pointer
-from threadmend.model import Finding, Fix, Related, Safety
+from threadmend.model import Finding, Related
 
 from ._racy import Names, Race, top_of
-from ._racy_atomic import by_atomic
-from ._racy_copy import fresh_copy, own_copy
-from ._racy_index import by_index
-from ._racy_mutex import by_mutex
+from ._racy_choice import fixes_of
 
 CATEGORY = "shared-state"
 GATE = rb"\bgo\b|\.(?:Try)?Go\(|\bAfterFunc\("
@@ -137,33 +134,12 @@ def _race(
     return Race(file, binding, type_, accesses, racing, pairs, names)
 
 
-def _fixes(race: Race) -> tuple[tuple[Fix, ...], str]:
-    """Return the rewrites that fit, best first, and the reason where none does."""
-    if any(a.kind == "address" and a.inside for a in race.accesses):
-        return (), f"the address of {race.name} is taken in a goroutine"
-    own = own_copy(race)
-    if own is not None:
-        return (own,), ""
-    index = by_index(race)
-    if index is not None and index.safety is Safety.SAFE:
-        return (index,), ""
-    atomic = by_atomic(race)
-    if atomic is not None:
-        return (atomic,), ""
-    fresh = fresh_copy(race)
-    if fresh is not None:
-        return (fresh,), ""
-    mutex, reason = by_mutex(race)
-    found = [fix for fix in (mutex, index) if fix is not None]
-    return tuple(sorted(found, key=lambda fix: fix.safety is not Safety.SAFE)), reason
-
-
 # -- say ------------------------------------------------------------------------------
 
 
 def _finding(race: Race) -> Finding:
     first, second = min(race.pairs, key=lambda pair: (pair[0].node.start, pair[1].node.start))
-    fixes, reason = _fixes(race)
+    fixes, reason = fixes_of(race)
     related = [_place(race.binding, "declared here")]
     for access in race.racing:
         if access is not first and not _assigns_itself(access, race.racing):

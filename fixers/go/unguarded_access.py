@@ -25,17 +25,15 @@ from itertools import groupby
 
 from threadmend.golang.belief import Suspect, suspects
 from threadmend.golang.builders import BuilderError
-from threadmend.golang.calls import code_files
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
-from threadmend.golang.locks import LOCK_CALLS, LockOperation, locks_of
+from threadmend.golang.guards import accesses_like, guard_of
 from threadmend.golang.package import Package
 from threadmend.golang.races import shared_writes
-from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._guard_edits import LockForm, put_under_lock
+from ._held_guard import lock_form, operation_of, witness
 
 CATEGORY = "shared-state"
 GATE = rb"\.R?Lock\(\)"
@@ -80,9 +78,12 @@ def _function(suspect: Suspect) -> Node:
 def _finding(file: GoFile, group: list[Suspect]) -> Finding:
     first = group[0]
     guard, node = first.guard, first.access.node
-    witness = _witness(guard.locked)
-    operation = _operation(witness, guard.lock_class)
-    lock = _lock_form(group, operation) if operation is not None else None
+    shown = witness(guard.locked)
+    operation = operation_of(shown, guard.lock_class)
+    lock = None
+    if operation is not None:
+        reads = not any(s.access.writes for s in group)
+        lock = lock_form(first.access.base, guard.lock_class, operation, reads=reads)
     fix, reason = None, "the lock has no name here"
     if lock is not None:
         fix, reason = _fix(file, group, lock)
@@ -100,57 +101,15 @@ def _finding(file: GoFile, group: list[Suspect]) -> Finding:
         fixes=(fix,) if fix is not None else (),
         related=(
             Related(
-                witness.file.path,
-                witness.node.start,
-                witness.node.end,
-                f"{'written' if witness.writes else 'read'} under the lock here",
+                shown.file.path,
+                shown.node.start,
+                shown.node.end,
+                f"{'written' if shown.writes else 'read'} under the lock here",
             ),
         ),
         reason=reason,
         confidence=first.confidence,
     )
-
-
-def _witness(locked: list[FieldAccess]) -> FieldAccess:
-    """Return the access that shows the belief best: a write under the lock."""
-    writes = [a for a in locked if a.writes and not a.setup]
-    direct = [a for a in writes if a.held_here]
-    return (direct or writes or [a for a in locked if a.held_here] or locked)[0]
-
-
-def _operation(witness: FieldAccess, lock_class: str) -> LockOperation | None:
-    """Return an operation that takes the guard, in the witness's function or in a caller's."""
-    function = witness.node.function
-    if function is None:
-        return None
-    for operation in locks_of(witness.file, function).operations:
-        if operation.acquires and operation.lock_class == lock_class:
-            return operation
-    for file in code_files(witness.file.package):
-        for declaration in file.declarations(LOCK_CALLS):
-            if declaration.kind != "method_declaration":
-                continue
-            for operation in locks_of(file, declaration.node).operations:
-                if operation.acquires and operation.lock_class == lock_class:
-                    return operation
-    return None
-
-
-def _lock_form(group: list[Suspect], operation: LockOperation) -> LockForm | None:
-    """Return the lock in the words of the function that lacks it: its receiver's name."""
-    access, base = operation.access, group[0].access.base
-    if access is None or group[0].guard.lock_class is None:
-        return None
-    text = operation.lock.name
-    if isinstance(access.root, Binding):
-        if base is None or not isinstance(base.root, Binding):
-            return None
-        first, dot, rest = text.partition(".")
-        if first != access.root.name:
-            return None
-        text = base.root.name + dot + rest
-    reads = not any(s.access.writes for s in group)
-    return LockForm(text, group[0].guard.lock_class, reads and operation.type.endswith("RWMutex"))
 
 
 def _fix(file: GoFile, group: list[Suspect], lock: LockForm) -> tuple[Fix | None, str]:

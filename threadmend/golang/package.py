@@ -9,6 +9,7 @@ from importlib import resources
 from posixpath import basename, dirname
 from typing import Any
 
+from threadmend.golang.evidence import Evidence
 from threadmend.golang.file import GoFile, Version, package_clause
 from threadmend.golang.infer import Inference
 from threadmend.golang.syntax import Declaration, Node, SyntaxTree
@@ -266,6 +267,8 @@ class Workspace:
         self._by_key: dict[str, Package] = {}
         # What fact modules worked out for the whole workspace, by the name of the fact.
         self.facts: dict[str, Any] = {}
+        # What runs of the program showed, for rules that act upon it.
+        self.evidence: tuple[Evidence, ...] = ()
         self.inference = Inference(self)
 
     # -- modules --------------------------------------------------------------------

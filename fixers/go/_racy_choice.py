@@ -1,0 +1,34 @@
+"""Which rewrite of a race on a local variable: the smallest that is right."""
+
+from __future__ import annotations
+
+from threadmend.model import Fix, Safety
+
+from ._racy import Race
+from ._racy_atomic import by_atomic
+from ._racy_copy import fresh_copy, own_copy
+from ._racy_index import by_index
+from ._racy_mutex import by_mutex
+
+__all__ = ["fixes_of"]
+
+
+def fixes_of(race: Race) -> tuple[tuple[Fix, ...], str]:
+    """Return the rewrites that fit, best first, and the reason where none does."""
+    if any(a.kind == "address" and a.inside for a in race.accesses):
+        return (), f"the address of {race.name} is taken in a goroutine"
+    own = own_copy(race)
+    if own is not None:
+        return (own,), ""
+    index = by_index(race)
+    if index is not None and index.safety is Safety.SAFE:
+        return (index,), ""
+    atomic = by_atomic(race)
+    if atomic is not None:
+        return (atomic,), ""
+    fresh = fresh_copy(race)
+    if fresh is not None:
+        return (fresh,), ""
+    mutex, reason = by_mutex(race)
+    found = [fix for fix in (mutex, index) if fix is not None]
+    return tuple(sorted(found, key=lambda fix: fix.safety is not Safety.SAFE)), reason

@@ -1,0 +1,154 @@
+"""Connect: which findings are about what a symptom shows.
+
+A finding belongs to a symptom when it is of a category that can bring it about, and one of
+its places (its own, a related one, where its fix edits) is a line of the symptom, or names
+the same lock, channel or group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from threadmend.golang.syntax import FUNCTIONS, Node, SyntaxTree
+from threadmend.model import Finding
+from threadmend.project import Project
+from threadmend.prove.locate import Located, objects_at
+from threadmend.prove.remap import Place
+from threadmend.prove.symptom import Kind
+
+__all__ = ["Connections", "is_connected"]
+
+_BY_KIND = {
+    Kind.RACE: frozenset({"shared-state", "mutex", "waitgroup", "goroutine", "channel", "select"}),
+    Kind.BLOCKED: frozenset(
+        {"channel", "goroutine", "select", "context", "mutex", "waitgroup"}
+    ),
+    Kind.DEADLOCK: frozenset({"channel", "goroutine", "select", "mutex", "waitgroup"}),
+    Kind.PANIC: frozenset({"channel", "waitgroup", "mutex", "goroutine", "shared-state"}),
+}
+_LOCKS = frozenset({"mutex", "waitgroup"})
+_LOOPS = frozenset({"select", "goroutine"})
+
+
+class Connections:
+    """The symptoms of a run, asked about findings; positions count in the project given."""
+
+    def __init__(self, located: Sequence[Located]) -> None:
+        self._located = list(located)
+
+    def of(self, finding: Finding, project: Project) -> list[Located]:
+        """Return the symptoms that a finding explains."""
+        return [one for one in self._located if is_connected(one, finding, project)]
+
+    def __call__(self, finding: Finding, project: Project) -> bool:
+        """Return whether a finding explains a symptom."""
+        return any(is_connected(one, finding, project) for one in self._located)
+
+
+def is_connected(located: Located, finding: Finding, project: Project) -> bool:
+    """Return whether a finding is about what a symptom shows."""
+    kind = located.symptom.kind
+    if kind is Kind.FINDING:
+        tops = {(place.path, place.line) for place in located.tops}
+        return any(line in tops for line in _own_lines(finding, project))
+    if kind is Kind.PYTHON:
+        return finding.path.endswith(".py") and _meets(_lines_of(located), finding, project)
+    if finding.category not in _categories(located):
+        return False
+    if kind is Kind.RACE:
+        strict = finding.category != "shared-state"
+        return _meets(_race_lines(located, strict=strict), finding, project)
+    if located.objects and _objects(finding, project) & located.objects:
+        return True
+    if finding.category in _LOOPS and _in_one_function(located, finding, project):
+        return True
+    return _meets(_lines_of(located), finding, project)
+
+
+def _categories(located: Located) -> frozenset[str]:
+    found = _BY_KIND.get(located.symptom.kind, frozenset())
+    states = {stack.stack.doing for stack in located.stacks}
+    if located.symptom.kind is Kind.BLOCKED and all("Mutex" in state for state in states):
+        return _LOCKS
+    return found
+
+
+def _race_lines(located: Located, *, strict: bool) -> set[tuple[str, int]]:
+    """Return the lines of the accesses, and of the launches unless `strict`."""
+    lines = {(place.path, place.line) for place in located.tops}
+    if not strict:
+        return lines
+    for stack in located.stacks:
+        lines |= {(place.path, place.line) for place in _some(stack.launch)}
+        lines |= {(p.path, p.line) for p in stack.places[1:3]}
+    return lines
+
+
+def _lines_of(located: Located) -> set[tuple[str, int]]:
+    places = [p for stack in located.stacks for p in (*stack.places[:3], *_some(stack.launch))]
+    return {(place.path, place.line) for place in places}
+
+
+def _in_one_function(located: Located, finding: Finding, project: Project) -> bool:
+    """Return whether a finding stands in the innermost function where a goroutine waits."""
+    for place in located.tops:
+        if place.path == finding.path and place.path.endswith(".go"):
+            tree = project.go.tree(place.path)
+            start = tree.source.line_starts[place.line - 1]
+            functions = [
+                _function_at(tree, offset)
+                for offset in (start + len(tree.source.indent_at(start)), finding.start)
+            ]
+            if functions[0] is not None and functions[0] is functions[1]:
+                return True
+    return False
+
+
+def _function_at(tree: SyntaxTree, offset: int) -> Node | None:
+    declaration = tree.declaration_at(offset)
+    if declaration is None:
+        return None
+    inner = None
+    for node in declaration.node.walk():
+        if node.kind in FUNCTIONS and node.start <= offset < node.end:
+            inner = node
+    return inner
+
+
+def _some(place: Place | None) -> list[Place]:
+    return [] if place is None else [place]
+
+
+def _meets(lines: set[tuple[str, int]], finding: Finding, project: Project) -> bool:
+    if any(line in lines for line in _own_lines(finding, project)):
+        return True
+    return any(line in lines for line in _edited_lines(finding, project))
+
+
+def _own_lines(finding: Finding, project: Project) -> Iterator[tuple[str, int]]:
+    for path, start, end in [
+        (finding.path, finding.start, finding.end),
+        *((place.path, place.start, place.end) for place in finding.related),
+    ]:
+        if path in project:
+            source = project.source(path)
+            first = source.line_of(min(start, len(source.data)))
+            last = min(source.line_of(min(end, len(source.data))), first + 20)
+            yield from ((path, line) for line in range(first, last + 1))
+
+
+def _edited_lines(finding: Finding, project: Project) -> Iterator[tuple[str, int]]:
+    for fix in finding.fixes[:1]:
+        for edit in fix.edits:
+            if edit.path in project and edit.path.endswith(".go"):
+                source = project.source(edit.path)
+                yield (edit.path, source.line_of(min(edit.start, len(source.data))))
+
+
+def _objects(finding: Finding, project: Project) -> set[str]:
+    return {
+        name
+        for path, line in set(_own_lines(finding, project))
+        if path.endswith(".go")
+        for name in objects_at(project.go.file(path), line)
+    }

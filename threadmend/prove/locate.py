@@ -1,0 +1,97 @@
+"""Locate: the places of a symptom in the project, and the objects that it names there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.access import lock_class
+from threadmend.golang.evidence import Evidence, Site, nodes_at
+from threadmend.golang.file import GoFile
+from threadmend.golang.types import Chan, Named, deref
+from threadmend.project import Project
+from threadmend.prove.remap import Place, Remap
+from threadmend.prove.symptom import Kind, Stack, Symptom
+
+__all__ = ["Located", "LocatedStack", "locate", "objects_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedStack:
+    """A stack with those of its frames that are in the project, innermost first."""
+
+    stack: Stack
+    places: tuple[Place, ...]
+    launch: Place | None
+
+    @property
+    def top(self) -> Place | None:
+        """Return where the project's own code was."""
+        return self.places[0] if self.places else None
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A symptom with its places and the classes of what it is about: locks, channels, groups."""
+
+    symptom: Symptom
+    stacks: tuple[LocatedStack, ...]
+    objects: frozenset[str] = frozenset()
+
+    @property
+    def tops(self) -> list[Place]:
+        """Return the place of each stack that has one."""
+        return [stack.top for stack in self.stacks if stack.top is not None]
+
+    @property
+    def directories(self) -> set[str]:
+        """Return the folders of all places."""
+        places = [p for s in self.stacks for p in (*s.places, *([s.launch] if s.launch else []))]
+        return {place.path.rpartition("/")[0] for place in places}
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """Return the symptom for rules; None when it is not about a place of Go code."""
+        sites = tuple(
+            Site(s.top.path, s.top.line, s.stack.doing)
+            for s in self.stacks
+            if s.top is not None and s.top.path.endswith(".go")
+        )
+        if not sites or self.symptom.kind in {Kind.FINDING, Kind.PYTHON}:
+            return None
+        return Evidence(str(self.symptom.kind), sites, self.symptom.message)
+
+
+def locate(symptom: Symptom, remap: Remap, project: Project) -> Located:
+    """Return where a symptom is in the project."""
+    stacks = tuple(_located(stack, remap) for stack in symptom.stacks)
+    found = Located(symptom, stacks)
+    if symptom.kind in {Kind.FINDING, Kind.PYTHON, Kind.RACE}:
+        return found
+    objects = frozenset(
+        name
+        for place in found.tops
+        if place.path.endswith(".go")
+        for name in objects_at(project.go.file(place.path), place.line)
+    )
+    return Located(symptom, stacks, objects)
+
+
+def _located(stack: Stack, remap: Remap) -> LocatedStack:
+    places = tuple(p for frame in stack.frames if (p := remap.place(frame)) is not None)
+    launch = next((p for frame in stack.created if (p := remap.place(frame)) is not None), None)
+    return LocatedStack(stack, places, launch)
+
+
+def objects_at(file: GoFile, line: int) -> Iterator[str]:
+    """Yield the classes of the locks, channels, groups and conditions named on a line."""
+    for node in nodes_at(file, line, "identifier", "selector_expression"):
+        if node.field == "field":
+            continue
+        type_ = file.type_of(node)
+        named = deref(type_)
+        shared = isinstance(named, Named) and named.package in {"sync", "sync/atomic"}
+        if shared or isinstance(file.underlying(type_), Chan):
+            name = lock_class(file, node)
+            if name is not None:
+                yield name

@@ -13,6 +13,7 @@
     -- probe/probe_test.go --    a test that goes wrong before the fix and right after it;
                                  the line `// probe: race` may stand here as well
     -- options --                lines `name: value`, see `Case.option`
+    -- report --                 what a run showed; rules get it as evidence
 
 In a case for Python `probe/probe.py` is a program beside the files of `before` or `after`; it
 has to fail before and to end well after, and needs no line `probe:`. See stubs/probing.py.
@@ -33,6 +34,9 @@ from threadmend.engine import Options, check, fix
 from threadmend.examples import read_archive
 from threadmend.model import Finding, Outcome, OutcomeKind, Patch, Rule, Safety
 from threadmend.project import Project
+from threadmend.prove.locate import locate
+from threadmend.prove.remap import Remap
+from threadmend.prove.reports import read
 from threadmend.registry import load_rules
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -61,7 +65,7 @@ class Case:
         case = cls(path, comment, files)
         parts = {"before", "after", "gone", "probe"}
         for name in files:
-            known = name in {"findings", "options"} or name.partition("/")[0] in parts
+            known = name in {"findings", "options", "report"} or name.partition("/")[0] in parts
             assert known, f"{case.id}: {name} is no part of a case"
         assert comment.strip(), f"{case.id}: begin with a sentence that says what the case shows"
         assert case.part("before"), f"{case.id}: needs a file under before/"
@@ -151,7 +155,7 @@ class Case:
         """Return the text of the case with findings and results written into it."""
         parts: list[tuple[str, str]] = []
         for name, text in self.files.items():
-            if name.startswith("before/") or name == "options":
+            if name.startswith("before/") or name in {"options", "report"}:
                 parts.append((name, text))
         for path, data in sorted(changes.items()):
             parts.append((f"gone/{path}", "") if data is None else (f"after/{path}", data.decode()))
@@ -189,6 +193,18 @@ def project_of(files: Mapping[str, bytes], root: Path, *, backwards: bool = Fals
     return Project(root, paths, overlay={path: files[path] for path in paths})
 
 
+def seen_project(case: Case, root: Path, *, backwards: bool = False) -> Project:
+    """Return a case's project before the fix, with what its report shows as evidence."""
+    project = project_of(case.before, root, backwards=backwards)
+    if "report" not in case.files:
+        return project
+    remap = Remap(project)
+    symptoms = read(case.files["report"].encode(), f"{case.id}: report")
+    assert symptoms, f"{case.id}: the report shows nothing"
+    found = [locate(symptom, remap, project).evidence for symptom in symptoms]
+    return project.with_evidence([evidence for evidence in found if evidence is not None])
+
+
 def options_of(case: Case, *rules: Rule) -> Options:
     """Return the options that a case is run with."""
     unsafe = case.option("unsafe-fixes", "yes") == "yes"
@@ -197,10 +213,10 @@ def options_of(case: Case, *rules: Rule) -> Options:
 
 def run(case: Case, root: Path, *, backwards: bool = False) -> Result:
     """Check and fix a case's project; a rule that raised fails the test."""
-    project = project_of(case.before, root, backwards=backwards)
+    project = seen_project(case, root, backwards=backwards)
     report = check(project, options_of(case))
     assert not report.failures, f"{case.id}: {report.failures}"
-    patch = fix(project_of(case.before, root, backwards=backwards), options_of(case))
+    patch = fix(seen_project(case, root, backwards=backwards), options_of(case))
     after = dict(case.before)
     for path, data in patch.after.items():
         assert patch.before[path] == case.before.get(path), f"{case.id}: before of {path}"

@@ -1,8 +1,8 @@
 """A field or package variable that is only read, set and added to becomes a sync/atomic value.
 
-    stopped bool          →      stopped atomic.Bool
-    for !p.stopped {      →      for !p.stopped.Load() {
-    p.stopped = true      →      p.stopped.Store(true)
+stopped bool          →      stopped atomic.Bool
+for !p.stopped {      →      for !p.stopped.Load() {
+p.stopped = true      →      p.stopped.Store(true)
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ def _used(access: FieldAccess, type_: str) -> Edit | None:
         return _edit(node, f"int({load})" if type_ == "int" else load)
     if parent.kind in {"inc_statement", "dec_statement"} and type_ != "bool":
         amount = "1" if parent.kind == "inc_statement" else "-1"
-        return None if amount == "-1" and type_[0] == "u" else _edit(parent, f"{text}.Add({amount})")
+        return (
+            None if amount == "-1" and type_[0] == "u" else _edit(parent, f"{text}.Add({amount})")
+        )
     statement = parent.parent
     if statement is None or statement.kind != "assignment_statement":
         return None

@@ -163,7 +163,7 @@ def _local(seen: LocalRace, names: Names) -> Finding:
     )
     fixes, reason = fixes_of(race)
     one, other = seen.pairs[0]
-    related = ()
+    related: tuple[Related, ...] = ()
     if other is not one:
         word = "written" if other.writes else "read"
         place = (other.target.start, other.target.end)

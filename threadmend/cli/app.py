@@ -17,6 +17,7 @@ from threadmend.cli.options import (
     Cpu,
     ExitZero,
     Format,
+    FromReport,
     Ignore,
     Isolated,
     Jobs,
@@ -137,6 +138,7 @@ def fix(
     output_format: Annotated[
         ListFormat, typer.Option(help="How to print the results; json brings outcomes and patch.")
     ] = ListFormat.TEXT,
+    from_: FromReport = None,
     prove: ProveLevel = None,
     no_prove: NoProve = False,
     count: Count = 1,
@@ -172,6 +174,7 @@ def fix(
         isolated=isolated,
         no_cache=no_cache,
         jobs=jobs,
+        reports=tuple(from_ or ()),
     )
     way = Way.chosen(diff=diff, write=write, interactive=interactive, mbox=mbox, branch=commit)
     proving = Proving(

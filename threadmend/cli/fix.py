@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING
 
 from threadmend.cli.errors import BadInputError
 from threadmend.cli.output import Output
@@ -13,6 +15,9 @@ from threadmend.engine import fixes
 from threadmend.model import OutcomeKind, Patch
 from threadmend.report import json, text
 from threadmend.write import write
+
+if TYPE_CHECKING:
+    from threadmend.cli.symptoms import Reports
 
 __all__ = ["Way", "run"]
 
@@ -53,6 +58,8 @@ def run(request: Request, way: Way, *, branch: str | None, as_json: bool, provin
     """
     if as_json and way not in {Way.DIFF, Way.WRITE}:
         raise BadInputError(f"{way} has no JSON; choose --diff or --write")
+    if request.reports and way is Way.INTERACTIVE:
+        raise BadInputError("--from and --interactive cannot be combined")
     if request.stdin_filename is not None and way not in {Way.DIFF, Way.WRITE}:
         raise BadInputError(f"{way} needs files, not standard input")
     session, output = Session.open(request), Output()
@@ -61,7 +68,11 @@ def run(request: Request, way: Way, *, branch: str | None, as_json: bool, provin
 
         return ask(session, output)
     with output.progress("fixing") as progress:
-        make = fixes(session.project, session.options, progress)
+        reports = _reports(session, request)
+        if reports is None:
+            make = fixes(session.project, session.options, progress)
+        else:
+            make = partial(reports.patch, progress=progress)
         patch = make({})
     if proving.wanted(way is not Way.DIFF and session.stdin_path is None):
         patch = proving.proved(session, make, patch, output)
@@ -70,30 +81,60 @@ def run(request: Request, way: Way, *, branch: str | None, as_json: bool, provin
     elif way is Way.MBOX:
         _mail(session, patch, output)
     elif way is Way.WRITE:
-        _write(session, patch, output, as_json=as_json)
+        _write(session, patch, output, as_json=as_json, reports=reports)
     else:
-        _print(session, patch, output, as_json=as_json)
+        _print(session, patch, output, as_json=as_json, reports=reports)
     _report(session, patch, output, way)
+    if reports is not None:
+        reports.report(output)
     if patch.failures:
         return 3
     left = any(outcome.kind is not OutcomeKind.FIXED for outcome in patch.outcomes)
+    if reports is not None:
+        left = reports.unanswered  # several findings may explain one symptom
     printed = bool(patch.after) and way in {Way.DIFF, Way.MBOX}
     return int(left or printed)
+
+
+def _reports(session: Session, request: Request) -> Reports | None:
+    """Return the reports that the fixes are to answer, if any are named."""
+    if not request.reports:
+        return None
+    from threadmend.cli.symptoms import Reports
+
+    return Reports.open(session, request.reports)
 
 
 def _modes(session: Session, patch: Patch) -> dict[str, FileMode]:
     return {path: FileMode.of(session.root / path) for path in patch.after}
 
 
-def _print(session: Session, patch: Patch, output: Output, *, as_json: bool) -> None:
+def _print(
+    session: Session,
+    patch: Patch,
+    output: Output,
+    *,
+    as_json: bool,
+    reports: Reports | None = None,
+) -> None:
     diff = render(patch.before, patch.after, modes=_modes(session, patch))
     if as_json:
-        output.text(json.dumps(json.fix(patch, diff, session.source)))
+        document = json.fix(patch, diff, session.source)
+        if reports is not None:
+            document["symptoms"] = reports.document()
+        output.text(json.dumps(document))
     else:
         output.diff(diff)
 
 
-def _write(session: Session, patch: Patch, output: Output, *, as_json: bool) -> None:
+def _write(
+    session: Session,
+    patch: Patch,
+    output: Output,
+    *,
+    as_json: bool,
+    reports: Reports | None = None,
+) -> None:
     """Write the files; what came from standard input goes to standard output."""
     name = session.stdin_path
     if name is None:
@@ -102,7 +143,7 @@ def _write(session: Session, patch: Patch, output: Output, *, as_json: bool) -> 
         fixed = patch.after.get(name, session.overlay[name])
         output.data(fixed or b"")
     if as_json:
-        _print(session, patch, output, as_json=True)
+        _print(session, patch, output, as_json=True, reports=reports)
 
 
 def _mail(session: Session, patch: Patch, output: Output) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "Cpu",
     "ExitZero",
     "Format",
+    "FromReport",
     "Ignore",
     "Isolated",
     "Jobs",
@@ -125,6 +126,15 @@ StdinFilename = Annotated[
     typer.Option(metavar="PATH", help="Read this file's text from standard input."),
 ]
 
+FromReport = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--from",
+        metavar="FILE",
+        help="Fix only what this report shows, hints included: output of go test or go vet, a "
+        "goroutine dump or profile, JSON of linters, SARIF. - is standard input; may be repeated.",
+    ),
+]
 ProveLevel = Annotated[
     Level | None,
     typer.Option(

@@ -43,6 +43,7 @@ class Request:
     use_baseline: bool = True
     confidence: Confidence | None = None
     stdin_filename: str | None = None
+    reports: tuple[str, ...] = ()
 
 
 @dataclass

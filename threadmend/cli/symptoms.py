@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from threadmend.cli.errors import BadInputError
 from threadmend.cli.output import Output
 from threadmend.cli.session import Session
-from threadmend.engine import Progress
+from threadmend.engine import Progress, Veto
 from threadmend.model import OutcomeKind, Patch
 from threadmend.prove.answer import Answer, Reply, answer
 from threadmend.prove.explain import choices, explanation, headline
@@ -22,7 +22,7 @@ from threadmend.prove.remap import Place
 from threadmend.prove.reports import ReportError, read
 from threadmend.prove.symptom import Symptom
 
-__all__ = ["Reports"]
+__all__ = ["Reports", "ending"]
 
 _WIDTH = 100
 
@@ -50,14 +50,14 @@ class Reports:
                 raise BadInputError(str(error)) from None
         return cls(session, tuple(found))
 
-    def patch(self, progress: Progress | None) -> Patch:
-        """Return the patch that mends the symptoms."""
+    def patch(self, vetoes: Mapping[Veto, str], progress: Progress | None = None) -> Patch:
+        """Return the patch that mends the symptoms, without the fixes that are vetoed."""
         session = self.session
         here = os.path.relpath(os.getcwd(), session.root)
         found: Answer = answer(
             session.project,
             self.symptoms,
-            session.options,
+            replace(session.options, vetoes=vetoes),
             here="" if here.startswith("..") or here == "." else here,
             progress=progress,
         )
@@ -80,7 +80,7 @@ class Reports:
             if not reply.located.tops:
                 elsewhere += 1
                 continue
-            output.note(f"{headline(reply.located, shown)}: {_ending(reply)}")
+            output.note(f"{headline(reply.located, shown)}: {ending(reply)}")
             if not reply.fixed:
                 project = self.session.project
                 for line in explanation(reply.located, project, shown, width):
@@ -102,10 +102,13 @@ def _data(name: str) -> bytes:
     try:
         return Path(name).read_bytes()
     except OSError as error:
-        raise BadInputError(f"{name}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise BadInputError(
+            f"{name}: cannot be read: {(error.strerror or str(error)).lower()}"
+        ) from None
 
 
-def _ending(reply: Reply) -> str:
+def ending(reply: Reply) -> str:
+    """Return what became of a symptom, in a clause."""
     for outcome in reply.outcomes:
         if outcome.kind is OutcomeKind.FIXED:
             best = outcome.finding.fixes[:1]
@@ -127,7 +130,7 @@ def _value(reply: Reply) -> dict[str, Any]:
         "report": symptom.source,
         "line": symptom.line,
         "outcome": _word(reply),
-        "reason": "" if reply.fixed else _ending(reply),
+        "reason": "" if reply.fixed else ending(reply),
         "rules": sorted({o.finding.rule for o in reply.outcomes}),
         "objects": sorted(located.objects),
         "stacks": [_stack(stack) for stack in located.stacks],

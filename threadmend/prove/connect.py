@@ -20,9 +20,7 @@ __all__ = ["Connections", "is_connected"]
 
 _BY_KIND = {
     Kind.RACE: frozenset({"shared-state", "mutex", "waitgroup", "goroutine", "channel", "select"}),
-    Kind.BLOCKED: frozenset(
-        {"channel", "goroutine", "select", "context", "mutex", "waitgroup"}
-    ),
+    Kind.BLOCKED: frozenset({"channel", "goroutine", "select", "context", "mutex", "waitgroup"}),
     Kind.DEADLOCK: frozenset({"channel", "goroutine", "select", "mutex", "waitgroup"}),
     Kind.PANIC: frozenset({"channel", "waitgroup", "mutex", "goroutine", "shared-state"}),
 }

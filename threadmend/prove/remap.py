@@ -121,7 +121,9 @@ class Remap:
                 path = _plain(f"{start}/{name}" if start else name)
                 if path in self._project:
                     return path
-        trimmed = _VERSION.sub("", re.sub(r"!([a-z])", lambda m: m[1].upper(), _CACHE.sub("", name)))
+        trimmed = _VERSION.sub(
+            "", re.sub(r"!([a-z])", lambda m: m[1].upper(), _CACHE.sub("", name))
+        )
         directory, _, base = trimmed.rpartition("/")
         for found in self._directories.get(directory, ()):
             path = f"{found}/{base}".lstrip("/")

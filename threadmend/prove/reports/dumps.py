@@ -101,7 +101,9 @@ _BUSY = frozenset({"running", "runnable", "syscall", "sleep", "IO wait", "idle",
 def _thrown(stack: Stack) -> Stack:
     """Return a panicking stack from the place that panicked: deferred calls come before it."""
     panics = [n for n, f in enumerate(stack.frames) if f.function in {"panic", "runtime.throw"}]
-    return replace(stack, frames=stack.frames[panics[-1] + 1 :] or stack.frames) if panics else stack
+    return (
+        replace(stack, frames=stack.frames[panics[-1] + 1 :] or stack.frames) if panics else stack
+    )
 
 
 def _map(message: str, stacks: list[Stack], line: int) -> Iterator[Symptom]:
@@ -127,5 +129,5 @@ def is_runtime(function: str) -> bool:
 
 def is_own_wait(stack: Stack) -> bool:
     """Return whether only the runtime or the test machinery waits in a stack."""
-    return all(is_runtime(frame.function) or frame.function == "main.main" and
-               "_testmain" in frame.file for frame in stack.frames)  # fmt: skip
+    return all(is_runtime(frame.function) or (frame.function == "main.main" and
+               "_testmain" in frame.file) for frame in stack.frames)  # fmt: skip

@@ -12,11 +12,16 @@ from threadmend.prove.symptom import Frame, Kind, Stack, Symptom
 __all__ = ["read_py_spy", "read_python"]
 
 _FAULT = re.compile(
-    r"^\s*(?P<who>Current thread|Thread) (?P<id>0x[0-9a-f]+)(?: \[[^\]]*\])? ?\(most recent call first\):"
+    r"^\s*(?P<who>Current thread|Thread) (?P<id>0x[0-9a-f]+)(?: \[[^\]]*\])? ?"
+    r"\(most recent call first\):"
 )
-_SPY = re.compile(r'^\s*Thread (?P<id>\d+|0x[0-9a-fA-F]+) \((?P<state>[^)]*)\)(?:: "(?P<name>.*)")?')
+_SPY = re.compile(
+    r'^\s*Thread (?P<id>\d+|0x[0-9a-fA-F]+) \((?P<state>[^)]*)\)(?:: "(?P<name>.*)")?'
+)
 _SPY_FRAME = re.compile(r"^\s+(?P<name>\S.*?) \((?P<file>[^()]+):(?P<line>\d+)\)$")
-_FRAME = re.compile(r'^\s*File "(?P<file>.+?)", line (?P<line>\d+)(?: in (?P<name>.+)|, in (?P<n>.+))?$')
+_FRAME = re.compile(
+    r'^\s*File "(?P<file>.+?)", line (?P<line>\d+)(?: in (?P<name>.+)|, in (?P<n>.+))?$'
+)
 _HEAD = re.compile(r"^\s*Exception (?:in thread (?P<thread>.+?):?|ignored in:? (?P<what>.*))$")
 _ERROR = re.compile(r"^(?P<type>[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning)\b.*)$")
 
@@ -55,12 +60,15 @@ def _thread(
 
 
 def _exception(lines: Sequence[Line], at: int, head: re.Match[str]) -> Iterator[Symptom]:
-    frames, said = [], ""
+    frames: list[Frame] = []
+    said = ""
     for line in lines[at + 1 : at + 200]:
         found = _FRAME.match(line.text)
         error = _ERROR.match(line.text.strip()) if frames else None
         if found is not None:
-            frames.append(Frame(found["n"] or found["name"] or "", found["file"], int(found["line"])))
+            frames.append(
+                Frame(found["n"] or found["name"] or "", found["file"], int(found["line"]))
+            )
         elif error is not None and not line.text.startswith("  "):
             said = error["type"]
             break

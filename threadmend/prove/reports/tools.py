@@ -61,7 +61,7 @@ def _staticcheck(value: Mapping[str, Any]) -> Iterator[Symptom]:
 def _golangci(issues: list[Any]) -> Iterator[Symptom]:
     for issue in issues:
         at = issue.get("Pos") if _is_map(issue) else None
-        if _is_map(at):
+        if isinstance(at, dict):
             rule, said = str(issue.get("FromLinter", "")), str(issue.get("Text", ""))
             place = (at.get("Filename"), at.get("Line"), at.get("Column"))
             yield from _finding("golangci-lint", rule, said, *place)

@@ -36,6 +36,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if _has_arguments(section) or not _is_only_release(file, section):
             continue
         leaving = leaves(section.body)
+        if section.lock.family == "async":
+            leaving = [node for node in leaving if not isinstance(node, ast.Await)]
         if any(not isinstance(node, ast.Return | ast.Raise) for node in leaving):
             continue  # a hand-over, or a generator that is left in the middle
         if not leaving and not can_raise(section.body):
@@ -45,7 +47,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 def _has_arguments(section: Section) -> bool:
     """Return whether the lock is taken only perhaps: `acquire(timeout=1)`."""
-    call = section.start.value  # type: ignore[attr-defined]
+    value = section.start.value  # type: ignore[attr-defined]
+    call = value.value if isinstance(value, ast.Await) else value
     return bool(call.args or call.keywords)
 
 

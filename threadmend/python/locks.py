@@ -183,6 +183,7 @@ def sections_of(file: PythonFile) -> list[Section]:
     found = list(_with_sections(file))
     for call in file.calls("acquire"):
         statement = parent(call)
+        statement = parent(statement) if isinstance(statement, ast.Await) else statement
         if is_acquire(call) and isinstance(statement, ast.Expr):
             section = _acquire_section(file, statement, call)
             if section is not None:

@@ -47,9 +47,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 def _has_arguments(section: Section) -> bool:
     """Return whether the lock is taken only perhaps: `acquire(timeout=1)`."""
-    value = section.start.value  # type: ignore[attr-defined]
+    value: ast.AST = section.start.value  # type: ignore[attr-defined]
     call = value.value if isinstance(value, ast.Await) else value
-    return bool(call.args or call.keywords)
+    return isinstance(call, ast.Call) and bool(call.args or call.keywords)
 
 
 def _is_only_release(file: PythonFile, section: Section) -> bool:

@@ -85,6 +85,8 @@ def _finding(writes: list[SharedWrite], fix: Fix | None, reason: str) -> Finding
     where = f"where several {who} at the same time"
     if write.other is not None:
         where = "in a goroutine, while others may use it"
+        if not write.by_goroutine:
+            where = "while a goroutine that runs already may use it"
     return Finding(
         path=node.path,
         start=node.start,

@@ -3,7 +3,8 @@
 A field or variable is assigned right after the `go` statement whose body reads it. The
 goroutine may run before the assignment, or in the middle of it: it sees the old value, a
 nil pointer, or half of a string, and mostly it does not. What is assigned before the `go`
-statement is seen by the goroutine for sure.
+statement is seen by the goroutine for sure. Likewise a channel that the goroutine makes first of
+all, and the function that launched it uses.
 
 Not reported: a goroutine that waits (a receive, a lock, `Wait`) before it reads; an
 assignment under a lock, or after the function waited for the goroutine; what the goroutine
@@ -30,11 +31,13 @@ from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._made_inside import made_inside
 from ._quick import is_slow
 
 CATEGORY = "shared-state"
 GATE = rb"\bgo\s+[\w(]|\.Go\("
 
+_STARTS = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
 _LAUNCHES = re.compile(rb"(?:\bgo\s+[\w(]|\.Go\()(?=.*[^:=!<>]=[^=])", re.S)
 _STOPS = frozenset(
     {
@@ -48,10 +51,12 @@ _DEPTH = 2
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the assignments that come after the launch of a goroutine that reads them."""
-    for declaration in file.declarations(_LAUNCHES):
+    for declaration in file.declarations(_STARTS):
+        assigns = _LAUNCHES.search(file.data, declaration.start, declaration.end) is not None
         for launch in launches_in(file, declaration.node):
             if launch.kind != "timer" and launch.body is not None:
-                for assignment in _assignments_after(file, launch):
+                yield from made_inside(file, launch)
+                for assignment in _assignments_after(file, launch) if assigns else ():
                     read = _read_by(file, launch, assignment)
                     if read is not None:
                         yield _finding(file, launch, assignment, read)

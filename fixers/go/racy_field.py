@@ -8,12 +8,16 @@ What starts the goroutines is visible: a launch in a loop, the same method launc
 an HTTP handler, which the server runs once for each request at the same time. Followed
 through calls whose callee is certain.
 
+Likewise a channel that is closed and then set to nil, while a goroutine reads the field again in
+each of its rounds: that one gets a variable with the channel.
+
 Not reported: a write under a lock, an Once, a channel used as a lock, or a test for one
 goroutine (`if id == 0`, CompareAndSwap); an element of its own for each goroutine; objects
 that a handler makes for its request; rounds that wait for what they launched; code whose
 comment speaks of locks or races.
 
-Unsafe: always. Every function of the package that uses the variable takes the new lock.
+Unsafe: where a new lock is needed. Every function of the package that uses the variable takes
+it.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from collections.abc import Iterator
 from threadmend.golang.package import Package
 from threadmend.model import Finding
 
+from ._channel_taken_away import channels_taken_away
 from ._new_lock import owner_races
 
 CATEGORY = "shared-state"
@@ -32,3 +37,4 @@ GATE = rb"\bgo\s+[\w(]|\.Go\(|\bResponseWriter\b"
 def check(package: Package) -> Iterator[Finding]:
     """Yield the structs whose fields several goroutines write."""
     yield from owner_races(package, maps=False)
+    yield from channels_taken_away(package)

@@ -34,6 +34,7 @@ from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._guard_edits import LockForm, put_under_lock
 from ._held_guard import lock_form, operation_of, witness
+from ._left_out import found_by_encounter, left_out
 
 CATEGORY = "shared-state"
 GATE = rb"\.R?Lock\(\)"
@@ -44,9 +45,12 @@ def check(package: Package) -> Iterator[Finding]:
     believed = suspects(package)
     known = {s.access.node for s in believed}
     shown = [s for s in _shown(package) if s.access.node not in known]
+    known.update(s.access.node for s in shown)
+    shown += [s for s in _unlocked_side(package) if s.access.node not in known]
     for _, group in groupby(sorted([*believed, *shown], key=_place), key=_place):
         found = list(group)
         yield _finding(found[0].access.file, found)
+    yield from _met(package, {*known, *(s.access.node for s in shown)})
 
 
 def _shown(package: Package) -> Iterator[Suspect]:
@@ -63,6 +67,26 @@ def _shown(package: Package) -> Iterator[Suspect]:
         for access in guard.unlocked:
             if access.node.function is function and not access.held_here:
                 yield Suspect(write.place, access, guard, Confidence.HIGH)
+
+
+def _unlocked_side(package: Package) -> Iterator[Suspect]:
+    """Yield the accesses without a lock that meet a goroutine's under the lock."""
+    for _, _, bare, held in left_out(package):
+        for access in accesses_like(package, bare.file, bare.node):
+            if access.node is bare.node:
+                guard = guard_of(accesses_like(package, bare.file, bare.node), written=False)
+                if guard is not None and guard.lock_class == held.lock_class and guard.locked:
+                    if access in guard.unlocked and not access.fresh:
+                        yield Suspect(bare.place, access, guard, Confidence.HIGH)
+
+
+def _met(package: Package, known: set[Node]) -> Iterator[Finding]:
+    """Yield what only the encounter shows: nobody who takes the lock touches the place itself."""
+    for encounter, locked, bare, held in left_out(package):
+        if bare.node not in known:
+            finding = found_by_encounter(encounter, locked, bare, held)
+            if finding is not None:
+                yield finding
 
 
 def _place(suspect: Suspect) -> tuple[str, str, int]:

@@ -22,8 +22,9 @@ from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
 from threadmend.golang.guards import FieldAccess, accesses_like
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.scope import Binding
+from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.touches import Touch, touches_of
+from threadmend.golang.touches import Touch
 from threadmend.golang.types import Chan
 
 if TYPE_CHECKING:

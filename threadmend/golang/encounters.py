@@ -8,22 +8,23 @@ is said.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, lock_class
+from threadmend.golang.access import Access
+from threadmend.golang.belief import outer_function
 from threadmend.golang.calls import code_files
 from threadmend.golang.crowds import own_nodes, waits_each_round
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, launches_in
-from threadmend.golang.holding import translated
+from threadmend.golang.lefts import STARTS, calls_leaving, lefts_of_call, touches_of_launch
+from threadmend.golang.pauses import SignalOf, pauses, signal_at
 from threadmend.golang.scope import Binding
-from threadmend.golang.syntax import Node
+from threadmend.golang.summaries import touches_after
+from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.targets import targets
-from threadmend.golang.touches import Touch, touches_of
-from threadmend.golang.types import Chan
+from threadmend.golang.touches import Touch
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -31,17 +32,33 @@ if TYPE_CHECKING:
 
 __all__ = ["Encounter", "encounters"]
 
-_STARTS = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
+_FRESH_ROOTS = frozenset({"variable", "range"})
 
 
 @dataclass(frozen=True, slots=True)
 class Encounter:
-    """Two touches of one place: `one` writes, in the goroutine of `launch`; `other` meets it."""
+    """Two touches of one place: `one` writes, `other` meets it.
+
+    `launch` starts the goroutine of one of them; `left`: in a function that was called, and
+    went on when that returned. `by_goroutine`: the write is the goroutine's.
+    """
 
     file: GoFile
     launch: Launch
     one: Touch
     other: Touch
+    left: bool = False
+    by_goroutine: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A node of a function from which on a goroutine runs, and what that touches."""
+
+    node: Node
+    launch: Launch
+    touches: list[Touch]
+    left: bool = False
 
 
 def encounters(package: Package) -> list[Encounter]:
@@ -50,66 +67,90 @@ def encounters(package: Package) -> list[Encounter]:
     if known is None:
         known = package.facts["encounters"] = []
         for file in code_files(package):
-            if file.generated or not file.holds(_STARTS):
-                continue
-            for declaration in file.declarations(_STARTS):
-                groups: dict[Node, list[Launch]] = {}
-                for launch in launches_in(file, declaration.node):
-                    if launch.function is not None and launch.body is not None:
-                        if launch.kind != "timer":
-                            groups.setdefault(launch.function, []).append(launch)
-                for function, launches in groups.items():
-                    known.extend(_in_function(file, function, launches))
+            if not file.generated:
+                for declaration in file.tree.declarations:
+                    if declaration.kind in {"function_declaration", "method_declaration"}:
+                        for function, starts in _starts(file, declaration).items():
+                            known.extend(_in_function(file, function, starts))
     return known
 
 
-def _in_function(file: GoFile, function: Node, launches: list[Launch]) -> Iterator[Encounter]:
+def _starts(file: GoFile, declaration: Declaration) -> dict[Node, list[_Start]]:
+    """Return the starts in a declaration by the function that they stand in, in source order."""
+    groups: dict[Node, list[_Start]] = {}
+    if STARTS.search(file.data, declaration.start, declaration.end):
+        for launch in launches_in(file, declaration.node):
+            if launch.function is not None and launch.body is not None and launch.kind != "timer":
+                start = _Start(launch.node, launch, touches_of_launch(file, launch))
+                groups.setdefault(launch.function, []).append(start)
+    if calls_leaving(file, declaration):
+        for call in declaration.index.get("call_expression", ()):
+            for left in lefts_of_call(file, call):
+                if call.function is not None:
+                    start = _Start(call, left.launch, left.touches, left=True)
+                    groups.setdefault(call.function, []).append(start)
+    for starts in groups.values():
+        starts.sort(key=lambda s: s.node.start)
+    return groups
+
+
+def _in_function(file: GoFile, function: Node, starts: list[_Start]) -> Iterator[Encounter]:
     flow = flow_of(function)
     seen: set[str] = set()
-    touched = [(launch, _of_launch(file, launch)) for launch in launches]
-    if not any(t.writes for _, ts in touched for t in ts):
-        return
-    for index, (launch, ours) in enumerate(touched):
-        reached = _reached(flow, launch, file)
-        for other, theirs in touched[index + 1 :]:
-            if flow.point_of(other.node) in reached:
-                for one, two in _conflicts(ours, theirs):
-                    if one.place not in seen and not _ordered(file, launch, other):
+    for index, start in enumerate(starts):
+        launch, ours = start.launch, start.touches
+        if not ours:
+            continue
+        reached = _reached(flow, start.node, file)
+        for other in starts[index + 1 :]:
+            if flow.point_of(other.node) in reached and other.node is not start.node:
+                for one, two in _conflicts(ours, other.touches):
+                    if one.place not in seen and not _ordered(file, launch, other.launch):
                         seen.add(one.place)
-                        yield Encounter(file, launch if one in ours else other, one, two)
-        if launch.loop is not None and not waits_each_round(launch.loop, launch):
-            for touch in ours:
-                if touch.writes and not touch.locks and _outlives(touch.access, launch.loop):
-                    if touch.place not in seen:
-                        seen.add(touch.place)
-                        yield Encounter(file, launch, touch, touch)
-        yield from _with_the_rest(file, function, launch, ours, reached, seen)
+                        by = launch if one in ours else other.launch
+                        yield Encounter(file, by, one, two, start.left)
+        if not start.left and launch.loop is not None:
+            if not waits_each_round(launch.loop, launch):
+                for touch in ours:
+                    if touch.writes and not touch.locks and _outlives(touch.access, launch.loop):
+                        if touch.place not in seen:
+                            seen.add(touch.place)
+                            yield Encounter(file, launch, touch, touch)
+        yield from _with_the_rest(file, function, start, reached, seen)
 
 
 def _with_the_rest(
-    file: GoFile,
-    function: Node,
-    launch: Launch,
-    ours: list[Touch],
-    reached: set[Point | None],
-    seen: set[str],
+    file: GoFile, function: Node, start: _Start, reached: set[Point | None], seen: set[str]
 ) -> Iterator[Encounter]:
     """Yield encounters with what the launching function itself does afterwards."""
     flow = flow_of(function)
-    if not ours:
+    early = [t for t in start.touches if t.early]
+    if not early:
         return
     theirs = [
         t
-        for t in touches_of(file, function)
-        if t.path[0].start > launch.node.end and flow.point_of(t.path[0]) in reached
-        if not _is_launched(t.path[0])
+        for t in touches_after(file, function, start.node.end)
+        if flow.point_of(t.path[0]) in reached and not _is_launched(t.path[0])
     ]
-    for one, two in _conflicts(ours, theirs):
-        if one.place in seen or (len(two.path) == 1 and _is_local(one.access)):
+    for one, two in _conflicts(early, theirs):
+        ours = any(one is t for t in early)
+        if one.place in seen or (not start.left and len(two.path) == 1 and _is_local(one.access)):
             continue
-        if one in ours and not _waits_first(file, launch):
+        if (ours or start.left) and not _is_lazy(one, two):
             seen.add(one.place)
-            yield Encounter(file, launch, one, two)
+            yield Encounter(file, start.launch, one, two, start.left, ours)
+
+
+def _is_lazy(one: Touch, other: Touch) -> bool:
+    """Return whether both are in `if x == nil { x = … }`: who came first has made it, perhaps."""
+    if outer_function(one.node) is not outer_function(other.node):
+        return False
+    for ancestor in one.node.ancestors():
+        if ancestor.kind == "if_statement":
+            condition = ancestor["condition"].text
+            if condition in {one.node.text + b" == nil", b"nil == " + one.node.text}:
+                return True
+    return False
 
 
 def _is_launched(call: Node) -> bool:
@@ -117,31 +158,12 @@ def _is_launched(call: Node) -> bool:
 
 
 def _is_local(access: Access) -> bool:
-    return isinstance(access.root, Binding) and access.root.kind in {"variable", "range"}
+    return isinstance(access.root, Binding) and access.root.kind in _FRESH_ROOTS
 
 
 def _outlives(access: Access, loop: Node) -> bool:
     root = access.root
     return not isinstance(root, Binding) or not loop.contains(root.node)
-
-
-def _of_launch(file: GoFile, launch: Launch) -> list[Touch]:
-    """Return what a launched goroutine touches, in the terms of the launching function."""
-    body = launch.body
-    assert body is not None
-    own = launch.decl.file if launch.decl is not None else file
-    found = []
-    for touch in touches_of(own, body):
-        root = touch.access.root
-        if launch.decl is None:
-            if isinstance(root, Binding) and body.contains(root.node):
-                continue
-            found.append(touch)
-        elif launch.call is not None:
-            access = translated(file, launch.call, body, touch.access)
-            if access is not None:
-                found.append(replace(touch, access=access))
-    return found
 
 
 def _conflicts(ours: list[Touch], theirs: list[Touch]) -> Iterator[tuple[Touch, Touch]]:
@@ -157,20 +179,13 @@ def _conflicts(ours: list[Touch], theirs: list[Touch]) -> Iterator[tuple[Touch, 
 
 # -- what orders ------------------------------------------------------------------------
 
-# Whether it gives a signal or waits for one; `channel` or `group`, and its class (None: any).
-_Signal = tuple[str, tuple[str, str | None]]
 
-
-def _reached(flow: Flow, launch: Launch, file: GoFile) -> set[Point | None]:
+def _reached(flow: Flow, node: Node, file: GoFile) -> set[Point | None]:
     """Return the points that the launching function reaches before it waits for anything."""
-    start = flow.point_of(launch.node)
+    start = flow.point_of(node)
     if start is None:
         return set()
-    waits: set[Point | None] = set()
-    for point in flow.points:
-        for node in point.own():
-            if any(way == "acquire" for way, _ in _signal(file, node)):
-                waits.add(point)
+    waits = pauses(file, flow.function)
     return set(flow.reachable(start, stop=waits.__contains__))
 
 
@@ -180,7 +195,7 @@ def _ordered(file: GoFile, one: Launch, other: Launch) -> bool:
     return _matches(ours, theirs) or _matches(theirs, ours)
 
 
-def _matches(ours: frozenset[_Signal], theirs: frozenset[_Signal]) -> bool:
+def _matches(ours: frozenset[SignalOf], theirs: frozenset[SignalOf]) -> bool:
     """Return whether something that the first give may be what the second wait for."""
     released = {what for way, what in ours if way == "release"}
     acquired = {what for way, what in theirs if way == "acquire"}
@@ -190,25 +205,20 @@ def _matches(ours: frozenset[_Signal], theirs: frozenset[_Signal]) -> bool:
     )
 
 
-def _waits_first(file: GoFile, launch: Launch) -> bool:
-    """Return whether a goroutine waits for something: for the launching function, perhaps."""
-    return any(way == "acquire" for way, _ in _signals(file, launch))
-
-
-def _signals(file: GoFile, launch: Launch) -> frozenset[_Signal]:
+def _signals(file: GoFile, launch: Launch) -> frozenset[SignalOf]:
     """Return the signals of a goroutine and of what it calls, three levels down."""
     body = launch.body
     assert body is not None
     own = launch.decl.file if launch.decl is not None else file
-    known: dict[Node, frozenset[_Signal]] = file.package.facts.setdefault("strand signals", {})
+    known: dict[Node, frozenset[SignalOf]] = file.package.facts.setdefault("strand signals", {})
     if body not in known:
         known[body] = frozenset(_all_signals(own, body, body, 3))
     return known[body]
 
 
-def _all_signals(file: GoFile, body: Node, top: Node, depth: int) -> Iterator[_Signal]:
+def _all_signals(file: GoFile, body: Node, top: Node, depth: int) -> Iterator[SignalOf]:
     for node in own_nodes(file, body):
-        for way, (kind, what) in _signal(file, node):
+        for way, (kind, what) in signal_at(file, node):
             # A parameter or local of a function further in has no name out there.
             further = what is not None and body is not top and ":" in what
             yield way, (kind, None if further else what)
@@ -216,34 +226,3 @@ def _all_signals(file: GoFile, body: Node, top: Node, depth: int) -> Iterator[_S
             target = targets(file, node).certain
             if target is not None and target.node is not body:
                 yield from _all_signals(target.file, target.node, top, depth - 1)
-
-
-def _signal(file: GoFile, node: Node) -> Iterator[_Signal]:
-    operand: Node | None = None
-    ways: tuple[str, ...] = ()
-    kind = "channel"
-    if node.kind == "send_statement":
-        operand, ways = node["channel"], ("release", "acquire")
-    elif node.kind == "unary_expression" and node["operator"].kind == "<-":
-        operand, ways = node["operand"], ("acquire", "release")
-    elif node.kind == "range_clause":
-        if isinstance(file.underlying(file.type_of(node["right"])), Chan):
-            operand, ways = node["right"], ("acquire",)
-    elif node.kind == "call_expression":
-        function = node["function"]
-        if function.kind == "identifier" and function.name == "close":
-            operand, ways = node["arguments"].children[0], ("release",)
-        elif function.kind == "selector_expression":
-            operand, kind = function["operand"], "group"
-            name = function["field"].name
-            ways = _CALLS.get(name, ())
-    # What a call returns is a clock, or a context's channel.
-    if operand is not None and ways and operand.kind != "call_expression":
-        class_ = lock_class(file, operand)
-        yield from ((way, (kind, class_)) for way in ways)
-
-
-_CALLS = {
-    **dict.fromkeys(("Done", "Signal", "Broadcast", "Release"), ("release",)),
-    **dict.fromkeys(("Wait", "Acquire", "Join"), ("acquire",)),
-}

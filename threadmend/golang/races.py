@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["SharedWrite", "shared_writes"]
+__all__ = ["SharedWrite", "explained", "shared_writes"]
 
 _WRITES = frozenset({"write", "update", "store"})
 _SAYS = re.compile(
@@ -50,6 +50,7 @@ class SharedWrite:
     access: FieldAccess
     crowd: Crowd
     other: Node | None = None
+    by_goroutine: bool = True
 
     @property
     def is_map(self) -> bool:
@@ -100,10 +101,11 @@ def _met(package: Package) -> Iterator[SharedWrite]:
         access = FieldAccess(file, node, access_kind(file, node), base)
         launch = encounter.launch
         crowd = Crowd(file, node, frozenset(), launch.node, "launched here", touch.path[:-1])
-        if touch.place not in seen and not _is_exclusive(crowd, access):
+        if touch.place not in seen and not _is_exclusive(crowd, access, encounter.left):
             if not _is_exclusive_read(encounter):
                 seen.add(touch.place)
-                yield SharedWrite(touch.place, access, crowd, encounter.other.node)
+                other, by_goroutine = encounter.other.node, encounter.by_goroutine
+                yield SharedWrite(touch.place, access, crowd, other, by_goroutine)
 
 
 def _acted(package: Package) -> Iterator[SharedWrite]:
@@ -122,7 +124,11 @@ def _acted(package: Package) -> Iterator[SharedWrite]:
 
 def _is_exclusive_read(encounter: Encounter) -> bool:
     """Return whether something explains the other access."""
-    file, node = encounter.other.file, encounter.other.node
+    return explained(encounter.other.file, encounter.other.node)
+
+
+def explained(file: GoFile, node: Node) -> bool:
+    """Return whether a comment, an Once or a claim explains an access without a lock."""
     access = FieldAccess(file, node, "read", None)
     return _is_explained(access) or _runs_once(node) or _is_let_in(file, node)
 
@@ -155,13 +161,21 @@ def _is_written(file: GoFile, node: Node) -> bool:
 # -- what lets only one of them in ------------------------------------------------------
 
 
-def _is_exclusive(crowd: Crowd, access: FieldAccess) -> bool:
-    """Return whether the write may be made by one goroutine at a time after all."""
+def _is_exclusive(crowd: Crowd, access: FieldAccess, known: bool = False) -> bool:
+    """Return whether the write may be made by one goroutine at a time after all.
+
+    `known`: an object that was made here is known to a goroutine, too.
+    """
     file, node = access.file, access.node
     type_ = file.type_of(node)
     if isinstance(file.underlying(type_), Chan) or _is_made_to_be_shared(type_):
         return True
-    if access.held_here or access.fresh or _is_explained(access) or _runs_once(node):
+    if (
+        access.held_here
+        or (access.fresh and not known)
+        or _is_explained(access)
+        or _runs_once(node)
+    ):
         return True
     if any(held_at(file.package.workspace.file_of(call), call) for call in crowd.path):
         return True

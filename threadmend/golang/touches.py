@@ -1,58 +1,64 @@
-"""Touches: which fields and package variables a body reads and writes, through its calls.
-
-    for touch in touches_of(file, body): ...
+"""Touches: what a body itself reads and writes of fields and package variables.
 
 A touch is in the terms of the body: its receiver, parameters, captured and package variables.
-At a call it is translated into the caller's; what has no name there is dropped, so that two
-equal paths mean one object. Only names that the package writes somewhere are looked at. What
-a body launches counts as its own: for those who run beside the body it makes no difference.
+Only names that the package writes somewhere are looked at. `summaries` follows the calls.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, lock_class
 from threadmend.golang.calls import code_files
-from threadmend.golang.crowds import own_nodes
-from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.flow import flow_of
 from threadmend.golang.guards import access_kind
-from threadmend.golang.holding import holding_of, translated
+from threadmend.golang.holding import holding_of
 from threadmend.golang.infer import is_decl
+from threadmend.golang.locks import Held
+from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.targets import targets
-from threadmend.golang.types import Chan, Named, deref
+from threadmend.golang.types import Chan, Named, Struct, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Touch", "touches_of"]
+__all__ = [
+    "Open",
+    "Summary",
+    "Touch",
+    "classes",
+    "held_within",
+    "is_early",
+    "is_on_copy",
+    "own_touch",
+    "written_names",
+]
 
-# Calls between a body and a touch: fewer in a package of many functions, for the time it takes.
-_DEPTHS = ((60_000, 4), (1 << 62, 2))
-_MOST = 80
 _WRITES = frozenset({"write", "update", "store"})
 _SHARED_PACKAGES = frozenset({"sync", "sync/atomic", "go.uber.org/atomic"})
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """One access: the path, whether it writes, the classes of the locks held on the way.
+    """One access: the path, whether it writes, the locks held on the way.
 
     `path` are the calls that lead to it and the access itself last; `file` is that of the
-    access, `place` its class.
+    access, `place` its class. `early`: the body may come to it before it waits for anything.
+    Locks without a name out here are left in `locks` only by their class.
     """
 
     file: GoFile
     access: Access
     writes: bool
-    locks: frozenset[str]
+    held: frozenset[Held]
     path: tuple[Node, ...]
     place: str
+    early: bool = True
+    locks: frozenset[str] = frozenset()
 
     @property
     def node(self) -> Node:
@@ -60,45 +66,49 @@ class Touch:
         return self.path[-1]
 
 
-def touches_of(file: GoFile, body: Node, depth: int | None = None) -> list[Touch]:
-    """Return the touches of one run of a body; computed once for each depth."""
-    if depth is None:
-        depth = _depth(file.package)
-    known: dict[tuple[Node, int], list[Touch]] = file.package.facts.setdefault("touches", {})
-    key = (body, depth)
-    if key not in known:
-        known[key] = []
-        known[key] = _collect(file, body, depth)
-    return known[key]
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A call that the caller of a body decides: `parameter()`, or `parameter.method()`."""
+
+    parameter: Binding
+    method: str
+    held: frozenset[Held]
+    path: tuple[Node, ...]
+    early: bool = True
+    locks: frozenset[str] = frozenset()
 
 
-def _depth(package: Package) -> int:
-    known: int | None = package.facts.get("touch depth")
-    if known is None:
-        size = sum(len(f.data) for f in code_files(package))
-        known = next(depth for limit, depth in _DEPTHS if size < limit)
-        package.facts["touch depth"] = known
-    return known
+@dataclass(slots=True)
+class Summary:
+    """What one run of a body touches, and the calls in it that are open."""
+
+    touches: list[Touch] = field(default_factory=list)
+    opens: list[Open] = field(default_factory=list)
 
 
-def _collect(file: GoFile, body: Node, depth: int) -> list[Touch]:
-    found: dict[tuple[Access, bool, frozenset[str]], Touch] = {}
-    names = _written_names(file.package)
-    for node in own_nodes(file, body):
-        if node.kind in {"selector_expression", "identifier"}:
-            touch = _own(file, body, node, names)
-            if touch is not None:
-                found.setdefault((touch.access, touch.writes, touch.locks), touch)
-        elif node.kind == "call_expression" and depth > 0:
-            for touch in _called(file, body, node, depth):
-                found.setdefault((touch.access, touch.writes, touch.locks), touch)
-        elif node.kind == "func_literal" and node is not body and depth > 0:
-            if launch_of_literal(file, node) is not None:
-                for touch in touches_of(file, node, depth - 1):
-                    found.setdefault((touch.access, touch.writes, touch.locks), touch)
-        if len(found) > _MOST:
-            break
-    return list(found.values())
+def classes(held: frozenset[Held]) -> frozenset[str]:
+    """Return the classes of locks, "?" for one whose class is not known."""
+    return frozenset(h.lock_class or "?" for h in held)
+
+
+def is_early(file: GoFile, body: Node, node: Node) -> bool:
+    """Return whether a body may come to a node before it waits for anything."""
+    waits = pauses(file, body)
+    if not waits:
+        return True
+    at: Node | None = node
+    while at is not None and at.function is not body:
+        at = at.function
+    flow = flow_of(body)
+    point = flow.point_of(at) if at is not None else None
+    if point is None:
+        return True
+    known: dict[Node, frozenset[object]] = file.package.facts.setdefault("early points", {})
+    if body not in known:
+        known[body] = frozenset(flow.reachable(flow.entry, stop=waits.__contains__))
+    if point in waits and node.kind == "call_expression":  # it begins before it waits
+        return point in flow.reachable(flow.entry, stop=lambda p: p in waits and p is not point)
+    return point in known[body]
 
 
 _ASSIGNED = re.compile(
@@ -107,7 +117,7 @@ _ASSIGNED = re.compile(
 _DELETED = re.compile(rb"\b(?:delete|clear|append)\(\s*(?:\w+\.)*(\w+)")
 
 
-def _written_names(package: Package) -> frozenset[bytes]:
+def written_names(package: Package) -> frozenset[bytes]:
     """Return the names that are assigned somewhere in a package, as far as bytes tell."""
     found: frozenset[bytes] | None = package.facts.get("written")
     if found is None:
@@ -119,7 +129,8 @@ def _written_names(package: Package) -> frozenset[bytes]:
     return found
 
 
-def _own(file: GoFile, body: Node, node: Node, names: frozenset[bytes]) -> Touch | None:
+def own_touch(file: GoFile, body: Node, node: Node, names: frozenset[bytes]) -> Touch | None:
+    """Return the touch that a selector or identifier of a body is."""
     if node.kind == "selector_expression":
         if node.children[-1].text not in names:
             return None
@@ -145,51 +156,33 @@ def _own(file: GoFile, body: Node, node: Node, names: frozenset[bytes]) -> Touch
     access, place = access_of(file, node), lock_class(file, node)
     if access is None or place is None or any(s.startswith("[") for s in access.steps):
         return None
-    return Touch(file, access, kind in _WRITES, _held(file, body, node), (node,), place)
+    held = held_within(file, body, node)
+    early = is_early(file, body, node)
+    return Touch(file, access, kind in _WRITES, held, (node,), place, early, classes(held))
 
 
-def _held(file: GoFile, body: Node, node: Node) -> frozenset[str]:
+def held_within(file: GoFile, body: Node, node: Node) -> frozenset[Held]:
+    """Return the locks that a body holds at one of its nodes, literals run in place counted."""
     function = node.function
-    held: set[str] = set()
+    held: set[Held] = set()
     while function is not None:
-        held.update(h.lock_class or "?" for h in holding_of(file, function).at(node))
+        held |= holding_of(file, function).at(node)
         if function is body:
             break
         node, function = function, function.function
     return frozenset(held)
 
 
-def _called(file: GoFile, body: Node, call: Node, depth: int) -> list[Touch]:
-    decl = file.callee(call)
-    if decl is not None:
-        if decl.file.package is not file.package or not decl.sound:
-            return []
-        inner_file, inner = decl.file, decl.node
-    else:
-        target = targets(file, call).certain
-        if target is None or target.file.package is not file.package:
-            return []
-        inner_file, inner = target.file, target.node
-    if inner is body or inner.get("body") is None:
-        return []
-    found = []
-    here: frozenset[str] | None = None
-    for touch in touches_of(inner_file, inner, depth - 1):
-        access = translated(file, call, inner, touch.access)
-        if access is None or any(s.startswith("[") for s in access.steps):
-            continue
-        if here is None:
-            here = frozenset() if _is_launched(call) else _held(file, body, call)
-        path = (call, *touch.path)
-        found.append(replace(touch, access=access, locks=touch.locks | here, path=path))
-    return found
-
-
-def _is_launched(call: Node) -> bool:
-    return call.parent is not None and call.parent.kind == "go_statement"
-
-
-def is_own(access: Access, body: Node) -> bool:
-    """Return whether a path begins at a variable that a body itself declares."""
+def is_on_copy(file: GoFile, access: Access) -> bool:
+    """Return whether a path begins at a struct that was passed by value and never leaves it."""
     root = access.root
-    return isinstance(root, Binding) and body.contains(root.node)
+    if not isinstance(root, Binding) or root.kind not in {"receiver", "parameter"}:
+        return False
+    inference = file.package.workspace.inference
+    type_ = inference.binding_type(root)
+    for step in access.steps:
+        if type_ is None or not isinstance(file.underlying(type_), Struct):
+            return False
+        member = inference.member(type_, step)
+        type_ = member.type if member is not None else None
+    return bool(access.steps)

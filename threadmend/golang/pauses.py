@@ -1,0 +1,117 @@
+"""Pauses: where a body gives a signal to another goroutine, or waits for one.
+
+Channel operations and groups, by the class of the channel or group; locks are no pauses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import lock_class
+from threadmend.golang.crowds import own_nodes
+from threadmend.golang.flow import Point, flow_of
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["SignalOf", "pauses", "signal_at"]
+
+# Whether it gives a signal or waits for one; `channel` or `group`, and its class (None: any).
+SignalOf = tuple[str, tuple[str, str | None]]
+
+_MAY = re.compile(rb"<-|\brange\b|\.(?:Wait|Acquire|Join)\(")
+_DEPTH = 2
+
+
+def pauses(file: GoFile, body: Node, depth: int = _DEPTH) -> frozenset[Point]:
+    """Return the points of a body at which it waits: also in a call that cannot but wait."""
+    known: dict[tuple[Node, int], frozenset[Point]] = file.package.facts.setdefault("pauses", {})
+    key = (body, depth)
+    if key not in known:
+        known[key] = frozenset()
+        known[key] = frozenset(_pauses(file, body, depth))
+    return known[key]
+
+
+def _pauses(file: GoFile, body: Node, depth: int) -> Iterator[Point]:
+    flow = flow_of(body)
+    waits = _MAY.search(body.text) is not None
+    for node in own_nodes(file, body):
+        if waits and any(way == "acquire" for way, _ in signal_at(file, node)):
+            if not _is_deferred(node, body):
+                point = flow.point_of(_in(node, body))
+                if point is not None:
+                    yield point
+        elif node.kind == "call_expression" and depth > 0 and not _is_put_off(node):
+            decl = file.callee(node)
+            if decl is None or decl.file.package is not file.package or not decl.sound:
+                continue
+            if decl.node.get("body") is not None and _must_wait(decl.file, decl.node, depth - 1):
+                point = flow.point_of(_in(node, body))
+                if point is not None:
+                    yield point
+
+
+def _must_wait(file: GoFile, body: Node, depth: int) -> bool:
+    """Return whether every run of a function waits before it returns."""
+    stops = pauses(file, body, depth)
+    if not stops:
+        return False
+    flow = flow_of(body)
+    return flow.complete and not flow.exits_from(flow.entry, stop=stops.__contains__)
+
+
+def _is_put_off(call: Node) -> bool:
+    return call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}
+
+
+def _is_deferred(node: Node, body: Node) -> bool:
+    at = node.parent
+    while at is not None and at is not body:
+        if at.kind in {"defer_statement", "go_statement"}:
+            return True
+        at = at.parent
+    return False
+
+
+def _in(node: Node, body: Node) -> Node:
+    """Return what stands for a node in the body itself: the literal that holds it."""
+    while node.function is not None and node.function is not body:
+        node = node.function
+    return node
+
+
+def signal_at(file: GoFile, node: Node) -> Iterator[SignalOf]:
+    """Yield what a node does for others: gives a signal, or waits for one."""
+    operand: Node | None = None
+    ways: tuple[str, ...] = ()
+    kind = "channel"
+    if node.kind == "send_statement":
+        operand, ways = node["channel"], ("release", "acquire")
+    elif node.kind == "unary_expression" and node["operator"].kind == "<-":
+        operand, ways = node["operand"], ("acquire", "release")
+    elif node.kind == "range_clause":
+        if isinstance(file.underlying(file.type_of(node["right"])), Chan):
+            operand, ways = node["right"], ("acquire",)
+    elif node.kind == "call_expression":
+        function = node["function"]
+        if function.kind == "identifier" and function.name == "close":
+            operand, ways = node["arguments"].children[0], ("release",)
+        elif function.kind == "selector_expression":
+            operand, kind = function["operand"], "group"
+            name = function["field"].name
+            ways = _CALLS.get(name, ())
+    # What a call returns is a clock, or a context's channel.
+    if operand is not None and ways and operand.kind != "call_expression":
+        class_ = lock_class(file, operand)
+        yield from ((way, (kind, class_)) for way in ways)
+
+
+_CALLS = {
+    **dict.fromkeys(("Done", "Signal", "Broadcast", "Release"), ("release",)),
+    **dict.fromkeys(("Wait", "Acquire", "Join"), ("acquire",)),
+}

@@ -1,0 +1,285 @@
+"""Summaries: what a body touches through its calls.
+
+    for touch in touches_of(file, body): ...
+
+At a call a touch is translated into the caller's terms; what has no name there is dropped, so
+that two equal paths mean one object. What a body launches counts as its own: for those who run
+beside the body it makes no difference.
+
+A call of a parameter, or of a method of an interface that is one, is open until the caller is
+known: there it is what is passed (`poll(s.flush)` runs `s.flush`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import Access, access_of
+from threadmend.golang.calls import code_files
+from threadmend.golang.crowds import own_nodes
+from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.holding import argument_of, translated
+from threadmend.golang.locks import Held
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.targets import Body, bodies_of_value, targets
+from threadmend.golang.touches import (
+    Open,
+    Summary,
+    Touch,
+    classes,
+    held_within,
+    is_early,
+    is_on_copy,
+    own_touch,
+    written_names,
+)
+from threadmend.golang.types import Interface, Named, deref
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Package
+
+__all__ = ["called", "called_body", "summary_of", "touches_after", "touches_of"]
+
+# Calls between a body and a touch: fewer in a package of many functions, for the time it takes.
+_DEPTHS = ((12_000, 10), (60_000, 4), (1 << 62, 2))
+_MOST = 80
+
+
+def touches_of(file: GoFile, body: Node, depth: int | None = None) -> list[Touch]:
+    """Return the touches of one run of a body."""
+    return summary_of(file, body, depth).touches
+
+
+def summary_of(file: GoFile, body: Node, depth: int | None = None) -> Summary:
+    """Return what one run of a body does; computed once for each depth."""
+    if depth is None:
+        depth = _depth(file.package)
+    known: dict[tuple[Node, int], Summary] = file.package.facts.setdefault("touches", {})
+    key = (body, depth)
+    if key not in known:
+        known[key] = Summary()
+        known[key] = _collect(file, body, depth)
+    return known[key]
+
+
+def touches_after(file: GoFile, body: Node, offset: int) -> Iterator[Touch]:
+    """Yield what a body itself and its calls touch from an offset on, each time it does."""
+    names = written_names(file.package)
+    for node in own_nodes(file, body):
+        if node.start < offset:
+            continue
+        if node.kind in {"selector_expression", "identifier"}:
+            touch = own_touch(file, body, node, names)
+            if touch is not None:
+                yield touch
+        elif node.kind == "call_expression":
+            yield from called(file, body, node).touches
+
+
+def _depth(package: Package) -> int:
+    known: int | None = package.facts.get("touch depth")
+    if known is None:
+        size = sum(len(f.data) for f in code_files(package))
+        known = next(depth for limit, depth in _DEPTHS if size < limit)
+        package.facts["touch depth"] = known
+    return known
+
+
+def _collect(file: GoFile, body: Node, depth: int) -> Summary:
+    found: dict[tuple[Access, bool, frozenset[str], bool], Touch] = {}
+    opens: list[Open] = []
+    names = written_names(file.package)
+
+    def add(touch: Touch) -> None:
+        found.setdefault((touch.access, touch.writes, touch.locks, touch.early), touch)
+
+    for node in own_nodes(file, body):
+        if node.kind in {"selector_expression", "identifier"}:
+            touch = own_touch(file, body, node, names)
+            if touch is not None:
+                add(touch)
+        elif node.kind == "call_expression" and depth > 0:
+            inner = called(file, body, node, depth)
+            opens.extend(inner.opens)
+            for touch in inner.touches:
+                add(touch)
+        elif node.kind == "func_literal" and node is not body and depth > 0:
+            if launch_of_literal(file, node) is not None:
+                inner = summary_of(file, node, depth - 1)
+                early = is_early(file, body, node)
+                opens.extend(replace(o, early=o.early and early) for o in inner.opens)
+                for touch in inner.touches:
+                    add(touch if early else replace(touch, early=False))
+        if len(found) > _MOST:
+            break
+    return Summary(list(found.values()), opens[:_MOST])
+
+
+# -- calls ------------------------------------------------------------------------------
+
+
+def called(file: GoFile, body: Node, call: Node, depth: int | None = None) -> Summary:
+    """Return what a call in a body touches, in the terms of the body."""
+    if depth is None:
+        depth = _depth(file.package)
+    own = _open(file, body, call)
+    target = called_body(file, call) if own is None or own.method else None
+    if target is None:
+        return Summary([], [own] if own is not None else [])
+    inner = target.node
+    if inner is body or inner.get("body") is None:
+        return Summary()
+    summary = summary_of(target.file, inner, depth - 1)
+    if not summary.touches and not summary.opens:
+        return summary
+    here = _Here(file, call, inner, body)
+    found = Summary([t for t in map(here.touch, summary.touches) if t is not None])
+    for open_ in summary.opens:
+        here.close(open_, found, depth)
+    return found
+
+
+def called_body(file: GoFile, call: Node) -> Body | None:
+    """Return the one body of the package that a call runs for sure."""
+    decl = file.callee(call)
+    if decl is not None:
+        if decl.file.package is not file.package or not decl.sound:
+            return None
+        return Body(decl.file, decl.node, decl)
+    target = targets(file, call).certain
+    return target if target is not None and target.file.package is file.package else None
+
+
+def _open(file: GoFile, body: Node, call: Node) -> Open | None:
+    function, method = call["function"], ""
+    if function.kind == "selector_expression":
+        method, function = function["field"].name, function["operand"]
+        if not isinstance(file.underlying(file.type_of(function)), Interface):
+            return None
+    if function.kind != "identifier":
+        return None
+    binding = file.binding(function)
+    if binding is None or binding.kind != "parameter":
+        return None
+    held = held_within(file, body, call)
+    return Open(binding, method, held, (call,), is_early(file, body, call), classes(held))
+
+
+class _Here:
+    """One call, and what it makes of the touches of the body that it runs."""
+
+    def __init__(self, file: GoFile, call: Node, inner: Node, body: Node) -> None:
+        self.file = file
+        self.call = call
+        self.inner = inner
+        self.body = body
+        launched = call.parent is not None and call.parent.kind == "go_statement"
+        self.held = frozenset[Held]() if launched else held_within(file, body, call)
+        self.locks = classes(self.held)
+        self.early = is_early(file, body, call)
+
+    def touch(self, touch: Touch) -> Touch | None:
+        """Return a touch in the terms of the body around the call."""
+        if is_on_copy(self.file, touch.access):
+            return None
+        access = translated(self.file, self.call, self.inner, touch.access)
+        if access is None or any(s.startswith("[") for s in access.steps):
+            return None
+        return replace(
+            touch,
+            access=access,
+            held=self._held(touch.held),
+            locks=touch.locks | self.locks,
+            path=(self.call, *touch.path),
+            early=touch.early and self.early,
+        )
+
+    def _held(self, held: frozenset[Held]) -> frozenset[Held]:
+        found = set(self.held)
+        for lock in held:
+            access = translated(self.file, self.call, self.inner, lock.access)
+            if access is not None:
+                found.add(Held(access, lock.mode, lock.lock_class))
+        return frozenset(found)
+
+    def close(self, open_: Open, found: Summary, depth: int) -> None:
+        """Add what an open call runs, now that the argument is known."""
+        open_ = replace(
+            open_,
+            held=self._held(open_.held),
+            locks=open_.locks | self.locks,
+            path=(self.call, *open_.path),
+            early=open_.early and self.early,
+        )
+        if open_.parameter.scope is not self.inner:
+            found.opens.append(open_)  # a parameter of a function around this one
+            return
+        argument = argument_of(self.call, self.inner, open_.parameter)
+        while argument is not None and argument.kind == "parenthesized_expression":
+            argument = argument.children[0]
+        if argument is None:
+            return
+        binding = self.file.binding(argument) if argument.kind == "identifier" else None
+        target, receiver = _passed(self.file, argument, open_.method)
+        if target is None:
+            if binding is not None and binding.kind == "parameter":
+                found.opens.append(replace(open_, parameter=binding))
+            return
+        if target.node is self.body or target.file.package is not self.file.package:
+            return
+        for touch in summary_of(target.file, target.node, max(0, depth - 2)).touches:
+            closed = _closed(touch, open_, target.node, access_of(self.file, receiver))
+            if closed is not None:
+                found.touches.append(closed)
+
+
+def _passed(file: GoFile, argument: Node, method: str) -> tuple[Body | None, Node | None]:
+    """Return the body that a parameter, or a method of it, means for an argument."""
+    if not method:
+        receiver = argument["operand"] if argument.kind == "selector_expression" else None
+        return bodies_of_value(file, argument).certain, receiver
+    type_ = deref(file.type_of(argument))
+    if not isinstance(type_, Named) or isinstance(file.underlying(type_), Interface):
+        return None, None
+    package = file.package
+    decls = package.methods(type_.name).get(method) if type_.package == package.key else None
+    if not decls or not decls[0].sound:
+        return None, None
+    return Body(decls[0].file, decls[0].node, decls[0]), argument
+
+
+def _closed(touch: Touch, open_: Open, body: Node, receiver: Access | None) -> Touch | None:
+    """Return a touch of a body that an open call runs; its receiver is what was passed."""
+    access = _received(touch.access, body, receiver)
+    if (
+        access is None
+        or is_on_copy(touch.file, touch.access)
+        or any(s.startswith("[") for s in access.steps)
+    ):
+        return None
+    held = set(open_.held)
+    for lock in touch.held:
+        own = _received(lock.access, body, receiver)
+        if own is not None:
+            held.add(Held(own, lock.mode, lock.lock_class))
+    return replace(
+        touch,
+        access=access,
+        held=frozenset(held),
+        locks=touch.locks | open_.locks,
+        path=(*open_.path, *touch.path),
+        early=touch.early and open_.early,
+    )
+
+
+def _received(access: Access, body: Node, receiver: Access | None) -> Access | None:
+    root = access.root
+    if not isinstance(root, Binding) or not body.contains(root.scope):
+        return access
+    if root.kind != "receiver" or receiver is None:
+        return None
+    return Access(receiver.root, receiver.steps + access.steps)

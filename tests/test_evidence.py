@@ -42,7 +42,7 @@ _RERUN = (
     "deadlock-self",
     "deadlock-wait-before-drain",
     "panic-map-writes",
-    "panic-runlock",
+    "panic-negative",
 )
 _LEAKED = (Path(__file__).parent / "stubs" / "leaked.go.txt").read_text("utf-8")
 

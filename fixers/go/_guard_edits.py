@@ -32,6 +32,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.builders.regions import Region, surround
 from threadmend.golang.effects import effects_of
 from threadmend.golang.file import GoFile
+from threadmend.golang.guards import access_kind
 from threadmend.golang.locks import locks_of
 from threadmend.golang.mutations import last_name, mutations
 from threadmend.golang.syntax import Node
@@ -316,6 +317,10 @@ def _value(file: GoFile, node: Node, statement: Node) -> Node:
         raise BuilderError("the access stands in a function of its own")
     value = node
     parent = value.parent
+    if parent is not None and parent.kind == "unary_expression" and parent["operator"].kind == "&":
+        raise BuilderError(f"the address of {node.name} is taken")
+    if access_kind(file, node) == "call":
+        raise BuilderError(f"a method of {node.name} may change it")
     while parent is not None:
         if parent.kind == "argument_list" and len(parent.children) == 1:
             call = parent.parent

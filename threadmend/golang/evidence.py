@@ -5,17 +5,18 @@ Without evidence a rule has to prove that something can happen; with it, only wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
+from threadmend.golang.syntax import FUNCTIONS, Node, SyntaxTree
+
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
-    from threadmend.golang.syntax import Node
 
-__all__ = ["Evidence", "Site", "evidence_in", "moved", "nodes_at"]
+__all__ = ["Evidence", "Site", "evidence_in", "function_at", "moved", "nodes_at", "sites_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,32 @@ def evidence_in(package: Package, kind: str) -> list[Evidence]:
         for one in package.workspace.evidence
         if one.kind == kind and one.sites and one.sites[0].path in package.file_paths
     ]
+
+
+def sites_in(package: Package, *kinds: str) -> Iterator[tuple[Evidence, Site, GoFile]]:
+    """Yield the sites in a package of the evidence of some kinds, with their files."""
+    for one in package.workspace.evidence:
+        if one.kind in kinds:
+            for site in one.sites:
+                if site.path in package.file_paths:
+                    yield one, site, package.workspace.file(site.path)
+
+
+def function_at(tree: SyntaxTree, line: int) -> Node | None:
+    """Return the innermost function around the first character of a line."""
+    source = tree.source
+    if not 1 <= line <= len(source.line_starts):
+        return None
+    start = source.line_starts[line - 1]
+    offset = start + len(source.indent_at(start))
+    declaration = tree.declaration_at(offset)
+    if declaration is None or declaration.has_error:
+        return None
+    inner = None
+    for node in declaration.node.walk():
+        if node.kind in FUNCTIONS and node.start <= offset < node.end:
+            inner = node
+    return inner
 
 
 def nodes_at(file: GoFile, line: int, *kinds: str) -> list[Node]:

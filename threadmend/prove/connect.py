@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from threadmend.golang.syntax import FUNCTIONS, Node, SyntaxTree
+from threadmend.golang.evidence import function_at
 from threadmend.model import Finding
 from threadmend.project import Project
 from threadmend.prove.locate import Located, objects_at
@@ -92,25 +92,11 @@ def _in_one_function(located: Located, finding: Finding, project: Project) -> bo
     for place in located.tops:
         if place.path == finding.path and place.path.endswith(".go"):
             tree = project.go.tree(place.path)
-            start = tree.source.line_starts[place.line - 1]
-            functions = [
-                _function_at(tree, offset)
-                for offset in (start + len(tree.source.indent_at(start)), finding.start)
-            ]
+            other = tree.source.line_of(finding.start)
+            functions = [function_at(tree, line) for line in (place.line, other)]
             if functions[0] is not None and functions[0] is functions[1]:
                 return True
     return False
-
-
-def _function_at(tree: SyntaxTree, offset: int) -> Node | None:
-    declaration = tree.declaration_at(offset)
-    if declaration is None:
-        return None
-    inner = None
-    for node in declaration.node.walk():
-        if node.kind in FUNCTIONS and node.start <= offset < node.end:
-            inner = node
-    return inner
 
 
 def _some(place: Place | None) -> list[Place]:

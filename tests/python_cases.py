@@ -16,10 +16,14 @@ from threadmend.python.project import PythonProject
 def project_of(**files: str | bytes) -> PythonProject:
     """Return a project of files by module name: `pkg__mod="…"` is pkg/mod.py."""
     overlay: dict[str, bytes | None] = {
-        name.replace("__", "/") + ".py": text.encode() if isinstance(text, str) else text
+        _path(name): text.encode() if isinstance(text, str) else text
         for name, text in files.items()
     }
     return Project(Path("/nowhere"), sorted(overlay), overlay=overlay).python
+
+
+def _path(name: str) -> str:
+    return f"{name.replace('__', '/')}.py".replace("/init.py", "/__init__.py")
 
 
 def file_of(text: str | bytes) -> PythonFile:

@@ -228,3 +228,5 @@ class Patch:
     by_rule: Mapping[str, Mapping[str, bytes | None]] = field(default_factory=dict)
     """For `--mbox` and `--commit`: rule name → path → bytes after that rule's step, in the
     order in which the rules were applied; the last steps together equal `after`."""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    """What the toolchain showed about each file's package, in a line."""

@@ -36,12 +36,18 @@ def steps(patch: Patch, rules: Iterable[Rule]) -> Iterator[Step]:
         changed = {path: data for path, data in files.items() if state.get(path) != data}
         if changed:
             title, body = _words(name, by_name.get(name))
+            body = "\n\n".join(filter(None, (body, _evidence(patch, changed))))
             yield Step(title, body, {path: state.get(path) for path in changed}, changed)
             state.update(changed)
     left = {path: data for path, data in patch.after.items() if state.get(path) != data}
     if left:
         before = {path: state.get(path) for path in left}
-        yield Step("threadmend: Apply fixes", "", before, left)
+        yield Step("threadmend: Apply fixes", _evidence(patch, left), before, left)
+
+
+def _evidence(patch: Patch, paths: Iterable[str]) -> str:
+    said = dict.fromkeys(patch.evidence[path] for path in paths if path in patch.evidence)
+    return "\n".join(["Evidence:", "", *(f"- {line}" for line in said)]) if said else ""
 
 
 def _words(name: str, rule: Rule | None) -> tuple[str, str]:

@@ -75,7 +75,7 @@ def run(request: Request, way: Way, *, branch: str | None, as_json: bool, provin
             make = partial(reports.patch, progress=progress)
         patch = make({})
     if proving.wanted(way is not Way.DIFF and session.stdin_path is None):
-        patch = proving.proved(session, make, patch, output)
+        patch = proving.proved_if_possible(session, make, patch)
     if way is Way.COMMIT and patch.after:
         _commit(session, patch, branch or "", output)
     elif way is Way.MBOX:

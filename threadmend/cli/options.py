@@ -31,6 +31,7 @@ __all__ = [
     "NoCache",
     "NoProve",
     "OutputFormat",
+    "Packages",
     "Paths",
     "ProveLevel",
     "RuleName",
@@ -39,6 +40,7 @@ __all__ = [
     "Since",
     "StdinFilename",
     "TimeOut",
+    "folders",
     "split",
 ]
 
@@ -80,6 +82,14 @@ Paths = Annotated[
     list[str] | None,
     typer.Argument(
         help="What to report on; the whole project around it is read.", show_default="."
+    ),
+]
+Packages = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[PACKAGES]...",
+        help="Folders of packages, with all that is below them; `./...` is taken, too.",
+        show_default=".",
     ),
 ]
 Select = Annotated[
@@ -170,3 +180,8 @@ def split(values: list[str] | None) -> tuple[str, ...]:
     return tuple(
         name.strip() for value in values or () for name in value.split(",") if name.strip()
     )
+
+
+def folders(packages: list[str] | None) -> tuple[str, ...]:
+    """Return the folders that `./svc/...` and `./svc` mean."""
+    return tuple(p.removesuffix("...").rstrip("/") or "." for p in packages or ())

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from threadmend.cli.errors import BadInputError
-from threadmend.cli.output import Output
 from threadmend.cli.session import Session
 from threadmend.engine import Veto
 from threadmend.model import OutcomeKind, Patch, Proof
 from threadmend.prove.levels import Level
 
-__all__ = ["Proving"]
+if TYPE_CHECKING:
+    from threadmend.prove.evidence import Testing
+    from threadmend.prove.packages import Shop
+    from threadmend.prove.toolchain import Toolchain
+
+__all__ = ["NO_TOOLCHAIN", "Proving"]
+
+NO_TOOLCHAIN = "no Go toolchain is installed"
+
+Make = Callable[[Mapping[Veto, str]], Patch]
 
 _CALL = 900
 """Seconds that one call of the go command may take before tests run."""
@@ -38,31 +48,45 @@ class Proving:
             raise BadInputError("--prove and --no-prove cannot be combined")
         return self.level is not None or (usual and not self.off)
 
-    def proved(
-        self,
-        session: Session,
-        make: Callable[[Mapping[Veto, str]], Patch],
-        patch: Patch,
-        output: Output,
-    ) -> Patch:
-        """Return the part of a patch that the toolchain has nothing against, with proofs."""
-        if not any(path.endswith(".go") for path in patch.after):
-            return patch
-        from threadmend.prove.bisect import proved
+    @contextmanager
+    def shop(self, session: Session) -> Iterator[Shop]:
+        """Give the toolchain and a folder that goes away; raises BadInputError without one."""
         from threadmend.prove.packages import Shop
         from threadmend.prove.process import Limits, folder
-        from threadmend.prove.proof import Examiner
         from threadmend.prove.toolchain import find
 
         tool = find()
         if tool is None:
-            return patch if self.level is None else _unproved(patch, "no Go toolchain is installed")
+            raise BadInputError(f"{NO_TOOLCHAIN}; install go, or `pip install 'threadmend[go]'`")
         limits = Limits(seconds=_CALL, memory=self._memory(), network=self.network)
-        root = Path(os.path.realpath(session.root))
         with folder() as place:
-            shop = Shop(tool, root, place, limits)
-            examiner = Examiner(session.project, shop, self.level or Level.VET)
-            return proved(make, examiner.examine, patch)
+            yield Shop(tool, Path(os.path.realpath(session.root)), place, limits)
+
+    def testing(self, tool: Toolchain) -> Testing:
+        """Return how tests are run."""
+        from threadmend.prove.evidence import Testing
+
+        race = self.level is not Level.TESTS and not tool.no_race
+        return Testing(race=race, count=self.count, cpu=self.cpu, seconds=self.seconds)
+
+    def proved(self, session: Session, make: Make, patch: Patch, shop: Shop) -> Patch:
+        """Return the part of a patch that the toolchain has nothing against, with proofs."""
+        if not any(path.endswith(".go") for path in patch.after):
+            return patch
+        from threadmend.prove.bisect import proved
+        from threadmend.prove.proof import Examiner
+
+        examiner = Examiner(session.project, shop, self.level or Level.VET, self.testing(shop.tool))
+        return proved(make, examiner.examine, patch)
+
+    def proved_if_possible(self, session: Session, make: Make, patch: Patch) -> Patch:
+        """Return the same; without a toolchain what was asked for in words is unproved."""
+        from threadmend.prove.toolchain import find
+
+        if find() is None:
+            return patch if self.level is None else _unproved(patch, NO_TOOLCHAIN)
+        with self.shop(session) as shop:
+            return self.proved(session, make, patch, shop)
 
     def _memory(self) -> int:
         if self.megabytes:

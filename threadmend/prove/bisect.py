@@ -44,7 +44,7 @@ def proved(make: Make, examine: Examine, patch: Patch) -> Patch:
             blamed = dict.fromkeys(map(_any_fix, patch.outcomes), seen.complaints[0].reason)
         vetoes |= blamed
         patch = make(vetoes)
-    return stamped(patch, seen.proofs)
+    return stamped(patch, seen)
 
 
 def _first(complaints: Iterable[Complaint]) -> list[Complaint]:

@@ -66,11 +66,18 @@ class Shop:
     place: Path
     limits: Limits = field(default_factory=Limits)
 
-    def overlay(self, files: Mapping[str, bytes | None], home: Home, name: str) -> Overlay:
-        """Return an overlay of files of the project; `name` tells one from another."""
+    def overlay(
+        self,
+        files: Mapping[str, bytes | None],
+        home: Home,
+        name: str,
+        extra: Mapping[Path, bytes | None] | None = None,
+    ) -> Overlay:
+        """Return an overlay of files of the project, and of others; `name` is its folder's."""
         place = self.place / name
         place.mkdir()
         laid: dict[Path, bytes | None] = {self.root / path: data for path, data in files.items()}
+        laid.update(extra or {})
         if home.manifest is not None:
             version = "{}.{}".format(*self.tool.version)
             manifest = home.manifest + f"\ngo {version}\n".encode()

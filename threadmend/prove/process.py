@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -37,6 +37,10 @@ class Limits:
     """Bytes that all of its processes hold together; 0 is no limit."""
     network: bool = False
     """Whether modules may be downloaded."""
+
+    def lasting(self, seconds: float) -> Limits:
+        """Return the limits with another time."""
+        return replace(self, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)

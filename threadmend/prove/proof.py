@@ -13,11 +13,14 @@ from pathlib import Path, PurePosixPath
 from threadmend.importers import importers
 from threadmend.model import Outcome, OutcomeKind, Patch, Proof
 from threadmend.project import Project
+from threadmend.prove.compare import Comparison
 from threadmend.prove.constraints import Context, context_for
+from threadmend.prove.evidence import Testing
 from threadmend.prove.levels import Level
 from threadmend.prove.messages import Message, excuse
 from threadmend.prove.overlay import Overlay
 from threadmend.prove.packages import GoPackage, Home, Shop, home_of, patterns
+from threadmend.prove.retest import Retester
 
 __all__ = ["Complaint", "Examined", "Examiner", "stamped"]
 
@@ -45,6 +48,8 @@ class Examined:
 
     complaints: list[Complaint] = field(default_factory=list)
     proofs: dict[str, Proof] = field(default_factory=dict)
+    comparisons: list[Comparison] = field(default_factory=list)
+    """The tests of the affected packages, when they were run."""
 
 
 @dataclass(slots=True)
@@ -64,10 +69,14 @@ Ask = Callable[[Overlay, Collection[Path]], Said]
 class Examiner:
     """Asks the toolchain about patches of one project."""
 
-    def __init__(self, project: Project, shop: Shop, level: Level) -> None:
+    def __init__(
+        self, project: Project, shop: Shop, level: Level, how: Testing | None = None
+    ) -> None:
         self.project = project
         self.shop = shop
         self.level = level
+        self._how = how or Testing()
+        self._retester = Retester(project, shop, self._how) if level.runs_tests else None
         self._overlays = 0
 
     def examine(self, patch: Patch) -> Examined:
@@ -80,7 +89,28 @@ class Examiner:
                 homes.setdefault(home_of(directory, self.shop.root), []).append(path)
         for home, paths in homes.items():
             self._module(found, self._sides(home, paths, patch), patch)
+        if self._retester is not None and not found.complaints:
+            self._test(found, self._retester, patch)
         return found
+
+    def _test(self, found: Examined, retester: Retester, patch: Patch) -> None:
+        comparisons, worse = retester.test(patch)
+        found.comparisons = comparisons
+        found.complaints += [Complaint("go test", m, name) for name, m in worse.items()]
+        said = {c.directory: self._tested(c) for c in comparisons}
+        for path, proof in found.proofs.items():
+            about = said.get(PurePosixPath(path).parent.as_posix())
+            if proof.proved and about is not None:
+                found.proofs[path] = Proof(about[0], f"{proof.detail}, {about[1]}")
+
+    def _tested(self, comparison: Comparison) -> tuple[bool, str]:
+        """Return whether a package's tests prove anything, and what they say."""
+        run = comparison.last
+        if run.reason == "has no tests":
+            return True, "no tests"
+        if not run.ran:
+            return False, f"the tests do not run: {run.reason}"
+        return True, str(self._how)
 
     def overlay(self, files: Mapping[str, bytes | None], home: Home) -> Overlay:
         """Return an overlay of files, on top of the project's own buffers."""
@@ -119,12 +149,12 @@ class Examiner:
             foreign = self._foreign(packages.get(directory), paths)
             for path in paths:
                 if path not in foreign:
-                    found.proofs[path] = bad.get(directory) or Proof(True, self._how())
+                    found.proofs[path] = bad.get(directory) or Proof(True, self._checks())
             for context, some in _by_context(foreign).items():
                 proof = self._elsewhere(found, sides, context, some)
                 found.proofs.update(dict.fromkeys(some, proof))
 
-    def _how(self) -> str:
+    def _checks(self) -> str:
         return "go build" if self.level is Level.BUILD else "go build, go vet"
 
     def _importing(self, sides: _Sides, patch: Patch) -> list[Path]:
@@ -244,9 +274,17 @@ def _by_context(foreign: Mapping[str, Context | None]) -> dict[Context | None, l
     return grouped
 
 
-def stamped(patch: Patch, proofs: Mapping[str, Proof]) -> Patch:
+def stamped(patch: Patch, seen: Examined) -> Patch:
     """Return a patch whose outcomes say how each fix was proved, or why it was not."""
-    return replace(patch, outcomes=tuple(_stamp(o, proofs) for o in patch.outcomes))
+    runs = {comparison.directory: comparison for comparison in seen.comparisons}
+    evidence = {}
+    for path, proof in seen.proofs.items():
+        directory = PurePosixPath(path).parent.as_posix()
+        line = f"{directory}: {'' if proof.proved else 'unproved: '}{proof.detail}"
+        run = runs.get(directory)
+        evidence[path] = f"{line}: {run.said}" if run is not None and run.last.ran else line
+    outcomes = tuple(_stamp(outcome, seen.proofs) for outcome in patch.outcomes)
+    return replace(patch, outcomes=outcomes, evidence=evidence)
 
 
 def _stamp(outcome: Outcome, proofs: Mapping[str, Proof]) -> Outcome:

@@ -1,0 +1,233 @@
+"""Evidence: what a package's own tests show under the race detector and the judge of leaks."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from threadmend.prove import leaks
+from threadmend.prove.messages import Message, excuse, messages
+from threadmend.prove.overlay import Overlay
+from threadmend.prove.packages import GoPackage, Home, Shop, patterns
+from threadmend.prove.process import Done
+from threadmend.prove.reports import ReportError, read
+from threadmend.prove.symptom import Frame, Kind, Stack, Symptom
+
+__all__ = ["PackageRun", "Testing", "run_tests", "signature"]
+
+_BUILD = 900
+"""Seconds that compiling may take, on top of the time that the tests have."""
+
+_STILL = 20
+"""Seconds in which nothing moves, after which tests count as deadlocked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Testing:
+    """How tests are run."""
+
+    race: bool = True
+    count: int = 1
+    cpu: str = ""
+    seconds: float = 300
+    """What the tests of one package may take."""
+    judged: bool = True
+    """Whether to look for goroutines that are left."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        flags = [f"-count={self.count}"] if self.count > 1 else []
+        flags += [f"-cpu={self.cpu}"] if self.cpu else []
+        return " ".join(["go test", *(["-race"] if self.race else []), *flags])
+
+
+@dataclass(slots=True)
+class PackageRun:
+    """What one run of a package's tests showed."""
+
+    directory: str
+    """Below the project's root, `.` for the root itself."""
+    ran: bool = False
+    reason: str = ""
+    """Why nothing ran, in a clause."""
+    tests: int = 0
+    passed: bool = False
+    failed: tuple[str, ...] = ()
+    """Tests that failed, or that were running when the program ended."""
+    races: tuple[Symptom, ...] = ()
+    leaks: tuple[Symptom, ...] = ()
+    """Goroutines that were left; one symptom each."""
+    deadlocks: tuple[Symptom, ...] = ()
+    panics: tuple[Symptom, ...] = ()
+    seconds: float = 0.0
+    output: str = ""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how much is wrong, by what."""
+        return {
+            "races": len(self.races),
+            "leaks": sum(stack.count for symptom in self.leaks for stack in symptom.stacks),
+            "deadlocks": len(self.deadlocks),
+            "panics": len(self.panics),
+            "failed tests": len(self.failed),
+        }
+
+    @property
+    def symptoms(self) -> tuple[Symptom, ...]:
+        """Return everything that is wrong."""
+        return (*self.races, *self.deadlocks, *self.panics, *self.leaks)
+
+    @property
+    def clean(self) -> bool:
+        """Return whether the tests ran and nothing is wrong."""
+        return self.ran and self.passed and not self.symptoms
+
+
+def run_tests(
+    shop: Shop,
+    home: Home,
+    overlay: Overlay,
+    packages: Mapping[Path, GoPackage],
+    how: Testing,
+    folder: Path,
+) -> dict[Path, PackageRun]:
+    """Run the tests of packages of one module, and return what they showed by folder.
+
+    `folder` is empty and takes what the judge writes; the overlay holds the judge.
+    """
+    flags = [
+        "-json", "-vet=off", f"-count={how.count}", f"-timeout={how.seconds:.0f}s",
+        *(["-race"] if how.race else []), *([f"-cpu={how.cpu}"] if how.cpu else []),
+    ]  # fmt: skip
+    still = min(_STILL, int(how.seconds / 2)) if how.judged else 0
+    judge = leaks.environment(folder, still) if how.judged else {}
+    done = shop.run(
+        home, "test", *flags, *overlay.flags, *patterns(home, packages),
+        env={**judge, **how.environment},
+        limits=shop.limits.lasting(_BUILD + how.seconds * len(packages)),
+    )  # fmt: skip
+    found = _Reading(shop, home, overlay, packages).read(done)
+    if how.judged:
+        for place, dump in leaks.left(folder).items():
+            run = found.get(Path(place))
+            if run is not None:
+                run.leaks = tuple(_leaks(dump, run, shop.root))
+    return found
+
+
+def _leaks(dump: str, run: PackageRun, root: Path) -> Iterator[Symptom]:
+    """Yield the goroutines of a dump that the project launched or that wait in its code.
+
+    Others belong to libraries that keep some for later: connections, workers, signals.
+    """
+    for block in dump.split("\n\n"):
+        for symptom in _symptoms(block.encode(), run.directory):
+            if any(_inside(frame, root) for stack in symptom.stacks for frame in _frames(stack)):
+                yield symptom
+
+
+def _frames(stack: Stack) -> Sequence[Frame]:
+    return (*stack.frames, *stack.created)
+
+
+def _inside(frame: Frame, root: Path) -> bool:
+    return os.path.realpath(frame.file).startswith(f"{root}{os.sep}")
+
+
+def _symptoms(data: bytes, source: str) -> list[Symptom]:
+    try:
+        return read(data, source)
+    except ReportError:
+        return []
+
+
+class _Reading:
+    """The events of `go test -json`, sorted by package."""
+
+    def __init__(
+        self, shop: Shop, home: Home, overlay: Overlay, packages: Mapping[Path, GoPackage]
+    ) -> None:
+        self._shop = shop
+        self._home = home
+        self._overlay = overlay
+        self._runs = {
+            directory: PackageRun(directory.relative_to(shop.root).as_posix())
+            for directory in packages
+        }
+        self._by_path = {p.path: self._runs[directory] for directory, p in packages.items()}
+        self._output: dict[str, list[str]] = {}
+        self._state: dict[str, Mapping[str, Any]] = {}
+        self._tests: dict[str, dict[str, str]] = {}
+        self._built: list[str] = []
+
+    def read(self, done: Done) -> dict[Path, PackageRun]:
+        """Return the runs by folder."""
+        for line in done.out.splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                self._built.append(line.decode("utf-8", "replace"))
+                continue
+            self._take(event)
+        said = self._shop.said(done, self._home, self._overlay)
+        text = "".join(self._built)
+        said += messages(text, self._home.directory, self._shop.root, self._overlay)
+        for path, run in self._by_path.items():
+            if path in self._state or path in self._output:
+                self._fill(run, path, said, done)
+        for run in self._runs.values():
+            if not run.ran and not run.reason:
+                run.reason = done.stopped or excuse(said) or str(next(iter(said), "did not run"))
+        return self._runs
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        action, path = event.get("Action"), str(event.get("Package", ""))
+        test = str(event.get("Test", ""))
+        if action == "build-output":
+            self._built.append(str(event.get("Output", "")))
+        elif action == "output":
+            self._output.setdefault(path, []).append(str(event.get("Output", "")))
+        elif test and action in {"run", "pass", "fail", "skip"}:
+            tests = self._tests.setdefault(path, {})
+            if action != "run" or tests.get(test) != "fail":
+                tests[test] = str(action) if tests.get(test) != "fail" else "fail"
+        elif not test and action in {"pass", "fail", "skip"}:
+            self._state[path] = event
+
+    def _fill(self, run: PackageRun, path: str, said: Sequence[Message], done: Done) -> None:
+        run.output = output = "".join(self._output.get(path, ()))
+        state, tests = self._state.get(path, {}), self._tests.get(path, {})
+        action = state.get("Action")
+        if action == "skip" or "[no test files]" in output:
+            run.reason = "has no tests"
+            return
+        if state.get("FailedBuild") or "[build failed]" in output or "[setup failed]" in output:
+            here = [m for m in said if m.path.rpartition("/")[0] == run.directory.removeprefix(".")]
+            first = next(iter(here or said), "")
+            run.reason = excuse(here or said) or f"does not compile: {first}"
+            return
+        run.ran = True
+        run.seconds = float(state.get("Elapsed", 0.0))
+        run.tests = sum(1 for name in tests if "/" not in name)
+        run.failed = tuple(sorted(n for n, s in tests.items() if s == "fail" or s == "run"))
+        run.passed = action == "pass"
+        if done.stopped and not state:
+            run.reason = done.stopped
+        found = _symptoms(output.encode(), run.directory)
+        run.races = tuple(s for s in found if s.kind is Kind.RACE)
+        run.deadlocks = tuple(s for s in found if s.kind is Kind.DEADLOCK)
+        run.panics = tuple(s for s in found if s.kind is Kind.PANIC)
+
+
+def signature(symptom: Symptom) -> tuple[object, ...]:
+    """Return what a symptom has in common with itself after lines have moved."""
+    stacks = sorted(
+        (stack.doing, *(frame.function for frame in (*stack.frames[:2], *stack.created[:1])))
+        for stack in symptom.stacks
+    )
+    return (symptom.kind, symptom.message, tuple(stacks))

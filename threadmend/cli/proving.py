@@ -16,7 +16,7 @@ from threadmend.model import OutcomeKind, Patch, Proof
 from threadmend.prove.levels import Level
 
 if TYPE_CHECKING:
-    from threadmend.prove.evidence import Testing
+    from threadmend.prove.evidence import Trial
     from threadmend.prove.packages import Shop
     from threadmend.prove.toolchain import Toolchain
 
@@ -62,12 +62,12 @@ class Proving:
         with folder() as place:
             yield Shop(tool, Path(os.path.realpath(session.root)), place, limits)
 
-    def testing(self, tool: Toolchain) -> Testing:
+    def testing(self, tool: Toolchain) -> Trial:
         """Return how tests are run."""
-        from threadmend.prove.evidence import Testing
+        from threadmend.prove.evidence import Trial
 
         race = self.level is not Level.TESTS and not tool.no_race
-        return Testing(race=race, count=self.count, cpu=self.cpu, seconds=self.seconds)
+        return Trial(race=race, count=self.count, cpu=self.cpu, seconds=self.seconds)
 
     def proved(self, session: Session, make: Make, patch: Patch, shop: Shop) -> Patch:
         """Return the part of a patch that the toolchain has nothing against, with proofs."""

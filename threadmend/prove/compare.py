@@ -9,7 +9,7 @@ from pathlib import Path
 from threadmend.model import Patch
 from threadmend.project import Project
 from threadmend.prove import leaks
-from threadmend.prove.evidence import PackageRun, Testing, run_tests
+from threadmend.prove.evidence import PackageRun, Trial, run_tests
 from threadmend.prove.packages import GoPackage, Home, Shop, home_of, patterns
 
 __all__ = ["Comparison", "Laboratory", "compare"]
@@ -46,7 +46,7 @@ class Comparison:
 class Laboratory:
     """Runs the tests of a project's packages, with other bytes in some of its files."""
 
-    def __init__(self, project: Project, shop: Shop, how: Testing) -> None:
+    def __init__(self, project: Project, shop: Shop, how: Trial) -> None:
         self.project = project
         self.shop = shop
         self.how = how

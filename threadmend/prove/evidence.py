@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,25 @@ from threadmend.prove.process import Done
 from threadmend.prove.reports import ReportError, read
 from threadmend.prove.symptom import Frame, Kind, Stack, Symptom
 
-__all__ = ["PackageRun", "Testing", "run_tests", "signature"]
+__all__ = ["PackageRun", "Trial", "run_tests", "signature"]
 
 _BUILD = 900
 """Seconds that compiling may take, on top of the time that the tests have."""
+
+_ENDED = re.compile(r"^(?:panic|fatal error): ", re.M)
+
+_AGAIN = 3
+"""How often tests are run again without those that ended the program."""
 
 _STILL = 20
 """Seconds in which nothing moves, after which tests count as deadlocked."""
 
 
+_STATES = frozenset({"run", "pause", "cont", "pass", "fail", "skip"})
+
+
 @dataclass(frozen=True, slots=True)
-class Testing:
+class Trial:
     """How tests are run."""
 
     race: bool = True
@@ -58,6 +67,8 @@ class PackageRun:
     passed: bool = False
     failed: tuple[str, ...] = ()
     """Tests that failed, or that were running when the program ended."""
+    ended_by: tuple[str, ...] = ()
+    """Top-level tests that were running when the program ended before its time."""
     races: tuple[Symptom, ...] = ()
     leaks: tuple[Symptom, ...] = ()
     """Goroutines that were left; one symptom each."""
@@ -93,16 +104,67 @@ def run_tests(
     home: Home,
     overlay: Overlay,
     packages: Mapping[Path, GoPackage],
-    how: Testing,
+    how: Trial,
     folder: Path,
 ) -> dict[Path, PackageRun]:
     """Run the tests of packages of one module, and return what they showed by folder.
 
+    A test that ends the whole program hides those that come after it: they are run without it.
     `folder` is empty and takes what the judge writes; the overlay holds the judge.
     """
+    found: dict[Path, PackageRun] = {}
+    left, skipped = dict(packages), set[str]()
+    for number in range(_AGAIN + 1):
+        place = folder / str(number)
+        place.mkdir()
+        flags = [f"-skip=^({'|'.join(map(re.escape, sorted(skipped)))})$"] if skipped else []
+        for directory, run in _run_once(shop, home, overlay, left, how, place, flags).items():
+            known = found.get(directory)
+            found[directory] = run if known is None else _joined(known, run)
+            if not run.ended_by or set(run.ended_by) <= skipped:
+                left.pop(directory, None)
+        skipped.update(name for d in left for name in found[d].ended_by)
+        if not left or shop.tool.version < (1, 20):
+            break
+    return found
+
+
+def _joined(one: PackageRun, two: PackageRun) -> PackageRun:
+    """Return what two runs of different tests of a package showed."""
+    if not two.ran:
+        return one
+    return replace(
+        one,
+        tests=max(one.tests, two.tests + len(one.ended_by)),
+        passed=False,
+        failed=tuple(sorted({*one.failed, *two.failed})),
+        ended_by=two.ended_by,
+        races=_distinct(one.races, two.races),
+        leaks=two.leaks,  # a program that is ended leaves none to be seen
+        deadlocks=(*one.deadlocks, *two.deadlocks),
+        panics=(*one.panics, *two.panics),
+        seconds=one.seconds + two.seconds,
+        output=one.output + two.output,
+    )
+
+
+def _distinct(*several: Sequence[Symptom]) -> tuple[Symptom, ...]:
+    return tuple({s.identity: s for some in several for s in some}.values())
+
+
+def _run_once(
+    shop: Shop,
+    home: Home,
+    overlay: Overlay,
+    packages: Mapping[Path, GoPackage],
+    how: Trial,
+    folder: Path,
+    more: Sequence[str],
+) -> dict[Path, PackageRun]:
     flags = [
         "-json", "-vet=off", f"-count={how.count}", f"-timeout={how.seconds:.0f}s",
         *(["-race"] if how.race else []), *([f"-cpu={how.cpu}"] if how.cpu else []),
+        *more,
     ]  # fmt: skip
     still = min(_STILL, int(how.seconds / 2)) if how.judged else 0
     judge = leaks.environment(folder, still) if how.judged else {}
@@ -192,10 +254,11 @@ class _Reading:
             self._built.append(str(event.get("Output", "")))
         elif action == "output":
             self._output.setdefault(path, []).append(str(event.get("Output", "")))
-        elif test and action in {"run", "pass", "fail", "skip"}:
+        elif test and action in _STATES:
             tests = self._tests.setdefault(path, {})
-            if action != "run" or tests.get(test) != "fail":
-                tests[test] = str(action) if tests.get(test) != "fail" else "fail"
+            if tests.get(test) != "fail":  # with -count it may pass the next time
+                tests.pop(test, None)  # the last to change comes last
+                tests[test] = "run" if action == "cont" else str(action)
         elif not test and action in {"pass", "fail", "skip"}:
             self._state[path] = event
 
@@ -214,7 +277,7 @@ class _Reading:
         run.ran = True
         run.seconds = float(state.get("Elapsed", 0.0))
         run.tests = sum(1 for name in tests if "/" not in name)
-        run.failed = tuple(sorted(n for n, s in tests.items() if s == "fail" or s == "run"))
+        run.failed = tuple(sorted(n for n, s in tests.items() if s in {"fail", "run"}))
         run.passed = action == "pass"
         if done.stopped and not state:
             run.reason = done.stopped
@@ -222,6 +285,11 @@ class _Reading:
         run.races = tuple(s for s in found if s.kind is Kind.RACE)
         run.deadlocks = tuple(s for s in found if s.kind is Kind.DEADLOCK)
         run.panics = tuple(s for s in found if s.kind is Kind.PANIC)
+        top = [name for name in tests if "/" not in name]
+        running = [name for name in top if tests[name] == "run"]
+        if _ENDED.search(output):
+            running = running or [name for name in top if tests[name] == "fail"][-1:]
+        run.ended_by = tuple(sorted(running))
 
 
 def signature(symptom: Symptom) -> tuple[object, ...]:

@@ -15,7 +15,7 @@ from threadmend.model import Outcome, OutcomeKind, Patch, Proof
 from threadmend.project import Project
 from threadmend.prove.compare import Comparison
 from threadmend.prove.constraints import Context, context_for
-from threadmend.prove.evidence import Testing
+from threadmend.prove.evidence import Trial
 from threadmend.prove.levels import Level
 from threadmend.prove.messages import Message, excuse
 from threadmend.prove.overlay import Overlay
@@ -70,12 +70,12 @@ class Examiner:
     """Asks the toolchain about patches of one project."""
 
     def __init__(
-        self, project: Project, shop: Shop, level: Level, how: Testing | None = None
+        self, project: Project, shop: Shop, level: Level, how: Trial | None = None
     ) -> None:
         self.project = project
         self.shop = shop
         self.level = level
-        self._how = how or Testing()
+        self._how = how or Trial()
         self._retester = Retester(project, shop, self._how) if level.runs_tests else None
         self._overlays = 0
 

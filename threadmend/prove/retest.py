@@ -13,7 +13,7 @@ from pathlib import Path
 from threadmend.model import Patch
 from threadmend.project import Project
 from threadmend.prove.compare import Comparison, Laboratory
-from threadmend.prove.evidence import PackageRun, Testing, signature
+from threadmend.prove.evidence import PackageRun, Trial, signature
 from threadmend.prove.messages import Message
 from threadmend.prove.packages import Shop, home_of
 from threadmend.prove.symptom import Symptom
@@ -28,7 +28,7 @@ Runs = Mapping[str, PackageRun]
 class Retester:
     """Runs tests with patches of one project; what is so without any is run once."""
 
-    def __init__(self, project: Project, shop: Shop, how: Testing) -> None:
+    def __init__(self, project: Project, shop: Shop, how: Trial) -> None:
         self.laboratory = Laboratory(project, shop, how)
         self._before: dict[str, list[PackageRun]] = {}
 

@@ -1,0 +1,52 @@
+"""Jobs whose exceptions nobody would miss, and pools that are closed where they get them."""
+
+from __future__ import annotations
+
+import ast
+
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import enclosing
+from threadmend.python.functions import Function
+
+__all__ = ["handles_everything", "pool_block"]
+
+
+def handles_everything(function: Function) -> bool:
+    """Return whether the body is one try statement (behind a docstring and plain assignments)
+    that handles every exception, without raising it again.
+    """
+    body = [s for s in function.body if not _is_quiet(s)]
+    if len(body) == 1 and isinstance(body[0], ast.While | ast.For | ast.With):
+        body = body[0].body
+    return len(body) == 1 and isinstance(body[0], ast.Try) and _handles(body[0], function)
+
+
+def _is_quiet(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    if isinstance(statement, ast.Assign):
+        return isinstance(statement.value, ast.Constant | ast.Name)
+    return isinstance(statement, ast.Pass | ast.Global | ast.Nonlocal)
+
+
+def _handles(statement: ast.Try, function: Function) -> bool:
+    for handler in statement.handlers:
+        kinds: list[str | None] = [None]
+        if handler.type is not None:
+            parts = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+            kinds = [function.file.qualified(part) for part in parts]
+        if {None, "Exception", "BaseException"}.intersection(kinds):
+            raised = (n for s in handler.body for n in ast.walk(s) if isinstance(n, ast.Raise))
+            return next(raised, None) is None
+    return False
+
+
+def pool_block(file: PythonFile, call: ast.Call) -> ast.With | None:
+    """Return the `with` statement of the pool that a job is given to."""
+    assert isinstance(call.func, ast.Attribute)
+    pool = file.binding(call.func.value)
+    for above in enclosing(call, ast.With):
+        assert isinstance(above, ast.With)
+        if pool is not None and any(file.binding(i.optional_vars) is pool for i in above.items):
+            return above
+    return None

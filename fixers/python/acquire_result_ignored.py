@@ -1,0 +1,78 @@
+"""Look at what acquire returns
+
+`lock.acquire(timeout=1)` and `lock.acquire(blocking=False)` return False when the lock was not
+taken, and go on. The code after them runs beside whoever has the lock, and its `release`
+takes the lock away from them.
+
+Not reported: a plain `acquire()`, which waits; a result that is used; locks of other libraries,
+which raise (by constructor).
+
+Unsafe: an exception is raised where the code went on without the lock.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python import api
+from threadmend.python.builders import is_alone
+from threadmend.python.file import PythonFile
+from threadmend.python.threads import argument
+
+CATEGORY = "lock"
+GATE = rb"\.acquire\(\s*[^)\s]"
+
+_KINDS = (api.LOCKS | api.SEMAPHORES) - {
+    "asyncio.Lock", "asyncio.Condition", "asyncio.Semaphore", "asyncio.BoundedSemaphore"
+}  # fmt: skip
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the calls that may fail to take a lock, and whose result nobody looks at."""
+    for call in file.calls("acquire"):
+        statement = file.parent(call)
+        if not isinstance(statement, ast.Expr) or not isinstance(call.func, ast.Attribute):
+            continue
+        why = _may_fail(call)
+        if why is not None and file.is_a(call.func.value, _KINDS):
+            yield _finding(file, statement, call, why)
+
+
+def _may_fail(call: ast.Call) -> str | None:
+    """Return how a call can fail to take the lock, None when it waits for ever."""
+    blocking, timeout = argument(call, 0, "blocking"), argument(call, 1, "timeout")
+    if isinstance(blocking, ast.Constant) and not blocking.value:
+        return "taken"
+    if timeout is None or isinstance(timeout, ast.UnaryOp):  # -1 waits for ever
+        return None
+    if isinstance(timeout, ast.Constant) and timeout.value is None:
+        return None
+    return "late"
+
+
+def _finding(file: PythonFile, statement: ast.Expr, call: ast.Call, why: str) -> Finding:
+    assert isinstance(call.func, ast.Attribute)
+    name = file.text(call.func.value)
+    start, end = file.span(call)
+    when = "in time" if why == "late" else "at once"
+    said = f"the code goes on when {name} is not taken {when}"
+    if not is_alone(file, statement):
+        reason = "the statement shares its line with another one"
+        return Finding(file.path, start, end, said, reason=reason)
+    indent = file.data[file.tree.starts[statement.lineno - 1] : start]
+    unit = b"\t" if b"\t" in indent else b"    "
+    error = "TimeoutError" if why == "late" else "RuntimeError"
+    raised = f'raise {error}("{name} is not free")'.encode()
+    edits = (
+        Edit(file.path, start, start, b"if not "),
+        Edit(file.path, end, end, b":" + file.source.newline + indent + unit + raised),
+    )
+    fix = Fix(
+        f"Raise {error} when {name} is not taken",
+        edits,
+        Safety.UNSAFE,
+        "an exception is raised where the code went on",
+    )
+    return Finding(file.path, start, end, said, fixes=(fix,))

@@ -1,0 +1,92 @@
+"""Wait for the event instead of sleeping
+
+A loop that sleeps between two looks at `event.is_set()` ends up to one sleep late: a service
+takes five seconds to stop, a test a minute. `event.wait(5)` sleeps as long, and ends at once.
+
+Not reported: loops that wait until an event is clear, which has no `wait`; loops without a
+look at the event in their condition or as `if event.is_set(): break`; asyncio's events, whose
+`wait` takes no time; objects that are no Event by their constructor.
+
+Unsafe: where something follows the sleep in the loop, which then runs sooner.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python import api
+from threadmend.python.builders import delete, replace
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import innermost_loop
+
+CATEGORY = "thread"
+GATE = rb"\.is_?[sS]et\(\)"
+
+_EVENTS = api.EVENTS - {"asyncio.Event"}
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the sleeps in loops that an event ends."""
+    for call in file.calls("sleep"):
+        statement = file.parent(call)
+        if file.qualified(call.func) != "time.sleep" or not isinstance(statement, ast.Expr):
+            continue
+        loop = innermost_loop(statement)
+        if not isinstance(loop, ast.While) or len(call.args) != 1 or call.keywords:
+            continue
+        event = _event(file, loop)
+        if event is not None:
+            yield _finding(file, loop, statement, call, file.text(event))
+
+
+def _event(file: PythonFile, loop: ast.While) -> ast.expr | None:
+    """Return the event that ends a loop when it is set."""
+    tests = [loop.test]
+    if isinstance(loop.test, ast.BoolOp) and isinstance(loop.test.op, ast.And):
+        tests = loop.test.values
+    for test in tests:
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            if found := _is_set(file, test.operand):
+                return found
+    for statement in loop.body:
+        if isinstance(statement, ast.If) and isinstance(statement.body[0], ast.Break | ast.Return):
+            if found := _is_set(file, statement.test):
+                return found
+    return None
+
+
+def _is_set(file: PythonFile, node: ast.expr) -> ast.expr | None:
+    """Return `event` of `event.is_set()`."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return None
+    if node.func.attr not in {"is_set", "isSet"} or not file.is_a(node.func.value, _EVENTS):
+        return None
+    return node.func.value
+
+
+def _finding(
+    file: PythonFile, loop: ast.While, statement: ast.Expr, call: ast.Call, event: str
+) -> Finding:
+    start, end = file.span(call)
+    said = f"the loop sleeps on when {event} is set"
+    edits = (*replace(file, call.func, f"{event}.wait"), *_without_import(file, call))
+    title = f"Wait for {event} instead of sleeping"
+    if loop.body[-1] is statement:
+        # The condition is looked at next, as before: only the sleep may be shorter.
+        return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))
+    reason = "what follows in the loop runs sooner when the event is set"
+    return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))
+
+
+def _without_import(file: PythonFile, call: ast.Call) -> tuple[Edit, ...]:
+    """Return the edits that remove an import that only this call needed."""
+    root = call.func.value if isinstance(call.func, ast.Attribute) else call.func
+    binding = file.binding(root)
+    if binding is None or len(binding.sites) != 1 or len(file.uses(binding)) != 1:
+        return ()
+    node = binding.sites[0].node
+    if not isinstance(node, ast.Import | ast.ImportFrom) or len(node.names) != 1:
+        return ()
+    return delete(file, node, comments=False)

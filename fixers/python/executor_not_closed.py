@@ -1,0 +1,132 @@
+"""Close the executor
+
+An executor that nobody shuts down keeps its threads until it is collected, and jobs that are
+still queued run on when the program ends. `with` waits for them, also after an exception.
+
+Not reported: executors that are shut down, returned, stored or passed on.
+
+Unsafe: where not every future is waited for, since `with` waits for all of them.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python import api
+from threadmend.python.builders import BuilderError, delete, is_alone, wrap
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import block_of
+from threadmend.python.scope import Binding, ancestors
+
+CATEGORY = "executor"
+GATE = rb"PoolExecutor\("
+
+_METHODS = frozenset({"submit", "map"})
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the executors of a function that nobody closes."""
+    for statement in file.nodes(ast.Assign):
+        if len(statement.targets) != 1 or not isinstance(statement.targets[0], ast.Name):
+            continue
+        if not isinstance(statement.value, ast.Call) or file.function(statement) is None:
+            continue
+        if not file.is_a(statement.value, api.EXECUTORS):
+            continue
+        binding = file.binding(statement.targets[0])
+        if binding is None or len(binding.sites) != 1 or binding.scope.kind != "function":
+            continue
+        calls = _calls(file, binding)
+        if calls:
+            yield _finding(file, statement, binding, calls)
+
+
+def _calls(file: PythonFile, binding: Binding) -> list[ast.Call]:
+    """Return the calls of submit and map, none when the executor is used in any other way."""
+    found = []
+    for name in file.uses(binding):
+        if isinstance(name.ctx, ast.Store):
+            continue
+        attribute = file.parent(name)
+        call = file.parent(attribute) if attribute is not None else None
+        if not isinstance(attribute, ast.Attribute) or attribute.attr not in _METHODS:
+            return []
+        if not isinstance(call, ast.Call) or call.func is not attribute:
+            return []
+        if file.function(call) is not file.function(binding.sites[0].node):
+            return []
+        found.append(call)
+    return found
+
+
+def _finding(
+    file: PythonFile, statement: ast.Assign, binding: Binding, calls: list[ast.Call]
+) -> Finding:
+    start, end = file.span(statement)
+    said = f"nobody shuts {binding.name} down"
+    try:
+        edits = _edits(file, statement, binding, calls)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    title = f"Close {binding.name} with a with statement"
+    if all(map(_is_waited_for, calls)):
+        return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))
+    reason = "the function waits for jobs that it did not wait for"
+    return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))
+
+
+def _is_waited_for(call: ast.Call) -> bool:
+    """Return whether the result of a job is asked for on the spot, or by a name that is."""
+    for above in ancestors(call):
+        if isinstance(above, ast.Attribute) and above.attr == "result":
+            return True
+        if isinstance(above, ast.Assign | ast.Return | ast.For):
+            function = next((a for a in ancestors(above) if isinstance(a, ast.FunctionDef)), None)
+            attributes = ast.walk(function) if function is not None else iter(())
+            waits = {"result", "as_completed", "wait", "list"}
+            return any(
+                (isinstance(n, ast.Attribute) and n.attr in waits)
+                or (isinstance(n, ast.Name) and n.id in waits)
+                for n in attributes
+            )
+    return False
+
+
+def _edits(
+    file: PythonFile, statement: ast.Assign, binding: Binding, calls: list[ast.Call]
+) -> tuple[Edit, ...]:
+    """Return the edits that put the statements up to the last use, and what reads the results
+    of the last jobs, under `with`.
+    """
+    if not is_alone(file, statement):
+        raise BuilderError("the statement shares its line with another one")
+    block = block_of(statement)
+    rest = block[block.index(statement) + 1 :]
+    last = -1
+    for number, following in enumerate(rest):
+        inside = set(map(id, ast.walk(following)))
+        if any(id(call) in inside for call in calls):
+            last = number
+    if last < 0 or sum(_is_in(call, rest) for call in calls) < len(calls):
+        raise BuilderError("the executor is used outside of the block that makes it")
+    while last + 1 < len(rest) and _reads_results(rest[last + 1]):
+        last += 1
+    header = f"with {file.text(statement.value)} as {binding.name}:"
+    if "\n" in header:
+        raise BuilderError("the executor is made over several lines")
+    gone = delete(file, statement, comments=False)
+    return (*gone, *wrap(file, rest[: last + 1], header))
+
+
+def _is_in(call: ast.Call, statements: list[ast.stmt]) -> bool:
+    return any(above in statements for above in ancestors(call))
+
+
+def _reads_results(statement: ast.stmt) -> bool:
+    return any(
+        isinstance(node, ast.Attribute)
+        and node.attr in {"result", "exception", "add_done_callback"}
+        for node in ast.walk(statement)
+    )

@@ -1,0 +1,62 @@
+"""Look at the results of Executor.map
+
+`pool.map(f, rows)` returns an iterator, and raises what `f` raised when one asks for the
+result. A call whose iterator is dropped hides every exception.
+
+Not reported: `map` of other types; results that are used; functions of the project that
+handle every exception themselves. Jobs of a pool that lives on are hints: to ask for their
+results would be to wait for them.
+
+Unsafe: what was hidden is raised.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+from threadmend.python.file import PythonFile
+
+from ._silent import handles_everything, pool_block
+
+CATEGORY = "executor"
+GATE = rb"\.map\("
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the calls of an executor's map whose results nobody looks at."""
+    for spawn in file.spawns:
+        call = spawn.node
+        if spawn.kind != "map" or not isinstance(file.parent(call), ast.Expr):
+            continue
+        if spawn.target is not None and handles_everything(spawn.target):
+            continue
+        assert isinstance(call, ast.Call)
+        yield _finding(file, call)
+
+
+def _finding(file: PythonFile, call: ast.Call) -> Finding:
+    start, end = file.span(call)
+    said = "nobody sees what map returns, nor the exceptions of its jobs"
+    if pool_block(file, call) is None and not _is_shut_down(file, call):
+        reason = "the pool lives on: look at the results where they are wanted"
+        return Finding(file.path, start, end, said, reason=reason, confidence=Confidence.LOW)
+    edits = (Edit(file.path, start, start, b"list("), Edit(file.path, end, end, b")"))
+    reason = "exceptions that were hidden are raised"
+    fix = Fix("Ask for the results", edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _is_shut_down(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether the function that gives the jobs waits for all of them afterwards."""
+    assert isinstance(call.func, ast.Attribute)
+    pool = file.binding(call.func.value)
+    return pool is not None and any(
+        isinstance(one.func, ast.Attribute)
+        and file.binding(one.func.value) is pool
+        and file.function(one) is file.function(call)
+        and not one.args
+        and not one.keywords
+        for one in file.calls("shutdown")
+    )

@@ -1,0 +1,158 @@
+"""Start the thread when the object is complete
+
+A thread that is started in the middle of `__init__` may run before the rest of it, and reads
+attributes that are not there yet: an `AttributeError` on a loaded machine, never at home.
+
+Not reported: attributes that have a value before the start, or in the class; threads that wait
+for something first (an event, a queue, a lock that `__init__` holds); functions that do not
+read the object.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Related
+from threadmend.python import api
+from threadmend.python.builders import BuilderError, delete, insert_after, is_alone
+from threadmend.python.classes import AttributeUse, Class
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import walk
+from threadmend.python.functions import Function
+from threadmend.python.threads import reached
+
+CATEGORY = "thread"
+GATE = rb"\.start\(\)"
+
+_WAITS = frozenset({"wait", "get", "acquire", "join", "recv", "wait_for"})
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the threads that are started before what they read."""
+    for cls in file.classes:
+        init = cls.methods.get("__init__")
+        if init is None or init.self_name is None:
+            continue
+        for statement in init.body:
+            target = _started(file, cls, statement)
+            if target is None or _waits(target) or file.held(statement):
+                continue
+            late = _late(cls, init, statement, target)
+            if late:
+                yield _finding(file, init, statement, target, late)
+
+
+def _started(file: PythonFile, cls: Class, statement: ast.stmt) -> Function | None:
+    """Return the method that a statement `….start()` of `__init__` has run beside it."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return None
+    if call.func.attr != "start" or call.args:
+        return None
+    thread = call.func.value
+    if isinstance(thread, ast.Name) and thread.id == "self":
+        return cls.method("run") if cls.inherits(*api.THREADS) else None
+    value = file.value(thread)
+    if value is None or not value.is_a(api.THREADS) or value.made is None:
+        return None
+    for spawn in file.spawns:
+        if spawn.node is value.made and spawn.target is not None and spawn.target.home is cls:
+            return spawn.target
+    return None
+
+
+def _waits(target: Function) -> bool:
+    """Return whether the thread begins with waiting for something."""
+    for statement in target.body[:3]:
+        for node in walk(statement):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                if node.func.attr in _WAITS:
+                    return True
+        if isinstance(statement, ast.With | ast.AsyncWith):
+            return True
+    return False
+
+
+def _late(cls: Class, init: Function, start: ast.stmt, target: Function) -> list[ast.stmt]:
+    """Return the statements behind the start that first set an attribute the thread reads."""
+    index = init.body.index(start)
+    functions = reached(target)
+    helpers = {f for statement in init.body for f in _called(init, statement)} | functions
+    early = {
+        use.name
+        for one in cls.mro
+        for use in one.uses
+        if use.mode == "write"
+        and (use.function in helpers or _comes_before(init, use, init.body[index]))
+    }
+    known = early.union(*(c.scope.bindings for c in cls.mro))
+    read = {
+        use.name
+        for one in cls.mro
+        for use in one.uses
+        if use.function in functions and use.mode in {"read", "mutate", "augment", "call"}
+    }
+    found = []
+    for statement in init.body[index + 1 :]:
+        names = {
+            node.attr
+            for node in walk(statement)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == init.self_name
+        }
+        if (names & read) - known:
+            found.append(statement)
+    return found
+
+
+def _called(init: Function, statement: ast.stmt) -> set[Function]:
+    """Return the functions that a statement of `__init__` calls, and what those call."""
+    called = (init.callees.get(n) for n in walk(statement) if isinstance(n, ast.Call))
+    return {f for one in called if one is not None for f in reached(one)}
+
+
+def _comes_before(init: Function, use: AttributeUse, start: ast.stmt) -> bool:
+    """Return whether an attribute is set in `__init__` before a statement of it."""
+    return use.function is init and use.node.lineno < start.lineno
+
+
+def _finding(
+    file: PythonFile, init: Function, start: ast.stmt, target: Function, late: list[ast.stmt]
+) -> Finding:
+    first, end = file.span(start)
+    text = file.text(late[0]).partition("\n")[0]
+    said = f"{target.name} may run before {text.partition(' = ')[0]} is set"
+    related = tuple(
+        Related(file.path, *file.span(statement), "set after the start") for statement in late
+    )
+    if _depends(init, start):
+        reason = "what follows the start may rely on the thread"
+        return Finding(file.path, first, end, said, related=related, reason=reason)
+    try:
+        edits = _moved(file, start, late[-1])
+    except BuilderError as error:
+        return Finding(file.path, first, end, said, related=related, reason=str(error))
+    # Nothing in between waits for the thread: it only starts later.
+    fix = Fix(f"Start after {text.partition(' = ')[0]} is set", edits)
+    return Finding(file.path, first, end, said, related=related, fixes=(fix,))
+
+
+def _depends(init: Function, start: ast.stmt) -> bool:
+    """Return whether code behind the start waits for something."""
+    rest = init.body[init.body.index(start) + 1 :]
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in _WAITS
+        for node in walk(rest)
+    )
+
+
+def _moved(file: PythonFile, start: ast.stmt, last: ast.stmt) -> tuple[Edit, ...]:
+    if not is_alone(file, start):
+        raise BuilderError("the statement shares its line with another one")
+    gone = delete(file, start, comments=False)
+    return (*gone, *insert_after(file, last, file.text(start)))

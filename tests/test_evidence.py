@@ -41,7 +41,7 @@ _RERUN = (
     "deadlock-abba",
     "deadlock-self",
     "deadlock-wait-before-drain",
-    "panic-map-writes",
+    "panic-close-twice",
     "panic-negative",
 )
 _LEAKED = (Path(__file__).parent / "stubs" / "leaked.go.txt").read_text("utf-8")

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Evidence", "Site", "evidence_in", "function_at", "moved", "nodes_at", "sites_in"]
+__all__ = [
+    "Evidence",
+    "Site",
+    "evidence_in",
+    "function_at",
+    "line_map",
+    "moved",
+    "nodes_at",
+    "sites_in",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,7 @@ def moved(
     evidence: Sequence[Evidence], old: Mapping[str, bytes], new: Mapping[str, bytes]
 ) -> tuple[Evidence, ...]:
     """Return evidence about old texts as evidence about new ones: lines follow their content."""
-    maps = {path: _lines(old[path], new[path]) for path in new if path in old}
+    maps = {path: line_map(old[path], new[path]) for path in new if path in old}
 
     def follow(site: Site) -> Site:
         lines = maps.get(site.path)
@@ -117,7 +126,7 @@ def moved(
     return tuple(replace(one, sites=tuple(map(follow, one.sites))) for one in evidence)
 
 
-def _lines(old: bytes, new: bytes) -> dict[int, int]:
+def line_map(old: bytes, new: bytes) -> dict[int, int]:
     """Return where each line (from 1) of a text is in another one; changed lines keep order."""
     before = [line.strip() for line in old.split(b"\n")]
     after = [line.strip() for line in new.split(b"\n")]

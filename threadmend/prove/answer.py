@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from threadmend.engine import Options, Progress, fix
+from threadmend.golang.evidence import line_map
 from threadmend.model import Confidence, Outcome, OutcomeKind, Patch
 from threadmend.project import Project
 from threadmend.prove.connect import Connections, is_connected
 from threadmend.prove.locate import Located, locate
 from threadmend.prove.remap import Remap
-from threadmend.prove.symptom import Symptom
+from threadmend.prove.symptom import Kind, Symptom
 
 __all__ = ["Answer", "Reply", "answer"]
 
@@ -70,19 +71,102 @@ def answer(
         unsafe=True,
         cache=False,
         confidence=Confidence.LOW,
-        connected=Connections(placed),
     )
-    first = fix(project, options, progress)
-    replies = _replies(located, first.outcomes, project)
-    open_ = [reply.located for reply in replies if not reply.fixed and reply.located.tops]
-    evidence = [e for one in open_ if (e := one.evidence) is not None]
-    if not evidence:
-        return Answer(first, replies, stale)
-    second = _by_evidence(project, first, open_, options, progress)
-    later = _replies(open_, second.outcomes, project)
-    by_symptom = {id(reply.located): reply for reply in later}
-    merged = tuple(_merge(reply, by_symptom.get(id(reply.located))) for reply in replies)
-    return Answer(_together(first, second), merged, stale)
+    run = _Run(project, options, located, progress)
+    for stage in _STAGES:
+        run.stage(stage)
+    return Answer(run.patch, tuple(run.replies), stale)
+
+
+_STAGES = ("near", "evidence", "wider")
+"""Findings about the very places; rules with the symptoms as evidence; findings around them."""
+
+
+class _Run:
+    """The stages of one answer: the patch so far, and the replies."""
+
+    def __init__(
+        self,
+        project: Project,
+        options: Options,
+        located: Sequence[Located],
+        progress: Progress | None,
+    ) -> None:
+        self._project = project
+        self._options = options
+        self._progress = progress
+        self.replies = [Reply(one) for one in located]
+        self.patch = Patch()
+
+    def stage(self, stage: str) -> None:
+        """Fix what is left in one way."""
+        left = [n for n, r in enumerate(self.replies) if not r.fixed and r.located.tops]
+        if not left or (stage == "wider" and not self._any_race(left)):
+            return
+        there, back = self._maps()
+        moved = {n: self.replies[n].located.followed(there) for n in left}
+        project = self._project
+        if stage == "evidence":
+            evidence = [e for n in left if (e := self.replies[n].located.evidence) is not None]
+            if not evidence:
+                return
+            project = project.with_evidence(evidence)
+        if self.patch.after:
+            project = project.with_files(self.patch.after)
+        wider = stage == "wider"
+        connected = Connections(list(moved.values()), wider=wider)
+        found = fix(project, replace(self._options, connected=connected), self._progress)
+        for number, one in moved.items():
+            mine = [
+                self._placed(outcome, project, back)
+                for outcome in found.outcomes
+                if is_connected(one, outcome.finding, project, wider=wider)
+            ]
+            known = self.replies[number]
+            self.replies[number] = replace(known, outcomes=_merged(known.outcomes, mine))
+        placed = tuple(self._placed(outcome, project, back) for outcome in found.outcomes)
+        self.patch = _together(self.patch, replace(found, outcomes=placed))
+
+    def _any_race(self, left: Sequence[int]) -> bool:
+        return any(self.replies[n].located.symptom.kind is Kind.RACE for n in left)
+
+    def _maps(self) -> tuple[_Lines, _Lines]:
+        """Return where lines of the first text are now, and the other way round."""
+        there, back = {}, {}
+        for path, text in self.patch.after.items():
+            old = self.patch.before.get(path)
+            if old is not None and text is not None:
+                there[path], back[path] = line_map(old, text), line_map(text, old)
+        return there, back
+
+    def _placed(self, outcome: Outcome, project: Project, back: _Lines) -> Outcome:
+        """Return an outcome with its finding at its place in the first text."""
+
+        def offset(path: str, at: int) -> int:
+            lines = back.get(path)
+            if lines is None:
+                return at
+            source, first = project.source(path), self._project.source(path)
+            line = source.line_of(at)
+            column = at - source.line_starts[line - 1]
+            known = min(lines.get(line, line), len(first.line_starts))
+            start = first.line_starts[known - 1]
+            return min(start + column, first.line_end(start))
+
+        finding = outcome.finding
+        if not back.keys() & {finding.path, *(r.path for r in finding.related)}:
+            return outcome
+        start = offset(finding.path, finding.start)
+        related = tuple(
+            replace(r, start=offset(r.path, r.start), end=max(offset(r.path, r.start),
+                    offset(r.path, r.end)))
+            for r in finding.related
+        )  # fmt: skip
+        end = max(start, offset(finding.path, finding.end))
+        return replace(outcome, finding=replace(finding, start=start, end=end, related=related))
+
+
+_Lines = dict[str, dict[int, int]]
 
 
 def _distinct(located: Iterable[Located]) -> list[Located]:
@@ -96,36 +180,10 @@ def _distinct(located: Iterable[Located]) -> list[Located]:
     return list(found.values())
 
 
-def _replies(
-    located: Sequence[Located], outcomes: Sequence[Outcome], project: Project
-) -> tuple[Reply, ...]:
-    return tuple(
-        Reply(one, tuple(o for o in outcomes if is_connected(one, o.finding, project)))
-        for one in located
-    )
-
-
-def _by_evidence(
-    project: Project,
-    first: Patch,
-    open_: Sequence[Located],
-    options: Options,
-    progress: Progress | None,
-) -> Patch:
-    """Fix again, with the symptoms that are left as evidence in the text so far."""
-    evidence = [e for one in open_ if (e := one.evidence) is not None]
-    start = project.with_evidence(evidence)
-    if first.after:
-        start = start.with_files(first.after)
-    return fix(start, replace(options, connected=Connections(open_)), progress)
-
-
-def _merge(reply: Reply, later: Reply | None) -> Reply:
-    if later is None or not (later.fixed or later.outcomes):
-        return reply
-    kept = {outcome.finding: outcome for outcome in reply.outcomes}
-    kept.update({outcome.finding: outcome for outcome in later.outcomes})
-    return replace(reply, outcomes=tuple(kept.values()))
+def _merged(known: Sequence[Outcome], more: Sequence[Outcome]) -> tuple[Outcome, ...]:
+    found = {(o.finding.rule, o.finding.path, o.finding.message): o for o in known}
+    found.update({(o.finding.rule, o.finding.path, o.finding.message): o for o in more})
+    return tuple(found.values())
 
 
 def _together(first: Patch, second: Patch) -> Patch:
@@ -133,13 +191,12 @@ def _together(first: Patch, second: Patch) -> Patch:
     before = {**second.before, **first.before}
     after = {**first.after, **second.after}
     same = {path for path in after if before[path] == after[path]}
-    fixed = {o.finding for o in second.outcomes}
-    outcomes = [o for o in first.outcomes if o.finding not in fixed]
+    outcomes = _merged(first.outcomes, second.outcomes)
     return Patch(
         before={path: text for path, text in before.items() if path not in same},
         after={path: text for path, text in after.items() if path not in same},
-        outcomes=tuple(sorted([*outcomes, *second.outcomes], key=lambda o: o.finding.order)),
-        unreadable=first.unreadable,
+        outcomes=tuple(sorted(outcomes, key=lambda o: o.finding.order)),
+        unreadable=tuple(dict.fromkeys([*first.unreadable, *second.unreadable])),
         failures=tuple(dict.fromkeys([*first.failures, *second.failures])),
         by_rule={**first.by_rule, **second.by_rule},
     )

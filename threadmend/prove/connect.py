@@ -19,11 +19,13 @@ from threadmend.prove.symptom import Kind
 __all__ = ["Connections", "is_connected"]
 
 _BY_KIND = {
-    Kind.RACE: frozenset({"shared-state", "mutex", "waitgroup", "goroutine", "channel", "select"}),
+    Kind.RACE: frozenset({"shared-state", "mutex", "waitgroup"}),
     Kind.BLOCKED: frozenset({"channel", "goroutine", "select", "context", "mutex", "waitgroup"}),
     Kind.DEADLOCK: frozenset({"channel", "goroutine", "select", "mutex", "waitgroup"}),
     Kind.PANIC: frozenset({"channel", "waitgroup", "mutex", "goroutine", "shared-state"}),
 }
+_WIDER = {Kind.RACE: frozenset({"goroutine", "select", "channel"})}
+"""What may be behind a symptom, too: asked only when nothing nearer mends it."""
 _LOCKS = frozenset({"mutex", "waitgroup"})
 _LOOPS = frozenset({"select", "goroutine"})
 
@@ -31,19 +33,19 @@ _LOOPS = frozenset({"select", "goroutine"})
 class Connections:
     """The symptoms of a run, asked about findings; positions count in the project given."""
 
-    def __init__(self, located: Sequence[Located]) -> None:
+    def __init__(self, located: Sequence[Located], *, wider: bool = False) -> None:
         self._located = list(located)
-
-    def of(self, finding: Finding, project: Project) -> list[Located]:
-        """Return the symptoms that a finding explains."""
-        return [one for one in self._located if is_connected(one, finding, project)]
+        self._wider = wider
 
     def __call__(self, finding: Finding, project: Project) -> bool:
         """Return whether a finding explains a symptom."""
-        return any(is_connected(one, finding, project) for one in self._located)
+        wider = self._wider
+        return any(is_connected(one, finding, project, wider=wider) for one in self._located)
 
 
-def is_connected(located: Located, finding: Finding, project: Project) -> bool:
+def is_connected(
+    located: Located, finding: Finding, project: Project, *, wider: bool = False
+) -> bool:
     """Return whether a finding is about what a symptom shows."""
     kind = located.symptom.kind
     if kind is Kind.FINDING:
@@ -51,11 +53,11 @@ def is_connected(located: Located, finding: Finding, project: Project) -> bool:
         return any(line in tops for line in _own_lines(finding, project))
     if kind is Kind.PYTHON:
         return finding.path.endswith(".py") and _meets(_lines_of(located), finding, project)
-    if finding.category not in _categories(located):
+    if finding.category not in _categories(located, wider=wider):
         return False
     if kind is Kind.RACE:
-        strict = finding.category != "shared-state"
-        return _meets(_race_lines(located, strict=strict), finding, project)
+        near = finding.category == "shared-state"
+        return _meets(_race_lines(located, near=near), finding, project)
     if located.objects and _objects(finding, project) & located.objects:
         return True
     if finding.category in _LOOPS and _in_one_function(located, finding, project):
@@ -63,18 +65,20 @@ def is_connected(located: Located, finding: Finding, project: Project) -> bool:
     return _meets(_lines_of(located), finding, project)
 
 
-def _categories(located: Located) -> frozenset[str]:
+def _categories(located: Located, *, wider: bool) -> frozenset[str]:
     found = _BY_KIND.get(located.symptom.kind, frozenset())
+    if wider:
+        found |= _WIDER.get(located.symptom.kind, frozenset())
     states = {stack.stack.doing for stack in located.stacks}
     if located.symptom.kind is Kind.BLOCKED and all("Mutex" in state for state in states):
         return _LOCKS
     return found
 
 
-def _race_lines(located: Located, *, strict: bool) -> set[tuple[str, int]]:
-    """Return the lines of the accesses, and of the launches unless `strict`."""
+def _race_lines(located: Located, *, near: bool) -> set[tuple[str, int]]:
+    """Return the lines of the accesses, and unless `near` those of calls and launches."""
     lines = {(place.path, place.line) for place in located.tops}
-    if not strict:
+    if near:
         return lines
     for stack in located.stacks:
         lines |= {(place.path, place.line) for place in _some(stack.launch)}

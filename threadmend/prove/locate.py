@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from threadmend.golang.access import lock_class
 from threadmend.golang.evidence import Evidence, Site, nodes_at
@@ -60,6 +60,23 @@ class Located:
         if not sites or self.symptom.kind in {Kind.FINDING, Kind.PYTHON}:
             return None
         return Evidence(str(self.symptom.kind), sites, self.symptom.message)
+
+    def followed(self, maps: Mapping[str, Mapping[int, int]]) -> Located:
+        """Return the symptom with its places in another text: lines by path and line."""
+
+        def place(one: Place) -> Place:
+            lines = maps.get(one.path)
+            return one if lines is None else replace(one, line=lines.get(one.line, one.line))
+
+        stacks = tuple(
+            replace(
+                s,
+                places=tuple(map(place, s.places)),
+                launch=None if s.launch is None else place(s.launch),
+            )
+            for s in self.stacks
+        )
+        return replace(self, stacks=stacks)
 
 
 def locate(symptom: Symptom, remap: Remap, project: Project) -> Located:

@@ -118,10 +118,13 @@ def _may_restart(file: GoFile, call: Node, function: Node, timer: Access) -> boo
         for found in resets.finditer(other.data):
             if other is not file or not function.start <= found.start() < function.end:
                 return True
-    if any(resets.search(n.text) for n in function.own() if n.kind == "func_literal"):
+    literals = (n for n in function.own() if n.kind == "func_literal" and n is not function)
+    if any(resets.search(literal.text) for literal in literals):
         return True
     decl = file.callee(call) if timer.steps else None
-    return decl is not None and name in decl.file.data[slice(*decl.span)]
+    if decl is None or decl.file.package.module is None:
+        return False
+    return name in decl.file.data[slice(*decl.span)]
 
 
 def _finding(file: GoFile, stop: Node, drain: Node, first: Node) -> Finding:

@@ -5,6 +5,7 @@ What it reads of the guarded object is copied to local variables while the lock 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access
@@ -27,7 +28,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Func, Interface, Map, Named, Pointer, Slice, is_named
 from threadmend.model import Edit
 
-__all__ = ["after_unlock"]
+__all__ = ["after_unlock", "call_after_unlock", "widened"]
 
 _JUMPS = frozenset(
     {"return_statement", "break_statement", "continue_statement", "goto_statement"}
@@ -53,6 +54,61 @@ def after_unlock(file: GoFile, access: Access, statement: Node) -> tuple[Edit, .
     if release is not None:
         return _with_explicit(copies, statement, release)
     return _with_deferred(copies, operations, statement)
+
+
+_WANTS_LOCK = re.compile(r"(?i)lock(?:ed|held)$|^locked")
+
+
+def call_after_unlock(file: GoFile, access: Access, call: Node) -> tuple[Edit, ...]:
+    """Return the edits after which a call runs when the lock has been released.
+
+    Raises BuilderError when the critical section is there for the call: nothing else is in
+    it, or the name of what is called says that it wants the lock.
+    """
+    function = call["function"]
+    last = function.get("field") if function.kind == "selector_expression" else function
+    if last is not None and _WANTS_LOCK.search(last.name):
+        raise BuilderError("what is called wants the lock to be held")
+    statement = call.parent
+    if statement is None or statement.kind != "expression_statement":
+        raise BuilderError("the result of the call is used in the critical section")
+    statement = widened(statement)
+    if not _something_left(file, access, statement):
+        raise BuilderError("the critical section is there for the call")
+    return after_unlock(file, access, statement)
+
+
+def _something_left(file: GoFile, access: Access, statement: Node) -> bool:
+    """Return whether the critical section holds more than a statement, or what it reads."""
+    function, block = statement.function, statement.parent
+    if function is None or block is None:
+        return True
+    if _Copies(file, function, access, statement).taken()[0]:
+        return True
+    operations = [o for o in locks_of(file, function).operations if o.access == access]
+    about = {o.deferred or o.call.parent for o in operations}
+    taken = [o.call.start for o in operations if o.acquires and o.call.end <= statement.start]
+    begin = max(taken, default=block.start)
+    inside = [s for s in block.statements if s.start > begin and s is not statement]
+    for index, other in enumerate(inside):
+        if other in about and other.kind != "defer_statement" and other.start > statement.start:
+            inside = inside[:index]  # the release
+            break
+    return any(other not in about for other in inside)
+
+
+def widened(statement: Node) -> Node:
+    """Return the loop or condition that holds nothing else than a statement, as far as it goes."""
+    while True:
+        block = statement.parent
+        around = block.statement if block is not None and block.kind == "block" else None
+        if block is None or around is None or around.function is not statement.function:
+            return statement
+        if len(block.statements) != 1 or around.kind not in {"for_statement", "if_statement"}:
+            return statement
+        if around.get("alternative") is not None:
+            return statement
+        statement = around
 
 
 def _following_release(
@@ -204,9 +260,13 @@ class _Copies:
             place = self._field(name)
             if place is None:
                 continue
+            last = place["field"].name if place.kind == "selector_expression" else place.name
+            wanted = last[:1].lower() + last[1:]
+            length = _length(place)
+            if length is not None:
+                place, wanted = length, "count"
             if place.text not in names:
-                last = place["field"].name if place.kind == "selector_expression" else place.name
-                local = free_name(last[:1].lower() + last[1:], taken | imports)
+                local = free_name(wanted, taken | imports)
                 taken.add(local)
                 names[place.text] = local
                 lines.append(f"{local} := {self._copy(place)}")
@@ -249,6 +309,8 @@ class _Copies:
 
     def _copy(self, place: Node) -> str:
         """Return the expression that copies a field's value deep enough for the use."""
+        if place.kind == "call_expression":
+            return place.name
         type_ = self.file.type_of(place)
         under = self.file.underlying(type_)
         if type_ is None or under is None:
@@ -266,3 +328,11 @@ class _Copies:
                 raise BuilderError("a lock cannot be copied")
             return place.name
         raise BuilderError("what it needs of the guarded object is not copied easily")
+
+
+def _length(place: Node) -> Node | None:
+    """Return `len(s.items)` where only the length of a field is asked for."""
+    call = place.parent.parent if place.parent is not None else None
+    if call is None or call.kind != "call_expression" or place.parent is not call["arguments"]:
+        return None
+    return call if call["function"].text == b"len" else None

@@ -24,7 +24,7 @@ from threadmend.golang.strands import literal_binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
-from ._after_unlock import after_unlock
+from ._after_unlock import call_after_unlock
 from ._locked import call_edit, copied, split, without_lock
 
 __all__ = ["relocks"]
@@ -354,12 +354,10 @@ def _check_place(file: GoFile, call: Node, other: GoFile) -> None:
 
 def _released_first(file: GoFile, pair: Pair, site: int) -> tuple[Edit, ...] | None:
     """Return the edits after which a call runs when the lock has been released."""
-    call = pair.event.path[site]
-    statement = call.parent
-    if site or statement is None or statement.kind != "expression_statement":
+    if site:
         return None
     try:
-        return after_unlock(file, pair.held.access, statement)
+        return call_after_unlock(file, pair.held.access, pair.event.path[site])
     except BuilderError:
         return None
 

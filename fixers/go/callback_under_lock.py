@@ -260,7 +260,9 @@ def _is_open(file: GoFile, callback: _Callback, lock: Held) -> bool:
 def _comes_back(file: GoFile, call: Node, lock: Held) -> bool:
     """Return whether a function that may be meant takes the lock, of this or another object."""
     return any(
-        event.kind == "acquire" and event.lock_class == lock.lock_class
+        event.kind == "acquire"
+        and event.lock_class == lock.lock_class
+        and lock.lock_class not in event.without
         for body in targets(file, call).bodies
         for event in effects_of(body)
     )

@@ -24,7 +24,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-from ._after_unlock import after_unlock
+from ._after_unlock import call_after_unlock
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)"
@@ -144,10 +144,7 @@ def _fix(witnesses: list[Witness]) -> Fix:
 
 def _released(witness: Witness) -> tuple[Edit, ...]:
     pair = witness.pair
-    statement = pair.node.parent
-    if statement is None or statement.kind != "expression_statement":
-        raise BuilderError("the result of the call is used in the critical section")
-    return after_unlock(pair.file, pair.held.access, statement)
+    return call_after_unlock(pair.file, pair.held.access, pair.node)
 
 
 _JUMPS = frozenset({"return_statement", "break_statement", "continue_statement", "goto_statement"})

@@ -258,7 +258,7 @@ def _told(body: Body, event: Event) -> Event:
 
 
 def _add(events: Events, event: Event) -> None:
-    if event.kind == "acquire" and event.without & {event.lock_class, ANY}:
+    if event.kind == "acquire" and ANY in event.without:
         return  # the caller's own lock, given back and taken again
     old = events.get(event.key)
     if old is None:

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, lock_class
+from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import ChannelOperation, channel_of
 from threadmend.golang.effects import Pair, effects_of
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.holding import translated
 from threadmend.golang.infer import is_decl
-from threadmend.golang.locks import entry_locks, locks_of
+from threadmend.golang.locks import declaration_of, entry_locks, locks_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
+from threadmend.golang.uses import is_api
 from threadmend.golang.waitgroups import waitgroup_call
 
 if TYPE_CHECKING:
@@ -198,7 +201,7 @@ def _body_needs(
 
 
 def _needs(
-    file: GoFile, node: Node, access: Access | None, pair: Pair
+    file: GoFile, node: Node, access: Access | None, pair: Pair, depth: int = 2
 ) -> tuple[Node | None] | None:
     """Return where the function around an operation takes the lock before it gets there."""
     function = node.function
@@ -226,14 +229,38 @@ def _needs(
             continue
         if deferred or (at is not None and at in flow.reachable(start)):
             return (event.path[0],)
-    if function.kind == "func_literal":
-        return None
+    around = _in_a_round(file, function, access, pair, depth)
+    if around is not None or function.kind == "func_literal":
+        return around
     released = {o.lock_class for o in locks_of(file, function).operations if o.releases}
     for held in entry_locks(file, function):
         if held.lock_class == wanted and wanted not in released:
             if _related(pair, held.access, access):
                 return (None,)
     return None
+
+
+def _in_a_round(
+    file: GoFile, function: Node, access: Access | None, pair: Pair, depth: int
+) -> tuple[Node | None] | None:
+    """Return where those who call a function take the lock before they call it again.
+
+    `for { s.next() }`, where `next` receives first and locks afterwards. All callers have to
+    be in sight, and to call it in a loop.
+    """
+    decl = declaration_of(file, function)
+    if decl is None or depth == 0 or is_api(decl):
+        return None
+    sites = [s for s in callers(decl) if pair.file.is_test or not s.file.is_test]
+    takes: tuple[Node | None] | None = None
+    for site in sites:
+        if site.call is None or site.launched:
+            return None
+        given = translated(site.file, site.call, function, access)
+        takes = _needs(site.file, site.call, given, pair, depth - 1)
+        if takes is None:
+            return None
+    return takes
 
 
 def _is_deferred(literal: Node) -> bool:

@@ -132,7 +132,7 @@ def addressable(file: GoFile, node: Node) -> bool:
 def is_api(decl: Decl) -> bool:
     """Return whether code outside of the project may use a declaration."""
     package = decl.file.package
-    if not decl.exported or decl.file.is_test or package.name == "main":
+    if not decl.exported or decl.file.is_test_file or package.name == "main":
         return False
     if decl.kind == "method" and not decl.receiver[:1].isupper():
         return False

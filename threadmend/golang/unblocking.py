@@ -14,7 +14,7 @@ from threadmend.golang.access import Access, access_of, lock_class
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import ChannelOperation, channel_of
-from threadmend.golang.effects import Pair, effects_of
+from threadmend.golang.effects import Event, Pair, effects_of
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.holding import translated
@@ -201,7 +201,7 @@ def _body_needs(
 
 
 def _needs(
-    file: GoFile, node: Node, access: Access | None, pair: Pair, depth: int = 2
+    file: GoFile, node: Node, access: Access | None, pair: Pair
 ) -> tuple[Node | None] | None:
     """Return where the function around an operation takes the lock before it gets there."""
     function = node.function
@@ -218,18 +218,14 @@ def _needs(
         function, flow, deferred = outer, flow_of(outer), True
         at = flow.point_of(function)
     for event in effects_of(Body(file, function)):
-        if event.kind != "acquire" or not event.sure or event.lock_class != wanted:
-            continue
-        if pair.held.mode == "read" and event.mode == "read":
-            continue
-        if not _related(pair, event.access, access):
+        if not _is_wanted(event, access, pair):
             continue
         start = flow.point_of(event.path[0])
         if start is None:
             continue
         if deferred or (at is not None and at in flow.reachable(start)):
             return (event.path[0],)
-    around = _in_a_round(file, function, access, pair, depth)
+    around = _in_a_round(file, function, access, pair)
     if around is not None or function.kind == "func_literal":
         return around
     released = {o.lock_class for o in locks_of(file, function).operations if o.releases}
@@ -241,26 +237,54 @@ def _needs(
 
 
 def _in_a_round(
-    file: GoFile, function: Node, access: Access | None, pair: Pair, depth: int
+    file: GoFile, function: Node, access: Access | None, pair: Pair, depth: int = 2
 ) -> tuple[Node | None] | None:
-    """Return where those who call a function take the lock before they call it again.
+    """Return where those who call a function take the lock between two calls of it.
 
     `for { s.next() }`, where `next` receives first and locks afterwards. All callers have to
-    be in sight, and to call it in a loop.
+    be in sight, and to call it in such a loop.
     """
-    decl = declaration_of(file, function)
-    if decl is None or depth == 0 or is_api(decl):
+    decl = declaration_of(file, function) if function.kind != "func_literal" else None
+    if decl is None or depth == 0 or pair.event.mode == "wait" or is_api(decl):
         return None
-    sites = [s for s in callers(decl) if pair.file.is_test or not s.file.is_test]
     takes: tuple[Node | None] | None = None
-    for site in sites:
-        if site.call is None or site.launched:
+    for site in callers(decl):
+        if site.file.is_test and not pair.file.is_test:
+            continue
+        outer = site.node.function
+        if site.call is None or site.launched or outer is None:
             return None
         given = translated(site.file, site.call, function, access)
-        takes = _needs(site.file, site.call, given, pair, depth - 1)
+        takes = _between_rounds(site.file, site.call, outer, given, pair)
+        takes = takes or _in_a_round(site.file, outer, given, pair, depth - 1)
         if takes is None:
             return None
     return takes
+
+
+def _between_rounds(
+    file: GoFile, call: Node, function: Node, access: Access | None, pair: Pair
+) -> tuple[Node | None] | None:
+    flow = flow_of(function)
+    at = flow.point_of(call)
+    following = flow.reachable(at) if at is not None else set()
+    if at is None or at not in following:
+        return None
+    for event in effects_of(Body(file, function)):
+        if _is_wanted(event, access, pair):
+            start = flow.point_of(event.path[0])
+            if start in following and (start is at or at in flow.reachable(start)):
+                return (event.path[0],)
+    return None
+
+
+def _is_wanted(event: Event, access: Access | None, pair: Pair) -> bool:
+    """Return whether an event takes the lock that the pair holds, so that it waits."""
+    if event.kind != "acquire" or not event.sure or event.lock_class != pair.held.lock_class:
+        return False
+    if pair.held.mode == "read" and event.mode == "read":
+        return False
+    return _related(pair, event.access, access)
 
 
 def _is_deferred(literal: Node) -> bool:

@@ -25,6 +25,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import call_after_unlock
+from ._lock_for_unlock import lock_for_unlock
 from ._locked import call_edit, copied, split, without_lock
 
 __all__ = ["relocks"]
@@ -265,7 +266,7 @@ def _inner_pair(file: GoFile, pair: Pair, inner: LockOperation) -> list[Edit]:
     releases = [o for o in same if o.releases]
     if statement is not None and len(same) - len(releases) == 2 and not inner.tries:
         if not releases and statement.kind == "expression_statement":
-            return [_released_instead(pair, inner)]
+            return lock_for_unlock(pair, inner)
         if len(releases) == 1 and _ends_outer(releases[0], pair, inner):
             return [*delete(statement)]
     if statement is None or statement.kind != "expression_statement" or outer is None:
@@ -285,16 +286,6 @@ def _inner_pair(file: GoFile, pair: Pair, inner: LockOperation) -> list[Edit]:
     if release is None:
         raise BuilderError("which Unlock belongs to the inner Lock is not clear")
     return [*delete(statement), *delete(release)]
-
-
-def _released_instead(pair: Pair, inner: LockOperation) -> Edit:
-    """Make the second Lock the Unlock that is missing: nothing in the function releases."""
-    function = pair.function
-    if any(n.kind == "func_literal" and b"nlock" in n.text for n in function.own()):
-        raise BuilderError("a closure releases the lock")
-    word = inner.call["function"]["field"]
-    release = b"RUnlock" if pair.held.mode == "read" else b"Unlock"
-    return Edit(word.path, word.start, word.end, release)
 
 
 def _ends_outer(release: LockOperation, pair: Pair, inner: LockOperation) -> bool:

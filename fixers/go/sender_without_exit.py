@@ -4,9 +4,10 @@ A plain send waits until somebody receives. When the receiver has left (its cont
 cancelled, its stop channel closed, its caller had enough), the sender waits for ever: the
 goroutine, its stack and all that it refers to stay, and so does whoever waits for it.
 
-Two forms are found:
+Three forms are found:
 - a goroutine that sends in a loop, with a context or stop channel in scope that it ignores;
-- a send on a field's channel whose receivers all leave on a stop that is in scope here.
+- a send on a field's channel whose receivers all leave on a stop that is in scope here;
+- a send in the default case of the select that asks for the stop: it comes too late there.
 
 Not reported:
 - a channel that is drained to its end, or has room for what is sent;
@@ -31,6 +32,7 @@ from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_a
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix
 
+from ._behind_default import behind_default
 from ._bodies import bodies
 from ._stop_cases import deserted_by, finding, in_select, name_of, partners_too
 
@@ -57,6 +59,9 @@ def check(file: GoFile) -> Iterator[Finding]:
             yield finding(file, send, message, fix)
     for send in file.find("send_statement", _SENDS):
         if send in seen or send.field == "communication":
+            continue
+        if send.parent is not None and send.parent.kind == "default_case":
+            yield from behind_default(file, send)
             continue
         stop = _left_by(file, send)
         if stop is not None:

@@ -8,7 +8,7 @@ Low confidence: a last Done where a panic would end the program anyhow.
 
 Not reported: a Done with work after it on every path; one Done per round of a loop; a Done
 that other code that the goroutine runs may call instead; a last Done after nothing that could
-leave early.
+leave early; a WaitGroup that may be nil.
 
 Unsafe: when a path lacked Done, or when other deferred calls ran after it.
 """
@@ -104,12 +104,25 @@ def _counted(body: Node, launch: Launch, calls: list[WaitGroupCall]) -> _Counted
             return None
         if flow.in_loop(point):
             return None  # as often as the loop goes round
+        if _is_optional(body, call):
+            return None  # `if wg != nil { wg.Done() }`
         dones[point] = call
     if not dones or not flow.complete:
         return None
     if any(later in flow.reachable(point) for point in dones for later in dones):
         return None
     return _Counted(body, launch, flow, dones)
+
+
+def _is_optional(body: Node, done: WaitGroupCall) -> bool:
+    """Return whether a test of the WaitGroup itself decides if there is one to be told."""
+    for outer in done.call.ancestors():
+        if outer is body:
+            return False
+        if outer.kind == "if_statement":
+            if any(n.text == done.waitgroup.text for n in outer["condition"].walk()):
+                return True
+    return False
 
 
 def _judged(file: GoFile, counted: _Counted) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -94,6 +94,11 @@ class PythonFile:
         found = [call for name in names for call in self._calls.get(name, ())]
         return found if len(names) == 1 else sorted(found, key=_place)
 
+    @property
+    def call_names(self) -> Iterable[str]:
+        """Return the last names of all called functions."""
+        return self._calls.keys()
+
     @cached_property
     def _calls(self) -> dict[str, list[ast.Call]]:
         found: dict[str, list[ast.Call]] = {}
@@ -169,8 +174,9 @@ class PythonFile:
         return resolve(node) if isinstance(node, ast.Name) else None
 
     def uses(self, binding: Binding) -> list[ast.Name]:
-        """Return every name in the file that means a variable, stores included."""
-        return [n for n in self.tree.names.get(binding.name, ()) if resolve(n) is binding]
+        """Return every name in the file that means a variable, stores included, in order."""
+        named = self.tree.names.get(binding.name, ())
+        return sorted((n for n in named if resolve(n) is binding), key=_place)
 
     def qualified(self, node: ast.AST | None) -> str | None:
         """Return what an expression names, through imports: `threading.Lock`, `pkg.mod.f`.

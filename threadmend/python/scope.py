@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 __all__ = [
@@ -110,13 +110,8 @@ def parent(node: ast.AST) -> ast.AST | None:
 
 def scope_of(node: ast.AST) -> Scope:
     """Return the scope that a node is evaluated in (of a `def`: the one that it is in)."""
-    at: ast.AST | None = node
-    while at is not None:
-        found: Scope | None = getattr(at, "scope_", None)
-        if found is not None:
-            return found
-        at = getattr(at, "parent_", None)
-    raise ValueError("the node is in no indexed module")
+    found: Scope = node.scope_  # type: ignore[attr-defined]
+    return found
 
 
 def resolve(node: ast.Name) -> Binding | None:
@@ -127,186 +122,181 @@ def resolve(node: ast.Name) -> Binding | None:
 # -- one pass -----------------------------------------------------------------------------------
 
 _LEAVES = (ast.expr_context, ast.operator, ast.boolop, ast.unaryop, ast.cmpop)
-_fields: dict[type[ast.AST], tuple[str, ...]] = {}
 _SKIPPED = frozenset({"ctx", "op", "ops", "id", "attr", "arg", "kind", "type_comment", "n", "s"})
+_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {
+    kind: ()
+    if kind in {ast.Constant, ast.Name}
+    else tuple(name for name in kind._fields if name not in _SKIPPED)
+    for kind in vars(ast).values()
+    if isinstance(kind, type) and issubclass(kind, ast.AST) and not issubclass(kind, _LEAVES)
+}
+"""The fields that may hold nodes, by type; what is no key has neither place nor parent."""
 
 
-def _node_fields(kind: type[ast.AST]) -> tuple[str, ...]:
-    found = _fields.get(kind)
-    if found is None:
-        leaf = kind is ast.Constant or kind is ast.Name
-        found = () if leaf else tuple(f for f in reversed(kind._fields) if f not in _SKIPPED)
-        _fields[kind] = found
-    return found
+@dataclass(slots=True)
+class _Pass:
+    """One pass over a module: what is left to look at, and what binds names."""
+
+    index: Index
+    pending: list[tuple[Scope, list[ast.AST]]]
+    stores: list[tuple[Scope, ast.Name]] = field(default_factory=list)
+    bound: list[tuple[Scope, str, Site]] = field(default_factory=list)
+
+    def enter(self, node: ast.AST, kind: str, above: Scope, body: list[ast.AST]) -> Scope:
+        """Open a scope whose own nodes are `body`."""
+        scope = Scope(node, kind, above)
+        node.inner_ = scope  # type: ignore[attr-defined]
+        self.index.scopes.append(scope)
+        for child in body:
+            child.parent_ = node  # type: ignore[attr-defined]
+        self.pending.append((scope, body))
+        return scope
 
 
 def build(module: ast.Module) -> Index:
-    """Note parents, scopes and names of a module's nodes."""
+    """Note parents, scopes and names of a module's nodes.
+
+    Lists are in no order: what needs one sorts by place.
+    """
     top = Scope(module, "module", None)
-    index = Index([top], {}, {})
-    module.scope_ = top  # type: ignore[attr-defined]
-    stores: list[tuple[Scope, ast.Name]] = []
-    stack: list[tuple[ast.AST, Scope]] = [(module, top)]
-    by_type, names = index.by_type, index.names
-    while stack:
-        node, scope = stack.pop()
-        kind = node.__class__
-        known = by_type.get(kind)
-        if known is None:
-            by_type[kind] = [node]
-        else:
-            known.append(node)
-        if kind is ast.Name:
-            name: ast.Name = node  # type: ignore[assignment]
-            name.scope_ = scope  # type: ignore[attr-defined]
-            names.setdefault(name.id, []).append(name)
-            if name.ctx.__class__ is not ast.Load:
-                stores.append((scope, name))
-            continue
-        special = _SPECIAL.get(kind)
-        if special is not None:
-            special(node, scope, index, stack)
-            continue
-        for field_name in _node_fields(kind):
-            value = getattr(node, field_name)
-            if value.__class__ is list:
-                for child in reversed(value):
-                    if isinstance(child, ast.AST) and not isinstance(child, _LEAVES):
-                        child.parent_ = node  # type: ignore[attr-defined]
-                        stack.append((child, scope))
-            elif isinstance(value, ast.AST):
-                value.parent_ = node  # type: ignore[attr-defined]
-                stack.append((value, scope))
+    run = _Pass(Index([top], {}, {}), [(top, [module])])
+    while run.pending:
+        _read(run, *run.pending.pop())
+    for scope, name, site in run.bound:
+        scope.bind(name, site)
     # What `nonlocal` means is known when every other store is.
-    for scope, name in stores:
-        if scope.elsewhere.get(name.id) != "nonlocal":
-            _store(scope, name)
-    for scope, name in stores:
-        if scope.elsewhere.get(name.id) == "nonlocal":
-            _store(scope, name)
-    for found in index.scopes:
-        for binding in found.bindings.values():
+    for last in (False, True):
+        for scope, store in run.stores:
+            if (scope.elsewhere.get(store.id) == "nonlocal") is last:
+                _store(scope, store)
+    for scope in run.index.scopes:
+        for binding in scope.bindings.values():
             if len(binding.sites) > 1:
                 binding.sites.sort(key=_position)
-    return index
+    return run.index
+
+
+def _read(run: _Pass, scope: Scope, todo: list[ast.AST]) -> None:
+    """Note the nodes of one scope; nested ones are left for later."""
+    by_type, names, stores = run.index.by_type, run.index.names, run.stores
+    fields, special = _FIELDS, _SPECIAL
+    add = todo.append
+    for node in todo:  # grows on the way
+        kind = node.__class__
+        node.scope_ = scope  # type: ignore[attr-defined]
+        if kind in by_type:
+            by_type[kind].append(node)
+        else:
+            by_type[kind] = [node]
+        if kind is ast.Name:
+            text = node.id  # type: ignore[attr-defined]
+            if text in names:
+                names[text].append(node)  # type: ignore[arg-type]
+            else:
+                names[text] = [node]  # type: ignore[list-item]
+            if node.ctx.__class__ is not ast.Load:  # type: ignore[attr-defined]
+                stores.append((scope, node))  # type: ignore[arg-type]
+            continue
+        if kind in special:
+            special[kind](run, scope, node, todo)
+            continue
+        for name in fields[kind]:
+            value = getattr(node, name)
+            if value.__class__ is list:
+                for child in value:
+                    if child.__class__ in fields:
+                        child.parent_ = node  # type: ignore[attr-defined]
+                        add(child)
+            elif value.__class__ in fields:
+                value.parent_ = node  # type: ignore[attr-defined]
+                add(value)
 
 
 def _position(site: Site) -> tuple[int, int]:
     return (getattr(site.node, "lineno", 0), getattr(site.node, "col_offset", 0))
 
 
-_Stack = list[tuple[ast.AST, Scope]]
+_Todo = list[ast.AST]
 
 
-def _push(stack: _Stack, node: ast.AST, children: object, scope: Scope) -> None:
-    if isinstance(children, ast.AST):
-        children.parent_ = node  # type: ignore[attr-defined]
-        stack.append((children, scope))
-    elif isinstance(children, list):
-        for child in reversed(children):
+def _push(todo: _Todo, node: ast.AST, *parts: object) -> None:
+    for part in parts:
+        for child in part if isinstance(part, list) else (part,):
             if isinstance(child, ast.AST):
                 child.parent_ = node  # type: ignore[attr-defined]
-                stack.append((child, scope))
+                todo.append(child)
 
 
-def _function(node: ast.AST, scope: Scope, index: Index, stack: _Stack) -> None:
+def _function(run: _Pass, scope: Scope, node: ast.AST, todo: _Todo) -> None:
     assert isinstance(node, _FUNCTIONS)
-    is_lambda = isinstance(node, ast.Lambda)
-    inner = Scope(node, "lambda" if is_lambda else "function", scope)
-    index.scopes.append(inner)
-    node.inner_ = inner  # type: ignore[union-attr]
     arguments = node.args
-    arguments.parent_ = node  # type: ignore[attr-defined]
-    arguments.scope_ = scope  # type: ignore[attr-defined]
-    if not isinstance(node, ast.Lambda):
-        scope.bind(node.name, Site(node, "def"))
-        for part in (node.decorator_list, node.returns, getattr(node, "type_params", None)):
-            _push(stack, node, part, scope)
-    for part in (arguments.kw_defaults, arguments.defaults):
-        _push(stack, arguments, part, scope)
+    _push(todo, node, arguments)
+    if isinstance(node, ast.Lambda):
+        inner = run.enter(node, "lambda", scope, [node.body])
+    else:
+        run.bound.append((scope, node.name, Site(node, "def")))
+        _push(todo, node, node.decorator_list, node.returns, getattr(node, "type_params", None))
+        inner = run.enter(node, "function", scope, [*node.body])
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     for argument in (*every, arguments.vararg, arguments.kwarg):
         if argument is not None:
-            argument.parent_ = arguments  # type: ignore[attr-defined]
-            plain = argument in every
-            annotation = argument.annotation
-            site = Site(argument, "parameter", annotation=annotation if plain else None)
-            inner.bind(argument.arg, site)
-            _push(stack, argument, annotation, scope)
-    _push(stack, node, node.body, inner)
-    body: list[ast.AST] = [*node.body] if isinstance(node.body, list) else [node.body]
-    for child in body:
-        child.scope_ = inner  # type: ignore[attr-defined]
-    node.scope_ = scope  # type: ignore[union-attr]
+            annotation = argument.annotation if argument in every else None
+            site = Site(argument, "parameter", annotation=annotation)
+            run.bound.append((inner, argument.arg, site))
 
 
-def _class(node: ast.AST, scope: Scope, index: Index, stack: _Stack) -> None:
+def _class(run: _Pass, scope: Scope, node: ast.AST, todo: _Todo) -> None:
     assert isinstance(node, ast.ClassDef)
-    inner = Scope(node, "class", scope)
-    index.scopes.append(inner)
-    node.inner_ = inner  # type: ignore[attr-defined]
-    node.scope_ = scope  # type: ignore[attr-defined]
-    scope.bind(node.name, Site(node, "class"))
-    parts = (node.decorator_list, node.bases, node.keywords, getattr(node, "type_params", None))
-    for part in parts:
-        _push(stack, node, part, scope)
-    _push(stack, node, node.body, inner)
-    for child in node.body:
-        child.scope_ = inner  # type: ignore[attr-defined]
+    run.bound.append((scope, node.name, Site(node, "class")))
+    parameters = getattr(node, "type_params", None)
+    _push(todo, node, node.decorator_list, node.bases, node.keywords, parameters)
+    run.enter(node, "class", scope, [*node.body])
 
 
-def _comprehension(node: ast.AST, scope: Scope, index: Index, stack: _Stack) -> None:
+def _comprehension(run: _Pass, scope: Scope, node: ast.AST, todo: _Todo) -> None:
     assert isinstance(node, _COMPREHENSIONS)
-    inner = Scope(node, "comprehension", scope)
-    index.scopes.append(inner)
-    node.scope_ = scope  # type: ignore[union-attr]
+    body: _Todo = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+    inner = run.enter(node, "comprehension", scope, body)
     for number, generator in enumerate(node.generators):
+        # The first iterable is evaluated outside.
+        _push(todo if number == 0 else body, generator, generator.iter)
+        _push(body, generator, generator.target, generator.ifs)
         generator.parent_ = node  # type: ignore[attr-defined]
         generator.scope_ = inner  # type: ignore[attr-defined]
-        _push(stack, generator, generator.target, inner)
-        _push(stack, generator, generator.iter, scope if number == 0 else inner)
-        _push(stack, generator, generator.ifs, inner)
-        if number == 0:
-            generator.iter.scope_ = scope  # type: ignore[attr-defined]
-    parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-    _push(stack, node, parts, inner)
-    for part in parts:
-        part.scope_ = inner  # type: ignore[attr-defined]
+        run.index.by_type.setdefault(ast.comprehension, []).append(generator)
 
 
-def _import(node: ast.AST, scope: Scope, index: Index, stack: _Stack) -> None:
+def _import(run: _Pass, scope: Scope, node: ast.AST, todo: _Todo) -> None:
     assert isinstance(node, ast.Import | ast.ImportFrom)
     for alias in node.names:
-        alias.parent_ = node  # type: ignore[attr-defined]
         name = alias.asname or alias.name
         if isinstance(node, ast.Import) and alias.asname is None:
             name = name.partition(".")[0]
-        scope.bind(name, Site(node, "import", alias=alias))
+        run.bound.append((scope, name, Site(node, "import", alias=alias)))
+    _push(todo, node, node.names)
 
 
-def _elsewhere(node: ast.AST, scope: Scope, index: Index, stack: _Stack) -> None:
+def _elsewhere(run: _Pass, scope: Scope, node: ast.AST, todo: _Todo) -> None:
     assert isinstance(node, ast.Global | ast.Nonlocal)
     kind = "global" if isinstance(node, ast.Global) else "nonlocal"
     scope.elsewhere.update(dict.fromkeys(node.names, kind))
 
 
-def _handler(node: ast.AST, scope: Scope, index: Index, stack: _Stack) -> None:
+def _handler(run: _Pass, scope: Scope, node: ast.AST, todo: _Todo) -> None:
     assert isinstance(node, ast.ExceptHandler)
     if node.name:
-        scope.bind(node.name, Site(node, "except", annotation=node.type))
-    _push(stack, node, node.body, scope)
-    _push(stack, node, node.type, scope)
+        run.bound.append((scope, node.name, Site(node, "except", annotation=node.type)))
+    _push(todo, node, node.type, node.body)
 
 
-def _pattern(node: ast.AST, scope: Scope, index: Index, stack: _Stack) -> None:
+def _pattern(run: _Pass, scope: Scope, node: ast.AST, todo: _Todo) -> None:
     name = getattr(node, "name", None) or getattr(node, "rest", None)
     if isinstance(name, str):
-        scope.bind(name, Site(node, "match"))
-    for child in ast.iter_child_nodes(node):
-        _push(stack, node, child, scope)
+        run.bound.append((scope, name, Site(node, "match")))
+    _push(todo, node, list(ast.iter_child_nodes(node)))
 
 
-_SPECIAL = {
+_SPECIAL: dict[type[ast.AST], Callable[[_Pass, Scope, ast.AST, _Todo], None]] = {
     ast.FunctionDef: _function,
     ast.AsyncFunctionDef: _function,
     ast.Lambda: _function,

@@ -54,6 +54,7 @@ class Tree:
         index = build(self.module)
         self.scopes: list[Scope] = index.scopes
         self.by_type = index.by_type
+        self._in_order: set[type[ast.AST]] = set()
         self.names = index.names
         """Every `ast.Name` node by its text."""
 
@@ -95,10 +96,17 @@ class Tree:
 
     def nodes(self, *types: type[N]) -> list[N]:
         """Return all nodes of these types, in source order."""
-        found = [node for kind in types for node in self.by_type.get(kind, ())]
+        found = [node for kind in types for node in self._sorted(kind)]
         if len(types) > 1:
             found.sort(key=_place)
         return found  # type: ignore[return-value]
+
+    def _sorted(self, kind: type[ast.AST]) -> list[ast.AST]:
+        found = self.by_type.get(kind, [])
+        if kind not in self._in_order:
+            self._in_order.add(kind)
+            found.sort(key=_place)
+        return found
 
 
 def _place(node: ast.AST) -> tuple[int, int]:

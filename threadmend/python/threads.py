@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from threadmend.python import api
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function, function_of
-from threadmend.python.scope import ancestors
+from threadmend.python.scope import ancestors, parent
 
 if TYPE_CHECKING:
     from threadmend.python.classes import Class
@@ -117,8 +117,8 @@ def spawns_of(file: PythonFile) -> list[Spawn]:
 
 
 def _constructed(file: PythonFile) -> Iterator[Spawn]:
-    for call in file.nodes(ast.Call):
-        value = file.value(call) if _may_construct(file, call) else None
+    for call in _constructors(file):
+        value = file.value(call)
         if value is None or value.made is not call:
             continue
         if value.is_a("threading.Timer"):
@@ -133,11 +133,18 @@ def _constructed(file: PythonFile) -> Iterator[Spawn]:
                 yield _spawn(file, kind, call, target, _elements(args))
 
 
-def _may_construct(file: PythonFile, call: ast.Call) -> bool:
-    if keyword(call, "target") is not None or keyword(call, "function") is not None:
-        return True
-    text = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    return text.endswith(("Thread", "Timer", "Process"))
+def _constructors(file: PythonFile) -> Iterator[ast.Call]:
+    """Yield the calls that may make a thread: by their name, or by an argument's name."""
+    named = [c for name in file.call_names if name.endswith(_ENDINGS) for c in file.calls(name)]
+    given = [
+        call
+        for node in file.nodes(ast.keyword)
+        if node.arg in {"target", "function"} and isinstance(call := parent(node), ast.Call)
+    ]
+    yield from dict.fromkeys([*named, *given])
+
+
+_ENDINGS = ("Thread", "Timer", "Process")
 
 
 def _elements(node: ast.expr | None) -> tuple[ast.expr, ...] | None:

@@ -107,8 +107,6 @@ def _risk(
 def _may_panic(file: GoFile, function: Node, node: Node) -> str:
     if node.kind == "call_expression":
         return _called(file, node)
-    if node.kind == "type_conversion_expression":
-        return _called_by_name(file, node)
     if node.kind == "type_assertion_expression":
         return "" if _with_ok(node) else f"{node.name} does not hold"
     if node.kind == "binary_expression" and node["operator"].kind in {"/", "%"}:
@@ -133,25 +131,13 @@ def _called(file: GoFile, call: Node) -> str:
             return f"{function.name} panics" if _supplied(file, function["operand"]) else ""
         if selection is None or selection.kind != "field":
             return ""
-    elif function.kind != "index_expression":
-        return ""
+    elif function.kind != "index_expression" or file.callee(call) is not None:
+        return ""  # an instance of a generic function
     if is_named(file.type_of(function), "context.CancelFunc", "context.CancelCauseFunc"):
         return ""
     if not isinstance(file.underlying(file.type_of(function)), Func):
         return ""
     return f"{function.name} panics"
-
-
-def _called_by_name(file: GoFile, node: Node) -> str:
-    """Say that an element of a field's map panics: `s.handlers[name](x)`.
-
-    The grammar takes it for a conversion to a generic type of the package `s`.
-    """
-    type_ = node["type"]
-    head = type_.get("type") if type_.kind == "generic_type" else None
-    if head is None or head.kind != "qualified_type":
-        return ""
-    return "" if file.imported(head["package"].name) else f"{type_.name} panics"
 
 
 def _supplied(file: GoFile, operand: Node) -> bool:

@@ -65,10 +65,18 @@ class Calls:
             name = function.name
             if name in _BUILTINS and self.inference.resolve(function) is None:
                 return self._builtin(name, args)
+        given = node.get("type_arguments")
         converted = self.type_named_by(function)
         if converted is not None:
+            if given is not None and isinstance(converted, Named):
+                named = tuple(self.inference.type_from(e.children[0]) for e in given.children)
+                return Named(converted.package, converted.name, named, converted.local)
             return converted
-        callee = self.inference.underlying(self.inference.type_of(function))
+        type_ = self.inference.type_of(function)
+        if given is not None:
+            elements = [e.children[0] for e in given.children]
+            type_ = self.inference.expressions.instantiated(function, elements) or type_
+        callee = self.inference.underlying(type_)
         if not isinstance(callee, Func):
             return None
         if any(_has_params(r) for r in callee.results):

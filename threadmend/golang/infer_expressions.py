@@ -173,7 +173,7 @@ class Expressions:
 
     def _index(self, node: Node) -> Type | None:
         operand = node["operand"]
-        generic = self._instantiated(operand, [c for c in node.children if c.field == "index"])
+        generic = self.instantiated(operand, [c for c in node.children if c.field == "index"])
         if generic is not None:
             return generic
         type_ = self.type_of(operand)
@@ -191,9 +191,9 @@ class Expressions:
         if operand is None:
             return None
         arguments = [c for c in node.children if c is not operand]
-        return self._instantiated(operand, arguments) or self.inference.type_from(node)
+        return self.instantiated(operand, arguments) or self.inference.type_from(node)
 
-    def _instantiated(self, operand: Node, arguments: list[Node]) -> Type | None:
+    def instantiated(self, operand: Node, arguments: list[Node]) -> Type | None:
         """Return the type of a generic function whose type arguments are written out."""
         decl = self.inference.function_decl(operand)
         if decl is None:

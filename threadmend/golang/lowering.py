@@ -13,6 +13,7 @@ from tree_sitter import Node as RawNode
 from tree_sitter_go import language as _go_language
 
 from threadmend.golang.node import Node
+from threadmend.golang.rereading import CONVERSION, reread
 
 if TYPE_CHECKING:
     from threadmend.golang.syntax import SyntaxTree
@@ -122,6 +123,8 @@ def lower(
                 done.stop = at
                 add = parent.children.append
     root.stop = at
+    if CONVERSION in index:
+        reread(root, index)
     tree.literals += [node.at for node in index.get("func_literal", ())]
     return root, index
 

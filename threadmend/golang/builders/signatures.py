@@ -178,10 +178,6 @@ def arguments(call: Node) -> list[Node]:
 
 
 def _argument_items(call: Node) -> Items:
-    if call.kind == "type_conversion_expression":  # f[T](x) reads like a conversion
-        operand = call["operand"]
-        start = call.tree.data.rindex(b"(", call.start, operand.start) + 1
-        return Items(call.tree, start, [operand], call.end - 1)
     listed = call.get("arguments")
     if listed is None:
         raise BuilderError(f"a {call.kind} is no call")

@@ -27,6 +27,7 @@ from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch
+from threadmend.golang.locks import held_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -64,7 +65,7 @@ def closed_fields(file: GoFile) -> Iterator[Finding]:
             continue
         if len(channel.of("close")) == 1 and _is_first_thing(call):
             loop = _loop(channel, call)
-            if loop is not None:
+            if loop is not None and not _keeps_out(loop, file, call):
                 yield _finding(file, call, channel, loop)
 
 
@@ -97,6 +98,38 @@ def _loop(channel: SharedChannel, close: Node) -> _Loop | None:
         found[body].sends.append(send)
     loops = list(found.values())
     return loops[0] if len(loops) == 1 else None
+
+
+def _keeps_out(loop: _Loop, file: GoFile, close: Node) -> bool:
+    """Return whether no send can meet the close.
+
+    Both run under one lock, or the goroutine that closes at its end is the one that sends:
+    the function that sends is called in it, or is a literal of it.
+    """
+    held = {h.lock_class for h in held_at(file, close)} - {None}
+    for send in loop.sends:
+        if held & {h.lock_class for h in held_at(send.file, send.node)}:
+            return True
+    runner = close.function
+    while runner is not None and runner.kind == "func_literal" and _is_run_here(runner):
+        runner = runner.function
+    if runner is None:
+        return False
+    if runner.contains(loop.body):
+        return True
+    names = {loop.body["name"].name} if loop.body.kind != "func_literal" else set()
+    return any(
+        c.kind == "call_expression" and c["function"].name.rpartition(".")[2] in names
+        for c in runner.own()
+    )
+
+
+def _is_run_here(literal: Node) -> bool:
+    """Return whether a literal is called, or deferred, where it stands."""
+    call = literal.parent
+    if call is None or call.kind != "call_expression" or literal.field != "function":
+        return False
+    return call.parent is None or call.parent.kind != "go_statement"
 
 
 def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: _Loop) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -47,7 +48,7 @@ def relocks(file: GoFile, modes: set[Modes]) -> Iterator[Finding]:
         ):
             if not pair.same or not pair.event.sure or _varies(pair.held.access):
                 continue
-            if _handed_over(file, pair) or _any_locker(file, pair):
+            if _handed_over(file, pair) or _any_locker(file, pair) or _is_optional(pair):
                 continue
             site = _site(file, pair)
             node = pair.event.path[site]
@@ -71,6 +72,21 @@ def _any_locker(file: GoFile, pair: Pair) -> bool:
         return False
     operation = lock_operation(file.package.workspace.file_of(call), call)
     return operation is not None and operation.type == "sync.Locker"
+
+
+def _is_optional(pair: Pair) -> bool:
+    """Return whether a callee takes the lock only where its own state says that nobody has.
+
+    `if !s.batch { s.mu.Lock(); defer s.mu.Unlock() }`, with the work behind it.
+    """
+    block = pair.event.operation.up("block")
+    test = block.parent if block is not None else None
+    if block is None or test is None or test.kind != "if_statement" or len(pair.event.path) < 2:
+        return False
+    return test.next is not None and all(_ONLY_LOCKS.fullmatch(s.text) for s in block.statements)
+
+
+_ONLY_LOCKS = re.compile(rb"(?:defer )?[\w.]+\.R?(?:Unlock|Lock)\(\)")
 
 
 def _handed_over(file: GoFile, pair: Pair) -> bool:

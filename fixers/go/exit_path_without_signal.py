@@ -180,7 +180,23 @@ def _skipping(flow: Flow, signals: _Signals, waiter: ChannelOperation) -> list[E
     """Return the exits without a signal; for who receives once, a value is one as well."""
     stops = signals.points if waiter.kind == "range" else signals.points | signals.sends
     exits = flow.exits_from(flow.entry, stop=lambda p: p in stops)
-    return [e for e in exits if e.kind in {"return", "end", "goexit"}]
+    kinds = {"return", "end", "goexit"}
+    return [e for e in exits if e.kind in kinds and not _says_so(e.node, waiter)]
+
+
+def _says_so(exit_: Node, waiter: ChannelOperation) -> bool:
+    """Return whether an exit sends to another channel, which the waiter looks at first."""
+    before = exit_.previous if exit_.kind == "return_statement" else None
+    function = waiter.node.function
+    if before is None or before.kind != "send_statement" or function is None:
+        return False
+    return any(
+        node.kind == "unary_expression"
+        and node["operator"].kind == "<-"
+        and node["operand"].text == before["channel"].text
+        and node.start < waiter.node.start
+        for node in function.own()
+    )
 
 
 def _finding(

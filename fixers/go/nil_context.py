@@ -4,11 +4,13 @@ A function that is handed a nil context panics when it asks for its deadline or 
 it; that it works today depends on code which nobody promised to keep. `context.TODO()` says
 that the right one is still to come.
 
-Not reported: nil for a parameter of another type.
+Not reported: nil for a parameter of another type; a test that tries nil on purpose, as its name
+or a comment says.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from threadmend.golang.builders import add_import, import_name
@@ -31,8 +33,26 @@ def check(file: GoFile) -> Iterator[Finding]:
         signature = file.underlying(file.type_of(call["function"]))
         if not isinstance(signature, Func) or not signature.params:
             continue
-        if is_named(signature.params[0], "context.Context"):
+        if is_named(signature.params[0], "context.Context") and not _is_tried(file, call):
             yield _finding(file, call, arguments[0])
+
+
+_SAYS = re.compile(rb"(?i)\bnil\b")
+
+
+def _is_tried(file: GoFile, call: Node) -> bool:
+    """Return whether a test passes nil on purpose: its name or a comment here speaks of it."""
+    if not file.is_test:
+        return False
+    top = file.tree.declaration_at(call.start)
+    name = top.node.get("name") if top is not None else None
+    if name is not None and re.search("[nN]il", name.name):
+        return True
+    source = file.source
+    line = source.line_start(call.start)
+    above = source.line_start(max(0, line - 1))
+    comments = file.tree.comments_in(above, source.line_end(call.start))
+    return any(_SAYS.search(file.data[c.start : c.end]) for c in comments)
 
 
 def _finding(file: GoFile, call: Node, argument: Node) -> Finding:

@@ -31,6 +31,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.stops import leaves_loop
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
@@ -101,7 +102,7 @@ def _may_leave(clause: Node) -> bool:
             inner = node.up("for_statement", "select_statement", "expression_switch_statement")
             if inner is loop or node.children[1:]:
                 return True
-    return False
+    return leaves_loop(loop)
 
 
 def _producers(function: Node, channel: Channel) -> list[Launch | Node] | None:

@@ -28,6 +28,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of
+from threadmend.golang.belief import caller_classes, doc_of, outer_function
 from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
 from threadmend.golang.calls import callers
 from threadmend.golang.conditions import CondCall, cond_calls, state_names, wait_loop, waits_on
@@ -270,12 +271,25 @@ def _unlocked(call: CondCall, names: frozenset[str]) -> Iterator[Finding]:
         elif point in flow.reachable(at):
             after.append(write)
     bare = [w for w in before if not held_at(call.file, w)]
+    if _is_told(call.file, function):
+        return
     if bare and not locks_of(call.file, function).operations:
         message = f"{_target(bare[0])} changes without the lock: a waiter may miss the signal"
         yield _finding(call, message, _locked(call, bare, signal))
     elif after and not before:
         message = f"{call.cond.name}.{call.method} comes before {_target(after[0])} changes"
         yield _finding(call, message, _moved(signal, after[-1]))
+
+
+def _is_told(file: GoFile, function: Node) -> bool:
+    """Return whether callers hold a lock, or the comment says that they do."""
+    outer = outer_function(function) if function.kind == "func_literal" else function
+    if outer is None:
+        return False
+    return bool(_HELD.search(doc_of(file, outer)) or caller_classes(file, outer))
+
+
+_HELD = re.compile(rb"(?i)\bheld\b|\bholds?\b|\bholding\b|\blocked\b")
 
 
 def _writes(file: GoFile, function: Node, names: frozenset[str]) -> Iterator[Node]:

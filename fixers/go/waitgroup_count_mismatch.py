@@ -138,11 +138,22 @@ def _before_loop(plan: _Plan) -> Finding | None:
         return None
     if times.is_constant and number:
         message = f"{plan.name} counts {plan.count} goroutines, but {times} are launched"
-    elif number and str(times).startswith("len("):
+    elif number and str(times).startswith("len(") and not _is_filled(plan, loop):
         message = f"{plan.name} counts {plan.count} for a loop that launches {times} goroutines"
     else:
         return None
     return _moved(plan, launch, message, loop)
+
+
+def _is_filled(plan: _Plan, loop: Node) -> bool:
+    """Return whether the function itself fills what the loop ranges over: the number may fit."""
+    for clause in loop.find("range_clause"):
+        name = clause["right"]
+        binding = plan.file.binding(name) if name.kind == "identifier" else None
+        if binding is not None and binding.kind == "variable":
+            if len([u for u in binding.uses if u.field != "right"]) > 1:
+                return True
+    return False
 
 
 def _leaves(loop: Node) -> bool:

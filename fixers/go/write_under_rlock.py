@@ -6,15 +6,17 @@ another reads. On a map that ends the process, on a counter it loses updates.
 
 Not reported: a write under a second lock that is held as well (a cache that readers fill
 lazily), or inside `once.Do`; objects that nobody else knows yet; writes through a pointer to
-another object.
+another object; a function whose comment says that its calls come one after the other.
 
 Without a fix: a read lock that the callers took, or one that is taken again further in.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.effects import pairs_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point
@@ -42,12 +44,24 @@ def check(package: Package) -> Iterator[Finding]:
 
 def _read_lock(access: FieldAccess) -> Held | None:
     """Return the read lock of the same object that is all that a write holds."""
-    if not access.writes or access.fresh or _runs_once(access.node):
+    if not access.writes or access.fresh or _runs_once(access.node) or _is_serial(access):
         return None
     held = access.held
     if any(h.mode == "write" for h in held):
         return None
     return next((h for h in held if access.belongs(h)), None)
+
+
+_SAYS = re.compile(
+    rb"(?i)\bsynchroni|\bserial|\bnot? concurrent|\b(?:one|single) (?:goroutine|thread|writer)\b"
+    rb"|\b(?:one|single) producer\b"
+)
+
+
+def _is_serial(access: FieldAccess) -> bool:
+    """Return whether the function's comment says that its calls come one after the other."""
+    function = outer_function(access.node)
+    return function is not None and _SAYS.search(doc_of(access.file, function)) is not None
 
 
 def _runs_once(node: Node) -> bool:

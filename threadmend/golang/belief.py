@@ -45,6 +45,7 @@ _SAYS_LOCKED = re.compile(
 _SAYS = re.compile(
     rb"(?i)\b(?:un)?lock(?:s|ed|ing)?\b|\bmutex\b|\bmu\b|\bhold|\bheld\b|\bracy?\b|\braces?\b"
     rb"|\bconcurren|\bthread|\bgoroutine|\batomic|\bsynchroni|\bonly (?:be )?called|\bunsafe"
+    rb"|\bserial"
 )
 _DEPTH = 3
 
@@ -160,6 +161,8 @@ def is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or _leads_to_lock(access)
         or _is_only_writer(access, guard)
         or _callers_protect(access, guard)
+        or _callers_explain(access)
+        or _prepares(access)
     )
 
 
@@ -269,6 +272,33 @@ def _is_explained(access: FieldAccess) -> bool:
     above = source.line_start(max(0, line - 1))
     comments = tree.comments_in(above, source.line_end(access.node.start))
     return any(_SAYS.search(tree.data[c.start : c.end]) for c in comments)
+
+
+def _callers_explain(access: FieldAccess) -> bool:
+    """Return whether the comments of all callers speak of it: `run is called serially`."""
+    function = outer_function(access.node)
+    decl = declaration_of(access.file, function) if function is not None else None
+    if decl is None or decl.exported:
+        return False
+    above = [(s.file, outer_function(s.node)) for s in own_callers(decl, LOCK_CALLS)]
+    return bool(above) and all(f is not None and _SAYS.search(doc_of(o, f)) for o, f in above)
+
+
+_LAUNCHES = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
+
+
+def _prepares(access: FieldAccess) -> bool:
+    """Return whether a method sets a field before it launches the goroutines that share it."""
+    statement, function = access.node.statement, access.node.function
+    if access.kind != "write" or statement is None or function is None:
+        return False
+    if statement.kind != "assignment_statement" or statement.up("for_statement") is not None:
+        return False
+    data = access.file.data
+    return (
+        _LAUNCHES.search(data, function.start, statement.start) is None
+        and _LAUNCHES.search(data, statement.end, function.end) is not None
+    )
 
 
 def doc_of(file: GoFile, function: Node) -> bytes:

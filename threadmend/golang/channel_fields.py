@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import callers, importers
 from threadmend.golang.channels import (
+    Channel,
     ChannelOperation,
     follow,
     initialised,
@@ -207,11 +208,10 @@ def _store(file: GoFile, channel: SharedChannel, value: Node) -> None:
         if binding is not None and made is not None:
             # `done := make(chan T)`, then `&T{done: done}`: one channel under two names
             channel.makes.append(Make(file, made))
-            for use in binding.uses:
-                if use is not binding.node and use is not value:
-                    operation = operation_at(file, use)
-                    if operation is not None:
-                        channel.operations.append(operation)
+            named = Channel(binding, made, None)
+            follow(file, binding, (), named, _DEPTH)
+            channel.operations += named.operations
+            channel.escapes += (node for node in named.escapes if node is not value)
             return
     if is_make(value) and isinstance(file.underlying(file.type_of(value)), Chan):
         channel.makes.append(Make(file, value))

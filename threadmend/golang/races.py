@@ -170,12 +170,9 @@ def _is_exclusive(crowd: Crowd, access: FieldAccess, known: bool = False) -> boo
     type_ = file.type_of(node)
     if isinstance(file.underlying(type_), Chan) or _is_made_to_be_shared(type_):
         return True
-    if (
-        access.held_here
-        or (access.fresh and not known)
-        or _is_explained(access)
-        or _runs_once(node)
-    ):
+    if access.held_here or (access.fresh and not known) or _is_explained(access):
+        return True
+    if any(_runs_once(at) for at in (node, *crowd.path)):
         return True
     if any(held_at(file.package.workspace.file_of(call), call) for call in crowd.path):
         return True

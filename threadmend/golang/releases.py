@@ -26,6 +26,13 @@ _SAYS = re.compile(
 )
 
 
+# What is said beside a Lock that stays locked.
+_SAYS_HERE = re.compile(
+    rb"(?i)\b(?:not|never|won.{1,3}t|don.{1,3}t|no)\b.{0,20}\b(?:releas|unlock)"
+    rb"|\b(?:released|unlocked) (?:by|in|when)\b|\bhand(?:s|ed)? over\b"
+)
+
+
 def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
     """Return whether somebody else than this function's own statements may release the lock.
 
@@ -170,12 +177,18 @@ def _released_first(locks: Locks) -> set[str]:
 
 
 def _first_releases(locks: Locks) -> Iterator[tuple[LockOperation, Point]]:
-    """Yield the releases that some path comes to before the function takes the lock."""
+    """Yield the releases that some path comes to before the function takes the lock.
+
+    A deferred one counts where the function never takes a lock of the class.
+    """
     flow = locks.flow
+    own = {o.lock_class for o in locks.operations if not o.releases}
     for operation in locks.operations:
         lock_class = operation.lock_class
-        point = flow.point_of(operation.call)
-        if not operation.releases or operation.deferred or lock_class is None or point is None:
+        point = flow.point_of(operation.deferred or operation.call)
+        if not operation.releases or lock_class is None or point is None:
+            continue
+        if operation.deferred and (lock_class in own or _takes_by_call(locks.function)):
             continue
         taken = {
             p
@@ -185,6 +198,16 @@ def _first_releases(locks: Locks) -> Iterator[tuple[LockOperation, Point]]:
         }
         if point in flow.reachable(flow.entry, stop=taken.__contains__):
             yield operation, point
+
+
+def _takes_by_call(function: Node) -> bool:
+    """Return whether a function calls something that may take a lock for it, by its name."""
+    for call in function.own():
+        if call.kind == "call_expression":
+            name = call["function"].name.rpartition(".")[2]
+            if _LOCKS.search(name) and "nlock" not in name:
+                return True
+    return False
 
 
 def _through_callers(package: Package, found: dict[tuple[str, int], set[str]]) -> None:
@@ -212,7 +235,7 @@ def returns_locked(file: GoFile, function: Node, lock: LockOperation, everywhere
     name = function.get("name")
     if name is not None and _LOCKS.search(name.name):
         return True
-    if _SAYS.search(documentation(file, function)):
+    if _SAYS.search(documentation(file, function)) or _said_here(file, lock):
         return True
     if _returns_owner(function, lock):
         return True
@@ -222,8 +245,16 @@ def returns_locked(file: GoFile, function: Node, lock: LockOperation, everywhere
     return any(lock.lock_class in released for released in classes)
 
 
+def _said_here(file: GoFile, lock: LockOperation) -> bool:
+    """Return whether the comment at a Lock's end of line, or right above, says that it stays."""
+    tree, source = file.tree, file.source
+    above = source.line_start(max(0, source.line_start(lock.call.start) - 1))
+    comments = tree.comments_in(above, source.line_end(lock.call.end))
+    return any(_SAYS_HERE.search(tree.data[c.start : c.end]) for c in comments)
+
+
 def documentation(file: GoFile, function: Node) -> bytes:
-    """Return the comments above a function and those at its locks' ends of line."""
+    """Return the comments above a function."""
     tree = file.tree
     start = tree.source.line_start(function.start)
     comments = tree.comments_in(max(0, start - 4000), start)

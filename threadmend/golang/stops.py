@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.golang.access import is_assigned_once
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
@@ -76,6 +77,8 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
     for binding in _visible(node):
         type_ = file.package.workspace.inference.binding_type(binding)
         if is_named(type_, "context.Context"):
+            if _never_ends(binding):
+                continue
             contexts.append(Stop(f"{binding.name}.Done()", binding.name))
         elif is_named(type_, "net/http.Request"):
             call = f"{binding.name}.Context()"
@@ -89,8 +92,20 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
                     receive = f"{binding.name}.{name}"
                     contexts.append(Stop(f"{receive}.Done()", receive))
                 elif _NAMES.search(name) and _closed_for(file, node, name):
-                    channels.append(Stop(f"{binding.name}.{name}"))
+                    if not _set_to_nil(file, name):
+                        channels.append(Stop(f"{binding.name}.{name}"))
     return contexts + channels
+
+
+_BACKGROUND = re.compile(rb"context\.(?:Background|TODO)\(\)")
+
+
+def _never_ends(binding: Binding) -> bool:
+    """Return whether a variable holds `context.Background()` or `context.TODO()` for good."""
+    values = binding.declaration.get("right") or binding.declaration.get("value")
+    if values is None or len(values.children) != 1:
+        return False
+    return bool(_BACKGROUND.fullmatch(values.text)) and is_assigned_once(binding)
 
 
 def _is_signal(file: GoFile, type_: Type | None) -> bool:
@@ -128,6 +143,12 @@ def _closed_for(file: GoFile, node: Node, name: str) -> bool:
     function = node.function
     if function is not None and pattern.search(file.data, function.start, function.end):
         return False
+    return any(other.holds(pattern) for other in file.package.files)
+
+
+def _set_to_nil(file: GoFile, name: str) -> bool:
+    """Return whether a field's channel is taken away again: it tells of one stretch of work."""
+    pattern = re.compile(rb"\." + re.escape(name.encode()) + rb" = nil\b")
     return any(other.holds(pattern) for other in file.package.files)
 
 

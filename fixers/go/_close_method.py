@@ -1,0 +1,181 @@
+"""Closes in methods: a channel of the object (or of the package), with nothing that guards it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from threadmend.golang.access import Access, access_of
+from threadmend.golang.channel_fields import SharedChannel, shared_channel
+from threadmend.golang.file import GoFile
+from threadmend.golang.locks import declaration_of, held_at
+from threadmend.golang.package import Decl
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import BLOCKS, FUNCTIONS, Node
+
+__all__ = ["ENDS", "MethodClose", "closes_another", "method_close", "others_of"]
+
+ENDS = re.compile(
+    r"(?i)^(?:close|stop|shutdown|quit|cancel|halt|kill|finish|end|terminate|destroy|dispose"
+    r"|teardown|release|disconnect|abort|exit|done|interrupt|signal|complete)"
+)
+
+
+@dataclass(slots=True)
+class MethodClose:
+    """A close of a field or package variable, in a function that may be called again."""
+
+    file: GoFile
+    call: Node
+    operand: Node
+    channel: SharedChannel
+    decl: Decl
+    access: Access
+    select: Node | None = None
+
+    @property
+    def statement(self) -> Node:
+        parent = self.call.parent
+        return parent if parent is not None else self.call
+
+
+def method_close(file: GoFile, call: Node, ends: re.Pattern[str] = ENDS) -> MethodClose | None:
+    function = call["function"]
+    arguments = call["arguments"].children
+    if function.kind != "identifier" or file.resolve(function) is not None or len(arguments) != 1:
+        return None
+    operand = arguments[0]
+    outer = call.function
+    if outer is None or outer.kind == "func_literal" or not ends.match(outer["name"].name):
+        return None
+    parent = call.parent
+    if parent is None or parent.kind not in {"expression_statement", "defer_statement"}:
+        return None
+    access = access_of(file, operand)
+    decl = declaration_of(file, outer)
+    channel = shared_channel(file, operand)
+    if access is None or decl is None or channel is None:
+        return None
+    if isinstance(access.root, Binding):
+        if access.root.kind != "receiver" or len(access.steps) != 1 or not channel.is_field:
+            return None
+    close = MethodClose(file, call, operand, channel, decl, access)
+    if channel.nils or _made_again(channel) or _guarded(close) or _sends_first(close):
+        return None
+    return close
+
+
+def _made_again(channel: SharedChannel) -> bool:
+    """Return whether a method makes the channel anew: after that a second close is right."""
+    for made in channel.makes:
+        function = made.call.function
+        while function is not None and function.kind == "func_literal":
+            function = function.function
+        if function is None:
+            continue
+        statement = made.call.statement
+        assigned = statement is not None and statement.kind == "assignment_statement"
+        if assigned and (function.kind == "method_declaration" or not channel.is_field):
+            return True
+    return bool(channel.stores)
+
+
+def _sends_first(close: MethodClose) -> bool:
+    """Return whether a second call would panic, or wait, on a send before it comes to the close."""
+    outer = close.call.function
+    return outer is not None and any(
+        node.kind == "send_statement"
+        and node.end <= close.call.start
+        and node["channel"].text == close.operand.text
+        for node in outer.own()
+    )
+
+
+def _guarded(close: MethodClose) -> bool:
+    """Return whether something decides that the close runs: a Once, a flag, a state."""
+    outer = close.call.function
+    node, above = close.statement, close.statement.parent
+    while above is not None and node is not outer:
+        if above.kind == "communication_case" or above.kind == "default_case":
+            select = above.parent
+            if select is None or select.kind != "select_statement":
+                return True
+            if above.kind != "default_case" or not _looks_at(select, close):
+                return True
+            if held_at(close.file, select):
+                return True
+            close.select = select
+        elif above.kind == "select_statement":
+            pass
+        elif above.kind == "if_statement":
+            if not _is_nil_test(above.get("condition"), close.operand):
+                return True
+        elif above.kind not in {"block", *FUNCTIONS}:
+            return True
+        if above.kind in BLOCKS:
+            for statement in above.statements:
+                if statement.start < node.start and _may_leave(statement, close):
+                    return True
+        node, above = above, above.parent
+    return False
+
+
+def _looks_at(select: Node, close: MethodClose) -> bool:
+    """Return whether `select { case <-ch: default: close(ch) }` asks the channel itself."""
+    cases = [c for c in select.children if c.kind == "communication_case"]
+    if len(cases) != 1:
+        return False
+    communication = cases[0].get("communication")
+    return communication is not None and communication.text == b"<-" + close.operand.text
+
+
+def _is_nil_test(condition: Node | None, operand: Node) -> bool:
+    return condition is not None and condition.text == operand.text + b" != nil"
+
+
+def _may_leave(statement: Node, close: MethodClose) -> bool:
+    """Return whether a statement before the close may return because of the object's state."""
+    if statement.kind not in {"if_statement", "expression_switch_statement", "select_statement"}:
+        return False
+    leaves = any(True for _ in statement.find("return_statement", "goto_statement"))
+    if not leaves and not any(_panics(c) for c in statement.find("call_expression")):
+        return False
+    if statement.kind == "if_statement":
+        condition = statement["condition"]
+        if statement.get("initializer") is None and condition.text.endswith(b" == nil"):
+            return condition["left"].kind != "identifier"
+        root = close.access.root
+        name = root.name.encode() if isinstance(root, Binding) else b""
+        text = statement.tree.data[statement.start : condition.end]
+        if name and not re.search(rb"\b" + re.escape(name) + rb"\b", text):
+            local = all(close.file.binding(n) is not None for n in condition.find("identifier"))
+            return not local or b"err" not in condition.text
+    return True
+
+
+def _panics(call: Node) -> bool:
+    return call["function"].name == "panic"
+
+
+_ANY = re.compile("")
+
+
+def others_of(close: MethodClose) -> list[MethodClose]:
+    """Return the unguarded closes of the same channel in other functions."""
+    found = []
+    for operation in close.channel.of("close"):
+        if operation.file.is_test or operation.calls or operation.node.function is None:
+            continue
+        if operation.node.function is not close.call.function:
+            other = method_close(operation.file, operation.node, _ANY)
+            if other is not None and other.select is None:
+                found.append(other)
+    return found
+
+
+def closes_another(close: MethodClose, statement: Node) -> bool:
+    if statement.kind != "expression_statement":
+        return False
+    call = statement.children[0]
+    other = method_close(close.file, call) if call.kind == "call_expression" else None
+    return other is not None and other.select is None

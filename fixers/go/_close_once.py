@@ -1,0 +1,148 @@
+"""Close once: the close of a method runs through a `sync.Once` beside the channel."""
+
+from __future__ import annotations
+
+import re
+
+from threadmend.golang.builders import (
+    BuilderError,
+    add_field,
+    add_import,
+    free_name,
+    import_name,
+    realign,
+    wrap,
+)
+from threadmend.golang.channel_fields import literals_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.scope import Binding, bindings_in
+from threadmend.model import Edit, Fix
+
+from ._close_method import MethodClose, closes_another
+
+__all__ = ["close_once"]
+
+
+def close_once(close: MethodClose, others: list[MethodClose]) -> tuple[Fix | None, str]:
+    """Run the close through a `sync.Once` beside the channel.
+
+    Sound: the first call does what it did; a later one, which panicked, does the rest of the
+    function. The Once lives where the channel lives, and is not copied with it.
+    """
+    try:
+        if close.channel.is_field:
+            edits = _with_field(close, others)
+        else:
+            edits = _with_variable(close, others)
+    except BuilderError as error:
+        return None, str(error)
+    return Fix(f"Close {close.operand.name} only once", tuple(edits)), ""
+
+
+def _once_name(close: MethodClose) -> str:
+    """Return the name for the Once: after the function, or the channel where there are more."""
+    if close.channel.decl.node.text.count(b"chan") > 1:
+        own = close.operand.name.rpartition(".")[2]
+        return f"{own[:1].lower()}{own[1:]}Once"
+    found = re.match(r"[A-Z]?[a-z]*", close.decl.name)
+    verb = (found[0] if found and found[0] else "close").lower()
+    return f"{verb}Once"
+
+
+def _with_field(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
+    receiver = close.access.root
+    if not isinstance(receiver, Binding):
+        raise BuilderError("the channel's owner is not the receiver")
+    if receiver.declaration["type"].kind != "pointer_type":
+        raise BuilderError("the receiver is a copy, and so would its Once be")
+    decl = close.channel.decl
+    struct = decl.node.get("type")
+    if struct is None or struct.kind != "struct_type":
+        raise BuilderError("the struct is not declared with the type")
+    for _, literal in literals_of(decl):
+        elements = literal["body"].children
+        if elements and any(e.kind != "keyed_element" for e in elements):
+            raise BuilderError("values of the type are written without field names")
+    declared = [
+        f for f in struct.find("field_declaration") if f.parent and f.parent.parent is struct
+    ]
+    names = {n.name for f in declared for n in f.all("name")}
+    names |= set(decl.file.package.methods(decl.name))
+    name = free_name(_once_name(close), names)
+    after = next(
+        (f for f in declared if any(n.name == close.channel.name for n in f.all("name"))), None
+    )
+    package = import_name(decl.file.tree, "sync") or "sync"
+    edits = [*add_field(struct, name, f"{package}.Once", after=after)]
+    edits += add_import(decl.file.tree, "sync")
+    base = close.operand["operand"].name
+    edits += _guard(close, f"{base}.{name}")
+    for other in others:
+        edits += _guard(other, f"{other.operand['operand'].name}.{name}")
+    return _aligned([close.file, decl.file, *(o.file for o in others)], edits)
+
+
+def _with_variable(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
+    decl = close.channel.decl
+    if decl.file.package is not close.file.package:
+        raise BuilderError("the channel belongs to another package")
+    names = {
+        *close.file.package.names,
+        *(i.name for f in close.file.package.files for i in f.imports),
+    }
+    name = free_name(_once_name(close), names)
+    outer = close.call.function
+    if outer is not None and any(name in bindings_in(n) for n in outer.find("block")):
+        raise BuilderError(f"{name} is taken")
+    package = import_name(decl.file.tree, "sync") or "sync"
+    source = decl.file.source
+    end = source.line_end(decl.span[1])
+    text = source.newline + f"var {name} {package}.Once".encode() + source.newline
+    edits = [Edit(decl.file.path, end, end, text)]
+    edits += add_import(decl.file.tree, "sync")
+    edits += _guard(close, name)
+    for other in others:
+        edits += _guard(other, name)
+    return _aligned([close.file, decl.file, *(o.file for o in others)], edits)
+
+
+def _guard(close: MethodClose, once: str) -> list[Edit]:
+    """Wrap the close, with the closes of the same method right below it."""
+    if close.select is not None:
+        return _instead_of_select(close, once)
+    run = [close.statement]
+    if close.statement.kind == "expression_statement":
+        after = close.statement.next
+        while after is not None and closes_another(close, after):
+            run.append(after)
+            after = after.next
+    if len(run) > 1:
+        return list(wrap(run, f"{once}.Do(func() {{", "})"))
+    text = f"{once}.Do(func() {{ {close.call.name} }})"
+    return [Edit(close.file.path, close.call.start, close.call.end, text.encode())]
+
+
+def _instead_of_select(close: MethodClose, once: str) -> list[Edit]:
+    """Ask the Once, not the channel: two callers may both find it open."""
+    select = close.select
+    assert select is not None
+    for case in select.children:
+        if case.kind == "communication_case":
+            if any(s.kind != "return_statement" or s.children[1:] for s in case.statements):
+                raise BuilderError("the closed channel's case does something of its own")
+            if case.statements and select.next is not None:
+                raise BuilderError("the closed channel's case leaves the function")
+    if select.tree.comments_in(select.start, select.end):
+        raise BuilderError("a comment would be lost")
+    default = next(c for c in select.children if c.kind == "default_case")
+    if len(default.statements) != 1:
+        raise BuilderError("the default case does more than the close")
+    text = f"{once}.Do(func() {{ {close.call.name} }})"
+    return [Edit(close.file.path, select.start, select.end, text.encode())]
+
+
+def _aligned(files: list[GoFile], edits: list[Edit]) -> list[Edit]:
+    found: list[Edit] = []
+    for file in {f.path: f for f in files}.values():
+        found += realign(file.tree, [e for e in edits if e.path == file.path])
+    return found

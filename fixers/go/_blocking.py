@@ -32,7 +32,7 @@ def blocked(file: GoFile, modes: set[str]) -> Iterator[Finding]:
             if pair.node.start in seen:
                 continue
             other = needing_lock(pair)
-            if other is not None and not _on_purpose(file, pair):
+            if other is not None and not (_on_purpose(file, pair) or _is_first(pair)):
                 seen.add(pair.node.start)
                 yield _finding(file, pair, other)
 
@@ -51,6 +51,18 @@ def _on_purpose(file: GoFile, pair: Pair) -> bool:
     ]
     together = documentation(file, pair.function) + b"\n".join(texts)
     return bool(name) and name in together and bool(_HOLDS.search(together))
+
+
+_BUFFERED = re.compile(rb"= make\(chan [^,]+, [1-9]\d*\)")
+
+
+def _is_first(pair: Pair) -> bool:
+    """Return whether a send is the first on a channel made right above, with a buffer."""
+    send = pair.event.operation
+    above = send.previous if send.kind == "send_statement" else None
+    if above is None or above.kind not in {"assignment_statement", "short_var_declaration"}:
+        return False
+    return above["left"].text == send["channel"].text and bool(_BUFFERED.search(above.text))
 
 
 def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:

@@ -83,9 +83,10 @@ def _made_again(channel: SharedChannel) -> bool:
 def _sends_first(close: MethodClose) -> bool:
     """Return whether a second call would panic, or wait, on a send before it comes to the close."""
     outer = close.call.function
+    deferred = close.statement.kind == "defer_statement"
     return outer is not None and any(
         node.kind == "send_statement"
-        and node.end <= close.call.start
+        and (deferred or node.end <= close.call.start)
         and node["channel"].text == close.operand.text
         for node in outer.own()
     )

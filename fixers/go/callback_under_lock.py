@@ -28,7 +28,7 @@ from threadmend.golang.releases import documentation
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import targets
-from threadmend.golang.types import Func, Interface, Named, Type
+from threadmend.golang.types import Func, Interface, Named, Type, is_named
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock
@@ -98,6 +98,8 @@ def _callback(file: GoFile, call: Node) -> _Callback | None:
         return None
     package = file.package.workspace.package_by_key(selection.owner.package)
     if package is not file.package or selection.owner.local:
+        return None
+    if is_named(file.type_of(call["function"]), "context.CancelFunc", "context.CancelCauseFunc"):
         return None
     supplier = _supplier(package, selection.owner, selection.name)
     return _Callback(call, field, supplier) if supplier is not None else None

@@ -120,8 +120,20 @@ def _skipping(
     if not flow.complete:
         return []
     if again and point_in(flow, derivation.call) is start and not left:
-        return [derivation.statement]
+        return [] if _is_tested(derivation) else [derivation.statement]
     return [exit_.node for exit_ in left]
+
+
+def _is_tested(derivation: Derivation) -> bool:
+    """Return whether a test for nil above keeps a context of an earlier round from being lost."""
+    block = derivation.statement.parent
+    test = derivation.context.text + b" != nil"
+    return block is not None and any(
+        s.kind == "if_statement"
+        and s.end <= derivation.statement.start
+        and s["condition"].text == test
+        for s in block.statements
+    )
 
 
 def _over(flow: Flow, derivation: Derivation) -> Iterator[Point]:

@@ -66,10 +66,16 @@ def check(file: GoFile) -> Iterator[Finding]:
         if cancels is None:
             cancels = _cancels(file)
         message = _released(file, loop, call, cancels)
-        if message and not ends_after(loop, statement):
+        if message and not _leaves_at_once(statement) and not ends_after(loop, statement):
             held = message.startswith("the next")
             confidence = Confidence.HIGH if held else _confidence(file, loop)
             yield _finding(_Deferred(statement, call, loop, message, confidence))
+
+
+def _leaves_at_once(statement: Node) -> bool:
+    """Return whether the defer's own block ends with a return: `defer f.Close(); return err`."""
+    block = statement.parent
+    return block is not None and block.statements[-1].kind == "return_statement"
 
 
 def _cancels(file: GoFile) -> dict[Binding, Binding | None]:

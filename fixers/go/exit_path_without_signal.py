@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
 from threadmend.golang.channel_index import Behind, behind_channel
 from threadmend.golang.channels import (
@@ -185,18 +186,27 @@ def _skipping(flow: Flow, signals: _Signals, waiter: ChannelOperation) -> list[E
 
 
 def _says_so(exit_: Node, waiter: ChannelOperation) -> bool:
-    """Return whether an exit sends to another channel, which the waiter looks at first."""
-    before = exit_.previous if exit_.kind == "return_statement" else None
-    function = waiter.node.function
-    if before is None or before.kind != "send_statement" or function is None:
+    """Return whether the waiter learns first, in another way, that it need not wait."""
+    outer = outer_function(waiter.node)
+    if exit_.kind != "return_statement" or outer is None:
         return False
+    own = exit_.function
+    earlier = [n for n in outer.walk() if n.start < waiter.node.start and n.function is not own]
+    if exit_.children[1:] and any(_is_wait(n) for n in earlier):
+        return True  # `return err`, and g.Wait() gives it to the waiter
+    test = exit_.parent.parent if exit_.parent is not None else None
+    said = [s for s in (exit_.previous, test.previous if test is not None else None) if s]
+    channels = {s["channel"].text for s in said if s.kind == "send_statement"}
     return any(
-        node.kind == "unary_expression"
-        and node["operator"].kind == "<-"
-        and node["operand"].text == before["channel"].text
-        and node.start < waiter.node.start
-        for node in function.own()
+        n.kind == "unary_expression"
+        and n["operator"].kind == "<-"
+        and n["operand"].text in channels
+        for n in earlier
     )
+
+
+def _is_wait(node: Node) -> bool:
+    return node.kind == "call_expression" and node["function"].name.endswith(".Wait")
 
 
 def _finding(

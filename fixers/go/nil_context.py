@@ -18,7 +18,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.stops import contexts_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, is_named
-from threadmend.model import Edit, Finding, Fix
+from threadmend.model import Confidence, Edit, Finding, Fix
 
 CATEGORY = "context"
 GATE = rb"\(nil\b"
@@ -76,4 +76,5 @@ def _finding(file: GoFile, call: Node, argument: Node) -> Finding:
         end=argument.end,
         message=f"nil is passed to {call['function'].name} as its context",
         fixes=(Fix(f"Pass {text}", (edit, *imports)),),
+        confidence=Confidence.LOW if file.is_test else Confidence.HIGH,
     )

@@ -37,7 +37,7 @@ from threadmend.golang.infer import is_decl
 from threadmend.golang.leaving import leave_at
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named, deref
+from threadmend.golang.types import Chan, Named, deref
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 from ._bodies import bodies
@@ -222,6 +222,8 @@ case {value}, {ok} := {receive}:
 
 def _ranges(file: GoFile, body: Node, loop: Node, clause: Node) -> Iterator[Finding]:
     """Yield the loops over a field's channel that nobody closes."""
+    if not isinstance(file.underlying(file.type_of(clause["right"])), Chan):
+        return
     channel = behind(file, clause)
     if channel.shared is None or not channel.known or channel.of("close"):
         return

@@ -210,9 +210,9 @@ def _runs_here_and_now(access: FieldAccess) -> bool:
 
 def _leads_to_lock(access: FieldAccess) -> bool:
     """Return whether the access is a part of `s.inner.mu.Lock()`."""
-    node: Node | None = access.node
+    node: Node | None = access.node.parent if access.node.field == "operand" else access.node
     while node is not None and node.kind in {"selector_expression", "parenthesized_expression"}:
-        if node.field == "function":
+        if node.field == "function" and node.kind == "selector_expression":
             return node["field"].name in {"Lock", "Unlock", "RLock", "RUnlock"}
         node = node.parent
     return False
@@ -234,21 +234,35 @@ def _is_only_writer(access: FieldAccess, guard: Guard) -> bool:
     if access.writes:
         return False
     reader = outer_function(access.node)
-    return all(
-        outer_function(a.node) is reader or _is_called_only_from(a, reader)
-        for a in (*guard.locked, *guard.unlocked)
-        if a.writes and not a.setup
-    )
+    writers = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
+    if all(outer_function(a.node) is reader or _runs_in(a, reader, 1) for a in writers):
+        return True
+    functions = {outer_function(a.node) for a in writers}
+    return len(functions) == 1 and _runs_in(access, functions.pop(), _DEPTH)
 
 
-def _is_called_only_from(access: FieldAccess, caller: Node | None) -> bool:
+def _runs_in(access: FieldAccess, caller: Node | None, depth: int) -> bool:
+    """Return whether the access's function runs only when `caller` calls it, levels down."""
     function = outer_function(access.node)
-    decl = declaration_of(access.file, function) if function is not None else None
-    if decl is None or access.node.function is not function:
+    return access.node.function is function and _is_called_in(access.file, function, caller, depth)
+
+
+def _is_called_in(file: GoFile, function: Node | None, caller: Node | None, depth: int) -> bool:
+    decl = declaration_of(file, function) if function is not None else None
+    if decl is None or caller is None or depth == 0:
         return False
     sites = [*own_callers(decl, LOCK_CALLS)]
     return bool(sites) and all(
-        s.call is not None and not s.launched and s.node.function is caller for s in sites
+        s.call is not None
+        and not s.launched
+        and (
+            s.node.function is caller
+            or (
+                s.node.function is outer_function(s.node)
+                and _is_called_in(s.file, s.node.function, caller, depth - 1)
+            )
+        )
+        for s in sites
     )
 
 

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.calls import code_files
+from threadmend.golang.calls import callers, code_files
 from threadmend.golang.goroutines import Launch, captures, launches_in
-from threadmend.golang.locks import runs_in_place
+from threadmend.golang.locks import declaration_of, runs_in_place
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Pointer, deref, is_named
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Crowd", "crowds", "own_nodes", "runs_along", "waits_each_round"]
+__all__ = ["Crowd", "crowds", "is_made_anew", "own_nodes", "runs_along", "waits_each_round"]
 
 _DEPTH = 3
 _STARTS = re.compile(rb"\bgo\s+[\w(]|\.Go\(|\bResponseWriter\b")
@@ -111,8 +111,20 @@ def _declared_in(file: GoFile, binding: Binding, loop: Node, launch: Launch, bod
         outer = file.binding(_root(given)) if given is not None else None
         if outer is None:
             return given is not None and _root(given).kind != "identifier"
-        return loop.contains(outer.node)
-    return loop.contains(binding.node)
+        return loop.contains(outer.node) or is_made_anew(outer, loop, launch)
+    return loop.contains(binding.node) or is_made_anew(binding, loop, launch)
+
+
+def is_made_anew(binding: Binding, loop: Node, launch: Launch) -> bool:
+    """Return whether the loop's body assigns a variable before the launch: `w = &worker{}`."""
+    for use in binding.uses:
+        statement = use.statement
+        if statement is None or statement.kind != "assignment_statement":
+            continue
+        if statement.parent is loop["body"] and statement.end <= launch.node.start:
+            if use.parent is statement["left"]:
+                return True
+    return False
 
 
 def waits_each_round(loop: Node, launch: Launch) -> bool:
@@ -154,6 +166,8 @@ def _handlers(file: GoFile, declaration: Node) -> Iterator[Crowd]:
     """Yield the functions of an HTTP handler's shape: the server runs one per request."""
     for function in declaration.find(*FUNCTIONS):
         if _is_handler(file, function):
+            if _is_only_called(file, function):
+                continue  # by a handler perhaps: it is followed from there
             if function.kind == "func_literal":
                 shared = frozenset(captures(function))
             else:
@@ -169,6 +183,16 @@ def _is_handler(file: GoFile, function: Node) -> bool:
         return False
     types = [file.type_from(p.get("type")) for p in parameters.children]
     return is_named(types[0], "net/http.ResponseWriter") and is_named(types[1], "net/http.Request")
+
+
+def _is_only_called(file: GoFile, function: Node) -> bool:
+    """Return whether code calls a function of a handler's shape, and nobody registers it."""
+    name = function.get("name")
+    decl = declaration_of(file, function)
+    if name is None or decl is None or name.name == "ServeHTTP":
+        return False
+    sites = [s for s in callers(decl) if not s.file.is_test]
+    return bool(sites) and all(s.call is not None and not s.launched for s in sites)
 
 
 def _receivers(file: GoFile, function: Node) -> Iterator[Binding]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access
 from threadmend.golang.belief import outer_function
 from threadmend.golang.calls import code_files
-from threadmend.golang.crowds import own_nodes, waits_each_round
+from threadmend.golang.crowds import is_made_anew, own_nodes, waits_each_round
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, launches_in
 from threadmend.golang.lefts import STARTS, calls_leaving, lefts_of_call, touches_of_launch
@@ -112,7 +112,7 @@ def _in_function(file: GoFile, function: Node, starts: list[_Start]) -> Iterator
         if not start.left and launch.loop is not None:
             if not waits_each_round(launch.loop, launch):
                 for touch in ours:
-                    if touch.writes and not touch.locks and _outlives(touch.access, launch.loop):
+                    if touch.writes and not touch.locks and _outlives(touch.access, launch):
                         if touch.place not in seen:
                             seen.add(touch.place)
                             yield Encounter(file, launch, touch, touch)
@@ -161,9 +161,12 @@ def _is_local(access: Access) -> bool:
     return isinstance(access.root, Binding) and access.root.kind in _FRESH_ROOTS
 
 
-def _outlives(access: Access, loop: Node) -> bool:
-    root = access.root
-    return not isinstance(root, Binding) or not loop.contains(root.node)
+def _outlives(access: Access, launch: Launch) -> bool:
+    """Return whether the launches of a loop share an object."""
+    root, loop = access.root, launch.loop
+    if not isinstance(root, Binding) or loop is None:
+        return True
+    return not (loop.contains(root.node) or is_made_anew(root, loop, launch))
 
 
 def _conflicts(ours: list[Touch], theirs: list[Touch]) -> Iterator[tuple[Touch, Touch]]:

@@ -115,6 +115,8 @@ def only_from_setup(decl: Decl) -> bool:
 def _only(decl: Decl) -> bool:
     called = False
     for site in own_callers(decl, _SET_UP):
+        if site.call is not None and not site.launched and decl.node.contains(site.node):
+            continue  # it calls itself
         if site.call is None or site.launched or not is_setup(site.file, site.node):
             return False
         called = True

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python import api
-from threadmend.python.builders import BuilderError, delete, is_alone, wrap
+from threadmend.python.builders import BuilderError, is_alone, put_under
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of
 from threadmend.python.scope import Binding, ancestors
@@ -116,8 +116,7 @@ def _edits(
     header = f"with {file.text(statement.value)} as {binding.name}:"
     if "\n" in header:
         raise BuilderError("the executor is made over several lines")
-    gone = delete(file, statement, comments=False)
-    return (*gone, *wrap(file, rest[: last + 1], header))
+    return put_under(file, statement, header, rest[: last + 1])
 
 
 def _is_in(call: ast.Call, statements: list[ast.stmt]) -> bool:

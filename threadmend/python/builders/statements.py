@@ -32,6 +32,7 @@ __all__ = [
     "insert_at_end",
     "insert_at_start",
     "insert_before",
+    "put_under",
     "replace",
     "replace_statement",
     "wrap",
@@ -130,6 +131,22 @@ def wrap(file: PythonFile, block: Sequence[ast.stmt], header: str, footer: str =
     edits = [Edit(e.path, e.start, e.end, head + e.new) if e.start == start else e for e in edits]
     if footer:
         edits.append(_at_line_end(file, end, text_lines(file, footer, indent, unit)))
+    return tuple(edits)
+
+
+def put_under(
+    file: PythonFile, statement: ast.stmt, header: str, block: Sequence[ast.stmt]
+) -> Edits:
+    """Replace a statement by a header, and put the statements that follow it under that; the
+    comments at the end of its line and between them stay.
+    """
+    if not is_alone(file, statement) or not _ends_line(file, block[-1]):
+        raise BuilderError("the statement shares its line with another one")
+    start, end = full_span(file, statement)
+    first, last = line_span(file, statement)[1], full_span(file, block[-1])[1]
+    unit = indent_unit(file, statement)
+    edits = [Edit(file.path, start, end, file.encode(header))]
+    edits += [Edit(file.path, at, at, unit) for at in indented_lines(file, block, first, last)]
     return tuple(edits)
 
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.model import Finding, Fix, Safety
 from threadmend.python import api
-from threadmend.python.builders import delete, replace
+from threadmend.python.builders import drop_import, replace
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 
@@ -71,22 +71,10 @@ def _finding(
 ) -> Finding:
     start, end = file.span(call)
     said = f"the loop sleeps on when {event} is set"
-    edits = (*replace(file, call.func, f"{event}.wait"), *_without_import(file, call))
+    edits = (*replace(file, call.func, f"{event}.wait"), *drop_import(file, call.func))
     title = f"Wait for {event} instead of sleeping"
     if loop.body[-1] is statement:
         # The condition is looked at next, as before: only the sleep may be shorter.
         return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))
     reason = "what follows in the loop runs sooner when the event is set"
     return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))
-
-
-def _without_import(file: PythonFile, call: ast.Call) -> tuple[Edit, ...]:
-    """Return the edits that remove an import that only this call needed."""
-    root = call.func.value if isinstance(call.func, ast.Attribute) else call.func
-    binding = file.binding(root)
-    if binding is None or len(binding.sites) != 1 or len(file.uses(binding)) != 1:
-        return ()
-    node = binding.sites[0].node
-    if not isinstance(node, ast.Import | ast.ImportFrom) or len(node.names) != 1:
-        return ()
-    return delete(file, node, comments=False)

@@ -23,6 +23,7 @@ from threadmend.python.scope import Binding, ancestors
 CATEGORY = "executor"
 GATE = rb"PoolExecutor\("
 
+_TAKERS = frozenset({"list", "tuple", "set", "dict", "sorted", "sum", "any", "all", "next"})
 _METHODS = frozenset({"submit", "map"})
 
 
@@ -81,6 +82,10 @@ def _is_waited_for(call: ast.Call) -> bool:
     """Return whether the result of a job is asked for on the spot, or by a name that is."""
     for above in ancestors(call):
         if isinstance(above, ast.Attribute) and above.attr == "result":
+            return True
+        if isinstance(above, ast.Call) and getattr(above.func, "id", "") in _TAKERS:
+            return True
+        if isinstance(above, ast.For) and call in ast.walk(above.iter):
             return True
         if isinstance(above, ast.Assign | ast.Return | ast.For):
             function = next((a for a in ancestors(above) if isinstance(a, ast.FunctionDef)), None)

@@ -4,7 +4,7 @@ The event loop holds its tasks weakly. A task that nobody else holds may be coll
 waits, in the middle of its work and without a word.
 
 Not reported: tasks of a TaskGroup, which keeps them; tasks that are assigned, awaited,
-returned or passed on; `create_task` of other libraries.
+returned or passed on; `create_task` of other libraries. In tests it is a hint.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from threadmend.model import Edit, Finding, Fix
+from threadmend.model import Confidence, Edit, Finding, Fix
 from threadmend.python.builders import (
     BuilderError,
     add_attribute,
@@ -46,7 +46,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
             yield Finding(file.path, start, end, said, reason=str(error))
         else:
             fix = Fix("Keep the task until it is done", edits)
-            yield Finding(file.path, start, end, said, fixes=(fix,))
+            # A test is over before anything is collected, mostly.
+            level = Confidence.LOW if file.is_test else Confidence.HIGH
+            yield Finding(file.path, start, end, said, fixes=(fix,), confidence=level)
 
 
 def _makes_task(file: PythonFile, call: ast.Call) -> bool:

@@ -6,7 +6,7 @@ line endings and encoding. What cannot be written well raises BuilderError.
 
 from threadmend.python.builders.classes import add_attribute, add_method, add_variable
 from threadmend.python.builders.concrete import rewrite
-from threadmend.python.builders.imports import add_import, reference
+from threadmend.python.builders.imports import add_import, drop_import, reference
 from threadmend.python.builders.lines import BuilderError, applied, indent_of, is_alone
 from threadmend.python.builders.names import free_attribute, free_name, is_free
 from threadmend.python.builders.sections import section_to_with
@@ -30,6 +30,7 @@ __all__ = [
     "add_variable",
     "applied",
     "delete",
+    "drop_import",
     "free_attribute",
     "free_name",
     "indent_of",

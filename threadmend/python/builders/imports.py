@@ -7,10 +7,11 @@ import ast
 from threadmend.model import Edit
 from threadmend.python.builders.lines import BuilderError, full_span, is_alone, line_span
 from threadmend.python.builders.names import is_free
+from threadmend.python.builders.statements import delete
 from threadmend.python.file import PythonFile
 from threadmend.python.scope import Binding, parent, scope_of
 
-__all__ = ["add_import", "reference"]
+__all__ = ["add_import", "drop_import", "reference"]
 
 Edits = tuple[Edit, ...]
 
@@ -193,3 +194,21 @@ def _after_comments(file: PythonFile) -> int:
     if body and at > full_span(file, body[0])[0]:
         raise BuilderError("no place for an import")
     return at
+
+
+def drop_import(file: PythonFile, node: ast.expr) -> Edits:
+    """Remove the import that a name (`time` of `time.sleep`) comes from, when the name stands
+    nowhere else; nothing where an import statement brings other names as well.
+    """
+    root = node
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    binding = file.binding(root)
+    if binding is None or len(binding.sites) != 1 or len(file.uses(binding)) != 1:
+        return ()
+    statement = binding.sites[0].node
+    if not isinstance(statement, ast.Import | ast.ImportFrom) or len(statement.names) != 1:
+        return ()
+    if not isinstance(file.parent(statement), ast.Module):
+        return ()
+    return delete(file, statement, comments=False)

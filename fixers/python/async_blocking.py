@@ -1,0 +1,149 @@
+"""Let the event loop run while something waits
+
+`time.sleep(1)` in an `async def` stops every task of the loop for a second, timers, heartbeats
+and answers to other clients with it. The same goes for a request, a subprocess or a lock of
+threads.
+
+Not reported: functions that are not `async`, also nested ones; calls that do not wait
+(`acquire(blocking=False)`); modules that use trio or anyio; tests' sleeps, which are hints.
+
+Unsafe: all but `time.sleep`: the call runs in a thread, beside code that it did not run beside.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+from threadmend.python import api
+from threadmend.python.builders import BuilderError, drop_import, reference
+from threadmend.python.file import PythonFile
+from threadmend.python.threads import argument
+
+CATEGORY = "asyncio"
+GATE = rb"\basync +def\b"
+
+_BLOCKING = frozenset(
+    {
+        "subprocess.run", "subprocess.call", "subprocess.check_call", "subprocess.check_output",
+        "subprocess.getoutput", "subprocess.getstatusoutput", "os.system", "os.waitpid",
+        "urllib.request.urlopen", "urllib.request.urlretrieve", "socket.create_connection",
+        "socket.getaddrinfo", "socket.gethostbyname", "requests.get", "requests.post",
+        "requests.put", "requests.patch", "requests.delete", "requests.head", "requests.options",
+        "requests.request", "shutil.copytree", "shutil.rmtree", "select.select", "input",
+    }
+)  # fmt: skip
+_WAITERS = frozenset({"join", "get", "put", "wait", "acquire", "result"})
+_KINDS = api.THREADS | api.THREAD_LOCKS | api.EVENTS | api.QUEUES | api.SEMAPHORES | api.PROCESSES
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the calls in coroutines that stop the loop."""
+    if any(name in file.data for name in (b"import trio", b"import anyio", b"from anyio")):
+        return
+    for function in file.functions:
+        if not function.is_async:
+            continue
+        for call in function.calls():
+            if isinstance(file.parent(call), ast.Await):
+                continue
+            name = file.qualified(call.func)
+            if name == "time.sleep":
+                yield _sleeping(file, call)
+            elif name in _BLOCKING and name is not None:
+                yield _waiting(file, call, name)
+            elif _waits(file, call):
+                yield _waiting(file, call, file.text(call.func))
+
+
+def _waits(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether a call waits for another thread or process, for as long as it takes."""
+    func = call.func
+    if not isinstance(func, ast.Attribute) or func.attr not in _WAITERS:
+        return False
+    if not file.is_a(func.value, {k for k in _KINDS if not k.startswith("asyncio.")}):
+        return False
+    if func.attr == "result" or (func.attr == "put" and not _is_bounded(file, func.value)):
+        return False
+    for position, name in enumerate(("blocking", "block")):
+        given = argument(call, 0 if func.attr != "put" else 1, name)
+        if isinstance(given, ast.Constant) and given.value is False:
+            return False
+        if position == 0 and isinstance(given, ast.Constant) and given.value == 0:
+            return False
+    timeout = argument(call, 99, "timeout")
+    return not (isinstance(timeout, ast.Constant) and timeout.value == 0)
+
+
+def _is_bounded(file: PythonFile, queue: ast.expr) -> bool:
+    value = file.value(queue)
+    made = None if value is None else value.made
+    return isinstance(made, ast.Call) and bool(made.args or made.keywords)
+
+
+def _sleeping(file: PythonFile, call: ast.Call) -> Finding:
+    start, end = file.span(call)
+    said = "time.sleep stops every task of the event loop"
+    level = Confidence.LOW if file.is_test else Confidence.HIGH
+    try:
+        name, added = reference(file, "asyncio.sleep", call)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error), confidence=level)
+    first, last = file.span(call.func)
+    # It sleeps as long as before; what else runs meanwhile had to expect to run at any await.
+    slept = Edit(file.path, first, last, file.encode(f"await {name}"))
+    edits = (slept, *added, *drop_import(file, call.func))
+    fix = Fix("Await asyncio.sleep", edits)
+    return Finding(file.path, start, end, said, fixes=(fix,), confidence=level)
+
+
+def _waiting(file: PythonFile, call: ast.Call, name: str) -> Finding:
+    start, end = file.span(call)
+    said = f"{name} stops every task of the event loop until it is done"
+    level = Confidence.LOW if file.is_test else Confidence.HIGH
+    edits: tuple[Edit, ...] | None
+    try:
+        edits = _in_thread(file, call)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error), confidence=level)
+    if edits is None:
+        reason = "a lock belongs to the thread that takes it"
+        return Finding(file.path, start, end, said, reason=reason, confidence=level)
+    reason = "the call runs in a thread of its own"
+    fix = Fix(f"Run {name} in a thread", edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,), confidence=level)
+
+
+def _in_thread(file: PythonFile, call: ast.Call) -> tuple[Edit, ...] | None:
+    """Return the edits to `await asyncio.to_thread(f, …)`; None for a re-entrant lock."""
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "acquire":
+        lock = file.lock(call.func.value)
+        if lock is None or lock.reentrant:
+            return None
+    if file.python_version < (3, 9):
+        raise BuilderError("asyncio.to_thread needs Python 3.9, which the project does not require")
+    name, added = reference(file, "asyncio.to_thread", call)
+    start, end = file.span(call)
+    first = file.span(call.func)[1]
+    opened = file.data.index(b"(", first) + 1
+    gap = b", " if call.args or call.keywords else b""
+    head = file.encode(f"await {name}({file.text(call.func)}") + gap
+    if _needs_parentheses(file, call):
+        return (
+            Edit(file.path, start, opened, b"(" + head),
+            Edit(file.path, end, end, b")"),
+            *added,
+        )
+    return (Edit(file.path, start, opened, head), *added)
+
+
+def _needs_parentheses(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether something is done to the result on the spot: `f().stdout`, `f()[0]`."""
+    above = file.parent(call)
+    if isinstance(above, ast.Attribute | ast.Subscript):
+        return above.value is call
+    return (
+        isinstance(above, ast.BinOp | ast.UnaryOp | ast.Call)
+        and getattr(above, "func", None) is call
+    )

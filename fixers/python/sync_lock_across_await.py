@@ -1,0 +1,109 @@
+"""Use a lock of asyncio around await
+
+A coroutine that awaits while it holds a lock of threads lets other tasks run; the first of
+them that wants the lock blocks the only thread there is, and with it the one that could
+release the lock. The program stands still.
+
+Not reported: locks that are released before the await; locks of asyncio.
+
+Unsafe: the lock becomes one of asyncio, where every use of it is in coroutines.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python.builders import BuilderError, reference
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import walk
+from threadmend.python.locks import Section
+from threadmend.python.places import Place
+
+CATEGORY = "asyncio"
+GATE = rb"\bawait\b|\basync +with\b|\basync +for\b"
+
+_KINDS = {"threading.Lock": "asyncio.Lock", "threading.RLock": "", "threading.Condition": ""}
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the critical sections of thread locks in which a coroutine waits."""
+    for section in file.sections:
+        if section.lock.family != "thread" or isinstance(section.start, ast.AsyncWith):
+            continue
+        if section.function is None or not section.function.is_async:
+            continue
+        if section.kind == "acquire" and section.release is None:
+            continue
+        waits = next((node for node in walk(section.body) if isinstance(node, _WAITS)), None)
+        if waits is not None:
+            yield _finding(file, section, waits)
+
+
+_WAITS = (ast.Await, ast.AsyncWith, ast.AsyncFor)
+
+
+def _finding(file: PythonFile, section: Section, waits: ast.AST) -> Finding:
+    name = file.text(section.item)
+    start, end = file.span(section.item)
+    said = f"{name} is held across an await, and blocks the event loop for the next task"
+    line = file.tree.line_of(file.span(waits)[0])
+    related = (Related(file.path, *file.span(waits), f"{name} is held here (line {line})"),)
+    try:
+        edits = _edits(file, section)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    fix = Fix(
+        f"Make {name} a lock of asyncio", edits, Safety.UNSAFE, "the kind of the lock changes"
+    )
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,))
+
+
+def _edits(file: PythonFile, section: Section) -> tuple[Edit, ...]:
+    """Return the edits of the constructor and of every use; raises BuilderError when the lock
+    is used where nothing can be awaited.
+    """
+    lock = section.lock
+    made = lock.value.made
+    new = _KINDS.get(lock.type, "")
+    if not new or not isinstance(made, ast.Call) or lock.value.file is not file:
+        raise BuilderError(f"a {lock.type} has no counterpart in asyncio that could replace it")
+    if file.function(made) is None and file.python_version < (3, 10):
+        raise BuilderError("before Python 3.10 asyncio.Lock belongs to the loop that is running")
+    edits: list[Edit] = []
+    for use in file.sections:
+        if _same(use.lock.place, lock.place):
+            if use.kind != "with" or use.function is None or not use.function.is_async:
+                raise BuilderError("the lock is also used outside of coroutines")
+            if len(getattr(use.start, "items", ())) != 1:
+                raise BuilderError("the lock is taken together with others")
+            at = file.span(use.start)[0]
+            edits.append(Edit(file.path, at, at, b"async "))
+    _other_uses(file, section)
+    name, added = reference(file, new, made)
+    first, last = file.span(made.func)
+    return (*edits, Edit(file.path, first, last, file.encode(name)), *added)
+
+
+def _same(one: Place, other: Place) -> bool:
+    return one.anywhere == other.anywhere
+
+
+def _other_uses(file: PythonFile, section: Section) -> None:
+    """Raise BuilderError when the lock is used other than in a `with` statement."""
+    place = section.lock.place
+    items = {id(s.item) for s in file.sections}
+    names: list[ast.Attribute | ast.Name] = [*file.nodes(ast.Attribute), *file.nodes(ast.Name)]
+    for node in names:
+        if not isinstance(node.ctx, ast.Load) or id(node) in items:
+            continue
+        if _name(node) != place.name.rpartition(".")[2]:
+            continue
+        found = file.place(node)
+        if found is not None and _same(found, place):
+            raise BuilderError("the lock is used in another way than with")
+
+
+def _name(node: ast.Attribute | ast.Name) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from threadmend.cli import testing
 from threadmend.cli.options import (
     AllowNetwork,
     BaselineFile,
@@ -27,7 +28,6 @@ from threadmend.cli.options import (
     NoCache,
     NoProve,
     OutputFormat,
-    Packages,
     Paths,
     ProveLevel,
     RuleName,
@@ -36,7 +36,6 @@ from threadmend.cli.options import (
     Since,
     StdinFilename,
     TimeOut,
-    folders,
     split,
 )
 
@@ -193,63 +192,8 @@ def fix(
     raise typer.Exit(0 if exit_zero and code == 1 else code)
 
 
-@app.command()
-def prove(
-    paths: Packages = None,
-    select: Select = None,
-    ignore: Ignore = None,
-    no_fixes: Annotated[
-        bool, typer.Option("--no-fixes", help="Run the tests of the code as it is, and stop.")
-    ] = False,
-    unsafe_fixes: Annotated[
-        bool, typer.Option("--unsafe-fixes", help="Take fixes that may change behaviour, too.")
-    ] = False,
-    output_format: Annotated[
-        ListFormat, typer.Option(help="How to print the results.")
-    ] = ListFormat.TEXT,
-    no_race: Annotated[
-        bool, typer.Option("--no-race", help="Run the tests without the race detector.")
-    ] = False,
-    count: Count = 1,
-    cpu: Cpu = "",
-    timeout: TimeOut = 300,
-    memory: Memory = 0,
-    allow_network: AllowNetwork = False,
-    confidence: ConfidenceLevel = None,
-    config: ConfigFile = None,
-    isolated: Isolated = False,
-    no_cache: NoCache = False,
-    jobs: Jobs = None,
-    exit_zero: ExitZero = False,
-) -> None:
-    """Run the tests for races, leaked goroutines and deadlocks, before and after the fixes."""
-    from threadmend.cli.prove import run
-    from threadmend.cli.proving import Proving
-    from threadmend.cli.session import Request
-    from threadmend.prove.levels import Level
-
-    request = Request(
-        paths=folders(paths),
-        select=split(select),
-        ignore=split(ignore),
-        unsafe=unsafe_fixes,
-        confidence=confidence,
-        config=config,
-        isolated=isolated,
-        no_cache=no_cache,
-        jobs=jobs,
-    )
-    proving = Proving(
-        level=Level.TESTS if no_race else None,
-        count=count,
-        cpu=cpu,
-        seconds=timeout,
-        megabytes=memory,
-        network=allow_network,
-    )
-    as_json = output_format is ListFormat.JSON
-    code = run(request, proving, fixed=not no_fixes, as_json=as_json)
-    raise typer.Exit(0 if exit_zero and code == 1 else code)
+app.command()(testing.prove)
+app.command()(testing.mend)
 
 
 @app.command()

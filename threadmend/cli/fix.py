@@ -19,7 +19,7 @@ from threadmend.write import write
 if TYPE_CHECKING:
     from threadmend.cli.symptoms import Reports
 
-__all__ = ["Way", "run"]
+__all__ = ["Way", "hand_over", "modes", "run"]
 
 
 class Way(StrEnum):
@@ -76,14 +76,10 @@ def run(request: Request, way: Way, *, branch: str | None, as_json: bool, provin
         patch = make({})
     if proving.wanted(way is not Way.DIFF and session.stdin_path is None):
         patch = proving.proved_if_possible(session, make, patch)
-    if way is Way.COMMIT and patch.after:
-        _commit(session, patch, branch or "", output)
-    elif way is Way.MBOX:
-        _mail(session, patch, output)
-    elif way is Way.WRITE:
-        _write(session, patch, output, as_json=as_json, reports=reports)
+    if as_json:
+        _write_or_print(session, patch, way, output, reports)
     else:
-        _print(session, patch, output, as_json=as_json, reports=reports)
+        hand_over(session, patch, way, output, branch=branch)
     _report(session, patch, output, way)
     if reports is not None:
         reports.report(output)
@@ -105,52 +101,52 @@ def _reports(session: Session, request: Request) -> Reports | None:
     return Reports.open(session, request.reports)
 
 
-def _modes(session: Session, patch: Patch) -> dict[str, FileMode]:
+def modes(session: Session, patch: Patch) -> dict[str, FileMode]:
+    """Return the modes that the changed files have on disk."""
     return {path: FileMode.of(session.root / path) for path in patch.after}
 
 
-def _print(
-    session: Session,
-    patch: Patch,
-    output: Output,
-    *,
-    as_json: bool,
-    reports: Reports | None = None,
+def hand_over(
+    session: Session, patch: Patch, way: Way, output: Output, *, branch: str | None
 ) -> None:
-    diff = render(patch.before, patch.after, modes=_modes(session, patch))
-    if as_json:
-        document = json.fix(patch, diff, session.source)
-        if reports is not None:
-            document["symptoms"] = reports.document()
-        output.text(json.dumps(document))
+    """Commit, mail, write or print a patch."""
+    if way is Way.COMMIT and patch.after:
+        _commit(session, patch, branch or "", output)
+    elif way is Way.MBOX:
+        _mail(session, patch, output)
+    elif way is Way.WRITE:
+        _write(session, patch, output)
     else:
-        output.diff(diff)
+        output.diff(render(patch.before, patch.after, modes=modes(session, patch)))
 
 
-def _write(
-    session: Session,
-    patch: Patch,
-    output: Output,
-    *,
-    as_json: bool,
-    reports: Reports | None = None,
+def _write_or_print(
+    session: Session, patch: Patch, way: Way, output: Output, reports: Reports | None
 ) -> None:
+    """Print the document, after writing the files if that is the way."""
+    if way is Way.WRITE and session.stdin_path is None:
+        write(session.root, patch.before, patch.after)
+    diff = render(patch.before, patch.after, modes=modes(session, patch))
+    document = json.fix(patch, diff, session.source)
+    if reports is not None:
+        document["symptoms"] = reports.document()
+    output.text(json.dumps(document))
+
+
+def _write(session: Session, patch: Patch, output: Output) -> None:
     """Write the files; what came from standard input goes to standard output."""
     name = session.stdin_path
     if name is None:
         write(session.root, patch.before, patch.after)
-    elif not as_json:
-        fixed = patch.after.get(name, session.overlay[name])
-        output.data(fixed or b"")
-    if as_json:
-        _print(session, patch, output, as_json=True, reports=reports)
+        return
+    output.data(patch.after.get(name, session.overlay[name]) or b"")
 
 
 def _mail(session: Session, patch: Patch, output: Output) -> None:
     from threadmend.mailbox import mailbox
     from threadmend.registry import load_rules
 
-    output.data(mailbox(patch, load_rules(), modes=_modes(session, patch)))
+    output.data(mailbox(patch, load_rules(), modes=modes(session, patch)))
 
 
 def _commit(session: Session, patch: Patch, branch: str, output: Output) -> None:

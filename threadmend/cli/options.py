@@ -30,6 +30,7 @@ __all__ = [
     "Memory",
     "NoCache",
     "NoProve",
+    "NoRace",
     "OutputFormat",
     "Packages",
     "Paths",
@@ -39,6 +40,7 @@ __all__ = [
     "Select",
     "Since",
     "StdinFilename",
+    "Stress",
     "TimeOut",
     "folders",
     "split",
@@ -155,6 +157,14 @@ ProveLevel = Annotated[
     ),
 ]
 NoProve = Annotated[bool, typer.Option("--no-prove", help="Do not ask the Go toolchain.")]
+NoRace = Annotated[bool, typer.Option("--no-race", help="Run the tests without the race detector.")]
+Stress = Annotated[
+    bool,
+    typer.Option(
+        "--stress",
+        help="Run the tests five times on 1, 2 and 4 processors, with noise in the schedule.",
+    ),
+]
 Count = Annotated[int, typer.Option(min=1, help="How often each test is run.")]
 Cpu = Annotated[
     str, typer.Option(metavar="1,2,4", help="Run the tests with these GOMAXPROCS, one by one.")

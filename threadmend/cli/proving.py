@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_TOOLCHAIN", "Proving"]
 
+_STRESS_COUNT = 5
+_STRESS_CPU = "1,2,4"
+
 NO_TOOLCHAIN = "no Go toolchain is installed"
 
 Make = Callable[[Mapping[Veto, str]], Patch]
@@ -41,6 +44,7 @@ class Proving:
     seconds: float = 300
     megabytes: int = 0
     network: bool = False
+    stress: bool = False
 
     def wanted(self, usual: bool) -> bool:
         """Return whether to prove; raises BadInputError when the options disagree."""
@@ -67,7 +71,11 @@ class Proving:
         from threadmend.prove.evidence import Trial
 
         race = self.level is not Level.TESTS and not tool.no_race
-        return Trial(race=race, count=self.count, cpu=self.cpu, seconds=self.seconds)
+        plain = Trial(race=race, count=self.count, cpu=self.cpu, seconds=self.seconds)
+        if not self.stress:
+            return plain
+        count = self.count if self.count > 1 else _STRESS_COUNT
+        return replace(plain, count=count, cpu=self.cpu or _STRESS_CPU, noise=True)
 
     def proved(self, session: Session, make: Make, patch: Patch, shop: Shop) -> Patch:
         """Return the part of a patch that the toolchain has nothing against, with proofs."""

@@ -11,7 +11,7 @@ from threadmend.analysis import Veto
 from threadmend.model import Edit, Outcome, OutcomeKind, Patch
 from threadmend.prove.proof import Complaint, Examined, stamped
 
-__all__ = ["proved"]
+__all__ = ["Examine", "Make", "proved", "proved_and_seen"]
 
 Make = Callable[[Mapping[Veto, str]], Patch]
 Examine = Callable[[Patch], Examined]
@@ -21,7 +21,12 @@ PASSES = 25
 
 
 def proved(make: Make, examine: Examine, patch: Patch) -> Patch:
-    """Return the largest patch that nothing can be said against, its outcomes with proofs.
+    """Return the patch of `proved_and_seen`."""
+    return proved_and_seen(make, examine, patch)[0]
+
+
+def proved_and_seen(make: Make, examine: Examine, patch: Patch) -> tuple[Patch, Examined]:
+    """Return the largest patch that nothing can be said against, and what was seen of it.
 
     `make` returns a patch without the fixes that are vetoed, `patch` is the one without
     vetoes, and `examine` returns what the toolchain says of one. A fix to blame is refused,
@@ -44,7 +49,7 @@ def proved(make: Make, examine: Examine, patch: Patch) -> Patch:
             blamed = dict.fromkeys(map(_any_fix, patch.outcomes), seen.complaints[0].reason)
         vetoes |= blamed
         patch = make(vetoes)
-    return stamped(patch, seen)
+    return stamped(patch, seen), seen
 
 
 def _first(complaints: Iterable[Complaint]) -> list[Complaint]:

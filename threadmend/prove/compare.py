@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from threadmend.project import Project
 from threadmend.prove import leaks
 from threadmend.prove.evidence import PackageRun, Trial, run_tests
 from threadmend.prove.packages import GoPackage, Home, Shop, home_of, patterns
+from threadmend.prove.stress import noisy
 
-__all__ = ["Comparison", "Laboratory", "compare"]
+__all__ = ["Comparison", "Laboratory", "Wants", "compare"]
 
 Wants = Callable[[str], bool]
 
@@ -52,7 +54,6 @@ class Laboratory:
         self.how = how
         self._judge = leaks.judge(shop.tool) if how.judged else {}
         self._homes: dict[Home, dict[Path, GoPackage]] = {}
-        self._runs = 0
 
     def packages(self, wants: Wants) -> list[Path]:
         """Return the folders below the project that have Go files and are wanted."""
@@ -92,11 +93,21 @@ class Laboratory:
     def _tests(
         self, home: Home, files: Mapping[str, bytes | None], packages: Mapping[Path, GoPackage]
     ) -> dict[Path, PackageRun]:
-        self._runs += 1
         laid = {**self.project.overlay, **files}
-        overlay = self.shop.overlay(laid, home, f"tests-{self._runs}", self._judge)
-        folder = self.shop.place / f"left-{self._runs}"
-        folder.mkdir()
+        if not self.how.noise:
+            return self._run(home, laid, packages)
+        names = [directory.relative_to(self.shop.root).as_posix() for directory in packages]
+        loud = noisy(self.project.with_files(files), names)
+        found = self._run(home, {**laid, **loud}, packages)
+        # Noise that does not compile is no evidence of anything.
+        quiet = {d: p for d, p in packages.items() if d not in found or not found[d].ran}
+        return {**found, **self._run(home, laid, quiet)} if quiet else found
+
+    def _run(
+        self, home: Home, laid: Mapping[str, bytes | None], packages: Mapping[Path, GoPackage]
+    ) -> dict[Path, PackageRun]:
+        overlay = self.shop.overlay(laid, home, self._judge)
+        folder = Path(tempfile.mkdtemp(dir=self.shop.place))
         return run_tests(self.shop, home, overlay, packages, self.how, folder)
 
     def _loaded(self, directories: Iterable[Path]) -> dict[Home, dict[Path, GoPackage]]:
@@ -109,8 +120,7 @@ class Laboratory:
             known = self._homes.setdefault(home, {})
             missing = [directory for directory in some if directory not in known]
             if missing:
-                self._runs += 1
-                overlay = self.shop.overlay(self.project.overlay, home, f"list-{self._runs}")
+                overlay = self.shop.overlay(self.project.overlay, home)
                 names = patterns(home, missing)
                 listed, _ = self.shop.load(home, names, overlay, compiled=False)
                 known.update(listed)

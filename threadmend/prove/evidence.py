@@ -44,6 +44,8 @@ class Trial:
     cpu: str = ""
     seconds: float = 300
     """What the tests of one package may take."""
+    noise: bool = False
+    """Whether to disturb the schedule where goroutines meet."""
     judged: bool = True
     """Whether to look for goroutines that are left."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -51,7 +53,8 @@ class Trial:
     def __str__(self) -> str:
         flags = [f"-count={self.count}"] if self.count > 1 else []
         flags += [f"-cpu={self.cpu}"] if self.cpu else []
-        return " ".join(["go test", *(["-race"] if self.race else []), *flags])
+        noise = " with noise" if self.noise else ""
+        return " ".join(["go test", *(["-race"] if self.race else []), *flags]) + noise
 
 
 @dataclass(slots=True)

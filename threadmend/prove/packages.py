@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,12 +71,10 @@ class Shop:
         self,
         files: Mapping[str, bytes | None],
         home: Home,
-        name: str,
         extra: Mapping[Path, bytes | None] | None = None,
     ) -> Overlay:
-        """Return an overlay of files of the project, and of others; `name` is its folder's."""
-        place = self.place / name
-        place.mkdir()
+        """Return an overlay of files of the project, and of others."""
+        place = Path(tempfile.mkdtemp(dir=self.place))
         laid: dict[Path, bytes | None] = {self.root / path: data for path, data in files.items()}
         laid.update(extra or {})
         if home.manifest is not None:

@@ -15,7 +15,7 @@ from threadmend.model import Outcome, OutcomeKind, Patch, Proof
 from threadmend.project import Project
 from threadmend.prove.compare import Comparison
 from threadmend.prove.constraints import Context, context_for
-from threadmend.prove.evidence import Trial
+from threadmend.prove.evidence import PackageRun, Trial
 from threadmend.prove.levels import Level
 from threadmend.prove.messages import Message, excuse
 from threadmend.prove.overlay import Overlay
@@ -77,7 +77,11 @@ class Examiner:
         self.level = level
         self._how = how or Trial()
         self._retester = Retester(project, shop, self._how) if level.runs_tests else None
-        self._overlays = 0
+
+    def seed(self, runs: Mapping[str, PackageRun]) -> None:
+        """Take runs of tests without any patch as they are, by folder."""
+        if self._retester is not None:
+            self._retester.seed(runs)
 
     def examine(self, patch: Patch) -> Examined:
         """Return what the toolchain says of a patch."""
@@ -114,8 +118,7 @@ class Examiner:
 
     def overlay(self, files: Mapping[str, bytes | None], home: Home) -> Overlay:
         """Return an overlay of files, on top of the project's own buffers."""
-        self._overlays += 1
-        return self.shop.overlay({**self.project.overlay, **files}, home, str(self._overlays))
+        return self.shop.overlay({**self.project.overlay, **files}, home)
 
     def _sides(self, home: Home, paths: list[str], patch: Patch) -> _Sides:
         laid: list[Overlay] = []

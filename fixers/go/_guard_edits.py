@@ -25,6 +25,7 @@ from threadmend.golang.builders import (
     BuilderError,
     delete,
     free_name,
+    insert_after,
     insert_at_start,
     insert_before,
     taken_names,
@@ -250,6 +251,12 @@ def _each(
         if _can_surround(file, statement):
             covered.append(statement)
             _add_region(regions, statement, lock)
+        elif (computed := _computed(file, statement, inside)) is not None:
+            name = free_name(_lower(_last(inside[0])), taken)
+            taken.add(name)
+            edits += insert_before(statement, f"{name} := {computed.name}\n{lock.take}")
+            edits.append(Edit(computed.path, computed.start, computed.end, name.encode()))
+            edits += insert_after(statement, lock.give)
         elif statement.kind == "return_statement" and not slow_nodes(file, statement):
             edits += insert_before(statement, f"{lock.take}\ndefer {lock.give}")
         else:
@@ -267,6 +274,24 @@ def _can_surround(file: GoFile, statement: Node) -> bool:
         if not any(c.kind == "range_clause" for c in statement.children):
             return False
     return not any(n.kind in _JUMPS or is_slow(file, n) for n in statement.own())
+
+
+def _computed(file: GoFile, statement: Node, nodes: list[Node]) -> Node | None:
+    """Return what `s.f = compute()` assigns, when it can be computed before the lock is taken."""
+    if statement.kind != "assignment_statement" or statement["operator"].kind != "=":
+        return None
+    left, right = statement["left"].children, statement["right"].children
+    if len(left) != 1 or len(right) != 1 or right[0].kind != "call_expression":
+        return None
+    if [n for n in nodes if n is not left[0]] or not slow_nodes(file, statement):
+        return None
+    plain = left[0].kind == "identifier" or left[0]["operand"].kind == "identifier"
+    known = file.type_of(left[0]) is not None and len(nodes) == 1
+    return right[0] if plain and known else None
+
+
+def _last(node: Node) -> str:
+    return node["field"].name if node.kind == "selector_expression" else node.name
 
 
 def _add_region(regions: list[Region], statement: Node, lock: LockForm) -> None:

@@ -14,6 +14,7 @@ Unsafe: always; it is for the reader to say whether the counting and locking are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace as replace_in
 from functools import partial
 
 from threadmend.golang.access import access_of
@@ -24,7 +25,9 @@ from threadmend.golang.locks import LockOperation, locks_of
 from threadmend.golang.package import Package
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
-from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._unmade import is_made, made_in_literals
 
 CATEGORY = "goroutine"
 
@@ -36,19 +39,44 @@ def check(package: Package) -> Iterator[Finding]:
             if words in evidence.message:
                 found = find(file, site.line)
                 if found is not None:
-                    yield found
+                    yield _with_place(found, file, site.line)
                 break
+
+
+def _with_place(found: Finding, file: GoFile, line: int) -> Finding:
+    """Return a finding that says where the run ended, when that is another line."""
+    source = file.source
+    if source.line_of(found.start) == line:
+        return found
+    start = source.line_starts[line - 1]
+    first = start + len(source.indent_at(start))
+    end = max(first, source.line_end(start) - 1)
+    return replace_in(found, related=(Related(file.path, first, end, "the run ended here"),))
 
 
 # -- close of nil channel -------------------------------------------------------------------
 
 
 def _nil_close(file: GoFile, line: int) -> Finding | None:
-    for call in nodes_at(file, line, "call_expression"):
+    function = function_at(file.tree, line)
+    deferred = [
+        call
+        for call in (function.own() if function is not None else ())
+        if call.kind == "call_expression" and _statement_kind(call) == "defer_statement"
+    ]
+    for call in [*nodes_at(file, line, "call_expression"), *deferred]:
         arguments = call.get("arguments")
         if call["function"].text != b"close" or arguments is None or len(arguments.children) != 1:
             continue
         channel, statement = arguments.children[0], call.parent
+        if channel.kind == "selector_expression" and not is_made(file.package, file, channel):
+            edits = made_in_literals(file.package, file, channel)
+            if edits:
+                name = channel["field"].name
+                said = f"{channel.name} was seen to be nil, and nobody makes it"
+                title = f"Make {name} where the value is made"
+                reason = "values that are made elsewhere still have no channel"
+                return _finding(file, call, said, title, partial(_given, edits), reason)
         if statement is None or statement.kind != "expression_statement" or _is_tested(call):
             continue
         if access_of(file, channel) is None:
@@ -165,6 +193,10 @@ def _after_branch(file: GoFile, line: int, operations: list[LockOperation]) -> F
         build = partial(_moved, body, statement)
         return _finding(file, release.call, said, title, build, reason)
     return None
+
+
+def _given(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
+    return edits
 
 
 def _without(calls: Sequence[Node]) -> tuple[Edit, ...]:

@@ -107,7 +107,8 @@ def _fix(package: Package, group: list[Meeting]) -> Fix:
     """Return the fix for all races of one struct or variable."""
     unique = {m.one.place: m.one for m in group}
     tops = {outer_function(a.node) for m in group for a in (m.one, m.other)}
-    guarded = [_by_guard(package, access) for access in unique.values()]
+    seen = [a for m in group for a in (m.one, m.other)]
+    guarded = [_by_guard(package, access, seen) for access in unique.values()]
     if all(fix is not None for fix in guarded):
         known = [fix for fix in guarded if fix is not None]
         edits = tuple(dict.fromkeys(edit for fix in known for edit in fix.edits))
@@ -120,8 +121,11 @@ def _fix(package: Package, group: list[Meeting]) -> Fix:
     return guard_fields(package, list(unique.values()), tops)
 
 
-def _by_guard(package: Package, access: FieldAccess) -> Fix | None:
-    """Return the fix that takes the lock which other accesses of the place hold already."""
+def _by_guard(package: Package, access: FieldAccess, seen: list[FieldAccess]) -> Fix | None:
+    """Return the fix that takes the lock which other accesses of the place hold already.
+
+    What was `seen` to race needs it, even where it looks like set-up.
+    """
     accesses = accesses_like(package, access.file, access.node)
     guard = guard_of(accesses, written=False)
     if guard is None or not guard.locked:
@@ -129,9 +133,13 @@ def _by_guard(package: Package, access: FieldAccess) -> Fix | None:
     operation = operation_of(witness(guard.locked), guard.lock_class)
     if operation is None:
         return None
+    if any(_only_reads(a, guard.lock_class) for a in guard.locked if a.writes):
+        raise BuilderError(f"{access.node.name} is written while {operation.lock.name} is only "
+                           "held for reading")  # fmt: skip
     groups: dict[Node, list[FieldAccess]] = {}
-    for one in guard.unlocked:
-        if not one.setup and one.node.function is not None:
+    bare = [a for a in seen if a.place == access.place and not a.holds(guard.lock_class)]
+    for one in dict.fromkeys([*(a for a in guard.unlocked if not a.setup), *bare]):
+        if one.node.function is not None:
             groups.setdefault(one.node.function, []).append(one)
     edits: list[Edit] = []
     reason = ""
@@ -150,6 +158,11 @@ def _by_guard(package: Package, access: FieldAccess) -> Fix | None:
     name = operation.lock.name
     safety = Safety.UNSAFE if reason else Safety.SAFE
     return Fix(f"Hold {name} at every access", tuple(edits), safety, reason)
+
+
+def _only_reads(access: FieldAccess, lock_class: str) -> bool:
+    modes = {held.mode for held in access.held if held.lock_class == lock_class}
+    return "write" not in modes
 
 
 # -- local variables ------------------------------------------------------------------------

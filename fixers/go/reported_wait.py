@@ -3,7 +3,8 @@
 A goroutine was seen to wait on a channel for ever. `threadmend fix --from` reads goroutine
 dumps, profiles and time-outs; without one, this rule says nothing. The channel at that place
 is made where its struct is made, when nobody does; it is closed when the only goroutine that
-sends on it is done, when that may end without a value.
+sends on it is done, when that may end without a value; a send moves below the launch of its
+receiver.
 
 Not reported: waits for which another rule knows the reason.
 
@@ -14,19 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.access import lock_class
-from threadmend.golang.builders import BuilderError, insert_at_start
-from threadmend.golang.builders.structs import fields
+from threadmend.golang.access import Access, access_of
+from threadmend.golang.builders import BuilderError, delete, insert_after, insert_at_start
 from threadmend.golang.channels import Channel, local_channels, runner_of
 from threadmend.golang.evidence import nodes_at, sites_in
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch
-from threadmend.golang.guards import accesses_like
 from threadmend.golang.package import Package
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
-from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.model import Finding, Fix, Related, Safety
+
+from ._unmade import is_made, made_in_literals
 
 CATEGORY = "channel"
 
@@ -42,6 +43,8 @@ def check(package: Package) -> Iterator[Finding]:
             yield from _never_made(package, file, site.line)
         elif site.doing == "chan receive":
             yield from _never_sent(file, site.line)
+        elif site.doing == "chan send":
+            yield from _sent_too_early(file, site.line)
 
 
 # -- a channel that nobody makes ------------------------------------------------------------
@@ -53,14 +56,10 @@ def _never_made(package: Package, file: GoFile, line: int) -> Iterator[Finding]:
         channel = file.underlying(file.type_of(node))
         if selection is None or selection.kind != "field" or not isinstance(channel, Chan):
             continue
-        if any(a.writes for a in accesses_like(package, file, node)):
+        if is_made(package, file, node):
             return  # somebody makes it, later than it is used
-        owner = (lock_class(file, node) or "").rpartition(".")[0].rpartition(".")[2]
-        literals = list(_literals(package, owner))
         name = node["field"].name
-        if any(e.children[0].name == name for one in literals for e in one["body"].children):
-            return  # somebody gives it
-        edits = _made(package, owner, name, literals)
+        edits = made_in_literals(package, file, node)
         title = f"Make {name} where the value is made"
         reason = "values that are made elsewhere still have no channel"
         yield Finding(
@@ -72,38 +71,6 @@ def _never_made(package: Package, file: GoFile, line: int) -> Iterator[Finding]:
             reason="" if edits else "no literal of the type says where to make it",
         )
         return
-
-
-def _literals(package: Package, owner: str) -> Iterator[Node]:
-    for file in package.files:
-        if not file.is_test and not file.generated:
-            for literal in file.find("composite_literal"):
-                if literal["type"].name == owner:
-                    yield literal
-
-
-def _made(package: Package, owner: str, name: str, literals: list[Node]) -> tuple[Edit, ...]:
-    """Return the edits that make a field's channel in every literal of its struct."""
-    decl = package.lookup(owner)
-    struct = decl.node.get("type") if decl is not None and decl.kind == "type" else None
-    if struct is None or struct.kind != "struct_type":
-        return ()
-    declared = next((f for f in fields(struct) if any(n.name == name for n in f.all("name"))), None)
-    if declared is None:
-        return ()
-    type_ = declared["type"].name.replace("<-chan", "chan").replace("chan<-", "chan")
-    edits = [_keyed(literal, f"{name}: make({type_})") for literal in literals]
-    return tuple(e for e in edits if e is not None) if None not in edits else ()
-
-
-def _keyed(literal: Node, code: str) -> Edit | None:
-    """Return the edit that adds a key to a literal, None for one that stands in several lines."""
-    body = literal["body"]
-    elements = body.children
-    if any(e.kind != "keyed_element" for e in elements) or b"\n" in body.text:
-        return None
-    at = elements[-1].end if elements else body.start + 1
-    return Edit(literal.path, at, at, (f", {code}" if elements else code).encode())
 
 
 # -- a value that is not always sent --------------------------------------------------------
@@ -149,5 +116,56 @@ def _silent(file: GoFile, function: Node, channel: Channel, receive: Node) -> It
         message=f"the receive was seen to wait: the goroutine may end without sending on {name}",
         fixes=(Fix(title, edits, Safety.UNSAFE, reason),) if edits else (),
         related=(Related(file.path, launch.node.start, literal["body"].start, "launched here"),),
+        reason=why,
+    )
+
+
+# -- a send before the launch of its receiver -------------------------------------------------
+
+
+def _sent_too_early(file: GoFile, line: int) -> Iterator[Finding]:
+    """Yield a send that stands above the statement that launches who receives."""
+    for send in nodes_at(file, line, "send_statement"):
+        channel = access_of(file, send["channel"])
+        if channel is None or send.parent is None or send.parent.kind != "block":
+            continue
+        after: Node | None = send.next
+        while after is not None:
+            if _receives(file, after, channel):
+                yield _moved(file, send, after)
+                return
+            if any(n.kind in {"return_statement", "send_statement"} for n in after.own()):
+                return
+            after = after.next
+
+
+def _receives(file: GoFile, statement: Node, channel: Access) -> bool:
+    """Return whether a function literal in a statement receives from a channel."""
+    for literal in statement.find("func_literal"):
+        for node in literal.find("unary_expression"):
+            if node["operator"].kind == "<-" and access_of(file, node["operand"]) == channel:
+                return True
+    return False
+
+
+def _moved(file: GoFile, send: Node, launch: Node) -> Finding:
+    name = send["channel"].name
+    fixes: tuple[Fix, ...] = ()
+    why = ""
+    try:
+        edits = (*insert_after(launch, send.name), *delete(send))
+        reason = "what the launch does happens before the send now"
+        fixes = (
+            Fix(f"Send to {name} after its receiver is launched", edits, Safety.UNSAFE, reason),
+        )
+    except BuilderError as error:
+        why = str(error)
+    return Finding(
+        path=file.path,
+        start=send.start,
+        end=send.end,
+        message=f"the send to {name} was seen to wait: its receiver is launched below",
+        fixes=fixes,
+        related=(Related(file.path, launch.start, launch.start + 1, "launched here"),),
         reason=why,
     )

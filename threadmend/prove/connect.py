@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from threadmend.golang.evidence import function_at
 from threadmend.model import Finding
 from threadmend.project import Project
 from threadmend.prove.locate import Located, objects_at
@@ -60,7 +59,7 @@ def is_connected(
         return _meets(_race_lines(located, near=near), finding, project)
     if located.objects and _objects(finding, project) & located.objects:
         return True
-    if finding.category in _LOOPS and _in_one_function(located, finding, project):
+    if finding.category in _LOOPS and _is_around(located, finding, project):
         return True
     return _meets(_lines_of(located), finding, project)
 
@@ -91,15 +90,16 @@ def _lines_of(located: Located) -> set[tuple[str, int]]:
     return {(place.path, place.line) for place in places}
 
 
-def _in_one_function(located: Located, finding: Finding, project: Project) -> bool:
-    """Return whether a finding stands in the innermost function where a goroutine waits."""
+def _is_around(located: Located, finding: Finding, project: Project) -> bool:
+    """Return whether a finding is about a statement inside of which a goroutine waits."""
     for place in located.tops:
         if place.path == finding.path and place.path.endswith(".go"):
             tree = project.go.tree(place.path)
-            other = tree.source.line_of(finding.start)
-            functions = [function_at(tree, line) for line in (place.line, other)]
-            if functions[0] is not None and functions[0] is functions[1]:
-                return True
+            declaration = tree.declaration_at(finding.start)
+            line = tree.source.line_of
+            for node in declaration.node.walk() if declaration is not None else ():
+                if node.start == finding.start and line(node.start) <= place.line <= line(node.end):
+                    return True
     return False
 
 

@@ -103,7 +103,8 @@ def choices(located: Located) -> tuple[str, ...]:
 def headline(located: Located, shown: Callable[[str], str]) -> str:
     """Return a symptom in a line: what, where, as said by what."""
     symptom = located.symptom
-    places = list(dict.fromkeys(f"{shown(p.path)}:{p.line}" for p in located.tops))
+    tops = sorted(located.tops, key=lambda place: place.path.endswith("_test.go"))
+    places = list(dict.fromkeys(f"{shown(p.path)}:{p.line}" for p in tops))
     where = " and ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
     if not places:
         return f"{symptom.message} ({symptom.format})"
@@ -114,7 +115,7 @@ def explanation(
     located: Located, project: Project, shown: Callable[[str], str], width: int = 100
 ) -> list[str]:
     """Return the source around a symptom's stacks, two side by side, and the choices."""
-    stacks = [stack for stack in located.stacks if stack.top is not None][:2]
+    stacks = sorted((s for s in located.stacks if s.top is not None), key=_is_test)[:2]
     lines: list[str] = []
     if stacks:
         columns = [_column(stack, project, shown) for stack in stacks]
@@ -124,6 +125,10 @@ def explanation(
         lines.append("  choices:")
         lines += [f"    - {choice}" for choice in possible]
     return lines
+
+
+def _is_test(stack: LocatedStack) -> bool:
+    return stack.top is not None and stack.top.path.endswith("_test.go")
 
 
 def _column(stack: LocatedStack, project: Project, shown: Callable[[str], str]) -> list[str]:

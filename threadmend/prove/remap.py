@@ -64,7 +64,8 @@ class Remap:
             self.stale.add(path)
             return None
         if not self._fits(path, frame):
-            self.stale.add(path)
+            if not frame.function.endswith("-fm"):  # a method value, where it was taken
+                self.stale.add(path)
             return None
         return Place(path, frame.line, frame.function, frame.column)
 

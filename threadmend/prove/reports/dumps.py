@@ -20,6 +20,9 @@ _GOLEAK = re.compile(
 )
 _CAUSE = re.compile(r"^\s*(?P<word>panic|fatal error|SIGQUIT): (?P<what>.*)$")
 
+_BOUNDARY = re.compile(r"^(?:FAIL|ok|PASS|\?|---|===|exit status)(?:\s|$)")
+"""What go test writes between two programs or tests: a dump does not go on behind it."""
+
 _MISUSES = (
     ("send on closed channel", "send on closed channel"),
     ("close of closed channel", "close of closed channel"),
@@ -48,9 +51,9 @@ def read_dumps(lines: Sequence[Line]) -> Iterator[Symptom]:
         text = lines[at].text
         found = _GOROUTINE.match(text) or _GOLEAK.match(text)
         began = None if found else _CAUSE.match(text)
-        if began is not None:
+        if began is not None or _BOUNDARY.match(text):
             yield from _symptoms(cause, stacks, lines[where].number if lines else 0)
-            cause, where, stacks = _cause(began, cause), at, []
+            cause, where, stacks = _cause(began, cause) if began else "", at, []
         if found is None:
             at += 1
             continue

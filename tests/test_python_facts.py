@@ -174,6 +174,8 @@ def test_private_helpers_that_are_always_called_locked() -> None:
         "def add(x):\n    lock.acquire()\n    try:\n        use(x)\n"
         "    finally:\n        lock.release()\n",
         "def add(x):\n    if lock.acquire(False):\n        use(x)\n",
+        "def add(x):\n    lock.acquire()\n    if x:\n        lock.release()\n"
+        "        return\n    use(x)\n    lock.release()\n",
         "def add(x):\n    with guarded():\n        use(x)\n",
         "def wrap(f):\n    def inner(*a):\n        with lock:\n"
         "            return f(*a)\n    return inner\n"
@@ -194,6 +196,8 @@ def test_what_counts_as_held(function: str) -> None:
         "def add(x):\n    use(x)\n",
         "def add(x):\n    lock.acquire()\n    lock.release()\n    use(x)\n",
         "def add(x):\n    with lock:\n        pass\n    use(x)\n",
+        "def add(x):\n    lock.acquire()\n    if x:\n        lock.release()\n        use(x)\n",
+        "def add(x):\n    lock.acquire()\n    if x:\n        lock.release()\n    use(x)\n",
         "def add(x):\n    with lock:\n        def later():\n            use(x)\n"
         "        spawn(later)\n",
         "def add(x):\n    with open(x):\n        use(x)\n",

@@ -1,16 +1,17 @@
-"""A directed graph to look at: what the language layers hand to the drawings."""
+"""What the language layers hand to the map: operations in a list, graphs to look at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Edge", "Graph", "Vertex", "components"]
+__all__ = ["Edge", "Graph", "Operation", "Vertex", "components"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Vertex:
-    """One thing: `kind` is `lock`, `channel`, `goroutine`, `function` or `missing`."""
+    """One thing: `kind` is `lock`, `channel`, `goroutine`, `function`, `missing`, `queue`,
+    or `thread`."""
 
     name: str
     kind: str
@@ -39,6 +40,29 @@ class Graph:
     title: str
     vertices: tuple[Vertex, ...]
     edges: tuple[Edge, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One concurrent operation: where it begins, what it does, on what.
+
+    `operation` is the method's name, or `send receive close range make go`, for Python also
+    `with` and what a spawn is (`thread`, `submit`, `task`, …). `type` is the type of what it is
+    done to (`sync.Mutex` also for a struct that embeds it, `chan int`, `queue.Queue`); None
+    when it cannot be told. `class_` names the declaration that holds the value
+    (`pkg/path.Type.field`, `pkg.mod.Class.attribute`), or the function that is spawned;
+    `instance` is the expression as written. `guards` are the attributes that most code
+    touches under the lock that is made here.
+    """
+
+    path: str
+    line: int
+    column: int
+    operation: str
+    type: str | None
+    class_: str | None
+    instance: str
+    guards: tuple[str, ...] = ()
 
 
 def components(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> list[list[str]]:

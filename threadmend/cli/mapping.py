@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from threadmend.cli.options import MapFormat
 from threadmend.cli.output import Output
 from threadmend.cli.session import Request, Session
-from threadmend.golang.operations import Operation, operations
+from threadmend.graph import Graph, Operation
 from threadmend.report import json, text
 from threadmend.report.text import Line, Segment
 
@@ -20,7 +22,7 @@ def run(request: Request, form: MapFormat) -> int:
         output.text(_drawn(session, chosen, form))
         return 0
     found = sorted(
-        (item for item in operations(session.project.go) if item.path in chosen),
+        (item for item in _operations(session, chosen) if item.path in chosen),
         key=lambda item: (item.path, item.line, item.column, item.operation),
     )
     unreadable = session.project.unreadable
@@ -34,13 +36,34 @@ def run(request: Request, form: MapFormat) -> int:
     return 0
 
 
+def _operations(session: Session, chosen: set[str]) -> Iterator[Operation]:
+    """Yield the operations of the languages that are there."""
+    if any(path.endswith(".go") for path in chosen):
+        from threadmend.golang.operations import operations
+
+        yield from operations(session.project.go)
+    if any(path.endswith(".py") for path in chosen):
+        from threadmend.python.operations import operations as python_operations
+
+        yield from python_operations(session.project.python)
+
+
 def _drawn(session: Session, chosen: set[str], form: MapFormat) -> str:
-    """Return the lock order and the channels of the chosen files as one picture."""
-    from threadmend.golang.topology import channel_graph, lock_graph
+    """Return lock order, channels and queues of the chosen files as one picture."""
     from threadmend.report import drawing
 
-    workspace = session.project.go
-    graphs = [lock_graph(workspace, chosen), channel_graph(workspace, chosen)]
+    graphs: list[Graph] = []
+    python = any(path.endswith(".py") for path in chosen)
+    if not python or any(path.endswith(".go") for path in chosen):
+        from threadmend.golang.topology import channel_graph, lock_graph
+
+        workspace = session.project.go
+        graphs += [lock_graph(workspace, chosen), channel_graph(workspace, chosen)]
+    if python:
+        from threadmend.python import topology
+
+        project = session.project.python
+        graphs += [topology.lock_graph(project, chosen), topology.queue_graph(project, chosen)]
     draw = {
         MapFormat.DOT: drawing.dot,
         MapFormat.MERMAID: drawing.mermaid,
@@ -54,6 +77,8 @@ def _line(item: Operation, path: str) -> Line:
     words = [item.operation, item.type or "?"]
     if item.class_:
         words.append(item.class_)
+    if item.guards:
+        words.append(f"guards {', '.join(item.guards)}")
     return (
         Segment(place, "path"),
         Segment(": "),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Named, Type, TypeParam, deref
+from threadmend.graph import Operation
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -21,26 +21,6 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Workspace
 
 __all__ = ["Operation", "file_operations", "operations"]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation: where its expression or statement begins, what it does, on what.
-
-    `operation` is the method's name, or `send receive close range make go`. `type` is the
-    type that declares the method (`sync.Mutex` also for a struct that embeds it), or the
-    channel's type; None when it cannot be told. `class_` names the declaration that
-    holds the value (`pkg/path.Type.field`, `pkg/path.variable`), `instance` is the access
-    path as written.
-    """
-
-    path: str
-    line: int
-    column: int
-    operation: str
-    type: str | None
-    class_: str | None
-    instance: str
 
 
 # The methods that make a type a concern of the map, with the number of their arguments:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
-from threadmend.python.flow import block_of
+from threadmend.python.flow import always_leaves, block_of, walk
 from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import (
     acquisitions,
+    is_release,
     lock_of,
     looks_like_lock,
     receiver,
-    releases,
 )
 from threadmend.python.places import Place
 from threadmend.python.project import docstring
@@ -71,36 +72,54 @@ def held_here(file: PythonFile, node: ast.AST) -> Held:
     found = NOTHING
     below: ast.AST = node
     above = parent(node)
-    has_acquire = b"acquire" in file.data
+    by_hand = b"acquire" in file.data or b".release" in file.data
+    gone: set[str] = set()
     while above is not None and not isinstance(below, _FUNCTIONS):
         if isinstance(above, ast.With | ast.AsyncWith):
             items = above.items
             if below in items:
                 items = items[: items.index(below)]
             for item in items:
-                found |= _entered(file, item.context_expr)
-        if has_acquire and isinstance(below, ast.stmt):
-            found |= _acquired(file, below)
+                if not gone or file.text(item.context_expr) not in gone:
+                    found |= _entered(file, item.context_expr)
+        if by_hand and isinstance(below, ast.stmt):
+            found |= _acquired(file, below, gone)
             if isinstance(above, ast.If) and below in above.body:
                 for call, how in acquisitions(above):
-                    if how == "body":
+                    if how == "body" and file.text(receiver(call)) not in gone:
                         found |= _taken(file, receiver(call))
         below, above = above, parent(above)
     return found
 
 
-def _acquired(file: PythonFile, statement: ast.stmt) -> Held:
-    """Return what statements further up in the same block took and did not release."""
+def _acquired(file: PythonFile, statement: ast.stmt, gone: set[str]) -> Held:
+    """Return what statements further up in the same block took and did not release.
+
+    `gone` collects what they released and did not take again, for the blocks around.
+    """
     found = NOTHING
     block = block_of(statement)
-    rest = block[: block.index(statement)]
-    for number, earlier in enumerate(rest):
+    here: set[str] = set()
+    for earlier in reversed(block[: block.index(statement)]):
         for call, how in acquisitions(earlier):
-            if how == "after":
-                lock = receiver(call)
-                if releases(rest[number + 1 :], file.text(lock), file) is None:
-                    found |= _taken(file, lock)
+            lock = receiver(call)
+            text = file.text(lock)
+            if how == "after" and text not in here and text not in gone:
+                found |= _taken(file, lock)
+                here.add(text)
+        here.update(_released(file, earlier))
+    gone |= here
     return found
+
+
+def _released(file: PythonFile, statement: ast.stmt) -> Iterator[str]:
+    """Yield the locks that a statement may release and then go on behind itself."""
+    for node in walk(statement):
+        if is_release(node):
+            assert isinstance(node, ast.Call)
+            inner = file.statement(node)
+            if inner is statement or not always_leaves(block_of(inner)):
+                yield file.text(receiver(node))
 
 
 def _taken(file: PythonFile, node: ast.expr) -> Held:

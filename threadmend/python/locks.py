@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
-from threadmend.python.flow import block_of, walk
+from threadmend.python.flow import block_of
 from threadmend.python.places import Place
 from threadmend.python.scope import parent
 
@@ -165,14 +165,6 @@ def receiver(call: ast.Call) -> ast.expr:
     """Return `x` of `x.acquire()`."""
     assert isinstance(call.func, ast.Attribute)
     return call.func.value
-
-
-def releases(block: list[ast.stmt], text: str, file: PythonFile) -> ast.Call | None:
-    """Return the first release in a block of the lock that is written as `text`."""
-    for node in walk(block):
-        if is_release(node) and file.text(receiver(node)) == text:  # type: ignore[arg-type]
-            return node  # type: ignore[return-value]
-    return None
 
 
 # -- sections -------------------------------------------------------------------------------

@@ -9,16 +9,32 @@ from threadmend.graph import Graph, Vertex, components
 
 __all__ = ["dot", "mermaid", "svg"]
 
-_SHAPES = {"lock": "box", "channel": "cds", "goroutine": "box3d", "function": "ellipse"}
+_SHAPES = {
+    "lock": "box",
+    "channel": "cds",
+    "queue": "cds",
+    "goroutine": "box3d",
+    "thread": "box3d",
+    "function": "ellipse",
+}
 _BRACKETS = {
     "lock": ('["', '"]'),
     "channel": ('(["', '"])'),
+    "queue": ('(["', '"])'),
     "goroutine": ('[["', '"]]'),
+    "thread": ('[["', '"]]'),
     "missing": ('{{"', '"}}'),
 }
 _ALARM = "#c62828"
 _LINE = "#546e7a"
-_FILL = {"lock": "#e3f2fd", "channel": "#e8f5e9", "goroutine": "#fff8e1", "missing": "#ffebee"}
+_FILL = {
+    "lock": "#e3f2fd",
+    "channel": "#e8f5e9",
+    "queue": "#e8f5e9",
+    "goroutine": "#fff8e1",
+    "thread": "#fff8e1",
+    "missing": "#ffebee",
+}
 
 
 def dot(graphs: Sequence[Graph]) -> str:

@@ -97,6 +97,7 @@ def operations(found: Iterable[Any], unreadable: Iterable[Unreadable]) -> Value:
                 "type": item.type,
                 "class": item.class_,
                 "instance": item.instance,
+                "guards": list(item.guards),
             }
             for item in found
         ],

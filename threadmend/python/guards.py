@@ -1,0 +1,79 @@
+"""Guards: which lock the code of a class takes around which attribute, and where it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from threadmend.python.classes import AttributeUse, Class
+from threadmend.python.held import held_at
+from threadmend.python.places import Place
+from threadmend.python.sharing import is_synchronized
+
+__all__ = ["Guard", "guards_of"]
+
+
+@dataclass(slots=True, eq=False)
+class Guard:
+    """An attribute and the lock that most of its uses stand under.
+
+    Initializers are left out. `unsure` are uses where some lock is held that nobody can name.
+    """
+
+    name: str
+    lock: Place
+    locked: list[AttributeUse] = field(default_factory=list)
+    unlocked: list[AttributeUse] = field(default_factory=list)
+    unsure: list[AttributeUse] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """Return the part of the sure uses that is locked."""
+        return len(self.locked) / (len(self.locked) + len(self.unlocked))
+
+
+def guards_of(cls: Class) -> dict[str, Guard]:
+    """Return the attributes of a class that some lock is held around, by name.
+
+    An attribute that only initializers change needs no lock, and is left out, as are objects
+    made for several threads.
+    """
+    known: dict[Class, dict[str, Guard]] = cls.file.__dict__.setdefault("_guards", {})
+    if cls not in known:
+        known[cls] = _guards_of(cls)
+    return known[cls]
+
+
+def _guards_of(cls: Class) -> dict[str, Guard]:
+    quiet = {function for base in cls.mro for function in base.init_only}
+    uses: dict[str, list[AttributeUse]] = {}
+    for use in (use for base in cls.mro for use in base.uses):
+        if use.function not in quiet:
+            uses.setdefault(use.name, []).append(use)
+    found = {}
+    for name, some in uses.items():
+        if not any(use.changes for use in some) or cls.method(name) is not None:
+            continue
+        if is_synchronized(cls, name):
+            continue
+        guard = _guard(name, some)
+        if guard is not None:
+            found[name] = guard
+    return found
+
+
+def _guard(name: str, uses: list[AttributeUse]) -> Guard | None:
+    held = [(use, held_at(use.function.file, use.node)) for use in uses]
+    counts: dict[Place, int] = {}
+    for _, locks in held:
+        for place in locks.locks:
+            counts[place] = counts.get(place, 0) + 1
+    if not counts:
+        return None
+    best = max(sorted(counts), key=lambda place: counts[place])
+    guard = Guard(name, best)
+    for use, locks in held:
+        if best in locks:
+            guard.locked.append(use)
+        else:
+            (guard.unsure if locks.unknown else guard.unlocked).append(use)
+    return guard

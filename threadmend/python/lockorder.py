@@ -1,0 +1,177 @@
+"""Lock order: which locks a function takes, through its calls, and what is held meanwhile."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from threadmend.python.flow import walk
+from threadmend.python.functions import Function
+from threadmend.python.held import held_at
+from threadmend.python.locks import Lock, Section
+from threadmend.python.places import Place, place_of
+
+if TYPE_CHECKING:
+    from threadmend.python.file import PythonFile
+
+__all__ = ["Nesting", "Taking", "nestings", "takings"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taking:
+    """A lock that a function takes: itself (`calls` empty) or through calls, outermost first.
+
+    `place` is the lock as the function that was asked sees it; `section` where it is taken.
+    """
+
+    place: Place
+    section: Section
+    calls: tuple[ast.Call, ...]
+    file: PythonFile
+    """The file of the section."""
+
+    @property
+    def lock(self) -> Lock:
+        """Return the lock as the section names it."""
+        return self.section.lock
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nesting:
+    """A lock that is taken while another one is held.
+
+    `outer` holds `held`; `inner` is what is taken in it. `function` is where `outer` stands,
+    None at module level.
+    """
+
+    held: Place
+    outer: Section
+    inner: Taking
+    function: Function | None
+    file: PythonFile
+
+    @property
+    def is_self(self) -> bool:
+        """Return whether the lock that is held is taken again by the same thread."""
+        return self.held == self.inner.place
+
+
+def takings(function: Function) -> list[Taking]:
+    """Return the locks that a call of a function takes, each once by its shortest way.
+
+    What a nested function takes counts only when it is called.
+    """
+    known: dict[Function, list[Taking]] = function.file.__dict__.setdefault("_takings", {})
+    if function not in known:
+        known[function] = []  # one that calls itself takes nothing more by that
+        known[function] = _each_once(_takings(function))
+    return known[function]
+
+
+def _takings(function: Function) -> Iterator[Taking]:
+    for section in _sections(function.file).get(function, ()):
+        yield Taking(section.lock.place, section, (), function.file)
+    for call, callee in function.callees.items():
+        if not callee.is_async and not callee.is_generator:
+            yield from _through(function.file, call, callee)
+
+
+def _sections(file: PythonFile) -> dict[Function | None, list[Section]]:
+    found: dict[Function | None, list[Section]] | None = file.__dict__.get("_sections_by")
+    if found is None:
+        found = file.__dict__["_sections_by"] = {}
+        for section in file.sections:
+            found.setdefault(section.function, []).append(section)
+    return found
+
+
+def _through(file: PythonFile, call: ast.Call, callee: Function) -> Iterator[Taking]:
+    for taking in takings(callee):
+        place = seen_from(file, call, callee, taking.place)
+        if place is not None:
+            yield replace(taking, place=place, calls=(call, *taking.calls))
+
+
+def seen_from(file: PythonFile, call: ast.Call, callee: Function, place: Place) -> Place | None:
+    """Return the place that a callee's lock has for its caller; None when it has none.
+
+    `self.lock` of a method is the lock of the object that the method is called on.
+    """
+    if place.kind == "global" or place.base == "class":
+        return place
+    if place.kind == "local":
+        return place if callee.outer is not None else None
+    if place.base != "self":
+        return None
+    func = call.func
+    if callee.cls is None or not isinstance(func, ast.Attribute):
+        return place if callee.outer is not None else None
+    if isinstance(func.value, ast.Call):  # super().m()
+        return place if getattr(func.value.func, "id", "") == "super" else None
+    from threadmend.python.classes import is_self
+
+    if is_self(file, func.value):
+        return place
+    owner = place_of(file, func.value)
+    return None if owner is None else place._replace(base="/".join(owner))
+
+
+def _each_once(found: Iterable[Taking]) -> list[Taking]:
+    best: dict[Place, Taking] = {}
+    for taking in found:
+        other = best.get(taking.place)
+        if other is None or len(taking.calls) < len(other.calls):
+            best[taking.place] = taking
+    return list(best.values())
+
+
+def nestings(file: PythonFile) -> list[Nesting]:
+    """Return every lock that is taken while another one (or itself) is held, in source order.
+
+    Within one `with a, b:` the second is taken under the first.
+    """
+    known: list[Nesting] | None = file.__dict__.get("_nestings")
+    if known is None:
+        known = file.__dict__["_nestings"] = list(_nestings(file))
+    return known
+
+
+def _nestings(file: PythonFile) -> Iterator[Nesting]:
+    inner_sections: dict[ast.AST, list[Section]] = {}
+    for section in file.sections:
+        inner_sections.setdefault(section.start, []).append(section)
+    for outer in file.sections:
+        held = outer.lock.place
+        same = inner_sections[outer.start]
+        for later in same[same.index(outer) + 1 :]:
+            taking = Taking(later.lock.place, later, (), file)
+            yield Nesting(held, outer, taking, outer.function, file)
+        seen: set[Place] = set()
+        for node in walk(outer.body):
+            for taking in _taken_at(file, node, inner_sections, outer):
+                if taking.place not in seen or taking.place == held:
+                    seen.add(taking.place)
+                    yield Nesting(held, outer, taking, outer.function, file)
+
+
+def _taken_at(
+    file: PythonFile,
+    node: ast.AST,
+    sections: dict[ast.AST, list[Section]],
+    outer: Section,
+) -> Iterator[Taking]:
+    for section in sections.get(node, ()):
+        if _still_held(file, section, outer):
+            yield Taking(section.lock.place, section, (), file)
+    if isinstance(node, ast.Call) and outer.function is not None:
+        callee = outer.function.callees.get(node)
+        if callee is not None and not callee.is_async and not callee.is_generator:
+            if outer.lock.place in held_at(file, node):
+                yield from _through(file, node, callee)
+
+
+def _still_held(file: PythonFile, section: Section, outer: Section) -> bool:
+    """Return whether the outer lock was not released in between."""
+    return outer.lock.place in held_at(file, section.start)

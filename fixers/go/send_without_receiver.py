@@ -2,7 +2,8 @@
 
 A send on an unbuffered channel waits until somebody receives. When the goroutine that sends
 is the one that would receive later, or that launches the receiver further down, it waits for
-itself: the runtime says "all goroutines are asleep", or, when others still run, nothing.
+itself: the runtime says "all goroutines are asleep", or, when others still run, nothing. The
+same goes for a field's channel from which no code receives.
 
 Not reported: a channel that was stored or passed to code that is not visible before the send;
 a send in a select that has another case; a receiver that is launched before the send, on some
@@ -32,9 +33,10 @@ from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._closer import anchor_in, close_after
+from ._nobody_receives import never_received
 
 CATEGORY = "channel"
-GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b"
+GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b|\.\w+ <- "
 
 _MAKES = re.compile(rb"\bmake\(\s*chan\b")
 
@@ -57,6 +59,7 @@ def check(file: GoFile) -> Iterator[Finding]:
                 stuck = _stuck(function, channel, flow)
                 if stuck is not None:
                     yield _finding(file, function, channel, stuck)
+    yield from never_received(file)
 
 
 def _waited_for(file: GoFile, function: Node, channel: Channel, flow: Flow) -> Finding | None:

@@ -1,0 +1,75 @@
+"""Sends on a field's channel from which no code receives: for `send-without-receiver`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.channel_fields import Make, SharedChannel, shared_channel
+from threadmend.golang.file import GoFile
+from threadmend.golang.package import Package
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence, Finding, Related
+
+__all__ = ["never_received"]
+
+_SENDS = re.compile(rb"\.\w+ <- ")
+
+
+def never_received(file: GoFile) -> Iterator[Finding]:
+    """Yield the sends on a channel that only this package can see, and nobody receives from."""
+    if file.is_test or file.generated:
+        return
+    for send in file.find("send_statement", _SENDS):
+        operand = send["channel"]
+        if send.field == "communication" or operand.kind != "selector_expression":
+            continue
+        if operand["field"].name[:1].isupper() or _is_received(file.package, operand):
+            continue
+        channel = shared_channel(file, operand)
+        if channel is not None and _is_known(channel) and not channel.of("receive", "range"):
+            yield _finding(file, send, channel)
+
+
+def _is_received(package: Package, operand: Node) -> bool:
+    """Return whether code receives from a field of this name, of whatever type."""
+    name = operand["field"].name
+    known: dict[str, bool] = package.facts.setdefault("received_names", {})
+    if name not in known:
+        word = re.escape(name.encode())
+        pattern = re.compile(rb"(?:<-\s*|\brange )[\w.()\[\]]*\." + word + rb"\b")
+        known[name] = any(pattern.search(f.data) for f in package.files)
+    return known[name]
+
+
+def _is_known(channel: SharedChannel) -> bool:
+    """Return whether all that is done to a field's channel is in sight, and it has no room.
+
+    A number of slots may be enough for all that is sent; a count that comes from elsewhere
+    may be none at all.
+    """
+    if not channel.is_field or channel.escapes or channel.stores or not channel.makes:
+        return False
+    return all(m.unbuffered or _is_variable(m) for m in channel.makes)
+
+
+def _is_variable(make: Make) -> bool:
+    capacity = make.capacity
+    binding = make.file.binding(capacity) if capacity is not None else None
+    return binding is not None and binding.is_variable
+
+
+def _finding(file: GoFile, send: Node, channel: SharedChannel) -> Finding:
+    name = send["channel"].name
+    full = any(not m.unbuffered for m in channel.makes)
+    when = "waits for ever once it is full" if full else "waits for ever"
+    made = channel.makes[0].call
+    return Finding(
+        path=file.path,
+        start=send.start,
+        end=send.end,
+        message=f"the send to {name} {when}: nobody receives from it",
+        related=(Related(made.path, made.start, made.end, "made here"),),
+        reason="who should receive cannot be told",
+        confidence=Confidence.MEDIUM if full else Confidence.HIGH,
+    )

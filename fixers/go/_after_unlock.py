@@ -37,10 +37,13 @@ _JUMPS = frozenset(
 _MOST_BETWEEN = 8
 
 
-def after_unlock(file: GoFile, access: Access, statement: Node) -> tuple[Edit, ...]:
+def after_unlock(
+    file: GoFile, access: Access, statement: Node, *, move: bool = True
+) -> tuple[Edit, ...]:
     """Return the edits after which a statement runs when the lock has been released.
 
-    Raises BuilderError when something behind it, or it itself, needs the lock.
+    Raises BuilderError when something behind it, or it itself, needs the lock. `move`: it may
+    run after what follows it in the critical section; a wait may not.
     """
     function = statement.function
     block = statement.parent
@@ -52,7 +55,7 @@ def after_unlock(file: GoFile, access: Access, statement: Node) -> tuple[Edit, .
     copies = _Copies(file, function, access, statement)
     release = _following_release(operations, block, statement)
     if release is not None:
-        return _with_explicit(copies, statement, release)
+        return _with_explicit(copies, statement, release, move)
     return _with_deferred(copies, operations, statement)
 
 
@@ -123,7 +126,7 @@ def _following_release(
     return None
 
 
-def _with_explicit(copies: _Copies, statement: Node, release: Node) -> tuple[Edit, ...]:
+def _with_explicit(copies: _Copies, statement: Node, release: Node, move: bool) -> tuple[Edit, ...]:
     block = statement.parent
     assert block is not None
     between = [s for s in block.statements if statement.end <= s.start and s.end <= release.start]
@@ -134,6 +137,8 @@ def _with_explicit(copies: _Copies, statement: Node, release: Node) -> tuple[Edi
         copied, edits = copies.taken()
         above = "\n".join([*copied, release.name])
         return (*insert_before(statement, above), *delete(release), *edits, *copies.imports)
+    if not move:
+        raise BuilderError("what follows in the critical section waits for it")
     if any(node.kind in _JUMPS for s in between for node in s.own()):
         raise BuilderError("a path leaves between it and the release")
     names = {n.name for n in statement.find("identifier")}

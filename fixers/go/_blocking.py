@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, insert_after, insert_before
+from threadmend.golang.conditions import cond_calls
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import lock_name, lock_operation
 from threadmend.golang.releases import documentation
+from threadmend.golang.stop_waits import needed_meanwhile
 from threadmend.golang.syntax import Node
 from threadmend.golang.unblocking import OtherSide, needing_lock
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -31,7 +33,7 @@ def blocked(file: GoFile, modes: set[str]) -> Iterator[Finding]:
                 continue
             if pair.node.start in seen:
                 continue
-            other = needing_lock(pair)
+            other = needing_lock(pair) or needed_meanwhile(pair)
             if other is not None and not (_on_purpose(file, pair) or _is_first(pair)):
                 seen.add(pair.node.start)
                 yield _finding(file, pair, other)
@@ -73,6 +75,8 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
     if len(pair.event.path) > 1:
         what = f"{_shown(node)} waits in a {word}"
     message = f"{what} while {name} is held, and the other side needs {name}"
+    if other.stop:
+        message = f"{what} for the end while {name} is held, which others need until then"
     related = []
     if pair.taken_at is not None:
         taken = pair.taken_at
@@ -80,7 +84,8 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
     further = pair.event.path[1:]
     related += [Related(s.path, s.start, s.end, "where it waits") for s in further]
     operation = other.operation
-    related.append(Related(operation.path, operation.start, operation.end, "the other side"))
+    side = f"needs {name}" if other.stop else "the other side"
+    related.append(Related(operation.path, operation.start, operation.end, side))
     if other.takes is not None:
         takes = other.takes
         related.append(Related(takes.path, takes.start, takes.end, f"which needs {name} here"))
@@ -97,7 +102,7 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
         fixes=(fix,) if fix else (),
         related=tuple(related),
         reason=reason,
-        confidence=Confidence.MEDIUM if other.buffered else Confidence.HIGH,
+        confidence=Confidence.MEDIUM if other.buffered or other.stop else Confidence.HIGH,
     )
 
 
@@ -114,7 +119,8 @@ def _fix(file: GoFile, pair: Pair) -> Fix:
     name, word = lock_name(file, pair.held), _WORDS[pair.event.mode]
     statement = _statement(pair)
     try:
-        edits = after_unlock(file, pair.held.access, _widened(pair, statement))
+        send = pair.event.mode == "send"
+        edits = after_unlock(file, pair.held.access, _widened(pair, statement), move=send)
     except BuilderError:
         edits = _meanwhile(pair, statement)
         reason = f"others may change what {name} guards during the {word}"
@@ -147,7 +153,10 @@ def _widened(pair: Pair, statement: Node) -> Node:
 
 
 def _meanwhile(pair: Pair, statement: Node) -> tuple[Edit, ...]:
-    """Release the lock right before a statement and take it again right after."""
+    """Release the lock right before a statement and take it again right after.
+
+    In a loop that waits on a condition variable as well: it gives the lock up every round.
+    """
     taken = pair.taken_at
     operation = lock_operation(pair.file, taken) if taken is not None else None
     if operation is None or statement.kind not in _SIMPLE:
@@ -156,18 +165,25 @@ def _meanwhile(pair: Pair, statement: Node) -> tuple[Edit, ...]:
         if loop is pair.function:
             break
         if loop.kind == "for_statement" and not loop.contains(operation.call):
-            raise BuilderError("what blocks is in a loop over what the lock guards")
+            if not any(loop.contains(c.call) and c.method == "Wait" for c in cond_calls(pair.file)):
+                raise BuilderError("what blocks is in a loop over what the lock guards")
     lock = operation.lock.name
     release = "RUnlock" if operation.mode == "read" else "Unlock"
-    return (
-        *insert_before(statement, f"{lock}.{release}()"),
-        *insert_after(statement, f"{lock}.{operation.method}()"),
-    )
+    again = f"{lock}.{operation.method}()"
+    edits = [*insert_before(statement, f"{lock}.{release}()")]
+    if statement.kind != "select_statement":
+        return (*edits, *insert_after(statement, again))
+    for clause in statement.children:
+        if clause.kind == "communication_case":
+            if not clause.statements:
+                raise BuilderError("a case of the select is empty")
+            edits += insert_before(clause.statements[0], again)
+    return tuple(edits)
 
 
 _SIMPLE = frozenset(
     {"expression_statement", "send_statement", "short_var_declaration", "assignment_statement"}
-    | {"receive_statement"}
+    | {"receive_statement", "select_statement"}
 )
 
 

@@ -39,12 +39,14 @@ class OtherSide:
     """Why nobody ends the wait: an operation of the other side, and where it needs the lock.
 
     `takes` is None when its function is only called with the lock held. `buffered`: the
-    channel has a buffer, so that the operation does not always wait.
+    channel has a buffer, so that the operation does not always wait. `stop`: the operation
+    waits for the end, and this is a place that needs the lock before (see `stop_waits`).
     """
 
     operation: Node
     takes: Node | None
     buffered: bool = False
+    stop: bool = False
 
 
 def needing_lock(pair: Pair) -> OtherSide | None:

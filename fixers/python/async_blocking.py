@@ -5,7 +5,8 @@ and answers to other clients with it. The same goes for a request, a subprocess 
 threads.
 
 Not reported: functions that are not `async`, also nested ones; calls that do not wait
-(`acquire(blocking=False)`); modules that use trio or anyio; tests' sleeps, which are hints.
+(`acquire(blocking=False)`); modules that use trio or anyio, or a loop of their own (neither
+asyncio nor a framework on top of it is named); tests' sleeps, which are hints.
 
 Unsafe: all but `time.sleep`: the call runs in a thread, beside code that it did not run beside.
 """
@@ -13,6 +14,7 @@ Unsafe: all but `time.sleep`: the call runs in a thread, beside code that it did
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
@@ -34,13 +36,18 @@ _BLOCKING = frozenset(
         "requests.request", "shutil.copytree", "shutil.rmtree", "select.select", "input",
     }
 )  # fmt: skip
+_OTHER_LOOPS = re.compile(rb"\b(?:import|from) +(?:trio|anyio|curio|gevent)\b")
+_ASYNCIO = re.compile(
+    rb"(?m)^[ \t]*(?:import|from)[ \t]+(?:asyncio|aiohttp|fastapi|starlette|sanic|quart|tornado|discord|telegram|aiogram"
+    rb"|telethon|pyrogram|uvicorn|httpx|websockets|aiofiles|asyncpg|litestar|blacksheep)\b"
+)
 _WAITERS = frozenset({"join", "get", "put", "wait", "acquire", "result"})
 _KINDS = api.THREADS | api.THREAD_LOCKS | api.EVENTS | api.QUEUES | api.SEMAPHORES | api.PROCESSES
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the calls in coroutines that stop the loop."""
-    if any(name in file.data for name in (b"import trio", b"import anyio", b"from anyio")):
+    if _OTHER_LOOPS.search(file.data) or not _ASYNCIO.search(file.data):
         return
     for function in file.functions:
         if not function.is_async:

@@ -5,7 +5,7 @@ from another thread: the callback runs when something else happens, or a queue o
 damaged.
 
 Not reported: calls that run in the loop's own thread, as far as one can tell: only what a
-thread, an executor or a callback of a future of `concurrent.futures` runs is looked at;
+thread, an executor or a timer runs is looked at; threads that make or run a loop of their own;
 `call_soon` of loops that are not asyncio's.
 """
 
@@ -16,13 +16,15 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.builders import BuilderError, reference
-from threadmend.python.file import PythonFile
-from threadmend.python.threads import spawns_reaching
+from threadmend.python.file import PythonFile, last_name
+from threadmend.python.threads import Spawn, reached, spawns_reaching
 
 CATEGORY = "asyncio"
 GATE = rb"\.call_soon\(|\.create_task\("
 
 _THREADS = frozenset({"thread", "timer", "run", "executor", "to_thread", "submit", "map"})
+
+_LOOPS = frozenset({"new_event_loop", "set_event_loop", "run_forever", "run_until_complete"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -32,12 +34,20 @@ def check(file: PythonFile) -> Iterator[Finding]:
         function = file.function(call)
         if function is None or function.is_async or not isinstance(call.func, ast.Attribute):
             continue
-        if not any(spawn.kind in _THREADS for spawn in reaching.get(function, ())):
+        spawns = [spawn for spawn in reaching.get(function, ()) if spawn.kind in _THREADS]
+        if not spawns or any(map(_has_loop, spawns)):
             continue
         if function.callers and not all(site.caller in reaching for site in function.callers):
             continue
         if file.is_a(call.func.value, "asyncio.AbstractEventLoop"):
             yield _finding(file, call, call.func)
+
+
+def _has_loop(spawn: Spawn) -> bool:
+    """Return whether the thread makes or runs a loop of its own."""
+    return spawn.target is not None and any(
+        last_name(call.func) in _LOOPS for f in reached(spawn.target) for call in f.calls()
+    )
 
 
 def _finding(file: PythonFile, call: ast.Call, func: ast.Attribute) -> Finding:

@@ -38,8 +38,8 @@ _BLOCKING = frozenset(
 )  # fmt: skip
 _OTHER_LOOPS = re.compile(rb"\b(?:import|from) +(?:trio|anyio|curio|gevent)\b")
 _ASYNCIO = re.compile(
-    rb"(?m)^[ \t]*(?:import|from)[ \t]+(?:asyncio|aiohttp|fastapi|starlette|sanic|quart|tornado|discord|telegram|aiogram"
-    rb"|telethon|pyrogram|uvicorn|httpx|websockets|aiofiles|asyncpg|litestar|blacksheep)\b"
+    rb"(?m)^[ \t]*(?:import|from)[ \t]+(?:asyncio|aiohttp|fastapi|starlette|sanic|quart|tornado"
+    rb"|discord|telegram|aiogram|telethon|pyrogram|uvicorn|httpx|websockets|aiofiles|asyncpg|litestar|blacksheep)\b"
 )
 _WAITERS = frozenset({"join", "get", "put", "wait", "acquire", "result"})
 _KINDS = api.THREADS | api.THREAD_LOCKS | api.EVENTS | api.QUEUES | api.SEMAPHORES | api.PROCESSES

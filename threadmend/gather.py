@@ -20,6 +20,7 @@ from threadmend.source import UnreadableError
 
 if TYPE_CHECKING:
     from threadmend.golang.package import Package
+    from threadmend.python.notebook import Notebook
 
 __all__ = ["Answers", "Asker", "Unit"]
 
@@ -169,14 +170,14 @@ class Asker:
         python = self.project.python
         if not python.matters(path):
             return
-        text = self._python_gates.text(self.project.source(path).data)
-        rules = self._python_gates.admitted(self._python_rules, [text])
-        if rules:
-            try:
-                file = python.file(path)
-            except UnreadableError as error:
-                answers.unreadable.append(Unreadable(path, error.reason))
-                return
+        try:
+            text = self._python_gates.text(python.code(path).data)
+            rules = self._python_gates.admitted(self._python_rules, [text])
+            file = python.file(path) if rules else None
+        except UnreadableError as error:
+            answers.unreadable.append(Unreadable(path, error.reason))
+            return
+        if file is not None:
             for rule in rules:
                 self._put(rule, partial(_same, file), path, answers)
 
@@ -196,6 +197,10 @@ class Asker:
     def _put(self, rule: Rule, subject: Callable[[], Any], where: str, answers: Answers) -> None:
         try:
             found = [finding.stamped(rule) for finding in rule.check(subject())]
+            if rule.language == "python":
+                from threadmend.python.notebook import translated
+
+                found = [translated(finding, self._notebook) for finding in found]
             for finding in found:
                 _verify(finding, self.project)
         except Exception as error:
@@ -203,6 +208,9 @@ class Asker:
             answers.failures.append(Failure(rule.name, where, _words(error)))
         else:
             answers.findings += found
+
+    def _notebook(self, path: str) -> Notebook | None:
+        return self.project.python.notebook(path) if path in self.project else None
 
 
 def _same(subject: object) -> object:

@@ -180,7 +180,7 @@ class Judge:
                 if len(new) > len(old):
                     line = verdict.project.source(path).line_of(new[0][0])
                     yield Complaint(path, new[0][0], f"the result does not parse (line {line})")
-            elif path.endswith(".py") and verdict.project.python.readable(path) is None:
+            elif path.endswith((".py", ".ipynb")) and verdict.project.python.readable(path) is None:
                 if path not in self.project or self.project.python.readable(path) is not None:
                     yield Complaint(path, 0, "the result does not parse")
 

@@ -31,7 +31,7 @@ def forbidden(offered: Fix, project: Project) -> str | None:
                 if any(edit.start <= end and start <= edit.end for edit in edits):
                     line = project.source(path).line_of(start)
                     return f"the fix would edit {path} where it does not parse (line {line})"
-        if path.endswith(".py") and project.python.readable(path) is None:
+        if path.endswith((".py", ".ipynb")) and project.python.readable(path) is None:
             return f"the fix would edit {path}, which does not parse"
         if len(offered.edits) == len(edits) and apply_edits(data, edits) == data:
             return "the fix changes nothing"

@@ -50,6 +50,8 @@ _GO_IGNORE = re.compile(rb"//[ \t]*threadmend:ignore\b(.*)", re.S)
 _GO_NOLINT = re.compile(rb"//[ \t]*nolint:([\w,/ \t-]*?)(?:[ \t]*//[ \t]*(.*))?", re.S)
 _PYTHON_IGNORE = re.compile(rb"#[ \t]*threadmend:[ \t]*ignore\b(?:\[([^\]]*)\])?(.*)", re.S)
 _PYTHON_NOQA = re.compile(rb"#[ \t]*noqa:([\w,/ \t-]*?)(?:[ \t]*--[ \t]*(.*))?", re.S)
+_LEADING = b' \t\xef\xbb\xbf"'
+"""What may stand before a comment on a line of its own; a quote in a notebook's JSON."""
 _Said = tuple[tuple[str, ...], str]
 _Words = Callable[[bytes], _Said | None]
 _PACKAGE = re.compile(rb"^package[ \t]", re.M)
@@ -163,6 +165,8 @@ def ignores(source: SourceFile) -> list[Ignore]:
         return list(_read(source, _go_comments(source), _go_words))
     if source.path.endswith(".py"):
         return list(_read(source, _python_comments(source), _python_words))
+    if source.path.endswith(".ipynb"):
+        return list(_read(source, _notebook_comments(source), _python_words))
     return []
 
 
@@ -176,7 +180,7 @@ def _read(
         if said is None:
             continue
         line: int | None = source.line_of(start)
-        if not source.data[source.line_start(start) : start].strip(b" \t\xef\xbb\xbf"):
+        if not source.data[source.line_start(start) : start].strip(_LEADING):
             line = _next_line(source, end, spans)
             if clause is not None and start < clause.start():
                 line = None
@@ -190,7 +194,7 @@ def _next_line(source: SourceFile, end: int, comments: Sequence[tuple[int, int]]
     while at < len(source.data):
         stop = source.line_end(at)
         text = source.data[at:stop]
-        indented = at + len(text) - len(text.lstrip(b" \t"))
+        indented = at + len(text) - len(text.lstrip(_LEADING))
         if not any(start == indented for start, _ in comments):
             break
         at = stop
@@ -229,6 +233,18 @@ def _go_comments(source: SourceFile) -> Iterator[tuple[int, int]]:
     from threadmend.golang.syntax import SyntaxTree
 
     yield from SyntaxTree(source).comments
+
+
+def _notebook_comments(source: SourceFile) -> Iterator[tuple[int, int]]:
+    from threadmend.python.notebook import read
+    from threadmend.source import UnreadableError
+
+    try:
+        notebook = read(source.path, source.data)
+    except UnreadableError:
+        return
+    for start, end in _python_comments(SourceFile(source.path, notebook.data)):
+        yield notebook.offset(start), notebook.offset(end)
 
 
 def _python_comments(source: SourceFile) -> Iterator[tuple[int, int]]:

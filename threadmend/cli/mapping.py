@@ -42,7 +42,7 @@ def _operations(session: Session, chosen: set[str]) -> Iterator[Operation]:
         from threadmend.golang.operations import operations
 
         yield from operations(session.project.go)
-    if any(path.endswith(".py") for path in chosen):
+    if any(path.endswith((".py", ".ipynb")) for path in chosen):
         from threadmend.python.operations import operations as python_operations
 
         yield from python_operations(session.project.python)
@@ -53,7 +53,7 @@ def _drawn(session: Session, chosen: set[str], form: MapFormat) -> str:
     from threadmend.report import drawing
 
     graphs: list[Graph] = []
-    python = any(path.endswith(".py") for path in chosen)
+    python = any(path.endswith((".py", ".ipynb")) for path in chosen)
     if not python or any(path.endswith(".go") for path in chosen):
         from threadmend.golang.topology import channel_graph, lock_graph
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.python.api import PREFILTER
 from threadmend.python.file import PythonFile, Version
+from threadmend.python.notebook import Notebook, read
 from threadmend.python.syntax import Tree
 from threadmend.source import SourceFile, UnreadableError
 
@@ -39,12 +40,13 @@ class PythonProject:
         settings: Callable[[str], bytes | None] = lambda path: None,
         trees: Mapping[str, Tree] | None = None,
     ) -> None:
-        self.paths = tuple(sorted(path for path in paths if path.endswith(".py")))
+        self.paths = tuple(sorted(path for path in paths if path.endswith((".py", ".ipynb"))))
         self._known = frozenset(self.paths)
         self.source = source
         self._settings = settings
         self.trees: dict[str, Tree] = dict(trees or {})
         self._files: dict[str, PythonFile] = {}
+        self._notebooks: dict[str, Notebook] = {}
         self._versions: dict[str, Version | None] = {}
 
     def __repr__(self) -> str:
@@ -63,9 +65,22 @@ class PythonProject:
         if found is None:
             tree = self.trees.get(path)
             if tree is None:
-                tree = self.trees[path] = Tree(self.source(path))
+                tree = self.trees[path] = Tree(self.code(path))
             found = self._files[path] = PythonFile(tree, self, self.module_of(path))
         return found
+
+    def code(self, path: str) -> SourceFile:
+        """Return the Python of a file: of a notebook that of its code cells."""
+        notebook = self.notebook(path)
+        return self.source(path) if notebook is None else SourceFile(path, notebook.data)
+
+    def notebook(self, path: str) -> Notebook | None:
+        """Return the notebook that a file is; raises UnreadableError when it is a broken one."""
+        if not path.endswith(".ipynb"):
+            return None
+        if path not in self._notebooks:
+            self._notebooks[path] = read(path, self.source(path).data)
+        return self._notebooks[path]
 
     def readable(self, path: str) -> PythonFile | None:
         """Return a file, None when it does not parse."""
@@ -86,7 +101,7 @@ class PythonProject:
 
     def module_of(self, path: str) -> str:
         """Return the dotted name that a file is imported by."""
-        *folders, name = path.removesuffix(".py").split("/")
+        *folders, name = path.removesuffix(".py").removesuffix(".ipynb").split("/")
         depth = len(folders)
         while depth and "/".join((*folders[:depth], "__init__.py")) in self._known:
             depth -= 1

@@ -256,7 +256,8 @@ def _locked(
         writes = any(a.writes for a in group)
         lock = LockForm(locks.pop(), lock_class)
         nodes = [a.node for a in group]
-        whole = not _calls_any(file, function, tops, 3)
+        inside = any(function.contains(o) for o in groups if o is not function)
+        whole = not inside and not _calls_any(file, function, tops, 3)
         yield put_under_lock(
             file, function, nodes, lock, together=writes and len(nodes) > 1, whole=whole
         )[0]
@@ -275,15 +276,25 @@ def _is_momentary(access: FieldAccess) -> bool:
 
 
 def _runner(access: FieldAccess) -> Node:
-    """Return the function whose own code an access is, literals that run in place passed."""
+    """Return the function whose own code an access is, literals that run in place passed.
+
+    A deferred literal takes the lock itself: it may run long after what stands around it.
+    """
     function = access.node.function
     while function is not None and function.kind == "func_literal":
         if not runs_along(access.file, function) or function.function is None:
+            return function
+        if _is_deferred(function):
             return function
         function = function.function
     if function is None:
         raise BuilderError("an access stands outside of functions")
     return function
+
+
+def _is_deferred(literal: Node) -> bool:
+    call = literal.parent
+    return call is not None and call.parent is not None and call.parent.kind == "defer_statement"
 
 
 def _calls_any(file: GoFile, function: Node, tops: set[Node | None], depth: int) -> bool:

@@ -18,13 +18,19 @@ from threadmend.golang.calls import code_files
 from threadmend.golang.crowds import is_made_anew, own_nodes, waits_each_round
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, launches_in
-from threadmend.golang.lefts import STARTS, calls_leaving, lefts_of_call, touches_of_launch
+from threadmend.golang.lefts import (
+    STARTS,
+    calls_leaving,
+    lefts_of_call,
+    may_leave,
+    touches_of_launch,
+)
 from threadmend.golang.pauses import SignalOf, pauses, signal_at
 from threadmend.golang.scope import Binding
-from threadmend.golang.summaries import touches_after
+from threadmend.golang.summaries import crowded, touches_after
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.targets import targets
-from threadmend.golang.touches import Touch
+from threadmend.golang.touches import EACH, ONE, Touch
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -72,6 +78,8 @@ def encounters(package: Package) -> list[Encounter]:
                     if declaration.kind in {"function_declaration", "method_declaration"}:
                         for function, starts in _starts(file, declaration).items():
                             known.extend(_in_function(file, function, starts))
+                        if calls_leaving(file, declaration):
+                            known.extend(_crowded(file, declaration))
     return known
 
 
@@ -85,13 +93,29 @@ def _starts(file: GoFile, declaration: Declaration) -> dict[Node, list[_Start]]:
                 groups.setdefault(launch.function, []).append(start)
     if calls_leaving(file, declaration):
         for call in declaration.index.get("call_expression", ()):
+            function = call.function
+            if function is None:
+                continue
             for left in lefts_of_call(file, call):
-                if call.function is not None:
-                    start = _Start(call, left.launch, left.touches, left=True)
-                    groups.setdefault(call.function, []).append(start)
+                start = _Start(call, left.launch, left.touches, left=True)
+                groups.setdefault(function, []).append(start)
     for starts in groups.values():
         starts.sort(key=lambda s: s.node.start)
     return groups
+
+
+def _crowded(file: GoFile, declaration: Declaration) -> Iterator[Encounter]:
+    """Yield what functions that are passed on do in several goroutines at the same time."""
+    for call in declaration.index.get("call_expression", ()):
+        name = call["function"].children[-1] if call["function"].children else call["function"]
+        function = call.function
+        if function is None or not call["arguments"].children:
+            continue
+        if may_leave(file.package, name.text):
+            for touch in crowded(file, function, call).touches:
+                if _clashes(touch):
+                    launch = Launch("go", call, call, function, None)
+                    yield Encounter(file, launch, touch, touch)
 
 
 def _in_function(file: GoFile, function: Node, starts: list[_Start]) -> Iterator[Encounter]:
@@ -112,7 +136,7 @@ def _in_function(file: GoFile, function: Node, starts: list[_Start]) -> Iterator
         if not start.left and launch.loop is not None:
             if not waits_each_round(launch.loop, launch):
                 for touch in ours:
-                    if touch.writes and not touch.locks and _outlives(touch.access, launch):
+                    if _clashes(touch) and _outlives(touch.access, launch):
                         if touch.place not in seen:
                             seen.add(touch.place)
                             yield Encounter(file, launch, touch, touch)
@@ -130,7 +154,7 @@ def _with_the_rest(
     theirs = [
         t
         for t in touches_after(file, function, start.node.end)
-        if flow.point_of(t.path[0]) in reached and not _is_launched(t.path[0])
+        if _is_reached(flow, t.path[0], reached) and not _is_launched(t.path[0])
     ]
     for one, two in _conflicts(early, theirs):
         ours = any(one is t for t in early)
@@ -139,6 +163,13 @@ def _with_the_rest(
         if (ours or start.left) and not _is_lazy(one, two):
             seen.add(one.place)
             yield Encounter(file, start.launch, one, two, start.left, ours)
+
+
+def _is_reached(flow: Flow, node: Node, reached: set[Point | None]) -> bool:
+    """Return whether the function comes to a node, or to its end if it is deferred."""
+    if node.up("defer_statement") is not None:
+        return any(e.point in reached for e in flow.exits)
+    return flow.point_of(node) in reached
 
 
 def _is_lazy(one: Touch, other: Touch) -> bool:
@@ -161,6 +192,11 @@ def _is_local(access: Access) -> bool:
     return isinstance(access.root, Binding) and access.root.kind in _FRESH_ROOTS
 
 
+def _clashes(touch: Touch) -> bool:
+    """Return whether two goroutines that do the same meet at a touch."""
+    return touch.writes and not touch.locks and ONE not in touch.access.steps
+
+
 def _outlives(access: Access, launch: Launch) -> bool:
     """Return whether the launches of a loop share an object."""
     root, loop = access.root, launch.loop
@@ -175,9 +211,20 @@ def _conflicts(ours: list[Touch], theirs: list[Touch]) -> Iterator[tuple[Touch, 
     for touch in theirs:
         by_access.setdefault(touch.access, []).append(touch)
     for one in ours:
-        for two in by_access.get(one.access, ()):
-            if (one.writes or two.writes) and not one.locks & two.locks:
-                yield (one, two) if one.writes else (two, one)
+        for access in _same(one.access):
+            for two in by_access.get(access, ()):
+                if (one.writes or two.writes) and not one.locks & two.locks:
+                    yield (one, two) if one.writes else (two, one)
+
+
+def _same(access: Access) -> Iterator[Access]:
+    """Yield the paths that may lead to one object: each element is every one of them."""
+    if ONE not in access.steps:
+        yield access
+        if EACH in access.steps:
+            yield Access(access.root, tuple(ONE if s == EACH else s for s in access.steps))
+    else:
+        yield Access(access.root, tuple(EACH if s == ONE else s for s in access.steps))
 
 
 # -- what orders ------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
 from threadmend.golang.summaries import called, called_body, summary_of
 from threadmend.golang.syntax import Declaration, Node
-from threadmend.golang.touches import Touch, is_on_copy
+from threadmend.golang.touches import Touch, as_element, is_on_copy
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -200,8 +200,8 @@ def _is_name_of(value: Node, binding: Binding) -> bool:
 def _outward(file: GoFile, call: Node, inner: Node, touch: Touch) -> Touch | None:
     if is_on_copy(file, touch.access):
         return None
-    access = _translated(file, call, inner, touch.access)
-    if access is None or any(s.startswith("[") for s in access.steps):
+    access = as_element(file, _translated(file, call, inner, touch.access))
+    if access is None:
         return None
     held = set()
     for lock in touch.held:

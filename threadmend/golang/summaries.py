@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.calls import code_files
-from threadmend.golang.crowds import own_nodes
-from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.crowds import own_nodes, waits_each_round
+from threadmend.golang.goroutines import launch_of_literal, launches_in
 from threadmend.golang.holding import argument_of, translated
 from threadmend.golang.locks import Held
 from threadmend.golang.scope import Binding
@@ -29,6 +29,7 @@ from threadmend.golang.touches import (
     Open,
     Summary,
     Touch,
+    as_element,
     classes,
     held_within,
     is_early,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["called", "called_body", "summary_of", "touches_after", "touches_of"]
+__all__ = ["called", "called_body", "crowded", "summary_of", "touches_after", "touches_of"]
 
 # Calls between a body and a touch: fewer in a package of many functions, for the time it takes.
 _DEPTHS = ((12_000, 10), (60_000, 4), (1 << 62, 2))
@@ -69,8 +70,9 @@ def summary_of(file: GoFile, body: Node, depth: int | None = None) -> Summary:
 def touches_after(file: GoFile, body: Node, offset: int) -> Iterator[Touch]:
     """Yield what a body itself and its calls touch from an offset on, each time it does."""
     names = written_names(file.package)
+    defers = [n for n in body.own() if n.kind == "defer_statement"]
     for node in own_nodes(file, body):
-        if node.start < offset:
+        if node.start < offset and not any(d.contains(node) for d in defers):
             continue
         if node.kind in {"selector_expression", "identifier"}:
             touch = own_touch(file, body, node, names)
@@ -113,7 +115,7 @@ def _collect(file: GoFile, body: Node, depth: int) -> Summary:
                 early = is_early(file, body, node)
                 opens.extend(replace(o, early=o.early and early) for o in inner.opens)
                 for touch in inner.touches:
-                    add(touch if early else replace(touch, early=False))
+                    add(replace(touch, early=touch.early and early, apart=True))
         if len(found) > _MOST:
             break
     return Summary(list(found.values()), opens[:_MOST])
@@ -141,6 +143,48 @@ def called(file: GoFile, body: Node, call: Node, depth: int | None = None) -> Su
     for open_ in summary.opens:
         here.close(open_, found, depth)
     return found
+
+
+def crowded(file: GoFile, body: Node, call: Node) -> Summary:
+    """Return what a call lets several goroutines do at the same time with what it passes.
+
+    `parallel(8, s.step)` runs `s.step` in goroutines that a loop of `parallel` launches.
+    """
+    target = called_body(file, call)
+    if target is None or target.node is body or target.node.get("body") is None:
+        return Summary()
+    opens = crowded_opens(target.file, target.node)
+    found = Summary()
+    if opens:
+        here = _Here(file, call, target.node, body)
+        for open_ in opens:
+            here.close(open_, found, _depth(file.package))
+    return found
+
+
+def crowded_opens(file: GoFile, body: Node) -> list[Open]:
+    """Return the open calls that several goroutines of a body make at the same time."""
+    known: dict[Node, list[Open]] = file.package.facts.setdefault("crowded", {})
+    if body not in known:
+        known[body] = []
+        found: list[Open] = []
+        for launch in launches_in(file, body):
+            loop, literal = launch.loop, launch.literal
+            if launch.kind == "timer" or loop is None or literal is None:
+                continue
+            if launch.function is body and not waits_each_round(loop, launch):
+                opens = summary_of(file, literal).opens
+                found.extend(o for o in opens if o.parameter.scope is body and not o.locks)
+        if not found and body.get("parameters") is not None and b"func(" in _head(body):
+            for node in own_nodes(file, body):
+                if node.kind == "call_expression":
+                    found.extend(crowded(file, body, node).opens)
+        known[body] = found
+    return known[body]
+
+
+def _head(body: Node) -> bytes:
+    return body["parameters"].text
 
 
 def called_body(file: GoFile, call: Node) -> Body | None:
@@ -177,8 +221,8 @@ class _Here:
         self.call = call
         self.inner = inner
         self.body = body
-        launched = call.parent is not None and call.parent.kind == "go_statement"
-        self.held = frozenset[Held]() if launched else held_within(file, body, call)
+        self.launched = call.parent is not None and call.parent.kind == "go_statement"
+        self.held = frozenset[Held]() if self.launched else held_within(file, body, call)
         self.locks = classes(self.held)
         self.early = is_early(file, body, call)
 
@@ -187,19 +231,21 @@ class _Here:
         if is_on_copy(self.file, touch.access):
             return None
         access = translated(self.file, self.call, self.inner, touch.access)
-        if access is None or any(s.startswith("[") for s in access.steps):
+        access = as_element(self.file, access)
+        if access is None:
             return None
         return replace(
             touch,
             access=access,
-            held=self._held(touch.held),
-            locks=touch.locks | self.locks,
+            held=self._held(touch.held, touch.apart),
+            locks=touch.locks if touch.apart else touch.locks | self.locks,
             path=(self.call, *touch.path),
             early=touch.early and self.early,
+            apart=touch.apart or self.launched,
         )
 
-    def _held(self, held: frozenset[Held]) -> frozenset[Held]:
-        found = set(self.held)
+    def _held(self, held: frozenset[Held], apart: bool = False) -> frozenset[Held]:
+        found = set(() if apart else self.held)
         for lock in held:
             access = translated(self.file, self.call, self.inner, lock.access)
             if access is not None:
@@ -224,6 +270,9 @@ class _Here:
         if argument is None:
             return
         binding = self.file.binding(argument) if argument.kind == "identifier" else None
+        if binding is not None and binding.kind == "parameter" and not open_.method:
+            found.opens.append(replace(open_, parameter=binding))
+            return
         target, receiver = _passed(self.file, argument, open_.method)
         if target is None:
             if binding is not None and binding.kind == "parameter":
@@ -232,7 +281,8 @@ class _Here:
         if target.node is self.body or target.file.package is not self.file.package:
             return
         for touch in summary_of(target.file, target.node, max(0, depth - 2)).touches:
-            closed = _closed(touch, open_, target.node, access_of(self.file, receiver))
+            given = as_element(self.file, access_of(self.file, receiver))
+            closed = _closed(touch, open_, target.node, given)
             if closed is not None:
                 found.touches.append(closed)
 
@@ -255,13 +305,9 @@ def _passed(file: GoFile, argument: Node, method: str) -> tuple[Body | None, Nod
 def _closed(touch: Touch, open_: Open, body: Node, receiver: Access | None) -> Touch | None:
     """Return a touch of a body that an open call runs; its receiver is what was passed."""
     access = _received(touch.access, body, receiver)
-    if (
-        access is None
-        or is_on_copy(touch.file, touch.access)
-        or any(s.startswith("[") for s in access.steps)
-    ):
+    if access is None or is_on_copy(touch.file, touch.access):
         return None
-    held = set(open_.held)
+    held = set(() if touch.apart else open_.held)
     for lock in touch.held:
         own = _received(lock.access, body, receiver)
         if own is not None:
@@ -270,7 +316,7 @@ def _closed(touch: Touch, open_: Open, body: Node, receiver: Access | None) -> T
         touch,
         access=access,
         held=frozenset(held),
-        locks=touch.locks | open_.locks,
+        locks=touch.locks if touch.apart else touch.locks | open_.locks,
         path=(*open_.path, *touch.path),
         early=touch.early and open_.early,
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import callers, code_files
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -146,7 +146,7 @@ def _of_parameter(file: GoFile, binding: Binding, depth: int) -> Targets:
             return _NONE
         return _argument(file, call, position, depth)
     decl = declaration_of(file, function)
-    if decl is None or decl.exported:
+    if decl is None or (decl.exported and not is_closed(decl.file.package)):
         return _NONE
     sites = callers(decl)
     parts = [
@@ -201,6 +201,11 @@ def _of_selector(file: GoFile, value: Node, depth: int) -> Targets:
     return _NONE
 
 
+def is_closed(package: Package) -> bool:
+    """Return whether nobody can import a package: it has only test files, as examples do."""
+    return all(path.endswith("_test.go") for path in package.file_paths)
+
+
 def _of_field(workspace: Workspace, owner: Named, name: str, depth: int) -> Targets:
     """A field of a struct: every function that the owner's package stores in it."""
     package = workspace.package_by_key(owner.package)
@@ -212,7 +217,7 @@ def _of_field(workspace: Workspace, owner: Named, name: str, depth: int) -> Targ
         return known[key]
     known[key] = _NONE
     parts = [bodies_of_value(f, stored, depth) for f, stored in stored_values(package, owner, name)]
-    if name[:1].isupper():
+    if name[:1].isupper() and not is_closed(package):
         parts.append(_NONE)  # somebody outside may store another one
     known[key] = _joined(parts) if any(p.bodies for p in parts) else _NONE
     return known[key]
@@ -221,8 +226,8 @@ def _of_field(workspace: Workspace, owner: Named, name: str, depth: int) -> Targ
 def stored_values(package: Package, owner: Named, name: str) -> Iterator[tuple[GoFile, Node]]:
     """Yield the values that a package assigns to a field, `nil` left out."""
     pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b\s*(?::|=|,)")
-    for file in package.files:
-        if file.is_test or not file.holds(pattern):
+    for file in code_files(package):
+        if not file.holds(pattern):
             continue
         for statement in file.find("assignment_statement", pattern):
             for index, left in enumerate(statement["left"].children):
@@ -302,7 +307,9 @@ def _implementing(workspace: Workspace, names: set[str]) -> list[Named]:
     for directory, type_name in sorted(owners.get(rarest, ())):
         for package in workspace.in_directory(directory):
             decl = package.lookup(type_name)
-            if decl is None or decl.kind != "type" or decl.file.is_test or decl.file.generated:
+            if decl is None or decl.kind != "type" or decl.file.generated:
+                continue
+            if decl.file.is_test and not is_closed(package):
                 continue
             type_ = Named(package.key, type_name)
             if all(_has_method(workspace, type_, name) for name in names):
@@ -323,10 +330,11 @@ def _owners(workspace: Workspace) -> dict[str, set[tuple[str, str]]]:
     known: dict[str, set[tuple[str, str]]] | None = workspace.facts.get("method_owners")
     if known is None:
         known = workspace.facts["method_owners"] = {}
+        plain = {p.rpartition("/")[0] for p in workspace.go_files if not p.endswith("_test.go")}
         for path in workspace.go_files:
-            if path.endswith("_test.go"):
-                continue
             directory = path.rpartition("/")[0]
+            if path.endswith("_test.go") and directory in plain:
+                continue
             for match in _METHOD.finditer(workspace.source(path).data):
                 owner = (directory, match[1].decode())
                 known.setdefault(match[2].decode(), set()).add(owner)

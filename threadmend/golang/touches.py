@@ -20,16 +20,28 @@ from threadmend.golang.locks import Held
 from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Chan, Named, Struct, deref
+from threadmend.golang.types import (
+    Chan,
+    Interface,
+    Map,
+    Named,
+    Pointer,
+    Slice,
+    Struct,
+    deref,
+)
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
 __all__ = [
+    "EACH",
+    "ONE",
     "Open",
     "Summary",
     "Touch",
+    "as_element",
     "classes",
     "held_within",
     "is_early",
@@ -59,6 +71,7 @@ class Touch:
     place: str
     early: bool = True
     locks: frozenset[str] = frozenset()
+    apart: bool = False  # in a goroutine that the body launched: without the body's locks
 
     @property
     def node(self) -> Node:
@@ -154,7 +167,8 @@ def own_touch(file: GoFile, body: Node, node: Node, names: frozenset[bytes]) -> 
     if isinstance(named, Named) and named.package in _SHARED_PACKAGES:
         return None
     access, place = access_of(file, node), lock_class(file, node)
-    if access is None or place is None or any(s.startswith("[") for s in access.steps):
+    access = as_element(file, access)
+    if access is None or place is None:
         return None
     held = held_within(file, body, node)
     early = is_early(file, body, node)
@@ -173,6 +187,34 @@ def held_within(file: GoFile, body: Node, node: Node) -> frozenset[Held]:
     return frozenset(held)
 
 
+ONE, EACH = "[one]", "[each]"
+
+
+def as_element(file: GoFile, access: Access | None) -> Access | None:
+    """Return a path with `[one]` for an index and `[each]` for the elements that a range visits."""
+    if access is None:
+        return None
+    root, steps = access.root, access.steps
+    if any(s.startswith("[") for s in steps):
+        steps = tuple(s if not s.startswith("[") or s == EACH else ONE for s in steps)
+        access = Access(root, steps)
+    if not isinstance(root, Binding) or root.kind != "range" or root.index != 1 or not steps:
+        return access
+    over = root.declaration["right"]
+    held = file.underlying(file.type_of(over))
+    if not isinstance(held, Map | Slice) or not isinstance(
+        file.underlying(held.elem), Pointer | Interface
+    ):
+        return access
+    base = as_element(file, access_of(file, over))
+    if base is None or len(base.steps) + len(steps) >= _LONGEST:
+        return access
+    return Access(base.root, (*base.steps, EACH, *steps))
+
+
+_LONGEST = 8
+
+
 def is_on_copy(file: GoFile, access: Access) -> bool:
     """Return whether a path begins at a struct that was passed by value and never leaves it."""
     root = access.root
@@ -181,6 +223,8 @@ def is_on_copy(file: GoFile, access: Access) -> bool:
     inference = file.package.workspace.inference
     type_ = inference.binding_type(root)
     for step in access.steps:
+        if step.startswith("["):
+            return False
         if type_ is None or not isinstance(file.underlying(type_), Struct):
             return False
         member = inference.member(type_, step)

@@ -40,6 +40,8 @@ def left_out(package: Package) -> Iterator[tuple[Encounter, Touch, Touch, Held]]
             (encounter.one, encounter.other),
             (encounter.other, encounter.one),
         ):
+            if locked.in_channel or bare.in_channel:
+                continue
             if locked.locks and not bare.locks and not explained(bare.file, bare.node):
                 held = _own_lock(locked)
                 if held is not None:

@@ -1,10 +1,13 @@
 """Send before the close, not after it
 
 A send on a closed channel panics, and a select with a default does not help: the send is
-chosen, and panics. The close belongs behind the last send on every path.
+chosen, and panics. The close belongs behind the last send on every path. Likewise a channel in a
+field that one method closes and another one sends to, called in this order or at the same time.
 
 Not reported: a channel that may be another one by then; a send by a goroutine that nobody
 orders after the close; a send on a path that excludes the close.
+
+Without a fix: a close and a send in different functions.
 
 Unsafe: the receivers see the channel closed later than before.
 """
@@ -17,14 +20,16 @@ from collections.abc import Callable, Iterator
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import BuilderError, delete, insert_after
 from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
+from threadmend.golang.encounters import encounters
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.iterations import decided_once
 from threadmend.golang.scope import Binding
+from threadmend.golang.sequels import sequels
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
-from threadmend.model import Finding, Fix, Related, Safety
+from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 CATEGORY = "channel"
 GATE = rb"\bclose\("
@@ -34,8 +39,8 @@ _CLOSES = re.compile(rb"\bclose\(")
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends that come after a close of the same channel."""
+    seen: set[int] = set()
     for function in file.functions(_CLOSES):
-        seen: set[int] = set()
         for channel in local_channels(file, function):
             for close in channel.of("close"):
                 if is_assigned_once(channel.binding):
@@ -50,6 +55,28 @@ def check(file: GoFile) -> Iterator[Finding]:
                     seen.add(send.start)
                     fix, reason = _fix(function, call, send)
                     yield _finding(file, call, send, fix, reason)
+    yield from _in_other_functions(file)
+
+
+def _in_other_functions(file: GoFile) -> Iterator[Finding]:
+    """Yield the closes after which a call or goroutine may still send."""
+    pairs = [(e.one, e.other) for e in encounters(file.package) if e.one.in_channel]
+    for close, send in [*pairs, *sequels(file.package)]:
+        if close.file.path == file.path and not send.writes:
+            yield _distant(close.node, send.node)
+
+
+def _distant(close: Node, send: Node) -> Finding:
+    name = close["arguments"].children[0].name
+    return Finding(
+        path=close.path,
+        start=close.start,
+        end=close.end,
+        message=f"{name} is closed while others may still send to it, which panics",
+        related=(Related(send.path, send.start, send.end, "sent here"),),
+        reason="the close and the send are in different functions: one has to tell the other",
+        confidence=Confidence.MEDIUM,
+    )
 
 
 def _send_after(file: GoFile, function: Node, close: Node) -> Node | None:

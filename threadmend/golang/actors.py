@@ -76,6 +76,7 @@ def _of_launch(file: GoFile, launch: Launch) -> Iterator[Actor]:
         root = touch.access.root
         if (
             not touch.writes
+            or touch.in_channel
             or touch.locks
             or len(touch.access.steps) != 1
             or not isinstance(root, Binding)

@@ -147,29 +147,35 @@ def _with_the_rest(
     file: GoFile, function: Node, start: _Start, reached: set[Point | None], seen: set[str]
 ) -> Iterator[Encounter]:
     """Yield encounters with what the launching function itself does afterwards."""
-    flow = flow_of(function)
+    flow, waits = flow_of(function), pauses(file, function)
     early = [t for t in start.touches if t.early]
     if not early:
         return
     theirs = [
         t
         for t in touches_after(file, function, start.node.end)
-        if _is_reached(flow, t.path[0], reached) and not _is_launched(t.path[0])
+        if _is_reached(flow, t, reached, start.node, waits) and not _is_launched(t.path[0])
     ]
     for one, two in _conflicts(early, theirs):
         ours = any(one is t for t in early)
         if one.place in seen or (not start.left and len(two.path) == 1 and _is_local(one.access)):
             continue
-        if (ours or start.left) and not _is_lazy(one, two):
+        if (ours or start.left or one.in_channel) and not _is_lazy(one, two):
             seen.add(one.place)
             yield Encounter(file, start.launch, one, two, start.left, ours)
 
 
-def _is_reached(flow: Flow, node: Node, reached: set[Point | None]) -> bool:
-    """Return whether the function comes to a node, or to its end if it is deferred."""
+def _is_reached(
+    flow: Flow, touch: Touch, reached: set[Point | None], start: Node, waits: frozenset[Point]
+) -> bool:
+    """Return whether the function comes to a touch, or to its end if that is deferred."""
+    node = touch.path[0]
     if node.up("defer_statement") is not None:
         return any(e.point in reached for e in flow.exits)
-    return flow.point_of(node) in reached
+    point, begin = flow.point_of(node), flow.point_of(start)
+    if point in waits and point is not None and begin is not None and touch.early:
+        return point in flow.reachable(begin, stop=lambda p: p in waits and p is not point)
+    return point in reached
 
 
 def _is_lazy(one: Touch, other: Touch) -> bool:
@@ -194,7 +200,9 @@ def _is_local(access: Access) -> bool:
 
 def _clashes(touch: Touch) -> bool:
     """Return whether two goroutines that do the same meet at a touch."""
-    return touch.writes and not touch.locks and ONE not in touch.access.steps
+    return (
+        touch.writes and not touch.locks and not touch.in_channel and ONE not in touch.access.steps
+    )
 
 
 def _outlives(access: Access, launch: Launch) -> bool:

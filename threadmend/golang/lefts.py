@@ -200,7 +200,9 @@ def _is_name_of(value: Node, binding: Binding) -> bool:
 def _outward(file: GoFile, call: Node, inner: Node, touch: Touch) -> Touch | None:
     if is_on_copy(file, touch.access):
         return None
-    access = as_element(file, _translated(file, call, inner, touch.access))
+    access = _translated(file, call, inner, touch.access)
+    if access is not None and call.function is not None:
+        access = as_element(file, access, call.function)
     if access is None:
         return None
     held = set()

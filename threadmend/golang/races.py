@@ -93,6 +93,8 @@ def _met(package: Package) -> Iterator[SharedWrite]:
     seen: set[str] = set()
     for encounter in encounters(package):
         touch = encounter.one
+        if touch.in_channel:
+            continue
         file, node = touch.file, touch.node
         base = None
         if node.kind == "selector_expression":

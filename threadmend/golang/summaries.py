@@ -26,10 +26,13 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value, targets
 from threadmend.golang.touches import (
+    EACH,
+    ONE,
     Open,
     Summary,
     Touch,
     as_element,
+    channel_touch,
     classes,
     held_within,
     is_early,
@@ -78,6 +81,8 @@ def touches_after(file: GoFile, body: Node, offset: int) -> Iterator[Touch]:
             touch = own_touch(file, body, node, names)
             if touch is not None:
                 yield touch
+        elif (touch := channel_touch(file, body, node)) is not None:
+            yield touch
         elif node.kind == "call_expression":
             yield from called(file, body, node).touches
 
@@ -104,6 +109,8 @@ def _collect(file: GoFile, body: Node, depth: int) -> Summary:
             touch = own_touch(file, body, node, names)
             if touch is not None:
                 add(touch)
+        elif (touch := channel_touch(file, body, node)) is not None:
+            add(touch)
         elif node.kind == "call_expression" and depth > 0:
             inner = called(file, body, node, depth)
             opens.extend(inner.opens)
@@ -231,7 +238,8 @@ class _Here:
         if is_on_copy(self.file, touch.access):
             return None
         access = translated(self.file, self.call, self.inner, touch.access)
-        access = as_element(self.file, access)
+        word = ONE if self.launched else EACH
+        access = as_element(self.file, access, self.body, word)
         if access is None:
             return None
         return replace(
@@ -281,7 +289,7 @@ class _Here:
         if target.node is self.body or target.file.package is not self.file.package:
             return
         for touch in summary_of(target.file, target.node, max(0, depth - 2)).touches:
-            given = as_element(self.file, access_of(self.file, receiver))
+            given = as_element(self.file, access_of(self.file, receiver), self.body)
             closed = _closed(touch, open_, target.node, given)
             if closed is not None:
                 found.touches.append(closed)

@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Package
 
 __all__ = [
+    "CHANNEL",
     "EACH",
     "ONE",
     "Open",
     "Summary",
     "Touch",
     "as_element",
+    "channel_touch",
     "classes",
     "held_within",
     "is_early",
@@ -75,8 +77,13 @@ class Touch:
 
     @property
     def node(self) -> Node:
-        """Return the selector or identifier."""
+        """Return the selector or identifier; a send or the call of close."""
         return self.path[-1]
+
+    @property
+    def in_channel(self) -> bool:
+        """Return whether it is a send or a close, of a channel in a field."""
+        return self.place.startswith(CHANNEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +111,11 @@ def classes(held: frozenset[Held]) -> frozenset[str]:
     return frozenset(h.lock_class or "?" for h in held)
 
 
-def is_early(file: GoFile, body: Node, node: Node) -> bool:
-    """Return whether a body may come to a node before it waits for anything."""
+def is_early(file: GoFile, body: Node, node: Node, *, begins: bool = False) -> bool:
+    """Return whether a body may come to a node before it waits for anything.
+
+    `begins`: what waits is the node itself, perhaps.
+    """
     waits = pauses(file, body)
     if not waits:
         return True
@@ -116,10 +126,13 @@ def is_early(file: GoFile, body: Node, node: Node) -> bool:
     point = flow.point_of(at) if at is not None else None
     if point is None:
         return True
+    if at is not None and at.up("defer_statement") is not None:
+        exits = flow.exits_from(flow.entry, stop=waits.__contains__)
+        return any(e.kind in {"return", "end"} for e in exits)
     known: dict[Node, frozenset[object]] = file.package.facts.setdefault("early points", {})
     if body not in known:
         known[body] = frozenset(flow.reachable(flow.entry, stop=waits.__contains__))
-    if point in waits and node.kind == "call_expression":  # it begins before it waits
+    if point in waits and (begins or node.kind == "call_expression"):
         return point in flow.reachable(flow.entry, stop=lambda p: p in waits and p is not point)
     return point in known[body]
 
@@ -167,7 +180,7 @@ def own_touch(file: GoFile, body: Node, node: Node, names: frozenset[bytes]) -> 
     if isinstance(named, Named) and named.package in _SHARED_PACKAGES:
         return None
     access, place = access_of(file, node), lock_class(file, node)
-    access = as_element(file, access)
+    access = as_element(file, access, body)
     if access is None or place is None:
         return None
     held = held_within(file, body, node)
@@ -187,11 +200,39 @@ def held_within(file: GoFile, body: Node, node: Node) -> frozenset[Held]:
     return frozenset(held)
 
 
+def channel_touch(file: GoFile, body: Node, node: Node) -> Touch | None:
+    """Return the touch that a close (it writes) or a send (it does not) of a field's channel is."""
+    if node.kind == "send_statement":
+        operand = node["channel"]
+    elif node.kind == "call_expression" and node["function"].text == b"close":
+        arguments = node["arguments"].children
+        if not arguments:
+            return None
+        operand = arguments[0]
+    else:
+        return None
+    access, class_ = as_element(file, access_of(file, operand), body), lock_class(file, operand)
+    if access is None or class_ is None or operand.kind != "selector_expression":
+        return None
+    held = held_within(file, body, node)
+    early = is_early(file, body, node, begins=True)
+    access = Access(access.root, (*access.steps, CHANNEL))
+    closes = node.kind != "send_statement"
+    return Touch(file, access, closes, held, (node,), CHANNEL + class_, early, classes(held))
+
+
+# The last step of a path to what is in a channel, and the beginning of its place.
+CHANNEL = "<-"
 ONE, EACH = "[one]", "[each]"
 
 
-def as_element(file: GoFile, access: Access | None) -> Access | None:
-    """Return a path with `[one]` for an index and `[each]` for the elements that a range visits."""
+def as_element(
+    file: GoFile, access: Access | None, body: Node, word: str = "[each]"
+) -> Access | None:
+    """Return a path with `[one]` for an index and `word` for what a range in a body visits.
+
+    A variable of a range around the body stays what it is: one run of the body has one element.
+    """
     if access is None:
         return None
     root, steps = access.root, access.steps
@@ -200,16 +241,18 @@ def as_element(file: GoFile, access: Access | None) -> Access | None:
         access = Access(root, steps)
     if not isinstance(root, Binding) or root.kind != "range" or root.index != 1 or not steps:
         return access
+    if not body.contains(root.node):
+        return access
     over = root.declaration["right"]
     held = file.underlying(file.type_of(over))
     if not isinstance(held, Map | Slice) or not isinstance(
         file.underlying(held.elem), Pointer | Interface
     ):
         return access
-    base = as_element(file, access_of(file, over))
+    base = as_element(file, access_of(file, over), body)
     if base is None or len(base.steps) + len(steps) >= _LONGEST:
         return access
-    return Access(base.root, (*base.steps, EACH, *steps))
+    return Access(base.root, (*base.steps, word, *steps))
 
 
 _LONGEST = 8

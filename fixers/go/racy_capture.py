@@ -34,11 +34,12 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map, Pointer
 from threadmend.model import Finding, Related
 
+from ._passed_on import passed_on
 from ._racy import Names, Race, top_of
 from ._racy_choice import fixes_of
 
 CATEGORY = "shared-state"
-GATE = rb"\bgo\b|\.(?:Try)?Go\(|\bAfterFunc\("
+GATE = rb"\bgo\b|\.(?:Try)?Go\(|\bAfterFunc\(|\bfunc\("
 
 _WRITES = frozenset({"write", "update", "store"})
 
@@ -53,6 +54,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             if top not in names:
                 names[top] = Names.of(file, top)
             yield _finding(_race(file, binding, *pairs, names[top]))
+    yield from passed_on(file)
 
 
 # -- find -----------------------------------------------------------------------------

@@ -154,7 +154,9 @@ def _with_the_rest(
     theirs = [
         t
         for t in touches_after(file, function, start.node.end)
-        if _is_reached(flow, t, reached, start.node, waits) and not _is_launched(t.path[0])
+        if t.early
+        and _is_reached(flow, t, reached, start.node, waits)
+        and not _is_launched(t.path[0])
     ]
     for one, two in _conflicts(early, theirs):
         ours = any(one is t for t in early)

@@ -46,7 +46,15 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["called", "called_body", "crowded", "summary_of", "touches_after", "touches_of"]
+__all__ = [
+    "called",
+    "called_body",
+    "crowded",
+    "crowded_opens",
+    "summary_of",
+    "touches_after",
+    "touches_of",
+]
 
 # Calls between a body and a touch: fewer in a package of many functions, for the time it takes.
 _DEPTHS = ((12_000, 10), (60_000, 4), (1 << 62, 2))
@@ -71,7 +79,10 @@ def summary_of(file: GoFile, body: Node, depth: int | None = None) -> Summary:
 
 
 def touches_after(file: GoFile, body: Node, offset: int) -> Iterator[Touch]:
-    """Yield what a body itself and its calls touch from an offset on, each time it does."""
+    """Yield what a body itself and its calls touch from an offset on, each time it does.
+
+    `early` then says whether a call comes to it before it waits.
+    """
     names = written_names(file.package)
     defers = [n for n in body.own() if n.kind == "defer_statement"]
     for node in own_nodes(file, body):
@@ -80,11 +91,11 @@ def touches_after(file: GoFile, body: Node, offset: int) -> Iterator[Touch]:
         if node.kind in {"selector_expression", "identifier"}:
             touch = own_touch(file, body, node, names)
             if touch is not None:
-                yield touch
+                yield replace(touch, early=True)
         elif (touch := channel_touch(file, body, node)) is not None:
-            yield touch
+            yield replace(touch, early=True)
         elif node.kind == "call_expression":
-            yield from called(file, body, node).touches
+            yield from called(file, body, node, begins=True).touches
 
 
 def _depth(package: Package) -> int:
@@ -131,8 +142,13 @@ def _collect(file: GoFile, body: Node, depth: int) -> Summary:
 # -- calls ------------------------------------------------------------------------------
 
 
-def called(file: GoFile, body: Node, call: Node, depth: int | None = None) -> Summary:
-    """Return what a call in a body touches, in the terms of the body."""
+def called(
+    file: GoFile, body: Node, call: Node, depth: int | None = None, *, begins: bool = False
+) -> Summary:
+    """Return what a call in a body touches, in the terms of the body.
+
+    `begins`: what is early is told from the call on, and not from the beginning of the body.
+    """
     if depth is None:
         depth = _depth(file.package)
     own = _open(file, body, call)
@@ -146,6 +162,7 @@ def called(file: GoFile, body: Node, call: Node, depth: int | None = None) -> Su
     if not summary.touches and not summary.opens:
         return summary
     here = _Here(file, call, inner, body)
+    here.early = here.early or begins
     found = Summary([t for t in map(here.touch, summary.touches) if t is not None])
     for open_ in summary.opens:
         here.close(open_, found, depth)

@@ -1,0 +1,166 @@
+"""What go/racy-capture says about literals that are passed to a function that crowds run.
+
+    first := ""                                  first := ""
+                                            →    var mu sync.Mutex
+    parallel(4, n, func(i int) {                 parallel(4, n, func(i int) {
+        first = names[i]                             mu.Lock()
+    })                                               defer mu.Unlock()
+                                                     first = names[i]
+                                                 })
+
+`parallel` calls its parameter in goroutines that a loop launches. An element at an index that
+the call gets belongs to that call alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.access import classify
+from threadmend.golang.builders import (
+    BuilderError,
+    add_import,
+    free_name,
+    import_name,
+    insert_before,
+    taken_names,
+)
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import captures
+from threadmend.golang.holding import argument_of
+from threadmend.golang.lefts import may_leave
+from threadmend.golang.races import explained
+from threadmend.golang.scope import Binding
+from threadmend.golang.summaries import called_body, crowded_opens
+from threadmend.golang.syntax import Node
+from threadmend.golang.targets import bodies_of_value
+from threadmend.golang.touches import held_within
+from threadmend.golang.types import Map
+from threadmend.model import Finding, Fix, Related, Safety
+
+from ._guard_edits import LockForm, put_under_lock
+
+__all__ = ["passed_on"]
+
+_PASSES = re.compile(rb"\(")
+_WRITES = frozenset({"write", "update", "store"})
+
+
+def passed_on(file: GoFile) -> Iterator[Finding]:
+    """Yield the variables that a literal writes which several goroutines call at once."""
+    for declaration in file.declarations(_PASSES):
+        for call in declaration.index.get("call_expression", ()):
+            literal = _crowded_literal(file, call)
+            if literal is None:
+                continue
+            for binding, uses in captures(literal).items():
+                writes = [u for u in uses if _is_shared_write(file, literal, binding, u)]
+                if writes:
+                    yield _finding(file, call, literal, binding, uses, writes[0])
+
+
+def _crowded_literal(file: GoFile, call: Node) -> Node | None:
+    name = call["function"].children[-1] if call["function"].children else call["function"]
+    if not call["arguments"].children or not may_leave(file.package, name.text):
+        return None
+    target = called_body(file, call)
+    if target is None or target.node.get("body") is None:
+        return None
+    for open_ in crowded_opens(target.file, target.node):
+        argument = argument_of(call, target.node, open_.parameter)
+        if argument is None or open_.method:
+            continue
+        body = bodies_of_value(file, argument).certain
+        if body is not None and body.node.kind == "func_literal" and body.file.path == file.path:
+            return body.node
+    return None
+
+
+def _is_shared_write(file: GoFile, literal: Node, binding: Binding, use: Node) -> bool:
+    """Return whether a use writes what all calls of the literal share, without a lock."""
+    if binding.kind not in {"variable", "parameter", "result"}:
+        return False
+    found = classify(use, binding)
+    if found.kind not in _WRITES or use.function is not literal:
+        return False
+    at, own = use, False
+    while at is not found.target and at.parent is not None:
+        at = at.parent
+        if at.kind == "selector_expression":
+            return False  # a field: go/racy-field
+        if at.kind == "index_expression":
+            held = file.underlying(file.type_of(at["operand"]))
+            own = own or (not isinstance(held, Map) and not _is_common(literal, at["index"]))
+    if own or held_within(file, literal, use) or explained(file, use):
+        return False
+    return not any(_decides(literal, a) for a in use.ancestors() if literal.contains(a))
+
+
+def _is_common(literal: Node, index: Node) -> bool:
+    """Return whether an index takes the same values in each call: of a loop in the literal."""
+    if index.kind == "int_literal":
+        return True
+    if index.kind != "identifier":
+        return False
+    for loop in literal["body"].find("for_statement"):
+        for clause in loop.children:
+            if clause.kind == "range_clause" and _names(clause.get("left"), index):
+                return not _uses_parameter(literal, clause["right"])
+    return False
+
+
+def _names(left: Node | None, index: Node) -> bool:
+    return left is not None and any(n.text == index.text for n in left.children)
+
+
+def _uses_parameter(literal: Node, node: Node) -> bool:
+    names = {n.text for n in literal["parameters"].find("identifier")}
+    return any(n.text in names for n in node.find("identifier"))
+
+
+def _decides(literal: Node, node: Node) -> bool:
+    """Return whether a condition on the call's own arguments lets few of them in."""
+    if node.kind != "if_statement":
+        return False
+    names = {n.text for n in literal["parameters"].find("identifier")}
+    return any(
+        binary["left"].text in names or binary["right"].text in names
+        for binary in node["condition"].find("binary_expression")
+    )
+
+
+def _finding(
+    file: GoFile, call: Node, literal: Node, binding: Binding, uses: list[Node], write: Node
+) -> Finding:
+    fix, reason = _fix(file, call, literal, binding, uses)
+    return Finding(
+        path=file.path,
+        start=write.start,
+        end=write.end,
+        message=f"several goroutines write {binding.name} at the same time",
+        fixes=(fix,) if fix is not None else (),
+        related=(Related(call.path, call.start, call["function"].end, "called by goroutines"),),
+        reason=reason,
+    )
+
+
+def _fix(
+    file: GoFile, call: Node, literal: Node, binding: Binding, uses: list[Node]
+) -> tuple[Fix | None, str]:
+    """Declare a lock before the literal's statement, and take it around the uses."""
+    function, statement = literal.function, literal.statement
+    if function is None or statement is None or call.function is not function:
+        return None, "the literal is made elsewhere"
+    package = import_name(file.tree, "sync") or "sync"
+    name = free_name("mu", taken_names(function))
+    inside = [u for u in uses if u.function is literal]
+    try:
+        edits, risk = put_under_lock(file, literal, inside, LockForm(name, name), together=True)
+        edits = (*insert_before(statement, f"var {name} {package}.Mutex"), *edits)
+        if import_name(file.tree, "sync") is None:
+            edits = (*edits, *add_import(file.tree, "sync"))
+    except BuilderError as error:
+        return None, str(error)
+    reason = risk or f"each call waits for its turn at {binding.name}"
+    return Fix(f"Guard {binding.name} with a mutex", tuple(edits), Safety.UNSAFE, reason), ""

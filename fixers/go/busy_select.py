@@ -34,14 +34,19 @@ def check(file: GoFile) -> Iterator[Finding]:
     for loop in file.find("for_statement", _CANDIDATE):
         statements = loop["body"].statements
         if len(statements) == 1 and statements[0].kind == "select_statement" and endless(loop):
-            default = _idle_default(statements[0])
+            default = _idle_default(statements[0], _label(loop))
             if default is not None:
                 yield _spinning(file, loop, statements[0], default)
         elif not statements and _polls(file, loop):
             yield _polling(file, loop)
 
 
-def _idle_default(select: Node) -> Node | None:
+def _label(loop: Node) -> Node | None:
+    parent = loop.parent
+    return parent["label"] if parent is not None and parent.kind == "labeled_statement" else None
+
+
+def _idle_default(select: Node, label: Node | None) -> Node | None:
     """Return the default of a select that has other cases, when it does nothing."""
     cases = [c for c in select.children if c.kind == "communication_case"]
     default = next((c for c in select.children if c.kind == "default_case"), None)
@@ -50,15 +55,18 @@ def _idle_default(select: Node) -> Node | None:
     body = default.statements
     if not body:
         return default
-    plain = len(body) == 1 and body[0].kind == "continue_statement" and len(body[0].children) == 1
-    return default if plain else None
+    if len(body) != 1 or body[0].kind != "continue_statement":
+        return None
+    named = body[0].children[1:]
+    own = not named or (label is not None and named[0].text == label.text)
+    return default if own else None
 
 
 def _spinning(file: GoFile, loop: Node, select: Node, default: Node) -> Finding:
     fixes: tuple[Fix, ...] = ()
     reason = ""
     try:
-        edits = delete_clause(default)
+        edits = delete_clause(default) + _without_label(file, loop, default)
         title = "Drop the empty default, so that the select waits"
         fixes = (Fix(title, edits, Safety.UNSAFE, "the loop now waits for one of its cases"),)
     except BuilderError as error:
@@ -71,6 +79,19 @@ def _spinning(file: GoFile, loop: Node, select: Node, default: Node) -> Finding:
         fixes=fixes,
         reason=reason,
     )
+
+
+def _without_label(file: GoFile, loop: Node, default: Node) -> tuple[Edit, ...]:
+    """Delete the loop's label where only the default needed it: it would not compile."""
+    label = _label(loop)
+    if label is None or b"continue " not in default.text:
+        return ()
+    jumps = loop.find("continue_statement", "break_statement", "goto_statement")
+    names = [j.children[1].text for j in jumps if j.children[1:] and not default.contains(j)]
+    if label.text in names:
+        return ()
+    start, end = (file.source.line_start(n.start) for n in (label, loop))
+    return (Edit(file.path, start, end, b""),)
 
 
 def _polls(file: GoFile, loop: Node) -> bool:

@@ -105,12 +105,21 @@ def _local_guarded(file: GoFile, lock: LockOperation, binding: Binding, node: No
     """Return whether a local variable is used under the lock elsewhere, in a closure or not."""
     if lock.access is None or not isinstance(lock.access.root, Binding):
         return False
-    if binding is lock.access.root or binding.declaration.kind == "parameter_declaration":
+    if binding is lock.access.root or binding.kind == "parameter":
         return False
     elsewhere = [u for u in binding.uses if u is not binding.node and u is not node]
     locked = [u for u in elsewhere if any(h.access == lock.access for h in held_at(file, u))]
     writes = any(classify(u).kind in {"write", "update", "store"} for u in binding.uses)
-    return bool(locked) and writes
+    return writes and (bool(locked) or _is_only_use(lock, binding, node))
+
+
+def _is_only_use(lock: LockOperation, binding: Binding, node: Node) -> bool:
+    """Return whether a lock is used here only, and a captured variable is changed below."""
+    root = lock.access.root if lock.access is not None else None
+    if not isinstance(root, Binding) or binding.function is lock.call.function:
+        return False
+    uses = [u for u in root.uses if u is not root.node]
+    return len(uses) == 2 and classify(node).kind in {"write", "update", "store"}
 
 
 def _finding(file: GoFile, lock: LockOperation, unlock: Node, used: Node) -> Finding:

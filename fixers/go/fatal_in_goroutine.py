@@ -21,7 +21,6 @@ from threadmend.golang.builders import (
     import_name,
     insert_after,
     remove_import,
-    replace,
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with
@@ -122,7 +121,7 @@ def _fix(file: GoFile, body: Node, call: Node, name: str) -> tuple[Fix | None, s
         return None, "what the function should return then cannot be told"
     try:
         if name.startswith("require."):
-            return _assert(file, call, statement, leave), ""
+            return _assert(file, body, call, statement, leave), ""
         method = call["function"]["field"]
         edits: tuple[Edit, ...] = (
             Edit(file.path, method.start, method.end, _REPLACED[name].encode()),
@@ -142,17 +141,27 @@ def _is_last(body: Node, statement: Node) -> bool:
     return statement.parent is body.get("body")
 
 
-def _assert(file: GoFile, call: Node, statement: Node, leave: str) -> Fix:
+def _assert(file: GoFile, body: Node, call: Node, statement: Node, leave: str) -> Fix:
+    """Use assert; what the arguments say stays as it is, however many lines it takes."""
     known = import_name(file.tree, _ASSERT)
     check_name = call["function"]["field"].name
-    arguments = call["arguments"].name
-    text = f"if !{known or 'assert'}.{check_name}{arguments} {{\n\t{leave}\n}}"
-    edits = replace(statement, text)
+    package = call["function"]["operand"]
+    name = (known or "assert").encode()
+    edits: tuple[Edit, ...] = (Edit(file.path, package.start, package.end, name),)
+    title = f"Check with assert.{check_name}"
+    if not _is_last(body, statement):
+        newline = file.source.newline + file.source.indent_at(statement.start)
+        tail = b" {" + newline + b"\t" + leave.encode() + newline + b"}"
+        edits = (
+            Edit(file.path, package.start, package.end, b"if !" + name),
+            Edit(file.path, statement.end, statement.end, tail),
+        )
+        title += " and return"
     if known is None:
         edits += _import_instead(file) if _only_use(file, call) else add_import(file.tree, _ASSERT)
     elif _only_use(file, call):
         edits += remove_import(file.tree, _REQUIRE)
-    return Fix(f"Check with assert.{check_name} and return", edits)
+    return Fix(title, edits)
 
 
 def _only_use(file: GoFile, call: Node) -> bool:

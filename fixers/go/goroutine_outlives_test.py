@@ -91,7 +91,7 @@ def _shares(launch: Launch, literal: Node, test: Binding) -> bool:
         if binding is test:
             continue
         for use in binding.uses:
-            if literal.contains(use):
+            if literal.contains(use) or use is binding.node:
                 continue
             if use.start > launch.node.end or use.up("defer_statement") is not None:
                 return True

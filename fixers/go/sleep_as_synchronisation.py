@@ -30,6 +30,7 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, captures, innermost_loop, launches_in
+from threadmend.golang.locks import LOCK_CALLS
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import targets
@@ -41,8 +42,9 @@ GATE = rb"\btime\.Sleep\("
 _WAITS = re.compile(rb"<-|\bselect\b|\bchan\b|\.Wait\(|WaitGroup|errgroup|\.Eventually|sync\.Cond")
 _GOES_ON = re.compile(
     rb"<-|\bselect\b|\bfor\s*\{|\bfor true\b|\.Wait\(|range \w*[cC]h(an)?\b|\bcancel\w*\("
+    rb"|range [\w.]*(?:Tick\(|\.C\b)"
     rb"|\.(Listen\w*|Serve\w*|Accept\w*|Run|Start\w*|Watch\w*|Subscribe\w*|Recv\w*|Read\w*|Poll\w*"
-    rb"|Dial\w*|Connect\w*|Loop|Block\w*|Stop|Close|Shutdown|Lock|RLock|Exec|Do)\("
+    rb"|Dial\w*|Connect\w*|Loop|Block\w*|Stop|Close|Shutdown|Exec|Do)\("
 )
 _SETTLED = re.compile(rb"(?:fmt\.Print\w*|log\.Print\w*|println|print)\(")
 
@@ -61,6 +63,8 @@ def check(file: GoFile) -> Iterator[Finding]:
         launches = _launches(file, function, statement)
         if not launches or not all(_ends(file, launch) for launch in launches):
             continue
+        if LOCK_CALLS.search(file.data, function.start, call.start) and _locks(file, launches):
+            continue  # it may hold what they wait for
         if _matters(launches, statement):
             yield _finding(file, call, statement, launches)
 
@@ -96,6 +100,19 @@ def _ends(file: GoFile, launch: Launch) -> bool:
                 if _GOES_ON.search(called.node.text):
                     return False
     return True
+
+
+def _locks(file: GoFile, launches: list[Launch]) -> bool:
+    """Return whether a goroutine takes a lock, in what it calls too."""
+    for launch in launches:
+        assert launch.body is not None
+        texts = [launch.body.text]
+        for node in launch.body.walk():
+            if node.kind == "call_expression":
+                texts += [called.node.text for called in targets(file, node).bodies]
+        if any(LOCK_CALLS.search(text) for text in texts):
+            return True
+    return False
 
 
 def _matters(launches: list[Launch], sleep: Node) -> bool:

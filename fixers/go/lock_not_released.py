@@ -6,7 +6,8 @@ after it every other. The forgotten path is nearly always an early return that w
 later, for an error or a shortcut.
 
 Not reported: a function whose contract is to return locked (its name or comment says so, or
-another function of the package only releases the lock); a lock that is handed over: to a
+another function of the package only releases the lock; a name alone does not excuse returns
+that fail, with an error, after others have released); a lock that is handed over: to a
 closure, by its method value or its address, or as a part of what is returned; paths that
 panic or end the process; conditions that are tested again before the release; a
 `defer x.Lock()` that was meant to release (go/lock-mode-mismatch).
@@ -30,13 +31,14 @@ from threadmend.golang.builders import (
     replace,
     taken_names,
 )
+from threadmend.golang.failing import fails
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import LOCK_CALLS, LockOperation, Locks, locks_of
 from threadmend.golang.plain import is_plain
-from threadmend.golang.releases import hands_over, released_by_calls, returns_locked
+from threadmend.golang.releases import hands_over, released_by_calls, returns_locked, says_locked
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Edit, Finding, Fix, Related
@@ -150,6 +152,8 @@ def _is_contract(file: GoFile, leak: _Leak) -> bool:
     if name is not None and name.name in {"main", "init"} and not leak.stops:
         return True  # held until the process ends
     everywhere = not leak.stops
+    if leak.stops and leak.exits and all(fails(file, e.node) for e in leak.exits):
+        return says_locked(file, function, leak.lock)  # who fails to acquire holds nothing
     return returns_locked(file, function, leak.lock, everywhere)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["documentation", "hands_over", "released_by_calls", "returns_locked"]
+__all__ = ["documentation", "hands_over", "released_by_calls", "returns_locked", "says_locked"]
 
 # `block`, `clock` and `flock` are no locks.
 _LOCKS = re.compile(r"(?<![bBcCf])[lL]ock|[aA]cquire|^(?:begin|enter|hold|grab|Begin|Enter|Hold)")
@@ -235,7 +235,7 @@ def returns_locked(file: GoFile, function: Node, lock: LockOperation, everywhere
     name = function.get("name")
     if name is not None and _LOCKS.search(name.name):
         return True
-    if _SAYS.search(documentation(file, function)) or _said_here(file, lock):
+    if says_locked(file, function, lock):
         return True
     if _returns_owner(function, lock):
         return True
@@ -251,6 +251,11 @@ def _said_here(file: GoFile, lock: LockOperation) -> bool:
     above = source.line_start(max(0, source.line_start(lock.call.start) - 1))
     comments = tree.comments_in(above, source.line_end(lock.call.end))
     return any(_SAYS_HERE.search(tree.data[c.start : c.end]) for c in comments)
+
+
+def says_locked(file: GoFile, function: Node, lock: LockOperation) -> bool:
+    """Return whether a comment, of the function or at the Lock, says that it returns locked."""
+    return bool(_SAYS.search(documentation(file, function))) or _said_here(file, lock)
 
 
 def documentation(file: GoFile, function: Node) -> bytes:

@@ -273,7 +273,7 @@ def implementations(workspace: Workspace, interface: Named) -> list[Named]:
     """Return the named types of the workspace whose methods cover an interface's, by name.
 
     Test files and generated mocks are left out; a type that gets some of its methods from an
-    embedded one counts.
+    embedded one counts. A directory of nothing but tests has its own types only.
     """
     known: dict[str, list[Named]] = workspace.facts.setdefault("implementations", {})
     key = str(interface)
@@ -281,7 +281,9 @@ def implementations(workspace: Workspace, interface: Named) -> list[Named]:
         known[key] = []
         under = workspace.inference.underlying(interface)
         if isinstance(under, Interface):
-            known[key] = _implementing(workspace, _method_names(workspace, under.node))
+            home = workspace.package_by_key(interface.package)
+            names = _method_names(workspace, under.node)
+            known[key] = _implementing(workspace, names, home.directory if home else "")
     return known[key]
 
 
@@ -298,13 +300,15 @@ def _method_names(workspace: Workspace, node: Node) -> set[str]:
 _METHOD = re.compile(rb"\nfunc[ \t]*\([ \t]*(?:\w+[ \t]+)?\*?[ \t]*(\w+)[^)\n]*\)[ \t]*(\w+)")
 
 
-def _implementing(workspace: Workspace, names: set[str]) -> list[Named]:
+def _implementing(workspace: Workspace, names: set[str], home: str) -> list[Named]:
     if not names:
         return []
     owners = _owners(workspace)
     rarest = min(names, key=lambda n: len(owners.get(n, ())))
     found = []
     for directory, type_name in sorted(owners.get(rarest, ())):
+        if directory != home and not workspace.has_code(directory):
+            continue
         for package in workspace.in_directory(directory):
             decl = package.lookup(type_name)
             if decl is None or decl.kind != "type" or decl.file.generated:
@@ -330,10 +334,9 @@ def _owners(workspace: Workspace) -> dict[str, set[tuple[str, str]]]:
     known: dict[str, set[tuple[str, str]]] | None = workspace.facts.get("method_owners")
     if known is None:
         known = workspace.facts["method_owners"] = {}
-        plain = {p.rpartition("/")[0] for p in workspace.go_files if not p.endswith("_test.go")}
         for path in workspace.go_files:
             directory = path.rpartition("/")[0]
-            if path.endswith("_test.go") and directory in plain:
+            if path.endswith("_test.go") and workspace.has_code(directory):
                 continue
             for match in _METHOD.finditer(workspace.source(path).data):
                 owner = (directory, match[1].decode())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.bodies import is_launched, parameter_called
 from threadmend.golang.locks import locks_of, runs_in_place
+from threadmend.golang.printing import printed, prints
 from threadmend.golang.reach import reach_of
 from threadmend.golang.releases import net_releases
 from threadmend.golang.scope import Binding, bindings_in, resolve_local
@@ -73,7 +74,7 @@ def call_nodes(body: Body) -> list[Node]:
         if node.kind == "call_expression"
         and node not in own
         and not is_launched(node)
-        and not _leads_nowhere(file, node["function"])
+        and (not _leads_nowhere(file, node["function"]) or prints(file, node))
     ]
 
 
@@ -108,6 +109,11 @@ def _called(file: GoFile, body: Body, call: Node) -> Iterator[Call]:
     function = call["function"]
     if parameter_called(file, body.node, function) is not None:
         return  # known to the callers only: an event of its own
+    for argument, method in printed(file, call):
+        receiver = receiver_of(method.node)
+        base = access_of(file, argument)
+        meant = {receiver: base} if receiver is not None and base is not None else None
+        yield Call(call, None, Body(method.file, method.node, method), True, True, meant)
     found = targets(file, call)
     extra = _captured(file, function) if found.bodies else None
     for target in found.bodies:

@@ -1,0 +1,117 @@
+"""Printing: the String, Error and Format methods that fmt and log call on what they print.
+
+    c.mu.RLock()
+    log.Printf("cache: %v", c)      // calls c.String(), which may take the lock again
+
+Only methods of the workspace whose own text takes a lock: hardly any, so that most calls
+of `fmt` cost nothing here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named, Pointer
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl, Workspace
+
+__all__ = ["printed", "prints"]
+
+_HEAD = re.compile(rb"\nfunc[ \t]*\((?:\w+[ \t]+)?\*?(\w+)\)[ ](?:String|Error)\(\) string")
+_LOCK = re.compile(rb"\.R?Lock\(\)")
+_PRINTS = re.compile(r"^(?:(?:Sp|Fp|P)rint|Fatal|Panic|Append)(?:ln|f)?$|^Errorf$")
+_VERB = re.compile(r"%[-+# 0]*(?:\*|\d+)?(?:\.(?:\*|\d+)?)?([a-zA-Z%])")
+_SHOWS = frozenset("svxXq")
+
+
+def prints(file: GoFile, call: Node) -> bool:
+    """Return whether a call may run a method of what it prints that takes a lock."""
+    function = call["function"]
+    if function.kind != "selector_expression" or function["operand"].kind != "identifier":
+        return False
+    if not _PRINTS.match(function["field"].name) or not _printable(file.package.workspace):
+        return False
+    return file.imported(function["operand"].name) in {"fmt", "log"} and not file.binding(
+        function["operand"]
+    )
+
+
+def printed(file: GoFile, call: Node) -> Iterator[tuple[Node, Decl]]:
+    """Yield the arguments that a call prints through a method, and the method."""
+    if not prints(file, call):
+        return
+    name = call["function"]["field"].name
+    arguments = call["arguments"].children
+    first = 1 if name.startswith(("F", "Append")) and not name.startswith("Fatal") else 0
+    verbs: list[str] | None = None
+    if name.endswith("f"):
+        verbs = _verbs(arguments[first]) if first < len(arguments) else None
+        first += 1
+        if verbs is None:
+            return
+    for index, argument in enumerate(arguments[first:]):
+        if verbs is not None and (index >= len(verbs) or verbs[index] not in _SHOWS):
+            continue
+        method = _method(file, argument)
+        if method is not None:
+            yield argument, method
+
+
+def _verbs(format_: Node) -> list[str] | None:
+    """Return the verb of each operand; None where they cannot be told one by one."""
+    if format_.kind not in {"interpreted_string_literal", "raw_string_literal"}:
+        return None
+    if "*" in format_.name or "[" in format_.name:
+        return None  # widths and indexes that are operands
+    found = []
+    for match in _VERB.finditer(format_.name):
+        if match[1] != "%":
+            found.append("" if "#" in match[0] and match[1] == "v" else match[1])
+    return found
+
+
+def _method(file: GoFile, argument: Node) -> Decl | None:
+    """Return the method through which a value is printed: Error comes before String."""
+    type_ = file.type_of(argument)
+    pointed = isinstance(type_, Pointer)
+    named = type_.elem if isinstance(type_, Pointer) else type_
+    if not isinstance(named, Named) or named.local:
+        return None
+    workspace = file.package.workspace
+    if (named.package, named.name) not in _printable(workspace):
+        return None
+    package = workspace.package_by_key(named.package)
+    methods = package.methods(named.name) if package is not None else {}
+    if "Format" in methods:
+        return None
+    for name in ("Error", "String"):
+        decls = methods.get(name)
+        if decls and decls[0].sound and (pointed or not _on_pointer(decls[0])):
+            return decls[0]
+    return None
+
+
+def _on_pointer(method: Decl) -> bool:
+    """Return whether only a pointer has the method: a value is printed field by field."""
+    return b"*" in method.node["receiver"].text
+
+
+def _printable(workspace: Workspace) -> set[tuple[str, str]]:
+    """Return the (package, type) pairs with a String or Error method that takes a lock."""
+    known: set[tuple[str, str]] | None = workspace.facts.get("printable")
+    if known is None:
+        known = workspace.facts["printable"] = set()
+        for path in workspace.go_files:
+            data = workspace.source(path).data
+            if b") String() string" not in data and b") Error() string" not in data:
+                continue
+            for match in _HEAD.finditer(data):
+                end = data.find(b"\n}", match.end())
+                if _LOCK.search(data, match.end(), end if end >= 0 else len(data)):
+                    known.add((workspace.file(path).package.key, match[1].decode()))
+    return known

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Event", "Pair", "effects_of", "holders", "pairs_of"]
 
 _MOST = 50  # events of one body; the rest is not told
-_FURTHEST = 7  # calls between a body and an event
+_FURTHEST = 9  # calls between a body and an event
 _FURTHEST_BLOCK = 3  # the same, for what may block
 _ROUNDS = 4  # of a group of functions that call each other
 

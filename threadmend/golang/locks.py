@@ -19,6 +19,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
 
 if TYPE_CHECKING:
+    from threadmend.golang.condlocks import Behind
     from threadmend.golang.file import GoFile
     from threadmend.golang.flow import Label
     from threadmend.golang.package import Decl
@@ -76,7 +77,8 @@ class LockOperation:
     """One call of Lock, Unlock, RLock, RUnlock, TryLock or TryRLock on a lock of `type`.
 
     `lock` is the expression before the method; `via` the embedded fields through which the
-    method is promoted; `access` the object, None for a computed one.
+    method is promoted; `access` the object, None for a computed one. `cond.L` means the lock
+    that the condition variable was made with; `reads`: with the RLocker of one.
     """
 
     call: Node
@@ -86,10 +88,13 @@ class LockOperation:
     via: tuple[str, ...]
     access: Access | None
     lock_class: str | None
+    reads: bool = False
 
     @property
     def mode(self) -> str:
         """Return `write` or `read`."""
+        if self.reads:
+            return "read"
         return _ACQUIRES.get(self.method) or _RELEASES[self.method]
 
     @property
@@ -134,6 +139,10 @@ def lock_operation(file: GoFile, call: Node) -> LockOperation | None:
     if type_ not in LOCK_TYPES:
         return None
     lock = function["operand"]
+    if type_ == "sync.Locker" and (meant := _of_cond(file, lock)) is not None:
+        return LockOperation(
+            call, method, meant.type, lock, (), meant.access, meant.lock_class, meant.reads
+        )
     return LockOperation(
         call,
         method,
@@ -143,6 +152,12 @@ def lock_operation(file: GoFile, call: Node) -> LockOperation | None:
         access_of(file, lock, selection.via),
         lock_class(file, lock, selection.via),
     )
+
+
+def _of_cond(file: GoFile, lock: Node) -> Behind | None:
+    from threadmend.golang.condlocks import lock_behind
+
+    return lock_behind(file, lock)
 
 
 class Locks:

@@ -20,7 +20,7 @@ _CALLED = re.compile(rb"\b(\w++)(?:\[[\w, .*\[\]]*\])?\(")
 _LOCKS = re.compile(rb"\.(?:Try)?R?(?:Lock|Unlock)\(")
 _WAITS = re.compile(rb"<-|\.Wait\(\)")
 # How many calls away from a lock, a wait, a callback a name still matters.
-_FAR, _NEAR, _NEXT = 6, 2, 1
+_FAR, _NEAR, _NEXT = 8, 2, 1
 
 
 class Reach:

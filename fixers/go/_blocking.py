@@ -13,7 +13,7 @@ from threadmend.golang.locks import lock_name, lock_operation
 from threadmend.golang.releases import documentation
 from threadmend.golang.stop_waits import needed_meanwhile
 from threadmend.golang.syntax import Node
-from threadmend.golang.unblocking import OtherSide, needing_lock
+from threadmend.golang.unblocking import OtherSide, closed_under, needing_lock
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock
@@ -118,6 +118,8 @@ def _fix(file: GoFile, pair: Pair) -> Fix:
     """
     name, word = lock_name(file, pair.held), _WORDS[pair.event.mode]
     statement = _statement(pair)
+    if closed_under(pair):
+        raise BuilderError(f"{name} keeps the channel from being closed during the send")
     try:
         send = pair.event.mode == "send"
         edits = after_unlock(file, pair.held.access, _widened(pair, statement), move=send)

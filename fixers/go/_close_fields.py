@@ -17,6 +17,7 @@ from threadmend.golang.builders import (
     realign,
     replace,
 )
+from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import (
     SharedChannel,
     literals_of,
@@ -26,8 +27,8 @@ from threadmend.golang.channel_fields import (
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import Launch
-from threadmend.golang.locks import held_at
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -162,6 +163,8 @@ def _fix(call: Node, channel: SharedChannel, loop: _Loop) -> tuple[Fix | None, s
     launch = loop.launches[0]
     if len(loop.launches) != 1 or launch.loop is not None:
         return None, "several goroutines send"
+    if not _runs_once(loop, launch):
+        return None, "the goroutine may call the method that sends more than once"
     if loop.body.get("result") is not None or loop.body.kind != "method_declaration":
         return None, "the function that sends is no method without results"
     receiver = _receiver(loop.body)
@@ -184,6 +187,17 @@ def _fix(call: Node, channel: SharedChannel, loop: _Loop) -> tuple[Fix | None, s
         aligned += realign(tree, [e for e in edits if e.path == path])
     title = f"Let the goroutine that sends close {channel.name}"
     return Fix(title, tuple(aligned), Safety.UNSAFE, "the channel is closed later"), ""
+
+
+def _runs_once(loop: _Loop, launch: Launch) -> bool:
+    """Return whether the goroutine is the function that sends, or calls it in one place."""
+    if launch.body is loop.body:
+        return True
+    decl = declaration_of(loop.file, loop.body)
+    sites = callers(decl) if decl is not None else []
+    if len(sites) != 1 or sites[0].call is None or innermost_loop(sites[0].call) is not None:
+        return False
+    return sites[0].node.function is launch.body
 
 
 def _wait_of(call: Node, loop: _Loop) -> str | None:

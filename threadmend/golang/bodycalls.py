@@ -17,7 +17,7 @@ from threadmend.golang.printing import printed, prints
 from threadmend.golang.reach import reach_of
 from threadmend.golang.releases import net_releases
 from threadmend.golang.scope import Binding, bindings_in, resolve_local
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.targets import Body, bodies_of_value, stored_values, targets
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from threadmend.golang.flow import Point
 
 __all__ = ["ANY", "Call", "call_nodes", "calls_at", "calls_of", "released_before"]
+
+
+# What names that a body brings along stand for in the caller; None: something else.
+Captured = dict[Binding, Access | None]
 
 
 @dataclass(slots=True)
@@ -40,7 +44,7 @@ class Call:
     body: Body
     sure: bool = True
     runs: bool = True
-    extra: dict[Binding, Access] | None = None
+    extra: Captured | None = None
 
 
 _CALLS = re.compile(rb"[\w)\]]\(")
@@ -112,21 +116,39 @@ def _called(file: GoFile, body: Body, call: Node) -> Iterator[Call]:
     for argument, method in printed(file, call):
         receiver = receiver_of(method.node)
         base = access_of(file, argument)
-        meant = {receiver: base} if receiver is not None and base is not None else None
+        meant: Captured | None = {receiver: base} if receiver is not None else None
         yield Call(call, None, Body(method.file, method.node, method), True, True, meant)
     found = targets(file, call)
     extra = _captured(file, function) if found.bodies else None
     for target in found.bodies:
         sure = found.complete and len(found.bodies) == 1
-        given = call if extra is None or target.node not in extra else None
-        if given is None and extra is not None:
-            yield Call(call, call, target, sure, True, extra[target.node])
-        else:
+        if extra is None:
             yield Call(call, call, target, sure)
+        elif target.node in extra:
+            yield Call(call, call, target, sure, True, extra[target.node])
+        elif target.decl is not None:
+            # A method value: its object is not the one that has the field.
+            receiver = receiver_of(target.node)
+            unknown: Captured | None = {receiver: None} if receiver is not None else None
+            yield Call(call, call, target, sure, True, unknown)
+        else:
+            # What a literal made by an earlier run of this function captures is not ours.
+            mine = _outermost(target.node) is _outermost(call)
+            yield Call(call, call, target, sure and not mine)
 
 
-def _captured(file: GoFile, function: Node) -> dict[Node, dict[Binding, Access]] | None:
+def _outermost(node: Node) -> Node | None:
+    """Return the declaration that a node stands in."""
+    function = node if node.kind in FUNCTIONS else node.function
+    while function is not None and function.function is not None:
+        function = function.function
+    return function
+
+
+def _captured(file: GoFile, function: Node) -> dict[Node, Captured] | None:
     """Return what the captured names of functions stored in a field mean at a call of it.
+
+    None where the call is not that of a field.
 
     `s.hook = func() { s.run() }` or `s.hook = s.run`, called as `x.hook()`: `s` is `x`.
     """
@@ -137,15 +159,17 @@ def _captured(file: GoFile, function: Node) -> dict[Node, dict[Binding, Access]]
         return None
     package = file.package.workspace.package_by_key(selection.owner.package)
     base = access_of(file, function["operand"])
+    found: dict[Node, Captured] = {}
     if package is None or base is None:
-        return None
-    found: dict[Node, dict[Binding, Access]] = {}
+        return found
     for storing, value in stored_values(package, selection.owner, selection.name):
         target = _stored_in(value)
         kept = access_of(storing, target["operand"]) if target is not None else None
         inner = bodies_of_value(storing, value).certain
         if kept is None or kept.steps or not isinstance(kept.root, Binding) or inner is None:
             continue
+        if value.kind == "call_expression":
+            continue  # what it captures are variables of the function that made it
         if inner.decl is None:
             found[inner.node] = {kept.root: base}
         elif value.kind == "selector_expression":

@@ -21,6 +21,7 @@ from threadmend.golang.channels import (
     operation_at,
     passed_to,
 )
+from threadmend.golang.getters import calls_of_getter, returned_field
 from threadmend.golang.goroutines import Launch, launch_of_literal
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import declaration_of, runs_in_place
@@ -133,6 +134,9 @@ def _holder(file: GoFile, node: Node) -> tuple[Decl | None, str]:
     if node.kind == "identifier":
         meant = file.resolve(node)
         return (meant, node.name) if is_decl(meant, "var") else (None, "")
+    if node.kind == "call_expression":
+        returned = returned_field(file, node)
+        return _holder(*returned) if returned is not None else (None, "")
     if node.kind != "selector_expression":
         return None, ""
     selection = file.selection(node)
@@ -266,7 +270,7 @@ def made_by(binding: Binding) -> Node | None:
     return value if is_make(value) else None
 
 
-def _use(file: GoFile, channel: SharedChannel, node: Node) -> None:
+def _use(file: GoFile, channel: SharedChannel, node: Node, depth: int = _DEPTH) -> None:
     operation = operation_at(file, node)
     if operation is not None:
         channel.operations.append(operation)
@@ -287,11 +291,16 @@ def _use(file: GoFile, channel: SharedChannel, node: Node) -> None:
         follow(file, alias, (), channel, _DEPTH)
         return
     passed = passed_to(file, node)
-    if passed is None:
+    if passed is not None:
+        call, callee_file, parameter = passed
+        follow(callee_file, parameter, (call,), channel, _DEPTH)
+        return
+    calls = calls_of_getter(file, node) if depth else None
+    if calls is None:
         channel.escapes.append(node)
         return
-    call, callee_file, parameter = passed
-    follow(callee_file, parameter, (call,), channel, _DEPTH)
+    for caller, call in calls:
+        _use(caller, channel, call, depth - 1)
 
 
 @dataclass(slots=True)

@@ -62,7 +62,9 @@ def lock_behind(file: GoFile, lock: Node) -> Behind | None:
     made = _of_field(file, selection.owner, selection.name)
     if made is None:
         return None
-    return Behind(Access(base.root, base.steps + made.steps), made.lock_class, made.type, made.reads)
+    return Behind(
+        Access(base.root, base.steps + made.steps), made.lock_class, made.type, made.reads
+    )
 
 
 def _of_variable(file: GoFile, name: Node) -> Behind | None:

@@ -59,7 +59,9 @@ def _is_tested(value: Node, statement: Node) -> bool:
         return False
     between = (n for s in block.statements if s.end <= statement.start for n in s.walk())
     return not any(
-        n.kind == "identifier" and n.name == value.name and n.parent is not None
+        n.kind == "identifier"
+        and n.name == value.name
+        and n.parent is not None
         # on the left of an assignment
         and n.parent.field == "left"
         for n in between

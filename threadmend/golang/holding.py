@@ -9,6 +9,7 @@ defers below it have not released yet.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -276,7 +277,7 @@ def translated(
     call: Node | None,
     body: Node,
     access: Access | None,
-    extra: dict[Binding, Access] | None = None,
+    extra: Mapping[Binding, Access | None] | None = None,
 ) -> Access | None:
     """Return a callee's access path in the caller's terms, None when it has none there."""
     if access is None:

@@ -68,11 +68,8 @@ def _verbs(format_: Node) -> list[str] | None:
         return None
     if "*" in format_.name or "[" in format_.name:
         return None  # widths and indexes that are operands
-    found = []
-    for match in _VERB.finditer(format_.name):
-        if match[1] != "%":
-            found.append("" if "#" in match[0] and match[1] == "v" else match[1])
-    return found
+    verbs = (m for m in _VERB.finditer(format_.name) if m[1] != "%")
+    return ["" if "#" in m[0] and m[1] == "v" else m[1] for m in verbs]
 
 
 def _method(file: GoFile, argument: Node) -> Decl | None:

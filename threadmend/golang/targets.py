@@ -2,9 +2,9 @@
 
 One candidate is certain (`Targets.certain`) when nothing else can be meant: a declaration, a
 literal that a variable keeps, the only function ever stored in a field, passed for a
-parameter of an unexported function, or the only type of the workspace that implements an
-interface. More than one candidate: all of them count for what *may* happen, none for what
-*must*.
+parameter of a function that only the project calls, or returned by a function; or the only
+type of the workspace that implements an interface. More than one candidate: all of them
+count for what *may* happen, none for what *must*.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from threadmend.golang.calls import callers, code_files
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Interface, Named, deref
+from threadmend.golang.types import Func, Interface, Named, deref
+from threadmend.golang.uses import is_api
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -34,6 +35,7 @@ __all__ = [
     "targets",
 ]
 
+_DEPTH = 4  # variables, fields, parameters and results that a function value comes through
 _MOST = 12  # candidates; with more, a call may do anything
 
 
@@ -62,7 +64,7 @@ class Targets:
 _NONE = Targets((), False)
 
 
-def targets(file: GoFile, call: Node, depth: int = 2) -> Targets:
+def targets(file: GoFile, call: Node, depth: int = _DEPTH) -> Targets:
     """Return the bodies that a call may run."""
     function = call["function"]
     while function.kind == "parenthesized_expression":
@@ -70,14 +72,14 @@ def targets(file: GoFile, call: Node, depth: int = 2) -> Targets:
     return bodies_of_value(file, function, depth)
 
 
-def bodies_of_value(file: GoFile, value: Node, depth: int = 2) -> Targets:
+def bodies_of_value(file: GoFile, value: Node, depth: int = _DEPTH) -> Targets:
     """Return the bodies that a function value may stand for."""
-    known: dict[Node, Targets] = file.package.facts.setdefault("targets", {})
-    if value in known:
-        return known[value]
-    known[value] = _NONE  # a value that needs itself is unknown
-    known[value] = _bodies(file, value, depth)
-    return known[value]
+    known: dict[tuple[Node, int], Targets] = file.package.facts.setdefault("targets", {})
+    key = (value, depth)
+    if key not in known:
+        known[key] = _NONE  # a value that needs itself is unknown
+        known[key] = _bodies(file, value, depth)
+    return known[key]
 
 
 def _bodies(file: GoFile, value: Node, depth: int) -> Targets:
@@ -101,7 +103,32 @@ def _bodies(file: GoFile, value: Node, depth: int) -> Targets:
         return _of_variable(file, binding, depth - 1)
     if value.kind == "selector_expression":
         return _of_selector(file, value, depth)
+    if value.kind == "call_expression" and depth:
+        return _of_result(file, value, depth - 1)
     return _NONE
+
+
+def _of_result(file: GoFile, call: Node, depth: int) -> Targets:
+    """The function that a call returns: `s.stop = s.watch()`; one that does nothing is none."""
+    if not isinstance(file.underlying(file.type_of(call)), Func):
+        return _NONE
+    maker = targets(file, call, depth).certain
+    if maker is None:
+        return _NONE
+    parts = []
+    for statement in maker.node.own():
+        if statement.kind != "return_statement" or len(statement.children) < 2:
+            continue
+        values = statement.children[1].children
+        if len(values) != 1:
+            return _NONE
+        if values[0].kind != "nil" and not _does_nothing(values[0]):
+            parts.append(bodies_of_value(maker.file, values[0], depth))
+    return _joined(parts)
+
+
+def _does_nothing(value: Node) -> bool:
+    return value.kind == "func_literal" and not value["body"].statements
 
 
 def _of_variable(file: GoFile, binding: Binding, depth: int) -> Targets:
@@ -146,7 +173,7 @@ def _of_parameter(file: GoFile, binding: Binding, depth: int) -> Targets:
             return _NONE
         return _argument(file, call, position, depth)
     decl = declaration_of(file, function)
-    if decl is None or (decl.exported and not is_closed(decl.file.package)):
+    if decl is None or is_api(decl):
         return _NONE
     sites = callers(decl)
     parts = [
@@ -211,8 +238,8 @@ def _of_field(workspace: Workspace, owner: Named, name: str, depth: int) -> Targ
     package = workspace.package_by_key(owner.package)
     if package is None or owner.local:
         return _NONE
-    known: dict[tuple[str, str], Targets] = package.facts.setdefault("field_targets", {})
-    key = (str(owner), name)
+    known: dict[tuple[str, str, int], Targets] = package.facts.setdefault("field_targets", {})
+    key = (str(owner), name, depth)
     if key in known:
         return known[key]
     known[key] = _NONE

@@ -19,7 +19,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.holding import translated
 from threadmend.golang.infer import is_decl
-from threadmend.golang.locks import declaration_of, entry_locks, locks_of
+from threadmend.golang.locks import declaration_of, entry_locks, held_at, locks_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
@@ -29,7 +29,7 @@ from threadmend.golang.waitgroups import waitgroup_call
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["OtherSide", "needing_lock"]
+__all__ = ["OtherSide", "closed_under", "needing_lock"]
 
 _OPPOSITE = {"send": ("receive", "range"), "receive": ("send", "close")}
 
@@ -80,6 +80,23 @@ def needing_lock(pair: Pair) -> OtherSide | None:
             return None
         result = result or OtherSide(other.node, takes[0], buffered)
     return result
+
+
+def closed_under(pair: Pair) -> bool:
+    """Return whether the channel that a pair sends on is closed under a lock of the same class.
+
+    Without the lock, the send might come after the close, and panic.
+    """
+    if pair.event.mode != "send":
+        return False
+    file = pair.file.package.workspace.file_of(pair.event.operation)
+    found = _operations(file, _channel_operand(pair.event.operation))
+    return any(
+        held.lock_class == pair.held.lock_class
+        for operation in (found[0] if found is not None else ())
+        if operation.kind == "close"
+        for held in held_at(operation.file, operation.node)
+    )
 
 
 def _goes_on(operations: list[ChannelOperation]) -> bool:
@@ -220,7 +237,7 @@ def _needs(
         function, flow, deferred = outer, flow_of(outer), True
         at = flow.point_of(function)
     for event in effects_of(Body(file, function)):
-        if not _is_wanted(event, access, pair):
+        if not _is_wanted(event, access, pair, function):
             continue
         start = flow.point_of(event.path[0])
         if start is None:
@@ -280,12 +297,19 @@ def _between_rounds(
     return None
 
 
-def _is_wanted(event: Event, access: Access | None, pair: Pair) -> bool:
-    """Return whether an event takes the lock that the pair holds, so that it waits."""
+def _is_wanted(
+    event: Event, access: Access | None, pair: Pair, function: Node | None = None
+) -> bool:
+    """Return whether an event takes the lock that the pair holds, so that it waits.
+
+    Or one of its class that a function value brings along into `function`.
+    """
     if event.kind != "acquire" or not event.sure or event.lock_class != pair.held.lock_class:
         return False
     if pair.held.mode == "read" and event.mode == "read":
         return False
+    if function is not None and _is_foreign(event.access, function):
+        return True
     return _related(pair, event.access, access)
 
 
@@ -311,6 +335,18 @@ def _related(pair: Pair, lock: Access | None, other: Access | None) -> bool:
         return False
     here, there = _relation(held, pair.event.access), _relation(lock, other)
     return here is not None and here == there
+
+
+def _is_foreign(lock: Access | None, function: Node) -> bool:
+    """Return whether a lock is a variable that a function value brought along from elsewhere.
+
+    `k.expired = func() { s.mu.Lock(); … }`, called by the goroutine of `k`: which `s` it is,
+    the code that stored it knows. The class has to do.
+    """
+    root = lock.root if lock is not None else None
+    if not isinstance(root, Binding):
+        return False
+    return not (root.scope.contains(function) or function.contains(root.scope))
 
 
 def _relation(lock: Access, other: Access | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:

@@ -4,13 +4,15 @@ A receive waits until somebody sends or closes. When the goroutine that should s
 on which it does neither, or has left because its stop channel was closed, the function that
 waits for its answer never returns, whatever its caller does with the context.
 
-Two forms are found:
+Three forms are found:
 - a receive from a channel made here, whose only sender has a path without a send or close,
   in a function that has a context;
-- a receive from a field's channel whose senders all leave on a stop that is in scope here.
+- a receive from a field's channel whose senders all leave on a stop that is in scope here;
+- a receive from a field's channel on which nobody in the project sends, and which nobody
+  closes (no rewrite is offered).
 
 Not reported: a channel that is closed by a defer, or by somebody else; a receive that is one
-of several cases of a select.
+of several cases of a select; a field that is exported, set from outside or handed out.
 
 Unsafe: the function now leaves without having received.
 """
@@ -30,6 +32,7 @@ from threadmend.golang.stops import Stop, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix
 
+from ._nobody_sends import never_sent
 from ._stop_cases import deserted_by, finding, in_select, name_of
 
 CATEGORY = "goroutine"
@@ -42,7 +45,10 @@ _REASON = "the function now leaves without having received"
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the receives that wait for a sender who may have left."""
     for receive in file.find("unary_expression", _RECEIVES):
-        if receive["operator"].kind != "<-" or _in_case(receive):
+        if receive["operator"].kind != "<-":
+            continue
+        yield from never_sent(file, receive)
+        if _in_case(receive):
             continue
         operand = receive["operand"]
         if operand.kind not in {"identifier", "selector_expression"}:

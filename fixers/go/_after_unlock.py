@@ -22,7 +22,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.builders.lines import content_end, leading_start
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.file import GoFile
-from threadmend.golang.locks import LockOperation, locks_of
+from threadmend.golang.locks import LockOperation, lock_operation, locks_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Func, Interface, Map, Named, Pointer, Slice, is_named
@@ -202,7 +202,8 @@ def _with_deferred(
     defer = deferred[0]
     if defer is None or defer.parent is not body or defer.start > statement.start:
         raise BuilderError("the release is not in the same block")
-    if any(n.kind == "defer_statement" and n.start > defer.end for n in body.own()):
+    later = [n for n in body.own() if n.kind == "defer_statement" and n.start > defer.end]
+    if not all(_releases_another(copies, n) for n in later):
         raise BuilderError("another deferred call may need the lock")
     for following in body.statements:
         if following.start >= statement.end and copies.touched(following):
@@ -214,9 +215,23 @@ def _with_deferred(
             if any(v.kind not in _PLAIN for v in node.walk() if v is not node):
                 raise BuilderError("an earlier return computes its values under the lock")
             edits += insert_before(node, unlock)
+        elif _panics(node) and defer.end < node.start < statement.start:
+            edits += insert_before(node, unlock)
     copied, replaced = copies.taken()
     edits += insert_before(statement, "\n".join([*copied, unlock]))
     return (*edits, *replaced, *copies.imports)
+
+
+def _panics(node: Node) -> bool:
+    if node.kind != "expression_statement" or node.children[0].kind != "call_expression":
+        return False
+    return node.children[0]["function"].text == b"panic"
+
+
+def _releases_another(copies: _Copies, defer: Node) -> bool:
+    """Return whether a deferred call gives back a lock of another object, and no more."""
+    operation = lock_operation(copies.file, defer.children[-1])
+    return operation is not None and operation.releases and not copies.touched(defer)
 
 
 _PLAIN = frozenset(

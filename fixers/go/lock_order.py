@@ -24,7 +24,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-from ._after_unlock import call_after_unlock
+from ._after_unlock import after_unlock, call_after_unlock
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)"
@@ -128,18 +128,34 @@ def _fix(witnesses: list[Witness]) -> Fix:
     edits: set[Edit] = set()
     held = _short(witnesses[0].pair.held.lock_class or "")
     taken = _short(witnesses[0].pair.event.lock_class or "")
-    swapped = True
-    for witness in witnesses:
-        if len(witness.pair.event.path) == 1:
-            edits.update(_swapped(witness))
-        else:
-            edits.update(_released(witness))
-            swapped = False
-    if swapped:
+    direct = all(len(witness.pair.event.path) == 1 for witness in witnesses)
+    if direct:
+        try:
+            edits.update(edit for witness in witnesses for edit in _swapped(witness))
+        except BuilderError:
+            return _given_back(witnesses, held, taken)
+    for witness in witnesses if not direct else ():
+        swap = len(witness.pair.event.path) == 1
+        edits.update(_swapped(witness) if swap else _released(witness))
+    if direct:
         title = f"Take {taken} before {held}"
         return Fix(title, tuple(edits), Safety.UNSAFE, f"{taken} is held for longer")
     title = f"Release {held} before the call"
     return Fix(title, tuple(edits), Safety.UNSAFE, "the call runs after the critical section")
+
+
+def _given_back(witnesses: list[Witness], held: str, taken: str) -> Fix:
+    """Release the first lock before the second is taken, where nothing needs it any more."""
+    edits: set[Edit] = set()
+    for witness in witnesses:
+        statement = witness.pair.node.parent
+        if statement is None or statement.kind != "expression_statement":
+            raise BuilderError("a lock operation is part of another statement")
+        edits.update(
+            after_unlock(witness.pair.file, witness.pair.held.access, statement, move=False)
+        )
+    reason = f"{held} is held for shorter"
+    return Fix(f"Release {held} before {taken} is taken", tuple(edits), Safety.UNSAFE, reason)
 
 
 def _released(witness: Witness) -> tuple[Edit, ...]:

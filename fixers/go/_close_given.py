@@ -11,6 +11,7 @@ from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, flow_of
 from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.plain import is_plain
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix, Related
 
@@ -35,6 +36,10 @@ def closed_again(file: GoFile, function: Node) -> Iterator[Finding]:
         start = flow.point_of(first)
         if start is None or not flow.complete or gives_up(ChannelOperation("close", first, file)):
             continue
+        deferred = _deferred_close(flow, first, closes)
+        if deferred is not None:
+            yield _at_the_end(first, deferred, operand.name)
+            return
         after = flow.reachable(start)
         for second in closes:
             point = flow.point_of(second)
@@ -47,6 +52,42 @@ def closed_again(file: GoFile, function: Node) -> Iterator[Finding]:
                     continue  # each round may have a channel of its own
             yield _second(flow, first, second, operand.name)
             return
+
+
+def _deferred_close(flow: Flow, first: Node, closes: list[Node]) -> Node | None:
+    """Return the deferred close of the same channel that certainly follows an explicit one."""
+    start = flow.point_of(first)
+    for second in closes:
+        statement = second.parent
+        if statement is None or statement.kind != "defer_statement":
+            continue
+        if second["arguments"].text == first["arguments"].text:
+            point = flow.point_of(statement)
+            if point is not None and start is not None and flow.dominates(point, start):
+                return second
+    return None
+
+
+def _at_the_end(first: Node, deferred: Node, name: str) -> Finding:
+    """Build the finding; the fix leaves the channel to the deferred close.
+
+    Sound: it ran right after the explicit one, and panicked.
+    """
+    statement = first.parent
+    after = statement.next if statement is not None else None
+    fix, reason = None, "something runs between the two closes"
+    plain = after is not None and after.kind == "return_statement" and is_plain(after)
+    if statement is not None and plain:
+        fix, reason = Fix(f"Leave {name} to the deferred close", delete(statement)), ""
+    return Finding(
+        path=first.path,
+        start=first.start,
+        end=first.end,
+        message=f"{name} may be closed twice: when the deferred close runs",
+        fixes=(fix,) if fix else (),
+        related=(Related(deferred.path, deferred.start, deferred.end, "closed here too"),),
+        reason=reason,
+    )
 
 
 def _is_given(file: GoFile, function: Node, operand: Node) -> bool:

@@ -86,12 +86,15 @@ def _closes_before(close: MethodClose) -> bool:
 def _is_open(close: MethodClose) -> bool:
     """Return whether somebody may well call the function again, as far as can be seen.
 
-    Not one that gives a result, nor one whose single call in the module stands outside of
-    loops.
+    Not one that gives a result, nor one that only the module can call, and that it calls in
+    one place outside of loops.
     """
     result = close.decl.node.get("result")
     if result is not None and result.text.strip(b"()") != b"error":
         return False
+    program = close.file.package.name == "main" or "/internal/" in f"/{close.file.package.path}/"
+    if close.decl.exported and close.decl.receiver[:1].isupper() and not program:
+        return True
     sites = [s for s in callers(close.decl) if s.call is not None]
     own = [s for s in sites if not s.file.is_test]
     if not own:

@@ -145,7 +145,7 @@ def _relocked(file: GoFile, loop: Node, call: Node) -> str | None:
         return None
     root = release.access.root
     if isinstance(root, Binding) and loop.contains(root.node):
-        return None
+        return _piles_up(loop, call) if _of_round(root, loop) else None
     if any(step.startswith("[") for step in release.access.steps):
         return None
     if release.mode == "read" or (statement := call.statement) is None:
@@ -158,6 +158,20 @@ def _relocked(file: GoFile, loop: Node, call: Node) -> str | None:
             if taken is not None and taken.acquires and taken.access == release.access:
                 return f"the next round waits for {release.lock.name}, which is still held"
     return None
+
+
+def _piles_up(loop: Node, call: Node) -> str | None:
+    """Say that the locks of all rounds stay held, where the rounds do the work under them.
+
+    A function that takes many locks first and works after the loop means to hold them all.
+    """
+    statement = call.statement
+    after = loop.next
+    if statement is None or statement.parent is not loop["body"] or statement.next is None:
+        return None
+    if after is not None and after.kind != "return_statement":
+        return None
+    return f"{call['function'].name} runs when the function returns, not when the round ends"
 
 
 def _confidence(file: GoFile, loop: Node) -> Confidence:

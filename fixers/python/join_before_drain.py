@@ -1,0 +1,148 @@
+"""Empty the queue before you join who fills it
+
+A producer that puts into a full queue waits for somebody who takes; whoever joins it first
+waits for the producer. A process does not even end before what it put into a
+`multiprocessing.Queue` has gone through the pipe.
+
+Not reported: queues of threads without a limit; queues that another thread empties; joins with
+a time limit.
+
+Unsafe: the join comes later.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python.builders import (
+    BuilderError,
+    delete,
+    free_name,
+    insert_after,
+    is_alone,
+    replace_statement,
+)
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import after, block_of, walk
+from threadmend.python.queues import QueueUse, queues_of
+from threadmend.python.scope import ancestors
+from threadmend.python.threads import Spawn, reached
+
+CATEGORY = "queue"
+GATE = rb"\.join\(\)"
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the joins of producers whose queue is emptied only afterwards."""
+    for use in queues_of(file):
+        is_pipe = use.value.type in {"multiprocessing.Queue", "multiprocessing.JoinableQueue"}
+        if not is_pipe and not (use.is_bounded and use.value.type.startswith("queue.")):
+            continue
+        for join in file.calls("join"):
+            found = _drain(file, use, join)
+            if found is not None:
+                yield _finding(file, use, join, *found)
+
+
+def _drain(
+    file: PythonFile, use: QueueUse, join: ast.Call
+) -> tuple[ast.stmt, list[ast.stmt]] | None:
+    """Return the joining statement (a loop, where it is one) and the statements behind it that
+    take from the queue; None when this join waits for nobody who fills it.
+    """
+    statement = file.parent(join)
+    if join.args or join.keywords or not isinstance(statement, ast.Expr):
+        return None
+    assert isinstance(join.func, ast.Attribute)
+    function = file.function(join)
+    spawn = _joined(file, join.func.value)
+    if spawn is None or spawn.target is None or function is None:
+        return None
+    producers = reached(spawn.target)
+    if not any(file.function(put) in producers for put in use.puts):
+        return None
+    if any(file.function(get) is not function for get in use.gets):
+        return None  # somebody else empties it
+    top: ast.stmt = statement
+    loop = file.parent(statement)
+    if isinstance(loop, ast.For) and len(loop.body) == 1:
+        top = loop
+    takes = [s for s in after(top) if any(get in walk(s) for get in use.gets)]
+    earlier = block_of(top)[: block_of(top).index(top)]
+    if not takes or any(get in walk(s) for s in earlier for get in use.gets):
+        return None
+    return top, takes
+
+
+def _joined(file: PythonFile, node: ast.expr) -> Spawn | None:
+    """Return what started the thread or process that is joined."""
+    value = file.value(node)
+    made = None if value is None else value.made
+    for spawn in file.spawns:
+        if spawn.kind not in {"thread", "process"}:
+            continue
+        if made is not None and spawn.node is made:
+            return spawn
+        if made is None and isinstance(node, ast.Name) and _is_element(file, node, spawn):
+            return spawn
+    return None
+
+
+def _is_element(file: PythonFile, node: ast.Name, spawn: Spawn) -> bool:
+    loop = next((a for a in ancestors(node) if isinstance(a, ast.For)), None)
+    if loop is None or not isinstance(loop.target, ast.Name) or loop.target.id != node.id:
+        return False
+    above = file.parent(spawn.node)
+    top = file.parent(above) if isinstance(above, ast.ListComp) else None
+    if isinstance(top, ast.Assign):
+        return file.text(top.targets[0]) == file.text(loop.iter)
+    names = (
+        {t.id for t in above.targets if isinstance(t, ast.Name)}
+        if isinstance(above, ast.Assign)
+        else set()
+    )
+    return any(
+        isinstance(call.func, ast.Attribute)
+        and file.text(call.func.value) == file.text(loop.iter)
+        and bool(call.args)
+        and (call.args[0] is spawn.node or getattr(call.args[0], "id", None) in names)
+        for call in file.calls("append")
+    )
+
+
+def _finding(
+    file: PythonFile, use: QueueUse, join: ast.Call, top: ast.stmt, takes: list[ast.stmt]
+) -> Finding:
+    start, end = file.span(join)
+    queue = use.place.name
+    said = f"{file.text(join.func)} waits for room in {queue}, which is emptied only afterwards"
+    related = (Related(file.path, *file.span(takes[0]), f"{queue} is emptied here"),)
+    try:
+        edits = _edits(file, use, top, takes[-1])
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    fix = Fix(f"Join after {queue} is emptied", edits, Safety.UNSAFE, "the join comes later")
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,))
+
+
+def _edits(file: PythonFile, use: QueueUse, top: ast.stmt, last: ast.stmt) -> tuple[Edit, ...]:
+    if any(test in walk(last) for test in use.tests):
+        raise BuilderError("the end of the items is told by an empty queue, which comes too early")
+    if not is_alone(file, top) or not is_alone(file, last):
+        raise BuilderError("the statement shares its line with another one")
+    gone = delete(file, top, comments=False)
+    text = file.text(top)
+    if isinstance(top, ast.For):
+        text = (
+            f"for {file.text(top.target)} in {file.text(top.iter)}:\n    {file.text(top.body[0])}"
+        )
+    if isinstance(last, ast.Return):
+        assert last.value is not None
+        name = free_name(file, "result", last)
+        value = file.text(last.value)
+        return (*gone, *replace_statement(file, last, f"{name} = {value}\n{text}\nreturn {name}"))
+    if any(isinstance(node, ast.Return) for node in walk(last)):
+        raise BuilderError("the code that empties the queue returns")
+    return (*gone, *insert_after(file, last, text))

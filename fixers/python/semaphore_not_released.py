@@ -1,0 +1,75 @@
+"""Hold a semaphore with `with`
+
+A slot that is not given back when the code in between raises is lost. After as many errors as
+there are slots everybody waits for ever.
+
+Not reported: acquire and release that do not stand in one block, which hand the slot over; a
+release in `finally`; nothing in between that can raise or leave; semaphores of other libraries.
+
+Unsafe: the slot is given back on a path that kept it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Finding, Fix, Safety
+from threadmend.python import api
+from threadmend.python.builders import BuilderError, section_to_with
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import block_of, can_raise, leaves, walk
+from threadmend.python.locks import Lock, Section, is_release, receiver
+
+CATEGORY = "lock"
+GATE = rb"[sS]emaphore\("
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the slots that an exception or a return keeps."""
+    for call in file.calls("acquire"):
+        section = _section(file, call)
+        if section is None or call.args or call.keywords:
+            continue
+        leaving = leaves(section.body)
+        if any(not isinstance(node, ast.Return | ast.Raise | ast.Await) for node in leaving):
+            continue
+        if not leaving and not can_raise(section.body):
+            continue
+        if not any(is_release(node) for node in walk(section.body)):
+            yield _finding(file, section)
+
+
+def _section(file: PythonFile, call: ast.Call) -> Section | None:
+    """Return what lies between `x.acquire()` and `x.release()` of one block."""
+    above = file.parent(call)
+    statement = file.parent(above) if isinstance(above, ast.Await) else above
+    if not isinstance(statement, ast.Expr) or not isinstance(call.func, ast.Attribute):
+        return None
+    item = receiver(call)
+    value, place = file.value(item), file.place(item)
+    if value is None or place is None or not value.is_a(api.SEMAPHORES):
+        return None
+    block = block_of(statement)
+    rest = block[block.index(statement) + 1 :]
+    for number, following in enumerate(rest):
+        inner = following.value if isinstance(following, ast.Expr) else None
+        if isinstance(inner, ast.Call) and is_release(inner):
+            if file.text(receiver(inner)) == file.text(item):
+                lock = Lock(place, value.type, False, place, value)
+                body, function = rest[:number], file.function(statement)
+                return Section(lock, "acquire", statement, item, body, following, function)
+    return None
+
+
+def _finding(file: PythonFile, section: Section) -> Finding:
+    name = file.text(section.item)
+    start, end = file.span(section.start)
+    said = f"the slot of {name} is lost when the code before its release raises or leaves"
+    try:
+        edits = section_to_with(file, section)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    title = f"Hold {name} with a with statement"
+    reason = "the slot is given back on a path that kept it"
+    return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))

@@ -1,0 +1,57 @@
+"""Say when an item is done
+
+`queue.join()` waits until `task_done` was called for every item. A worker that never calls it
+makes it wait for ever.
+
+Not reported: queues that nobody joins; queues that are handed to other code, which may call it.
+
+Unsafe: `join` returns where it did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python.builders import BuilderError, insert_after, wrap
+from threadmend.python.file import PythonFile
+from threadmend.python.queues import QueueUse, queues_of
+
+from ._taken import Taken, taken
+
+CATEGORY = "queue"
+GATE = rb"\.join\(\)"
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the joins of queues whose items nobody reports as done."""
+    for use in queues_of(file):
+        if not use.joins or use.dones or use.escapes or use.shutdowns:
+            continue
+        if use.value.type.endswith("SimpleQueue") or use.value.type == "multiprocessing.Queue":
+            continue  # these have no join
+        takers = taken(file, use)
+        if takers and len(takers) == len(use.gets):
+            yield _finding(file, use, takers)
+
+
+def _finding(file: PythonFile, use: QueueUse, takers: list[Taken]) -> Finding:
+    start, end = file.span(use.joins[0])
+    queue = takers[0].queue
+    said = f"{file.text(use.joins[0].func)} waits for ever: nobody calls task_done"
+    related = tuple(
+        Related(file.path, *file.span(one.call), "the item is taken here") for one in takers
+    )
+    try:
+        edits: list[Edit] = []
+        for one in takers:
+            done = f"{one.queue}.task_done()"
+            if one.rest:
+                edits += wrap(file, one.rest, "try:", f"finally:\n    {done}")
+            else:
+                edits += insert_after(file, one.statement, done)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    reason = "join returns where it did not"
+    fix = Fix(f"Call {queue}.task_done for every item", tuple(edits), Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,))

@@ -1,0 +1,166 @@
+"""Say task_done in finally
+
+`queue.join()` waits until `task_done` was called as often as `put`. One item whose work
+raises, or a `return` in between, and it waits for ever.
+
+Not reported: queues that nobody joins; work that can neither raise nor leave the loop; a
+`task_done` in `finally`, or one on each way out.
+
+Unsafe: where several calls become one.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python.builders import BuilderError, delete, insert_after, is_alone, wrap
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import block_of, can_raise, in_finally, walk
+from threadmend.python.queues import QueueUse, queues_of
+
+from ._taken import Taken, is_call_of, taken
+
+CATEGORY = "queue"
+GATE = rb"\.task_done\("
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the items that are not done when their work raises or leaves the loop."""
+    for use in queues_of(file):
+        if not use.joins and not use.escapes:
+            continue
+        for one in taken(file, use):
+            dones = [node for node in walk(one.rest) if is_call_of(node, use.dones)]
+            if use.joins and dones and not any(map(in_finally, dones)):
+                yield from _findings(file, use, one, dones)
+
+
+def _findings(
+    file: PythonFile, use: QueueUse, one: Taken, dones: list[ast.AST]
+) -> Iterator[Finding]:
+    settled = _settled(one.rest, use)
+    rest = one.rest[settled:]
+    here = [node for node in walk(rest) if is_call_of(node, use.dones)]
+    if not rest or not here or not _may_miss(rest, use):
+        return
+    start, end = file.span(here[-1])
+    said = f"{one.queue}.join waits for ever when the work before task_done raises"
+    early = _early(rest, use)
+    if early is not None:
+        line = file.tree.line_of(file.span(early)[0])
+        said = f"the item is not done when line {line} leaves, and {one.queue}.join waits for ever"
+    try:
+        edits = _edits(file, one, rest, here)
+    except BuilderError as error:
+        yield Finding(file.path, start, end, said, reason=str(error))
+        return
+    title = f"Call {one.queue}.task_done in finally"
+    # Exactly one call for one item, on every way out.
+    fix = Fix(title, edits)
+    if len(here) > 1:
+        fix = Fix(title, edits, Safety.UNSAFE, "several calls become one")
+    yield Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _settled(rest: list[ast.stmt], use: QueueUse) -> int:
+    """Return how many statements at the start see to their own items: a sentinel's branch."""
+    for number, statement in enumerate(rest):
+        inside = [node for node in walk(statement) if is_call_of(node, use.dones)]
+        plain = isinstance(statement, ast.If) and not can_raise([statement.test])
+        if not plain or not inside or _early([statement], use) is not None:
+            return number
+    return len(rest)
+
+
+def _may_miss(rest: list[ast.stmt], use: QueueUse) -> bool:
+    if _early(rest, use) is not None:
+        return True
+    last = rest[-1]
+    if isinstance(last, ast.Try) and _is_done_by_all(last, use):
+        return False
+    direct = [number for number, s in enumerate(rest) if is_call_of(s, use.dones)]
+    return can_raise(rest[: direct[0]] if direct else rest)
+
+
+def _is_done_by_all(statement: ast.Try, use: QueueUse) -> bool:
+    """Return whether the body and a handler of everything both say that the item is done."""
+    handled = [h for h in statement.handlers if any(is_call_of(s, use.dones) for s in h.body)]
+    return len(handled) == len(statement.handlers) > 0
+
+
+def _early(rest: list[ast.stmt], use: QueueUse) -> ast.AST | None:
+    """Return a statement that leaves the loop, or its round, before the item is done."""
+    for node in walk(rest):
+        if isinstance(node, ast.Return | ast.Break | ast.Continue):
+            if any(node in walk(loop.body) for loop in _loops(rest)):
+                if not isinstance(node, ast.Return):
+                    continue
+            block = block_of(node)
+            if not any(is_call_of(s, use.dones) for s in block[: block.index(node)]):
+                if not _is_after_done(rest, node, use):
+                    return node
+    return None
+
+
+def _is_after_done(rest: list[ast.stmt], node: ast.stmt, use: QueueUse) -> bool:
+    for number, statement in enumerate(rest):
+        if node in walk(statement):
+            return any(is_call_of(s, use.dones) for s in rest[:number])
+    return False
+
+
+def _loops(rest: list[ast.stmt]) -> list[ast.For | ast.AsyncFor | ast.While]:
+    return [n for n in walk(rest) if isinstance(n, ast.For | ast.AsyncFor | ast.While)]
+
+
+def _edits(
+    file: PythonFile, one: Taken, rest: list[ast.stmt], dones: list[ast.AST]
+) -> tuple[Edit, ...]:
+    done = f"{one.queue}.task_done()"
+    last = rest[-1]
+    if isinstance(last, ast.Try) and not last.finalbody and len(rest) == 1:
+        return (*_gone(file, dones), *insert_after(file, last, f"finally:\n    {done}"))
+    if last in dones and len(rest) > 1:
+        inner = [node for node in dones if node is not last]
+        return _with_last(file, rest, last, inner)
+    gone = _gone(file, dones)
+    footer = f"finally:\n    {done}"
+    return (*_apart(wrap(file, rest, "try:", footer), gone), *gone)
+
+
+def _with_last(
+    file: PythonFile, rest: list[ast.stmt], last: ast.stmt, inner: list[ast.AST]
+) -> tuple[Edit, ...]:
+    """Return the edits that turn `work; q.task_done()` into try and finally, the call and its
+    comment where they are.
+    """
+    gone = _gone(file, inner)
+    edits = _apart(wrap(file, rest, "try:"), gone)
+    at = file.tree.starts[last.lineno - 1]
+    start = file.span(last)[0]
+    if not is_alone(file, last):
+        raise BuilderError("the statement shares its line with another one")
+    head = file.data[at:start] + b"finally:" + file.source.newline
+    kept = [
+        Edit(e.path, e.start, e.end, head + e.new) if e.start == at and e.start == e.end else e
+        for e in edits
+    ]
+    return (*kept, *gone)
+
+
+def _gone(file: PythonFile, dones: list[ast.AST]) -> tuple[Edit, ...]:
+    return tuple(
+        edit
+        for node in dones
+        if isinstance(node, ast.stmt)
+        for edit in delete(file, node, comments=False)
+    )
+
+
+def _apart(edits: tuple[Edit, ...], gone: tuple[Edit, ...]) -> tuple[Edit, ...]:
+    """Return the edits without the indentation of lines that go."""
+    return tuple(
+        e for e in edits if not any(g.start <= e.start < g.end and not g.new for g in gone)
+    )

@@ -1,0 +1,150 @@
+"""Let the worker end
+
+A thread that takes items in `while True` ends with the process, and the process with it: a
+`join()` on it never returns, and a program with such a thread that is no daemon never exits.
+
+Not reported: daemon threads that nobody joins; loops with a way out (a break, a return, an
+exception that is let through by `shutdown` of the queue); queues that are handed to other code.
+
+Unsafe: an item that is None ends the worker from now on.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python.builders import BuilderError, insert_after, insert_before
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import innermost_loop
+from threadmend.python.functions import Function
+from threadmend.python.queues import QueueUse, queues_of
+from threadmend.python.threads import Spawn
+
+from ._taken import Taken, leaves_loop, taken
+
+CATEGORY = "thread"
+GATE = rb"while +(?:True|1)"
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the joins of threads that nothing ends."""
+    for use in queues_of(file):
+        if use.escapes or use.shutdowns or not use.value.type.startswith("queue."):
+            continue
+        for one in taken(file, use):
+            worker = file.function(one.statement)
+            if worker is None or not _is_endless(one) or leaves_loop(one.loop.body):
+                continue
+            spawns = [s for s in file.spawns if s.target is worker and s.kind in {"thread", "run"}]
+            if len(spawns) == 1:
+                joins = _joins(file, spawns[0], worker)
+                if len(joins) == 1:
+                    yield _finding(file, use, one, spawns[0], joins[0])
+
+
+def _is_endless(one: Taken) -> bool:
+    if one.call.args or one.call.keywords or not isinstance(one.loop, ast.While):
+        return False
+    test = one.loop.test
+    return isinstance(test, ast.Constant) and bool(test.value)
+
+
+def _joins(file: PythonFile, spawn: Spawn, worker: Function) -> list[ast.Call]:
+    """Return the calls that wait for the thread without a limit: `self._thread.join()`."""
+    found = []
+    for call in file.calls("join"):
+        if call.args or call.keywords or not isinstance(call.func, ast.Attribute):
+            continue
+        if not isinstance(file.parent(call), ast.Expr):
+            continue
+        if _is_thread(file, call.func.value, spawn, worker) or _is_element(file, call, spawn):
+            found.append(call)
+    return found
+
+
+def _is_thread(file: PythonFile, node: ast.expr, spawn: Spawn, worker: Function) -> bool:
+    value = file.value(node)
+    if value is None:
+        return False
+    return value.made is spawn.node if spawn.kind == "thread" else value.cls is worker.cls
+
+
+def _is_element(file: PythonFile, call: ast.Call, spawn: Spawn) -> bool:
+    """Return whether a loop joins the threads of a list: `for t in threads: t.join()`."""
+    loop = innermost_loop(call)
+    assert isinstance(call.func, ast.Attribute)
+    name = call.func.value
+    if not isinstance(loop, ast.For) or not isinstance(name, ast.Name):
+        return False
+    if not isinstance(loop.target, ast.Name) or loop.target.id != name.id:
+        return False
+    return _list(file, spawn) == file.text(loop.iter)
+
+
+def _list(file: PythonFile, spawn: Spawn) -> str | None:
+    """Return the list that holds the threads of a comprehension or a loop."""
+    above = file.parent(spawn.node)
+    if isinstance(above, ast.ListComp):
+        top = file.parent(above)
+        if isinstance(top, ast.Assign):
+            return file.text(top.targets[0])
+    names = (
+        {t.id for t in above.targets if isinstance(t, ast.Name)}
+        if isinstance(above, ast.Assign)
+        else set()
+    )
+    for call in file.calls("append"):
+        given = call.args[0] if call.args else None
+        if given is spawn.node or (isinstance(given, ast.Name) and given.id in names):
+            assert isinstance(call.func, ast.Attribute)
+            return file.text(call.func.value)
+    return None
+
+
+def _finding(file: PythonFile, use: QueueUse, one: Taken, spawn: Spawn, join: ast.Call) -> Finding:
+    start, end = file.span(join)
+    said = f"{file.text(join.func)} never returns: nothing ends the loop over {one.queue}"
+    related = (Related(file.path, *file.span(one.call), "the worker waits here for more"),)
+    try:
+        edits = _edits(file, use, one, spawn, join)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    reason = "an item that is None ends the worker"
+    title = "End the worker with None"
+    fix = Fix(title, edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,))
+
+
+def _edits(
+    file: PythonFile, use: QueueUse, one: Taken, spawn: Spawn, join: ast.Call
+) -> tuple[Edit, ...]:
+    """Return the edits: the loop ends at None, which is put for each worker before the join."""
+    loop = innermost_loop(join)
+    queue = _named(file, use, join)
+    done = f"    {one.queue}.task_done()\n" if use.dones else ""
+    ends = insert_after(file, one.statement, f"if {one.name} is None:\n{done}    break")
+    statement = file.statement(join)
+    if isinstance(loop, ast.For) and _list(file, spawn) == file.text(loop.iter):
+        text = f"for _ in {file.text(loop.iter)}:\n    {queue}.put(None)"
+        return (*ends, *insert_before(file, loop, text))
+    if loop is not None or spawn.many:
+        raise BuilderError("how many workers are joined cannot be told")
+    return (*ends, *insert_before(file, statement, f"{queue}.put(None)"))
+
+
+def _named(file: PythonFile, use: QueueUse, at: ast.Call) -> str:
+    """Return how the queue is written where the thread is joined."""
+    function = file.function(at)
+    for call in (*use.puts, *use.joins, *use.gets):
+        assert isinstance(call.func, ast.Attribute)
+        if file.function(call) is function or use.place.kind == "global":
+            return file.text(call.func.value)
+    if use.place.kind == "attribute" and function is not None and function.self_name:
+        return f"{function.self_name}.{use.place.name}"
+    if use.place.kind == "local" and function is not None:
+        name = use.place.name
+        if function.scope.lookup(name) is not None:
+            return name
+    raise BuilderError("the queue has no name where the thread is joined")

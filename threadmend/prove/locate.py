@@ -81,7 +81,7 @@ class Located:
 
 def locate(symptom: Symptom, remap: Remap, project: Project) -> Located:
     """Return where a symptom is in the project."""
-    stacks = tuple(_located(stack, remap) for stack in symptom.stacks)
+    stacks = tuple(_told(_located(stack, remap), project) for stack in symptom.stacks)
     found = Located(symptom, stacks)
     if symptom.kind in {Kind.FINDING, Kind.PYTHON, Kind.RACE}:
         return found
@@ -98,6 +98,42 @@ def _located(stack: Stack, remap: Remap) -> LocatedStack:
     places = tuple(p for frame in stack.frames if (p := remap.place(frame)) is not None)
     launch = next((p for frame in stack.created if (p := remap.place(frame)) is not None), None)
     return LocatedStack(stack, places, launch)
+
+
+def _told(located: LocatedStack, project: Project) -> LocatedStack:
+    """Return a stack with what it does there; profiles as text leave that to the source."""
+    top = located.top
+    if located.stack.doing or top is None or not top.path.endswith(".go"):
+        return located
+    doing = _doing(project.go.file(top.path), top.line)
+    return replace(located, stack=replace(located.stack, doing=doing))
+
+
+_WAITS = {
+    "Lock": "sync.Mutex.Lock",
+    "RLock": "sync.RWMutex.RLock",
+    "Wait": "sync.WaitGroup.Wait",
+}
+
+
+def _doing(file: GoFile, line: int) -> str:
+    """Return what waits on a line, in the words of goroutine dumps."""
+    for node in nodes_at(file, line, "select_statement", "send_statement", "range_clause"):
+        if node.kind == "select_statement":
+            return "select"
+        if node.kind == "send_statement":
+            return "chan send"
+        if isinstance(file.underlying(file.type_of(node["right"])), Chan):
+            return "chan receive"
+    for node in nodes_at(file, line, "unary_expression", "call_expression"):
+        if node.kind == "unary_expression" and node["operator"].kind == "<-":
+            return "chan receive"
+        function = node.get("function")
+        if function is not None and function.kind == "selector_expression":
+            found = _WAITS.get(function["field"].name)
+            if found is not None:
+                return found
+    return ""
 
 
 def objects_at(file: GoFile, line: int) -> Iterator[str]:

@@ -69,5 +69,5 @@ class Symptom:
         return (self.kind, self.message if self.kind is Kind.FINDING else "", tuple(tops))
 
 
-def _place(frames: tuple[Frame, ...]) -> tuple[tuple[str, int], ...]:
-    return tuple((frame.file, frame.line) for frame in frames)
+def _place(frames: tuple[Frame, ...]) -> tuple[tuple[str, str, int], ...]:
+    return tuple((frame.function, frame.file, frame.line) for frame in frames)

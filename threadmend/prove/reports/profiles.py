@@ -62,7 +62,8 @@ def _waiting(name: str, frames: Sequence[Frame], count: int, line: int = 0) -> I
     doing = next((_STATES[s] for f in frames[:6] for s in _STATES if _is(f.function, s)), "")
     stack = Stack(doing, tuple(frames), (), f"{count} goroutines" if count > 1 else "a goroutine",
                   count)  # fmt: skip
-    if is_own_wait(stack) or doing in {"IO wait", "sleep"}:
+    writes_it = any(f.function.startswith("runtime/pprof.") for f in frames[:4])
+    if writes_it or is_own_wait(stack) or doing in {"IO wait", "sleep"}:
         return
     yield Symptom(Kind.BLOCKED, f"goroutine blocked: {doing or 'waits'}", (stack,), name, line=line)
 
@@ -84,8 +85,9 @@ class _Profile:
 
 
 def is_profile(data: bytes) -> bool:
-    """Return whether bytes look like an unpacked pprof profile: it begins with a value type."""
-    return len(data) > 8 and data[0] == 0x0A and b"\0" not in data[:1] and data[2:3] == b"\x08"
+    """Return whether bytes look like an unpacked pprof profile: a protobuf field, no text."""
+    binary = any(byte < 9 for byte in data[:32])
+    return binary and data[0] & 7 in {0, 2} and 1 <= data[0] >> 3 <= 15
 
 
 def read_binary(data: bytes, source: str) -> Iterator[Symptom]:

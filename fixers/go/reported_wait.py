@@ -4,7 +4,7 @@ A goroutine was seen to wait on a channel for ever. `threadmend fix --from` read
 dumps, profiles and time-outs; without one, this rule says nothing. The channel at that place
 is made where its struct is made, when nobody does; it is closed when the only goroutine that
 sends on it is done, when that may end without a value; a send moves below the launch of its
-receiver.
+receiver; the goroutine listens to the context or stop channel that is in scope.
 
 Not reported: waits for which another rule knows the reason.
 
@@ -18,15 +18,17 @@ from collections.abc import Iterator
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders import BuilderError, delete, insert_after, insert_at_start
 from threadmend.golang.channels import Channel, local_channels, runner_of
-from threadmend.golang.evidence import nodes_at, sites_in
+from threadmend.golang.evidence import Site, nodes_at, sites_in
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.package import Package
+from threadmend.golang.stops import stops_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Finding, Fix, Related, Safety
 
+from ._stop_cases import in_select
 from ._unmade import is_made, made_in_literals
 
 CATEGORY = "channel"
@@ -35,16 +37,24 @@ CATEGORY = "channel"
 def check(package: Package) -> Iterator[Finding]:
     """Yield the waits that were seen and whose channel says how they can end."""
     seen: set[tuple[str, int]] = set()
-    for _, site, file in sites_in(package, "blocked", "deadlock"):
+    for evidence, site, file in sites_in(package, "blocked", "deadlock"):
         if (site.path, site.line) in seen:
             continue
         seen.add((site.path, site.line))
         if "nil chan" in site.doing:
             yield from _never_made(package, file, site.line)
-        elif site.doing == "chan receive":
-            yield from _never_sent(file, site.line)
+            continue
+        found: Iterator[Finding] = iter(())
+        if site.doing == "chan receive":
+            found = _never_sent(file, site.line)
         elif site.doing == "chan send":
-            yield from _sent_too_early(file, site.line)
+            found = _sent_too_early(file, site.line)
+        first = next(found, None)
+        if first is None and evidence.kind == "blocked":
+            # In a deadlock it is one of several that has to give way: which, nobody says.
+            first = next(_without_exit(file, site), None)
+        if first is not None:
+            yield first
 
 
 # -- a channel that nobody makes ------------------------------------------------------------
@@ -118,6 +128,35 @@ def _silent(file: GoFile, function: Node, channel: Channel, receive: Node) -> It
         related=(Related(file.path, launch.node.start, literal["body"].start, "launched here"),),
         reason=why,
     )
+
+
+# -- a stop in scope --------------------------------------------------------------------------
+
+
+def _without_exit(file: GoFile, site: Site) -> Iterator[Finding]:
+    """Yield the send or receive that does not listen to a context or stop channel in scope."""
+    kinds = {"chan send": "send_statement", "chan receive": "unary_expression"}
+    for node in nodes_at(file, site.line, kinds.get(site.doing, "")):
+        if node.kind == "unary_expression" and node["operator"].kind != "<-":
+            continue
+        if node.up("communication_case") is not None or node.function is None:
+            continue
+        own = node["channel"] if node.kind == "send_statement" else node["operand"]
+        stops = [s for s in stops_at(file, node) if s.receive != own.name]
+        if not stops:
+            continue
+        stop = stops[0]
+        fix = in_select(file, node, stop, f"the goroutine now ends with {stop.receive}")
+        word = "send to" if node.kind == "send_statement" else "receive from"
+        yield Finding(
+            path=file.path,
+            start=node.start,
+            end=node.end,
+            message=f"the {word} {own.name} was seen to wait for ever, beside {stop.receive}",
+            fixes=(fix,) if isinstance(fix, Fix) else (),
+            reason="" if isinstance(fix, Fix) else fix,
+        )
+        return
 
 
 # -- a send before the launch of its receiver -------------------------------------------------

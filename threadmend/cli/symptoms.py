@@ -153,6 +153,7 @@ def _stack(stack: LocatedStack) -> dict[str, Any]:
         "doing": stack.stack.doing,
         "name": stack.stack.name,
         "places": [_place(place) for place in stack.places],
+        "holds": list(stack.holds),
         "launched": None if stack.launch is None else _place(stack.launch),
     }
 

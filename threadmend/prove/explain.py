@@ -135,6 +135,8 @@ def _column(stack: LocatedStack, project: Project, shown: Callable[[str], str]) 
     assert stack.top is not None
     name = f"{stack.stack.name}: " if stack.stack.name else ""
     lines = [f"{name}{stack.stack.doing}", *_source(stack.top, project, shown)]
+    if stack.holds:
+        lines.append(f"holds {', '.join(stack.holds)}")
     lines += [f"called at {shown(place.path)}:{place.line}" for place in stack.places[1:3]]
     if stack.launch is not None:
         lines.append(f"launched at {shown(stack.launch.path)}:{stack.launch.line}")

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from threadmend.golang.access import lock_class
-from threadmend.golang.evidence import Evidence, Site, nodes_at
+from threadmend.golang.evidence import Evidence, Site, function_at, nodes_at
 from threadmend.golang.file import GoFile
+from threadmend.golang.locks import lock_name, locks_of
 from threadmend.golang.types import Chan, Named, deref
 from threadmend.project import Project
 from threadmend.prove.remap import Place, Remap
@@ -23,6 +24,8 @@ class LocatedStack:
     stack: Stack
     places: tuple[Place, ...]
     launch: Place | None
+    holds: tuple[str, ...] = ()
+    """The locks that its functions hold at these places, as they name them."""
 
     @property
     def top(self) -> Place | None:
@@ -85,13 +88,15 @@ def locate(symptom: Symptom, remap: Remap, project: Project) -> Located:
     found = Located(symptom, stacks)
     if symptom.kind in {Kind.FINDING, Kind.PYTHON, Kind.RACE}:
         return found
+    if symptom.kind is not Kind.PANIC:
+        found = replace(found, stacks=tuple(_holding(s, project) for s in stacks))
     objects = frozenset(
         name
         for place in found.tops
         if place.path.endswith(".go")
         for name in objects_at(project.go.file(place.path), place.line)
     )
-    return Located(symptom, stacks, objects)
+    return replace(found, objects=objects)
 
 
 def _located(stack: Stack, remap: Remap) -> LocatedStack:
@@ -107,6 +112,22 @@ def _told(located: LocatedStack, project: Project) -> LocatedStack:
         return located
     doing = _doing(project.go.file(top.path), top.line)
     return replace(located, stack=replace(located.stack, doing=doing))
+
+
+def _holding(located: LocatedStack, project: Project) -> LocatedStack:
+    """Return a stack with the locks that are held on the way to where it waits."""
+    names: dict[str, None] = {}
+    for place in located.places:
+        if not place.path.endswith(".go"):
+            continue
+        file = project.go.file(place.path)
+        function = function_at(file.tree, place.line)
+        kinds = ("call_expression", "send_statement", "unary_expression", "select_statement")
+        nodes = [n for n in nodes_at(file, place.line, *kinds) if n.function is function]
+        if function is not None and nodes:
+            held = locks_of(file, function).held_before(nodes[0])
+            names.update(dict.fromkeys(sorted(lock_name(file, one) for one in held)))
+    return replace(located, holds=tuple(names))
 
 
 _WAITS = {

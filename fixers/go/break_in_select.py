@@ -20,7 +20,7 @@ from threadmend.golang.builders import BuilderError, add_label, replace
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with, result_nodes
 from threadmend.golang.stops import endless, leaves_loop, listens
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import Declaration, Node
 from threadmend.model import Edit, Finding, Fix, Safety
 
 CATEGORY = "select"
@@ -29,7 +29,7 @@ GATE = rb"\bbreak\b"
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the breaks that end a select's exit case and leave the endless loop running."""
-    for statement in file.find("break_statement", _BREAK):
+    for statement in file.find("break_statement", _BREAK, _may_leave):
         if len(statement.children) > 1:
             continue
         case = _exit_case(file, statement)
@@ -43,6 +43,17 @@ def check(file: GoFile) -> Iterator[Finding]:
 
 
 _BREAK = re.compile(rb"\bbreak\b")
+_CASE = ("for_statement", "block", "select_statement", "communication_case", "break_statement")
+_TEST = (*_CASE[:4], "if_statement", "block", "break_statement")
+
+
+def _may_leave(declaration: Declaration) -> bool:
+    """Return whether a break stands in a select's case, or in a test there, right in a loop."""
+    for hit in _BREAK.finditer(declaration.tree.data, declaration.start, declaration.end):
+        around = declaration.around(hit.start())[:-1]
+        if around[-5:] == _CASE or around[-7:] == _TEST:
+            return True
+    return False
 
 
 def _exit_case(file: GoFile, statement: Node) -> Node | None:

@@ -19,19 +19,20 @@ from collections.abc import Iterator
 from threadmend.golang.builders import BuilderError, add_import, delete_clause, import_name
 from threadmend.golang.file import GoFile
 from threadmend.golang.stops import endless
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import Declaration, Node
 from threadmend.model import Edit, Finding, Fix, Safety
 
 CATEGORY = "select"
 GATE = rb"\bfor\b"
 
 _CANDIDATE = re.compile(rb"\bdefault:|\bfor [^{\n]*\{\s*\}")
+_SPINS = ("for_statement", "block", "select_statement", "default_case", "default")
 _LOADS = re.compile(r"\.Load\(\)|^!?atomic\.Load|\batomic\.Load")
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the endless loops that only poll."""
-    for loop in file.find("for_statement", _CANDIDATE):
+    for loop in file.find("for_statement", _CANDIDATE, _may_spin):
         statements = loop["body"].statements
         if len(statements) == 1 and statements[0].kind == "select_statement" and endless(loop):
             default = _idle_default(statements[0], _label(loop))
@@ -44,6 +45,15 @@ def check(file: GoFile) -> Iterator[Finding]:
 def _label(loop: Node) -> Node | None:
     parent = loop.parent
     return parent["label"] if parent is not None and parent.kind == "labeled_statement" else None
+
+
+def _may_spin(declaration: Declaration) -> bool:
+    """Return whether a default belongs to a select right in a loop, or a loop is empty."""
+    data = declaration.tree.data
+    return any(
+        not hit[0].startswith(b"default") or declaration.around(hit.start())[-5:] == _SPINS
+        for hit in _CANDIDATE.finditer(data, declaration.start, declaration.end)
+    )
 
 
 def _idle_default(select: Node, label: Node | None) -> Node | None:

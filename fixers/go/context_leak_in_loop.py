@@ -30,7 +30,7 @@ from threadmend.golang.iterations import ends_after
 from threadmend.golang.locks import lock_operation
 from threadmend.golang.plain import is_plain
 from threadmend.golang.scope import Binding
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import FUNCTIONS, Declaration, Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 CATEGORY = "context"
@@ -38,6 +38,8 @@ GATE = rb"\bdefer\s+[\w.]+\("
 
 # A defer of the function's own block begins a line with one tab.
 _IN_LOOP = re.compile(rb"\bfor\b(?s:.*)(?<!\n\t)\bdefer\b")
+_DEFER = re.compile(rb"(?<!\n\t)\bdefer\s+(?!func\b)")
+_LOOPS = FUNCTIONS | {"for_statement"}
 _BREAKABLE = frozenset(
     {
         *("for_statement", "select_statement"),
@@ -58,7 +60,7 @@ class _Deferred:
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the defers that release what every round of a loop acquires anew."""
     cancels: dict[Binding, Binding | None] | None = None
-    for statement in file.find("defer_statement", _IN_LOOP):
+    for statement in file.find("defer_statement", _IN_LOOP, _may_pile_up):
         loop = innermost_loop(statement)
         call = statement.children[-1]
         if loop is None or call.kind != "call_expression" or call["arguments"].children:
@@ -76,6 +78,15 @@ def _leaves_at_once(statement: Node) -> bool:
     """Return whether the defer's own block ends with a return: `defer f.Close(); return err`."""
     block = statement.parent
     return block is not None and block.statements[-1].kind == "return_statement"
+
+
+def _may_pile_up(declaration: Declaration) -> bool:
+    """Return whether a defer of something else than a literal stands in a loop."""
+    for hit in _DEFER.finditer(declaration.tree.data, declaration.start, declaration.end):
+        around = declaration.around(hit.start())
+        if next((kind for kind in reversed(around) if kind in _LOOPS), "") == "for_statement":
+            return True
+    return False
 
 
 def _cancels(file: GoFile) -> dict[Binding, Binding | None]:

@@ -7,6 +7,7 @@ package.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from threadmend.golang.channels import passed_to
 from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.waitgroups import WAITGROUP_CALLS, WaitGroupCall, waitgroup_call
 
 if TYPE_CHECKING:
@@ -132,10 +133,14 @@ def _class(file: GoFile, call: WaitGroupCall) -> str | None:
     return lock_class(file, call.waitgroup, via)
 
 
+def _addresses_in(declaration: Declaration) -> bool:
+    return declaration.tree.data.find(b"&", declaration.start, declaration.end) >= 0
+
+
 def _addresses(file: GoFile, name: bytes, class_: str) -> list[Node]:
     """Return the places that take the address of the WaitGroup."""
     found = []
-    for node in file.find("unary_expression"):
+    for node in file.find("unary_expression", re.compile(rb"\b" + name + rb"\b"), _addresses_in):
         operand = node["operand"]
         if node["operator"].kind == "&" and operand.text.rpartition(b".")[2] == name:
             if lock_class(file, operand) == class_:

@@ -166,14 +166,20 @@ class GoFile:
                 at = piece.find(data, at + 1)
         return [found[start] for start in sorted(found)]
 
-    def find(self, kind: str, pattern: re.Pattern[bytes] | None = None) -> Iterator[Node]:
+    def find(
+        self,
+        kind: str,
+        pattern: re.Pattern[bytes] | None = None,
+        where: Callable[[Declaration], bool] | None = None,
+    ) -> Iterator[Node]:
         """Yield the nodes of a kind (one that has children) in functions that match `pattern`.
 
         The pattern keeps functions that cannot matter from being lowered: give one, unless
-        the kind has a keyword of its own.
+        the kind has a keyword of its own. `where` looks closer at those that match.
         """
         for declaration in self.declarations(pattern or _KEYWORDS.get(kind)):
-            yield from declaration.index.get(kind, ())
+            if where is None or where(declaration):
+                yield from declaration.index.get(kind, ())
 
     def functions(self, pattern: re.Pattern[bytes] | None = None) -> Iterator[Node]:
         """Yield functions, methods and literals (each a function of its own)."""

@@ -90,6 +90,22 @@ class Declaration:
             self._node, self._index = lower(self.raw, self.tree)
         return self._node
 
+    def around(self, at: int) -> tuple[str, ...]:
+        """Return the kinds of the nodes that hold a byte offset, outermost first.
+
+        Read off the parser's tree: a rule learns whether a keyword stands where it matters
+        without having the declaration lowered. `statement_list` is left out here as well.
+        """
+        cursor = self.raw.walk()
+        kinds = [self.kind]
+        while cursor.goto_first_child_for_byte(at) is not None:
+            node = cursor.node
+            if node is None or node.start_byte > at:
+                break
+            if node.type != "statement_list":
+                kinds.append(node.type)
+        return tuple(kinds)
+
     @property
     def header(self) -> Node:
         """Return the syntax without a function's body, which most uses need not know.

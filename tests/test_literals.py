@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from threadmend.gate import Gates
-from threadmend.literals import alternatives, is_plain, pieces, plain
+from threadmend.literals import alternatives, is_plain, pieces, plain, quick
 from threadmend.model import Rule, Subject
 
 
@@ -134,3 +134,31 @@ def test_the_pieces_of_a_text_are_those_in_it(asked: set[bytes], text: bytes) ->
         for number, gate in enumerate(map(re.escape, sorted(asked)))
     )
     assert gates.text(text).pieces == {piece for piece in asked if piece in text}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["", r"\b", r"(?:\b"]), _PART), min_size=1, max_size=3),
+    st.text("abc \n|", max_size=8).map(str.encode),
+    st.integers(0, 3),
+)
+def test_a_quick_pattern_matches_the_same(
+    parts: list[tuple[str, str]], text: bytes, start: int
+) -> None:
+    written = "|".join(begin + part + ")" * (begin == r"(?:\b") for begin, part in parts)
+    expression = re.compile(written.encode())
+    found = quick(expression).finditer(text, start)
+    assert [hit.span() for hit in found] == [h.span() for h in expression.finditer(text, start)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (rb"\bgo\s|\.Go\(", rb"go(?<!\wgo)\s|\.Go\("),
+        (rb"(?:\bgo\s|x)y", rb"(?:go(?<!\wgo)\s|x)y"),
+        (rb"\bgoto?", rb"\bgoto?"),
+        (rb"[a|\b]go", rb"[a|\b]go"),
+        (rb"a\|\bgo", rb"a\|\bgo"),
+    ],
+)
+def test_what_a_quick_pattern_looks_like(pattern: bytes, expected: bytes) -> None:
+    assert quick(re.compile(pattern)).pattern == expected

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from threadmend.literals import Alternative, alternatives, plain
+from threadmend.literals import Alternative, alternatives, plain, quick
 from threadmend.model import Rule
 
 __all__ = ["Gates", "Text"]
@@ -61,7 +61,7 @@ class Gates:
         if rule.name not in self._searched:
             return any(rule.name in names for names in possible)
         return any(
-            rule.name in names and rule.gate.search(text.data) is not None
+            rule.name in names and quick(rule.gate).search(text.data) is not None
             for text, names in zip(texts, possible, strict=True)
         )
 

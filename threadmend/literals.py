@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-__all__ = ["Alternative", "Piece", "alternatives", "is_plain", "pieces", "plain"]
+__all__ = ["Alternative", "Piece", "alternatives", "is_plain", "pieces", "plain", "quick"]
 
 Alternative = tuple[frozenset[bytes], ...]
 """Sets of pieces: a text that matches holds at least one of every set.
@@ -73,6 +73,30 @@ def is_plain(pattern: re.Pattern[bytes]) -> bool:
     return True
 
 
+@lru_cache(maxsize=1024)
+def quick(pattern: re.Pattern[bytes]) -> re.Pattern[bytes]:
+    """Return a pattern with the same matches that `re` finds faster.
+
+    `\\bgo\\s|\\.Go\\(` is tried at every byte because of its `\\b`; where each alternative
+    begins with a byte of its own, only there. The border is looked back at instead.
+    """
+    text = pattern.pattern
+    if pattern.flags & re.VERBOSE or _BAR_IN_CLASS.search(text):
+        return pattern
+    changed = _STARTS_WITH_BORDER.sub(_looked_back_at, text)
+    return pattern if changed == text else re.compile(changed, pattern.flags)
+
+
+# At the start of an expression, of an alternative or of a group; a word that is not repeated.
+_STARTS_WITH_BORDER = re.compile(rb"(?:(?<=\A)|(?<=[^\\]\|)|(?<=\A\(\?:))\\b(\w+)(?![\w*+?{])")
+
+_BAR_IN_CLASS = re.compile(rb"\[[^\]]*\|")
+
+
+def _looked_back_at(hit: re.Match[bytes]) -> bytes:
+    return hit[1] + rb"(?<!\w" + hit[1] + rb")"
+
+
 class Piece(NamedTuple):
     """Some text, and whether a word has to begin with it and to end with it."""
 
@@ -82,17 +106,23 @@ class Piece(NamedTuple):
 
     def find(self, data: bytes, start: int = 0, end: int | None = None) -> int:
         """Return where the piece first stands in a part of some bytes, -1 for nowhere."""
-        text, begins, ends = self
         stop = len(data) if end is None else end
-        at = data.find(text, start, stop)
-        while at >= 0:
-            after = at + len(text)
-            if not (begins and at and data[at - 1] in _WORD_BYTES) and not (
-                ends and after < stop and data[after] in _WORD_BYTES
-            ):
-                return at
-            at = data.find(text, at + 1, stop)
-        return -1
+        if not (self.begins or self.ends):
+            return data.find(self.text, start, stop)
+        hit = _bordered(self).search(data, start, stop)
+        return hit.start() if hit is not None else -1
+
+
+@lru_cache(maxsize=1024)
+def _bordered(piece: Piece) -> re.Pattern[bytes]:
+    """Return what matches a piece with its borders.
+
+    The text comes first and the border before it is looked back at: `re` jumps from one text
+    to the next, while it would try a `\\b` at every byte.
+    """
+    text = re.escape(piece.text)
+    before = rb"(?<!\w" + text + rb")" if piece.begins else b""
+    return re.compile(text + before + (rb"(?!\w)" if piece.ends else b""))
 
 
 def _piece(text: bytes) -> Piece:

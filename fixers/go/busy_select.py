@@ -23,22 +23,25 @@ from threadmend.golang.syntax import Declaration, Node
 from threadmend.model import Edit, Finding, Fix, Safety
 
 CATEGORY = "select"
-GATE = rb"\bfor\b"
+GATE = rb"\bselect\b|Load"
 
-_CANDIDATE = re.compile(rb"\bdefault:|\bfor [^{\n]*\{\s*\}")
+_DEFAULT = re.compile(rb"\bdefault:")
+_LOAD = re.compile(rb"Load")
+_EMPTY = re.compile(rb"\bfor [^{\n]*\{\s*\}")
 _SPINS = ("for_statement", "block", "select_statement", "default_case", "default")
 _LOADS = re.compile(r"\.Load\(\)|^!?atomic\.Load|\batomic\.Load")
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the endless loops that only poll."""
-    for loop in file.find("for_statement", _CANDIDATE, _may_spin):
+    for loop in file.find("for_statement", _DEFAULT, _may_spin):
         statements = loop["body"].statements
         if len(statements) == 1 and statements[0].kind == "select_statement" and endless(loop):
             default = _idle_default(statements[0], _label(loop))
             if default is not None:
                 yield _spinning(file, loop, statements[0], default)
-        elif not statements and _polls(file, loop):
+    for loop in file.find("for_statement", _LOAD, _may_poll):
+        if not loop["body"].statements and _polls(file, loop):
             yield _polling(file, loop)
 
 
@@ -48,12 +51,14 @@ def _label(loop: Node) -> Node | None:
 
 
 def _may_spin(declaration: Declaration) -> bool:
-    """Return whether a default belongs to a select right in a loop, or a loop is empty."""
+    """Return whether a default belongs to a select right in a loop."""
+    hits = _DEFAULT.finditer(declaration.tree.data, declaration.start, declaration.end)
+    return any(declaration.around(hit.start())[-5:] == _SPINS for hit in hits)
+
+
+def _may_poll(declaration: Declaration) -> bool:
     data = declaration.tree.data
-    return any(
-        not hit[0].startswith(b"default") or declaration.around(hit.start())[-5:] == _SPINS
-        for hit in _CANDIDATE.finditer(data, declaration.start, declaration.end)
-    )
+    return _EMPTY.search(data, declaration.start, declaration.end) is not None
 
 
 def _idle_default(select: Node, label: Node | None) -> Node | None:

@@ -37,7 +37,6 @@ CATEGORY = "context"
 GATE = rb"\bdefer\s+[\w.]+\("
 
 # A defer of the function's own block begins a line with one tab.
-_IN_LOOP = re.compile(rb"\bfor\b(?s:.*)(?<!\n\t)\bdefer\b")
 _DEFER = re.compile(rb"(?<!\n\t)\bdefer\s+(?!func\b)")
 _LOOPS = FUNCTIONS | {"for_statement"}
 _BREAKABLE = frozenset(
@@ -60,7 +59,7 @@ class _Deferred:
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the defers that release what every round of a loop acquires anew."""
     cancels: dict[Binding, Binding | None] | None = None
-    for statement in file.find("defer_statement", _IN_LOOP, _may_pile_up):
+    for statement in file.find("defer_statement", where=_may_pile_up):
         loop = innermost_loop(statement)
         call = statement.children[-1]
         if loop is None or call.kind != "call_expression" or call["arguments"].children:
@@ -92,7 +91,7 @@ def _may_pile_up(declaration: Declaration) -> bool:
 def _cancels(file: GoFile) -> dict[Binding, Binding | None]:
     """Return the cancel functions of a file with their contexts."""
     found = {}
-    for derivation in derivations(file, set(file.declarations(_IN_LOOP)).__contains__):
+    for derivation in derivations(file, _may_pile_up):
         cancel = file.binding(derivation.cancel)
         if cancel is not None:
             found[cancel] = file.binding(derivation.context)

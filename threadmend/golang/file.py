@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import Declaration, Node, SyntaxTree
-from threadmend.literals import is_plain, pieces
+from threadmend.literals import is_plain, pieces, quick
 from threadmend.source import SourceFile
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class GoFile:
     @cached_property
     def go_version(self) -> Version:
         """Return the language version: a `//go:build go1.N` of the file, else the module's."""
-        build = _BUILD.search(self.data)
+        build = _BUILD.search(self.data) if b"//go:build" in self.data else None
         if build:
             found = _BUILD_GO.search(build[1])
             if found and b"||" not in build[1]:
@@ -136,7 +136,7 @@ class GoFile:
         if found is None:
             found = self._possible(pattern)
             if not is_plain(pattern):
-                search, data = pattern.search, self.data
+                search, data = quick(pattern).search, self.data
                 found = [d for d in found if search(data, d.start, d.end)]
             self._matching[pattern] = found
         return found
@@ -146,7 +146,7 @@ class GoFile:
         asked = pieces(pattern)
         if asked and all(piece.find(self.data) < 0 for piece in asked):
             return False
-        return bool(asked and is_plain(pattern)) or pattern.search(self.data) is not None
+        return bool(asked and is_plain(pattern)) or quick(pattern).search(self.data) is not None
 
     def _possible(self, pattern: re.Pattern[bytes]) -> list[Declaration]:
         """Return the declarations that hold plain text without which there is no match."""
@@ -282,6 +282,8 @@ def is_generated(data: bytes) -> bool:
 
     The mark counts only before the package clause (https://go.dev/s/generatedcode).
     """
+    if b"DO NOT EDIT." not in data:
+        return False
     mark = _GENERATED.search(data)
     if mark is None:
         return False

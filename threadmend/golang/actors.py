@@ -55,7 +55,7 @@ def actors(package: Package) -> Iterator[Actor]:
     """Yield the writes of goroutines that methods may meet, one for each field."""
     seen: set[str] = set()
     for file in code_files(package):
-        if file.generated or not _LAUNCH.search(file.data):
+        if file.generated or not file.holds(_LAUNCH):
             continue
         for declaration in file.declarations(_LAUNCH):
             for launch in launches_in(file, declaration.node):

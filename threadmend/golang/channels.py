@@ -119,8 +119,18 @@ class Followed(Protocol):
     escapes: list[Node]
 
 
-def local_channels(file: GoFile, function: Node) -> Iterator[Channel]:
-    """Yield the channels that a function itself makes and keeps in a variable."""
+def local_channels(file: GoFile, function: Node) -> list[Channel]:
+    """Return the channels that a function itself makes and keeps in a variable; computed once."""
+    known: dict[Node, list[Channel]] = vars(file).setdefault("_channels", {})
+    found = known.get(function)
+    if found is None:
+        found = known[function] = list(_channels_of(file, function))
+    return found
+
+
+def _channels_of(file: GoFile, function: Node) -> Iterator[Channel]:
+    if not MAKES_CHANNEL.search(file.data, function.start, function.end):
+        return
     for node in function.own():
         if node.kind == "call_expression" and _is_make(node):
             binding = initialised(file, node)

@@ -89,6 +89,11 @@ class Decl:
         return not self._declaration.has_error
 
     @property
+    def has_body(self) -> bool:
+        """Return whether a function has its body in Go; nothing is lowered for the answer."""
+        return self._declaration.raw.child_by_field_name("body") is not None
+
+    @property
     def exported(self) -> bool:
         """Return whether the name begins with a capital letter."""
         return self.name[:1].isupper()

@@ -193,6 +193,10 @@ class SyntaxTree:
 
     def in_comment(self, offset: int) -> bool:
         """Return whether a byte offset lies in a comment."""
+        data = self.data
+        line = data.rfind(b"\n", 0, offset) + 1
+        if data.find(b"//", line, offset + 2) < 0 and data.find(b"/*", 0, offset + 2) < 0:
+            return False  # nothing begins one: the comments need not be read
         at = bisect_right(self.comments, (offset, 1 << 62)) - 1
         return at >= 0 and self.comments[at].end > offset
 

@@ -281,19 +281,28 @@ def _is_owner(type_: object, owner: Named) -> bool:
 
 def _of_interface(workspace: Workspace, owner: Named, name: str) -> Targets:
     """A method of an interface: that of every type of the workspace that implements it."""
+    known: dict[tuple[Named, str], Targets] = workspace.facts.setdefault("interface_targets", {})
+    found = known.get((owner, name))
+    if found is None:
+        found = known[owner, name] = _implemented(workspace, owner, name)
+    return found
+
+
+def _implemented(workspace: Workspace, owner: Named, name: str) -> Targets:
     types = implementations(workspace, owner)
-    bodies = []
+    decls = []
     for type_ in types:
         package = workspace.package_by_key(type_.package)
         found = package.methods(type_.name).get(name) if package else None
-        if found and found[0].sound and found[0].node.get("body") is not None:
-            bodies.append(Body(found[0].file, found[0].node, found[0]))
-    if not bodies or len(bodies) > _MOST:
+        if found and found[0].sound and found[0].has_body:
+            decls.append(found[0])
+    if not decls or len(decls) > _MOST:
         return _NONE
     # An interface of another module (io.Reader) has implementations that nobody sees here.
     package = workspace.package_by_key(owner.package)
     own = package is not None and package.module is not None
-    return Targets(tuple(bodies), own and len(bodies) == len(types))
+    bodies = tuple(Body(decl.file, decl.node, decl) for decl in decls)
+    return Targets(bodies, own and len(bodies) == len(types))
 
 
 def implementations(workspace: Workspace, interface: Named) -> list[Named]:

@@ -33,11 +33,11 @@ def toolchain() -> Toolchain:
     return tool
 
 
-def prove(project: Project, *rules: Rule, level: Level = Level.VET) -> Patch:
+def prove(project: Project, *rules: Rule, level: Level = Level.VET, seconds: float = 120) -> Patch:
     """Return the patch of some rules, proved."""
     make = fixes(project, options(*rules))
     with folder() as place:
-        shop = Shop(toolchain(), project.root.resolve(), place, Limits(seconds=120))
+        shop = Shop(toolchain(), project.root.resolve(), place, Limits(seconds=seconds))
         return proved(make, Examiner(project, shop, level).examine, make({}))
 
 
@@ -211,6 +211,35 @@ def test_without_cgo_its_files_are_unproved(
     (outcome,) = said(patch)
     assert outcome[1] == "fixed"
     assert outcome[2].startswith(f"unproved: {reason}"), outcome
+
+
+def test_a_build_that_takes_too_long_is_unproved(tmp_path: Path) -> None:
+    patch = prove(project(tmp_path, {"a.go": FUNCTIONS}), GOOD, BREAKS, seconds=0.001)
+    assert said(patch) == [
+        ("good", "fixed", "unproved: go took longer than 0 s"),
+        ("breaks", "fixed", "unproved: go took longer than 0 s"),
+    ]
+
+
+def test_the_fix_to_blame_may_be_in_an_imported_package(tmp_path: Path) -> None:
+    files = {
+        "a/a.go": "package a\n\nfunc Old() int {\n\tx := 1\n\treturn x\n}\n",
+        "b/b.go": """package b
+
+import "example.com/m/a"
+
+func F() int {
+	x := 1
+	return x + a.Old()
+}
+""",
+    }
+    patch = prove(project(tmp_path, files), GOOD, RENAMES)
+    assert said(patch) == [
+        ("renames", "refused", "go build: b/b.go:7: undefined: a.Old"),
+        ("good", "fixed", "go build, go vet"),
+        ("good", "fixed", "go build, go vet"),
+    ]
 
 
 def test_the_toolchain_is_found() -> None:

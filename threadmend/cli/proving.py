@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from threadmend.prove.toolchain import Toolchain
 
 __all__ = ["NO_TOOLCHAIN", "Proving"]
+
+_CALL_UNASKED = 240
+"""The same for a proof that nobody asked for in words."""
 
 _STRESS_COUNT = 5
 _STRESS_CPU = "1,2,4"
@@ -53,7 +57,7 @@ class Proving:
         return self.level is not None or (usual and not self.off)
 
     @contextmanager
-    def shop(self, session: Session) -> Iterator[Shop]:
+    def shop(self, session: Session, *, asked: bool = True) -> Iterator[Shop]:
         """Give the toolchain and a folder that goes away; raises BadInputError without one."""
         from threadmend.prove.packages import Shop
         from threadmend.prove.process import Limits, folder
@@ -62,7 +66,8 @@ class Proving:
         tool = find()
         if tool is None:
             raise BadInputError(f"{NO_TOOLCHAIN}; install go, or `pip install 'threadmend[go]'`")
-        limits = Limits(seconds=_CALL, memory=self._memory(), network=self.network)
+        seconds = _CALL if asked else _CALL_UNASKED
+        limits = Limits(seconds=seconds, memory=self._memory(), network=self.network)
         with folder() as place:
             yield Shop(tool, Path(os.path.realpath(session.root)), place, limits)
 
@@ -93,7 +98,9 @@ class Proving:
 
         if find() is None:
             return patch if self.level is None else _unproved(patch, NO_TOOLCHAIN)
-        with self.shop(session) as shop:
+        if sys.stderr.isatty() and any(path.endswith(".go") for path in patch.after):
+            print("asking go build and go vet (--no-prove: do not)", file=sys.stderr)
+        with self.shop(session, asked=self.level is not None) as shop:
             return self.proved(session, make, patch, shop)
 
     def _memory(self) -> int:

@@ -66,16 +66,16 @@ def _suspects(patch: Patch, complaint: Complaint) -> list[Outcome]:
     """Return the outcomes whose fixes may be to blame, the nearest first."""
     made = [o for o in patch.outcomes if o.kind is OutcomeKind.FIXED and o.fix is not None]
     place = complaint.directory if complaint.directory != "." else ""
-    inside = [o for o in made if any(dirname(e.path) == place for e in _edits(o))]
     line = _old_line(patch, complaint)
 
-    def distance(outcome: Outcome) -> tuple[bool, int]:
+    def distance(outcome: Outcome) -> tuple[bool, bool, int]:
         own = [e.start for e in _edits(outcome) if e.path == complaint.message.path]
         before = patch.before.get(complaint.message.path) or b""
         lines = [abs(before.count(b"\n", 0, start) + 1 - line) for start in own]
-        return (not own, min(lines, default=0))
+        near = any(dirname(e.path) == place for e in _edits(outcome))
+        return (not own, not near, min(lines, default=0))
 
-    return sorted(inside or made, key=distance)
+    return sorted(made, key=distance)
 
 
 def _edits(outcome: Outcome) -> Sequence[Edit]:
@@ -113,10 +113,24 @@ class _Trial:
     directory: str
 
     def culprit(self, suspects: Sequence[Outcome]) -> Sequence[Outcome]:
-        """Return the fix that brings a complaint about, on top of those that are nearer to it."""
-        if len(suspects) < 2 or not self._complains(suspects[1:]):
+        """Return the fix that brings a complaint about, on top of those that are nearer to it.
+
+        It is usually one of the folder's own; else it is in a package that is imported there.
+        """
+        inside = [o for o in suspects if any(self._is_here(edit) for edit in _edits(o))]
+        for some in (inside, suspects) if len(inside) < len(suspects) else (suspects,):
+            if some and self._complains(some):
+                return self._among(some)
+        return suspects[:1]
+
+    def _is_here(self, edit: Edit) -> bool:
+        return (dirname(edit.path) or ".") == self.directory
+
+    def _among(self, suspects: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Return the culprit among suspects that are complained of together."""
+        if len(suspects) < 2 or self._complains(suspects[:1]):
             return suspects[:1]
-        low, high = 0, len(suspects)
+        low, high = 1, len(suspects)
         while high - low > 1:
             middle = (low + high) // 2
             if self._complains(suspects[:middle]):

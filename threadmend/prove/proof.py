@@ -141,7 +141,8 @@ class Examiner:
         def compiled(overlay: Overlay, directories: Collection[Path]) -> Said:
             known, wrong = self.shop.load(sides.home, patterns(sides.home, directories), overlay)
             packages.update({**known, **packages})
-            return {d: known[d].said if d in known else wrong for d in directories}
+            lost = wrong or [Message("", 0, "go list does not list the package")]
+            return {d: known[d].said if d in known and not wrong else lost for d in directories}
 
         seen = self._importing(sides, patch)
         bad = self._compare(found, "go build", sides, compiled, [*folders, *seen])
@@ -183,19 +184,20 @@ class Examiner:
         after = {d: list(said) for d, said in ask(sides.after, directories).items() if said}
         if not after:
             return unproved
-        before = ask(sides.before(), list(after))
+        stopped = {directory: why for directory, said in after.items() if (why := _stopped(said))}
+        unproved = {directory: Proof(False, why) for directory, why in stopped.items()}
+        after = {directory: said for directory, said in after.items() if directory not in stopped}
+        before = ask(sides.before(), list(after)) if after else {}
         for directory, said in after.items():
             known = {message.key for message in before.get(directory, ())}
             new = [message for message in said if message.key not in known]
             name = directory.relative_to(self.shop.root).as_posix()
-            if new and not _stopped(said):
+            if new:
                 found.complaints += [Complaint(tool, message, name) for message in new]
                 unproved[directory] = Proof(False, f"{tool}: {new[0]}")
-            elif tool == "go vet" and not _stopped(said):
-                continue  # no worse than it was
-            else:
+            elif tool != "go vet":  # which is no worse than it was
                 reason = excuse(said) or f"{tool} fails without the patch, too: {said[0]}"
-                unproved[directory] = Proof(False, _stopped(said) or reason)
+                unproved[directory] = Proof(False, reason)
         return unproved
 
     def _vet(self, home: Home) -> Ask:

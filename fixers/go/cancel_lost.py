@@ -9,7 +9,8 @@ Not reported:
   on, or captured by a function that is made on that path;
 - paths that end the process or panic, and the end of `main`;
 - paths that have seen `<-ctx.Done()`: the context is over;
-- a cancel variable that belongs to an outer function or the package.
+- a cancel variable that belongs to an outer function or the package;
+- a field that keeps the cancel function, when any code looks at it.
 
 No rewrite is offered where the context outlives the function: it is returned, stored, or
 used by a goroutine that nothing waits for. `defer cancel()` would end it too early.
@@ -74,6 +75,9 @@ def _lost(file: GoFile, derivation: Derivation) -> _Lost | None:
     cancel = derivation.cancel
     if cancel.name == "_":
         return _Lost(derivation)
+    if cancel.kind == "selector_expression":
+        kept = derivation.context.kind != "identifier"  # both are stored, for whoever looks
+        return _Lost(derivation) if not kept and _is_forgotten(file, cancel) else None
     function = derivation.call.function
     binding = file.binding(cancel)
     if binding is None or function is None or binding.function is not function:
@@ -83,6 +87,28 @@ def _lost(file: GoFile, derivation: Derivation) -> _Lost | None:
     uses = [use for use in binding.uses if _is_use(use, binding)]
     exits = _skipping(function, derivation, binding, uses)
     return _Lost(derivation, tuple(exits), used=bool(uses)) if exits else None
+
+
+def _is_forgotten(file: GoFile, field: Node) -> bool:
+    """Return whether no code, tests included, looks at the unexported field that keeps cancel."""
+    name = field["field"].name
+    selection = file.selection(field)
+    owner = selection.owner if selection is not None else None
+    if owner is None or owner.local or owner.package != file.package.key or name[:1].isupper():
+        return False
+    pattern = re.compile(rb"\." + re.escape(name.encode()) + rb"\b")
+    for other in file.package.files:
+        for node in other.find("selector_expression", pattern):
+            if node["field"].name != name or _is_target(node):
+                continue
+            meant = other.selection(node)
+            if meant is None or meant.owner is None or meant.owner == owner:
+                return False
+    return True
+
+
+def _is_target(node: Node) -> bool:
+    return node.parent is not None and node.parent.field == "left"
 
 
 def _is_use(use: Node, binding: Binding) -> bool:

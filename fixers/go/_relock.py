@@ -21,7 +21,7 @@ from threadmend.golang.locks import (
     locks_of,
     runs_in_place,
 )
-from threadmend.golang.printing import printed
+from threadmend.golang.printing import printed_by
 from threadmend.golang.strands import literal_binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -179,7 +179,7 @@ def _finding(file: GoFile, pair: Pair, site: int) -> Finding:
         message = f"{name} is {again} while it is already {held}"
     else:
         through = f" through {_called(path[-2])}" if site < len(path) - 2 else ""
-        if (shown := _printed(file, path, site)) is not None:
+        if (shown := printed_by(file, node, path[site + 1])) is not None:
             through = f" through {shown[0].name}.{shown[1]}"
         message = f"{_called(node)} locks {name}{through} while it is already {held}"
         if again == "read-locked":
@@ -198,15 +198,6 @@ def _finding(file: GoFile, pair: Pair, site: int) -> Finding:
         related=tuple(related),
         reason=reason,
     )
-
-
-def _printed(file: GoFile, path: tuple[Node, ...], site: int) -> tuple[Node, str] | None:
-    """Return the argument of `fmt.Printf` whose method the path goes on in, and its name."""
-    owner, inner = file.package.workspace.file_of(path[site]), path[site + 1].function
-    for argument, method in printed(owner, path[site]):
-        if method.node is inner:
-            return argument, method.name
-    return None
 
 
 def _called(call: Node) -> str:
@@ -351,7 +342,7 @@ def _chain(file: GoFile, pair: Pair, site: int) -> tuple[str, list[Edit]]:
         result = copied(between, call, result.name)
         edits += result.edits
         decl = between
-    if (shown := _printed(file, path, site)) is not None:
+    if (shown := printed_by(file, path[site], path[site + 1])) is not None:
         # `fmt.Print(c)` becomes `fmt.Print(c.stringLocked())`: a string prints like itself
         argument = shown[0]
         if argument.kind not in {"identifier", "selector_expression"}:

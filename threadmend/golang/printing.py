@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Workspace
 
-__all__ = ["printed", "prints"]
+__all__ = ["printed", "printed_by", "prints"]
 
 _HEAD = re.compile(rb"\nfunc[ \t]*\((?:\w+[ \t]+)?\*?(\w+)\)[ ](?:String|Error)\(\) string")
 _LOCK = re.compile(rb"\.R?Lock\(\)")
@@ -60,6 +60,15 @@ def printed(file: GoFile, call: Node) -> Iterator[tuple[Node, Decl]]:
         method = _method(file, argument)
         if method is not None:
             yield argument, method
+
+
+def printed_by(file: GoFile, call: Node, inside: Node) -> tuple[Node, str] | None:
+    """Return the argument of `fmt.Print` whose method holds a node, and the method's name."""
+    owner = file.package.workspace.file_of(call)
+    for argument, method in printed(owner, call):
+        if method.node is inside.function:
+            return argument, method.name
+    return None
 
 
 def _verbs(format_: Node) -> list[str] | None:

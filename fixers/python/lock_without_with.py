@@ -5,8 +5,8 @@ other thread that wants it waits for ever, and the traceback that could explain 
 another thread. A `return` that somebody adds in between does the same, every time.
 
 Not reported: acquire and release that do not stand in one block; a release in `finally`;
-nothing in between that can raise or leave; a lock that is handed over on purpose (released
-before a `yield`, `break` or `continue` and taken again, or released in other blocks as well);
+nothing in between that can raise or leave; a lock that is handed over on purpose (left
+with it held by `yield`, `break` or `continue`, or released and taken again in between);
 locks of other libraries, whose `with` may mean something else.
 
 Unsafe: with a `return` or `raise` in between the lock is now released where it was not, and
@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.builders import BuilderError, section_to_with
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import can_raise, leaves
-from threadmend.python.locks import Section, receiver
+from threadmend.python.flow import after, can_raise, leaves
+from threadmend.python.locks import Section
 
 CATEGORY = "lock"
 GATE = rb"\.acquire\("
@@ -33,16 +33,17 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for section in file.sections:
         if section.kind != "acquire" or section.release is None or section.is_protected:
             continue
-        if _has_arguments(section) or not _is_only_release(file, section):
+        released = _released_before_leaving(file, section)
+        if _has_arguments(section) or released is None:
             continue
-        leaving = leaves(section.body)
+        leaving = [node for node in leaves(section.body) if not _follows(node, released)]
         if section.lock.family == "async":
             leaving = [node for node in leaving if not isinstance(node, ast.Await)]
         if any(not isinstance(node, ast.Return | ast.Raise) for node in leaving):
             continue  # a hand-over, or a generator that is left in the middle
         if not leaving and not can_raise(section.body):
             continue
-        yield _finding(file, section, leaving)
+        yield _finding(file, section, leaving, released)
 
 
 def _has_arguments(section: Section) -> bool:
@@ -52,18 +53,39 @@ def _has_arguments(section: Section) -> bool:
     return isinstance(call, ast.Call) and bool(call.args or call.keywords)
 
 
-def _is_only_release(file: PythonFile, section: Section) -> bool:
-    """Return whether the lock is released nowhere in between, on another path."""
+def _released_before_leaving(file: PythonFile, section: Section) -> list[ast.stmt] | None:
+    """Return the releases inside of the section right before a plain return, break or
+    continue; None when there is another one, or another acquisition.
+    """
     text = file.text(section.item)
+    found = []
     for call in file.calls("release", "acquire"):
-        inside = any(section.start is s or s in section.body for s in file.ancestors(call))
-        if inside and isinstance(call.func, ast.Attribute) and call.func.attr == "release":
-            if file.text(receiver(call)) == text:
-                return False
-    return True
+        if not any(s in section.body for s in file.ancestors(call)):
+            continue
+        if not isinstance(call.func, ast.Attribute) or file.text(call.func.value) != text:
+            continue
+        statement = file.statement(call)
+        following = after(statement)
+        if call.func.attr == "acquire" or len(following) != 1 or not _is_plain(following[0]):
+            return None
+        found.append(statement)
+    return found
 
 
-def _finding(file: PythonFile, section: Section, leaving: list[ast.AST]) -> Finding:
+def _is_plain(statement: ast.stmt) -> bool:
+    """Return whether a statement only leaves: what it computes would now be under the lock."""
+    if isinstance(statement, ast.Return):
+        return isinstance(statement.value, ast.Name | ast.Constant | None)
+    return isinstance(statement, ast.Break | ast.Continue)
+
+
+def _follows(node: ast.AST, released: list[ast.stmt]) -> bool:
+    return any(after(statement)[0] is node for statement in released)
+
+
+def _finding(
+    file: PythonFile, section: Section, leaving: list[ast.AST], released: list[ast.stmt]
+) -> Finding:
     name = file.text(section.item)
     start, end = file.span(section.start)
     what = f"{name} stays locked when the code before its release raises"
@@ -72,7 +94,7 @@ def _finding(file: PythonFile, section: Section, leaving: list[ast.AST]) -> Find
         word = "return" if isinstance(leaving[0], ast.Return) else "raise"
         what = f"{name} stays locked after the {word} in line {line}"
     try:
-        edits = section_to_with(file, section)
+        edits = section_to_with(file, section, released)
     except BuilderError as error:
         return Finding(file.path, start, end, what, reason=str(error))
     return Finding(file.path, start, end, what, fixes=(_fix(name, edits, leaving),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from threadmend.model import Edit
 from threadmend.python.builders.lines import (
@@ -20,16 +21,19 @@ from threadmend.python.scope import parent
 __all__ = ["section_to_with"]
 
 
-def section_to_with(file: PythonFile, section: Section) -> tuple[Edit, ...]:
+def section_to_with(
+    file: PythonFile, section: Section, also: Sequence[ast.stmt] = ()
+) -> tuple[Edit, ...]:
     """Write `x.acquire()`, statements, `x.release()` of one block as `with x:`.
 
     Comments stay: the one behind `acquire()` behind the `with`, the one behind `release()`
-    as the last line of the block. A section without statements gets `pass`.
+    as the last line of the block. A section without statements gets `pass`. `also` are
+    releases inside of the section, each with other statements in its block, that are deleted.
     """
     start, release = section.start, section.release
     if section.kind != "acquire" or release is None or parent(release) is not parent(start):
         raise BuilderError("the lock is not released in the same block")
-    for statement in (start, release, *section.body):
+    for statement in (start, release, *section.body, *also):
         if not is_alone(file, statement):
             raise BuilderError("the statement shares its line with another one")
     unit, indent = indent_unit(file, start), indent_of(file, start)
@@ -39,8 +43,12 @@ def section_to_with(file: PythonFile, section: Section) -> tuple[Edit, ...]:
     edits = [Edit(file.path, begin, end, head)]
     body_start = line_span(file, start)[1]
     last, after = line_span(file, release)
+    dropped = [line_span(file, statement) for statement in also]
+    edits += [Edit(file.path, first, after_it, b"") for first, after_it in dropped]
     edits += [
-        Edit(file.path, at, at, unit) for at in indented_lines(file, section.body, body_start, last)
+        Edit(file.path, at, at, unit)
+        for at in indented_lines(file, section.body, body_start, last)
+        if not any(first <= at < after_it for first, after_it in dropped)
     ]
     kept = file.data[file.span(release)[1] : after].strip()
     lines = [kept] if kept else []

@@ -158,7 +158,7 @@ def read(path: str, text: bytes) -> Notebook:
     try:
         return Notebook(path, text)
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-        raise UnreadableError(path, "is no notebook that can be read; left alone") from None
+        raise UnreadableError(path, "is no notebook that can be read") from None
 
 
 def _indented(text: bytes, start: int) -> bytes:

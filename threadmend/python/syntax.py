@@ -35,11 +35,11 @@ def parse(source: SourceFile) -> ast.Module:
             return ast.parse(source.data)
     except SyntaxError as error:
         place = f" at {error.lineno}:{error.offset or 1}" if error.lineno else ""
-        raise UnreadableError(source.path, f"does not parse{place}; left alone") from None
+        raise UnreadableError(source.path, f"does not parse{place}") from None
     except (ValueError, LookupError):
-        raise UnreadableError(source.path, "does not parse; left alone") from None
+        raise UnreadableError(source.path, "does not parse") from None
     except (RecursionError, MemoryError):
-        raise UnreadableError(source.path, "is nested too deeply; left alone") from None
+        raise UnreadableError(source.path, "is nested too deeply") from None
 
 
 class Tree:
@@ -141,9 +141,9 @@ def _encoding(source: SourceFile) -> str:
         name, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         name = "utf-8" if name == "utf-8-sig" else codecs.lookup(name).name
         if name != "utf-8" and data.decode(name).encode(name) != data:
-            raise UnreadableError(source.path, f"is written in {name}; left alone")
+            raise UnreadableError(source.path, f"is written in {name}")
     except (SyntaxError, LookupError, UnicodeError):
-        raise UnreadableError(source.path, "has an unknown encoding; left alone") from None
+        raise UnreadableError(source.path, "has an unknown encoding") from None
     return name
 
 

@@ -257,10 +257,10 @@ def _locked(
         lock = LockForm(locks.pop(), lock_class)
         nodes = [a.node for a in group]
         inside = any(function.contains(o) for o in groups if o is not function)
+        # What a deferred literal puts back is put back in a section of its own.
+        together = writes and len(nodes) > 1 and not inside
         whole = not inside and not _calls_any(file, function, tops, 3)
-        yield put_under_lock(
-            file, function, nodes, lock, together=writes and len(nodes) > 1, whole=whole
-        )[0]
+        yield put_under_lock(file, function, nodes, lock, together=together, whole=whole)[0]
 
 
 def _is_momentary(access: FieldAccess) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from threadmend.gate import Gates
@@ -56,6 +56,7 @@ _PART = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(_PART, min_size=1, max_size=3).map("|".join),
     st.text("abc \n", max_size=8).map(str.encode),
@@ -70,6 +71,7 @@ def test_what_matches_holds_the_pieces(pattern: str, text: bytes) -> None:
         assert any(piece.find(text) >= 0 for piece in pieces(expression))
 
 
+@settings(deadline=None)
 @given(
     st.lists(_PART, min_size=1, max_size=3).map("|".join),
     st.text("abc \n.", max_size=8).map(str.encode),
@@ -124,6 +126,7 @@ def test_a_rule_is_asked_where_its_gate_may_match(
     assert gates.admitted([rule], texts) == ([rule] if asked else [])
 
 
+@settings(deadline=None)
 @given(
     st.sets(st.text("ab.(é ", min_size=1, max_size=3).map(str.encode), max_size=5),
     st.text("ab.(é ", max_size=12).map(str.encode),
@@ -136,6 +139,7 @@ def test_the_pieces_of_a_text_are_those_in_it(asked: set[bytes], text: bytes) ->
     assert gates.text(text).pieces == {piece for piece in asked if piece in text}
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["", r"\b", r"(?:\b"]), _PART), min_size=1, max_size=3),
     st.text("abc \n|", max_size=8).map(str.encode),

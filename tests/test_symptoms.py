@@ -35,7 +35,7 @@ def seen(symptoms: list[Symptom]) -> list[str]:
     ]  # fmt: skip
 
 
-VERSIONS = ("1.22", "1.23", "1.24", "1.25", "1.26")
+VERSIONS = ("1.22", "1.23", "1.24", "1.25", "1.26", "1.27")
 INC = "race: data race: {} p.(*Counter).Inc:10, write p.(*Counter).Inc:10"
 
 
@@ -53,6 +53,14 @@ def test_every_go_version_is_read(version: str) -> None:
     assert lines("json") == ["panic: close of closed channel: running p.Crash:19"]
     assert lines("debug2") == ["blocked: goroutine blocked: chan send: chan send p.Send:17"]
     assert lines("debug1") == ["blocked: goroutine blocked: waits:  p.Send:17"]
+
+
+def test_leak_profiles_are_read() -> None:
+    """Go 1.27's own judge, as text and as a dump."""
+    for kind in ("leak1", "leak2"):
+        found = seen(read((REPORTS / f"go1.27.{kind}.txt").read_bytes(), kind))
+        assert len(found) == 1
+        assert found[0].endswith("p.Send:17")
 
 
 def varint(value: int) -> bytes:

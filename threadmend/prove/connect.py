@@ -61,7 +61,11 @@ def is_connected(
         return True
     if finding.category in _LOOPS and _is_around(located, finding, project):
         return True
-    return _meets(_lines_of(located), finding, project)
+    lines = _lines_of(located)
+    if kind is Kind.PANIC:
+        return _meets(lines, finding, project)
+    # A fix that edits around a wait need not be about it: a timer that is stopped before it.
+    return any(line in lines for line in _own_lines(finding, project))
 
 
 def _categories(located: Located, *, wider: bool) -> frozenset[str]:

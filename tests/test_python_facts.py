@@ -32,6 +32,8 @@ from threadmend.source import UnreadableError
         "import threading\ngiven = input()\nx = given or threading.Lock()\n",
         "from threading import Lock\nfrom typing import Optional\nx: Optional[Lock] = given()\n",
         "from threading import Lock\nx: 'Lock | None' = given()\n",
+        "import threading\nfor x in [threading.Lock() for _ in y]:\n    x\n",
+        "import threading\nlocks = []\nlocks.append(threading.Lock())\nx = locks[0]\n",
         "import threading\nfrom collections import defaultdict\n"
         "locks = defaultdict(threading.Lock)\nx = locks['a']\n",
     ],
@@ -102,6 +104,26 @@ def test_what_does_not_parse_says_where() -> None:
 def test_the_version_comes_from_the_nearest_settings() -> None:
     project = project_of(a="import threading\n")
     assert project.python_version("a.py") == (3, 8)
+
+
+@pytest.mark.parametrize(
+    ("use", "known"),
+    [
+        ("work(q, 1)", True),
+        ("threading.Thread(target=work, args=(q, 1))", True),
+        ("pool.submit(work, q, n=1)", True),
+        ("work(q, 1)\nwork(other(), 2)", False),
+        ("work(q, 1)\nregister(work)", False),
+        ("work(*q)", False),
+    ],
+)
+def test_a_parameter_is_what_all_calls_hand_in(use: str, known: bool) -> None:
+    file = file_of(
+        f"import queue, threading\nq = queue.Queue()\ndef work(jobs, n):\n    jobs.get()\n{use}\n"
+    )
+    call = file.calls("get")[0]
+    assert isinstance(call.func, ast.Attribute)
+    assert file.is_a(call.func.value, api.QUEUES) is known
 
 
 # -- classes --------------------------------------------------------------------------------

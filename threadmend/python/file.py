@@ -183,7 +183,7 @@ class PythonFile:
 
         Builtins are `print`; aliases and re-exports inside the project are followed.
         """
-        from threadmend.python.values import qualified
+        from threadmend.python.names import qualified
 
         return qualified(self, node)
 

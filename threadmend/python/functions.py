@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["CallSite", "Function", "function_of", "functions_of", "within"]
+__all__ = ["CallSite", "Function", "attributes_of", "function_of", "functions_of", "within"]
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -181,7 +181,7 @@ class Function:
             if isinstance(node.ctx, ast.Load) and not _is_called(node):
                 if function_of(self.file, node) is self:
                     return False
-        return all(map(_is_called, _attributes(self.file).get(self.name, ())))
+        return all(map(_is_called, attributes_of(self.file).get(self.name, ())))
 
 
 def _is_called(node: ast.expr) -> bool:
@@ -189,7 +189,8 @@ def _is_called(node: ast.expr) -> bool:
     return isinstance(above, ast.Call) and above.func is node
 
 
-def _attributes(file: PythonFile) -> dict[str, list[ast.Attribute]]:
+def attributes_of(file: PythonFile) -> dict[str, list[ast.Attribute]]:
+    """Return every attribute expression of a file by the attribute's name."""
     found: dict[str, list[ast.Attribute]] | None = file.__dict__.get("_attribute_index")
     if found is None:
         found = file.__dict__["_attribute_index"] = {}

@@ -7,6 +7,8 @@ takes the lock away from them.
 Not reported: a plain `acquire()`, which waits; a result that is used; locks of other libraries,
 which raise (by constructor).
 
+In tests it is a hint.
+
 Unsafe: an exception is raised where the code went on without the lock.
 """
 
@@ -20,6 +22,8 @@ from threadmend.python import api
 from threadmend.python.builders import is_alone
 from threadmend.python.file import PythonFile
 from threadmend.python.threads import argument
+
+from ._tests import softened
 
 CATEGORY = "lock"
 GATE = rb"\.acquire\(\s*[^)\s]"
@@ -37,7 +41,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         why = _may_fail(call)
         if why is not None and file.is_a(call.func.value, _KINDS):
-            yield _finding(file, statement, call, why)
+            yield softened(file, _finding(file, statement, call, why))
 
 
 def _may_fail(call: ast.Call) -> str | None:

@@ -6,7 +6,8 @@ threads.
 
 Not reported: functions that are not `async`, also nested ones; calls that do not wait
 (`acquire(blocking=False)`); modules that use trio or anyio, or a loop of their own (neither
-asyncio nor a framework on top of it is named); tests' sleeps, which are hints.
+asyncio nor a framework on top of it is named); coroutines that a thread runs in a loop of their
+own; tests' sleeps, which are hints.
 
 Unsafe: all but `time.sleep`: the call runs in a thread, beside code that it did not run beside.
 """
@@ -20,8 +21,9 @@ from collections.abc import Iterator
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 from threadmend.python import api
 from threadmend.python.builders import BuilderError, drop_import, reference
-from threadmend.python.file import PythonFile
-from threadmend.python.threads import argument
+from threadmend.python.file import PythonFile, last_name
+from threadmend.python.functions import Function
+from threadmend.python.threads import argument, keyword, spawns_reaching
 
 CATEGORY = "asyncio"
 GATE = rb"\basync +def\b"
@@ -41,6 +43,7 @@ _ASYNCIO = re.compile(
     rb"(?m)^[ \t]*(?:import|from)[ \t]+(?:asyncio|aiohttp|fastapi|starlette|sanic|quart|tornado"
     rb"|discord|telegram|aiogram|telethon|pyrogram|uvicorn|httpx|websockets|aiofiles|asyncpg|litestar|blacksheep)\b"
 )
+_RUNNERS = frozenset({"run_until_complete", "run"})
 _WAITERS = frozenset({"join", "get", "put", "wait", "acquire", "result"})
 _KINDS = api.THREADS | api.THREAD_LOCKS | api.EVENTS | api.QUEUES | api.SEMAPHORES | api.PROCESSES
 
@@ -50,7 +53,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     if _OTHER_LOOPS.search(file.data) or not _ASYNCIO.search(file.data):
         return
     for function in file.functions:
-        if not function.is_async:
+        if not function.is_async or _has_loop_of_its_own(file, function):
             continue
         for call in function.calls():
             if isinstance(file.parent(call), ast.Await):
@@ -58,10 +61,23 @@ def check(file: PythonFile) -> Iterator[Finding]:
             name = file.qualified(call.func)
             if name == "time.sleep":
                 yield _sleeping(file, call)
-            elif name in _BLOCKING and name is not None:
+            elif name in _BLOCKING and name is not None and keyword(call, "flags") is None:
+                # flags of getaddrinfo: numbers are looked up nowhere
                 yield _waiting(file, call, name)
             elif _waits(file, call):
                 yield _waiting(file, call, file.text(call.func))
+
+
+def _has_loop_of_its_own(file: PythonFile, function: Function) -> bool:
+    """Return whether a thread runs a loop for this coroutine alone: nobody else waits then."""
+    if file.calls("create_task", "gather", "ensure_future", "TaskGroup", "start_server"):
+        return False
+    reaching = spawns_reaching(file)
+    return bool(function.callers) and all(
+        site.caller in reaching
+        and last_name(getattr(file.parent(site.call), "func", site.call)) in _RUNNERS
+        for site in function.callers
+    )
 
 
 def _waits(file: PythonFile, call: ast.Call) -> bool:

@@ -5,6 +5,8 @@ still queued run on when the program ends. `with` waits for them, also after an 
 
 Not reported: executors that are shut down, returned, stored or passed on.
 
+In tests it is a hint.
+
 Unsafe: where not every future is waited for, since `with` waits for all of them.
 """
 
@@ -19,6 +21,8 @@ from threadmend.python.builders import BuilderError, is_alone, put_under
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of
 from threadmend.python.scope import Binding, ancestors
+
+from ._tests import softened
 
 CATEGORY = "executor"
 GATE = rb"PoolExecutor\("
@@ -41,7 +45,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         calls = _calls(file, binding)
         if calls:
-            yield _finding(file, statement, binding, calls)
+            yield softened(file, _finding(file, statement, binding, calls))
 
 
 def _calls(file: PythonFile, binding: Binding) -> list[ast.Call]:

@@ -6,6 +6,8 @@ release the lock. The program stands still.
 
 Not reported: locks that are released before the await; locks of asyncio.
 
+In tests it is a hint.
+
 Unsafe: the lock becomes one of asyncio, where every use of it is in coroutines.
 """
 
@@ -20,6 +22,8 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
 from threadmend.python.locks import Section
 from threadmend.python.places import Place
+
+from ._tests import softened
 
 CATEGORY = "asyncio"
 GATE = rb"\bawait\b|\basync +with\b|\basync +for\b"
@@ -38,7 +42,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         waits = next((node for node in walk(section.body) if isinstance(node, _WAITS)), None)
         if waits is not None:
-            yield _finding(file, section, waits)
+            yield softened(file, _finding(file, section, waits))
 
 
 _WAITS = (ast.Await, ast.AsyncWith, ast.AsyncFor)

@@ -81,9 +81,11 @@ def test_mend_goes_on_until_the_tests_are_clean(tmp_path: Path) -> None:
     lines = found.err.splitlines()
     assert lines[0].startswith("round 1: ")
     assert lines[-1] == "go test -race: 2 of 2 packages clean"
-    assert "mended: 4 commits; git log -p mended" in lines
     messages = git(root, "log", "--format=%B", "main..mended")
-    assert messages.count("Evidence:") == 4
+    commits = git(root, "rev-list", "main..mended").split()
+    assert len(commits) >= 3
+    assert messages.count("Evidence:") == len(commits)
+    assert f"mended: {len(commits)} commits; git log -p mended" in lines
     assert "- sum: go build, go vet, go test -race: 3 tests, " in messages
     assert "deadlocks 1 → 0" in messages
     text = git(root, "show", "mended:sum/sum.go")

@@ -140,7 +140,9 @@ def counts(comparison: Comparison) -> tuple[list[int], list[int]]:
 
 def test_races_leaks_and_deadlocks_are_counted(compared: dict[str, Comparison]) -> None:
     found = {name: counts(comparison) for name, comparison in compared.items()}
-    assert found["race"] == ([1, 0, 0, 0, 1], [0, 0, 0, 0, 0])
+    races, *others = found["race"][0]
+    assert races >= 1  # how many of them the detector meets is up to the schedule
+    assert (others, found["race"][1]) == ([0, 0, 0, 1], [0, 0, 0, 0, 0])
     assert found["leak"] == ([0, 2, 0, 0, 0], [0, 0, 0, 0, 0])
     assert found["stuck"] == ([0, 1, 1, 1, 2], [0, 1, 0, 1, 1])
     assert found["clean"] == ([0, 0, 0, 0, 0], [])

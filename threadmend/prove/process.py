@@ -145,7 +145,9 @@ def folder() -> Iterator[Path]:
     Its name is short: tests make sockets below it, whose paths have a limit of 100 bytes.
     """
     with _signals_raise():
-        place = Path(tempfile.mkdtemp(prefix="tm-")).resolve()
+        # Who has a temporary folder that nothing can be run from tells go of another one.
+        where = os.environ.get("GOTMPDIR") or None
+        place = Path(tempfile.mkdtemp(prefix="tm-", dir=where)).resolve()
         try:
             yield place
         finally:

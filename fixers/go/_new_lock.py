@@ -11,7 +11,7 @@ made in the function and tests do not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import BuilderError, add_field, add_import, free_name
@@ -115,11 +115,17 @@ def _field_fix(package: Package, writes: list[SharedWrite]) -> Fix:
     return guard_fields(package, list(unique.values()), _racing(package))
 
 
-def guard_fields(package: Package, racing: list[FieldAccess], tops: set[Node | None]) -> Fix:
+def guard_fields(
+    package: Package,
+    racing: list[FieldAccess],
+    tops: set[Node | None],
+    seen: Sequence[FieldAccess] = (),
+) -> Fix:
     """Return the fix that guards the fields of one struct, one access of each given.
 
     `tops` are the functions known to race: they take the lock even where they look like
-    set-up. Raises BuilderError when there is no good form.
+    set-up. So do the accesses that were `seen` to, those of tests too. Raises BuilderError
+    when there is no good form.
     """
     class_ = (racing[0].place or "").rpartition(".")[0]
     owner = class_.rpartition(".")[2]
@@ -142,6 +148,7 @@ def guard_fields(package: Package, racing: list[FieldAccess], tops: set[Node | N
         title += "a new field "
     title += lock
     accesses = [a for one in racing for a in _all(package, one, tops)]
+    accesses += _tested(seen, accesses)
     named = f"{class_}.{lock}"
     for place_edits in _locked(package, accesses, lambda a: f"{_operand(a)}.{lock}", named):
         edits.extend(place_edits)
@@ -163,7 +170,12 @@ def _variable_fix(package: Package, writes: list[SharedWrite]) -> Fix:
     return guard_variable(package, writes[0].access, _racing(package))
 
 
-def guard_variable(package: Package, access: FieldAccess, tops: set[Node | None]) -> Fix:
+def guard_variable(
+    package: Package,
+    access: FieldAccess,
+    tops: set[Node | None],
+    seen: Sequence[FieldAccess] = (),
+) -> Fix:
     """Return the fix that guards a package variable; as `guard_fields`."""
     name = access.node.name
     decl = access.file.resolve(access.node)
@@ -176,7 +188,9 @@ def guard_variable(package: Package, access: FieldAccess, tops: set[Node | None]
     code = f"// {lock} guards {name}.".encode() + newline
     code += f"var {lock} sync.Mutex".encode() + newline * 2
     edits = [Edit(decl.file.path, top, top, code), *_sync(decl.file)]
-    for place_edits in _locked(package, _all(package, access, tops), lambda _: lock, ""):
+    accesses = _all(package, access, tops)
+    accesses += _tested(seen, accesses)
+    for place_edits in _locked(package, accesses, lambda _: lock, ""):
         edits.extend(place_edits)
     title = f"Guard {name} with a new variable {lock}"
     return Fix(title, tuple(dict.fromkeys(edits)), Safety.UNSAFE, _REASON.format(name))
@@ -226,6 +240,12 @@ def _all(package: Package, access: FieldAccess, tops: set[Node | None]) -> list[
         for a in accesses_like(package, access.file, access.node)
         if outer_function(a.node) in tops or not (a.fresh or a.setup)
     ]
+
+
+def _tested(seen: Sequence[FieldAccess], known: list[FieldAccess]) -> list[FieldAccess]:
+    """Return the accesses that were seen in tests."""
+    places, nodes = {a.place for a in known}, {a.node for a in known}
+    return [a for a in seen if a.file.is_test and a.place in places and a.node not in nodes]
 
 
 def _operand(access: FieldAccess) -> str:

@@ -105,7 +105,9 @@ def _related(group: list[Meeting]) -> Iterator[Related]:
 
 def _fix(package: Package, group: list[Meeting]) -> Fix:
     """Return the fix for all races of one struct or variable."""
-    unique = {m.one.place: m.one for m in group}
+    unique = {m.one.place: m.other if m.one.file.is_test else m.one for m in group}
+    if all(access.file.is_test for access in unique.values()):
+        raise BuilderError("only tests access it")
     tops = {outer_function(a.node) for m in group for a in (m.one, m.other)}
     seen = [a for m in group for a in (m.one, m.other)]
     guarded = [_by_guard(package, access, seen) for access in unique.values()]
@@ -115,10 +117,10 @@ def _fix(package: Package, group: list[Meeting]) -> Fix:
         reason = next((fix.reason for fix in known if fix.reason), "")
         safety = Safety.UNSAFE if reason else Safety.SAFE
         return Fix(known[0].title, edits, safety, reason)
-    first = group[0].one
+    first = next(iter(unique.values()))
     if first.base is None:
-        return guard_variable(package, first, tops)
-    return guard_fields(package, list(unique.values()), tops)
+        return guard_variable(package, first, tops, seen)
+    return guard_fields(package, list(unique.values()), tops, seen)
 
 
 def _by_guard(package: Package, access: FieldAccess, seen: list[FieldAccess]) -> Fix | None:

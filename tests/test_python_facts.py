@@ -10,6 +10,7 @@ from python_cases import expression, file_of, project_of
 from threadmend.python import api
 from threadmend.python.flow import always_leaves, can_raise, leaves
 from threadmend.python.held import held_here
+from threadmend.python.implied import runs
 from threadmend.python.queues import queues_of
 from threadmend.python.sharing import shared_attributes, shared_names
 from threadmend.python.threads import reached, spawns_reaching
@@ -371,3 +372,30 @@ def test_blocks_that_never_end_and_that_may_raise(body: str, ends: bool, raises:
     block = ast.parse(body).body
     assert always_leaves(block) is ends
     assert can_raise(block) is raises
+
+
+def test_what_runs_without_being_called() -> None:
+    file = file_of(
+        "class Box:\n"
+        "    def __len__(self): return 1\n"
+        "    def __getitem__(self, key): return key\n"
+        "    def __contains__(self, key): return True\n"
+        "    @property\n"
+        "    def size(self): return 2\n"
+        "    @size.setter\n"
+        "    def size(self, value): pass\n"
+        "    def plain(self): return 3\n"
+        "    async def later(self): return 4\n"
+        "    async def all(self, other):\n"
+        "        print(len(self), self[1], 1 in self, self.size, self.plain, other.size)\n"
+        "        self.later()\n"
+        "        await self.later()\n"
+    )
+    found = {file.text(node): f.name for node, f in runs(file.functions[-1]).items()}
+    assert found == {
+        "len(self)": "__len__",
+        "self[1]": "__getitem__",
+        "1 in self": "__contains__",
+        "self.size": "size",
+        "self.later()": "later",
+    }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.held import held_at
+from threadmend.python.implied import receiver_of, runs
 from threadmend.python.locks import Lock, Section
 from threadmend.python.places import Place, place_of
 
@@ -28,7 +29,7 @@ class Taking:
 
     place: Place
     section: Section
-    calls: tuple[ast.Call, ...]
+    calls: tuple[ast.expr, ...]
     file: PythonFile
     """The file of the section."""
 
@@ -61,7 +62,8 @@ class Nesting:
 def takings(function: Function) -> list[Taking]:
     """Return the locks that a call of a function takes, each once by its shortest way.
 
-    What a nested function takes counts only when it is called.
+    What a nested function takes counts only when it is called. Calls without a name (a property,
+    `len(x)`) count as well; see implied.
     """
     known: dict[Function, list[Taking]] = function.file.__dict__.setdefault("_takings", {})
     if function not in known:
@@ -73,9 +75,8 @@ def takings(function: Function) -> list[Taking]:
 def _takings(function: Function) -> Iterator[Taking]:
     for section in _sections(function.file).get(function, ()):
         yield Taking(section.lock.place, section, (), function.file)
-    for call, callee in function.callees.items():
-        if not callee.is_async and not callee.is_generator:
-            yield from _through(function.file, call, callee)
+    for call, callee in runs(function).items():
+        yield from _through(function.file, call, callee)
 
 
 def _sections(file: PythonFile) -> dict[Function | None, list[Section]]:
@@ -87,14 +88,14 @@ def _sections(file: PythonFile) -> dict[Function | None, list[Section]]:
     return found
 
 
-def _through(file: PythonFile, call: ast.Call, callee: Function) -> Iterator[Taking]:
+def _through(file: PythonFile, call: ast.expr, callee: Function) -> Iterator[Taking]:
     for taking in takings(callee):
         place = seen_from(file, call, callee, taking.place)
         if place is not None:
             yield replace(taking, place=place, calls=(call, *taking.calls))
 
 
-def seen_from(file: PythonFile, call: ast.Call, callee: Function, place: Place) -> Place | None:
+def seen_from(file: PythonFile, call: ast.expr, callee: Function, place: Place) -> Place | None:
     """Return the place that a callee's lock has for its caller; None when it has none.
 
     `self.lock` of a method is the lock of the object that the method is called on.
@@ -105,16 +106,16 @@ def seen_from(file: PythonFile, call: ast.Call, callee: Function, place: Place) 
         return place if callee.outer is not None else None
     if place.base != "self":
         return None
-    func = call.func
-    if callee.cls is None or not isinstance(func, ast.Attribute):
+    receiver = receiver_of(call)
+    if callee.cls is None or receiver is None:
         return place if callee.outer is not None else None
-    if isinstance(func.value, ast.Call):  # super().m()
-        return place if getattr(func.value.func, "id", "") == "super" else None
+    if isinstance(receiver, ast.Call):  # super().m()
+        return place if getattr(receiver.func, "id", "") == "super" else None
     from threadmend.python.classes import is_self
 
-    if is_self(file, func.value):
+    if is_self(file, receiver):
         return place
-    owner = place_of(file, func.value)
+    owner = place_of(file, receiver)
     return None if owner is None else place._replace(base="/".join(owner))
 
 
@@ -165,11 +166,10 @@ def _taken_at(
     for section in sections.get(node, ()):
         if _still_held(file, section, outer):
             yield Taking(section.lock.place, section, (), file)
-    if isinstance(node, ast.Call) and outer.function is not None:
-        callee = outer.function.callees.get(node)
-        if callee is not None and not callee.is_async and not callee.is_generator:
-            if outer.lock.place in held_at(file, node):
-                yield from _through(file, node, callee)
+    if isinstance(node, ast.expr) and outer.function is not None:
+        callee = runs(outer.function).get(node)
+        if callee is not None and outer.lock.place in held_at(file, node):
+            yield from _through(file, node, callee)
 
 
 def _still_held(file: PythonFile, section: Section, outer: Section) -> bool:

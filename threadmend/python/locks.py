@@ -89,7 +89,9 @@ def lock_of(file: PythonFile, node: ast.AST | None) -> Lock | None:
         if inner is not None:
             known = lock_of(value.file, inner)
             if known is None:
-                return Lock(own, value.type, False, own, value)
+                made = value.file.value(inner)
+                reentrant = made is not None and made.type in api.REENTRANT
+                return Lock(own, value.type, reentrant, own, value)
             place = known.place
             if place.base == "self" and own.kind == "attribute":
                 place = place._replace(base=own.base)

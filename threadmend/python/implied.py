@@ -1,0 +1,107 @@
+"""Implied calls: properties that are read, `len(x)`, `x[key]`, `key in x`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from threadmend.python.functions import Function
+from threadmend.python.scope import parent
+
+if TYPE_CHECKING:
+    from threadmend.python.classes import Class
+    from threadmend.python.file import PythonFile
+
+__all__ = ["receiver_of", "runs"]
+
+_PROPERTIES = frozenset({"property", "functools.cached_property"})
+_BUILTINS = {"len": "__len__", "str": "__str__", "repr": "__repr__", "iter": "__iter__",
+             "bool": "__bool__", "next": "__next__"}  # fmt: skip
+_ITEMS = {ast.Load: "__getitem__", ast.Store: "__setitem__", ast.Del: "__delitem__"}
+
+
+def runs(function: Function) -> dict[ast.expr, Function]:
+    """Return the functions of the project that run to their end where an expression of the
+    body does: plain calls, awaited coroutines, and what is called without being named.
+    """
+    known: dict[Function, dict[ast.expr, Function]]
+    known = function.file.__dict__.setdefault("_runs", {})
+    if function not in known:
+        found: dict[ast.expr, Function] = {}
+        for call, callee in function.callees.items():
+            awaited = isinstance(parent(call), ast.Await)
+            if not callee.is_generator and (not callee.is_async or awaited):
+                found[call] = callee
+        found.update(_implied(function))
+        known[function] = found
+    return known[function]
+
+
+def _implied(function: Function) -> Iterator[tuple[ast.expr, Function]]:
+    """Yield the methods that run without a call of theirs."""
+    file = function.file
+    names = _special(file)
+    if not names:
+        return
+    for node in function.own:
+        name = _method(node)
+        if name not in names or (isinstance(node, ast.Call) and file.binding(node.func)):
+            continue
+        method = _found(file, receiver_of(node), name, isinstance(node, ast.Attribute))
+        if method is not None and not method.is_generator and isinstance(node, ast.expr):
+            yield node, method
+
+
+def _method(node: ast.AST) -> str:
+    """Return the method that an expression would run, empty when it is none of these."""
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+        above = parent(node)
+        return "" if isinstance(above, ast.Call) and above.func is node else node.attr
+    if isinstance(node, ast.Subscript):
+        return _ITEMS[type(node.ctx)]
+    if isinstance(node, ast.Compare) and isinstance(node.ops[-1], ast.In | ast.NotIn):
+        return "__contains__"
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1:
+        return _BUILTINS.get(node.func.id, "")
+    return ""
+
+
+def receiver_of(node: ast.AST) -> ast.expr | None:
+    """Return the object whose method an expression runs: `x` of `x.m()`, `x.p`, `len(x)`."""
+    if isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Attribute):
+            return node.func.value
+        named = isinstance(node.func, ast.Name) and node.func.id in _BUILTINS
+        return node.args[0] if named and len(node.args) == 1 else None
+    if isinstance(node, ast.Attribute | ast.Subscript):
+        return node.value
+    return node.comparators[-1] if isinstance(node, ast.Compare) else None
+
+
+def _found(file: PythonFile, node: ast.expr | None, name: str, read: bool) -> Function | None:
+    """Return the method of an object; of a name that is `read` the getter of a property."""
+    value = file.value(node)
+    cls: Class | None = None if value is None or value.is_class else value.cls
+    if cls is None or not read:
+        return None if cls is None else cls.method(name)
+    for base in cls.mro:
+        if name in base.methods:
+            getters = (f for f in base.file.functions if f.cls is base and f.name == name)
+            return next((f for f in getters if not _PROPERTIES.isdisjoint(f.decorators)), None)
+    return None
+
+
+def _special(file: PythonFile) -> frozenset[str]:
+    """Return the names of the properties and special methods that the file's classes have."""
+    known: frozenset[str] | None = file.__dict__.get("_special")
+    if known is None:
+        dunders = {*_BUILTINS.values(), *_ITEMS.values(), "__contains__"}
+        found = {
+            function.name
+            for other in {base.file for cls in file.classes for base in cls.mro}
+            for function in other.functions
+            if function.name in dunders or not _PROPERTIES.isdisjoint(function.decorators)
+        }
+        known = file.__dict__["_special"] = frozenset(found)
+    return known

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from threadmend.model import Edit, Finding
+from threadmend.model import Edit, Finding, Fix
 from threadmend.source import UnreadableError
 
 __all__ = ["Notebook", "read", "translated"]
@@ -121,6 +121,10 @@ class Notebook:
             new = new.removesuffix("\n")
         code = json.dumps(new, ensure_ascii=False)[1:-1]
         if cell.between is not None:
+            between = len(cell.between)
+            last = not code and end == cell.json_end and edit.start > cell.start
+            if last and start < end and self._text[start - between : start] == cell.between:
+                return Edit(edit.path, start - between, end, b"")  # no empty line in the list
             code = code.replace("\\n", "\\n" + cell.between.decode())
         return Edit(edit.path, start, max(start, end), code.encode())
 
@@ -140,17 +144,26 @@ def translated(found: Finding, notebook: Callable[[str], Notebook | None]) -> Fi
     paths.update(edit.path for fix in found.fixes for edit in fix.edits)
     if not any(path.endswith(".ipynb") for path in paths):
         return found
+    fixes = tuple(replace(fix, edits=tuple(map(edited, fix.edits))) for fix in found.fixes)
+    kept = tuple(fix for fix in fixes if not _overlap(fix))
     start = place(found.path, found.start)
     return replace(
         found,
         start=start,
         end=max(start, place(found.path, found.end)),
-        fixes=tuple(replace(fix, edits=tuple(map(edited, fix.edits))) for fix in found.fixes),
+        fixes=kept,
+        reason=found.reason if kept or not fixes else "the edits touch each other in the JSON",
         related=tuple(
             replace(r, start=place(r.path, r.start), end=place(r.path, r.end))
             for r in found.related
         ),
     )
+
+
+def _overlap(fix: Fix) -> bool:
+    """Return whether edits that lay side by side in Python no longer do in JSON."""
+    pairs = zip(fix.edits, fix.edits[1:], strict=False)
+    return any(a.path == b.path and a.end > b.start for a, b in pairs)
 
 
 def read(path: str, text: bytes) -> Notebook:

@@ -102,7 +102,12 @@ def _operation(
 
 
 def _position(file: PythonFile, node: ast.AST) -> tuple[int, int]:
-    at = file.source.position(file.span(node)[0])
+    start = file.span(node)[0]
+    notebook = file.project.notebook(file.path)
+    if notebook is not None:
+        at = file.project.source(file.path).position(notebook.offset(start))
+    else:
+        at = file.source.position(start)
     return at.line, at.column
 
 

@@ -267,7 +267,7 @@ def test_map_lists_operations_with_types(tmp_path: Path) -> None:
     assert by_operation["Wait"]["type"] == "sync.WaitGroup"
     assert (by_operation["Wait"]["line"], by_operation["Wait"]["column"]) == (14, 2)
     assert set(by_operation["Wait"]) == {
-        *("path", "line", "column", "operation", "type", "class", "instance")
+        *("path", "line", "column", "operation", "type", "class", "instance", "guards")
     }
     assert "a.go:14:2: Wait  sync.WaitGroup" in run("map", cwd=root).out
 

@@ -1,0 +1,218 @@
+"""Share the lock
+
+A lock keeps others out only when they take the same one. `with threading.Lock():`, or a lock
+that a function makes for itself, is a new lock in every call: it is always free, and the code
+under it runs in as many threads as like to.
+
+Not reported: a lock that a nested function, another call or an object gets to see; code that
+runs once, at import; tests.
+
+Unsafe: when the code under the lock waits for others, they may now wait for it; and where a
+lock of asyncio would belong to another loop (before Python 3.10) there is no fix.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python.builders import BuilderError, add_attribute, delete
+from threadmend.python.classes import Class
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import after, walk
+from threadmend.python.functions import Function
+from threadmend.python.locks import is_acquire, is_release
+from threadmend.python.threads import reached
+
+from ._hoist import Home, declared, home_of, merged
+
+CATEGORY = "lock"
+GATE = rb"Lock\b|allocate_lock"
+
+_KINDS = frozenset({"threading.Lock", "threading.RLock", "asyncio.Lock"})
+_WAITS = ("join", "wait", "result", "get", "acquire", "gather", "wait_for")
+
+
+@dataclass(eq=False, slots=True)
+class _Made:
+    """A lock that a call makes for itself.
+
+    `items` are the expressions that name it, `statement` is what makes it (None when the
+    `with` statement does), `body` what runs under it.
+    """
+
+    kind: str
+    node: ast.expr
+    function: Function
+    items: list[ast.expr]
+    body: list[ast.stmt]
+    statement: ast.stmt | None = None
+    home: Home = field(init=False)
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the locks that nobody else can take."""
+    if file.is_test:
+        return
+    found = [*_entered(file), *_local(file)]
+    found.sort(key=lambda one: (one.node.lineno, one.node.col_offset))
+    homes = merged([home_of(file, one.function, one.body) for one in found])
+    for one, home in zip(found, homes, strict=True):
+        one.home = home
+    yield from _anew(file)
+    for one in found:
+        group = [two for two in found if two.home.key == one.home.key and two.kind == one.kind]
+        yield _finding(file, one, group)
+
+
+# -- find -----------------------------------------------------------------------------------
+
+
+def _entered(file: PythonFile) -> Iterator[_Made]:
+    """Yield `with threading.Lock():`."""
+    for node in file.nodes(ast.With, ast.AsyncWith):
+        function = file.function(node)
+        for item in node.items:  # type: ignore[attr-defined]
+            kind = _made(file, item.context_expr)
+            if kind and function is not None and item.optional_vars is None:
+                body = node.body  # type: ignore[attr-defined]
+                yield _Made(kind, item.context_expr, function, [item.context_expr], body)
+
+
+def _local(file: PythonFile) -> Iterator[_Made]:
+    """Yield `lock = threading.Lock()` in a function, and `self.lock = …` right before its use."""
+    for statement in file.nodes(ast.Assign):
+        kind = _made(file, statement.value)
+        function = file.function(statement)
+        if not kind or function is None or len(statement.targets) != 1:
+            continue
+        target = statement.targets[0]
+        items = _uses_of_local(file, target, function) if isinstance(target, ast.Name) else []
+        body = _under(file, items)
+        if body:
+            yield _Made(kind, statement.value, function, items, body, statement)
+
+
+def _made(file: PythonFile, node: ast.expr) -> str:
+    """Return the kind of the lock that a call makes, empty for anything else."""
+    if not isinstance(node, ast.Call):
+        return ""
+    name = file.qualified(node.func)
+    return name if name in _KINDS else ""
+
+
+def _uses_of_local(file: PythonFile, target: ast.Name, function: Function) -> list[ast.expr]:
+    """Return the uses of a local lock; none when one does more than to hold it."""
+    binding = file.binding(target)
+    if binding is None or binding.scope is not function.scope or len(binding.sites) != 1:
+        return []
+    uses: list[ast.expr] = [use for use in file.uses(binding) if use is not target]
+    if all(file.function(use) is function and _only_holds(file, use) for use in uses):
+        return uses
+    return []
+
+
+def _only_holds(file: PythonFile, use: ast.expr) -> bool:
+    above = file.parent(use)
+    if isinstance(above, ast.withitem):
+        return above.context_expr is use and above.optional_vars is None
+    call = None if above is None else file.parent(above)
+    return isinstance(above, ast.Attribute) and (is_acquire(call) or is_release(call))
+
+
+def _under(file: PythonFile, items: list[ast.expr]) -> list[ast.stmt]:
+    """Return the statements that run under a lock; none when it is never held by a block."""
+    return [s for section in file.sections if section.item in items for s in section.body]
+
+
+def _anew(file: PythonFile) -> Iterator[Finding]:
+    """Yield `self.lock = threading.Lock()` of a method that goes on to take it."""
+    for statement in file.nodes(ast.Assign):
+        function = file.function(statement)
+        if not _made(file, statement.value) or function is None or function.cls is None:
+            continue
+        target = statement.targets[0]
+        place = file.place(target)
+        if place is None or place.base != "self" or function in function.cls.init_only:
+            continue
+        following = after(statement)
+        sections = [s for s in file.sections if s.start in following and s.lock.place == place]
+        if sections and isinstance(target, ast.Attribute):
+            yield _made_anew(file, statement, target.attr, function.cls)
+
+
+# -- fix ------------------------------------------------------------------------------------
+
+
+def _finding(file: PythonFile, one: _Made, group: list[_Made]) -> Finding:
+    start, end = file.span(one.node)
+    said = "every call makes a lock of its own, which keeps nobody out"
+    version = file.python_version
+    if one.kind == "asyncio.Lock" and version < (3, 10):
+        reason = "before Python 3.10 asyncio.Lock belongs to the loop that is running"
+        return Finding(file.path, start, end, said, reason=reason)
+    try:
+        name, edits = _edits(file, one, group)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    title = f"Share {name} between all calls"
+    waits = _waits(one.body)
+    if waits:
+        reason = f"{waits}() under a lock that others take as well may wait for them"
+        return Finding(
+            file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),)
+        )
+    # Nothing under the lock waits: with the lock shared, one call runs after the other, and
+    # every outcome of that was possible before.
+    return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))
+
+
+def _edits(file: PythonFile, one: _Made, group: list[_Made]) -> tuple[str, tuple[Edit, ...]]:
+    kind = one.kind
+    if kind == "threading.Lock" and _reaches_itself(group):
+        kind = "threading.RLock"
+    name, made = declared(file, one.home, one.function, kind, group[0].node)
+    edits = [*made]
+    edits += [Edit(file.path, *file.span(item), file.encode(name)) for item in one.items]
+    if one.statement is not None:
+        edits += delete(file, one.statement, comments=False)
+    return name, tuple(edits)
+
+
+def _reaches_itself(group: list[_Made]) -> bool:
+    """Return whether code under the lock calls code that takes it: it has to be re-entrant."""
+    takers = {one.function for one in group}
+    for one in group:
+        for node in walk(one.body):
+            callee = one.function.callees.get(node) if isinstance(node, ast.Call) else None
+            if callee is not None and not takers.isdisjoint(reached(callee)):
+                return True
+    return False
+
+
+def _waits(body: list[ast.stmt]) -> str:
+    """Return the name of a call that may wait for somebody else, empty when there is none."""
+    for node in walk(body):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in _WAITS and not (node.func.attr in {"get", "join"} and node.args):
+                return node.func.attr
+    return ""
+
+
+def _made_anew(file: PythonFile, statement: ast.Assign, name: str, cls: Class) -> Finding:
+    start, end = file.span(statement.value)
+    said = "every call makes a new lock, which keeps nobody out"
+    values = [value for _, value in cls.values_of(name) if value is not statement.value]
+    try:
+        if any(not _made(cls.file, value) for value in values):
+            raise BuilderError("the lock is made in several ways")
+        edits = delete(file, statement, comments=False)
+        if not values:
+            edits = (*edits, *add_attribute(cls, name, file.text(statement.value)))
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    reason = "one call now waits for another one"
+    fix = Fix(f"Make self.{name} once, with the object", edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,))

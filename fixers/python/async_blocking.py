@@ -150,7 +150,8 @@ def _in_thread(file: PythonFile, call: ast.Call) -> tuple[Edit, ...] | None:
     start, end = file.span(call)
     first = file.span(call.func)[1]
     opened = file.data.index(b"(", first) + 1
-    gap = b", " if call.args or call.keywords else b""
+    follows = file.data[opened : opened + 1] in {b"\n", b"\r"}
+    gap = (b"," if follows else b", ") if call.args or call.keywords else b""
     head = file.encode(f"await {name}({file.text(call.func)}") + gap
     if _needs_parentheses(file, call):
         return (

@@ -15,7 +15,13 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related
 from threadmend.python import api
-from threadmend.python.builders import BuilderError, delete, insert_after, is_alone
+from threadmend.python.builders import (
+    BuilderError,
+    delete,
+    insert_after,
+    is_alone,
+    with_comment,
+)
 from threadmend.python.classes import AttributeUse, Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
@@ -155,4 +161,4 @@ def _moved(file: PythonFile, start: ast.stmt, last: ast.stmt) -> tuple[Edit, ...
     if not is_alone(file, start):
         raise BuilderError("the statement shares its line with another one")
     gone = delete(file, start, comments=False)
-    return (*gone, *insert_after(file, last, file.text(start)))
+    return (*gone, *insert_after(file, last, with_comment(file, start)))

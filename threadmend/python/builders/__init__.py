@@ -7,7 +7,13 @@ line endings and encoding. What cannot be written well raises BuilderError.
 from threadmend.python.builders.classes import add_attribute, add_method, add_variable
 from threadmend.python.builders.concrete import rewrite
 from threadmend.python.builders.imports import add_import, drop_import, reference
-from threadmend.python.builders.lines import BuilderError, applied, indent_of, is_alone
+from threadmend.python.builders.lines import (
+    BuilderError,
+    applied,
+    indent_of,
+    is_alone,
+    with_comment,
+)
 from threadmend.python.builders.names import free_attribute, free_name, is_free
 from threadmend.python.builders.sections import section_to_with
 from threadmend.python.builders.statements import (
@@ -46,5 +52,6 @@ __all__ = [
     "replace_statement",
     "rewrite",
     "section_to_with",
+    "with_comment",
     "wrap",
 ]

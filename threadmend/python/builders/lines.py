@@ -33,6 +33,14 @@ def applied(file: PythonFile, edits: Iterable[Edit]) -> bytes:
     return b"".join([*pieces, file.data[at:]])
 
 
+def with_comment(file: PythonFile, statement: ast.stmt) -> str:
+    """Return a statement as it is written, with the comment behind it: to be moved whole."""
+    start, end = full_span(file, statement)
+    rest = file.data[end : file.source.line_end(end)].rstrip()
+    text = file.data[start:end] + (rest if rest.lstrip().startswith(b"#") else b"")
+    return text.decode(file.tree.encoding)
+
+
 def full_span(file: PythonFile, statement: ast.stmt) -> tuple[int, int]:
     """Return the bytes of a statement with its decorators."""
     start, end = file.span(statement)

@@ -23,6 +23,7 @@ from threadmend.python.builders import (
     insert_after,
     is_alone,
     replace_statement,
+    with_comment,
 )
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, block_of, walk
@@ -133,11 +134,12 @@ def _edits(file: PythonFile, use: QueueUse, top: ast.stmt, last: ast.stmt) -> tu
     if not is_alone(file, top) or not is_alone(file, last):
         raise BuilderError("the statement shares its line with another one")
     gone = delete(file, top, comments=False)
-    text = file.text(top)
+    text = with_comment(file, top)
     if isinstance(top, ast.For):
-        text = (
-            f"for {file.text(top.target)} in {file.text(top.iter)}:\n    {file.text(top.body[0])}"
-        )
+        if b"#" in file.data[file.span(top)[0] : file.span(top.body[0])[0]]:
+            raise BuilderError("a comment of the loop would be lost")
+        head = f"for {file.text(top.target)} in {file.text(top.iter)}:"
+        text = f"{head}\n    {with_comment(file, top.body[0])}"
     if isinstance(last, ast.Return):
         assert last.value is not None
         name = free_name(file, "result", last)

@@ -44,7 +44,7 @@ def _sets(file: PythonFile, made: ast.Assign, name: str) -> list[ast.Assign]:
     read = {
         node.attr
         for node in file.nodes(ast.Attribute)
-        if isinstance(node.ctx, ast.Load)
+        if _is_read(file, node)
         and isinstance(node.value, ast.Name)
         and node.value.id == name
         and file.function(node) is not None
@@ -60,6 +60,11 @@ def _sets(file: PythonFile, made: ast.Assign, name: str) -> list[ast.Assign]:
     return found
 
 
+def _is_read(file: PythonFile, node: ast.Attribute) -> bool:
+    """Return whether an attribute has to be there: it is read, or changed in place."""
+    return isinstance(node.ctx, ast.Load) or isinstance(file.parent(node), ast.AugAssign)
+
+
 def _is_set_first(file: PythonFile, target: ast.Attribute) -> bool:
     """Return whether every function that reads an attribute sets it as well, or asks for it."""
     assert isinstance(target.value, ast.Name)
@@ -69,7 +74,7 @@ def _is_set_first(file: PythonFile, target: ast.Attribute) -> bool:
         if node.attr != target.attr or not isinstance(node.value, ast.Name):
             continue
         if node.value.id == target.value.id and (function := file.function(node)) is not None:
-            (readers if isinstance(node.ctx, ast.Load) else setters).add(function)
+            (readers if _is_read(file, node) else setters).add(function)
     return readers <= setters
 
 

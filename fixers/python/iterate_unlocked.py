@@ -1,0 +1,145 @@
+"""Loop over a copy
+
+While a loop goes through a dictionary, a set or a deque, another thread changes it: "dictionary
+changed size during iteration", in a thread where nobody looks; a list silently skips. Other
+code takes a lock to change the collection, the loop does not.
+
+Not reported: a loop under the lock, or whose callers all hold it; a loop over a copy; a
+collection that is only ever replaced by another one; a list that only grows; what one call of
+the interpreter reads at once (`sum`, `sorted`, `list`); tests.
+
+Unsafe: the loop does not see what is added while it runs, and a thread that has the lock already
+would wait for itself. With a re-entrant lock the fix is safe.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python.builders import (
+    BuilderError,
+    free_name,
+    insert_before,
+    is_alone,
+    is_free,
+    replace,
+)
+from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function
+
+from ._guarded import Guarded, guarded, may_be_held
+
+CATEGORY = "shared-state"
+GATE = rb"\bfor\b"
+
+_VIEWS = frozenset({"items", "values", "keys"})
+_LAZY = frozenset({"enumerate", "reversed", "zip", "map", "filter"})
+_QUICK = frozenset({"__del__", "__repr__", "__str__"})
+"""Methods that may run anywhere, also in a thread that has the lock."""
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the loops over what another thread may change meanwhile."""
+    if file.is_test:
+        return
+    for one in guarded(file):
+        if one.kind == "list" and one.only_grows:
+            continue
+        for node, function in one.uses:
+            looped = _looped(file, node)
+            if looped is None or file.held(node) or "fork" in function.name:
+                continue
+            yield _finding(file, one, node, function, looped)
+
+
+# -- find -----------------------------------------------------------------------------------
+
+
+def _looped(file: PythonFile, node: ast.expr) -> ast.expr | None:
+    """Return what a loop goes over when that is the collection, or a view of it."""
+    found = node
+    above = file.parent(node)
+    if isinstance(above, ast.Attribute) and above.attr in _VIEWS:
+        call = file.parent(above)
+        if isinstance(call, ast.Call) and call.func is above:
+            found, above = call, file.parent(call)
+    inner: ast.expr = found
+    while isinstance(above, ast.Call) and inner in above.args:
+        if file.qualified(above.func) not in _LAZY:
+            return None
+        inner, above = above, file.parent(above)
+    is_loop = isinstance(above, ast.For | ast.comprehension) and above.iter is inner
+    return found if is_loop else None
+
+
+# -- fix ------------------------------------------------------------------------------------
+
+
+def _finding(
+    file: PythonFile, one: Guarded, node: ast.expr, function: Function, looped: ast.expr
+) -> Finding:
+    start, end = file.span(looped)
+    lock = one.lock_in(function)
+    name = file.text(node)
+    said = f"{name} may change while the loop goes over it: other code changes it under {lock}"
+    other, place = one.changed[0]
+    related = (Related(other.path, *other.span(place), "it is changed here, under the lock"),)
+    try:
+        fix = _fix(file, one, node, function, looped)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    return Finding(file.path, start, end, said, fixes=(fix,), related=related)
+
+
+def _fix(
+    file: PythonFile, one: Guarded, node: ast.expr, function: Function, looped: ast.expr
+) -> Fix:
+    """Draw `for x in self.d:` as `with self.lock:` / `xs = list(self.d)` / `for x in xs:`.
+
+    Where a caller may have the lock the copy is made without it: one call that no other thread
+    interrupts in the interpreter.
+    """
+    held = may_be_held(function, one.lock.place) or function.name in _QUICK
+    copy = f"list({file.text(looped)})"
+    if held and not one.lock.reentrant:
+        edits: tuple[Edit, ...] = replace(file, looped, copy)
+        reason = "the loop no longer sees what is added while it runs"
+        return Fix(f"Loop over a copy of {file.text(node)}", edits, Safety.UNSAFE, reason)
+    statement = _statement(file, looped, function)
+    name = _name(file, node, statement)
+    lock = one.lock_in(function)
+    text = f"with {lock}:\n    {name} = {copy}"
+    edits = (*insert_before(file, statement, text), *replace(file, looped, name))
+    title = f"Copy {file.text(node)} under {lock}"
+    if one.lock.reentrant:
+        # Nobody can wait for themselves; a change that comes meanwhile broke the loop before.
+        return Fix(title, edits)
+    reason = "the lock is taken where it was not, and the loop sees no later changes"
+    return Fix(title, edits, Safety.UNSAFE, reason)
+
+
+def _statement(file: PythonFile, looped: ast.expr, function: Function) -> ast.stmt:
+    """Return the statement to put the copy before."""
+    statement = file.statement(looped)
+    if isinstance(function.node, ast.Lambda) or file.function(statement) is not function:
+        raise BuilderError("there is no statement to copy it before")
+    if isinstance(statement, ast.While):
+        raise BuilderError("the condition of the loop is looked at again and again")
+    if not is_alone(file, statement):
+        raise BuilderError("the statement shares its line with another one")
+    above = file.parent(statement)
+    if isinstance(statement, ast.If) and isinstance(above, ast.If) and statement in above.orelse:
+        raise BuilderError("there is no statement to copy it before")
+    return statement
+
+
+def _name(file: PythonFile, node: ast.expr, statement: ast.stmt) -> str:
+    """Return a free name for the copy: `handlers` of `self._handlers`."""
+    text = node.attr if isinstance(node, ast.Attribute) else file.text(node)
+    stem = text.strip("_").lower() or "copy"
+    for name in (stem, f"current_{stem}"):
+        if is_free(file, name, statement) and name != text:
+            return name
+    return free_name(file, f"current_{stem}")

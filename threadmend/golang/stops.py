@@ -19,7 +19,7 @@ from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["Stop", "contexts_at", "endless", "leaves_loop", "listens", "stops_at"]
+__all__ = ["Stop", "contexts_at", "endless", "leaves_loop", "listens", "stops_at", "visible"]
 
 _NAMES = re.compile(r"(?i)done|stop|quit|exit|clos|shut|term|cancel|abort|kill|halt|finish|die")
 
@@ -39,10 +39,10 @@ class Stop:
 def contexts_at(file: GoFile, node: Node) -> list[str]:
     """Return the names of the contexts visible at a node, the innermost first."""
     type_of = file.package.workspace.inference.binding_type
-    return [b.name for b in _visible(node) if is_named(type_of(b), "context.Context")]
+    return [b.name for b in visible(node) if is_named(type_of(b), "context.Context")]
 
 
-def _visible(node: Node) -> Iterator[Binding]:
+def visible(node: Node) -> Iterator[Binding]:
     """Yield the variables visible at a node, innermost first, shadowed ones left out."""
     seen: set[str] = set()
     scope = node.parent
@@ -74,7 +74,7 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
     the function around the place closes tells others of its own end.
     """
     contexts, channels = [], []
-    for binding in _visible(node):
+    for binding in visible(node):
         type_ = file.package.workspace.inference.binding_type(binding)
         if is_named(type_, "context.Context"):
             if _never_ends(binding):

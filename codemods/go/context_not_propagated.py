@@ -1,0 +1,167 @@
+"""Pass on the context that is in scope
+
+A function that has a context (or a request, a command, a test that has one) and starts work
+under `context.Background()`, or through the variant of an API that takes none, cuts that work
+off: nobody can cancel it, its deadline is forgotten, and traces end there. A client that has
+long gone keeps a database busy.
+
+Not reported:
+- work that leaves the context on purpose: in a goroutine, in a deferred call, after the
+  context has ended or been cancelled, in functions and calls named for cleanup; where a comment
+  gives the reason;
+- a context that is stored, returned, or given to a constructor or a start of something lasting;
+- `ctx = context.Background()` for a nil one;
+- literals that are handed to code which cannot be seen;
+- tests, but for a Background where a variable holds a context (a test ends by itself);
+- a command that is started and not waited for, a result that outlives a context derived here.
+
+Hints (low confidence): findings in tests, variants of `log/slog`, and goroutines or deferred
+calls, whose form is `context.WithoutCancel`.
+
+Unsafe: the call now ends when the context does, with its error. The variants of `log/slog`
+are safe.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.ambient import Ambient, ambient, left
+from threadmend.golang.builders import BuilderError, import_name, remove_import
+from threadmend.golang.context_forms import Form, context_form, names_with_forms
+from threadmend.golang.contexts import derivations
+from threadmend.golang.file import GoFile
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+
+from ._background import Fresh, fresh_contexts
+
+CATEGORY = "context"
+GATE = rb"context|http\.Request|cobra\.Command|testing\."
+
+_REASON = "the call now ends with {}"
+
+
+def check(file: GoFile) -> Iterator[Finding]:
+    """Yield the calls that could work under the context in scope and do not."""
+    yield from _made_anew(file)
+    if file.is_test_file:
+        return
+    for call in file.calls(*names_with_forms(file.package.workspace)):
+        context = ambient(file, call)
+        if context is None or context.kind == "test" or left(file, call, context):
+            continue
+        form = context_form(file, call)
+        if form is not None and not _lives_on(file, call, context):
+            yield _without(file, call, context, form)
+
+
+# -- context.Background() ----------------------------------------------------------------
+
+
+def _made_anew(file: GoFile) -> Iterator[Finding]:
+    found = list(fresh_contexts(file))
+    replaced = [f for f in found if not f.detached or file.go_version >= (1, 21)]
+    last = remove_import(file.tree, "context") if _none_left(file, replaced) else ()
+    for fresh in found:
+        if fresh.detached and file.go_version < (1, 21):
+            continue
+        yield _instead(file, fresh, replaced if last else [fresh], last)
+
+
+def _none_left(file: GoFile, found: list[Fresh]) -> bool:
+    """Return whether the import is of no use once these calls are replaced."""
+    if not found or any(f.detached for f in found):
+        return False
+    name = (import_name(file.tree, "context") or "context").encode()
+    uses = re.findall(rb"\b" + name + rb"\s*\.\s*\w", file.data)
+    return len(uses) == len(found) and all(f.context.kind != "context" for f in found)
+
+
+def _instead(
+    file: GoFile, fresh: Fresh, together: list[Fresh], imports: tuple[Edit, ...]
+) -> Finding:
+    """Build the finding; where the import goes, all calls that need it are one fix."""
+    written = fresh.call.name
+    context = fresh.context
+    text = _text(file, fresh)
+    edits = tuple(
+        Edit(file.path, f.call.start, f.call.end, _text(file, f).encode()) for f in together
+    )
+    reason = _REASON.format(context.text)
+    if fresh.detached:
+        reason = f"the {fresh.detached} now sees the values of {context.text}"
+    unsure = fresh.detached or file.is_test_file
+    return Finding(
+        path=file.path,
+        start=fresh.call.start,
+        end=fresh.call.end,
+        message=f"{fresh.receiver} gets {written}, though {context.text} is in scope",
+        fixes=(Fix(f"Pass {text}", edits + imports, Safety.UNSAFE, reason),),
+        confidence=Confidence.LOW if unsure else Confidence.HIGH,
+    )
+
+
+def _text(file: GoFile, fresh: Fresh) -> str:
+    if not fresh.detached:
+        return fresh.context.text
+    return f"{import_name(file.tree, 'context')}.WithoutCancel({fresh.context.text})"
+
+
+# -- the variant without a context -------------------------------------------------------
+
+
+def _without(file: GoFile, call: Node, context: Ambient, form: Form) -> Finding:
+    message = f"{form.old} takes no context, though {context.text} is in scope"
+    fix, reason = None, ""
+    try:
+        safety = Safety.SAFE if form.carries else Safety.UNSAFE
+        why = "" if form.carries else _REASON.format(context.text)
+        fix = Fix(f"Call {form.new} with {context.text}", form.write(context.text), safety, why)
+    except BuilderError as error:
+        reason = str(error)
+    return Finding(
+        path=file.path,
+        start=call.start,
+        end=call.end,
+        message=message,
+        fixes=(fix,) if fix else (),
+        reason=reason,
+        confidence=Confidence.LOW if form.carries else Confidence.HIGH,
+    )
+
+
+def _lives_on(file: GoFile, call: Node, context: Ambient) -> bool:
+    """Return whether what a call makes is used when the context has ended, or has its own.
+
+    A command that is started and never waited for, a request that is given a context later;
+    anything that is returned from a function that cancels the context on its way out.
+    """
+    statement = call.statement
+    if statement is None:
+        return False
+    if statement.kind == "return_statement" and _is_cancelled_here(file, context):
+        return True
+    left_side = statement.get("left")
+    if left_side is None or not left_side.children:
+        return False
+    name = left_side.children[0].name
+    function = call.function
+    text = function.text if function is not None else b""
+    start = rb"\b" + re.escape(name.encode())
+    if re.search(start + rb"\.WithContext\(", text):
+        return True
+    if re.search(start + rb"\.Start\(", text) and not re.search(start + rb"\.Wait\(", text):
+        return True
+    if left_side.children[0].kind != "identifier":
+        return _is_cancelled_here(file, context)
+    returned = re.search(rb"\breturn [^\n]*" + start + rb"\b", text)
+    return bool(returned) and _is_cancelled_here(file, context)
+
+
+def _is_cancelled_here(file: GoFile, context: Ambient) -> bool:
+    """Return whether the context is derived in this function, with its cancel function."""
+    if context.kind != "context" or context.binding.kind != "variable":
+        return False
+    return any(file.binding(d.context) is context.binding for d in derivations(file))

@@ -125,8 +125,8 @@ def _is_cleanup(node: Node) -> bool:
 
 _IN_PLACE = frozenset(
     {
-        *("sort", "slices", "strings", "bytes", "maps", "path/filepath", "io/fs", "iter"),
-        *("go/ast", "database/sql", "sync"),
+        *("sort", "slices", "strings", "bytes", "maps", "path/filepath", "io/fs"),
+        *("iter", "database/sql", "sync"),
     }
 )
 

@@ -18,6 +18,7 @@ from gotool import Batch, go, needs_go, needs_race, unformatted, vet
 from threadmend.diff import apply
 from threadmend.engine import check, fix
 from threadmend.golang.syntax import SyntaxTree
+from threadmend.recipes.yamltree import parse
 from threadmend.registry import load_rules
 from threadmend.source import SourceFile
 
@@ -139,7 +140,7 @@ def _errors(path: str, data: bytes) -> bool:
             compile(data, path, "exec", dont_inherit=True)
         except SyntaxError:
             return True
-    return False
+    return path.endswith((".yml", ".yaml")) and parse(data) is None
 
 
 def _takes(before: Files, diff: bytes, after: Files, folder: Path) -> None:

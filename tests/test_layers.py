@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("threadmend.model",),
     ("threadmend.source", "threadmend.globs", "threadmend.literals", "threadmend.graph"),
-    ("threadmend.golang", "threadmend.python"),
+    ("threadmend.golang", "threadmend.python", "threadmend.recipes"),
     ("threadmend.git", "threadmend.config", "threadmend.rulefile", "threadmend.gate"),
     ("threadmend.discovery", "threadmend.registry", "threadmend.parallel", "threadmend.removal"),
     ("threadmend.project",),
@@ -87,7 +87,8 @@ def test_imports_point_down_only(module: str) -> None:
 
 @pytest.mark.parametrize("module", [m for m in MODULES if ".fixers" in m or ".codemods" in m])
 def test_a_rule_imports_the_language_and_the_model(module: str) -> None:
-    allowed = ("threadmend.model", "threadmend.source", "threadmend.golang", "threadmend.python")
+    allowed = ("threadmend.model", "threadmend.source", "threadmend.golang", "threadmend.python",
+               "threadmend.recipes")  # fmt: skip
     own = module.rpartition(".")[0]
     for imported in imports(module):
         if imported.startswith("threadmend") and imported in MODULES:

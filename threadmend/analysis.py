@@ -14,7 +14,7 @@ from threadmend.project import Project
 from threadmend.registry import enabled, load_rules
 from threadmend.suppress import excuse
 
-__all__ = ["Options", "Progress", "Survey", "Veto", "analyse", "reported", "survey"]
+__all__ = ["Options", "Progress", "Survey", "Veto", "analyse", "recipes", "reported", "survey"]
 
 Progress = Callable[[int, int], None]
 """Told how much is done, of how much."""
@@ -83,8 +83,14 @@ class Survey:
 def survey(project: Project, options: Options) -> Survey:
     """Return how many of the targets are looked at, and which cannot be."""
     ordinary = [p for p in project.paths if p.endswith(_SOURCES) and options.wants(p)]
+    ordinary += filter(options.wants, recipes(project, options.rules))
     checked = sum(project.excuse(path) is None for path in ordinary)
     return Survey(checked, _unreadable(project, options))
+
+
+def recipes(project: Project, rules: Iterable[Rule]) -> tuple[str, ...]:
+    """Return the files around the code, none when no rule looks at them."""
+    return project.recipes if any(r.subject is Subject.PROJECT for r in rules) else ()
 
 
 def _unreadable(project: Project, options: Options) -> tuple[Unreadable, ...]:
@@ -115,7 +121,7 @@ def analyse(
     findings = {f for f in answers.findings if is_on(f.rule, f.path)}
     paths = [
         path
-        for path in project.paths
+        for path in (*project.paths, *recipes(project, rules))
         if (directories is None or path.rpartition("/")[0] in directories) and asker.reports(path)
     ]
     failed = {failure.rule for failure in answers.failures}
@@ -172,7 +178,7 @@ def _ask(
 ) -> Answers:
     answers = Answers()
     wanted = parallel.cpus() if jobs is None else jobs
-    whole = (Subject.GO_MODULE, Subject.PYTHON_PROJECT)
+    whole = (Subject.GO_MODULE, Subject.PYTHON_PROJECT, Subject.PROJECT)
     modules = [unit for unit in units if unit.subject in whole]
     packages = [unit for unit in units if unit.subject not in whole]
     total = sum(unit.weight for unit in packages)

@@ -17,7 +17,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from threadmend import __version__
-from threadmend.analysis import Options, Progress, Survey, analyse, survey
+from threadmend.analysis import Options, Progress, Survey, analyse, recipes, survey
 from threadmend.gather import Answers
 from threadmend.model import (
     Confidence,
@@ -67,7 +67,8 @@ def remembered(
     if folder is None:
         return anew()
     cache = Cache(folder)
-    key = _key(project, options, cache.digests(project))
+    paths = (*project.paths, *recipes(project, options.rules))
+    key = _key(project, options, cache.digests(project, paths))
     found = cache.load(key, _decode)
     if found is not None:
         return found
@@ -107,13 +108,13 @@ class Cache:
 
     # -- digests of files -----------------------------------------------------------------
 
-    def digests(self, project: Project) -> dict[str, str]:
-        """Return the digest of each file, reading those that changed since the last time."""
+    def digests(self, project: Project, paths: Iterable[str]) -> dict[str, str]:
+        """Return the digest of each path, reading those that changed since the last time."""
         known = self._read("index.json", _index)
         root = os.fspath(project.root)
         kept: dict[str, list[Any]] = {}
         digests: dict[str, str] = {}
-        for path in project.paths:
+        for path in paths:
             stamp = None if path in project.overlay else _stamp(os.path.join(root, path))
             entry = known.get(path) if known is not None and stamp is not None else None
             if entry is not None and entry[:-1] == stamp:

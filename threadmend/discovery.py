@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from threadmend.git import GitError, git, list_files, resolve
 from threadmend.globs import matches
+from threadmend.recipes.files import PATTERNS, WORKFLOWS, is_recipe
 
 __all__ = ["changed_lines", "discover", "find_root"]
 
@@ -19,16 +21,24 @@ _MODULE_MARKS = ("go.mod", "pyproject.toml", "setup.py")
 _SKIPPED = frozenset({"node_modules", "__pycache__", "__pypackages__", "site-packages"})
 
 
-def discover(root: Path, *, exclude: Sequence[str] = ()) -> list[str]:
+def discover(root: Path, *, exclude: Sequence[str] = (), recipes: bool = False) -> list[str]:
     """Return the Go and Python files and module files below `root`, sorted.
+
+    With `recipes`, also the files around the code: makefiles, workflows, scripts.
 
     Paths are relative with `/`. In a git work tree these are the tracked files and the
     untracked ones that are not ignored; elsewhere all files outside hidden folders.
     """
-    listed = _git_files(root)
+    listed = _git_files(root, PATTERNS if recipes else ())
     if listed is None:
         listed = list(_walk(root))
-    return sorted({path for path in listed if _wanted(path) and not matches(path, exclude)})
+        if recipes:
+            listed += _workflows(root)
+    return sorted(
+        path
+        for path in set(listed)
+        if (_wanted(path) or (recipes and is_recipe(path))) and not matches(path, exclude)
+    )
 
 
 def find_root(path: Path) -> Path:
@@ -53,11 +63,11 @@ def _wanted(path: str) -> bool:
     return path.endswith(_SUFFIXES) or path.rpartition("/")[2] in _NAMES
 
 
-def _git_files(root: Path) -> list[str] | None:
+def _git_files(root: Path, more: Sequence[str]) -> list[str] | None:
     if not any((folder / ".git").exists() for folder in (root, *root.parents)):
         return None
     try:
-        paths = list_files(root, *(f"*{end}" for end in _SUFFIXES), *_patterns())
+        paths = list_files(root, *(f"*{end}" for end in _SUFFIXES), *_patterns(), *more)
     except GitError:
         return None
     # A tracked file may be gone from the disk.
@@ -77,6 +87,12 @@ def _walk(root: Path) -> Iterator[str]:
         relative = os.path.relpath(folder, top).replace(os.sep, "/")
         prefix = "" if relative == "." else relative + "/"
         yield from (prefix + name for name in files)
+
+
+def _workflows(root: Path) -> Iterator[str]:
+    """Yield the files in the one hidden folder that is looked into."""
+    with suppress(OSError):
+        yield from (WORKFLOWS + name for name in os.listdir(root / WORKFLOWS))
 
 
 # -- lines changed since a revision ----------------------------------------------------------

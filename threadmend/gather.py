@@ -44,7 +44,7 @@ class Answers:
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A piece of work: a package (file and package rules), a module (module rules), the
-    Python files of a folder, or all of them (project rules).
+    Python files of a folder, all of them, or all files of the project (project rules).
     """
 
     subject: Subject
@@ -66,16 +66,21 @@ class Asker:
         self._module_rules = [r for r in rules if r.subject is Subject.GO_MODULE]
         self._python_rules = [r for r in rules if r.subject is Subject.PYTHON_FILE]
         self._project_rules = [r for r in rules if r.subject is Subject.PYTHON_PROJECT]
+        self._whole_rules = [r for r in rules if r.subject is Subject.PROJECT]
         self._gates = Gates(r for r in rules if r.language == "go")
         self._python_gates = Gates(r for r in rules if r.language == "python")
         self._known: dict[str, Text] = {}
-        self._go = any(rule.language == "go" for rule in rules)
+        go = (Subject.GO_FILE, Subject.GO_PACKAGE, Subject.GO_MODULE)
+        self._go = any(rule.subject in go for rule in rules)
         self._modules = any(rule.subject is Subject.GO_MODULE for rule in rules)
 
     def units(self, directories: Collection[str] | None = None) -> list[Unit]:
         """Return the work there is, in order; only these directories' packages if given."""
         units = self._go_units(directories) if self._go else []
-        return units + self._python_units(directories)
+        units += self._python_units(directories)
+        if self._whole_rules:
+            units.append(Unit(Subject.PROJECT, 0, 1))
+        return units
 
     def _go_units(self, directories: Collection[str] | None) -> list[Unit]:
         units = []
@@ -131,7 +136,7 @@ class Asker:
         """Return the path to name when something is wrong with a unit."""
         if unit.subject is Subject.PYTHON_FILE:
             return list(self._folders)[unit.index] or "."
-        if unit.subject is Subject.PYTHON_PROJECT:
+        if unit.subject in {Subject.PYTHON_PROJECT, Subject.PROJECT}:
             return "."
         if unit.subject is Subject.GO_MODULE:
             return f"{self.project.go.modules[unit.index].directory}/go.mod".lstrip("/")
@@ -152,6 +157,9 @@ class Asker:
                     self._ask_python(path, answers)
         elif unit.subject is Subject.PYTHON_PROJECT:
             self._ask_python_project(answers)
+        elif unit.subject is Subject.PROJECT:
+            for rule in self._whole_rules:
+                self._put(rule, partial(_same, self.project.files), ".", answers)
         else:
             self._ask_package(self.project.go.packages[unit.index], answers)
         answers.findings = [f for f in answers.findings if self.reports(f.path)]

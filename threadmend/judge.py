@@ -14,6 +14,8 @@ from threadmend.compose import Edits, apply_edits, by_path, shift
 from threadmend.golang.builders import realign
 from threadmend.model import Confidence, Finding, Fix, Safety, Subject
 from threadmend.project import Project
+from threadmend.recipes.files import is_recipe
+from threadmend.recipes.yamltree import parse
 from threadmend.source import UnreadableError
 from threadmend.suppress import CATEGORY
 
@@ -71,9 +73,12 @@ class Judge:
         """`findings` are those of the run, which may cover only a part."""
         self.project = project
         names = {rule.name for rule in options.rules}
+        findings = list(findings)
         others = [r for r in options.known if r.default and not r.codemod and r.name not in names]
+        if not any(_is_code(edit.path) for f in findings for x in f.fixes for edit in x.edits):
+            others = []  # which speak about code
         self._rules = (*options.rules, *others)
-        whole = (Subject.GO_MODULE, Subject.PYTHON_PROJECT)
+        whole = (Subject.GO_MODULE, Subject.PYTHON_PROJECT, Subject.PROJECT)
         self._module_rules = {r.name for r in self._rules if r.subject in whole}
         self._options = replace(options, targets=None)
         self._findings: dict[str, list[Finding]] = {}
@@ -183,6 +188,9 @@ class Judge:
             elif path.endswith((".py", ".ipynb")) and verdict.project.python.readable(path) is None:
                 if path not in self.project or self.project.python.readable(path) is not None:
                     yield Complaint(path, 0, "the result does not parse")
+            elif path.endswith((".yml", ".yaml")) and parse(verdict.texts[path]) is None:
+                if parse(self._data(path)) is not None:
+                    yield Complaint(path, 0, "the result does not parse")
 
     def _returning(self, verdict: Verdict, attempts: Sequence[Attempt]) -> Iterable[Complaint]:
         """Yield the files that would have an earlier text again."""
@@ -283,6 +291,11 @@ def aligned(project: Project, edits: Edits) -> Edits:
         else some
         for path, some in edits.items()
     }
+
+
+def _is_code(path: str) -> bool:
+    """Return whether rules about code look at a path."""
+    return not is_recipe(path)
 
 
 def directory(path: str) -> str:

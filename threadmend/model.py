@@ -57,6 +57,7 @@ class Subject(StrEnum):
     GO_MODULE = "Module"
     PYTHON_FILE = "PythonFile"
     PYTHON_PROJECT = "PythonProject"
+    PROJECT = "ProjectFiles"
 
 
 class OutcomeKind(StrEnum):

@@ -14,6 +14,8 @@ from threadmend.config import Config, load
 from threadmend.discovery import discover
 from threadmend.globs import matches
 from threadmend.model import Unreadable
+from threadmend.recipes.files import ProjectFiles, is_recipe
+from threadmend.recipes.files import is_generated as is_generated_recipe
 from threadmend.source import SourceFile, UnreadableError
 
 if TYPE_CHECKING:
@@ -56,7 +58,9 @@ class Project:
         self.overlay = dict(overlay or {})
         present = {path for path in paths if self.overlay.get(path, b"") is not None}
         present.update(path for path, data in self.overlay.items() if data is not None)
-        self.paths: tuple[str, ...] = tuple(sorted(present))
+        self.paths: tuple[str, ...] = tuple(sorted(p for p in present if not is_recipe(p)))
+        self.recipes: tuple[str, ...] = tuple(sorted(p for p in present if is_recipe(p)))
+        """Files around the code, which only rules about the whole project read."""
         self._known = present
         self._sources: dict[str, SourceFile] = {}
         self._unreadable: dict[str, UnreadableError] = {}
@@ -80,7 +84,7 @@ class Project:
         not look into, are part of the project only when named.
         """
         chosen = load(root) if config is None else config
-        paths = [path for path in discover(root) if not _hidden_from_go(path, named)]
+        paths = [path for path in discover(root, recipes=True) if not _hidden_from_go(path, named)]
         return cls(root, paths, overlay=overlay, config=chosen, named=named)
 
     def __contains__(self, path: str) -> bool:
@@ -200,6 +204,12 @@ class Project:
         paths = [path for path in self.paths if path not in bad]
         return PythonProject(paths, self.source, self.settings, trees)
 
+    @property
+    def files(self) -> ProjectFiles:
+        """Return everything there is: the code and the files around it."""
+        usual = [path for path in self.recipes if self.excuse(path) is None]
+        return ProjectFiles(usual, self.source, lambda: self.go)
+
     def settings(self, path: str) -> bytes | None:
         """Return the content of a file that need not be there: `pyproject.toml`."""
         try:
@@ -219,7 +229,7 @@ class Project:
             if path not in self._sources or self._sources[path].data != data
         }
         overlay = {**self.overlay, **changed}
-        paths = [path for path in self.paths if path not in overlay]
+        paths = [path for path in (*self.paths, *self.recipes) if path not in overlay]
         new = Project(self.root, paths, overlay=overlay, config=self.config, named=self.named)
         new._sources = {p: s for p, s in self._sources.items() if p not in changed}
         new._unreadable = {p: e for p, e in self._unreadable.items() if p not in changed}
@@ -247,7 +257,11 @@ class Project:
     def with_evidence(self, evidence: Sequence[Evidence]) -> Project:
         """Return the project with what runs of it showed; rules act upon that, too."""
         new = Project(
-            self.root, self.paths, overlay=self.overlay, config=self.config, named=self.named
+            self.root,
+            (*self.paths, *self.recipes),
+            overlay=self.overlay,
+            config=self.config,
+            named=self.named,
         )
         new._sources, new._excuses = dict(self._sources), dict(self._excuses)
         new._unreadable = dict(self._unreadable)
@@ -296,7 +310,7 @@ def _words(error: Exception) -> str:
 
 
 def _problem(path: str, data: bytes) -> str | None:
-    if not path.endswith(".go"):
+    if not path.endswith(".go") and not is_recipe(path):
         return None
     if b"\0" in data:
         return "holds NUL bytes"
@@ -306,7 +320,7 @@ def _problem(path: str, data: bytes) -> str | None:
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             return f"is not UTF-8 (line {line})"
-    if _CLAUSE.match(data) is None:
+    if path.endswith(".go") and _CLAUSE.match(data) is None:
         return "is empty" if not data.strip() else "has no package clause"
     return None
 
@@ -320,4 +334,4 @@ def _is_generated(path: str, data: bytes) -> bool:
         return clause is None or mark.start() < clause.end()
     if PurePosixPath(path).suffix == ".py":
         return _GENERATED_PYTHON.search(data[:2000]) is not None
-    return False
+    return is_recipe(path) and is_generated_recipe(data)

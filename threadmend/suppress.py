@@ -52,6 +52,7 @@ _PYTHON_IGNORE = re.compile(rb"#[ \t]*threadmend:[ \t]*ignore\b(?:\[([^\]]*)\])?
 _PYTHON_NOQA = re.compile(rb"#[ \t]*noqa:([\w,/ \t-]*?)(?:[ \t]*--[ \t]*(.*))?", re.S)
 _LEADING = b' \t\xef\xbb\xbf"'
 """What may stand before a comment on a line of its own; a quote in a notebook's JSON."""
+_LINE_COMMENT = re.compile(rb"(?:^|(?<=[ \t]))#[ \t]*threadmend:[^\r\n]*", re.M)
 _Said = tuple[tuple[str, ...], str]
 _Words = Callable[[bytes], _Said | None]
 _PACKAGE = re.compile(rb"^package[ \t]", re.M)
@@ -167,7 +168,7 @@ def ignores(source: SourceFile) -> list[Ignore]:
         return list(_read(source, _python_comments(source), _python_words))
     if source.path.endswith(".ipynb"):
         return list(_read(source, _notebook_comments(source), _python_words))
-    return []
+    return list(_read(source, _line_comments(source), _python_words))
 
 
 def _read(
@@ -245,6 +246,12 @@ def _notebook_comments(source: SourceFile) -> Iterator[tuple[int, int]]:
         return
     for start, end in _python_comments(SourceFile(source.path, notebook.data)):
         yield notebook.offset(start), notebook.offset(end)
+
+
+def _line_comments(source: SourceFile) -> Iterator[tuple[int, int]]:
+    """Yield the ignore comments of makefiles, scripts and YAML."""
+    for found in _LINE_COMMENT.finditer(source.data):
+        yield found.span()
 
 
 def _python_comments(source: SourceFile) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,1 @@
+"""What surrounds the code: how it is tested, linted and built, as text that rules may read."""

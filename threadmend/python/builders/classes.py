@@ -13,7 +13,7 @@ from threadmend.python.builders.lines import (
     line_span,
     text_lines,
 )
-from threadmend.python.builders.statements import insert_after, insert_before
+from threadmend.python.builders.statements import comments_above, insert_after, insert_before
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
@@ -91,7 +91,9 @@ def add_method(cls: Class, text: str, *, first: bool = False) -> Edits:
 
 
 def add_variable(file: PythonFile, text: str, before: ast.AST) -> Edits:
-    """Add a statement at module level, before the top-level statement that `before` is in."""
+    """Add a statement at module level, before the top-level statement that `before` is in and
+    the comment right above that.
+    """
     at: ast.AST = before
     for above in file.ancestors(before):
         if isinstance(above, ast.Module):
@@ -99,7 +101,7 @@ def add_variable(file: PythonFile, text: str, before: ast.AST) -> Edits:
         at = above
     if not isinstance(at, ast.stmt):
         raise BuilderError("there is no statement at module level")
-    start = line_span(file, at)[0]
+    start = comments_above(file, line_span(file, at)[0], b"")
     code = text_lines(file, text, b"", indent_unit(file))
     is_block = isinstance(at, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     blank = file.source.newline * 2 if is_block else b""

@@ -27,6 +27,7 @@ from threadmend.python.flow import block_of
 from threadmend.python.scope import parent
 
 __all__ = [
+    "comments_above",
     "delete",
     "insert_after",
     "insert_at_end",
@@ -110,7 +111,7 @@ def delete(file: PythonFile, statement: ast.stmt, *, comments: bool = True) -> E
         return (Edit(file.path, start, end, b"pass"),)
     first, last = line_span(file, statement)
     if comments:
-        first = _comments_above(file, first, indent_of(file, statement))
+        first = comments_above(file, first, indent_of(file, statement))
     return (Edit(file.path, first, last, b""),)
 
 
@@ -206,7 +207,8 @@ def _delete_in_line(file: PythonFile, statement: ast.stmt) -> Edit:
     raise BuilderError("the statement shares its line with another one")
 
 
-def _comments_above(file: PythonFile, at: int, indent: bytes) -> int:
+def comments_above(file: PythonFile, at: int, indent: bytes) -> int:
+    """Return where the comment that ends right above a line begins, else the line itself."""
     starts = file.tree.starts
     line = file.tree.line_of(at)
     while line > 1:

@@ -1,0 +1,295 @@
+"""Data that several threads change: attributes, globals and captured names, with their uses."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from threadmend.python import api
+from threadmend.python.classes import Class, is_self, use_mode
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import innermost_loop
+from threadmend.python.functions import Function
+from threadmend.python.locks import looks_like_lock
+from threadmend.python.scope import Binding
+from threadmend.python.sharing import is_synchronized, shared_names
+from threadmend.python.threads import Spawn, reached_outside, spawns_reaching
+
+from ._crowds import is_many
+from ._given import argument_for, given, reaching
+
+__all__ = ["Data", "Use", "contended"]
+
+_CHANGES = frozenset({"write", "augment", "mutate", "delete"})
+
+
+@dataclass(eq=False, slots=True)
+class Use:
+    """A use of shared data: `threads` are the spawns that run it, None for whoever calls."""
+
+    node: ast.expr
+    mode: str
+    function: Function
+    threads: frozenset[Spawn | None]
+
+    @property
+    def changes(self) -> bool:
+        """Return whether the variable or what it holds is another afterwards."""
+        return self.mode in _CHANGES
+
+
+@dataclass(eq=False, slots=True)
+class Data:
+    """An attribute (`cls`) or a variable (`binding`), with its uses outside of initializers."""
+
+    file: PythonFile
+    name: str
+    cls: Class | None = None
+    binding: Binding | None = None
+    of_class: bool = False
+    uses: list[Use] = field(default_factory=list)
+
+    def races(self, use: Use) -> bool:
+        """Return whether two threads may be at a use and a change at the same time."""
+        for other in self.uses:
+            if not other.changes:
+                continue
+            for mine in use.threads:
+                for its in other.threads:
+                    if mine is not its or (
+                        mine is not None and is_many(None if self.of_class else self.cls, mine)
+                    ):
+                        return True
+        return False
+
+
+def contended(file: PythonFile) -> list[Data]:
+    """Return the data of a file that threads of the file change."""
+    known: list[Data] | None = file.__dict__.get("_contended")
+    if known is None:
+        found = (
+            [*_attributes(file), *_names(file), *_parameters(file)] if spawns_reaching(file) else []
+        )
+        known = file.__dict__["_contended"] = [d for d in found if _is_raced(d)]
+    return known
+
+
+def _is_raced(data: Data) -> bool:
+    """Return whether threads get into each other's way; coroutines take turns by themselves."""
+    if any(use.changes and use.function.is_async for use in data.uses):
+        return False
+    return any(map(data.races, data.uses))
+
+
+# -- attributes -----------------------------------------------------------------------------
+
+
+def _attributes(file: PythonFile) -> Iterator[Data]:
+    running = reaching(file)
+    for cls in file.classes:
+        family = set(cls.mro)
+        inside = {f for f in running if f.home in family}
+        by_class: dict[str, Data] = {}
+        by_object: dict[str, Data] = {}
+        outside = reached_outside(cls, running)
+        quiet = {f for base in cls.mro for f in base.init_only}
+        others = _from_outside(file, cls)
+        if not inside and not others:
+            continue
+        for name, node, function in [
+            *((use.name, use.node, use.function) for base in cls.mro for use in base.uses),
+            *others,
+        ]:
+            owner = cls.declarer(name)
+            if owner is not cls or function.file is not file or cls.method(name) is not None:
+                continue
+            whole = _is_class(file, node.value)
+            if (function in quiet and not whole) or is_synchronized(cls, name):
+                continue
+            if whole and name not in cls.scope.bindings:
+                continue
+            known = by_class if whole else by_object
+            data = known.setdefault(name, Data(file, name, cls=cls, of_class=whole))
+            spawns = running.get(function, [])
+            threads: set[Spawn | None] = {
+                s if whole else _one(file, cls, s)
+                for s in spawns
+                if whole or _is_shared_with(file, cls, s, node, function)
+            }
+            if not spawns and function in outside and not _is_alone(file, function):
+                threads.add(None)
+            mode = "call" if _is_called(file, node) else use_mode(node)
+            data.uses.append(Use(node, mode, function, frozenset(threads)))
+        yield from by_class.values()
+        yield from by_object.values()
+
+
+def _is_called(file: PythonFile, node: ast.expr) -> bool:
+    above = file.parent(node)
+    return isinstance(above, ast.Call) and above.func is node
+
+
+def _is_class(file: PythonFile, node: ast.expr) -> bool:
+    value = file.value(node)
+    return value is not None and value.is_class
+
+
+def _from_outside(file: PythonFile, cls: Class) -> list[tuple[str, ast.Attribute, Function]]:
+    """Return the attributes of the class or its objects that are named without `self`."""
+    names = {use.name for base in cls.mro for use in base.uses} | cls.scope.bindings.keys()
+    seen = {use.node for base in cls.mro for use in base.uses}
+    found = []
+    for node in file.nodes(ast.Attribute):
+        if node.attr not in names or node in seen or not isinstance(node.value, ast.Name):
+            continue
+        function = file.function(node)
+        if function is not None and given(file, node.value) is cls:
+            found.append((node.attr, node, function))
+    return found
+
+
+def _one(file: PythonFile, cls: Class, spawn: Spawn) -> Spawn:
+    """Return the spawn that stands for all `run` methods of an object: it has one thread."""
+    if isinstance(spawn.node, ast.ClassDef):
+        own = file.class_of(spawn.node)
+        if cls in own.mro or own in cls.mro:
+            runs = (s for s in file.spawns if isinstance(s.node, ast.ClassDef))
+            return next(s for s in runs if _is_relative(file, cls, s))
+    return spawn
+
+
+def _is_relative(file: PythonFile, cls: Class, spawn: Spawn) -> bool:
+    assert isinstance(spawn.node, ast.ClassDef)
+    own = file.class_of(spawn.node)
+    return cls in own.mro or own in cls.mro
+
+
+def _is_shared_with(
+    file: PythonFile, cls: Class, spawn: Spawn, node: ast.Attribute, at: Function
+) -> bool:
+    """Return whether a thread gets to an object that others have as well: not one that it
+    makes for itself, or that is made anew for it.
+    """
+    target = spawn.target
+    if target is None:
+        return False
+    if isinstance(node.value, ast.Name) and not is_self(file, node.value):
+        return not _is_own(file, node.value, at, spawn)
+    if target.home is not None and (target.home in cls.mro or cls in target.home.mro):
+        if isinstance(spawn.target_node, ast.Attribute):
+            return not _is_fresh(file, spawn.target_node.value, spawn.node)
+        return spawn.kind != "handler"
+    for function, spawns in reaching(file).items():
+        if spawn not in spawns or function.file is not file or function.home in cls.mro:
+            continue
+        for call in function.calls():
+            func = call.func
+            if isinstance(func, ast.Attribute) and cls.method(func.attr) is not None:
+                if given(file, func.value) in cls.mro:
+                    if not _is_own(file, func.value, function, spawn):
+                        return True
+    return False
+
+
+def _is_fresh(file: PythonFile, node: ast.expr, spawn: ast.AST) -> bool:
+    """Return whether an object is made in the loop that starts the thread, or right there."""
+    if isinstance(node, ast.Call):
+        return True
+    binding = file.binding(node)
+    loop = innermost_loop(spawn)
+    if binding is None:
+        return False
+    if binding.scope.kind == "comprehension" or any(s.kind == "for" for s in binding.sites):
+        return True
+    return loop is not None and any(loop in file.ancestors(s.node) for s in binding.sites)
+
+
+def _is_own(file: PythonFile, node: ast.expr, function: Function, spawn: Spawn) -> bool:
+    """Return whether a function made an object for itself, or got one of its own."""
+    if isinstance(node, ast.Call | ast.Subscript):
+        return True
+    binding = file.binding(node)
+    if binding is None or binding.scope is not function.scope:
+        return False
+    if any(site.kind != "parameter" for site in binding.sites):
+        return True
+    if spawn.target is function:
+        arg = argument_for(spawn, binding.name)
+        return arg is None or _is_fresh(file, arg, spawn.node)
+    return function.self_name == binding.name
+
+
+def _is_alone(file: PythonFile, function: Function) -> bool:
+    """Return whether a function starts threads or waits for them: what it does itself comes
+    before or after what they do.
+    """
+    own = set(function.own)
+    if any(spawn.node in own for spawn in file.spawns):
+        return True
+    return any(
+        call in own and isinstance(call.func, ast.Attribute) and not call.args
+        for call in file.calls("join")
+    )
+
+
+# -- names ----------------------------------------------------------------------------------
+
+
+def _names(file: PythonFile) -> list[Data]:
+    running = reaching(file)
+    found = []
+    for shared in shared_names(file):
+        owner = file.function(shared.binding.scope.node) if _is_local(shared.binding) else None
+        data = Data(file, shared.binding.name, binding=shared.binding)
+        for node in (*shared.inside, *shared.outside):
+            function = file.function(node)
+            if function is None:
+                continue
+            spawns = [s for s in running.get(function, []) if _is_common(file, owner, s)]
+            threads: set[Spawn | None] = set(spawns)
+            if not spawns and not _is_alone(file, function) and function is not owner:
+                threads.add(None)
+            data.uses.append(Use(node, use_mode(node), function, frozenset(threads)))
+        found.append(data)
+    return found
+
+
+def _is_local(binding: Binding) -> bool:
+    return binding.scope.kind in {"function", "lambda"}
+
+
+def _is_common(file: PythonFile, owner: Function | None, spawn: Spawn) -> bool:
+    """Return whether a captured variable is the same for all that a spawn starts: it is not
+    one of the thread's own functions.
+    """
+    if owner is None:
+        return True
+    starter = file.function(spawn.node)
+    while starter is not None and starter is not owner:
+        starter = starter.outer
+    return starter is owner
+
+
+def _parameters(file: PythonFile) -> Iterator[Data]:
+    """Yield the containers that a thread's function gets handed, the same for all threads."""
+    for spawn in file.spawns:
+        target = spawn.target
+        if not spawn.is_threaded or target is None or target.file is not file:
+            continue
+        for name in target.parameters:
+            arg = argument_for(spawn, name)
+            binding = target.scope.bindings.get(name)
+            if not isinstance(arg, ast.Name) or binding is None or len(binding.sites) > 1:
+                continue
+            if not file.is_a(arg, api.COLLECTIONS) or _is_fresh(file, arg, spawn.node):
+                continue
+            if any(looks_like_lock(other) for other in target.parameters):
+                continue
+            data = Data(file, name, binding=binding)
+            threads: frozenset[Spawn | None] = frozenset({spawn})
+            for node in file.uses(binding):
+                function = file.function(node)
+                if function is not None and not isinstance(node.ctx, ast.Param):
+                    data.uses.append(Use(node, use_mode(node), function, threads))
+            yield data

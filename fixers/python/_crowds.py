@@ -1,0 +1,88 @@
+"""Crowds: spawns that start several threads at a time."""
+
+from __future__ import annotations
+
+import ast
+
+from threadmend.python.classes import Class
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import innermost_loop
+from threadmend.python.threads import Spawn
+
+__all__ = ["is_many"]
+
+
+def is_many(cls: Class | None, spawn: Spawn) -> bool:
+    """Return whether a spawn starts several threads that run at the same time and share an
+    object of `cls` (None: any variable).
+    """
+    file = spawn.file
+    if isinstance(spawn.node, ast.ClassDef):
+        started = file.class_of(spawn.node)
+        own = cls is not None and (cls in started.mro or started in cls.mro)
+        if spawn.kind == "handler" or own:
+            return not own
+        made = file.calls(started.name)
+        return len(made) > 1 or any(_repeats(file, call) for call in made)
+    if _has_one_worker(file, spawn):
+        return False
+    if spawn.kind == "timer":
+        return False
+    starter = file.function(spawn.node)
+    if spawn.many:
+        return not _is_endless_restart(file, spawn)
+    if starter is None:
+        return False
+    if spawn.args and any(
+        isinstance(n, ast.Name) and n.id in starter.parameters and n.id != starter.self_name
+        for arg in spawn.args
+        for n in ast.walk(arg)
+    ):
+        return True
+    return any(_repeats(site.file, site.call) for site in starter.callers)
+
+
+def _repeats(file: PythonFile, call: ast.AST) -> bool:
+    if innermost_loop(call) is not None:
+        return True
+    kinds = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
+    statement = file.statement(call)
+    for above in file.ancestors(call):
+        if isinstance(above, kinds):
+            return True
+        if above is statement:
+            return False
+    return False
+
+
+def _is_endless_restart(file: PythonFile, spawn: Spawn) -> bool:
+    """Return whether the loop waits for each thread before it starts the next."""
+    loop = innermost_loop(spawn.node)
+    if loop is None or spawn.kind != "thread":
+        return False
+    statement = file.statement(spawn.node)
+    if not isinstance(statement, ast.Assign) or statement not in loop.body:
+        return False
+    name = file.text(statement.targets[0])
+    return any(
+        isinstance(call.func, ast.Attribute)
+        and file.text(call.func.value) == name
+        and not call.args
+        and not call.keywords
+        and innermost_loop(call) is loop
+        for call in file.calls("join")
+    )
+
+
+def _has_one_worker(file: PythonFile, spawn: Spawn) -> bool:
+    """Return whether the executor has a single thread."""
+    call = spawn.node
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return False
+    value = file.value(call.func.value)
+    made = value.made if value is not None else None
+    if not isinstance(made, ast.Call):
+        return False
+    given = [k.value for k in made.keywords if k.arg in {"max_workers", "processes"}]
+    given += made.args[:1]
+    return any(isinstance(one, ast.Constant) and one.value == 1 for one in given)

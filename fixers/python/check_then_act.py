@@ -1,0 +1,31 @@
+"""Test and change in one step
+
+`if key not in cache: cache[key] = make(key)`: two threads see that the key is missing, and both
+make it. `if stack: stack.pop()` finds the stack empty after all. What was tested is only true
+while others are kept out.
+
+Not reported: tests and changes under one lock, tests that are repeated under it (see
+`double-checked-once`), data that one thread alone changes, flags like `if self.started: return`
+that only whoever calls sets.
+
+Unsafe: what ran at the same time now runs one after the other; a lock becomes re-entrant
+where a function that was handed in runs under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.model import Finding
+from threadmend.python.file import PythonFile
+
+from ._guarding import findings
+
+CATEGORY = "shared-state"
+GATE = rb"Thread|Executor|executor|to_thread|Timer\("
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the tests of shared data that decide on a change of it."""
+    said = "{} may be another when it is changed than when it was tested"
+    yield from findings(file, "check", said)

@@ -1,0 +1,183 @@
+"""Return a copy
+
+A method takes a lock and returns the collection that the lock guards. The caller gets the
+object itself: it reads and loops over it with no lock at all while other threads change it. The
+lock guarded the reading of a name. The same goes for a variable that is set under the lock and
+used behind it.
+
+Not reported: copies; immutable values; collections that are never changed in place, or that
+the section replaces by a new one (a hand-over); helpers whose callers hold the lock.
+
+Unsafe: code that changed the collection through what it got now changes a copy.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Finding, Fix, Related, Safety
+from threadmend.python.api import MUTATORS
+from threadmend.python.builders import replace
+from threadmend.python.classes import use_mode
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import enclosing, walk
+from threadmend.python.functions import Function
+from threadmend.python.held import callers_hold
+from threadmend.python.locks import Section
+from threadmend.python.scope import scope_of
+
+from ._guarded import Guarded, guarded
+
+CATEGORY = "shared-state"
+GATE = rb"\bwith\b|\.acquire\("
+
+_PLAIN = frozenset({"list", "dict", "set"})
+_COPIED = frozenset(
+    {"bytearray", "collections.deque", "collections.defaultdict", "collections.OrderedDict",
+     "collections.Counter", "weakref.WeakSet", "weakref.WeakKeyDictionary",
+     "weakref.WeakValueDictionary"}
+)  # fmt: skip
+_VIEWS = frozenset({"items", "values", "keys"})
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the collections that leave the section which guards them."""
+    if file.is_test:
+        return
+    for one in guarded(file):
+        if not any(_goes_on(other, node) for other, node in one.changed):
+            continue
+        for node, function in one.uses:
+            section = _section(file, one, node)
+            if section is None or _is_handed_over(file, section, node):
+                continue
+            if one.lock.place in callers_hold(function) or _is_changed_by_callers(function):
+                continue
+            given = _given(file, node)
+            how = _leaves(file, given, section, function)
+            if how:
+                yield _finding(file, one, node, given, how)
+
+
+# -- find -----------------------------------------------------------------------------------
+
+
+def _goes_on(file: PythonFile, node: ast.expr) -> bool:
+    """Return whether a change reaches those who have the object: not where it is filled for
+    the first time (`if not self.rows:`), or right after it was made anew.
+    """
+    text = file.text(node)
+    for test in enclosing(node, ast.If):
+        tested = test.test  # type: ignore[attr-defined]
+        if isinstance(tested, ast.UnaryOp) and isinstance(tested.op, ast.Not):
+            if file.text(tested.operand) == text:
+                return False
+    function = file.function(node)
+    if function is None:
+        return True
+    return not any(
+        isinstance(other, ast.Name | ast.Attribute)
+        and use_mode(other) == "write"
+        and other.lineno < node.lineno
+        and file.text(other) == text
+        for other in function.own
+    )
+
+
+def _section(file: PythonFile, one: Guarded, node: ast.expr) -> Section | None:
+    """Return the section of the guarding lock that a use is in."""
+    for section in file.sections:
+        if section.lock.place == one.lock.place and any(
+            above in section.body for above in file.ancestors(node)
+        ):
+            return section
+    return None
+
+
+def _is_handed_over(file: PythonFile, section: Section, node: ast.expr) -> bool:
+    """Return whether the section puts another collection in its place."""
+    text = file.text(node)
+    return any(
+        isinstance(other, ast.Name | ast.Attribute)
+        and use_mode(other) in {"write", "delete"}
+        and file.text(other) == text
+        for other in walk(section.body)
+    )
+
+
+def _is_changed_by_callers(function: Function) -> bool:
+    """Return whether callers change what they get, and mean the collection itself."""
+    for site in function.callers:
+        above = site.file.parent(site.call)
+        if isinstance(above, ast.Attribute) and above.attr in MUTATORS:
+            return True
+        if isinstance(above, ast.Subscript) and not isinstance(above.ctx, ast.Load):
+            return True
+    return False
+
+
+def _given(file: PythonFile, node: ast.expr) -> ast.expr:
+    """Return the collection, or the view of it that the code makes."""
+    above = file.parent(node)
+    if isinstance(above, ast.Attribute) and above.attr in _VIEWS:
+        call = file.parent(above)
+        if isinstance(call, ast.Call) and call.func is above:
+            return call
+    return node
+
+
+def _leaves(file: PythonFile, given: ast.expr, section: Section, function: Function) -> str:
+    """Return how the collection gets out of the section, empty when it does not."""
+    above = file.parent(given)
+    if isinstance(above, ast.Tuple):
+        above = file.parent(above)
+    if isinstance(above, ast.Return):
+        return "returned"
+    if not isinstance(above, ast.Assign) or above.value is not given or len(above.targets) != 1:
+        return ""
+    binding = file.binding(above.targets[0])
+    if binding is None or binding.scope is not function.scope or len(binding.sites) != 1:
+        return ""
+    end = section.body[-1].end_lineno or 0
+    later = [n for n in file.uses(binding) if n is not above.targets[0] and n.lineno > end]
+    if any(file.function(n) is not function or file.held(n) for n in later):
+        return ""
+    return "used without it" if any(_is_read(file, n) for n in later) else ""
+
+
+def _is_read(file: PythonFile, node: ast.Name) -> bool:
+    """Return whether a use of the variable reads through the collection, or gives it away."""
+    above = file.parent(node)
+    if isinstance(above, ast.Attribute) and above.attr in _VIEWS:
+        above = file.parent(file.parent(above))  # type: ignore[arg-type]
+    return isinstance(above, ast.Return | ast.For | ast.comprehension)
+
+
+# -- fix ------------------------------------------------------------------------------------
+
+
+def _finding(file: PythonFile, one: Guarded, node: ast.expr, given: ast.expr, how: str) -> Finding:
+    start, end = file.span(given)
+    name = file.text(node)
+    said = f"{name} is guarded by a lock and {how}, while other code changes it"
+    other, place = one.changed[0]
+    related = (Related(other.path, *other.span(place), "it is changed here, under the lock"),)
+    text = _copy(file, one, node, given)
+    if text is None:
+        reason = "nobody can see here how such an object is copied"
+        return Finding(file.path, start, end, said, related=related, reason=reason)
+    title = f"Return a copy of {name}" if how == "returned" else f"Make a copy of {name}"
+    reason = "who changed the collection through this now changes a copy"
+    fix = Fix(title, replace(file, given, text), Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,), related=related)
+
+
+def _copy(file: PythonFile, one: Guarded, node: ast.expr, given: ast.expr) -> str | None:
+    """Return the expression of a copy: `list(self.rows)`, `self.order.copy()`."""
+    text = file.text(given)
+    if given is not node:
+        return f"list({text})"
+    if one.kind in _PLAIN and scope_of(given).lookup(one.kind) is None:
+        return f"{one.kind}({text})"
+    return f"{text}.copy()" if one.kind in _PLAIN | _COPIED else None

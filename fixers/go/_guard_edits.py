@@ -17,13 +17,11 @@ arises, and nobody can wait for it for ever. Otherwise a reason says what makes 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from threadmend.golang.access import lock_class
 from threadmend.golang.bodies import Event
 from threadmend.golang.builders import (
     BuilderError,
-    delete,
     free_name,
     insert_after,
     insert_at_start,
@@ -41,6 +39,7 @@ from threadmend.golang.targets import Body
 from threadmend.golang.types import Map, Slice
 from threadmend.model import Edit
 
+from ._guard_moves import LockForm, kept_on, moved_up
 from ._quick import is_slow, slow_nodes, waits
 
 __all__ = ["LockForm", "put_under_lock"]
@@ -58,25 +57,6 @@ _JUMPS = frozenset(
     }
 )
 _SMALL = 4
-
-
-@dataclass(frozen=True, slots=True)
-class LockForm:
-    """A lock as this function names it (`s.mu`), its class, and whether to read-lock."""
-
-    name: str
-    lock_class: str
-    read: bool = False
-
-    @property
-    def take(self) -> str:
-        """Return the statement that takes it."""
-        return f"{self.name}.RLock()" if self.read else f"{self.name}.Lock()"
-
-    @property
-    def give(self) -> str:
-        """Return the statement that gives it back."""
-        return f"{self.name}.RUnlock()" if self.read else f"{self.name}.Unlock()"
 
 
 def put_under_lock(
@@ -103,7 +83,7 @@ def put_under_lock(
     reason = _other_locks(file, function, lock)
     own = locks_of(file, function).operations
     slow = slow_nodes(file, body)
-    moved = _moved_up(file, function, statements, lock)
+    moved = moved_up(file, function, statements, lock) or kept_on(file, statements, lock)
     if moved:
         return moved, reason
     if whole and not own and not slow and (together or _is_small(body, statements)):
@@ -122,34 +102,6 @@ def put_under_lock(
     if not whole:
         raise BuilderError("a function called between the accesses takes the lock too")
     return _whole(body, lock), _risk(file, function, slow, lock) or reason
-
-
-def _moved_up(
-    file: GoFile, function: Node, statements: list[Node], lock: LockForm
-) -> tuple[Edit, ...]:
-    """Take a lock that the function takes further down before the accesses.
-
-    Only `Lock` with its `defer Unlock` right below, in the same block, with nothing slow in
-    between: two critical sections would be a check in one and an act in the other.
-    """
-    ours = [o for o in locks_of(file, function).operations if o.lock_class == lock.lock_class]
-    if len(ours) != 2 or not ours[0].acquires or ours[1].deferred is None:
-        return ()
-    taken, given = ours[0].call.parent, ours[1].deferred
-    first = statements[0]
-    if taken is None or taken.kind != "expression_statement" or taken.next is not given:
-        return ()
-    if any(s.parent is not taken.parent or s.start > taken.start for s in statements):
-        return ()
-    if ours[0].method == "RLock" and not lock.read:
-        return ()
-    at: Node | None = first
-    while at is not None and at is not taken:
-        if any(is_slow(file, n) for n in at.own()):
-            return ()
-        at = at.next
-    code = f"{taken.name}\n{given.name}"
-    return (*insert_before(first, code), *delete(taken), *delete(given))
 
 
 def _whole(body: Node, lock: LockForm) -> tuple[Edit, ...]:

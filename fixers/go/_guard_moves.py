@@ -1,0 +1,91 @@
+"""Critical sections that are there already, made longer: what comes before a lock, or after it.
+
+s.mu.Unlock()       →   s.total++
+s.total++               s.mu.Unlock()
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from threadmend.golang.builders import delete, insert_after, insert_before
+from threadmend.golang.file import GoFile
+from threadmend.golang.locks import locks_of
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit
+
+from ._quick import is_slow
+
+__all__ = ["LockForm", "kept_on", "moved_up"]
+
+_PLAIN = frozenset({"assignment_statement", "inc_statement", "dec_statement"})
+
+
+@dataclass(frozen=True, slots=True)
+class LockForm:
+    """A lock as this function names it (`s.mu`), its class, and whether to read-lock."""
+
+    name: str
+    lock_class: str
+    read: bool = False
+
+    @property
+    def take(self) -> str:
+        """Return the statement that takes it."""
+        return f"{self.name}.RLock()" if self.read else f"{self.name}.Lock()"
+
+    @property
+    def give(self) -> str:
+        """Return the statement that gives it back."""
+        return f"{self.name}.RUnlock()" if self.read else f"{self.name}.Unlock()"
+
+
+def moved_up(
+    file: GoFile, function: Node, statements: list[Node], lock: LockForm
+) -> tuple[Edit, ...]:
+    """Take a lock that the function takes further down before the accesses.
+
+    Only `Lock` with its `defer Unlock` right below, in the same block, with nothing slow in
+    between: two critical sections would be a check in one and an act in the other.
+    """
+    ours = [o for o in locks_of(file, function).operations if o.lock_class == lock.lock_class]
+    if len(ours) != 2 or not ours[0].acquires or ours[1].deferred is None:
+        return ()
+    taken, given = ours[0].call.parent, ours[1].deferred
+    first = statements[0]
+    if taken is None or taken.kind != "expression_statement" or taken.next is not given:
+        return ()
+    if any(s.parent is not taken.parent or s.start > taken.start for s in statements):
+        return ()
+    if ours[0].method == "RLock" and not lock.read:
+        return ()
+    at: Node | None = first
+    while at is not None and at is not taken:
+        if any(is_slow(file, n) for n in at.own()):
+            return ()
+        at = at.next
+    code = f"{taken.name}\n{given.name}"
+    return (*insert_before(first, code), *delete(taken), *delete(given))
+
+
+def kept_on(file: GoFile, statements: list[Node], lock: LockForm) -> tuple[Edit, ...]:
+    """Give back a lock after the accesses that follow its Unlock, when they are all there is.
+
+    Only plain assignments right below, with nothing slow in them: the section grows by what
+    would otherwise be one of its own, and what it read still holds.
+    """
+    first, last = statements[0], statements[-1]
+    given = first.previous
+    if given is None or given.kind != "expression_statement":
+        return ()
+    if given.name not in {lock.give, f"{lock.name}.Unlock()"}:
+        return ()
+    at: Node | None = given
+    for statement in statements:
+        between = b"" if at is None else file.data[at.end : statement.start]
+        if at is None or at.next is not statement or between.strip():
+            return ()
+        if statement.kind not in _PLAIN or any(is_slow(file, n) for n in statement.own()):
+            return ()
+        at = statement
+    return (*delete(given), *insert_after(last, given.name))

@@ -57,11 +57,40 @@ class Data:
                 continue
             for mine in use.threads:
                 for its in other.threads:
-                    if mine is not its or (
-                        mine is not None and is_many(None if self.of_class else self.cls, mine)
-                    ):
+                    if mine is not its or (mine is not None and self._is_many(mine)):
                         return True
         return False
+
+    def is_near(self, use: Use) -> bool:
+        """Return whether what races with a use is in plain sight: several threads of one kind,
+        or changes by what the threads run at once and not through a chain of calls.
+        """
+        for other in self.uses:
+            if not other.changes:
+                continue
+            for mine in use.threads:
+                for its in other.threads:
+                    if mine is its and (mine is None or not self._is_many(mine)):
+                        continue
+                    if mine is not None and self._is_many(mine):
+                        return True
+                    if _is_direct(mine, use.function) and _is_direct(its, other.function):
+                        return True
+        return False
+
+    def _is_many(self, spawn: Spawn) -> bool:
+        return is_many(None if self.of_class else self.cls, spawn)
+
+
+def _is_direct(thread: Spawn | None, function: Function) -> bool:
+    """Return whether a thread starts with a function, or with one that calls it."""
+    if thread is None:
+        return not function.is_private
+    target = thread.target
+    if target is None or function is target:
+        return target is not None
+    named = {getattr(c.func, "attr", getattr(c.func, "id", "")) for c in target.calls()}
+    return function.name in named
 
 
 def contended(file: PythonFile) -> list[Data]:

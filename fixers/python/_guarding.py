@@ -30,7 +30,7 @@ from ._hold import Plan, edits_of, plan_of
 from ._units import Unit, units_of
 from ._waiting import is_plain, may_return
 
-__all__ = ["findings"]
+__all__ = ["findings", "is_held_before", "takes_again"]
 
 
 def findings(file: PythonFile, kind: str, said: str) -> Iterator[Finding]:
@@ -46,7 +46,8 @@ def findings(file: PythonFile, kind: str, said: str) -> Iterator[Finding]:
             Related(file.path, *file.span(u.use.node), f"{name} is changed here as well")
             for u in units[1:]
         )
-        level = Confidence.LOW if file.is_test else Confidence.HIGH
+        near = any(data.is_near(unit.use) for unit in units)
+        level = Confidence.HIGH if near and not file.is_test else Confidence.LOW
         message = said.format(name)
         try:
             fix = _fix(data, units, name)
@@ -82,7 +83,7 @@ def _fix(data: Data, units: list[Unit], name: str) -> Fix:
     else:
         shown = lock.place.name
         if not lock.reentrant and (
-            returns or _is_held_before(file, lock, functions) or _takes(file, plans, lock)
+            returns or is_held_before(file, lock, functions) or takes_again(file, plans, lock)
         ):
             edits = _reentrant(file, lock)
     for plan in plans:
@@ -250,7 +251,7 @@ def _is_local(data: Data) -> bool:
     return data.binding is not None and data.binding.scope.kind == "function"
 
 
-def _is_held_before(file: PythonFile, lock: Lock, functions: set[Function]) -> bool:
+def is_held_before(file: PythonFile, lock: Lock, functions: set[Function]) -> bool:
     """Return whether something calls one of the functions with the lock held."""
     for section in file.sections:
         if section.lock.place.anywhere != lock.place.anywhere:
@@ -262,7 +263,7 @@ def _is_held_before(file: PythonFile, lock: Lock, functions: set[Function]) -> b
     return False
 
 
-def _takes(file: PythonFile, plans: list[Plan], lock: Lock) -> bool:
+def takes_again(file: PythonFile, plans: list[Plan], lock: Lock) -> bool:
     """Return whether something that is called with the lock held takes it."""
     taking = {s.function for s in file.sections if s.lock.place.anywhere == lock.place.anywhere}
     for plan in plans:

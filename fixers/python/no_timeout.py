@@ -1,0 +1,109 @@
+"""Give calls of other machines a deadline
+
+`requests.get(url)` in a worker waits for a server that never answers, for ever. One by one the
+workers of a pool end up there, and the program stands still without an error.
+
+Not reported: calls with a timeout or with `*args` or `**kwargs`, which may bring one; files
+that call `socket.setdefaulttimeout`; sessions with adapters of their own; what runs in no other
+thread.
+
+Unsafe: a call that takes longer than 30 seconds now raises.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Container, Iterator
+
+from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python.builders import BuilderError
+from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function
+
+from ._given import reaching
+
+CATEGORY = "thread"
+GATE = rb"requests\.|urlopen|create_connection|subprocess|HTTPS?Connection|SMTP|Session\("
+OPT_IN = True
+
+_SECONDS = 30
+_VERBS = ("get", "post", "put", "patch", "delete", "head", "options", "request")
+_CALLS = {
+    **{f"requests.{verb}": 99 for verb in _VERBS},
+    "urllib.request.urlopen": 2,
+    "socket.create_connection": 1,
+    "http.client.HTTPConnection": 2,
+    "http.client.HTTPSConnection": 4,
+    "smtplib.SMTP": 3,
+    "smtplib.SMTP_SSL": 5,
+    **{f"subprocess.{name}": 99 for name in ("run", "call", "check_call", "check_output")},
+}
+"""What takes a timeout, and its position among the arguments."""
+_SESSIONS = frozenset({"requests.Session", "requests.session", "requests.sessions.Session"})
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the calls in threads that may wait for ever."""
+    running = reaching(file)
+    if not running or b"setdefaulttimeout" in file.data:
+        return
+    names = {name.rpartition(".")[2] for name in _CALLS}
+    for call in file.calls(*sorted(names)):
+        if _is_endless(file, call) and _runs(file.function(call), running):
+            yield _finding(file, call)
+
+
+def _runs(function: Function | None, running: Container[Function]) -> bool:
+    while function is not None:
+        if function in running:
+            return True
+        function = function.outer
+    return False
+
+
+def _is_endless(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether a call waits for somebody else, with no limit."""
+    if any(isinstance(a, ast.Starred) for a in call.args):
+        return False
+    if any(k.arg in {None, "timeout"} for k in call.keywords):
+        return False
+    at = _CALLS.get(file.qualified(call.func) or "")
+    if at is not None:
+        return len(call.args) <= at
+    func = call.func
+    if not isinstance(func, ast.Attribute) or func.attr not in _VERBS:
+        return False
+    return file.is_a(func.value, _SESSIONS) and b".mount(" not in file.data
+
+
+def _finding(file: PythonFile, call: ast.Call) -> Finding:
+    start, end = file.span(call)
+    name = file.text(call.func)
+    said = f"{name} waits without a limit, and its thread with it"
+    try:
+        edit = _with_argument(file, call, f"timeout={_SECONDS}")
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    reason = f"it raises after {_SECONDS} seconds"
+    fix = Fix(f"Give {name} a timeout", (edit,), Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _with_argument(file: PythonFile, call: ast.Call, text: str) -> Edit:
+    """Return the edit that adds an argument at the end, in the style of the call."""
+    end = file.span(call)[1] - 1
+    at = len(file.data[:end].rstrip())
+    given = [*call.args, *(k.value for k in call.keywords)]
+    if not given:
+        return Edit(file.path, at, at, file.encode(text))
+    last = file.span(max(given, key=lambda node: file.span(node)[1]))[1]
+    if b"#" in file.data[last:end]:
+        raise BuilderError("a comment stands behind the last argument")
+    if not file.data[:at].endswith(b","):
+        return Edit(file.path, at, at, file.encode(f", {text}"))
+    between = file.data[at:end]
+    if b"\n" not in between:
+        return Edit(file.path, at, at, file.encode(f" {text}"))
+    line = file.data[file.data.rfind(b"\n", 0, last) + 1 : last]
+    indent = line[: len(line) - len(line.lstrip())]
+    return Edit(file.path, at, at, file.source.newline + indent + file.encode(f"{text},"))

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["Site", "callers", "code_files", "importers", "leaf_at", "occurrences", "own_callers"]
+__all__ = [
+    "Site",
+    "callers",
+    "code_files",
+    "importers",
+    "leaf_at",
+    "occurrences",
+    "own_callers",
+    "sites_in",
+]
 
 
 @dataclass(slots=True)
@@ -55,7 +64,7 @@ def callers(decl: Decl) -> list[Site]:
         found = known[decl.key] = []
         for using in (package, *(importers(package) if decl.exported else ())):
             for file in using.files:
-                found.extend(_sites(file, decl))
+                found.extend(sites_in(file, decl))
     return found
 
 
@@ -119,7 +128,8 @@ def importers(package: Package) -> list[Package]:
     return found
 
 
-def _sites(file: GoFile, decl: Decl) -> Iterator[Site]:
+def sites_in(file: GoFile, decl: Decl) -> Iterator[Site]:
+    """Yield the uses of a function or method in one file."""
     for at in _named(file, decl):
         yield from _site(file, decl, at)
 

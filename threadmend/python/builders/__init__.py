@@ -25,6 +25,7 @@ from threadmend.python.builders.statements import (
     put_under,
     replace,
     replace_statement,
+    unwrap,
     wrap,
 )
 
@@ -52,6 +53,7 @@ __all__ = [
     "replace_statement",
     "rewrite",
     "section_to_with",
+    "unwrap",
     "with_comment",
     "wrap",
 ]

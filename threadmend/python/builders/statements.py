@@ -36,6 +36,7 @@ __all__ = [
     "put_under",
     "replace",
     "replace_statement",
+    "unwrap",
     "wrap",
 ]
 
@@ -148,6 +149,26 @@ def put_under(
     unit = indent_unit(file, statement)
     edits = [Edit(file.path, start, end, file.encode(header))]
     edits += [Edit(file.path, at, at, unit) for at in indented_lines(file, block, first, last)]
+    return tuple(edits)
+
+
+def unwrap(file: PythonFile, statement: ast.With | ast.AsyncWith) -> Edits:
+    """Replace a `with` statement by its body: the header goes, the lines move a level out."""
+    first, last = statement.body[0], statement.body[-1]
+    if not is_alone(file, statement) or not is_alone(file, first) or not _ends_line(file, last):
+        raise BuilderError("the statement shares its line with another one")
+    start = line_span(file, statement)[0]
+    [(_, stop)] = lines_of(file, start, start + 1)
+    if not file.data[start:stop].rstrip().endswith(b":"):
+        raise BuilderError("the header of the block is more than a line of code")
+    outer, inner = indent_of(file, statement), indent_of(file, first)
+    if not inner.startswith(outer):
+        raise BuilderError("the indentation is not regular")
+    kept = untouchable(file, statement.body)
+    edits = [Edit(file.path, start, stop, b"")]
+    for at, end in lines_of(file, stop, full_span(file, last)[1]):
+        if at not in kept and file.data[at:end].startswith(inner):
+            edits.append(Edit(file.path, at + len(outer), at + len(inner), b""))
     return tuple(edits)
 
 

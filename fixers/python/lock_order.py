@@ -1,0 +1,227 @@
+"""Take locks in one order
+
+One thread has the first lock and waits for the second, another has the second and waits for the
+first: both wait for ever. It takes two places that nest the same locks in different orders, in
+one function each or through calls, and a moment of bad luck.
+
+Not reported: nestings under a third lock that both have, which keeps them apart; locks that are
+tried or waited for with a time limit; code of initializers, which has the object for itself;
+tests.
+
+Unsafe: the locks are held longer, and in another order than before.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+
+from threadmend.graph import components
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python.builders import BuilderError, replace, unwrap
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import walk
+from threadmend.python.lockorder import Nesting, nestings
+from threadmend.python.locks import Section, is_acquire
+from threadmend.python.places import Place
+
+from ._reentrant import is_looked_at, make_reentrant
+
+CATEGORY = "lock"
+GATE = rb"\bwith\b|\.acquire\("
+
+_Edge = tuple[str, str]
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the nestings whose order is against that of other code."""
+    own = nestings(file)
+    if file.is_test or not own:
+        return
+    others = {n.inner.file for n in own} - {file}
+    every = [n for one in (file, *sorted(others, key=_path)) for n in nestings(one)]
+    by_edge: dict[_Edge, list[Nesting]] = {}
+    for nesting in every:
+        if _counts(nesting):
+            by_edge.setdefault(_edge(nesting), []).append(nesting)
+    for victim in _victims(by_edge):
+        against = _against(victim, by_edge)
+        for nesting in by_edge[victim]:
+            rivals = [n for n in against if not _is_gated(nesting, n)]
+            if nesting.file is file and rivals:
+                yield _finding(file, nesting, rivals[0])
+
+
+def _path(file: PythonFile) -> str:
+    return file.path
+
+
+# -- find -----------------------------------------------------------------------------------
+
+
+def _counts(nesting: Nesting) -> bool:
+    """Return whether a thread may wait here: not for a lock that it tries, not alone."""
+    if nesting.held.anywhere == nesting.inner.place.anywhere or nesting.file.is_test:
+        return False
+    function = nesting.function
+    if function is not None and function.home is not None and function in function.home.init_only:
+        return False
+    if nesting.inner.place in _around(nesting):
+        return False  # it was taken before, and is re-entrant
+    return _waits(nesting.outer) and _waits(nesting.inner.section)
+
+
+def _around(nesting: Nesting) -> frozenset[Place]:
+    """Return what is held where the outer lock is taken."""
+    outer = nesting.outer
+    return nesting.file.held(outer.item if outer.kind == "with" else outer.start).locks
+
+
+def _waits(section: Section) -> bool:
+    if section.kind == "with":
+        return True
+    return not any(
+        isinstance(node, ast.Call) and is_acquire(node) and (node.args or node.keywords)
+        for node in ast.walk(section.start)
+    )
+
+
+def _edge(nesting: Nesting) -> _Edge:
+    return _name(nesting.held), _name(nesting.inner.place)
+
+
+def _name(place: Place) -> str:
+    return "/".join(place.anywhere)
+
+
+def _victims(by_edge: dict[_Edge, list[Nesting]]) -> list[_Edge]:
+    """Return the orders that are against the others: of each circle the one that can be
+    turned, then the rarest, then the last.
+    """
+    names = {name for edge in by_edge for name in edge}
+    found: list[_Edge] = []
+    left = set(by_edge)
+    while True:
+        circles = [group for group in components(sorted(names), left) if len(group) > 1]
+        if not circles:
+            return found
+        inside = [edge for edge in by_edge if edge in left and set(edge) <= set(circles[0])]
+        victim = max(inside, key=lambda edge: (_is_direct(by_edge[edge]), -len(by_edge[edge]),
+                                               inside.index(edge)))  # fmt: skip
+        found.append(victim)
+        left.discard(victim)
+
+
+def _is_direct(some: list[Nesting]) -> bool:
+    return all(not n.inner.calls for n in some)
+
+
+def _against(victim: _Edge, by_edge: dict[_Edge, list[Nesting]]) -> list[Nesting]:
+    """Return the nestings of a way from the inner lock of an order back to the outer one."""
+    held, taken = victim
+    if (taken, held) in by_edge:
+        return by_edge[taken, held]
+    seen, pending = {taken}, [taken]
+    first: list[Nesting] = []
+    while pending:
+        at = pending.pop()
+        for (start, end), some in by_edge.items():
+            if start == at and end not in seen:
+                first = first or some
+                seen.add(end)
+                pending.append(end)
+    return first
+
+
+def _is_gated(one: Nesting, other: Nesting) -> bool:
+    """Return whether both happen under a third lock."""
+    both = [{p.anywhere for p in _around(n)} for n in (one, other)]
+    locks = {place.anywhere for n in (one, other) for place in (n.held, n.inner.place)}
+    return bool((both[0] & both[1]) - locks)
+
+
+# -- fix ------------------------------------------------------------------------------------
+
+
+def _finding(file: PythonFile, one: Nesting, other: Nesting) -> Finding:
+    held, taken = file.text(one.outer.item), one.inner.file.text(one.inner.section.item)
+    node: ast.AST = one.inner.calls[0] if one.inner.calls else one.inner.section.item
+    start, end = file.span(node)
+    where = other.function.qualname if other.function is not None else other.file.path
+    how = f", in {file.text(node)}" if one.inner.calls else ""
+    said = f"{taken} is taken under {held}{how}; {where} takes them in the other order"
+    related = [Related(file.path, *file.span(one.outer.item), f"{held} is taken here")]
+    for nesting, place in ((other, other.outer.item), (other, other.inner.section.item)):
+        at = nesting.file if place is other.outer.item else nesting.inner.file
+        text = f"{at.text(place)} is taken here, by {where}"
+        related.append(Related(at.path, *at.span(place), text))
+    try:
+        edits = _edits(file, one)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=tuple(related), reason=str(error))
+    reason = "the locks are held longer, and in another order"
+    fix = Fix(f"Take {taken} before {held}", edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,), related=tuple(related))
+
+
+def _edits(file: PythonFile, one: Nesting) -> tuple[Edit, ...]:
+    """Draw `with a: x(); with b: y()` as `with b, a: x(); y()`."""
+    outer, inner = one.outer, one.inner.section
+    if any(_is_method(node, "wait", "wait_for") for node in walk(outer.body)):
+        raise BuilderError("the code waits for somebody in between")
+    if one.inner.calls:
+        return _taken_before(file, one)
+    if file.function(inner.start) is not outer.function:
+        raise BuilderError("the second lock is taken by another function")
+    if inner.start is outer.start or _is_adjacent(outer, inner):
+        return _swapped(file, (outer, inner))
+    start, end = outer.start, inner.start
+    if not isinstance(start, ast.With | ast.AsyncWith) or type(start) is not type(end):
+        raise BuilderError("the locks are not taken by with statements")
+    assert isinstance(end, ast.With | ast.AsyncWith)
+    if len(end.items) != 1:
+        raise BuilderError("the inner statement takes several locks")
+    if outer.body == [end]:
+        return _swapped(file, (outer, inner))
+    both = f"{file.text(inner.item)}, {file.text(outer.item)}"
+    return (*_replaced(file, outer.item, both), *unwrap(file, end))
+
+
+def _taken_before(file: PythonFile, one: Nesting) -> tuple[Edit, ...]:
+    """Take the lock that a call takes before the other one; it has to be re-entrant then."""
+    place, taking = one.inner.place, one.inner
+    name = ""
+    if place.kind == "global" and place.owner == file.module:
+        name = place.name
+    elif place.base == "self" and one.function is not None and one.function.self_name:
+        name = f"{one.function.self_name}.{place.name}"
+    if not name or one.outer.kind != "with" or taking.lock.family == "async":
+        raise BuilderError("the second lock is taken by another function")
+    edits = _replaced(file, one.outer.item, f"{name}, {file.text(one.outer.item)}")
+    if taking.lock.reentrant:
+        return edits
+    if is_looked_at(taking.file, taking.lock):
+        raise BuilderError("the second lock is taken by another function")
+    return (*edits, *make_reentrant(taking.file, taking.section))
+
+
+def _replaced(file: PythonFile, node: ast.expr, text: str) -> tuple[Edit, ...]:
+    return (Edit(file.path, *file.span(node), file.encode(text)),)
+
+
+def _swapped(file: PythonFile, sections: Iterable[Section]) -> tuple[Edit, ...]:
+    first, second = (section.item for section in sections)
+    return (*replace(file, first, file.text(second)), *replace(file, second, file.text(first)))
+
+
+def _is_adjacent(outer: Section, inner: Section) -> bool:
+    """Return whether `a.acquire()` stands right before `b.acquire()`."""
+    return outer.kind == inner.kind == "acquire" and outer.body[:1] == [inner.start]
+
+
+def _is_method(node: ast.AST, *names: str) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in names
+    )

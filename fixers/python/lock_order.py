@@ -16,12 +16,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
-from threadmend.graph import components
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError, replace, unwrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
-from threadmend.python.lockorder import Nesting, nestings
+from threadmend.python.lockorder import Nesting, circles, nestings
 from threadmend.python.locks import Section, is_acquire
 from threadmend.python.places import Place
 
@@ -98,14 +97,13 @@ def _victims(by_edge: dict[_Edge, list[Nesting]]) -> list[_Edge]:
     """Return the orders that are against the others: of each circle the one that can be
     turned, then the rarest, then the last.
     """
-    names = {name for edge in by_edge for name in edge}
     found: list[_Edge] = []
     left = set(by_edge)
     while True:
-        circles = [group for group in components(sorted(names), left) if len(group) > 1]
-        if not circles:
+        groups = circles(left)
+        if not groups:
             return found
-        inside = [edge for edge in by_edge if edge in left and set(edge) <= set(circles[0])]
+        inside = [edge for edge in by_edge if edge in left and set(edge) <= set(groups[0])]
         victim = max(inside, key=lambda edge: (_is_direct(by_edge[edge]), -len(by_edge[edge]),
                                                inside.index(edge)))  # fmt: skip
         found.append(victim)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from threadmend.graph import components
 from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.held import held_at
@@ -17,7 +18,7 @@ from threadmend.python.places import Place, place_of
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
 
-__all__ = ["Nesting", "Taking", "nestings", "takings"]
+__all__ = ["Nesting", "Taking", "circles", "nestings", "takings"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,3 +176,10 @@ def _taken_at(
 def _still_held(file: PythonFile, section: Section, outer: Section) -> bool:
     """Return whether the outer lock was not released in between."""
     return outer.lock.place in held_at(file, section.start)
+
+
+def circles(orders: Iterable[tuple[str, str]]) -> list[list[str]]:
+    """Return the groups of locks that lead back to each other, by pairs (held, taken)."""
+    pairs = list(orders)
+    names = sorted({name for pair in pairs for name in pair})
+    return [group for group in components(names, pairs) if len(group) > 1]

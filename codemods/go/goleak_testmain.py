@@ -1,0 +1,140 @@
+"""Let a package's tests fail when goroutines are left
+
+A leaked goroutine is silent: the test passes, and the program grows by one goroutine per request.
+`go.uber.org/goleak` looks at the end of a package's tests which goroutines still run, and fails
+with their stacks. Packages with tests that start goroutines, or whose code does, get a `TestMain`
+that asks it; in one that is there, the check comes before it exits. `go.mod` and `go.sum` get the
+requirement; `go mod tidy` afterwards adds what go.sum wants for the requirements of others.
+
+Not reported: packages whose tests use goleak, whose goroutines are all in files for other
+platforms or tags, and those without tests.
+
+Unsafe: tests that leave goroutines behind fail. Left to you: a `TestMain` that runs the tests in
+another way, and modules into which the requirement cannot be written without the go command
+(vendored, before Go 1.17, or in need of other versions); the finding says which one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import Launch, launches
+from threadmend.golang.package import Decl, Module, Package, Workspace
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.recipes.files import ProjectFiles
+
+from ._goleak import Need, checked, needed
+
+CATEGORY = "testing"
+
+_TEST = re.compile(rb"^func (?:Test|Example|Fuzz)\w*\(", re.M)
+_MENTION = re.compile(
+    rb'"go\.uber\.org/goleak"|leak[-_ ]?(?:test|check|detect)|goroutine[-_ ]?leak|no[-_ ]?leak', re.I
+)
+_START = re.compile(rb"\bgo\b|\bGo\(|\bAfterFunc\(")
+_CONSTRAINED = re.compile(rb"^//(?:go:build|[ \t]*\+build)[ \t]", re.M)
+_PLATFORM = re.compile(r"_[a-z0-9]+(?:_test)?\.go$")
+_REASON = "tests that leave goroutines behind fail"
+_FILE = b"""package %s
+
+import (
+\t"testing"
+
+\t"go.uber.org/goleak"
+)
+
+// TestMain fails when the tests leave goroutines behind.
+func TestMain(m *testing.M) {
+\tgoleak.VerifyTestMain(m)
+}
+"""
+
+
+def check(project: ProjectFiles) -> Iterator[Finding]:
+    """Report the packages whose tests start goroutines and do not look for leaked ones."""
+    go = project.go
+    for module in go.modules:
+        need: Need | None = None
+        for directory in sorted({package.directory for package in module.packages}):
+            files = [f for p in go.in_directory(directory) for f in p.files]
+            launch = _first_launch(files)
+            if launch is not None and _is_tested(files) and not _looks_already(files):
+                need = need or needed(project, module)
+                yield _finding(go, module, directory, launch, need)
+
+
+def _first_launch(files: list[GoFile]) -> tuple[GoFile, Launch] | None:
+    for file in files:
+        if not _is_special(file) and not file.generated and file.holds(_START):
+            for launch in launches(file):
+                if launch.kind != "timer":
+                    return file, launch
+    return None
+
+
+def _is_special(file: GoFile) -> bool:
+    """Return whether a file is built for some platforms or tags only."""
+    name = file.path.rpartition("/")[2]
+    suffix = _PLATFORM.search(name)
+    known = suffix is not None and suffix[0].removesuffix(".go").removesuffix("_test") in _SUFFIXES
+    return known or _CONSTRAINED.search(file.data) is not None
+
+
+_SUFFIXES = frozenset(
+    {
+        "_linux", "_windows", "_darwin", "_unix", "_freebsd", "_openbsd", "_netbsd", "_plan9",
+        "_solaris", "_aix", "_js", "_wasip1", "_android", "_ios", "_amd64", "_arm64", "_386",
+        "_arm", "_wasm", "_s390x", "_ppc64le", "_riscv64",
+    }
+)  # fmt: skip
+
+
+def _is_tested(files: list[GoFile]) -> bool:
+    return any(f.is_test_file and not _is_special(f) and f.holds(_TEST) for f in files)
+
+
+def _looks_already(files: list[GoFile]) -> bool:
+    return any(file.is_test_file and file.holds(_MENTION) for file in files)
+
+
+def _finding(
+    go: Workspace, module: Module, directory: str, found: tuple[GoFile, Launch], need: Need
+) -> Finding:
+    file, launch = found
+    mains = [d for p in go.in_directory(directory) for d in p.lookup_all("TestMain")]
+    message = "nothing looks whether the tests of this package leave goroutines behind"
+    related = tuple(
+        Related(d.file.path, d.node["name"].start, d.node["name"].end, "TestMain") for d in mains
+    )
+    place = (file.path, launch.node.start, launch.node.end, message)
+    if need.reason:
+        return Finding(*place, related=related, reason=need.reason)
+    edits = _edits(go, directory, mains)
+    if edits is None:
+        reason = "TestMain runs the tests in a way of its own: call goleak.Find before it exits"
+        return Finding(*place, related=related, reason=reason)
+    title = "Look for leaked goroutines in TestMain" if mains else "Add a TestMain with goleak"
+    reason = _REASON + (f"; then run {need.command}" if need.command else "")
+    fix = Fix(title, (*edits, *need.edits), Safety.UNSAFE, reason)
+    return Finding(*place, (fix,), related=related)
+
+
+def _edits(go: Workspace, directory: str, mains: list[Decl]) -> tuple[Edit, ...] | None:
+    if len(mains) == 1 and not _is_special(mains[0].file):
+        return checked(mains[0])
+    if mains:
+        return None
+    paths = {f.path for p in go.in_directory(directory) for f in p.files}
+    for name in ("main_test.go", "testmain_test.go", "goleak_test.go"):
+        path = f"{directory}/{name}".lstrip("/")
+        if path not in paths:
+            clause = _tested_package(go.in_directory(directory)).name
+            return (Edit(path, 0, 0, _FILE % clause.encode()),)
+    return None
+
+
+def _tested_package(packages: list[Package]) -> Package:
+    """Return the package that most test files say they belong to."""
+    return max(packages, key=lambda p: sum(f.is_test_file and not _is_special(f) for f in p.files))

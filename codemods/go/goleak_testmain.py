@@ -31,7 +31,7 @@ CATEGORY = "testing"
 
 _TEST = re.compile(rb"^func (?:Test|Example|Fuzz)\w*\(", re.M)
 _MENTION = re.compile(
-    rb'"go\.uber\.org/goleak"|leak[-_ ]?(?:test|check|detect)|goroutine[-_ ]?leak|no[-_ ]?leak', re.I
+    rb'(?i)"go\.uber\.org/goleak"|leak[-_ ]?(?:test|check|detect)|goroutine[-_ ]?leak|no[-_ ]?leak'
 )
 _START = re.compile(rb"\bgo\b|\bGo\(|\bAfterFunc\(")
 _CONSTRAINED = re.compile(rb"^//(?:go:build|[ \t]*\+build)[ \t]", re.M)

@@ -30,7 +30,7 @@ from ._hold import Plan, edits_of, plan_of
 from ._units import Unit, units_of
 from ._waiting import is_plain, may_return
 
-__all__ = ["findings", "is_held_before", "takes_again"]
+__all__ = ["check_apart", "findings", "is_held_before", "takes_again"]
 
 
 def findings(file: PythonFile, kind: str, said: str) -> Iterator[Finding]:
@@ -88,12 +88,12 @@ def _fix(data: Data, units: list[Unit], name: str) -> Fix:
             edits = _reentrant(file, lock)
     for plan in plans:
         edits += edits_of(plan, _spelled(data, plan, shown))
-    _check_apart(edits)
+    check_apart(edits)
     reason = f"what ran at the same time now waits for {_spelled(data, plans[0], shown)}"
     return Fix(f"Hold a lock while {name} changes", tuple(edits), Safety.UNSAFE, reason)
 
 
-def _check_apart(edits: list[Edit]) -> None:
+def check_apart(edits: list[Edit]) -> None:
     """Refuse edits that get into each other's way."""
     ordered = sorted(edits)
     for one, following in itertools.pairwise(ordered):

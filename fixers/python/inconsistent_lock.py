@@ -3,7 +3,7 @@
 Most uses of an attribute stand under one lock, and a few do not. Either those few are mistakes,
 or the lock is not what keeps the attribute safe; whoever reads the code cannot tell.
 
-Not reported: attributes with fewer than two thirds of their uses under the lock, or that are
+Not reported: single reads, which see the value before or the one after; attributes with fewer than two thirds of their uses under the lock, or that are
 never changed under it; initializers and what only they call; handlers after a fork, of pickling
 and of `repr`; private helpers that are always called with the lock, names and docstrings that
 say that the caller holds it.
@@ -26,7 +26,7 @@ from threadmend.python.guards import Guard, guards_of
 from threadmend.python.locks import Lock
 
 from ._contended import Data, Use
-from ._guarding import is_held_before, takes_again
+from ._guarding import check_apart, is_held_before, takes_again
 from ._hold import edits_of, plan_of
 from ._units import Unit
 
@@ -52,8 +52,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if lock is None:
                 continue
             for use in guard.unlocked:
-                if use.node not in seen and _is_doubtful(file, use):
-                    seen.add(use.node)
+                statement = file.statement(use.node)
+                if statement not in seen and _is_doubtful(file, use):
+                    seen.add(statement)
                     yield _finding(file, cls, guard, lock, use)
 
 
@@ -73,11 +74,20 @@ def _lock(file: PythonFile, cls: Class, guard: Guard) -> Lock | None:
 
 
 def _is_doubtful(file: PythonFile, use: AttributeUse) -> bool:
+    """Return whether a use is more than a single read, which sees one value or the other."""
     function = use.function
     if function.file is not file or function.is_async or _ALONE.search(function.name):
         return False
-    above = file.parent(use.node)
-    return not (isinstance(above, ast.For) and above.iter is use.node)
+    statement = file.statement(use.node)
+    if use.changes:
+        return True
+    if isinstance(statement, ast.For | ast.If | ast.With | ast.Try):
+        return False
+    assert function.home is not None
+    guards = guards_of(function.home)
+    lock = guards[use.name].lock if use.name in guards else None
+    others = {n for g in guards.values() if g.lock == lock for n in (u.node for u in g.unlocked)}
+    return sum(node in others for node in ast.walk(statement)) > 1
 
 
 def _finding(file: PythonFile, cls: Class, guard: Guard, lock: Lock, use: AttributeUse) -> Finding:
@@ -101,6 +111,7 @@ def _finding(file: PythonFile, cls: Class, guard: Guard, lock: Lock, use: Attrib
             if is_held_before(file, lock, {use.function}) or takes_again(file, [plan], lock):
                 raise BuilderError(f"{held} would be taken twice by one thread")
         edits = tuple(edits_of(plan, spelled))
+        check_apart([*edits])
     except BuilderError as error:
         return Finding(
             file.path, start, end, said, (), related, str(error), confidence=Confidence.MEDIUM

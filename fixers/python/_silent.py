@@ -7,6 +7,7 @@ import ast
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing
 from threadmend.python.functions import Function
+from threadmend.python.scope import Binding
 
 __all__ = ["handles_everything", "pool_block"]
 
@@ -41,12 +42,30 @@ def _handles(statement: ast.Try, function: Function) -> bool:
     return False
 
 
-def pool_block(file: PythonFile, call: ast.Call) -> ast.With | None:
-    """Return the `with` statement of the pool that a job is given to."""
+def pool_block(file: PythonFile, call: ast.Call) -> ast.With | ast.Try | None:
+    """Return the `with` statement of the pool that a job is given to, or the `try` without
+    handlers that shuts a local pool down in `finally`.
+    """
     assert isinstance(call.func, ast.Attribute)
     pool = file.binding(call.func.value)
-    for above in enclosing(call, ast.With):
-        assert isinstance(above, ast.With)
-        if pool is not None and any(file.binding(i.optional_vars) is pool for i in above.items):
-            return above
+    if pool is None:
+        return None
+    for above in enclosing(call, ast.With, ast.Try):
+        if isinstance(above, ast.With):
+            if any(file.binding(i.optional_vars) is pool for i in above.items):
+                return above
+        elif isinstance(above, ast.Try) and not above.handlers and not above.orelse:
+            if any(_shuts_down(file, s, pool) for s in above.finalbody):
+                return above
     return None
+
+
+def _shuts_down(file: PythonFile, statement: ast.stmt, pool: Binding) -> bool:
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return False
+    if call.func.attr != "shutdown" or file.binding(call.func.value) is not pool:
+        return False
+    waits = next((k.value for k in call.keywords if k.arg == "wait"), None)
+    plain = not call.args and waits is None
+    return plain or (isinstance(waits, ast.Constant) and waits.value is True)

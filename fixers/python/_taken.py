@@ -15,15 +15,19 @@ __all__ = ["Taken", "is_call_of", "taken"]
 @dataclass(frozen=True, slots=True)
 class Taken:
     """`item = q.get()` in a loop; `rest` are the statements behind it in its block, `name` the
-    variable of the item and `queue` the queue as it is written there.
+    variable of the item (`""` when it is unpacked) and `queue` the queue as it is written there.
+
+    `for item in iter(q.get, END)` and `while (item := q.get()) is not END` are the statement
+    themselves, `rest` is their body and `end` is END: such a loop ends after taking it.
     """
 
-    statement: ast.Assign
+    statement: ast.stmt
     call: ast.Call
     name: str
     queue: str
     loop: ast.For | ast.AsyncFor | ast.While
     rest: list[ast.stmt]
+    end: ast.expr | None = None
 
 
 def taken(file: PythonFile, use: QueueUse) -> list[Taken]:
@@ -32,17 +36,43 @@ def taken(file: PythonFile, use: QueueUse) -> list[Taken]:
     for call in use.gets:
         above = file.parent(call)
         statement = file.parent(above) if isinstance(above, ast.Await) else above
+        one = _in_head(file, call)
+        if one is not None:
+            found.append(one)
         if not isinstance(statement, ast.Assign) or not isinstance(call.func, ast.Attribute):
             continue
         target = statement.targets[0]
         loop = innermost_loop(statement)
-        if not isinstance(target, ast.Name) or loop is None or statement not in loop.body:
+        if loop is None or statement not in loop.body:
+            continue
+        name = target.id if isinstance(target, ast.Name) else ""
+        if not name and not isinstance(target, ast.Tuple):
             continue
         block = block_of(statement)
         rest = block[block.index(statement) + 1 :]
         queue = file.text(call.func.value)
-        found.append(Taken(statement, call, target.id, queue, loop, rest))
+        found.append(Taken(statement, call, name, queue, loop, rest))
     return found
+
+
+def _in_head(file: PythonFile, call: ast.Call) -> Taken | None:
+    """Return what the head of a loop takes, up to a sentinel."""
+    above = file.parent(call)
+    if isinstance(above, ast.For) and above.iter is call and len(call.args) == 2:
+        get, name = call.args[0], above.target
+        if isinstance(get, ast.Attribute) and isinstance(name, ast.Name):
+            queue = file.text(get.value)
+            return Taken(above, call, name.id, queue, above, above.body, call.args[1])
+    if isinstance(above, ast.NamedExpr) and isinstance(call.func, ast.Attribute):
+        test = file.parent(above)
+        loop = file.parent(test) if test is not None else None
+        if not isinstance(test, ast.Compare) or not isinstance(loop, ast.While):
+            return None
+        if loop.test is test and isinstance(test.ops[0], ast.IsNot | ast.NotEq):
+            if len(test.ops) == 1 and test.left is above:
+                queue, end = file.text(call.func.value), test.comparators[0]
+                return Taken(loop, call, above.target.id, queue, loop, loop.body, end)
+    return None
 
 
 def is_call_of(statement: ast.AST, calls: list[ast.Call]) -> bool:

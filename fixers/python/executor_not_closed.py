@@ -123,8 +123,6 @@ def _edits(
     while last + 1 < len(rest) and _reads_results(rest[last + 1]):
         last += 1
     header = f"with {file.text(statement.value)} as {binding.name}:"
-    if "\n" in header:
-        raise BuilderError("the executor is made over several lines")
     return put_under(file, statement, header, rest[: last + 1])
 
 

@@ -56,7 +56,7 @@ def _finding(file: PythonFile, spawn: Spawn, call: ast.Call) -> Finding:
     return Finding(file.path, start, end, said, fixes=(fix,))
 
 
-def _edits(file: PythonFile, call: ast.Call, block: ast.With) -> tuple[Edit, ...]:
+def _edits(file: PythonFile, call: ast.Call, block: ast.With | ast.Try) -> tuple[Edit, ...]:
     """Return the edits that collect the futures and ask each for its result, before the pool
     is closed: an exception then leaves the block, which waits for the other jobs.
     """

@@ -28,6 +28,7 @@ from ._taken import Taken, taken
 CATEGORY = "queue"
 GATE = rb"\.put(?:_nowait)?\("
 
+_KINDS = frozenset({"thread", "process", "submit"})
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
 
@@ -37,9 +38,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if use.escapes or use.shutdowns:
             continue
         for one in taken(file, use):
-            ends = _sentinel(file, one)
+            ends = _sentinel(file, use, one)
             worker = file.function(one.statement)
-            if ends is None or worker is None or one.call.args or one.call.keywords:
+            if ends is None or worker is None or _has_limit(one.call):
                 continue
             puts = [put for put in use.puts if put.args and file.text(put.args[0]) == ends]
             if len(puts) != 1 or innermost_loop(puts[0]) is not None:
@@ -47,12 +48,23 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if file.function(puts[0]) is worker:
                 continue
             spawn = _many(file, worker)
-            if spawn is not None and file.function(spawn.node) is file.function(puts[0]):
+            if spawn is not None and _is_known(file, spawn, puts[0]):
                 yield _finding(file, use, one, puts[0], spawn)
 
 
-def _sentinel(file: PythonFile, one: Taken) -> str | None:
+def _has_limit(call: ast.Call) -> bool:
+    """Return whether a call of get may end without an item."""
+    return isinstance(call.func, ast.Attribute) and bool(call.args or call.keywords)
+
+
+def _sentinel(file: PythonFile, use: QueueUse, one: Taken) -> str | None:
     """Return what ends a worker: `None` of `if item is None: break`."""
+    worker = file.function(one.statement)
+    for put in use.puts:
+        if file.function(put) is worker and put.args and file.text(put.args[0]) == one.name:
+            return None  # it puts the end back
+    if one.end is not None:
+        return file.text(one.end)
     for statement in one.rest:
         if not isinstance(statement, ast.If) or not isinstance(statement.test, ast.Compare):
             continue
@@ -67,8 +79,30 @@ def _sentinel(file: PythonFile, one: Taken) -> str | None:
 
 def _many(file: PythonFile, worker: Function) -> Spawn | None:
     """Return the only place that starts workers, when it starts several."""
-    spawns = [s for s in file.spawns if s.target is worker and s.kind in {"thread", "process"}]
+    spawns = [s for s in file.spawns if s.target is worker and s.kind in _KINDS]
     return spawns[0] if len(spawns) == 1 and spawns[0].many else None
+
+
+def _is_known(file: PythonFile, spawn: Spawn, put: ast.Call) -> bool:
+    """Return whether the workers can be counted where the sentinel is put: in the function that
+    starts them, or by a list of the same object that a loop joins there.
+    """
+    starter, ender = file.function(spawn.node), file.function(put)
+    if starter is ender:
+        return True
+    each = _each(file, spawn)
+    if each is None or starter is None or ender is None or ender.home is not starter.home:
+        return False
+    if starter.home is None or starter.self_name != ender.self_name:
+        return False
+    if not each.startswith(f"{ender.self_name}."):
+        return False
+    return any(
+        isinstance(loop, ast.For) and file.text(loop.iter) == each
+        for call in file.calls("join")
+        if file.function(call) is ender
+        for loop in [innermost_loop(call)]
+    )
 
 
 def _finding(file: PythonFile, use: QueueUse, one: Taken, put: ast.Call, spawn: Spawn) -> Finding:

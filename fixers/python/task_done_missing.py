@@ -17,7 +17,7 @@ from threadmend.python.builders import BuilderError, insert_after, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.queues import QueueUse, queues_of
 
-from ._taken import Taken, taken
+from ._taken import Taken, leaves_loop, taken
 
 CATEGORY = "queue"
 GATE = rb"\.join\(\)"
@@ -48,10 +48,19 @@ def _finding(file: PythonFile, use: QueueUse, takers: list[Taken]) -> Finding:
             done = f"{one.queue}.task_done()"
             if one.rest:
                 edits += wrap(file, one.rest, "try:", f"finally:\n    {done}")
-            else:
+            if one.end is not None:
+                edits += _at_end(file, one, done)
+            elif not one.rest:
                 edits += insert_after(file, one.statement, done)
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=related, reason=str(error))
     reason = "join returns where it did not"
     fix = Fix(f"Call {queue}.task_done for every item", tuple(edits), Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, related=related, fixes=(fix,))
+
+
+def _at_end(file: PythonFile, one: Taken, done: str) -> tuple[Edit, ...]:
+    """Return the edits that report the item which ends the loop."""
+    if leaves_loop(one.rest) or one.loop.orelse:
+        raise BuilderError("the loop also ends without the item that ends it")
+    return insert_after(file, one.loop, done)

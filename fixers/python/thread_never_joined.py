@@ -73,13 +73,47 @@ def _started(file: PythonFile, spawn: Spawn) -> ast.Expr | None:
     if isinstance(attribute, ast.Assign) and isinstance(attribute.targets[0], ast.Name):
         binding = file.binding(attribute.targets[0])
         names = file.uses(binding) if binding is not None else []
-        starts = [n for n in names if isinstance(n.ctx, ast.Load)]
+        starts = [n for n in names if isinstance(n.ctx, ast.Load) and not _kept(file, n)]
         if len(starts) == 1:
             above = file.parent(starts[0])
             call = file.parent(above) if isinstance(above, ast.Attribute) else None
             statement = file.parent(call) if call is not None else None
             if isinstance(above, ast.Attribute) and above.attr == "start":
                 return statement if isinstance(statement, ast.Expr) else None
+    return None
+
+
+def _kept(file: PythonFile, node: ast.expr) -> ast.Expr | None:
+    """Return the statement `threads.append(t)` that keeps a thread in a list."""
+    call = file.parent(node)
+    if not isinstance(call, ast.Call) or call.args != [node]:
+        return None
+    statement = file.parent(call)
+    func = call.func
+    if isinstance(func, ast.Attribute) and func.attr == "append":
+        if isinstance(func.value, ast.Name) and isinstance(statement, ast.Expr):
+            return statement
+    return None
+
+
+def _keeper(file: PythonFile, spawn: Spawn, outer: ast.stmt) -> str | None:
+    """Return the list, made before a loop, that keeps the threads of the loop already."""
+    above = file.parent(spawn.node)
+    target = above.targets[0] if isinstance(above, ast.Assign) else None
+    binding = file.binding(target)
+    for node in file.uses(binding) if binding is not None else ():
+        kept = _kept(file, node)
+        if kept is None or not isinstance(kept.value, ast.Call):
+            continue
+        assert isinstance(kept.value.func, ast.Attribute)
+        name = kept.value.func.value
+        made = file.binding(name)
+        if made is None or len(made.sites) != 1 or made.scope.kind != "function":
+            continue
+        site = made.sites[0]
+        if file.is_a(site.value, "list") and file.span(site.node)[0] < file.span(outer)[0]:
+            if block_of(kept) is block_of(file.statement(spawn.node)):
+                return file.text(name)
     return None
 
 
@@ -167,6 +201,8 @@ def _edits(file: PythonFile, spawn: Spawn, started: ast.Expr) -> tuple[Edit, ...
         if outer is not None:
             text += f"\n{_list(file, started)}.append({name})"
         edits += insert_after(file, started, text)
+    elif outer is not None and (keeper := _keeper(file, spawn, outer)) is not None:
+        return insert_after(file, outer, f"for {name} in {keeper}:\n    {name}.join()")
     elif outer is not None:
         edits += insert_after(file, started, f"{_list(file, started)}.append({name})")
     if outer is None:

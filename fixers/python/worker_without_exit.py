@@ -35,7 +35,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         for one in taken(file, use):
             worker = file.function(one.statement)
-            if worker is None or not _is_endless(one) or leaves_loop(one.loop.body):
+            if worker is None or not one.name or not _is_endless(one) or leaves_loop(one.loop.body):
                 continue
             spawns = [s for s in file.spawns if s.target is worker and s.kind in {"thread", "run"}]
             if len(spawns) == 1:

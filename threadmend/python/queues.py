@@ -28,8 +28,8 @@ _METHODS = {
 class QueueUse:
     """One queue of a file and the calls of its methods.
 
-    `escapes` are other uses: an argument, a return, an element, where its methods may be
-    called by code that is not seen here.
+    `iter(q.get, END)` is one of `gets`. `escapes` are other uses: an argument, a return, an
+    element, where its methods may be called by code that is not seen here.
     """
 
     place: Place
@@ -76,7 +76,10 @@ def _queues(file: PythonFile) -> list[QueueUse]:
         value = file.value(node)
         place = file.place(node)
         if place is not None and value is not None and value.is_a(api.QUEUES | api.ASYNC_QUEUES):
-            found.setdefault(passed.get(place, place), QueueUse(place, value))
+            use = found.setdefault(passed.get(place, place), QueueUse(place, value))
+            if use.value.made is None and value.made is not None:
+                # A parameter's annotation says less than the constructor.
+                use.place, use.value = place, value
     for given in passed.values():
         if given not in found:
             _add_given(file, given, found)
@@ -114,6 +117,10 @@ def _note(use: QueueUse, node: ast.expr, file: PythonFile) -> None:
         kind = _METHODS.get(above.attr)
         if kind is not None:
             getattr(use, kind).append(call)
+            return
+    if isinstance(above, ast.Attribute) and above.attr == "get" and isinstance(call, ast.Call):
+        if call.args[:1] == [above] and file.qualified(call.func) == "iter":
+            use.gets.append(call)
             return
     use.escapes.append(node)
 

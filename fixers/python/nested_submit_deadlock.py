@@ -1,0 +1,206 @@
+"""Do not wait for a job of the pool that you run in
+
+A job gives its own pool another job and waits for it. As soon as every thread of the pool runs
+such a job, all of them wait for what is still in the queue, and no thread is left to do it. One
+worker is enough to see it at once; with more it takes load.
+
+Not reported: another pool; jobs that nobody waits for, or with a time limit; pools of
+processes, which cannot be given to a job.
+
+Unsafe: the inner jobs run in the thread of the outer one, one after the other.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python.builders import replace
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import enclosing
+from threadmend.python.functions import Function
+from threadmend.python.places import Place
+from threadmend.python.scope import scope_of
+from threadmend.python.threads import Spawn, reached
+
+CATEGORY = "executor"
+GATE = rb"\.submit\(|\.map\("
+
+_WAITING = frozenset({"concurrent.futures.wait", "concurrent.futures.as_completed"})
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Yield the jobs that a job waits for in the same pool."""
+    jobs = [s for s in file.spawns if s.kind in {"submit", "map"} and s.is_threaded]
+    seen: set[Spawn] = set()
+    for outer in jobs:
+        if outer.target is None:
+            continue
+        functions = reached(outer.target)
+        for inner in jobs:
+            function = file.function(inner.node)
+            if function not in functions or inner in seen or not _is_same_pool(outer, inner):
+                continue
+            if _is_own_pool(file, inner, function):
+                continue
+            if function is not None and _is_waited_for(file, inner, function):
+                seen.add(inner)
+                yield _finding(file, outer, inner, function)
+
+
+# -- find -----------------------------------------------------------------------------------
+
+
+def _pool(spawn: Spawn) -> ast.expr:
+    assert isinstance(spawn.node, ast.Call)
+    assert isinstance(spawn.node.func, ast.Attribute)
+    return spawn.node.func.value
+
+
+def _is_same_pool(outer: Spawn, inner: Spawn) -> bool:
+    """Return whether both jobs go to one pool, which the outer job may get as an argument."""
+    file = outer.file
+    first, second = file.place(_pool(outer)), file.place(_pool(inner))
+    if first is None or second is None:
+        return False
+    return first == second or _handed_in(outer, second) == first
+
+
+def _is_own_pool(file: PythonFile, inner: Spawn, function: Function | None) -> bool:
+    """Return whether the call makes the pool that it uses: no other job runs in that."""
+    binding = file.binding(_pool(inner))
+    return (
+        binding is not None
+        and function is not None
+        and binding.scope is function.scope
+        and all(site.kind != "parameter" for site in binding.sites)
+    )
+
+
+def _handed_in(outer: Spawn, place: Place) -> Place | None:
+    """Return what the outer job is given for a parameter that the inner one uses."""
+    target = outer.target
+    if target is None or outer.args is None or place.name not in target.parameters:
+        return None
+    number = target.parameters.index(place.name) - (target.self_name is not None)
+    return outer.file.place(outer.args[number]) if 0 <= number < len(outer.args) else None
+
+
+def _is_waited_for(file: PythonFile, inner: Spawn, function: Function) -> bool:
+    """Return whether the function waits for the job, for as long as it takes."""
+    statement = file.statement(inner.node)
+    if inner.kind == "map":
+        return not isinstance(statement, ast.Expr) or statement.value is not inner.node
+    if isinstance(statement, ast.Return) and not _result_of(file, inner.node):
+        return False
+    for call in function.calls():
+        if call.lineno < inner.node.lineno or call.keywords or len(call.args) > 1:
+            continue
+        if isinstance(call.func, ast.Attribute) and call.func.attr in {"result", "exception"}:
+            if not call.args:
+                return True
+        if file.qualified(call.func) in _WAITING:
+            return True
+    return False
+
+
+def _result_of(file: PythonFile, node: ast.AST) -> ast.Call | None:
+    """Return the call `x.result()` of an expression."""
+    above = file.parent(node)
+    call = None if above is None else file.parent(above)
+    if isinstance(above, ast.Attribute) and above.attr == "result" and isinstance(call, ast.Call):
+        return None if call.args or call.keywords or call.func is not above else call
+    return None
+
+
+def _finding(file: PythonFile, outer: Spawn, inner: Spawn, function: Function) -> Finding:
+    start, end = file.span(inner.node)
+    pool = file.text(_pool(inner))
+    said = (
+        f"a job of {pool} waits for another job of {pool}: with all threads waiting, nobody runs it"
+    )
+    related = (
+        Related(file.path, *file.span(outer.node), f"{function.qualname} runs in {pool} from here"),
+    )
+    edits = _edits(file, inner, function)
+    if edits is None:
+        reason = "give the inner jobs a pool of their own, or wait for them outside of the pool"
+        return Finding(file.path, start, end, said, related=related, reason=reason)
+    reason = "the inner jobs run in the thread of the outer one, one after the other"
+    fix = Fix("Call the function in the job itself", edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,), related=related)
+
+
+# -- fix ------------------------------------------------------------------------------------
+
+
+def _edits(file: PythonFile, inner: Spawn, function: Function) -> tuple[Edit, ...] | None:
+    call = inner.node
+    assert isinstance(call, ast.Call)
+    if not call.args or isinstance(call.args[0], ast.Starred):
+        return None
+    if inner.kind == "map":
+        if call.keywords or scope_of(call).lookup("map") is not None:
+            return None
+        return replace(file, call.func, "map")
+    target = file.text(call.args[0])
+    rest = [*call.args[1:], *call.keywords]
+    head = f"({target})" if isinstance(call.args[0], ast.Lambda) else target
+    direct = f"{head}({', '.join(file.text(argument) for argument in rest)})"
+    result = _result_of(file, call)
+    if result is not None:
+        return replace(file, result, direct)
+    results = _results(file, call, function)
+    return None if results is None else (*replace(file, call, direct), *results)
+
+
+def _results(file: PythonFile, call: ast.Call, function: Function) -> tuple[Edit, ...] | None:
+    """Return the edits that read values where futures were: of `f = submit(…)`, and of
+    `fs = [submit(…) for …]` with the loop over it.
+    """
+    above = file.parent(call)
+    if isinstance(above, ast.Assign):
+        return _plain(file, above.targets, function)
+    if not isinstance(above, ast.ListComp) or above.elt is not call:
+        return None
+    assign = file.parent(above)
+    if not isinstance(assign, ast.Assign) or not isinstance(assign.targets[0], ast.Name):
+        return None
+    binding = file.binding(assign.targets[0])
+    uses = [] if binding is None else [u for u in file.uses(binding) if u is not assign.targets[0]]
+    if binding is None or binding.scope is not function.scope or len(uses) != 1:
+        return None
+    used: ast.expr = uses[0]
+    edits: tuple[Edit, ...] = ()
+    around = file.parent(used)
+    if isinstance(around, ast.Call):
+        if file.qualified(around.func) != "concurrent.futures.as_completed" or around.keywords:
+            return None
+        edits = replace(file, around, file.text(used))
+        used, around = around, file.parent(around)
+    if not isinstance(around, ast.For | ast.comprehension) or around.iter is not used:
+        return None
+    values = _plain(file, [around.target], function)
+    return None if values is None else (*edits, *values)
+
+
+def _plain(
+    file: PythonFile, targets: list[ast.expr], function: Function
+) -> tuple[Edit, ...] | None:
+    """Return the edits that make `x.result()` of a variable `x`; None when it has other uses."""
+    target = targets[0]
+    binding = file.binding(target)
+    if len(targets) != 1 or binding is None or len(binding.sites) != 1:
+        return None
+    if binding.scope.kind != "comprehension" and binding.scope is not function.scope:
+        return None
+    edits: list[Edit] = []
+    for use in file.uses(binding):
+        if use is target:
+            continue
+        result = _result_of(file, use)
+        if result is None or next(enclosing(use, ast.Lambda), None) is not None:
+            return None
+        edits += replace(file, result, file.text(use))
+    return tuple(edits)

@@ -4,8 +4,8 @@ An exception that nobody catches ends its thread. It is printed to stderr, which
 does not keep, and the program goes on without the thread: the log says nothing. A project that
 logs wants `threading.excepthook` to do so as well.
 
-Not reported: projects that set `threading.excepthook` or do not use `logging`; threads whose function handles every exception; executors, whose
-futures keep exceptions.
+Not reported: projects that set `threading.excepthook` or do not use `logging`; threads whose
+function handles every exception; executors, whose futures keep exceptions.
 """
 
 from __future__ import annotations

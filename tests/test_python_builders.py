@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 from python_cases import after, expression, file_of, statement
 
@@ -17,6 +19,7 @@ from threadmend.python.builders import (
     reference,
     replace,
     section_to_with,
+    unwrap,
     wrap,
 )
 
@@ -56,6 +59,21 @@ def test_wrap_indents_comments_but_not_the_inside_of_strings() -> None:
         'def f():\n    with lock:\n        a = """x\ny"""\n        # c\n\n'
         "        b(1,\n          2)\n    d()\n"
     )
+
+
+def test_unwrap_moves_lines_out_but_not_the_inside_of_strings() -> None:
+    file = file_of('if x:\n\twith a:\n\t\t# c\n\t\tb = """x\n\t\ty"""\n\n\t\td()  # e\n\tf()\n')
+    block = file.nodes(ast.With)[0]
+    assert after(file, unwrap(file, block)) == (
+        'if x:\n\t# c\n\tb = """x\n\t\ty"""\n\n\td()  # e\n\tf()\n'
+    )
+
+
+@pytest.mark.parametrize("text", ["with a: b()\n", "with a:  # why\n    b()\n"])
+def test_unwrap_refuses_headers_that_share_their_line(text: str) -> None:
+    file = file_of(text)
+    with pytest.raises(BuilderError):
+        unwrap(file, file.nodes(ast.With)[0])
 
 
 def test_wrap_with_a_footer() -> None:

@@ -2,7 +2,8 @@
 
 One thread has the first lock and waits for the second, another has the second and waits for the
 first: both wait for ever. It takes two places that nest the same locks in different orders, in
-one function each or through calls, and a moment of bad luck.
+one function each or through calls, and a moment of bad luck. Or one place that takes the locks of
+two objects as they come: `move(a, b)` meets `move(b, a)`.
 
 Not reported: nestings under a third lock that both have, which keeps them apart; locks that are
 tried or waited for with a time limit; code of initializers, which has the object for itself;
@@ -25,6 +26,7 @@ from threadmend.python.locks import Section, is_acquire
 from threadmend.python.places import Place
 
 from ._reentrant import is_looked_at, make_reentrant
+from ._twins import Twins, in_one_order, twins
 
 CATEGORY = "lock"
 GATE = rb"\bwith\b|\.acquire\("
@@ -34,9 +36,11 @@ _Edge = tuple[str, str]
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the nestings whose order is against that of other code."""
-    own = nestings(file)
-    if file.is_test or not own:
+    if file.is_test:
         return
+    for pair in twins(file):
+        yield _by_arguments(file, pair)
+    own = nestings(file)
     others = {n.inner.file for n in own} - {file}
     every = [n for one in (file, *sorted(others, key=_path)) for n in nestings(one)]
     by_edge: dict[_Edge, list[Nesting]] = {}
@@ -160,6 +164,21 @@ def _finding(file: PythonFile, one: Nesting, other: Nesting) -> Finding:
     reason = "the locks are held longer, and in another order"
     fix = Fix(f"Take {taken} before {held}", edits, Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, fixes=(fix,), related=tuple(related))
+
+
+def _by_arguments(file: PythonFile, pair: Twins) -> Finding:
+    """Return the finding of two objects' locks: `move(a, b)` and `move(b, a)` meet."""
+    start, end = file.span(pair.second)
+    first, second = file.text(pair.first), file.text(pair.second)
+    said = f"{first} and {second} are taken in the order of the arguments, which may be any"
+    related = (Related(file.path, *file.span(pair.first), f"{first} is taken here"),)
+    try:
+        edits = in_one_order(file, pair)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    reason = "both locks are held from the start"
+    fix = Fix("Take the locks in one order for all", edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,), related=related)
 
 
 def _edits(file: PythonFile, one: Nesting) -> tuple[Edit, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from threadmend.python.classes import Class, is_self
 from threadmend.python.file import PythonFile
@@ -60,6 +61,24 @@ def _handed(file: PythonFile, function: Function, name: str) -> list[ast.expr | 
     return found
 
 
+def _methods(file: PythonFile, function: Function) -> Iterator[Function]:
+    """Yield the methods that a function runs on given objects, and properties that it reads."""
+    for call in function.calls():
+        func = call.func
+        if call not in function.callees and isinstance(func, ast.Attribute):
+            cls = given(file, func.value)
+            method = None if cls is None else cls.method(func.attr)
+            if method is not None:
+                yield method
+    if b"@property" in file.data:
+        for node in function.own:
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                cls = given(file, node.value) if isinstance(node.value, ast.Name) else None
+                method = None if cls is None else cls.method(node.attr)
+                if method is not None and "property" in method.decorators:
+                    yield method
+
+
 def reaching(file: PythonFile) -> dict[Function, list[Spawn]]:
     """Return what runs in other threads, and by which spawns: through given objects as well."""
     known: dict[Function, list[Spawn]] | None = file.__dict__.get("_reaching_given")
@@ -71,13 +90,8 @@ def reaching(file: PythonFile) -> dict[Function, list[Spawn]]:
         function = pending.pop()
         if function.file is not file:
             continue
-        for call in function.calls():
-            func = call.func
-            if call in function.callees or not isinstance(func, ast.Attribute):
-                continue
-            cls = given(file, func.value)
-            method = None if cls is None else cls.method(func.attr)
-            for one in reached(method) if method is not None else ():
+        for method in _methods(file, function):
+            for one in reached(method):
                 before = known.setdefault(one, [])
                 more = [s for s in known[function] if s not in before]
                 if more:

@@ -76,7 +76,9 @@ def _fix(data: Data, units: list[Unit], name: str) -> Fix:
     units = [plan.unit for plan in plans]
     lock = _existing(data, units)
     edits: list[Edit] = []
+    # What else the file's fixes put under a lock may come to stand under the same one.
     functions = {unit.use.function for unit in units}
+    functions |= {u.use.function for d, others in _raced(file) if _meets(data, d) for u in others}
     returns = any(may_return(file, c, functions) for plan in plans for c in plan.calls())
     if lock is None:
         shown, edits = _new(data, units[0].use, "RLock" if returns else "Lock")
@@ -91,6 +93,14 @@ def _fix(data: Data, units: list[Unit], name: str) -> Fix:
     check_apart(edits)
     reason = f"what ran at the same time now waits for {_spelled(data, plans[0], shown)}"
     return Fix(f"Hold a lock while {name} changes", tuple(edits), Safety.UNSAFE, reason)
+
+
+def _meets(data: Data, other: Data) -> bool:
+    """Return whether two data may get one lock: they belong to one class or scope."""
+    if data.cls is not None or other.cls is not None:
+        return data.cls is other.cls
+    mine, its = data.binding, other.binding
+    return mine is not None and its is not None and mine.scope is its.scope
 
 
 def check_apart(edits: list[Edit]) -> None:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from threadmend.python.api import MUTATORS
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import always_leaves, block_of, enclosing, walk
 
@@ -94,7 +95,7 @@ def _computed(data: Data, use: Use, statement: ast.stmt, kind: str) -> Unit | No
         value: ast.expr | None = statement.value
     elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         call = statement.value
-        if not isinstance(call.func, ast.Attribute) or call.func.attr != "update":
+        if not isinstance(call.func, ast.Attribute) or call.func.attr not in MUTATORS:
             return None
         value = call
     else:

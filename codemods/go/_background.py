@@ -13,7 +13,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func
 
-__all__ = ["Fresh", "fresh_contexts"]
+__all__ = ["LASTING", "Fresh", "fresh_contexts"]
 
 _DERIVES = frozenset(
     {
@@ -22,7 +22,7 @@ _DERIVES = frozenset(
     }
 )
 _MEANT = re.compile(r"(?i)^bg|background|detach|root|base|shutdown|parent|forever|lifetime|^_$")
-_LASTING = re.compile(
+LASTING = re.compile(
     r"^(?:[Nn]ew|[Mm]ake|[Ss]tart|[Ww]atch|[Ss]ubscribe|[Gg]o|[Ss]pawn|[Ll]aunch|[Oo]pen|[Rr]un"
     r"|[Ss]erve|[Ll]isten|[Dd]ial|[Cc]onnect|[Ii]nit|[Ss]etup|[Bb]oot|[Rr]egister|[Ss]et|[Ee]nqueue"
     r"|[Kk]eep[Aa]live|[Cc]ampaign|Stream\w*|With|Clone|[Ll]oad[A-Z]|[Ww]ithout|Detach|Notify|After)(?![a-z])"
@@ -95,7 +95,7 @@ class _Use:
             name = function.name
         else:
             return ""
-        if CLEANUP.search(name) or _LASTING.match(name):
+        if CLEANUP.search(name) or LASTING.match(name):
             return ""
         if call.parent is not None and call.parent.kind == "return_statement":
             return ""
@@ -165,6 +165,6 @@ class _Use:
             function = call["function"]
             last = function.get("field")
             name = (last or function).name
-            if CLEANUP.search(name) or _LASTING.match(name):
+            if CLEANUP.search(name) or LASTING.match(name):
                 return False
         return bool(uses)

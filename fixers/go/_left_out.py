@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access
+from threadmend.golang.belief import outer_function, speaks_of_locks
 from threadmend.golang.builders.regions import Region, surround
 from threadmend.golang.effects import effects_of
 from threadmend.golang.encounters import Encounter, encounters
@@ -42,10 +43,24 @@ def left_out(package: Package) -> Iterator[tuple[Encounter, Touch, Touch, Held]]
         ):
             if locked.in_channel or bare.in_channel:
                 continue
-            if locked.locks and not bare.locks and not explained(bare.file, bare.node):
+            if locked.locks and not bare.locks and not _is_explained(bare):
                 held = _own_lock(locked)
                 if held is not None:
                     yield encounter, locked, bare, held
+
+
+def _is_explained(bare: Touch) -> bool:
+    """Return whether the access, or a function on the way to it, says why there is no lock.
+
+    "mu must be held": what the callers hold is not always certain.
+    """
+    if explained(bare.file, bare.node):
+        return True
+    functions = {outer_function(n) for n in bare.path[1:]}
+    return any(
+        f is not None and speaks_of_locks(bare.file.package.workspace.file_of(f), f)
+        for f in functions
+    )
 
 
 def _own_lock(touch: Touch) -> Held | None:

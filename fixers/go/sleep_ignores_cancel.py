@@ -8,7 +8,8 @@ context (or the stop channel) waits as long, and ends at once when it should.
 Not reported:
 - a sleep outside of a loop, or of a constant under a millisecond;
 - a loop over a channel, where the sleep paces what is received;
-- a function that no context and no stop channel reaches.
+- a function that no context and no stop channel reaches;
+- a goroutine that nobody waits for and that gives up after a time of its own.
 
 Unsafe: the function now returns early, with the context's error.
 """
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, free_name, replace, taken_names
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.leaving import leave_at
 from threadmend.golang.stops import Stop, listens, stops_at
 from threadmend.golang.syntax import Node
@@ -50,6 +51,8 @@ def check(file: GoFile) -> Iterator[Finding]:
         loop = innermost_loop(call)
         if loop is None or not _is_sleep(file, call) or _over_channel(file, loop):
             continue
+        if _is_left_alone(file, loop):
+            continue
         if _SHORT.fullmatch(call["arguments"].children[0].name):
             continue
         stops = (s for s in stops_at(file, call) if _is_ours(call, s))
@@ -74,6 +77,26 @@ def _over_channel(file: GoFile, loop: Node) -> bool:
     if clause is None:
         return False
     return isinstance(file.underlying(file.type_of(clause["right"])), Chan)
+
+
+_LEAVES = ("return_statement", "break_statement")
+
+
+def _is_left_alone(file: GoFile, loop: Node) -> bool:
+    """Return whether a goroutine that nobody waits for retries until its own time is over.
+
+    `go func() { for !release() { time.Sleep(pause); if time.Since(start) > limit { return } } }()`
+    """
+    literal = loop.function
+    if literal is None or literal.kind != "func_literal" or innermost_loop(loop) is not None:
+        return False
+    launch = launch_of_literal(file, literal)
+    if launch is None or launch.kind != "go" or literal["body"].statements[-1] is not loop:
+        return False
+    return any(
+        b"time.Since(" in test["condition"].text and any(True for _ in test.find(*_LEAVES))
+        for test in loop.find("if_statement")
+    )
 
 
 def _is_ours(call: Node, stop: Stop) -> bool:

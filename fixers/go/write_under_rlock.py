@@ -6,7 +6,8 @@ another reads. On a map that ends the process, on a counter it loses updates.
 
 Not reported: a write under a second lock that is held as well (a cache that readers fill
 lazily), or inside `once.Do`; objects that nobody else knows yet; writes through a pointer to
-another object; a function whose comment says that its calls come one after the other.
+another object; a function whose comment says that its calls come one after the other; a field
+that only the one goroutine of its object uses.
 
 Without a fix: a read lock that the callers took, or one that is taken again further in.
 """
@@ -17,11 +18,21 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.belief import doc_of, outer_function
+from threadmend.golang.calls import own_callers
 from threadmend.golang.effects import pairs_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point
-from threadmend.golang.guards import FieldAccess, guarded_places
-from threadmend.golang.locks import Held, LockOperation, Locks, lock_name, locks_of
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.guards import FieldAccess, accesses_like, guarded_places
+from threadmend.golang.locks import (
+    LOCK_CALLS,
+    Held,
+    LockOperation,
+    Locks,
+    declaration_of,
+    lock_name,
+    locks_of,
+)
 from threadmend.golang.package import Package
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related
@@ -47,7 +58,7 @@ def _read_lock(access: FieldAccess) -> Held | None:
     if not access.writes or access.fresh or _runs_once(access.node) or _is_serial(access):
         return None
     held = access.held
-    if any(h.mode == "write" for h in held):
+    if any(h.mode == "write" for h in held) or _is_of_one_goroutine(access):
         return None
     return next((h for h in held if access.belongs(h)), None)
 
@@ -62,6 +73,30 @@ def _is_serial(access: FieldAccess) -> bool:
     """Return whether the function's comment says that its calls come one after the other."""
     function = outer_function(access.node)
     return function is not None and _SAYS.search(doc_of(access.file, function)) is not None
+
+
+def _is_of_one_goroutine(access: FieldAccess) -> bool:
+    """Return whether the goroutine of an object is the only one that uses the field.
+
+    `go db.run()`, launched in one place, calls whoever reads and writes it.
+    """
+    users = accesses_like(access.file.package, access.file, access.node)
+    runners = {_runner(a.file, outer_function(a.node)) for a in users if not (a.setup or a.fresh)}
+    return len(runners) == 1 and None not in runners
+
+
+def _runner(file: GoFile, function: Node | None, depth: int = 4) -> Node | None:
+    """Return the method whose single launch runs a function, for all that the package shows."""
+    decl = declaration_of(file, function) if function is not None else None
+    if decl is None or decl.exported or depth == 0:
+        return None
+    sites = list(own_callers(decl, LOCK_CALLS))
+    if len(sites) == 1 and sites[0].launched and innermost_loop(sites[0].node) is None:
+        return function
+    if not sites or any(s.launched or s.call is None for s in sites):
+        return None
+    runners = {_runner(s.file, s.node.function, depth - 1) for s in sites}
+    return runners.pop() if len(runners) == 1 else None
 
 
 def _runs_once(node: Node) -> bool:

@@ -21,6 +21,7 @@ from threadmend.golang.locks import (
     locks_of,
     runs_in_place,
 )
+from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func
@@ -36,6 +37,7 @@ __all__ = [
     "doc_of",
     "is_beyond_judgement",
     "outer_function",
+    "speaks_of_locks",
     "suspects",
 ]
 
@@ -150,6 +152,8 @@ def _is_exempt(guard: Guard) -> bool:
     first = guard.locked[0]
     if isinstance(first.file.underlying(first.file.type_of(first.node)), Func):
         return True  # taken under the lock or not: it is called outside of it on purpose
+    if needs_no_lock(first.file, first.node):
+        return True
     # Some access is made through sync/atomic, or by somebody who was given the address.
     return any(a.kind == "address" for a in (*guard.locked, *guard.unlocked))
 
@@ -235,7 +239,7 @@ def _is_only_writer(access: FieldAccess, guard: Guard) -> bool:
         return False
     reader = outer_function(access.node)
     writers = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
-    if all(outer_function(a.node) is reader or _runs_in(a, reader, 1) for a in writers):
+    if all(outer_function(a.node) is reader or _runs_in(a, reader, _DEPTH) for a in writers):
         return True
     functions = {outer_function(a.node) for a in writers}
     return len(functions) == 1 and _runs_in(access, functions.pop(), _DEPTH)
@@ -277,15 +281,18 @@ def outer_function(node: Node) -> Node | None:
 def _is_explained(access: FieldAccess) -> bool:
     """Return whether the function's name or comment, or one beside the access, speaks of it."""
     function = outer_function(access.node)
-    if function is None:
-        return True
-    if _SAYS_LOCKED.search(function["name"].name) or _SAYS.search(doc_of(access.file, function)):
+    if function is None or speaks_of_locks(access.file, function):
         return True
     source, tree = access.file.source, access.file.tree
     line = source.line_start(access.node.start)
     above = source.line_start(max(0, line - 1))
     comments = tree.comments_in(above, source.line_end(access.node.start))
     return any(_SAYS.search(tree.data[c.start : c.end]) for c in comments)
+
+
+def speaks_of_locks(file: GoFile, function: Node) -> bool:
+    """Return whether a declaration's name or comment tells who holds a lock when it runs."""
+    return bool(_SAYS_LOCKED.search(function["name"].name) or _SAYS.search(doc_of(file, function)))
 
 
 def _callers_explain(access: FieldAccess) -> bool:
@@ -302,9 +309,12 @@ _LAUNCHES = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
 
 
 def _prepares(access: FieldAccess) -> bool:
-    """Return whether a method sets a field before it launches the goroutines that share it."""
+    """Return whether a method sets a field before it launches the goroutines that share it.
+
+    Or a part of it: `r.state.ch = make(chan struct{})`.
+    """
     statement, function = access.node.statement, access.node.function
-    if access.kind != "write" or statement is None or function is None:
+    if access.kind not in {"write", "store"} or statement is None or function is None:
         return False
     if statement.kind != "assignment_statement" or statement.up("for_statement") is not None:
         return False

@@ -215,7 +215,8 @@ def _store(file: GoFile, channel: SharedChannel, value: Node) -> None:
             named = Channel(binding, made, None)
             follow(file, binding, (), named, _DEPTH)
             channel.operations += named.operations
-            channel.escapes += (node for node in named.escapes if node is not value)
+            is_key = file.package.workspace.inference.is_field_key
+            channel.escapes += (n for n in named.escapes if n is not value and not is_key(n))
             return
     if is_make(value) and isinstance(file.underlying(file.type_of(value)), Chan):
         channel.makes.append(Make(file, value))

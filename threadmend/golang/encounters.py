@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access
+from threadmend.golang.access import Access, lock_class
 from threadmend.golang.belief import outer_function
 from threadmend.golang.calls import code_files
 from threadmend.golang.crowds import is_made_anew, own_nodes, waits_each_round
@@ -273,6 +273,9 @@ def _signals(file: GoFile, launch: Launch) -> frozenset[SignalOf]:
     known: dict[Node, frozenset[SignalOf]] = file.package.facts.setdefault("strand signals", {})
     if body not in known:
         known[body] = frozenset(_all_signals(own, body, body, 3))
+    if launch.kind in {"waitgroup", "errgroup"}:
+        group = launch.node["function"]["operand"]
+        return known[body] | {("release", ("group", lock_class(file, group)))}
     return known[body]
 
 

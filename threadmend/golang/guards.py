@@ -22,7 +22,7 @@ from threadmend.golang.locks import LOCK_CALLS, Held, held_at, locks_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_local_value, is_made_here, is_setup
 from threadmend.golang.syntax import Declaration, Node
-from threadmend.golang.types import Named, Pointer
+from threadmend.golang.types import Named, Pointer, Struct, Type
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -285,19 +285,19 @@ def _alike(file: GoFile, name: bytes, kind: str, place: str | None) -> Iterator[
 def access_kind(file: GoFile, node: Node) -> str:
     """Return how a field or variable is used: like `Use.kind`, but a pointer ends the path.
 
-    `s.p.x = 1` reads `s.p`. A method called on a field that is no pointer is a `call`.
+    `s.p.x = 1` reads `s.p`. Whoever takes a lock inside of a struct (`s.mu.Lock()`, where `mu`
+    embeds the lock among what it guards) does not read the struct: that is a `call`.
     """
     kind = classify(node).kind
     if kind in {"store", "read"}:
         target = node
         parent = target.parent
-        while parent is not None and parent.field != "function" and _continues(parent, target):
+        while parent is not None and _continues(parent, target):
             type_ = file.type_of(target)
             if isinstance(file.underlying(type_), Pointer):
                 return "read"
-            if parent.kind == "selector_expression" and _is_called(parent):
-                inner = isinstance(type_, Named) and bool(type_.package)
-                return "call" if inner and kind == "read" else kind
+            if parent.field == "function":
+                return "call" if _is_lock_itself(type_) else kind
             target, parent = parent, parent.parent
     return kind
 
@@ -314,8 +314,9 @@ def _continues(parent: Node, target: Node) -> bool:
     }
 
 
-def _is_called(selector: Node) -> bool:
-    return selector.field == "function"
+def _is_lock_itself(type_: Type | None) -> bool:
+    """Return whether a method of what has the type is one of a lock: embedded, or the type."""
+    return isinstance(type_, Struct) or (isinstance(type_, Named) and type_.package == "sync")
 
 
 def guard_of(accesses: list[FieldAccess], *, written: bool = True) -> Guard | None:

@@ -215,10 +215,31 @@ def channel_touch(file: GoFile, body: Node, node: Node) -> Touch | None:
     if access is None or class_ is None or operand.kind != "selector_expression":
         return None
     held = held_within(file, body, node)
-    early = is_early(file, body, node, begins=True)
-    access = Access(access.root, (*access.steps, CHANNEL))
     closes = node.kind != "send_statement"
+    early = is_early(file, body, node, begins=True) and not (closes and _is_told(node))
+    access = Access(access.root, (*access.steps, CHANNEL))
     return Touch(file, access, closes, held, (node,), CHANNEL + class_, early, classes(held))
+
+
+_CLOCKS = frozenset({"Done", "After", "Tick"})
+
+
+def _is_told(close: Node) -> bool:
+    """Return whether a close stands in the case of a signal that some object hands out.
+
+    `case <-c.closing(): close(c.jobs)`: whoever gives the signal has sent all, perhaps. A
+    context or a clock knows nothing about who sends.
+    """
+    for case in close.ancestors():
+        if case.kind == "communication_case":
+            communication = case.get("communication")
+            for receive in communication.find("unary_expression") if communication else ():
+                call = receive["operand"]
+                if receive["operator"].kind == "<-" and call.kind == "call_expression":
+                    function = call["function"]
+                    if function.kind == "selector_expression":
+                        return function["field"].name not in _CLOCKS
+    return False
 
 
 # The last step of a path to what is in a channel, and the beginning of its place.

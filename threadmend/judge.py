@@ -248,7 +248,10 @@ class Judge:
             place = f"{finding.path}:{line}"
             still = any(_same(finding, f, edits) for f in fixed)
             likely = finding.confidence is Confidence.HIGH
-            if not still and not likely and finding.safety is Safety.SAFE:
+            mendable = finding.safety is Safety.SAFE or (
+                finding.safety is Safety.UNSAFE and self._options.unsafe
+            )
+            if not still and not likely and mendable:
                 continue  # a matter of hardening, which a next round can mend
             reason = (
                 "the finding is still there after the fix"

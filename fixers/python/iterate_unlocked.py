@@ -17,7 +17,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import (
     BuilderError,
     free_name,
@@ -34,6 +34,10 @@ from ._guarded import Guarded, guarded, may_be_held
 CATEGORY = "shared-state"
 GATE = rb"\bfor\b"
 
+_LEVEL = Confidence.MEDIUM
+"""Whether two threads get there at the same time cannot be seen: a fix of another rule that
+locks a change may bring such a loop to light, and is not refused for it.
+"""
 _VIEWS = frozenset({"items", "values", "keys"})
 _LAZY = frozenset({"enumerate", "reversed", "zip", "map", "filter"})
 _QUICK = frozenset({"__del__", "__repr__", "__str__"})
@@ -89,8 +93,8 @@ def _finding(
     try:
         fix = _fix(file, one, node, function, looped)
     except BuilderError as error:
-        return Finding(file.path, start, end, said, related=related, reason=str(error))
-    return Finding(file.path, start, end, said, fixes=(fix,), related=related)
+        return Finding(file.path, start, end, said, (), related, str(error), confidence=_LEVEL)
+    return Finding(file.path, start, end, said, (fix,), related, confidence=_LEVEL)
 
 
 def _fix(

@@ -6,6 +6,7 @@ tree-sitter's cursor, so that the loop is written out and leaves are told by the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tree_sitter import Language
@@ -46,6 +47,20 @@ _LEAVES = frozenset(
 # What every leaf shares; nobody changes the children of a node.
 _NONE: list[Node] = []
 
+# The numbers from 0, one object each: offsets and places of nodes are mostly equal to others,
+# and a number of its own takes a third as much memory as the node.
+_NUMBERS: list[int] = list(range(1 << 12))
+_MOST_NUMBERS = 1 << 19
+
+
+def _numbers(size: int) -> Sequence[int]:
+    """Return the numbers below a size, shared unless a file is very large."""
+    if size > _MOST_NUMBERS:
+        return range(size)
+    if size > len(_NUMBERS):
+        _NUMBERS.extend(range(len(_NUMBERS), size))
+    return _NUMBERS
+
 
 def lower(
     raw: RawNode, tree: SyntaxTree, *, body: bool = True
@@ -60,6 +75,7 @@ def lower(
     cursor = raw.walk()
     down, on, up = cursor.goto_first_child, cursor.goto_next_sibling, cursor.goto_parent
     at = len(tree.nodes)
+    numbers = _numbers(max(len(tree.data), at + raw.descendant_count) + 2)
     note = tree.nodes.append
     root = parent = _root(raw, tree, at)
     note(root)
@@ -92,12 +108,12 @@ def lower(
             node = Node()
             node.kind = kind
             node.field = fields[cursor.field_id or 0]
-            node.start = here.start_byte
-            node.end = here.end_byte
+            node.start = numbers[here.start_byte]
+            node.end = numbers[here.end_byte]
             node.parent = parent
             node.tree = tree
             node.at = at
-            at += 1
+            at = numbers[at + 1]
             note(node)
             add(node)
             if number in leaves or not down():

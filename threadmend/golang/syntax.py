@@ -11,21 +11,17 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from tree_sitter import Node as RawNode
-from tree_sitter import Parser
-from tree_sitter import Tree as RawTree
 
-from threadmend.golang.lowering import DROPPED, LANGUAGE, lower
+from threadmend.golang.lowering import lower
 from threadmend.golang.node import BLOCKS, FUNCTIONS, Node
+from threadmend.golang.parsing import RECENT
 from threadmend.source import SourceFile
 
 __all__ = ["BLOCKS", "FUNCTIONS", "Comment", "Declaration", "Node", "SyntaxTree"]
-
-_PARSER = Parser(LANGUAGE)
 
 
 class Comment(NamedTuple):
@@ -43,17 +39,17 @@ class Declaration:
         "_header",
         "_index",
         "_node",
+        "_number",
         "end",
         "has_error",
         "kind",
-        "raw",
         "start",
         "tree",
     )
 
-    def __init__(self, tree: SyntaxTree, raw: RawNode) -> None:
+    def __init__(self, tree: SyntaxTree, raw: RawNode, number: int) -> None:
         self.tree = tree
-        self.raw = raw
+        self._number = number
         self.kind = raw.type
         self.start = raw.start_byte
         self.end = raw.end_byte
@@ -62,6 +58,11 @@ class Declaration:
         self._header: Node | None = None
         self._index: dict[str, list[Node]] | None = None
         self._calls: dict[bytes, list[Node]] | None = None
+
+    @property
+    def raw(self) -> RawNode:
+        """Return the parser's node; who keeps it keeps the parser's tree of the whole file."""
+        return RECENT.parsed(self.tree.data).declarations[self._number]
 
     @property
     def index(self) -> dict[str, list[Node]]:
@@ -136,33 +137,16 @@ class SyntaxTree:
         self.names: dict[Node, dict[bytes, list[Node]]] = {}
 
     @cached_property
-    def _raw(self) -> RawTree:
-        data = self.data
-        if data.startswith(b"\xef\xbb\xbf"):
-            data = b"   " + data[3:]
-        tree = _PARSER.parse(data)
-        if tree.root_node.has_error:
-            masked = _mask(data)
-            if masked != data:
-                second = _PARSER.parse(masked)
-                if _error_size(second) < _error_size(tree):
-                    return second
-        return tree
-
-    @cached_property
     def errors(self) -> list[tuple[int, int]]:
         """Return the byte ranges of syntax errors, also after the masked retry."""
-        root = self._raw.root_node
-        return list(_errors(root)) if root.has_error else []
+        return RECENT.parsed(self.data).errors
 
     @cached_property
     def declarations(self) -> list[Declaration]:
         """Return the top-level declarations, in source order."""
-        return [
-            Declaration(self, raw)
-            for raw in self._raw.root_node.children
-            if raw.is_named and raw.kind_id not in DROPPED and not raw.is_error
-        ]
+        parsed = RECENT.parsed(self.data)
+        self.errors = parsed.errors
+        return [Declaration(self, raw, i) for i, raw in enumerate(parsed.declarations)]
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -206,40 +190,3 @@ _TOKENS = re.compile(
     rb"|\"(?:[^\"\\\n]|\\.)*\"|`[^`]*`|'(?:[^'\\\n]|\\.)+'",
     re.S,
 )
-
-
-def _errors(root: RawNode) -> Iterator[tuple[int, int]]:
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if node.is_error or node.is_missing:
-            yield node.start_byte, node.end_byte
-        elif node.has_error:
-            stack.extend(reversed(node.children))
-
-
-def _error_size(tree: RawTree) -> tuple[int, int]:
-    found = list(_errors(tree.root_node))
-    return (len(found), sum(end - start for start, end in found))
-
-
-# tree-sitter-go 0.25 reads the first argument of `new` and `make` as a type, so that
-# `new(f(x))` (Go 1.26) and `(make)([]T, n)` do not parse, and it knows no type parameters
-# on methods (Go 1.27). The mask keeps every offset: `new` becomes an ordinary name where
-# its argument is no type, the parentheses around a builtin and a method's type parameters
-# become blanks.
-_NEW_OF_VALUE = re.compile(
-    rb"\bnew\((?=\s*(?:"
-    rb"[-+!^&<\d\"'`]"  # an operator or a literal
-    rb"|(?:\w+\.)*\w+\s*(?:\(|\[[^\]]*\]\s*[.,(]|[-+/%|&<>=!]|\.\(|\[(?![^\]]*\]\s*\)))"
-    rb"|(?:true|false|nil|iota)\s*\)"
-    rb"))"
-)
-_BUILTIN_IN_PARENTHESES = re.compile(rb"\((new|make)\)(?=\()")
-_GENERIC_METHOD = re.compile(rb"^(func\s*\([^)\n]*\)\s*\w+)(\[[^\n()]*?\])(?=\()", re.M)
-
-
-def _mask(data: bytes) -> bytes:
-    masked = _NEW_OF_VALUE.sub(b"nEw(", data)
-    masked = _BUILTIN_IN_PARENTHESES.sub(lambda m: b" " + m[1] + b" ", masked)
-    return _GENERIC_METHOD.sub(lambda m: m[1] + b" " * len(m[2]), masked)

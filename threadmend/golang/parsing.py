@@ -1,0 +1,116 @@
+"""What the parser says about Go source, kept for the files that were asked about last.
+
+tree-sitter's tree takes 26 times as much memory as the source (measured), and is needed for
+two things: to list the declarations of a file, and to lower one. That happens while rules
+look at the file's package, or once somewhere else, so that parsing again is rare.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tree_sitter import Node as RawNode
+from tree_sitter import Parser
+from tree_sitter import Tree as RawTree
+
+from threadmend.golang.lowering import DROPPED, LANGUAGE
+
+__all__ = ["RECENT", "Parsed"]
+
+_PARSER = Parser(LANGUAGE)
+
+_KEPT = 1_500_000
+"""Bytes of source whose trees are kept."""
+
+
+class Parsed(NamedTuple):
+    """The top-level declarations of a file, and the byte ranges that do not parse."""
+
+    declarations: list[RawNode]
+    errors: list[tuple[int, int]]
+
+
+class _Recent:
+    """The parse of the files that were asked about last, by their content."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Parsed] = {}
+        self._size = 0
+
+    def parsed(self, data: bytes) -> Parsed:
+        """Return the parse of some source."""
+        found = self._known.pop(data, None)
+        if found is None:
+            found = _parsed(data)
+            self._size += len(data)
+        self._known[data] = found
+        while self._size > _KEPT and len(self._known) > 1:
+            oldest = next(iter(self._known))
+            del self._known[oldest]
+            self._size -= len(oldest)
+        return found
+
+
+RECENT = _Recent()
+
+
+def _parsed(data: bytes) -> Parsed:
+    root = _parse(data).root_node
+    declarations = [
+        raw
+        for raw in root.children
+        if raw.is_named and raw.kind_id not in DROPPED and not raw.is_error
+    ]
+    return Parsed(declarations, list(_errors(root)) if root.has_error else [])
+
+
+def _parse(data: bytes) -> RawTree:
+    if data.startswith(b"\xef\xbb\xbf"):
+        data = b"   " + data[3:]
+    tree = _PARSER.parse(data)
+    if tree.root_node.has_error:
+        masked = _mask(data)
+        if masked != data:
+            second = _PARSER.parse(masked)
+            if _error_size(second) < _error_size(tree):
+                return second
+    return tree
+
+
+def _errors(root: RawNode) -> Iterator[tuple[int, int]]:
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node.is_error or node.is_missing:
+            yield node.start_byte, node.end_byte
+        elif node.has_error:
+            stack.extend(reversed(node.children))
+
+
+def _error_size(tree: RawTree) -> tuple[int, int]:
+    found = list(_errors(tree.root_node))
+    return (len(found), sum(end - start for start, end in found))
+
+
+# tree-sitter-go 0.25 reads the first argument of `new` and `make` as a type, so that
+# `new(f(x))` (Go 1.26) and `(make)([]T, n)` do not parse, and it knows no type parameters
+# on methods (Go 1.27). The mask keeps every offset: `new` becomes an ordinary name where
+# its argument is no type, the parentheses around a builtin and a method's type parameters
+# become blanks.
+_NEW_OF_VALUE = re.compile(
+    rb"\bnew\((?=\s*(?:"
+    rb"[-+!^&<\d\"'`]"  # an operator or a literal
+    rb"|(?:\w+\.)*\w+\s*(?:\(|\[[^\]]*\]\s*[.,(]|[-+/%|&<>=!]|\.\(|\[(?![^\]]*\]\s*\)))"
+    rb"|(?:true|false|nil|iota)\s*\)"
+    rb"))"
+)
+_BUILTIN_IN_PARENTHESES = re.compile(rb"\((new|make)\)(?=\()")
+_GENERIC_METHOD = re.compile(rb"^(func\s*\([^)\n]*\)\s*\w+)(\[[^\n()]*?\])(?=\()", re.M)
+
+
+def _mask(data: bytes) -> bytes:
+    masked = _NEW_OF_VALUE.sub(b"nEw(", data)
+    masked = _BUILTIN_IN_PARENTHESES.sub(lambda m: b" " + m[1] + b" ", masked)
+    return _GENERIC_METHOD.sub(lambda m: m[1] + b" " * len(m[2]), masked)

@@ -1,8 +1,8 @@
 """What the parser says about Go source, kept for the files that were asked about last.
 
 tree-sitter's tree takes 26 times as much memory as the source (measured), and is needed for
-two things: to list the declarations of a file, and to lower one. That happens while rules
-look at the file's package, or once somewhere else, so that parsing again is rare.
+two things: to list the declarations of a file, and to lower one. The first comes long before
+the second, or without it; then that declaration alone is parsed again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tree_sitter import Node as RawNode
-from tree_sitter import Parser
+from tree_sitter import Parser, Range
 from tree_sitter import Tree as RawTree
 
 from threadmend.golang.lowering import DROPPED, LANGUAGE
@@ -20,62 +20,88 @@ from threadmend.golang.lowering import DROPPED, LANGUAGE
 __all__ = ["RECENT", "Parsed"]
 
 _PARSER = Parser(LANGUAGE)
+_PART = Parser(LANGUAGE)
 
 _KEPT = 1_500_000
 """Bytes of source whose trees are kept."""
 
 
 class Parsed(NamedTuple):
-    """The top-level declarations of a file, and the byte ranges that do not parse."""
+    """The top-level declarations of a file, and the byte ranges that do not parse.
+
+    `plain`: each declaration parses the same when it stands alone.
+    """
 
     declarations: list[RawNode]
     errors: list[tuple[int, int]]
+    plain: bool
 
 
 class _Recent:
-    """The parse of the files that were asked about last, by their content."""
+    """The parse of the texts that were asked about last, by their content."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Parsed] = {}
+        self._files: dict[bytes, Parsed] = {}
         self._size = 0
 
     def parsed(self, data: bytes) -> Parsed:
-        """Return the parse of some source."""
-        found = self._known.pop(data, None)
+        """Return the parse of a file."""
+        found = self._files.pop(data, None)
         if found is None:
             found = _parsed(data)
             self._size += len(data)
-        self._known[data] = found
-        while self._size > _KEPT and len(self._known) > 1:
-            oldest = next(iter(self._known))
-            del self._known[oldest]
+        self._files[data] = found
+        while self._size > _KEPT and len(self._files) > 1:
+            oldest = next(iter(self._files))
+            del self._files[oldest]
             self._size -= len(oldest)
         return found
+
+    def declaration(self, data: bytes, number: int, start: int, end: int) -> RawNode:
+        """Return a declaration of a plain file that was parsed before."""
+        found = self._files.get(data)
+        if found is None:
+            alone = _alone(data, start, end)
+            if alone is not None:
+                return alone
+            found = self.parsed(data)
+        return found.declarations[number]
 
 
 RECENT = _Recent()
 
 
+def _alone(data: bytes, start: int, end: int) -> RawNode | None:
+    """Return the declaration in a range of bytes, None if it reads differently alone."""
+    stop = data.find(b"\n", end) + 1 or len(data)  # the end of the line ends a declaration
+    _PART.included_ranges = [Range((0, start), (0, stop), start, stop)]
+    raw = _PART.parse(data).root_node.child(0)
+    if raw is None or raw.has_error or (raw.start_byte, raw.end_byte) != (start, end):
+        return None
+    return raw
+
+
 def _parsed(data: bytes) -> Parsed:
-    root = _parse(data).root_node
+    if data.startswith(b"\xef\xbb\xbf"):
+        data = b"   " + data[3:]
+    tree = _PARSER.parse(data)
+    plain = not tree.root_node.has_error
+    root = tree.root_node if plain else _mended(data, tree).root_node
     declarations = [
         raw
         for raw in root.children
         if raw.is_named and raw.kind_id not in DROPPED and not raw.is_error
     ]
-    return Parsed(declarations, list(_errors(root)) if root.has_error else [])
+    return Parsed(declarations, list(_errors(root)) if root.has_error else [], plain)
 
 
-def _parse(data: bytes) -> RawTree:
-    if data.startswith(b"\xef\xbb\xbf"):
-        data = b"   " + data[3:]
-    tree = _PARSER.parse(data)
-    if tree.root_node.has_error:
-        masked = _mask(data)
-        if masked != data:
-            second = _PARSER.parse(masked)
-            if _error_size(second) < _error_size(tree):
-                return second
+def _mended(data: bytes, tree: RawTree) -> RawTree:
+    """Return the parse of source with errors, that of a masked copy if that has fewer."""
+    masked = _mask(data)
+    if masked != data:
+        second = _PARSER.parse(masked)
+        if _error_size(second) < _error_size(tree):
+            return second
     return tree
 
 

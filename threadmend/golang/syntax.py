@@ -62,7 +62,10 @@ class Declaration:
     @property
     def raw(self) -> RawNode:
         """Return the parser's node; who keeps it keeps the parser's tree of the whole file."""
-        return RECENT.parsed(self.tree.data).declarations[self._number]
+        data = self.tree.data
+        if self.tree.plain:
+            return RECENT.declaration(data, self._number, self.start, self.end)
+        return RECENT.parsed(data).declarations[self._number]
 
     @property
     def index(self) -> dict[str, list[Node]]:
@@ -145,7 +148,7 @@ class SyntaxTree:
     def declarations(self) -> list[Declaration]:
         """Return the top-level declarations, in source order."""
         parsed = RECENT.parsed(self.data)
-        self.errors = parsed.errors
+        self.errors, self.plain = parsed.errors, parsed.plain
         return [Declaration(self, raw, i) for i, raw in enumerate(parsed.declarations)]
 
     @cached_property

@@ -22,7 +22,7 @@ __all__ = ["RECENT", "Parsed"]
 _PARSER = Parser(LANGUAGE)
 _PART = Parser(LANGUAGE)
 
-_KEPT = 1_500_000
+_KEPT = 2_500_000
 """Bytes of source whose trees are kept."""
 
 

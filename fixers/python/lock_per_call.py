@@ -22,7 +22,7 @@ from threadmend.python.builders import BuilderError, add_attribute, delete
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, walk
-from threadmend.python.functions import Function
+from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import is_acquire, is_release
 from threadmend.python.threads import reached
 
@@ -75,7 +75,7 @@ def _entered(file: PythonFile) -> Iterator[_Made]:
     for node in file.nodes(ast.With, ast.AsyncWith):
         function = file.function(node)
         for item in node.items:  # type: ignore[attr-defined]
-            kind = _made(file, item.context_expr)
+            kind = _made(file, item.context_expr) or _fresh(file, item.context_expr)
             if kind and function is not None and item.optional_vars is None:
                 body = node.body  # type: ignore[attr-defined]
                 yield _Made(kind, item.context_expr, function, [item.context_expr], body)
@@ -101,6 +101,17 @@ def _made(file: PythonFile, node: ast.expr) -> str:
         return ""
     name = file.qualified(node.func)
     return name if name in _KINDS else ""
+
+
+def _fresh(file: PythonFile, node: ast.expr) -> str:
+    """Return the kind of the lock that a function of the project makes in every call."""
+    callee = function_of(file, node.func) if isinstance(node, ast.Call) else None
+    if callee is None or callee.is_async or callee.is_generator or callee.decorators:
+        return ""
+    returned = [r.value for r in callee.returns()]
+    if len(returned) != 1 or returned[0] is None or len(callee.body) > 2:
+        return ""
+    return _made(callee.file, returned[0])
 
 
 def _uses_of_local(file: PythonFile, target: ast.Name, function: Function) -> list[ast.expr]:

@@ -16,6 +16,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
+SEED = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+PATIENCE = float(sys.argv[4]) if len(sys.argv) > 4 else 1.0
 HERE = os.path.dirname(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else __file__))
 
 
@@ -23,7 +25,7 @@ def within(seconds: float, function: Callable[..., object], *args: object) -> bo
     """Return whether a call ends in time; it runs in a daemon thread, and its exceptions fail."""
     thread = threading.Thread(target=function, args=args, daemon=True)
     thread.start()
-    thread.join(seconds)
+    thread.join(seconds * PATIENCE)
     return not thread.is_alive()
 
 
@@ -41,7 +43,7 @@ def together(*functions: Callable[[], object], seed: int = 0, seconds: float = 2
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(seconds)
+            thread.join(seconds * PATIENCE)
     check(not any(thread.is_alive() for thread in threads), "the threads do not end")
 
 
@@ -52,7 +54,7 @@ def interleaved(seed: int = 0, often: float = 0.3) -> Iterator[None]:
     Which one goes on is drawn from the seed, so that a race shows in every run. A thread that
     waits for a lock loses its turn.
     """
-    turns = _Turns(seed, often)
+    turns = _Turns(seed + 1000 * SEED, often)
     threading.settrace(turns.trace)
     try:
         yield
@@ -101,7 +103,7 @@ class _Turns:
 
 def until(test: Callable[[], object], seconds: float = 2.0) -> bool:
     """Return whether something comes true in time."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < end:
         if test():
             return True

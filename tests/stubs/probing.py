@@ -38,8 +38,11 @@ def check(good: object, message: str = "the probe's check failed") -> None:
 
 def together(*functions: Callable[[], object], seed: int = 0, seconds: float = 2.0) -> None:
     """Run functions in threads of their own that take turns between opcodes, and wait for all."""
-    with interleaved(seed):
-        threads = [threading.Thread(target=f, daemon=True) for f in functions]
+    with interleaved(seed) as turns:
+        count = len(functions)
+        threads = [
+            threading.Thread(target=turns.run, args=(f, count), daemon=True) for f in functions
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -48,7 +51,7 @@ def together(*functions: Callable[[], object], seed: int = 0, seconds: float = 2
 
 
 @contextlib.contextmanager
-def interleaved(seed: int = 0, often: float = 0.3) -> Iterator[None]:
+def interleaved(seed: int = 0, often: float = 0.3) -> Iterator[_Turns]:
     """Have the threads that are started inside take turns between opcodes of the case's files.
 
     Which one goes on is drawn from the seed, so that a race shows in every run. A thread that
@@ -57,7 +60,7 @@ def interleaved(seed: int = 0, often: float = 0.3) -> Iterator[None]:
     turns = _Turns(seed + 1000 * SEED, often)
     threading.settrace(turns.trace)
     try:
-        yield
+        yield turns
     finally:
         threading.settrace(None)  # type: ignore[arg-type]
         turns.over = True
@@ -71,6 +74,23 @@ class _Turns:
         self._live: list[int] = []
         self._current = 0
         self.over = False
+
+    def run(self, function: Callable[[], object], count: int) -> None:
+        """Run a function once so many threads are there: none is through before another begins."""
+        me = threading.get_ident()
+        with self._change:
+            self._live.append(me)
+            self._change.notify_all()
+            self._change.wait_for(lambda: len(self._live) >= count, 1.0)
+        try:
+            function()
+        finally:
+            with self._change:
+                if me in self._live:
+                    self._live.remove(me)
+                if self._current == me:
+                    self._current = self._live[0] if self._live else 0
+                self._change.notify_all()
 
     def trace(self, frame, event, arg):  # type: ignore[no-untyped-def]
         if not frame.f_code.co_filename.startswith(HERE):

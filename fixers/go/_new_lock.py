@@ -11,6 +11,7 @@ made in the function and tests do not.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 from threadmend.golang.belief import outer_function
@@ -152,7 +153,18 @@ def guard_fields(
     named = f"{class_}.{lock}"
     for place_edits in _locked(package, accesses, lambda a: f"{_operand(a)}.{lock}", named):
         edits.extend(place_edits)
-    return Fix(title, tuple(dict.fromkeys(edits)), Safety.UNSAFE, _REASON.format(owner))
+    return _unsafe(title, edits, owner)
+
+
+def _unsafe(title: str, edits: list[Edit], name: str) -> Fix:
+    """Return the fix; raises BuilderError where two accesses share a statement in such a way
+    that their edits get into each other's way: `if x.ok(); x.n > 0`.
+    """
+    unique = sorted(dict.fromkeys(edits))
+    for one, following in itertools.pairwise(unique):
+        if one.path == following.path and one.end > following.start:
+            raise BuilderError("the accesses stand too close to each other")
+    return Fix(title, tuple(unique), Safety.UNSAFE, _REASON.format(name))
 
 
 def _own_lock(struct: Node) -> str | None:
@@ -193,7 +205,7 @@ def guard_variable(
     for place_edits in _locked(package, accesses, lambda _: lock, ""):
         edits.extend(place_edits)
     title = f"Guard {name} with a new variable {lock}"
-    return Fix(title, tuple(dict.fromkeys(edits)), Safety.UNSAFE, _REASON.format(name))
+    return _unsafe(title, edits, name)
 
 
 def _sync(file: GoFile) -> tuple[Edit, ...]:

@@ -106,7 +106,10 @@ class _Turns:
     def _switch(self, me: int) -> None:
         with self._change:
             if me not in self._live:
+                # Whoever comes first waits a moment: alone it would be through before another.
                 self._live.append(me)
+                self._change.notify_all()
+                self._change.wait_for(lambda: len(self._live) > 1 or self.over, 0.05)
             if self._current in {0, me}:
                 if self._random.random() < self._often:
                     self._current = self._random.choice(self._live)

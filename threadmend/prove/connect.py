@@ -7,6 +7,7 @@ the same lock, channel or group.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from threadmend.model import Finding
@@ -25,6 +26,7 @@ _BY_KIND = {
 }
 _WIDER = {Kind.RACE: frozenset({"goroutine", "select", "channel"})}
 """What may be behind a symptom, too: asked only when nothing nearer mends it."""
+_MISSED = re.compile(r"has no attribute '(\w+)'")
 _LOCKS = frozenset({"mutex", "waitgroup"})
 _LOOPS = frozenset({"select", "goroutine"})
 
@@ -51,7 +53,9 @@ def is_connected(
         tops = {(place.path, place.line) for place in located.tops}
         return any(line in tops for line in _own_lines(finding, project))
     if kind is Kind.PYTHON:
-        return finding.path.endswith(".py") and _meets(_lines_of(located), finding, project)
+        if not finding.path.endswith(".py"):
+            return False
+        return _meets(_lines_of(located), finding, project) or _speaks_of(finding, located)
     if finding.category not in _categories(located, wider=wider):
         return False
     if kind is Kind.RACE:
@@ -66,6 +70,16 @@ def is_connected(
         return _meets(lines, finding, project)
     # A fix that edits around a wait need not be about it: a timer that is stopped before it.
     return any(line in lines for line in _own_lines(finding, project))
+
+
+def _speaks_of(finding: Finding, located: Located) -> bool:
+    """Return whether a finding is about the attribute that a thread missed: it is set too late
+    in another place than the one where it is read.
+    """
+    missed = _MISSED.search(located.symptom.message)
+    if missed is None or finding.path not in {path for path, _ in _lines_of(located)}:
+        return False
+    return re.search(rf"\.{re.escape(missed[1])}\b", finding.message) is not None
 
 
 def _categories(located: Located, *, wider: bool) -> frozenset[str]:

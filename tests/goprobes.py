@@ -17,7 +17,7 @@ from gotool import Batch, Run, go, probe_files, run_tests, shows
 
 _TEST = re.compile(r"^func (Test\w*)\(\w+ \*testing\.T\)", re.M)
 _ALONE = re.compile(r"^package (?:main|\w+_test)$|^func TestMain\(", re.M)
-_BEFORE = ((1, 20), (10, 40), (100, 90))
+_BEFORE = ((1, 6), (10, 40), (100, 90))
 """How often a probe runs until it shows what is wrong, and for how many seconds at most."""
 _AFTER = (5, 60)
 _SIDES = ("before", "after")

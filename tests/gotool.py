@@ -224,6 +224,7 @@ _SIGNS = {
     "leak": re.compile(r"leak|blocked goroutines remain|goroutine.* still running", re.I),
     "deadlock": re.compile(
         r"all goroutines are asleep|test timed out|deadlock|sync: negative|blocked goroutines"
+        r"|waits for ever"
     ),
     "panic": re.compile(r"^\s*(?:panic|fatal error): (?!test timed out)", re.M),
     "fail": re.compile(r"--- FAIL"),

@@ -14,7 +14,7 @@ from threadmend.python.builders.statements import indented_lines
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, walk
 
-from ._units import Unit, reads
+from ._unit import Unit, reads
 from ._waiting import is_plain, waits
 
 __all__ = ["Plan", "edits_of", "plan_of"]

@@ -10,7 +10,7 @@ from threadmend.python.builders import BuilderError, reference
 from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.locks import Lock, Section, is_acquire, is_release
-from threadmend.python.values import Value
+from threadmend.python.value import Value
 
 __all__ = ["is_looked_at", "make_reentrant"]
 

@@ -28,7 +28,7 @@ from threadmend.python.locks import Lock
 from ._contended import Data, Use
 from ._guarding import check_apart, is_held_before, takes_again
 from ._hold import edits_of, plan_of
-from ._units import Unit
+from ._unit import Unit
 
 CATEGORY = "shared-state"
 GATE = rb"[lL]ock|Condition"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from threadmend.python.places import Place
     from threadmend.python.project import PythonProject
     from threadmend.python.threads import Spawn
-    from threadmend.python.values import Value
+    from threadmend.python.value import Value
 
 __all__ = ["PythonFile", "Version"]
 

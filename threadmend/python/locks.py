@@ -16,7 +16,7 @@ from threadmend.python.scope import parent
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
     from threadmend.python.functions import Function
-    from threadmend.python.values import Value
+    from threadmend.python.value import Value
 
 __all__ = ["Lock", "Section", "acquisitions", "lock_of", "looks_like_lock", "sections_of"]
 

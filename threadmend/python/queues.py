@@ -13,7 +13,7 @@ from threadmend.python.threads import argument, keyword
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
-    from threadmend.python.values import Value
+    from threadmend.python.value import Value
 
 __all__ = ["QueueUse", "queues_of"]
 

@@ -16,7 +16,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import TypeVar
 
-from threadmend.python.scope import Scope, build
+from threadmend.python.index import build
+from threadmend.python.scope import Scope
 from threadmend.source import SourceFile, UnreadableError
 
 __all__ = ["FunctionNode", "Tree", "parse"]

@@ -7,62 +7,26 @@ left out.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
+from threadmend.python.annotations import DEPTH, annotated
 from threadmend.python.elements import elements_of, handed_in
 from threadmend.python.names import qualified
 from threadmend.python.scope import Site
+from threadmend.python.value import Value, agreed
 
 if TYPE_CHECKING:
-    from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
     from threadmend.python.functions import Function
 
-__all__ = ["Value", "value_of"]
-
-_DEPTH = 12
-_OPTIONAL = frozenset({"typing.Optional", "typing.Final", "typing.ClassVar", "typing.Annotated"})
-_BUILTIN_GENERICS = {
-    "typing.Dict": "dict", "typing.List": "list", "typing.Set": "set",
-    "typing.Deque": "collections.deque", "typing.DefaultDict": "collections.defaultdict",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Value:
-    """An object by its kind.
-
-    `type` is the qualified name of its constructor: `threading.Lock`, `dict`,
-    `pkg.mod.Class`; a class itself is `type`. `made` is the call or display that makes it
-    (None when only an annotation tells), and stands in `file`. `cls` is the class of the
-    project that it is an instance of (or, with `is_class`, the class itself).
-    """
-
-    type: str
-    file: PythonFile
-    made: ast.expr | None = None
-    cls: Class | None = None
-    is_class: bool = False
-
-    def is_a(self, kinds: frozenset[str] | set[str] | str) -> bool:
-        """Return whether this is an instance of one of the kinds or of a subclass."""
-        wanted = {kinds} if isinstance(kinds, str) else kinds
-        if self.is_class:
-            return False
-        if self.type in wanted:
-            return True
-        return self.cls is not None and not self.cls.ancestry.isdisjoint(wanted)
-
-
-# -- values -----------------------------------------------------------------------------------
+__all__ = ["value_of"]
 
 
 def value_of(file: PythonFile, node: ast.AST | None, depth: int = 0) -> Value | None:
     """Return what an expression is: see PythonFile.value."""
-    if node is None or depth > _DEPTH:
+    if node is None or depth > DEPTH:
         return None
     known: dict[ast.AST, Value | None] = file.__dict__.setdefault("_values", {})
     if node in known:
@@ -75,21 +39,6 @@ def value_of(file: PythonFile, node: ast.AST | None, depth: int = 0) -> Value | 
     else:
         known[node] = found
     return found
-
-
-def _agreed(values: Iterable[Value | None]) -> Value | None:
-    """Return the value that all agree on; None constants say nothing."""
-    first: Value | None = None
-    for value in values:
-        if value is None:
-            return None
-        if value.type == "NoneType":
-            continue
-        if first is None:
-            first = value
-        elif first.type != value.type or first.is_class != value.is_class:
-            return None
-    return first
 
 
 def _name(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
@@ -106,7 +55,7 @@ def _name(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
             return Value(cls.qualified, file, None, cls, is_class=owner.is_classmethod)
     if any(site.kind == "import" for site in binding.sites):
         return _named(file, qualified(file, node), depth)
-    return _agreed(_site_value(file, site, depth) for site in binding.sites)
+    return agreed(_site_value(file, site, depth) for site in binding.sites)
 
 
 def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
@@ -133,7 +82,7 @@ def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
 
 
 def _agreed_of(found: list[tuple[PythonFile, ast.expr]], depth: int) -> Value | None:
-    return _agreed(value_of(file, expression, depth + 1) for file, expression in found)
+    return agreed(value_of(file, expression, depth + 1) for file, expression in found)
 
 
 _ENTER_SELF = api.EXECUTORS | {"multiprocessing.Pool", "multiprocessing.pool.ThreadPool"}
@@ -153,7 +102,7 @@ def _named(file: PythonFile, name: str | None, depth: int) -> Value | None:
     binding = other.tree.scopes[0].bindings.get(tail)
     if binding is None or any(site.kind == "import" for site in binding.sites):
         return None
-    return _agreed(_site_value(other, site, depth + 1) for site in binding.sites)
+    return agreed(_site_value(other, site, depth + 1) for site in binding.sites)
 
 
 def _attribute(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
@@ -163,9 +112,9 @@ def _attribute(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
         return _named(file, qualified(file, node), depth)
     values = owner.cls.values_of(node.attr)
     if values:
-        agreed = _agreed(value_of(other, value, depth + 1) for other, value in values)
-        if agreed is not None:
-            return agreed
+        known = agreed(value_of(other, value, depth + 1) for other, value in values)
+        if known is not None:
+            return known
     said = owner.cls.annotation_of(node.attr)
     return None if said is None else annotated(said[0], said[1], depth)
 
@@ -240,46 +189,13 @@ def _returned(callee: Function, depth: int) -> Value | None:
         returns = [callee.node.body]
     if not returns or callee.is_generator or callee.name == "__init__" or callee.is_async:
         return None
-    found = _agreed(
+    found = agreed(
         Value("NoneType", callee.file) if r is None else value_of(callee.file, r, depth + 1)
         for r in returns
     )
     if found is None and not isinstance(callee.node, ast.Lambda):
         return annotated(callee.file, callee.node.returns, depth)
     return found
-
-
-def annotated(file: PythonFile, node: ast.expr | None, depth: int = 0) -> Value | None:
-    """Return what an annotation promises: `Lock`, `"Lock"`, `Optional[Lock]`, `Lock | None`."""
-    if node is None or depth > _DEPTH:
-        return None
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        try:
-            inner = ast.parse(node.value.strip(), mode="eval").body
-        except (SyntaxError, ValueError):
-            return None
-        for child in ast.walk(inner):
-            child.scope_ = file.tree.scopes[0]  # type: ignore[attr-defined]
-        return annotated(file, inner, depth + 1)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        sides = [s for s in (node.left, node.right) if not _is_none(s)]
-        return _agreed(annotated(file, side, depth + 1) for side in sides)
-    if isinstance(node, ast.Subscript):
-        name = qualified(file, node.value)
-        if name in _OPTIONAL:
-            inside = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
-            return annotated(file, inside, depth + 1)
-        return annotated(file, node.value, depth + 1)
-    name = qualified(file, node)
-    if name is None:
-        return None
-    name = _BUILTIN_GENERICS.get(name, name)
-    cls = file.project.class_named(name) if "." in name else None
-    return Value(name if cls is None else cls.qualified, file, None, cls)
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _either(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
@@ -292,7 +208,7 @@ def _either(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
         # `given or Lock()`: what is given stands for what is made in its place
         values = [v for v in values if v is not None]
-    return _agreed(values)
+    return agreed(values)
 
 
 def _awaited(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
@@ -304,7 +220,7 @@ def _awaited(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     callee = function_of(file, node.value.func)
     if callee is None or not callee.is_async:
         return None
-    return _agreed(value_of(callee.file, r.value, depth + 1) for r in callee.returns())
+    return agreed(value_of(callee.file, r.value, depth + 1) for r in callee.returns())
 
 
 def _literal(kind: str) -> Callable[[PythonFile, ast.AST, int], Value | None]:

@@ -1,0 +1,143 @@
+"""The lock beside shared data: the one that its other uses stand under, or a new one."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.model import Edit
+from threadmend.python import api
+from threadmend.python.builders import (
+    BuilderError,
+    add_attribute,
+    add_variable,
+    free_attribute,
+    free_name,
+    insert_after,
+    reference,
+    replace,
+)
+from threadmend.python.classes import Class
+from threadmend.python.file import PythonFile
+from threadmend.python.locks import Lock
+
+from ._contended import Data, Use
+from ._unit import Unit
+
+__all__ = ["existing", "new", "reentrant"]
+
+
+def existing(data: Data, units: list[Unit]) -> Lock | None:
+    """Return the lock that most other uses stand under, or the only one of the owner."""
+    file = data.file
+    locks = list(_locks(data))
+    counts = [0] * len(locks)
+    for use in data.uses:
+        held = file.held(use.node).locks
+        for number, lock in enumerate(locks):
+            counts[number] += lock.place in held
+    for unit in units:
+        if unit.inner is not None:
+            late = file.lock(unit.inner.items[0].context_expr)
+            for number, lock in enumerate(locks):
+                counts[number] += 1000 * (late is not None and late.place == lock.place)
+    most = max(counts, default=0)
+    if most:
+        return locks[counts.index(most)]
+    if any(file.held(use.node).locks for use in data.uses):
+        raise BuilderError("its other uses stand under a lock that cannot be named here")
+    places = {lock.place for lock in locks}
+    return locks[0] if len(places) == 1 else None
+
+
+def _locks(data: Data) -> Iterator[Lock]:
+    """Yield the locks of threads that stand where the data does."""
+    file = data.file
+    if data.cls is not None:
+        seen = set()
+        for use in (use for cls in data.cls.mro for use in cls.uses):
+            if use.name in seen or use.function.file is not file:
+                continue
+            lock = file.lock(use.node)
+            if lock is None or lock.family != "thread" or lock.own != lock.place:
+                continue
+            if data.of_class and lock.place.base != "class":
+                continue
+            seen.add(use.name)
+            yield lock
+    elif data.binding is not None:
+        for binding in data.binding.scope.bindings.values():
+            site = binding.sites[0]
+            if site.kind == "assign" and isinstance(site.node, ast.Name):
+                lock = file.lock(site.node)
+                if lock is not None and lock.family == "thread" and lock.own == lock.place:
+                    yield lock
+
+
+def new(data: Data, use: Use, kind: str) -> tuple[str, list[Edit]]:
+    """Return the name of a new lock beside the data, and the edits that make it."""
+    if data.cls is not None:
+        return _new_attribute(data, data.cls, kind)
+    file = data.file
+    assert data.binding is not None
+    text, added = reference(file, f"threading.{kind}", use.node)
+    name = free_name(file, f"{data.name.lower().strip('_')}_lock")
+    if data.binding.scope.kind == "module" and data.name.startswith("_"):
+        name = free_name(file, f"_{name}")
+    line = f"{name} = {text}()"
+    site = data.binding.sites[0]
+    if site.kind == "parameter":
+        return name, [*added, *add_variable(file, line, site.node)]
+    statement = file.statement(site.node)
+    owner = data.binding.scope.node if _is_local(data) else statement
+    if not isinstance(statement, ast.Assign | ast.AnnAssign) or file.function(
+        statement
+    ) is not file.function(owner):
+        raise BuilderError("there is no place for a lock")
+    return name, [*added, *insert_after(file, statement, line)]
+
+
+def _new_attribute(data: Data, cls: Class, kind: str) -> tuple[str, list[Edit]]:
+    file = data.file
+    at = cls.methods.get("__init__")
+    text, added = reference(file, f"threading.{kind}", at.node if at else None)
+    name = "_lock"
+    if free_attribute(cls, name) != name:
+        name = free_attribute(cls, f"_{data.name.strip('_')}_lock")
+    if data.of_class:
+        site = cls.scope.bindings[data.name].sites[0]
+        line = f"{name} = {text}()"
+        return name, [*added, *insert_after(file, file.statement(site.node), line)]
+    fields = [s for s in cls.node.body if isinstance(s, ast.AnnAssign)]
+    if _is_dataclass(cls) and at is None and fields:
+        field, more = reference(file, "dataclasses.field")
+        given = f"    default_factory={text}, init=False, repr=False, compare=False\n"
+        line = f"{name}: {text} = {field}(\n{given})"
+        return name, [*added, *more, *insert_after(file, fields[-1], line)]
+    return name, [*added, *add_attribute(cls, name, f"{text}()")]
+
+
+def _is_dataclass(cls: Class) -> bool:
+    file = cls.file
+    for one in cls.node.decorator_list:
+        if (
+            file.qualified(one.func if isinstance(one, ast.Call) else one)
+            == "dataclasses.dataclass"
+        ):
+            return True
+    return False
+
+
+def _is_local(data: Data) -> bool:
+    return data.binding is not None and data.binding.scope.kind == "function"
+
+
+def reentrant(file: PythonFile, lock: Lock) -> list[Edit]:
+    """Return the edits that make an existing lock re-entrant."""
+    made = lock.value.made
+    if not isinstance(made, ast.Call) or lock.value.file is not file or lock.is_condition:
+        raise BuilderError(f"what runs meanwhile may take {lock.place.name} again")
+    if lock.type != "threading.Lock" or file.qualified(made.func) not in api.THREAD_LOCKS:
+        raise BuilderError(f"what runs meanwhile may take {lock.place.name} again")
+    text, added = reference(file, "threading.RLock", made)
+    return [*added, *replace(file, made.func, text)]

@@ -1,0 +1,148 @@
+"""Units that begin with a test of the data, and end with the change that it decides on."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import always_leaves, block_of, enclosing, walk
+
+from ._contended import Data, Use
+from ._unit import Unit, independent, is_in, loaded, looks, reads, stored
+
+__all__ = ["check"]
+
+
+def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
+    """Return the unit of a test of the data and the change that it decides on."""
+    if use.mode == "write" and _is_constant(statement) and not _is_crowded(data, use):
+        return None
+    found = None
+    for block, at in _levels(data.file, statement):
+        for number in range(at, -1, -1):
+            if _decides(data, use, block[number], block[at], number == at):
+                found = (block, number, at)
+    if found is None:
+        return _emptied(data, use, statement)
+    block, number, at = found
+    block, number, at = _whole(data.file, block, number, at)
+    first = block[number]
+    if data.file.held(first):
+        return None
+    inner = None
+    if data.file.held(use.node):
+        inner = _late(data, use, first)
+        if inner is None:
+            return None
+    part = block[number : at + 1]
+    early = independent(data, part) if isinstance(first, ast.Assign) else []
+    return Unit("check", data, use, part, early, inner)
+
+
+def _emptied(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
+    """Return the unit of `while stack: item = stack.pop()`."""
+    loop = data.file.parent(statement)
+    if not isinstance(loop, ast.While) or loop.orelse or statement is not loop.body[0]:
+        return None
+    if not looks(data, loop.test) or use.mode != "mutate" or data.file.held(use.node):
+        return None
+    return None if data.file.held(loop) else Unit("check", data, use, [loop])
+
+
+def _whole(
+    file: PythonFile, block: list[ast.stmt], number: int, at: int
+) -> tuple[list[ast.stmt], int, int]:
+    """Return the `if` that an `elif` belongs to in its place."""
+    above = file.parent(block[number])
+    while isinstance(above, ast.If) and block is above.orelse and _is_elif(file, above):
+        block = block_of(above)
+        number = at = block.index(above)
+        above = file.parent(above)
+    return block, number, at
+
+
+def _is_elif(file: PythonFile, test: ast.If) -> bool:
+    if len(test.orelse) != 1 or not isinstance(test.orelse[0], ast.If):
+        return False
+    return file.text(test.orelse[0]).startswith("elif") or (
+        test.orelse[0].col_offset == test.col_offset
+    )
+
+
+def _is_constant(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(
+        statement.value, ast.Constant
+    )
+
+
+def _is_crowded(data: Data, use: Use) -> bool:
+    """Return whether several threads may be at the same use."""
+    alone = Data(data.file, data.name, data.cls, data.binding, data.of_class, [use])
+    return None not in use.threads and alone.races(use)
+
+
+def _levels(file: PythonFile, statement: ast.stmt) -> Iterator[tuple[list[ast.stmt], int]]:
+    """Yield the blocks that a statement is in, up to its function or loop, with its index."""
+    at: ast.stmt = statement
+    for above in [statement, *enclosing(statement, ast.stmt)]:
+        assert isinstance(above, ast.stmt)
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            return
+        if above is not statement and isinstance(above, ast.For | ast.While | ast.AsyncFor):
+            return
+        at = above
+        block = block_of(at)
+        yield block, block.index(at)
+
+
+def _decides(data: Data, use: Use, statement: ast.stmt, target: ast.stmt, is_around: bool) -> bool:
+    """Return whether a statement tests the data to reach the change in `target`."""
+    if isinstance(statement, ast.If):
+        if not looks(data, statement.test):
+            return False
+        return is_around or always_leaves(statement.body)
+    if isinstance(statement, ast.Try) and is_around:
+        handled = any(is_in(use.node, handler, data.file) for handler in statement.handlers)
+        return (
+            handled
+            and any(looks(data, part) for part in statement.body)
+            and all(_is_lookup(data.file, handler) for handler in statement.handlers)
+        )
+    if isinstance(statement, ast.Assign) and not is_around and looks(data, statement.value):
+        names = stored(statement)
+        block = block_of(target)
+        between = block[block.index(statement) + 1 : block.index(target) + 1]
+        for node in walk(between):
+            if isinstance(node, ast.If) and names & loaded(node.test):
+                if is_in(use.node, node, data.file) or always_leaves(node.body):
+                    return True
+    return False
+
+
+def _is_lookup(file: PythonFile, handler: ast.ExceptHandler) -> bool:
+    return file.qualified(handler.type) in {
+        "KeyError", "IndexError", "LookupError", "AttributeError", "ValueError", "NameError",
+    }  # fmt: skip
+
+
+def _late(data: Data, use: Use, first: ast.stmt) -> ast.With | None:
+    """Return the section around the change that the test stands before, when the section does
+    not test again.
+    """
+    file = data.file
+    for above in enclosing(use.node, ast.With):
+        assert isinstance(above, ast.With)
+        if len(above.items) != 1 or file.lock(above.items[0].context_expr) is None:
+            continue
+        again = any(
+            node is not use.node and node in reads(data) and not _is_change(data, node)
+            for node in walk(above.body)
+        )
+        direct = file.parent(above) is first or file.parent(above) is file.parent(first)
+        return above if direct and not again else None
+    return None
+
+
+def _is_change(data: Data, node: ast.AST) -> bool:
+    return any(use.node is node and use.changes for use in data.uses)

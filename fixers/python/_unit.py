@@ -1,0 +1,79 @@
+"""A unit: statements that have to be one step, and what they look at."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from threadmend.python.file import PythonFile
+
+from ._contended import Data, Use
+
+__all__ = ["Unit", "independent", "is_in", "loaded", "looks", "reads", "stored"]
+
+
+@dataclass(eq=False, slots=True)
+class Unit:
+    """Consecutive statements that have to be one step.
+
+    `kind` is `counter` (the variable gets a value made of its own), `element` (an element of
+    it does), `check` (a test decides on the change) or `change` (one that the others have to
+    be kept apart from). `early` are statements of the block that depend on nothing of it.
+    `inner` is a section around the change, which comes too late.
+    """
+
+    kind: str
+    data: Data
+    use: Use
+    block: list[ast.stmt]
+    early: list[ast.stmt] = field(default_factory=list)
+    inner: ast.With | None = None
+
+    @property
+    def first(self) -> ast.stmt:
+        """Return the first statement."""
+        return self.block[0]
+
+
+def reads(data: Data) -> list[ast.expr]:
+    """Return the uses that look at the data."""
+    return [use.node for use in data.uses if use.mode in {"read", "mutate", "augment", "call"}]
+
+
+def looks(data: Data, node: ast.AST) -> bool:
+    inside = set(ast.walk(node))
+    return any(one in inside for one in reads(data))
+
+
+def is_in(node: ast.AST, whole: ast.AST, file: PythonFile) -> bool:
+    return node is whole or whole in file.ancestors(node)
+
+
+def loaded(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def stored(node: ast.AST) -> set[str]:
+    return {
+        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
+
+
+def independent(data: Data, part: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Return the statements that can run before the others: they use nothing of theirs, and
+    set nothing that they use.
+    """
+    nodes = [use.node for use in data.uses]
+    found: list[ast.stmt] = []
+    ours: set[str] = set()
+    used: set[str] = set()
+    for statement in part:
+        touches = any(is_in(node, statement, data.file) for node in nodes)
+        plain = isinstance(statement, ast.Assign | ast.Expr)
+        if touches or not plain or loaded(statement) & ours or stored(statement) & (used | ours):
+            ours |= stored(statement)
+            used |= loaded(statement)
+        else:
+            found.append(statement)
+    return found

@@ -1,0 +1,55 @@
+"""A value: an object by its kind, as its constructor tells it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadmend.python.classes import Class
+    from threadmend.python.file import PythonFile
+
+__all__ = ["Value", "agreed"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """An object by its kind.
+
+    `type` is the qualified name of its constructor: `threading.Lock`, `dict`,
+    `pkg.mod.Class`; a class itself is `type`. `made` is the call or display that makes it
+    (None when only an annotation tells), and stands in `file`. `cls` is the class of the
+    project that it is an instance of (or, with `is_class`, the class itself).
+    """
+
+    type: str
+    file: PythonFile
+    made: ast.expr | None = None
+    cls: Class | None = None
+    is_class: bool = False
+
+    def is_a(self, kinds: frozenset[str] | set[str] | str) -> bool:
+        """Return whether this is an instance of one of the kinds or of a subclass."""
+        wanted = {kinds} if isinstance(kinds, str) else kinds
+        if self.is_class:
+            return False
+        if self.type in wanted:
+            return True
+        return self.cls is not None and not self.cls.ancestry.isdisjoint(wanted)
+
+
+def agreed(values: Iterable[Value | None]) -> Value | None:
+    """Return the value that all agree on; None constants say nothing."""
+    first: Value | None = None
+    for value in values:
+        if value is None:
+            return None
+        if value.type == "NoneType":
+            continue
+        if first is None:
+            first = value
+        elif first.type != value.type or first.is_class != value.is_class:
+            return None
+    return first

@@ -1,65 +1,20 @@
-"""Runs of tests in the files around the code, and what keeps `-race` from them."""
+"""What keeps `-race` from a run of tests."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from threadmend.recipes.files import WORKFLOWS, ProjectFiles
-from threadmend.recipes.gotest import GoTest, go_test
-from threadmend.recipes.scripts import Script, is_yaml, scripts
-from threadmend.recipes.shell import commands, variables
-from threadmend.source import SourceFile
+from threadmend.recipes.scripts import is_yaml
+from threadmend.recipes.shell import variables
+from threadmend.recipes.testruns import RACE, Run
 
-__all__ = ["Run", "can_race", "race_elsewhere", "runs"]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A command that runs tests, and where it stands."""
-
-    script: Script
-    test: GoTest
-
-    @property
-    def path(self) -> str:
-        """Return the path of the file."""
-        return self.script.source.path
-
-    @property
-    def start(self) -> int:
-        """Return where the program's name begins."""
-        words = self.test.command.words
-        at = next(n for n, word in enumerate(words) if word.end == self.test.at)
-        return words[max(at - 1, 0)].start
-
-    @property
-    def text(self) -> str:
-        """Return the command as it is written."""
-        command = self.test.command
-        return self.script.source.data[command.start : command.end].decode("utf-8", "replace")
-
-
-_MENTION = re.compile(rb"\btest\b|gotestsum", re.I)
-
-
-def runs(source: SourceFile) -> Iterator[Run]:
-    """Yield the runs of tests in a file."""
-    if not _MENTION.search(source.data):
-        return
-    for script in scripts(source):
-        for command in commands(
-            source.data, script.start, script.end, make=script.make, folded=script.folded
-        ):
-            test = go_test(command)
-            if test is not None:
-                yield Run(script, test)
+__all__ = ["can_race", "race_elsewhere"]
 
 
 # -- what the command itself says -------------------------------------------------------------
 
-_RACE = re.compile(r"(?:^|[^a-zA-Z])(?i:no|without|with)?(?i:race)|(?<=[a-z])Race")
 _OTHERWISE = frozenset(
     {
         "msan", "asan", "c", "list", "bench", "fuzz", "cpuprofile", "memprofile", "blockprofile",
@@ -78,14 +33,14 @@ _RACY_PLATFORMS = {
 """Where the race detector exists (https://go.dev/doc/articles/race_detector#Requirements)."""
 _ARCHITECTURES = frozenset.intersection(*map(frozenset, _RACY_PLATFORMS.values())) | {"arm64"}
 _HINDRANCE = re.compile(
-    rf"{_RACE.pattern}|-[ma]san\b|CGO_ENABLED[\"' ]*[:?]?=[\"' ]*0|-bench\b|-c\b"
+    rf"{RACE.pattern}|-[ma]san\b|CGO_ENABLED[\"' ]*[:?]?=[\"' ]*0|-bench\b|-c\b"
 )
 
 
 def can_race(run: Run, project: ProjectFiles) -> bool:
     """Return whether the race detector is off, and nothing speaks against turning it on."""
     test, flags = run.test, run.test.flags
-    if _RACE.search(run.text) or flags.keys() & _OTHERWISE:
+    if RACE.search(run.text) or flags.keys() & _OTHERWISE:
         return False
     if any(_UPDATES.search(name) for name in flags):
         return False
@@ -121,7 +76,7 @@ _VARIED = re.compile(r"[ \t]-(?:test\.)?(?:bench|fuzz|c|[ma]san|(?!cover)\w*prof
 
 
 def _varies(line: str) -> bool:
-    found = _RACE.search(line) or _VARIED.search(line)
+    found = RACE.search(line) or _VARIED.search(line)
     return found is not None or "CGO_ENABLED=0" in line
 
 
@@ -176,7 +131,7 @@ def race_elsewhere(run: Run, found: Sequence[Run]) -> bool:
     """
     mine = run.test.packages
     for other in found:
-        if _together(run, other) and _RACE.search(other.text) and "c" not in other.test.flags:
+        if _together(run, other) and RACE.search(other.text) and "c" not in other.test.flags:
             theirs = other.test.packages
             if theirs in {mine, ("./...",)} and "bench" not in other.test.flags:
                 return True

@@ -16,11 +16,20 @@ way that cannot be extended in place.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.recipes.files import ProjectFiles
+from threadmend.recipes.linters import (
+    ANALYZERS,
+    WANTED,
+    commented,
+    is_on,
+    is_second,
+    is_settings,
+    says,
+    values,
+)
 from threadmend.recipes.yamltree import Node, parse
 from threadmend.source import SourceFile
 
@@ -28,25 +37,18 @@ from ._golangci import extended
 
 CATEGORY = "linters"
 
-_STANDARD = frozenset({"govet", "staticcheck"})
-_WANTED = ("bodyclose", "contextcheck", "fatcontext", "govet", "noctx", "staticcheck")
-_LATER = frozenset({"fatcontext"})
-"""Not known to all releases of version 1, which refuse a name that they do not know."""
-_BUGS = frozenset({"bodyclose", "contextcheck", "govet", "noctx", "staticcheck"})
-"""What the preset `bugs` of version 1 brings."""
-_ANALYZERS = ("atomic", "copylocks", "loopclosure", "lostcancel")
 _MESSAGE = "golangci-lint runs without"
 _REASON = "golangci-lint reports more than before"
 
 
 def check(project: ProjectFiles) -> Iterator[Finding]:
     """Report the settings that leave linters off."""
-    for source in project.texts(_is_settings):
+    for source in project.texts(is_settings):
         tree = parse(source.data)
         if tree is None or tree.kind != "map":
             continue
-        missing = [name for name in _WANTED if not _is_on(tree, name)]
-        decided = [*_values(tree, "linters", "disable"), *_commented(source)]
+        missing = [name for name in WANTED if not is_on(tree, name)]
+        decided = [*values(tree, "linters", "disable"), *commented(source)]
         missing = [name for name in missing if name not in decided]
         if missing:
             key = tree.key("linters") or tree
@@ -54,57 +56,17 @@ def check(project: ProjectFiles) -> Iterator[Finding]:
         yield from _analyzers(source, tree, decided)
 
 
-def _is_settings(path: str) -> bool:
-    return path.rpartition("/")[2] in {".golangci.yml", ".golangci.yaml"}
-
-
-def _is_second(tree: Node) -> bool:
-    version = tree.get("version")
-    return version is not None and version.value == "2"
-
-
-def _is_on(tree: Node, name: str) -> bool:
-    """Return whether a linter runs by these settings, those that are turned off left aside."""
-    if name in _values(tree, "linters", "enable"):
-        return True
-    if _is_second(tree):
-        default = tree.get("linters", "default")
-        chosen = default.value if default is not None else "standard"
-        return chosen in {"all", "fast"} or (chosen == "standard" and name in _STANDARD)
-    if name in _LATER or any(_says(tree, "linters", key) for key in ("enable-all", "fast")):
-        return True
-    if "bugs" in _values(tree, "linters", "presets") and name in _BUGS:
-        return True
-    return name in _STANDARD and not _says(tree, "linters", "disable-all")
-
-
-def _values(tree: Node, *keys: str) -> list[str]:
-    node = tree.get(*keys)
-    return [] if node is None else [item.value for item in node.items]
-
-
-def _says(tree: Node, *keys: str) -> bool:
-    node = tree.get(*keys)
-    return node is not None and node.value.lower() == "true"
-
-
-def _commented(source: SourceFile) -> list[str]:
-    """Return the linters that a comment takes out of a list, or speaks about."""
-    comments = b"\n".join(re.findall(rb"(?:^|[ \t])#([^\n]*)", source.data, re.M)).decode()
-    return [name for name in (*_WANTED, *_ANALYZERS) if re.search(rf"\b{name}\b", comments)]
-
-
 def _analyzers(source: SourceFile, tree: Node, decided: list[str]) -> Iterator[Finding]:
     """Report a choice of govet's analyzers that leaves those about concurrency out."""
-    path = ("linters", "settings", "govet") if _is_second(tree) else ("linters-settings", "govet")
+    path = ("linters", "settings", "govet") if is_second(tree) else ("linters-settings", "govet")
     settings = tree.get(*path)
-    if settings is None or not _says(settings, "disable-all") or "govet" in decided:
+    if settings is None or not says(settings, "disable-all") or "govet" in decided:
         return
-    chosen = {*_values(settings, "enable"), *_values(settings, "disable"), *decided}
-    missing = [name for name in _ANALYZERS if name not in chosen]
+    chosen = {*values(settings, "enable"), *values(settings, "disable"), *decided}
+    missing = [name for name in ANALYZERS if name not in chosen]
     holder = tree.get(*path[:-1])
     key = holder.key("govet") if holder is not None else None
-    if missing and key is not None and _is_on(tree, "govet"):
+    if missing and key is not None and is_on(tree, "govet"):
         yield _finding(source, key, missing, extended(source, tree, path, missing), "govet's ")
 
 

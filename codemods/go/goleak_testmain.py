@@ -16,11 +16,11 @@ another way, and modules into which the requirement cannot be written without th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, launches
+from threadmend.golang.goroutines import Launch
+from threadmend.golang.leakchecks import first_launch, is_special, is_tested, looks_already
 from threadmend.golang.package import Decl, Module, Package, Workspace
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.recipes.files import ProjectFiles
@@ -29,13 +29,6 @@ from ._goleak import Need, checked, needed
 
 CATEGORY = "testing"
 
-_TEST = re.compile(rb"^func (?:Test|Example|Fuzz)\w*\(", re.M)
-_MENTION = re.compile(
-    rb'(?i)"go\.uber\.org/goleak"|leak[-_ ]?(?:test|check|detect)|goroutine[-_ ]?leak|no[-_ ]?leak'
-)
-_START = re.compile(rb"\bgo\b|\bGo\(|\bAfterFunc\(")
-_CONSTRAINED = re.compile(rb"^//(?:go:build|[ \t]*\+build)[ \t]", re.M)
-_PLATFORM = re.compile(r"_[a-z0-9]+(?:_test)?\.go$")
 _REASON = "tests that leave goroutines behind fail"
 _FILE = b"""package %s
 
@@ -59,44 +52,10 @@ def check(project: ProjectFiles) -> Iterator[Finding]:
         need: Need | None = None
         for directory in sorted({package.directory for package in module.packages}):
             files = [f for p in go.in_directory(directory) for f in p.files]
-            launch = _first_launch(files)
-            if launch is not None and _is_tested(files) and not _looks_already(files):
+            launch = first_launch(files)
+            if launch is not None and is_tested(files) and not looks_already(files):
                 need = need or needed(project, module)
                 yield _finding(go, module, directory, launch, need)
-
-
-def _first_launch(files: list[GoFile]) -> tuple[GoFile, Launch] | None:
-    for file in files:
-        if not _is_special(file) and not file.generated and file.holds(_START):
-            for launch in launches(file):
-                if launch.kind != "timer":
-                    return file, launch
-    return None
-
-
-def _is_special(file: GoFile) -> bool:
-    """Return whether a file is built for some platforms or tags only."""
-    name = file.path.rpartition("/")[2]
-    suffix = _PLATFORM.search(name)
-    known = suffix is not None and suffix[0].removesuffix(".go").removesuffix("_test") in _SUFFIXES
-    return known or _CONSTRAINED.search(file.data) is not None
-
-
-_SUFFIXES = frozenset(
-    {
-        "_linux", "_windows", "_darwin", "_unix", "_freebsd", "_openbsd", "_netbsd", "_plan9",
-        "_solaris", "_aix", "_js", "_wasip1", "_android", "_ios", "_amd64", "_arm64", "_386",
-        "_arm", "_wasm", "_s390x", "_ppc64le", "_riscv64",
-    }
-)  # fmt: skip
-
-
-def _is_tested(files: list[GoFile]) -> bool:
-    return any(f.is_test_file and not _is_special(f) and f.holds(_TEST) for f in files)
-
-
-def _looks_already(files: list[GoFile]) -> bool:
-    return any(file.is_test_file and file.holds(_MENTION) for file in files)
 
 
 def _finding(
@@ -122,7 +81,7 @@ def _finding(
 
 
 def _edits(go: Workspace, directory: str, mains: list[Decl]) -> tuple[Edit, ...] | None:
-    if len(mains) == 1 and not _is_special(mains[0].file):
+    if len(mains) == 1 and not is_special(mains[0].file):
         return checked(mains[0])
     if mains:
         return None
@@ -137,4 +96,4 @@ def _edits(go: Workspace, directory: str, mains: list[Decl]) -> tuple[Edit, ...]
 
 def _tested_package(packages: list[Package]) -> Package:
     """Return the package that most test files say they belong to."""
-    return max(packages, key=lambda p: sum(f.is_test_file and not _is_special(f) for f in p.files))
+    return max(packages, key=lambda p: sum(f.is_test_file and not is_special(f) for f in p.files))

@@ -20,8 +20,9 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.recipes.files import ProjectFiles
+from threadmend.recipes.testruns import Run, runs
 
-from ._race import Run, can_race, race_elsewhere, runs
+from ._race import can_race, race_elsewhere
 
 CATEGORY = "testing"
 

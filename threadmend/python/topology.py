@@ -5,7 +5,7 @@ which queue. The same as `golang.topology` draws for Go.
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from threadmend.graph import Edge, Graph, Vertex, components
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
     from threadmend.python.project import PythonProject
 
-__all__ = ["lock_graph", "queue_graph"]
+__all__ = ["lock_graph", "order_graph", "queue_graph"]
 
 
 def _files(project: PythonProject, paths: Collection[str]) -> Iterator[PythonFile]:
@@ -35,6 +35,11 @@ def lock_graph(project: PythonProject, paths: Collection[str]) -> Graph:
             function = nesting.function.qualname if nesting.function is not None else "(module)"
             pair = (class_name(nesting.held), class_name(nesting.inner.place))
             names.setdefault(pair, set()).add(function)
+    return order_graph(names)
+
+
+def order_graph(names: Mapping[tuple[str, str], set[str]]) -> Graph:
+    """Return the picture of nestings: (held, taken) with the functions that nest them."""
     every = sorted({name for pair in names for name in pair})
     circle = [set(group) for group in components(every, names) if len(group) > 1]
     edges = [

@@ -12,8 +12,13 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = (
     ("threadmend.model",),
-    ("threadmend.source", "threadmend.globs", "threadmend.literals", "threadmend.graph",
-     "threadmend.inventory"),
+    (
+        "threadmend.source",
+        "threadmend.globs",
+        "threadmend.literals",
+        "threadmend.graph",
+        "threadmend.inventory",
+    ),
     ("threadmend.golang", "threadmend.python", "threadmend.recipes"),
     ("threadmend.git", "threadmend.config", "threadmend.rulefile", "threadmend.gate"),
     ("threadmend.discovery", "threadmend.registry", "threadmend.parallel", "threadmend.removal"),

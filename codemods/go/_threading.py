@@ -13,12 +13,13 @@ from threadmend.golang.builders import (
     add_parameter,
     import_name,
     parameters,
-    taken_names,
 )
 from threadmend.golang.calls import Site
 from threadmend.golang.families import CannotFollow, Family, family
 from threadmend.golang.file import GoFile
 from threadmend.golang.package import Decl
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import is_named
 from threadmend.golang.uses import declaration_of, is_api
 from threadmend.model import Edit
 
@@ -36,12 +37,16 @@ _FIXED = (
 
 @dataclass
 class Plan:
-    """Which functions gain a context, and the boundaries where none is at hand."""
+    """Which functions gain a context, and the boundaries where none is at hand.
+
+    `detached` are calls that leave the life of the context around them.
+    """
 
     families: dict[tuple[str, int], Family] = field(default_factory=dict)
     twins: set[tuple[str, int]] = field(default_factory=set)
     boundaries: list[Site] = field(default_factory=list)
     passed: list[tuple[Site, str, bool]] = field(default_factory=list)
+    detached: list[Site] = field(default_factory=list)
 
 
 def follow(decl: Decl) -> Family:
@@ -129,18 +134,44 @@ def _above(site: Site, depth: int) -> Decl | None:
 
 
 def _is_taken(decl: Decl) -> bool:
-    return "ctx" in taken_names(decl.node) or decl.name in {"main", "init"}
+    """Return whether a parameter ctx would clash with what the function calls ctx."""
+    if decl.name in {"main", "init"}:
+        return True
+    names = (n for n in decl.node.find("identifier", "package_identifier") if n.name == "ctx")
+    return not all(_gives_way(decl, name) for name in names)
+
+
+def _gives_way(decl: Decl, name: Node) -> bool:
+    """Return whether a name ctx is a key, or a context that may hide the parameter.
+
+    `ctx, cancel := context.WithTimeout(…)` declares cancel, and assigns to the parameter.
+    """
+    if name.parent is not None and name.parent.field == "key":
+        return True
+    file = decl.file
+    binding = file.binding(name)
+    if binding is None or not is_named(
+        file.package.workspace.inference.binding_type(binding), "context.Context"
+    ):
+        return False
+    if binding.scope is not decl.node and binding.scope is not decl.node["body"]:
+        return True
+    if binding.declaration.kind != "short_var_declaration":
+        return False
+    others = [n for n in binding.declaration["left"].children if n.name not in {"_", "ctx"}]
+    return any(b is not None and b.node is n for n in others for b in (file.binding(n),))
 
 
 # -- the plan ----------------------------------------------------------------------------
 
 
-def plan(decl: Decl) -> Plan:
-    """Return who gains a context when a function does; raises CannotFollow, BuilderError."""
-    if _is_taken(decl):
-        raise BuilderError(f"{decl.name} uses the name ctx for something else")
+def plan(*decls: Decl) -> Plan:
+    """Return who gains a context when functions do; raises CannotFollow, BuilderError."""
+    for decl in decls:
+        if _is_taken(decl):
+            raise BuilderError(f"{decl.name} uses the name ctx for something else")
     made = Plan()
-    pending = [decl]
+    pending = list(decls)
     while pending:
         current = pending.pop()
         if current.key in made.families:
@@ -164,6 +195,7 @@ def _pass(site: Site, callee: Decl, made: Plan, pending: list[Decl]) -> None:
         text = context.text
         if context.kind != "test" and left(file, site.call, context):
             text = f"context.WithoutCancel({text})" if file.go_version >= (1, 21) else ""
+            made.detached.append(site)
     else:
         above = _above(site, _DEPTH)
         function = site.call.function

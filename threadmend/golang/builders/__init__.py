@@ -42,7 +42,13 @@ from threadmend.golang.builders.statements import (
     replace,
     wrap,
 )
-from threadmend.golang.builders.structs import add_field, change_field_type, fields
+from threadmend.golang.builders.structs import (
+    add_field,
+    change_field_type,
+    fields,
+    remove_element,
+    remove_field,
+)
 
 __all__ = [
     "KEYWORDS",
@@ -79,6 +85,8 @@ __all__ = [
     "pointer_receiver",
     "realign",
     "remove_argument",
+    "remove_element",
+    "remove_field",
     "remove_import",
     "remove_parameter",
     "replace",

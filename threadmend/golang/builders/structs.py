@@ -1,4 +1,4 @@
-"""Edits of struct types: add a field, change a field's type.
+"""Edits of struct types and literals: add or remove a field, change a field's type.
 
 Columns come from `realign`; here a single blank stands between name, type, tag and comment.
 """
@@ -13,10 +13,11 @@ from threadmend.golang.builders.lines import (
     leading_start,
     line_indent,
 )
+from threadmend.golang.builders.lists import Items, removed
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
 
-__all__ = ["add_field", "change_field_type", "fields"]
+__all__ = ["add_field", "change_field_type", "fields", "remove_element", "remove_field"]
 
 
 def fields(struct_type: Node) -> list[Node]:
@@ -107,3 +108,34 @@ def change_field_type(field: Node, type_: str) -> tuple[Edit, ...]:
     indent = line_indent(field.tree, field.start)
     lines = code_lines(type_, indent, field.tree.source.newline).removeprefix(indent)
     return (Edit(field.path, start, end, lines),)
+
+
+def remove_field(field: Node) -> tuple[Edit, ...]:
+    """Remove a field declaration with the comments that belong to it.
+
+    A blank line that would be left at the start or end of the struct, or next to another,
+    goes too. Raises BuilderError where the field shares its line.
+    """
+    tree, source = field.tree, field.tree.source
+    start = leading_start(tree, field.start)
+    end = source.line_end(content_end(tree, field.end))
+    code = tree.data[field.end : end].split(b"//")[0].split(b"/*")[0]
+    if not first_on_line(tree, field.start) or code.strip():
+        raise BuilderError("the field shares its line")
+    above = source.line_start(max(start - 1, 0))
+    below = source.line_end(end)
+    opens = tree.data[:start].rstrip().endswith(b"{")
+    if not tree.data[end:below].strip() and (opens or not tree.data[above:start].strip()):
+        end = below
+    elif not tree.data[above:start].strip() and tree.data[end:below].strip() == b"}":
+        start = above
+    return (Edit(source.path, start, end, b""),)
+
+
+def remove_element(element: Node) -> tuple[Edit, ...]:
+    """Remove an element of a composite literal, with its line when it has one of its own."""
+    body = element.parent
+    if body is None or body.kind != "literal_value":
+        raise BuilderError(f"a {element.kind} is no element of a literal")
+    items = Items(body.tree, body.start + 1, body.children, body.end - 1)
+    return (removed(items, next(i for i, e in enumerate(body.children) if e is element)),)

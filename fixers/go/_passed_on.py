@@ -29,7 +29,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import captures
 from threadmend.golang.holding import argument_of
-from threadmend.golang.lefts import may_leave
+from threadmend.golang.lefts import calls_leaving, may_leave
 from threadmend.golang.races import explained
 from threadmend.golang.scope import Binding
 from threadmend.golang.summaries import called_body, crowded_opens
@@ -43,13 +43,15 @@ from ._guard_edits import LockForm, put_under_lock
 
 __all__ = ["passed_on"]
 
-_PASSES = re.compile(rb"\(")
+_LITERAL = re.compile(rb"func\(")
 _WRITES = frozenset({"write", "update", "store"})
 
 
 def passed_on(file: GoFile) -> Iterator[Finding]:
     """Yield the variables that a literal writes which several goroutines call at once."""
-    for declaration in file.declarations(_PASSES):
+    for declaration in file.declarations(_LITERAL):
+        if not calls_leaving(file, declaration):
+            continue
         for call in declaration.index.get("call_expression", ()):
             literal = _crowded_literal(file, call)
             if literal is None:

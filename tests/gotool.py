@@ -156,11 +156,11 @@ class Vetted:
     complaints: dict[str, list[str]] = field(default_factory=dict)
 
 
-def vet(batch: Batch) -> Vetted:
+def vet(batch: Batch, *flags: str) -> Vetted:
     """Run one `go vet` per module, which also compiles."""
     found = Vetted()
     for module in sorted(batch.modules):
-        done = go("go", "vet", "./...", cwd=module)
+        done = go("go", "vet", *flags, "./...", cwd=module)
         for line in done.stderr.splitlines():
             match = _VET.match(line)
             if match is None:

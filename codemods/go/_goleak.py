@@ -1,9 +1,8 @@
-"""What a module needs for goleak, and how a TestMain that is there asks it."""
+"""goleak as a requirement, and how a TestMain that is there asks it."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from threadmend.golang.builders import (
     BuilderError,
@@ -12,84 +11,32 @@ from threadmend.golang.builders import (
     remove_import,
     replace,
 )
-from threadmend.golang.builders.modfile import add_requirement
-from threadmend.golang.package import Decl, Module
+from threadmend.golang.package import Decl
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
-from threadmend.recipes.files import ProjectFiles
-from threadmend.source import SourceFile
 
-__all__ = ["PATH", "Need", "checked", "needed"]
+from ._requirement import Dependency
+
+__all__ = ["GOLEAK", "checked"]
 
 PATH = "go.uber.org/goleak"
-_VERSION = "v1.3.0"
-_SUMS = (
-    f"{PATH} {_VERSION} h1:2K3zAYmnTNqV73imy9J1T3WC+gmCePx2hEGkimedGto=",
-    f"{PATH} {_VERSION}/go.mod h1:CoHD4mav9JJNrW/WLlf7HGZPjdw8EucARQHekz1X6bE=",
+GOLEAK = Dependency(
+    PATH,
+    "v1.3.0",
+    sums=(
+        f"{PATH} v1.3.0 h1:2K3zAYmnTNqV73imy9J1T3WC+gmCePx2hEGkimedGto=",
+        f"{PATH} v1.3.0/go.mod h1:CoHD4mav9JJNrW/WLlf7HGZPjdw8EucARQHekz1X6bE=",
+    ),
+    demands={
+        "github.com/stretchr/testify": (1, 8, 0),
+        "github.com/davecgh/go-spew": (1, 1, 1),
+        "github.com/kr/pretty": (0, 1, 0),
+        "github.com/pmezard/go-difflib": (1, 0, 0),
+        "gopkg.in/check.v1": (0, 0, 0),
+        "gopkg.in/yaml.v3": (3, 0, 1),
+    },
+    test=True,
 )
-"""As https://sum.golang.org/lookup/go.uber.org/goleak@v1.3.0 has them."""
-_DEMANDS = {
-    "github.com/stretchr/testify": (1, 8, 0),
-    "github.com/davecgh/go-spew": (1, 1, 1),
-    "github.com/kr/pretty": (0, 1, 0),
-    "github.com/pmezard/go-difflib": (1, 0, 0),
-    "gopkg.in/check.v1": (0, 0, 0),
-    "gopkg.in/yaml.v3": (3, 0, 1),
-}
-"""What that version requires: a module that has less of it must be brought up by the go command."""
-_GET = f"go get -t {PATH}@{_VERSION}"
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """The edits that let a module import goleak, or the reason why there are none."""
-
-    edits: tuple[Edit, ...] = ()
-    reason: str = ""
-    command: str = ""
-    """What is still to be run."""
-
-
-def needed(project: ProjectFiles, module: Module) -> Need:
-    """Return what it takes to import goleak in a module."""
-    path = f"{module.directory}/go.mod".lstrip("/")
-    source = project.go.source(path)
-    folder = f"{module.directory}/" if module.directory else ""
-    if PATH in module.requires:
-        return Need()
-    vendored = any(p.startswith(f"{folder}vendor/") for p in project.go.go_files)
-    if vendored:
-        return Need(reason=f"the module is vendored: run {_GET} && go mod vendor first")
-    sums = project.text(f"{folder}go.sum")
-    can = module.go_version >= (1, 17) and PATH.encode() not in source.data
-    if not can or any(_less(module.requires.get(p), v) for p, v in _DEMANDS.items()):
-        return Need(reason=f"go.mod has to be changed by the go command: run {_GET} first")
-    if sums is None and module.requires:
-        return Need(reason=f"there is no go.sum to write to: run {_GET} first")
-    edits = (add_requirement(source, PATH, _VERSION), *_summed(sums, f"{folder}go.sum"))
-    return Need(edits, command="go mod tidy")
-
-
-def _less(version: str | None, wanted: tuple[int, int, int]) -> bool:
-    found = re.match(r"v(\d+)\.(\d+)\.(\d+)", version or "")
-    if found is None:
-        return False
-    return (int(found[1]), int(found[2]), int(found[3])) < wanted
-
-
-def _summed(sums: SourceFile | None, path: str) -> tuple[Edit, ...]:
-    """Return the edits of go.sum, which is sorted by module."""
-    data, newline = (b"", b"\n") if sums is None else (sums.data, sums.newline)
-    missing = [line.encode() for line in _SUMS if line.encode() not in data]
-    if not missing:
-        return ()
-    at = 0
-    for line in data.splitlines(keepends=True):
-        if line.split(b" ")[0] > PATH.encode():
-            break
-        at += len(line)
-    lead = newline if data[:at] and not data[:at].endswith(b"\n") else b""
-    return (Edit(path, at, at, lead + b"".join(line + newline for line in missing)),)
 
 
 # -- a TestMain that is there -----------------------------------------------------------------

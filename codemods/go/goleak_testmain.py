@@ -25,7 +25,8 @@ from threadmend.golang.package import Decl, Module, Package, Workspace
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.recipes.files import ProjectFiles
 
-from ._goleak import Need, checked, needed
+from ._goleak import GOLEAK, checked
+from ._requirement import Need, needed
 
 CATEGORY = "testing"
 
@@ -54,7 +55,7 @@ def check(project: ProjectFiles) -> Iterator[Finding]:
             files = [f for p in go.in_directory(directory) for f in p.files]
             launch = first_launch(files)
             if launch is not None and is_tested(files) and not looks_already(files):
-                need = need or needed(project, module)
+                need = need or needed(project, module, GOLEAK)
                 yield _finding(go, module, directory, launch, need)
 
 

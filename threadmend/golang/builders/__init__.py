@@ -10,6 +10,7 @@ from threadmend.golang.builders.clauses import add_case, add_label, delete_claus
 from threadmend.golang.builders.imports import (
     ImportEntry,
     add_import,
+    add_imports,
     import_entries,
     import_name,
     remove_import,
@@ -60,6 +61,7 @@ __all__ = [
     "add_case",
     "add_field",
     "add_import",
+    "add_imports",
     "add_label",
     "add_parameter",
     "address",

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 from threadmend.golang.builders.lines import content_end, first_on_line, leading_start
 from threadmend.golang.syntax import Node, SyntaxTree
 from threadmend.model import Edit
 
-__all__ = ["ImportEntry", "add_import", "import_entries", "import_name", "remove_import"]
+__all__ = [
+    "ImportEntry",
+    "add_import",
+    "add_imports",
+    "import_entries",
+    "import_name",
+    "remove_import",
+]
 
 
 class ImportEntry(NamedTuple):
@@ -95,6 +104,42 @@ def add_import(tree: SyntaxTree, path: str, name: str | None = None) -> tuple[Ed
     newline = tree.source.newline
     at = content_end(tree, after.end)
     return (Edit(tree.source.path, at, at, newline + b"import " + spec),)
+
+
+def add_imports(tree: SyntaxTree, paths: Iterable[str]) -> tuple[Edit, ...]:
+    """Import several packages of the standard library, sorted into one group."""
+    entries = import_entries(tree)
+    known = {e.path for e in entries if e.name == ""}
+    missing = sorted(set(paths) - known)
+    usable = [e for e in entries if e.path != "C"]
+    if len(missing) < 2 or any(e.grouped for e in usable) or len(usable) > 1:
+        edits = [edit for path in missing for edit in add_import(tree, path)]
+        return _one_above(tree, edits)
+    newline = tree.source.newline
+    specs = [b'\t"' + path.encode() + b'"' for path in missing]
+    if usable:
+        own = usable[0]
+        above = len(missing)
+        if _standard(own.path):
+            above = sum(path < own.path for path in missing)
+        first, last = specs[:above], specs[above:]
+        start, end = own.node.start, content_end(tree, own.node.end)
+        apart = [] if _standard(own.path) else [b""]
+        opening = newline.join([b"(", *first, *apart, b"\t"])
+        closing = b"".join(newline + line for line in [*last, b")"])
+        file = tree.source.path
+        return (Edit(file, start, start, opening), Edit(file, end, end, closing))
+    return (_first_import(tree, entries, newline.join([b"(", *specs, b")"])),)
+
+
+def _one_above(tree: SyntaxTree, edits: Sequence[Edit]) -> tuple[Edit, ...]:
+    """Take the blank line from between two groups that are added at one place."""
+    blank = tree.source.newline * 2
+    found = sorted(edits)
+    for at, (edit, after) in enumerate(pairwise(found)):
+        if edit.start == after.start and edit.new.endswith(blank):
+            found[at] = replace(edit, new=edit.new[: -len(tree.source.newline)])
+    return tuple(found)
 
 
 def _first_import(tree: SyntaxTree, entries: list[ImportEntry], spec: bytes) -> Edit:

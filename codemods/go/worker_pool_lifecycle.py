@@ -1,0 +1,70 @@
+"""Give a pool of workers its whole life
+
+Workers that range over a channel which nobody closes stay for ever, each with its stack and
+what it refers to. A feeder that sends without an exit waits for workers that have left, workers
+wait for a function that has returned with the first error, and the loop over the results for a
+close that never comes. The parts depend on each other, so that they are mended together:
+
+- one goroutine feeds, and closes the tasks when it ends;
+- the workers receive `task, ok` in a select with the context, and are counted by a WaitGroup;
+- one goroutine waits for them and closes the results, which are received until then;
+- who leaves early tells the others, and an error reaches the caller.
+
+Not reported:
+- pools whose channel is closed, or passed on; workers that listen to something else;
+- pools of main that live as long as the process;
+- workers that send tasks themselves; pools of an errgroup.
+
+Unsafe: the function now waits for its workers, and ends when its context does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.builders import BuilderError
+from threadmend.golang.package import Module
+from threadmend.model import Finding, Fix, Related, Safety
+
+from ._pool import Pool, pools
+from ._pool_defects import Defect, defects
+from ._pool_local import repair
+
+CATEGORY = "goroutine"
+GATE = rb"\bmake\(\s*chan\b"
+
+
+def check(module: Module) -> Iterator[Finding]:
+    """Yield the pools that leave goroutines behind, or wait for ever."""
+    for package in module.packages:
+        for file in package.files:
+            if file.is_test_file or file.generated:
+                continue
+            for pool in pools(file):
+                found = defects(pool)
+                if found:
+                    yield _finding(pool, found)
+
+
+def _finding(pool: Pool, found: list[Defect]) -> Finding:
+    first = found[0]
+    fix, reason = None, ""
+    try:
+        made = repair(pool, found)
+        title = f"Let the pool end: {', '.join(made.done)}"
+        edits = tuple(dict.fromkeys(made.edits))
+        fix = Fix(title, edits, Safety.UNSAFE, made.why)
+    except BuilderError as error:
+        reason = str(error)
+    launch = pool.worker.launch.statement
+    related = [Related(launch.path, launch.start, launch.end, "the workers are launched here")]
+    related += [Related(d.node.path, d.node.start, d.node.end, d.message) for d in found[1:]]
+    return Finding(
+        path=first.node.path,
+        start=first.node.start,
+        end=first.node.end,
+        message=first.message,
+        fixes=(fix,) if fix else (),
+        reason=reason,
+        related=tuple(related),
+    )

@@ -106,7 +106,18 @@ class _Use:
                 if re.search(r"(?i)c(?:on)?te?xt|^(?:Get|Do|Query|Exec)", name)
                 else ""
             )
-        return function.name
+        return "" if self._is_contrast(call) else function.name
+
+    def _is_contrast(self, call: Node) -> bool:
+        """Return whether the function makes the same call elsewhere, with the context."""
+        name = call["function"].text
+        outer = call.function
+        return self.context.kind == "context" and any(
+            other["function"].text == name
+            and other["arguments"].children
+            and other["arguments"].children[0].text == self.context.text.encode()
+            for other in (outer.find("call_expression") if outer is not None else ())
+        )
 
     def _derived(self, call: Node) -> str:
         """Follow `ctx, cancel := context.WithTimeout(context.Background(), …)`."""

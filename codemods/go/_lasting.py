@@ -15,12 +15,15 @@ __all__ = ["lives_on"]
 def lives_on(file: GoFile, call: Node, context: Ambient | None = None) -> bool:
     """Return whether what a call makes is used when the context has ended, or has its own.
 
-    A command that is started and never waited for, a request that is given a context later;
-    anything that is returned from a function that cancels the context on its way out.
+    A command that is started and never waited for, or that somebody else gets to start; a
+    request that is given a context later; what a constructor of the project makes; anything
+    that is returned from a function that cancels the context on its way out.
     """
     statement = call.statement
     if statement is None:
         return False
+    if _is_handed_on(file, call) or _begins(file, call):
+        return True
     if statement.kind == "return_statement" and _is_cancelled_here(file, context):
         return True
     left_side = statement.get("left")
@@ -45,3 +48,49 @@ def _is_cancelled_here(file: GoFile, context: Ambient | None) -> bool:
     if context is None or context.kind != "context" or context.binding.kind != "variable":
         return False
     return any(file.binding(d.context) is context.binding for d in derivations(file))
+
+
+_BEGINS = re.compile(
+    r"^(?:[Nn]ew|[Mm]ake|[Ss]tart|[Ww]atch|[Ss]ubscribe|[Ss]pawn|[Ll]aunch|[Rr]un|[Ss]erve"
+    r"|[Ll]isten|[Oo]pen|[Rr]egister)(?![a-z])"
+)
+
+
+def _begins(file: GoFile, call: Node) -> bool:
+    """Return whether a function of the project begins something, by its name."""
+    decl = file.callee(call)
+    if decl is None or decl.file.package.module is None:
+        return False
+    return bool(_BEGINS.match(decl.name))
+
+
+def _is_handed_on(file: GoFile, call: Node) -> bool:
+    """Return whether a command is returned, stored or passed: who starts it may stop it, too."""
+    decl = file.callee(call)
+    if decl is None or (decl.file.package.path, decl.name) != ("os/exec", "Command"):
+        return False
+    parent = call.parent
+    if parent is not None and parent.kind == "selector_expression":
+        return False  # exec.Command(…).Run()
+    statement = call.statement
+    if statement is None or parent is None or parent.kind != "expression_list":
+        return True
+    left_side = statement.get("left")
+    name = left_side.children[0] if left_side is not None and left_side.children else None
+    binding = file.binding(name) if name is not None and name.kind == "identifier" else None
+    if binding is None:
+        return True
+    return any(_is_value(use) for use in binding.uses if use is not binding.node)
+
+
+def _is_value(use: Node) -> bool:
+    parent = use.parent
+    if parent is None or parent.kind == "selector_expression":
+        return False
+    statement = parent.parent
+    return not (
+        parent.kind == "expression_list"
+        and parent.field == "left"
+        and statement is not None
+        and statement.kind == "assignment_statement"
+    )

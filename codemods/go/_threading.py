@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -141,6 +142,9 @@ def _is_taken(decl: Decl) -> bool:
     return not all(_gives_way(decl, name) for name in names)
 
 
+_ENDLESS = re.compile(rb"\bcontext\.(?:Background|TODO)\(\)")
+
+
 def _gives_way(decl: Decl, name: Node) -> bool:
     """Return whether a name ctx is a key, or a context that may hide the parameter.
 
@@ -158,6 +162,8 @@ def _gives_way(decl: Decl, name: Node) -> bool:
         return True
     if binding.declaration.kind != "short_var_declaration":
         return False
+    if _ENDLESS.search(binding.declaration["right"].text):
+        return False  # it would take the parameter's place, and not be derived from it
     others = [n for n in binding.declaration["left"].children if n.name not in {"_", "ctx"}]
     return any(b is not None and b.node is n for n in others for b in (file.binding(n),))
 

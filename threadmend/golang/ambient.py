@@ -47,6 +47,7 @@ def ambient(file: GoFile, node: Node, *, parent: bool = False) -> Ambient | None
     its own, or derived from Background itself, was made for something else.
     """
     found = sorted(_candidates(file, node, parent), key=lambda a: _ORDER.index(a.kind))
+    found = [a for a in found if not _is_special(a, found)]
     for function in node.ancestors():
         if function.kind in FUNCTIONS:
             for candidate in found:
@@ -74,6 +75,27 @@ def _candidates(file: GoFile, node: Node, parent: bool) -> Iterator[Ambient]:
                 yield Ambient(f"{name}.Context()", "test", binding)
 
 
+_LIMITS = re.compile(rb"context\.With(?:Timeout|Deadline)(?:Cause)?\(\s*(\w+)\b")
+
+
+def _is_special(one: Ambient, found: list[Ambient]) -> bool:
+    """Return whether a context was made, with a limit, for some of the work only.
+
+    `dialCtx, cancel := context.WithTimeout(ctx, …)`, where ctx is in scope as well.
+    """
+    values = one.binding.declaration.get("right")
+    if one.kind != "context" or one.text == "ctx" or values is None:
+        return False
+    limited = _LIMITS.match(values.text)
+    return limited is not None and any(
+        other.kind == "context"
+        and other.text == limited[1].decode()
+        and other.binding is not one.binding
+        and other.binding.function is one.binding.function
+        for other in found
+    )
+
+
 _ENDLESS = re.compile(rb"context\.(?:Background|TODO)\(\)|nil|context\.WithoutCancel\(.*", re.S)
 _OWN = re.compile(rb"\bcontext\.(?:Background|TODO|WithTimeout\w*|WithDeadline\w*)\(")
 
@@ -91,6 +113,9 @@ def _is_made_up(binding: Binding, parent: bool) -> bool:
 # -- work that leaves its context ------------------------------------------------------
 
 
+_LEAVES = {"go_statement": "goroutine", "defer_statement": "deferred call"}
+
+
 def left(file: GoFile, node: Node, context: Ambient) -> str:
     """Return how a place runs outside of the life of a context, `""` when it runs within.
 
@@ -99,17 +124,18 @@ def left(file: GoFile, node: Node, context: Ambient) -> str:
     ended when the place is reached).
     """
     boundary = context.binding.function
+    found = ""
     for outer in node.ancestors():
-        if outer.kind == "go_statement":
-            return "goroutine"
-        if outer.kind == "defer_statement":
-            return "deferred call"
+        if outer.kind in _LEAVES:
+            found = found or _LEAVES[outer.kind]
         if outer.kind == "func_literal" and outer is not boundary:
             how = _handed(file, outer)
-            if how:
+            if how:  # a callback may run at any time, whatever it begins
                 return how
         if outer is boundary or outer.kind in {"function_declaration", "method_declaration"}:
             break
+    if found:
+        return found
     if _is_cleanup(node):
         return "cleanup"
     return "afterwards" if _has_ended(node, context) else ""
@@ -118,9 +144,12 @@ def left(file: GoFile, node: Node, context: Ambient) -> str:
 def _is_cleanup(node: Node) -> bool:
     for function in node.ancestors():
         name = function.get("name") if function.kind in FUNCTIONS else None
-        if name is not None and CLEANUP.search(name.name):
+        if name is not None and CLEANUP.search(name.name) and not _TEST.match(name.name):
             return True
     return False
+
+
+_TEST = re.compile(r"(?:Test|Benchmark|Fuzz|Example)(?![a-z])")
 
 
 _IN_PLACE = frozenset(
@@ -204,10 +233,20 @@ _SAYS = re.compile(
 )
 
 
+_EXCUSED = re.compile(rb"//nolint:[\w,]*(?:contextcheck|noctx)")
+
+
 def speaks_of_detachment(file: GoFile, node: Node) -> bool:
     """Return whether a comment at a statement gives a reason for another context."""
     statement = node.statement or node
     source = file.source
+    for outer in node.ancestors():
+        if outer.kind in FUNCTIONS and outer.kind != "func_literal":
+            break
+        if outer.kind.endswith("statement"):
+            line = file.data[source.line_start(outer.start) : source.line_end(outer.start)]
+            if _EXCUSED.search(line):
+                return True
     start = source.line_start(statement.start)
     while start > 0:  # the comment lines right above
         above = source.line_start(start - 1)

@@ -208,6 +208,7 @@ class Asker:
             if rule.language == "python":
                 from threadmend.python.notebook import translated
 
+                found = [f for f in found if not self._is_dead(f)]
                 found = [translated(finding, self._notebook) for finding in found]
             for finding in found:
                 _verify(finding, self.project)
@@ -216,6 +217,12 @@ class Asker:
             answers.failures.append(Failure(rule.name, where, _words(error)))
         else:
             answers.findings += found
+
+    def _is_dead(self, finding: Finding) -> bool:
+        from threadmend.python.deadcode import is_dead
+
+        python = self.project.python
+        return finding.path in python and is_dead(python.file(finding.path), finding.start)
 
     def _notebook(self, path: str) -> Notebook | None:
         return self.project.python.notebook(path) if path in self.project else None

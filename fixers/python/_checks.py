@@ -18,6 +18,8 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
     """Return the unit of a test of the data and the change that it decides on."""
     if use.mode == "write" and _is_constant(statement) and not _is_crowded(data, use):
         return None
+    if use.mode == "write" and _is_deadline(data, use, statement):
+        return None
     found = None
     for block, at in _levels(data.file, statement):
         for number in range(at, -1, -1):
@@ -73,6 +75,27 @@ def _is_elif(file: PythonFile, test: ast.If) -> bool:
 def _is_constant(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(
         statement.value, ast.Constant
+    )
+
+
+def _is_deadline(data: Data, use: Use, statement: ast.stmt) -> bool:
+    """Return whether a write is a fresh value under a test which of two is larger, and nobody
+    else tests: `if now > self.deadline: self.deadline = now() + 5`. Others write fresh ones.
+    """
+    above = data.file.parent(statement)
+    if not isinstance(statement, ast.Assign) or not isinstance(above, ast.If):
+        return False
+    if looks(data, statement.value) or _is_crowded(data, use):
+        return False
+    compared = [n for n in ast.walk(above.test) if isinstance(n, ast.Compare) and looks(data, n)]
+    orders = (ast.Gt, ast.GtE, ast.Lt, ast.LtE)
+    if not compared or not all(isinstance(op, orders) for c in compared for op in c.ops):
+        return False
+    others = [u for u in data.uses if u.changes and u.threads != use.threads]
+    return all(
+        u.mode == "write"
+        and not any(looks(data, n.test) for n in enclosing(u.node, ast.If) if isinstance(n, ast.If))
+        for u in others
     )
 
 

@@ -146,12 +146,20 @@ def _attributes(file: PythonFile) -> Iterator[Data]:
                 for s in spawns
                 if whole or _is_shared_with(file, cls, s, node, function)
             }
-            if not spawns and function in outside and not _is_alone(file, function):
+            somebody = function in outside or _is_handed_on(function)
+            if not spawns and somebody and not _is_alone(file, function):
                 threads.add(None)
             mode = "call" if _is_called(file, node) else use_mode(node)
             data.uses.append(Use(node, mode, function, frozenset(threads)))
         yield from by_class.values()
         yield from by_object.values()
+
+
+def _is_handed_on(function: Function) -> bool:
+    """Return whether nothing calls a private method by its name: a callback, or one that is
+    looked up at run time.
+    """
+    return function.cls is not None and function.is_private and not function.callers
 
 
 def _is_called(file: PythonFile, node: ast.expr) -> bool:

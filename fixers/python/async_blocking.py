@@ -7,7 +7,8 @@ threads.
 Not reported: functions that are not `async`, also nested ones; calls that do not wait
 (`acquire(blocking=False)`); modules that use trio or anyio, or a loop of their own (neither
 asyncio nor a framework on top of it is named); coroutines that a thread runs in a loop of their
-own; tests' sleeps, which are hints.
+own; `get` right after a `put` to the same queue; lines with a `# noqa` of the rules of other
+linters that say the same (ASYNC251). In tests it is a hint.
 
 Unsafe: all but `time.sleep`: the call runs in a thread, beside code that it did not run beside.
 """
@@ -22,8 +23,11 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 from threadmend.python import api
 from threadmend.python.builders import BuilderError, drop_import, reference
 from threadmend.python.file import PythonFile, last_name
+from threadmend.python.flow import block_of
 from threadmend.python.functions import Function
 from threadmend.python.threads import argument, keyword, spawns_reaching
+
+from ._noqa import excused
 
 CATEGORY = "asyncio"
 GATE = rb"\basync +def\b"
@@ -43,6 +47,7 @@ _ASYNCIO = re.compile(
     rb"(?m)^[ \t]*(?:import|from)[ \t]+(?:asyncio|aiohttp|fastapi|starlette|sanic|quart|tornado"
     rb"|discord|telegram|aiogram|telethon|pyrogram|uvicorn|httpx|websockets|aiofiles|asyncpg|litestar|blacksheep)\b"
 )
+_CODES = ("ASYNC210", "ASYNC212", "ASYNC220", "ASYNC221", "ASYNC222", "ASYNC230", "ASYNC251")
 _RUNNERS = frozenset({"run_until_complete", "run"})
 _WAITERS = frozenset({"join", "get", "put", "wait", "acquire", "result"})
 _KINDS = api.THREADS | api.THREAD_LOCKS | api.EVENTS | api.QUEUES | api.SEMAPHORES | api.PROCESSES
@@ -56,7 +61,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if not function.is_async or _has_loop_of_its_own(file, function):
             continue
         for call in function.calls():
-            if isinstance(file.parent(call), ast.Await):
+            if isinstance(file.parent(call), ast.Await) or excused(file, call, *_CODES):
                 continue
             name = file.qualified(call.func)
             if name == "time.sleep":
@@ -89,6 +94,8 @@ def _waits(file: PythonFile, call: ast.Call) -> bool:
         return False
     if func.attr == "result" or (func.attr == "put" and not _is_bounded(file, func.value)):
         return False
+    if func.attr == "get" and _was_just_put(file, call, func.value):
+        return False
     for position, name in enumerate(("blocking", "block")):
         given = argument(call, 0 if func.attr != "put" else 1, name)
         if isinstance(given, ast.Constant) and given.value is False:
@@ -97,6 +104,22 @@ def _waits(file: PythonFile, call: ast.Call) -> bool:
             return False
     timeout = argument(call, 99, "timeout")
     return not (isinstance(timeout, ast.Constant) and timeout.value == 0)
+
+
+def _was_just_put(file: PythonFile, call: ast.Call, queue: ast.expr) -> bool:
+    """Return whether the statement before puts an item into the same queue."""
+    statement = file.statement(call)
+    block = block_of(statement)
+    at = block.index(statement)
+    before = block[at - 1] if at else None
+    if not isinstance(before, ast.Expr) or not isinstance(before.value, ast.Call):
+        return False
+    func = before.value.func
+    return (
+        isinstance(func, ast.Attribute)
+        and func.attr in {"put", "put_nowait"}
+        and file.place(func.value) == file.place(queue) is not None
+    )
 
 
 def _is_bounded(file: PythonFile, queue: ast.expr) -> bool:

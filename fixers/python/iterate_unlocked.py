@@ -6,7 +6,9 @@ code takes a lock to change the collection, the loop does not.
 
 Not reported: a loop under the lock, or whose callers all hold it; a loop over a copy; a
 collection that is only ever replaced by another one; a list that only grows; what one call of
-the interpreter reads at once (`sum`, `sorted`, `list`); tests.
+the interpreter reads at once (`sum`, `sorted`, `list`); a loop after the
+thread that makes the changes was joined, or after a flag was set under the lock that others test
+there; tests.
 
 Unsafe: the loop does not see what is added while it runs, and a thread that has the lock already
 would wait for itself. With a re-entrant lock the fix is safe.
@@ -27,7 +29,9 @@ from threadmend.python.builders import (
     replace,
 )
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import before, enclosing
 from threadmend.python.functions import Function
+from threadmend.python.threads import reached
 
 from ._guarded import Guarded, guarded, may_be_held
 
@@ -55,6 +59,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             looped = _looped(file, node)
             if looped is None or file.held(node) or "fork" in function.name:
                 continue
+            if _is_last(file, one, node) or _is_closed(file, one, node, function):
+                continue
             yield _finding(file, one, node, function, looped)
 
 
@@ -76,6 +82,62 @@ def _looped(file: PythonFile, node: ast.expr) -> ast.expr | None:
         inner, above = above, file.parent(above)
     is_loop = isinstance(above, ast.For | ast.comprehension) and above.iter is inner
     return found if is_loop else None
+
+
+def _is_last(file: PythonFile, one: Guarded, node: ast.expr) -> bool:
+    """Return whether the loop comes after the thread that changes the collection has ended."""
+    for statement in _before(file, node):
+        value = statement.value if isinstance(statement, ast.Expr) else None
+        func = value.func if isinstance(value, ast.Call) else None
+        if isinstance(func, ast.Attribute) and func.attr == "join":
+            made = file.value(func.value)
+            for spawn in file.spawns:
+                if made is not None and spawn.node is made.made and spawn.target is not None:
+                    runs = reached(spawn.target)
+                    changing = {other.function(place) for other, place in one.changed}
+                    if all(f in runs or (f is not None and f.is_async) for f in changing):
+                        return True
+    return False
+
+
+def _is_closed(file: PythonFile, one: Guarded, node: ast.expr, function: Function) -> bool:
+    """Return whether a flag was set under the lock before the loop, and whoever changes the
+    collection looks at it under the lock.
+    """
+    if function.home is None:
+        return False
+    flags: set[str] = set()
+    for section in file.sections:
+        if section.function is function and section.lock.place == one.lock.place:
+            if section.start in _before(file, node):
+                flags |= {name for stmt in section.body for name in _set_flags(stmt)}
+    return bool(flags) and any(
+        use.name in flags
+        and use.mode == "read"
+        and one.lock.place in use.function.file.held(use.node)
+        for use in function.home.uses
+        if use.function is not function
+    )
+
+
+def _before(file: PythonFile, node: ast.expr) -> list[ast.stmt]:
+    """Return the statements that surely ran before a node, in its block and those around."""
+    found: list[ast.stmt] = []
+    at: ast.stmt = file.statement(node)
+    for above in (at, *enclosing(at, ast.stmt)):
+        assert isinstance(above, ast.stmt)
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            break
+        found += before(above)
+    return found
+
+
+def _set_flags(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
+        if isinstance(statement.value.value, bool):
+            for target in statement.targets:
+                if isinstance(target, ast.Attribute):
+                    yield target.attr
 
 
 # -- fix ------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ The event loop holds its tasks weakly. A task that nobody else holds may be coll
 waits, in the middle of its work and without a word.
 
 Not reported: tasks of a TaskGroup, which keeps them; tasks that are assigned, awaited,
-returned or passed on; `create_task` of other libraries. In tests it is a hint.
+returned or passed on; `create_task` of other libraries; lines with `# noqa: RUF006`, which says
+the same. In tests it is a hint.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from threadmend.python.builders import (
     free_name,
     insert_after,
     is_alone,
+    is_free,
 )
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
+
+from ._noqa import excused
 
 CATEGORY = "asyncio"
 GATE = rb"create_task\(|ensure_future\("
@@ -37,6 +41,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for call in file.calls("create_task", "ensure_future"):
         statement = file.parent(call)
         if not isinstance(statement, ast.Expr) or not _makes_task(file, call):
+            continue
+        if excused(file, statement, "RUF006"):
             continue
         start, end = file.span(call)
         said = "nobody holds the task, which may be collected before it is done"
@@ -61,7 +67,7 @@ def _makes_task(file: PythonFile, call: ast.Call) -> bool:
 def _edits(file: PythonFile, statement: ast.Expr, call: ast.Call) -> tuple[Edit, ...]:
     """Return the edits that hold the task in a set, which lets go of it when it is done."""
     held, added = _holder(file, statement)
-    task = free_name(file, "task", statement)
+    task = "task" if is_free(file, "task", statement) else free_name(file, "task", statement)
     if not is_alone(file, statement):
         raise BuilderError("the statement shares its line with another one")
     at = file.span(call)[0]

@@ -134,6 +134,11 @@ def _call(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
             result = api.RESULTS.get(f"{owner.type}.{node.func.attr}")
             if result is not None:
                 return Value(result, file, node)
+        if owner is not None and owner.cls is not None:
+            values = owner.cls.values_of(node.func.attr)
+            made = agreed(_kept_class(other, value, file, node) for other, value in values)
+            if made is not None:
+                return made
     else:
         owner = value_of(file, node.func, depth + 1) if isinstance(node.func, ast.Name) else None
     if owner is not None and owner.is_class and isinstance(node.func, ast.Name):
@@ -168,7 +173,24 @@ def _constructed(file: PythonFile, node: ast.Call, name: str, depth: int) -> Val
     return Value(name, file, node) if name.partition(".")[0] in _STANDARD else None
 
 
+def _kept_class(
+    file: PythonFile, node: ast.expr, caller: PythonFile, call: ast.Call
+) -> Value | None:
+    """Return what a class makes that an attribute keeps: `self.container_type()`."""
+    if not isinstance(node, ast.Name | ast.Attribute):
+        return None
+    name = qualified(file, node)
+    if name is None:
+        return None
+    cls = file.project.class_named(name) if "." in name else None
+    if cls is not None:
+        return Value(cls.qualified, caller, call, cls)
+    known = name in _BUILTIN_TYPES if "." not in name else name.partition(".")[0] in _PLAIN
+    return Value(name, caller, call) if known else None
+
+
 _STANDARD = frozenset({"threading", "queue", "multiprocessing", "asyncio", "concurrent"})
+_PLAIN = _STANDARD | {"collections", "weakref"}
 _BUILTIN_TYPES = frozenset({"dict", "list", "set", "tuple", "int", "str", "bytes", "bytearray",
                             "float", "frozenset", "bool", "object", "sorted"})  # fmt: skip
 

@@ -23,6 +23,8 @@ from threadmend.golang.builders import (
     insert_after,
     insert_before,
     realign,
+    remove_element,
+    remove_field,
     replace,
 )
 from threadmend.golang.builders.tabwriter import Cell, column_widths
@@ -501,6 +503,51 @@ def test_statements_hypothesis(source: str, other: str, data: st.DataObject) -> 
         edits = replace(chosen, "replaced()", comments="drop")
     text = applied(tree.data, realign(tree, edits)).decode()
     assert gofmt(text) == text
+
+
+@needs_gofmt
+@pytest.mark.parametrize(
+    ("old", "index", "new"),
+    [
+        ("struct {\n\ta    int\n\tlong T\n}", 1, "struct {\n\ta int\n}"),
+        ("struct {\n\t// a\n\ta int // b\n\n\tc T\n}", 0, "struct {\n\tc T\n}"),
+        ("struct {\n\ta int\n\n\tb T\n\n\tc T\n}", 1, "struct {\n\ta int\n\n\tc T\n}"),
+        ("struct {\n\ta int\n\n\tb T\n}", 1, "struct {\n\ta int\n}"),
+        ("struct {\n\t// a\n\ta int\n}", 0, "struct{}"),
+        ("struct {\n\ta int\n\t// more\n}", 0, "struct {\n\t// more\n}"),
+    ],
+)
+def test_remove_field(old: str, index: int, new: str) -> None:
+    """A field goes with its comments, and with a blank line that would be left over."""
+    tree = tree_of(f"package p\n\ntype S {old}\n")
+    edits = realign(tree, remove_field(fields(struct(tree))[index]))
+    text = applied(tree.data, edits).decode()
+    assert text == gofmt(text) == f"package p\n\ntype S {new}\n"
+
+
+def test_remove_field_on_a_line_with_others() -> None:
+    """Fields that share a line are refused."""
+    tree = tree_of("package p\n\ntype S struct{ a, b int; c T }\n")
+    with pytest.raises(BuilderError, match="shares its line"):
+        remove_field(fields(struct(tree))[1])
+
+
+@needs_gofmt
+@pytest.mark.parametrize(
+    ("old", "index", "new"),
+    [
+        ("S{a: 1, bc: 2}", 0, "S{bc: 2}"),
+        ("S{a: 1}", 0, "S{}"),
+        ("S{\n\ta:  1,\n\tbc: 2, // two\n}", 1, "S{\n\ta: 1,\n}"),
+        ("S{1, 2, 3}", 1, "S{1, 3}"),
+    ],
+)
+def test_remove_element(old: str, index: int, new: str) -> None:
+    """An element of a literal goes with its comma, and its line."""
+    tree = tree_of(f"package p\n\nvar x = {old}\n")
+    literal = next(tree.declarations[-1].node.find("literal_value"))
+    text = applied(tree.data, realign(tree, remove_element(literal.children[index]))).decode()
+    assert text == gofmt(text) == f"package p\n\nvar x = {new}\n"
 
 
 @needs_gofmt

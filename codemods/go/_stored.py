@@ -99,7 +99,7 @@ def _stored(decl: Decl) -> Stored | None:
     if field is None or _is_sent(decl):
         return None
     name = field["name"].name
-    values = [*_in_literals(decl, name)]
+    values = [*_in_literals(decl, name, _index(struct, field))]
     uses: list[Use] = []
     for file, node, certain in field_uses(decl, field, name):
         if not certain:
@@ -112,7 +112,7 @@ def _stored(decl: Decl) -> Stored | None:
         if use is None:
             return None
         uses.append(use)
-    if not values or not uses or any(v.node.kind == "literal_value" for v in values):
+    if not values or not uses:
         return None
     return Stored(decl, field, name, tuple(values), tuple(uses))
 
@@ -143,15 +143,21 @@ def _is_sent(decl: Decl) -> bool:
 # -- where it is set -----------------------------------------------------------------------
 
 
-def _in_literals(decl: Decl, name: str) -> Iterator[Value]:
+def _index(struct: Node, field: Node) -> int:
+    """Return where the field stands in a literal without names."""
+    before = (f for f in fields(struct) if f.start < field.start)
+    return sum(max(1, len(f.all("name"))) for f in before)
+
+
+def _in_literals(decl: Decl, name: str, index: int) -> Iterator[Value]:
     for file, literal in literals_of(decl):
-        body = literal["body"]
-        for element in body.children:
-            if element.kind != "keyed_element":
-                yield Value(file, body, body)  # without names: nothing can be told
-                return
-            if element["key"].name == name:
+        elements = literal["body"].children
+        for element in elements:
+            if element.kind == "keyed_element" and element["key"].name == name:
                 yield Value(file, element, element["value"].children[0])
+        if elements and elements[0].kind != "keyed_element":
+            element = elements[index]
+            yield Value(file, element, element.children[0] if element.children else element)
 
 
 def _assigned(decl: Decl, file: GoFile, selector: Node) -> Value | None:
@@ -286,7 +292,9 @@ def _made(file: GoFile, call: Node) -> str:
 def _given(file: GoFile, parameter: Binding, depth: int) -> str:
     function = parameter.scope
     decl = declaration_of(file, function)
-    if decl is None or is_api(decl) or decl.kind == "method":
+    if decl is not None and decl.kind == "method":
+        return "own"  # made for the work of one call
+    if decl is None or is_api(decl):
         return "unknown"
     arguments = [a for a in arguments_of(file, parameter) or () if not a[0].is_test_file]
     found = {origin(*argument, depth - 1) for argument in arguments}

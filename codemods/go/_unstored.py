@@ -36,10 +36,10 @@ def taken_away(stored: Stored, needed: Iterable[Binding]) -> list[Edit]:
     edits = [*remove_field(stored.field)]
     brought = _Brought({id(binding) for binding in needed})
     for value in stored.values:
-        if value.node.kind == "keyed_element":
-            edits += remove_element(value.node)
-        else:
+        if value.node.kind == "assignment_statement":
             edits += delete(value.node, comments="drop")
+        else:
+            edits += remove_element(value.node)
         brought.drop(value.file, value.value)
     return [*edits, *brought.edits()]
 

@@ -5,6 +5,8 @@ Columns come from `realign`; here a single blank stands between name, type, tag 
 
 from __future__ import annotations
 
+import re
+
 from threadmend.golang.builders.lines import (
     BuilderError,
     code_lines,
@@ -16,6 +18,8 @@ from threadmend.golang.builders.lines import (
 from threadmend.golang.builders.lists import Items, removed
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
+
+_COMMENTED = re.compile(rb",[ \t]*//.*\r?\n")
 
 __all__ = ["add_field", "change_field_type", "fields", "remove_element", "remove_field"]
 
@@ -118,6 +122,12 @@ def remove_field(field: Node) -> tuple[Edit, ...]:
     """
     tree, source = field.tree, field.tree.source
     start = leading_start(tree, field.start)
+    body = field.parent
+    if body is not None and fields(body) == [field]:
+        inside = tree.comments_in(body.start, body.end)
+        if all(start <= c.start and c.end <= content_end(tree, field.end) for c in inside):
+            opening = len(tree.data[: body.start].rstrip())
+            return (Edit(source.path, opening, body.end, b"{}"),)
     end = source.line_end(content_end(tree, field.end))
     code = tree.data[field.end : end].split(b"//")[0].split(b"/*")[0]
     if not first_on_line(tree, field.start) or code.strip():
@@ -133,9 +143,16 @@ def remove_field(field: Node) -> tuple[Edit, ...]:
 
 
 def remove_element(element: Node) -> tuple[Edit, ...]:
-    """Remove an element of a composite literal, with its line when it has one of its own."""
+    """Remove an element of a composite literal, with its line when it has one of its own.
+
+    A comment at the end of that line goes with it.
+    """
     body = element.parent
     if body is None or body.kind != "literal_value":
         raise BuilderError(f"a {element.kind} is no element of a literal")
+    tree, source = body.tree, body.tree.source
+    line = source.line_end(element.end)
+    if first_on_line(tree, element.start) and _COMMENTED.fullmatch(tree.data, element.end, line):
+        return (Edit(source.path, source.line_start(element.start), line, b""),)
     items = Items(body.tree, body.start + 1, body.children, body.end - 1)
     return (removed(items, next(i for i, e in enumerate(body.children) if e is element)),)

@@ -10,6 +10,7 @@ from builders_cases import Case, not_gofmt, result, tree_of
 
 from threadmend.golang.builders import (
     add_import,
+    add_imports,
     free_name,
     import_entries,
     import_name,
@@ -29,6 +30,15 @@ def add(name: str, before: str, path: str, after: str, local: str | None = None)
     )
 
 
+def several(name: str, before: str, paths: list[str], after: str) -> Case:
+    return Case(
+        f"several: {name}",
+        f"package p\n\n{before}\n\nvar x int\n" if before else "package p\n\nvar x int\n",
+        lambda t: add_imports(t, paths),
+        f"package p\n\n{after}\n\nvar x int\n",
+    )
+
+
 def remove(name: str, before: str, path: str, after: str) -> Case:
     return Case(
         f"remove: {name}",
@@ -40,6 +50,25 @@ def remove(name: str, before: str, path: str, after: str) -> Case:
 
 X, Y = "example.com/x", "example.com/y"
 CASES = [
+    several("none yet", "", ["sync", "context"], 'import (\n\t"context"\n\t"sync"\n)'),
+    several(
+        "one between",
+        'import "errors"',
+        ["sync", "context"],
+        'import (\n\t"context"\n\t"errors"\n\t"sync"\n)',
+    ),
+    several(
+        "one of another kind",
+        f'import "{X}"',
+        ["sync", "context"],
+        f'import (\n\t"context"\n\t"sync"\n\n\t"{X}"\n)',
+    ),
+    several(
+        "a group of another kind",
+        f'import (\n\t"{X}"\n)',
+        ["sync", "context"],
+        f'import (\n\t"context"\n\t"sync"\n\n\t"{X}"\n)',
+    ),
     add("first", "", "sync", 'import "sync"'),
     add("there already", 'import "sync"', "sync", 'import "sync"'),
     add("single, after", 'import "fmt"', "sync", 'import (\n\t"fmt"\n\t"sync"\n)'),

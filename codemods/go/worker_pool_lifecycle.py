@@ -29,6 +29,8 @@ from threadmend.model import Finding, Fix, Related, Safety
 from ._pool import Pool, pools
 from ._pool_defects import Defect, defects
 from ._pool_local import repair
+from ._pool_submit import stoppable
+from ._pool_type import TypePool, type_pools
 
 CATEGORY = "goroutine"
 GATE = rb"\bmake\(\s*chan\b"
@@ -44,6 +46,8 @@ def check(module: Module) -> Iterator[Finding]:
                 found = defects(pool)
                 if found:
                     yield _finding(pool, found)
+            for kind in type_pools(file):
+                yield _of_type(kind)
 
 
 def _finding(pool: Pool, found: list[Defect]) -> Finding:
@@ -64,6 +68,35 @@ def _finding(pool: Pool, found: list[Defect]) -> Finding:
         start=first.node.start,
         end=first.node.end,
         message=first.message,
+        fixes=(fix,) if fix else (),
+        reason=reason,
+        related=tuple(related),
+    )
+
+
+def _of_type(pool: TypePool) -> Finding:
+    fix, reason = None, ""
+    name = pool.decl.name
+    try:
+        made = stoppable(pool)
+        title = f"Let {name}.{made.stop} end the workers"
+        why = f"{name} refuses tasks once it is stopped"
+        if pool.locals:
+            why += ", and functions wait for what they have submitted"
+        fix = Fix(title, tuple(dict.fromkeys(made.edits)), Safety.UNSAFE, why)
+    except BuilderError as error:
+        reason = str(error)
+    launch = pool.launch.statement
+    related = [Related(launch.path, launch.start, launch.end, "the workers are launched here")]
+    related += [
+        Related(s.path, s.start, s.end, f"this {name} is left behind") for _, s in pool.locals[:3]
+    ]
+    node = pool.receive.node
+    return Finding(
+        path=node.path,
+        start=node.start,
+        end=node.end,
+        message=f"nothing ends the workers of {name}: nobody closes {pool.tasks.name}",
         fixes=(fix,) if fix else (),
         reason=reason,
         related=tuple(related),

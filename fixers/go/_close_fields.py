@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from threadmend.golang.builders import (
     BuilderError,
+    add_element,
     add_field,
     delete,
     fields,
@@ -32,8 +33,6 @@ from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
-
-from ._element import with_element
 
 __all__ = ["closed_fields"]
 
@@ -275,7 +274,7 @@ def _with_stop(call: Node, channel: SharedChannel, loop: _Loop, receiver: str) -
             raise BuilderError("another package makes values of the type")
         if any(e.kind != "keyed_element" for e in literal["body"].children):
             raise BuilderError("values of the type are written without field names")
-        edits += with_element(literal, f"{name}: make(chan struct{{}})")
+        edits += add_element(literal, f"{name}: make(chan struct{{}})")
     for send in loop.sends:
         if send.case is not None:
             edits += _another_case(send, f"case <-{receiver}.{name}:")

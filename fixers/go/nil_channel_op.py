@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from threadmend.golang.access import uses_of
-from threadmend.golang.builders import BuilderError, realign
+from threadmend.golang.builders import BuilderError, add_element, realign
 from threadmend.golang.channel_fields import SharedChannel, literals_of, shared_channel_of
 from threadmend.golang.channels import ChannelOperation, follow, runner_of
 from threadmend.golang.file import GoFile
@@ -26,8 +26,6 @@ from threadmend.golang.infer import is_decl
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Edit, Finding, Fix, Related, Safety
-
-from ._element import with_element
 
 CATEGORY = "channel"
 GATE = rb"\b(?:\w+|,)\s+chan\b"
@@ -205,7 +203,7 @@ def _in_literals(channel: SharedChannel, declared: Node) -> tuple[Fix | None, st
         for file, literal in literals:
             if file.package is not channel.package:
                 return None, "another package makes values of the type"
-            edits += with_element(literal, f"{name}: make({declared['type'].name})")
+            edits += add_element(literal, f"{name}: make({declared['type'].name})")
     except BuilderError as error:
         return None, str(error)
     reason = "every value of the type gets a channel"

@@ -44,6 +44,7 @@ from threadmend.golang.builders.statements import (
     wrap,
 )
 from threadmend.golang.builders.structs import (
+    add_element,
     add_field,
     change_field_type,
     fields,
@@ -59,6 +60,7 @@ __all__ = [
     "Parameter",
     "add_argument",
     "add_case",
+    "add_element",
     "add_field",
     "add_import",
     "add_imports",

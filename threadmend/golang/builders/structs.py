@@ -156,3 +156,21 @@ def remove_element(element: Node) -> tuple[Edit, ...]:
         return (Edit(source.path, source.line_start(element.start), line, b""),)
     items = Items(body.tree, body.start + 1, body.children, body.end - 1)
     return (removed(items, next(i for i, e in enumerate(body.children) if e is element)),)
+
+
+def add_element(literal: Node, text: str) -> tuple[Edit, ...]:
+    """Add `name: value` to a struct literal that is written with names, at its end."""
+    body = literal["body"]
+    elements = body.children
+    tree = literal.tree
+    if not elements:
+        if tree.comments_in(body.start, body.end):
+            raise BuilderError("a literal with comments only")
+        return (Edit(literal.path, body.start, body.end, f"{{{text}}}".encode()),)
+    last = elements[-1]
+    if b"\n" not in tree.data[last.end : body.end]:
+        return (Edit(literal.path, last.end, last.end, f", {text}".encode()),)
+    indent = tree.source.indent_at(last.start)
+    end = tree.source.line_end(last.end)
+    line = indent + text.encode() + b"," + tree.source.newline
+    return (Edit(literal.path, end, end, line),)

@@ -1,0 +1,149 @@
+"""Worker pools that are types: a field with the tasks, a method that submits, workers that stay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.calls import Site, callers
+from threadmend.golang.channel_fields import SharedChannel, runners_of, shared_channel
+from threadmend.golang.channels import ChannelOperation, initialised
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.package import Decl
+from threadmend.golang.stops import endless, leaves_loop
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named, deref
+from threadmend.golang.uses import declaration_of, is_api
+
+__all__ = ["TypePool", "type_pools"]
+
+_RECEIVES = re.compile(rb"range [\w.]+\.\w|<-\s*[\w.]+\.\w")
+_STOPS = re.compile(r"(?i)^(?:close|stop|shutdown|quit|finish|drain|terminate|end|release)")
+
+
+@dataclass(frozen=True, slots=True)
+class TypePool:
+    """A type whose goroutines, launched by one loop, receive tasks from its field for ever.
+
+    `body` is the function whose `loop` receives; `stop` the method that should end it all, if
+    there is one; `locals` are the pools that a function makes and leaves behind.
+    """
+
+    file: GoFile
+    decl: Decl
+    tasks: SharedChannel
+    receive: ChannelOperation
+    loop: Node
+    body: Node
+    launch: Launch
+    stop: Decl | None
+    locals: tuple[tuple[GoFile, Node], ...]
+
+    @property
+    def struct(self) -> Node:
+        """Return the struct type."""
+        return self.decl.node["type"]
+
+
+def type_pools(file: GoFile) -> Iterator[TypePool]:
+    """Yield the pool types of which a file has the workers' loop."""
+    for clause in file.find("range_clause", _RECEIVES):
+        if clause["right"].kind == "selector_expression" and clause.parent is not None:
+            yield from _type_pool(file, clause, clause["right"], clause.parent)
+    for receive in file.find("unary_expression", _RECEIVES):
+        if receive["operator"].kind == "<-" and receive["operand"].kind == "selector_expression":
+            loop = innermost_loop(receive)
+            if loop is not None and endless(loop) and not leaves_loop(loop):
+                yield from _type_pool(file, receive, receive["operand"], loop)
+
+
+def _type_pool(file: GoFile, node: Node, operand: Node, loop: Node) -> Iterator[TypePool]:
+    tasks = shared_channel(file, operand)
+    if tasks is None or not tasks.is_field or tasks.exported or not tasks.makes:
+        return
+    if tasks.escapes or tasks.stores or tasks.nils or tasks.of("close", "compare"):
+        return
+    receives = [o for o in tasks.of("range", "receive") if not o.file.is_test]
+    if len(receives) != 1 or receives[0].node is not node or receives[0].has_alternative:
+        return
+    body = node.function
+    if body is None or not tasks.of("send") or innermost_loop(loop) is not None:
+        return
+    runners = runners_of(file, body)
+    if runners.called or len(runners.launches) != 1:
+        return
+    launch = runners.launches[0]
+    if launch.kind not in {"go", "waitgroup"} or launch.loop is None:
+        return
+    if tasks.decl.file.package is not file.package or tasks.decl.node.get("type") is None:
+        return
+    if tasks.decl.node["type"].kind != "struct_type":
+        return
+    stop = _stop(tasks)
+    left = tuple(_left_behind(tasks))
+    if left or (stop is not None and b".Wait()" in stop.node.text) or _is_offered(tasks):
+        yield TypePool(file, tasks.decl, tasks, receives[0], loop, body, launch, stop, left)
+
+
+def _stop(tasks: SharedChannel) -> Decl | None:
+    methods = tasks.package.methods(tasks.decl.name)
+    found = [ds[0] for name, ds in sorted(methods.items()) if _STOPS.match(name)]
+    return found[0] if found else None
+
+
+def _is_offered(tasks: SharedChannel) -> bool:
+    """Return whether code outside of the project makes such pools: it has no way to end them."""
+    return is_api(tasks.decl) and all(s.file.is_test_file for s in _makers(tasks))
+
+
+def _makers(tasks: SharedChannel) -> Iterator[Site]:
+    """Yield the calls of the functions that make a pool, or start it."""
+    for make in tasks.makes:
+        function = make.call.function
+        decl = declaration_of(make.file, function) if function is not None else None
+        if decl is not None:
+            yield from callers(decl)
+
+
+def _left_behind(tasks: SharedChannel) -> Iterator[tuple[GoFile, Node]]:
+    """Yield the declarations of pools that a function makes for itself and never ends."""
+    for site in _makers(tasks):
+        function = site.node.function
+        if site.call is None or function is None or site.file.generated:
+            continue
+        name = function.get("name")
+        if name is not None and name.name in {"main", "init"}:
+            continue
+        binding = initialised(site.file, site.call)
+        if binding is None or binding.function is not function:
+            continue
+        type_ = deref(site.file.type_of(site.call))
+        if not isinstance(type_, Named) or type_.name != tasks.decl.name:
+            continue
+        uses = [use for use in binding.uses if use is not binding.node]
+        if any(_STOPS.match(u) for u in _calls(uses)) or not _stays(uses):
+            continue
+        statement = site.call.statement
+        if statement is not None and statement.kind == "short_var_declaration":
+            yield site.file, statement
+
+
+def _calls(uses: list[Node]) -> Iterator[str]:
+    for use in uses:
+        selector = use.parent
+        if selector is not None and selector.kind == "selector_expression":
+            yield selector["field"].name
+
+
+def _stays(uses: list[Node]) -> bool:
+    """Return whether a variable is only used to call methods: nobody else has the pool."""
+    for use in uses:
+        selector = use.parent
+        if selector is None or selector.kind != "selector_expression":
+            return False
+        call = selector.parent
+        if call is None or call.kind != "call_expression" or selector.field != "function":
+            return False
+    return True

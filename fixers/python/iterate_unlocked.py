@@ -2,7 +2,8 @@
 
 While a loop goes through a dictionary, a set or a deque, another thread changes it: "dictionary
 changed size during iteration", in a thread where nobody looks; a list silently skips. Other
-code takes a lock to change the collection, the loop does not.
+code takes a lock to change the collection, the loop does not. `sys.modules` changes with every
+import, also of what another thread runs.
 
 Not reported: a loop under the lock, or whose callers all hold it; a loop over a copy; a
 collection that is only ever replaced by another one; a list that only grows; what one call of
@@ -31,7 +32,7 @@ from threadmend.python.builders import (
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import before, enclosing
 from threadmend.python.functions import Function
-from threadmend.python.threads import reached
+from threadmend.python.threads import reached, spawns_reaching
 
 from ._guarded import Guarded, guarded, may_be_held
 
@@ -52,6 +53,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the loops over what another thread may change meanwhile."""
     if file.is_test:
         return
+    yield from _modules(file)
     for one in guarded(file):
         if one.kind == "list" and one.only_grows:
             continue
@@ -62,6 +64,25 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if _is_last(file, one, node) or _is_closed(file, one, node, function):
                 continue
             yield _finding(file, one, node, function, looped)
+
+
+def _modules(file: PythonFile) -> Iterator[Finding]:
+    """Yield the loops of threads over `sys.modules`."""
+    if b"sys.modules" not in file.data:
+        return
+    running = spawns_reaching(file)
+    for node in file.nodes(ast.Attribute):
+        if node.attr != "modules" or file.qualified(node) != "sys.modules":
+            continue
+        looped = _looped(file, node)
+        if looped is None or file.function(node) not in running:
+            continue
+        start, end = file.span(looped)
+        said = "sys.modules may change while the loop goes over it: any thread may import"
+        # One call that no import gets between, in the interpreter.
+        edits = replace(file, looped, f"list({file.text(looped)})")
+        fix = Fix("Loop over a copy of sys.modules", edits)
+        yield Finding(file.path, start, end, said, (fix,), confidence=_LEVEL)
 
 
 # -- find -----------------------------------------------------------------------------------

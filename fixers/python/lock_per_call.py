@@ -2,7 +2,8 @@
 
 A lock keeps others out only when they take the same one. `with threading.Lock():`, or a lock
 that a function makes for itself, is a new lock in every call: it is always free, and the code
-under it runs in as many threads as like to.
+under it runs in as many threads as like to. A lock that is only made when it is first asked for
+(`if self.lock is None: self.lock = Lock()`) may be made twice at that moment.
 
 Not reported: a lock that a nested function, another call or an object gets to see; code that
 runs once, at import; tests.
@@ -27,6 +28,7 @@ from threadmend.python.locks import is_acquire, is_release
 from threadmend.python.threads import reached
 
 from ._hoist import Home, declared, home_of, merged
+from ._late_lock import late_locks
 
 CATEGORY = "lock"
 GATE = rb"Lock\b|allocate_lock"
@@ -62,6 +64,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for one, home in zip(found, homes, strict=True):
         one.home = home
     yield from _anew(file)
+    yield from late_locks(file)
     for one in found:
         group = [two for two in found if two.home.key == one.home.key and two.kind == one.kind]
         yield _finding(file, one, group)

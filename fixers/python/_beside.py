@@ -21,7 +21,7 @@ from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.locks import Lock
 
-from ._contended import Data, Use
+from ._data import Data, Use
 from ._unit import Unit
 
 __all__ = ["existing", "new", "reentrant"]

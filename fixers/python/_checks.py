@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import always_leaves, block_of, enclosing, walk
 
-from ._contended import Data, Use
+from ._data import Data, Use
 from ._unit import Unit, independent, is_in, loaded, looks, reads, stored
 
 __all__ = ["check"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 from threadmend.python import api
 from threadmend.python.classes import Class, is_self, use_mode
@@ -16,92 +16,28 @@ from threadmend.python.scope import Binding
 from threadmend.python.sharing import is_synchronized, shared_names
 from threadmend.python.threads import Spawn, reached_outside, spawns_reaching
 
-from ._crowds import is_many
+from ._data import Data, Use
 from ._given import argument_for, given, reaching
 
-__all__ = ["Data", "Use", "contended"]
+__all__ = ["Running", "contended", "contended_by"]
 
-_CHANGES = frozenset({"write", "augment", "mutate", "delete"})
-
-
-@dataclass(eq=False, slots=True)
-class Use:
-    """A use of shared data: `threads` are the spawns that run it, None for whoever calls."""
-
-    node: ast.expr
-    mode: str
-    function: Function
-    threads: frozenset[Spawn | None]
-
-    @property
-    def changes(self) -> bool:
-        """Return whether the variable or what it holds is another afterwards."""
-        return self.mode in _CHANGES
-
-
-@dataclass(eq=False, slots=True)
-class Data:
-    """An attribute (`cls`) or a variable (`binding`), with its uses outside of initializers."""
-
-    file: PythonFile
-    name: str
-    cls: Class | None = None
-    binding: Binding | None = None
-    of_class: bool = False
-    uses: list[Use] = field(default_factory=list)
-
-    def races(self, use: Use) -> bool:
-        """Return whether two threads may be at a use and a change at the same time."""
-        for other in self.uses:
-            if not other.changes:
-                continue
-            for mine in use.threads:
-                for its in other.threads:
-                    if mine is not its or (mine is not None and self._is_many(mine)):
-                        return True
-        return False
-
-    def is_near(self, use: Use) -> bool:
-        """Return whether what races with a use is in plain sight: several threads of one kind,
-        or changes by what the threads run at once and not through a chain of calls.
-        """
-        for other in self.uses:
-            if not other.changes:
-                continue
-            for mine in use.threads:
-                for its in other.threads:
-                    if mine is its and (mine is None or not self._is_many(mine)):
-                        continue
-                    if mine is not None and self._is_many(mine):
-                        return True
-                    if _is_direct(mine, use.function) and _is_direct(its, other.function):
-                        return True
-        return False
-
-    def _is_many(self, spawn: Spawn) -> bool:
-        return is_many(None if self.of_class else self.cls, spawn)
-
-
-def _is_direct(thread: Spawn | None, function: Function) -> bool:
-    """Return whether a thread starts with a function, or with one that calls it."""
-    if thread is None:
-        return not function.is_private
-    target = thread.target
-    if target is None or function is target:
-        return target is not None
-    named = {getattr(c.func, "attr", getattr(c.func, "id", "")) for c in target.calls()}
-    return function.name in named
+Running: TypeAlias = Mapping[Function, list[Spawn]]
+"""What runs in other threads, and by which spawns."""
 
 
 def contended(file: PythonFile) -> list[Data]:
     """Return the data of a file that threads of the file change."""
     known: list[Data] | None = file.__dict__.get("_contended")
     if known is None:
-        found = (
-            [*_attributes(file), *_names(file), *_parameters(file)] if spawns_reaching(file) else []
-        )
-        known = file.__dict__["_contended"] = [d for d in found if _is_raced(d)]
+        found = [*contended_by(file, reaching(file))] if spawns_reaching(file) else []
+        found += filter(_is_raced, _parameters(file))
+        known = file.__dict__["_contended"] = found
     return known
+
+
+def contended_by(file: PythonFile, running: Running) -> list[Data]:
+    """Return the attributes and variables of a file that threads change."""
+    return [d for d in (*_attributes(file, running), *_names(file, running)) if _is_raced(d)]
 
 
 def _is_raced(data: Data) -> bool:
@@ -114,8 +50,7 @@ def _is_raced(data: Data) -> bool:
 # -- attributes -----------------------------------------------------------------------------
 
 
-def _attributes(file: PythonFile) -> Iterator[Data]:
-    running = reaching(file)
+def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
     for cls in file.classes:
         family = set(cls.mro)
         inside = {f for f in running if f.home in family}
@@ -142,10 +77,11 @@ def _attributes(file: PythonFile) -> Iterator[Data]:
             data = known.setdefault(name, Data(file, name, cls=cls, of_class=whole))
             spawns = running.get(function, [])
             threads: set[Spawn | None] = {
-                s if whole else _one(file, cls, s)
+                s if whole else _one(cls, s)
                 for s in spawns
                 if whole or _is_shared_with(file, cls, s, node, function)
             }
+            data.single |= set() if whole else {s for s in spawns if _is_single(cls, s)}
             somebody = function in outside or _is_handed_on(function)
             if not spawns and somebody and not _is_alone(file, function):
                 threads.add(None)
@@ -178,7 +114,9 @@ def _from_outside(file: PythonFile, cls: Class) -> list[tuple[str, ast.Attribute
     seen = {use.node for base in cls.mro for use in base.uses}
     found = []
     for node in file.nodes(ast.Attribute):
-        if node.attr not in names or node in seen or not isinstance(node.value, ast.Name):
+        if node.attr not in names or node in seen:
+            continue
+        if not isinstance(node.value, ast.Name | ast.Attribute):
             continue
         function = file.function(node)
         if function is not None and given(file, node.value) is cls:
@@ -186,19 +124,19 @@ def _from_outside(file: PythonFile, cls: Class) -> list[tuple[str, ast.Attribute
     return found
 
 
-def _one(file: PythonFile, cls: Class, spawn: Spawn) -> Spawn:
+def _one(cls: Class, spawn: Spawn) -> Spawn:
     """Return the spawn that stands for all `run` methods of an object: it has one thread."""
     if isinstance(spawn.node, ast.ClassDef):
-        own = file.class_of(spawn.node)
+        own = spawn.file.class_of(spawn.node)
         if cls in own.mro or own in cls.mro:
-            runs = (s for s in file.spawns if isinstance(s.node, ast.ClassDef))
-            return next(s for s in runs if _is_relative(file, cls, s))
+            runs = (s for s in spawn.file.spawns if isinstance(s.node, ast.ClassDef))
+            return next(s for s in runs if _is_relative(cls, s))
     return spawn
 
 
-def _is_relative(file: PythonFile, cls: Class, spawn: Spawn) -> bool:
+def _is_relative(cls: Class, spawn: Spawn) -> bool:
     assert isinstance(spawn.node, ast.ClassDef)
-    own = file.class_of(spawn.node)
+    own = spawn.file.class_of(spawn.node)
     return cls in own.mro or own in cls.mro
 
 
@@ -211,22 +149,61 @@ def _is_shared_with(
     target = spawn.target
     if target is None:
         return False
-    if isinstance(node.value, ast.Name) and not is_self(file, node.value):
-        return not _is_own(file, node.value, at, spawn)
+    if not isinstance(node.value, ast.Name) or not is_self(file, node.value):
+        return not _is_own(file, node.value, at, spawn) and not _is_part(spawn, at, node.value)
     if target.home is not None and (target.home in cls.mro or cls in target.home.mro):
         if isinstance(spawn.target_node, ast.Attribute):
-            return not _is_fresh(file, spawn.target_node.value, spawn.node)
+            return not _is_fresh(spawn.file, spawn.target_node.value, spawn.node)
         return spawn.kind != "handler"
-    for function, spawns in reaching(file).items():
-        if spawn not in spawns or function.file is not file or function.home in cls.mro:
+    return bool(_calls(cls, spawn))
+
+
+def _is_single(cls: Class, spawn: Spawn) -> bool:
+    """Return whether every thread that a spawn starts has an object of its own: one that the
+    thread's own object has made.
+    """
+    calls = _calls(cls, spawn)
+    return bool(calls) and all(_is_part(spawn, function, node) for function, node in calls)
+
+
+def _is_part(spawn: Spawn, function: Function, node: ast.expr) -> bool:
+    """Return whether an object is an attribute that the thread's own object made for itself."""
+    if not isinstance(node, ast.Attribute) or not is_self(function.file, node.value):
+        return False
+    if not isinstance(spawn.node, ast.ClassDef):
+        target = spawn.target_node
+        bound = isinstance(target, ast.Attribute) and is_self(spawn.file, target.value)
+        if spawn.many or not bound:
+            return False
+    values = [] if function.home is None else function.home.values_of(node.attr)
+    made = [v for _, v in values if not isinstance(v, ast.Constant)]
+    return bool(made) and all(isinstance(v, ast.Call) for v in made)
+
+
+def _calls(cls: Class, spawn: Spawn) -> list[tuple[Function, ast.expr]]:
+    """Return the objects whose methods the threads of a spawn call, and where, unless they
+    made them for themselves.
+    """
+    known: dict[tuple[Class, Spawn], list[tuple[Function, ast.expr]]]
+    known = spawn.file.__dict__.setdefault("_calls_of_class", {})
+    if (cls, spawn) not in known:
+        known[cls, spawn] = list(_receivers(cls, spawn))
+    return known[cls, spawn]
+
+
+def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
+    for function, spawns in reaching(spawn.file).items():
+        if spawn not in spawns or function.file is not spawn.file or function.home in cls.mro:
             continue
-        for call in function.calls():
-            func = call.func
-            if isinstance(func, ast.Attribute) and cls.method(func.attr) is not None:
-                if given(file, func.value) in cls.mro:
-                    if not _is_own(file, func.value, function, spawn):
-                        return True
-    return False
+        for node in function.own:
+            func = node.func if isinstance(node, ast.Call) else None
+            if not isinstance(func, ast.Attribute) or cls.method(func.attr) is None:
+                continue
+            owner = given(function.file, func.value)
+            if owner is None or not (owner in cls.mro or cls in owner.mro):
+                continue
+            if not _is_own(function.file, func.value, function, spawn):
+                yield function, func.value
 
 
 def _is_fresh(file: PythonFile, node: ast.expr, spawn: ast.AST) -> bool:
@@ -253,7 +230,7 @@ def _is_own(file: PythonFile, node: ast.expr, function: Function, spawn: Spawn) 
         return True
     if spawn.target is function:
         arg = argument_for(spawn, binding.name)
-        return arg is None or _is_fresh(file, arg, spawn.node)
+        return arg is None or _is_fresh(spawn.file, arg, spawn.node)
     return function.self_name == binding.name
 
 
@@ -273,17 +250,16 @@ def _is_alone(file: PythonFile, function: Function) -> bool:
 # -- names ----------------------------------------------------------------------------------
 
 
-def _names(file: PythonFile) -> list[Data]:
-    running = reaching(file)
+def _names(file: PythonFile, running: Running) -> list[Data]:
     found = []
-    for shared in shared_names(file):
+    for shared in shared_names(file, running):
         owner = file.function(shared.binding.scope.node) if _is_local(shared.binding) else None
         data = Data(file, shared.binding.name, binding=shared.binding)
         for node in (*shared.inside, *shared.outside):
             function = file.function(node)
             if function is None:
                 continue
-            spawns = [s for s in running.get(function, []) if _is_common(file, owner, s)]
+            spawns = [s for s in running.get(function, []) if _is_common(owner, s)]
             threads: set[Spawn | None] = set(spawns)
             if not spawns and not _is_alone(file, function) and function is not owner:
                 threads.add(None)
@@ -296,13 +272,13 @@ def _is_local(binding: Binding) -> bool:
     return binding.scope.kind in {"function", "lambda"}
 
 
-def _is_common(file: PythonFile, owner: Function | None, spawn: Spawn) -> bool:
+def _is_common(owner: Function | None, spawn: Spawn) -> bool:
     """Return whether a captured variable is the same for all that a spawn starts: it is not
     one of the thread's own functions.
     """
     if owner is None:
         return True
-    starter = file.function(spawn.node)
+    starter = spawn.file.function(spawn.node)
     while starter is not None and starter is not owner:
         starter = starter.outer
     return starter is owner

@@ -10,7 +10,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function, function_of
 from threadmend.python.threads import Spawn, reached, spawns_reaching
 
-__all__ = ["argument_for", "given", "reaching"]
+__all__ = ["argument_for", "called", "given", "reaching"]
 
 
 def argument_for(spawn: Spawn, name: str) -> ast.expr | None:
@@ -61,22 +61,29 @@ def _handed(file: PythonFile, function: Function, name: str) -> list[ast.expr | 
     return found
 
 
-def _methods(file: PythonFile, function: Function) -> Iterator[Function]:
-    """Yield the methods that a function runs on given objects, and properties that it reads."""
+def called(function: Function) -> Iterator[tuple[ast.expr, Function]]:
+    """Yield the functions of the project that a function runs, and where: also methods of what
+    it is given, and properties that it reads.
+    """
+    yield from function.callees.items()
+    yield from _methods(function.file, function)
+
+
+def _methods(file: PythonFile, function: Function) -> Iterator[tuple[ast.expr, Function]]:
     for call in function.calls():
         func = call.func
         if call not in function.callees and isinstance(func, ast.Attribute):
             cls = given(file, func.value)
             method = None if cls is None else cls.method(func.attr)
             if method is not None:
-                yield method
+                yield call, method
     if b"@property" in file.data:
         for node in function.own:
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
                 cls = given(file, node.value) if isinstance(node.value, ast.Name) else None
                 method = None if cls is None else cls.method(node.attr)
                 if method is not None and "property" in method.decorators:
-                    yield method
+                    yield node, method
 
 
 def reaching(file: PythonFile) -> dict[Function, list[Spawn]]:
@@ -90,7 +97,7 @@ def reaching(file: PythonFile) -> dict[Function, list[Spawn]]:
         function = pending.pop()
         if function.file is not file:
             continue
-        for method in _methods(file, function):
+        for _, method in _methods(file, function):
             for one in reached(method):
                 before = known.setdefault(one, [])
                 more = [s for s in known[function] if s not in before]

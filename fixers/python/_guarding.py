@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError
@@ -15,52 +15,75 @@ from threadmend.python.locks import Lock
 from threadmend.python.threads import reached
 
 from ._beside import existing, new, reentrant
-from ._contended import Data, Use, contended
+from ._contended import contended
+from ._data import Data, Use
 from ._hold import Plan, edits_of, plan_of
 from ._unit import Unit
 from ._units import units_of
 from ._waiting import is_plain, may_return
 
-__all__ = ["check_apart", "findings", "is_held_before", "takes_again"]
+__all__ = [
+    "check_apart",
+    "finding",
+    "findings",
+    "is_held_before",
+    "raced",
+    "takes_again",
+    "with_units",
+]
+
+
+Raced = tuple[Data, list[Unit]]
 
 
 def findings(file: PythonFile, kind: str, said: str) -> Iterator[Finding]:
     """Yield one finding for each of the data whose first unit is of a kind; `said` is the
     message, with `{}` for the data.
     """
-    for data, units in _raced(file):
-        if units[0].kind != kind:
-            continue
-        name = _shown(data, units[0].use)
-        start, end = file.span(units[0].use.node)
-        related = tuple(
-            Related(file.path, *file.span(u.use.node), f"{name} is changed here as well")
-            for u in units[1:]
-        )
-        near = any(data.is_near(unit.use) for unit in units)
-        level = Confidence.HIGH if near and not file.is_test else Confidence.LOW
-        message = said.format(name)
-        try:
-            fix = _fix(data, units, name)
-        except BuilderError as error:
-            yield Finding(file.path, start, end, message, (), related, str(error), confidence=level)
-        else:
-            yield Finding(file.path, start, end, message, (fix,), related, confidence=level)
+    every = raced(file)
+    for data, units in every:
+        if units[0].kind == kind:
+            yield finding(data, units, said, every)
 
 
-def _raced(file: PythonFile) -> list[tuple[Data, list[Unit]]]:
-    known: list[tuple[Data, list[Unit]]] | None = file.__dict__.get("_raced")
+def finding(data: Data, units: list[Unit], said: str, every: Sequence[Raced]) -> Finding:
+    """Return the finding about data; `every` is what may get a lock in the same run."""
+    file = data.file
+    name = _shown(data, units[0].use)
+    start, end = file.span(units[0].use.node)
+    related = tuple(
+        Related(file.path, *file.span(u.use.node), f"{name} is changed here as well")
+        for u in units[1:]
+    )
+    near = any(data.is_near(unit.use) for unit in units)
+    level = Confidence.HIGH if near and not file.is_test else Confidence.LOW
+    message = said.format(name)
+    try:
+        fix = _fix(data, units, name, every)
+    except BuilderError as error:
+        return Finding(file.path, start, end, message, (), related, str(error), confidence=level)
+    return Finding(file.path, start, end, message, (fix,), related, confidence=level)
+
+
+def raced(file: PythonFile) -> list[Raced]:
+    """Return the data that threads of a file race for, with the units that have to be steps."""
+    known: list[Raced] | None = file.__dict__.get("_raced")
     if known is None:
-        pairs = [(data, units_of(data)) for data in contended(file)]
-        known = file.__dict__["_raced"] = [(d, units) for d, units in pairs if units]
+        known = file.__dict__["_raced"] = with_units(contended(file))
     return known
+
+
+def with_units(found: Iterable[Data]) -> list[Raced]:
+    """Return the data that have units."""
+    pairs = [(data, units_of(data)) for data in found]
+    return [(data, units) for data, units in pairs if units]
 
 
 def _shown(data: Data, use: Use) -> str:
     return data.file.text(use.node)
 
 
-def _fix(data: Data, units: list[Unit], name: str) -> Fix:
+def _fix(data: Data, units: list[Unit], name: str, every: Sequence[Raced]) -> Fix:
     file = data.file
     plans = [plan_of(unit) for unit in units]
     plans += [plan_of(unit) for unit in _others(data, units) if not _joined(plans, unit)]
@@ -69,7 +92,7 @@ def _fix(data: Data, units: list[Unit], name: str) -> Fix:
     edits: list[Edit] = []
     # What else the file's fixes put under a lock may come to stand under the same one.
     functions = {unit.use.function for unit in units}
-    functions |= {u.use.function for d, others in _raced(file) if _meets(data, d) for u in others}
+    functions |= {u.use.function for d, others in every if _meets(data, d) for u in others}
     returns = any(may_return(file, c, functions) for plan in plans for c in plan.calls())
     if lock is None:
         shown, edits = new(data, units[0].use, "RLock" if returns else "Lock")

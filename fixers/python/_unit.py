@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from threadmend.python.file import PythonFile
 
-from ._contended import Data, Use
+from ._data import Data, Use
 
 __all__ = ["Unit", "independent", "is_in", "loaded", "looks", "reads", "stored"]
 

@@ -8,7 +8,7 @@ from threadmend.python.api import MUTATORS
 from threadmend.python.flow import block_of
 
 from ._checks import check
-from ._contended import Data, Use
+from ._data import Data, Use
 from ._unit import Unit, independent, is_in, loaded, looks, reads, stored
 
 __all__ = ["units_of"]

@@ -25,7 +25,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.guards import Guard, guards_of
 from threadmend.python.locks import Lock
 
-from ._contended import Data, Use
+from ._data import Data, Use
 from ._guarding import check_apart, is_held_before, takes_again
 from ._hold import edits_of, plan_of
 from ._unit import Unit

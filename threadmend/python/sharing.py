@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -117,9 +118,14 @@ class SharedName:
         return use_mode(node) in {"write", "augment", "mutate", "delete"}
 
 
-def shared_names(file: PythonFile) -> list[SharedName]:
-    """Return the globals and captured names that spawned functions of a file touch."""
-    by_function = spawns_reaching(file)
+def shared_names(
+    file: PythonFile, running: Mapping[Function, list[Spawn]] | None = None
+) -> list[SharedName]:
+    """Return the globals and captured names that spawned functions of a file touch.
+
+    `running` is what runs in other threads where that is more than the file's own spawns reach.
+    """
+    by_function = spawns_reaching(file) if running is None else running
     found: dict[Binding, SharedName] = {}
     for function, spawns in by_function.items():
         if function.file is not file:

@@ -113,12 +113,19 @@ def add_import(file: PythonFile, text: str) -> Edits:
         end = line_span(file, first[-1])[1]
         lead = b"" if file.data[:end].endswith((b"\n", b"\r")) else newline
         blank = b"" if _is_future(first[-1]) else newline
-        rest = file.data[end:]
-        gap = newline if rest.strip() and not rest.startswith((b"\n", b"\r")) else b""
-        return (Edit(file.path, end, end, lead + blank + code + gap),)
+        return (Edit(file.path, end, end, lead + blank + code + _gap(file, end)),)
     at = _after_comments(file)
-    blank = newline if file.data[at:].strip() and not file.data[at:].startswith(newline) else b""
-    return (Edit(file.path, at, at, code + blank),)
+    return (Edit(file.path, at, at, code + _gap(file, at)),)
+
+
+def _gap(file: PythonFile, at: int) -> bytes:
+    """Return the blank lines after imports that are written at a place: two before a `def`."""
+    rest = file.data[at:]
+    if not rest.strip() or rest.startswith((b"\n", b"\r")):
+        return b""
+    return file.source.newline * (
+        2 if rest.startswith((b"def ", b"class ", b"@", b"async ")) else 1
+    )
 
 
 def _is_future(statement: ast.stmt) -> bool:

@@ -1,0 +1,91 @@
+"""Shared data and its uses: which threads are at them, and whether they race."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from threadmend.python.classes import Class
+from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function
+from threadmend.python.scope import Binding
+from threadmend.python.threads import Spawn
+
+from ._crowds import is_many
+
+__all__ = ["Data", "Use"]
+
+_CHANGES = frozenset({"write", "augment", "mutate", "delete"})
+
+
+@dataclass(eq=False, slots=True)
+class Use:
+    """A use of shared data: `threads` are the spawns that run it, None for whoever calls."""
+
+    node: ast.expr
+    mode: str
+    function: Function
+    threads: frozenset[Spawn | None]
+
+    @property
+    def changes(self) -> bool:
+        """Return whether the variable or what it holds is another afterwards."""
+        return self.mode in _CHANGES
+
+
+@dataclass(eq=False, slots=True)
+class Data:
+    """An attribute (`cls`) or a variable (`binding`), with its uses outside of initializers."""
+
+    file: PythonFile
+    name: str
+    cls: Class | None = None
+    binding: Binding | None = None
+    of_class: bool = False
+    uses: list[Use] = field(default_factory=list)
+    single: set[Spawn] = field(default_factory=set)
+    """Spawns that may start several threads, each with an object of its own."""
+
+    def races(self, use: Use) -> bool:
+        """Return whether two threads may be at a use and a change at the same time."""
+        for other in self.uses:
+            if not other.changes:
+                continue
+            for mine in use.threads:
+                for its in other.threads:
+                    if mine is not its or (mine is not None and self._is_many(mine)):
+                        return True
+        return False
+
+    def is_near(self, use: Use) -> bool:
+        """Return whether what races with a use is in plain sight: several threads of one kind,
+        or changes by what the threads run at once and not through a chain of calls.
+        """
+        for other in self.uses:
+            if not other.changes:
+                continue
+            for mine in use.threads:
+                for its in other.threads:
+                    if mine is its and (mine is None or not self._is_many(mine)):
+                        continue
+                    if mine is not None and self._is_many(mine):
+                        return True
+                    if _is_direct(mine, use.function) and _is_direct(its, other.function):
+                        return True
+        return False
+
+    def _is_many(self, spawn: Spawn) -> bool:
+        if spawn in self.single:
+            return False
+        return is_many(None if self.of_class else self.cls, spawn)
+
+
+def _is_direct(thread: Spawn | None, function: Function) -> bool:
+    """Return whether a thread starts with a function, or with one that calls it."""
+    if thread is None:
+        return not function.is_private
+    target = thread.target
+    if target is None or function is target:
+        return target is not None
+    named = {getattr(c.func, "attr", getattr(c.func, "id", "")) for c in target.calls()}
+    return function.name in named

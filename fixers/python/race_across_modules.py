@@ -1,0 +1,90 @@
+"""Hold a lock in what threads of another module share
+
+A class or a module that knows nothing of threads is used by several of them: another module of
+the project starts the threads, and hands them the object. What the class reads and writes in two
+steps (`if key not in self.cache: self.cache[key] = make(key)`) is no longer one, and neither file
+alone shows it.
+
+Not reported: what the class's own file shows (see `counter-unlocked`, `check-then-act`,
+`dict-race`); objects that each thread makes for itself; single steps; changes under a lock.
+
+Unsafe: what ran at the same time now runs one after the other; a lock becomes re-entrant
+where a function that was handed in runs under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from threadmend.model import Finding, Related
+from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function
+from threadmend.python.project import PythonProject
+from threadmend.python.threads import Spawn, reached
+
+from ._contended import contended_by
+from ._data import Data
+from ._given import called, reaching
+from ._guarding import finding, raced, with_units
+
+CATEGORY = "shared-state"
+GATE = rb"Thread|Executor|executor|to_thread|Timer\("
+
+_SAID = "{} is read and changed in two steps, and threads of another module may do so at once"
+
+
+def check(project: PythonProject) -> Iterator[Finding]:
+    """Yield the data of a file that threads of other files race for."""
+    for file, theirs in _abroad(project).items():
+        running = {function: list(spawns) for function, spawns in reaching(file).items()}
+        for function, spawns in theirs.items():
+            running.setdefault(function, []).extend(spawns)
+        known = {_key(data) for data, _ in raced(file)}
+        every = with_units(contended_by(file, running))
+        for data, units in every:
+            starting = {s for u in units for s in u.use.threads if s is not None}
+            places = _starts(file, starting)
+            if places and _key(data) not in known:
+                found = finding(data, units, _SAID, every)
+                yield replace(found, related=(*found.related, *places))
+
+
+def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spawn]]]:
+    """Return by file what threads of other files run there: what those call themselves, and
+    what that calls in its own file. A longer way leads through too much that is not seen.
+    """
+    found: dict[PythonFile, dict[Function, list[Spawn]]] = {}
+    for file in project.files():
+        if file.is_test:
+            continue
+        for spawn in file.spawns:
+            target = spawn.target
+            if spawn.is_threaded and target is not None and target.file is not file:
+                _note(found, target, [spawn])
+        for function, spawns in reaching(file).items():
+            if function.file is file:
+                for node, callee in called(function):
+                    if callee.file is not file and not file.held(node):
+                        _note(found, callee, spawns)
+    return found
+
+
+def _note(
+    found: dict[PythonFile, dict[Function, list[Spawn]]], entry: Function, spawns: list[Spawn]
+) -> None:
+    theirs = found.setdefault(entry.file, {})
+    for function in reached(entry):
+        if function.file is entry.file:
+            known = theirs.setdefault(function, [])
+            known += [s for s in spawns if s not in known]
+
+
+def _key(data: Data) -> tuple[object, ...]:
+    return (data.name, data.cls, data.binding, data.of_class)
+
+
+def _starts(file: PythonFile, spawns: set[Spawn]) -> tuple[Related, ...]:
+    """Return where other files start the threads."""
+    places = {(s.file.path, *s.file.span(s.node)) for s in spawns if s.file is not file}
+    return tuple(Related(*place, "threads are started here") for place in sorted(places))

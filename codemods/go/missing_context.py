@@ -13,7 +13,8 @@ Not reported:
 - a function none of whose callers, nor their callers, has a context;
 - main, init, tests; functions named for cleanup;
 - a command that is started and not waited for;
-- what has a context at hand: `context-not-propagated` is about that.
+- what has a context at hand: `context-not-propagated` is about that;
+- `context.TODO()` where the function cannot take a parameter.
 
 By hand: methods that an exported interface or one of another module may fix, functions used as
 values, generated callers.
@@ -116,6 +117,8 @@ def _finding(decl: Decl, calls: list[Node]) -> Finding | None:
         related += tuple(_related(s, "no context reaches this call") for s in made.boundaries[:5])
         fix = Fix(_title(decl, made), tuple(edits), Safety.UNSAFE, _why(made))
     except (BuilderError, CannotFollow) as error:
+        if all(_is_marked(file, call) for call in calls):
+            return None  # somebody has said so, and there is no help
         if not count and not any(s.call is not None and at_hand(s) for s in callers(decl)):
             return None
         reason = str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from threadmend import parallel
 from threadmend.baseline import Baseline
@@ -53,6 +54,8 @@ class Options:
     """Fixes that may not be made, and why."""
     connected: Callable[[Finding, Project], bool] | None = None
     """Says which findings are of interest; the others are judged by, and never reported."""
+    observe: Callable[[Any], Any] | None = None
+    """Asked about every package, module and Python file as the rules are; see gather."""
     catalogue: tuple[Rule, ...] | None = None
     """Every rule there is: names that ignore comments may use, and judges of composed
     fixes. None asks the registry."""
@@ -115,7 +118,7 @@ def analyse(
     `directories` limits the packages that are asked; findings are those of the targets.
     """
     rules = options.rules if rules is None else rules
-    asker = Asker(project, rules, options.wants)
+    asker = Asker(project, rules, options.wants, options.observe)
     answers = _ask(asker, asker.units(directories), options.jobs, progress)
     is_on = enabled(project.config, rules) or _everywhere
     findings = {f for f in answers.findings if is_on(f.rule, f.path)}
@@ -132,7 +135,9 @@ def analyse(
 
     kept = excuse(findings, project, paths, answered, options.known)
     unreadable = sorted(set(answers.unreadable), key=lambda one: one.path)
-    return Answers(sorted(kept, key=lambda f: f.order), _grouped(answers.failures), unreadable)
+    failures = _grouped(answers.failures)
+    ordered = sorted(kept, key=lambda f: f.order)
+    return Answers(ordered, failures, unreadable, answers.observed)
 
 
 def _grouped(failures: Iterable[Failure]) -> list[Failure]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from threadmend import parallel
-from threadmend.analysis import Options, Progress, Veto, reported
+from threadmend.analysis import Options, Progress, Veto, analyse, reported, survey
 from threadmend.cache import remembered
 from threadmend.model import Failure, Finding, Patch, Unreadable
 from threadmend.project import Project
 
-__all__ = ["Failure", "Options", "Progress", "Report", "Veto", "check", "fix", "fixes"]
+__all__ = ["Failure", "Options", "Progress", "Report", "Veto", "check", "fix", "fixes", "observed"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,22 @@ def check(project: Project, options: Options, progress: Progress | None = None) 
             failures=tuple(answers.failures),
             checked=about.checked,
         )
+
+
+def observed(
+    project: Project, options: Options, progress: Progress | None = None
+) -> tuple[Report, list[Any]]:
+    """Return what `check` does, and what the observer of the options said; always anew."""
+    with parallel.quiet():
+        answers, about = analyse(project, options, progress=progress), survey(project, options)
+        unreadable = sorted({*about.unreadable, *answers.unreadable}, key=lambda one: one.path)
+        report = Report(
+            findings=tuple(reported(answers.findings, project, options)),
+            unreadable=tuple(unreadable),
+            failures=tuple(answers.failures),
+            checked=about.checked,
+        )
+        return report, answers.observed
 
 
 def fix(project: Project, options: Options, progress: Progress | None = None) -> Patch:

@@ -33,12 +33,15 @@ class Answers:
     failures: list[Failure] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     """Files that turned out not to parse when a rule wanted to look at them."""
+    observed: list[Any] = field(default_factory=list)
+    """What the observer said."""
 
     def add(self, other: Answers) -> None:
         """Take over the answers of another part of the project."""
         self.findings += other.findings
         self.failures += other.failures
         self.unreadable += other.unreadable
+        self.observed += other.observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,21 @@ class Unit:
 
 
 class Asker:
-    """Puts rules to a project. `wanted` says which paths findings are wanted for."""
+    """Puts rules to a project. `wanted` says which paths findings are wanted for.
+
+    `observe` is asked about every package, module and Python file as well, in the process
+    that the rules run in: facts that they worked out are at hand there.
+    """
 
     def __init__(
-        self, project: Project, rules: Sequence[Rule], wanted: Callable[[str], bool] | None = None
+        self,
+        project: Project,
+        rules: Sequence[Rule],
+        wanted: Callable[[str], bool] | None = None,
+        observe: Callable[[Any], Any] | None = None,
     ) -> None:
         self.project = project
+        self._observer = observe
         self._rules = tuple(rules)
         self._wanted = wanted or (lambda path: True)
         self._file_rules = [r for r in rules if r.subject is Subject.GO_FILE]
@@ -71,8 +83,8 @@ class Asker:
         self._python_gates = Gates(r for r in rules if r.language == "python")
         self._known: dict[str, Text] = {}
         go = (Subject.GO_FILE, Subject.GO_PACKAGE, Subject.GO_MODULE)
-        self._go = any(rule.subject in go for rule in rules)
-        self._modules = any(rule.subject is Subject.GO_MODULE for rule in rules)
+        self._go = observe is not None or any(rule.subject in go for rule in rules)
+        self._modules = observe is not None or any(r.subject is Subject.GO_MODULE for r in rules)
 
     def units(self, directories: Collection[str] | None = None) -> list[Unit]:
         """Return the work there is, in order; only these directories' packages if given."""
@@ -102,7 +114,7 @@ class Asker:
     def _python_units(self, directories: Collection[str] | None) -> list[Unit]:
         units = []
         for index, folder in enumerate(self._folders):
-            if self._python_rules and (directories is None or folder in directories):
+            if self._asks_python and (directories is None or folder in directories):
                 wanted = [path for path in self._folders[folder] if self.reports(path)]
                 if wanted:
                     weight = sum(len(self.project.source(path).data) for path in wanted)
@@ -115,10 +127,14 @@ class Asker:
     def _folders(self) -> dict[str, list[str]]:
         """Return the Python files by folder."""
         folders: dict[str, list[str]] = {}
-        if self._python_rules or self._project_rules:
+        if self._asks_python or self._project_rules:
             for path in self.project.python.paths:
                 folders.setdefault(path.rpartition("/")[0], []).append(path)
         return folders
+
+    @property
+    def _asks_python(self) -> bool:
+        return bool(self._python_rules) or self._observer is not None
 
     def load(self) -> None:
         """Import the rules, which a fork would otherwise do in every process."""
@@ -151,6 +167,7 @@ class Asker:
             where = self.where(unit)
             for rule in self._gates.admitted(self._module_rules, self._texts(paths)):
                 self._put(rule, partial(_same, module), where, answers)
+            self._observe(module, where, answers)
         elif unit.subject is Subject.PYTHON_FILE:
             for path in list(self._folders.values())[unit.index]:
                 if self.reports(path):
@@ -173,6 +190,7 @@ class Asker:
                     self._put(rule, partial(self.project.go.file, path), path, answers)
         for rule in self._gates.admitted(self._package_rules, texts):
             self._put(rule, partial(_same, package), package.directory or ".", answers)
+        self._observe(package, package.directory or ".", answers)
 
     def _ask_python(self, path: str, answers: Answers) -> None:
         python = self.project.python
@@ -181,13 +199,14 @@ class Asker:
         try:
             text = self._python_gates.text(python.code(path).data)
             rules = self._python_gates.admitted(self._python_rules, [text])
-            file = python.file(path) if rules else None
+            file = python.file(path) if rules or self._observer is not None else None
         except UnreadableError as error:
             answers.unreadable.append(Unreadable(path, error.reason))
             return
         if file is not None:
             for rule in rules:
                 self._put(rule, partial(_same, file), path, answers)
+            self._observe(file, path, answers)
 
     def _ask_python_project(self, answers: Answers) -> None:
         python = self.project.python
@@ -195,6 +214,15 @@ class Asker:
         texts = [self._python_gates.text(self.project.source(path).data) for path in paths]
         for rule in self._python_gates.admitted(self._project_rules, texts):
             self._put(rule, partial(_same, python), ".", answers)
+
+    def _observe(self, subject: Any, where: str, answers: Answers) -> None:
+        if self._observer is None:
+            return
+        try:
+            answers.observed.append(self._observer(subject))
+        except Exception as error:
+            # As with a rule: what it said about the rest is of use.
+            answers.failures.append(Failure("threadmend", where, _words(error)))
 
     def _texts(self, paths: Sequence[str]) -> list[Text]:
         for path in paths:

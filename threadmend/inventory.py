@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 from threadmend.graph import Graph
 
-__all__ = ["Call", "Channel", "Cycle", "Inventory", "Launch", "Lock", "Nesting", "Spot"]
+__all__ = ["Call", "Channel", "Cycle", "Inventory", "Launch", "Lock", "Nesting", "Spot", "Tested"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -96,6 +96,15 @@ class Call:
     context: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A folder whose tests start goroutines: where the first one is, whether leaks are seen."""
+
+    directory: str
+    spot: Spot
+    checked: bool
+
+
 @dataclass(slots=True)
 class Inventory:
     """Everything that was found; parts of a project are added up."""
@@ -104,9 +113,13 @@ class Inventory:
     nestings: list[Nesting] = field(default_factory=list)
     cycles: list[Cycle] = field(default_factory=list)
     orders: list[Graph] = field(default_factory=list)
+    """Pictures of the order of locks."""
     channels: list[Channel] = field(default_factory=list)
     launches: list[Launch] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    tested: list[Tested] = field(default_factory=list)
+    pictures: list[Graph] = field(default_factory=list)
+    """Pictures of channels and queues."""
 
     def add(self, other: Inventory) -> None:
         """Take over what was found in another part."""

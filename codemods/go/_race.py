@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from threadmend.recipes.files import WORKFLOWS, ProjectFiles
 from threadmend.recipes.scripts import is_yaml
 from threadmend.recipes.shell import variables
-from threadmend.recipes.testruns import RACE, Run
+from threadmend.recipes.testruns import RACE, Run, definitions
 
 __all__ = ["can_race", "race_elsewhere"]
 
@@ -54,7 +54,7 @@ def can_race(run: Run, project: ProjectFiles) -> bool:
     if not _can_build(run, environment) or _hindered_around(run):
         return False
     names = {n for text in (run.text, *uses, *environment.values()) for n in variables(text)}
-    said = [*environment.values(), *_definitions(names, project)]
+    said = [*environment.values(), *definitions(names, project)]
     return not any(_HINDRANCE.search(text) for text in said)
 
 
@@ -142,27 +142,3 @@ def _together(run: Run, other: Run) -> bool:
     if run.path == other.path:
         return run is not other
     return run.path.startswith(WORKFLOWS) and other.path.startswith(WORKFLOWS)
-
-
-# -- variables --------------------------------------------------------------------------------
-
-_DEFINED = (
-    r"(?m)(?:^|[\s\"'{{,])(?:-\s+)?{name}[\"']?[ \t]*(?:[:?+!]*=|:)[ \t]*"
-    r"((?:\\\r?\n|[^\n])*(?:\n[ \t]+-[ \t][^\n]*)*)"
-)
-
-
-def _definitions(names: set[str], project: ProjectFiles) -> Iterator[str]:
-    """Yield what variables may be set to anywhere in the project, through two more of them."""
-    known: set[str] = set()
-    for _ in range(3):
-        new: set[str] = set()
-        for name in sorted(names - known):
-            pattern = re.compile(_DEFINED.format(name=re.escape(name)))
-            for source in project.texts(lambda path: True):
-                if name.encode() in source.data:
-                    for found in pattern.finditer(source.data.decode("utf-8", "replace")):
-                        yield found[1]
-                        new |= variables(found[1])
-        known |= names
-        names = new

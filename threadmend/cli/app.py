@@ -11,6 +11,7 @@ import typer
 from threadmend.cli import testing
 from threadmend.cli.options import (
     AllowNetwork,
+    AuditFormat,
     BaselineFile,
     ConfidenceLevel,
     ConfigFile,
@@ -263,6 +264,27 @@ def map_(
 
     request = Request(paths=tuple(paths or ()), config=config, isolated=isolated)
     raise typer.Exit(run(request, output_format))
+
+
+@app.command()
+def audit(
+    paths: Paths = None,
+    output_format: Annotated[
+        AuditFormat, typer.Option(help="How to print the page.")
+    ] = AuditFormat.TEXT,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the page to this file.")
+    ] = None,
+    config: ConfigFile = None,
+    isolated: Isolated = False,
+    jobs: Jobs = None,
+) -> None:
+    """Show the concurrency of a project on one page: what is there, what is missing."""
+    from threadmend.cli.audit import run
+    from threadmend.cli.session import Request
+
+    request = Request(paths=tuple(paths or ()), config=config, isolated=isolated, jobs=jobs)
+    raise typer.Exit(run(request, output_format, output))
 
 
 @app.command()

@@ -14,6 +14,7 @@ from threadmend.prove.levels import Level
 
 __all__ = [
     "AllowNetwork",
+    "AuditFormat",
     "BaselineFile",
     "ConfidenceLevel",
     "ConfigFile",
@@ -70,6 +71,15 @@ class MapFormat(StrEnum):
     DOT = "dot"
     MERMAID = "mermaid"
     SVG = "svg"
+
+
+class AuditFormat(StrEnum):
+    """How the page of an audit is printed."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    HTML = "html"
+    JSON = "json"
 
 
 class RulesFormat(StrEnum):

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from threadmend.golang.coverage import coverage
 from threadmend.golang.endings import endings
 from threadmend.golang.guards import guard_of, guarded_places
+from threadmend.golang.leakchecks import first_launch, is_tested, looks_already
 from threadmend.golang.lockorder import Witness, lock_order_graph
 from threadmend.golang.locks import lock_operation
 from threadmend.golang.owners import channels, unclosed_ranges
 from threadmend.golang.syntax import Node
-from threadmend.golang.topology import lock_graph
-from threadmend.inventory import Cycle, Inventory, Lock, Nesting, Spot
+from threadmend.golang.topology import channel_graph, lock_graph
+from threadmend.inventory import Cycle, Inventory, Lock, Nesting, Spot, Tested
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -42,7 +43,21 @@ def inventory(package: Package, wanted: Wanted) -> Inventory:
         channels=list(channels(package, files)),
         launches=[launch for file in files for launch in endings(file, unclosed)],
         calls=[call for file in files for call in coverage(file)],
+        tested=list(_tested(package)),
+        pictures=[channel_graph(package.workspace, {file.path for file in files})],
     )
+
+
+def _tested(package: Package) -> Iterator[Tested]:
+    """Yield the package's folder if its tests start goroutines, with its first package."""
+    together = package.workspace.in_directory(package.directory)
+    if package is not together[0]:
+        return
+    files = [file for one in together for file in one.files]
+    found = first_launch(files) if is_tested(files) else None
+    if found is not None:
+        file, launch = found
+        yield Tested(package.directory, _spot(file, launch.node), looks_already(files))
 
 
 def _locks(package: Package, files: list[GoFile]) -> Iterator[Lock]:

@@ -17,6 +17,7 @@ from threadmend.python.lockorder import nestings
 from threadmend.python.operations import class_name
 from threadmend.python.queues import QueueUse, queues_of
 from threadmend.python.threads import Spawn
+from threadmend.python.topology import queues_picture
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
@@ -41,6 +42,7 @@ def inventory(file: PythonFile) -> Inventory:
         nestings=list(_nestings(file)),
         channels=[_queue(file, use) for use in queues_of(file)],
         launches=[*_spawns(file), *_executors(file)],
+        pictures=[queues_picture([file])],
     )
 
 

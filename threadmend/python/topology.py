@@ -5,7 +5,7 @@ which queue. The same as `golang.topology` draws for Go.
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from threadmend.graph import Edge, Graph, Vertex, components
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
     from threadmend.python.project import PythonProject
 
-__all__ = ["lock_graph", "order_graph", "queue_graph"]
+__all__ = ["lock_graph", "order_graph", "queue_graph", "queues_picture"]
 
 
 def _files(project: PythonProject, paths: Collection[str]) -> Iterator[PythonFile]:
@@ -61,9 +61,14 @@ def _short(name: str) -> str:
 
 def queue_graph(project: PythonProject, paths: Collection[str]) -> Graph:
     """Return who puts into and gets from which queue, in the files given."""
+    return queues_picture(_files(project, paths))
+
+
+def queues_picture(files: Iterable[PythonFile]) -> Graph:
+    """Return the same for files at hand."""
     vertices: set[Vertex] = set()
     edges: set[Edge] = set()
-    for file in _files(project, paths):
+    for file in files:
         for use in queues_of(file):
             if use.puts or use.gets:
                 _connect(file, use, vertices, edges)

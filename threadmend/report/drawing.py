@@ -93,8 +93,11 @@ _CHARACTER, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 7, 30, 140, 22, 24
 Place = tuple[float, float, float]
 
 
-def svg(graphs: Sequence[Graph]) -> str:
-    """Return the graphs below each other as one SVG document, laid out in layers."""
+def svg(graphs: Sequence[Graph], prefix: str = "") -> str:
+    """Return the graphs below each other as one SVG document, laid out in layers.
+
+    `prefix` keeps its ids apart from those of other pictures in one page.
+    """
     parts: list[str] = []
     top, widest = float(_MARGIN), 400.0
     for graph in graphs:
@@ -102,7 +105,7 @@ def svg(graphs: Sequence[Graph]) -> str:
             f'<text x="{_MARGIN}" y="{top + 14:g}" font-weight="bold">{escape(graph.title)}</text>'
         )
         places, width, height = _layout(graph, top + 30)
-        parts += _arrows(graph, places)
+        parts += _arrows(graph, places, prefix)
         parts += [_box(vertex, places[vertex.name]) for vertex in graph.vertices]
         widest = max(widest, width)
         top += height + 30 + 2 * _MARGIN
@@ -110,19 +113,17 @@ def svg(graphs: Sequence[Graph]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{widest + _MARGIN:g}" height="{top:g}"'
         ' font-family="sans-serif" font-size="12">'
     )
-    return "\n".join([head, _MARKERS, *parts, "</svg>", ""])
+    return "\n".join([head, _markers(prefix), *parts, "</svg>", ""])
 
 
-_MARKERS = (
-    "<defs>"
-    + "".join(
-        f'<marker id="{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7"'
+def _markers(prefix: str) -> str:
+    marks = (
+        f'<marker id="{prefix}{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7"'
         f' markerHeight="7" orient="auto-start-reverse">'
         f'<path d="M0 0L10 5L0 10z" fill="{colour}"/></marker>'
         for name, colour in (("arrow", _LINE), ("alarm", _ALARM))
     )
-    + "</defs>"
-)
+    return f"<defs>{''.join(marks)}</defs>"
 
 
 def _layers(graph: Graph) -> list[list[Vertex]]:
@@ -172,7 +173,7 @@ def _box(vertex: Vertex, place: Place) -> str:
     )
 
 
-def _arrows(graph: Graph, places: dict[str, Place]) -> list[str]:
+def _arrows(graph: Graph, places: dict[str, Place], prefix: str) -> list[str]:
     found = []
     for edge in graph.edges:
         x1, y1, width1 = places[edge.source]
@@ -190,7 +191,7 @@ def _arrows(graph: Graph, places: dict[str, Place]) -> list[str]:
             middle = (far - 12, (y1 + y2) / 2)
         found.append(
             f"<path d={quoteattr(path)} fill='none' stroke='{colour}' stroke-width='1.5'"
-            f" marker-end='url(#{marker})'/>"
+            f" marker-end='url(#{prefix}{marker})'/>"
         )
         if edge.label:
             found.append(

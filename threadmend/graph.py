@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Edge", "Graph", "Operation", "Vertex", "components"]
+__all__ = ["Edge", "Graph", "Operation", "Vertex", "components", "short"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,6 +64,19 @@ class Operation:
     class_: str | None
     instance: str
     guards: tuple[str, ...] = ()
+
+
+_VERSION = re.compile(r"/v\d+(?=\.)|/v\d+$")
+
+
+def short(name: str) -> str:
+    """Return a class without the path of its package: `cache.Store.mu`.
+
+    A module's major version is none of its names; of dotted names the last three are shown.
+    """
+    if "/" in name:
+        return _VERSION.sub("", name).rpartition("/")[2]
+    return ".".join(name.split(".")[-3:]) if name.count(".") > 2 else name
 
 
 def components(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> list[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from threadmend.audit.page import Cell, Page, Part, Section, Table, parts
+from threadmend.audit.page import Cell, Names, Page, Part, Places, Section, Table
 from threadmend.inventory import Spot
 from threadmend.report.json import VERSION
 
@@ -39,13 +39,14 @@ def _rows(table: Table) -> list[dict[str, Any]]:
 
 
 def _value(cell: Cell) -> Any:
-    """Return a text, a number or a place; a list of them where a cell holds several places."""
-    if not isinstance(cell, tuple):
-        return _part(cell)
-    spots = [_part(part) for part in parts(cell) if isinstance(part, Spot)]
-    if spots and all(isinstance(p, Spot) or str(p).startswith((", ", " and ")) for p in cell):
-        return spots
-    return "".join(f"{p.path}:{p.line}" if isinstance(p, Spot) else str(p) for p in cell)
+    """Return a text, a number, a place, or a list of names or places."""
+    if isinstance(cell, Places):
+        return [_part(spot) for spot in cell.spots]
+    if isinstance(cell, Names):
+        return list(cell.names)
+    if isinstance(cell, tuple):
+        return "".join(f"{p.path}:{p.line}" if isinstance(p, Spot) else str(p) for p in cell)
+    return _part(cell)
 
 
 def _part(part: Part) -> Any:

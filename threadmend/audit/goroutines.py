@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from threadmend.audit.gather import Facts
-from threadmend.audit.locks import short
 from threadmend.audit.page import Cell, Code, Section, State, Table, number, places
 from threadmend.audit.pictures import cut, judged, merged
+from threadmend.graph import short
 from threadmend.inventory import Call, Spot
 
 __all__ = ["channels", "contexts", "goroutines"]
@@ -102,8 +102,8 @@ def contexts(facts: Facts) -> Section:
     parts = [
         f"{len(with_)} of {number(both, 'call')} that have a form with a context use it{share}"
     ]
-    parts.append(f"{len(middle)} new contexts where one is in scope")
-    parts.append(f"{len(todo)} context.TODO()")
+    parts.append(f"{number(len(middle), 'new context')} where one is in scope")
+    parts.append(f"context.TODO() in {number(len(todo), 'place')}")
     state = State.GAP if without or middle or todo else State.GOOD
     if not both and not fresh and not sleeps:
         parts, state = ["nothing that takes a context"], State.INFO

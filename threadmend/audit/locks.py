@@ -7,15 +7,10 @@ from collections.abc import Iterable
 from threadmend.audit.gather import Facts
 from threadmend.audit.page import Cell, Code, Part, Section, State, Table, named, number, places
 from threadmend.audit.pictures import cut, merged
-from threadmend.graph import Graph, components
+from threadmend.graph import Graph, components, short
 from threadmend.inventory import Cycle, Lock, Nesting, Spot
 
-__all__ = ["locks", "order", "short"]
-
-
-def short(name: str) -> str:
-    """Return a class without the path of its package: `cache.Store.mu`."""
-    return name.rpartition("/")[2]
+__all__ = ["locks", "order"]
 
 
 def locks(facts: Facts) -> Section:
@@ -27,7 +22,7 @@ def locks(facts: Facts) -> Section:
         (
             Code(short(lock.name)),
             lock.type,
-            (len(lock.taken), ": ", *_tuple(places(lock.taken, 1))) if lock.taken else 0,
+            places(lock.taken, 1, counted=True),
             named(lock.guards),
             lock.declared or "",
         )
@@ -39,14 +34,13 @@ def locks(facts: Facts) -> Section:
     columns = ("lock", "type", "taken in", "guards", "declared")
     table = Table("locks", "Locks, by the places that take them", columns, tuple(rows), 10)
     figures = (("locks", len(found)), ("places", taken), ("with_guarded_fields", guarding))
-    notes = ("Tests are left out. A lock guards what most code touches only while it is held.",)
+    notes = (
+        "Tests and types with a Lock of their own are left out. A lock guards what most code "
+        "touches only while it is held.",
+    )
     if not rows:
         return Section("locks", "Locks", State.INFO, headline, figures)
     return Section("locks", "Locks", State.INFO, headline, figures, notes, (table,))
-
-
-def _tuple(cell: Cell) -> tuple[Part, ...]:
-    return cell if isinstance(cell, tuple) else (cell,)
 
 
 def _merged(parts: Iterable[Lock]) -> list[Lock]:
@@ -79,7 +73,7 @@ def order(facts: Facts) -> Section:
         (Code(" → ".join(short(n) for n in (*c.locks, c.locks[0]))), _steps(c)) for c in cycles
     ]
     rows: list[tuple[Cell, ...]] = [
-        (Code(short(held)), Code(short(taken)), (len(set(spots)), ": ", *_tuple(places(spots))))
+        (Code(short(held)), Code(short(taken)), places(spots, counted=True))
         for (held, taken), spots in sorted(pairs.items(), key=lambda p: (-len(set(p[1])), p[0]))
     ]
     graph = merged([*facts.inventory.orders, order_graph(names)], _TITLE)

@@ -36,9 +36,9 @@ def race(facts: Facts) -> Section:
     rows.sort(key=lambda row: (_ORDER.index(str(row[0])), row[2]))
     others = list(_mentions(sources, found))
     with_, without = counts["yes"], counts["no"]
-    headline = f"{with_} of {number(len(found), 'command')} that run tests look for races"
-    if without:
-        headline += f"; {without} could"
+    headline = f"{number(len(found), 'command')} that run tests: {with_} with -race"
+    headline += f", {without} that could have it" if without else ""
+    headline += f", {counts['left']} left alone" if counts["left"] else ""
     if not found:
         headline = "no command that runs go test was found in makefiles, workflows or scripts"
     if others and not with_:
@@ -52,7 +52,7 @@ def race(facts: Facts) -> Section:
     )
     notes = (
         "Left alone: benchmarks, fuzzing, profiles, no cgo, no race detector there, or a sibling "
-        "command has it. Commands that a script puts together are not seen.",
+        "command has it. Commands that a script puts together or sends elsewhere are not seen.",
     )
     figures = (("commands", len(found)), ("with_race", with_), ("could_race", without))
     return Section(
@@ -100,9 +100,8 @@ def leaks(facts: Facts) -> Section:
     tested = sorted(facts.inventory.tested, key=lambda one: one.directory)
     rows = [(Code(one.directory or "."), one.spot) for one in tested if not one.checked]
     with_ = len(tested) - len(rows)
-    headline = (
-        f"{with_} of {number(len(tested), 'package')} whose tests start goroutines look for leaks"
-    )
+    headline = f"{number(len(tested), 'package')} whose tests start goroutines: "
+    headline += f"{with_} with a leak check, {len(rows)} without"
     if not tested:
         headline = "no tests of packages that start goroutines"
     columns = ("package", "starts goroutines")

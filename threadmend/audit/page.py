@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,8 +14,10 @@ __all__ = [
     "Cell",
     "Code",
     "Command",
+    "Names",
     "Page",
     "Part",
+    "Places",
     "Section",
     "State",
     "Table",
@@ -33,7 +35,42 @@ class Code(str):
 
 
 Part = str | Code | Spot | int
-Cell = Part | tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Places, of which a page shows the first, and the number if that is wanted."""
+
+    spots: tuple[Spot, ...]
+    most: int
+    counted: bool
+
+    def shown(self) -> Iterator[Part]:
+        """Yield what a page shows."""
+        if self.counted:
+            yield f"{len(self.spots):,}{': ' if self.spots else ''}"
+        for number_, spot in enumerate(self.spots[: self.most]):
+            yield from (", ", spot) if number_ else (spot,)
+        if len(self.spots) > self.most:
+            yield f" and {len(self.spots) - self.most:,} more"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names, of which a page shows the first."""
+
+    names: tuple[str, ...]
+    most: int
+
+    def shown(self) -> Iterator[Part]:
+        """Yield what a page shows."""
+        for number_, name in enumerate(self.names[: self.most]):
+            yield from (", ", Code(name)) if number_ else (Code(name),)
+        if len(self.names) > self.most:
+            yield f" and {len(self.names) - self.most:,} more"
+
+
+Cell = Part | Places | Names | tuple[Part, ...]
 
 
 class State(StrEnum):
@@ -99,29 +136,20 @@ class Page:
 
 
 def parts(cell: Cell) -> tuple[Part, ...]:
-    """Return a cell's parts."""
+    """Return a cell's parts as a page shows them."""
+    if isinstance(cell, Places | Names):
+        return tuple(cell.shown())
     return cell if isinstance(cell, tuple) else (cell,)
 
 
-def places(spots: Iterable[Spot], most: int = 2) -> Cell:
-    """Return a cell with the first places, and how many more there are."""
-    known = sorted(set(spots))
-    shown: list[Part] = []
-    for spot in known[:most]:
-        shown += [", ", spot] if shown else [spot]
-    if len(known) > most:
-        shown.append(f" and {len(known) - most} more")
-    return tuple(shown)
+def places(spots: Iterable[Spot], most: int = 2, *, counted: bool = False) -> Places:
+    """Return a cell of places, each once and in order."""
+    return Places(tuple(sorted(set(spots))), most, counted)
 
 
-def named(names: Sequence[str], most: int = 4) -> Cell:
-    """Return a cell with the first names as code, and how many more there are."""
-    shown: list[Part] = []
-    for name in names[:most]:
-        shown += [", ", Code(name)] if shown else [Code(name)]
-    if len(names) > most:
-        shown.append(f" and {len(names) - most} more")
-    return tuple(shown)
+def named(names: Iterable[str], most: int = 4) -> Names:
+    """Return a cell of names."""
+    return Names(tuple(names), most)
 
 
 def number(count: int, one: str, many: str = "") -> str:

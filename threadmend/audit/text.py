@@ -38,6 +38,8 @@ def lines(page: Page, shown: Callable[[str], str]) -> Iterator[Line]:
         if section.tables:
             yield ()
             yield from _section(section, shown)
+    if page.unreadable:
+        yield ()
     for item in page.unreadable:
         yield (Segment(f"{printable(shown(item.path))}: {printable(item.reason)}; left alone"),)
 

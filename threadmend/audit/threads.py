@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from threadmend.audit.gather import Facts
-from threadmend.audit.locks import short
 from threadmend.audit.page import Cell, Code, Section, State, Table, number, places
 from threadmend.audit.pictures import cut, judged, merged
+from threadmend.graph import short
 from threadmend.inventory import Channel, Launch, Spot
 
 __all__ = ["queues", "threads"]

@@ -36,7 +36,6 @@ def run(request: Request, form: AuditFormat, file: Path | None) -> int:
         output.lines(lines(page, session.shown))
     else:
         _hand_over(_rendered(page, form, session, place), file, output)
-    output.notes(text.unreadable_lines(facts.report.unreadable, session.shown))
     output.notes(text.failure_lines(facts.report.failures, session.shown))
     return 3 if facts.report.failures else 0
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["coverage"]
 
 _SUFFIXES = ("Context", "WithContext", "Ctx")
-_OTHERS = ("BeginTx",)
+_OTHERS = ("BeginTx", "LookupIPAddr", "LookupNetIP")
 _TOP = frozenset({"main", "init"})
 
 

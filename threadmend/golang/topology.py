@@ -17,7 +17,7 @@ from threadmend.golang.goroutines import launch_sites, launches
 from threadmend.golang.lockorder import lock_order_graph
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
-from threadmend.graph import Edge, Graph, Vertex
+from threadmend.graph import Edge, Graph, Vertex, short
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -52,7 +52,7 @@ def lock_graph(workspace: Workspace, paths: Collection[str]) -> Graph:
     vertices = sorted({name for edge in edges for name in (edge.source, edge.target)})
     return Graph(
         "Lock order: an arrow points at what is taken under a lock",
-        tuple(Vertex(name, "lock", _short(name)) for name in vertices),
+        tuple(Vertex(name, "lock", short(name)) for name in vertices),
         tuple(edges),
     )
 
@@ -72,11 +72,6 @@ def _name(function: Node) -> str:
 
 def _few(names: list[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _short(name: str) -> str:
-    """Return a class without the path of its package: `cache.Store.mu`."""
-    return name.rpartition("/")[2]
 
 
 class _Ends:
@@ -108,7 +103,7 @@ def channel_graph(workspace: Workspace, paths: Collection[str]) -> Graph:
     for name, ends in channels.items():
         if ends.senders or ends.receivers:
             room = f" ({ends.capacity})" if ends.capacity else ""
-            vertices.add(Vertex(name, "channel", _short(name) + room))
+            vertices.add(Vertex(name, "channel", short(name) + room))
             _connect(name, ends, vertices, edges)
     title = "Channels: who sends and who receives"
     return Graph(title, tuple(sorted(vertices)), tuple(sorted(edges)))
@@ -116,7 +111,7 @@ def channel_graph(workspace: Workspace, paths: Collection[str]) -> Graph:
 
 def _connect(name: str, ends: _Ends, vertices: set[Vertex], edges: set[Edge]) -> None:
     for function, launched in ends.senders | ends.receivers | ends.closers:
-        vertices.add(Vertex(function, "goroutine" if launched else "function", _short(function)))
+        vertices.add(Vertex(function, "goroutine" if launched else "function", short(function)))
     edges.update(Edge(function, name, "sends") for function, _ in ends.senders)
     edges.update(Edge(function, name, "closes") for function, _ in ends.closers)
     edges.update(Edge(name, function, "receives") for function, _ in ends.receivers)

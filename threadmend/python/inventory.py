@@ -60,7 +60,9 @@ def _locks(file: PythonFile) -> Iterator[Lock]:
     taken: dict[Place, list[Spot]] = {}
     for call in file.calls(*_NAMES):
         made = file.value(call)
-        place = file.place(_target(file, call))
+        target = _target(file, call)
+        lock = file.lock(target)
+        place = lock.place if lock is not None else file.place(target)
         if made is not None and made.made is call and made.type in _MADE and place is not None:
             types[place.anywhere] = made.type
             declared.setdefault(place.anywhere, _spot(file, call))

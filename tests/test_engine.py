@@ -143,9 +143,10 @@ def test_a_rule_that_always_fails_is_named_once(tmp_path: Path) -> None:
 def test_offsets_that_cannot_be_right_are_a_failure(tmp_path: Path, finding: Finding) -> None:
     def wrong(package: Package) -> Iterator[Finding]:
         yield finding
+        yield Finding("a/a.go", 0, 7, "right")
 
     report = check(project(tmp_path, {"a/a.go": TWO["a/a.go"]}), options(package_rule("w", wrong)))
-    assert report.findings == ()
+    assert [f.message for f in report.findings] == ["right"]
     assert [failure.rule for failure in report.failures] == ["go/w"]
 
 

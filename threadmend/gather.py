@@ -238,13 +238,18 @@ class Asker:
 
                 found = [f for f in found if not self._is_dead(f)]
                 found = [translated(finding, self._notebook) for finding in found]
-            for finding in found:
-                _verify(finding, self.project)
         except Exception as error:
             # A bug of a rule must not cost the answers of the others, whatever it raises.
             answers.failures.append(Failure(rule.name, where, _words(error)))
-        else:
-            answers.findings += found
+            return
+        for finding in found:
+            # Nor may a finding whose places are wrong cost the others of its rule.
+            try:
+                _verify(finding, self.project)
+            except ValueError as error:
+                answers.failures.append(Failure(rule.name, where, _words(error)))
+            else:
+                answers.findings.append(finding)
 
     def _is_dead(self, finding: Finding) -> bool:
         from threadmend.python.deadcode import is_dead

@@ -212,7 +212,11 @@ def _each(
         elif statement.kind == "return_statement" and not slow_nodes(file, statement):
             edits += insert_before(statement, f"{lock.take}\ndefer {lock.give}")
         else:
-            edits += _hoist(file, statement, inside, lock, taken)
+            own = [n for n in inside if n.statement is statement]
+            if len(own) < len(inside) and _is_momentary(file, statement):
+                own = inside  # what the header read is what the block goes on with
+                covered.append(statement)
+            edits += _hoist(file, statement, own or inside, lock, taken)
     return (*edits, *surround(regions))
 
 
@@ -276,6 +280,13 @@ def _hoist(
         edits.append(Edit(value.path, value.start, value.end, new))
     code = "\n".join([lock.take, *lines, lock.give])
     return [*insert_before(statement, code), *edits]
+
+
+def _is_momentary(file: GoFile, statement: Node) -> bool:
+    """Return whether a value that is read before a statement is not out of date in its blocks."""
+    if any(n.kind == "for_statement" for n in statement.own()):
+        return False
+    return not any(waits(file, n) for n in statement.own())
 
 
 def _ranged_over(loop: Node, nodes: list[Node]) -> bool:

@@ -12,7 +12,7 @@ from threadmend.model import Edit
 from threadmend.recipes.files import ProjectFiles
 from threadmend.source import SourceFile
 
-__all__ = ["Dependency", "Need", "needed"]
+__all__ = ["Dependency", "Need", "needed", "numbers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Dependency:
 
     `sums` are lines of go.sum, as the checksum database has them. `demands` says what that
     version requires: a module that has less of it must be brought up by the go command.
-    `brings` is a module that no go.mod names unless something else needs it.
+    `brings` is a module that no go.mod names unless something else needs it, `package` the folder
+    that is imported, where it is not the module's own.
     """
 
     path: str
@@ -30,10 +31,13 @@ class Dependency:
     demands: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     brings: tuple[str, str] | None = None
     test: bool = False
+    package: str = ""
 
     @property
     def get(self) -> str:
         """Return the command that requires it."""
+        if self.package:
+            return f"go get {self.path}/{self.package}"
         return f"go get {'-t ' if self.test else ''}{self.path}@{self.version}"
 
 
@@ -52,19 +56,36 @@ def needed(project: ProjectFiles, module: Module, wanted: Dependency) -> Need:
     path = f"{module.directory}/go.mod".lstrip("/")
     source = project.go.source(path)
     folder = f"{module.directory}/" if module.directory else ""
-    if wanted.path in module.requires:
+    vendored = [p for p in project.go.go_files if p.startswith(f"{folder}vendor/")]
+    below = f"{folder}vendor/{wanted.path}/{wanted.package}".rstrip("/") + "/"
+    known = wanted.path in module.requires or wanted.path == module.path
+    if known and _has(vendored, below if wanted.package else ""):
         return Need()
-    vendored = any(p.startswith(f"{folder}vendor/") for p in project.go.go_files)
     if vendored:
         return Need(reason=f"the module is vendored: run {wanted.get} && go mod vendor first")
     sums = project.text(f"{folder}go.sum")
     can = module.go_version >= (1, 17) and wanted.path.encode() not in source.data
-    if not can or _is_behind(module, wanted):
+    newer = sums is not None and _knows_newer(sums.data, wanted)
+    if not can or newer or _is_behind(module, wanted):
         return Need(reason=f"go.mod has to be changed by the go command: run {wanted.get} first")
     if sums is None and module.requires:
         return Need(reason=f"there is no go.sum to write to: run {wanted.get} first")
     edits = (*_required(source, module, wanted), *_summed(sums, f"{folder}go.sum", wanted))
-    return Need(edits, command="go mod tidy")
+    others = sorted(m.directory or "." for m in project.go.modules if module.path in m.requires)
+    also = f", also in {', '.join(others)}" if others and not wanted.test else ""
+    return Need(edits, command=f"go mod tidy{also}")
+
+
+def _has(vendored: list[str], folder: str) -> bool:
+    """Return whether a module that is vendored has a folder; others have them all."""
+    return not vendored or any(path.startswith(folder) for path in vendored)
+
+
+def _knows_newer(sums: bytes, wanted: Dependency) -> bool:
+    """Return whether some module of the build wants a newer version, which would be selected."""
+    ours = numbers(wanted.version)
+    lines = re.finditer(rb"^" + re.escape(wanted.path.encode()) + rb" (v[^\s/]+)", sums, re.M)
+    return any(numbers(line[1].decode()) > ours for line in lines)
 
 
 def _is_behind(module: Module, wanted: Dependency) -> bool:
@@ -77,10 +98,13 @@ def _is_behind(module: Module, wanted: Dependency) -> bool:
 
 
 def _less(version: str | None, wanted: tuple[int, int, int]) -> bool:
-    found = re.match(r"v(\d+)\.(\d+)\.(\d+)", version or "")
-    if found is None:
-        return False
-    return (int(found[1]), int(found[2]), int(found[3])) < wanted
+    return version is not None and bool(numbers(version)) and numbers(version) < wanted
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version: (1, 3, 0) of v1.3.0, () of what is none."""
+    found = re.match(r"v(\d+)\.(\d+)\.(\d+)", version)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def _required(source: SourceFile, module: Module, wanted: Dependency) -> tuple[Edit, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from threadmend.golang.types import Chan, Func, Named, Type, deref, is_named
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["Derivation", "derivations", "kept"]
+__all__ = ["Derivation", "derivations", "kept", "kept_by"]
 
 _NAMES = (
     *("WithCancel", "WithTimeout", "WithDeadline"),
@@ -94,10 +94,14 @@ def kept(file: GoFile, function: Node, binding: Binding, since: int) -> Later | 
     whose function cannot be seen keeps its context when it is named like a constructor or a
     start, or when its result lives on the context and is itself kept.
     """
+    places = (use for use in binding.uses if use.start >= since and use is not binding.node)
+    return kept_by(file, function, places)
+
+
+def kept_by(file: GoFile, function: Node, places: Iterable[Node]) -> Later | None:
+    """Return what may use a context after a function, judged by these uses of it."""
     search = _Contexts(file, function)
-    for use in binding.uses:
-        if use.start < since or use is binding.node:
-            continue
+    for use in places:
         later = search.value(use) or search.place(use)
         if later is not None and later.how != "deferred function":
             return later

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.syntax import FUNCTIONS, Node
 
-__all__ = ["Binding", "bindings_in", "resolve_local"]
+__all__ = ["Binding", "bindings_in", "identifiers", "resolve_local"]
 
 
 class Binding:

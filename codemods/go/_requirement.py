@@ -60,7 +60,8 @@ def needed(project: ProjectFiles, module: Module, wanted: Dependency) -> Need:
     below = f"{folder}vendor/{wanted.path}/{wanted.package}".rstrip("/") + "/"
     known = wanted.path in module.requires or wanted.path == module.path
     if known and _has(vendored, below if wanted.package else ""):
-        return Need()
+        indirect = re.escape(wanted.path.encode()) + rb"[ \t]+v\S+[ \t]+// indirect"
+        return Need(command="go mod tidy" if re.search(indirect, source.data) else "")
     if vendored:
         return Need(reason=f"the module is vendored: run {wanted.get} && go mod vendor first")
     sums = project.text(f"{folder}go.sum")

@@ -22,13 +22,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import add_import, import_entries, remove_import
+from threadmend.golang.builders import add_import
 from threadmend.golang.file import GoFile
 from threadmend.golang.package import Module, Package
-from threadmend.golang.scope import Binding
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.recipes.files import ProjectFiles
 
+from ._imports import mentions, swap_import
 from ._mutexes import Place, movable
 from ._requirement import Dependency, Need, needed
 
@@ -176,29 +176,6 @@ def _declared(places: list[Place], path: str, name: str) -> Iterator[Edit]:
 
 def _imports(file: GoFile, sync: str, moved: int, path: str) -> tuple[Edit, ...]:
     """Import the package; without sync when nothing else of that is used."""
-    tree = file.tree
-    if _mentions(file, sync) > moved:
-        return add_import(tree, path)
-    entries = import_entries(tree)
-    if len(entries) == 1:
-        node = entries[0].node
-        return (Edit(file.path, node.start, node.end, f'"{path}"'.encode()),)
-    (added,), (removed, *more) = add_import(tree, path), remove_import(tree, "sync")
-    if removed.start <= added.start <= removed.end:
-        # A group of its own below the one that sync was the last of.
-        text = added.new.removeprefix(file.source.newline) + file.source.newline
-        return (Edit(file.path, removed.start, removed.end, text), *more)
-    return (added, removed, *more)
-
-
-def _mentions(file: GoFile, sync: str) -> int:
-    """Return how often the code of a file names the package sync."""
-    word, count = re.compile(rb"\b" + re.escape(sync.encode()) + rb"[ \t]*\."), 0
-    for declaration in file.tree.declarations:
-        if word.search(file.data, declaration.start, declaration.end):
-            for node in declaration.node.find("package_identifier", "identifier"):
-                if node.name == sync and not isinstance(file.resolve(node), Binding):
-                    parent = node.parent
-                    role = "package" if node.kind == "package_identifier" else "operand"
-                    count += parent is not None and node.field == role
-    return count
+    if mentions(file, sync) > moved:
+        return add_import(file.tree, path)
+    return swap_import(file, "sync", path)

@@ -1,148 +1,147 @@
 """Wait for an event instead of a flag
 
 `while not self.ready: time.sleep(2)` sees the flag up to one sleep late. An Event wakes whoever
-waits for it at once.
+waits for it at once. A worker that sleeps between two looks at `self.stopped` keeps whoever
+stops it waiting for as long.
 
 Not reported: flags that are set by the same thread, or by code that is not seen here; flags
-with other values than True and False; loops that do something else.
+with other values than True and False; loops that wait until a flag is False, or that show
+progress; sleeps of less than a second between pieces of work are hints.
 
-Unsafe: the attribute becomes an Event, for everybody who reads it.
+Unsafe: the variable becomes an Event, for everybody who reads it.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from threadmend.model import Edit, Finding, Fix, Related, Safety
-from threadmend.python.builders import BuilderError, drop_import, reference
-from threadmend.python.classes import AttributeUse, Class
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+from threadmend.python.builders import BuilderError, drop_import
+from threadmend.python.classes import use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.threads import spawns_reaching
 
+from ._flags import Flag, event_edits, flag_of, value_given
+from ._tests import softened
+
 CATEGORY = "thread"
-GATE = rb"while +not +\w+\.\w+ *:"
+GATE = rb"while +(?:not\b|True\b|1\b)"
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class Poll:
+    """A loop that looks at a flag (`node`) and sleeps. `is_alone`: it does nothing else."""
+
+    loop: ast.While
+    node: ast.expr
+    sleep: ast.Call
+    is_alone: bool
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the loops that sleep until another thread sets a flag."""
+    if b"sleep" not in file.data or not spawns_reaching(file):
+        return
     for loop in file.nodes(ast.While):
-        call = _sleep(file, loop)
-        if call is None or not isinstance(loop.test, ast.UnaryOp):
+        poll = _poll(file, loop)
+        flag = None if poll is None else flag_of(file, poll.node)
+        if poll is None or flag is None:
             continue
-        flag = loop.test.operand
-        function = file.function(loop)
-        if not isinstance(flag, ast.Attribute) or function is None or function.home is None:
-            continue
-        cls = function.home
-        uses = [use for use in cls.uses if use.name == flag.attr]
-        if not any(use.node is flag for use in uses) or cls.uses_of(flag.attr) != uses:
-            continue
-        setter = _setter(file, uses)
-        if setter is not None and setter.function is not function:
-            yield _finding(file, cls, loop, call, flag, uses, setter)
+        setter = _setter(poll, flag)
+        if setter is not None:
+            yield softened(file, _finding(poll, flag, setter))
 
 
-def _sleep(file: PythonFile, loop: ast.While) -> ast.Call | None:
-    """Return the call of a loop that does nothing but sleep."""
-    if len(loop.body) != 1 or loop.orelse or not isinstance(loop.test, ast.UnaryOp):
+def _poll(file: PythonFile, loop: ast.While) -> Poll | None:
+    """Return what `while not flag:` and `while True: if flag: break` look at, when the loop
+    ends with a sleep.
+    """
+    rest, is_whole = loop.body, False
+    tests = _tests(loop.test)
+    node = next((found for test in tests if (found := _negated(test)) is not None), None)
+    if node is not None:
+        is_whole = len(tests) == 1
+    elif isinstance(loop.test, ast.Constant) and loop.test.value and isinstance(rest[0], ast.If):
+        first, rest = rest[0], rest[1:]
+        if first.orelse or not isinstance(first.body[0], ast.Break | ast.Return):
+            return None
+        node, is_whole = first.test, isinstance(first.body[0], ast.Break)
+    last = rest[-1] if rest else None
+    call = last.value if isinstance(last, ast.Expr) else None
+    if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(call, ast.Call):
         return None
-    statement = loop.body[0]
-    call = statement.value if isinstance(statement, ast.Expr) else None
-    if isinstance(call, ast.Call) and file.qualified(call.func) == "time.sleep":
-        return call if isinstance(loop.test.op, ast.Not) else None
-    return None
+    if file.qualified(call.func) != "time.sleep" or len(call.args) != 1 or loop.orelse:
+        return None
+    return Poll(loop, node, call, is_whole and len(rest) == 1)
 
 
-def _setter(file: PythonFile, uses: list[AttributeUse]) -> AttributeUse | None:
-    """Return the place where another thread sets the flag."""
+def _tests(node: ast.expr) -> list[ast.expr]:
+    """Return the parts of an `and`."""
+    is_and = isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And)
+    return node.values if is_and else [node]  # type: ignore[attr-defined]
+
+
+def _negated(node: ast.expr) -> ast.expr | None:
+    """Return `x` of `not x`."""
+    is_not = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+    return node.operand if is_not else None  # type: ignore[attr-defined]
+
+
+def _setter(poll: Poll, flag: Flag) -> ast.expr | None:
+    """Return the place where another thread than that of the loop sets the flag."""
+    file = flag.file
     reaching = spawns_reaching(file)
-    for use in uses:
-        if use.mode == "write" and use.function in reaching and _assigned(file, use) is True:
-            return use
-    return None
-
-
-def _assigned(file: PythonFile, use: AttributeUse) -> bool | None:
-    """Return the value that a statement gives the flag, None for anything but True and False."""
-    statement = file.parent(use.node)
-    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+    function = file.function(poll.loop)
+    if function is None:
         return None
-    value = statement.value
-    if isinstance(value, ast.Constant) and isinstance(value.value, bool):
-        return value.value
+    mine = reaching.get(function, [])
+    if not mine and not poll.is_alone:
+        return None  # it shows that something happens meanwhile
+    for node in flag.uses:
+        other = file.function(node)
+        if other is None or other is function or use_mode(node) != "write":
+            continue
+        if value_given(file, node) is True and reaching.get(other, []) != mine:
+            if flag.cls is None or other not in flag.cls.init_only:
+                return node
     return None
 
 
-def _finding(
-    file: PythonFile,
-    cls: Class,
-    loop: ast.While,
-    call: ast.Call,
-    flag: ast.Attribute,
-    uses: list[AttributeUse],
-    setter: AttributeUse,
-) -> Finding:
-    start, end = file.span(call)
-    name = file.text(flag)
+def _finding(poll: Poll, flag: Flag, setter: ast.expr) -> Finding:
+    file = flag.file
+    start, end = file.span(poll.sleep)
+    name = file.text(poll.node)
     said = f"the loop sees {name} up to a sleep late"
-    related = (Related(file.path, *file.span(setter.node), f"another thread sets {name} here"),)
+    level = Confidence.LOW if not poll.is_alone and _is_short(poll.sleep) else Confidence.HIGH
+    related = (Related(file.path, *file.span(setter), f"another thread sets {name} here"),)
     try:
-        edits = _edits(file, cls, loop, call, flag, uses)
+        edits = _edits(poll, flag)
     except BuilderError as error:
-        return Finding(file.path, start, end, said, related=related, reason=str(error))
+        return Finding(
+            file.path, start, end, said, related=related, reason=str(error), confidence=level
+        )
     reason = f"{name} becomes an Event"
     fix = Fix(f"Make {name} an Event, and wait for it", edits, Safety.UNSAFE, reason)
-    return Finding(file.path, start, end, said, related=related, fixes=(fix,))
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,), confidence=level)
 
 
-def _edits(
-    file: PythonFile,
-    cls: Class,
-    loop: ast.While,
-    call: ast.Call,
-    flag: ast.Attribute,
-    uses: list[AttributeUse],
-) -> tuple[Edit, ...]:
-    if any(
-        n.attr == flag.attr and n not in {u.node for u in uses} for n in file.nodes(ast.Attribute)
-    ):
-        raise BuilderError("the flag is used from outside of the class")
-    if flag.attr in cls.scope.bindings:
-        raise BuilderError("the class gives the flag a value that all objects share")
-    edits: list[Edit] = []
-    made = 0
-    for use in uses:
-        if use.node is flag:
-            continue
-        if use.mode == "write":
-            value = _assigned(file, use)
-            statement = file.parent(use.node)
-            assert statement is not None
-            start, end = file.span(statement)
-            text = file.text(use.node)
-            if value is None:
-                raise BuilderError("the flag has other values than True and False")
-            if use.function in cls.init_only and use.function.name == "__init__":
-                if value:
-                    raise BuilderError("the flag is set from the start")
-                event, added = reference(file, "threading.Event", use.node)
-                assert isinstance(statement, ast.Assign)
-                first, last = file.span(statement.value)
-                edits += [Edit(file.path, first, last, file.encode(f"{event}()")), *added]
-                made += 1
-            else:
-                verb = "set" if value else "clear"
-                edits.append(Edit(file.path, start, end, file.encode(f"{text}.{verb}()")))
-        elif use.mode == "read":
-            at = file.span(use.node)[1]
-            edits.append(Edit(file.path, at, at, b".is_set()"))
-        else:
-            raise BuilderError("the flag is used in another way")
-    if made != 1:
-        raise BuilderError("the flag is not made in __init__")
-    start, end = file.span(loop)
-    edits.append(Edit(file.path, start, end, file.encode(f"{file.text(flag)}.wait()")))
+def _is_short(call: ast.Call) -> bool:
+    """Return whether a sleep takes less than a second for certain."""
+    value = call.args[0]
+    return (
+        isinstance(value, ast.Constant) and isinstance(value.value, int | float) and value.value < 1
+    )
+
+
+def _edits(poll: Poll, flag: Flag) -> tuple[Edit, ...]:
+    file, name = flag.file, flag.file.text(poll.node)
+    if not poll.is_alone:
+        waits = Edit(file.path, *file.span(poll.sleep.func), file.encode(f"{name}.wait"))
+        return (*event_edits(flag, None), waits, *drop_import(file, poll.sleep.func))
+    start, end = file.span(poll.loop)
     if b"#" in file.data[start:end]:
         raise BuilderError("a comment of the loop would be lost")
-    return (*edits, *drop_import(file, call.func))
+    waits = Edit(file.path, start, end, file.encode(f"{name}.wait()"))
+    return (*event_edits(flag, poll.node), waits, *drop_import(file, poll.sleep.func))

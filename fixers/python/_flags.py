@@ -1,0 +1,173 @@
+"""Flags: variables that are True or False, and what makes an Event of them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from threadmend.model import Edit
+from threadmend.python.builders import (
+    BuilderError,
+    add_attribute,
+    delete,
+    is_alone,
+    reference,
+)
+from threadmend.python.classes import Class, use_mode
+from threadmend.python.file import PythonFile
+from threadmend.python.scope import Binding
+
+__all__ = ["Flag", "event_edits", "flag_of", "value_given"]
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class Flag:
+    """An attribute of a class (`cls`) or a variable of a module, with every use of it."""
+
+    file: PythonFile
+    name: str
+    uses: tuple[ast.expr, ...]
+    cls: Class | None = None
+    binding: Binding | None = None
+
+
+def flag_of(file: PythonFile, node: ast.expr) -> Flag | None:
+    """Return the flag that an expression names; None when other classes may use it as well."""
+    if isinstance(node, ast.Attribute):
+        function = file.function(node)
+        cls = None if function is None else function.home
+        if cls is None:
+            return None
+        uses = [use for use in cls.uses if use.name == node.attr]
+        if not any(use.node is node for use in uses) or cls.uses_of(node.attr) != uses:
+            return None
+        return Flag(file, node.attr, tuple(use.node for use in uses), cls=cls)
+    binding = file.binding(node)
+    if binding is None or binding.scope.kind != "module":
+        return None
+    if any(site.kind not in {"assign", "annotation"} for site in binding.sites):
+        return None
+    return Flag(file, binding.name, tuple(file.uses(binding)), binding=binding)
+
+
+def value_given(file: PythonFile, node: ast.expr) -> bool | None:
+    """Return the value that a statement gives a flag, None for anything but True and False."""
+    statement = file.parent(node)
+    if isinstance(statement, ast.AnnAssign) or (
+        isinstance(statement, ast.Assign) and len(statement.targets) == 1
+    ):
+        value = statement.value
+    else:
+        return None
+    if isinstance(value, ast.Constant) and isinstance(value.value, bool):
+        return value.value
+    return None
+
+
+def event_edits(flag: Flag, loop_test: ast.expr | None) -> list[Edit]:
+    """Return the edits that make an Event of a flag, its use in `loop_test` left alone."""
+    _check_private(flag)
+    file = flag.file
+    edits = _declared(flag)
+    made = bool(edits)
+    for node in flag.uses:
+        mode = use_mode(node)
+        if node is loop_test or _is_declaration(flag, node):
+            continue
+        if mode == "write":
+            value = value_given(file, node)
+            if value is None:
+                raise BuilderError("the flag has other values than True and False")
+            if _is_first(flag, node):
+                if value:
+                    raise BuilderError("the flag is set from the start")
+                if made:
+                    raise BuilderError("the flag is made in several places")
+                edits += _made(file, node)
+                made = True
+                continue
+            statement = file.parent(node)
+            assert statement is not None
+            verb = "set" if value else "clear"
+            text = f"{file.text(node)}.{verb}()"
+            edits.append(Edit(file.path, *file.span(statement), file.encode(text)))
+        elif mode == "read":
+            if any(isinstance(above, ast.JoinedStr) for above in file.ancestors(node)):
+                raise BuilderError("the flag is read in an f-string")
+            at = file.span(node)[1]
+            edits.append(Edit(file.path, at, at, b".is_set()"))
+        else:
+            raise BuilderError("the flag is used in another way")
+    if not made:
+        raise BuilderError("the flag is not made in one place")
+    return [*edits, *_globals(flag)]
+
+
+def _check_private(flag: Flag) -> None:
+    """Refuse flags that code of other classes or files may use."""
+    file = flag.file
+    own = set(flag.uses)
+    if any(n.attr == flag.name and n not in own for n in file.nodes(ast.Attribute)):
+        raise BuilderError("the flag is used from outside of the class")
+    word = re.compile(rb"\b" + file.encode(flag.name) + rb"\b")
+    owner = re.compile(rb"\b" + file.encode(file.module.rpartition(".")[2]) + rb"\b")
+    for path in file.project.paths:
+        if path != file.path:
+            data = file.project.source(path).data
+            if word.search(data) and (flag.cls is not None or owner.search(data)):
+                raise BuilderError(f"the flag may be used in {path}")
+
+
+def _is_declaration(flag: Flag, node: ast.expr) -> bool:
+    return flag.cls is not None and not isinstance(node, ast.Attribute)
+
+
+def _is_first(flag: Flag, node: ast.expr) -> bool:
+    """Return whether a write gives the flag its first value."""
+    function = flag.file.function(node)
+    if flag.cls is None:
+        return function is None
+    return function is not None and function in flag.cls.init_only and function.name == "__init__"
+
+
+def _made(file: PythonFile, node: ast.expr) -> list[Edit]:
+    """Return the edits of `flag = False`, which becomes `flag = threading.Event()`."""
+    statement = file.parent(node)
+    assert isinstance(statement, ast.Assign | ast.AnnAssign)
+    assert statement.value is not None
+    event, added = reference(file, "threading.Event", node)
+    edits = [Edit(file.path, *file.span(statement.value), file.encode(f"{event}()")), *added]
+    if isinstance(statement, ast.AnnAssign):
+        place = file.span(statement.annotation)
+        edits.append(Edit(file.path, *place, file.encode(event)))
+    return edits
+
+
+def _declared(flag: Flag) -> list[Edit]:
+    """Return the edits that move a first value in the class body to each object."""
+    cls, file = flag.cls, flag.file
+    declared = None if cls is None else cls.scope.bindings.get(flag.name)
+    if cls is None or declared is None:
+        return []
+    statement = file.statement(declared.sites[0].node)
+    node = declared.sites[0].node
+    assert isinstance(node, ast.expr)
+    if len(declared.sites) > 1 or value_given(file, node) is not False or cls.node.decorator_list:
+        raise BuilderError("the class gives the flag a value that all objects share")
+    if "__init__" not in cls.methods or len(cls.node.body) == 1:
+        raise BuilderError("the class makes no objects of its own")
+    if not is_alone(file, statement):
+        raise BuilderError("the statement shares its line with another one")
+    event, added = reference(file, "threading.Event", cls.methods["__init__"].node)
+    return [*delete(file, statement), *add_attribute(cls, flag.name, f"{event}()"), *added]
+
+
+def _globals(flag: Flag) -> list[Edit]:
+    """Return the edits that take away `global flag`, which says nothing any more."""
+    edits: list[Edit] = []
+    if flag.cls is None:
+        for statement in flag.file.nodes(ast.Global):
+            if statement.names == [flag.name] and is_alone(flag.file, statement):
+                edits += delete(flag.file, statement)
+    return edits

@@ -13,6 +13,8 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func
 
+from ._meant import after_failure, passes_on, undoes
+
 __all__ = ["LASTING", "Fresh", "fresh_contexts"]
 
 _DERIVES = frozenset(
@@ -31,12 +33,16 @@ LASTING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """A context made where another one is in scope: `detached` says how the work leaves it."""
+    """A context made where another one is in scope: `detached` says how the work leaves it.
+
+    `told_apart`: the function passes a context to other calls, and none to this one.
+    """
 
     call: Node
     context: Ambient
     receiver: str
     detached: str
+    told_apart: bool
 
 
 def fresh_contexts(file: GoFile) -> Iterator[Fresh]:
@@ -51,10 +57,13 @@ def fresh_contexts(file: GoFile) -> Iterator[Fresh]:
         context = ambient(file, call, parent=True)
         if context is None or context.kind == "test" or speaks_of_detachment(file, call):
             continue
+        if after_failure(call):
+            continue
         used = _Use(file, context)
         receiver = used.receiver(call)
         if receiver:
-            yield Fresh(call, context, receiver, used.detached)
+            told_apart = function["field"].name == "Background" and passes_on(file, call, context)
+            yield Fresh(call, context, receiver, used.detached, told_apart)
 
 
 class _Use:
@@ -95,7 +104,7 @@ class _Use:
             name = function.name
         else:
             return ""
-        if CLEANUP.search(name) or LASTING.match(name):
+        if CLEANUP.search(name) or LASTING.match(name) or undoes(call):
             return ""
         if call.parent is not None and call.parent.kind == "return_statement":
             return ""
@@ -106,18 +115,7 @@ class _Use:
                 if re.search(r"(?i)c(?:on)?te?xt|^(?:Get|Do|Query|Exec)", name)
                 else ""
             )
-        return "" if self._is_contrast(call) else function.name
-
-    def _is_contrast(self, call: Node) -> bool:
-        """Return whether the function makes the same call elsewhere, with the context."""
-        name = call["function"].text
-        outer = call.function
-        return self.context.kind == "context" and any(
-            other["function"].text == name
-            and other["arguments"].children
-            and other["arguments"].children[0].text == self.context.text.encode()
-            for other in (outer.find("call_expression") if outer is not None else ())
-        )
+        return function.name
 
     def _derived(self, call: Node) -> str:
         """Follow `ctx, cancel := context.WithTimeout(context.Background(), …)`."""

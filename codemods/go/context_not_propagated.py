@@ -11,11 +11,14 @@ Not reported:
   gives the reason;
 - a context that is stored, returned, or given to a constructor or a start of something lasting;
 - `ctx = context.Background()` for a nil one;
+- work after a failure (`if err != nil`), or that removes something and ignores the error;
 - literals that are handed to code which cannot be seen;
 - tests, but for a Background where a variable holds a context (a test ends by itself);
 - a command that is started and not waited for, a result that outlives a context derived here.
 
-Hints (low confidence): findings in tests, variants of `log/slog`, and goroutines or deferred
+By hand: a Background in a function that passes its context to other calls.
+
+Hints (low confidence): those, findings in tests, variants of `log/slog`, and goroutines or deferred
 calls, whose form is `context.WithoutCancel`.
 
 Unsafe: the call now ends when the context does, with its error. The variants of `log/slog`
@@ -41,6 +44,7 @@ CATEGORY = "context"
 GATE = rb"context|http\.Request|cobra\.Command|testing\."
 
 _REASON = "the call now ends with {}"
+_TOLD_APART = "other calls here get a context, and this one may leave it on purpose"
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -72,7 +76,7 @@ def _made_anew(file: GoFile) -> Iterator[Finding]:
 
 def _none_left(file: GoFile, found: list[Fresh]) -> bool:
     """Return whether the import is of no use once these calls are replaced."""
-    if not found or any(f.detached for f in found):
+    if not found or any(f.detached or f.told_apart for f in found):
         return False
     name = (import_name(file.tree, "context") or "context").encode()
     uses = re.findall(rb"\b" + name + rb"\s*\.\s*\w", file.data)
@@ -92,13 +96,15 @@ def _instead(
     reason = _REASON.format(context.text)
     if fresh.detached:
         reason = f"the {fresh.detached} now sees the values of {context.text}"
-    unsure = fresh.detached or file.is_test_file
+    unsure = fresh.detached or file.is_test_file or fresh.told_apart
+    fix = Fix(f"Pass {text}", edits + imports, Safety.UNSAFE, reason)
     return Finding(
         path=file.path,
         start=fresh.call.start,
         end=fresh.call.end,
         message=f"{fresh.receiver} gets {written}, though {context.text} is in scope",
-        fixes=(Fix(f"Pass {text}", edits + imports, Safety.UNSAFE, reason),),
+        fixes=() if fresh.told_apart else (fix,),
+        reason=_TOLD_APART if fresh.told_apart else "",
         confidence=Confidence.LOW if unsure else Confidence.HIGH,
     )
 

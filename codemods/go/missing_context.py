@@ -39,6 +39,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._background import LASTING
 from ._lasting import lives_on
+from ._meant import after_failure, undoes
 from ._threading import Plan, at_hand, edits_of, follow, plan, reached
 
 CATEGORY = "context"
@@ -91,6 +92,10 @@ def _is_marked(file: GoFile, call: Node) -> bool:
         return False
     outer = call.parent.parent if call.parent is not None else None
     if call.parent is None or call.parent.kind != "argument_list" or outer is None:
+        return False
+    if undoes(outer) or after_failure(call):
+        return False
+    if outer.parent is not None and outer.parent.kind in {"go_statement", "defer_statement"}:
         return False
     name = outer["function"].name.rpartition(".")[2]
     top = file.tree.declaration_at(call.start)

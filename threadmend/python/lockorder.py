@@ -105,19 +105,27 @@ def seen_from(file: PythonFile, call: ast.expr, callee: Function, place: Place) 
         return place
     if place.kind == "local":
         return place if callee.outer is not None else None
+    receiver = receiver_of(call)
+    if place.base.endswith("/self"):  # of what `self` holds: the same when it is called on `self`
+        return place if receiver is not None and _is_own(file, receiver) else None
     if place.base != "self":
         return None
-    receiver = receiver_of(call)
     if callee.cls is None or receiver is None:
         return place if callee.outer is not None else None
-    if isinstance(receiver, ast.Call):  # super().m()
-        return place if getattr(receiver.func, "id", "") == "super" else None
-    from threadmend.python.classes import is_self
-
-    if is_self(file, receiver):
+    if _is_own(file, receiver):
         return place
+    if isinstance(receiver, ast.Call):
+        return None
     owner = place_of(file, receiver)
     return None if owner is None else place._replace(base="/".join(owner))
+
+
+def _is_own(file: PythonFile, receiver: ast.expr) -> bool:
+    from threadmend.python.classes import is_self
+
+    if isinstance(receiver, ast.Call):
+        return getattr(receiver.func, "id", "") == "super"
+    return is_self(file, receiver)
 
 
 def _each_once(found: Iterable[Taking]) -> list[Taking]:

@@ -22,8 +22,12 @@ _GO_CODE: tuple[_Maker, ...] = (channels, goroutines, contexts, versions)
 _PYTHON: tuple[_Maker, ...] = (threads, queues)
 
 
-def build(facts: Facts, arguments: Sequence[str] = ()) -> Page:
-    """Return the page. `arguments` are options and paths that its commands need."""
+def build(facts: Facts, arguments: Sequence[str] = (), selection: str = "") -> Page:
+    """Return the page.
+
+    `arguments` are options and paths that its commands need, `selection` the rules that were
+    chosen for it.
+    """
     go, python = facts.go_files, facts.python_files
     makers: list[_Maker] = [findings] if go or python else []
     makers += _GO if go else ()
@@ -36,7 +40,7 @@ def build(facts: Facts, arguments: Sequence[str] = ()) -> Page:
         title=f"Concurrency audit of {_name(facts)}",
         subtitle=" and ".join(counted) or "no Go or Python files",
         sections=tuple(make(facts) for make in makers),
-        commands=commands(facts, arguments),
+        commands=commands(facts, arguments, selection),
         unreadable=facts.report.unreadable,
     )
 

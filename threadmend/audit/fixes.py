@@ -62,21 +62,23 @@ def _row(facts: Facts, item: Count, first: Finding) -> tuple[Cell, ...]:
     return (Code(item.rule), item.total, item.safe, item.unsafe, item.manual, spot)
 
 
-def commands(facts: Facts, arguments: Sequence[str]) -> tuple[Command, ...]:
+def commands(facts: Facts, arguments: Sequence[str], selection: str = "") -> tuple[Command, ...]:
     """Return the commands that fix something; `arguments` are options and paths of this run."""
     plain, codemods = _split(facts)
+    chosen = _without_codemods(facts) if selection else ""
+    usual = (*(["--select", chosen] if chosen else []), *arguments)
     safe = sum(f.safety is Safety.SAFE for f in plain)
     fixable = sum(bool(f.fixes) for f in plain)
     found: list[Command] = []
     if safe:
         does = f"write the safe fixes ({safe})"
-        found.append(_command(does, "fix", "--write", *arguments))
+        found.append(_command(does, "fix", "--write", *usual))
     if fixable > safe:
         does = f"print the diff of all fixes, unsafe ones too ({fixable})"
-        found.append(_command(does, "fix", "--unsafe-fixes", *arguments))
+        found.append(_command(does, "fix", "--unsafe-fixes", *usual))
     if fixable < len(plain):
         does = f"show the findings, those to fix by hand too ({len(plain)})"
-        found.append(_command(does, "check", *arguments))
+        found.append(_command(does, "check", *usual))
     titles = {rule.name: rule.title for rule in facts.options.known}
     for rule, some in sorted(_by_rule(codemods).items()):
         mended = [f for f in some if f.fixes]
@@ -86,6 +88,11 @@ def commands(facts: Facts, arguments: Sequence[str]) -> tuple[Command, ...]:
             does = f"{titles[rule][:1].lower()}{titles[rule][1:]} ({len(mended)})"
             found.append(_command(does, "fix", *options, *arguments))
     return tuple(found)
+
+
+def _without_codemods(facts: Facts) -> str:
+    """Return the plain rules that were chosen, for a command that is to run them alone."""
+    return ",".join(rule.name for rule in facts.options.rules if not rule.codemod)
 
 
 def _command(does: str, *words: str) -> Command:

@@ -26,18 +26,19 @@ def race(facts: Facts) -> Section:
     sources = list(files.texts(facts.wants))
     found = [run for source in sources for run in runs(source)]
     lacking = {(f.path, f.start) for f in facts.report.findings if f.rule == "go/race-flag"}
+    asked = any(rule.name == "go/race-flag" for rule in facts.options.rules)
     rows: list[tuple[Cell, ...]] = []
     counts = {"yes": 0, "no": 0, "left": 0}
     for run in found:
-        kind = "no" if (run.path, run.start) in lacking else "left"
+        kind = "no" if (run.path, run.start) in lacking or not asked else "left"
         kind = "yes" if races(run, files) else kind
         counts[kind] += 1
         rows.append((_WORDS[kind], Code(_short(run.text)), _at(run)))
     rows.sort(key=lambda row: (_ORDER.index(str(row[0])), row[2]))
     others = list(_mentions(sources, found))
     with_, without = counts["yes"], counts["no"]
-    headline = f"{number(len(found), 'command')} that run tests: {with_} with -race"
-    headline += f", {without} that could have it" if without else ""
+    headline = f"commands that run tests: {len(found)}, {with_} with -race"
+    headline += f", {without} {'that could have it' if asked else 'without'}" if without else ""
     headline += f", {counts['left']} left alone" if counts["left"] else ""
     if not found:
         headline = "no command that runs go test was found in makefiles, workflows or scripts"
@@ -100,7 +101,7 @@ def leaks(facts: Facts) -> Section:
     tested = sorted(facts.inventory.tested, key=lambda one: one.directory)
     rows = [(Code(one.directory or "."), one.spot) for one in tested if not one.checked]
     with_ = len(tested) - len(rows)
-    headline = f"{number(len(tested), 'package')} whose tests start goroutines: "
+    headline = f"packages whose tests start goroutines: {len(tested)}, "
     headline += f"{with_} with a leak check, {len(rows)} without"
     if not tested:
         headline = "no tests of packages that start goroutines"

@@ -275,6 +275,8 @@ def audit(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the page to this file.")
     ] = None,
+    select: Select = None,
+    ignore: Ignore = None,
     config: ConfigFile = None,
     isolated: Isolated = False,
     jobs: Jobs = None,
@@ -283,7 +285,14 @@ def audit(
     from threadmend.cli.audit import run
     from threadmend.cli.session import Request
 
-    request = Request(paths=tuple(paths or ()), config=config, isolated=isolated, jobs=jobs)
+    request = Request(
+        paths=tuple(paths or ()),
+        select=split(select),
+        ignore=split(ignore),
+        config=config,
+        isolated=isolated,
+        jobs=jobs,
+    )
     raise typer.Exit(run(request, output_format, output))
 
 

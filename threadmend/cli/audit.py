@@ -28,7 +28,7 @@ def run(request: Request, form: AuditFormat, file: Path | None) -> int:
     session, output = Session.open(request), Output()
     with output.progress("auditing") as progress:
         facts = gather(session.project, _options(session), progress)
-    page = build(facts, _arguments(request))
+    page = build(facts, _arguments(request), ",".join(request.select))
     place = Path.cwd() if file is None else file.absolute().parent
     if form is AuditFormat.TEXT and file is None:
         from threadmend.audit.text import lines
@@ -41,7 +41,12 @@ def run(request: Request, form: AuditFormat, file: Path | None) -> int:
 
 
 def _options(session: Session) -> Options:
-    """Return the usual options with the codemods, which are asked and not applied."""
+    """Return the usual options with the codemods, which are asked and not applied.
+
+    A selection on the command line is the whole answer.
+    """
+    if session.request.select:
+        return session.options
     known = load_rules()
     codemods = [rule.name for rule in known if rule.codemod]
     asked = select(known, codemods, session.config.ignore)
@@ -53,6 +58,7 @@ def _arguments(request: Request) -> tuple[str, ...]:
     """Return what commands need to see what this run saw."""
     options = ["--isolated"] if request.isolated else []
     options += ["--config", os.fspath(request.config)] if request.config is not None else []
+    options += ["--ignore", ",".join(request.ignore)] if request.ignore else []
     return (*options, *request.paths)
 
 

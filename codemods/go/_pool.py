@@ -11,13 +11,14 @@ from threadmend.golang.channels import (
     MAKES_CHANNEL,
     Channel,
     ChannelOperation,
+    initialised,
     local_channels,
     runner_of,
 )
 from threadmend.golang.counting import counter_of
 from threadmend.golang.counts import Count, iterations, product
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
 from threadmend.golang.scope import Binding
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Node
@@ -171,7 +172,7 @@ def _worker(file: GoFile, function: Node, tasks: Channel) -> Worker | None:
     if len(receives) != 1 or receives[0].select is not None:
         return None
     receive = receives[0]
-    launch = runner_of(receive, function)
+    launch = _runner(file, receive, function)
     if not isinstance(launch, Launch) or launch.kind not in {"go", "waitgroup"}:
         return None
     if launch.function is not function or launch.loop is None:
@@ -200,7 +201,7 @@ def _pool(
     if block is None or block.kind != "block" or level(worker.launch.node, block) is None:
         return None
     sends = tasks.of("send")
-    runners = [runner_of(send, function) for send in sends]
+    runners = [_runner(file, send, function) for send in sends]
     feeders = {r.node: r for r in runners if isinstance(r, Launch)}
     if not sends or worker.launch.node in feeders:
         return None  # a worker that sends tasks: when it is done depends on the tasks
@@ -218,12 +219,12 @@ def _pool(
     outs = []
     for channel in channels:
         if channel is tasks or not any(
-            _same(runner_of(s, function), worker.launch) for s in channel.of("send")
+            _same(_runner(file, s, function), worker.launch) for s in channel.of("send")
         ):
             continue
         if all(_at_the_end(s, worker) for s in channel.of("send")):
             continue  # it says that a worker has ended
-        out, why = _out(function, block, channel, worker)
+        out, why = _out(file, function, block, channel, worker)
         outs.append(out)
         unclear = unclear or why
     group = _group(file, function, worker)
@@ -235,6 +236,27 @@ def _pool(
     )  # fmt: skip
 
 
+def _runner(file: GoFile, operation: ChannelOperation, function: Node) -> Launch | Node | None:
+    """Return what runs an operation, also in a literal that has a name and is only launched.
+
+    work := func() { … }
+    for … { go work() }
+    """
+    runner = runner_of(operation, function)
+    if runner is not None or operation.calls:
+        return runner
+    literal = operation.node.function
+    if literal is None or literal.kind != "func_literal" or literal.function is not function:
+        return None
+    binding = initialised(file, literal)
+    if binding is None or len([u for u in binding.uses if u is not binding.node]) != 1:
+        return None
+    for launch in launches_in(file, function):
+        if launch.literal is literal:
+            return launch
+    return None
+
+
 def _at_the_end(send: ChannelOperation, worker: Worker) -> bool:
     """Return whether a worker sends when it has left its loop."""
     return not any(worker.loop.contains(node) for node in (send.node, *send.calls))
@@ -244,14 +266,16 @@ def _same(runner: Launch | Node | None, launch: Launch) -> bool:
     return isinstance(runner, Launch) and runner.node is launch.node
 
 
-def _out(function: Node, block: Node, channel: Channel, worker: Worker) -> tuple[Out, str]:
+def _out(
+    file: GoFile, function: Node, block: Node, channel: Channel, worker: Worker
+) -> tuple[Out, str]:
     name = channel.binding.name
     sends = tuple(channel.of("send"))
     why = ""
     returned = bool(channel.escapes) and all(_is_returned(e, function) for e in channel.escapes)
     if channel.escapes and not returned:
         why = f"{name} is passed on to code that is not visible"
-    elif not all(_same(runner_of(s, function), worker.launch) for s in sends):
+    elif not all(_same(_runner(file, s, function), worker.launch) for s in sends):
         why = f"others send to {name} as well as the workers"
     elif level(channel.make, block) is None:
         why = f"{name} is made in another block"

@@ -14,7 +14,7 @@ from ._pool_text import Part, gone, indented, inside, part, put
 __all__ = ["alone", "collected", "drained", "with_error"]
 
 
-def alone(pool: Pool, collector: Collector) -> bool:
+def alone(collector: Collector) -> bool:
     """Return whether results are received by a count of their own, or with alternatives.
 
     Such a loop stays as it is; nobody has to close the channel for it.

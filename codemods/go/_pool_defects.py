@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from threadmend.golang.channels import Channel
+from threadmend.golang.calls import callers
+from threadmend.golang.channels import Channel, follow, initialised, operation_at
 from threadmend.golang.counts import Count, iterations
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.stops import leaves_loop
 from threadmend.golang.syntax import Node
+from threadmend.golang.uses import declaration_of
 
 from ._pool import Collector, Out, Pool
 
@@ -69,6 +71,11 @@ def _defects(pool: Pool) -> Iterator[Defect]:
     if not pool.tasks.of("close"):
         message = f"the workers wait for ever: nobody closes {name}"
         yield Defect("unclosed", pool.worker.file, pool.worker.receive.node, message)
+    if pool.feeder is None:
+        leave = _skips(pool)
+        if leave is not None:
+            message = f"the workers wait for ever when the function returns here: {name} is open"
+            yield Defect("skipped", file, leave, message)
     for out in pool.outs:
         if out.makes_room:
             continue
@@ -83,6 +90,9 @@ def _stuck(pool: Pool, out: Out) -> Iterator[Defect]:
     """Yield why a worker may wait for ever on its send of a result."""
     collector = out.collector
     send = out.sends[0]
+    if out.returned and not out.channel.of("close") and _is_ranged(pool, out):
+        message = f"nobody closes {out.name}: the loops over what is returned never end"
+        yield Defect("endless", pool.file, out.channel.escapes[0], message, out)
     if collector is None:
         if not out.returned and not out.channel.of("receive", "range"):
             if _lacks_room(pool, out.channel):
@@ -104,6 +114,39 @@ def _stuck(pool: Pool, out: Out) -> Iterator[Defect]:
             message = f"the workers wait for ever on their sends to {out.name}"
             message += " when the function leaves here"
             yield Defect("left", pool.file, leave, message, out)
+
+
+def _skips(pool: Pool) -> Node | None:
+    """Return a return, among the statements that feed the workers, that skips the close."""
+    first, last = pool.feeding
+    for close in pool.tasks.of("close"):
+        statement = close.node.parent
+        if statement is None or statement.parent is not pool.block:
+            return None
+        if statement.kind != "expression_statement" or statement.start < last.end:
+            return None
+    for node in pool.function.own():
+        if node.kind == "return_statement" and first.start <= node.start < last.end:
+            return node
+    return None
+
+
+def _is_ranged(pool: Pool, out: Out) -> bool:
+    """Return whether a caller receives until the channel is closed."""
+    decl = declaration_of(pool.file, pool.function)
+    for site in callers(decl) if decl is not None else ():
+        if site.call is None:
+            continue
+        operation = operation_at(site.file, site.call)
+        if operation is not None and operation.kind == "range":
+            return True
+        alias = initialised(site.file, site.call)
+        if alias is not None:
+            seen = Channel(out.channel.binding, out.channel.make, None)
+            follow(site.file, alias, (), seen, 2)
+            if seen.of("range"):
+                return True
+    return False
 
 
 def _leaves(collector: Collector) -> Node | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from threadmend.golang.access import uses_of
 from threadmend.golang.builders import (
     BuilderError,
     add_imports,
@@ -13,17 +13,15 @@ from threadmend.golang.builders import (
     insert_after,
     insert_before,
 )
-from threadmend.golang.goroutines import Launch
-from threadmend.golang.scope import Binding
-from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Edit
 
 from ._pool import Out, Pool
 from ._pool_collect import alone, collected, drained, with_error
-from ._pool_defects import Defect
+from ._pool_defects import Defect, early_exits
+from ._pool_feed import Fed, fed
 from ._pool_stop import Given, Stop, free, given, stop_of
-from ._pool_text import Part, gone, indented, part, put, sketch, stretch
-from ._pool_worker import Workers, exit_select, workers
+from ._pool_text import put, sketch
+from ._pool_worker import Workers, workers
 
 __all__ = ["Repair", "repair"]
 
@@ -37,6 +35,29 @@ class Repair:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a pool is to become.
+
+    `closers` are the results that a goroutine closes after the workers, `group` the WaitGroup
+    that counts them, `counts` whether it is new, `waits` whether anybody waits for it.
+    """
+
+    pool: Pool
+    kinds: frozenset[str]
+    stop: Stop | None
+    known: Given | None
+    closers: tuple[Out, ...]
+    group: str
+    counts: bool
+    waits: bool
+
+    @property
+    def returns_results(self) -> bool:
+        """Return whether the results are received by whoever called the function."""
+        return any(out.returned for out in self.pool.outs)
+
+
 def repair(pool: Pool, found: list[Defect]) -> Repair:
     """Return the edits that give a pool its whole life; BuilderError says why there are none.
 
@@ -44,64 +65,51 @@ def repair(pool: Pool, found: list[Defect]) -> Repair:
     """
     if pool.unclear:
         raise BuilderError(pool.unclear)
-    if len(pool.outs) > 1:
+    together = [o for o in pool.outs if o.collector is None or not alone(o.collector)]
+    if len(together) > 1 or (together and len(pool.outs) > 1):
         raise BuilderError("the workers send on several channels")
-    kinds = {d.kind for d in found}
+    kinds = frozenset(d.kind for d in found)
     try:
-        return _repair(pool, kinds, context=True)
+        return _carried_out(_plan(pool, kinds, context=True))
     except BuilderError:
-        return _repair(pool, kinds, context=False)
+        return _carried_out(_plan(pool, kinds, context=False))
 
 
-def _repair(pool: Pool, kinds: set[str], *, context: bool) -> Repair:
-    out = pool.outs[0] if pool.outs else None
-    fails = "deserted" in kinds and not _told(pool, out)
-    leaves = "left" in kinds
-    stop = stop_of(pool, leaves=leaves, fails=fails, context=context)
-    collector = out.collector if out is not None else None
-    if stop is not None and stop.is_context and collector is not None and alone(pool, collector):
+def _plan(pool: Pool, kinds: frozenset[str], *, context: bool) -> _Plan:
+    fails = "deserted" in kinds and not _told(pool)
+    stop = stop_of(pool, leaves="left" in kinds, fails=fails, context=context)
+    collectors = [out.collector for out in pool.outs if out.collector is not None]
+    if stop is not None and stop.is_context and any(map(alone, collectors)):
         raise BuilderError("the results are received one by one")
-    known = given(pool, stop) if stop is not None else None
-    closing = _closing(pool, out)
-    group = _group_name(pool) or free(pool, "wg")
-    waits = closing or (out is None and not _is_waited(pool))
-    count = group if waits and pool.group is None else ""
-    exits = leaves
-    if out is not None and out.returned and stop is not None and not out.makes_room:
-        exits = True  # who receives may end with the context too
-    made = workers(pool, exits, "deserted" in kinds, stop, known, count)
-    result = Repair([*made.edits, *(stop.edits if stop is not None else ())])
-    _assemble(pool, kinds, out, stop, made, group, count, closing, waits, result)
-    _say(pool, kinds, stop, closing, waits, result)
-    _imports(pool, stop, known, count, result)
-    return result
+    closers = tuple(out for out in pool.outs if _needs_closer(pool, out))
+    waited = any(w.call.function is pool.function for w in pool.waits)
+    waits = bool(closers) or not (pool.outs or waited)
+    group = pool.group.waitgroup.name if pool.group is not None else free(pool, "wg")
+    return _Plan(
+        pool=pool,
+        kinds=kinds,
+        stop=stop,
+        known=given(pool, stop) if stop is not None else None,
+        closers=closers,
+        group=group,
+        counts=waits and pool.group is None,
+        waits=waits,
+    )
 
 
-def _told(pool: Pool, out: Out | None) -> bool:
+def _told(pool: Pool) -> bool:
     """Return whether every worker that leaves early has sent what went wrong."""
-    from ._pool_defects import early_exits
-
+    sends = [send.node for out in pool.outs for send in out.sends]
     for node in early_exits(pool):
         test = node.up("if_statement")
-        sends = out.sends if out is not None else ()
-        if test is None or not any(test["consequence"].contains(s.node) for s in sends):
+        if test is None or not any(test["consequence"].contains(send) for send in sends):
             return False
     return True
 
 
-def _group_name(pool: Pool) -> str:
-    return pool.group.waitgroup.name if pool.group is not None else ""
-
-
-def _is_waited(pool: Pool) -> bool:
-    return any(w.call.function is pool.function for w in pool.waits)
-
-
-def _closing(pool: Pool, out: Out | None) -> bool:
+def _needs_closer(pool: Pool, out: Out) -> bool:
     """Return whether the results need a goroutine that waits and closes."""
-    if out is None:
-        return False
-    if out.collector is not None and alone(pool, out.collector):
+    if out.collector is not None and alone(out.collector):
         return False
     for close in out.channel.of("close"):
         literal = close.node.function
@@ -115,70 +123,71 @@ def _closing(pool: Pool, out: Out | None) -> bool:
 # -- the function ----------------------------------------------------------------------------
 
 
-def _assemble(
-    pool: Pool,
-    kinds: set[str],
-    out: Out | None,
-    stop: Stop | None,
-    made: Workers,
-    group: str,
-    count: str,
-    closing: bool,
-    waits: bool,
-    result: Repair,
-) -> None:
-    edits = result.edits
-    edits += _cleared(pool, out, closing)
-    first, last = pool.feeding
-    collector = out.collector if out is not None else None
-    tail = ""
-    if closing and out is not None:
-        tail = f"go func() {{\n\t{group}.Wait()\n\tclose({out.name})\n}}()"
-        if collector is not None and collector.runner is not None:
-            tail = f"{group}.Wait()\nclose({out.name})"
-    elif waits:
-        tail = f"{group}.Wait()"
-    fed = _fed(pool, kinds, out, stop, result)
-    after = max((last, pool.launching), key=lambda n: n.start)
-    prelude = stop.prelude if stop is not None else ""
-    if count:
-        sync = import_name(pool.file.tree, "sync") or "sync"
-        prelude = "\n".join(x for x in (prelude, f"var {count} {sync}.WaitGroup") if x)
-    anchors = [pool.launching, first, *made.parts]
-    if prelude:
-        edits += insert_before(min(anchors, key=lambda n: n.start), prelude)
-    for statement, parts in made.parts.items():
-        if parts and statement is not after:
-            edits.append(put(statement, statement, sketch(statement, parts)))
-    own = made.parts.get(pool.launching, [])
-    code = fed if after is last else sketch(after, own)
-    if after is not last:
-        if fed is not None:
-            edits.append(put(first, last, fed))
-    elif pool.launching is last:
-        raise BuilderError("the tasks are sent where the workers are launched")
-    if tail:
-        edits += insert_after(after, tail)
-    if code is not None:
-        edits.append(put(first if after is last else after, after, code))
-    if out is not None and closing:
-        if collector is not None:
-            edits += collected(pool, out, collector)
+def _carried_out(plan: _Plan) -> Repair:
+    pool, stop = plan.pool, plan.stop
+    exits = "left" in plan.kinds
+    if plan.returns_results and stop is not None:
+        exits = True  # who receives may end with the context too
+    count = plan.group if plan.counts else ""
+    made = workers(pool, exits, "deserted" in plan.kinds, stop, plan.known, count)
+    feed = fed(pool, set(plan.kinds), stop)
+    edits = [*made.edits, *feed.edits, *(stop.edits if stop is not None else ())]
+    for out in plan.closers:
+        edits += _cleared(plan, out)
+    edits += _statements(plan, made, feed)
+    for out in plan.closers:
+        if out.collector is not None:
+            edits += collected(pool, out, out.collector)
         elif not out.returned:
             edits += drained(pool, out)
-    if stop is not None and stop.is_context and not (out is not None and out.returned):
+    if stop is not None and stop.is_context and not plan.returns_results:
         edits += with_error(pool, stop)
+    return Repair(_with_imports(plan, edits), list(_said(plan)), _why(plan))
 
 
-def _cleared(pool: Pool, out: Out | None, closing: bool) -> list[Edit]:
+def _statements(plan: _Plan, made: Workers, feed: Fed) -> Iterator[Edit]:
+    """Yield the edits of the statements that launch and feed, and of what comes between."""
+    pool = plan.pool
+    first, last = pool.feeding
+    changed = {s: sketch(s, parts) for s, parts in made.parts.items() if parts}
+    if any(first.start <= s.start < last.end for s in changed):
+        raise BuilderError("the tasks are sent where the workers are launched")
+    prelude = [plan.stop.prelude] if plan.stop is not None and plan.stop.prelude else []
+    if plan.counts:
+        sync = import_name(pool.file.tree, "sync") or "sync"
+        prelude.append(f"var {plan.group} {sync}.WaitGroup")
+    if prelude:
+        top = min([pool.launching, first, *made.parts], key=lambda n: n.start)
+        yield from insert_before(top, "\n".join(prelude))
+    for statement, code in changed.items():
+        yield put(statement, statement, code)
+    if feed.code is not None:
+        yield put(first, last, feed.code)
+    if "skipped" in plan.kinds:
+        name = pool.tasks.binding.name
+        waiting = f"defer {plan.group}.Wait()\n" if plan.waits else ""
+        yield from insert_after(pool.launching, f"{waiting}defer close({name})")
+    elif plan.closers:
+        closes = "".join(f"\tclose({out.name})\n" for out in plan.closers)
+        code = f"go func() {{\n\t{plan.group}.Wait()\n{closes}}}()"
+        yield from insert_after(max((last, pool.launching), key=lambda n: n.start), code)
+    elif plan.waits:
+        if feed.after is None:
+            raise BuilderError("the tasks are closed when the function returns")
+        yield from insert_after(feed.after, f"{plan.group}.Wait()")
+
+
+def _cleared(plan: _Plan, out: Out) -> list[Edit]:
     """Remove the waits and closes whose place is in the closer now."""
+    pool = plan.pool
     edits: list[Edit] = []
-    if not closing or out is None:
-        return edits
-    calls = [c.node for c in out.channel.of("close") if c.node.function is pool.function]
+    closes = out.channel.of("close")
+    calls = [c.node for c in closes if c.node.function is pool.function]
     for wait in pool.waits:
-        before = out.collector is None or wait.call.start < out.collector.statement.start
-        if wait.call.function is pool.function and (before or out.returned):
+        collector = out.collector
+        before = collector is None or wait.call.start < collector.statement.start
+        before = before or collector is None or collector.runner is not None
+        if wait.call.function is pool.function and before:
             calls.append(wait.call)
     for call in calls:
         statement = call.parent
@@ -187,186 +196,56 @@ def _cleared(pool: Pool, out: Out | None, closing: bool) -> list[Edit]:
         if statement.parent is not pool.block:
             raise BuilderError(f"{call.name} stands in another block")
         edits += delete(statement)
-    others = [c for c in out.channel.of("close") if c.node.function is not pool.function]
+    others = [c for c in closes if c.node.function is not pool.function]
     if any(c.node.function is not pool.worker.body for c in others):
         raise BuilderError(f"another goroutine closes {out.name}")
     return edits
 
 
-def _imports(
-    pool: Pool, stop: Stop | None, known: Given | None, count: str, result: Repair
-) -> None:
-    paths = set()
-    if count:
-        paths.add("sync")
-    tree = pool.file.tree
-    if stop is not None and stop.is_context:
-        mine = set(add_imports(tree, ["context"]))
-        if mine and any(e in mine for e in result.edits):
-            result.edits[:] = [e for e in result.edits if e not in mine]
+# -- around it -------------------------------------------------------------------------------
+
+
+def _with_imports(plan: _Plan, edits: list[Edit]) -> list[Edit]:
+    tree = plan.pool.file.tree
+    stop, known = plan.stop, plan.known
+    paths = {"sync"} if plan.counts else set()
+    mine = set(add_imports(tree, ["context"]))
+    if mine and any(e in mine for e in edits):  # the context that the function was given
+        edits = [e for e in edits if e not in mine]
+        paths.add("context")
+    if stop is not None and stop.is_context and (stop.prelude or stop.cancel):
+        if "context." in f"{stop.prelude} {stop.error}":
             paths.add("context")
-        if "context." in stop.prelude or stop.cancel:
-            paths.add("context")
-    if known is not None and known.context and any(known.edits):
-        worker = pool.worker.file.tree
+    if known is not None and known.context and known.edits:
+        worker = plan.pool.worker.file.tree
         if worker.source.path == tree.source.path:
             paths.add("context")
         else:
-            result.edits += add_imports(worker, ["context"])
-    result.edits += add_imports(tree, paths)
+            edits += add_imports(worker, ["context"])
+    return [*edits, *add_imports(tree, paths)]
 
 
-def _say(
-    pool: Pool, kinds: set[str], stop: Stop | None, closing: bool, waits: bool, result: Repair
-) -> None:
-    out = pool.outs[0] if pool.outs else None
-    if not pool.tasks.of("close"):
-        result.done.append(f"close {pool.tasks.binding.name}")
-    if closing and out is not None:
-        result.done.append(f"close {out.name} after the workers")
-    elif waits:
-        result.done.append("wait for the workers")
-    if stop is not None:
-        result.done.append(f"listen to {stop.name}")
-    if stop is not None and stop.cancel:
-        result.done.append("return the first error")
-    if out is None or out.collector is None:
-        result.why = "the function now waits for its workers"
-    elif stop is not None and stop.is_context:
-        result.why = f"it ends when {stop.name} does, with results still to come"
-    else:
-        result.why = "the tasks are now sent while results are received"
-    if out is not None and out.returned:
-        result.why = "whoever receives now sees the end of the results"
+def _said(plan: _Plan) -> Iterator[str]:
+    name = plan.pool.tasks.binding.name
+    if "skipped" in plan.kinds:
+        yield f"close {name} when the function returns"
+    elif not plan.pool.tasks.of("close"):
+        yield f"close {name}"
+    for out in plan.closers:
+        yield f"close {out.name} after the workers"
+    if plan.waits and not plan.closers:
+        yield "wait for the workers"
+    if plan.stop is not None:
+        yield f"listen to {plan.stop.name}"
+        if plan.stop.cancel:
+            yield "return the first error"
 
 
-# -- the tasks -------------------------------------------------------------------------------
-
-
-def _fed(
-    pool: Pool, kinds: set[str], out: Out | None, stop: Stop | None, result: Repair
-) -> str | None:
-    """Return the new text of the statements that feed the workers, None when they stay."""
-    first, last = pool.feeding
-    if pool.feeder is not None:
-        return _by_goroutine(pool, pool.feeder, stop)
-    if last.start < pool.launching.start:
-        return _inline(pool, first, last)  # into the buffer, before anybody works
-    inside = out is not None and (out.collector is None or out.collector.runner is None)
-    roomy = inside and out is not None and "full" not in kinds and out.collector is not None
-    if stop is None and (not inside or roomy):
-        return _inline(pool, first, last)
-    _check_movable(pool, first, last, "left" in kinds or stop is not None)
-    parts = _selects(pool, stop) if stop is not None else []
-    result.edits += _without_closes(pool, first, last)
-    body = indented(stretch(first, last, parts), 1)
-    name = pool.tasks.binding.name
-    return f"go func() {{\n\tdefer close({name})\n{body}\n}}()"
-
-
-def _selects(pool: Pool, stop: Stop) -> list[Part]:
-    for send in pool.sends:
-        if send.calls or send.select is not None:
-            raise BuilderError("another function sends the tasks")
-    return [part(s.node, exit_select(s.node, stop.receive)) for s in pool.sends]
-
-
-def _without_closes(pool: Pool, first: Node, last: Node) -> list[Edit]:
-    """Remove the function's own close of the tasks: who feeds them closes when it ends."""
-    edits: list[Edit] = []
-    for close in pool.tasks.of("close"):
-        statement = close.node.parent
-        if statement is None or statement.parent is not pool.block or close.calls:
-            raise BuilderError(f"{pool.tasks.binding.name} is closed elsewhere")
-        if first.start <= statement.start < last.end:
-            raise BuilderError(f"{pool.tasks.binding.name} is closed while tasks are sent")
-        edits += delete(statement)
-    return edits
-
-
-def _inline(pool: Pool, first: Node, last: Node) -> str | None:
-    if pool.tasks.of("close"):
-        return None
-    return f"{stretch(first, last)}\nclose({pool.tasks.binding.name})"
-
-
-def _by_goroutine(pool: Pool, feeder: Launch, stop: Stop | None) -> str | None:
-    """Let the goroutine that feeds close the channel when it ends, and listen to the stop."""
-    first, _ = pool.feeding
-    name = pool.tasks.binding.name
-    literal = feeder.literal
-    closes = pool.tasks.of("close")
-    if literal is None or not feeder.node.contains(literal):
-        if stop is not None:
-            raise BuilderError("another function sends the tasks")
-        if closes:
-            return None
-        if feeder.call is None or any(
-            True for _ in feeder.call["arguments"].find("call_expression")
-        ):
-            raise BuilderError("the feeder's arguments are computed at its launch")
-        text = f"go func() {{\n\tdefer close({name})\n\t{feeder.call.name}\n}}()"
-        return sketch(first, [part(feeder.node, text)])
-    parts: list[Part] = []
-    if stop is not None:
-        if any(s.node.function is not literal for s in pool.sends):
-            raise BuilderError("another function sends the tasks")
-        parts = _selects(pool, stop)
-    head = f"\tdefer close({name})\n" if not closes else ""
-    for close in closes:
-        statement = close.node.parent
-        if statement is None or close.node.function is not literal:
-            raise BuilderError(f"{name} is closed elsewhere")
-        if stop is not None and statement.kind == "expression_statement":
-            parts.append(gone(statement))
-            head = f"\tdefer close({name})\n"
-    if not parts and not head:
-        return None
-    from ._pool_text import inside
-
-    body = f"{{\n{head}{indented(inside(literal['body'], parts), 1)}\n}}"
-    return sketch(first, [part(literal["body"], body)])
-
-
-def _check_movable(pool: Pool, first: Node, last: Node, outlives: bool) -> None:
-    """Refuse to move statements into a goroutine that the function's own code depends on.
-
-    Sound for what is left: the statements assign nothing from outside, nothing that they read
-    is assigned below them, and they do not leave the function.
-    """
-    function = pool.function
-    for node in function.walk():
-        if not first.start <= node.start < last.end:
-            continue
-        if node.kind in {"return_statement", "goto_statement", "defer_statement"}:
-            if node.function is function:
-                raise BuilderError("the function returns while it sends the tasks")
-        if node.kind != "identifier":
-            continue
-        binding = pool.file.binding(node)
-        if binding is None or not binding.is_variable:
-            continue
-        inner = first.start <= binding.node.start < last.end
-        if inner and any(u.start >= last.end for u in binding.uses):
-            raise BuilderError(f"{binding.name} is used after the tasks are sent")
-        if not inner:
-            _check_reads(pool, binding, first, last)
-
-
-def _check_reads(pool: Pool, binding: Binding, first: Node, last: Node) -> None:
-    for use in uses_of(binding):
-        if use.kind not in {"write", "update", "store"}:
-            continue
-        inside = first.start <= use.node.start < last.end
-        if inside or use.node.start >= last.end or _loops(pool, use.node):
-            raise BuilderError(f"{binding.name} changes while the tasks are sent")
-
-
-def _loops(pool: Pool, node: Node) -> bool:
-    """Return whether a node runs again after the pool has started."""
-    around = pool.block
-    while around.parent is not None and around.kind not in FUNCTIONS:
-        if around.kind == "for_statement":
-            return around.contains(node)
-        around = around.parent
-    return False
+def _why(plan: _Plan) -> str:
+    if plan.returns_results:
+        return "whoever receives now sees the end of the results"
+    if not plan.pool.outs or any(out.collector is None for out in plan.pool.outs):
+        return "the function now waits for its workers"
+    if plan.stop is not None and plan.stop.is_context:
+        return f"it ends when {plan.stop.name} does, with results still to come"
+    return "the tasks are now sent while results are received"

@@ -25,6 +25,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import (
     BuilderError,
     add_element,
@@ -116,8 +117,8 @@ def _names(pool: TypePool) -> _Names:
     if name in pool.tasks.package.names:
         name = f"{'Err' if pool.decl.exported else 'err'}{pool.decl.name.capitalize()}Stopped"
     return _Names(
-        free_name("done", taken),
-        free_name("mu", taken),
+        "done" if "done" not in taken else free_name("stopped", taken),
+        "mu" if "mu" not in taken else free_name("submitMu", taken),
         free_name("stopOnce", taken),
         group or free_name("wg", taken),
         bool(group),
@@ -203,11 +204,13 @@ def _error(pool: TypePool, name: str) -> Edit:
 def _counted(pool: TypePool, names: _Names) -> list[Edit]:
     """Count the workers in the WaitGroup."""
     launch, body = pool.launch, pool.body
+    if launch.kind != "go":
+        raise BuilderError("the workers are launched by another WaitGroup")
+    if pool.receive.calls:
+        return _wrapped(pool, names)
     operand = _operand(pool)
     if operand.kind != "identifier":
         raise BuilderError("the workers reach the pool through something else")
-    if launch.kind != "go":
-        raise BuilderError("the workers are launched by another WaitGroup")
     inner = operand.name
     if body is launch.literal:
         outer = inner
@@ -216,12 +219,45 @@ def _counted(pool: TypePool, names: _Names) -> list[Edit]:
         called = launch.call["function"] if launch.call is not None else None
         if receiver is None or called is None or called.kind != "selector_expression":
             raise BuilderError("the workers are another type's")
-        if launch.body is not body or receiver.children[0].all("name")[0].name != inner:
+        if launch.body is not body or _receiver_name(receiver) != inner:
             raise BuilderError("the workers are launched by a function in between")
         outer = called["operand"].name
     edits = list(insert_before(launch.statement, f"{outer}.{names.group}.Add(1)"))
     edits += insert_at_start(body["body"], f"defer {inner}.{names.group}.Done()")
     return edits
+
+
+def _wrapped(pool: TypePool, names: _Names) -> list[Edit]:
+    """Launch a literal that calls the worker's function, and then says that it is done."""
+    call = pool.launch.call
+    if len(pool.receive.calls) != 1 or call is None or pool.receive.calls[0] is not call:
+        raise BuilderError("the workers are launched by a function in between")
+    owner = ""
+    for argument in call["arguments"].children:
+        if argument.kind == "selector_expression" and argument["operand"].kind == "identifier":
+            if argument["field"].name == pool.tasks.name:
+                owner = argument["operand"].name
+        elif argument.kind != "identifier" or _turns(pool, argument):
+            raise BuilderError("the worker's arguments are computed when it is launched")
+    if not owner:
+        raise BuilderError("the workers reach the pool through something else")
+    head = f"{owner}.{names.group}"
+    code = f"go func() {{\n\tdefer {head}.Done()\n\t{call.name}\n}}()"
+    return [
+        *insert_before(pool.launch.statement, f"{head}.Add(1)"),
+        *replace(pool.launch.node, code),
+    ]
+
+
+def _turns(pool: TypePool, name: Node) -> bool:
+    """Return whether a variable may be another one when the goroutine runs."""
+    binding = pool.file.binding(name)
+    if binding is None:
+        return False
+    loop = pool.launch.loop
+    if loop is not None and loop.contains(binding.node):
+        return pool.file.go_version < (1, 22)
+    return not is_assigned_once(binding)
 
 
 def _operand(pool: TypePool) -> Node:

@@ -6,20 +6,21 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from threadmend.golang.builders import fields
 from threadmend.golang.calls import Site, callers
-from threadmend.golang.channel_fields import SharedChannel, runners_of, shared_channel
+from threadmend.golang.channel_fields import SharedChannel, runners_of, shared_channel_of
 from threadmend.golang.channels import ChannelOperation, initialised
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.package import Decl
 from threadmend.golang.stops import endless, leaves_loop
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named, deref
+from threadmend.golang.types import Chan, Named, deref
 from threadmend.golang.uses import declaration_of, is_api
 
 __all__ = ["TypePool", "type_pools"]
 
-_RECEIVES = re.compile(rb"range [\w.]+\.\w|<-\s*[\w.]+\.\w")
+_FIELD = re.compile(rb"\bstruct\b(?s:.*?)\bchan\b")
 _STOPS = re.compile(r"(?i)^(?:close|stop|shutdown|quit|finish|drain|terminate|end|release)")
 
 
@@ -48,43 +49,47 @@ class TypePool:
 
 
 def type_pools(file: GoFile) -> Iterator[TypePool]:
-    """Yield the pool types of which a file has the workers' loop."""
-    for clause in file.find("range_clause", _RECEIVES):
-        if clause["right"].kind == "selector_expression" and clause.parent is not None:
-            yield from _type_pool(file, clause, clause["right"], clause.parent)
-    for receive in file.find("unary_expression", _RECEIVES):
-        if receive["operator"].kind == "<-" and receive["operand"].kind == "selector_expression":
-            loop = innermost_loop(receive)
-            if loop is not None and endless(loop) and not leaves_loop(loop):
-                yield from _type_pool(file, receive, receive["operand"], loop)
+    """Yield the pool types that a file declares."""
+    if not _FIELD.search(file.data):
+        return
+    for decls in file.package.names.values():
+        for decl in decls:
+            struct = decl.node.get("type") if decl.kind == "type" and decl.file is file else None
+            if struct is None or struct.kind != "struct_type" or b"chan" not in struct.text:
+                continue
+            for declared in fields(struct):
+                if isinstance(file.type_from(declared.get("type")), Chan):
+                    for name in declared.all("name"):
+                        yield from _type_pool(shared_channel_of(decl, name.name))
 
 
-def _type_pool(file: GoFile, node: Node, operand: Node, loop: Node) -> Iterator[TypePool]:
-    tasks = shared_channel(file, operand)
-    if tasks is None or not tasks.is_field or tasks.exported or not tasks.makes:
+def _type_pool(tasks: SharedChannel) -> Iterator[TypePool]:
+    if tasks.exported or not tasks.makes or not tasks.of("send"):
         return
     if tasks.escapes or tasks.stores or tasks.nils or tasks.of("close", "compare"):
         return
     receives = [o for o in tasks.of("range", "receive") if not o.file.is_test]
-    if len(receives) != 1 or receives[0].node is not node or receives[0].has_alternative:
+    if len(receives) != 1 or receives[0].select is not None:
         return
-    body = node.function
-    if body is None or not tasks.of("send") or innermost_loop(loop) is not None:
+    receive = receives[0]
+    loop = receive.node.parent if receive.kind == "range" else innermost_loop(receive.node)
+    body = receive.node.function
+    if loop is None or body is None or innermost_loop(loop) is not None:
         return
-    runners = runners_of(file, body)
+    if receive.kind == "receive" and (not endless(loop) or leaves_loop(loop)):
+        return
+    runners = runners_of(receive.file, body)
     if runners.called or len(runners.launches) != 1:
         return
     launch = runners.launches[0]
     if launch.kind not in {"go", "waitgroup"} or launch.loop is None:
         return
-    if tasks.decl.file.package is not file.package or tasks.decl.node.get("type") is None:
-        return
-    if tasks.decl.node["type"].kind != "struct_type":
+    if launch.node.path != receive.node.path:
         return
     stop = _stop(tasks)
     left = tuple(_left_behind(tasks))
     if left or (stop is not None and b".Wait()" in stop.node.text) or _is_offered(tasks):
-        yield TypePool(file, tasks.decl, tasks, receives[0], loop, body, launch, stop, left)
+        yield TypePool(receive.file, tasks.decl, tasks, receive, loop, body, launch, stop, left)
 
 
 def _stop(tasks: SharedChannel) -> Decl | None:

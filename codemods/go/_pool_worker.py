@@ -12,7 +12,7 @@ from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
 
-from ._pool import Out, Pool, level
+from ._pool import Pool, level
 from ._pool_defects import early_exits
 from ._pool_stop import Given, Stop
 from ._pool_text import Part, gone, indented, inside, part, sketch
@@ -43,14 +43,13 @@ def workers(
     """
     made = Workers()
     worker = pool.worker
-    out = pool.outs[0] if pool.outs else None
-    parts = _sends(pool, out, known) if exits and out is not None else []
+    parts = _sends(pool, known) if exits else []
     if fails:
-        parts += _exits(pool, out, stop)
+        parts += _exits(pool, stop)
     loop = _loop(pool, known, parts)
     body = [part(worker.loop, loop)] if loop != sketch(worker.loop) else []
     if worker.call is None:
-        body += _closes(pool, out)
+        body += _closes(pool)
     elif body:
         made.edits += replace(worker.loop, loop)
         body = []
@@ -60,10 +59,10 @@ def workers(
     return made
 
 
-def _closes(pool: Pool, out: Out | None) -> list[Part]:
+def _closes(pool: Pool) -> list[Part]:
     """Remove the closes of the results that a worker makes: the closer does it."""
     found = []
-    for close in out.channel.of("close") if out is not None else ():
+    for close in (c for out in pool.outs for c in out.channel.of("close")):
         if close.node.function is pool.worker.body:
             statement = close.node.parent
             if statement is None or pool.worker.loop.contains(statement):
@@ -81,21 +80,23 @@ def _is_last(pool: Pool) -> bool:
     return body["body"].statements[-1] is pool.worker.loop and not result_nodes(body)
 
 
-def _sends(pool: Pool, out: Out, known: Given | None) -> list[Part]:
+def _sends(pool: Pool, known: Given | None) -> list[Part]:
     worker = pool.worker
     if known is None:
         raise BuilderError("the workers cannot be told that the function has left")
     if not _is_last(pool):
         raise BuilderError("a worker goes on behind its loop")
     parts = []
-    for send in out.sends:
+    for send in (s for out in pool.outs for s in out.sends):
+        if send.has_alternative:
+            continue
         if send.node.function is not worker.body or send.calls != worker.receive.calls:
-            raise BuilderError(f"another function sends to {out.name}")
+            raise BuilderError("another function sends the results")
         parts.append(part(send.node, exit_select(send.node, known.receive)))
     return parts
 
 
-def _exits(pool: Pool, out: Out | None, stop: Stop | None) -> list[Part]:
+def _exits(pool: Pool, stop: Stop | None) -> list[Part]:
     """Let a worker go on with the next task, or end the whole pool with its error."""
     parts = []
     for node in early_exits(pool):
@@ -105,7 +106,7 @@ def _exits(pool: Pool, out: Out | None, stop: Stop | None) -> list[Part]:
             raise BuilderError("why a worker leaves its loop cannot be told")
         if len(node.children) > 1:
             raise BuilderError("a worker leaves with a value")
-        if any(test["consequence"].contains(s.node) for s in (out.sends if out else ())):
+        if any(test["consequence"].contains(s.node) for out in pool.outs for s in out.sends):
             parts.append(part(node, "continue"))
             continue
         error = _error(pool.worker.file, test)

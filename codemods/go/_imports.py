@@ -32,9 +32,10 @@ def swap_import(file: GoFile, old: str, new: str) -> tuple[Edit, ...]:
         node = entries[0].node
         return (Edit(file.path, node.start, node.end, f'"{new}"'.encode()),)
     (added, *others), (removed, *more) = add_import(file.tree, new), remove_import(file.tree, old)
-    if others or not removed.start <= added.start <= removed.end:
-        return (added, *others, removed, *more)
     newline, text = file.source.newline, added.new
-    if text.startswith(newline):  # a line below the one that goes, or a group of its own
+    below = text.startswith(newline)  # the line that goes, or a group of its own
+    if others or not removed.start <= added.start < removed.end + below:
+        return (added, *others, removed, *more)
+    if below:
         text = text.removeprefix(newline) + newline
     return (Edit(file.path, removed.start, removed.end, text), *more)

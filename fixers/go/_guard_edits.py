@@ -95,8 +95,9 @@ def put_under_lock(
             if own or not whole:
                 raise
     run = _run(file, statements)
-    if run is not None:
-        return surround([Region(run[0], run[1], lock.take, lock.give)]), reason
+    around = run or _around(file, statements)
+    if around is not None:
+        return surround([Region(*around, lock.take, lock.give)]), reason
     if own:
         raise BuilderError("the function takes locks at several places")
     if not whole:
@@ -124,6 +125,22 @@ def _run(file: GoFile, statements: list[Node]) -> tuple[Node, Node] | None:
         if any(n.kind in _JUMPS or is_slow(file, n) for n in statement.own()):
             return None
     return first, last
+
+
+def _around(file: GoFile, statements: list[Node]) -> tuple[Node, Node] | None:
+    """Return the loop that holds all accesses, if nothing in it is slow or leaves it."""
+    first, last = statements[0], statements[-1]
+    loops = [n for n in (first, *first.ancestors()) if n.kind == "for_statement"]
+    loop = next((n for n in loops if n is last or n.contains(last)), None)
+    if loop is None or loop.function is not first.function or waits(file, loop):
+        return None
+    for node in loop.walk():
+        if node is loop or node.kind in {"continue_statement", "break_statement"}:
+            if node is not loop and node.get("label") is not None:
+                return None
+        elif node.kind in _JUMPS or is_slow(file, node) or waits(file, node):
+            return None
+    return loop, loop
 
 
 def _statements(function: Node, nodes: Sequence[Node]) -> list[Node]:

@@ -2,7 +2,8 @@
 
 The field (or package variable) is accessed under one and the same lock nearly everywhere,
 and here without it; or goroutines whose launch is visible write it at the same time, and
-others take the lock. The lock protects only those who take it: this access may see a value
+others take the lock. Likewise a look before the lock that is repeated under it (double-checked
+locking). The lock protects only those who take it: this access may see a value
 half written, or lose an update that another goroutine makes at the same moment. The Go
 memory model promises nothing about such a program.
 
@@ -33,6 +34,7 @@ from threadmend.golang.races import shared_writes
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
+from ._double_checked import double_checked
 from ._guard_edits import LockForm, put_under_lock
 from ._held_guard import lock_form, operation_of, witness
 from ._left_out import found_by_encounter, left_out
@@ -43,8 +45,11 @@ GATE = rb"\.R?Lock\(\)"
 
 def check(package: Package) -> Iterator[Finding]:
     """Yield the accesses that lack the lock under which the others are made."""
-    believed = suspects(package)
-    known = {s.access.node for s in believed}
+    twice = list(double_checked(package))
+    yield from (finding for _, finding in twice)
+    looks = {node for nodes, _ in twice for node in nodes}
+    believed = [s for s in suspects(package) if s.access.node not in looks]
+    known = looks | {s.access.node for s in believed}
     shown = [s for s in _shown(package) if s.access.node not in known]
     known.update(s.access.node for s in shown)
     shown += [s for s in _unlocked_side(package) if s.access.node not in known]

@@ -143,9 +143,7 @@ def _looks(file: GoFile, outer: Node, read: Node) -> set[Node]:
     }
 
 
-def _finding(
-    file: GoFile, outer: Node, read: Node, second: Node, lock: LockOperation
-) -> Finding:
+def _finding(file: GoFile, outer: Node, read: Node, second: Node, lock: LockOperation) -> Finding:
     fix, reason = None, ""
     try:
         fix = Fix(

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from threadmend.golang.channels import (
     MAKES_CHANNEL,
@@ -77,7 +78,10 @@ def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
     if total is None:
         return  # a producer in a loop: what it lacks is an exit, not a buffer
     for sender in senders:
-        left = _leaves(file, function, channel, flow, sender, receives, total)
+        known = _largest(flow, senders) or total
+        left = _leaves(file, function, channel, flow, sender, receives, known)
+        if left is None and total.is_constant and _run_together(flow, senders):
+            left = _leaves_too_early(flow, sender, receives, total.factor)
         if left is not None:
             yield _finding(file, channel, sender, left, total, receives)
             return
@@ -236,6 +240,52 @@ def _some_left(
         if left is not None:
             return left
     return None
+
+
+def _run_together(flow: Flow, senders: list[_Sender]) -> bool:
+    """Return whether the launches follow each other, one after another on one path."""
+    points = [flow.point_of(s.launch.node) for s in senders]
+    return all(s.launch.loop is None for s in senders) and all(
+        one is not None and other in flow.reachable(one) for one, other in pairwise(points)
+    )
+
+
+def _largest(flow: Flow, senders: list[_Sender]) -> Count | None:
+    """Return how many values come at most where only one of the goroutines is launched."""
+    points = [flow.point_of(s.launch.node) for s in senders]
+    counts = [_per_goroutine(s) for s in senders]
+    if len(senders) < 2 or any(p is None or p.loop is not None for p in points):
+        return None
+    if any(two in flow.reachable(one) for one in points for two in points if one is not None):
+        return None
+    return Count(max(c or 1 for c in counts))
+
+
+def _leaves_too_early(
+    flow: Flow, sender: _Sender, receives: list[ChannelOperation], wanted: int
+) -> Node | None:
+    """Return an exit that some path reaches with fewer receives than there are values."""
+    points = [flow.point_of(r.anchor) for r in receives]
+    stops = {p for p in points if p is not None}
+    start = flow.point_of(sender.launch.node)
+    if start is None or any(innermost_loop(r.anchor) is not None for r in receives):
+        return None
+    edge = {start}
+    for _ in range(min(wanted, len(stops))):
+        following: set[Point] = set()
+        for point in edge:
+            left = _first_exit(flow, point, stops - {point})
+            if left is not None:
+                return left
+            following |= _until(flow, point, stops)
+        edge = following
+    return None
+
+
+def _until(flow: Flow, start: Point, stops: set[Point]) -> set[Point]:
+    """Return the receives that come next after a point."""
+    before = flow.reachable(start, stop=stops.__contains__) | {start}
+    return {p for point in before for p in point.successors if p in stops}
 
 
 def _leaves_loop(flow: Flow, receive: ChannelOperation) -> Node | None:

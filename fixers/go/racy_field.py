@@ -11,6 +11,9 @@ through calls whose callee is certain.
 Likewise a channel that is closed and then set to nil, while a goroutine reads the field again in
 each of its rounds: that one gets a variable with the channel.
 
+Likewise a flag that a goroutine, left running by a constructor or a start method, looks at in each
+of its rounds and an exported method sets.
+
 Not reported: a write under a lock, an Once, a channel used as a lock, or a test for one
 goroutine (`if id == 0`, CompareAndSwap); an element of its own for each goroutine; objects
 that a handler makes for its request; rounds that wait for what they launched; code whose
@@ -28,6 +31,7 @@ from threadmend.golang.package import Package
 from threadmend.model import Finding
 
 from ._channel_taken_away import channels_taken_away
+from ._left_running import left_running
 from ._new_lock import owner_races
 
 CATEGORY = "shared-state"
@@ -38,3 +42,4 @@ def check(package: Package) -> Iterator[Finding]:
     """Yield the structs whose fields several goroutines write."""
     yield from owner_races(package, maps=False)
     yield from channels_taken_away(package)
+    yield from left_running(package)

@@ -114,6 +114,8 @@ def _acted(package: Package) -> Iterator[SharedWrite]:
     """Yield the writes of goroutines in endless loops that methods may meet."""
     for actor in actors(package):
         touch = actor.write
+        if _comes_after(actor.other):
+            continue
         file, node = touch.file, touch.node
         selection = file.selection(node)
         base = access_of(file, node["operand"], selection.via if selection else ())
@@ -122,6 +124,15 @@ def _acted(package: Package) -> Iterator[SharedWrite]:
         crowd = Crowd(file, node, frozenset(), launch.node, "launched here", touch.path[:-1])
         if not _is_exclusive(crowd, access):
             yield SharedWrite(touch.place, access, crowd, actor.other.node)
+
+
+_TERMS = re.compile(rb"(?i)\b(?:after|once|when|until)\b")
+
+
+def _comes_after(access: FieldAccess) -> bool:
+    """Return whether a method's comment says when it may be called: after the end, mostly."""
+    function = outer_function(access.node)
+    return function is not None and bool(_TERMS.search(doc_of(access.file, function)))
 
 
 def _is_exclusive_read(encounter: Encounter) -> bool:

@@ -126,32 +126,34 @@ def existing(file: PythonFile, home: Home, function: Function) -> str | None:
 
 
 def declared(
-    file: PythonFile, home: Home, function: Function, kind: str, before: ast.AST
+    file: PythonFile, home: Home, function: Function, kind: str, before: ast.AST, given: str = ""
 ) -> tuple[str, tuple[Edit, ...]]:
     """Return how to write the lock of a home, and the edits that make it there.
 
-    `kind` is the constructor, `before` a node of the first code that takes the lock. Raises
-    BuilderError where the home has no room.
+    `kind` is the constructor, `given` its arguments, `before` a node of the first code that
+    takes the lock. Raises BuilderError where the home has no room.
     """
-    known = existing(file, home, function)
+    is_lock = "Semaphore" not in kind
+    known = existing(file, home, function) if is_lock else None
     if known is not None:
         return known, ()
+    short = "lock" if is_lock else "slots"
     made, imports = reference(file, kind)
     if isinstance(home.key, Class) and not home.key.is_open:
         # The initializer of an unknown base may already run the method that takes the lock.
-        name = free_attribute(home.key, "_lock")
+        name = free_attribute(home.key, f"_{short}")
         with contextlib.suppress(BuilderError):
-            edits = add_attribute(home.key, name, f"{made}()")
+            edits = add_attribute(home.key, name, f"{made}({given})")
             return f"{self_name(function)}.{name}", (*edits, *imports)
     if home.kind == "function":
-        name = free_name(file, "lock")
+        name = free_name(file, short)
         at = file.function(before)
         while at is not None and at.outer is not home.key:
             at = at.outer
         if at is None or isinstance(at.node, ast.Lambda):
             raise BuilderError("there is no statement to put the lock before")
-        edits = insert_before(file, at.node, f"{name} = {made}()")
+        edits = insert_before(file, at.node, f"{name} = {made}({given})")
         return name, (*edits, *imports)
-    stem = f"{home.data[0].lower()}_lock" if home.kind == "module" and home.data else "_lock"
+    stem = f"{home.data[0].lower()}_{short}" if home.kind == "module" and home.data else f"_{short}"
     name = free_name(file, stem)
-    return name, (*add_variable(file, f"{name} = {made}()", before), *imports)
+    return name, (*add_variable(file, f"{name} = {made}({given})", before), *imports)

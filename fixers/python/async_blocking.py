@@ -48,6 +48,7 @@ _ASYNCIO = re.compile(
     rb"|discord|telegram|aiogram|telethon|pyrogram|uvicorn|httpx|websockets|aiofiles|asyncpg|litestar|blacksheep)\b"
 )
 _CODES = ("ASYNC210", "ASYNC212", "ASYNC220", "ASYNC221", "ASYNC222", "ASYNC230", "ASYNC251")
+_SEEN = frozenset({"done", "wait", "as_completed", "gather", "wrap_future", "sleep"})
 _RUNNERS = frozenset({"run_until_complete", "run"})
 _WAITERS = frozenset({"join", "get", "put", "wait", "acquire", "result"})
 _KINDS = api.THREADS | api.THREAD_LOCKS | api.EVENTS | api.QUEUES | api.SEMAPHORES | api.PROCESSES
@@ -69,6 +70,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             elif name in _BLOCKING and name is not None and keyword(call, "flags") is None:
                 # flags of getaddrinfo: numbers are looked up nowhere
                 yield _waiting(file, call, name)
+            elif _is_result(file, call):
+                yield _wrapped(file, call)
             elif _waits(file, call):
                 yield _waiting(file, call, file.text(call.func))
 
@@ -83,6 +86,50 @@ def _has_loop_of_its_own(file: PythonFile, function: Function) -> bool:
         and last_name(getattr(file.parent(site.call), "func", site.call)) in _RUNNERS
         for site in function.callers
     )
+
+
+def _is_result(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether a call waits for the job of an executor: `pool.submit(f).result()`. One
+    that was seen to be done does not.
+    """
+    func = call.func
+    if not isinstance(func, ast.Attribute) or func.attr != "result" or call.args or call.keywords:
+        return False
+    value = file.value(func.value)
+    made = None if value is None else value.made
+    if value is None or not value.is_a("concurrent.futures.Future"):
+        return False
+    if not isinstance(made, ast.Call) or value.file is not file:
+        return False
+    if not isinstance(made.func, ast.Attribute) or made.func.attr != "submit":
+        return False
+    function = file.function(call)
+    if function is None or file.function(made) is not function:
+        return False
+    return not any(last_name(one.func) in _SEEN for one in function.calls())
+
+
+def _wrapped(file: PythonFile, call: ast.Call) -> Finding:
+    """Return the finding about a job's result, which is awaited instead."""
+    assert isinstance(call.func, ast.Attribute)
+    start, end = file.span(call)
+    said = f"{file.text(call.func)} stops every task of the event loop until it is done"
+    level = Confidence.LOW if file.is_test else Confidence.HIGH
+    try:
+        name, added = reference(file, "asyncio.wrap_future", call)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error), confidence=level)
+    text = f"await {name}({file.text(call.func.value)})"
+    if not isinstance(file.parent(call), ast.stmt | ast.keyword) and not _is_argument(file, call):
+        text = f"({text})"
+    edits = (Edit(file.path, start, end, file.encode(text)), *added)
+    fix = Fix("Await the job", edits, Safety.UNSAFE, "other tasks run meanwhile")
+    return Finding(file.path, start, end, said, fixes=(fix,), confidence=level)
+
+
+def _is_argument(file: PythonFile, call: ast.Call) -> bool:
+    above = file.parent(call)
+    return isinstance(above, ast.Call) and call in above.args
 
 
 def _waits(file: PythonFile, call: ast.Call) -> bool:

@@ -3,7 +3,8 @@
 A lock keeps others out only when they take the same one. `with threading.Lock():`, or a lock
 that a function makes for itself, is a new lock in every call: it is always free, and the code
 under it runs in as many threads as like to. A lock that is only made when it is first asked for
-(`if self.lock is None: self.lock = Lock()`) may be made twice at that moment.
+(`if self.lock is None: self.lock = Lock()`) may be made twice at that moment. A semaphore that a
+call makes for itself limits nothing.
 
 Not reported: a lock that a nested function, another call or an object gets to see; code that
 runs once, at import; tests.
@@ -31,9 +32,10 @@ from ._hoist import Home, declared, home_of, merged
 from ._late_lock import late_locks
 
 CATEGORY = "lock"
-GATE = rb"Lock\b|allocate_lock"
+GATE = rb"Lock\b|Semaphore\b|allocate_lock"
 
 _KINDS = frozenset({"threading.Lock", "threading.RLock", "asyncio.Lock"})
+_SEMAPHORES = frozenset({"threading.Semaphore", "threading.BoundedSemaphore", "asyncio.Semaphore"})
 _WAITS = ("join", "wait", "result", "get", "acquire", "gather", "wait_for")
 
 
@@ -78,7 +80,8 @@ def _entered(file: PythonFile) -> Iterator[_Made]:
     for node in file.nodes(ast.With, ast.AsyncWith):
         function = file.function(node)
         for item in node.items:  # type: ignore[attr-defined]
-            kind = _made(file, item.context_expr) or _fresh(file, item.context_expr)
+            made = item.context_expr
+            kind = _made(file, made) or _fresh(file, made) or _slots(file, made)
             if kind and function is not None and item.optional_vars is None:
                 body = node.body  # type: ignore[attr-defined]
                 yield _Made(kind, item.context_expr, function, [item.context_expr], body)
@@ -104,6 +107,14 @@ def _made(file: PythonFile, node: ast.expr) -> str:
         return ""
     name = file.qualified(node.func)
     return name if name in _KINDS else ""
+
+
+def _slots(file: PythonFile, node: ast.expr) -> str:
+    """Return the kind of a semaphore with a constant number of slots."""
+    if isinstance(node, ast.Call) and all(isinstance(a, ast.Constant) for a in node.args):
+        name = file.qualified(node.func)
+        return name if name in _SEMAPHORES and not node.keywords else ""
+    return ""
 
 
 def _fresh(file: PythonFile, node: ast.expr) -> str:
@@ -162,10 +173,11 @@ def _anew(file: PythonFile) -> Iterator[Finding]:
 
 def _finding(file: PythonFile, one: _Made, group: list[_Made]) -> Finding:
     start, end = file.span(one.node)
-    said = "every call makes a lock of its own, which keeps nobody out"
+    what = "semaphore" if one.kind in _SEMAPHORES else "lock"
+    said = f"every call makes a {what} of its own, which keeps nobody out"
     version = file.python_version
-    if one.kind == "asyncio.Lock" and version < (3, 10):
-        reason = "before Python 3.10 asyncio.Lock belongs to the loop that is running"
+    if one.kind in {"asyncio.Lock", "asyncio.Semaphore"} and version < (3, 10):
+        reason = f"before Python 3.10 {one.kind} belongs to the loop that is running"
         return Finding(file.path, start, end, said, reason=reason)
     try:
         name, edits = _edits(file, one, group)
@@ -187,7 +199,9 @@ def _edits(file: PythonFile, one: _Made, group: list[_Made]) -> tuple[str, tuple
     kind = one.kind
     if kind == "threading.Lock" and _reaches_itself(group):
         kind = "threading.RLock"
-    name, made = declared(file, one.home, one.function, kind, group[0].node)
+    made_of = one.node.args if kind in _SEMAPHORES and isinstance(one.node, ast.Call) else []
+    given = ", ".join(file.text(argument) for argument in made_of)
+    name, made = declared(file, one.home, one.function, kind, group[0].node, given)
     edits = [*made]
     edits += [Edit(file.path, *file.span(item), file.encode(name)) for item in one.items]
     if one.statement is not None:

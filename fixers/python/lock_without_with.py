@@ -24,6 +24,8 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, can_raise, leaves
 from threadmend.python.locks import Section
 
+from ._leaving import goes_round
+
 CATEGORY = "lock"
 GATE = rb"\.acquire\("
 
@@ -39,7 +41,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         leaving = [node for node in leaves(section.body) if not _follows(node, released)]
         if section.lock.family == "async":
             leaving = [node for node in leaving if not isinstance(node, ast.Await)]
-        if any(not isinstance(node, ast.Return | ast.Raise) for node in leaving):
+        plain = ast.Return | ast.Raise
+        if not all(isinstance(n, plain) or goes_round(file, section, n) for n in leaving):
             continue  # a hand-over, or a generator that is left in the middle
         if not leaving and not can_raise(section.body):
             continue
@@ -91,7 +94,7 @@ def _finding(
     what = f"{name} stays locked when the code before its release raises"
     if leaving:
         line = getattr(leaving[0], "lineno", 0)
-        word = "return" if isinstance(leaving[0], ast.Return) else "raise"
+        word = type(leaving[0]).__name__.lower()
         what = f"{name} stays locked after the {word} in line {line}"
     try:
         edits = section_to_with(file, section, released)

@@ -21,6 +21,8 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, can_raise, leaves, walk
 from threadmend.python.locks import Lock, Section, is_release, receiver
 
+from ._leaving import goes_round
+
 CATEGORY = "lock"
 GATE = rb"[sS]emaphore\("
 
@@ -32,7 +34,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if section is None or call.args or call.keywords:
             continue
         leaving = leaves(section.body)
-        if any(not isinstance(node, ast.Return | ast.Raise | ast.Await) for node in leaving):
+        plain = ast.Return | ast.Raise | ast.Await
+        if not all(isinstance(n, plain) or goes_round(file, section, n) for n in leaving):
             continue
         if not leaving and not can_raise(section.body):
             continue

@@ -24,7 +24,9 @@ from threadmend.python.functions import Function, function_of
 from threadmend.python.threads import Spawn, keyword
 
 CATEGORY = "thread"
-GATE = rb"(?:target|function|func|fn)\s*=|\.submit\(|run_in_executor\(|to_thread\(|Timer\("
+GATE = (
+    rb"(?:target|function|func|fn)\s*=|\.submit\(|run_in_executor\(|to_thread\(|Timer\(|\(\s*None,"
+)
 
 _DATA = (ast.Constant, ast.JoinedStr, ast.Compare, ast.List, ast.Dict, ast.Set, ast.Tuple,
          ast.BinOp, ast.ListComp, ast.DictComp, ast.SetComp)  # fmt: skip
@@ -112,14 +114,19 @@ def _edits(file: PythonFile, spawn: Spawn, call: ast.Call) -> tuple[Edit, ...] |
         if named or keyword(node, "func") is not None:
             return None
         return (Edit(file.path, start, end, file.encode(", ".join([name, *args]))),)
-    if spawn.args != () or len(node.args) > 2 or keyword(node, "args") or keyword(node, "kwargs"):
+    if spawn.args != () or len(node.args) > 3 or keyword(node, "args") or keyword(node, "kwargs"):
         return None
-    given = [name]
+    given = []
     if args:
         given.append(f"args=({', '.join(args)}{',' if len(args) == 1 else ''})")
     if named:
         pairs = ", ".join(f'"{k.arg}": {file.text(k.value)}' for k in call.keywords)
         given.append(f"kwargs={{{pairs}}}")
-    if call in node.args and node.keywords is not None and node.args[-1] is not call:
+    if call not in node.args or node.args[-1] is call:
+        return (Edit(file.path, start, end, file.encode(", ".join([name, *given]))),)
+    # Behind the other plain arguments, which none may follow that has a name.
+    if any(isinstance(a, ast.Starred) for a in node.args):
         return None
-    return (Edit(file.path, start, end, file.encode(", ".join(given))),)
+    last = file.span(node.args[-1])[1]
+    more = Edit(file.path, last, last, file.encode("".join(f", {one}" for one in given)))
+    return (Edit(file.path, start, end, file.encode(name)), more)

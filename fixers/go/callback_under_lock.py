@@ -6,7 +6,8 @@ for the very lock that its caller holds.
 
 Not reported: a callback that only unexported code can set; a function that is passed for this
 one call (`Each(fn)`) or whose result is used; calls in a goroutine of their own; a comment
-that speaks of the lock.
+that speaks of the lock. Hints only: log functions, and methods of interfaces with more than two,
+unless an implementation takes the lock.
 
 Unsafe: the callback runs later, and two of them may run at once or in another order.
 """
@@ -37,6 +38,7 @@ CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\("
 
 _LOCKS = re.compile(r"(?i)lock")
+_LISTENER = 2  # methods of an interface that is there to be told; more make a collaborator
 _SAYS = re.compile(rb"(?i)\block|\bheld\b|\bmust not\b|deadlock|synchronous")
 
 
@@ -235,11 +237,28 @@ def _finding(file: GoFile, callback: _Callback, lock: Held) -> Finding:
 def _confidence(file: GoFile, callback: _Callback, lock: Held) -> Confidence:
     """Return how likely the callback comes back to the object.
 
-    High when a known one does; low when nothing that others may call takes the lock.
+    High when a known one does; low when nothing that others may call takes the lock, and of
+    what does not exist to be told: a log function, an object with a life of its own.
     """
     if _comes_back(file, callback.call, lock):
         return Confidence.HIGH
+    if not _is_told(file, callback.call["function"]):
+        return Confidence.LOW
     return Confidence.MEDIUM if _is_open(file, callback, lock) else Confidence.LOW
+
+
+def _is_told(file: GoFile, function: Node) -> bool:
+    """Return whether what is called is a notice: no `logf(format, args...)`, a small interface."""
+    type_ = file.underlying(file.type_of(function))
+    if isinstance(type_, Func) and type_.variadic:
+        return False
+    if function.kind != "selector_expression":
+        return True
+    object_ = file.underlying(file.type_of(function["operand"]))
+    if not isinstance(object_, Interface):
+        return True
+    own = [child.kind for child in object_.node.children if child.kind != "interface"]
+    return set(own) <= {"method_elem"} and len(own) <= _LISTENER
 
 
 def _is_open(file: GoFile, callback: _Callback, lock: Held) -> bool:

@@ -135,7 +135,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     ],
 )
 def test_a_plain_module_is_described_without_an_import(gate: str, pattern: bytes) -> None:
-    text = SOURCE.format(gate=gate, more="OPT_IN = True\n")
+    text = SOURCE.format(gate=gate, more='OPT_IN = True\nALSO = "govet SA1-x"\n')
     made = described(text, "nowhere.to.be_found", "go/sleepy", codemod=False)
     assert made is not None
     assert made.gate is not None
@@ -143,6 +143,7 @@ def test_a_plain_module_is_described_without_an_import(gate: str, pattern: bytes
     assert (made.doc, made.category) == ("Wake up\n\nSleep is bad.", "mutex")
     assert made.subject is Subject.GO_FILE
     assert not made.default
+    assert made.also == {"govet", "SA1-x"}
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_our_rules_read_the_same_described_and_imported() -> None:
             importlib.import_module(made.check.__module__), made.name, codemod=made.codemod
         )
         seen = [
-            (r.doc, r.subject, r.category, r.gate and r.gate.pattern, r.default)
+            (r.doc, r.subject, r.category, r.gate and r.gate.pattern, r.default, r.also)
             for r in (made, twin)
         ]
         assert seen[0] == seen[1]

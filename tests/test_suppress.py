@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from toy import go, options, project, rule
 from threadmend.baseline import Baseline
 from threadmend.config import Config, ConfigError, Override
 from threadmend.engine import check, fix
-from threadmend.model import Rule
+from threadmend.model import Finding, Rule
+from threadmend.others import excused_elsewhere
 from threadmend.source import SourceFile
 from threadmend.suppress import ignores
 
@@ -55,6 +57,37 @@ def test_a_comment_excuses_its_line(tmp_path: Path, comment: str) -> None:
 )
 def test_other_words_excuse_nothing(tmp_path: Path, comment: str) -> None:
     assert found(tmp_path, go(f"\tbad() {comment}\n"), BAD) == ["go/bad:4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "behind", "excused"),
+    [
+        ("mutex-copied", "", "//nolint:govet // a new one", True),
+        ("mutex-copied", "", "//nolint:errcheck,govet", True),
+        ("mutex-copied", "", "//nolint:errcheck", False),
+        ("lock-order", "", "//nolint:govet", False),
+        ("empty-critical-section", "//lint:ignore SA2001 waits for the writer", "", True),
+        ("empty-critical-section", "//lint:ignore SA2001", "", False),
+        ("empty-critical-section", "//lint:ignore SA2000 other", "", False),
+    ],
+)
+def test_comments_for_other_tools_excuse_what_both_say(
+    tmp_path: Path, name: str, before: str, behind: str, excused: bool
+) -> None:
+    also = {"mutex-copied": "govet", "empty-critical-section": "SA2001"}.get(name, "")
+    same = replace(rule(name, rb"bad\(\)"), also=frozenset(also.split()))
+    text = go(f"\t{before}\n\tbad() {behind}\n")
+    assert found(tmp_path, text, same, catalogue=(same,)) == ([] if excused else [f"go/{name}:5"])
+
+
+@pytest.mark.parametrize(
+    ("comment", "excused"),
+    [("# noqa: RUF006", True), ("# noqa: E501, RUF006", True), ("# noqa", False), ("# x", False)],
+)
+def test_comments_for_other_tools_in_python(comment: str, excused: bool) -> None:
+    source = SourceFile("a.py", f"x = 1\ntask() {comment}\n".encode())
+    finding = Finding("a.py", 6, 10, "dropped", rule="python/task-dropped")
+    assert excused_elsewhere(finding, source, {"RUF006"}) is excused
 
 
 def test_a_comment_on_a_line_of_its_own_excuses_the_next_line_of_code(tmp_path: Path) -> None:

@@ -163,6 +163,8 @@ class Rule:
     """False: opt-in, runs only when selected by name or by `ALL`."""
     codemod: bool = False
     """True: rewrites a whole project; never part of a plain run."""
+    also: frozenset[str] = frozenset()
+    """The linters and checks of other tools that say the same."""
 
     @property
     def language(self) -> str:

@@ -95,6 +95,7 @@ def rule_of(module: ModuleType, name: str, *, codemod: bool = False) -> Rule:
         category=category,
         gate=None if gate is None else re.compile(gate),
         default=not getattr(module, "OPT_IN", False),
+        also=frozenset(getattr(module, "ALSO", "").split()),
         codemod=codemod,
     )
 

@@ -23,6 +23,8 @@ _GATE = re.compile(r"^GATE\b", re.M)
 _PLAIN_GATE = re.compile(r"""^GATE = (r?b"[^"\n]*"|r?b'[^'\n]*'|\((?:\n[ ]+[^\n]*)+\n\))$""", re.M)
 _OPT_IN = re.compile(r"^OPT_IN\b", re.M)
 _PLAIN_OPT_IN = re.compile(r"^OPT_IN = (True|False)$", re.M)
+_ALSO = re.compile(r"^ALSO\b", re.M)
+_PLAIN_ALSO = re.compile(r'^ALSO = "([\w -]+)"$', re.M)
 _CHECK = re.compile(r"^def check\(\w+: (\w+)\) -> ", re.M)
 _SUBJECTS = {str(subject): subject for subject in Subject}
 
@@ -52,6 +54,9 @@ def described(text: str, module: str, name: str, *, codemod: bool) -> Rule | Non
     gate, opt_in = _PLAIN_GATE.search(text), _PLAIN_OPT_IN.search(text)
     if doc is None or category is None or check is None or "\\" in doc[1]:
         return None
+    also = _PLAIN_ALSO.search(text)
+    if bool(also) != bool(_ALSO.search(text)):
+        return None
     if bool(gate) != bool(_GATE.search(text)) or bool(opt_in) != bool(_OPT_IN.search(text)):
         return None
     subject = _SUBJECTS.get(check[1])
@@ -74,4 +79,5 @@ def described(text: str, module: str, name: str, *, codemod: bool) -> Rule | Non
         gate=re.compile(pattern) if isinstance(pattern, bytes) else None,
         default=opt_in is None or opt_in[1] == "False",
         codemod=codemod,
+        also=frozenset(also[1].split()) if also is not None else frozenset(),
     )

@@ -7,7 +7,8 @@
     # noqa: threadmend -- reason
 
 On the finding's line, on a line of its own above it, or before the package clause for the
-whole file. A comment without a reason, or that excuses nothing, is a finding itself.
+whole file. A comment without a reason, or that excuses nothing, is a finding itself. What
+comments for other tools excuse is in `others.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from threadmend.model import Finding, Rule
+from threadmend.others import excused_elsewhere
 from threadmend.project import Project
 from threadmend.removal import removal
 from threadmend.source import SourceFile
@@ -94,8 +96,14 @@ def excuse(
     were asked about a path and could answer: only for those a comment can be unused.
     `catalogue` are all rules there are.
     """
+    also = {rule.name: rule.also for rule in catalogue}
     comments = {path: found for path in paths if (found := ignores(project.source(path)))}
-    kept = [f for f in findings if not _excused(f, comments.get(f.path, ()), project)]
+    kept = [
+        f
+        for f in findings
+        if not _excused(f, comments.get(f.path, ()), project)
+        and not excused_elsewhere(f, project.source(f.path), also.get(f.rule, ()))
+    ]
     for path, found in comments.items():
         asked = answered(path)
         for ignore in found:

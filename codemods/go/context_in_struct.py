@@ -43,6 +43,7 @@ from ._threading import Plan, at_hand, edits_of, follow, plan, reached
 from ._unstored import taken_away, unused_imports
 
 CATEGORY = "context"
+ALSO = "containedctx"
 GATE = rb"\n\s+\w+\s+context\.Context\b"
 OPT_IN = True
 

@@ -41,6 +41,7 @@ from ._background import Fresh, fresh_contexts
 from ._lasting import lives_on
 
 CATEGORY = "context"
+ALSO = "contextcheck"
 GATE = rb"context|http\.Request|cobra\.Command|testing\."
 
 _REASON = "the call now ends with {}"

@@ -43,6 +43,7 @@ from ._meant import after_failure, undoes
 from ._threading import Plan, at_hand, edits_of, follow, plan, reached
 
 CATEGORY = "context"
+ALSO = "noctx"
 GATE = rb"context\.|http\.Request|cobra\.Command"
 
 

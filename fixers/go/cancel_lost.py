@@ -38,6 +38,7 @@ from threadmend.golang.syntax import Declaration, Node
 from threadmend.model import Finding, Fix, Related
 
 CATEGORY = "context"
+ALSO = "govet lostcancel"
 GATE = rb"\bcontext\.With|\bNotifyContext\b|\bWith(?:Cancel|Timeout|Deadline)"
 
 # Nearly every derivation is followed by its `defer cancel()`: told from the bytes.

@@ -24,6 +24,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 CATEGORY = "mutex"
+ALSO = "staticcheck SA2001"
 GATE = rb"\.R?Lock\(\)\s*;?\s*\w[\w.\[\]]*\.R?Unlock\(\)"
 
 _SECTION = {"Lock": "Unlock", "RLock": "RUnlock"}

@@ -30,6 +30,7 @@ from threadmend.golang.types import is_named
 from threadmend.model import Edit, Finding, Fix, Related
 
 CATEGORY = "goroutine"
+ALSO = "govet testinggoroutine staticcheck SA2002"
 GATE = rb"\.(?:Fatalf?|FailNow|Skipf?|SkipNow)\(|\brequire\."
 
 _TESTING = ("testing.T", "testing.B", "testing.F", "testing.TB", "testing.common")

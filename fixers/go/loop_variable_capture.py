@@ -33,6 +33,7 @@ from threadmend.golang.types import Named, Struct
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 CATEGORY = "shared-state"
+ALSO = "govet loopclosure scopelint exportloopref copyloopvar"
 GATE = rb"\bfor\b"
 
 _PER_ITERATION = (1, 22)

@@ -30,6 +30,7 @@ from threadmend.model import Finding
 from ._copied import found
 
 CATEGORY = "mutex"
+ALSO = "govet copylocks revive"
 
 
 def check(file: GoFile) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from threadmend.golang.types import Func, is_named
 from threadmend.model import Confidence, Edit, Finding, Fix
 
 CATEGORY = "context"
+ALSO = "staticcheck SA1012"
 GATE = rb"\(nil\b"
 
 

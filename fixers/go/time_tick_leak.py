@@ -36,6 +36,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 from ._tickers import COLLECTED, first_exit, is_time_call, only_user, ranged_for_ever, received
 
 CATEGORY = "select"
+ALSO = "staticcheck SA1015"
 GATE = rb"\.Tick\("
 
 

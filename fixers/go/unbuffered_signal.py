@@ -25,6 +25,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related
 
 CATEGORY = "channel"
+ALSO = "govet sigchanyzer staticcheck SA1017"
 GATE = rb"\.Notify\("
 
 

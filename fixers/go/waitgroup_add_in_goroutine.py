@@ -30,6 +30,7 @@ from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
 from threadmend.model import Edit, Finding, Fix, Related
 
 CATEGORY = "waitgroup"
+ALSO = "govet staticcheck SA2000"
 GATE = rb"\.Add\("
 
 

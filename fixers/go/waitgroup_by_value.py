@@ -26,6 +26,7 @@ from threadmend.model import Confidence, Finding
 from ._copied import found
 
 CATEGORY = "waitgroup"
+ALSO = "govet copylocks revive"
 GATE = rb"\bWaitGroup\b"
 
 _WAIT_GROUP = Named("sync", "WaitGroup")

@@ -30,6 +30,7 @@ from threadmend.python.threads import argument, keyword, spawns_reaching
 from ._noqa import excused
 
 CATEGORY = "asyncio"
+ALSO = "ASYNC210 ASYNC220 ASYNC221 ASYNC222 ASYNC230 ASYNC251"
 GATE = rb"\basync +def\b"
 
 _BLOCKING = frozenset(

@@ -25,6 +25,7 @@ from threadmend.python.scope import Binding, ancestors
 from ._tests import softened
 
 CATEGORY = "executor"
+ALSO = "R1732 consider-using-with SIM115"
 GATE = rb"PoolExecutor\("
 
 _TAKERS = frozenset({"list", "tuple", "set", "dict", "sorted", "sum", "any", "all", "next"})

@@ -23,6 +23,7 @@ from threadmend.python.syntax import FunctionNode
 from threadmend.python.threads import Spawn
 
 CATEGORY = "thread"
+ALSO = "B023 W0640 cell-var-from-loop"
 GATE = rb"Thread|Timer|Process|submit|call_later|call_soon|call_at|add_done_callback|executor"
 
 _KINDS = frozenset(

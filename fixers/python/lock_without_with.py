@@ -27,6 +27,7 @@ from threadmend.python.locks import Section
 from ._leaving import goes_round
 
 CATEGORY = "lock"
+ALSO = "R1732 consider-using-with"
 GATE = rb"\.acquire\("
 
 

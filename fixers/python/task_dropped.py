@@ -30,6 +30,7 @@ from threadmend.python.file import PythonFile
 from ._noqa import excused
 
 CATEGORY = "asyncio"
+ALSO = "RUF006"
 GATE = rb"create_task\(|ensure_future\("
 
 _MAKERS = frozenset({"asyncio.create_task", "asyncio.ensure_future"})

@@ -21,7 +21,7 @@ __all__ = ["CLEANUP", "Ambient", "ambient", "left", "speaks_of_detachment"]
 
 CLEANUP = re.compile(
     r"(?i)clos|shut|stop|clean|roll_?back|release|unlock|tear_?down|abort|revoke|resign"
-    r"|undo|kill|terminat|flush|drain|destroy"
+    r"|undo|kill|terminat|flush|drain|destroy|umount|unmount|detach"
 )
 """Names of work that has to be done even though the context has ended."""
 

@@ -6,8 +6,8 @@ with their stacks. Packages with tests that start goroutines, or whose code does
 that asks it; in one that is there, the check comes before it exits. `go.mod` and `go.sum` get the
 requirement; `go mod tidy` afterwards adds what go.sum wants for the requirements of others.
 
-Not reported: packages whose tests use goleak, whose goroutines are all in files for other
-platforms or tags, and those without tests.
+Not reported: packages whose tests use goleak, or a helper of the project that looks for leaks;
+whose goroutines are all in files for other platforms or tags; and those without tests.
 
 Unsafe: tests that leave goroutines behind fail. Left to you: a `TestMain` that runs the tests in
 another way, and modules into which the requirement cannot be written without the go command

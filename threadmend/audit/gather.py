@@ -8,6 +8,7 @@ from typing import Any
 
 from threadmend.engine import Options, Progress, Report, observed
 from threadmend.inventory import Inventory
+from threadmend.model import Confidence
 from threadmend.project import Project
 
 __all__ = ["Facts", "gather"]
@@ -43,10 +44,28 @@ class Facts:
         return sum(finding.rule.partition("/")[2] in rules for finding in self.report.findings)
 
 
-def gather(project: Project, options: Options, progress: Progress | None = None) -> Facts:
-    """Ask the rules, and take the inventory in the same processes."""
+def gather(
+    project: Project,
+    options: Options,
+    progress: Progress | None = None,
+    confidence: Confidence = Confidence.LOW,
+) -> Facts:
+    """Ask the rules, and take the inventory in the same processes.
+
+    `confidence` is that of findings of plain runs; codemods have that of the options, since
+    a rule that is run by its name gives hints as well.
+    """
     observe = _Observer(project, options.wants)
     report, seen = observed(project, replace(options, observe=observe), progress)
+    known = list(Confidence)
+    limit = known.index(confidence)
+    codemods = {rule.name for rule in options.known if rule.codemod}
+    kept = [
+        finding
+        for finding in report.findings
+        if finding.rule in codemods or known.index(finding.confidence) <= limit
+    ]
+    report = replace(report, findings=tuple(kept))
     whole = Inventory()
     for one in seen:
         whole.add(one)

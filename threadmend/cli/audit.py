@@ -15,6 +15,7 @@ from threadmend.cli.options import AuditFormat
 from threadmend.cli.output import Output
 from threadmend.cli.session import Request, Session
 from threadmend.engine import Options
+from threadmend.model import Confidence
 from threadmend.registry import load_rules, select
 from threadmend.report import json, text
 from threadmend.report.text import plain
@@ -27,7 +28,8 @@ def run(request: Request, form: AuditFormat, file: Path | None) -> int:
     """Print the page, or write it to a file; returns 3 when a rule failed, else 0."""
     session, output = Session.open(request), Output()
     with output.progress("auditing") as progress:
-        facts = gather(session.project, _options(session), progress)
+        usual = session.options.confidence
+        facts = gather(session.project, _options(session), progress, usual)
     page = build(facts, _arguments(request), ",".join(request.select))
     place = Path.cwd() if file is None else file.absolute().parent
     if form is AuditFormat.TEXT and file is None:
@@ -51,7 +53,9 @@ def _options(session: Session) -> Options:
     codemods = [rule.name for rule in known if rule.codemod]
     asked = select(known, codemods, session.config.ignore)
     names = {rule.name for rule in (*session.rules, *asked)}
-    return replace(session.options, rules=tuple(rule for rule in known if rule.name in names))
+    confidence = session.config.confidence or Confidence.LOW
+    rules = tuple(rule for rule in known if rule.name in names)
+    return replace(session.options, rules=rules, confidence=confidence)
 
 
 def _arguments(request: Request) -> tuple[str, ...]:

@@ -55,5 +55,23 @@ def is_tested(files: Sequence[GoFile]) -> bool:
 
 
 def looks_already(files: Sequence[GoFile]) -> bool:
-    """Return whether the tests speak of leaked goroutines."""
-    return any(file.is_test_file and file.holds(_MENTION) for file in files)
+    """Return whether the tests speak of leaked goroutines, or use a helper that does."""
+    tests = [file for file in files if file.is_test_file]
+    return any(file.holds(_MENTION) for file in tests) or any(map(_by_helper, tests))
+
+
+def _by_helper(file: GoFile) -> bool:
+    """Return whether a file uses a function or type of the project that looks for leaks."""
+    for one in file.imports:
+        package = file.package.workspace.package(one.path)
+        if package is None or package.module is None:
+            continue
+        if not any(other.holds(_MENTION) for other in package.files):
+            continue
+        used = re.findall(rb"\b" + re.escape(one.name.encode()) + rb"\.([A-Z]\w*)", file.data)
+        for name in sorted({found.decode() for found in used}):
+            methods = (d for decls in package.methods(name).values() for d in decls)
+            for decl in (*package.lookup_all(name), *methods):
+                if _MENTION.search(decl.file.data, *decl.span):
+                    return True
+    return False

@@ -128,6 +128,11 @@ class Pool:
             total = count if not total.factor else Count(total.factor + count.factor)
         return total
 
+    def counts_tasks(self) -> bool:
+        """Return whether a worker says of each task that it is done: each one has to run."""
+        calls = waitgroup_calls(self.worker.file, self.worker.loop, inside=True)
+        return any(call.method == "Done" for call in calls)
+
     def number(self) -> int:
         """Return the number of workers, 1 when it is not a constant."""
         loop = self.worker.launch.loop
@@ -321,6 +326,8 @@ def _group(file: GoFile, function: Node, worker: Worker) -> WaitGroupCall | None
             if counter is None or counter.escapes:
                 continue
             for done in counter.of("Done"):
+                if worker.loop.contains(done.call):
+                    continue  # it counts tasks
                 if done.call.function is worker.body or launch.node.contains(done.call):
                     return call
     return None

@@ -101,8 +101,8 @@ def _stuck(pool: Pool, out: Out) -> Iterator[Defect]:
         return
     if collector.runner is not None:
         return
-    first = pool.feeding[0]
-    if pool.feeder is None and first.start <= collector.statement.start:
+    _, last = pool.feeding
+    if pool.feeder is None and last.end <= collector.statement.start:
         slack = _constant(pool.tasks) + pool.number()
         if _lacks_room(pool, out.channel, slack) and _lacks_room(pool, pool.tasks):
             message = f"the tasks are sent before anybody receives from {out.name}:"

@@ -9,6 +9,7 @@ from threadmend.golang.builders import BuilderError, delete
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.model import Edit
 
 from ._pool import Pool
@@ -141,6 +142,13 @@ def _check_movable(pool: Pool, first: Node, last: Node) -> None:
     is assigned below them, and they do not leave the function.
     """
     function = pool.function
+    if any(
+        first.start <= call.call.start < last.end for call in waitgroup_calls(pool.file, function)
+    ):
+        raise BuilderError("the tasks are counted while they are sent")
+    receives = (o.collector.statement for o in pool.outs if o.collector is not None)
+    if any(first.start <= r.start < last.end for r in receives):
+        raise BuilderError("the results decide about the next tasks")
     for node in function.walk():
         if not first.start <= node.start < last.end:
             continue

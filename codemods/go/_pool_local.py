@@ -81,10 +81,13 @@ def _plan(pool: Pool, kinds: frozenset[str], *, context: bool) -> _Plan:
     collectors = [out.collector for out in pool.outs if out.collector is not None]
     if stop is not None and stop.is_context and any(map(alone, collectors)):
         raise BuilderError("the results are received one by one")
+    if stop is not None and pool.counts_tasks():
+        raise BuilderError("who waits for each task would wait for those that nobody does")
     closers = tuple(out for out in pool.outs if _needs_closer(pool, out))
     waited = any(w.call.function is pool.function for w in pool.waits)
+    waited = waited or (pool.counts_tasks() and b".Wait()" in pool.function.text)
     waits = bool(closers) or not (pool.outs or waited)
-    group = pool.group.waitgroup.name if pool.group is not None else free(pool, "wg")
+    group = pool.group.waitgroup.name if pool.group is not None else _free_group(pool)
     return _Plan(
         pool=pool,
         kinds=kinds,
@@ -95,6 +98,11 @@ def _plan(pool: Pool, kinds: frozenset[str], *, context: bool) -> _Plan:
         counts=waits and pool.group is None,
         waits=waits,
     )
+
+
+def _free_group(pool: Pool) -> str:
+    name = free(pool, "wg")
+    return name if name == "wg" else free(pool, "workers")
 
 
 def _told(pool: Pool) -> bool:
@@ -115,7 +123,7 @@ def _needs_closer(pool: Pool, out: Out) -> bool:
         literal = close.node.function
         if close.calls or literal is None or literal is pool.worker.body:
             continue
-        if literal is not pool.function and any(w.call.function is literal for w in pool.waits):
+        if literal is not pool.function and b".Wait()" in literal.text:
             return False
     return True
 

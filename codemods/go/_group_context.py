@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from threadmend.golang.access import uses_of
@@ -14,6 +15,11 @@ from threadmend.golang.types import Chan, is_named
 
 from ._first_error import Errors, Exit
 from ._group import Group
+
+_ENDS = re.compile(
+    rb"(?i)(?:close|stop|shut|clean|remove|delete|destroy|terminate|kill|unmount|umount|release"
+    rb"|tear|purge|flush|rollback|abort|drain|unlock|disconnect|finali[sz]e|free|drop|evict)"
+)
 
 __all__ = ["Shared", "shared_context"]
 
@@ -54,7 +60,18 @@ def shared_context(file: GoFile, group: Group, errors: Errors) -> Shared | None:
     derived = _derived(file, group, errors, binding, places)
     if derived is not None:
         return derived
-    return None if _written(binding) else _plain(group, binding, places)
+    if _written(binding) or any(_cleans(place) for place in (group.declared, *places)):
+        return None
+    return _plain(group, binding, places)
+
+
+def _cleans(node: Node) -> bool:
+    """Return whether a place is about the end of something, which errors should not keep back."""
+    names = [name.text for f in node.ancestors() if (name := f.get("name")) is not None]
+    call = node.parent.parent if node.parent is not None else None
+    if call is not None and call.kind == "call_expression":
+        names.append(call["function"].text.rpartition(b".")[2])
+    return any(_ENDS.match(name) for name in names)
 
 
 def _talks(file: GoFile, group: Group, errors: Errors) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from threadmend.golang.access import uses_of
 from threadmend.golang.builders import BuilderError, insert_at_end, insert_before
+from threadmend.golang.builders.spacing import respaced
 from threadmend.golang.file import GoFile
 from threadmend.golang.scope import Binding, bindings_in, identifiers
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Map, Pointer, Slice
 from threadmend.model import Edit
 
@@ -112,9 +113,19 @@ def _arguments(file: GoFile, one: Launched, renamed: dict[Binding, str]) -> list
 def _bound(file: GoFile, name: Node, type_: Node, argument: Node) -> str:
     known, wanted = file.type_of(argument), file.type_from(type_)
     literal = argument.kind.endswith("_literal") and argument.kind != "composite_literal"
+    value = _spaced(argument)
     if known is not None and known == wanted and not literal:
-        return f"{name.name} := {argument.name}"
-    return f"var {name.name} {type_.name} = {argument.name}"
+        return f"{name.name} := {value}"
+    return f"var {name.name} {type_.name} = {value}"
+
+
+def _spaced(argument: Node) -> str:
+    """Return an argument as it is written alone: `m + 1` for the `m+1` of `f(x, m+1)`."""
+    text, at = b"", argument.start
+    for edit in sorted(respaced(argument, 1)):
+        text += argument.tree.data[at : edit.start] + edit.new
+        at = edit.end
+    return (text + argument.tree.data[at : argument.end]).decode()
 
 
 def _is_same(file: GoFile, one: Launched, own: Binding, argument: Node) -> bool:
@@ -144,14 +155,15 @@ def _check_free(one: Launched, name: Node, argument: Node, lines: list[str]) -> 
     """Raise BuilderError where a variable of that name would mean something else around."""
     block = one.statement.parent
     assert block is not None
-    others = [
-        node
+    scopes = [block, *(p for p in (block.parent,) if p is not None and p.kind in FUNCTIONS)]
+    same = argument.name == name.name
+    around = any(
+        node.name == name.name
+        and not one.statement.contains(node)
+        and (node.start > one.statement.end or not same)
         for node in block.find("identifier")
-        if node.name == name.name and not one.statement.contains(node)
-    ]
-    if argument.name == name.name and not bindings_in(block).get(name.name):
-        others = [node for node in others if node.start > one.statement.end]
-    if others:
+    )
+    if around or any(bindings_in(scope).get(name.name) for scope in scopes):
         raise BuilderError(f"{name.name} means something else around the launch")
     given = {line.removeprefix("var ").split(" ")[0] for line in lines}
     if any(node.name in given for node in argument.find("identifier")):

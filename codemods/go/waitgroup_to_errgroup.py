@@ -44,15 +44,33 @@ CATEGORY = "waitgroup"
 _CANDIDATE = re.compile(rb"\bsync\.WaitGroup\b")
 _ERROR = re.compile(rb"\bchan error\b|\berror\b")
 _MODULE = "golang.org/x/sync"
-_DEPENDENCY = Dependency(
-    _MODULE,
-    "v0.11.0",
-    sums=(
-        f"{_MODULE} v0.11.0 h1:GGz8+XQP4FvTTrjZPzNKTMFtSXH80RAzG+5ghFPgK9w=",
-        f"{_MODULE} v0.11.0/go.mod h1:Czt+wKu1gCyEFDUtn0jG5QVvpJ6rzVqr5aXyt9drQfk=",
+
+
+def _release(version: str, zipped: str, described: str) -> Dependency:
+    """Return a release of golang.org/x/sync with its hashes."""
+    sums = (f"{_MODULE} {version} h1:{zipped}", f"{_MODULE} {version}/go.mod h1:{described}")
+    return Dependency(_MODULE, version, sums, package="errgroup")
+
+
+# The newest release that asks for no newer Go than the module does: the newer, the less often do
+# other requirements of the module want more.
+_RELEASES = {
+    (1, 25): _release(
+        "v0.19.0",
+        "vV+1eWNmZ5geRlYjzm2adRgW2/mcpevXNg50YZtPCE4=",
+        "9KTHXmSnoGruLpwFjVSX0lNNA75CykiMECbovNTZqGI=",
     ),
-    package="errgroup",
-)
+    (1, 24): _release(
+        "v0.16.0",
+        "ycBJEhp9p4vXvUZNszeOq0kGTPghopOL8q0fq3vstxw=",
+        "1dzgHSNfp02xaA81J2MS99Qcpr2w7fw1gpm99rleRqA=",
+    ),
+    (0, 0): _release(
+        "v0.11.0",
+        "GGz8+XQP4FvTTrjZPzNKTMFtSXH80RAzG+5ghFPgK9w=",
+        "Czt+wKu1gCyEFDUtn0jG5QVvpJ6rzVqr5aXyt9drQfk=",
+    ),
+}
 
 
 def check(project: ProjectFiles) -> Iterator[Finding]:
@@ -66,12 +84,16 @@ def check(project: ProjectFiles) -> Iterator[Finding]:
             changes = list(_changes(file, module))
             if changes:
                 if module.directory not in needs:
-                    needs[module.directory] = needed(project, module, _DEPENDENCY)
+                    needs[module.directory] = needed(project, module, _dependency(module))
                 yield from _findings(file, changes, needs[module.directory])
 
 
+def _dependency(module: Module) -> Dependency:
+    return next(d for version, d in _RELEASES.items() if module.go_version >= version)
+
+
 def _changes(file: GoFile, module: Module) -> Iterator[Change]:
-    limits = numbers(module.requires.get(_MODULE, _DEPENDENCY.version))
+    limits = numbers(module.requires.get(_MODULE, "v1.0.0"))
     known: list[Change] = []
     for group in groups(file):
         for errors in (by_channel(file, group), by_variable(file, group)):

@@ -115,6 +115,9 @@ func TestOdd(t *testing.T) {
         "select (no cases)"
     ]
     assert package["after"] is None
+    (left,) = value["left"]
+    assert (left["kind"], left["outcome"]) == ("blocked", "unanswered")
+    assert left["stacks"][0]["places"][0]["line"] == 7
     assert "odd/odd_test.go:7" in found.err
 
 

@@ -15,6 +15,7 @@ from threadmend.model import OutcomeKind
 from threadmend.report import json
 
 if TYPE_CHECKING:
+    from threadmend.prove.answer import Reply
     from threadmend.prove.mend import Mended
 
 __all__ = ["run"]
@@ -61,15 +62,22 @@ def _say(done: Mended, how: str, session: Session, output: Output) -> None:
         if not last.ran and last.reason != "has no tests":
             output.note(f"{session.shown(comparison.directory)}: not run: {last.reason}")
     width = max(60, min(160, shutil.get_terminal_size((100, 0)).columns))
-    for reply in done.replies if any(c.last.symptoms for c in done.comparisons) else ():
-        if not reply.fixed and reply.located.tops:
-            output.note(f"{headline(reply.located, session.shown)}: {ending(reply)}")
-            for line in explanation(reply.located, done.project, session.shown, width):
-                output.note(line)
+    for reply in _left(done):
+        output.note(f"{headline(reply.located, session.shown)}: {ending(reply)}")
+        for line in explanation(reply.located, done.project, session.shown, width):
+            output.note(line)
     output.note(evidence.summary(done.comparisons, how))
 
 
+def _left(done: Mended) -> list[Reply]:
+    """Return the symptoms of the last tests that nothing was done about."""
+    if not any(c.last.symptoms for c in done.comparisons):
+        return []
+    return [reply for reply in done.replies if not reply.fixed and reply.located.tops]
+
+
 def _document(done: Mended, how: str, session: Session) -> dict[str, Any]:
+    from threadmend.cli.symptoms import value
     from threadmend.diff import render
     from threadmend.report import evidence
 
@@ -90,5 +98,6 @@ def _document(done: Mended, how: str, session: Session) -> dict[str, Any]:
             for outcome in patch.outcomes
             if outcome.kind is OutcomeKind.FIXED and outcome.fix is not None
         ],
+        "left": [value(reply) for reply in _left(done)],
         "patch": diff.decode("utf-8", "surrogateescape"),
     }

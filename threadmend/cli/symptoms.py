@@ -22,7 +22,7 @@ from threadmend.prove.remap import Place
 from threadmend.prove.reports import ReportError, read
 from threadmend.prove.symptom import Symptom
 
-__all__ = ["Reports", "ending"]
+__all__ = ["Reports", "ending", "value"]
 
 _WIDTH = 100
 
@@ -93,7 +93,7 @@ class Reports:
 
     def document(self) -> list[dict[str, Any]]:
         """Return the symptoms for JSON, in the order of the reports."""
-        return [_value(reply) for reply in self.replies]
+        return [value(reply) for reply in self.replies]
 
 
 def _data(name: str) -> bytes:
@@ -121,7 +121,8 @@ def ending(reply: Reply) -> str:
     return "no fix is known"
 
 
-def _value(reply: Reply) -> dict[str, Any]:
+def value(reply: Reply) -> dict[str, Any]:
+    """Return a symptom and what became of it, for JSON."""
     located, symptom = reply.located, reply.located.symptom
     return {
         "kind": symptom.kind.value,

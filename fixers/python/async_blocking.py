@@ -7,8 +7,7 @@ threads.
 Not reported: functions that are not `async`, also nested ones; calls that do not wait
 (`acquire(blocking=False)`); modules that use trio or anyio, or a loop of their own (neither
 asyncio nor a framework on top of it is named); coroutines that a thread runs in a loop of their
-own; `get` right after a `put` to the same queue; lines with a `# noqa` of the rules of other
-linters that say the same (ASYNC251). In tests it is a hint.
+own; `get` right after a `put` to the same queue. In tests it is a hint.
 
 Unsafe: all but `time.sleep`: the call runs in a thread, beside code that it did not run beside.
 """
@@ -26,8 +25,6 @@ from threadmend.python.file import PythonFile, last_name
 from threadmend.python.flow import block_of
 from threadmend.python.functions import Function
 from threadmend.python.threads import argument, keyword, spawns_reaching
-
-from ._noqa import excused
 
 CATEGORY = "asyncio"
 ALSO = "ASYNC210 ASYNC220 ASYNC221 ASYNC222 ASYNC230 ASYNC251"
@@ -48,7 +45,6 @@ _ASYNCIO = re.compile(
     rb"(?m)^[ \t]*(?:import|from)[ \t]+(?:asyncio|aiohttp|fastapi|starlette|sanic|quart|tornado"
     rb"|discord|telegram|aiogram|telethon|pyrogram|uvicorn|httpx|websockets|aiofiles|asyncpg|litestar|blacksheep)\b"
 )
-_CODES = ("ASYNC210", "ASYNC212", "ASYNC220", "ASYNC221", "ASYNC222", "ASYNC230", "ASYNC251")
 _SEEN = frozenset({"done", "wait", "as_completed", "gather", "wrap_future", "sleep"})
 _RUNNERS = frozenset({"run_until_complete", "run"})
 _WAITERS = frozenset({"join", "get", "put", "wait", "acquire", "result"})
@@ -63,7 +59,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if not function.is_async or _has_loop_of_its_own(file, function):
             continue
         for call in function.calls():
-            if isinstance(file.parent(call), ast.Await) or excused(file, call, *_CODES):
+            if isinstance(file.parent(call), ast.Await):
                 continue
             name = file.qualified(call.func)
             if name == "time.sleep":

@@ -4,8 +4,7 @@ The event loop holds its tasks weakly. A task that nobody else holds may be coll
 waits, in the middle of its work and without a word.
 
 Not reported: tasks of a TaskGroup, which keeps them; tasks that are assigned, awaited,
-returned or passed on; `create_task` of other libraries; lines with `# noqa: RUF006`, which says
-the same. In tests it is a hint.
+returned or passed on; `create_task` of other libraries. In tests it is a hint.
 """
 
 from __future__ import annotations
@@ -27,8 +26,6 @@ from threadmend.python.builders import (
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 
-from ._noqa import excused
-
 CATEGORY = "asyncio"
 ALSO = "RUF006"
 GATE = rb"create_task\(|ensure_future\("
@@ -42,8 +39,6 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for call in file.calls("create_task", "ensure_future"):
         statement = file.parent(call)
         if not isinstance(statement, ast.Expr) or not _makes_task(file, call):
-            continue
-        if excused(file, statement, "RUF006"):
             continue
         start, end = file.span(call)
         said = "nobody holds the task, which may be collected before it is done"

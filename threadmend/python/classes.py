@@ -200,11 +200,18 @@ class Class:
             for site in binding.sites if binding is not None else ():
                 if site.annotation is not None:
                     return cls.file, site.annotation
-            for use in cls.uses:
-                above = parent(use.node)
-                if use.name == name and isinstance(above, ast.AnnAssign):
-                    return cls.file, above.annotation
+            if name in cls._annotated:
+                return cls.file, cls._annotated[name]
         return None
+
+    @cached_property
+    def _annotated(self) -> dict[str, ast.expr]:
+        found: dict[str, ast.expr] = {}
+        for use in self.uses:
+            above = parent(use.node)
+            if isinstance(above, ast.AnnAssign):
+                found.setdefault(use.name, above.annotation)
+        return found
 
     def declarer(self, name: str) -> Class:
         """Return the topmost class of the project that assigns an attribute."""

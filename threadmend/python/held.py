@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
-from threadmend.python.flow import always_leaves, block_of, walk
+from threadmend.python.flow import always_leaves, block_of
 from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import (
     acquisitions,
@@ -112,14 +112,23 @@ def _acquired(file: PythonFile, statement: ast.stmt, gone: set[str]) -> Held:
     return found
 
 
-def _released(file: PythonFile, statement: ast.stmt) -> Iterator[str]:
-    """Yield the locks that a statement may release and then go on behind itself."""
-    for node in walk(statement):
-        if is_release(node):
-            assert isinstance(node, ast.Call)
-            inner = file.statement(node)
-            if inner is statement or not always_leaves(block_of(inner)):
-                yield file.text(receiver(node))
+def _released(file: PythonFile, statement: ast.stmt) -> Iterable[str]:
+    """Return the locks that a statement may release and then go on behind itself."""
+    known: dict[ast.AST, list[str]] | None = file.__dict__.get("_released_in")
+    if known is None:
+        known = file.__dict__["_released_in"] = {}
+        for call in file.calls("release"):
+            if not is_release(call):
+                continue
+            inner = file.statement(call)
+            leaves = always_leaves(block_of(inner))
+            text = file.text(receiver(call))
+            for above in (inner, *file.ancestors(inner)):
+                if isinstance(above, _FUNCTIONS):
+                    break
+                if above is inner or not leaves:
+                    known.setdefault(above, []).append(text)
+    return known.get(statement, ())
 
 
 def _taken(file: PythonFile, node: ast.expr) -> Held:

@@ -52,8 +52,16 @@ def check(module: Module) -> Iterator[Finding]:
     """Yield the contexts that structs store, and that callers should pass."""
     for package in module.packages:
         for stored in stored_contexts(package):
-            origins = {origin(value.file, value.value) for value in stored.values}
-            if "own" in origins or (origins != {"endless"} and BOUND.search(stored.decl.name)):
+            origins = {
+                origin(value.file, value.value)
+                for value in stored.values
+                if not value.file.is_test_file
+            }
+            if (
+                not origins
+                or "own" in origins
+                or (origins != {"endless"} and BOUND.search(stored.decl.name))
+            ):
                 continue
             finding = _finding(stored, origins)
             if finding is not None:
@@ -72,6 +80,7 @@ def _finding(stored: Stored, origins: set[str]) -> Finding | None:
     try:
         if "unknown" in origins:
             raise BuilderError(f"nobody here says which context {stored.decl.name} is made with")
+        _refuse_tests(stored)
         made = _planned(stored) if endless else _proved(stored, unable)
         edits = tuple(_edits(stored, made))
         fix = Fix(_title(stored), edits, Safety.UNSAFE, _why(stored, made, endless))
@@ -143,6 +152,14 @@ def _is_made_here(site: Site) -> bool:
 
 
 # -- the rewrite ---------------------------------------------------------------------------
+
+
+def _refuse_tests(stored: Stored) -> None:
+    """Refuse where a test makes the struct with a context that it may cancel."""
+    for value in stored.values:
+        if value.file.is_test_file and origin(value.file, value.value) != "endless":
+            line = value.file.source.line_of(value.node.start)
+            raise BuilderError(f"a test gives it a context of its own ({value.file.path}:{line})")
 
 
 def _planned(stored: Stored) -> Plan:

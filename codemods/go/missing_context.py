@@ -16,8 +16,8 @@ Not reported:
 - what has a context at hand: `context-not-propagated` is about that;
 - `context.TODO()` where the function cannot take a parameter.
 
-By hand: methods that an exported interface or one of another module may fix, functions used as
-values, generated callers.
+By hand: what most callers have no context for; methods that an exported interface or one of
+another module may fix, functions used as values, generated callers.
 
 Unsafe: the calls now end when the context does.
 """
@@ -119,6 +119,7 @@ def _finding(decl: Decl, calls: list[Node]) -> Finding | None:
         count = len(sites)
         related = tuple(_related(site, "a context comes from here") for site in sites[:3])
         made = plan(decl)
+        _refuse_boundaries(made)
         edits = {*edits_of(made), *_given(file, calls)}
         related += tuple(_related(s, "no context reaches this call") for s in made.boundaries[:5])
         fix = Fix(_title(decl, made), tuple(edits), Safety.UNSAFE, _why(made))
@@ -138,6 +139,14 @@ def _finding(decl: Decl, calls: list[Node]) -> Finding | None:
         reason=reason,
         related=related,
     )
+
+
+def _refuse_boundaries(made: Plan) -> None:
+    """Refuse a plan that writes context.TODO() more often than it passes a context."""
+    without = len(made.boundaries)
+    texts = [text for site, text, _ in made.passed if not site.file.is_test_file]
+    if 2 * without > len(texts):
+        raise BuilderError(f"no context reaches {without} of {len(texts)} calls on the way")
 
 
 def _related(site: Site, message: str) -> Related:

@@ -20,6 +20,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value, targets
 from threadmend.golang.types import Chan, Func, Named, is_named
 
+from ._elapsed import measures
+
 __all__ = ["Reach", "explored", "is_pause", "name_of"]
 
 _MOST = 60  # bodies
@@ -33,15 +35,15 @@ _PURE = frozenset(
     }
 )  # fmt: skip
 _ALLOWED = {
-    "fmt": re.compile(r"S?Print|Fprint|Append|Errorf"),
+    "fmt": re.compile(r"[SF]?[Pp]rint|Append|Errorf"),
     "reflect": re.compile(r"DeepEqual"),
     "log": re.compile(r"Print"),
     "testing": re.compile(
         r"(?:Cleanup|Context|Errorf?|Fail|FailNow|Failed|Fatalf?|Helper|Logf?|Name"
-        r"|Skipf?|SkipNow|Skipped)$"
+        r"|Short|Skipf?|SkipNow|Skipped|Verbose)$"
     ),
     # Clocks are read outside of bubbles too: a date may have to be a real one.
-    "time": re.compile(r"(?!(?:Now|Since|Until|LoadLocation\w*|Local)$)"),
+    "time": re.compile(r"(?!(?:Until|LoadLocation\w*|Local)$)"),
     "github.com/stretchr/testify/assert": re.compile(r"(?!.*(?:Eventual|Never|HTTP|File|Dir))"),
     "github.com/stretchr/testify/require": re.compile(r"(?!.*(?:Eventual|Never|HTTP|File|Dir))"),
 }
@@ -164,7 +166,7 @@ def _called(reach: Reach, body: Body, call: Node) -> list[Body] | None:
         return []
     decl = file.callee(call)
     if decl is not None and decl.file.path.startswith("$table/"):
-        return _run_by(file, call) if _takes(reach, decl, call) else None
+        return _run_by(file, call) if _takes(reach, file, decl, call) else None
     found = targets(file, call)
     if found.complete and found.bodies:
         return list(found.bodies)
@@ -201,17 +203,21 @@ def _is_own_method(file: GoFile, function: Node) -> bool:
         return True
     if function.kind != "selector_expression":
         return False
-    type_ = file.type_of(function["operand"])
+    type_, name = file.type_of(function["operand"]), function["field"].name
+    if is_named(type_, "testing.TB"):
+        return _ALLOWED["testing"].match(name) is not None
     return is_named(type_, *_OWN_METHODS) or type_ == Named("", "error")
 
 
-def _takes(reach: Reach, decl: Decl, call: Node) -> bool:
+def _takes(reach: Reach, file: GoFile, decl: Decl, call: Node) -> bool:
     """Return whether a function of a known package goes into a bubble; note clocks."""
     path, name = decl.file.package.path, decl.name
     if path == "time" and name == "Sleep":
         reach.sleeps.append(call)
     elif (path == "time" and _CLOCKS.match(name)) or _DEADLINES.match(name):
         reach.has_clock = True
+    if path == "time" and name in {"Now", "Since"}:
+        return measures(file, call)
     if path == "sync" and (name == "NewCond" or decl.receiver == "Cond"):
         return False
     allowed = _ALLOWED.get(path)
@@ -233,7 +239,7 @@ def _run_by(file: GoFile, call: Node) -> list[Body] | None:
 def _is_allowed(file: GoFile, node: Node) -> bool:
     """Return whether a node names no package variable, or one that nobody can wait for."""
     meant: object = None
-    if node.kind == "identifier":
+    if node.kind == "identifier" and node.name != "_":
         meant = file.resolve(node)
     elif node.kind == "selector_expression":
         found = file.selection(node)

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop
-from threadmend.golang.locks import held_at, locks_of
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
@@ -23,7 +22,7 @@ from threadmend.golang.targets import Body
 from ._bubble import Reach, is_pause, name_of
 from ._test_acts import Acts, acts_of, token_of
 
-__all__ = ["all_end", "duration", "spins", "waits_under_lock"]
+__all__ = ["all_end", "duration", "is_launched"]
 
 _UNITS = {
     "Nanosecond": 1,
@@ -33,7 +32,6 @@ _UNITS = {
     "Minute": 60_000_000_000,
     "Hour": 3600_000_000_000,
 }
-_LOADS = re.compile(rb"\.(?:Load\w*|Err|Is\w+|Len|Get)\(")
 _DURATION = re.compile(r"(?:(\d+) ?\* ?)?time\.(\w+)(?: ?\* ?(\d+))?$")
 
 
@@ -114,10 +112,8 @@ class _Proof:
             group = token_of(self.reach, self.home.file, function["operand"])
             return group is not None and group in self.acts.waited
         statements = body["body"].statements
-        last = [s.children[0] for s in statements if s.kind == "defer_statement" and s.children]
         calls = [c for s in statements if s.kind == "defer_statement" for c in _deferred(s)]
-        if not last and statements:
-            calls += [statements[-1]]
+        calls += statements[-1:]
         return any(self._is_signal(file, call) for call in calls)
 
     def _is_signal(self, file: GoFile, node: Node) -> bool:
@@ -166,7 +162,7 @@ class _Proof:
         for calls in self.reach.calls.values():
             for call, called in calls:
                 if call.tree is body.tree and body.contains(call):
-                    if not _is_launched(self.reach, call, body):
+                    if not is_launched(self.reach, call, body):
                         yield called
 
     def _loop_ends(self, file: GoFile, loop: Node) -> bool:
@@ -269,69 +265,9 @@ def _of_goroutine(reach: Reach, body: Node) -> Iterator[Node]:
             yield node
 
 
-def _is_launched(reach: Reach, call: Node, body: Node) -> bool:
+def is_launched(reach: Reach, call: Node, body: Node) -> bool:
+    """Return whether a call is made by a goroutine that a body launches."""
     return any(
         launch.node.tree is call.tree and launch.node.contains(call) and body.contains(launch.node)
         for _, launch in reach.launches
     )
-
-
-def spins(reach: Reach) -> bool:
-    """Return whether a loop may turn without ever waiting: time stands still meanwhile."""
-    for body in reach.bodies:
-        for loop in body.node.find("for_statement"):
-            nodes = list(loop.walk())
-            if any(is_pause(body.file, node) for node in nodes):
-                continue
-            polls = any(node.kind == "default_case" for node in nodes)
-            head = body.file.data[loop.start : loop["body"].start]
-            if polls or _LOADS.search(head):
-                return True
-    return False
-
-
-# -- locks ---------------------------------------------------------------------------------------
-
-
-def waits_under_lock(reach: Reach) -> bool:
-    """Return whether somebody may wait with a lock: a bubble does not see who wants it."""
-    pausing = _pausing(reach)
-    for body in reach.bodies:
-        called = dict(reach.calls.get(body.node, ()))
-        for node in body.node.walk():
-            waits = is_pause(body.file, node)
-            if node in called and called[node].node in pausing:
-                waits = waits or not _is_launched(reach, node, body.node)
-            if waits and _may_hold(body.file, node):
-                return True
-    return False
-
-
-def _pausing(reach: Reach) -> set[Node]:
-    """Return the bodies in which somebody may wait, goroutines that they launch included."""
-    found = {b.node for b in reach.bodies if any(is_pause(b.file, n) for n in b.node.walk())}
-    while True:
-        more = {
-            node
-            for node, calls in reach.calls.items()
-            if node not in found and any(c.node in found for _, c in calls)
-        }
-        if not more:
-            return found
-        found |= more
-
-
-def _may_hold(file: GoFile, node: Node) -> bool:
-    """Return whether a lock is held at a node, or the last operation above it took one."""
-    if held_at(file, node):
-        return True
-    function = node.function
-    if function is None:
-        return False
-    above = [o for o in locks_of(file, function).operations if o.call.start < node.start]
-    lasting = [o for o in above if _is_deferred(o.call) and o.releases]
-    return bool(lasting) or bool(above and above[-1].acquires)
-
-
-def _is_deferred(call: Node) -> bool:
-    return call.parent is not None and call.parent.kind == "defer_statement"

@@ -28,8 +28,9 @@ from threadmend.golang.types import is_named
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._bubble import Reach, explored
-from ._ends import all_end, spins, waits_under_lock
+from ._ends import all_end
 from ._imports import mentions, swap_import
+from ._standstill import spins, waits_under_lock
 
 CATEGORY = "testing"
 GATE = rb"\btime\.Sleep\("

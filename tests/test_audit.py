@@ -17,7 +17,7 @@ from threadmend.audit.document import document
 from threadmend.audit.gather import gather
 from threadmend.audit.pictures import cut, judged
 from threadmend.engine import Options
-from threadmend.graph import Edge, Graph, Vertex, short
+from threadmend.graph import Edge, Graph, Vertex, labels, short
 from threadmend.inventory import Inventory
 from threadmend.model import Confidence
 from threadmend.project import Project
@@ -410,3 +410,14 @@ def test_a_class_is_shown_without_path_and_version() -> None:
     assert short("go.example.com/shop/client/v3.Client.mu") == "client.Client.mu"
     assert short("example.com/shop.mu") == "shop.mu"
     assert short("shop.feeds.reader.Reader._lock") == "reader.Reader._lock"
+
+
+def test_two_classes_are_never_shown_alike() -> None:
+    alike = ["example.com/shop/a/store.Store.mu", "example.com/shop/b/store.Store.mu"]
+    assert labels([*alike, "example.com/shop/v2.mu"]) == {
+        alike[0]: "a/store.Store.mu",
+        alike[1]: "b/store.Store.mu",
+        "example.com/shop/v2.mu": "shop.mu",
+    }
+    nested = ["example.com/x/a/store.mu", "example.com/y/a/store.mu"]
+    assert list(labels(nested).values()) == ["x/a/store.mu", "y/a/store.mu"]

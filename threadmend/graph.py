@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Edge", "Graph", "Operation", "Vertex", "components", "short"]
+__all__ = ["Edge", "Graph", "Operation", "Vertex", "components", "labels", "short"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,6 +77,25 @@ def short(name: str) -> str:
     if "/" in name:
         return _VERSION.sub("", name).rpartition("/")[2]
     return ".".join(name.split(".")[-3:]) if name.count(".") > 2 else name
+
+
+def labels(names: Iterable[str]) -> dict[str, str]:
+    """Return what to show for each class: short, with more of its path where two are alike."""
+    every = sorted(set(names))
+    found = {name: short(name) for name in every}
+    groups: dict[str, list[str]] = {}
+    for name, shown in found.items():
+        groups.setdefault(shown, []).append(name)
+    for shown, alike in groups.items():
+        if len(alike) > 1:
+            for name in alike:
+                path = _VERSION.sub("", name).rpartition("/")[0].split("/")
+                others = [_VERSION.sub("", n).split("/") for n in alike if n != name]
+                size = 1
+                while size < len(path) and any(o[-1 - size : -1] == path[-size:] for o in others):
+                    size += 1
+                found[name] = "/".join((*path[-size:], shown))
+    return found
 
 
 def components(names: Iterable[str], edges: Iterable[tuple[str, str]]) -> list[list[str]]:

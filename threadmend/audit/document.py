@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from threadmend.audit.page import Cell, Names, Page, Part, Places, Section, Table
+from threadmend.audit.page import Cell, Label, Names, Page, Part, Places, Section, Table
 from threadmend.inventory import Spot
 from threadmend.report.json import VERSION
 
@@ -44,6 +44,8 @@ def _value(cell: Cell) -> Any:
         return [_part(spot) for spot in cell.spots]
     if isinstance(cell, Names):
         return list(cell.names)
+    if isinstance(cell, Label):
+        return cell.full
     if isinstance(cell, tuple):
         return "".join(f"{p.path}:{p.line}" if isinstance(p, Spot) else str(p) for p in cell)
     return _part(cell)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from threadmend.audit.gather import Facts
-from threadmend.audit.page import Cell, Code, Section, State, Table, number, places
+from threadmend.audit.page import Cell, Code, Label, Section, State, Table, number, places
 from threadmend.audit.pictures import cut, judged, merged
 from threadmend.graph import short
 from threadmend.inventory import Call, Spot
@@ -30,7 +30,7 @@ def channels(facts: Facts) -> Section:
         if channel.problem:
             wrong.setdefault((channel.problem, channel.name), []).append(channel.spot)
     rows: list[tuple[Cell, ...]] = [
-        (Code(_label(name)), problem, places(spots))
+        (Label(_label(name), name), problem, places(spots))
         for (problem, name), spots in sorted(wrong.items())
     ]
     headline = f"{len(rows)} without a clear owner; {number(len(made), 'channel')} made"

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from threadmend.audit.gather import Facts
-from threadmend.audit.page import Cell, Code, Part, Section, State, Table, named, number, places
+from threadmend.audit.page import (
+    Cell,
+    Code,
+    Label,
+    Part,
+    Section,
+    State,
+    Table,
+    named,
+    number,
+    places,
+)
 from threadmend.audit.pictures import cut, merged
-from threadmend.graph import Graph, components, short
+from threadmend.graph import Graph, components, labels, short
 from threadmend.inventory import Cycle, Lock, Nesting, Spot
 
 __all__ = ["locks", "order"]
@@ -18,9 +29,10 @@ def locks(facts: Facts) -> Section:
     found = sorted(_merged(facts.inventory.locks), key=lambda lock: (-len(lock.taken), lock.name))
     taken = sum(len(lock.taken) for lock in found)
     guarding = sum(bool(lock.guards) for lock in found)
+    shown = labels(lock.name for lock in found)
     rows: list[tuple[Cell, ...]] = [
         (
-            Code(short(lock.name)),
+            Label(shown[lock.name], lock.name),
             lock.type,
             places(lock.taken, 1, counted=True),
             named(lock.guards),
@@ -69,11 +81,12 @@ def order(facts: Facts) -> Section:
     pairs: dict[tuple[str, str], list[Spot]] = {}
     for nesting in (*go, *python):
         pairs.setdefault((nesting.held, nesting.taken), []).append(nesting.spot)
+    shown = labels(name for pair in pairs for name in pair)
     circle: list[tuple[Cell, ...]] = [
         (Code(" → ".join(short(n) for n in (*c.locks, c.locks[0]))), _steps(c)) for c in cycles
     ]
     rows: list[tuple[Cell, ...]] = [
-        (Code(short(held)), Code(short(taken)), places(spots, counted=True))
+        (Label(shown[held], held), Label(shown[taken], taken), places(spots, counted=True))
         for (held, taken), spots in sorted(pairs.items(), key=lambda p: (-len(set(p[1])), p[0]))
     ]
     graph = merged([*facts.inventory.orders, order_graph(names)], _TITLE)
@@ -86,8 +99,8 @@ def order(facts: Facts) -> Section:
         Table("orders", "Orders", ("held", "taken under it", "in"), tuple(rows), 6),
     )
     figures = (("cycles", len(cycles)), ("orders", len(pairs)))
-    shown = tuple(table for table in tables if table.rows)
-    return Section("order", "Lock order", state, headline, figures, (), shown, _pictures(graph))
+    full = tuple(table for table in tables if table.rows)
+    return Section("order", "Lock order", state, headline, figures, (), full, _pictures(graph))
 
 
 _TITLE = "Lock order: an arrow points at what is taken under a lock"

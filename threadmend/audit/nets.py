@@ -10,7 +10,7 @@ from threadmend.audit.page import Cell, Code, Section, State, Table, named, numb
 from threadmend.inventory import Spot
 from threadmend.recipes.linters import ANALYZERS, WANTED, commented, is_on, is_second, is_settings
 from threadmend.recipes.linters import values as listed
-from threadmend.recipes.testruns import Run, races, runs
+from threadmend.recipes.testruns import RACE, Run, races, runs
 from threadmend.recipes.yamltree import parse
 from threadmend.source import SourceFile
 
@@ -28,15 +28,15 @@ def race(facts: Facts) -> Section:
     lacking = {(f.path, f.start) for f in facts.report.findings if f.rule == "go/race-flag"}
     asked = any(rule.name == "go/race-flag" for rule in facts.options.rules)
     rows: list[tuple[Cell, ...]] = []
-    counts = {"yes": 0, "no": 0, "left": 0}
+    counts = dict.fromkeys(_WORDS, 0)
     for run in found:
         kind = "no" if (run.path, run.start) in lacking or not asked else "left"
-        kind = "yes" if races(run, files) else kind
+        kind = "yes" if RACE.search(run.text) else "variable" if races(run, files) else kind
         counts[kind] += 1
         rows.append((_WORDS[kind], Code(_short(run.text)), _at(run)))
     rows.sort(key=lambda row: (_ORDER.index(str(row[0])), row[2]))
     others = list(_mentions(sources, found))
-    with_, without = counts["yes"], counts["no"]
+    with_, without = counts["yes"] + counts["variable"], counts["no"]
     headline = f"commands that run tests: {len(found)}, {with_} with -race"
     headline += f", {without} {'that could have it' if asked else 'without'}" if without else ""
     headline += f", {counts['left']} left alone" if counts["left"] else ""
@@ -61,8 +61,8 @@ def race(facts: Facts) -> Section:
     )
 
 
-_WORDS = {"yes": "yes", "no": "no", "left": "left alone"}
-_ORDER = ("no", "yes", "left alone")
+_WORDS = {"no": "no", "yes": "yes", "variable": "by a variable", "left": "left alone"}
+_ORDER = tuple(_WORDS.values())
 
 
 def _full(tables: tuple[Table, ...]) -> tuple[Table, ...]:

@@ -14,6 +14,7 @@ __all__ = [
     "Cell",
     "Code",
     "Command",
+    "Label",
     "Names",
     "Page",
     "Part",
@@ -70,7 +71,15 @@ class Names:
             yield f" and {len(self.names) - self.most:,} more"
 
 
-Cell = Part | Places | Names | tuple[Part, ...]
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A name that a page shows shorter than it is."""
+
+    text: str
+    full: str
+
+
+Cell = Part | Places | Names | Label | tuple[Part, ...]
 
 
 class State(StrEnum):
@@ -139,6 +148,8 @@ def parts(cell: Cell) -> tuple[Part, ...]:
     """Return a cell's parts as a page shows them."""
     if isinstance(cell, Places | Names):
         return tuple(cell.shown())
+    if isinstance(cell, Label):
+        return (Code(cell.text),)
     return cell if isinstance(cell, tuple) else (cell,)
 
 

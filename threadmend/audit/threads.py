@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from threadmend.audit.gather import Facts
-from threadmend.audit.page import Cell, Code, Section, State, Table, number, places
+from threadmend.audit.page import Cell, Code, Label, Section, State, Table, number, places
 from threadmend.audit.pictures import cut, judged, merged
 from threadmend.graph import short
 from threadmend.inventory import Channel, Launch, Spot
@@ -77,10 +77,10 @@ def queues(facts: Facts) -> Section:
     if not found:
         headline = "none"
     rows: list[tuple[Cell, ...]] = [
-        (Code(short(n)), problem, places(u.spot for u in found[n])) for n, problem in wrong
+        (Label(short(n), n), problem, places(u.spot for u in found[n])) for n, problem in wrong
     ]
     rows += [
-        (Code(short(n)), "grows without a bound", places(u.spot for u in found[n]))
+        (Label(short(n), n), "grows without a bound", places(u.spot for u in found[n]))
         for n in unbounded
     ]
     table = Table("queues", "Queues to look at", ("queue", "what", "where"), (*rows,))

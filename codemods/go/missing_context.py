@@ -24,7 +24,9 @@ Unsafe: the calls now end when the context does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 from threadmend.golang.ambient import CLEANUP, ambient
 from threadmend.golang.builders import BuilderError
@@ -56,7 +58,20 @@ def check(module: Module) -> Iterator[Finding]:
 
 
 def _in_file(file: GoFile) -> Iterator[Finding]:
-    by_function: dict[tuple[str, int], tuple[Decl, list[Node]]] = {}
+    for _, (decl, calls) in sorted(_waiting(file).items()):
+        finding = _finding(decl, sorted(calls, key=lambda c: c.start))
+        if finding is not None:
+            yield finding
+
+
+def _waiting(file: GoFile) -> dict[tuple[str, int], tuple[Decl, list[Node]]]:
+    """Return the functions that wait without a context, and the calls that do."""
+    known: dict[str, dict[tuple[str, int], tuple[Decl, list[Node]]]] = (
+        file.package.workspace.facts.setdefault("waiting_without", {})
+    )
+    if file.path in known:
+        return known[file.path]
+    found = known[file.path] = {}
     names = names_with_forms(file.package.workspace)
     for call in (*file.calls(*names), *file.calls("TODO")):
         if not _blocks(file, call):
@@ -65,11 +80,8 @@ def _in_file(file: GoFile) -> Iterator[Finding]:
         decl = declaration_of(file, function) if function is not None else None
         if decl is None or CLEANUP.search(decl.name) or is_fixed_outside(decl):
             continue
-        by_function.setdefault(decl.key, (decl, []))[1].append(call)
-    for _, (decl, calls) in sorted(by_function.items()):
-        finding = _finding(decl, sorted(calls, key=lambda c: c.start))
-        if finding is not None:
-            yield finding
+        found.setdefault(decl.key, (decl, []))[1].append(call)
+    return found
 
 
 def _blocks(file: GoFile, call: Node) -> bool:
@@ -82,6 +94,9 @@ def _blocks(file: GoFile, call: Node) -> bool:
         return True
     form = context_form(file, call)
     return form is not None and not form.carries and not lives_on(file, call)
+
+
+_PREPARES = re.compile(r"[Ss]et|[Ii]nit|[Rr]un|[Ll]oad")
 
 
 def _is_marked(file: GoFile, call: Node) -> bool:
@@ -101,7 +116,7 @@ def _is_marked(file: GoFile, call: Node) -> bool:
     name = outer["function"].name.rpartition(".")[2]
     top = file.tree.declaration_at(call.start)
     own = top.node.get("name") if top is not None else None
-    if own is not None and LASTING.match(own.name):
+    if own is not None and LASTING.match(own.name) and not _PREPARES.match(own.name):
         return False  # what a constructor makes may go on with its context
     return not (CLEANUP.search(name) or LASTING.match(name))
 
@@ -120,7 +135,7 @@ def _finding(decl: Decl, calls: list[Node]) -> Finding | None:
         related = tuple(_related(site, "a context comes from here") for site in sites[:3])
         made = plan(decl)
         _refuse_boundaries(made)
-        edits = {*edits_of(made), *_given(file, calls)}
+        edits = {*edits_of(made), *_given(file, calls), *_given_further(made, decl)}
         related += tuple(_related(s, "no context reaches this call") for s in made.boundaries[:5])
         fix = Fix(_title(decl, made), tuple(edits), Safety.UNSAFE, _why(made))
     except (BuilderError, CannotFollow) as error:
@@ -169,6 +184,17 @@ def _given(file: GoFile, calls: list[Node]) -> list[Edit]:
     if not edits:
         raise BuilderError(failed)
     return edits
+
+
+def _given_further(made: Plan, start: Decl) -> Iterator[Edit]:
+    """Yield the edits of calls that wait in the other functions that gain the context."""
+    for found in made.families.values():
+        for decl in found.decls:
+            _, calls = _waiting(decl.file).get(decl.key, (decl, []))
+            if decl.key == start.key or decl.file.generated or not calls:
+                continue
+            with suppress(BuilderError):
+                yield from _given(decl.file, calls)
 
 
 def _title(decl: Decl, made: Plan) -> str:

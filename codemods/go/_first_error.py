@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 
@@ -40,6 +41,8 @@ class Errors:
     guarded: bool = True
     """Whether no nil is ever sent."""
     closed: bool = False
+    launches: frozenset[bytes] = frozenset()
+    """What the number of goroutines is called."""
 
 
 _MADE = re.compile(rb"(?:var )?\w+ :?= make\(chan error(?:, .+)?\)", re.S)
@@ -74,7 +77,35 @@ def by_channel(file: GoFile, group: Group) -> Errors | None:
         return None
     removed = (made, *(c for c in closes if group.closer is None or not group.closer.contains(c)))
     guarded = all(_is_error(end.value) for ends in exits.values() for end in ends)
-    return Errors(errors, exits, removed, taken, guarded, bool(closes))
+    return Errors(errors, exits, removed, taken, guarded, bool(closes), _counts(group))
+
+
+def _counts(group: Group) -> frozenset[bytes]:
+    """Return how the number of all launches is written: `urls`, `n` of `wg.Add(n)`."""
+    found = {_length(add.children[0]["arguments"].children[0]) for add in group.adds} - {b"1"}
+    loops = {innermost_loop(one.statement) for one in group.launched}
+    if loops == {None}:
+        found.add(str(len(group.launched)).encode())
+    elif len(loops) == 1:
+        found |= {rounds(loop) for loop in loops if loop is not None and loop.parent is group.block}
+    return frozenset(found if len(loops) == 1 else ()) - {b""}
+
+
+def rounds(loop: Node) -> bytes:
+    """Return how often a loop runs: n of `for range n`, xs of `for _, x := range xs`."""
+    clause = next((c for c in loop.children if c.kind in {"range_clause", "for_clause"}), None)
+    if clause is None:
+        return b""
+    if clause.kind == "range_clause":
+        return _length(clause["right"])
+    found = re.fullmatch(rb"(\w+) := 0; \1 < (?:len\((.+)\)|(.+)); \1\+\+", clause.text)
+    return (found[2] or found[3]) if found else b""
+
+
+def _length(size: Node) -> bytes:
+    """Return what is counted: xs of `len(xs)`."""
+    found = re.fullmatch(rb"len\((.+)\)", size.text)
+    return found[1] if found else size.text
 
 
 def _channel(file: GoFile, group: Group) -> Binding | None:

@@ -12,7 +12,7 @@ from threadmend.golang.noreturn import noreturn
 from threadmend.golang.scope import bindings_in
 from threadmend.golang.syntax import Node
 
-from ._first_error import Errors
+from ._first_error import Errors, rounds
 from ._group import Group, top
 
 __all__ = ["Tail", "taken"]
@@ -139,6 +139,8 @@ def _turns(file: GoFile, loop: Node, body: list[Node], errors: Errors, name: str
     if not body or receive is None or not body[0].contains(use):
         return None
     if any(n.name in bindings_in(loop) for n in loop["body"].find("identifier")):
+        return None
+    if rounds(loop) not in errors.launches:
         return None
     declaration = body[0].get("initializer") if body[0].kind == "if_statement" else body[0]
     if declaration is None or declaration.kind != "short_var_declaration":

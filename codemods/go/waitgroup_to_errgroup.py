@@ -13,10 +13,10 @@ Not reported:
 - goroutines that go on after an error, and errors that the launching function sends itself;
 - a WaitGroup, channel or variable that is used in any other way, or leaves the function.
 
-Unsafe: an error now cancels the context of the others, which they do not get where they use
-other channels or where something made with it is kept. Where a loop returned before all
-goroutines were done, Wait waits for them. Left to you: modules into which the requirement cannot
-be written without the go command; the finding says which one.
+Unsafe: an error now cancels the context of the others (not where they use other channels, keep
+what they make with it, or clean up). Where a loop returned before all goroutines were done, Wait
+waits for them. Left to you: modules into which the requirement cannot be written without the go
+command; the finding says which one.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from threadmend.model import Edit
 
 from ._erase import erased
 from ._first_error import Errors
-from ._first_taken import Tail
+from ._first_taken import Part, Tail
 from ._group import Group
 from ._group_context import Shared
 from ._launch import launch_edits
@@ -52,9 +52,10 @@ def edits_of(change: Change) -> tuple[Edit, ...]:
     gone = _gone(change)
     for node in _useless(change, gone):
         gone.append(node)
-    tail = range(change.tail.start, change.tail.end)
-    gone = [node for node in gone if node.start not in tail]
-    edits = [*_declared(change, gone), *_tail(change), *erased(gone)]
+    gone = [node for node in gone if not change.tail.covers(node)]
+    edits = _declared(change, gone)
+    edits += [_taken(change, part) for part in change.tail.parts]
+    edits += erased(gone)
     renamed = _renamed(change)
     for one in change.group.launched:
         exits = change.errors.exits[one.literal]
@@ -135,8 +136,8 @@ def _written(statement: Node, code: str) -> Edit:
 # -- behind Wait ------------------------------------------------------------------------------
 
 
-def _tail(change: Change) -> list[Edit]:
-    tail, tree = change.tail, change.file.tree
+def _taken(change: Change, tail: Part) -> Edit:
+    tree = change.file.tree
     source, indent = tree.source, tree.source.indent_at(tail.start)
     code, kept = tail.code, []
     for comment in tree.comments_in(tail.start, tail.end):
@@ -150,7 +151,7 @@ def _tail(change: Change) -> list[Edit]:
     lines = code_lines(code, indent, source.newline).removeprefix(indent)
     if tail.code.endswith(" "):
         lines += b"" if lines.endswith(b" ") else b" "
-    return [Edit(source.path, tail.start, tail.end, lines)]
+    return Edit(source.path, tail.start, tail.end, lines)
 
 
 # -- what nothing uses any more ---------------------------------------------------------------
@@ -162,7 +163,8 @@ def _useless(change: Change, gone: list[Node]) -> list[Node]:
     Raises BuilderError for one whose value may do something.
     """
     code = " ".join([change.tail.code, change.limit.size.name if change.limit else ""])
-    spans = [(node.start, node.end) for node in gone] + [(change.tail.start, change.tail.end)]
+    spans = [(node.start, node.end) for node in gone]
+    spans += [(part.start, part.end) for part in change.tail.parts]
     spans += [
         span
         for exits in change.errors.exits.values()

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from threadmend.golang.access import lock_class
+from threadmend.golang.awaited import awaited_under
 from threadmend.golang.bodies import Event
 from threadmend.golang.builders import (
     BuilderError,
@@ -76,6 +77,8 @@ def put_under_lock(
     """
     if _may_be_held(file, function, nodes, lock):
         raise BuilderError(f"{lock.name} may be held here already, on some path")
+    if lock.lock_class and awaited_under(file, nodes[0], lock.lock_class):
+        raise BuilderError(f"{lock.name} is held until this goroutine is done")
     statements = _statements(function, nodes)
     body = function.get("body")
     if body is None or not statements:

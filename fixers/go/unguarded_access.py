@@ -24,11 +24,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from threadmend.golang.awaited import awaited_under
 from threadmend.golang.belief import Suspect, suspects
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import Guard, accesses_like, guard_of
-from threadmend.golang.locks import held_at
+from threadmend.golang.guards import accesses_like, guard_of
 from threadmend.golang.package import Package
 from threadmend.golang.races import shared_writes
 from threadmend.golang.syntax import Node
@@ -67,7 +67,10 @@ def _shown(package: Package) -> Iterator[Suspect]:
     for write in shared_writes(package):
         accesses = accesses_like(package, write.access.file, write.access.node)
         guard = guard_of(accesses, written=False)
-        if guard is None or not guard.locked or _is_awaited(package, write.crowd.root, guard):
+        if guard is None or not guard.locked:
+            continue
+        root = write.crowd.root
+        if awaited_under(package.workspace.file_of(root), root, guard.lock_class):
             continue
         function = write.access.node.function
         for access in guard.unlocked:
@@ -93,19 +96,6 @@ def _met(package: Package, known: set[Node]) -> Iterator[Finding]:
             finding = found_by_encounter(encounter, locked, bare, held)
             if finding is not None:
                 yield finding
-
-
-def _is_awaited(package: Package, launch: Node, guard: Guard) -> bool:
-    """Return whether who launches a goroutine holds the guard and waits: it would wait too."""
-    function = launch.function
-    file = package.workspace.file_of(launch)
-    if function is None or guard.lock_class not in {h.lock_class for h in held_at(file, launch)}:
-        return False
-    return any(
-        c.start > launch.end and c["function"].name.endswith(".Wait")
-        for c in function.own()
-        if c.kind == "call_expression"
-    )
 
 
 def _place(suspect: Suspect) -> tuple[str, str, int]:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.golang.awaited import awaited_under
 from threadmend.golang.calls import own_callers
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.guards import FieldAccess, Guard, guard_of, guarded_places
@@ -163,6 +164,7 @@ def is_suspect(access: FieldAccess, guard: Guard) -> bool:
     return not (
         is_beyond_judgement(access)
         or _leads_to_lock(access)
+        or awaited_under(access.file, access.node, guard.lock_class)
         or _is_only_writer(access, guard)
         or _callers_protect(access, guard)
         or _callers_explain(access)

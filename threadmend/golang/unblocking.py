@@ -16,7 +16,7 @@ from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import ChannelOperation, channel_of
 from threadmend.golang.effects import Event, Pair, effects_of
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import innermost_loop, is_error_group
 from threadmend.golang.holding import translated
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import declaration_of, entry_locks, held_at, locks_of
@@ -24,7 +24,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
 from threadmend.golang.uses import is_api
-from threadmend.golang.waitgroups import waitgroup_call
+from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -172,8 +172,8 @@ def _done(pair: Pair) -> OtherSide | None:
     for file in pair.file.package.files:
         if file.is_test and not pair.file.is_test:
             continue
-        for call in file.calls("Done", "Go"):
-            found = waitgroup_call(file, call)
+        for call in file.calls("Done", "Go", "TryGo"):
+            found = waitgroup_call(file, call) or _group_call(file, call)
             if found is None or found.method not in {"Done", "Go"}:
                 continue
             if lock_class(file, found.waitgroup) != wanted:
@@ -190,6 +190,16 @@ def _done(pair: Pair) -> OtherSide | None:
             if takes is not None:
                 return OtherSide(call, takes[0])
     return None
+
+
+def _group_call(file: GoFile, call: Node) -> WaitGroupCall | None:
+    """Return the launch by an errgroup that a call is: Wait waits for it, too."""
+    function = call["function"]
+    selection = file.selection(function) if function.kind == "selector_expression" else None
+    if selection is None or not is_error_group(selection.owner):
+        return None
+    group = function["operand"]
+    return WaitGroupCall(call, "Go", group, access_of(file, group, selection.via))
 
 
 def _is_done_before(file: GoFile, done: Node, wanted: str, pair: Pair) -> bool:

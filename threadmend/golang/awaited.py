@@ -1,11 +1,11 @@
 """Awaited: goroutines whose launcher holds a lock until they are done.
 
-    s.mu.Lock()                          s.pool is guarded inside of the goroutines as well: who
-    defer s.mu.Unlock()                  else wants it waits for the lock, until Wait is over.
-    for i := range s.pool {              To take the lock in there would be a deadlock.
-        g.Go(func() error { … s.pool[i] = nil … })
-    }
-    return g.Wait()
+s.mu.Lock()                          s.pool is guarded inside of the goroutines as well: who
+defer s.mu.Unlock()                  else wants it waits for the lock, until Wait is over.
+for i := range s.pool {              To take the lock in there would be a deadlock.
+    g.Go(func() error { … s.pool[i] = nil … })
+}
+return g.Wait()
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Look at the future of a job
 
 A job that raises puts the exception into its future. When `submit` is called and the future is
-dropped nobody ever sees it: the file is not written, and the log is empty.
+dropped nobody ever sees it: the file is not written, and the log is empty. To `wait` for futures
+does not raise either.
 
-Not reported: `submit` of other types; futures that are kept, awaited or get a callback; jobs
+Not reported: `submit` of other types; futures that are looked at, awaited or get a callback; jobs
 of the project that handle every exception themselves. Jobs that a long-lived pool gets are
 hints: nobody is there who could wait for them.
 
@@ -16,39 +17,54 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
-from threadmend.python.builders import BuilderError, free_name, insert_at_end, insert_before
+from threadmend.python.builders import (
+    BuilderError,
+    free_name,
+    insert_after,
+    insert_at_end,
+    insert_before,
+)
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import leaves
+from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
 
 from ._silent import handles_everything, pool_block
+from ._unasked import Kept, kept, listed
 
 CATEGORY = "executor"
 GATE = rb"\.submit\("
 
+Block = ast.With | ast.Try
+
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the jobs whose exceptions nobody sees."""
+    seen: set[Binding] = set()
     for spawn in file.spawns:
         call = spawn.node
-        if spawn.kind != "submit" or not isinstance(file.parent(call), ast.Expr):
+        if spawn.kind != "submit" or not isinstance(call, ast.Call):
             continue
         if spawn.target is not None and handles_everything(spawn.target):
             continue
-        assert isinstance(call, ast.Call)
-        yield _finding(file, spawn, call)
+        if isinstance(file.parent(call), ast.Expr) or listed(file, call) is not None:
+            yield _finding(file, spawn, call)
+        elif (held := kept(file, call)) is not None and held.binding not in seen:
+            seen.add(held.binding)
+            yield _finding(file, spawn, call, held)
 
 
-def _finding(file: PythonFile, spawn: Spawn, call: ast.Call) -> Finding:
+def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, held: Kept | None = None) -> Finding:
     start, end = file.span(call)
     what = "the job" if spawn.target is None else spawn.target.name
-    said = f"nobody sees the exceptions of {what}: its future is dropped"
+    done = "dropped" if held is None else "never asked"
+    said = f"nobody sees the exceptions of {what}: its future is {done}"
     block = pool_block(file, call)
-    if block is None:
+    if block is None and (held is None or held.wait is None):
         reason = "the pool lives on: look at the future where its result is wanted"
         return Finding(file.path, start, end, said, reason=reason, confidence=Confidence.LOW)
     try:
-        edits = _edits(file, call, block)
+        edits = _asked(file, call, block, held) if held is not None else _edits(file, call, block)
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
     reason = "exceptions that were hidden are raised"
@@ -56,18 +72,40 @@ def _finding(file: PythonFile, spawn: Spawn, call: ast.Call) -> Finding:
     return Finding(file.path, start, end, said, fixes=(fix,))
 
 
-def _edits(file: PythonFile, call: ast.Call, block: ast.With | ast.Try) -> tuple[Edit, ...]:
+def _edits(file: PythonFile, call: ast.Call, block: Block | None) -> tuple[Edit, ...]:
     """Return the edits that collect the futures and ask each for its result, before the pool
     is closed: an exception then leaves the block, which waits for the other jobs.
     """
+    assert block is not None
     if any(isinstance(node, ast.Return | ast.Break | ast.Continue) for node in leaves(block.body)):
         raise BuilderError("the block is left in the middle")
     name = free_name(file, "futures", call)
     one = free_name(file, "future", call)
     start, end = file.span(call)
+    asked = insert_at_end(file, block.body, f"for {one} in {name}:\n    {one}.result()")
+    made = listed(file, call)
+    if made is not None:
+        first = file.span(made)[0]
+        return (Edit(file.path, first, first, file.encode(f"{name} = ")), *asked)
     return (
         *insert_before(file, block, f"{name} = []"),
         Edit(file.path, start, start, file.encode(f"{name}.append(")),
         Edit(file.path, end, end, b")"),
-        *insert_at_end(file, block.body, f"for {one} in {name}:\n    {one}.result()"),
+        *asked,
     )
+
+
+def _asked(file: PythonFile, call: ast.Call, block: Block | None, held: Kept) -> tuple[Edit, ...]:
+    """Return the edits that ask the futures of a variable, behind the wait for them."""
+    one = free_name(file, "future", call)
+    text = f"{held.name}.result()"
+    if held.is_list:
+        text = f"for {one} in {held.name}:\n    {one}.result()"
+    if held.wait is not None:
+        return insert_after(file, held.wait, text)
+    assert block is not None
+    if not held.is_list and file.statement(call) not in block.body:
+        raise BuilderError("the job is not started in every case")
+    if any(isinstance(node, ast.Return | ast.Break | ast.Continue) for node in leaves(block.body)):
+        raise BuilderError("the block is left in the middle")
+    return insert_at_end(file, block.body, text)

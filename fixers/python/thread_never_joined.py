@@ -23,12 +23,14 @@ from threadmend.python.builders import (
     insert_before,
     is_alone,
 )
-from threadmend.python.classes import use_mode
+from threadmend.python.classes import is_self, use_mode
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import block_of, innermost_loop
+from threadmend.python.flow import after, innermost_loop
 from threadmend.python.functions import Function
 from threadmend.python.scope import Binding, ancestors
 from threadmend.python.threads import Spawn
+
+from ._started import keeper, list_of, started
 
 CATEGORY = "thread"
 GATE = rb"Thread\("
@@ -45,13 +47,13 @@ def check(file: PythonFile) -> Iterator[Finding]:
         function = file.function(spawn.node)
         if function is None or _waits(function):
             continue
-        started = _started(file, spawn)
-        if started is None:
+        start = started(file, spawn)
+        if start is None or file.function(start) is not function:
             continue
         written = _written(file, function, spawn)
-        read = _read_after(file, function, started, written)
+        read = _read_after(file, function, start, written) or _returned(file, spawn, start)
         if read is not None:
-            yield _finding(file, spawn, started, *read)
+            yield _finding(file, spawn, start, *read)
 
 
 def _waits(function: Function) -> bool:
@@ -61,60 +63,6 @@ def _waits(function: Function) -> bool:
             if not isinstance(call.func.value, ast.Constant):  # "".join waits for nothing
                 return True
     return False
-
-
-def _started(file: PythonFile, spawn: Spawn) -> ast.Expr | None:
-    """Return the statement that starts the thread: `Thread(…).start()` or `t.start()`."""
-    attribute = file.parent(spawn.node)
-    if isinstance(attribute, ast.Attribute) and attribute.attr == "start":
-        call = file.parent(attribute)
-        statement = file.parent(call) if call is not None else None
-        return statement if isinstance(statement, ast.Expr) else None
-    if isinstance(attribute, ast.Assign) and isinstance(attribute.targets[0], ast.Name):
-        binding = file.binding(attribute.targets[0])
-        names = file.uses(binding) if binding is not None else []
-        starts = [n for n in names if isinstance(n.ctx, ast.Load) and not _kept(file, n)]
-        if len(starts) == 1:
-            above = file.parent(starts[0])
-            call = file.parent(above) if isinstance(above, ast.Attribute) else None
-            statement = file.parent(call) if call is not None else None
-            if isinstance(above, ast.Attribute) and above.attr == "start":
-                return statement if isinstance(statement, ast.Expr) else None
-    return None
-
-
-def _kept(file: PythonFile, node: ast.expr) -> ast.Expr | None:
-    """Return the statement `threads.append(t)` that keeps a thread in a list."""
-    call = file.parent(node)
-    if not isinstance(call, ast.Call) or call.args != [node]:
-        return None
-    statement = file.parent(call)
-    func = call.func
-    if isinstance(func, ast.Attribute) and func.attr == "append":
-        if isinstance(func.value, ast.Name) and isinstance(statement, ast.Expr):
-            return statement
-    return None
-
-
-def _keeper(file: PythonFile, spawn: Spawn, outer: ast.stmt) -> str | None:
-    """Return the list, made before a loop, that keeps the threads of the loop already."""
-    above = file.parent(spawn.node)
-    target = above.targets[0] if isinstance(above, ast.Assign) else None
-    binding = file.binding(target)
-    for node in file.uses(binding) if binding is not None else ():
-        kept = _kept(file, node)
-        if kept is None or not isinstance(kept.value, ast.Call):
-            continue
-        assert isinstance(kept.value.func, ast.Attribute)
-        name = kept.value.func.value
-        made = file.binding(name)
-        if made is None or len(made.sites) != 1 or made.scope.kind != "function":
-            continue
-        site = made.sites[0]
-        if file.is_a(site.value, "list") and file.span(site.node)[0] < file.span(outer)[0]:
-            if block_of(kept) is block_of(file.statement(spawn.node)):
-                return file.text(name)
-    return None
 
 
 def _written(file: PythonFile, function: Function, spawn: Spawn) -> list[Binding]:
@@ -148,30 +96,55 @@ def _is_made_here(file: PythonFile, binding: Binding) -> bool:
 
 def _read_after(
     file: PythonFile, function: Function, started: ast.stmt, written: list[Binding]
-) -> tuple[Binding, ast.stmt] | None:
+) -> tuple[str, ast.stmt] | None:
     """Return the first read of such a container behind the start, in the same block or one
     around it.
     """
-    anchor: ast.stmt = started
-    while (loop := innermost_loop(anchor)) is not None:
-        anchor = loop
-    block = block_of(anchor)
-    for statement in block[block.index(anchor) + 1 :]:
+    for statement in _behind(started):
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 binding = file.binding(node)
                 if binding in written and file.function(node) is function:
                     assert binding is not None
-                    return binding, statement
+                    return binding.name, statement
     return None
 
 
+def _returned(file: PythonFile, spawn: Spawn, started: ast.stmt) -> tuple[str, ast.stmt] | None:
+    """Return the attribute that the thread changes and that the method which starts it returns,
+    or something made of it; not a collection itself, in which the caller may see more later.
+    """
+    target, node = spawn.target, spawn.target_node
+    if not isinstance(node, ast.Attribute) or not is_self(file, node.value) or target is None:
+        return None
+    if target.cls is None or target.file is not file:
+        return None
+    changed = {use.name for use in target.cls.uses if use.function is target and use.changes}
+    written = {u.name for u in target.cls.uses if u.function is target and u.mode == "write"}
+    for statement in _behind(started):
+        if isinstance(statement, ast.Return) and statement.value is not None:
+            for read in ast.walk(statement.value):
+                if isinstance(read, ast.Attribute) and read.attr in changed:
+                    is_live = read is statement.value and read.attr not in written
+                    if is_self(file, read.value) and not is_live:
+                        return file.text(read), statement
+    return None
+
+
+def _behind(started: ast.stmt) -> list[ast.stmt]:
+    """Return the statements behind a start, in its block and behind the loops around it."""
+    anchor = started
+    while (loop := innermost_loop(anchor)) is not None:
+        anchor = loop
+    return after(anchor)
+
+
 def _finding(
-    file: PythonFile, spawn: Spawn, started: ast.Expr, binding: Binding, read: ast.stmt
+    file: PythonFile, spawn: Spawn, started: ast.Expr, name: str, read: ast.stmt
 ) -> Finding:
     start, end = file.span(started)
-    said = f"{binding.name} is read without waiting for the thread that fills it"
-    related = (Related(file.path, *file.span(read), f"{binding.name} is read here"),)
+    said = f"{name} is read without waiting for the thread that fills it"
+    related = (Related(file.path, *file.span(read), f"{name} is read here"),)
     try:
         edits = _edits(file, spawn, started)
     except BuilderError as error:
@@ -190,6 +163,12 @@ def _edits(file: PythonFile, spawn: Spawn, started: ast.Expr) -> tuple[Edit, ...
     while (loop := innermost_loop(at)) is not None:
         outer = at = loop
     edits: list[Edit] = []
+    if isinstance(started.value, ast.ListComp):
+        return _listed(file, spawn, started)
+    if outer is not None and (held := list_of(file, spawn)) and isinstance(outer, ast.For):
+        if file.text(outer.iter) == held.id and isinstance(outer.target, ast.Name):
+            one = outer.target.id
+            return insert_after(file, outer, f"for {one} in {held.id}:\n    {one}.join()")
     name = _name(file, spawn)
     if name is None:
         name = free_name(file, "thread", started)
@@ -201,8 +180,8 @@ def _edits(file: PythonFile, spawn: Spawn, started: ast.Expr) -> tuple[Edit, ...
         if outer is not None:
             text += f"\n{_list(file, started)}.append({name})"
         edits += insert_after(file, started, text)
-    elif outer is not None and (keeper := _keeper(file, spawn, outer)) is not None:
-        return insert_after(file, outer, f"for {name} in {keeper}:\n    {name}.join()")
+    elif outer is not None and (names_of := keeper(file, spawn, outer)) is not None:
+        return insert_after(file, outer, f"for {name} in {names_of}:\n    {name}.join()")
     elif outer is not None:
         edits += insert_after(file, started, f"{_list(file, started)}.append({name})")
     if outer is None:
@@ -211,6 +190,21 @@ def _edits(file: PythonFile, spawn: Spawn, started: ast.Expr) -> tuple[Edit, ...
     edits += insert_before(file, outer, f"{names} = []")
     edits += insert_after(file, outer, f"for {name} in {names}:\n    {name}.join()")
     return tuple(edits)
+
+
+def _listed(file: PythonFile, spawn: Spawn, started: ast.Expr) -> tuple[Edit, ...]:
+    """Return the edits of `[Thread(…).start() for …]`: the list is kept, started and joined."""
+    names, one = _list(file, started), free_name(file, "thread", started)
+    start = file.span(started)[0]
+    made = file.span(spawn.node)[1]
+    call = file.parent(file.parent(spawn.node))  # type: ignore[arg-type]
+    assert call is not None
+    text = f"for {one} in {names}:\n    {one}.start()\nfor {one} in {names}:\n    {one}.join()"
+    return (
+        Edit(file.path, start, start, file.encode(f"{names} = ")),
+        Edit(file.path, made, file.span(call)[1], b""),
+        *insert_after(file, started, text),
+    )
 
 
 def _joined(file: PythonFile, edits: list[Edit], started: ast.Expr, text: str) -> list[Edit]:

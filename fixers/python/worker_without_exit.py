@@ -15,7 +15,7 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
-from threadmend.python.builders import BuilderError, insert_after, insert_before
+from threadmend.python.builders import BuilderError, free_name, insert_after, insert_before
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function
@@ -33,7 +33,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for use in queues_of(file):
         if use.escapes or use.shutdowns or not use.value.type.startswith("queue."):
             continue
-        for one in taken(file, use):
+        for one in [*taken(file, use), *_nested(file, use)]:
             worker = file.function(one.statement)
             if worker is None or not one.name or not _is_endless(one) or leaves_loop(one.loop.body):
                 continue
@@ -42,6 +42,21 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 joins = _joins(file, spawns[0], worker)
                 if len(joins) == 1:
                     yield _finding(file, use, one, spawns[0], joins[0])
+
+
+def _nested(file: PythonFile, use: QueueUse) -> Iterator[Taken]:
+    """Yield the items that are taken inside of a plain call: `handle(q.get())`."""
+    for call in use.gets:
+        above = file.parent(call)
+        statement = file.parent(above) if isinstance(above, ast.Call) else None
+        loop = None if statement is None else innermost_loop(statement)
+        if not isinstance(statement, ast.Expr) or not isinstance(call.func, ast.Attribute):
+            continue
+        if loop is None or statement not in loop.body or call not in above.args:  # type: ignore[union-attr]
+            continue
+        if all(isinstance(a, ast.Name | ast.Constant) for a in above.args if a is not call):  # type: ignore[union-attr]
+            name = free_name(file, "item", call)
+            yield Taken(statement, call, name, file.text(call.func.value), loop, [statement])
 
 
 def _is_endless(one: Taken) -> bool:
@@ -124,7 +139,7 @@ def _edits(
     loop = innermost_loop(join)
     queue = _named(file, use, join)
     done = f"    {one.queue}.task_done()\n" if use.dones else ""
-    ends = insert_after(file, one.statement, f"if {one.name} is None:\n{done}    break")
+    ends = _ended(file, one, f"if {one.name} is None:\n{done}    break")
     statement = file.statement(join)
     if isinstance(loop, ast.For) and _list(file, spawn) == file.text(loop.iter):
         text = f"for _ in {file.text(loop.iter)}:\n    {queue}.put(None)"
@@ -132,6 +147,17 @@ def _edits(
     if loop is not None or spawn.many:
         raise BuilderError("how many workers are joined cannot be told")
     return (*ends, *insert_before(file, statement, f"{queue}.put(None)"))
+
+
+def _ended(file: PythonFile, one: Taken, text: str) -> tuple[Edit, ...]:
+    """Return the edits that put the test of an item behind where it is taken; one that is taken
+    inside of a call is taken before it.
+    """
+    if one.statement not in one.rest:
+        return insert_after(file, one.statement, text)
+    named = Edit(file.path, *file.span(one.call), file.encode(one.name))
+    taking = f"{one.name} = {file.text(one.call)}\n{text}"
+    return (*insert_before(file, one.statement, taking), named)
 
 
 def _named(file: PythonFile, use: QueueUse, at: ast.Call) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
+from threadmend.python.classes import is_self
+from threadmend.python.functions import function_of
 from threadmend.python.places import Place
 from threadmend.python.scope import parent
 from threadmend.python.threads import argument, keyword
 
 if TYPE_CHECKING:
+    from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
     from threadmend.python.value import Value
 
@@ -57,8 +61,8 @@ class QueueUse:
 def queues_of(file: PythonFile) -> list[QueueUse]:
     """Return the queues of a file (of threads, processes and tasks), by first use.
 
-    A queue that is handed to a spawned function as an argument is followed into its
-    parameter.
+    A queue that is handed to a spawned function as an argument is followed into its parameter,
+    one that an object is made with into the attribute that keeps it.
     """
     known: list[QueueUse] | None = file.__dict__.get("_queues")
     if known is None:
@@ -89,6 +93,7 @@ def _queues(file: PythonFile) -> list[QueueUse]:
     ]
     nodes += [node for name in names for node in file.tree.names.get(name, ())]
     handed = {arg for spawn in file.spawns if spawn.target for arg in spawn.args or ()}
+    handed |= {arg for _, arg in _kept_by_objects(file)}
     for node in sorted(nodes, key=lambda n: (n.end_lineno or 0, n.end_col_offset or 0)):
         if node in handed and file.place(node) in passed.values():
             continue
@@ -126,9 +131,10 @@ def _note(use: QueueUse, node: ast.expr, file: PythonFile) -> None:
 
 
 def _passed(file: PythonFile) -> dict[Place, Place]:
-    """Return, for parameters of spawned functions, the place of the argument that they get."""
-    found: dict[Place, Place] = {}
-    twice: set[Place] = set()
+    """Return, for parameters of spawned functions and attributes of objects that keep what
+    they are made with, the place of the argument that they get.
+    """
+    places: list[tuple[Place, ast.expr]] = []
     for spawn in file.spawns:
         target = spawn.target
         if target is None or not spawn.args or target.file is not file:
@@ -141,12 +147,50 @@ def _passed(file: PythonFile) -> dict[Place, Place]:
             for key, value in zip(given.keys, given.values, strict=True):
                 if isinstance(key, ast.Constant) and isinstance(key.value, str):
                     pairs.append((key.value, value))
-        for name, given_value in pairs:
-            inner = Place("local", f"{file.module}.{target.name}:{line}", name)
-            outer = file.place(given_value)
-            if outer is None:
-                continue
-            if found.get(inner, outer) != outer:
-                twice.add(inner)
-            found[inner] = outer
+        owner = f"{file.module}.{target.name}:{line}"
+        places += [(Place("local", owner, name), value) for name, value in pairs]
+    found: dict[Place, Place] = {}
+    twice: set[Place] = set()
+    for inner, given_value in (*places, *_kept_by_objects(file)):
+        outer = file.place(given_value)
+        if outer is None:
+            twice.add(inner)
+            continue
+        if found.get(inner, outer) != outer:
+            twice.add(inner)
+        found[inner] = outer
     return {inner: outer for inner, outer in found.items() if inner not in twice}
+
+
+def _kept_by_objects(file: PythonFile) -> list[tuple[Place, ast.expr]]:
+    """Return the attributes that keep a parameter of `__init__`, with the argument for it in
+    each call of the class in the file: `self.inbox = inbox`.
+    """
+    known: list[tuple[Place, ast.expr]] | None = file.__dict__.get("_kept_by_objects")
+    if known is None:
+        known = file.__dict__["_kept_by_objects"] = [
+            (place, given) for cls in file.classes for place, given in _kept(file, cls)
+        ]
+    return known
+
+
+def _kept(file: PythonFile, cls: Class) -> Iterator[tuple[Place, ast.expr]]:
+    init = cls.methods.get("__init__")
+    calls = [c for c in file.calls(cls.name) if function_of(file, c.func) is init]
+    if init is None or not calls:
+        return
+    for name in init.parameters[1:]:
+        binding = init.scope.bindings.get(name)
+        uses = [] if binding is None else file.uses(binding)
+        above = parent(uses[0]) if len(uses) == 1 else None
+        target = above.targets[0] if isinstance(above, ast.Assign) else None
+        if isinstance(above, ast.AnnAssign):
+            target = above.target
+        if not isinstance(target, ast.Attribute) or not is_self(file, target.value):
+            continue
+        place = file.place(target)
+        if place is None or len([u for u in cls.uses_of(target.attr) if u.mode == "write"]) != 1:
+            continue
+        given = [argument(call, init.parameters.index(name) - 1, name) for call in calls]
+        if None not in given:
+            yield from ((place, one) for one in given if one is not None)

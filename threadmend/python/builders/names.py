@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import keyword
+from collections.abc import Iterator
 
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
@@ -25,15 +26,42 @@ def is_free(file: PythonFile, name: str, at: ast.AST | None = None) -> bool:
 
 
 def free_name(file: PythonFile, stem: str, at: ast.AST | None = None) -> str:
-    """Return `stem`, or `stem_2`, … that no name of the file is yet."""
-    taken = set(file.tree.names)
-    for scope in file.tree.scopes:
-        taken |= scope.bindings.keys()
+    """Return `stem`, or `stem_2`, … that no name is yet: of the file, or (`at` in a function)
+    of the module and of the outermost function around that place.
+    """
+    outer = None if at is None else file.function(at)
+    while outer is not None and outer.outer is not None:
+        outer = outer.outer
+    if outer is None:
+        taken = set(file.tree.names)
+        for scope in file.tree.scopes:
+            taken |= scope.bindings.keys()
+    else:
+        taken = {*file.tree.scopes[0].bindings, *_named(outer.node)}
     number, name = 1, stem
     while name in taken or keyword.iskeyword(name) or hasattr(builtins, name):
         number += 1
         name = f"{stem}_{number}"
     return name
+
+
+def _named(node: ast.AST) -> Iterator[str]:
+    """Yield every name that stands in a function."""
+    for one in ast.walk(node):
+        if isinstance(one, ast.Name):
+            yield one.id
+        elif isinstance(one, ast.arg):
+            yield one.arg
+        elif isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield one.name
+        elif isinstance(one, ast.Global | ast.Nonlocal):
+            yield from one.names
+        elif isinstance(one, ast.alias):
+            yield (one.asname or one.name).partition(".")[0]
+        elif isinstance(one, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and one.name:
+            yield one.name
+        elif isinstance(one, ast.MatchMapping) and one.rest:
+            yield one.rest
 
 
 def free_attribute(cls: Class, stem: str) -> str:

@@ -133,6 +133,30 @@ class Pool:
         calls = waitgroup_calls(self.worker.file, self.worker.loop, inside=True)
         return any(call.method == "Done" for call in calls)
 
+    def answers_elsewhere(self) -> bool:
+        """Return whether a worker sends to, or closes, what is none of the pool's results.
+
+        Somebody may wait for that: for each task, or with the workers waiting for him.
+        """
+        known = {send.node for out in self.outs for send in out.sends}
+        worker = self.worker
+        for root in {worker.body, worker.launch.literal or worker.body}:
+            for node in root.walk():
+                if node.kind == "send_statement" and node not in known:
+                    return True
+                if node.kind == "call_expression" and node["function"].text == b"close":
+                    if not any(c.node is node for o in self.outs for c in o.channel.of("close")):
+                        return True
+        return False
+
+    def is_waited(self) -> bool:
+        """Return whether somebody waits for the workers, or for each of the tasks."""
+        worker = self.worker
+        calls = list(waitgroup_calls(worker.file, worker.body, inside=True))
+        if worker.launch.literal is not None:
+            calls += waitgroup_calls(self.file, worker.launch.literal, inside=True)
+        return bool(self.waits) or any(call.method == "Done" for call in calls)
+
     def number(self) -> int:
         """Return the number of workers, 1 when it is not a constant."""
         loop = self.worker.launch.loop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from threadmend.golang.access import root_name, uses_of
-from threadmend.golang.builders import BuilderError, delete
+from threadmend.golang.builders import BuilderError, delete, insert_after
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -83,7 +83,8 @@ def _without_closes(pool: Pool, first: Node, last: Node) -> list[Edit]:
 def _inline(pool: Pool, first: Node, last: Node, end: Node) -> Fed:
     closes = pool.tasks.of("close")
     if not closes:
-        return Fed(f"{stretch(first, last)}\nclose({pool.tasks.binding.name})", end)
+        edits = insert_after(last, f"close({pool.tasks.binding.name})")
+        return Fed(None, end, edits)
     statement = closes[0].node.parent
     if len(closes) > 1 or statement is None or statement.parent is not pool.block:
         raise BuilderError(f"{pool.tasks.binding.name} is closed elsewhere")
@@ -102,6 +103,7 @@ def _by_goroutine(pool: Pool, feeder: Launch, stop: Stop | None) -> str | None:
         return _by_function(pool, feeder, stop)
     parts: list[Part] = []
     if stop is not None:
+        _check_others(pool, literal)
         if any(s.node.function is not literal for s in pool.sends):
             raise BuilderError("another function sends the tasks")
         parts = _selects(pool, stop)
@@ -155,16 +157,30 @@ def _check_movable(pool: Pool, first: Node, last: Node) -> None:
         if node.kind in {"return_statement", "goto_statement", "defer_statement"}:
             if node.function is function:
                 raise BuilderError("the function returns while it sends the tasks")
+        if node.kind == "labeled_statement" or (
+            node.kind == "send_statement" and all(s.node is not node for s in pool.sends)
+        ):
+            raise BuilderError("the statements that send the tasks do more than that")
         if node.kind != "identifier":
             continue
         binding = pool.file.binding(node)
         if binding is None or not binding.is_variable:
             continue
+        if node.field == "function" and binding.kind == "variable":
+            raise BuilderError(f"{binding.name} is called while the tasks are sent")
         inner = first.start <= binding.node.start < last.end
         if inner and any(u.start >= last.end for u in binding.uses):
             raise BuilderError(f"{binding.name} is used after the tasks are sent")
         if not inner:
             _check_reads(pool, binding, first, last)
+
+
+def _check_others(pool: Pool, literal: Node) -> None:
+    """Refuse to end early who sends something else as well: others wait for that."""
+    known = {send.node for send in pool.sends}
+    for node in literal.walk():
+        if node.kind == "send_statement" and node not in known:
+            raise BuilderError("who sends the tasks sends something else as well")
 
 
 def _check_reads(pool: Pool, binding: Binding, first: Node, last: Node) -> None:

@@ -11,8 +11,10 @@ from threadmend.golang.builders import (
     delete,
     import_name,
     insert_after,
+    insert_at_end,
     insert_before,
 )
+from threadmend.golang.syntax import Node
 from threadmend.model import Edit
 
 from ._pool import Out, Pool
@@ -81,12 +83,11 @@ def _plan(pool: Pool, kinds: frozenset[str], *, context: bool) -> _Plan:
     collectors = [out.collector for out in pool.outs if out.collector is not None]
     if stop is not None and stop.is_context and any(map(alone, collectors)):
         raise BuilderError("the results are received one by one")
-    if stop is not None and pool.counts_tasks():
+    if stop is not None and (pool.counts_tasks() or pool.answers_elsewhere()):
         raise BuilderError("who waits for each task would wait for those that nobody does")
-    closers = tuple(out for out in pool.outs if _needs_closer(pool, out))
-    waited = any(w.call.function is pool.function for w in pool.waits)
-    waited = waited or (pool.counts_tasks() and b".Wait()" in pool.function.text)
-    waits = bool(closers) or not (pool.outs or waited)
+    closers = tuple(out for out in pool.outs if _needs_closer(pool, out, kinds))
+    waits = not (pool.outs or pool.is_waited() or pool.answers_elsewhere())
+    waits = waits or bool(closers)
     group = pool.group.waitgroup.name if pool.group is not None else _free_group(pool)
     return _Plan(
         pool=pool,
@@ -115,12 +116,15 @@ def _told(pool: Pool) -> bool:
     return True
 
 
-def _needs_closer(pool: Pool, out: Out) -> bool:
+def _needs_closer(pool: Pool, out: Out, kinds: frozenset[str]) -> bool:
     """Return whether the results need a goroutine that waits and closes."""
     if out.collector is not None and alone(out.collector):
         return False
     for close in out.channel.of("close"):
         literal = close.node.function
+        if literal is pool.function and not kinds & {"full", "endless"}:
+            if any(w.call.start < close.node.start for w in pool.waits):
+                return False  # the function itself has waited
         if close.calls or literal is None or literal is pool.worker.body:
             continue
         if literal is not pool.function and b".Wait()" in literal.text:
@@ -148,7 +152,8 @@ def _carried_out(plan: _Plan) -> Repair:
             edits += collected(pool, out, out.collector)
         elif not out.returned:
             edits += drained(pool, out)
-    if stop is not None and stop.is_context and not plan.returns_results:
+    ends = plan.waits or pool.waits or any(o.collector is not None for o in pool.outs)
+    if stop is not None and stop.is_context and ends and not plan.returns_results:
         edits += with_error(pool, stop)
     return Repair(_with_imports(plan, edits), list(_said(plan)), _why(plan))
 
@@ -165,7 +170,10 @@ def _statements(plan: _Plan, made: Workers, feed: Fed) -> Iterator[Edit]:
         sync = import_name(pool.file.tree, "sync") or "sync"
         prelude.append(f"var {plan.group} {sync}.WaitGroup")
     if prelude:
-        top = min([pool.launching, first, *made.parts], key=lambda n: n.start)
+        anchors = [pool.launching, *made.parts]
+        if plan.stop is not None and feed.code is not None:
+            anchors.append(first)
+        top = min(anchors, key=lambda n: n.start)
         yield from insert_before(top, "\n".join(prelude))
     for statement, code in changed.items():
         yield put(statement, statement, code)
@@ -175,6 +183,8 @@ def _statements(plan: _Plan, made: Workers, feed: Fed) -> Iterator[Edit]:
         name = pool.tasks.binding.name
         waiting = f"defer {plan.group}.Wait()\n" if plan.waits else ""
         yield from insert_after(pool.launching, f"{waiting}defer close({name})")
+    elif plan.closers and (wait := _own_wait(plan, plan.closers[0])) is not None:
+        yield from insert_after(wait, f"close({plan.closers[0].name})")
     elif plan.closers:
         closes = "".join(f"\tclose({out.name})\n" for out in plan.closers)
         code = f"go func() {{\n\t{plan.group}.Wait()\n{closes}}}()"
@@ -182,7 +192,42 @@ def _statements(plan: _Plan, made: Workers, feed: Fed) -> Iterator[Edit]:
     elif plan.waits:
         if feed.after is None:
             raise BuilderError("the tasks are closed when the function returns")
-        yield from insert_after(feed.after, f"{plan.group}.Wait()")
+        yield from _wait(plan, feed.after)
+
+
+def _wait(plan: _Plan, after: Node) -> tuple[Edit, ...]:
+    """Wait when the function has done everything else: a worker may need some of it."""
+    code = f"{plan.group}.Wait()"
+    last = plan.pool.block.statements[-1]
+    if last is after:
+        return insert_after(after, code)
+    if last.kind == "return_statement":
+        return insert_before(last, code)
+    return insert_at_end(plan.pool.block, code)
+
+
+def _own_wait(plan: _Plan, out: Out) -> Node | None:
+    """Return where the function waits for its workers with nobody waiting for it meanwhile.
+
+    A goroutine collects, or the channel has room for what is sent.
+    """
+    pool = plan.pool
+    collector = out.collector
+    if collector is None or out.channel.of("close"):
+        return None
+    capacity = out.channel.capacity
+    roomy = capacity is not None and not capacity.name.isdigit() and "full" not in plan.kinds
+    if collector.runner is None and not (roomy and collector.operation.kind == "range"):
+        return None
+    ends = [pool.feeding[1].end, pool.launching.end]
+    ends += [c.node.end for c in pool.tasks.of("close") if c.node.function is pool.function]
+    for wait in pool.waits:
+        statement = wait.call.parent
+        if statement is not None and statement.parent is pool.block:
+            early = collector.runner is not None or statement.end <= collector.statement.start
+            if statement.kind == "expression_statement" and statement.start >= max(ends) and early:
+                return statement
+    return None
 
 
 def _cleared(plan: _Plan, out: Out) -> list[Edit]:
@@ -191,7 +236,7 @@ def _cleared(plan: _Plan, out: Out) -> list[Edit]:
     edits: list[Edit] = []
     closes = out.channel.of("close")
     calls = [c.node for c in closes if c.node.function is pool.function]
-    for wait in pool.waits:
+    for wait in pool.waits if _own_wait(plan, out) is None else ():
         collector = out.collector
         before = collector is None or wait.call.start < collector.statement.start
         before = before or collector is None or collector.runner is not None
@@ -252,6 +297,8 @@ def _said(plan: _Plan) -> Iterator[str]:
 def _why(plan: _Plan) -> str:
     if plan.returns_results:
         return "whoever receives now sees the end of the results"
+    if not plan.pool.outs and not plan.waits:
+        return "the workers now end after the last task"
     if not plan.pool.outs or any(out.collector is None for out in plan.pool.outs):
         return "the function now waits for its workers"
     if plan.stop is not None and plan.stop.is_context:

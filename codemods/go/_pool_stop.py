@@ -108,12 +108,24 @@ def _ends_here(pool: Pool, name: str) -> bool:
     return made is not None and b"defer " + made[1] + b"()" in pool.function.text
 
 
+def _is_cancelled(pool: Pool, name: str) -> bool:
+    """Return whether the function cancels a context of its own before it returns."""
+    text = pool.function.text
+    made = re.search(rb"\b" + name.encode() + rb", (\w+) :?= \w+\.With\w+\(", text)
+    if made is None:
+        return False
+    calls = re.findall(rb"(defer )?\b" + made[1] + rb"\(", text)
+    return not all(calls)
+
+
 def _context(pool: Pool) -> tuple[str, tuple[Edit, ...]]:
     """Return the context that the pool runs under, and the edits that bring it there."""
     place = pool.worker.launch.statement
     found = ambient(pool.file, pool.launching)
     if found is not None:
         if found.kind == "test" or left(pool.file, pool.launching, found):
+            return "", ()
+        if found.binding.kind == "variable" and _is_cancelled(pool, found.text):
             return "", ()
         return found.text, ()
     file, function = pool.file, pool.function

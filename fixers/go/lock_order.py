@@ -4,7 +4,11 @@ One function takes A and then B, another one B and then A. When both are half wa
 for the lock that the other holds, for ever. The two are usually far apart: the second lock
 is taken in a method of another type, several calls down.
 
-Not reported: two objects of one type; orders that a common third lock keeps apart; code that
+Likewise two objects of one type that an exported function locks in the order in which its caller
+names them.
+
+Not reported: two objects of one type that the function chooses or compares, or that hold others
+of their type; orders that a common third lock keeps apart; code that
 runs while the program starts, and tests; objects that nobody else knows yet; locks that all
 sides only read; a call that may run one of several functions.
 
@@ -25,6 +29,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock, call_after_unlock
+from ._two_of_one_type import two_of_one_type
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)"
@@ -46,6 +51,7 @@ def check(module: Module) -> Iterator[Finding]:
         told.add(edge)
         if witness.pair.file.package.module is module:
             yield _finding(cycle, witness, fix, reason)
+    yield from two_of_one_type(module)
 
 
 Step = tuple[tuple[str, str], Witness]

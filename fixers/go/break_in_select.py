@@ -37,7 +37,8 @@ def check(file: GoFile) -> Iterator[Finding]:
         loop = _loop_around(select) if select is not None else None
         if loop is None or select is None or not endless(loop):
             continue
-        if any(s.start > select.start for s in loop["body"].statements):
+        following = [s for s in loop["body"].statements if s.start > select.start]
+        if following and (case is statement.parent or _may_go(following)):
             continue  # what follows the select may be meant to run
         yield _finding(file, statement, loop)
 
@@ -92,6 +93,29 @@ def _says_closed(file: GoFile, case: Node, test: Node) -> bool:
     return any(use.node is condition["operand"] for use in uses_of(ok))
 
 
+def _may_go(following: list[Node]) -> bool:
+    """Return whether what follows the select leaves the loop, or waits, when it is over.
+
+    Anything else runs again and again: a closed channel is always ready.
+    """
+    return any(
+        n.kind in _GOES and not (n.kind == "call_expression" and n["function"].text in _PLAIN)
+        for s in following
+        for n in s.walk()
+    )
+
+
+_PLAIN = frozenset({b"len", b"cap", b"append", b"min", b"max"})
+
+
+_GOES = frozenset(
+    {
+        *("return_statement", "break_statement", "goto_statement", "call_expression"),
+        *("select_statement", "send_statement", "labeled_statement"),
+    }
+)
+
+
 def _loop_around(select: Node) -> Node | None:
     block = select.parent
     if block is None or block.kind != "block" or block.parent is None:
@@ -100,7 +124,7 @@ def _loop_around(select: Node) -> Node | None:
 
 
 def _finding(file: GoFile, statement: Node, loop: Node) -> Finding:
-    fix, reason = _fix(statement, loop)
+    fix, reason = _fix(file, statement, loop)
     return Finding(
         path=file.path,
         start=statement.start,
@@ -111,7 +135,7 @@ def _finding(file: GoFile, statement: Node, loop: Node) -> Finding:
     )
 
 
-def _fix(statement: Node, loop: Node) -> tuple[Fix | None, str]:
+def _fix(file: GoFile, statement: Node, loop: Node) -> tuple[Fix | None, str]:
     function = loop.function
     if function is None:
         return None, "the loop is not in a function"
@@ -119,7 +143,7 @@ def _fix(statement: Node, loop: Node) -> tuple[Fix | None, str]:
     try:
         body = function["body"]
         if loop.parent is body and body.statements[-1] is loop:
-            leave = leave_with(function)
+            leave = leave_with(function) or _returned(file, loop)
             if leave is None:
                 return None, "what the function should return then cannot be told"
             title = "Return instead of leaving the select"
@@ -131,6 +155,16 @@ def _fix(statement: Node, loop: Node) -> tuple[Fix | None, str]:
     except BuilderError as error:
         return None, str(error)
     return Fix(f"Break to the label {label}", edits, Safety.UNSAFE, reason), ""
+
+
+def _returned(file: GoFile, loop: Node) -> str | None:
+    """Return the return statement, when the loop has but one kind of them: `return got`."""
+    returns = [n for n in loop.own() if n.kind == "return_statement"]
+    for name in (n for r in returns for n in r.find("identifier")):
+        binding = file.binding(name)
+        if binding is not None and loop.contains(binding.node):
+            return None
+    return returns[0].name if len({r.text for r in returns}) == 1 else None
 
 
 def _ends_function(loop: Node) -> bool:

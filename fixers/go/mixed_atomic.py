@@ -5,8 +5,8 @@ orders nothing for those who do not use one: the plain read may see an old or ha
 value, the plain write may undo an atomic one, and the race detector reports both. Likewise
 `x = atomic.AddInt64(&x, 1)`, which stores plainly what was added atomically.
 
-Likewise a copy of the struct around the variable, which reads it plainly, and an object made in
-the function once it is in a queue.
+Likewise an addition in two steps, `n.Store(n.Load() + 1)`, a copy of the struct around the
+variable, which reads it plainly, and an object made in the function once it is in a queue.
 
 Not reported: constructors, set-up and tear-down, objects made in the function; a function
 that first waits (`wg.Wait()`, a receive) for those who write; a plain access under a lock,
@@ -35,9 +35,13 @@ from threadmend.model import Edit, Finding, Fix, Related
 
 from ._atomic_copies import copies, copy_edits, in_place
 from ._atomic_names import atomic_name, imported
+from ._lost_addition import lost_additions
 
 CATEGORY = "shared-state"
-GATE = rb"\.(?:Add|Load|Store|Swap|CompareAndSwap|And|Or)(?:Int32|Int64|Uint32|Uint64|Uintptr)\("
+GATE = (
+    rb"\.(?:Add|Load|Store|Swap|CompareAndSwap|And|Or)(?:Int32|Int64|Uint32|Uint64|Uintptr)\("
+    rb"|\.Store\((?=[^\n]*\.Load\()"
+)
 
 
 def check(package: Package) -> Iterator[Finding]:
@@ -56,6 +60,7 @@ def check(package: Package) -> Iterator[Finding]:
     for copy, parts in copies(package):
         if in_place(copy) and not _is_ordered(copy, parts):
             yield _copied(copy, parts)
+    yield from lost_additions(package)
 
 
 def _assigned_back(access: AtomicAccess) -> Node | None:

@@ -94,18 +94,36 @@ def launch_of_literal(file: GoFile, node: Node) -> Launch | None:
     """Return the launch that a `go` statement is, or that runs a function literal.
 
     The literal is the one of a `go` statement or the argument of `g.Go`, `wg.Go` or
-    `time.AfterFunc`.
+    `time.AfterFunc`; or that of a variable which one `go` statement launches and nothing else uses.
     """
     if node.kind == "go_statement":
         return _go(file, node)
     arguments = node.parent
     if arguments is None or arguments.parent is None:
         return None
+    if arguments.kind == "expression_list":
+        return _only_launched(file, node, arguments.parent)
     if arguments.kind == "argument_list":
         return _by_call(file, arguments.parent)
     if arguments.kind == "call_expression" and arguments.parent.kind == "go_statement":
         return _go(file, arguments.parent)
     return None
+
+
+def _only_launched(file: GoFile, literal: Node, statement: Node) -> Launch | None:
+    """Return the launch of `f := func() {…}` when `go f()` is all that happens to `f`."""
+    if statement.kind != "short_var_declaration":
+        return None
+    left, right = statement["left"].children, statement["right"].children
+    name = next((n for n, v in zip(left, right, strict=False) if v is literal), None)
+    binding = file.binding(name) if name is not None else None
+    uses = [u for u in binding.uses if u is not name] if binding is not None else []
+    call = uses[0].parent if len(uses) == 1 else None
+    if call is None or call.kind != "call_expression" or call.parent is None:
+        return None
+    if call["function"] is not uses[0] or call.parent.kind != "go_statement":
+        return None
+    return _go(file, call.parent)
 
 
 def _go(file: GoFile, node: Node) -> Launch | None:

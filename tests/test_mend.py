@@ -93,6 +93,55 @@ def test_mend_goes_on_until_the_tests_are_clean(tmp_path: Path) -> None:
     assert git(root, "status", "--porcelain") == ""
 
 
+ADDED = """package added
+
+import "sync/atomic"
+
+type Meter struct{ n atomic.Int64 }
+
+func (m *Meter) Tick()        { m.n.Store(m.n.Load() + 1) }
+func (m *Meter) Total() int64 { return m.n.Load() }
+"""
+ADDED_TEST = """package added
+
+import (
+	"runtime"
+	"sync"
+	"testing"
+)
+
+func TestTotal(t *testing.T) {
+	m := &Meter{}
+	var wg sync.WaitGroup
+	for i := 0; i < 8; i++ {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := 0; i < 20000; i++ {
+				m.Tick()
+				if i%100 == 0 {
+					runtime.Gosched()
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	if n := m.Total(); n != 160000 {
+		t.Fatal(n)
+	}
+}
+"""
+
+
+@needs_race
+def test_tests_that_fail_without_a_symptom_are_mended(tmp_path: Path) -> None:
+    root = repository(tmp_path, {"added/added.go": ADDED, "added/added_test.go": ADDED_TEST})
+    found = run("mend", "--write", "--timeout", "60", "./...", cwd=root)
+    assert found.code == 0, found.err
+    assert "round 1: failing tests" in found.err
+    assert "m.n.Add(1)" in (root / "added/added.go").read_text()
+
+
 @needs_race
 def test_what_cannot_be_mended_is_explained(tmp_path: Path) -> None:
     body = """package odd

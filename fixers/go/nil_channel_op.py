@@ -4,7 +4,7 @@ A channel that was declared but never made is nil. A send to it or a receive fro
 for ever, `range` over it too, and `close` panics. Nothing says so: the goroutine is just
 never heard of again.
 
-Not reported: an operation in a select, where nil switches a case off on purpose; a variable
+Not reported: operations that are all in selects, where nil switches a case off; a variable
 that anybody assigns, or whose address is taken; an exported field, or one that is set in any
 way.
 
@@ -88,10 +88,13 @@ def _local(file: GoFile, spec: Node, name: Node) -> Iterator[Finding]:
 
 
 def _first(operations: list[ChannelOperation]) -> ChannelOperation | None:
-    """Return an operation that goes wrong on nil, unless one shows that nil is meant."""
-    if any(o.kind == "compare" or o.case is not None for o in operations):
+    """Return an operation that goes wrong on nil, unless one shows that nil is meant.
+
+    A select may switch a case off with nil; an operation by itself hangs whatever was meant.
+    """
+    if any(o.kind == "compare" for o in operations):
         return None
-    return next((o for o in operations if o.kind in _WORDS), None)
+    return next((o for o in operations if o.kind in _WORDS and o.case is None), None)
 
 
 def _capacity(spec: Node, operations: list[ChannelOperation]) -> int | None:

@@ -20,7 +20,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once, root_name
-from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
+from threadmend.golang.builders import (
+    BuilderError,
+    delete,
+    insert_at_start,
+    insert_before,
+    parameters,
+)
 from threadmend.golang.builders.blocks import Container
 from threadmend.golang.dones import done_in_other_literal, may_call_done
 from threadmend.golang.file import GoFile
@@ -82,12 +88,34 @@ def _bodies(file: GoFile) -> Iterator[tuple[Node, Launch]]:
             seen.add(body.start)
             if _DONE.search(body.text):
                 yield body, launch
+        elif launch.kind == "go":
+            for literal in _handed_over(launch):
+                if literal.start not in seen and _DONE.search(literal.text):
+                    seen.add(literal.start)
+                    yield literal, launch
     for function in file.functions(_DONE):
         decl = declaration_of(file, function)
         sites = launch_sites(file.package).get(decl.key, []) if decl is not None else []
         launched = next((s for s in sites if s.kind == "go"), None)
         if launched is not None:
             yield function, launched
+
+
+def _handed_over(launch: Launch) -> Iterator[Node]:
+    """Yield the literals that a launched function is given and calls: `go limited(func() {…})`.
+
+    Not one with work of its own for the end: that would come after the literal's Done.
+    """
+    if launch.decl is None or launch.call is None or launch.body is None:
+        return
+    if any(True for _ in launch.body.find("defer_statement")):
+        return
+    called = {n["function"].text for n in launch.body.find("call_expression")}
+    given = launch.call["arguments"].children
+    for parameter, value in zip(parameters(launch.body), given, strict=False):
+        name = parameter.name
+        if value.kind == "func_literal" and name is not None and name.text in called:
+            yield value
 
 
 def _counted(body: Node, launch: Launch, calls: list[WaitGroupCall]) -> _Counted | None:

@@ -46,16 +46,16 @@ def mend(
     """Mend what the tests of a project show; nothing is written.
 
     In every round the symptoms are answered, and when that does not help, what the rules find
-    in those packages is fixed. A patch stays when build, vet and tests have nothing against it
+    in those packages is fixed, and in those where tests fail that show no symptom. A patch stays when build, vet and tests have nothing against it
     and something that was wrong is not any more.
     """
     laboratory = Laboratory(project, shop, how)
     first = laboratory.run({}, laboratory.packages(wants))
     run = _Run(project, shop, how, options, dict(first))
     rounds = 0
-    while rounds < ROUNDS and run.symptoms:
+    while rounds < ROUNDS and run.ill:
         rounds += 1
-        tell(f"round {rounds}: {_said(run.symptoms)}")
+        tell(f"round {rounds}: {_said(run.symptoms) or 'failing tests'}")
         if not run.round():
             break
     comparisons = [
@@ -91,9 +91,15 @@ class _Run:
         found = {signature(s): s for run in self.last.values() for s in run.symptoms}
         return list(found.values())
 
+    @property
+    def ill(self) -> tuple[str, ...]:
+        """Return the packages with symptoms, and those in which tests just fail."""
+        return tuple(sorted(n for n, run in self.last.items() if run.symptoms or run.failed))
+
     def round(self) -> bool:
         """Try what may help; return whether something did, which is then in the text."""
-        for make in (self._by_symptom, self._by_finding):
+        ways = (self._by_symptom, self._by_finding) if self.symptoms else (self._by_finding,)
+        for make in ways:
             for patch, seen in self._tries(make):
                 if not _helps(seen.comparisons):
                     continue
@@ -135,8 +141,8 @@ class _Run:
         return found.patch
 
     def _by_finding(self, vetoes: Mapping[Veto, str]) -> Patch:
-        """Fix what the rules find in packages with symptoms, and in no others."""
-        ill = tuple(sorted(name for name, run in self.last.items() if run.symptoms))
+        """Fix what the rules find in packages where something is wrong, and in no others."""
+        ill = self.ill
         options = replace(self.options, targets=None if "." in ill else ill, unsafe=True)
         return fixes(self.project, options)(vetoes)
 

@@ -242,7 +242,13 @@ def _is_unkeyed(literal: Node) -> bool:
 
 
 def _racing(package: Package) -> set[Node | None]:
-    return {outer_function(w.access.node) for w in shared_writes(package)}
+    """Return the functions that were shown to race: the writing one, and the one that meets it."""
+    return {
+        outer_function(node)
+        for write in shared_writes(package)
+        for node in (write.access.node, write.other)
+        if node is not None
+    }
 
 
 def _all(package: Package, access: FieldAccess, tops: set[Node | None]) -> list[FieldAccess]:

@@ -46,8 +46,9 @@ def mend(
     """Mend what the tests of a project show; nothing is written.
 
     In every round the symptoms are answered, and when that does not help, what the rules find
-    in those packages is fixed, and in those where tests fail that show no symptom. A patch stays when build, vet and tests have nothing against it
-    and something that was wrong is not any more.
+    in those packages is fixed, and in those where tests fail without a symptom. A patch stays
+    when build, vet and tests have nothing against it and something that was wrong is not any
+    more.
     """
     laboratory = Laboratory(project, shop, how)
     first = laboratory.run({}, laboratory.packages(wants))

@@ -27,6 +27,7 @@ from threadmend.golang.races import SharedWrite, shared_writes
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._containers import calls_into, containers_beside
 from ._guard_edits import LockForm, put_under_lock
 
 __all__ = ["guard_fields", "guard_variable", "owner_races", "variable_races"]
@@ -149,6 +150,8 @@ def guard_fields(
         title += "a new field "
     title += lock
     accesses = [a for one in racing for a in _all(package, one, tops)]
+    for group in containers_beside(package, decl, accesses) if accesses else ():
+        accesses += [a for a in group if outer_function(a.node) in tops or not (a.fresh or a.setup)]
     accesses += _tested(seen, accesses)
     named = f"{class_}.{lock}"
     for place_edits in _locked(package, accesses, lambda a: f"{_operand(a)}.{lock}", named):
@@ -291,7 +294,7 @@ def _locked(
         if len(locks) > 1:
             raise BuilderError("several objects of the type are used in one function")
         file = group[0].file
-        writes = any(a.writes for a in group)
+        writes = any(a.writes or calls_into(a) for a in group)
         lock = LockForm(locks.pop(), lock_class)
         nodes = [a.node for a in group]
         inside = any(function.contains(o) for o in groups if o is not function)

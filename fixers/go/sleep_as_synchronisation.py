@@ -30,7 +30,7 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, captures, innermost_loop, launches_in
-from threadmend.golang.locks import LOCK_CALLS
+from threadmend.golang.locks import LOCK_CALLS, locks_of
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import targets
@@ -46,6 +46,7 @@ _GOES_ON = re.compile(
     rb"|\.(Listen\w*|Serve\w*|Accept\w*|Run|Start\w*|Watch\w*|Subscribe\w*|Recv\w*|Read\w*|Poll\w*"
     rb"|Dial\w*|Connect\w*|Loop|Block\w*|Stop|Close|Shutdown|Exec|Do)\("
 )
+_UNLOCK = re.compile(rb"[\w.]+\.R?Unlock\(\)")
 _SETTLED = re.compile(rb"(?:fmt\.Print\w*|log\.Print\w*|println|print)\(")
 
 
@@ -63,16 +64,30 @@ def check(file: GoFile) -> Iterator[Finding]:
         launches = _launches(file, function, statement)
         if not launches or not all(_ends(file, launch) for launch in launches):
             continue
-        if LOCK_CALLS.search(file.data, function.start, call.start) and _locks(file, launches):
+        if _may_hold(file, function, call) and _locks(file, launches):
             continue  # it may hold what they wait for
         if _matters(launches, statement):
             yield _finding(file, call, statement, launches)
+
+
+def _may_hold(file: GoFile, function: Node, call: Node) -> bool:
+    """Return whether the function may hold a lock while it sleeps."""
+    taken = LOCK_CALLS.findall(file.data, function.start, call.start)
+    if not taken:
+        return False
+    statement = call.statement
+    released = statement.previous if statement is not None else None
+    if released is None or not _UNLOCK.fullmatch(released.text) or len(taken) != 2:
+        return True
+    return any(o.deferred is not None for o in locks_of(file, function).operations[:2])
 
 
 def _launches(file: GoFile, function: Node, sleep: Node) -> list[Launch]:
     """Return the launches right above a Sleep, when the function has no other ones."""
     run: list[Node] = []
     before = sleep.previous
+    if before is not None and _UNLOCK.fullmatch(before.text):
+        before = before.previous
     while before is not None and any(n.kind == "go_statement" for n in before.own()):
         run.append(before)
         before = before.previous
@@ -164,6 +179,8 @@ def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> tuple[Fix | None,
     name = free_name("wg", taken_names(function))
     package = import_name(file.tree, "sync") or "sync"
     first = sleep
+    if first.previous is not None and _UNLOCK.fullmatch(first.previous.text):
+        first = first.previous
     while first.previous is not None and any(first.previous.contains(x.node) for x in launches):
         first = first.previous
     direct = first.kind == "go_statement"

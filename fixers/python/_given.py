@@ -72,6 +72,11 @@ def called(function: Function) -> Iterator[tuple[ast.expr, Function]]:
 def _methods(file: PythonFile, function: Function) -> Iterator[tuple[ast.expr, Function]]:
     for call in function.calls():
         func = call.func
+        made = file.value(func) if isinstance(func, ast.Name | ast.Attribute) else None
+        if made is not None and made.is_class and made.cls is not None:
+            maker = made.cls.method("__new__")
+            if maker is not None:
+                yield call, maker
         if call not in function.callees and isinstance(func, ast.Attribute):
             cls = given(file, func.value)
             method = None if cls is None else cls.method(func.attr)

@@ -55,7 +55,11 @@ def twins(file: PythonFile) -> Iterator[Twins]:
 def _are_twins(file: PythonFile, function: Function, first: ast.expr, second: ast.expr) -> bool:
     if not isinstance(first, ast.Attribute) or not isinstance(second, ast.Attribute):
         return False
-    if first.attr != second.attr or not _is_lock(file, first.attr):
+    if first.attr != second.attr:
+        return False
+    classes = [None if v is None else v.cls for v in map(file.value, (first.value, second.value))]
+    told = None not in classes and file.lock(first) is not None and file.lock(second) is not None
+    if not told and not _is_lock(file, first.attr):
         return False
     for node in (first.value, second.value):
         binding = file.binding(node)

@@ -13,7 +13,7 @@ from threadmend.golang.lockorder import Witness, lock_order_graph
 from threadmend.golang.locks import lock_operation
 from threadmend.golang.owners import channels, unclosed_ranges
 from threadmend.golang.syntax import Node
-from threadmend.golang.topology import channel_graph, lock_graph
+from threadmend.golang.topology import channels_picture, lock_graph
 from threadmend.inventory import Cycle, Inventory, Lock, Nesting, Spot, Tested
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def inventory(package: Package, wanted: Wanted) -> Inventory:
         launches=[launch for file in files for launch in endings(file, unclosed)],
         calls=[call for file in files for call in coverage(file)],
         tested=list(_tested(package)),
-        pictures=[channel_graph(package.workspace, {file.path for file in files})],
+        pictures=[channels_picture(files)],
     )
 
 

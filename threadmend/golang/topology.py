@@ -9,7 +9,7 @@ that nobody has is marked.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import lock_class
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Workspace
 
-__all__ = ["channel_graph", "lock_graph"]
+__all__ = ["channel_graph", "channels_picture", "lock_graph"]
 
 _CHANNELS = re.compile(rb"<-|\bclose\(|\bmake\(\s*chan\b|\brange\b")
 
@@ -87,8 +87,13 @@ class _Ends:
 
 def channel_graph(workspace: Workspace, paths: Collection[str]) -> Graph:
     """Return who sends and receives on which channel, in the files given."""
+    return channels_picture(_files(workspace, paths))
+
+
+def channels_picture(files: Iterable[GoFile]) -> Graph:
+    """Return the same for files at hand."""
     channels: dict[str, _Ends] = {}
-    for file in _files(workspace, paths):
+    for file in files:
         if file.holds(_CHANNELS):
             for name, kind, node in _operations(file):
                 ends = channels.setdefault(name, _Ends())

@@ -19,6 +19,7 @@ _OTHERWISE = frozenset(
     {
         "msan", "asan", "c", "list", "bench", "fuzz", "cpuprofile", "memprofile", "blockprofile",
         "mutexprofile", "trace", "exec", "n", "buildmode", "compiler", "help", "h", "o",
+        "rapid.checks",
     }
 )  # fmt: skip
 _UPDATES = re.compile(r"update|golden|regen|record", re.I)
@@ -37,6 +38,11 @@ _HINDRANCE = re.compile(
 )
 
 
+_MEASURES = re.compile(r"Alloc|Memory|Perf(?!ect)|Bench|Size(?![a-z])")
+_MEASURING = re.compile(r"(?:^|[/_-])(?:bench\w*|perf\w*|size|memory)(?=[/_.-])")
+"""Tests and files that measure time or space, which the race detector changes."""
+
+
 def can_race(run: Run, project: ProjectFiles) -> bool:
     """Return whether the race detector is off, and nothing speaks against turning it on."""
     test, flags = run.test, run.test.flags
@@ -47,8 +53,10 @@ def can_race(run: Run, project: ProjectFiles) -> bool:
     uses = _uses(run) if run.script.make else []
     if any(_varies(use) for use in uses):
         return False
-    pattern = test.value("run")
-    if pattern is not None and _NO_TESTS.fullmatch(_value(pattern.text)):
+    pattern = _value(named.text) if (named := test.value("run")) is not None else ""
+    if pattern and (_NO_TESTS.fullmatch(pattern) or _MEASURES.search(pattern)):
+        return False
+    if _MEASURING.search(run.path):
         return False
     environment = {**run.script.environment, **test.environment}
     if not _can_build(run, environment) or _hindered_around(run):

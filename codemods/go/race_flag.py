@@ -6,9 +6,9 @@ tests: in makefiles, GitHub workflows, GitLab CI, Taskfiles, justfiles and shell
 coverage is counted in a mode that the race detector does not take, that becomes `atomic`.
 
 Not reported: commands that have the flag already, also through a variable, or beside which the
-same packages are tested with it; benchmarks, fuzzing, profiles, `-msan`, `-asan` and test binaries
-that are only built; commands without cgo, for platforms without a race detector, or in images
-without a C compiler.
+same packages are tested with it; benchmarks, fuzzing, profiles, tests of sizes and allocations,
+`-msan`, `-asan` and test binaries that are only built; commands without cgo, for platforms
+without a race detector, or in images without a C compiler.
 
 Unsafe: tests take two to twenty times as long and five to ten times the memory, and a race that
 is there makes them fail.

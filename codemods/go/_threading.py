@@ -61,7 +61,8 @@ def follow(decl: Decl) -> Family:
     if found.interfaces and any(is_api(member) for member in found.decls):
         raise CannotFollow(f"an exported interface fixes {decl.name}")
     if is_api(decl):
-        _check_twin(decl)
+        for member in found.decls:
+            _check_twin(member)
     for member in found.decls:
         for parameter in parameters(member.node):
             if parameter.name is not None and parameter.name.name == "ctx":
@@ -186,7 +187,7 @@ def plan(*decls: Decl) -> Plan:
         for member in found.decls:
             made.families[member.key] = found
         if is_api(current):
-            made.twins.add(current.key)
+            made.twins.update(member.key for member in found.decls)
         for site in found.sites:
             _pass(site, current, made, pending)
     return made

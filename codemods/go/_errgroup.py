@@ -15,7 +15,7 @@ from threadmend.golang.builders import (
     remove_import,
     taken_names,
 )
-from threadmend.golang.builders.lines import code_lines, first_on_line
+from threadmend.golang.builders.lines import code_lines
 from threadmend.golang.file import GoFile
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -142,11 +142,9 @@ def _taken(change: Change, tail: Part) -> Edit:
     code, kept = tail.code, []
     for comment in tree.comments_in(tail.start, tail.end):
         text = tree.data[comment.start : comment.end].rstrip(b"\r").decode()
-        alone = first_on_line(tree, comment.start)
-        if text not in code and alone and not re.search(r"(?i)\bclos", text):
+        line = tree.data[source.line_start(comment.start) : comment.end]
+        if text not in code and not re.search(rb"(?i)\bclos", line):
             kept.append(text)
-        elif text not in code and not alone and text.startswith("/*"):
-            raise BuilderError("a comment would be lost")
     code = "\n".join([*kept, code]) if kept else code
     lines = code_lines(code, indent, source.newline).removeprefix(indent)
     if tail.code.endswith(" "):

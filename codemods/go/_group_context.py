@@ -52,7 +52,7 @@ def shared_context(file: GoFile, group: Group, errors: Errors) -> Shared | None:
             type_ = file.type_of(places[0]) if places else None
             if is_named(type_, "context.Context"):
                 uses.setdefault(binding, []).extend(places)
-    if len(uses) != 1 or _talks(file, group, errors):
+    if len(uses) != 1 or _feeds(group) or _talks(file, group, errors):
         return None
     ((binding, places),) = uses.items()
     if any(_keeps(file, group, places, binding)):
@@ -85,6 +85,22 @@ def _talks(file: GoFile, group: Group, errors: Errors) -> bool:
         for node in one.literal.find("selector_expression"):
             if isinstance(file.underlying(file.type_of(node)), Chan):
                 return True
+    return False
+
+
+def _feeds(group: Group) -> bool:
+    """Return whether the function talks to others until Wait: who listens may have ended."""
+    launched = [one.statement for one in group.launched]
+    for node in group.function.find("send_statement", "unary_expression", "go_statement"):
+        if node.start >= group.end.start or any(one.contains(node) for one in launched):
+            continue
+        if node.kind == "go_statement":
+            return True
+        if node.start < group.declared.start:
+            continue
+        receives = node.kind == "unary_expression" and node["operator"].kind == "<-"
+        if receives or (node.kind == "send_statement" and node["value"].text != b"struct{}{}"):
+            return True
     return False
 
 

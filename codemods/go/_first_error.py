@@ -82,7 +82,8 @@ def by_channel(file: GoFile, group: Group) -> Errors | None:
 
 def _counts(group: Group) -> frozenset[bytes]:
     """Return how the number of all launches is written: `urls`, `n` of `wg.Add(n)`."""
-    found = {_length(add.children[0]["arguments"].children[0]) for add in group.adds} - {b"1"}
+    counts = [size for add in group.adds for size in add.children[0]["arguments"].children]
+    found = {_length(size) for size in counts} - {b"1"}
     loops = {innermost_loop(one.statement) for one in group.launched}
     if loops == {None}:
         found.add(str(len(group.launched)).encode())

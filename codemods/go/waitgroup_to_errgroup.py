@@ -152,14 +152,20 @@ def _findings(file: GoFile, changes: list[Change], need: Need) -> Iterator[Findi
         key = str(change.group.binding.node.start)
         own = edits.get(key)
         reason = need.reason or reasons.get(key, "")
-        shadowed = import_name(file.tree, PATH) not in {None, "errgroup"}
-        if shadowed or "errgroup" in file.package.names:
-            own, reason = None, "errgroup has another name here"
+        if _is_taken(file, change.group):
+            own, reason = None, "errgroup has another name here, or is the name of something else"
         fix = None
         if own is not None and not reason:
             own = all_edits if together else own
             fix = _fix(change, (*own, *imports_after(file, own), *need.edits), need)
         yield _finding(change, fix, reason)
+
+
+def _is_taken(file: GoFile, group: Group) -> bool:
+    """Return whether the package cannot be called errgroup where the group is."""
+    known = import_name(file.tree, PATH)
+    local = known is None and "errgroup" in taken_names(group.function)
+    return local or known not in {None, "errgroup"} or "errgroup" in file.package.names
 
 
 def _fix(change: Change, edits: tuple[Edit, ...], need: Need) -> Fix:

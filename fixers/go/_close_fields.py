@@ -13,6 +13,7 @@ from threadmend.golang.builders import (
     delete,
     fields,
     free_name,
+    insert_after,
     insert_at_start,
     insert_before,
     realign,
@@ -29,6 +30,7 @@ from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.leaving import owed_after
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import waitgroup_calls
@@ -61,12 +63,21 @@ def closed_fields(file: GoFile) -> Iterator[Finding]:
         if statement.kind not in {"expression_statement", "defer_statement"}:
             continue
         channel = shared_channel(file, arguments[0])
-        if channel is None or not channel.is_field or channel.stores or channel.escapes:
+        if channel is None or not channel.is_field or channel.stores:
+            continue
+        if not all(_only_receives(e) for e in channel.escapes):
             continue
         if len(channel.of("close")) == 1 and _is_first_thing(call):
             loop = _loop(channel, call)
             if loop is not None and not _keeps_out(loop, file, call):
                 yield _finding(file, call, channel, loop)
+
+
+def _only_receives(escape: Node) -> bool:
+    """Return whether a use hands the channel out for receiving only: `return p.events`."""
+    statement, function = escape.up("return_statement"), escape.function
+    result = function.get("result") if function is not None else None
+    return statement is not None and result is not None and result.text.startswith(b"<-chan ")
 
 
 def _is_first_thing(call: Node) -> bool:
@@ -160,6 +171,12 @@ def _fix(call: Node, channel: SharedChannel, loop: _Loop) -> tuple[Fix | None, s
         title = f"Wait for the senders before closing {channel.name}"
         return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
     launch = loop.launches[0]
+    group = _group(call, loop, launch)
+    if group is not None:
+        try:
+            return _told_and_awaited(call, channel, loop, *group), ""
+        except BuilderError as error:
+            return None, str(error)
     if len(loop.launches) != 1 or launch.loop is not None:
         return None, "several goroutines send"
     if not _runs_once(loop, launch):
@@ -186,6 +203,52 @@ def _fix(call: Node, channel: SharedChannel, loop: _Loop) -> tuple[Fix | None, s
         aligned += realign(tree, [e for e in edits if e.path == path])
     title = f"Let the goroutine that sends close {channel.name}"
     return Fix(title, tuple(aligned), Safety.UNSAFE, "the channel is closed later"), ""
+
+
+def _group(call: Node, loop: _Loop, launch: Launch) -> tuple[str, str] | None:
+    """Return the object and its WaitGroup, as a launched literal names them, that counts it.
+
+    The literal ends with `defer p.group.Done()`; who launches it added to the group before, and
+    who closes has not waited.
+    """
+    literal, outer = launch.literal, launch.function
+    if literal is not loop.body or outer is None or outer.kind != "method_declaration":
+        return None
+    receiver = _receiver(outer)
+    if receiver is None or literal.get("result") is not None or call.parent is None:
+        return None
+    if call.parent.kind != "expression_statement":
+        return None
+    added = {c.access for c in waitgroup_calls(loop.file, outer) if c.method == "Add"}
+    for done in waitgroup_calls(loop.file, literal):
+        if done.method == "Done" and done.deferred is not None and done.access in added:
+            name = done.waitgroup.name
+            if name.startswith(f"{receiver}."):
+                return receiver, name.removeprefix(f"{receiver}.")
+    return None
+
+
+def _told_and_awaited(
+    call: Node, channel: SharedChannel, loop: _Loop, receiver: str, group: str
+) -> Fix:
+    """Tell the goroutines to end, wait for them, and close then.
+
+    Sound: each of them was counted before it began, and none sends after its Done.
+    """
+    base = call["arguments"].children[0]["operand"].name
+    assert call.parent is not None
+    if any(owed_after(loop.body, send.node) is not None for send in loop.sends):
+        raise BuilderError("the goroutine owes others something after the send")
+    edits = _with_stop(call, channel, loop, receiver)
+    edits += insert_after(call.parent, f"{base}.{group}.Wait()\nclose({base}.{channel.name})")
+    trees = {loop.file.path: loop.file.tree, call.path: call.tree}
+    aligned: list[Edit] = []
+    for path in {e.path for e in edits}:
+        tree = trees.get(path) or channel.package.workspace.file(path).tree
+        aligned += realign(tree, [e for e in edits if e.path == path])
+    title = f"Let the senders end before {channel.name} is closed"
+    reason = "values that nobody has taken by then are not sent any more"
+    return Fix(title, tuple(aligned), Safety.UNSAFE, reason)
 
 
 def _runs_once(loop: _Loop, launch: Launch) -> bool:

@@ -6,7 +6,8 @@ steps (`if key not in self.cache: self.cache[key] = make(key)`) is no longer one
 alone shows it.
 
 Not reported: what the class's own file shows (see `counter-unlocked`, `check-then-act`,
-`dict-race`); objects that each thread makes for itself; single steps; changes under a lock.
+`dict-race`); objects that each thread makes for itself; single steps; changes under a lock, or
+only for callers that ask for them by an argument that is False otherwise (`settings(init=True)`).
 
 Unsafe: what ran at the same time now runs one after the other; a lock becomes re-entrant
 where a function that was handed in runs under it.
@@ -14,11 +15,13 @@ where a function that was handed in runs under it.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from dataclasses import replace
 
 from threadmend.model import Finding, Related
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import enclosing
 from threadmend.python.functions import Function
 from threadmend.python.project import PythonProject
 from threadmend.python.threads import Spawn, reached
@@ -45,9 +48,32 @@ def check(project: PythonProject) -> Iterator[Finding]:
         for data, units in every:
             starting = {s for u in units for s in u.use.threads if s is not None}
             places = _starts(file, starting)
+            if all(_is_asked_for(file, unit.use.node) for unit in units):
+                continue
             if places and _key(data) not in known:
                 found = finding(data, units, _SAID, every)
                 yield replace(found, related=(*found.related, *places))
+
+
+def _is_asked_for(file: PythonFile, node: ast.expr) -> bool:
+    """Return whether only callers that say so get to a change: `if init:`, which is False when
+    nobody says anything. Threads read what somebody set up.
+    """
+    function = file.function(node)
+    if function is None or isinstance(function.node, ast.Lambda):
+        return False
+    given = function.node.args
+    named = [*given.posonlyargs, *given.args][::-1]
+    pairs = [*zip(named, given.defaults[::-1], strict=False)]
+    pairs += [(a, d) for a, d in zip(given.kwonlyargs, given.kw_defaults, strict=True) if d]
+    off = {a.arg for a, d in pairs if isinstance(d, ast.Constant) and d.value is False}
+    return any(
+        isinstance(above, ast.If)
+        and isinstance(above.test, ast.Name)
+        and above.test.id in off
+        and any(node in ast.walk(s) for s in above.body)
+        for above in enclosing(node, ast.If)
+    )
 
 
 def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spawn]]]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from threadmend.golang.access import lock_class
 from threadmend.golang.awaited import awaited_under
 from threadmend.golang.bodies import Event
 from threadmend.golang.builders import (
@@ -32,14 +31,13 @@ from threadmend.golang.builders import (
 from threadmend.golang.builders.regions import Region, surround
 from threadmend.golang.effects import effects_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import access_kind
 from threadmend.golang.locks import locks_of
-from threadmend.golang.mutations import last_name, mutations
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
-from threadmend.golang.types import Map, Slice
+from threadmend.golang.types import is_named
 from threadmend.model import Edit
 
+from ._guard_copies import is_momentary, last_part, lowered, read_ahead
 from ._guard_moves import LockForm, kept_on, moved_up
 from ._quick import is_slow, slow_nodes, waits
 
@@ -191,6 +189,11 @@ def _risk(file: GoFile, function: Node, slow: list[Node], lock: LockForm) -> str
         _refuse(event, lock)
     if any(waits(file, node) for node in function["body"].own()):
         raise BuilderError("the function waits or launches goroutines between the accesses")
+    for node in slow:
+        if node.kind == "call_expression" and any(
+            is_named(file.type_of(a), "context.Context") for a in node["arguments"].children
+        ):
+            raise BuilderError(f"{_called(node)} may wait, and would under the lock")
     return f"{_called(slow[0])} runs under the lock" if slow else ""
 
 
@@ -224,7 +227,7 @@ def _each(
             covered.append(statement)
             _add_region(regions, statement, lock)
         elif (computed := _computed(file, statement, inside)) is not None:
-            name = free_name(_lower(_last(inside[0])), taken)
+            name = free_name(lowered(last_part(inside[0])), taken)
             taken.add(name)
             edits += insert_before(statement, f"{name} := {computed.name}\n{lock.take}")
             edits.append(Edit(computed.path, computed.start, computed.end, name.encode()))
@@ -233,10 +236,10 @@ def _each(
             edits += insert_before(statement, f"{lock.take}\ndefer {lock.give}")
         else:
             own = [n for n in inside if n.statement is statement]
-            if len(own) < len(inside) and _is_momentary(file, statement):
+            if len(own) < len(inside) and is_momentary(file, statement):
                 own = inside  # what the header read is what the block goes on with
                 covered.append(statement)
-            edits += _hoist(file, statement, own or inside, lock, taken)
+            edits += read_ahead(file, statement, own or inside, lock, taken)
     return (*edits, *surround(regions))
 
 
@@ -266,113 +269,9 @@ def _computed(file: GoFile, statement: Node, nodes: list[Node]) -> Node | None:
     return right[0] if plain and known else None
 
 
-def _last(node: Node) -> str:
-    return node["field"].name if node.kind == "selector_expression" else node.name
-
-
 def _add_region(regions: list[Region], statement: Node, lock: LockForm) -> None:
     last = regions[-1] if regions else None
     if last is not None and last.last.next is statement:
         regions[-1] = Region(last.first, statement, lock.take, lock.give)
     else:
         regions.append(Region(statement, statement, lock.take, lock.give))
-
-
-def _hoist(
-    file: GoFile, statement: Node, nodes: list[Node], lock: LockForm, taken: set[str]
-) -> list[Edit]:
-    """Read the values under the lock into variables above the statement."""
-    if statement.kind in {"labeled_statement", "defer_statement"}:
-        raise BuilderError("the access is repeated or put off")
-    if statement.kind == "for_statement" and not _ranged_over(statement, nodes):
-        raise BuilderError("the access is repeated or put off")
-    texts: dict[bytes, str] = {}
-    edits: list[Edit] = []
-    lines = []
-    for node in nodes:
-        value = _value(file, node, statement)
-        if value.text not in texts:
-            name = node["field"].name if node.kind == "selector_expression" else node.name
-            texts[value.text] = free_name(_lower(name), taken)
-            taken.add(texts[value.text])
-            lines.append(f"{texts[value.text]} := {value.name}")
-        new = texts[value.text].encode()
-        edits.append(Edit(value.path, value.start, value.end, new))
-    code = "\n".join([lock.take, *lines, lock.give])
-    return [*insert_before(statement, code), *edits]
-
-
-def _is_momentary(file: GoFile, statement: Node) -> bool:
-    """Return whether a value that is read before a statement is not out of date in its blocks."""
-    if any(n.kind == "for_statement" for n in statement.own()):
-        return False
-    return not any(waits(file, n) for n in statement.own())
-
-
-def _ranged_over(loop: Node, nodes: list[Node]) -> bool:
-    """Return whether accesses stand where a range loop evaluates what it goes over: once."""
-    clause = next((c for c in loop.children if c.kind == "range_clause"), None)
-    return clause is not None and all(clause["right"].contains(node) for node in nodes)
-
-
-def _lower(name: str) -> str:
-    return name[:1].lower() + name[1:]
-
-
-def _value(file: GoFile, node: Node, statement: Node) -> Node:
-    """Return the largest expression around an access that can be read ahead of time."""
-    if node.function is not statement.function:
-        raise BuilderError("the access stands in a function of its own")
-    value = node
-    parent = value.parent
-    if parent is not None and parent.kind == "unary_expression" and parent["operator"].kind == "&":
-        raise BuilderError(f"the address of {node.name} is taken")
-    if access_kind(file, node) == "call":
-        raise BuilderError(f"a method of {node.name} may change it")
-    while parent is not None:
-        if parent.kind == "argument_list" and len(parent.children) == 1:
-            call = parent.parent
-            if call is not None and call["function"].name in {"len", "cap"}:
-                value, parent = call, call.parent
-                continue
-        if parent.kind == "index_expression" and value.field == "operand":
-            key = parent.get("index")
-            if isinstance(file.underlying(file.type_of(value)), Map) and key is not None:
-                if key.kind in {"identifier", "interpreted_string_literal"}:
-                    value, parent = parent, parent.parent
-                    continue
-        break
-    if parent is None or (parent.kind == "expression_list" and parent.field == "left"):
-        raise BuilderError("the assigned value is computed by calls")
-    if _changes_in_place(file, value):
-        raise BuilderError(f"what {value.name} refers to is used for longer than a moment")
-    if _tests_for_nil(statement, node):
-        raise BuilderError("the object is tested for nil in the same statement")
-    if parent.kind == "expression_list" and len(parent.children) == 1:
-        holder = parent.parent
-        left = holder.get("left") if holder is not None else None
-        if left is not None and len(left.children) > 1:
-            raise BuilderError("the access has two results")
-    return value
-
-
-def _changes_in_place(file: GoFile, value: Node) -> bool:
-    """Return whether a value is a slice or map whose content changes where it is."""
-    if not isinstance(file.underlying(file.type_of(value)), Map | Slice):
-        return False
-    class_, name = lock_class(file, value), last_name(value)
-    if class_ is None:
-        return True
-    return any(m.kind == "store" for m in mutations(file.package, class_, name))
-
-
-def _tests_for_nil(statement: Node, node: Node) -> bool:
-    """Return whether a statement's header tests the very object before it is read."""
-    if node.kind != "selector_expression":
-        return False
-    name = node["operand"].text
-    header = statement.get("condition") or statement
-    return any(
-        binary["right"].kind == "nil" and binary["left"].text == name
-        for binary in header.find("binary_expression")
-    )

@@ -136,7 +136,7 @@ def lock_operation(file: GoFile, call: Node) -> LockOperation | None:
     if selection is None or not isinstance(selection.owner, Named):
         return None
     type_ = str(selection.owner)
-    if type_ not in LOCK_TYPES:
+    if type_ not in LOCK_TYPES and not _is_own_lock_type(file, selection.owner, method):
         return None
     lock = function["operand"]
     if type_ == "sync.Locker" and (meant := _of_cond(file, lock)) is not None:
@@ -152,6 +152,26 @@ def lock_operation(file: GoFile, call: Node) -> LockOperation | None:
         access_of(file, lock, selection.via),
         lock_class(file, lock, selection.via),
     )
+
+
+_LOCKED = re.compile(rb"\.R?Lock\(\)|\bchan\b|<-")
+
+
+def _is_own_lock_type(file: GoFile, owner: Named, method: str) -> bool:
+    """Return whether a type of another package of the project is a lock: it wraps one.
+
+    In its own package a wrapper is looked through instead (`holding.net_acquires`).
+    """
+    package = file.package.workspace.package_by_key(owner.package)
+    if package is None or package is file.package:
+        return False
+    methods = package.methods(owner.name)
+    pair = {"Lock", "Unlock"} if method in {"Lock", "Unlock", "TryLock"} else {"RLock", "RUnlock"}
+    if not pair.issubset(methods):
+        return False
+    takes = methods["Lock" if "Lock" in pair else "RLock"][0]
+    start, end = takes.span
+    return takes.has_body and _LOCKED.search(takes.file.data, start, end) is not None
 
 
 def _of_cond(file: GoFile, lock: Node) -> Behind | None:

@@ -159,14 +159,18 @@ def net_releases(package: Package) -> dict[tuple[str, int], set[str]]:
         start, end = decl.span
         if not decl.sound or not pattern.search(node, start, end):
             continue
-        classes = _released_first(locks_of(decl.file, decl.node))
+        locks = locks_of(decl.file, decl.node)
+        classes = _released_first(locks)
+        for literal in decl.node.find("func_literal"):
+            released = _released_first(locks_of(decl.file, literal))
+            if not _deferred(literal):
+                # A callback that only releases counts: registered here, it runs elsewhere.
+                if released:
+                    found[decl.file.path, literal.start] = released
+            elif literal.function is decl.node and not _takes_by_call(decl.node):
+                classes |= released - {o.lock_class for o in locks.operations if not o.releases}
         if classes:
             found[decl.key] = classes
-        # A callback that only releases counts: it is registered here and runs elsewhere.
-        for literal in decl.node.find("func_literal"):
-            classes = set() if _deferred(literal) else _released_first(locks_of(decl.file, literal))
-            if classes:
-                found[decl.file.path, literal.start] = classes
     _through_callers(package, found)
     return found
 

@@ -108,14 +108,21 @@ def _victims(by_edge: dict[_Edge, list[Nesting]]) -> list[_Edge]:
         if not groups:
             return found
         inside = [edge for edge in by_edge if edge in left and set(edge) <= set(groups[0])]
-        victim = max(inside, key=lambda edge: (_is_direct(by_edge[edge]), -len(by_edge[edge]),
+        victim = max(inside, key=lambda edge: (*_turning(by_edge[edge]), -len(by_edge[edge]),
                                                inside.index(edge)))  # fmt: skip
         found.append(victim)
         left.discard(victim)
 
 
-def _is_direct(some: list[Nesting]) -> bool:
-    return all(not n.inner.calls for n in some)
+def _turning(some: list[Nesting]) -> tuple[bool, bool]:
+    """Return whether the order of nestings can be turned, and without a look into calls."""
+    is_direct = all(not n.inner.calls for n in some)
+    try:
+        for one in some:
+            _edits(one.file, one)
+    except BuilderError:
+        return False, is_direct
+    return True, is_direct
 
 
 def _against(victim: _Edge, by_edge: dict[_Edge, list[Nesting]]) -> list[Nesting]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["Spawn", "reached", "spawns_of", "spawns_reaching"]
+__all__ = ["Spawn", "reached", "spawns_of", "spawns_reaching", "wrappers"]
 
 THREADED = frozenset(
     {"thread", "timer", "submit", "map", "executor", "to_thread", "run", "handler", "callback",
@@ -227,7 +227,9 @@ def _spawn(
 
 
 def reached(function: Function) -> frozenset[Function]:
-    """Return a function and every function of the project that it certainly calls."""
+    """Return a function and every function of the project that it certainly calls, what its
+    decorators put around it included.
+    """
     known: dict[Function, frozenset[Function]] = function.file.__dict__.setdefault("_reached", {})
     if function not in known:
         found: set[Function] = set()
@@ -237,8 +239,30 @@ def reached(function: Function) -> frozenset[Function]:
             if one not in found:
                 found.add(one)
                 pending += one.callees.values()
+                pending += wrappers(one)
         known[function] = frozenset(found)
     return known[function]
+
+
+def wrappers(function: Function) -> Iterator[Function]:
+    """Yield what decorators of the project make of a function: it runs when the function is
+    called by its name.
+    """
+    for decorator in getattr(function.node, "decorator_list", ()):
+        is_made = isinstance(decorator, ast.Call)
+        maker = function_of(function.file, decorator.func if is_made else decorator)
+        inner = None if maker is None else _inner(maker)
+        if is_made and inner is not None:
+            inner = _inner(inner)
+        if inner is not None:
+            yield inner
+
+
+def _inner(maker: Function) -> Function | None:
+    """Return the nested function that a function returns."""
+    returned = [function_of(maker.file, r.value) for r in maker.returns()]
+    only = returned[0] if len(returned) == 1 else None
+    return only if only is not None and only.outer is maker else None
 
 
 def spawns_reaching(file: PythonFile) -> dict[Function, list[Spawn]]:

@@ -22,19 +22,13 @@ open sends on an open channel; who comes later finds it closed, and sends nothin
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import (
     BuilderError,
-    add_element,
-    add_field,
     add_imports,
     delete,
-    fields,
-    free_name,
-    import_name,
     insert_after,
     insert_at_end,
     insert_at_start,
@@ -42,6 +36,7 @@ from threadmend.golang.builders import (
     parameters,
     replace,
 )
+from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.families import CannotFollow, family
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes, results_are_named
@@ -51,6 +46,7 @@ from threadmend.golang.types import is_named
 from threadmend.golang.uses import declaration_of
 from threadmend.model import Edit
 
+from ._pool_fields import Names, error_variable, made, names_of, new_fields, receiver_name
 from ._pool_text import sketch
 from ._pool_type import TypePool
 
@@ -65,143 +61,49 @@ class TypeRepair:
     stop: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """The fields that a pool gains (or has: the WaitGroup), and the error of a stopped one."""
-
-    done: str
-    lock: str
-    once: str
-    group: str
-    counted: bool
-    error: str
-
-
 def stoppable(pool: TypePool) -> TypeRepair:
     """Return the edits that let a pool be stopped; BuilderError says why there are none."""
-    names = _names(pool)
-    made = TypeRepair()
-    made.edits += _fields(pool, names)
-    made.edits += _made(pool, names)
+    _check_results(pool)
+    names = names_of(pool)
+    result = TypeRepair()
+    result.edits += new_fields(pool, names)
+    result.edits += made(pool, names)
     if not names.counted:
-        made.edits += _counted(pool, names)
-    made.edits += _loop(pool)
+        result.edits += _counted(pool, names)
+    result.edits += _loop(pool)
     needs_error = False
     for decl, send in _submitters(pool):
         edits, used = _submit(pool, decl, send, names)
-        made.edits += edits
+        result.edits += edits
         needs_error = needs_error or used
-    made.stop = _stopped(pool, names, made.edits)
+    result.stop = _stopped(pool, names, result.edits)
     for file, statement in pool.locals:
         name = statement["left"].children[0].name
-        made.edits += insert_after(statement, f"defer {name}.{made.stop}()")
+        result.edits += insert_after(statement, f"defer {name}.{result.stop}()")
         assert file.path == statement.path
     file = pool.decl.file
     paths = {"sync"}
     if needs_error:
         paths.add("errors")
-        made.edits.append(_error(pool, names.error))
-    made.edits += add_imports(file.tree, paths)
-    return made
+        result.edits.append(error_variable(pool, names.error))
+    result.edits += add_imports(file.tree, paths)
+    return result
 
 
-# -- what the type gains -----------------------------------------------------------------
-
-
-def _names(pool: TypePool) -> _Names:
-    declared = fields(pool.struct)
-    taken = {n.name for f in declared for n in f.all("name")}
-    taken |= set(pool.tasks.package.methods(pool.decl.name))
-    group = _group(pool)
-    name = "ErrStopped" if pool.decl.exported else "errStopped"
-    if name in pool.tasks.package.names:
-        name = f"{'Err' if pool.decl.exported else 'err'}{pool.decl.name.capitalize()}Stopped"
-    return _Names(
-        "done" if "done" not in taken else free_name("stopped", taken),
-        "mu" if "mu" not in taken else free_name("submitMu", taken),
-        free_name("stopOnce", taken),
-        group or free_name("wg", taken),
-        bool(group),
-        free_name(name, pool.tasks.package.names),
-    )
-
-
-def _group(pool: TypePool) -> str:
-    """Return the field with the WaitGroup that counts the workers, "" without one."""
-    launching = pool.launch.function
-    if launching is None:
-        return ""
-    for statement in pool.body["body"].statements:
-        found = re.fullmatch(rb"(?:defer )?\w+\.(\w+)\.Done\(\)", statement.text)
-        if found is None:
+def _check_results(pool: TypePool) -> None:
+    """Refuse pools whose workers send results to a field: who stops them may have to receive."""
+    for node in pool.body.walk():
+        if node.kind != "send_statement" or node.field == "communication":
             continue
-        added = re.search(rb"\b\w+\." + found[1] + rb"\.Add\(", launching.text)
-        for declared in fields(pool.struct):
-            if any(n.text == found[1] for n in declared.all("name")) and added:
-                if is_named(pool.decl.file.type_from(declared["type"]), "sync.WaitGroup"):
-                    return found[1].decode()
-    return ""
-
-
-def _fields(pool: TypePool, names: _Names) -> list[Edit]:
-    sync = import_name(pool.decl.file.tree, "sync") or "sync"
-    wanted = [(names.done, "chan struct{}"), (names.lock, f"{sync}.RWMutex")]
-    wanted.append((names.once, f"{sync}.Once"))
-    if not names.counted:
-        wanted.append((names.group, f"{sync}.WaitGroup"))
-    if b"\n" not in pool.struct.text:
-        raise BuilderError(f"{pool.decl.name} is written on one line")
-    last = fields(pool.struct)[-1]
-    found: list[Edit] = []
-    for name, type_ in wanted:
-        found += add_field(pool.struct, name, type_, after=last)
-    new = b"".join(edit.new for edit in found)
-    return [Edit(found[0].path, found[0].start, found[0].end, new)]
-
-
-def _made(pool: TypePool, names: _Names) -> list[Edit]:
-    """Make the stop channel where the channel of tasks is made."""
-    edits: list[Edit] = []
-    value = "make(chan struct{})"
-    for make in pool.tasks.makes:
-        element = make.call.up("keyed_element", "assignment_statement", "short_var_declaration")
-        if element is None or element.function is not make.call.function:
-            raise BuilderError("how the channel is made cannot be followed")
-        if element.kind == "keyed_element":
-            literal = element.up("composite_literal")
-            assert literal is not None
-            pointer = literal.parent is not None and literal.parent.text.startswith(b"&")
-            if not pointer:
-                raise BuilderError(f"{pool.decl.name} is used by value")
-            edits += add_element(literal, f"{names.done}: {value}")
-        elif element.kind == "assignment_statement" and len(element["left"].children) == 1:
-            owner = element["left"].children[0]
-            if owner.kind != "selector_expression":
-                raise BuilderError("how the channel is made cannot be followed")
-            edits += insert_after(element, f"{owner['operand'].name}.{names.done} = {value}")
-        else:
-            raise BuilderError("how the channel is made cannot be followed")
-    return edits
-
-
-def _error(pool: TypePool, name: str) -> Edit:
-    file = pool.decl.file
-    declaration = pool.decl.node
-    while declaration.parent is not None and declaration.parent.kind != "source_file":
-        declaration = declaration.parent
-    errors = import_name(file.tree, "errors") or "errors"
-    text = f"{file.package.name}: {pool.decl.name} is stopped"
-    code = f"\n\n// {name} says that a {pool.decl.name} takes no more tasks.\n"
-    code += f'var {name} = {errors}.New("{text}")'
-    code = code.replace("\n", file.source.newline.decode())
-    at = file.source.line_end(declaration.end) - len(file.source.newline)
-    return Edit(file.path, at, at, code.encode())
+        channel = shared_channel(pool.file, node["channel"])
+        if channel is not None and channel.decl.key == pool.decl.key:
+            raise BuilderError("whether the results are received to the end cannot be told")
 
 
 # -- the workers -------------------------------------------------------------------------
 
 
-def _counted(pool: TypePool, names: _Names) -> list[Edit]:
+def _counted(pool: TypePool, names: Names) -> list[Edit]:
     """Count the workers in the WaitGroup."""
     launch, body = pool.launch, pool.body
     if launch.kind != "go":
@@ -219,7 +121,7 @@ def _counted(pool: TypePool, names: _Names) -> list[Edit]:
         called = launch.call["function"] if launch.call is not None else None
         if receiver is None or called is None or called.kind != "selector_expression":
             raise BuilderError("the workers are another type's")
-        if launch.body is not body or _receiver_name(receiver) != inner:
+        if launch.body is not body or receiver_name(receiver) != inner:
             raise BuilderError("the workers are launched by a function in between")
         outer = called["operand"].name
     edits = list(insert_before(launch.statement, f"{outer}.{names.group}.Add(1)"))
@@ -227,7 +129,7 @@ def _counted(pool: TypePool, names: _Names) -> list[Edit]:
     return edits
 
 
-def _wrapped(pool: TypePool, names: _Names) -> list[Edit]:
+def _wrapped(pool: TypePool, names: Names) -> list[Edit]:
     """Launch a literal that calls the worker's function, and then says that it is done."""
     call = pool.launch.call
     if len(pool.receive.calls) != 1 or call is None or pool.receive.calls[0] is not call:
@@ -311,7 +213,7 @@ def _submitters(pool: TypePool) -> list[tuple[Decl, Node]]:
     return found
 
 
-def _submit(pool: TypePool, decl: Decl, send: Node, names: _Names) -> tuple[list[Edit], bool]:
+def _submit(pool: TypePool, decl: Decl, send: Node, names: Names) -> tuple[list[Edit], bool]:
     """Return the edits of a method that sends a task, and whether it returns the error."""
     node, file = decl.node, decl.file
     receiver = node["receiver"].children[0]
@@ -350,7 +252,7 @@ def _submit(pool: TypePool, decl: Decl, send: Node, names: _Names) -> tuple[list
     return edits, names.error in refused
 
 
-def _answers(decl: Decl, names: _Names) -> tuple[str, str]:
+def _answers(decl: Decl, names: Names) -> tuple[str, str]:
     """Return what the method returns when it has sent, and when the pool is stopped."""
     results = [r.name for r in result_nodes(decl.node)]
     if results_are_named(decl.node) or len(results) > 1:
@@ -391,15 +293,15 @@ def _result(decl: Decl) -> list[Edit]:
 # -- stopping ----------------------------------------------------------------------------
 
 
-def _stopped(pool: TypePool, names: _Names, edits: list[Edit]) -> str:
+def _stopped(pool: TypePool, names: Names, edits: list[Edit]) -> str:
     """Add the method that stops the pool, or complete the one that is there; return its name."""
     tasks = pool.tasks.name
     method = pool.stop
     if method is None:
         first = _submitters(pool)[0][0]
         receiver = first.node["receiver"]
-        name = _receiver_name(receiver)
-        body = _STOP.format(p=name, tasks=tasks, **_fields_of(names))
+        name = receiver_name(receiver)
+        body = _STOP.format(p=name, tasks=tasks, once=names.once, done=names.done, lock=names.lock)
         code = "\n\n// Stop lets the workers finish what was submitted, and waits for them.\n"
         code += f"func {receiver.name} Stop() {{\n{body}\t{name}.{names.group}.Wait()\n}}"
         newline = first.file.source.newline.decode()
@@ -409,10 +311,12 @@ def _stopped(pool: TypePool, names: _Names, edits: list[Edit]) -> str:
     receiver = method.node["receiver"]
     if receiver.children[0]["type"].kind != "pointer_type" or parameters(method.node):
         raise BuilderError(f"{method.name} has another form")
-    name = _receiver_name(receiver)
+    name = receiver_name(receiver)
     if name in {"", "_"}:
         raise BuilderError(f"the receiver of {method.name} has no name")
-    body = _STOP.format(p=name, tasks=tasks, **_fields_of(names)).replace("\n\t", "\n")
+    body = _STOP.format(
+        p=name, tasks=tasks, once=names.once, done=names.done, lock=names.lock
+    ).replace("\n\t", "\n")
     body = body[1:].rstrip("\n")
     wait = f"{name}.{names.group}.Wait()"
     statements = method.node["body"].statements
@@ -438,12 +342,3 @@ _STOP = """\
 		{p}.{lock}.Unlock()
 	}})
 """
-
-
-def _fields_of(names: _Names) -> dict[str, str]:
-    return {"once": names.once, "done": names.done, "lock": names.lock}
-
-
-def _receiver_name(receiver: Node) -> str:
-    names = receiver.children[0].all("name")
-    return names[0].name if names else ""

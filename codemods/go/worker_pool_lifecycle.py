@@ -10,12 +10,20 @@ close that never comes. The parts depend on each other, so that they are mended 
 - one goroutine waits for them and closes the results, which are received until then;
 - who leaves early tells the others, and an error reaches the caller.
 
+A pool that is a type gets a Stop (or its own is completed): it refuses new tasks, lets the workers
+finish what was submitted, closes once and waits. Functions that made a pool for themselves stop it.
+
 Not reported:
 - pools whose channel is closed, or passed on; workers that listen to something else;
 - pools of main that live as long as the process;
-- workers that send tasks themselves; pools of an errgroup.
+- workers that send tasks themselves; pools of an errgroup;
+- types whose pools are kept: by a server, a package variable, another type.
 
-Unsafe: the function now waits for its workers, and ends when its context does.
+By hand: results on several channels, tasks from several places, tasks that are sent by other code than the
+pool's methods, workers whose early exit has no reason to be seen.
+
+Unsafe: the function now waits for its workers, and ends when its context does; methods that submit return
+an error.
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ Not reported:
 - workers that send tasks themselves; pools of an errgroup;
 - types whose pools are kept: by a server, a package variable, another type.
 
-By hand: results on several channels, tasks from several places, tasks that are sent by other code than the
-pool's methods, workers whose early exit has no reason to be seen.
+By hand: results on several channels, tasks from several places, tasks that are sent by other
+code than the pool's methods, workers whose early exit has no reason to be seen.
 
-Unsafe: the function now waits for its workers, and ends when its context does; methods that submit return
-an error.
+Unsafe: the function now waits for its workers, and ends when its context does; methods that
+submit return an error.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from threadmend.golang.types import is_named
 from threadmend.golang.uses import declaration_of, is_api
 from threadmend.model import Edit
 
-__all__ = ["Plan", "at_hand", "edits_of", "follow", "plan", "reached"]
+__all__ = ["Plan", "at_hand", "edits_of", "follow", "plan", "reached", "refuse_boundaries"]
 
 _DEPTH = 5  # callers of callers
 _FIXED = (
@@ -219,6 +219,17 @@ def _pass(site: Site, callee: Decl, made: Plan, pending: list[Decl]) -> None:
         made.passed.append((site, "context.Background()" if test else "context.TODO()", False))
         if not test:
             made.boundaries.append(site)
+
+
+def refuse_boundaries(made: Plan, others: int = 0) -> None:
+    """Refuse a plan that writes context.TODO() more often than it passes a context.
+
+    `others` are places that get a context otherwise. Raises BuilderError.
+    """
+    without = len(made.boundaries)
+    given = others + sum(at_hand(site) is not None for site, _, _ in made.passed)
+    if without > given:
+        raise BuilderError(f"a context reaches fewer calls ({given}) than it does not ({without})")
 
 
 # -- its edits ---------------------------------------------------------------------------

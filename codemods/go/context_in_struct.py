@@ -39,7 +39,7 @@ from threadmend.golang.uses import is_api
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._stored import BOUND, Stored, Use, enclosing, is_main, origin, stored_contexts
-from ._threading import Plan, at_hand, edits_of, follow, plan, reached
+from ._threading import Plan, at_hand, edits_of, follow, plan, reached, refuse_boundaries
 from ._unstored import taken_away, unused_imports
 
 CATEGORY = "context"
@@ -82,6 +82,7 @@ def _finding(stored: Stored, origins: set[str]) -> Finding | None:
             raise BuilderError(f"nobody here says which context {stored.decl.name} is made with")
         _refuse_tests(stored)
         made = _planned(stored) if endless else _proved(stored, unable)
+        refuse_boundaries(made, len(requests))
         edits = tuple(_edits(stored, made))
         fix = Fix(_title(stored), edits, Safety.UNSAFE, _why(stored, made, endless))
     except (BuilderError, CannotFollow) as error:

@@ -42,7 +42,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from ._background import LASTING
 from ._lasting import lives_on
 from ._meant import after_failure, undoes
-from ._threading import Plan, at_hand, edits_of, follow, plan, reached
+from ._threading import Plan, at_hand, edits_of, follow, plan, reached, refuse_boundaries
 
 CATEGORY = "context"
 ALSO = "noctx"
@@ -134,7 +134,7 @@ def _finding(decl: Decl, calls: list[Node]) -> Finding | None:
         count = len(sites)
         related = tuple(_related(site, "a context comes from here") for site in sites[:3])
         made = plan(decl)
-        _refuse_boundaries(made)
+        refuse_boundaries(made)
         edits = {*edits_of(made), *_given(file, calls), *_given_further(made, decl)}
         related += tuple(_related(s, "no context reaches this call") for s in made.boundaries[:5])
         fix = Fix(_title(decl, made), tuple(edits), Safety.UNSAFE, _why(made))
@@ -154,14 +154,6 @@ def _finding(decl: Decl, calls: list[Node]) -> Finding | None:
         reason=reason,
         related=related,
     )
-
-
-def _refuse_boundaries(made: Plan) -> None:
-    """Refuse a plan that writes context.TODO() more often than it passes a context."""
-    without = len(made.boundaries)
-    given = sum(at_hand(site) is not None for site, _, _ in made.passed)
-    if without > given:
-        raise BuilderError(f"a context reaches fewer calls ({given}) than it does not ({without})")
 
 
 def _related(site: Site, message: str) -> Related:

@@ -88,8 +88,8 @@ def _mentions(text: bytes, name: bytes) -> bool:
 def decided_once(file: GoFile, node: Node, loop: Node) -> bool:
     """Return whether a condition inside a loop lets a node run in one round only, it seems.
 
-    `if i == 0 { … }` on the loop's own variable, or a condition on a variable that the same
-    branch changes (a flag).
+    `if i == 0 { … }` on the loop's own variable, `if len(found) == n { … }` on what the loop
+    changes, or a condition on a variable that the same branch changes (a flag).
     """
     for branch in node.ancestors():
         if branch is loop or branch.kind == "func_literal":
@@ -101,11 +101,13 @@ def decided_once(file: GoFile, node: Node, loop: Node) -> bool:
             binding = file.binding(name)
             if binding is None:
                 continue
-            if binding.kind == "range" and condition.kind == "binary_expression":
-                if condition["operator"].kind == "==":
-                    return True
+            equal = condition.kind == "binary_expression" and condition["operator"].kind == "=="
+            if equal and binding.kind == "range":
+                return True
+            # What is equal to something once has changed by the next round.
+            within = loop if equal else branch
             if any(
-                use.kind in {"write", "update", "store"} and branch.contains(use.node)
+                use.kind in {"write", "update", "store"} and within.contains(use.node)
                 for use in uses_of(binding)
             ):
                 return True

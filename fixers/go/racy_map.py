@@ -1,8 +1,8 @@
 """Guard a map that several goroutines write
 
-The map, a field or package variable, is written by code that runs in several goroutines at
-the same time. Go's maps find out: "fatal error: concurrent map writes" ends the process,
-and no recover helps.
+The map, a field, a package variable or an argument of what a loop launches, is written by code
+that runs in several goroutines at the same time. Go's maps find out: "fatal error: concurrent
+map writes" ends the process, and no recover helps.
 
 What starts the goroutines is visible: a launch in a loop, the same method launched twice, or
 an HTTP handler, which the server runs once for each request at the same time. Followed
@@ -13,7 +13,8 @@ goroutine (`if id == 0`, CompareAndSwap); an element of its own for each gorouti
 that a handler makes for its request; rounds that wait for what they launched; code whose
 comment speaks of locks or races.
 
-Unsafe: always. Every function of the package that uses the variable takes the new lock.
+Unsafe: always. Every function of the package that uses the variable takes the new
+lock; with an argument it is passed along.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Iterator
 from threadmend.golang.package import Package
 from threadmend.model import Finding
 
+from ._map_parameter import passed_maps
 from ._new_lock import owner_races, variable_races
 
 CATEGORY = "shared-state"
@@ -33,3 +35,4 @@ def check(package: Package) -> Iterator[Finding]:
     """Yield the maps that several goroutines write."""
     yield from owner_races(package, maps=True)
     yield from variable_races(package, maps=True)
+    yield from passed_maps(package)

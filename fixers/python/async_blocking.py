@@ -42,8 +42,9 @@ _BLOCKING = frozenset(
 )  # fmt: skip
 _OTHER_LOOPS = re.compile(rb"\b(?:import|from) +(?:trio|anyio|curio|gevent)\b")
 _ASYNCIO = re.compile(
-    rb"(?m)^[ \t]*(?:import|from)[ \t]+(?:asyncio|aiohttp|fastapi|starlette|sanic|quart|tornado"
-    rb"|discord|telegram|aiogram|telethon|pyrogram|uvicorn|httpx|websockets|aiofiles|asyncpg|litestar|blacksheep)\b"
+    rb"(?m)^[ \t]*(?:import[ \t]+(?:[^\n#;]*,[ \t]*)?|from[ \t]+)"
+    rb"(?:asyncio|aiohttp|fastapi|starlette|sanic|quart|tornado|discord|telegram|aiogram|telethon"
+    rb"|pyrogram|uvicorn|httpx|websockets|aiofiles|asyncpg|litestar|blacksheep)\b"
 )
 _SEEN = frozenset({"done", "wait", "as_completed", "gather", "wrap_future", "sleep"})
 _RUNNERS = frozenset({"run_until_complete", "run"})

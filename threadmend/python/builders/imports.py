@@ -205,7 +205,7 @@ def _after_comments(file: PythonFile) -> int:
 
 def drop_import(file: PythonFile, node: ast.expr) -> Edits:
     """Remove the import that a name (`time` of `time.sleep`) comes from, when the name stands
-    nowhere else; nothing where an import statement brings other names as well.
+    nowhere else; of `import os, time` the name and its comma.
     """
     root = node
     while isinstance(root, ast.Attribute):
@@ -214,8 +214,20 @@ def drop_import(file: PythonFile, node: ast.expr) -> Edits:
     if binding is None or len(binding.sites) != 1 or len(file.uses(binding)) != 1:
         return ()
     statement = binding.sites[0].node
-    if not isinstance(statement, ast.Import | ast.ImportFrom) or len(statement.names) != 1:
+    if not isinstance(statement, ast.Import | ast.ImportFrom):
         return ()
     if not isinstance(file.parent(statement), ast.Module):
         return ()
-    return delete(file, statement, comments=False)
+    if len(statement.names) == 1:
+        return delete(file, statement, comments=False)
+    alias = binding.sites[0].alias
+    if alias not in statement.names:
+        return ()
+    at = statement.names.index(alias)
+    if at + 1 < len(statement.names):
+        start, end = file.span(alias)[0], file.span(statement.names[at + 1])[0]
+    else:
+        start, end = file.span(statement.names[at - 1])[1], file.span(alias)[1]
+    if b"#" in file.data[start:end] or b"\n" in file.data[start:end]:
+        return ()
+    return (Edit(file.path, start, end, b""),)

@@ -50,7 +50,7 @@ def check(project: PythonProject) -> Iterator[Finding]:
             places = _starts(file, starting)
             if all(_is_asked_for(file, unit.use.node) for unit in units):
                 continue
-            if places and _key(data) not in known:
+            if places and _key(data) not in known and _is_between_threads(data):
                 found = finding(data, units, _SAID, every)
                 yield replace(found, related=(*found.related, *places))
 
@@ -104,6 +104,15 @@ def _note(
         if function.file is entry.file:
             known = theirs.setdefault(function, [])
             known += [s for s in spawns if s not in known]
+
+
+def _is_between_threads(data: Data) -> bool:
+    """Return whether threads that are seen race: a single one with whoever else may call the
+    methods of a class from elsewhere does not.
+    """
+    seen = [replace(use, threads=use.threads - {None}) for use in data.uses]
+    alone = replace(data, uses=seen)
+    return any(map(alone.races, seen))
 
 
 def _key(data: Data) -> tuple[object, ...]:

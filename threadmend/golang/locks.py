@@ -277,8 +277,8 @@ def locks_of(file: GoFile, function: Node) -> Locks:
 def held_at(file: GoFile, node: Node) -> frozenset[Held]:
     """Return the locks that are certainly held when a node runs.
 
-    What the function holds, what all its callers hold, and for a literal that runs where it
-    stands (called in place, deferred-free) what its surroundings hold.
+    What the function holds, what all its callers hold, for a literal that runs where it
+    stands what its surroundings hold, and for a deferred one what a defer further up releases.
     """
     function = node.function
     if function is None:
@@ -287,10 +287,32 @@ def held_at(file: GoFile, node: Node) -> frozenset[Held]:
     if function.kind == "func_literal":
         if runs_in_place(file, function):
             held |= held_at(file, function)
+        elif _is_deferred(function):
+            held |= _held_at_the_end(file, function)
         return held
     released = {o.access for o in locks_of(file, function).operations if o.releases}
     entry = entry_locks(file, function)
     return held | frozenset(h for h in entry if h.access not in released)
+
+
+def _is_deferred(literal: Node) -> bool:
+    call = literal.parent
+    if call is None or call.kind != "call_expression" or literal.field != "function":
+        return False
+    return call.parent is not None and call.parent.kind == "defer_statement"
+
+
+def _held_at_the_end(file: GoFile, literal: Node) -> frozenset[Held]:
+    """Return the locks at a deferred literal that nothing releases before the literal runs."""
+    outer = literal.function
+    if outer is None:
+        return frozenset()
+    early = {
+        o.access
+        for o in locks_of(file, outer).operations
+        if o.releases and (o.deferred is None or o.call.start > literal.start)
+    }
+    return frozenset(h for h in held_at(file, literal) if h.access not in early)
 
 
 def runs_in_place(file: GoFile, literal: Node) -> bool:

@@ -16,6 +16,7 @@ every object, which an order by a field would need.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -42,6 +43,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 __all__ = ["two_of_one_type"]
 
 _ORDERS = frozenset({"<", ">", "<=", ">="})
+_SAYS = re.compile(rb"(?i)\border|deadlock")
 _GIVEN = frozenset({"receiver", "parameter"})
 _JUMPS = frozenset({"return_statement", "break_statement", "continue_statement", "goto_statement"})
 
@@ -120,7 +122,11 @@ def _is_open(function: Node) -> bool:
 
 
 def _is_ordered(pair: Pair, first: Binding, second: Binding) -> bool:
-    """Return whether a comparison of the two decides who comes first."""
+    """Return whether a comparison of the two, or a comment, says who comes first."""
+    tree = pair.file.tree
+    for comment in tree.comments_in(pair.function.start, pair.function.end):
+        if _SAYS.search(tree.data, comment.start, comment.end):
+            return True
     names = {first.name.encode(), second.name.encode()}
     for node in pair.function.own():
         if node.kind == "binary_expression" and node["operator"].kind in _ORDERS:

@@ -1,0 +1,170 @@
+"""Lock operations: which calls take or release a lock, and which lock that is.
+
+A lock's class is (type, field path) or the variable; its instance is the access path.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import Access, access_of, lock_class
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named
+
+if TYPE_CHECKING:
+    from threadmend.golang.condlocks import Behind
+    from threadmend.golang.file import GoFile
+
+__all__ = [
+    "LOCK_CALLS",
+    "LOCK_TYPES",
+    "Held",
+    "LockOperation",
+    "lock_name",
+    "lock_operation",
+]
+
+LOCK_TYPES = frozenset(
+    {
+        "sync.Mutex",
+        "sync.RWMutex",
+        "sync.Locker",
+        "github.com/sasha-s/go-deadlock.Mutex",
+        "github.com/sasha-s/go-deadlock.RWMutex",
+    }
+)
+_ACQUIRES = {"Lock": "write", "RLock": "read", "TryLock": "write", "TryRLock": "read"}
+_RELEASES = {"Unlock": "write", "RUnlock": "read"}
+LOCK_CALLS = re.compile(rb"\.(?:Try)?R?(?:Lock|Unlock)\(")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lock that is held: which object, in which mode (`write` or `read`), of which class."""
+
+    access: Access
+    mode: str
+    lock_class: str | None
+
+
+def lock_name(file: GoFile, held: Held) -> str:
+    """Return a held lock as a message names it: `s.mu`, or `mu` of the package."""
+    root = held.access.root
+    if isinstance(root, Binding):
+        return str(held.access)
+    for decls in file.package.names.values():
+        for decl in decls:
+            if (*decl.key, decl.index) == root:
+                return ".".join((decl.name, *held.access.steps))
+    return (held.lock_class or "").rpartition("/")[2]
+
+
+@dataclass(slots=True)
+class LockOperation:
+    """One call of Lock, Unlock, RLock, RUnlock, TryLock or TryRLock on a lock of `type`.
+
+    `lock` is the expression before the method; `via` the embedded fields through which the
+    method is promoted; `access` the object, None for a computed one. `cond.L` means the lock
+    that the condition variable was made with; `reads`: with the RLocker of one.
+    """
+
+    call: Node
+    method: str
+    type: str
+    lock: Node
+    via: tuple[str, ...]
+    access: Access | None
+    lock_class: str | None
+    reads: bool = False
+
+    @property
+    def mode(self) -> str:
+        """Return `write` or `read`."""
+        if self.reads:
+            return "read"
+        return _ACQUIRES.get(self.method) or _RELEASES[self.method]
+
+    @property
+    def acquires(self) -> bool:
+        """Return whether the call takes the lock for sure (TryLock may not)."""
+        return self.method in {"Lock", "RLock"}
+
+    @property
+    def tries(self) -> bool:
+        """Return whether the call is TryLock or TryRLock."""
+        return self.method in {"TryLock", "TryRLock"}
+
+    @property
+    def releases(self) -> bool:
+        """Return whether the call gives the lock back."""
+        return self.method in _RELEASES
+
+    @property
+    def deferred(self) -> Node | None:
+        """Return the defer statement when the call itself is deferred."""
+        parent = self.call.parent
+        return parent if parent is not None and parent.kind == "defer_statement" else None
+
+    @property
+    def held(self) -> Held | None:
+        """Return what is held after the call takes the lock."""
+        return Held(self.access, self.mode, self.lock_class) if self.access else None
+
+
+def lock_operation(file: GoFile, call: Node) -> LockOperation | None:
+    """Return the lock operation that a call is, if its receiver is a lock."""
+    function = call["function"]
+    if function.kind != "selector_expression":
+        return None
+    method = function["field"].name
+    if method not in _ACQUIRES and method not in _RELEASES:
+        return None
+    selection = file.selection(function)
+    if selection is None or not isinstance(selection.owner, Named):
+        return None
+    type_ = str(selection.owner)
+    if type_ not in LOCK_TYPES and not _is_own_lock_type(file, selection.owner, method):
+        return None
+    lock = function["operand"]
+    if type_ == "sync.Locker" and (meant := _of_cond(file, lock)) is not None:
+        return LockOperation(
+            call, method, meant.type, lock, (), meant.access, meant.lock_class, meant.reads
+        )
+    return LockOperation(
+        call,
+        method,
+        type_,
+        lock,
+        selection.via,
+        access_of(file, lock, selection.via),
+        lock_class(file, lock, selection.via),
+    )
+
+
+_LOCKED = re.compile(rb"\.R?Lock\(\)|\bchan\b|<-")
+
+
+def _is_own_lock_type(file: GoFile, owner: Named, method: str) -> bool:
+    """Return whether a type of another package of the project is a lock: it wraps one.
+
+    In its own package a wrapper is looked through instead (`holding.net_acquires`).
+    """
+    package = file.package.workspace.package_by_key(owner.package)
+    if package is None or package is file.package:
+        return False
+    methods = package.methods(owner.name)
+    pair = {"Lock", "Unlock"} if method in {"Lock", "Unlock", "TryLock"} else {"RLock", "RUnlock"}
+    if not pair.issubset(methods):
+        return False
+    takes = methods["Lock" if "Lock" in pair else "RLock"][0]
+    start, end = takes.span
+    return takes.has_body and _LOCKED.search(takes.file.data, start, end) is not None
+
+
+def _of_cond(file: GoFile, lock: Node) -> Behind | None:
+    from threadmend.golang.condlocks import lock_behind
+
+    return lock_behind(file, lock)

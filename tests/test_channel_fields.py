@@ -10,9 +10,9 @@ from threadmend.golang.channel_fields import (
     shared_channel_of,
 )
 from threadmend.golang.file import GoFile
-from threadmend.golang.package import Workspace
 from threadmend.golang.scope import bindings_in
 from threadmend.golang.syntax import Node
+from threadmend.golang.workspace import Workspace
 from threadmend.source import SourceFile
 
 SOURCE = b"""package p

@@ -7,7 +7,7 @@ import pytest
 from threadmend.golang.closures import outlives
 from threadmend.golang.contexts import derivations, kept
 from threadmend.golang.file import GoFile
-from threadmend.golang.package import Workspace
+from threadmend.golang.workspace import Workspace
 from threadmend.source import SourceFile
 
 _HEAD = """package a

@@ -8,9 +8,10 @@ from threadmend.golang.conversions import interface_value
 from threadmend.golang.copies import copies
 from threadmend.golang.file import GoFile
 from threadmend.golang.nocopy import nocopy
-from threadmend.golang.package import Decl, Workspace
+from threadmend.golang.package import Decl
 from threadmend.golang.types import Named
 from threadmend.golang.uses import addressable, field_uses, fixing_interface, is_api, variants
+from threadmend.golang.workspace import Workspace
 from threadmend.source import SourceFile
 
 

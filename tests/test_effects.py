@@ -10,9 +10,9 @@ import pytest
 from threadmend.golang.bodycalls import ANY
 from threadmend.golang.effects import Pair, effects_of, holders, pairs_of
 from threadmend.golang.lockorder import lock_order_graph
-from threadmend.golang.package import Workspace
 from threadmend.golang.targets import Body
 from threadmend.golang.unblocking import needing_lock
+from threadmend.golang.workspace import Workspace
 from threadmend.source import SourceFile
 
 HEAD = """

@@ -14,7 +14,8 @@ from threadmend.baseline import Baseline
 from threadmend.config import Config, Override
 from threadmend.engine import Report, check
 from threadmend.golang.file import GoFile
-from threadmend.golang.package import Module, Package
+from threadmend.golang.package import Package
+from threadmend.golang.workspace import Module
 from threadmend.model import Confidence, Edit, Failure, Finding, Fix, Rule, Subject
 
 BAD = rule("bad", rb"bad\(\)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threadmend.golang.operations import Operation, operations
-from threadmend.golang.package import Workspace
+from threadmend.golang.workspace import Workspace
 from threadmend.source import SourceFile
 
 HEADER = 'package p\n\nimport (\n\t"context"\n\t"sync"\n\n\t"example.org/far"\n)\n\n'

@@ -6,9 +6,9 @@ import pytest
 
 from threadmend.golang.captured import CapturedAccess, accesses_of, conflict
 from threadmend.golang.ordering import Ordering
-from threadmend.golang.package import Workspace
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.strands import places_of
+from threadmend.golang.workspace import Workspace
 from threadmend.source import SourceFile
 
 HEADER = """package p

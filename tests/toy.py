@@ -10,7 +10,8 @@ from pathlib import Path
 from threadmend.config import Config
 from threadmend.engine import Options
 from threadmend.golang.file import GoFile
-from threadmend.golang.package import Module, Package
+from threadmend.golang.package import Package
+from threadmend.golang.workspace import Module
 from threadmend.model import Edit, Finding, Fix, Patch, Rule, Safety, Subject
 from threadmend.project import Project
 

@@ -20,7 +20,7 @@ from threadmend.source import SourceFile, UnreadableError
 
 if TYPE_CHECKING:
     from threadmend.golang.evidence import Evidence
-    from threadmend.golang.package import Workspace
+    from threadmend.golang.workspace import Workspace
     from threadmend.python.project import PythonProject
     from threadmend.python.syntax import Tree
 
@@ -184,7 +184,7 @@ class Project:
     def go(self) -> Workspace:
         """Return the Go packages and modules; files that cannot be read are left out."""
         if self._workspace is None:
-            from threadmend.golang.package import Workspace
+            from threadmend.golang.workspace import Workspace
 
             self._workspace = Workspace(self._readable_go(), self.source)
             self._workspace.evidence = self.evidence
@@ -237,7 +237,7 @@ class Project:
         if self.evidence:
             new.evidence = self._followed(changed)
         if self._workspace is not None:
-            from threadmend.golang.package import Workspace
+            from threadmend.golang.workspace import Workspace
 
             trees = {p: t for p, t in self._workspace._trees.items() if p not in changed}
             new._workspace = Workspace(new._readable_go(), new.source, trees)

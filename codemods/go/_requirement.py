@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from threadmend.golang.builders.modfile import add_requirement, add_requirements
-from threadmend.golang.package import Module
+from threadmend.golang.workspace import Module
 from threadmend.model import Edit
 from threadmend.recipes.files import ProjectFiles
 from threadmend.source import SourceFile

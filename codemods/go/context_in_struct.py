@@ -33,9 +33,9 @@ from threadmend.golang.ambient import CLEANUP, ambient
 from threadmend.golang.builders import BuilderError, import_name
 from threadmend.golang.calls import Site
 from threadmend.golang.families import CannotFollow, Family
-from threadmend.golang.package import Module
 from threadmend.golang.scope import Binding
 from threadmend.golang.uses import is_api
+from threadmend.golang.workspace import Module
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._stored import BOUND, Stored, Use, enclosing, is_main, origin, stored_contexts

@@ -21,11 +21,12 @@ from threadmend.golang.builders import BuilderError, parameters
 from threadmend.golang.builders.signatures import Parameter
 from threadmend.golang.calls import Site
 from threadmend.golang.families import CannotFollow, Family, family
-from threadmend.golang.package import Decl, Module
+from threadmend.golang.package import Decl
 from threadmend.golang.subtests import TESTS
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
 from threadmend.golang.uses import is_api
+from threadmend.golang.workspace import Module
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 CATEGORY = "context"

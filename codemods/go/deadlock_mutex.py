@@ -24,7 +24,8 @@ from collections.abc import Iterator
 
 from threadmend.golang.builders import add_import
 from threadmend.golang.file import GoFile
-from threadmend.golang.package import Module, Package
+from threadmend.golang.package import Package
+from threadmend.golang.workspace import Module
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.recipes.files import ProjectFiles
 

@@ -21,7 +21,8 @@ from collections.abc import Iterator
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.leakchecks import first_launch, is_special, is_tested, looks_already
-from threadmend.golang.package import Decl, Module, Package, Workspace
+from threadmend.golang.package import Decl, Package
+from threadmend.golang.workspace import Module, Workspace
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.recipes.files import ProjectFiles
 

@@ -34,9 +34,10 @@ from threadmend.golang.calls import Site, callers
 from threadmend.golang.context_forms import context_form, names_with_forms
 from threadmend.golang.families import CannotFollow
 from threadmend.golang.file import GoFile
-from threadmend.golang.package import Decl, Module
+from threadmend.golang.package import Decl
 from threadmend.golang.syntax import Node
 from threadmend.golang.uses import declaration_of, is_fixed_outside
+from threadmend.golang.workspace import Module
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._background import LASTING

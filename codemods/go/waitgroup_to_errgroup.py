@@ -26,7 +26,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, free_name, import_name, taken_names
 from threadmend.golang.file import GoFile
-from threadmend.golang.package import Module
+from threadmend.golang.workspace import Module
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.recipes.files import ProjectFiles
 

@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError
-from threadmend.golang.package import Module
+from threadmend.golang.workspace import Module
 from threadmend.model import Finding, Fix, Related, Safety
 
 from ._pool import Pool, pools

@@ -33,11 +33,12 @@ from threadmend.golang.calls import code_files
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.holding import holding_of
 from threadmend.golang.locks import LOCK_CALLS
-from threadmend.golang.package import Module, Package
+from threadmend.golang.package import Package
 from threadmend.golang.races import explained
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, Pointer
+from threadmend.golang.workspace import Module
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 __all__ = ["two_of_one_type"]

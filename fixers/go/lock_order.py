@@ -23,9 +23,9 @@ from threadmend.golang.access import Access
 from threadmend.golang.builders import BuilderError, delete, insert_before
 from threadmend.golang.lockorder import Cycle, LockOrder, Witness, lock_order_graph
 from threadmend.golang.locks import LockOperation, lock_operation, locks_of
-from threadmend.golang.package import Module
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
+from threadmend.golang.workspace import Module
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock, call_after_unlock

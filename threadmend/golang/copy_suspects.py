@@ -16,7 +16,8 @@ from threadmend.golang.syntax import Declaration
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Package, Workspace
+    from threadmend.golang.package import Package
+    from threadmend.golang.workspace import Workspace
 
 __all__ = ["suspects"]
 

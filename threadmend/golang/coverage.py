@@ -14,7 +14,7 @@ from threadmend.inventory import Call, Spot
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Workspace
+    from threadmend.golang.workspace import Workspace
 
 __all__ = ["coverage"]
 

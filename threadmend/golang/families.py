@@ -18,7 +18,8 @@ from threadmend.golang.types import Func, Interface, Named
 from threadmend.golang.uses import interface_methods, is_fixed_outside, variants
 
 if TYPE_CHECKING:
-    from threadmend.golang.package import Decl, Workspace
+    from threadmend.golang.package import Decl
+    from threadmend.golang.workspace import Workspace
 
 __all__ = ["CannotFollow", "Family", "family"]
 

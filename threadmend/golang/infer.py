@@ -18,10 +18,11 @@ from threadmend.golang.infer_values import Values
 
 if TYPE_CHECKING:
     from threadmend.golang.file import Import
-    from threadmend.golang.package import Decl, Workspace
+    from threadmend.golang.package import Decl
     from threadmend.golang.scope import Binding
     from threadmend.golang.syntax import Node
     from threadmend.golang.types import Type, TypeParam
+    from threadmend.golang.workspace import Workspace
 
 __all__ = ["Inference", "Selection", "is_decl"]
 

@@ -18,7 +18,8 @@ from threadmend.inventory import Cycle, Inventory, Lock, Nesting, Spot, Tested
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Package, Workspace
+    from threadmend.golang.package import Package
+    from threadmend.golang.workspace import Workspace
 
 __all__ = ["inventory", "lock_order"]
 

@@ -27,7 +27,7 @@ from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Workspace
+    from threadmend.golang.workspace import Workspace
 
 __all__ = ["Cycle", "LockOrder", "Witness", "lock_order_graph"]
 

@@ -16,7 +16,8 @@ from threadmend.golang.types import Array, Named, Struct, Type, TypeParam, subst
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Decl, Package, Workspace
+    from threadmend.golang.package import Decl, Package
+    from threadmend.golang.workspace import Workspace
 
 __all__ = ["KNOWN", "NoCopy", "is_ours", "nocopy"]
 

@@ -18,7 +18,7 @@ from threadmend.graph import Operation
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.infer import Selection
-    from threadmend.golang.package import Workspace
+    from threadmend.golang.workspace import Workspace
 
 __all__ = ["Operation", "file_operations", "operations"]
 

@@ -18,7 +18,8 @@ from threadmend.golang.types import Named, Pointer
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Decl, Workspace
+    from threadmend.golang.package import Decl
+    from threadmend.golang.workspace import Workspace
 
 __all__ = ["printed", "printed_by", "prints"]
 

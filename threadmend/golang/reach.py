@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from threadmend.golang.package import Workspace
+    from threadmend.golang.workspace import Workspace
 
 __all__ = ["Reach", "reach_of"]
 

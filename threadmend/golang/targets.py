@@ -24,7 +24,8 @@ from threadmend.golang.uses import is_api
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Decl, Package, Workspace
+    from threadmend.golang.package import Decl, Package
+    from threadmend.golang.workspace import Workspace
 
 __all__ = [
     "Body",

@@ -21,7 +21,7 @@ from threadmend.graph import Edge, Graph, Vertex, short
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Workspace
+    from threadmend.golang.workspace import Workspace
 
 __all__ = ["channel_graph", "channels_picture", "lock_graph"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from threadmend.source import SourceFile, UnreadableError
 
 if TYPE_CHECKING:
-    from threadmend.golang.package import Workspace
+    from threadmend.golang.workspace import Workspace
 
 __all__ = ["PATTERNS", "WORKFLOWS", "ProjectFiles", "is_generated", "is_recipe"]
 

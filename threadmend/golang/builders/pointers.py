@@ -21,7 +21,7 @@ from threadmend.model import Edit
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Workspace
+    from threadmend.golang.workspace import Workspace
 
 __all__ = [
     "SCOPES",

@@ -15,7 +15,7 @@ Without a fix: a read lock that the callers took, or one that is taken again fur
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.calls import own_callers
@@ -63,6 +63,8 @@ def _read_lock(access: FieldAccess) -> Held | None:
     return next((h for h in held if access.belongs(h)), None)
 
 
+_DEPTH = 4  # calls between a goroutine and an access
+
 _SAYS = re.compile(
     rb"(?i)\bsynchroni|\bserial|\bnot? concurrent|\b(?:one|single) (?:goroutine|thread|writer)\b"
     rb"|\b(?:one|single) producer\b"
@@ -81,12 +83,34 @@ def _is_of_one_goroutine(access: FieldAccess) -> bool:
     `go db.run()`, launched in one place, calls whoever reads and writes it.
     """
     users = accesses_like(access.file.package, access.file, access.node)
-    runners = {_runner(a.file, outer_function(a.node)) for a in users if not (a.setup or a.fresh)}
-    return len(runners) == 1 and None not in runners
+    return (
+        _common((a.file, outer_function(a.node), _DEPTH) for a in users if not (a.setup or a.fresh))
+        is not None
+    )
 
 
-def _runner(file: GoFile, function: Node | None, depth: int = 4) -> Node | None:
+def _common(runs: Iterable[tuple[GoFile, Node | None, int]]) -> Node | None:
+    """Return the runner that functions have in common; asks no further than the first other."""
+    common: Node | None = None
+    for file, function, depth in runs:
+        runner = _runner(file, function, depth)
+        if runner is None or common not in {None, runner}:
+            return None
+        common = runner
+    return common
+
+
+def _runner(file: GoFile, function: Node | None, depth: int) -> Node | None:
     """Return the method whose single launch runs a function, for all that the package shows."""
+    known: dict[tuple[Node | None, int], Node | None] = file.package.facts.setdefault("runners", {})
+    key = (function, depth)
+    if key not in known:
+        known[key] = None
+        known[key] = _found_runner(file, function, depth)
+    return known[key]
+
+
+def _found_runner(file: GoFile, function: Node | None, depth: int) -> Node | None:
     decl = declaration_of(file, function) if function is not None else None
     if decl is None or decl.exported or depth == 0:
         return None
@@ -95,8 +119,7 @@ def _runner(file: GoFile, function: Node | None, depth: int = 4) -> Node | None:
         return function
     if not sites or any(s.launched or s.call is None for s in sites):
         return None
-    runners = {_runner(s.file, s.node.function, depth - 1) for s in sites}
-    return runners.pop() if len(runners) == 1 else None
+    return _common((s.file, s.node.function, depth - 1) for s in sites)
 
 
 def _runs_once(node: Node) -> bool:

@@ -117,6 +117,9 @@ def _finding(file: GoFile, copy: Copy) -> Finding:
     if any(file.package.workspace.file(edit.path).generated for edit in edits):
         reason = "a generated file would have to follow"
         return Finding(file.path, start, end, message, reason=reason, confidence=confidence)
+    if copy.kind in {"assignment", "element"} and rewrite.writes and not rewrite.locks:
+        reason = "what is written to the copy would change the original: copy what it needs"
+        return Finding(file.path, start, end, message, reason=reason, confidence=confidence)
     reasons = "; ".join(dict.fromkeys([*rewrite.reasons, *_shared(copy, rewrite)]))
     fix = Fix(title, edits, Safety.UNSAFE if reasons else Safety.SAFE, reasons)
     return Finding(file.path, start, end, message, (fix,), confidence=confidence)

@@ -23,7 +23,7 @@ __all__ = ["SignalOf", "pauses", "signal_at"]
 # Whether it gives a signal or waits for one; `channel` or `group`, and its class (None: any).
 SignalOf = tuple[str, tuple[str, str | None]]
 
-_MAY = re.compile(rb"<-|\brange\b|\.(?:Wait|Acquire|Join)\(")
+_MAY = re.compile(rb"<-|\brange\b|\.(?:Wait|Acquire|Join|Finish)\(")
 _DEPTH = 2
 
 
@@ -113,5 +113,5 @@ def signal_at(file: GoFile, node: Node) -> Iterator[SignalOf]:
 
 _CALLS = {
     **dict.fromkeys(("Done", "Signal", "Broadcast", "Release"), ("release",)),
-    **dict.fromkeys(("Wait", "Acquire", "Join"), ("acquire",)),
+    **dict.fromkeys(("Wait", "Acquire", "Join", "Finish"), ("acquire",)),
 }

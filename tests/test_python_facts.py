@@ -104,7 +104,7 @@ def test_what_does_not_parse_says_where() -> None:
 
 def test_the_version_comes_from_the_nearest_settings() -> None:
     project = project_of(a="import threading\n")
-    assert project.python_version("a.py") == (3, 8)
+    assert project.python_version("a.py") == (3, 10)
 
 
 @pytest.mark.parametrize(

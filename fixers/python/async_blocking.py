@@ -5,9 +5,10 @@ and answers to other clients with it. The same goes for a request, a subprocess 
 threads.
 
 Not reported: functions that are not `async`, also nested ones; calls that do not wait
-(`acquire(blocking=False)`); modules that use trio or anyio, or a loop of their own (neither
-asyncio nor a framework on top of it is named); coroutines that a thread runs in a loop of their
-own; `get` right after a `put` to the same queue. In tests it is a hint.
+(`acquire(blocking=False)`); modules that use trio or anyio; those that name neither asyncio nor a
+framework on top of it, in a project that names other loops or drives coroutines itself;
+coroutines that a thread runs in a loop of their own; `get` right after a `put` to the same queue.
+In tests it is a hint.
 
 Unsafe: all but `time.sleep`: the call runs in a thread, beside code that it did not run beside.
 """
@@ -17,14 +18,16 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
-from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from threadmend.python import api
 from threadmend.python.builders import BuilderError, drop_import, reference
+from threadmend.python.classes import use_mode
 from threadmend.python.file import PythonFile, last_name
-from threadmend.python.flow import block_of
+from threadmend.python.flow import block_of, walk
 from threadmend.python.functions import Function
-from threadmend.python.threads import argument, keyword, spawns_reaching
+from threadmend.python.threads import argument, keyword, reached, spawns_reaching
 
 CATEGORY = "asyncio"
 ALSO = "ASYNC210 ASYNC220 ASYNC221 ASYNC222 ASYNC230 ASYNC251"
@@ -46,6 +49,7 @@ _ASYNCIO = re.compile(
     rb"(?:asyncio|aiohttp|fastapi|starlette|sanic|quart|tornado|discord|telegram|aiogram|telethon"
     rb"|pyrogram|uvicorn|httpx|websockets|aiofiles|asyncpg|litestar|blacksheep)\b"
 )
+_BY_HAND = re.compile(rb"types\.coroutine|import +coroutine|\.send\(None\)")
 _SEEN = frozenset({"done", "wait", "as_completed", "gather", "wrap_future", "sleep"})
 _RUNNERS = frozenset({"run_until_complete", "run"})
 _WAITERS = frozenset({"join", "get", "put", "wait", "acquire", "result"})
@@ -54,10 +58,13 @@ _KINDS = api.THREADS | api.THREAD_LOCKS | api.EVENTS | api.QUEUES | api.SEMAPHOR
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the calls in coroutines that stop the loop."""
-    if _OTHER_LOOPS.search(file.data) or not _ASYNCIO.search(file.data):
+    if _OTHER_LOOPS.search(file.data):
         return
+    is_told = _ASYNCIO.search(file.data) is not None
     for function in file.functions:
         if not function.is_async or _has_loop_of_its_own(file, function):
+            continue
+        if not is_told and not _awaits_for_anybody(file, function):
             continue
         for call in function.calls():
             if isinstance(file.parent(call), ast.Await):
@@ -72,6 +79,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 yield _wrapped(file, call)
             elif _waits(file, call):
                 yield _waiting(file, call, file.text(call.func))
+            elif (callee := function.callees.get(call)) is not None:
+                if inner := _blocks(callee):
+                    yield _through(file, call, callee, inner)
 
 
 def _has_loop_of_its_own(file: PythonFile, function: Function) -> bool:
@@ -84,6 +94,20 @@ def _has_loop_of_its_own(file: PythonFile, function: Function) -> bool:
         and last_name(getattr(file.parent(site.call), "func", site.call)) in _RUNNERS
         for site in function.callers
     )
+
+
+def _awaits_for_anybody(file: PythonFile, function: Function) -> bool:
+    """Return whether a coroutine of a module that names no loop is asyncio's all the same: a
+    decorator that tries again awaits what it is given, and nobody in the project has a loop of
+    another kind.
+    """
+    if not any(isinstance(node, ast.Await) for node in function.own):
+        return False
+    known: dict[str, bool] = file.project.__dict__.setdefault("_loops", {})
+    if "other" not in known:
+        texts = (file.project.source(path).data for path in file.project.paths)
+        known["other"] = any(_OTHER_LOOPS.search(t) or _BY_HAND.search(t) for t in texts)
+    return not known["other"]
 
 
 def _is_result(file: PythonFile, call: ast.Call) -> bool:
@@ -189,7 +213,54 @@ def _sleeping(file: PythonFile, call: ast.Call) -> Finding:
     return Finding(file.path, start, end, said, fixes=(fix,), confidence=level)
 
 
-def _waiting(file: PythonFile, call: ast.Call, name: str) -> Finding:
+def _blocks(callee: Function) -> ast.Call | None:
+    """Return the call that waits for another machine or process in a plain function, one that
+    it makes in every case.
+    """
+    if callee.is_async or callee.is_generator or callee.decorators:
+        return None
+    certain = set(_always(callee.body))
+    for call in callee.calls():
+        if call in certain and callee.file.qualified(call.func) in _BLOCKING | {"time.sleep"}:
+            return call
+    return None
+
+
+def _always(block: list[ast.stmt]) -> Iterator[ast.AST]:
+    """Yield what a block runs unless it raises before, up to where it may return."""
+    for statement in block:
+        if isinstance(statement, ast.With | ast.Try):
+            for item in getattr(statement, "items", ()):
+                yield from ast.walk(item)
+            yield from _always(statement.body)
+        elif isinstance(statement, ast.Expr | ast.Assign | ast.AnnAssign | ast.Return):
+            yield from ast.walk(statement)
+        if any(isinstance(node, ast.Return | ast.Break) for node in walk([statement])):
+            return
+
+
+def _through(file: PythonFile, call: ast.Call, callee: Function, inner: ast.Call) -> Finding:
+    """Return the finding about a function that waits, called as if it did not."""
+    name = callee.file.text(inner.func)
+    finding = _waiting(file, call, f"{name} in {callee.name}", file.text(call.func))
+    place = Related(callee.file.path, *callee.file.span(inner), f"{name} waits here")
+    if finding.fixes and any(map(_changes, reached(callee))):
+        reason = f"{callee.name} changes what others may see: it cannot just run in a thread"
+        return replace(finding, related=(place,), fixes=(), reason=reason)
+    return replace(finding, related=(place,))
+
+
+def _changes(function: Function) -> bool:
+    """Return whether a function changes an attribute, an element or a variable of a module."""
+    modes = ("write", "augment", "mutate", "delete")
+    return any(
+        isinstance(node, ast.Global | ast.Nonlocal)
+        or (isinstance(node, ast.Attribute) and use_mode(node) in modes)
+        for node in function.own
+    )
+
+
+def _waiting(file: PythonFile, call: ast.Call, name: str, runs: str = "") -> Finding:
     start, end = file.span(call)
     said = f"{name} stops every task of the event loop until it is done"
     level = Confidence.LOW if file.is_test else Confidence.HIGH
@@ -202,7 +273,7 @@ def _waiting(file: PythonFile, call: ast.Call, name: str) -> Finding:
         reason = "a lock belongs to the thread that takes it"
         return Finding(file.path, start, end, said, reason=reason, confidence=level)
     reason = "the call runs in a thread of its own"
-    fix = Fix(f"Run {name} in a thread", edits, Safety.UNSAFE, reason)
+    fix = Fix(f"Run {runs or name} in a thread", edits, Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, fixes=(fix,), confidence=level)
 
 

@@ -78,16 +78,27 @@ def _edits(file: PythonFile, section: Section) -> tuple[Edit, ...]:
     edits: list[Edit] = []
     for use in file.sections:
         if _same(use.lock.place, lock.place):
-            if use.kind != "with" or use.function is None or not use.function.is_async:
+            if use.function is None or not use.function.is_async:
                 raise BuilderError("the lock is also used outside of coroutines")
-            if len(getattr(use.start, "items", ())) != 1:
-                raise BuilderError("the lock is taken together with others")
-            at = file.span(use.start)[0]
-            edits.append(Edit(file.path, at, at, b"async "))
+            edits.append(_awaited(file, use))
     _other_uses(file, section)
     name, added = reference(file, new, made)
     first, last = file.span(made.func)
     return (*edits, Edit(file.path, first, last, file.encode(name)), *added)
+
+
+def _awaited(file: PythonFile, use: Section) -> Edit:
+    """Return the edit that awaits the lock: `async with`, or `await lock.acquire()`."""
+    if use.kind == "with":
+        if len(getattr(use.start, "items", ())) != 1:
+            raise BuilderError("the lock is taken together with others")
+        at = file.span(use.start)[0]
+        return Edit(file.path, at, at, b"async ")
+    call = use.start.value if isinstance(use.start, ast.Expr) else None
+    if not isinstance(call, ast.Call) or call.args or call.keywords or use.release is None:
+        raise BuilderError("the lock is taken in a way that asyncio does not have")
+    at = file.span(call)[0]
+    return Edit(file.path, at, at, b"await ")
 
 
 def _same(one: Place, other: Place) -> bool:
@@ -98,6 +109,7 @@ def _other_uses(file: PythonFile, section: Section) -> None:
     """Raise BuilderError when the lock is used other than in a `with` statement."""
     place = section.lock.place
     items = {id(s.item) for s in file.sections}
+    items |= {id(_receiver(s.release)) for s in file.sections if s.release is not None}
     names: list[ast.Attribute | ast.Name] = [*file.nodes(ast.Attribute), *file.nodes(ast.Name)]
     for node in names:
         if not isinstance(node.ctx, ast.Load) or id(node) in items:
@@ -107,6 +119,13 @@ def _other_uses(file: PythonFile, section: Section) -> None:
         found = file.place(node)
         if found is not None and _same(found, place):
             raise BuilderError("the lock is used in another way than with")
+
+
+def _receiver(release: ast.stmt) -> ast.expr | None:
+    """Return `lock` of `lock.release()`."""
+    call = release.value if isinstance(release, ast.Expr) else None
+    func = call.func if isinstance(call, ast.Call) else None
+    return func.value if isinstance(func, ast.Attribute) else None
 
 
 def _name(node: ast.Attribute | ast.Name) -> str:

@@ -34,7 +34,7 @@ import re
 PREFILTER = re.compile(
     rb"\b(?:_?threading|_thread|thread|[qQ]ueue|concurrent|futures|asyncio|multiprocessing"
     rb"|socketserver|SocketServer|sched|signal|subprocess|http\.server|contextvars|ThreadPool)\b"
-    rb"|Thread\b|[lL]ock\b|_lock\b|mutex\b|Executor\b|\.acquire\("
+    rb"|Thread\b|[lL]ock\b|_lock\b|mutex\b|Executor\b|\.acquire\(|\basync +def\b"
 )
 """A file without any of these words holds no concurrency and is never parsed."""
 

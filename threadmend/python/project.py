@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OLDEST", "PythonProject"]
 
-OLDEST: Version = (3, 8)
-"""What a project that says nothing is taken to support."""
+OLDEST: Version = (3, 10)
+"""What a project that says nothing is taken to support: older Pythons get no fixes any more."""
 
 _REQUIRES = re.compile(rb"(?:requires[-_]python|python_requires)[\"']?\s*[=:]\s*[\"']?([^\"'\n]+)")
 _POETRY = re.compile(rb"^python\s*=\s*[\"']([^\"'\n]+)", re.M)

@@ -21,10 +21,13 @@ from threadmend.python.scope import parent
 from threadmend.python.threads import argument
 
 CATEGORY = "thread"
-GATE = rb"args\s*=\s*\("
+GATE = rb"args\s*=\s*\(|Timer\(|Thread\(None|Process\(None"
 
 _KINDS = frozenset({"thread", "timer", "process", "process-pool", "pool"})
+_POSITIONS = {"timer": 2, "thread": 3, "process": 3}
 _CLOSE = re.compile(rb"(?:\s|#[^\n]*\n)*\)")
+_SINGLE = frozenset({"str", "int", "float", "bool", "len", "repr", "abs", "round", "open", "id"})
+"""What makes one value, which no thread can take apart as arguments."""
 _SEQUENCES = (ast.Tuple, ast.List, ast.GeneratorExp, ast.ListComp, ast.Starred, ast.Call,
               ast.NamedExpr, ast.IfExp, ast.BoolOp, ast.Await)  # fmt: skip
 
@@ -34,8 +37,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for spawn in file.spawns:
         if spawn.kind not in _KINDS or not isinstance(spawn.node, ast.Call):
             continue
-        value = argument(spawn.node, 99, "args")
-        if value is None or isinstance(value, _SEQUENCES) or _is_sequence_of(value):
+        value = argument(spawn.node, _POSITIONS.get(spawn.kind, 99), "args")
+        if value is None or _is_sequence_of(file, value):
             continue
         close = _closing(file, value)
         if close is None or _is_tuple(file, value) or _takes_several(spawn.target):
@@ -53,11 +56,15 @@ def _gets(value: ast.expr) -> str:
     return "what is in it, one by one"
 
 
-def _is_sequence_of(value: ast.expr) -> bool:
-    """Return whether an operation on sequences makes the arguments: `((1,) + rest)`."""
+def _is_sequence_of(file: PythonFile, value: ast.expr) -> bool:
+    """Return whether a tuple, a list or a call makes the arguments, or an operation on them:
+    `((1,) + rest)`.
+    """
     if isinstance(value, ast.BinOp):
-        return _is_sequence_of(value.left) or _is_sequence_of(value.right)
-    return isinstance(value, ast.Tuple | ast.List | ast.Call)
+        return _is_sequence_of(file, value.left) or _is_sequence_of(file, value.right)
+    if isinstance(value, ast.Call) and file.qualified(value.func) in _SINGLE:
+        return False
+    return isinstance(value, _SEQUENCES)
 
 
 def _is_tuple(file: PythonFile, value: ast.expr) -> bool:
@@ -95,7 +102,7 @@ def _closing(file: PythonFile, value: ast.expr) -> int | None:
     """Return where the parenthesis right behind a value closes, None without a pair of its own."""
     start, end = file.span(value)
     before = file.data[:start].rstrip()
-    if not before.endswith(b"(") or not before[:-1].rstrip().endswith(b"="):
+    if not before.endswith(b"(") or not before[:-1].rstrip().endswith((b"=", b",")):
         return None
     found = _CLOSE.match(file.data, end)
     return None if found is None else found.end()

@@ -1,57 +1,139 @@
 """Test again under the lock
 
 `if instance is None: with lock: instance = make()` tests before it has the lock. Two threads
-may both have seen None; the second makes another one, and what the first kept is lost.
+may both have seen None; the second makes another one, and what the first kept is lost. The
+same holds for `if instance is not None: return instance` ahead of the lock, and for a variable
+that the value was read into.
 
 Not reported: a second test under the lock; a variable of the function itself; tests of
-something else than what is set.
+something else than what is set; a value that is made before the lock is taken.
+
+Unsafe: a test that calls functions is run a second time.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from threadmend.model import Edit, Finding, Fix
-from threadmend.python.builders import BuilderError, wrap
+from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python.builders import BuilderError, insert_before, wrap
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import walk
+from threadmend.python.flow import block_of, walk
 from threadmend.python.locks import Section
 from threadmend.python.scope import scope_of
 
 CATEGORY = "shared-state"
 GATE = rb"\bif\b"
 
+_EXITS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+
+
+@dataclass(frozen=True)
+class _Test:
+    """A test ahead of a lock: what it looks at (`key` of it), and what has to be repeated."""
+
+    node: ast.If
+    owner: str
+    key: str | None
+    tested: ast.expr
+    read: str = ""
+    """The statement that reads the value into a variable, when the test looks at that."""
+
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the sections that make something which another thread may have made by then."""
     for section in file.sections:
-        test = file.parent(section.start)
-        if section.kind != "with" or not isinstance(test, ast.If) or test.orelse:
+        if section.kind != "with" or not section.body:
             continue
-        if test.body != [section.start]:
+        test = _test_ahead(file, section)
+        if test is None or file.held(test.node):
             continue
-        tested = _tested(test.test)
-        if tested is None or _is_local(file, tested) or file.held(test):
-            continue
-        text = file.text(tested)
-        if _is_set(file, section.body, test.test, text) and not _is_tested(file, section, text):
-            yield _finding(file, section, test, text)
+        setting = _setting(file, section, test)
+        if setting is not None and not _is_tested(file, section, test, setting):
+            yield _finding(file, section, test)
 
 
-def _tested(test: ast.expr) -> ast.expr | None:
+# -- find -----------------------------------------------------------------------------------
+
+
+def _test_ahead(file: PythonFile, section: Section) -> _Test | None:
+    """Return the test that decides about the section: around it, or with an exit before it."""
+    above = file.parent(section.start)
+    if isinstance(above, ast.If) and not above.orelse and above.body == [section.start]:
+        return _test(file, above, _unset(above.test))
+    before = _before(section.start)
+    if isinstance(before, ast.If) and not before.orelse and len(before.body) == 1:
+        if isinstance(before.body[0], _EXITS):
+            return _test(file, before, _set(before.test))
+    return None
+
+
+def _before(statement: ast.stmt) -> ast.stmt | None:
+    """Return the statement right before another one in its block."""
+    block = block_of(statement)
+    at = block.index(statement)
+    return block[at - 1] if at else None
+
+
+def _unset(test: ast.expr) -> ast.expr | None:
     """Return `x` of `x is None`, `not x`, `x == 0` and `k not in x`."""
-    found: ast.expr | None = None
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
+        return _unset(test.values[0])
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        found = test.operand
-        if isinstance(found, ast.Compare) and isinstance(found.ops[0], ast.In):
-            found = found.comparators[0]
-    elif isinstance(test, ast.Compare) and len(test.ops) == 1:
+        return _set(test.operand)
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
         if isinstance(test.ops[0], ast.Is | ast.Eq):
-            found = test.left
-        elif isinstance(test.ops[0], ast.NotIn):
-            found = test.comparators[0]
-    return found if isinstance(found, ast.Name | ast.Attribute) else None
+            return test.left
+        if isinstance(test.ops[0], ast.NotIn):
+            return test.comparators[0]
+    return None
+
+
+def _set(test: ast.expr) -> ast.expr | None:
+    """Return `x` of `x is not None`, `x`, `x != 0` and `k in x`."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return _set(test.values[0])
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return _unset(test.operand)
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        if isinstance(test.ops[0], ast.IsNot | ast.NotEq):
+            return test.left
+        return test.comparators[0] if isinstance(test.ops[0], ast.In) else None
+    return test
+
+
+def _test(file: PythonFile, node: ast.If, tested: ast.expr | None) -> _Test | None:
+    """Return what a test looks at, when other threads see it as well."""
+    found = tested.value if isinstance(tested, ast.NamedExpr) else tested
+    if isinstance(found, ast.Name) and _is_local(file, found):
+        before = _before(node)
+        if isinstance(before, ast.Assign) and len(before.targets) == 1:
+            if file.text(before.targets[0]) == found.id:
+                return _seen(file, node, before.value, file.text(before))
+        return None
+    return _seen(file, node, found, "")
+
+
+def _seen(file: PythonFile, node: ast.If, found: ast.expr | None, read: str) -> _Test | None:
+    key = _key_in(file, node.test, found)
+    if isinstance(found, ast.Call) and isinstance(found.func, ast.Attribute):
+        if found.func.attr != "get" or not found.args:
+            return None
+        key, found = file.text(found.args[0]), found.func.value
+    if not isinstance(found, ast.Name | ast.Attribute) or _is_local(file, found):
+        return None
+    return _Test(node, file.text(found), key, found, read)
+
+
+def _key_in(file: PythonFile, test: ast.expr, found: ast.expr | None) -> str | None:
+    """Return `k` of `k not in x`."""
+    for node in ast.walk(test):
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+            if node.comparators[0] is found:
+                return file.text(node.left)
+    return None
 
 
 def _is_local(file: PythonFile, node: ast.expr) -> bool:
@@ -62,9 +144,9 @@ def _is_local(file: PythonFile, node: ast.expr) -> bool:
     return binding is None or binding.scope is scope_of(node)
 
 
-def _is_set(file: PythonFile, body: list[ast.stmt], test: ast.expr, text: str) -> bool:
-    """Return whether the section sets what was tested: the variable, or the key's value."""
-    for node in walk(body):
+def _setting(file: PythonFile, section: Section, test: _Test) -> ast.stmt | None:
+    """Return the first statement of the section that sets what was tested, or its key."""
+    for node in walk(section.body):
         targets: list[ast.expr] = []
         if isinstance(node, ast.Assign):
             targets = node.targets
@@ -72,32 +154,75 @@ def _is_set(file: PythonFile, body: list[ast.stmt], test: ast.expr, text: str) -
             targets = [node.target]
         for target in targets:
             if isinstance(target, ast.Subscript):
-                if file.text(target.value) == text and file.text(target.slice) in file.text(test):
-                    return True
-            elif file.text(target) == text:
+                if file.text(target.value) == test.owner and _is_key(file, target.slice, test):
+                    return file.statement(node)
+            elif file.text(target) == test.owner:
+                return file.statement(node)
+    return None
+
+
+def _is_key(file: PythonFile, node: ast.expr, test: _Test) -> bool:
+    text = file.text(node)
+    return text == test.key if test.key is not None else text in file.text(test.node.test)
+
+
+def _is_tested(file: PythonFile, section: Section, test: _Test, setting: ast.stmt) -> bool:
+    """Return whether the section looks at the variable before it sets it, or leaves early."""
+    end = (setting.end_lineno, setting.end_col_offset)
+    for node in walk(section.body):
+        if isinstance(node, ast.Return | ast.Break | ast.Continue):
+            if node is not section.body[-1]:
+                return True
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+            if file.text(node) != test.owner or (node.lineno, node.col_offset) > end:
+                continue
+            if not _is_other_use(file, node, test):
                 return True
     return False
 
 
-def _is_tested(file: PythonFile, section: Section, text: str) -> bool:
-    """Return whether the section looks at the variable before it sets it."""
-    for node in walk(section.body):
-        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
-            if file.text(node) == text:
-                above = file.parent(node)
-                if not (isinstance(above, ast.Subscript) and isinstance(above.ctx, ast.Store)):
-                    return True
-        if isinstance(node, ast.Return | ast.Break | ast.Continue):
-            return True
-    return False
+def _is_other_use(file: PythonFile, node: ast.expr, test: _Test) -> bool:
+    """Return whether a use says nothing of the key: `x[k] = v`, `len(x)`, `x.clear()`."""
+    above = file.parent(node)
+    if isinstance(above, ast.Subscript) and isinstance(above.ctx, ast.Store):
+        return True
+    if test.key is None:
+        return False
+    if isinstance(above, ast.Attribute):
+        above = file.parent(above)
+        return isinstance(above, ast.Call) and not above.args
+    return isinstance(above, ast.Call) and file.text(above.func) == "len"
 
 
-def _finding(file: PythonFile, section: Section, test: ast.If, text: str) -> Finding:
-    start, end = file.span(test.test)
-    said = f"{text} is tested before {file.text(section.item)} is taken, and not again"
+# -- fix ------------------------------------------------------------------------------------
+
+
+def _finding(file: PythonFile, section: Section, test: _Test) -> Finding:
+    start, end = file.span(test.node.test)
+    said = f"{test.owner} is tested before {file.text(section.item)} is taken, and not again"
     try:
-        edits: tuple[Edit, ...] = wrap(file, section.body, f"if {file.text(test.test)}:")
+        edits = _again(file, section, test)
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
-    # Alone, a thread finds the second test as true as the first: nothing changes for it.
-    return Finding(file.path, start, end, said, fixes=(Fix("Test again under the lock", edits),))
+    if any(isinstance(n, ast.Call) and not _is_get(n) for n in ast.walk(test.node.test)):
+        fix = Fix("Test again under the lock", edits, Safety.UNSAFE, "the test runs twice")
+    else:
+        # Alone, a thread finds the second test as true as the first: nothing changes for it.
+        fix = Fix("Test again under the lock", edits)
+    return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _again(file: PythonFile, section: Section, test: _Test) -> tuple[Edit, ...]:
+    text = file.text(test.node.test)
+    text = f"({text})" if "\n" in text else text
+    read = f"{test.read}\n" if test.read else ""
+    if section.start in test.node.body:
+        return wrap(file, section.body, f"{read}if {text}:")
+    leave = file.text(test.node.body[0])
+    if "\n" in read.strip() or "\n" in leave:
+        raise BuilderError("what comes before the lock takes several lines")
+    return insert_before(file, section.body[0], f"{read}if {text}:\n    {leave}")
+
+
+def _is_get(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "get"

@@ -41,10 +41,14 @@ def check(file: PythonFile) -> Iterator[Finding]:
         closure = _closure(spawn)
         if spawn.kind not in _KINDS or closure is None or isinstance(spawn.node, ast.ClassDef):
             continue
-        loop = _loop_around(closure, spawn.node)
-        if loop is None or _ends_in_round(file, spawn, loop):
-            continue
-        names = [name for name in _captured(closure) if _is_of_round(name, loop, closure)]
+        loops = _loops_around(closure, spawn.node)
+        ends = (at for at, loop in enumerate(loops) if _ends_in_round(file, spawn, loop))
+        loops = loops[: next(ends, len(loops))]
+        names = [
+            name
+            for name in _captured(closure)
+            if any(_is_of_round(name, loop, closure) for loop in loops)
+        ]
         if names:
             yield _finding(file, closure, names)
 
@@ -59,18 +63,19 @@ def _closure(spawn: Spawn) -> FunctionNode | None:
     return None
 
 
-def _loop_around(closure: FunctionNode, call: ast.AST) -> ast.AST | None:
-    """Return the innermost loop whose rounds make both the closure and its thread."""
+def _loops_around(closure: FunctionNode, call: ast.AST) -> list[ast.AST]:
+    """Return the loops whose rounds make both the closure and its thread, innermost first."""
     around = set(map(id, ancestors(call)))
+    found = []
     below: ast.AST = closure
     for above in ancestors(closure):
         if isinstance(above, FunctionNode):
-            return None
+            break
         in_body = isinstance(above, _LOOPS) and below in above.body
         if id(above) in around and (in_body or isinstance(above, _COMPREHENSIONS)):
-            return above
+            found.append(above)
         below = above
-    return None
+    return found
 
 
 def _ends_in_round(file: PythonFile, spawn: Spawn, loop: ast.AST) -> bool:

@@ -42,10 +42,10 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         for statement in init.body:
             target = _started(file, cls, statement)
-            if target is None or _waits(target) or file.held(statement):
+            if target is None or file.held(statement):
                 continue
             late = _late(cls, init, statement, target)
-            if late:
+            if late and not _waits(target, _set_in(init, late)):
                 yield _finding(file, init, statement, target, late)
 
 
@@ -68,16 +68,65 @@ def _started(file: PythonFile, cls: Class, statement: ast.stmt) -> Function | No
     return None
 
 
-def _waits(target: Function) -> bool:
-    """Return whether the thread begins with waiting for something."""
-    for statement in target.body[:3]:
-        for node in walk(statement):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                if node.func.attr in _WAITS:
-                    return True
-        if isinstance(statement, ast.With | ast.AsyncWith):
+def _waits(target: Function, late: set[str]) -> bool:
+    """Return whether the thread waits for something before it reads what is set late."""
+    for node in _as_run(target.body):
+        if isinstance(node, ast.With | ast.AsyncWith):
             return True
+        if isinstance(node, ast.Attribute) and _is_own(target, node) and node.attr in late:
+            return False
+        if isinstance(node, ast.Call):
+            if _is_wait(node):
+                return True
+            callee = target.callees.get(node)
+            if callee is not None and any(
+                isinstance(n, ast.Attribute) and _is_own(f, n) and n.attr in late
+                for f in reached(callee)
+                for n in f.own
+            ):
+                return False
     return False
+
+
+def _is_wait(call: ast.Call) -> bool:
+    """Return whether a call may wait: not `", ".join(names)` and `options.get("port")`."""
+    if not isinstance(call.func, ast.Attribute) or call.func.attr not in _WAITS:
+        return False
+    if call.func.attr not in {"get", "join"} or not call.args:
+        return True
+    first = call.args[0]
+    return isinstance(first, ast.Constant) and isinstance(first.value, int | float)
+
+
+def _as_run(body: list[ast.stmt]) -> Iterator[ast.AST]:
+    """Yield what a body evaluates, about in the order of its evaluation."""
+    for statement in body:
+        found = [n for n in walk(statement) if isinstance(n, ast.expr | ast.With | ast.AsyncWith)]
+        # A call comes after its arguments, which end before it.
+        yield from sorted(found, key=_evaluated)
+
+
+def _evaluated(node: ast.AST) -> tuple[int, int]:
+    if isinstance(node, ast.With | ast.AsyncWith):
+        last = node.items[-1].context_expr
+        return (last.end_lineno or 0, (last.end_col_offset or 0) + 1)
+    return (getattr(node, "end_lineno", 0), getattr(node, "end_col_offset", 0))
+
+
+def _is_own(function: Function, node: ast.Attribute) -> bool:
+    """Return whether an attribute is one of the function's own object."""
+    return isinstance(node.value, ast.Name) and node.value.id == function.self_name
+
+
+def _set_in(init: Function, statements: list[ast.stmt]) -> set[str]:
+    """Return the attributes that statements of `__init__` set."""
+    return {
+        node.attr
+        for node in walk(statements)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and _is_own(init, node)
+    }
 
 
 def _late(cls: Class, init: Function, start: ast.stmt, target: Function) -> list[ast.stmt]:
@@ -99,19 +148,8 @@ def _late(cls: Class, init: Function, start: ast.stmt, target: Function) -> list
         for use in one.uses
         if use.function in functions and use.mode in {"read", "mutate", "augment", "call"}
     }
-    found = []
-    for statement in init.body[index + 1 :]:
-        names = {
-            node.attr
-            for node in walk(statement)
-            if isinstance(node, ast.Attribute)
-            and isinstance(node.ctx, ast.Store)
-            and isinstance(node.value, ast.Name)
-            and node.value.id == init.self_name
-        }
-        if (names & read) - known:
-            found.append(statement)
-    return found
+    rest = init.body[index + 1 :]
+    return [s for s in rest if (_set_in(init, [s]) & read) - known]
 
 
 def _called(init: Function, statement: ast.stmt) -> set[Function]:
@@ -149,12 +187,7 @@ def _finding(
 def _depends(init: Function, start: ast.stmt) -> bool:
     """Return whether code behind the start waits for something."""
     rest = init.body[init.body.index(start) + 1 :]
-    return any(
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in _WAITS
-        for node in walk(rest)
-    )
+    return any(isinstance(node, ast.Call) and _is_wait(node) for node in walk(rest))
 
 
 def _moved(file: PythonFile, start: ast.stmt, last: ast.stmt) -> tuple[Edit, ...]:

@@ -21,6 +21,18 @@ from threadmend.cli.watch import changes, stamps
 COMMAND = [sys.executable, "-m", "threadmend"]
 
 
+def test_a_folder_that_is_gone_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    """The folder in which the command runs was removed by somebody else."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f'rmdir "{gone}" && exec "{sys.executable}" -m threadmend check .'
+    ended = subprocess.run(
+        ["sh", "-c", script], cwd=gone, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == "threadmend: the current folder does not exist any more\n"
+
+
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     root = project(tmp_path, {f"f{number}/a.go": RACY * 1 for number in range(60)})
     for arguments in (["check"], ["fix"], ["check", "--output-format", "json"]):

@@ -35,6 +35,7 @@ _RERUN = (
     "race-stop-flag",
     "race-global-map",
     "race-subscribers",
+    "race-launched-early",
     "leak-send-first",
     "leak-range",
     "leak-cond",
@@ -43,6 +44,7 @@ _RERUN = (
     "deadlock-wait-before-drain",
     "panic-close-twice",
     "panic-negative",
+    "panic-deferred-mode",
 )
 _LEAKED = (Path(__file__).parent / "stubs" / "leaked.go.txt").read_text("utf-8")
 

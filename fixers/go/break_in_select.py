@@ -2,7 +2,8 @@
 
 A `break` inside a select leaves the select, and the endless loop around it goes on. On a
 context that is done or a channel that is closed the same case is ready again at once: the
-goroutine neither ends nor waits, it spins.
+goroutine neither ends nor waits, it spins. The same goes for a break in any case, when nothing
+else leaves the loop and code follows it, which then never runs.
 
 Not reported: a break with a label, a loop with a condition or range of its own, a break that
 skips the rest of its case only, statements after the select that leave the loop.
@@ -32,7 +33,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     for statement in file.find("break_statement", _BREAK, _may_leave):
         if len(statement.children) > 1:
             continue
-        case = _exit_case(file, statement)
+        case = _exit_case(file, statement) or _only_way_out(statement)
         select = case.parent if case is not None else None
         loop = _loop_around(select) if select is not None else None
         if loop is None or select is None or not endless(loop):
@@ -45,6 +46,7 @@ def check(file: GoFile) -> Iterator[Finding]:
 
 _BREAK = re.compile(rb"\bbreak\b")
 _CASE = ("for_statement", "block", "select_statement", "communication_case", "break_statement")
+_DEFAULT = (*_CASE[:3], "default_case", "break_statement")
 _TEST = (*_CASE[:4], "if_statement", "block", "break_statement")
 
 
@@ -52,7 +54,7 @@ def _may_leave(declaration: Declaration) -> bool:
     """Return whether a break stands in a select's case, or in a test there, right in a loop."""
     for hit in _BREAK.finditer(declaration.tree.data, declaration.start, declaration.end):
         around = declaration.around(hit.start())[:-1]
-        if around[-5:] == _CASE or around[-7:] == _TEST:
+        if around[-5:] in {_CASE, _DEFAULT} or around[-7:] == _TEST:
             return True
     return False
 
@@ -78,6 +80,24 @@ def _exit_case(file: GoFile, statement: Node) -> Node | None:
     if case is None or case.kind != "communication_case" or parent.field != "consequence":
         return None
     return case if _says_closed(file, case, test) else None
+
+
+def _only_way_out(statement: Node) -> Node | None:
+    """Return the case of a select that the break ends, where nothing else could be meant to
+    leave the loop: the code behind it would never run.
+    """
+    case = statement.parent
+    select = case.parent if case is not None else None
+    if case is None or select is None or case.kind not in {"communication_case", "default_case"}:
+        return None
+    loop = _loop_around(select)
+    if case.statements[-1] is not statement or loop is None or leaves_loop(loop):
+        return None
+    if _ends_function(loop) or [b for b in loop.own() if b.kind == "break_statement"] != [
+        statement
+    ]:
+        return None
+    return case
 
 
 def _says_closed(file: GoFile, case: Node, test: Node) -> bool:

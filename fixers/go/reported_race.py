@@ -4,7 +4,8 @@ The race detector (or the runtime, about a map) saw two goroutines use one varia
 same time, one of them to write. `threadmend fix --from` reads such reports; without one,
 this rule says nothing. The variable is what both places access, and all of its accesses in
 the package are put in order: by the lock that its other accesses or its neighbours hold, by
-a new mutex, or for a local variable by a copy, an element, an atomic value.
+a new mutex, or for a local variable by a copy, an element, an atomic value. What a function
+sets right after it launched the goroutine that uses it is set before the launch instead.
 
 Not reported: places that no variable of the package connects; accesses that hold a common
 lock by now.
@@ -27,6 +28,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from ._atomic_field import atomic_field
 from ._guard_edits import put_under_lock
 from ._held_guard import lock_form, operation_of, witness
+from ._launch_later import launch_later, launched_after
 from ._new_lock import guard_fields, guard_variable
 from ._racy import Names, Race, top_of
 from ._racy_choice import fixes_of
@@ -42,7 +44,7 @@ def check(package: Package) -> Iterator[Finding]:
     groups: dict[str, list[Meeting]] = {}
     locals_: dict[Node, tuple[LocalRace, Evidence]] = {}
     for evidence in evidence_in(package, "race"):
-        found = [m for m in meetings(package, evidence) if not is_ordered(m)]
+        found = [m for m in meetings(package, evidence) if not _is_ordered(m)]
         if found:
             groups.setdefault(_owner(found[0]), []).append(found[0])
             continue
@@ -54,6 +56,11 @@ def check(package: Package) -> Iterator[Finding]:
     for race, _ in locals_.values():
         top = top_of(race.binding.node)
         yield _local(race, names.setdefault(top, Names.of(race.file, top)))
+
+
+def _is_ordered(meeting: Meeting) -> bool:
+    one, other = meeting.one, meeting.other
+    return is_ordered(meeting) or launched_after(one, other) or launched_after(other, one)
 
 
 def _owner(meeting: Meeting) -> str:
@@ -81,6 +88,9 @@ def _finding(package: Package, group: list[Meeting]) -> Finding:
 
 def _fixes(package: Package, group: list[Meeting]) -> tuple[tuple[Fix, ...], str]:
     """Return the rewrites, best first: a flag becomes atomic, other things get a lock."""
+    later = _later(group)
+    if later is not None:
+        return (later,), ""
     places = {m.one.place for m in group}
     atomic = atomic_field(package, group[0].one) if len(places) == 1 else None
     if atomic is not None and atomic.flag:
@@ -90,6 +100,19 @@ def _fixes(package: Package, group: list[Meeting]) -> tuple[tuple[Fix, ...], str
     except BuilderError as error:
         return ((atomic.fix,), "") if atomic is not None else ((), str(error))
     return (locked,) if atomic is None else (locked, atomic.fix), ""
+
+
+def _later(group: list[Meeting]) -> Fix | None:
+    """Return the fix that launches a goroutine when all that it was seen to race with is set.
+
+    A lock would end the race, but let the goroutine go on with what is not set yet.
+    """
+    sides = [[(m.one, m.other) for m in group], [(m.other, m.one) for m in group]]
+    for pairs in (sides[0], sides[1]):
+        found = launch_later(pairs)
+        if found is not None:
+            return found
+    return None
 
 
 def _related(group: list[Meeting]) -> Iterator[Related]:

@@ -94,10 +94,20 @@ def _failed(error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, tuple(_known_errors())):
         return _bad_input(str(error))
+    if isinstance(error, FileNotFoundError) and _is_homeless():
+        return _bad_input("the current folder does not exist any more")
     what = _one_line(f"{type(error).__name__}: {error}")
     hint = "please report it, with the traceback that THREADMEND_DEBUG=1 shows"
     print(f"threadmend: internal error: {what}; {hint}", file=sys.stderr)
     return INTERNAL
+
+
+def _is_homeless() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _known_errors() -> Iterator[type[Exception]]:

@@ -10,22 +10,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from threadmend.golang.evidence import function_at, nodes_at
+from threadmend.golang.syntax import Node
 from threadmend.model import Finding
 from threadmend.project import Project
 from threadmend.prove.locate import Located, objects_at
 from threadmend.prove.remap import Place
-from threadmend.prove.symptom import Kind
+from threadmend.prove.symptom import BUSY, Kind
 
 __all__ = ["Connections", "is_connected"]
 
 _BY_KIND = {
     Kind.RACE: frozenset({"shared-state", "mutex", "waitgroup"}),
     Kind.BLOCKED: frozenset({"channel", "goroutine", "select", "context", "mutex", "waitgroup"}),
-    Kind.DEADLOCK: frozenset({"channel", "goroutine", "select", "mutex", "waitgroup"}),
+    Kind.DEADLOCK: frozenset({"channel", "goroutine", "select", "context", "mutex", "waitgroup"}),
     Kind.PANIC: frozenset({"channel", "waitgroup", "mutex", "goroutine", "shared-state"}),
 }
 _WIDER = {Kind.RACE: frozenset({"goroutine", "select", "channel"})}
 """What may be behind a symptom, too: asked only when nothing nearer mends it."""
+_OTHER = {
+    "send on closed channel": frozenset({"go/double-close"}),
+    "close of closed channel": frozenset({"go/send-after-close", "go/close-with-active-senders"}),
+}
+"""Rules about the same channel whose fixes do nothing about a panic, by its message."""
 _MISSED = re.compile(r"has no attribute '(\w+)'")
 _LOCKS = frozenset({"mutex", "waitgroup"})
 _LOOPS = frozenset({"select", "goroutine"})
@@ -58,9 +65,13 @@ def is_connected(
         return _meets(_lines_of(located), finding, project) or _speaks_of(finding, located)
     if finding.category not in _categories(located, wider=wider):
         return False
+    if finding.rule in _OTHER.get(located.symptom.message, ()):
+        return False
     if kind is Kind.RACE:
         near = finding.category == "shared-state"
-        return _meets(_race_lines(located, near=near), finding, project)
+        if _meets(_race_lines(located, near=near), finding, project):
+            return True
+        return wider and finding.category in _LOCKS and _is_copied(located, finding, project)
     if located.objects and _objects(finding, project) & located.objects:
         return True
     if finding.category in _LOOPS and _is_around(located, finding, project):
@@ -104,20 +115,61 @@ def _race_lines(located: Located, *, near: bool) -> set[tuple[str, int]]:
 
 
 def _lines_of(located: Located) -> set[tuple[str, int]]:
-    places = [p for stack in located.stacks for p in (*stack.places[:3], *_some(stack.launch))]
+    places = [
+        place
+        for stack in located.stacks
+        for place in (*stack.places[:3], *stack.deferred, *_some(stack.launch))
+    ]
     return {(place.path, place.line) for place in places}
 
 
 def _is_around(located: Located, finding: Finding, project: Project) -> bool:
-    """Return whether a finding is about a statement inside of which a goroutine waits."""
-    for place in located.tops:
-        if place.path == finding.path and place.path.endswith(".go"):
+    """Return whether a finding is about a statement inside of which a goroutine waits, or lies
+    in a loop in which a goroutine that never waits goes round.
+    """
+    for stack in located.stacks:
+        place = stack.top
+        if place is not None and place.path == finding.path and place.path.endswith(".go"):
+            if stack.stack.doing in BUSY and _in_its_loop(place, finding, project):
+                return True
             tree = project.go.tree(place.path)
             declaration = tree.declaration_at(finding.start)
             line = tree.source.line_of
             for node in declaration.node.walk() if declaration is not None else ():
                 if node.start == finding.start and line(node.start) <= place.line <= line(node.end):
                     return True
+    return False
+
+
+def _in_its_loop(place: Place, finding: Finding, project: Project) -> bool:
+    """Return whether a finding lies in the outermost loop of a function around a place."""
+    tree = project.go.tree(place.path)
+    function = function_at(tree, place.line)
+    loops = [n for n in function.own() if n.kind == "for_statement"] if function else []
+    line = tree.source.line_of
+
+    def around(loop: Node) -> bool:
+        return line(loop.start) <= place.line <= line(loop.end)
+
+    outer = next((loop for loop in loops if around(loop)), None)
+    return outer is not None and outer.start <= finding.start < outer.end
+
+
+def _is_copied(located: Located, finding: Finding, project: Project) -> bool:
+    """Return whether a finding is about the head of a method that is called at a symptom.
+
+    A receiver that is no pointer is read as a whole where the method is called.
+    """
+    lines = set(_own_lines(finding, project))
+    for place in located.tops:
+        if place.path.endswith(".go"):
+            file = project.go.file(place.path)
+            for call in nodes_at(file, place.line, "call_expression"):
+                decl = file.callee(call)
+                if decl is not None and decl.receiver:
+                    source = decl.file.source
+                    if (decl.file.path, source.line_of(decl.node.start)) in lines:
+                        return True
     return False
 
 
@@ -151,10 +203,16 @@ def _edited_lines(finding: Finding, project: Project) -> Iterator[tuple[str, int
                 yield (edit.path, source.line_of(min(edit.start, len(source.data))))
 
 
+def _groups_lines(finding: Finding, project: Project) -> Iterator[tuple[str, int]]:
+    """Yield the edited lines of what is about a WaitGroup: there it is handed over."""
+    if finding.category == "waitgroup":
+        yield from _edited_lines(finding, project)
+
+
 def _objects(finding: Finding, project: Project) -> set[str]:
     return {
         name
-        for path, line in set(_own_lines(finding, project))
+        for path, line in {*_own_lines(finding, project), *_groups_lines(finding, project)}
         if path.endswith(".go")
         for name in objects_at(project.go.file(path), line)
     }

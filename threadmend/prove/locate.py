@@ -26,6 +26,8 @@ class LocatedStack:
     launch: Place | None
     holds: tuple[str, ...] = ()
     """The locks that its functions hold at these places, as they name them."""
+    deferred: tuple[Place, ...] = ()
+    """What the function at the top had deferred, when it was about to return."""
 
     @property
     def top(self) -> Place | None:
@@ -75,6 +77,7 @@ class Located:
             replace(
                 s,
                 places=tuple(map(place, s.places)),
+                deferred=tuple(map(place, s.deferred)),
                 launch=None if s.launch is None else place(s.launch),
             )
             for s in self.stacks
@@ -84,7 +87,9 @@ class Located:
 
 def locate(symptom: Symptom, remap: Remap, project: Project) -> Located:
     """Return where a symptom is in the project."""
-    stacks = tuple(_told(_located(stack, remap), project) for stack in symptom.stacks)
+    stacks = tuple(
+        _leaving(_told(_located(stack, remap), project), project) for stack in symptom.stacks
+    )
     found = Located(symptom, stacks)
     if symptom.kind in {Kind.FINDING, Kind.PYTHON, Kind.RACE}:
         return found
@@ -92,7 +97,8 @@ def locate(symptom: Symptom, remap: Remap, project: Project) -> Located:
         found = replace(found, stacks=tuple(_holding(s, project) for s in stacks))
     objects = frozenset(
         name
-        for place in found.tops
+        for stack in found.stacks
+        for place in (*stack.places[:1], *stack.deferred)
         if place.path.endswith(".go")
         for name in objects_at(project.go.file(place.path), place.line)
     )
@@ -112,6 +118,29 @@ def _told(located: LocatedStack, project: Project) -> LocatedStack:
         return located
     doing = _doing(project.go.file(top.path), top.line)
     return replace(located, stack=replace(located.stack, doing=doing))
+
+
+def _leaving(located: LocatedStack, project: Project) -> LocatedStack:
+    """Return a stack with the deferred calls that ran where its function returned.
+
+    A call that was deferred is on the line of the closing brace or the `return`.
+    """
+    top = located.top
+    if top is None or not top.path.endswith(".go"):
+        return located
+    file = project.go.file(top.path)
+    function = function_at(file.tree, top.line)
+    if function is None:
+        return located
+    line = file.source.line_of
+    returns = [n for n in nodes_at(file, top.line, "return_statement") if n.function is function]
+    if line(function.end - 1) != top.line and not returns:
+        return located
+    defers = (n for n in function.own() if n.kind == "defer_statement")
+    return replace(
+        located,
+        deferred=tuple(replace(top, line=at) for n in defers if (at := line(n.start)) != top.line),
+    )
 
 
 def _holding(located: LocatedStack, project: Project) -> LocatedStack:

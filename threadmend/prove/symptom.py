@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Frame", "Kind", "Stack", "Symptom"]
+__all__ = ["BUSY", "Frame", "Kind", "Stack", "Symptom"]
+
+
+BUSY = frozenset({"running", "runnable", "syscall", "sleep", "IO wait", "idle", "finalizer wait"})
+"""What goroutines do that wait for no other one, in the words of dumps."""
 
 
 class Kind(StrEnum):

@@ -30,6 +30,7 @@ __all__ = [
     "insert_at_end",
     "insert_at_start",
     "insert_before",
+    "move_after",
     "move_before",
     "replace",
     "wrap",
@@ -211,15 +212,37 @@ def move_before(statement: Node, anchor: Node) -> tuple[Edit, ...]:
     if source.on_one_line(index) or source.on_one_line(index + 1):
         if source.node is target.node:
             return _reordered(source, index, before)
-        code = shifted(statement.text, tree.source.indent_at(statement.start), b"")
+        alone = shifted(statement.text, tree.source.indent_at(statement.start), b"")
         removed = _delete_on_one_line(source, index, "keep")
-        return (*insert_before(anchor, code.decode()), *removed)
+        return (*insert_before(anchor, alone.decode()), *removed)
+    code, removed = _lifted(source, index)
+    return (*insert_before(anchor, code), *removed)
+
+
+def move_after(statement: Node, anchor: Node) -> tuple[Edit, ...]:
+    """Move a statement with its comments below another one.
+
+    Raises BuilderError when one of them shares its line with others.
+    """
+    source, index = place(statement)
+    target, last = place(outermost(anchor))
+    if statement.contains(anchor) or anchor.contains(statement):
+        raise BuilderError("a statement cannot move into itself")
+    if any(c.on_one_line(n) for c, i in ((source, index), (target, last)) for n in (i, i + 1)):
+        raise BuilderError("a statement shares its line with others")
+    code, removed = _lifted(source, index)
+    return (*insert_after(anchor, code), *removed)
+
+
+def _lifted(source: Container, index: int) -> tuple[str, tuple[Edit, ...]]:
+    """Return a statement with its comments at the left margin, and the edits that remove it."""
+    tree = source.tree
+    statement = source.statements[index]
     top = leading_start(tree, statement.start)
     bottom = content_end(tree, statement.end)
     code = shifted(tree.data[top:bottom].lstrip(b" \t"), source.inner, b"")
     start, end = _without_blank_lines(source, index, top, tree.source.line_end(bottom))
-    removed = (Edit(tree.source.path, start, end, b""),)
-    return (*insert_before(anchor, code.decode()), *removed)
+    return code.decode(), (Edit(tree.source.path, start, end, b""),)
 
 
 def _reordered(container: Container, index: int, before: int) -> tuple[Edit, ...]:

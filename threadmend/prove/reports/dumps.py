@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from threadmend.prove.reports.lines import Line, frames_from
-from threadmend.prove.symptom import Kind, Stack, Symptom
+from threadmend.prove.symptom import BUSY, Kind, Stack, Symptom
 
 __all__ = ["is_own_wait", "is_runtime", "read_dumps"]
 
@@ -93,12 +93,9 @@ def _symptoms(cause: str, stacks: list[Stack], line: int) -> Iterator[Symptom]:
         yield Symptom(Kind.PANIC, said, (_thrown(stacks[0]),), "panic", line=line)
     else:
         for stack in stacks:
-            if not is_own_wait(stack) and stack.doing not in _BUSY:
+            if not is_own_wait(stack) and stack.doing not in BUSY:
                 message = f"goroutine blocked: {stack.doing}"
                 yield Symptom(Kind.BLOCKED, message, (stack,), "goroutine dump", line=line)
-
-
-_BUSY = frozenset({"running", "runnable", "syscall", "sleep", "IO wait", "idle", "finalizer wait"})
 
 
 def _thrown(stack: Stack) -> Stack:
@@ -121,8 +118,11 @@ def _map(message: str, stacks: list[Stack], line: int) -> Iterator[Symptom]:
 
 
 def _deadlock(message: str, stacks: list[Stack], line: int) -> Symptom:
-    waiting = tuple(s for s in stacks if s.doing not in _BUSY and not is_own_wait(s))
-    return Symptom(Kind.DEADLOCK, message, waiting or tuple(stacks[:1]), "deadlock", line=line)
+    ours = tuple(s for s in stacks if not is_own_wait(s))
+    waiting = tuple(s for s in ours if s.doing not in BUSY)
+    return Symptom(
+        Kind.DEADLOCK, message, waiting or ours or tuple(stacks[:1]), "deadlock", line=line
+    )
 
 
 def is_runtime(function: str) -> bool:

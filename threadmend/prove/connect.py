@@ -28,11 +28,6 @@ _BY_KIND = {
 }
 _WIDER = {Kind.RACE: frozenset({"goroutine", "select", "channel"})}
 """What may be behind a symptom, too: asked only when nothing nearer mends it."""
-_OTHER = {
-    "send on closed channel": frozenset({"go/double-close"}),
-    "close of closed channel": frozenset({"go/send-after-close", "go/close-with-active-senders"}),
-}
-"""Rules about the same channel whose fixes do nothing about a panic, by its message."""
 _MISSED = re.compile(r"has no attribute '(\w+)'")
 _LOCKS = frozenset({"mutex", "waitgroup"})
 _LOOPS = frozenset({"select", "goroutine"})
@@ -65,13 +60,14 @@ def is_connected(
         return _meets(_lines_of(located), finding, project) or _speaks_of(finding, located)
     if finding.category not in _categories(located, wider=wider):
         return False
-    if finding.rule in _OTHER.get(located.symptom.message, ()):
-        return False
     if kind is Kind.RACE:
         near = finding.category == "shared-state"
         if _meets(_race_lines(located, near=near), finding, project):
             return True
         return wider and finding.category in _LOCKS and _is_copied(located, finding, project)
+    if kind is Kind.PANIC and finding.category == "channel":
+        # Several things can be wrong with one channel; this is about a send, or about a close.
+        return _meets(_lines_of(located), finding, project)
     if located.objects and _objects(finding, project) & located.objects:
         return True
     if finding.category in _LOOPS and _is_around(located, finding, project):

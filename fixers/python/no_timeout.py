@@ -15,11 +15,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Container, Iterator
 
-from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.model import Finding, Fix, Safety
 from threadmend.python.builders import BuilderError
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 
+from ._arguments import with_argument
 from ._given import reaching
 
 CATEGORY = "thread"
@@ -81,29 +82,9 @@ def _finding(file: PythonFile, call: ast.Call) -> Finding:
     name = file.text(call.func)
     said = f"{name} waits without a limit, and its thread with it"
     try:
-        edit = _with_argument(file, call, f"timeout={_SECONDS}")
+        edit = with_argument(file, call, f"timeout={_SECONDS}")
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
     reason = f"it raises after {_SECONDS} seconds"
     fix = Fix(f"Give {name} a timeout", (edit,), Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, fixes=(fix,))
-
-
-def _with_argument(file: PythonFile, call: ast.Call, text: str) -> Edit:
-    """Return the edit that adds an argument at the end, in the style of the call."""
-    end = file.span(call)[1] - 1
-    at = len(file.data[:end].rstrip())
-    given = [*call.args, *(k.value for k in call.keywords)]
-    if not given:
-        return Edit(file.path, at, at, file.encode(text))
-    last = file.span(max(given, key=lambda node: file.span(node)[1]))[1]
-    if b"#" in file.data[last:end]:
-        raise BuilderError("a comment stands behind the last argument")
-    if not file.data[:at].endswith(b","):
-        return Edit(file.path, at, at, file.encode(f", {text}"))
-    between = file.data[at:end]
-    if b"\n" not in between:
-        return Edit(file.path, at, at, file.encode(f" {text}"))
-    line = file.data[file.data.rfind(b"\n", 0, last) + 1 : last]
-    indent = line[: len(line) - len(line.lstrip())]
-    return Edit(file.path, at, at, file.source.newline + indent + file.encode(f"{text},"))

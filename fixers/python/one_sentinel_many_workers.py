@@ -20,10 +20,10 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, queues_of
-from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn
 
 from ._taken import Taken, taken
+from ._workers import each
 
 CATEGORY = "queue"
 GATE = rb"\.put(?:_nowait)?\("
@@ -90,15 +90,15 @@ def _is_known(file: PythonFile, spawn: Spawn, put: ast.Call) -> bool:
     starter, ender = file.function(spawn.node), file.function(put)
     if starter is ender:
         return True
-    each = _each(file, spawn)
-    if each is None or starter is None or ender is None or ender.home is not starter.home:
+    workers = each(file, spawn)
+    if workers is None or starter is None or ender is None or ender.home is not starter.home:
         return False
     if starter.home is None or starter.self_name != ender.self_name:
         return False
-    if not each.startswith(f"{ender.self_name}."):
+    if not workers.startswith(f"{ender.self_name}."):
         return False
     return any(
-        isinstance(loop, ast.For) and file.text(loop.iter) == each
+        isinstance(loop, ast.For) and file.text(loop.iter) == workers
         for call in file.calls("join")
         if file.function(call) is ender
         for loop in [innermost_loop(call)]
@@ -126,47 +126,7 @@ def _edits(file: PythonFile, put: ast.Call, spawn: Spawn) -> tuple[Edit, ...]:
     statement = file.statement(put)
     if file.parent(put) is not statement or not is_alone(file, statement):
         raise BuilderError("the sentinel is not put by a statement of its own")
-    each = _each(file, spawn)
-    if each is None:
+    workers = each(file, spawn)
+    if workers is None:
         raise BuilderError("how many workers there are is not kept")
-    return replace_statement(file, statement, f"for _ in {each}:\n    {file.text(put)}")
-
-
-def _each(file: PythonFile, spawn: Spawn) -> str | None:
-    """Return what to loop over for as many rounds as there are workers: the list of threads,
-    or the `range` that they are started over.
-    """
-    assert isinstance(spawn.node, ast.Call)
-    for above in ancestors(spawn.node):
-        if isinstance(above, _COMPREHENSIONS):
-            top = file.parent(above)
-            if isinstance(top, ast.Assign) and isinstance(top.targets[0], ast.Name | ast.Attribute):
-                return file.text(top.targets[0])
-            return None
-        if isinstance(above, ast.For):
-            return _list(file, spawn, above) or _range(file, above)
-    return None
-
-
-def _list(file: PythonFile, spawn: Spawn, loop: ast.For) -> str | None:
-    """Return the list that a loop appends its threads to."""
-    name = file.parent(spawn.node)
-    names = (
-        {t.id for t in name.targets if isinstance(t, ast.Name)}
-        if isinstance(name, ast.Assign)
-        else set()
-    )
-    for call in file.calls("append"):
-        if loop in ancestors(call) and call.args and isinstance(call.func, ast.Attribute):
-            given = call.args[0]
-            if given is spawn.node or (isinstance(given, ast.Name) and given.id in names):
-                return file.text(call.func.value)
-    return None
-
-
-def _range(file: PythonFile, loop: ast.For) -> str | None:
-    iterated = loop.iter
-    if isinstance(iterated, ast.Call) and file.qualified(iterated.func) == "range":
-        if all(isinstance(a, ast.Name | ast.Constant | ast.Attribute) for a in iterated.args):
-            return file.text(iterated)
-    return None
+    return replace_statement(file, statement, f"for _ in {workers}:\n    {file.text(put)}")

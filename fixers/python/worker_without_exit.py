@@ -3,10 +3,11 @@
 A thread that takes items in `while True` ends with the process, and the process with it: a
 `join()` on it never returns, and a program with such a thread that is no daemon never exits.
 
-Not reported: daemon threads that nobody joins; loops with a way out (a break, a return, an
-exception that is let through by `shutdown` of the queue); queues that are handed to other code.
+Not reported: daemon threads that nobody joins, and whatever may be made one later; loops with a
+way out (a break, a return, an exception that is let through by `shutdown` of the queue); queues
+that are handed to other code; programs that end by `os._exit`.
 
-Unsafe: an item that is None ends the worker from now on.
+Unsafe: an item that is None ends the worker from now on; a daemon ends with the program.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, queues_of
 from threadmend.python.threads import Spawn
 
+from ._endless import as_daemon, behind_last_item, is_left_alone
 from ._taken import Taken, leaves_loop, taken
+from ._tests import softened
 
 CATEGORY = "thread"
 GATE = rb"while +(?:True|1)"
@@ -35,13 +38,16 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         for one in [*taken(file, use), *_nested(file, use)]:
             worker = file.function(one.statement)
-            if worker is None or not one.name or not _is_endless(one) or leaves_loop(one.loop.body):
+            if worker is None or not _is_endless(one) or leaves_loop(one.loop.body):
                 continue
             spawns = [s for s in file.spawns if s.target is worker and s.kind in {"thread", "run"}]
-            if len(spawns) == 1:
-                joins = _joins(file, spawns[0], worker)
-                if len(joins) == 1:
-                    yield _finding(file, use, one, spawns[0], joins[0])
+            if len(spawns) != 1:
+                continue
+            joins = _joins(file, spawns[0], worker)
+            if len(joins) == 1:
+                yield _finding(file, use, one, spawns[0], joins[0])
+            elif not joins and is_left_alone(file, spawns[0]):
+                yield softened(file, _left_alone(file, use, one, spawns[0], worker))
 
 
 def _nested(file: PythonFile, use: QueueUse) -> Iterator[Taken]:
@@ -132,14 +138,44 @@ def _finding(file: PythonFile, use: QueueUse, one: Taken, spawn: Spawn, join: as
     return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
+def _left_alone(
+    file: PythonFile, use: QueueUse, one: Taken, spawn: Spawn, worker: Function
+) -> Finding:
+    """Return the finding about a worker that the process waits for when it ends."""
+    start, end = file.span(spawn.node if isinstance(spawn.node, ast.Call) else worker.node)
+    said = (
+        f"the program never ends: nothing ends {worker.name}, which waits for more of {one.queue}"
+    )
+    related = (Related(file.path, *file.span(one.call), "the worker waits here for more"),)
+    try:
+        last = behind_last_item(file, use, spawn) if isinstance(spawn.node, ast.Call) else None
+        if last is not None:
+            ends = _ended(file, use, one)
+            fix = Fix(
+                "End the worker with None",
+                (*ends, *insert_after(file, *last)),
+                Safety.UNSAFE,
+                "an item that is None ends the worker",
+            )
+        else:
+            edits, is_told = as_daemon(file, use, spawn)
+            if is_told:
+                edits = (*edits, *_ended(file, use, one))
+            ending = "put while" if is_told else "still open when"
+            reason = f"an item that is {ending} the program ends is not done"
+            fix = Fix("End the worker with the program", edits, Safety.UNSAFE, reason)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,))
+
+
 def _edits(
     file: PythonFile, use: QueueUse, one: Taken, spawn: Spawn, join: ast.Call
 ) -> tuple[Edit, ...]:
     """Return the edits: the loop ends at None, which is put for each worker before the join."""
     loop = innermost_loop(join)
     queue = _named(file, use, join)
-    done = f"    {one.queue}.task_done()\n" if use.dones else ""
-    ends = _ended(file, one, f"if {one.name} is None:\n{done}    break")
+    ends = _ended(file, use, one)
     statement = file.statement(join)
     if isinstance(loop, ast.For) and _list(file, spawn) == file.text(loop.iter):
         text = f"for _ in {file.text(loop.iter)}:\n    {queue}.put(None)"
@@ -149,14 +185,17 @@ def _edits(
     return (*ends, *insert_before(file, statement, f"{queue}.put(None)"))
 
 
-def _ended(file: PythonFile, one: Taken, text: str) -> tuple[Edit, ...]:
+def _ended(file: PythonFile, use: QueueUse, one: Taken) -> tuple[Edit, ...]:
     """Return the edits that put the test of an item behind where it is taken; one that is taken
-    inside of a call is taken before it.
+    inside of a call, or unpacked, is taken before it.
     """
-    if one.statement not in one.rest:
+    done = f"    {one.queue}.task_done()\n" if use.dones else ""
+    name = one.name or free_name(file, "got", one.call)
+    text = f"if {name} is None:\n{done}    break"
+    if one.name and one.statement not in one.rest:
         return insert_after(file, one.statement, text)
-    named = Edit(file.path, *file.span(one.call), file.encode(one.name))
-    taking = f"{one.name} = {file.text(one.call)}\n{text}"
+    named = Edit(file.path, *file.span(one.call), file.encode(name))
+    taking = f"{name} = {file.text(one.call)}\n{text}"
     return (*insert_before(file, one.statement, taking), named)
 
 

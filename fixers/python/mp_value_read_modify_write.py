@@ -1,10 +1,13 @@
 """Change a shared value under its lock
 
 `counter.value += 1` reads and writes: each takes the lock of a `multiprocessing.Value`, and
-between them another process counts as well. One of the two is lost.
+between them another process counts as well. One of the two is lost. So it is with
+`counts[i] += 1` of an `Array`, and with `if size > top.value: top.value = size`.
 
 Not reported: plain reads and writes; changes under `get_lock()` or another lock; values made
 with `lock=False` (they have none), and `RawValue`.
+
+Unsafe: what else runs where a value is tested, under the lock then.
 """
 
 from __future__ import annotations
@@ -12,90 +15,139 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from threadmend.model import Finding, Fix
+from threadmend.model import Finding, Fix, Safety
+from threadmend.python import api
 from threadmend.python.builders import BuilderError, wrap
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import enclosing
+from threadmend.python.flow import enclosing, walk
+from threadmend.python.threads import keyword
 
 CATEGORY = "process"
-GATE = rb"\.value\b"
+GATE = rb"\bValue\b|\bArray\b|\.value\b"
+
+_KINDS = {"multiprocessing.Value", "multiprocessing.Array"}
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the changes of a shared value that are no single step."""
+    within: set[ast.AST] = set()
+    for test in file.nodes(ast.If):
+        target = _decided(file, test)
+        if target is not None and not _is_locked(file, test):
+            within.update(walk(test))
+            yield _finding(file, test, target)
     changes: list[ast.AugAssign | ast.Assign] = [
         *file.nodes(ast.AugAssign),
         *file.nodes(ast.Assign),
     ]
     for statement in changes:
-        value = _changed(file, statement)
-        if value is None or file.held(statement) or _is_locked(file, statement):
-            continue
-        name = file.text(value)
-        start, end = file.span(statement)
-        said = f"{name}.value is read and written in two steps"
-        try:
-            edits = wrap(file, [statement], f"with {name}.get_lock():")
-        except BuilderError as error:
-            yield Finding(file.path, start, end, said, reason=str(error))
-        else:
-            # The lock is re-entrant, and each step took it before.
-            fix = Fix(f"Change {name}.value under its lock", edits)
-            yield Finding(file.path, start, end, said, fixes=(fix,))
+        changed = _changed(file, statement)
+        if changed is not None and statement not in within and not _is_locked(file, statement):
+            yield _finding(file, statement, changed)
+
+
+# -- find -----------------------------------------------------------------------------------
+
+
+def _decided(file: PythonFile, test: ast.If) -> ast.expr | None:
+    """Return what `if size > top.value: top.value = size` sets, when its lock is not held."""
+    if test.orelse or not any(isinstance(n, ast.Compare) for n in ast.walk(test.test)):
+        return None
+    for node in walk(test.body):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+            target = node.targets[0]
+            if target.attr == "value" and _reads(file, test.test, target):
+                return target if _is_shared(file, target.value) else None
+    return None
 
 
 def _changed(file: PythonFile, statement: ast.AugAssign | ast.Assign) -> ast.expr | None:
-    """Return `v` of `v.value += 1` and of `v.value = v.value + 1`."""
+    """Return `v.value` of `v.value += 1` and of `v.value = v.value + 1`, `a[i]` of an array."""
     target = statement.target if isinstance(statement, ast.AugAssign) else statement.targets[0]
-    if not isinstance(target, ast.Attribute) or target.attr != "value":
+    if isinstance(target, ast.Attribute) and target.attr != "value":
         return None
-    if isinstance(statement, ast.Assign):
-        text = file.text(target)
-        if not any(
-            isinstance(n, ast.Attribute) and n.attr == "value" and file.text(n) == text
-            for n in ast.walk(statement.value)
-        ):
-            return None
-    return target.value if _is_shared(file, target.value) else None
+    if not isinstance(target, ast.Attribute | ast.Subscript):
+        return None
+    if isinstance(statement, ast.Assign) and not _reads(file, statement.value, target):
+        return None
+    return target if _is_shared(file, target.value) else None
+
+
+def _reads(file: PythonFile, expression: ast.expr, target: ast.expr) -> bool:
+    """Return whether an expression reads what is set."""
+    text = file.text(target)
+    return any(
+        isinstance(n, type(target)) and isinstance(n.ctx, ast.Load) and file.text(n) == text  # type: ignore[attr-defined]
+        for n in ast.walk(expression)
+    )
 
 
 def _is_shared(file: PythonFile, node: ast.expr) -> bool:
-    """Return whether an expression is a Value with a lock: by its constructor, or by that of
-    the argument that every process gets for the parameter.
+    """Return whether an expression is a Value or an Array with a lock: by its constructor, or by
+    that of the argument that every process gets for the parameter.
     """
     value = file.value(node)
     if value is not None:
-        return value.type == "multiprocessing.Value" and _has_lock(value.made)
+        return _has_lock(value.file, value.type, value.made)
     binding = file.binding(node)
     function = file.function(node)
     if binding is None or function is None or not isinstance(node, ast.Name):
         return False
-    given = [
-        spawn.args[function.parameters.index(node.id)]
-        for spawn in file.spawns
-        if spawn.target is function
-        and spawn.args is not None
-        and node.id in function.parameters
-        and function.parameters.index(node.id) < len(spawn.args)
-        and function.self_name is None
+    if node.id not in function.parameters or function.self_name is not None:
+        return False
+    at = function.parameters.index(node.id)
+    found = [
+        other.value(spawn.args[at])
+        for other in file.project.files()
+        if function.name.encode() in other.data
+        for spawn in other.spawns
+        if spawn.target is function and spawn.args is not None and at < len(spawn.args)
     ]
-    found = [file.value(one) for one in given]
     return bool(found) and all(
-        one is not None and one.type == "multiprocessing.Value" and _has_lock(one.made)
-        for one in found
+        one is not None and _has_lock(one.file, one.type, one.made) for one in found
     )
 
 
-def _has_lock(made: ast.expr | None) -> bool:
-    if not isinstance(made, ast.Call):
+def _has_lock(file: PythonFile, kind: str, made: ast.expr | None) -> bool:
+    """Return whether a value has a lock that can be taken again while it is held."""
+    if kind not in _KINDS or not isinstance(made, ast.Call):
         return False
-    return not any(k.arg == "lock" or k.arg is None for k in made.keywords)
+    if any(k.arg is None for k in made.keywords):
+        return False
+    lock = keyword(made, "lock")
+    if lock is None or (isinstance(lock, ast.Constant) and lock.value is True):
+        return True
+    return file.is_a(lock, api.REENTRANT)
 
 
 def _is_locked(file: PythonFile, statement: ast.stmt) -> bool:
-    """Return whether any `with` around may be the lock."""
+    """Return whether a lock is held, or any `with` around may be one."""
+    if file.held(statement):
+        return True
     for above in enclosing(statement, ast.With):
         assert isinstance(above, ast.With)
         if any("lock" in file.text(item.context_expr).lower() for item in above.items):
             return True
     return False
+
+
+# -- fix ------------------------------------------------------------------------------------
+
+
+def _finding(file: PythonFile, statement: ast.stmt, target: ast.expr) -> Finding:
+    assert isinstance(target, ast.Attribute | ast.Subscript)
+    name = file.text(target.value)
+    start, end = file.span(statement.test if isinstance(statement, ast.If) else statement)
+    said = f"{file.text(target)} is read and written in two steps"
+    try:
+        edits = wrap(file, [statement], f"with {name}.get_lock():")
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    title = f"Change {file.text(target)} under its lock"
+    if isinstance(statement, ast.If) and any(isinstance(n, ast.Call) for n in walk(statement)):
+        reason = "what the condition leads to runs under the lock"
+        fix = Fix(title, edits, Safety.UNSAFE, reason)
+    else:
+        # The lock is re-entrant, and each step took it before.
+        fix = Fix(title, edits)
+    return Finding(file.path, start, end, said, fixes=(fix,))

@@ -19,6 +19,8 @@ _ADDING = {"append": 0, "add": 0, "appendleft": 0, "insert": 1}
 _TAKING = {"submit": 0, "map": 0, "to_thread": 0, "run_in_executor": 1, "call_soon": 0,
            "call_soon_threadsafe": 0, "call_later": 1}  # fmt: skip
 """Where the function stands that gets the arguments behind it."""
+_HANDED = {"target": "args", "function": "args", "initializer": "initargs"}
+"""Where the arguments stand of a function that is an argument itself."""
 
 Elements = list[tuple["PythonFile", ast.expr]]
 
@@ -65,8 +67,8 @@ def _added(file: PythonFile, node: ast.expr | None) -> Iterator[tuple[PythonFile
 
 def handed_in(file: PythonFile, site: Site) -> list[ast.expr]:
     """Return what a parameter gets in all calls of its function in the file, also those by
-    `Thread(target=f, args=(…))` and `submit(f, …)`; empty when a use of the function is none
-    of these.
+    `Thread(target=f, args=(…))`, `submit(f, …)` and `Pool(initializer=f, initargs=(…))`; empty
+    when a use of the function is none of these.
     """
     assert isinstance(site.node, ast.arg)
     arguments = parent(site.node.parent_)  # type: ignore[attr-defined]
@@ -101,10 +103,10 @@ def _given(use: ast.expr, position: int, name: str) -> ast.expr | None:
     above = parent(use)
     if isinstance(above, ast.Call) and above.func is use:
         return _argument(above.args, above.keywords, position, name)
-    if isinstance(above, ast.keyword) and above.arg in {"target", "function"}:
+    if isinstance(above, ast.keyword) and above.arg in _HANDED:
         call = parent(above)
         assert isinstance(call, ast.Call)
-        handed = next((k.value for k in call.keywords if k.arg == "args"), None)
+        handed = next((k.value for k in call.keywords if k.arg == _HANDED[above.arg]), None)
         if isinstance(handed, ast.Tuple | ast.List):
             return _argument(handed.elts, [], position, name)
         return None

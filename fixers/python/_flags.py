@@ -11,6 +11,10 @@ from threadmend.python.builders import (
     BuilderError,
     add_attribute,
     delete,
+    free_attribute,
+    free_name,
+    insert_after,
+    insert_before,
     is_alone,
     reference,
 )
@@ -18,7 +22,7 @@ from threadmend.python.classes import Class, use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.scope import Binding
 
-__all__ = ["Flag", "event_edits", "flag_of", "value_given"]
+__all__ = ["Flag", "event_beside", "event_edits", "flag_of", "value_given"]
 
 
 @dataclass(eq=False, frozen=True, slots=True)
@@ -102,6 +106,74 @@ def event_edits(flag: Flag, loop_test: ast.expr | None) -> list[Edit]:
     if not made:
         raise BuilderError("the flag is not made in one place")
     return [*edits, *_globals(flag)]
+
+
+def event_beside(flag: Flag, end: bool) -> tuple[str, tuple[Edit, ...]]:
+    """Return the name of an Event that stands beside a flag, and the edits that make it, set it
+    where the flag becomes `end`, and clear it where the flag becomes the other value.
+    """
+    file = flag.file
+    _check_written_here(flag)
+    name, edits = _beside(flag)
+    for node in flag.uses:
+        value = None if use_mode(node) != "write" else value_given(file, node)
+        if value is None or _is_declaration(flag, node) or _is_first(flag, node):
+            continue
+        statement = file.statement(node)
+        if not is_alone(file, statement):
+            raise BuilderError("the statement shares its line with another one")
+        event = name if flag.cls is None else f"{file.text(node.value)}.{name}"  # type: ignore[attr-defined]
+        if value is end:
+            edits += insert_after(file, statement, f"{event}.set()")
+        else:
+            edits += insert_before(file, statement, f"{event}.clear()")
+    return name, tuple(edits)
+
+
+def _check_written_here(flag: Flag) -> None:
+    """Refuse flags that other code sets: an Event that stays set would never let the loop
+    sleep again.
+    """
+    file, own = flag.file, set(flag.uses)
+    for node in file.nodes(ast.Attribute):
+        if node.attr == flag.name and node not in own and not isinstance(node.ctx, ast.Load):
+            raise BuilderError("the flag is set from outside of the class")
+    written = re.compile(rb"\." + file.encode(flag.name) + rb"\s*=[^=]")
+    for path in file.project.paths:
+        if path != file.path and written.search(file.project.source(path).data):
+            raise BuilderError(f"the flag may be set in {path}")
+
+
+def _beside(flag: Flag) -> tuple[str, list[Edit]]:
+    """Return a name for the Event, and the edits that make it."""
+    file, cls = flag.file, flag.cls
+    if cls is None:
+        assert flag.binding is not None
+        first = file.statement(flag.binding.sites[0].node)
+        if file.function(first) is not None or not is_alone(file, first):
+            raise BuilderError("the flag is not made at module level")
+        event, added = reference(file, "threading.Event")
+        name = free_name(file, f"{flag.name}_changed")
+        return name, [*insert_after(file, first, f"{name} = {event}()"), *added]
+    name = free_attribute(cls, "_wake")
+    if not _is_dataclass(cls):
+        event, added = reference(file, "threading.Event", cls.node)
+        return name, [*add_attribute(cls, name, f"{event}()"), *added]
+    declared = cls.scope.bindings.get(flag.name)
+    fields = [s for s in cls.node.body if isinstance(s, ast.AnnAssign)]
+    if declared is None or not fields or not is_alone(file, fields[-1]):
+        raise BuilderError("the class makes its own __init__")
+    event, added = reference(file, "threading.Event", cls.node)
+    field, more = reference(file, "dataclasses.field", cls.node)
+    text = f"{name}: {event} = {field}(default_factory={event}, init=False, repr=False)"
+    return name, [*insert_after(file, fields[-1], text), *added, *more]
+
+
+def _is_dataclass(cls: Class) -> bool:
+    return any(
+        cls.file.qualified(d.func if isinstance(d, ast.Call) else d) == "dataclasses.dataclass"
+        for d in cls.node.decorator_list
+    )
 
 
 def _check_private(flag: Flag) -> None:

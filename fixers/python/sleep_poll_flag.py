@@ -5,10 +5,11 @@ waits for it at once. A worker that sleeps between two looks at `self.stopped` k
 stops it waiting for as long.
 
 Not reported: flags that are set by the same thread, or by code that is not seen here; flags
-with other values than True and False; loops that wait until a flag is False, or that show
-progress; sleeps of less than a second between pieces of work are hints.
+with other values than True and False; loops that do nothing but wait until a flag is False, or
+that show progress; sleeps of less than a second between pieces of work are hints.
 
-Unsafe: the variable becomes an Event, for everybody who reads it.
+Unsafe: the variable becomes an Event, for everybody who reads it. Where it cannot, or where the
+loop runs while it is True, it gets an Event beside it that wakes the loop.
 """
 
 from __future__ import annotations
@@ -23,20 +24,23 @@ from threadmend.python.classes import use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.threads import spawns_reaching
 
-from ._flags import Flag, event_edits, flag_of, value_given
+from ._flags import Flag, event_beside, event_edits, flag_of, value_given
 from ._tests import softened
 
 CATEGORY = "thread"
-GATE = rb"while +(?:not\b|True\b|1\b)"
+GATE = rb"\bsleep\("
 
 
 @dataclass(eq=False, frozen=True, slots=True)
 class Poll:
-    """A loop that looks at a flag (`node`) and sleeps. `is_alone`: it does nothing else."""
+    """A loop that looks at a flag (`node`) and sleeps, until it has the value `end`.
+    `is_alone`: it does nothing else.
+    """
 
     loop: ast.While
     node: ast.expr
     sleep: ast.Call
+    end: bool
     is_alone: bool
 
 
@@ -55,13 +59,15 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 
 def _poll(file: PythonFile, loop: ast.While) -> Poll | None:
-    """Return what `while not flag:` and `while True: if flag: break` look at, when the loop
-    ends with a sleep.
+    """Return what `while not flag:`, `while flag:` and `while True: if flag: break` look at,
+    when the loop ends with a sleep.
     """
-    rest, is_whole = loop.body, False
+    rest, is_whole, end = loop.body, False, True
     tests = _tests(loop.test)
     node = next((found for test in tests if (found := _negated(test)) is not None), None)
-    if node is not None:
+    if node is None and isinstance(tests[0], ast.Name | ast.Attribute):
+        node, end = tests[0], False
+    elif node is not None:
         is_whole = len(tests) == 1
     elif isinstance(loop.test, ast.Constant) and loop.test.value and isinstance(rest[0], ast.If):
         first, rest = rest[0], rest[1:]
@@ -74,7 +80,9 @@ def _poll(file: PythonFile, loop: ast.While) -> Poll | None:
         return None
     if file.qualified(call.func) != "time.sleep" or len(call.args) != 1 or loop.orelse:
         return None
-    return Poll(loop, node, call, is_whole and len(rest) == 1)
+    if not end and len(rest) == 1:
+        return None  # it waits until something is over
+    return Poll(loop, node, call, end, is_whole and len(rest) == 1)
 
 
 def _tests(node: ast.expr) -> list[ast.expr]:
@@ -103,7 +111,7 @@ def _setter(poll: Poll, flag: Flag) -> ast.expr | None:
         other = file.function(node)
         if other is None or other is function or use_mode(node) != "write":
             continue
-        if value_given(file, node) is True and reaching.get(other, []) != mine:
+        if value_given(file, node) is poll.end and reaching.get(other, []) != mine:
             if flag.cls is None or other not in flag.cls.init_only:
                 return node
     return None
@@ -117,13 +125,11 @@ def _finding(poll: Poll, flag: Flag, setter: ast.expr) -> Finding:
     level = Confidence.LOW if not poll.is_alone and _is_short(poll.sleep) else Confidence.HIGH
     related = (Related(file.path, *file.span(setter), f"another thread sets {name} here"),)
     try:
-        edits = _edits(poll, flag)
+        fix = _fix(poll, flag, name)
     except BuilderError as error:
         return Finding(
             file.path, start, end, said, related=related, reason=str(error), confidence=level
         )
-    reason = f"{name} becomes an Event"
-    fix = Fix(f"Make {name} an Event, and wait for it", edits, Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, related=related, fixes=(fix,), confidence=level)
 
 
@@ -133,6 +139,31 @@ def _is_short(call: ast.Call) -> bool:
     return (
         isinstance(value, ast.Constant) and isinstance(value.value, int | float) and value.value < 1
     )
+
+
+def _fix(poll: Poll, flag: Flag, name: str) -> Fix:
+    """Return the fix: the flag becomes an Event, or gets one beside it."""
+    said = "who sets the flag from elsewhere wakes nobody, as before"
+    if poll.end:
+        try:
+            edits, reason = _edits(poll, flag), f"{name} becomes an Event"
+            return Fix(f"Make {name} an Event, and wait for it", edits, Safety.UNSAFE, reason)
+        except BuilderError as error:
+            try:
+                edits = _woken(poll, flag)
+            except BuilderError:
+                raise error from None
+            return Fix(f"Wake the loop when {name} is set", edits, Safety.UNSAFE, said)
+    return Fix(f"Wake the loop when {name} is cleared", _woken(poll, flag), Safety.UNSAFE, said)
+
+
+def _woken(poll: Poll, flag: Flag) -> tuple[Edit, ...]:
+    """Return the edits that wait for an Event beside the flag, set where the flag ends the loop."""
+    file = flag.file
+    event, edits = event_beside(flag, poll.end)
+    place = event if flag.cls is None else f"{file.text(poll.node.value)}.{event}"  # type: ignore[attr-defined]
+    waits = Edit(file.path, *file.span(poll.sleep.func), file.encode(f"{place}.wait"))
+    return (*edits, waits, *drop_import(file, poll.sleep.func))
 
 
 def _edits(poll: Poll, flag: Flag) -> tuple[Edit, ...]:

@@ -256,16 +256,19 @@ def _declare(race: Race, literal: Node) -> tuple[Edit, ...] | None:
 
 
 def short_declaration(
-    race: Race, first: CapturedAccess, uses: list[CapturedAccess]
+    race: Race, first: CapturedAccess, uses: list[CapturedAccess], *, read: bool = False
 ) -> tuple[Edit, ...] | None:
-    """Make the first assignment a declaration, if all other uses are in its scope after it."""
+    """Make the first assignment a declaration, if all other uses are in its scope after it.
+
+    `read`: the caller adds a read, as Go wants one.
+    """
     assignment = _assignment(first)
     if assignment is None or not first.whole or not _declares_only(race, assignment, first.node):
         return None
     scope = assignment.parent
     if scope is None or any(not scope.contains(a.node) for a in uses):
         return None
-    if not any(a.kind == "read" for a in uses):
+    if not read and not any(a.kind == "read" for a in uses):
         return None
     if (
         scope.kind != "block"

@@ -6,6 +6,9 @@
                                        mu.Unlock()
                                        if err2 != nil { log(err2) }
 
+Each assignment has a variable of its own; one that is followed by another must be the last word
+where it is not nil (`if err = f(); err != nil { return }`), for a later success replaces no error.
+
 Sound: the goroutine reads what it assigned itself and nothing else, and whoever waits for
 it finds the first error that any goroutine had.
 """
@@ -16,6 +19,8 @@ from threadmend.golang.builders import BuilderError
 from threadmend.golang.builders.blocks import place
 from threadmend.golang.builders.regions import Region
 from threadmend.golang.captured import CapturedAccess
+from threadmend.golang.flow import flow_of
+from threadmend.golang.iterations import point_in
 from threadmend.golang.strands import Strand
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
@@ -46,24 +51,93 @@ def _reads_its_own(race: Race, strand: Strand) -> bool:
     if any(a.node.function is not strand.body or a.kind not in {"read", "write"} for a in uses):
         return False
     writes = [a for a in uses if a.writes]
-    reads = [a for a in uses if not a.writes]
-    if len(writes) != 1 or not reads or not writes[0].whole:
+    if len(writes) == len(uses) or not all(a.whole for a in writes):
         return False
-    return not exposed(race, strand.body)
+    return bool(writes) and not exposed(race, strand.body)
 
 
 def _rewritten(race: Race, lock: str, strand: Strand) -> Guarded:
+    """Return how each assignment of a goroutine gets a variable, and hands its error on."""
     uses = race.inside(strand.body)
-    write = next(a for a in uses if a.writes)
-    edits = short_declaration(race, write, uses)
+    several = sum(a.writes for a in uses) > 1
+    edits: list[Edit] = []
+    regions: list[Region] = []
+    while uses:
+        write = uses[0]
+        inside = _segment(uses) if several else uses
+        if several and not _is_last_word(race, strand, write, inside):
+            raise BuilderError(f"the goroutine goes on after it assigned {race.name}")
+        found = _declaration(race, write, inside)
+        statement = write.node.statement
+        if found is None or statement is None:
+            raise BuilderError(f"the goroutine uses {race.name} for itself as well")
+        name = race.names.free(race.name)
+        edits += [*found, *(Edit(a.node.path, *_span(a), name.encode()) for a in inside)]
+        code = (
+            f"{lock}.Lock()\nif {race.name} == nil {{\n\t{race.name} = {name}\n}}\n{lock}.Unlock()"
+        )
+        regions.append(_region(race, statement, write, code))
+        uses = [a for a in uses if a not in inside]
+    return Guarded(edits, regions)
+
+
+def _span(access: CapturedAccess) -> tuple[int, int]:
+    return access.node.start, access.node.end
+
+
+def _segment(uses: list[CapturedAccess]) -> list[CapturedAccess]:
+    """Return the first assignment and the reads that see what it assigned."""
+    write = uses[0]
     statement = write.node.statement
-    if edits is None or statement is None:
-        raise BuilderError(f"the goroutine uses {race.name} for itself as well")
-    name = race.names.free(race.name)
-    renamed = [Edit(a.node.path, a.node.start, a.node.end, name.encode()) for a in uses]
-    code = f"{lock}.Lock()\nif {race.name} == nil {{\n\t{race.name} = {name}\n}}\n{lock}.Unlock()"
-    region = _region(race, statement, write, code)
-    return Guarded([*edits, *renamed], [region])
+    if not write.writes or statement is None:
+        raise BuilderError("an assignment is read where another one may have been made")
+    if statement.kind == "if_statement":
+        inside = [a for a in uses if statement.contains(a.node)]
+    else:
+        following = [i for i, a in enumerate(uses) if i and a.writes]
+        inside = uses[: following[0]] if following else uses
+    if sum(a.writes for a in inside) > 1 or any(_loops_between(write, a) for a in inside[1:]):
+        raise BuilderError("an assignment is read where another one may have been made")
+    return inside
+
+
+def _loops_between(write: CapturedAccess, read: CapturedAccess) -> bool:
+    """Return whether a loop holds the read, and not the assignment."""
+    loop = read.node.up("for_statement")
+    return loop is not None and not loop.contains(write.node)
+
+
+def _declaration(
+    race: Race, write: CapturedAccess, inside: list[CapturedAccess]
+) -> tuple[Edit, ...] | None:
+    if len(inside) > 1:
+        return short_declaration(race, write, inside)
+    assignment = write.node.statement
+    if assignment is None or assignment.kind != "assignment_statement":
+        return None
+    # The code that hands the error on is the read that Go asks for.
+    return short_declaration(race, write, inside, read=True)
+
+
+def _is_last_word(
+    race: Race, strand: Strand, write: CapturedAccess, inside: list[CapturedAccess]
+) -> bool:
+    """Return whether an error, once handed on, is not replaced by the same goroutine.
+
+    Nothing else is assigned after it, or only after it was found to be nil.
+    """
+    flow = flow_of(strand.body)
+    point = point_in(flow, write.node)
+    if point is None or not flow.complete:
+        return False
+    others = {point_in(flow, a.node) for a in race.inside(strand.body) if a.writes}
+    if not others & flow.reachable(point):
+        return True
+    statement = write.node.statement
+    if statement is None or statement.kind != "if_statement":
+        return False
+    body = statement["consequence"].statements
+    return bool(body) and body[-1].kind == "return_statement"
 
 
 def _region(race: Race, statement: Node, write: CapturedAccess, code: str) -> Region:

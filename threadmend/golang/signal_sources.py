@@ -208,11 +208,43 @@ def _call(file: GoFile, call: Node) -> Signal | None:
         function = function.children[0]
     if function.kind in {"func_literal", "array_type", "slice_type", "map_type"}:
         return None
+    wrapped = _wrapped(file, call, function)
+    if wrapped is not None:
+        return wrapped
     if function.kind == "identifier":
         return _by_name(file, call, function)
     if function.kind == "selector_expression":
         return _by_selector(file, call, function)
     return Signal("call", call, _mentioned(file, call))
+
+
+def _wrapped(file: GoFile, call: Node, function: Node) -> Signal | None:
+    """Return what a call does that runs one channel operation and nothing else.
+
+    `func (s slots) enter() { s <- struct{}{} }`: on the receiver, or a field of it.
+    """
+    if function.kind != "selector_expression":
+        return None
+    decl = file.callee(call)
+    body = decl.node.get("body") if decl is not None and decl.sound else None
+    if decl is None or body is None or len(body.statements) != 1:
+        return None
+    statement = body.statements[0]
+    if statement.kind == "expression_statement":
+        statement = statement.children[0]
+    signal = None
+    if statement.kind == "send_statement" and not list(statement["value"].find("call_expression")):
+        signal = _signal(decl.file, statement)
+    elif statement.kind == "unary_expression":
+        signal = _signal(decl.file, statement)
+    given = access_of(file, function["operand"])
+    if signal is None or given is None or len(signal.objects) != 1:
+        return None
+    (object_,) = signal.objects
+    if not isinstance(object_.root, Binding) or object_.root.kind != "receiver":
+        return None
+    objects = _with_aliases(file, Access(given.root, given.steps + object_.steps))
+    return Signal(signal.kind, call, objects, function["field"].name)
 
 
 def _by_name(file: GoFile, call: Node, function: Node) -> Signal | None:

@@ -2,14 +2,15 @@
 
 The field (or package variable) is changed while only the read lock is held. Readers do not
 keep each other out: two of them may change the field at once, or one changes it while
-another reads. On a map that ends the process, on a counter it loses updates.
+another reads. On a map that ends the process, on a counter it loses updates. A method that
+moves an element of a list or writes to a buffer changes it as well (`order.MoveToFront(e)`).
 
 Not reported: a write under a second lock that is held as well (a cache that readers fill
 lazily), or inside `once.Do`; objects that nobody else knows yet; writes through a pointer to
 another object; a function whose comment says that its calls come one after the other; a field
 that only the one goroutine of its object uses.
 
-Without a fix: a read lock that the callers took, or one that is taken again further in.
+Without a fix: a read lock that is taken again further in, or whose releases are not clear.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Iterator
 
 from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.calls import own_callers
+from threadmend.golang.captured import called_writer
 from threadmend.golang.effects import pairs_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point
@@ -37,6 +39,8 @@ from threadmend.golang.package import Package
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related
 
+from ._read_locked_callers import ReadLocked, read_locked_callers
+
 CATEGORY = "mutex"
 GATE = rb"\.RLock\(\)"
 
@@ -46,21 +50,35 @@ def check(package: Package) -> Iterator[Finding]:
     seen: set[tuple[Node | None, str]] = set()
     for place, accesses in guarded_places(package).items():
         for access in accesses:
+            if (access.node.function, place) in seen or not _is_unprotected(access):
+                continue
             lock = _read_lock(access)
-            if lock is None or (access.node.function, place) in seen:
+            above = read_locked_callers(access) if lock is None or not _is_taken(access) else []
+            if (lock is None and not above) or _is_of_one_goroutine(access):
                 continue
             seen.add((access.node.function, place))
-            yield _finding(access, lock)
+            yield _finding(access, lock or above[0].lock, above)
+
+
+def _is_unprotected(access: FieldAccess) -> bool:
+    """Return whether an access changes what others may use, without a write lock."""
+    if not _changes(access) or access.fresh or _runs_once(access.node) or _is_serial(access):
+        return False
+    return not any(h.mode == "write" for h in access.held)
+
+
+def _changes(access: FieldAccess) -> bool:
+    return access.writes or bool(called_writer(access.file, access.node))
 
 
 def _read_lock(access: FieldAccess) -> Held | None:
     """Return the read lock of the same object that is all that a write holds."""
-    if not access.writes or access.fresh or _runs_once(access.node) or _is_serial(access):
-        return None
-    held = access.held
-    if any(h.mode == "write" for h in held) or _is_of_one_goroutine(access):
-        return None
-    return next((h for h in held if access.belongs(h)), None)
+    return next((h for h in access.held if access.belongs(h)), None)
+
+
+def _is_taken(access: FieldAccess) -> bool:
+    """Return whether the function itself holds a lock."""
+    return bool(access.held_here)
 
 
 _DEPTH = 4  # calls between a goroutine and an access
@@ -132,27 +150,52 @@ def _runs_once(node: Node) -> bool:
     )
 
 
-def _finding(access: FieldAccess, lock: Held) -> Finding:
+def _finding(access: FieldAccess, lock: Held, above: list[ReadLocked]) -> Finding:
     file, node = access.file, access.node
-    name = lock_name(file, lock)
     function = node.function
     assert function is not None
-    locks = locks_of(file, function)
-    taken = _taken(locks, lock, node)
-    fix, reason = None, f"{name} is read-locked by the callers"
-    if taken is not None:
-        fix, reason = _fix(file, locks, lock, taken)
+    name = lock_name(above[0].file if above else file, lock)
+    if above:
+        fix, reason, related = _fix_above(above)
+    else:
+        locks = locks_of(file, function)
+        taken = _taken(locks, lock, node)
+        fix, reason, related = None, f"{name} is read-locked by the callers", ()
+        if taken is not None:
+            edits, reason = _edits(file, locks, lock, taken)
+            fix = Fix(f"Lock {name} for writing", edits) if edits else None
+            related = (_place(file, taken.call, "read lock taken here"),)
     return Finding(
         path=file.path,
         start=node.start,
         end=node.end,
         message=f"{node.name} is written while {name} is only held for reading",
         fixes=(fix,) if fix is not None else (),
-        related=()
-        if taken is None
-        else (Related(file.path, taken.call.start, taken.call.end, "read lock taken here"),),
+        related=related,
         reason=reason,
     )
+
+
+def _place(file: GoFile, node: Node, message: str) -> Related:
+    return Related(file.path, node.start, node.end, message)
+
+
+def _fix_above(above: list[ReadLocked]) -> tuple[Fix | None, str, tuple[Related, ...]]:
+    """Return the fix that takes the write lock in every caller that only takes the read lock."""
+    related = tuple(_place(a.file, a.call, "called under the read lock") for a in above)
+    name = lock_name(above[0].file, above[0].lock)
+    edits: list[Edit] = []
+    for one in above:
+        function = one.call.function
+        locks = locks_of(one.file, function) if function is not None else None
+        taken = _taken(locks, one.lock, one.call) if locks is not None else None
+        if locks is None or taken is None:
+            return None, f"{name} is read-locked by the callers", related
+        found, reason = _edits(one.file, locks, one.lock, taken)
+        if not found:
+            return None, reason, related
+        edits += found
+    return Fix(f"Lock {name} for writing", tuple(dict.fromkeys(edits))), "", related
 
 
 def _taken(locks: Locks, lock: Held, node: Node) -> LockOperation | None:
@@ -165,8 +208,10 @@ def _taken(locks: Locks, lock: Held, node: Node) -> LockOperation | None:
     return best
 
 
-def _fix(file: GoFile, locks: Locks, lock: Held, taken: LockOperation) -> tuple[Fix | None, str]:
-    """Take and release the write lock instead.
+def _edits(
+    file: GoFile, locks: Locks, lock: Held, taken: LockOperation
+) -> tuple[tuple[Edit, ...], str]:
+    """Take and release the write lock instead; without edits, the reason why not.
 
     Sound: the critical section is the same, and it keeps out all that the read lock kept
     out; nothing inside of it takes the lock again, so it cannot wait for itself.
@@ -175,16 +220,16 @@ def _fix(file: GoFile, locks: Locks, lock: Held, taken: LockOperation) -> tuple[
     for pair in pairs_of(file, locks.function):
         if pair.held.access == lock.access and pair.event.lock_class == lock.lock_class:
             if pair.event.kind == "acquire":
-                return None, f"{name} is taken again while it is held"
+                return (), f"{name} is taken again while it is held"
     releases = _releases(locks, taken)
     if releases is None:
-        return None, f"which releases belong to this lock of {name} is not clear"
+        return (), f"which releases belong to this lock of {name} is not clear"
     edits = []
     for operation in (taken, *releases):
         field = operation.call["function"]["field"]
         new = operation.method.removeprefix("R").encode()
         edits.append(Edit(file.path, field.start, field.end, new))
-    return Fix(f"Lock {name} for writing", tuple(edits)), ""
+    return tuple(edits), ""
 
 
 def _releases(locks: Locks, taken: LockOperation) -> list[LockOperation] | None:

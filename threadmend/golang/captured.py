@@ -14,7 +14,7 @@ from threadmend.golang.types import Array, Map, Named, Pointer, Slice, Struct, T
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["CapturedAccess", "accesses_of", "conflict", "is_buffer"]
+__all__ = ["CapturedAccess", "accesses_of", "called_writer", "conflict", "is_buffer"]
 
 _WRITERS = {
     "bytes.Buffer": ("Write", "ReadFrom", "Reset", "Truncate", "Grow", "Read", "Next"),
@@ -78,7 +78,7 @@ def _access(file: GoFile, binding: Binding, function: Node, node: Node) -> Captu
     if steps is None:
         # An element at an index that differs: nothing is known about who else has it.
         steps, writes, kind = ("[?]",), False, "read"
-    called = _called_writer(file, operand)
+    called = called_writer(file, operand)
     if called is not None or (kind == "address" and _is_printed_to(file, use.target)):
         writes = called is None or called
         kind = "store" if writes else "read"
@@ -135,7 +135,7 @@ def _reads_content(node: Node) -> bool:
     return parent.kind == "argument_list"
 
 
-def _called_writer(file: GoFile, operand: Node) -> bool | None:
+def called_writer(file: GoFile, operand: Node) -> bool | None:
     """Return whether a method that writes is called on a buffer; None for all other uses."""
     selector = operand.parent
     if selector is None or selector.kind != "selector_expression" or operand.field != "operand":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.inplace import is_called_in_place
 from threadmend.golang.lock_operations import (
     LOCK_CALLS,
     LOCK_TYPES,
@@ -180,7 +181,8 @@ def _held_at_the_end(file: GoFile, literal: Node) -> frozenset[Held]:
 def runs_in_place(file: GoFile, literal: Node) -> bool:
     """Return whether a literal certainly runs where it stands, before the statement ends.
 
-    `func() {…}()`, `once.Do(func() {…})`, `sort.Slice(xs, func…)` and their like.
+    `func() {…}()`, `once.Do(func() {…})`, `sort.Slice(xs, func…)` and their like, and functions
+    of the module that call what they are given and do nothing else with it.
     """
     inner, outer = literal, literal.parent
     while outer is not None and outer.kind == "parenthesized_expression":
@@ -195,17 +197,17 @@ def runs_in_place(file: GoFile, literal: Node) -> bool:
     if call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}:
         return False
     function = call["function"]
-    if function.kind != "selector_expression":
-        return False
-    selection = file.selection(function)
-    if selection is None:
-        return False
-    if selection.kind == "package":
+    selection = file.selection(function) if function.kind == "selector_expression" else None
+    if selection is not None and selection.kind == "package":
         operand = function["operand"]
         path = file.imported(operand.name) if operand.kind == "identifier" else None
-        return path in _CALLS_IN_PLACE
-    owner = f"{selection.owner}" if selection.owner else ""
-    return f"{owner}.{selection.name}" in _METHODS_IN_PLACE
+        if path in _CALLS_IN_PLACE:
+            return True
+    elif selection is not None:
+        owner = f"{selection.owner}" if selection.owner else ""
+        if f"{owner}.{selection.name}" in _METHODS_IN_PLACE:
+            return True
+    return is_called_in_place(file, call, inner)
 
 
 _CALLS_IN_PLACE = frozenset({"sort", "slices", "maps", "strings", "bytes", "path/filepath"})

@@ -232,11 +232,9 @@ def _wrapped(file: GoFile, call: Node, function: Node) -> Signal | None:
     statement = body.statements[0]
     if statement.kind == "expression_statement":
         statement = statement.children[0]
-    signal = None
-    if statement.kind == "send_statement" and not list(statement["value"].find("call_expression")):
-        signal = _signal(decl.file, statement)
-    elif statement.kind == "unary_expression":
-        signal = _signal(decl.file, statement)
+    sends = statement.kind == "send_statement" and statement["value"].kind != "call_expression"
+    plain = sends or statement.kind == "unary_expression"
+    signal = _signal(decl.file, statement) if plain else None
     given = access_of(file, function["operand"])
     if signal is None or given is None or len(signal.objects) != 1:
         return None

@@ -1,0 +1,81 @@
+"""What go/write-under-rlock asks about a write whose read lock the callers took.
+
+    func (c *cache) Get(k string) *entry {        func (c *cache) Get(k string) *entry {
+        c.mu.RLock()                         →        c.mu.Lock()
+        defer c.mu.RUnlock()                          defer c.mu.Unlock()
+        return c.touch(k)                             return c.touch(k)
+
+Followed while the object stays the receiver, so that all of them mean one lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.access import access_of
+from threadmend.golang.belief import outer_function
+from threadmend.golang.calls import own_callers
+from threadmend.golang.file import GoFile
+from threadmend.golang.guards import FieldAccess
+from threadmend.golang.locks import LOCK_CALLS, Held, declaration_of, held_at, locks_of
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+
+__all__ = ["ReadLocked", "read_locked_callers"]
+
+_DEPTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLocked:
+    """A call under nothing but the read lock that leads to the write."""
+
+    file: GoFile
+    call: Node
+    lock: Held
+
+
+def read_locked_callers(access: FieldAccess) -> list[ReadLocked]:
+    """Return the calls, some levels up, that reach a write of the receiver's under a read lock."""
+    root = access.base.root if access.base is not None else None
+    function = outer_function(access.node)
+    if not isinstance(root, Binding) or root.kind != "receiver" or access.node.function is None:
+        return []
+    if function is None or access.node.function is not function:
+        return []
+    owner = (access.place or "").rpartition(".")[0]
+    found = _above(access.file, function, owner, _DEPTH, {function})
+    return sorted(found, key=lambda r: (r.file.path, r.call.start))
+
+
+def _above(
+    file: GoFile, function: Node, owner: str, depth: int, seen: set[Node]
+) -> Iterator[ReadLocked]:
+    decl = declaration_of(file, function)
+    if decl is None or depth == 0 or locks_of(file, function).operations:
+        return
+    for site in own_callers(decl, LOCK_CALLS):
+        call = site.call
+        if call is None or site.launched or site.deferred:
+            continue
+        target = call["function"]
+        if target.kind != "selector_expression" or target["operand"].kind != "identifier":
+            continue
+        base = access_of(site.file, target["operand"])
+        if base is None or not isinstance(base.root, Binding) or base.steps:
+            continue
+        held = held_at(site.file, call)
+        ours = [h for h in held if h.access.root == base.root and _owner(h) == owner]
+        if any(h.mode == "write" for h in held):
+            continue
+        if ours:
+            yield ReadLocked(site.file, call, ours[0])
+        elif base.root.kind == "receiver" and not held:
+            caller = site.node.function
+            if caller is not None and caller not in seen:
+                yield from _above(site.file, caller, owner, depth - 1, seen | {caller})
+
+
+def _owner(held: Held) -> str:
+    return (held.lock_class or "").rpartition(".")[0]

@@ -66,6 +66,7 @@ def _locks(data: Data) -> Iterator[Lock]:
             seen.add(use.name)
             yield lock
     elif data.binding is not None:
+        file = data.owner
         for binding in data.binding.scope.bindings.values():
             site = binding.sites[0]
             if site.kind == "assign" and isinstance(site.node, ast.Name):
@@ -78,14 +79,15 @@ def new(data: Data, use: Use, kind: str) -> tuple[str, list[Edit]]:
     """Return the name of a new lock beside the data, and the edits that make it."""
     if data.cls is not None:
         return _new_attribute(data, data.cls, kind)
-    file = data.file
+    file = data.owner
     assert data.binding is not None
-    text, added = reference(file, f"threading.{kind}", use.node)
+    site = data.binding.sites[0]
+    at = use.node if file is data.file else site.node
+    text, added = reference(file, f"threading.{kind}", at)
     name = free_name(file, f"{data.name.lower().strip('_')}_lock")
     if data.binding.scope.kind == "module" and data.name.startswith("_"):
         name = free_name(file, f"_{name}")
     line = f"{name} = {text}()"
-    site = data.binding.sites[0]
     if site.kind == "parameter":
         return name, [*added, *add_variable(file, line, site.node)]
     statement = file.statement(site.node)

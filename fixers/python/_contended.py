@@ -17,6 +17,7 @@ from threadmend.python.sharing import is_synchronized, shared_names
 from threadmend.python.threads import Spawn, reached_outside, spawns_reaching
 
 from ._data import Data, Use
+from ._foreign import foreign_names
 from ._given import argument_for, given, reaching
 
 __all__ = ["Running", "contended", "contended_by"]
@@ -37,7 +38,8 @@ def contended(file: PythonFile) -> list[Data]:
 
 def contended_by(file: PythonFile, running: Running) -> list[Data]:
     """Return the attributes and variables of a file that threads change."""
-    return [d for d in (*_attributes(file, running), *_names(file, running)) if _is_raced(d)]
+    found = (*_attributes(file, running), *_names(file, running), *foreign_names(file, running))
+    return [data for data in found if _is_raced(data)]
 
 
 def _is_raced(data: Data) -> bool:

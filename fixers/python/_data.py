@@ -45,6 +45,13 @@ class Data:
     uses: list[Use] = field(default_factory=list)
     single: set[Spawn] = field(default_factory=set)
     """Spawns that may start several threads, each with an object of its own."""
+    home: PythonFile | None = None
+    """The file that the variable belongs to, when that is another one than `file`."""
+
+    @property
+    def owner(self) -> PythonFile:
+        """Return the file that the variable belongs to."""
+        return self.home or self.file
 
     def races(self, use: Use) -> bool:
         """Return whether two threads may be at a use and a change at the same time."""

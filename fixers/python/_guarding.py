@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
-from threadmend.python.builders import BuilderError
+from threadmend.python.builders import BuilderError, reference
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, walk
 from threadmend.python.functions import Function, function_of
@@ -101,11 +101,13 @@ def _fix(data: Data, units: list[Unit], name: str, every: Sequence[Raced]) -> Fi
         if not lock.reentrant and (
             returns or is_held_before(file, lock, functions) or takes_again(file, plans, lock)
         ):
-            edits = reentrant(file, lock)
-    for plan in plans:
-        edits += edits_of(plan, _spelled(data, plan, shown))
+            edits = reentrant(data.owner, lock)
+    for plan in reversed(plans):
+        spelled, imports = _spelled(data, plan, shown)
+        edits += [*imports, *edits_of(plan, spelled)]
+    edits = list(dict.fromkeys(edits))
     check_apart(edits)
-    reason = f"what ran at the same time now waits for {_spelled(data, plans[0], shown)}"
+    reason = f"what ran at the same time now waits for {spelled}"
     return Fix(f"Hold a lock while {name} changes", tuple(edits), Safety.UNSAFE, reason)
 
 
@@ -121,16 +123,21 @@ def check_apart(edits: list[Edit]) -> None:
     """Refuse edits that get into each other's way."""
     ordered = sorted(edits)
     for one, following in itertools.pairwise(ordered):
+        if one.path != following.path:
+            continue
         both = one.start == following.start and one.end == one.start == following.end
         if one.end > following.start or both:
             raise BuilderError("the places are too close to each other")
 
 
-def _spelled(data: Data, plan: Plan, shown: str) -> str:
+def _spelled(data: Data, plan: Plan, shown: str) -> tuple[str, Sequence[Edit]]:
+    """Return how a plan's place writes the lock, and the import that it needs for that."""
     node = plan.unit.use.node
-    if data.cls is not None and isinstance(node, ast.Attribute):
-        return f"{data.file.text(node.value)}.{shown}"
-    return shown
+    if isinstance(node, ast.Attribute) and (data.cls is not None or data.home is not None):
+        return f"{data.file.text(node.value)}.{shown}", ()
+    if data.home is not None:
+        return reference(data.file, f"{data.home.module}.{shown}", node)
+    return shown, ()
 
 
 def _joined(plans: list[Plan], unit: Unit) -> bool:

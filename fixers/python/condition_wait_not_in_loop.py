@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import product
 
 from threadmend.model import Edit, Finding, Fix
 from threadmend.python import api
@@ -54,9 +55,64 @@ def _tests_again(file: PythonFile, test: ast.If) -> bool:
     for statement in after(test):
         for node in walk(statement):
             if isinstance(node, ast.If | ast.While | ast.Assert | ast.IfExp):
-                if wanted & _names(file, node.test):
+                if wanted & _names(file, node.test) and not _looks_past(file, test.test, node):
                     return True
     return False
+
+
+def _looks_past(file: PythonFile, waited: ast.expr, later: ast.AST) -> bool:
+    """Return whether a later test only leaves in cases in which nobody would wait: `if closed
+    and not items: return` behind `if not closed and not items: wait()`.
+    """
+    if not isinstance(later, ast.If) or later.orelse:
+        return False
+    if not isinstance(later.body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break):
+        return False
+    wanted = _names(file, waited)
+    if not any(
+        isinstance(node, ast.expr) and wanted & _names(file, node)
+        for statement in after(later)
+        for node in ast.walk(statement)
+    ):
+        return False  # what follows it does not rely on anything
+    atoms = sorted(_atoms(file, waited) or ())
+    told = _atoms(file, later.test)
+    if not atoms or told is None or not told <= set(atoms) or len(atoms) > _MANY:
+        return False
+    for values in product((False, True), repeat=len(atoms)):
+        known = dict(zip(atoms, values, strict=True))
+        if _holds(file, waited, known) and _holds(file, later.test, known):
+            return False
+    return True
+
+
+_MANY = 6
+
+
+def _atoms(file: PythonFile, node: ast.expr) -> set[str] | None:
+    """Return the variables of a test made of `not`, `and` and `or`; None for another one."""
+    if isinstance(node, ast.Name | ast.Attribute):
+        return {file.text(node)}
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return _atoms(file, node.operand)
+    if not isinstance(node, ast.BoolOp):
+        return None
+    found: set[str] = set()
+    for part in node.values:
+        inside = _atoms(file, part)
+        if inside is None:
+            return None
+        found |= inside
+    return found
+
+
+def _holds(file: PythonFile, node: ast.expr, known: dict[str, bool]) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        return not _holds(file, node.operand, known)
+    if isinstance(node, ast.BoolOp):
+        parts = [_holds(file, part, known) for part in node.values]
+        return all(parts) if isinstance(node.op, ast.And) else any(parts)
+    return known[file.text(node)]
 
 
 def _names(file: PythonFile, node: ast.expr) -> set[str]:

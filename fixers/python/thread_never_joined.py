@@ -15,7 +15,6 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
-from threadmend.python import api
 from threadmend.python.builders import (
     BuilderError,
     free_name,
@@ -23,120 +22,40 @@ from threadmend.python.builders import (
     insert_before,
     is_alone,
 )
-from threadmend.python.classes import is_self, use_mode
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, innermost_loop
-from threadmend.python.functions import Function
-from threadmend.python.scope import Binding, ancestors
+from threadmend.python.flow import innermost_loop
+from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn
 
+from ._results import objects, read_early, waits
 from ._started import keeper, list_of, started
 
 CATEGORY = "thread"
-GATE = rb"Thread\("
-
-_WAITS = frozenset({"join", "wait", "get", "acquire", "is_alive", "result", "wait_for", "sleep"})
-_MADE = api.COLLECTIONS | {"list", "dict", "set"}
+GATE = rb"Thread\b"
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the threads whose results are read before they can be there."""
-    for spawn in file.spawns:
-        if spawn.kind != "thread" or spawn.target is None or spawn.daemon:
+    for spawn in [*file.spawns, *objects(file)]:
+        if spawn.kind != "thread" or spawn.target is None or _goes_on(spawn):
             continue
         function = file.function(spawn.node)
-        if function is None or _waits(function):
+        if function is None or waits(function):
             continue
         start = started(file, spawn)
         if start is None or file.function(start) is not function:
             continue
-        written = _written(file, function, spawn)
-        read = _read_after(file, function, start, written) or _returned(file, spawn, start)
+        read = read_early(file, spawn, start)
         if read is not None:
             yield _finding(file, spawn, start, *read)
 
 
-def _waits(function: Function) -> bool:
-    """Return whether the function waits for anything: a join, an event, a queue."""
-    for call in function.calls():
-        if isinstance(call.func, ast.Attribute) and call.func.attr in _WAITS:
-            if not isinstance(call.func.value, ast.Constant):  # "".join waits for nothing
-                return True
-    return False
-
-
-def _written(file: PythonFile, function: Function, spawn: Spawn) -> list[Binding]:
-    """Return the containers that the function makes and the thread changes."""
+def _goes_on(spawn: Spawn) -> bool:
+    """Return whether a thread is a daemon that works in a loop of its own: what it fills is
+    read while it goes on.
+    """
     assert spawn.target is not None
-    found = []
-    for node in spawn.target.own:
-        if isinstance(node, ast.Name) and use_mode(node) in {"mutate", "augment"}:
-            binding = spawn.target.file.binding(node)
-            if binding is not None and binding.scope is function.scope:
-                found.append(binding)
-    for position, given in enumerate(spawn.args or ()):
-        binding = file.binding(given)
-        names = spawn.target.parameters[1:] if spawn.target.self_name else spawn.target.parameters
-        if binding is None or binding.scope is not function.scope or position >= len(names):
-            continue
-        if any(
-            isinstance(n, ast.Name) and n.id == names[position] and use_mode(n) == "mutate"
-            for n in spawn.target.own
-        ):
-            found.append(binding)
-    return [b for b in found if _is_made_here(file, b)]
-
-
-def _is_made_here(file: PythonFile, binding: Binding) -> bool:
-    return all(
-        site.kind == "assign" and site.value is not None and file.is_a(site.value, _MADE)
-        for site in binding.sites
-    )
-
-
-def _read_after(
-    file: PythonFile, function: Function, started: ast.stmt, written: list[Binding]
-) -> tuple[str, ast.stmt] | None:
-    """Return the first read of such a container behind the start, in the same block or one
-    around it.
-    """
-    for statement in _behind(started):
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                binding = file.binding(node)
-                if binding in written and file.function(node) is function:
-                    assert binding is not None
-                    return binding.name, statement
-    return None
-
-
-def _returned(file: PythonFile, spawn: Spawn, started: ast.stmt) -> tuple[str, ast.stmt] | None:
-    """Return the attribute that the thread changes and that the method which starts it returns,
-    or something made of it; not a collection itself, in which the caller may see more later.
-    """
-    target, node = spawn.target, spawn.target_node
-    if not isinstance(node, ast.Attribute) or not is_self(file, node.value) or target is None:
-        return None
-    if target.cls is None or target.file is not file:
-        return None
-    changed = {use.name for use in target.cls.uses if use.function is target and use.changes}
-    written = {u.name for u in target.cls.uses if u.function is target and u.mode == "write"}
-    for statement in _behind(started):
-        if isinstance(statement, ast.Return) and statement.value is not None:
-            for read in ast.walk(statement.value):
-                if isinstance(read, ast.Attribute) and read.attr in changed:
-                    is_live = read is statement.value and read.attr not in written
-                    if is_self(file, read.value) and not is_live:
-                        return file.text(read), statement
-    return None
-
-
-def _behind(started: ast.stmt) -> list[ast.stmt]:
-    """Return the statements behind a start, in its block and behind the loops around it."""
-    anchor = started
-    while (loop := innermost_loop(anchor)) is not None:
-        anchor = loop
-    return after(anchor)
+    return bool(spawn.daemon) and any(isinstance(n, ast.While) for n in spawn.target.own)
 
 
 def _finding(

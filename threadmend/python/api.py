@@ -15,6 +15,7 @@ __all__ = [
     "EXECUTORS",
     "FUTURES",
     "LOCKS",
+    "MAKES",
     "MUTATORS",
     "PREFILTER",
     "PROCESSES",
@@ -38,6 +39,9 @@ PREFILTER = re.compile(
     rb"|\bwith [\w.]+\s*[:,]"  # what is held is no call: a lock that another module has made
 )
 """A file without any of these words holds no concurrency and is never parsed."""
+
+MAKES = re.compile(rb"\b(?:Thread|R?Lock|Condition|Event|\w*Semaphore|\w*Queue)\(|\bThread\)")
+"""What makes a thread, or what threads share, or a class of threads."""
 
 THREAD_LOCKS = frozenset({"threading.Lock", "threading.RLock", "threading.Condition"})
 PROCESS_LOCKS = frozenset(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from threadmend.python.api import PREFILTER
+from threadmend.python.api import MAKES, PREFILTER
 from threadmend.python.file import PythonFile, Version
 from threadmend.python.notebook import Notebook, read
 from threadmend.python.syntax import Tree
@@ -27,6 +27,10 @@ _REQUIRES = re.compile(rb"(?:requires[-_]python|python_requires)[\"']?\s*[=:]\s*
 _POETRY = re.compile(rb"^python\s*=\s*[\"']([^\"'\n]+)", re.M)
 _LOWEST = re.compile(r"(?:>=|~=|==|\^|>)\s*(\d+)\.(\d+)")
 _SETTINGS = ("pyproject.toml", "setup.cfg", "setup.py")
+_CLASS = re.compile(rb"(?m)^class[ \t]+(\w+)")
+_BASES = re.compile(rb"(?m)^[ \t]*class[ \t]+\w+\(([\w., \t]+)\)")
+_WORD = re.compile(rb"\b_*[A-Z]\w*")
+_RUNS = re.compile(rb"\.run\(\)")
 _TOPS = ("src", "lib", "python")
 
 
@@ -56,8 +60,27 @@ class PythonProject:
         return path in self._known
 
     def matters(self, path: str) -> bool:
-        """Return whether a file's bytes speak of threads, locks, tasks at all."""
-        return PREFILTER.search(self.source(path).data) is not None
+        """Return whether a file's bytes speak of threads, locks, tasks at all, or of a class of
+        the project that has some: as a base, or as a thread that is told to run.
+        """
+        data = self.source(path).data
+        return PREFILTER.search(data) is not None or self._is_kin(data)
+
+    def _is_kin(self, data: bytes) -> bool:
+        bases = {word for given in _BASES.findall(data) for word in _WORD.findall(given)}
+        if _RUNS.search(data):
+            bases |= set(_WORD.findall(data))
+        return not bases.isdisjoint(self._concurrent) if bases else False
+
+    @cached_property
+    def _concurrent(self) -> frozenset[bytes]:
+        """Return the names of the classes whose files make threads, locks or queues."""
+        found: set[bytes] = set()
+        for path in self.paths:
+            data = self.source(path).data
+            if MAKES.search(data):
+                found.update(_CLASS.findall(data))
+        return frozenset(found)
 
     def file(self, path: str) -> PythonFile:
         """Return a file; raises UnreadableError when it does not parse."""

@@ -233,6 +233,18 @@ def _either(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     return agreed(values)
 
 
+def _combined(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
+    """Return the list that `[0] * n` and `first + [last]` make."""
+    assert isinstance(node, ast.BinOp)
+    displays = (ast.List, ast.ListComp)
+    if isinstance(node.op, ast.Mult):
+        made = isinstance(node.left, displays) or isinstance(node.right, displays)
+        return Value("list", file, node) if made else None
+    if isinstance(node.op, ast.Add) and isinstance(node.right, displays):
+        return Value("list", file, node)
+    return None
+
+
 def _awaited(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     from threadmend.python.functions import function_of
 
@@ -279,6 +291,7 @@ _MAKERS: dict[type[ast.AST], Callable[[PythonFile, ast.AST, int], Value | None]]
     ast.Call: _call,
     ast.IfExp: _either,
     ast.BoolOp: _either,
+    ast.BinOp: _combined,
     ast.Await: _awaited,
     ast.NamedExpr: _walrus,
     ast.Subscript: _subscript,

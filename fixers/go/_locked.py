@@ -111,7 +111,8 @@ def _operations(
     statements = body.statements
     if takes[0].deferred is not None or _statement(takes[0]).parent is not body:
         raise BuilderError("the lock is taken on some paths only in the function that is called")
-    if not anywhere and _statement(takes[0]) is not statements[0]:
+    before = statements[: statements.index(_statement(takes[0]))]
+    if not anywhere and any(_may_wait(n) for s in before for n in s.walk()):
         raise BuilderError("the function that is called does something before it takes the lock")
     if not gives:
         raise BuilderError("the function that is called does not release the lock itself")

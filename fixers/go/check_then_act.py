@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, delete, insert_after
+from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
 from threadmend.golang.decisions import Decision, decisions
 from threadmend.golang.effects import effects_of
 from threadmend.golang.file import GoFile
@@ -117,7 +117,13 @@ def _edits(decision: Decision) -> tuple[Edit, ...]:
     own = [o for o in locks.operations if o.access == first.access]
     if own[0] is not first or any(innermost_loop(o.call) is not None for o in own):
         raise BuilderError("the lock is taken elsewhere in the function too")
-    _must_be_quick(decision, own, body)
+    try:
+        _must_be_quick(decision, own, body)
+    except BuilderError:
+        joined = _joined(decision, own)
+        if joined is None:
+            raise
+        return joined
     edits: list[Edit] = []
     if first.method == "RLock":
         field = first.call["function"]["field"]
@@ -126,6 +132,44 @@ def _edits(decision: Decision) -> tuple[Edit, ...]:
     for operation in own[1:]:
         edits += delete(_whole(operation))
     return tuple(edits)
+
+
+def _joined(decision: Decision, own: list[LockOperation]) -> tuple[Edit, ...] | None:
+    """Drop the Unlock and the Lock between two sections; who leaves there unlocks first.
+
+    `Lock … Unlock; if bad { return }; Lock … Unlock; slow()`: the end of the second section
+    stays where it is.
+    """
+    first, second = decision.first, decision.second
+    ends = [o for o in own if first.call.start < o.call.start < second.call.start]
+    statements = [o.call.parent for o in (first, *ends, second)]
+    block = decision.locks.function["body"]
+    if len(ends) != 1 or first.deferred or ends[0].deferred or second.method not in _LOCKS:
+        return None
+    if any(
+        s is None or s.kind != "expression_statement" or s.parent is not block for s in statements
+    ):
+        return None
+    if sum(o.acquires for o in own) != 2 or any(o not in own for o in decision.locks.operations):
+        return None
+    release, take = _whole(ends[0]), _whole(second)
+    edits = [*delete(release), *delete(take)]
+    file = decision.read.file
+    between = [n for n in block.walk() if release.end <= n.start < take.start]
+    if any(n.kind in _JUMPS for n in between):
+        return None
+    for node in between:
+        if node.kind == "return_statement" and node.function is decision.locks.function:
+            edits += insert_before(node, f"{first.lock.name}.Unlock()")
+    # The section is one: what it takes is what its last release gives back.
+    if first.method != second.method:
+        field = first.call["function"]["field"]
+        edits.append(Edit(file.path, field.start, field.end, b"Lock"))
+    return tuple(edits)
+
+
+_LOCKS = frozenset({"Lock"})
+_JUMPS = frozenset({"break_statement", "continue_statement", "goto_statement", "labeled_statement"})
 
 
 def _whole(operation: LockOperation) -> Node:

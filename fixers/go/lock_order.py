@@ -29,6 +29,7 @@ from threadmend.golang.workspace import Module
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock, call_after_unlock
+from ._lock_runs import in_common_order
 from ._two_of_one_type import two_of_one_type
 
 CATEGORY = "mutex"
@@ -74,7 +75,8 @@ def _first_fix(graph: LockOrder, steps: list[Step]) -> tuple[Fix | None, int, st
         if len(witnesses) > max(rarest, 1) or len(witnesses) > _MOST:
             break
         try:
-            return _fix(witnesses), index, ""
+            found = in_common_order(graph, witnesses)
+            return found or _fix(witnesses), index, ""
         except BuilderError as error:
             reason = reason or str(error)
     return None, 0, reason or "the order is taken in too many places"

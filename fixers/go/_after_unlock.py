@@ -205,9 +205,9 @@ def _with_deferred(
     later = [n for n in body.own() if n.kind == "defer_statement" and n.start > defer.end]
     if not all(_releases_another(copies, n) for n in later):
         raise BuilderError("another deferred call may need the lock")
-    for following in body.statements:
-        if following.start >= statement.end and copies.touched(following):
-            raise BuilderError("the critical section goes on after it")
+    behind = [s for s in body.statements if s.start >= statement.end and copies.touched(s)]
+    if any(s.kind != "return_statement" or not copies.replaceable(s) for s in behind):
+        raise BuilderError("the critical section goes on after it")
     unlock = defer.children[-1].name
     edits: list[Edit] = [*delete(defer)]
     for node in body.own():
@@ -217,7 +217,7 @@ def _with_deferred(
             edits += insert_before(node, unlock)
         elif _panics(node) and defer.end < node.start < statement.start:
             edits += insert_before(node, unlock)
-    copied, replaced = copies.taken()
+    copied, replaced = copies.taken(*behind)
     edits += insert_before(statement, "\n".join([*copied, unlock]))
     return (*edits, *replaced, *copies.imports)
 
@@ -269,18 +269,28 @@ class _Copies:
     def _writes(self, statement: Node) -> bool:
         return any(_written(n) and self._is_owner(n) for n in statement.find("identifier"))
 
-    def taken(self) -> tuple[list[str], list[Edit]]:
-        """Return the copies to make under the lock, and the edits that use them instead."""
+    def replaceable(self, statement: Node) -> bool:
+        """Return whether copies can stand for all that a statement asks of the guarded object."""
+        if self._writes(statement) or any(n.kind == "func_literal" for n in statement.own()):
+            return False
+        return all(self._field(name) is not None for name in self._reads(statement))
+
+    def taken(self, *others: Node) -> tuple[list[str], list[Edit]]:
+        """Return the copies to make under the lock, and the edits that use them instead.
+
+        `others` are statements further down that use them as well.
+        """
         lines: list[str] = []
         edits: list[Edit] = []
         names: dict[bytes, str] = {}
         taken = set(taken_names(self.function))
         imports = {i.name for i in self.file.imports}
-        for name in list(self._reads(self.statement)):
+        for name in [n for s in (self.statement, *others) for n in self._reads(s)]:
             place = self._field(name)
             if place is None:
                 continue
-            last = place["field"].name if place.kind == "selector_expression" else place.name
+            named = place["operand"] if place.kind == "index_expression" else place
+            last = named["field"].name if named.kind == "selector_expression" else named.name
             wanted = last[:1].lower() + last[1:]
             length = _length(place)
             if length is not None:
@@ -309,7 +319,22 @@ class _Copies:
             if _written(place):
                 raise BuilderError("it writes to the guarded object")
             return None
-        return place
+        return self._entry(place)
+
+    def _entry(self, place: Node) -> Node:
+        """Return the list that a map of lists has under one key: `s.hooks[name]`."""
+        outer = place.parent
+        if outer is None or outer.kind != "index_expression" or place.field != "operand":
+            return place
+        if not isinstance(self.file.underlying(self.file.type_of(place)), Map):
+            return place
+        if not isinstance(self.file.underlying(self.file.type_of(outer)), Slice):
+            return place
+        index = outer["index"]
+        key = self.file.binding(index) if index.kind == "identifier" else None
+        return (
+            outer if key is not None and key.kind == "parameter" and not _written(outer) else place
+        )
 
     def _kept(self, place: Node) -> Node | None:
         """`s.conn.Close()`: the pointer is copied, `s.wg.Wait()` is left alone."""

@@ -150,6 +150,9 @@ def _element_of(file: GoFile, name: Node) -> Node | None:
 
 
 def _field(node: Node) -> Node | None:
+    """Return the field that a list stands in: `s.hooks`, or `s.hooks[name]` of several lists."""
+    while node.kind == "index_expression":
+        node = node["operand"]
     return node if node.kind == "selector_expression" else None
 
 

@@ -16,6 +16,7 @@ arises, and nobody can wait for it for ever. Otherwise a reason says what makes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from threadmend.golang.awaited import awaited_under
@@ -39,6 +40,7 @@ from threadmend.model import Edit
 
 from ._guard_copies import is_momentary, last_part, lowered, read_ahead
 from ._guard_moves import LockForm, kept_on, moved_up
+from ._guard_names import named_once
 from ._quick import is_slow, slow_nodes, waits
 
 __all__ = ["LockForm", "put_under_lock"]
@@ -89,6 +91,8 @@ def put_under_lock(
         return moved, reason
     if whole and not own and not slow and (together or _is_small(body, statements)):
         return _whole(body, lock), reason
+    if slow and not own and (named := named_once(file, function, nodes, lock)):
+        return named, reason
     if len(statements) == 1 or not together:
         try:
             return _each(file, function, statements, nodes, lock), reason
@@ -190,11 +194,21 @@ def _risk(file: GoFile, function: Node, slow: list[Node], lock: LockForm) -> str
     if any(waits(file, node) for node in function["body"].own()):
         raise BuilderError("the function waits or launches goroutines between the accesses")
     for node in slow:
-        if node.kind == "call_expression" and any(
-            is_named(file.type_of(a), "context.Context") for a in node["arguments"].children
+        if node.kind == "call_expression" and (
+            _SERVES.match(_last_name(node))
+            or any(is_named(file.type_of(a), "context.Context") for a in node["arguments"].children)
         ):
             raise BuilderError(f"{_called(node)} may wait, and would under the lock")
     return f"{_called(slow[0])} runs under the lock" if slow else ""
+
+
+# Methods that run for as long as somebody wants something of them.
+_SERVES = re.compile(r"(?:Serve|ListenAndServe|Accept|Wait|Recv|Receive|Poll)(?![a-z])")
+
+
+def _last_name(call: Node) -> str:
+    function = call["function"]
+    return function["field"].name if function.kind == "selector_expression" else ""
 
 
 def _refuse(event: Event, lock: LockForm) -> None:

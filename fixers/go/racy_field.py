@@ -14,6 +14,8 @@ each of its rounds: that one gets a variable with the channel.
 Likewise a flag that a goroutine, left running by a constructor or a start method, looks at in each
 of its rounds and an exported method sets.
 
+Likewise a field that a goroutine sets when it begins to serve, and the method that stops it reads.
+
 Not reported: a write under a lock, an Once, a channel used as a lock, or a test for one
 goroutine (`if id == 0`, CompareAndSwap); an element of its own for each goroutine; objects
 that a handler makes for its request; rounds that wait for what they launched; code whose
@@ -33,6 +35,7 @@ from threadmend.model import Finding
 from ._channel_taken_away import channels_taken_away
 from ._left_running import left_running
 from ._new_lock import owner_races
+from ._stopped_while_running import stopped_while_running
 
 CATEGORY = "shared-state"
 GATE = rb"\bgo\s+[\w(]|\.Go\(|\bResponseWriter\b"
@@ -43,3 +46,4 @@ def check(package: Package) -> Iterator[Finding]:
     yield from owner_races(package, maps=False)
     yield from channels_taken_away(package)
     yield from left_running(package)
+    yield from stopped_while_running(package)

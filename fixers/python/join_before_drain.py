@@ -7,7 +7,8 @@ waits for the producer. A process does not even end before what it put into a
 Not reported: queues of threads without a limit; queues that another thread empties; joins with
 a time limit.
 
-Unsafe: the join comes later.
+Unsafe: the join comes later; or, where an empty queue tells that there is no more, the queue of
+threads gets no limit, since it has to hold every item anyway.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from threadmend.python.flow import after, block_of, walk
 from threadmend.python.queues import QueueUse, queues_of
 from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, reached
+
+from ._results import objects
 
 CATEGORY = "queue"
 GATE = rb"\.join\(\)"
@@ -81,7 +84,7 @@ def _joined(file: PythonFile, node: ast.expr) -> Spawn | None:
     """Return what started the thread or process that is joined."""
     value = file.value(node)
     made = None if value is None else value.made
-    for spawn in file.spawns:
+    for spawn in [*file.spawns, *objects(file)]:
         if spawn.kind not in {"thread", "process"}:
             continue
         if made is not None and spawn.node is made:
@@ -121,16 +124,41 @@ def _finding(
     said = f"{file.text(join.func)} waits for room in {queue}, which is emptied only afterwards"
     related = (Related(file.path, *file.span(takes[0]), f"{queue} is emptied here"),)
     try:
-        edits = _edits(file, use, top, takes[-1])
+        if _is_told_by_empty(use, takes[-1]):
+            fix = _without_limit(file, use)
+            return Finding(file.path, start, end, said, related=related, fixes=(fix,))
+        edits = _edits(file, top, takes[-1])
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=related, reason=str(error))
     fix = Fix(f"Join after {queue} is emptied", edits, Safety.UNSAFE, "the join comes later")
     return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
-def _edits(file: PythonFile, use: QueueUse, top: ast.stmt, last: ast.stmt) -> tuple[Edit, ...]:
-    if any(test in walk(last) for test in use.tests):
+def _is_told_by_empty(use: QueueUse, last: ast.stmt) -> bool:
+    """Return whether the code that empties the queue ends when there is nothing in it."""
+    at_once = any(
+        isinstance(get.func, ast.Attribute) and get.func.attr == "get_nowait" and get in walk(last)
+        for get in use.gets
+    )
+    return at_once or any(test in walk(last) for test in use.tests)
+
+
+def _without_limit(file: PythonFile, use: QueueUse) -> Fix:
+    """Return the fix that lets the queue hold what nobody takes before the producers end."""
+    made = use.value.made
+    if not use.value.type.startswith("queue.") or not isinstance(made, ast.Call):
         raise BuilderError("the end of the items is told by an empty queue, which comes too early")
+    if use.value.file is not file or len(made.args) + len(made.keywords) != 1:
+        raise BuilderError("the queue is not made here")
+    start, end = file.span(made.func)[1], file.span(made)[1]
+    if b"#" in file.data[start:end]:
+        raise BuilderError("a comment would be lost")
+    edits = (Edit(file.path, start, end, b"()"),)
+    reason = "the queue holds every item until then"
+    return Fix(f"Let {use.place.name} hold every item", edits, Safety.UNSAFE, reason)
+
+
+def _edits(file: PythonFile, top: ast.stmt, last: ast.stmt) -> tuple[Edit, ...]:
     if not is_alone(file, top) or not is_alone(file, last):
         raise BuilderError("the statement shares its line with another one")
     gone = delete(file, top, comments=False)

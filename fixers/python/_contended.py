@@ -10,7 +10,7 @@ from threadmend.python import api
 from threadmend.python.classes import Class, is_self, use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
-from threadmend.python.functions import Function
+from threadmend.python.functions import Function, attributes_of
 from threadmend.python.locks import looks_like_lock
 from threadmend.python.scope import Binding
 from threadmend.python.sharing import is_synchronized, shared_names
@@ -115,10 +115,10 @@ def _from_outside(file: PythonFile, cls: Class) -> list[tuple[str, ast.Attribute
     names = {use.name for base in cls.mro for use in base.uses} | cls.scope.bindings.keys()
     seen = {use.node for base in cls.mro for use in base.uses}
     found = []
-    for node in file.nodes(ast.Attribute):
-        if node.attr not in names or node in seen:
-            continue
-        if not isinstance(node.value, ast.Name | ast.Attribute):
+    index = attributes_of(file)
+    named = (node for name in index if name in names for node in index[name])
+    for node in sorted(named, key=lambda n: (n.lineno, n.col_offset)):
+        if node in seen or not isinstance(node.value, ast.Name | ast.Attribute):
             continue
         function = file.function(node)
         if function is not None and given(file, node.value) is cls:

@@ -124,7 +124,7 @@ def is_looked_at(file: PythonFile, lock: Lock) -> bool:
 def _users(file: PythonFile, name: str) -> list[PythonFile]:
     if name.startswith("_"):
         return []
-    return [f for f in file.project.files() if name.encode() in f.data]
+    return list(file.project.files(name.encode()))
 
 
 def _is_plain(file: PythonFile, node: ast.expr) -> bool:

@@ -98,8 +98,7 @@ def _is_shared(file: PythonFile, node: ast.expr) -> bool:
     at = function.parameters.index(node.id)
     found = [
         other.value(spawn.args[at])
-        for other in file.project.files()
-        if function.name.encode() in other.data
+        for other in file.project.files(function.name.encode())
         for spawn in other.spawns
         if spawn.target is function and spawn.args is not None and at < len(spawn.args)
     ]

@@ -24,7 +24,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing
 from threadmend.python.functions import Function
 from threadmend.python.project import PythonProject
-from threadmend.python.threads import Spawn, reached
+from threadmend.python.threads import STARTS, Spawn, reached
 
 from ._contended import contended_by
 from ._data import Data
@@ -81,7 +81,7 @@ def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spaw
     what that calls in its own file. A longer way leads through too much that is not seen.
     """
     found: dict[PythonFile, dict[Function, list[Spawn]]] = {}
-    for file in project.files():
+    for file in project.files(STARTS):
         if file.is_test:
             continue
         for spawn in file.spawns:

@@ -72,7 +72,7 @@ def held_here(file: PythonFile, node: ast.AST) -> Held:
     found = NOTHING
     below: ast.AST = node
     above = parent(node)
-    by_hand = b"acquire" in file.data or b".release" in file.data
+    by_hand = _is_by_hand(file)
     gone: set[str] = set()
     while above is not None and not isinstance(below, _FUNCTIONS):
         if isinstance(above, ast.With | ast.AsyncWith):
@@ -90,6 +90,14 @@ def held_here(file: PythonFile, node: ast.AST) -> Held:
                         found |= _taken(file, receiver(call))
         below, above = above, parent(above)
     return found
+
+
+def _is_by_hand(file: PythonFile) -> bool:
+    """Return whether a file calls acquire or release at all."""
+    known: bool | None = file.__dict__.get("_by_hand")
+    if known is None:
+        known = file.__dict__["_by_hand"] = b"acquire" in file.data or b".release" in file.data
+    return known
 
 
 def _acquired(file: PythonFile, statement: ast.stmt, gone: set[str]) -> Held:

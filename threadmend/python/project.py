@@ -50,6 +50,7 @@ class PythonProject:
         self._settings = settings
         self.trees: dict[str, Tree] = dict(trees or {})
         self._files: dict[str, PythonFile] = {}
+        self._matters: dict[str, bool] = {}
         self._notebooks: dict[str, Notebook] = {}
         self._versions: dict[str, Version | None] = {}
 
@@ -63,8 +64,12 @@ class PythonProject:
         """Return whether a file's bytes speak of threads, locks, tasks at all, or of a class of
         the project that has some: as a base, or as a thread that is told to run.
         """
-        data = self.source(path).data
-        return PREFILTER.search(data) is not None or self._is_kin(data)
+        found = self._matters.get(path)
+        if found is None:
+            data = self.source(path).data
+            found = PREFILTER.search(data) is not None or self._is_kin(data)
+            self._matters[path] = found
+        return found
 
     def _is_kin(self, data: bytes) -> bool:
         bases = {word for given in _BASES.findall(data) for word in _WORD.findall(given)}
@@ -112,10 +117,13 @@ class PythonProject:
         except UnreadableError:
             return None
 
-    def files(self) -> Iterable[PythonFile]:
-        """Yield the files that parse and whose bytes speak of concurrency."""
+    def files(self, *having: bytes | re.Pattern[bytes]) -> Iterable[PythonFile]:
+        """Yield the files that parse, whose bytes speak of concurrency, and hold each of the
+        words and patterns given: others are not even parsed.
+        """
         for path in self.paths:
-            if self.matters(path):
+            data = self.source(path).data
+            if all(_holds(data, one) for one in having) and self.matters(path):
                 file = self.readable(path)
                 if file is not None:
                     yield file
@@ -209,3 +217,7 @@ def docstring(node: ast.AST) -> str:
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         return ast.get_docstring(node, clean=False) or ""
     return ""
+
+
+def _holds(data: bytes, wanted: bytes | re.Pattern[bytes]) -> bool:
+    return wanted in data if isinstance(wanted, bytes) else wanted.search(data) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,13 +17,19 @@ if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["Spawn", "reached", "spawns_of", "spawns_reaching", "wrappers"]
+__all__ = ["STARTS", "Spawn", "reached", "spawns_of", "spawns_reaching", "wrappers"]
 
 THREADED = frozenset(
     {"thread", "timer", "submit", "map", "executor", "to_thread", "run", "handler", "callback",
      "pool"}
 )  # fmt: skip
 """Kinds whose target runs in another thread of this process."""
+
+STARTS = re.compile(
+    rb"Thread|Timer|\b(?:target|function)\s*=|\.(?:submit|i?map\w*|starmap\w*|apply\w*)\("
+    rb"|\brun_in_executor|\bto_thread|\badd_done_callback|\bdef\s+run\b"
+)
+"""A file without any of these starts no thread."""
 
 _POOLS = frozenset({"multiprocessing.pool.ThreadPool"})
 _PROCESS_POOLS = frozenset({"multiprocessing.Pool", "concurrent.futures.ProcessPoolExecutor"})

@@ -91,11 +91,14 @@ def lock_of(file: PythonFile, node: ast.AST | None) -> Lock | None:
             if known is None:
                 made = value.file.value(inner)
                 reentrant = made is not None and made.type in api.REENTRANT
-                return Lock(own, value.type, reentrant, own, value)
-            place = known.place
-            if place.base == "self" and own.kind == "attribute":
-                place = place._replace(base=own.base)
-            return Lock(place, value.type, known.reentrant, own, value)
+                shared = value.file.place(inner)
+                if shared is None or shared.kind == "local":
+                    return Lock(own, value.type, reentrant, own, value)
+            else:
+                shared, reentrant = known.place, known.reentrant
+            if shared.base == "self" and own.kind == "attribute":
+                shared = shared._replace(base=own.base)
+            return Lock(shared, value.type, reentrant, own, value)
         reentrant = not value.type.startswith("asyncio.")
     return Lock(own, value.type, reentrant, own, value)
 

@@ -1,0 +1,165 @@
+"""Attributes that most code uses under one lock, and where it does not."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.model import Confidence, Finding, Fix, Related, Safety
+from threadmend.python.builders import BuilderError
+from threadmend.python.classes import AttributeUse, Class
+from threadmend.python.file import PythonFile
+from threadmend.python.guards import Guard, guards_of
+from threadmend.python.locks import Lock
+
+from ._data import Data, Use
+from ._guarding import check_apart, is_held_before, takes_again
+from ._hold import edits_of, plan_of
+from ._unit import Unit
+
+__all__ = ["Uneven", "uneven"]
+
+_SHARE = 2 / 3
+_ALONE = re.compile(r"fork|__(?:del|repr|str|getstate|setstate|reduce|copy|deepcopy|len|bool)__")
+_SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return, ast.Delete)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Uneven:
+    """A use without the lock that most others stand under.
+
+    `is_step`: it computes the attribute's value from the old one, which has to be one step.
+    """
+
+    file: PythonFile
+    cls: Class
+    guard: Guard
+    lock: Lock
+    use: AttributeUse
+    is_step: bool
+
+    def finding(self, said: str) -> Finding:
+        """Return the finding, with the fix that takes the lock; `said` gets the attribute, the
+        lock and the number of the other uses.
+        """
+        return _finding(self, said)
+
+
+def uneven(file: PythonFile) -> Iterator[Uneven]:
+    """Yield the uses without the lock that most others are under, one of each statement."""
+    if file.is_test:
+        return
+    seen: set[ast.AST] = set()
+    for cls in file.classes:
+        for guard in guards_of(cls).values():
+            if not guard.unlocked or not _is_guarded(guard) or _share(file, guard) < _SHARE:
+                continue
+            lock = _lock(file, cls, guard)
+            if lock is None:
+                continue
+            for use in guard.unlocked:
+                statement = file.statement(use.node)
+                if statement in seen or not _is_doubtful(file, use):
+                    continue
+                step = _is_step(file, guard, use)
+                if step or guard.share >= _SHARE:
+                    seen.add(statement)
+                    yield Uneven(file, cls, guard, lock, use, step)
+
+
+def _share(file: PythonFile, guard: Guard) -> float:
+    """Return the part that is locked when `n = n + 1` counts as one use without the lock."""
+    apart = {file.statement(use.node) for use in guard.unlocked if use.function.file is file}
+    other = sum(use.function.file is not file for use in guard.unlocked)
+    return len(guard.locked) / (len(guard.locked) + len(apart) + other)
+
+
+def _is_step(file: PythonFile, guard: Guard, use: AttributeUse) -> bool:
+    """Return whether a use computes the value from the old one, in a class where several
+    functions take the lock for that attribute.
+    """
+    if len(guard.locked) < 3 or len({u.function for u in guard.locked}) < 2:
+        return False
+    statement = file.statement(use.node)
+    if isinstance(statement, ast.AugAssign):
+        return _is_target(statement.target, use.node)
+    if not isinstance(statement, ast.Assign) or not _is_target(statement.targets[0], use.node):
+        return False
+    if isinstance(statement.value, ast.BoolOp | ast.IfExp):
+        return False
+    text = file.text(use.node)
+    return any(
+        isinstance(node, ast.Attribute) and file.text(node) == text
+        for node in ast.walk(statement.value)
+    )
+
+
+def _is_target(target: ast.expr, node: ast.expr) -> bool:
+    while isinstance(target, ast.Subscript):
+        target = target.value
+    return target is node
+
+
+def _is_guarded(guard: Guard) -> bool:
+    """Return whether the lock is there for the attribute: two uses, and a change, under it."""
+    return len(guard.locked) > 1 and any(use.changes for use in guard.locked)
+
+
+def _lock(file: PythonFile, cls: Class, guard: Guard) -> Lock | None:
+    """Return the lock of threads that the class can name `self.lock`."""
+    for use in (use for one in cls.mro for use in one.uses):
+        if use.function.file is file:
+            lock = file.lock(use.node)
+            if lock is not None and lock.place == lock.own == guard.lock:
+                return lock if lock.family == "thread" else None
+    return None
+
+
+def _is_doubtful(file: PythonFile, use: AttributeUse) -> bool:
+    """Return whether a use is more than a single read, which sees one value or the other."""
+    function = use.function
+    if function.file is not file or function.is_async or _ALONE.search(function.name):
+        return False
+    statement = file.statement(use.node)
+    if use.changes:
+        return True
+    if isinstance(statement, ast.For | ast.If | ast.With | ast.Try):
+        return False
+    assert function.home is not None
+    guards = guards_of(function.home)
+    lock = guards[use.name].lock if use.name in guards else None
+    others = {n for g in guards.values() if g.lock == lock for n in (u.node for u in g.unlocked)}
+    return sum(node in others for node in ast.walk(statement)) > 1
+
+
+def _finding(one: Uneven, said: str) -> Finding:
+    file, guard, lock, use = one.file, one.guard, one.lock, one.use
+    start, end = file.span(use.node)
+    name, held = ast.unparse(use.node), lock.place.name
+    count = len(guard.locked)
+    said = said.format(name, held, count)
+    first = guard.locked[0].node
+    related: tuple[Related, ...] = ()
+    if guard.locked[0].function.file is file:
+        related = (Related(file.path, *file.span(first), f"{name} is used under {held} here"),)
+    data = Data(file, use.name, cls=one.cls)
+    statement = file.statement(use.node)
+    spelled = f"{ast.unparse(use.node.value)}.{held}"  # a span inside of an f-string is not known
+    try:
+        if not isinstance(statement, _SIMPLE):
+            raise BuilderError("the lock would be held for the whole statement")
+        unit = Unit("change", data, Use(use.node, use.mode, use.function, frozenset()), [statement])
+        plan = plan_of(unit)
+        if not lock.reentrant:
+            if is_held_before(file, lock, {use.function}) or takes_again(file, [plan], lock):
+                raise BuilderError(f"{held} would be taken twice by one thread")
+        edits = tuple(edits_of(plan, spelled))
+        check_apart([*edits])
+    except BuilderError as error:
+        return Finding(
+            file.path, start, end, said, (), related, str(error), confidence=Confidence.MEDIUM
+        )
+    fix = Fix(f"Hold {spelled} here as well", edits, Safety.UNSAFE, f"it waits for {spelled}")
+    return Finding(file.path, start, end, said, (fix,), related, confidence=Confidence.MEDIUM)

@@ -43,16 +43,32 @@ def taken(file: PythonFile, use: QueueUse) -> list[Taken]:
             continue
         target = statement.targets[0]
         loop = innermost_loop(statement)
-        if loop is None or statement not in loop.body:
+        if loop is None:
             continue
         name = target.id if isinstance(target, ast.Name) else ""
         if not name and not isinstance(target, ast.Tuple):
             continue
-        block = block_of(statement)
-        rest = block[block.index(statement) + 1 :]
+        attempt = _attempt(file, statement)
+        if statement not in loop.body and attempt not in loop.body:
+            continue
+        block = block_of(attempt or statement)
+        rest = block[block.index(attempt or statement) + 1 :]
         queue = file.text(call.func.value)
         found.append(Taken(statement, call, name, queue, loop, rest))
     return found
+
+
+def _attempt(file: PythonFile, statement: ast.Assign) -> ast.Try | None:
+    """Return the try statement that does nothing but take an item: without one, its handlers
+    leave this round of the loop.
+    """
+    above = file.parent(statement)
+    if not isinstance(above, ast.Try) or above.body != [statement]:
+        return None
+    if above.orelse or above.finalbody:
+        return None
+    leaves = (ast.Return, ast.Raise, ast.Break, ast.Continue)
+    return above if all(isinstance(h.body[-1], leaves) for h in above.handlers) else None
 
 
 def _in_head(file: PythonFile, call: ast.Call) -> Taken | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from threadmend.python.api import MUTATORS
+from threadmend.python.api import MUTATORS, QUEUES
 from threadmend.python.flow import block_of
 
 from ._checks import check
@@ -69,7 +69,7 @@ def _computed(data: Data, use: Use, statement: ast.stmt, kind: str) -> Unit | No
         value = call
     else:
         return None
-    if value is None or _names_itself(value):
+    if value is None or _names_itself(value) or _is_ones_own(data, use):
         return None
     if any(is_in(node, value, data.file) for node in reads(data) if node is not use.node):
         return _with_reads(data, Unit(kind, data, use, [statement]))
@@ -79,6 +79,21 @@ def _computed(data: Data, use: Use, statement: ast.stmt, kind: str) -> Unit | No
     block = block_of(statement)
     part = block[block.index(first) : block.index(statement) + 1]
     return Unit(kind, data, use, part, independent(data, part))
+
+
+def _is_ones_own(data: Data, use: Use) -> bool:
+    """Return whether the element is that of an item which a worker takes from a queue: no other
+    worker takes the same.
+    """
+    file, above = data.file, data.file.parent(use.node)
+    key = above.slice if isinstance(above, ast.Subscript) and above.value is use.node else None
+    binding = file.binding(key) if isinstance(key, ast.Name) else None
+    if binding is None or len(binding.sites) != 1 or binding.scope is not use.function.scope:
+        return False
+    taken = binding.sites[0].value
+    if not isinstance(taken, ast.Call) or not isinstance(taken.func, ast.Attribute):
+        return False
+    return taken.func.attr in {"get", "get_nowait"} and file.is_a(taken.func.value, QUEUES)
 
 
 def _with_reads(data: Data, unit: Unit) -> Unit:

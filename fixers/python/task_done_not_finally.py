@@ -18,7 +18,7 @@ from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.builders import BuilderError, delete, insert_after, is_alone, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, can_raise, in_finally, walk
-from threadmend.python.queues import QueueUse, queues_of
+from threadmend.python.queues import QueueUse, is_joined, queues_of
 
 from ._taken import Taken, is_call_of, taken
 
@@ -29,11 +29,11 @@ GATE = rb"\.task_done\("
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the items that are not done when their work raises or leaves the loop."""
     for use in queues_of(file):
-        if not use.joins and not use.escapes:
+        if not use.dones or not is_joined(file, use):
             continue
         for one in taken(file, use):
             dones = [node for node in walk(one.rest) if is_call_of(node, use.dones)]
-            if use.joins and dones and not any(map(in_finally, dones)):
+            if dones and not any(map(in_finally, dones)):
                 yield from _findings(file, use, one, dones)
 
 

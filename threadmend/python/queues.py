@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
     from threadmend.python.value import Value
 
-__all__ = ["QueueUse", "queues_of"]
+__all__ = ["QueueUse", "is_joined", "queues_of"]
 
 _METHODS = {
     "put": "puts", "put_nowait": "puts", "get": "gets", "get_nowait": "gets",
@@ -70,8 +70,25 @@ def queues_of(file: PythonFile) -> list[QueueUse]:
     return known
 
 
+def is_joined(file: PythonFile, use: QueueUse) -> bool:
+    """Return whether a file of the project waits for all items of a queue: this one, or one
+    that imports it, or that it imports it from.
+    """
+    if use.joins:
+        return True
+    if use.place.kind not in {"global", "attribute"}:
+        return False
+    name = file.encode(use.place.name.rpartition(".")[2])
+    for other in file.project.files():
+        if other is not file and b".join()" in other.data and name in other.data:
+            for one in queues_of(other):
+                if one.joins and one.place.anywhere == use.place.anywhere:
+                    return True
+    return False
+
+
 def _queues(file: PythonFile) -> list[QueueUse]:
-    if b"ueue" not in file.data:
+    if not any(word in file.data for word in (b"ueue", b"task_done", b"_nowait")):
         return []
     found: dict[Place, QueueUse] = {}
     passed = _passed(file)

@@ -179,7 +179,7 @@ def _without_close(channel: Channel, close: ChannelOperation, loop: Node) -> lis
     if statement is None or statement.kind not in {"expression_statement", "defer_statement"}:
         raise BuilderError("the close is part of another statement")
     if _sent_sentinel(channel, loop):
-        return [*delete(statement), *_ranged(close, loop)]
+        return [*delete(statement), *_past(statement, loop), *_ranged(close, loop)]
     if not loop.contains(statement):
         return [*_drained(close, statement), *_ranged(close, loop)]
     return [*_without_test(statement, statement.next), *_ranged(close, loop)]
@@ -190,6 +190,19 @@ def _sent_sentinel(channel: Channel, loop: Node) -> bool:
     sent = {s.node["value"].text for s in channel.of("send") if innermost_loop(s.node) is None}
     tests = [n for n in loop["body"].own() if n.kind == "binary_expression"]
     return any(side.text in sent for test in tests for side in test.children)
+
+
+def _past(statement: Node, loop: Node) -> list[Edit]:
+    """Go on behind the sentinel: what comes after an early one would have no receiver."""
+    jump, block = statement.next, statement.parent
+    test = block.parent if block is not None else None
+    if jump is None or test is None or test.kind != "if_statement":
+        return []
+    if test.parent is not loop["body"] or test.get("alternative") is not None:
+        return []
+    if jump.text not in {b"return", b"break"} or jump.next is not None:
+        return []
+    return list(replace(jump, "continue"))
 
 
 def _drained(close: ChannelOperation, statement: Node) -> list[Edit]:

@@ -8,7 +8,7 @@ one that goes on with a queue that is empty again.
 Eight forms are found:
 - `if` in place of `for` around Wait: another goroutine may have taken what was signalled;
 - `Signal` where goroutines wait on the same variable for different conditions, or for a flag
-  that is never reset, so that nobody wakes the others;
+  that none of them takes back, so that nobody wakes the others;
 - a state that changes without the lock before it is signalled;
 - a signal that is sent, without the lock, before the state changes;
 - a Wait that nothing is tested for, so that an earlier signal is lost;
@@ -187,7 +187,7 @@ def _wakes_too_few(
         message = f"{name}.Signal may wake a goroutine that waits for something else"
         yield _finding(call, message, _broadcast(call))
         return
-    flag = _flag_set(call, frozenset().union(*tested))
+    flag = _flag_set(call, waits, frozenset().union(*tested))
     if flag is not None and any(_many(wait) for wait in waits):
         message = f"{name}.Signal wakes one of the goroutines that wait for {flag}"
         yield _finding(call, message, _broadcast(call))
@@ -210,22 +210,36 @@ def _broadcast(call: CondCall) -> Fix:
     return Fix("Wake all waiters", (edit,), Safety.UNSAFE, "all waiters wake up and test again")
 
 
-def _flag_set(call: CondCall, names: frozenset[str]) -> str | None:
-    """Return the flag that the signalling function sets for good."""
+def _flag_set(call: CondCall, waits: list[CondCall], names: frozenset[str]) -> str | None:
+    """Return the flag that the signalling function sets, and that no waiter takes back."""
     function = call.call.function
     for node in function["body"].own() if function is not None else ():
         if node.kind != "assignment_statement" or node["right"].name != "true":
             continue
         target = node["left"].children[0]
         last = target["field"].name if target.kind == "selector_expression" else target.name
-        if last in names and not _reset(call.file, last):
+        if last in names and not _taken_back(call.file, waits, last):
             return last
     return None
 
 
-def _reset(file: GoFile, name: str) -> bool:
-    pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb" = (?!true\b|=)")
-    return any(other.holds(pattern) for other in file.package.files)
+def _taken_back(file: GoFile, waits: list[CondCall], name: str) -> bool:
+    """Return whether who was woken may reset the flag, so that it is for one waiter only."""
+    pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b(?:, \w+)* = (?!true\b|=)")
+    waiting = [wait.call.function for wait in waits]
+    for other in file.package.files:
+        for statement in other.find("assignment_statement", pattern):
+            if not pattern.search(statement.text):
+                continue
+            function = statement.function
+            while function is not None and function.kind == "func_literal":
+                function = function.function
+            if function is None or any(w is None or function.contains(w) for w in waiting):
+                return True
+            called = re.compile(rb"\b" + re.escape(function["name"].text) + rb"\(")
+            if any(w is not None and called.search(w.text) for w in waiting):
+                return True
+    return False
 
 
 def _many(wait: CondCall) -> bool:

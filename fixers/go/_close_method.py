@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from threadmend.golang.access import Access, access_of
+from threadmend.golang.calls import Site
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import declaration_of, held_at
@@ -13,7 +14,7 @@ from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import BLOCKS, FUNCTIONS, Node
 
-__all__ = ["ENDS", "MethodClose", "closes_another", "method_close", "others_of"]
+__all__ = ["ENDS", "MethodClose", "closes_another", "method_close", "others_of", "outer_closes"]
 
 ENDS = re.compile(
     r"(?i)^(?:close|stop|shutdown|quit|cancel|halt|kill|finish|end|terminate|destroy|dispose"
@@ -171,6 +172,33 @@ def others_of(close: MethodClose) -> list[MethodClose]:
             other = method_close(operation.file, operation.node, _ANY)
             if other is not None and other.select is None:
                 found.append(other)
+    return found
+
+
+def outer_closes(close: MethodClose, sites: list[Site]) -> list[MethodClose]:
+    """Return the exported methods (`Close`) that run the close through its own method, unguarded.
+
+    Each as if it closed itself: `func (c *Conn) Close() error { c.shutdown(); return nil }`.
+    """
+    if close.decl.exported or not close.decl.receiver:
+        return []
+    found = []
+    for site in sites:
+        outer = site.node.function
+        if site.call is None or outer is None or outer.kind != "method_declaration":
+            continue
+        decl, selector = declaration_of(site.file, outer), site.call["function"]
+        if decl is None or decl.receiver != close.decl.receiver or not decl.exported:
+            continue
+        access = access_of(site.file, selector["operand"])
+        if not ENDS.match(decl.name) or access is None or access.steps:
+            continue
+        parent = site.call.parent
+        if parent is None or parent.kind not in {"expression_statement", "defer_statement"}:
+            continue
+        given = MethodClose(site.file, site.call, selector, close.channel, decl, access)
+        if not _guarded(given):
+            found.append(given)
     return found
 
 

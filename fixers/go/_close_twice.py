@@ -14,7 +14,14 @@ from threadmend.golang.releases import documentation
 from threadmend.golang.scope import Binding
 from threadmend.model import Confidence, Finding, Related
 
-from ._close_method import ENDS, MethodClose, closes_another, method_close, others_of
+from ._close_method import (
+    ENDS,
+    MethodClose,
+    closes_another,
+    method_close,
+    others_of,
+    outer_closes,
+)
 from ._close_once import close_once
 
 __all__ = ["closed_by_methods"]
@@ -52,6 +59,7 @@ def _finding(close: MethodClose) -> Iterator[Finding]:
     public = close.decl.exported and (not close.decl.receiver or close.decl.receiver[:1].isupper())
     hidden = close.decl.exported and bool(importers(close.file.package))
     sure = twice is not None or ((public or not (visible or hidden)) and _is_open(close))
+    sure = sure or any(_is_open(o) for o in outer_closes(close, visible))
     fix, reason = close_once(close, others)
     name = close.operand.name
     owner = f"{close.decl.receiver}." if close.decl.receiver else ""

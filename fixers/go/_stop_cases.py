@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from threadmend.golang.builders import BuilderError, replace
 from threadmend.golang.builders.spelling import spelled
-from threadmend.golang.channel_index import Behind, operand_of
+from threadmend.golang.channel_index import Behind, behind, operand_of
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
@@ -19,7 +19,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
-__all__ = ["deserted_by", "finding", "in_select", "name_of", "partners_too"]
+__all__ = ["deserted", "deserted_by", "finding", "in_select", "name_of", "partners_too"]
 
 
 def finding(file: GoFile, at: Node, message: str, fix: Fix | str) -> Finding:
@@ -131,6 +131,21 @@ def partners_too(channel: Behind, stop: Stop, kind: str) -> tuple[Edit, ...]:
                 fix = in_select(operation.file, node, own, "")
                 edits += fix.edits if isinstance(fix, Fix) else ()
                 break
+    return edits
+
+
+def deserted(file: GoFile, select: Node, stop: Stop) -> tuple[Edit, ...]:
+    """Return the edits by which the other ends of what a select waits for leave with it."""
+    edits: tuple[Edit, ...] = ()
+    for case in select.children:
+        communication = case.get("communication")
+        if communication is None:
+            continue
+        for node in communication.find("send_statement", "unary_expression"):
+            if node.kind == "send_statement":
+                edits += partners_too(behind(file, node), stop, "receive")
+            elif node["operator"].kind == "<-" and node["operand"].kind == "selector_expression":
+                edits += partners_too(behind(file, node), stop, "send")
     return edits
 
 

@@ -20,9 +20,11 @@ from threadmend.golang.access import uses_of
 from threadmend.golang.builders import BuilderError, add_label, replace
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with, result_nodes
-from threadmend.golang.stops import endless, leaves_loop, listens
+from threadmend.golang.stops import Stop, endless, leaves_loop, listens
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.model import Edit, Finding, Fix, Safety
+
+from ._stop_cases import deserted
 
 CATEGORY = "select"
 GATE = rb"\bbreak\b"
@@ -162,19 +164,31 @@ def _fix(file: GoFile, statement: Node, loop: Node) -> tuple[Fix | None, str]:
     reason = "what follows the loop now runs"
     try:
         body = function["body"]
+        others = _partners(file, statement)
         if loop.parent is body and body.statements[-1] is loop:
             leave = leave_with(function) or _returned(file, loop)
             if leave is None:
                 return None, "what the function should return then cannot be told"
             title = "Return instead of leaving the select"
-            return Fix(title, replace(statement, leave), Safety.UNSAFE, reason), ""
+            return Fix(title, replace(statement, leave) + others, Safety.UNSAFE, reason), ""
         if result_nodes(function) and not leaves_loop(loop) and _ends_function(loop):
             return None, "what the function should return then cannot be told"
         edits, label = _labelled(loop, function)
-        edits += replace(statement, f"break {label}")
+        edits += replace(statement, f"break {label}") + others
     except BuilderError as error:
         return None, str(error)
     return Fix(f"Break to the label {label}", edits, Safety.UNSAFE, reason), ""
+
+
+def _partners(file: GoFile, statement: Node) -> tuple[Edit, ...]:
+    """Let the other ends of what the select waits for leave with the loop."""
+    case = statement.parent if statement.parent is not None else None
+    communication = case.get("communication") if case is not None else None
+    select = case.parent if case is not None else None
+    if communication is None or select is None:
+        return ()
+    stop = next((n for n in communication.find("unary_expression")), None)
+    return deserted(file, select, Stop(stop["operand"].name)) if stop is not None else ()
 
 
 def _returned(file: GoFile, loop: Node) -> str | None:

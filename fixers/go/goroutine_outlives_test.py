@@ -21,18 +21,19 @@ from threadmend.golang.builders import (
     add_import,
     free_name,
     import_name,
-    insert_at_start,
     insert_before,
     taken_names,
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, captures, launches
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.stops import endless
 from threadmend.golang.subtests import TESTS
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+from ._counted import counted_launch
 
 CATEGORY = "goroutine"
 GATE = rb"\*testing\.[TBF]\b"
@@ -48,29 +49,56 @@ def check(file: GoFile) -> Iterator[Finding]:
     if not file.is_test:
         return
     for launch in launches(file):
-        literal = launch.literal
-        if launch.kind != "go" or literal is None or not launch.node.contains(literal):
+        if launch.kind != "go" or launch.body is None:
             continue
-        if _SIGNALS.search(launch.node.text):
+        if _signals(launch.node) or _signals(launch.body):
             continue
         test = _test_of(file, launch)
-        if test is None or _shares(launch, literal, test):
+        if test is None or _shares(launch, test):
             continue
-        use = next((u for u in test.uses if literal.contains(u)), None)
+        use = next((u for u in test.uses if launch.node.contains(u)), None)
         if use is not None:
-            yield _finding(file, launch, literal, test, use)
+            yield _finding(file, launch, test, use)
+
+
+def _signals(node: Node) -> bool:
+    """Return whether code may tell others that it ends; closing what it opened tells nobody."""
+    text = node.text
+    for hit in _SIGNALS.finditer(text):
+        owner = _LAST_NAME.search(text, 0, hit.start()) if hit[0] == b".Close(" else None
+        if owner is None or not re.search(rb"\b" + owner[0] + rb"\b[\w, ]* := ", text):
+            return True
+    return False
+
+
+_LAST_NAME = re.compile(rb"(?<![.\w])\w+$")
 
 
 def _test_of(file: GoFile, launch: Launch) -> Binding | None:
-    """Return the t of the test (or subtest) that launches."""
+    """Return the t of the test (or subtest) that launches what uses it."""
     function = launch.function
-    if function is None or launch.literal is None:
+    if function is None or not _is_test(function):
         return None
-    for binding in captures(launch.literal):
+    for binding in _given(file, launch):
         if binding.kind == "parameter" and binding.scope is function:
-            if is_named(file.type_of(binding.node), *TESTS) and _is_test(function):
+            if is_named(file.type_of(binding.node), *TESTS):
                 return binding
     return None
+
+
+def _given(file: GoFile, launch: Launch) -> Iterator[Binding]:
+    """Yield the variables that a goroutine has: captured, or passed to what uses its t."""
+    if launch.literal is not None and launch.node.contains(launch.literal):
+        yield from captures(launch.literal)
+    elif launch.decl is not None and launch.body is not None:
+        for call in launch.body.find("call_expression"):
+            operand = call["function"].get("operand")
+            binding = resolve_local(operand) if operand is not None else None
+            if binding is not None and binding.scope is launch.body:
+                if is_named(launch.decl.file.type_of(operand), *TESTS):
+                    names = launch.node.find("identifier")
+                    yield from (b for b in map(file.binding, names) if b is not None)
+                    return
 
 
 def _is_test(function: Node) -> bool:
@@ -85,13 +113,13 @@ def _is_test(function: Node) -> bool:
     return call["function"].text.endswith(b".Run")
 
 
-def _shares(launch: Launch, literal: Node, test: Binding) -> bool:
+def _shares(launch: Launch, test: Binding) -> bool:
     """Return whether the test goes on with something that the goroutine has."""
-    for binding in captures(literal):
+    for binding in captures(launch.node):
         if binding is test:
             continue
         for use in binding.uses:
-            if literal.contains(use) or use is binding.node:
+            if launch.node.contains(use) or use is binding.node:
                 continue
             if use.start > launch.node.end or use.up("defer_statement") is not None:
                 return True
@@ -100,8 +128,8 @@ def _shares(launch: Launch, literal: Node, test: Binding) -> bool:
     return False
 
 
-def _finding(file: GoFile, launch: Launch, literal: Node, test: Binding, use: Node) -> Finding:
-    fix, reason = _fix(file, launch, literal, test)
+def _finding(file: GoFile, launch: Launch, test: Binding, use: Node) -> Finding:
+    fix, reason = _fix(file, launch, test)
     return Finding(
         path=file.path,
         start=use.start,
@@ -114,22 +142,27 @@ def _finding(file: GoFile, launch: Launch, literal: Node, test: Binding, use: No
     )
 
 
-def _fix(file: GoFile, launch: Launch, literal: Node, test: Binding) -> tuple[Fix | None, str]:
+def _fix(file: GoFile, launch: Launch, test: Binding) -> tuple[Fix | None, str]:
     """Wait for the goroutine when the test is cleaned up."""
-    function = launch.function
-    if function is None or any(endless(n) for n in literal.find("for_statement")):
+    function, body = launch.function, launch.body
+    if function is None or body is None or any(endless(n) for n in body.find("for_statement")):
         return None, "the goroutine goes on for ever: it lacks a way to be stopped"
     name = free_name("wg", taken_names(function))
     package = import_name(file.tree, "sync") or "sync"
-    lines = (
-        f"var {name} {package}.WaitGroup",
-        f"{test.name}.Cleanup({name}.Wait)",
-        f"{name}.Add(1)",
-    )
+    group = f"var {name} {package}.WaitGroup\n{test.name}.Cleanup({name}.Wait)"
     edits: list[Edit] = []
     try:
-        edits.extend(insert_before(launch.node, "\n".join(lines)))
-        edits.extend(insert_at_start(literal["body"], f"defer {name}.Done()"))
+        loops = [a for a in launch.node.ancestors() if a.kind == "for_statement"]
+        outer = next((a for a in reversed(loops) if a.function is function), None)
+        if outer is None or outer.parent is None or outer.parent.kind != "block":
+            edits.extend(insert_before(launch.node, f"{group}\n{name}.Add(1)"))
+        else:
+            edits.extend(insert_before(outer, group))
+            edits.extend(insert_before(launch.node, f"{name}.Add(1)"))
+        counted = counted_launch(file, launch, name)
+        if counted is None:
+            return None, "an argument of the launch would be evaluated later"
+        edits.extend(counted)
         if import_name(file.tree, "sync") is None:
             edits.extend(add_import(file.tree, "sync"))
     except BuilderError as error:

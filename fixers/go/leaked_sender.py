@@ -16,7 +16,6 @@ Unsafe: when code after the send relies on the receiver having come.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 from threadmend.golang.channels import (
@@ -26,23 +25,18 @@ from threadmend.golang.channels import (
     local_channels,
     runner_of,
 )
-from threadmend.golang.counts import Count, iterations, product, valid_at
+from threadmend.golang.counts import Count
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
-from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._leaked_senders import Sender, is_wait, senders_of, sends_of, total_of, waits_first
 from ._unreceived import unreceived
 
 CATEGORY = "channel"
 GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b"
-
-
-@dataclass(slots=True)
-class _Sender:
-    launch: Launch
-    sends: list[ChannelOperation]
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -63,7 +57,7 @@ def _ends_the_process(file: GoFile, function: Node) -> bool:
 
 
 def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
-    senders = _senders(function, channel)
+    senders = senders_of(file, function, channel)
     if not senders or channel.of("len", "compare"):
         return
     receives = []
@@ -74,7 +68,7 @@ def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
             return  # a deferred or in-place literal receives
         receives.append(operation)
     flow = flow_of(function)
-    total = _total(file, channel, senders)
+    total = total_of(file, channel, senders)
     if total is None:
         return  # a producer in a loop: what it lacks is an exit, not a buffer
     for sender in senders:
@@ -82,6 +76,8 @@ def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
         left = _leaves(file, function, channel, flow, sender, receives, known)
         if left is None and total.is_constant and _run_together(flow, senders):
             left = _leaves_too_early(flow, sender, receives, total.factor)
+        if left is None:
+            left = waits_first(file, flow, sender, receives)
         if left is not None:
             yield _finding(file, channel, sender, left, total, receives)
             return
@@ -89,83 +85,13 @@ def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
 
 def _returned(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
     """Yield the result channel that a function returns and a caller may leave alone."""
-    senders = _senders(function, channel)
-    if not senders or any(s.launch.loop is not None for s in senders):
+    senders = senders_of(file, function, channel)
+    if not senders or any(s.loop is not None for s in senders):
         return
-    total = _total(file, channel, senders)
+    total = total_of(file, channel, senders)
     left = unreceived(file, function, channel) if total is not None else None
     if total is not None and left is not None:
         yield _finding(file, channel, senders[0], left, total, [])
-
-
-def _senders(function: Node, channel: Channel) -> list[_Sender] | None:
-    """Return the goroutines that send, None when one of the sends is not such a goroutine's."""
-    found: dict[int, _Sender] = {}
-    for send in channel.of("send"):
-        runner = runner_of(send, function)
-        if not isinstance(runner, Launch) or runner.function is not function:
-            return None
-        if runner.kind == "timer":
-            return None
-        sender = found.setdefault(runner.node.start, _Sender(runner, []))
-        sender.sends.append(send)
-    return [s for s in found.values() if any(not o.has_alternative for o in s.sends)]
-
-
-def _total(file: GoFile, channel: Channel, senders: list[_Sender]) -> Count | None:
-    """Return an upper bound for the sends on the channel per run, if one can be named."""
-    total: Count | None = None
-    for sender in senders:
-        each = _per_goroutine(sender)
-        launched = _launched(file, channel, sender.launch)
-        if each is None or launched is None:
-            return None
-        count = product(Count(each), launched)
-        if total is None:
-            total = count
-        elif total.terms == count.terms:
-            total = Count(total.factor + count.factor, total.terms, total.nodes)
-        else:
-            text = f"{total}+{count}"
-            total = Count(1, (text,), total.nodes + count.nodes)
-    return total
-
-
-def _per_goroutine(sender: _Sender) -> int | None:
-    """Return how many values one goroutine sends at most: sends on exclusive paths are one."""
-    points: list[tuple[Flow, Point]] = []
-    for send in sender.sends:
-        function = send.function
-        if function is None:
-            return None
-        if send.calls and innermost_loop(send.anchor) is not None and send.anchor is not None:
-            if sender.launch.node.contains(send.anchor) and sender.launch.call is not send.anchor:
-                return None
-        flow = flow_of(function)
-        point = flow.point_of(send.node)
-        if point is None or not flow.complete or flow.in_loop(point):
-            return None
-        points.append((flow, point))
-    chained = 0
-    for flow, point in points:
-        after = flow.reachable(point)
-        followers = sum(1 for other, p in points if other is flow and p is not point and p in after)
-        chained = max(chained, followers)
-    functions = {id(flow) for flow, _ in points}
-    return chained + 1 if len(functions) == 1 else len(points)
-
-
-def _launched(file: GoFile, channel: Channel, launch: Launch) -> Count | None:
-    """Return how many goroutines are launched at a place for one channel."""
-    count = Count()
-    loop = launch.loop
-    while loop is not None and not loop.contains(channel.make):
-        times = iterations(file, loop)
-        if times is None:
-            return None
-        count = product(count, times)
-        loop = innermost_loop(loop)
-    return count if valid_at(file, count, channel.make) else None
 
 
 def _leaves(
@@ -173,19 +99,19 @@ def _leaves(
     function: Node,
     channel: Channel,
     flow: Flow,
-    sender: _Sender,
+    sender: Sender,
     receives: list[ChannelOperation],
     total: Count,
 ) -> Node | None:
     """Return where the function leaves (or starts over) with a value still to be received."""
-    start = flow.point_of(sender.launch.node)
+    start = flow.point_of(sender.place)
     points = [flow.point_of(operation.anchor) for operation in receives]
     if start is None or any(p is None for p in points) or not flow.complete:
         return None
     stops = {p for p in points if p is not None}
     if not receives:
         return _first_exit(flow, start, set()) or None
-    looped = sender.launch.loop is not None and not sender.launch.loop.contains(channel.make)
+    looped = sender.loop is not None and not sender.loop.contains(channel.make)
     single = total.is_constant and total.factor == 1
     if single and not looped:
         return _first_exit(flow, start, stops) or _starts_over(flow, start, stops, channel)
@@ -242,18 +168,18 @@ def _some_left(
     return None
 
 
-def _run_together(flow: Flow, senders: list[_Sender]) -> bool:
+def _run_together(flow: Flow, senders: list[Sender]) -> bool:
     """Return whether the launches follow each other, one after another on one path."""
-    points = [flow.point_of(s.launch.node) for s in senders]
-    return all(s.launch.loop is None for s in senders) and all(
+    points = [flow.point_of(s.place) for s in senders]
+    return all(s.loop is None for s in senders) and all(
         one is not None and other in flow.reachable(one) for one, other in pairwise(points)
     )
 
 
-def _largest(flow: Flow, senders: list[_Sender]) -> Count | None:
+def _largest(flow: Flow, senders: list[Sender]) -> Count | None:
     """Return how many values come at most where only one of the goroutines is launched."""
-    points = [flow.point_of(s.launch.node) for s in senders]
-    counts = [_per_goroutine(s) for s in senders]
+    points = [flow.point_of(s.place) for s in senders]
+    counts = [sends_of(s) for s in senders]
     if len(senders) < 2 or any(p is None or p.loop is not None for p in points):
         return None
     if any(two in flow.reachable(one) for one in points for two in points if one is not None):
@@ -262,12 +188,12 @@ def _largest(flow: Flow, senders: list[_Sender]) -> Count | None:
 
 
 def _leaves_too_early(
-    flow: Flow, sender: _Sender, receives: list[ChannelOperation], wanted: int
+    flow: Flow, sender: Sender, receives: list[ChannelOperation], wanted: int
 ) -> Node | None:
     """Return an exit that some path reaches with fewer receives than there are values."""
     points = [flow.point_of(r.anchor) for r in receives]
     stops = {p for p in points if p is not None}
-    start = flow.point_of(sender.launch.node)
+    start = flow.point_of(sender.place)
     if start is None or any(innermost_loop(r.anchor) is not None for r in receives):
         return None
     edge = {start}
@@ -318,7 +244,7 @@ def _leaves_loop(flow: Flow, receive: ChannelOperation) -> Node | None:
 def _finding(
     file: GoFile,
     channel: Channel,
-    sender: _Sender,
+    sender: Sender,
     left: Node,
     total: Count,
     receives: list[ChannelOperation],
@@ -331,11 +257,14 @@ def _finding(
     if channel.escapes:
         where, word = "a caller", "may not receive"
     message = f"the goroutine waits for ever on its send to {name}: {where} {word}"
+    if is_wait(left):
+        message = f"the goroutine waits for ever on its send to {name}: {left.name} comes first"
     related = [Related(channel.make.path, channel.make.start, channel.make.end, "made here")]
     if left is not channel.make:
         # The end of a function is its closing brace.
         start = left.end - 1 if left.kind in FUNCTIONS or left.kind == "block" else left.start
         word = "called here" if channel.escapes else "leaves here"
+        word = "waits here" if is_wait(left) else word
         related.append(Related(left.path, start, left.end, word))
     fix, reason = _fix(file, channel, sender, total)
     if function is None:
@@ -351,7 +280,7 @@ def _finding(
     )
 
 
-def _fix(file: GoFile, channel: Channel, sender: _Sender, total: Count) -> tuple[Fix | None, str]:
+def _fix(file: GoFile, channel: Channel, sender: Sender, total: Count) -> tuple[Fix | None, str]:
     """Make room for every value.
 
     Sound: with a free slot for each send none of them waits, and what was received before is

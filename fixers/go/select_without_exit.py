@@ -15,15 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, add_case
-from threadmend.golang.channel_index import behind
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with
 from threadmend.golang.goroutines import launch_sites, launches
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
-from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.model import Finding, Fix, Safety
 
-from ._stop_cases import partners_too
+from ._stop_cases import deserted
 
 CATEGORY = "select"
 GATE = rb"\bselect\b"
@@ -78,21 +77,6 @@ def _fix(file: GoFile, body: Node, select: Node, stop: Stop) -> tuple[Fix | None
         edits = add_case(select, f"<-{stop.receive}", leave)
     except BuilderError as error:
         return None, str(error)
-    edits += _partners(file, select, stop)
+    edits += deserted(file, select, stop)
     title = f"Leave the loop when {stop.receive} is ready"
     return Fix(title, edits, Safety.UNSAFE, "the goroutine now ends with it"), ""
-
-
-def _partners(file: GoFile, select: Node, stop: Stop) -> tuple[Edit, ...]:
-    """Let the other ends of what the select waits for leave with it."""
-    edits: tuple[Edit, ...] = ()
-    for case in select.children:
-        communication = case.get("communication")
-        if communication is None:
-            continue
-        for node in communication.find("send_statement", "unary_expression"):
-            if node.kind == "send_statement":
-                edits += partners_too(behind(file, node), stop, "receive")
-            elif node["operator"].kind == "<-" and node["operand"].kind == "selector_expression":
-                edits += partners_too(behind(file, node), stop, "send")
-    return edits

@@ -16,13 +16,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.access import is_assigned_once, uses_of
 from threadmend.golang.builders import (
     BuilderError,
     add_import,
     free_name,
     import_name,
-    insert_at_start,
     insert_before,
     remove_import,
     replace,
@@ -35,6 +33,8 @@ from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import targets
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+from ._counted import counted_launch
 
 CATEGORY = "select"
 GATE = rb"\btime\.Sleep\("
@@ -191,7 +191,7 @@ def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> tuple[Fix | None,
         if launch.node is first and direct:
             add = f"{declared}\n{add}"
         edits.extend(insert_before(launch.node, add))
-        counted = _counted(file, launch, name)
+        counted = counted_launch(file, launch, name)
         if counted is None:
             return None, "an argument of the launch would be evaluated later"
         edits.extend(counted)
@@ -201,34 +201,6 @@ def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> tuple[Fix | None,
     edits.extend(_imports(file, sleep))
     title = f"Wait with a WaitGroup {name} instead of sleeping"
     return Fix(title, tuple(edits), Safety.UNSAFE, "Wait takes as long as the goroutines do"), ""
-
-
-def _counted(file: GoFile, launch: Launch, name: str) -> tuple[Edit, ...] | None:
-    """Let the goroutine call Done; a function launched by name goes into a literal."""
-    if launch.literal is not None and launch.node.contains(launch.literal):
-        return insert_at_start(launch.literal["body"], f"defer {name}.Done()")
-    call = launch.call
-    if call is None or not all(_is_fixed(file, a) for a in call["arguments"].children):
-        return None
-    code = f"go func() {{\n\tdefer {name}.Done()\n\t{call.name}\n}}()"
-    return replace(launch.node, code)
-
-
-def _is_fixed(file: GoFile, argument: Node) -> bool:
-    """Return whether an argument means the same when the goroutine evaluates it."""
-    if argument.kind == "unary_expression" and argument["operator"].kind == "&":
-        argument = argument["operand"]
-    if argument.kind == "identifier":
-        binding = resolve_local(argument)
-        if binding is None or is_assigned_once(binding):
-            return True
-        clause = binding.declaration.parent
-        if clause is None or clause.kind != "for_clause" or file.go_version < (1, 22):
-            return False
-        # Each round has a variable of its own; only the clause changes it.
-        changes = [u for u in uses_of(binding) if u.kind in {"write", "update", "address"}]
-        return all(clause.contains(u.node) for u in changes)
-    return argument.kind.endswith("_literal") and argument.kind != "composite_literal"
 
 
 def _imports(file: GoFile, sleep: Node) -> tuple[Edit, ...]:

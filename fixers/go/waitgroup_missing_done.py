@@ -26,6 +26,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
 from threadmend.model import Finding, Fix, Related, Safety
 
+from ._counted import counted_launch
+
 CATEGORY = "waitgroup"
 GATE = rb"\.Add\("
 
@@ -84,13 +86,13 @@ def _finding(file: GoFile, add: WaitGroupCall, launch: Launch) -> Finding:
 
 
 def _fix(file: GoFile, add: WaitGroupCall, launch: Launch) -> tuple[Fix | None, str]:
-    """Begin the goroutine with `defer wg.Done()`.
+    """Begin the goroutine with `defer wg.Done()`, in a literal around what knows no `wg`.
 
     Sound: no code that the goroutine runs calls Done, so that it does exactly once now.
     """
     title = f"Defer {add.waitgroup.name}.Done as the first statement"
     body = launch.body
-    reason = "Wait goes on where it waited for ever"
+    unsafe = (Safety.UNSAFE, "Wait goes on where it waited for ever")
     if body is None:
         return None, "the goroutine's code is not visible"
     try:
@@ -98,12 +100,15 @@ def _fix(file: GoFile, add: WaitGroupCall, launch: Launch) -> tuple[Fix | None, 
             if not _same_inside(file, add, body):
                 return None, f"{add.waitgroup.name} means something else in the goroutine"
             edits = insert_at_start(body["body"], f"defer {add.waitgroup.name}.Done()")
-            return Fix(title, edits, Safety.UNSAFE, reason), ""
+            return Fix(title, edits, *unsafe), ""
         name = _name_inside(file, add, launch, body)
         if name is None:
-            return None, "the launched function does not know the WaitGroup"
+            around = counted_launch(file, launch, add.waitgroup.name)
+            if around is None:
+                return None, "the launched function does not know the WaitGroup"
+            return Fix(f"Defer {add.waitgroup.name}.Done around the call", around, *unsafe), ""
         edits = insert_at_start(body["body"], f"defer {name}.Done()")
-        return Fix(title, edits, Safety.UNSAFE, reason), ""
+        return Fix(title, edits, *unsafe), ""
     except BuilderError as error:
         return None, str(error)
 
@@ -133,7 +138,8 @@ def _name_inside(file: GoFile, add: WaitGroupCall, launch: Launch, body: Node) -
         return None
     for binding in bindings_in(body).get(names[0].name, ()):
         if isinstance(binding, Binding) and binding.kind == "receiver":
-            operand = launch.call["function"]["operand"].text
+            called = launch.call["function"]
+            operand = called["operand"].text if called.get("operand") is not None else b""
             if add.waitgroup.text.rpartition(b".")[0] == operand:
                 field = add.waitgroup.text.rpartition(b".")[2].decode()
                 return f"{names[0].name}.{field}"

@@ -14,6 +14,7 @@ from threadmend.golang.types import Named, Type, deref, is_named
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
+    from threadmend.golang.targets import Body
 
 __all__ = [
     "Launch",
@@ -134,7 +135,25 @@ def _go(file: GoFile, node: Node) -> Launch | None:
     while function.kind == "parenthesized_expression":
         function = function.children[0]
     body, decl = _runs(file, function)
+    if body is None:
+        found = _stands_for(file, function)
+        if len(found) == 1:
+            body, decl = found[0].node, found[0].decl
     return Launch("go", node, call, body, decl)
+
+
+def _stands_for(file: GoFile, function: Node) -> tuple[Body, ...]:
+    """Return what a launched value runs, when nothing else can be meant.
+
+    A method of an interface that one type implements, the function in a field, and what the
+    callers pass to a function that launches its parameter: `spawn(s.run)`.
+    """
+    from threadmend.golang.targets import bodies_of_value
+
+    if function.kind not in {"selector_expression", "identifier"}:
+        return ()
+    found = bodies_of_value(file, function)
+    return found.bodies if found.complete else ()
 
 
 def _by_call(file: GoFile, node: Node) -> Launch | None:
@@ -216,6 +235,11 @@ def launch_sites(package: Package) -> dict[tuple[str, int], list[Launch]]:
             for launch in launches(file):
                 if launch.decl is not None:
                     known.setdefault(launch.decl.key, []).append(launch)
+                elif launch.body is None and launch.call is not None:
+                    for each in _stands_for(file, launch.call["function"]):
+                        if each.decl is not None:
+                            one = Launch("go", launch.node, launch.call, each.node, each.decl)
+                            known.setdefault(each.decl.key, []).append(one)
     return known
 
 

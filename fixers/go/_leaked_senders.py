@@ -1,0 +1,197 @@
+"""The goroutines that send on a local channel: how many values, and what waits for them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.channels import Channel, ChannelOperation, runner_of
+from threadmend.golang.counting import counter_of
+from threadmend.golang.counts import Count, iterations, product, valid_at
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.syntax import Node
+from threadmend.golang.targets import parameter_index
+from threadmend.golang.waitgroups import waitgroup_call
+
+__all__ = ["Sender", "is_wait", "senders_of", "sends_of", "total_of", "waits_first"]
+
+
+@dataclass(slots=True)
+class Sender:
+    """A goroutine that sends; `place` is its launch, or the call of the helper that launches."""
+
+    launch: Launch
+    place: Node
+    sends: list[ChannelOperation]
+
+    @property
+    def loop(self) -> Node | None:
+        """Return the innermost loop around the place, in the function that made the channel."""
+        return innermost_loop(self.place)
+
+
+def senders_of(file: GoFile, function: Node, channel: Channel) -> list[Sender] | None:
+    """Return the goroutines that send, None when one of the sends is not such a goroutine's."""
+    found: dict[int, Sender] = {}
+    for send in channel.of("send"):
+        runner = runner_of(send, function)
+        if not isinstance(runner, Launch) or runner.kind == "timer":
+            return None
+        place = runner.node
+        if runner.function is not function:
+            if len(send.calls) == 0 or not _launched_by(file, runner, send.calls[0]):
+                return None
+            place = send.calls[0]
+        sender = found.setdefault(place.start, Sender(runner, place, []))
+        sender.sends.append(send)
+    return [s for s in found.values() if any(not o.has_alternative for o in s.sends)]
+
+
+def total_of(file: GoFile, channel: Channel, senders: list[Sender]) -> Count | None:
+    """Return an upper bound for the sends on the channel per run, if one can be named."""
+    total: Count | None = None
+    for sender in senders:
+        each = sends_of(sender)
+        launched = _launched(file, channel, sender)
+        if each is None or launched is None:
+            return None
+        count = product(Count(each), launched)
+        if total is None:
+            total = count
+        elif total.terms == count.terms:
+            total = Count(total.factor + count.factor, total.terms, total.nodes)
+        else:
+            text = f"{total}+{count}"
+            total = Count(1, (text,), total.nodes + count.nodes)
+    return total
+
+
+def sends_of(sender: Sender) -> int | None:
+    """Return how many values one goroutine sends at most: sends on exclusive paths are one."""
+    points: list[tuple[Flow, Point]] = []
+    for send in sender.sends:
+        function = send.function
+        if function is None:
+            return None
+        if send.calls and innermost_loop(send.anchor) is not None and send.anchor is not None:
+            if sender.launch.node.contains(send.anchor) and sender.launch.call is not send.anchor:
+                return None
+        flow = flow_of(function)
+        point = flow.point_of(send.node)
+        if point is None or not flow.complete or flow.in_loop(point):
+            return None
+        points.append((flow, point))
+    chained = 0
+    for flow, point in points:
+        after = flow.reachable(point)
+        followers = sum(1 for other, p in points if other is flow and p is not point and p in after)
+        chained = max(chained, followers)
+    functions = {id(flow) for flow, _ in points}
+    return chained + 1 if len(functions) == 1 else len(points)
+
+
+def _launched_by(file: GoFile, launch: Launch, call: Node) -> bool:
+    """Return whether the function that a call runs launches the goroutine itself."""
+    decl = file.callee(call)
+    return decl is not None and launch.function is decl.node and call.function is not None
+
+
+def _launched(file: GoFile, channel: Channel, sender: Sender) -> Count | None:
+    """Return how many goroutines are launched at a place for one channel."""
+    count = Count()
+    launch = sender.launch
+    if sender.place is not launch.node:
+        inner = _in_helper(file, sender)
+        if inner is None:
+            return None
+        count = inner
+    loop = sender.loop
+    while loop is not None and not loop.contains(channel.make):
+        times = iterations(file, loop)
+        if times is None:
+            return None
+        count = product(count, times)
+        loop = innermost_loop(loop)
+    return count if valid_at(file, count, channel.make) else None
+
+
+def _in_helper(file: GoFile, sender: Sender) -> Count | None:
+    """Return how many goroutines one call of a helper launches, in the words of its caller."""
+    launch = sender.launch
+    decl = file.callee(sender.place)
+    if decl is None or launch.function is None:
+        return None
+    count = Count()
+    loop = launch.loop
+    while loop is not None:
+        times = iterations(decl.file, loop)
+        if times is None or len(times.nodes) > 1:
+            return None
+        if times.nodes:
+            argument = _argument(file, decl.file, launch.function, sender.place, times.nodes[0])
+            if argument is None:
+                return None
+            name = times.nodes[0].name
+            terms = tuple(re.sub(rf"\b{re.escape(name)}\b", argument.name, t) for t in times.terms)
+            times = Count(times.factor, terms, (argument,))
+        count = product(count, times)
+        loop = innermost_loop(loop)
+    return count
+
+
+def _argument(file: GoFile, other: GoFile, helper: Node, call: Node, name: Node) -> Node | None:
+    """Return what a caller passes for a parameter of a helper that never changes it."""
+    if name.kind == "call_expression":
+        name = name["arguments"].children[0]
+    binding = other.binding(name) if name.kind == "identifier" else None
+    if binding is None or binding.kind != "parameter" or not is_assigned_once(binding):
+        return None
+    position = parameter_index(helper, binding)
+    arguments = call["arguments"].children
+    if position is None or position >= len(arguments):
+        return None
+    argument = arguments[position]
+    return argument if argument.kind in {"identifier", "selector_expression"} else None
+
+
+def waits_first(
+    file: GoFile, flow: Flow, sender: Sender, receives: list[ChannelOperation]
+) -> Node | None:
+    """Return the Wait that the function comes to, for the goroutine, before it receives."""
+    start = flow.point_of(sender.place)
+    points = {flow.point_of(r.anchor) for r in receives}
+    if start is None or not receives or None in points:
+        return None
+    ahead = flow.reachable(start, stop=points.__contains__)
+    for point in sorted((p for p in ahead if p not in points), key=lambda p: p.node.start):
+        for call in point.node.own():
+            if is_wait(call) and call.function is flow.function:
+                if _waits_for(file, call, sender):
+                    return call
+    return None
+
+
+def is_wait(node: Node) -> bool:
+    """Return whether a node is a call of Wait."""
+    return node.kind == "call_expression" and node["function"].name.endswith(".Wait")
+
+
+def _waits_for(file: GoFile, call: Node, sender: Sender) -> bool:
+    """Return whether a Wait waits for the goroutine to end, and that is after its send."""
+    launch = sender.launch
+    if call.up("defer_statement", "go_statement") is not None:
+        return False
+    if launch.kind in {"errgroup", "waitgroup"}:
+        return launch.node["function"]["operand"].text == call["function"]["operand"].text
+    wait = waitgroup_call(file, call)
+    counter = counter_of(file, wait) if wait is not None else None
+    if counter is None or counter.escapes:
+        return False
+    return any(
+        done.deferred is not None and any(x.node is launch.node for x in launches)
+        for done in counter.of("Done")
+        if (launches := counter.launches_that_run(done))
+    )

@@ -115,7 +115,7 @@ def _keeps_out(loop: _Loop, file: GoFile, close: Node) -> bool:
     """Return whether no send can meet the close.
 
     Both run under one lock, or the goroutine that closes at its end is the one that sends:
-    the function that sends is called in it, or is a literal of it.
+    the function that sends is called in it, passed to what calls it, or is a literal of it.
     """
     held = {h.lock_class for h in held_at(file, close)} - {None}
     for send in loop.sends:
@@ -130,7 +130,11 @@ def _keeps_out(loop: _Loop, file: GoFile, close: Node) -> bool:
         return True
     names = {loop.body["name"].name} if loop.body.kind != "func_literal" else set()
     return any(
-        c.kind == "call_expression" and c["function"].name.rpartition(".")[2] in names
+        c.kind in {"call_expression", "argument_list"}
+        and any(
+            value.name.rpartition(".")[2] in names
+            for value in (c.children if c.kind == "argument_list" else [c["function"]])
+        )
         for c in runner.own()
     )
 

@@ -160,7 +160,13 @@ def _argument(file: GoFile, other: GoFile, helper: Node, call: Node, name: Node)
 def waits_first(
     file: GoFile, flow: Flow, sender: Sender, receives: list[ChannelOperation]
 ) -> Node | None:
-    """Return the Wait that the function comes to, for the goroutine, before it receives."""
+    """Return the Wait that the function comes to, for the goroutine, before it receives.
+
+    Of named functions and an errgroup's goroutines: `send-without-receiver` knows the others.
+    """
+    literal = sender.launch.literal
+    if literal is not None and sender.launch.kind != "errgroup":
+        return None
     start = flow.point_of(sender.place)
     points = {flow.point_of(r.anchor) for r in receives}
     if start is None or not receives or None in points:

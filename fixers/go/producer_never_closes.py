@@ -7,7 +7,8 @@ whoever waits for the consumer.
 Not reported: a channel that is stored, or passed to code that is not visible; a loop that a
 break ends; a producer that never ends by itself.
 
-Unsafe: when somebody else receives in a select, which sees the closed channel too.
+Unsafe: when somebody else receives in a select, which sees the closed channel too; when the
+channel is that of a field.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._closer import after_sends, by_producer, close_after
+from ._field_producers import produced_for_fields
 
 CATEGORY = "channel"
-GATE = rb"\bmake\(\s*chan\b"
+GATE = rb"\bmake\(\s*chan\b|\brange \w+\.\w"
 
 _MAKES_AND_SENDS = re.compile(rb"\bmake\(\s*chan\b")
 
@@ -55,6 +57,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             producers = _producers(function, channel)
             if producers is not None:
                 yield _finding(file, function, channel, ranges, producers)
+    yield from produced_for_fields(file)
 
 
 def _ranges(file: GoFile, function: Node, channel: Channel) -> list[ChannelOperation]:

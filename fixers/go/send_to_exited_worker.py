@@ -9,7 +9,8 @@ Not reported:
 - a feeder that selects; a worker that drains the channel before it goes;
 - a channel that is passed to code that is not visible.
 
-Unsafe: the feeder now stops with values left.
+Unsafe: the feeder now stops with values left; or, where the worker is a function or method of
+its own, the worker takes what is left and throws it away.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from threadmend.golang.builders import (
     replace,
     taken_names,
 )
+from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channels import (
     MAKES_CHANNEL,
     Channel,
@@ -43,8 +45,10 @@ from threadmend.golang.stops import endless, leaves_loop
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
+from ._drained import drained, fed_through_fields
+
 CATEGORY = "goroutine"
-GATE = rb"\bmake\(\s*chan\b"
+GATE = rb"\bmake\(\s*chan\b|\brange \w+\.\w"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,12 @@ class _Worker:
 
     launch: Launch
     receive: ChannelOperation
-    exit: Node
+    exits: list[Node]
+
+    @property
+    def exit(self) -> Node:
+        """Return the first early exit."""
+        return self.exits[0]
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -66,6 +75,24 @@ def check(file: GoFile) -> Iterator[Finding]:
             send = _feeder(file, function, channel, worker) if worker is not None else None
             if worker is not None and send is not None:
                 yield _finding(file, function, channel, worker, send)
+    for shared, receive, send in fed_through_fields(file):
+        loop = receive.node.parent
+        exits = _early_exits(loop, receive) if loop is not None else []
+        fix = drained(shared, receive, exits, send) if exits else None
+        if fix is not None:
+            yield _of_a_field(shared, send, exits[0], fix)
+
+
+def _of_a_field(channel: SharedChannel, send: Node, exit_: Node, fix: Fix) -> Finding:
+    name = f"{channel.decl.name}.{channel.name}"
+    return Finding(
+        path=send.path,
+        start=send.start,
+        end=send.end,
+        message=f"nobody receives from {name} when the worker has returned early",
+        fixes=(fix,),
+        related=(Related(exit_.path, exit_.start, exit_.end, "leaves here"),),
+    )
 
 
 def _bounded(channel: Channel) -> bool:
@@ -85,16 +112,17 @@ def _worker(function: Node, channel: Channel) -> _Worker | None:
     loop = receive.node.parent if receive.kind == "range" else innermost_loop(receive.node)
     if loop is None or loop.kind != "for_statement":
         return None
-    exit_ = _early_exit(loop, receive)
-    return _Worker(launch, receive, exit_) if exit_ is not None else None
+    exits = _early_exits(loop, receive)
+    return _Worker(launch, receive, exits) if exits else None
 
 
-def _early_exit(loop: Node, receive: ChannelOperation) -> Node | None:
-    """Return the statement by which a worker leaves its loop although more may come."""
+def _early_exits(loop: Node, receive: ChannelOperation) -> list[Node]:
+    """Return the statements by which a worker leaves its loop although more may come."""
     if receive.kind != "range" and (not endless(loop) or receive.select is not None):
-        return None
+        return []
+    found: list[Node] = []
     if not leaves_loop(loop):
-        return None
+        return found
     for node in loop["body"].own():
         if node.kind not in {"return_statement", "break_statement"}:
             continue
@@ -103,8 +131,8 @@ def _early_exit(loop: Node, receive: ChannelOperation) -> Node | None:
         test = node.up("if_statement")
         if receive.kind == "receive" and test is not None and _CLOSED.match(test["condition"].text):
             continue  # the channel is closed, or the value says that it was the last
-        return node
-    return None
+        found.append(node)
+    return found
 
 
 _CLOSED = re.compile(rb"!\w*[oO]k\b|\w+ == nil$|!\w*more\b|!\w*open\b")
@@ -161,6 +189,10 @@ def _fix(file: GoFile, function: Node, channel: Channel, worker: _Worker, send: 
     Sound: while the worker runs, every value is sent as before.
     """
     stop, told = _stop(file, function, channel, worker)
+    if stop is None and worker.launch.loop is None and worker.launch.kind != "errgroup":
+        fix = drained(channel, worker.receive, worker.exits, send)
+        if fix is not None:
+            return fix
     if stop is None:
         return told if isinstance(told, str) else "the worker's end cannot be told"
     loop = innermost_loop(send)

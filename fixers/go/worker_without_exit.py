@@ -3,7 +3,7 @@
 A goroutine that receives in an endless loop has no way out. When the channel is closed, the
 receive gives zero values without waiting: the worker spins, and handles jobs that nobody sent.
 When it is not, the worker waits for ever for the next job, after everybody who could send one
-has gone; each start leaves one behind.
+has gone; each start leaves one behind. A loop over a ticker's channel has no way out either.
 
 Not reported: a loop that something leaves, a loop that a goroutine does not run, a channel of
 which nothing is known, a worker that lives as long as the process.
@@ -41,6 +41,8 @@ from threadmend.golang.types import Chan, Named, deref
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 from ._bodies import bodies
+from ._every_tick import at_every_tick, ticks
+from ._fed_here import fed_here
 from ._stop_cases import partners_too
 
 CATEGORY = "goroutine"
@@ -224,6 +226,13 @@ def _ranges(file: GoFile, body: Node, loop: Node, clause: Node) -> Iterator[Find
     """Yield the loops over a field's channel that nobody closes."""
     if not isinstance(file.underlying(file.type_of(clause["right"])), Chan):
         return
+    if ticks(file, clause):
+        fix = at_every_tick(file, loop, clause)
+        if fix is not None:
+            stop, edit = fix
+            message = f"the goroutine ticks for ever and does not listen to {stop}"
+            yield _finding(file, clause, message, edit)
+        return
     channel = behind(file, clause)
     if channel.shared is None or not channel.known or channel.of("close"):
         return
@@ -235,6 +244,11 @@ def _ranges(file: GoFile, body: Node, loop: Node, clause: Node) -> Iterator[Find
         message = f"the worker waits for {name}, which nobody closes,"
         message += f" and does not listen to {stops[0].receive}"
         yield _finding(file, clause, message, _over_select(file, loop, clause, stops[0]))
+        return
+    fed = fed_here(file, body, channel.shared)
+    if fed is not None:
+        message = f"the worker waits for {name}, which {fed[0]} feeds and does not close"
+        yield _finding(file, clause, message, fed[1])
         return
     wait = _waiting_method(channel)
     if wait is not None:

@@ -342,7 +342,11 @@ def _add_runners(file: GoFile, function: Node, depth: int, found: Runners, seen:
         found.called = True
     for site in callers(decl):
         if site.call is None:
-            found.called = True
+            value = site.node.up("selector_expression") or site.node
+            if site.node.function is not None and runs_in_place(site.file, value):
+                _add_runners(site.file, site.node.function, depth - 1, found, seen)
+            else:
+                found.called = True
         elif site.launched and site.call.parent is not None:
             launch = launch_of_literal(site.file, site.call.parent)
             if launch is not None:

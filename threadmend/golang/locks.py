@@ -182,7 +182,8 @@ def runs_in_place(file: GoFile, literal: Node) -> bool:
     """Return whether a literal certainly runs where it stands, before the statement ends.
 
     `func() {…}()`, `once.Do(func() {…})`, `sort.Slice(xs, func…)` and their like, and functions
-    of the module that call what they are given and do nothing else with it.
+    of the module that call what they are given and do nothing else with it. Another function value
+    is as good as a literal: `fs.WalkDir(fsys, ".", w.visit)`.
     """
     inner, outer = literal, literal.parent
     while outer is not None and outer.kind == "parenthesized_expression":
@@ -210,7 +211,9 @@ def runs_in_place(file: GoFile, literal: Node) -> bool:
     return is_called_in_place(file, call, inner)
 
 
-_CALLS_IN_PLACE = frozenset({"sort", "slices", "maps", "strings", "bytes", "path/filepath"})
+_CALLS_IN_PLACE = frozenset(
+    {"sort", "slices", "maps", "strings", "bytes", "path/filepath", "io/fs"}
+)
 _METHODS_IN_PLACE = frozenset({"sync.Once.Do", "sync.Map.Range"})
 
 

@@ -1,0 +1,118 @@
+"""A worker that takes what is left before it leaves early, so that its feeder comes to an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from threadmend.golang.builders import BuilderError, insert_before
+from threadmend.golang.channel_fields import SharedChannel
+from threadmend.golang.channel_index import behind, operand_of
+from threadmend.golang.channels import Channel, ChannelOperation
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import Launch, innermost_loop, launch_sites
+from threadmend.golang.locks import held_at
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Fix, Safety
+
+__all__ = ["drained", "fed_through_fields"]
+
+
+def drained(
+    channel: Channel | SharedChannel, receive: ChannelOperation, exits: Sequence[Node], send: Node
+) -> Fix | None:
+    """Receive the rest before each early exit, when the feeder closes after its loop.
+
+    Sound: the feeder comes to its end as if the worker had gone on, and its close ends the
+    draining loop. Before a send of the worker's own, because the feeder may receive later.
+    """
+    if receive.kind != "range" or not _closes_behind(channel, send):
+        return None
+    name = operand_of(receive.node).name
+    edits: tuple[Edit, ...] = ()
+    try:
+        for exit_ in exits:
+            edits += insert_before(_place(exit_), f"for range {name} {{\n}}")
+    except BuilderError:
+        return None
+    title = f"Take what is left on {name} before leaving"
+    return Fix(title, edits, Safety.UNSAFE, "the worker leaves when its feeder has ended")
+
+
+def _closes_behind(channel: Channel | SharedChannel, send: Node) -> bool:
+    """Return whether the feeder itself closes after its loop, before it waits for anybody."""
+    loop = innermost_loop(send)
+    for close in channel.of("close"):
+        statement = close.node.parent
+        if close.calls or statement is None or statement.kind != "expression_statement":
+            continue
+        if loop is None or statement.parent is not loop.parent or statement.start < loop.end:
+            continue
+        between = [s for s in _following(loop) if s.end <= statement.start]
+        return not any(b"<-" in s.text or b".Wait(" in s.text for s in between)
+    return False
+
+
+def _following(statement: Node) -> Iterator[Node]:
+    after = statement.next
+    while after is not None:
+        yield after
+        after = after.next
+
+
+def _place(exit_: Node) -> Node:
+    """Return the exit, or the first statement of its block that sends."""
+    block = exit_.parent
+    for statement in block.statements if block is not None else ():
+        if statement.kind == "send_statement" and statement.start < exit_.start:
+            return statement
+    return exit_
+
+
+def fed_through_fields(file: GoFile) -> Iterator[tuple[SharedChannel, ChannelOperation, Node]]:
+    """Yield a field's channel, the loop of its only worker, and the plain send that feeds it.
+
+    The worker is a method that one `go` statement launches for an object; the sends are all
+    visible, and each of the channels has little room.
+    """
+    for sites in launch_sites(file.package).values():
+        launch = sites[0]
+        body = launch.body
+        if len(sites) != 1 or launch.loop is not None or launch.kind != "go" or body is None:
+            continue
+        if body.path != file.path or body.kind != "method_declaration":
+            continue
+        for clause in body.find("range_clause"):
+            channel = _of_the_worker(file, launch, body, clause)
+            receive = channel.of("range")[0] if channel is not None else None
+            send = _feeding(channel, body) if channel is not None else None
+            if channel is not None and receive is not None and send is not None:
+                yield channel, receive, send
+
+
+def _of_the_worker(file: GoFile, launch: Launch, body: Node, clause: Node) -> SharedChannel | None:
+    """Return the channel of a field that a clause ranges over, and nothing else receives from."""
+    if clause.function is not body or clause["right"].kind != "selector_expression":
+        return None
+    found = behind(file, clause)
+    shared = found.shared
+    if shared is None or not shared.is_field or not found.known:
+        return None
+    if len(shared.of("receive", "range")) != 1 or shared.of("len", "compare"):
+        return None
+    if launch.function is None or any(not _small(m.capacity) for m in shared.makes):
+        return None
+    return shared
+
+
+def _small(capacity: Node | None) -> bool:
+    return capacity is None or capacity.kind == "int_literal"
+
+
+def _feeding(channel: SharedChannel, body: Node) -> Node | None:
+    for operation in channel.of("send"):
+        send = operation.node
+        if operation.calls or operation.file.is_test or send.function is body:
+            return None
+        if operation.select is not None or held_at(operation.file, send):
+            return None
+    return next((o.node for o in channel.of("send") if innermost_loop(o.node) is not None), None)

@@ -1,0 +1,112 @@
+"""Loops over a field's channel that its one producer, a goroutine of the object, never closes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.access import access_of
+from threadmend.golang.builders import BuilderError, insert_at_start
+from threadmend.golang.channel_fields import SharedChannel, runners_of
+from threadmend.golang.channel_index import behind
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.scope import Binding
+from threadmend.golang.setup import is_made_here
+from threadmend.golang.stops import leaves_loop
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence, Finding, Fix, Related, Safety
+
+__all__ = ["produced_for_fields"]
+
+
+def produced_for_fields(file: GoFile) -> Iterator[Finding]:
+    """Yield the loops over channels of fields that nobody closes although the producer ends."""
+    if file.is_test or file.generated:
+        return
+    for clause in file.find("range_clause"):
+        if clause["right"].kind != "selector_expression" or clause.parent is None:
+            continue
+        found = behind(file, clause)
+        shared = found.shared
+        if shared is None or not shared.is_field or not found.known or not shared.makes:
+            continue
+        if shared.of("close", "compare", "len", "receive") or leaves_loop(clause.parent):
+            continue
+        launch = _producer(shared)
+        if launch is not None and _once(shared, launch, clause):
+            yield _finding(file, clause, shared, launch)
+
+
+def _producer(channel: SharedChannel) -> Launch | None:
+    """Return the only launch whose goroutine sends, by itself or through what it calls."""
+    found: dict[Node, Launch] = {}
+    for send in channel.of("send"):
+        function = send.node.function
+        if function is None or send.calls or send.file.is_test:
+            return None
+        runners = runners_of(send.file, function)
+        if runners.called or not runners.launches:
+            return None
+        for launch in runners.launches:
+            found[launch.node] = launch
+    launch = next(iter(found.values())) if len(found) == 1 else None
+    body = launch.body if launch is not None else None
+    if launch is None or body is None or body.kind != "method_declaration" or launch.kind != "go":
+        return None
+    flow = flow_of(body)
+    ends = any(e.kind in {"end", "return"} for e in flow.exits_from(flow.entry))
+    return launch if flow.complete and ends else None
+
+
+def _once(channel: SharedChannel, launch: Launch, clause: Node) -> bool:
+    """Return whether each channel gets one such goroutine.
+
+    It is launched where the object is made, or by the function that ranges over the channel
+    behind it, and that never came to its end so far.
+    """
+    call = launch.call["function"] if launch.call is not None else None
+    operand = call.get("operand") if call is not None else None
+    if operand is None or innermost_loop(launch.node) is not None or launch.body is None:
+        return False
+    file = channel.package.workspace.file_of(launch.node)
+    access = access_of(file, operand)
+    if access is None or access.steps or not isinstance(access.root, Binding):
+        return False
+    if is_made_here(file, launch.node, access):
+        return True
+    ranged = clause["right"]["operand"].text == operand.text
+    return ranged and clause.function is launch.function and launch.node.end <= clause.start
+
+
+def _finding(file: GoFile, clause: Node, channel: SharedChannel, launch: Launch) -> Finding:
+    fix, reason = _fix(channel, launch)
+    node, name = launch.node, clause["right"].name
+    return Finding(
+        path=file.path,
+        start=clause.start,
+        end=clause.end,
+        message=f"the loop never ends: nobody closes {name} when its producer is done",
+        fixes=(fix,) if fix else (),
+        related=(Related(node.path, node.start, node.end, "the producer is launched here"),),
+        reason=reason,
+        confidence=Confidence.HIGH if fix else Confidence.MEDIUM,
+    )
+
+
+def _fix(channel: SharedChannel, launch: Launch) -> tuple[Fix | None, str]:
+    """Let the producer close when it ends.
+
+    Sound: nobody else sends, and the producer runs once for each channel.
+    """
+    body = launch.body
+    assert body is not None
+    names = [n for d in body["receiver"].children for n in d.all("name")]
+    if not names or names[0].name == "_":
+        return None, "the producer has no name for its receiver"
+    try:
+        edits = insert_at_start(body["body"], f"defer close({names[0].name}.{channel.name})")
+    except BuilderError as error:
+        return None, str(error)
+    title = f"Close {channel.name} when its producer ends"
+    return Fix(title, edits, Safety.UNSAFE, "the loops over it now end"), ""

@@ -28,6 +28,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Finding, Fix, Safety
 
+from ._sleeps_within import Pause, paused
+
 CATEGORY = "goroutine"
 GATE = rb"\.Sleep\("
 
@@ -49,6 +51,8 @@ def check(file: GoFile) -> Iterator[Finding]:
         if statement is None or statement.kind != "expression_statement":
             continue
         loop = innermost_loop(call)
+        if loop is None and _is_sleep(file, call):
+            yield from (_paused(file, p) for p in paused(file, call))
         if loop is None or not _is_sleep(file, call) or _over_channel(file, loop):
             continue
         if _is_left_alone(file, loop):
@@ -59,6 +63,18 @@ def check(file: GoFile) -> Iterator[Finding]:
         stop = next((s for s in stops if not _made_in(loop, call, s)), None)
         if stop is not None:
             yield _finding(file, call, statement, loop, stop)
+
+
+def _paused(file: GoFile, pause: Pause) -> Finding:
+    return Finding(
+        path=pause.call.path,
+        start=pause.call.start,
+        end=pause.call.end,
+        message=f"the loop sleeps in this call without listening to {pause.stop.receive}",
+        fixes=(pause.fix,) if isinstance(pause.fix, Fix) else (),
+        reason=pause.fix if isinstance(pause.fix, str) else "",
+        confidence=Confidence.MEDIUM,
+    )
 
 
 def _is_sleep(file: GoFile, call: Node) -> bool:

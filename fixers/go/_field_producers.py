@@ -48,8 +48,7 @@ def _producer(channel: SharedChannel) -> Launch | None:
         runners = runners_of(send.file, function)
         if runners.called or not runners.launches:
             return None
-        for launch in runners.launches:
-            found[launch.node] = launch
+        found.update({each.node: each for each in runners.launches})
     launch = next(iter(found.values())) if len(found) == 1 else None
     body = launch.body if launch is not None else None
     if launch is None or body is None or body.kind != "method_declaration" or launch.kind != "go":

@@ -3,8 +3,9 @@
 The event loop holds its tasks weakly. A task that nobody else holds may be collected while it
 waits, in the middle of its work and without a word.
 
-Not reported: tasks of a TaskGroup, which keeps them; tasks that are assigned, awaited,
-returned or passed on; `create_task` of other libraries. In tests it is a hint.
+Not reported: tasks of a TaskGroup, which keeps them; tasks that are awaited, returned or passed
+on; those assigned to a variable that more is done with than to give the task a callback, or whose
+function goes on and waits; `create_task` of other libraries. In tests it is a hint.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ from threadmend.python.builders import (
     is_free,
 )
 from threadmend.python.classes import Class
-from threadmend.python.file import PythonFile
+from threadmend.python.file import PythonFile, last_name
+from threadmend.python.flow import innermost_loop
+from threadmend.python.functions import Function
 
 CATEGORY = "asyncio"
 ALSO = "RUF006"
 GATE = rb"create_task\(|ensure_future\("
 
 _MAKERS = frozenset({"asyncio.create_task", "asyncio.ensure_future"})
+_RUNNERS = frozenset({"run", "run_forever", "run_until_complete", "serve_forever", "mainloop"})
 _NAME = "_background_tasks"
 
 
@@ -38,7 +42,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the tasks that nobody holds."""
     for call in file.calls("create_task", "ensure_future"):
         statement = file.parent(call)
-        if not isinstance(statement, ast.Expr) or not _makes_task(file, call):
+        if not isinstance(statement, ast.Expr | ast.Assign) or not _makes_task(file, call):
+            continue
+        if isinstance(statement, ast.Assign) and not _is_dropped(file, statement):
             continue
         start, end = file.span(call)
         said = "nobody holds the task, which may be collected before it is done"
@@ -60,9 +66,48 @@ def _makes_task(file: PythonFile, call: ast.Call) -> bool:
     return isinstance(func, ast.Attribute) and file.is_a(func.value, "asyncio.AbstractEventLoop")
 
 
-def _edits(file: PythonFile, statement: ast.Expr, call: ast.Call) -> tuple[Edit, ...]:
+def _is_dropped(file: PythonFile, statement: ast.Assign) -> bool:
+    """Return whether the task's variable is one of the function's that nothing reads, or only
+    to give the task a callback or a name: the loop does not hold it for that.
+    """
+    binding = file.binding(statement.targets[0]) if len(statement.targets) == 1 else None
+    function = file.function(statement)
+    if binding is None or function is None or binding.scope is not function.scope:
+        return False
+    if len(binding.sites) > 1 and binding.name != "_":
+        return False
+    if innermost_loop(statement) is None and _goes_on(function, statement):
+        return False  # the variable holds it meanwhile
+    return all(isinstance(u.ctx, ast.Store) or _is_told(file, u) for u in file.uses(binding))
+
+
+def _goes_on(function: Function, statement: ast.stmt) -> bool:
+    """Return whether a function waits for something behind a statement, or runs a loop."""
+    for node in function.own:
+        if getattr(node, "lineno", 0) > statement.lineno:
+            if isinstance(node, ast.Await | ast.AsyncWith | ast.AsyncFor | ast.Yield):
+                return True
+            if isinstance(node, ast.Call) and last_name(node.func) in _RUNNERS:
+                return True
+    return False
+
+
+def _is_told(file: PythonFile, use: ast.Name) -> bool:
+    attribute = file.parent(use)
+    call = None if attribute is None else file.parent(attribute)
+    return (
+        isinstance(attribute, ast.Attribute)
+        and attribute.attr in {"add_done_callback", "set_name"}
+        and isinstance(call, ast.Call)
+        and isinstance(file.parent(call), ast.Expr)
+    )
+
+
+def _edits(file: PythonFile, statement: ast.Expr | ast.Assign, call: ast.Call) -> tuple[Edit, ...]:
     """Return the edits that hold the task in a set, which lets go of it when it is done."""
     held, added = _holder(file, statement)
+    if isinstance(statement, ast.Assign):
+        return (*added, *_kept(file, statement, held))
     task = "task" if is_free(file, "task", statement) else free_name(file, "task", statement)
     if not is_alone(file, statement):
         raise BuilderError("the statement shares its line with another one")
@@ -70,6 +115,20 @@ def _edits(file: PythonFile, statement: ast.Expr, call: ast.Call) -> tuple[Edit,
     text = f"{held}.add({task})\n{task}.add_done_callback({held}.discard)"
     named = Edit(file.path, at, at, file.encode(f"{task} = "))
     return (*added, named, *insert_after(file, statement, text))
+
+
+def _kept(file: PythonFile, statement: ast.Assign, held: str) -> tuple[Edit, ...]:
+    """Return the edits that put a task which has a variable into the set."""
+    if not is_alone(file, statement):
+        raise BuilderError("the statement shares its line with another one")
+    target = statement.targets[0]
+    task = file.text(target)
+    named: tuple[Edit, ...] = ()
+    if task == "_":
+        task = free_name(file, "task", statement)
+        named = (Edit(file.path, *file.span(target), file.encode(task)),)
+    text = f"{held}.add({task})\n{task}.add_done_callback({held}.discard)"
+    return (*named, *insert_after(file, statement, text))
 
 
 def _holder(file: PythonFile, statement: ast.stmt) -> tuple[str, tuple[Edit, ...]]:

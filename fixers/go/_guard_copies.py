@@ -22,7 +22,7 @@ from threadmend.model import Edit
 from ._guard_moves import LockForm
 from ._quick import waits
 
-__all__ = ["is_momentary", "last_part", "lowered", "read_ahead"]
+__all__ = ["changes_in_place", "is_momentary", "last_part", "lowered", "read_ahead"]
 
 
 def read_ahead(
@@ -91,7 +91,7 @@ def _value(file: GoFile, node: Node, statement: Node) -> Node:
         break
     if parent is None or (parent.kind == "expression_list" and parent.field == "left"):
         raise BuilderError("the assigned value is computed by calls")
-    if _changes_in_place(file, value):
+    if changes_in_place(file, value):
         raise BuilderError(f"what {value.name} refers to is used for longer than a moment")
     if _tests_for_nil(statement, node):
         raise BuilderError("the object is tested for nil in the same statement")
@@ -103,7 +103,7 @@ def _value(file: GoFile, node: Node, statement: Node) -> Node:
     return value
 
 
-def _changes_in_place(file: GoFile, value: Node) -> bool:
+def changes_in_place(file: GoFile, value: Node) -> bool:
     """Return whether a value is a slice or map, or points to what, changes where it is."""
     if isinstance(file.underlying(file.type_of(value)), Pointer):
         return _is_changed_through(file, last_name(value))

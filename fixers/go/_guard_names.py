@@ -24,7 +24,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Func, Interface, Pointer
 from threadmend.model import Edit
 
-from ._guard_copies import last_part, lowered
+from ._guard_copies import changes_in_place, last_part, lowered
 from ._guard_moves import LockForm
 from ._quick import waits
 
@@ -38,8 +38,9 @@ def named_once(
 ) -> tuple[Edit, ...]:
     """Return the edits that let all accesses but one use a variable, where that is right.
 
-    What the field holds has an identity: a pointer, interface, channel or function. Nothing
-    between the accesses waits, unless the function set the field itself.
+    What the field holds has an identity: a pointer, interface, channel or function, and nobody
+    changes what it leads to. Nothing between the accesses waits, unless the function set the
+    field itself.
     """
     ordered = sorted(nodes, key=lambda n: n.start)
     first, others = ordered[0], ordered[1:]
@@ -50,7 +51,7 @@ def named_once(
         return ()
     if not isinstance(file.underlying(file.type_of(first)), Pointer | Interface | Chan | Func):
         return ()
-    if any(access_kind(file, n) != "read" for n in others):
+    if any(access_kind(file, n) != "read" for n in others) or changes_in_place(file, first):
         return ()
     name = free_name(lowered(last_part(first)), set(taken_names(function)))
     edits = [Edit(n.path, n.start, n.end, name.encode()) for n in others]

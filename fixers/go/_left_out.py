@@ -24,6 +24,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.holding import translated
 from threadmend.golang.locks import Held
 from threadmend.golang.package import Package
+from threadmend.golang.preparing import may_be_held
 from threadmend.golang.races import explained
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
@@ -54,7 +55,7 @@ def _is_explained(bare: Touch) -> bool:
 
     "mu must be held": what the callers hold is not always certain.
     """
-    if explained(bare.file, bare.node):
+    if explained(bare.file, bare.node) or may_be_held(bare.file, bare.node):
         return True
     functions = {outer_function(n) for n in bare.path[1:]}
     return any(

@@ -8,6 +8,7 @@ author says why. Each such reason is a test here; what is left has none.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from threadmend.golang.locks import (
     locks_of,
     runs_in_place,
 )
+from threadmend.golang.preparing import may_be_held, prepares, sets_up_once
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -168,7 +170,9 @@ def is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or _is_only_writer(access, guard)
         or _callers_protect(access, guard)
         or _callers_explain(access)
-        or _prepares(access)
+        or prepares(access)
+        or may_be_held(access.file, access.node, guard.lock_class)
+        or _is_set_up_for(access, guard)
     )
 
 
@@ -247,6 +251,36 @@ def _is_only_writer(access: FieldAccess, guard: Guard) -> bool:
     return len(functions) == 1 and _runs_in(access, functions.pop(), _DEPTH)
 
 
+def _is_set_up_for(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether a goroutine reads what its launcher sets up once, before the launch."""
+    function = outer_function(access.node)
+    if access.writes or function is None:
+        return False
+    writes = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
+    launches = list(_launches_of(access.file, function, _DEPTH))
+    return bool(launches) and all(
+        launch is not None and sets_up_once(write.node, launch)
+        for write in writes
+        for launch in launches
+    )
+
+
+def _launches_of(file: GoFile, function: Node, depth: int) -> Iterator[Node | None]:
+    """Yield the statements that launch a function or its callers, None for any other way in."""
+    decl = declaration_of(file, function)
+    sites = list(own_callers(decl, LOCK_CALLS)) if decl is not None and depth > 0 else []
+    for site in sites:
+        caller = outer_function(site.node)
+        if site.launched and site.call is not None:
+            yield site.call.parent
+        elif site.call is None or caller is None or caller is function:
+            yield None
+        else:
+            yield from _launches_of(site.file, caller, depth - 1)
+    if not sites:
+        yield None
+
+
 def _runs_in(access: FieldAccess, caller: Node | None, depth: int) -> bool:
     """Return whether the access's function runs only when `caller` calls it, levels down."""
     function = outer_function(access.node)
@@ -305,26 +339,6 @@ def _callers_explain(access: FieldAccess) -> bool:
         return False
     above = [(s.file, outer_function(s.node)) for s in own_callers(decl, LOCK_CALLS)]
     return bool(above) and all(f is not None and _SAYS.search(doc_of(o, f)) for o, f in above)
-
-
-_LAUNCHES = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
-
-
-def _prepares(access: FieldAccess) -> bool:
-    """Return whether a method sets a field before it launches the goroutines that share it.
-
-    Or a part of it: `r.state.ch = make(chan struct{})`.
-    """
-    statement, function = access.node.statement, access.node.function
-    if access.kind not in {"write", "store"} or statement is None or function is None:
-        return False
-    if statement.kind != "assignment_statement" or statement.up("for_statement") is not None:
-        return False
-    data = access.file.data
-    return (
-        _LAUNCHES.search(data, function.start, statement.start) is None
-        and _LAUNCHES.search(data, statement.end, function.end) is not None
-    )
 
 
 def doc_of(file: GoFile, function: Node) -> bytes:

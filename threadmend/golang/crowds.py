@@ -92,7 +92,11 @@ def _launched(file: GoFile, launch: Launch, others: list[Launch]) -> Crowd | Non
     if loop is not None and not waits_each_round(loop, launch):
         shared = frozenset(b for b in shared if not _declared_in(file, b, loop, launch, body))
         return Crowd(file_of_body, body, shared, launch.node, "launched in a loop")
-    if _is_launched_again(launch, others):
+    again = _launched_again(launch, others)
+    if again:
+        shared = frozenset(
+            b for b in shared if any(_is_given_to(launch, o, body, b) for o in again)
+        )
         return Crowd(file_of_body, body, shared, launch.node, "launched more than once")
     return None
 
@@ -129,34 +133,50 @@ def is_made_anew(binding: Binding, loop: Node, launch: Launch) -> bool:
 
 def waits_each_round(loop: Node, launch: Launch) -> bool:
     """Return whether the rounds wait for what they launch: `go f(); <-done` in the loop."""
-    for node in loop.walk():
-        if launch.node.contains(node):
-            continue
-        if node.kind == "unary_expression" and node["operator"].kind == "<-":
-            return True
-        if node.kind == "call_expression" and node["function"].kind == "selector_expression":
-            if node["function"]["field"].name == "Wait":
-                return True
-        if node.kind in {"select_statement", "receive_statement"}:
-            return True
-    return False
+    return any(not launch.node.contains(node) and _is_wait(node) for node in loop.walk())
 
 
-def _is_launched_again(launch: Launch, others: list[Launch]) -> bool:
-    """Return whether the same named function is launched on the same object elsewhere too."""
+def _is_wait(node: Node) -> bool:
+    if node.kind == "unary_expression":
+        return node["operator"].kind == "<-"
+    if node.kind == "call_expression" and node["function"].kind == "selector_expression":
+        return node["function"]["field"].name == "Wait"
+    return node.kind in {"select_statement", "receive_statement"}
+
+
+def _launched_again(launch: Launch, others: list[Launch]) -> list[Launch]:
+    """Return the other launches of the same named function, without a wait on the way there."""
     if launch.decl is None or launch.call is None:
-        return False
+        return []
     text = launch.call["function"].text
-    same = [
+    return [
         o
         for o in others
-        if o.decl is not None
+        if o is not launch
+        and o.decl is not None
         and o.decl.key == launch.decl.key
         and o.call is not None
         and o.call["function"].text == text
         and o.function is launch.function
+        and not _waits_between(launch, o)
     ]
-    return len(same) > 1
+
+
+def _waits_between(launch: Launch, other: Launch) -> bool:
+    """Return whether the launching function waits after one launch, and before the other."""
+    function = launch.function
+    if function is None:
+        return False
+    start, end = sorted((launch.node, other.node), key=lambda n: n.start)
+    return any(start.end <= node.start < end.start and _is_wait(node) for node in function.own())
+
+
+def _is_given_to(launch: Launch, other: Launch, body: Node, binding: Binding) -> bool:
+    """Return whether two launches hand one and the same thing to a receiver or parameter."""
+    if launch.call is None or other.call is None or binding.scope is not body:
+        return True
+    ours, theirs = _given(launch.call, body, binding), _given(other.call, body, binding)
+    return ours is not None and theirs is not None and ours.text == theirs.text
 
 
 # -- handlers -------------------------------------------------------------------------

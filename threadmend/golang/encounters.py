@@ -26,6 +26,7 @@ from threadmend.golang.lefts import (
     touches_of_launch,
 )
 from threadmend.golang.pauses import SignalOf, pauses, signal_at
+from threadmend.golang.preparing import sets_up_once
 from threadmend.golang.scope import Binding
 from threadmend.golang.summaries import crowded, touches_after
 from threadmend.golang.syntax import Declaration, Node
@@ -129,7 +130,9 @@ def _in_function(file: GoFile, function: Node, starts: list[_Start]) -> Iterator
         for other in starts[index + 1 :]:
             if flow.point_of(other.node) in reached and other.node is not start.node:
                 for one, two in _conflicts(ours, other.touches):
-                    if one.place not in seen and not _ordered(file, launch, other.launch):
+                    if one.place in seen or _is_set_up(one, two, launch):
+                        continue
+                    if not _ordered(file, launch, other.launch):
                         seen.add(one.place)
                         by = launch if one in ours else other.launch
                         yield Encounter(file, by, one, two, start.left)
@@ -162,7 +165,9 @@ def _with_the_rest(
         ours = any(one is t for t in early)
         if one.place in seen or (not start.left and len(two.path) == 1 and _is_local(one.access)):
             continue
-        if (ours or start.left or one.in_channel) and not _is_lazy(one, two):
+        if _is_set_up(one, two, start.launch) or _is_lazy(one, two):
+            continue
+        if ours or start.left or one.in_channel:
             seen.add(one.place)
             yield Encounter(file, start.launch, one, two, start.left, ours)
 
@@ -190,6 +195,13 @@ def _is_lazy(one: Touch, other: Touch) -> bool:
             if condition in {one.node.text + b" == nil", b"nil == " + one.node.text}:
                 return True
     return False
+
+
+def _is_set_up(write: Touch, other: Touch, launch: Launch) -> bool:
+    """Return whether the goroutine of a touch was launched behind the write, which is done once."""
+    above = [n.parent for n in other.path if n.parent is not None]
+    launches = [launch.node, *(n for n in above if n.kind == "go_statement")]
+    return any(sets_up_once(write.node, node) for node in launches)
 
 
 def _is_launched(call: Node) -> bool:

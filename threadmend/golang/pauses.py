@@ -57,12 +57,27 @@ def _pauses(file: GoFile, body: Node, depth: int) -> Iterator[Point]:
 
 
 def _must_wait(file: GoFile, body: Node, depth: int) -> bool:
-    """Return whether every run of a function waits before it returns."""
+    """Return whether every run of a function waits before it returns something.
+
+    One that gives up at once (`return nil, false`) does not: its caller has nothing to go on with.
+    """
     stops = pauses(file, body, depth)
     if not stops:
         return False
     flow = flow_of(body)
-    return flow.complete and not flow.exits_from(flow.entry, stop=stops.__contains__)
+    left = flow.exits_from(flow.entry, stop=stops.__contains__)
+    return flow.complete and all(e.kind == "return" and _gives_up(body, e.node) for e in left)
+
+
+def _gives_up(body: Node, statement: Node) -> bool:
+    """Return whether a return says that there is nothing: its last result is false."""
+    result = body.get("result")
+    if result is None:
+        return False
+    if any(child.kind == "expression_list" for child in statement.children):
+        return statement.text.endswith(b"false")
+    last = result.children[-1] if result.children else result
+    return last.kind == "parameter_declaration" and last.text.endswith(b" bool")
 
 
 def _is_put_off(call: Node) -> bool:

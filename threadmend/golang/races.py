@@ -21,6 +21,7 @@ from threadmend.golang.guards import FieldAccess, access_kind
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import held_at, locks_of
 from threadmend.golang.mutations import bare
+from threadmend.golang.preparing import may_be_held
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Map, Named, Type, deref
 
@@ -193,7 +194,7 @@ def _is_exclusive(crowd: Crowd, access: FieldAccess, known: bool = False) -> boo
         return True
     for at in (node, *crowd.path):
         where = file.package.workspace.file_of(at)
-        if _is_let_in(where, at) or _holds_some_lock(where, at):
+        if _is_let_in(where, at) or _holds_some_lock(where, at) or may_be_held(where, at):
             return True
     return crowd.why == "an HTTP handler" and _is_made_per_request(crowd, access)
 

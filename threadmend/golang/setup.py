@@ -95,10 +95,20 @@ def is_setup(file: GoFile, node: Node) -> bool:
         function = function.function
     if function is None or function.get("name") is None:
         return True  # the initialiser of a package variable
-    if _NAME.match(function["name"].name):
+    if _NAME.match(function["name"].name) or _is_for_tests(function):
         return True
     decl = declaration_of(file, function)
     return decl is not None and only_from_setup(decl)
+
+
+_FOR_TESTS = re.compile(r"For_?Test|TestOnly|[Tt]est_?[Hh]ook|InTest")
+
+
+def _is_for_tests(function: Node) -> bool:
+    """Return whether a function's name, or its receiver's, says that tests alone call it."""
+    receiver = function.get("receiver")
+    owner = receiver.name if receiver is not None else ""
+    return bool(_FOR_TESTS.search(function["name"].name) or _FOR_TESTS.search(owner))
 
 
 def only_from_setup(decl: Decl) -> bool:

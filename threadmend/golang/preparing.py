@@ -1,0 +1,109 @@
+"""Preparing: why an access without its lock may be right, from what the function does around it.
+
+It sets a field up before it launches the goroutines that share it, or it took the lock itself,
+under a condition of its caller's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from threadmend.golang.locks import locks_of
+from threadmend.golang.syntax import Node
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.guards import FieldAccess
+
+__all__ = ["may_be_held", "prepares", "sets_up_once"]
+
+_LAUNCHES = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
+
+
+def prepares(access: FieldAccess) -> bool:
+    """Return whether a method sets a field before it launches the goroutines that share it.
+
+    Or a part of it: `r.state.ch = make(chan struct{})`. Goroutines that run already have no use
+    for a map, slice or channel that is only made here.
+    """
+    statement, function = access.node.statement, access.node.function
+    if access.kind not in {"write", "store"} or statement is None or function is None:
+        return False
+    if statement.kind != "assignment_statement" or statement.up("for_statement") is not None:
+        return False
+    data = access.file.data
+    before = _LAUNCHES.search(data, function.start, statement.start) is not None
+    after = _LAUNCHES.search(data, statement.end, function.end) is not None
+    if after and not before:
+        return True
+    made = access.kind == "write" and any(_is_made(v) for v in statement["right"].children)
+    return made and (after or _calls_launcher(access, statement, function))
+
+
+def _is_made(value: Node) -> bool:
+    return value.kind == "call_expression" and value["function"].text == b"make"
+
+
+def _calls_launcher(access: FieldAccess, statement: Node, function: Node) -> bool:
+    """Return whether the function goes on to call a method of the object that launches."""
+    root = access.base.root if access.base is not None else None
+    for call in function.own():
+        if call.kind != "call_expression" or call.start < statement.end:
+            continue
+        target = call["function"]
+        if target.kind != "selector_expression" or access.file.binding(target["operand"]) != root:
+            continue
+        decl = access.file.callee(call)
+        if decl is not None and root is not None:
+            start, end = decl.span
+            if _LAUNCHES.search(decl.file.data, start, end) is not None:
+                return True
+    return False
+
+
+def sets_up_once(node: Node, launch: Node) -> bool:
+    """Return whether a write is done once, by the function that launches the other one after it.
+
+    `if s.ctx != nil { return }; s.ctx = …; go s.run()`: who comes later finds it done.
+    """
+    function = node.function
+    if function is None or launch.function is not function or launch.start < node.end:
+        return False
+    for test in function.own():
+        if test.kind != "if_statement" or test.start > node.start:
+            continue
+        last = test["consequence"].statements[-1:]
+        if test.contains(node) or not last or last[0].kind != "return_statement":
+            continue
+        for binary in test["condition"].find("binary_expression"):
+            sides = binary["left"].text, binary["right"].text
+            if binary["operator"].kind == "!=" and sides == (node.text, b"nil"):
+                return True
+    return False
+
+
+def may_be_held(file: GoFile, node: Node, lock_class: str | None = None) -> bool:
+    """Return whether the function took a lock in a branch above: `if lock { mu.Lock(); … }`.
+
+    One of this class, or any.
+    """
+    function = node.function
+    if function is None:
+        return False
+    locks = locks_of(file, function)
+    ours = [o for o in locks.operations if lock_class is None or o.lock_class == lock_class]
+    here = locks.flow.point_of(node) if ours else None
+    given_back = (locks.flow.point_of(o.call) for o in ours if o.releases and not o.deferred)
+    releases = {point for point in given_back if point is not None}
+    for operation in ours:
+        block = operation.call.up("block")
+        around = block.parent if block is not None else None
+        start = locks.flow.point_of(operation.call)
+        if not operation.acquires or block is None or block.contains(node):
+            continue
+        if around is None or around.kind != "if_statement" or start is None or here is None:
+            continue
+        if here in locks.flow.reachable(start, stop=releases.__contains__, feasible=False):
+            return True
+    return False

@@ -6,9 +6,10 @@ does not raise either.
 
 Not reported: `submit` of other types; futures that are looked at, awaited or get a callback; jobs
 of the project that handle every exception themselves. Jobs that a long-lived pool gets are
-hints: nobody is there who could wait for them.
+hints where they are not functions of the project.
 
-Unsafe: what was hidden is raised, at the end of the pool's `with` block.
+Unsafe: what was hidden is raised, at the end of the pool's `with` block; or logged, where the pool
+lives on and nobody is there who could wait.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
 
 from ._silent import handles_everything, pool_block
+from ._told import raises_unseen, teller
 from ._unasked import Kept, kept, listed
 
 CATEGORY = "executor"
@@ -61,6 +63,11 @@ def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, held: Kept | None =
     said = f"nobody sees the exceptions of {what}: its future is {done}"
     block = pool_block(file, call)
     if block is None and (held is None or held.wait is None):
+        if held is None and listed(file, call) is None and raises_unseen(spawn.target):
+            try:
+                return Finding(file.path, start, end, said, fixes=_logged(file, call))
+            except BuilderError as error:
+                return Finding(file.path, start, end, said, reason=str(error))
         reason = "the pool lives on: look at the future where its result is wanted"
         return Finding(file.path, start, end, said, reason=reason, confidence=Confidence.LOW)
     try:
@@ -70,6 +77,15 @@ def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, held: Kept | None =
     reason = "exceptions that were hidden are raised"
     fix = Fix("Ask for the results", edits, Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _logged(file: PythonFile, call: ast.Call) -> tuple[Fix, ...]:
+    """Return the fix that gives the future a callback: nobody waits for the job."""
+    name, added = teller(file)
+    end = file.span(call)[1]
+    told = Edit(file.path, end, end, file.encode(f".add_done_callback({name})"))
+    reason = "exceptions that were hidden are logged"
+    return (Fix("Log what the job raises", (told, *added), Safety.UNSAFE, reason),)
 
 
 def _edits(file: PythonFile, call: ast.Call, block: Block | None) -> tuple[Edit, ...]:

@@ -4,10 +4,10 @@
 result. A call whose iterator is dropped hides every exception.
 
 Not reported: `map` of other types; results that are used; functions of the project that
-handle every exception themselves. Jobs of a pool that lives on are hints: to ask for their
-results would be to wait for them.
+handle every exception themselves. Jobs of a pool that lives on are hints where they are not
+functions of the project: to ask for their results would be to wait for them.
 
-Unsafe: what was hidden is raised.
+Unsafe: what was hidden is raised, or logged where the pool lives on.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+from threadmend.python.builders import BuilderError, free_name, is_alone, replace_statement
 from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function
 
 from ._silent import handles_everything, pool_block
+from ._told import raises_unseen, teller
 
 CATEGORY = "executor"
 GATE = rb"\.map\("
@@ -33,19 +36,42 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if spawn.target is not None and handles_everything(spawn.target):
             continue
         assert isinstance(call, ast.Call)
-        yield _finding(file, call)
+        yield _finding(file, call, spawn.target)
 
 
-def _finding(file: PythonFile, call: ast.Call) -> Finding:
+def _finding(file: PythonFile, call: ast.Call, target: Function | None) -> Finding:
     start, end = file.span(call)
     said = "nobody sees what map returns, nor the exceptions of its jobs"
     if pool_block(file, call) is None and not _is_shut_down(file, call):
+        if raises_unseen(target) and len(call.args) == 2 and not call.keywords:
+            try:
+                return Finding(file.path, start, end, said, fixes=_logged(file, call))
+            except BuilderError as error:
+                return Finding(file.path, start, end, said, reason=str(error))
         reason = "the pool lives on: look at the results where they are wanted"
         return Finding(file.path, start, end, said, reason=reason, confidence=Confidence.LOW)
     edits = (Edit(file.path, start, start, b"list("), Edit(file.path, end, end, b")"))
     reason = "exceptions that were hidden are raised"
     fix = Fix("Ask for the results", edits, Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _logged(file: PythonFile, call: ast.Call) -> tuple[Fix, ...]:
+    """Return the fix that submits each job with a callback, none where it cannot be written."""
+    statement = file.statement(call)
+    first, last = call.args
+    assert isinstance(call.func, ast.Attribute)
+    if not is_alone(file, statement) or isinstance(last, ast.Starred):
+        raise BuilderError("the call cannot be written as a loop")
+    if b"#" in file.data[slice(*file.span(call))]:
+        raise BuilderError("a comment would be lost")
+    name, added = teller(file)
+    item = free_name(file, "item", call)
+    job = f"{file.text(call.func.value)}.submit({file.text(first)}, {item})"
+    text = f"for {item} in {file.text(last)}:\n    {job}.add_done_callback({name})"
+    edits = (*replace_statement(file, statement, text), *added)
+    reason = "exceptions that were hidden are logged"
+    return (Fix("Log what the jobs raise", edits, Safety.UNSAFE, reason),)
 
 
 def _is_shut_down(file: PythonFile, call: ast.Call) -> bool:

@@ -49,6 +49,9 @@ def _spelled(file: PythonFile, binding: Binding, module: str, name: str) -> str 
             continue
         if isinstance(node, ast.Import) and alias.name == module:
             return f"{alias.asname or module}.{name}"
+        if isinstance(node, ast.Import) and not alias.asname:
+            if alias.name.startswith(f"{module}."):
+                return f"{module}.{name}"  # `import logging.handlers` names `logging` as well
         if isinstance(node, ast.ImportFrom) and not node.level:
             if node.module == module and alias.name == name:
                 return alias.asname or name

@@ -83,6 +83,17 @@ _CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("WaitGroup", ("call Done on every path of each goroutine that is counted",)),
+    (
+        "sleep",
+        ("wait on a timer and a context or stop channel in a select, instead of sleeping",),
+    ),
+    (
+        "runnable",
+        (
+            "leave the loop by a label or return: a break inside a select leaves the select only",
+            "let the loop wait for something, and listen to a context or stop channel",
+        ),
+    ),
     ("Cond", ("wake all waiters with Broadcast when what they wait for has changed",)),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +39,19 @@ def test_probe(path: Path, tmp_path: Path) -> None:
     assert after.returncode == 0, f"the probe fails after the fix\n{after.stderr}"
 
 
+def _interpreter(case: Case) -> str:
+    """Return a Python that is new enough for a case: this one, or one of the machine's."""
+    wanted = case.option("python", "")
+    if not wanted or tuple(map(int, wanted.split("."))) <= sys.version_info[:2]:
+        return sys.executable
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = next(map(str, sorted(root.glob(f"versions/{wanted}*/bin/python"))), None)
+    found = found or shutil.which(f"python{wanted}")
+    if found is None:
+        pytest.skip(f"there is no Python {wanted}")
+    return found
+
+
 def _run(
     case: Case, files: Files, folder: Path, *, seed: int, patience: int = 1
 ) -> subprocess.CompletedProcess[str]:
@@ -44,7 +59,7 @@ def _run(
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-    command = [sys.executable, "-I", "-S", str(HELPER), str(folder / "probe.py")]
+    command = [_interpreter(case), "-I", "-S", str(HELPER), str(folder / "probe.py")]
     return subprocess.run(
         [*command, str(SECONDS * patience), str(seed), str(patience)],
         cwd=folder,

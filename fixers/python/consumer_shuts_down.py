@@ -7,7 +7,8 @@ what it does. Who puts knows when there is no more.
 Not reported: queues that nobody else puts into; a function that puts as well; producers that
 handle `ShutDown`; queues that are handed to code which is not seen.
 
-Unsafe: items that the producer puts later stay in the queue.
+Unsafe: items that the producer puts later stay in the queue; one that goes on after a queue was
+found empty is heard to the end; one that is told that there is no use any more stops.
 """
 
 from __future__ import annotations
@@ -16,9 +17,16 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
-from threadmend.python.builders import BuilderError, delete, is_alone
+from threadmend.python.builders import (
+    BuilderError,
+    delete,
+    insert_after,
+    is_alone,
+    reference,
+    wrap,
+)
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, block_of
+from threadmend.python.flow import after, block_of, innermost_loop
 from threadmend.python.queues import QueueUse, queues_of
 from threadmend.python.threads import Spawn, spawns_reaching
 
@@ -65,20 +73,79 @@ def _finding(
     said = f"the consumer shuts {name} down, and put raises in who still fills it"
     related = (Related(file.path, *file.span(put), "this put then raises ShutDown"),)
     try:
-        edits = _edits(file, call, spawns)
+        fix = _fix(file, use, call, spawns)
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=related, reason=str(error))
-    reason = "what is put later stays in the queue"
-    fix = Fix("Leave the shutdown to the producer", edits, Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
-def _edits(file: PythonFile, call: ast.Call, spawns: list[Spawn]) -> tuple[Edit, ...]:
+def _fix(file: PythonFile, use: QueueUse, call: ast.Call, spawns: list[Spawn]) -> Fix:
+    """Return the fix: who shuts a queue down that it found empty leaves that to the producer,
+    the only consumer just leaves, and one that ends the work early is heard by the producer.
+    """
+    guard = _empty_test(file, use, call)
+    if guard is not None:
+        edits = (*delete(file, guard), *_after_last(file, use, call))
+        reason = "the consumers go on until the producer is done"
+        return Fix("Shut down after the last put", edits, Safety.UNSAFE, reason)
+    several = len(spawns) > 1 or spawns[0].many
+    if not several and not use.is_bounded:
+        reason = "what is put later stays in the queue"
+        return Fix("Leave the shutdown to the producer", _gone(file, call), Safety.UNSAFE, reason)
+    if any(put.args and isinstance(put.args[0], ast.Constant) for put in use.puts):
+        raise BuilderError("others may wait for the queue to end: shut it down after the last put")
+    reason = "the producer stops when the queue is shut down"
+    return Fix("Expect the shutdown where items are put", _heard(file, use), Safety.UNSAFE, reason)
+
+
+def _empty_test(file: PythonFile, use: QueueUse, call: ast.Call) -> ast.If | None:
+    """Return `if q.empty(): q.shutdown(); return`, which does nothing else."""
+    guard = file.parent(file.statement(call))
+    if not isinstance(guard, ast.If) or guard.orelse or guard.test not in use.tests:
+        return None
+    rest = [s for s in guard.body if s is not file.statement(call)]
+    plain = all(isinstance(s, ast.Return | ast.Break | ast.Continue) for s in rest)
+    return guard if plain and is_alone(file, guard) and len(block_of(guard)) > 1 else None
+
+
+def _after_last(file: PythonFile, use: QueueUse, call: ast.Call) -> tuple[Edit, ...]:
+    """Return the edits that shut the queue down when everything was put."""
+    producer = file.function(use.puts[0])
+    if producer is None or any(file.function(put) is not producer for put in use.puts):
+        raise BuilderError("several functions put: shut it down after the last put")
+    tops = [s for s in producer.body if any(put in ast.walk(s) for put in use.puts)]
+    started = {f for s in file.spawns if s.target is not None for f in (s.target,)}
+    loops = isinstance(tops[-1], ast.For | ast.While) if tops else False
+    if not loops and producer not in started:
+        raise BuilderError("the producer may be called again")
+    assert isinstance(use.puts[0].func, ast.Attribute)
+    return insert_after(file, tops[-1], f"{file.text(use.puts[0].func.value)}.shutdown()")
+
+
+def _heard(file: PythonFile, use: QueueUse) -> tuple[Edit, ...]:
+    """Return the edits that let each producer expect the shutdown."""
+    edits: list[Edit] = []
+    done: list[ast.stmt] = []
+    for put in use.puts:
+        if _expects_it(file, put):
+            continue
+        top = file.statement(put)
+        while (loop := innermost_loop(top)) is not None:
+            top = loop
+        if top in done:
+            continue
+        done.append(top)
+        kind, added = reference(file, "queue.ShutDown", put)
+        comment = "# nobody wants more"
+        edits += [*wrap(file, [top], "try:", f"except {kind}:\n    pass  {comment}"), *added]
+    return tuple(dict.fromkeys(edits))
+
+
+def _gone(file: PythonFile, call: ast.Call) -> tuple[Edit, ...]:
     """Return the edit that takes the shutdown away: the only consumer leaves right after it."""
     statement = file.statement(call)
     following = after(statement)
-    leaves = following and isinstance(following[0], ast.Return | ast.Break)
-    if len(spawns) > 1 or spawns[0].many or not leaves:
+    if not following or not isinstance(following[0], ast.Return | ast.Break):
         raise BuilderError("others may wait for the queue to end: shut it down after the last put")
     if not is_alone(file, statement) or len(block_of(statement)) == 1:
         raise BuilderError("the statement stands with others")

@@ -19,7 +19,7 @@ from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python import api
 from threadmend.python.builders import BuilderError, is_alone, put_under
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import block_of
+from threadmend.python.flow import block_of, walk
 from threadmend.python.scope import Binding, ancestors
 
 from ._tests import softened
@@ -57,7 +57,9 @@ def _calls(file: PythonFile, binding: Binding) -> list[ast.Call]:
             continue
         attribute = file.parent(name)
         call = file.parent(attribute) if attribute is not None else None
-        if not isinstance(attribute, ast.Attribute) or attribute.attr not in _METHODS:
+        if _runs_in(attribute, name):
+            attribute, call = attribute.func, attribute  # type: ignore[union-attr]
+        elif not isinstance(attribute, ast.Attribute) or attribute.attr not in _METHODS:
             return []
         if not isinstance(call, ast.Call) or call.func is not attribute:
             return []
@@ -65,6 +67,16 @@ def _calls(file: PythonFile, binding: Binding) -> list[ast.Call]:
             return []
         found.append(call)
     return found
+
+
+def _runs_in(call: ast.AST | None, name: ast.Name) -> bool:
+    """Return whether a call is `loop.run_in_executor(name, …)`."""
+    return (
+        isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "run_in_executor"
+        and call.args[:1] == [name]
+    )
 
 
 def _finding(
@@ -123,6 +135,10 @@ def _edits(
         raise BuilderError("the executor is used outside of the block that makes it")
     while last + 1 < len(rest) and _reads_results(rest[last + 1]):
         last += 1
+    if any(getattr(call.func, "attr", "") == "run_in_executor" for call in calls):
+        # The block must not end before the jobs do: that would stop the loop.
+        waits = [n for n, s in enumerate(rest) if any(isinstance(a, ast.Await) for a in walk(s))]
+        last = max([last, *waits])
     header = f"with {file.text(statement.value)} as {binding.name}:"
     return put_under(file, statement, header, rest[: last + 1])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, insert_after, insert_before
+from threadmend.golang.builders import BuilderError, insert_after, insert_before, move_before
 from threadmend.golang.conditions import cond_calls
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
@@ -124,6 +124,11 @@ def _fix(file: GoFile, pair: Pair) -> Fix:
         send = pair.event.mode == "send"
         edits = after_unlock(file, pair.held.access, _widened(pair, statement), move=send)
     except BuilderError:
+        first = _taken_right_above(pair, statement)
+        if first is not None:
+            edits = move_before(statement, first)
+            reason = f"others may take {name} between the Wait and what follows"
+            return Fix(f"Wait before taking {name}", edits, Safety.UNSAFE, reason)
         edits = _meanwhile(pair, statement)
         reason = f"others may change what {name} guards during the {word}"
         return Fix(f"Release {name} during the {word}", edits, Safety.UNSAFE, reason)
@@ -152,6 +157,25 @@ def _widened(pair: Pair, statement: Node) -> Node:
         if around.get("alternative") is not None or _holds(pair, around):
             return statement
         statement = around
+
+
+def _taken_right_above(pair: Pair, statement: Node) -> Node | None:
+    """Return the statement that takes the lock when a plain `wg.Wait()` comes right behind it,
+    or behind it and its deferred release.
+    """
+    call = statement.children[0] if statement.kind == "expression_statement" else None
+    above = statement.previous
+    if pair.event.mode != "wait" or call is None or pair.event.operation is not call:
+        return None
+    if above is not None and above.kind == "defer_statement":
+        operation = lock_operation(pair.file, above.children[-1])
+        if operation is None or operation.lock.name != lock_name(pair.file, pair.held):
+            return None
+        above = above.previous
+    taken = pair.taken_at
+    if above is None or taken is None or above.kind != "expression_statement":
+        return None
+    return above if above.contains(taken) else None
 
 
 def _meanwhile(pair: Pair, statement: Node) -> tuple[Edit, ...]:

@@ -152,15 +152,18 @@ def deserted(file: GoFile, select: Node, stop: Stop) -> tuple[Edit, ...]:
 # -- the edits -----------------------------------------------------------------------------
 
 
-def in_select(file: GoFile, operation: Node, stop: Stop, reason: str) -> Fix | str:
+def in_select(
+    file: GoFile, operation: Node, stop: Stop, reason: str, *, leave: Leave | str | None = None
+) -> Fix | str:
     """Wait in a select for the operation or the stop.
 
-    Sound: until the stop is ready the same operation is waited for.
+    Sound: until the stop is ready the same operation is waited for. `leave` is how the function
+    is left then, when the caller knows.
     """
     statement = operation.statement
     if statement is None:
         return "it is not a statement"
-    leave = leave_at(file, operation, stop)
+    leave = leave or leave_at(file, operation, stop)
     if isinstance(leave, str):
         leave = _as_closed(file, statement, operation) or leave
     if isinstance(leave, str):
@@ -170,7 +173,7 @@ def in_select(file: GoFile, operation: Node, stop: Stop, reason: str) -> Fix | s
         return "the value is used where it is received"
     before, communication, body = clauses
     code = before + f"select {{\ncase {communication}:\n{body}"
-    code += f"case <-{stop.receive}:\n\t{leave.code}\n}}"
+    code += f"case <-{stop.receive}:\n" + (f"\t{leave.code}\n}}" if leave.code else "}")
     try:
         edits: tuple[Edit, ...] = leave.edits + replace(statement, code)
     except BuilderError as error:

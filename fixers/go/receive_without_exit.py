@@ -22,6 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import Behind, behind
 from threadmend.golang.channels import Channel, runner_of
 from threadmend.golang.file import GoFile
@@ -60,6 +61,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             if not channel.unbuffered and _gives_back(receive):
                 continue
             yield from _deserted(file, receive, channel)
+            yield from _unanswered(file, receive, channel.shared)
 
 
 def _gives_back(receive: Node) -> bool:
@@ -143,6 +145,56 @@ def _exit_without(channel: Channel) -> Node | None:
         return None
     exits = flow.exits_from(flow.entry, stop=lambda p: p in points)
     return next((e.node for e in exits if e.kind in {"return", "end", "goexit"}), None)
+
+
+# -- a request that may stay without an answer ---------------------------------------------
+
+
+def _unanswered(file: GoFile, receive: Node, channel: SharedChannel) -> Iterator[Finding]:
+    """Yield the receive of an answer, on a channel of the request, that may never be sent.
+
+    The function made the request with its channel and gave it away; the one function that
+    answers returns on some path without a send.
+    """
+    made = channel.makes[0] if len(channel.makes) == 1 else None
+    if made is None or made.call.function is not receive.function or channel.of("close"):
+        return
+    if not channel.is_field or channel.stores or channel.escapes or held_at(file, receive):
+        return
+    exit_ = _exit_of_answerer(channel, receive)
+    if exit_ is None:
+        return
+    stop = next((s for s in stops_at(file, receive) if s.context), None)
+    if stop is None:
+        return
+    name = receive["operand"].name
+    message = f"who answers on {name} may return without an answer,"
+    message += f" and the receive does not listen to {stop.receive}"
+    fix = in_select(file, receive, stop, _REASON)
+    if isinstance(fix, Fix) and made.unbuffered:
+        argument = made.call["arguments"].children[0]
+        at = made.capacity if made.capacity is not None else argument
+        new = b"1" if made.capacity is not None else b", 1"
+        start = at.start if made.capacity is not None else at.end
+        room = Edit(argument.path, start, at.end, new)
+        fix = Fix(fix.title, (*fix.edits, room), fix.safety, fix.reason)
+    yield finding(file, receive, message, fix)
+
+
+def _exit_of_answerer(channel: SharedChannel, receive: Node) -> Node | None:
+    """Return the exit on which the only function that answers does not send."""
+    sends = channel.of("send")
+    body = sends[0].node.function if sends else None
+    if body is None or body is receive.function or body.kind == "func_literal":
+        return None
+    if any(s.node.function is not body or s.has_alternative or s.calls for s in sends):
+        return None
+    flow = flow_of(body)
+    points = {flow.point_of(s.node) for s in sends}
+    if None in points or not flow.complete or any(flow.in_loop(p) for p in points if p):
+        return None
+    exits = flow.exits_from(flow.entry, stop=lambda p: p in points)
+    return next((e.node for e in exits if e.kind in {"return", "end"}), None)
 
 
 # -- senders that have left ----------------------------------------------------------------

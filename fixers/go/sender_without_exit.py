@@ -22,12 +22,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from threadmend.golang.calls import callers
+from threadmend.golang.channel_fields import runners_of
 from threadmend.golang.channel_index import Behind, behind
 from threadmend.golang.channels import runner_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.infer import is_decl
-from threadmend.golang.locks import held_at
+from threadmend.golang.leaving import Leave
+from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix
@@ -41,6 +44,7 @@ GATE = rb"<-"
 
 _SENDS = re.compile(rb"<-")
 _REASON = "the function now leaves without having sent"
+_DROPS = "what is left then is dropped"
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -53,6 +57,8 @@ def check(file: GoFile) -> Iterator[Finding]:
             message = f"the goroutine sends on {send['channel'].name}"
             message += f" without listening to {stop.receive}"
             fix = in_select(file, send, stop, _REASON)
+            if isinstance(fix, str) and _comes_round(file, send):
+                fix = in_select(file, send, stop, _DROPS, leave=Leave(""))
             if isinstance(fix, Fix):
                 also = partners_too(behind(file, send), stop, "receive")
                 fix = replace(fix, edits=fix.edits + also)
@@ -76,13 +82,38 @@ def _goroutine_sends(file: GoFile) -> Iterator[Node]:
     for send in file.find("send_statement", _SENDS):
         if send.field == "communication":
             continue
-        if send.function in launched or any(
-            isinstance(runner_of(operation, made.function), Launch)
-            for made in behind(file, send).local
-            for operation in made.of("send")
-            if operation.node is send and made.function is not None
+        if (
+            send.function in launched
+            or _runs_in_goroutine(file, send)
+            or any(
+                isinstance(runner_of(operation, made.function), Launch)
+                for made in behind(file, send).local
+                for operation in made.of("send")
+                if operation.node is send and made.function is not None
+            )
         ):
             yield send
+
+
+def _runs_in_goroutine(file: GoFile, send: Node) -> bool:
+    """Return whether a send on a field's channel stands in a method that goroutines alone call."""
+    function = send.function
+    if function is None or function.kind != "method_declaration":
+        return False
+    if function["name"].name[:1].isupper() or send["channel"].kind != "selector_expression":
+        return False
+    runners = runners_of(file, function)
+    return bool(runners.launches) and not runners.called
+
+
+def _comes_round(file: GoFile, send: Node) -> bool:
+    """Return whether the loop of a send ends by itself, and who calls its function listens."""
+    loop, function = innermost_loop(send), send.function
+    if loop is None or endless(loop) or function is None:
+        return False
+    decl = declaration_of(file, function)
+    loops = [innermost_loop(s.call) for s in callers(decl) if s.call] if decl is not None else []
+    return bool(loops) and all(x is not None and listens(file, x) for x in loops)
 
 
 # -- a loop that ignores what is in scope --------------------------------------------------
@@ -102,8 +133,10 @@ def _ignored(file: GoFile, send: Node) -> Stop | None:
         return None
     for_ever = endless(loop) and not leaves_loop(loop)
     if channel.shared is not None:
-        if not for_ever or not channel.shared.is_field:
+        if not channel.shared.is_field:
             return None
+        if not for_ever or send.function not in set(bodies(file)):
+            return _unasked(file, send, channel)
     elif not _may_be_left(file, channel, for_ever):
         return None
     stops = [s for s in stops_at(file, send) if _given(send, s)]

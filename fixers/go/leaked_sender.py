@@ -33,6 +33,7 @@ from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._leaked_senders import Sender, is_wait, senders_of, sends_of, total_of, waits_first
+from ._one_reply import left_replies
 from ._unreceived import unreceived
 
 CATEGORY = "channel"
@@ -49,6 +50,7 @@ def check(file: GoFile) -> Iterator[Finding]:
                 yield from _leaks(file, function, channel)
             elif channel.unbuffered and channel.of("send"):
                 yield from _returned(file, function, channel)
+    yield from left_replies(file)
 
 
 def _ends_the_process(file: GoFile, function: Node) -> bool:

@@ -43,8 +43,10 @@ _WAITS = re.compile(rb"<-|\bselect\b|\bchan\b|\.Wait\(|WaitGroup|errgroup|\.Even
 _GOES_ON = re.compile(
     rb"<-|\bselect\b|\bfor\s*\{|\bfor true\b|\.Wait\(|range \w*[cC]h(an)?\b|\bcancel\w*\("
     rb"|range [\w.]*(?:Tick\(|\.C\b)"
-    rb"|\.(Listen\w*|Serve\w*|Accept\w*|Run|Start\w*|Watch\w*|Subscribe\w*|Recv\w*|Read\w*|Poll\w*"
-    rb"|Dial\w*|Connect\w*|Loop|Block\w*|Stop|Close|Shutdown|Exec|Do)\("
+)
+_SERVES = re.compile(
+    r"Listen\w*|Serve\w*|Accept\w*|Run|Start\w*|Watch\w*|Subscribe\w*|Recv\w*|Read\w*|Poll\w*"
+    r"|Dial\w*|Connect\w*|Loop|Block\w*|Stop|Close|Shutdown|Exec|Do"
 )
 _UNLOCK = re.compile(rb"[\w.]+\.R?Unlock\(\)")
 _SETTLED = re.compile(rb"(?:fmt\.Print\w*|log\.Print\w*|println|print)\(")
@@ -66,13 +68,14 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue
         if _may_hold(file, function, call) and _locks(file, launches):
             continue  # it may hold what they wait for
-        if _matters(launches, statement):
+        if _matters(file, launches, statement):
             yield _finding(file, call, statement, launches)
 
 
 def _may_hold(file: GoFile, function: Node, call: Node) -> bool:
     """Return whether the function may hold a lock while it sleeps."""
-    taken = LOCK_CALLS.findall(file.data, function.start, call.start)
+    own = (n for n in function.own() if n.kind == "call_expression" and n.end <= call.start)
+    taken = [n for n in own if LOCK_CALLS.search(n.text) and b"{" not in n.text]
     if not taken:
         return False
     statement = call.statement
@@ -105,16 +108,33 @@ def _launches(file: GoFile, function: Node, sleep: Node) -> list[Launch]:
 def _ends(file: GoFile, launch: Launch) -> bool:
     """Return whether all of a goroutine's code is visible and comes to its end by itself."""
     body = launch.body
-    if body is None or _GOES_ON.search(body.text):
+    if body is None or _goes_on(file, body):
         return False
     if any(n.kind == "send_statement" for n in body.walk()):
         return False
     for node in body.walk():
         if node.kind == "call_expression":
             for called in targets(file, node).bodies:
-                if _GOES_ON.search(called.node.text):
+                if _goes_on(called.file, called.node):
                     return False
     return True
+
+
+def _goes_on(file: GoFile, body: Node) -> bool:
+    """Return whether code may wait, or serve for ever, as a method named Run does.
+
+    A function in a field (`check.Run()`) is somebody's callback, whatever its name.
+    """
+    if _GOES_ON.search(body.text):
+        return True
+    for call in body.find("call_expression"):
+        function = call["function"]
+        if function.kind != "selector_expression" or not _SERVES.fullmatch(function["field"].name):
+            continue
+        selection = file.selection(function)
+        if selection is None or selection.kind != "field":
+            return True
+    return False
 
 
 def _locks(file: GoFile, launches: list[Launch]) -> bool:
@@ -130,7 +150,7 @@ def _locks(file: GoFile, launches: list[Launch]) -> bool:
     return False
 
 
-def _matters(launches: list[Launch], sleep: Node) -> bool:
+def _matters(file: GoFile, launches: list[Launch], sleep: Node) -> bool:
     """Return whether what follows the Sleep needs the goroutines to have ended."""
     after = sleep.next
     if after is None:
@@ -140,6 +160,10 @@ def _matters(launches: list[Launch], sleep: Node) -> bool:
     for launch in launches:
         root = launch.literal if launch.literal is not None else launch.node
         shared |= {b for b in captures(root) if b.kind != "parameter" or b.name != "t"}
+        for call in root.find("call_expression"):
+            for called in targets(file, call).bodies:
+                if called.node.kind == "func_literal":
+                    shared |= set(captures(called.node))
     only_prints = True
     while after is not None:
         if not _SETTLED.match(after.text):
@@ -205,8 +229,12 @@ def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> tuple[Fix | None,
 
 def _imports(file: GoFile, sleep: Node) -> tuple[Edit, ...]:
     known = import_name(file.tree, "sync") is not None
-    rest = file.data[: sleep.start] + file.data[sleep.end :]
-    if re.search(rb"\btime\.", rest):
+    comments = file.tree.comments
+    if any(
+        not sleep.start <= use.start() < sleep.end
+        and not any(c.start <= use.start() < c.end for c in comments)
+        for use in re.finditer(rb"\btime\.", file.data)
+    ):
         return () if known else add_import(file.tree, "sync")
     if known:
         return remove_import(file.tree, "time")

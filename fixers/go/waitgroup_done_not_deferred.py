@@ -2,11 +2,12 @@
 
 A goroutine that ends without Done leaves `wg.Wait()` waiting for ever. As the last statement
 Done is skipped by every early return, by `t.FailNow` and `runtime.Goexit`, and by a panic that
-a deferred function recovers from; as the first one, deferred, by none.
+a deferred function recovers from; as the first one, deferred, by none. A loop that counts off
+each value that it receives must not skip that by a `continue`.
 
 Low confidence: a last Done where a panic would end the program anyhow.
 
-Not reported: a Done with work after it on every path; one Done per round of a loop; a Done
+Not reported: a Done with work after it on every path; one Done in every round of a loop; a Done
 that other code that the goroutine runs may call instead; a last Done after nothing that could
 leave early; a WaitGroup that may be nil.
 
@@ -39,6 +40,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+from ._each_round import skipped_rounds
 
 CATEGORY = "waitgroup"
 GATE = rb"\.Done\(\)"
@@ -77,6 +80,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             counted = _counted(body, launch, own)
             if counted is not None:
                 yield from _judged(file, counted)
+    yield from skipped_rounds(file)
 
 
 def _bodies(file: GoFile) -> Iterator[tuple[Node, Launch]]:

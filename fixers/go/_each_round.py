@@ -1,0 +1,111 @@
+"""Loops that count off every item that they receive, but for some: `continue` before Done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.builders import BuilderError, insert_before
+from threadmend.golang.counting import Counter, counter_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan
+from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+__all__ = ["skipped_rounds"]
+
+_DONE = re.compile(rb"\.Done\(\)")
+
+
+def skipped_rounds(file: GoFile) -> Iterator[Finding]:
+    """Yield the loops over a channel whose last statement is a Done that some round skips.
+
+    Who sends on the channel adds one for each value.
+    """
+    for function in file.functions(_DONE):
+        for loop in function.own():
+            clause = next((c for c in loop.children if c.kind == "range_clause"), None)
+            done = _last(file, loop) if loop.kind == "for_statement" and clause else None
+            if clause is None or done is None:
+                continue
+            if not isinstance(file.underlying(file.type_of(clause["right"])), Chan):
+                continue
+            skips = _skips(file, function, loop, clause, done)
+            counter = counter_of(file, done) if skips else None
+            if counter is not None and _one_for_each(counter, clause):
+                yield _finding(file, done, skips)
+
+
+def _last(file: GoFile, loop: Node) -> WaitGroupCall | None:
+    statements = loop["body"].statements
+    if not statements or statements[-1].kind != "expression_statement":
+        return None
+    call = statements[-1].children[0]
+    found = waitgroup_call(file, call) if call.kind == "call_expression" else None
+    return found if found is not None and found.method == "Done" else None
+
+
+def _skips(
+    file: GoFile, function: Node, loop: Node, clause: Node, done: WaitGroupCall
+) -> list[Node]:
+    """Return the plain `continue`s of the loop that are reached without a Done."""
+    flow = flow_of(function)
+    points = set()
+    for node in loop["body"].own():
+        call = waitgroup_call(file, node) if node.kind == "call_expression" else None
+        if call is not None and call.method == "Done" and call.access == done.access:
+            points.add(flow.point_of(node))
+    head = flow.point_of(clause)
+    if head is None or None in points or not flow.complete or done.access is None:
+        return []
+    ahead = flow.reachable(head, stop=points.__contains__)
+    return [
+        node
+        for node in loop["body"].own()
+        if node.kind == "continue_statement"
+        and len(node.children) == 1
+        and innermost_loop(node) is loop
+        and flow.point_of(node) in ahead
+    ]
+
+
+def _one_for_each(counter: Counter, clause: Node) -> bool:
+    """Return whether every Add stands beside a send on the channel of the loop."""
+    if counter.escapes or not counter.of("Wait") or not counter.of("Add"):
+        return False
+    name = clause["right"].name.rpartition(".")[2]
+    for add in counter.of("Add"):
+        function = add.call.function
+        sends = function.find("send_statement") if function is not None else ()
+        if not any(s["channel"].name.rpartition(".")[2] == name for s in sends):
+            return False
+    return True
+
+
+def _finding(file: GoFile, done: WaitGroupCall, skips: list[Node]) -> Finding:
+    name = done.waitgroup.name
+    edits: tuple[Edit, ...] = ()
+    reason = ""
+    try:
+        for skip in skips:
+            edits += insert_before(skip, f"{name}.Done()")
+    except BuilderError as error:
+        reason = str(error)
+    fix = Fix(
+        f"Call {name}.Done for what is skipped, too",
+        edits,
+        Safety.UNSAFE,
+        "Wait goes on where it waited for ever",
+    )
+    return Finding(
+        path=file.path,
+        start=done.call.start,
+        end=done.call.end,
+        message=f"{name}.Done is not called for every value that is received",
+        fixes=() if reason else (fix,),
+        related=tuple(Related(s.path, s.start, s.end, "goes on without Done") for s in skips),
+        reason=reason,
+    )

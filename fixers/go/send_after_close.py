@@ -31,6 +31,8 @@ from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
+from ._calls_after import called_after
+
 CATEGORY = "channel"
 GATE = rb"\bclose\("
 
@@ -50,6 +52,7 @@ def check(file: GoFile) -> Iterator[Finding]:
                         yield _finding(file, close.node, pair, None, "a goroutine sends")
         for call in function.own():
             if call.kind == "call_expression" and call["function"].text == b"close":
+                yield from called_after(file, call)
                 send = _send_after(file, function, call)
                 if send is not None and send.start not in seen:
                     seen.add(send.start)

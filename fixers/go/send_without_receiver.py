@@ -11,7 +11,7 @@ path at least.
 
 Unsafe: when the number of sends has no name, the sending loop moves into a goroutine; when the
 channel is handed to others afterwards, or a goroutine sends too: they find the buffer that was
-made for this send.
+made for this send; when the launch of the receiver moves up.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._closer import anchor_in, close_after
 from ._nobody_receives import never_received
+from ._too_early import sent_too_early
 
 CATEGORY = "channel"
-GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b|\.\w+ <- "
+GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b|\.\w+ <- |\bgo \w+\.\w+\(\)"
 
 _MAKES = re.compile(rb"\bmake\(\s*chan\b")
 
@@ -60,6 +61,7 @@ def check(file: GoFile) -> Iterator[Finding]:
                 if stuck is not None:
                     yield _finding(file, function, channel, stuck)
     yield from never_received(file)
+    yield from sent_too_early(file)
 
 
 def _waited_for(file: GoFile, function: Node, channel: Channel, flow: Flow) -> Finding | None:

@@ -1,0 +1,95 @@
+"""Calls, below the close of a field's channel, of a method that sends on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.builders import BuilderError, delete, insert_before
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
+from threadmend.golang.syntax import Node
+from threadmend.model import Finding, Fix, Related, Safety
+
+__all__ = ["called_after", "send_of"]
+
+_WAITS = re.compile(rb"(?i)wait|<-")
+
+
+def called_after(file: GoFile, close: Node) -> Iterator[Finding]:
+    """Yield the call, on one straight path below a close, that sends on the closed channel."""
+    statement, operand = close.parent, close["arguments"].children[:1]
+    if statement is None or statement.kind != "expression_statement" or not operand:
+        return
+    if operand[0].kind != "selector_expression" or operand[0]["operand"].kind != "identifier":
+        return
+    following = statement.next
+    while following is not None and following.kind == "expression_statement":
+        call = following.children[0]
+        send = None
+        if call.kind == "call_expression" and _same_object(call, operand[0]):
+            send = send_of(file, call, operand[0]["field"].name)
+        if send is not None:
+            yield _finding(close, statement, following, send)
+            return
+        following = following.next
+
+
+def _same_object(call: Node, operand: Node) -> bool:
+    function = call["function"]
+    if function.kind != "selector_expression":
+        return False
+    return bool(function["operand"].text == operand["operand"].text)
+
+
+def send_of(file: GoFile, call: Node, field: str) -> Node | None:
+    """Return the send that a called method always makes on a channel of its object."""
+    decl = file.callee(call)
+    receiver = decl.node.get("receiver") if decl is not None else None
+    if decl is None or receiver is None or not decl.has_body:
+        return None
+    names = [n.name for d in receiver.children for n in d.all("name")]
+    wanted = f"{names[0]}.{field}" if names else ""
+    flow = flow_of(decl.node)
+    for node in decl.node["body"].statements:
+        if node.kind == "send_statement" and node["channel"].name == wanted:
+            point = flow.point_of(node)
+            early = flow.exits_from(flow.entry, stop={point}.__contains__)
+            return node if flow.complete and not early else None
+    return None
+
+
+def _finding(close: Node, statement: Node, call: Node, send: Node) -> Finding:
+    name = close["arguments"].children[0].name
+    fix = _fix(statement, call)
+    return Finding(
+        path=call.path,
+        start=call.start,
+        end=call.end,
+        message=f"the call sends on {name} after its close and panics",
+        fixes=(fix,) if isinstance(fix, Fix) else (),
+        related=(
+            Related(close.path, close.start, close.end, "closed here"),
+            Related(send.path, send.start, send.end, "sent here"),
+        ),
+        reason=fix if isinstance(fix, str) else "",
+    )
+
+
+def _fix(statement: Node, call: Node) -> Fix | str:
+    """Make the call before the close.
+
+    Sound: nothing in between waits for the close, and the call panicked where it stood.
+    """
+    between = statement.next
+    while between is not None and between is not call:
+        if _WAITS.search(between.text):
+            return "something in between may wait for the close"
+        between = between.next
+    try:
+        edits = (*insert_before(statement, call.name), *delete(call))
+    except BuilderError as error:
+        return str(error)
+    return Fix(
+        "Make the call before the close", edits, Safety.UNSAFE, "the channel is closed later"
+    )

@@ -1,0 +1,118 @@
+"""Sends through a method, `r.printf(…)`, before the only goroutine that receives is launched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.builders import BuilderError, delete, insert_before
+from threadmend.golang.channel_index import behind, operand_of
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import Launch, launches
+from threadmend.golang.syntax import Node
+from threadmend.model import Finding, Fix, Related, Safety
+
+from ._calls_after import send_of
+
+__all__ = ["sent_too_early"]
+
+
+def sent_too_early(file: GoFile) -> Iterator[Finding]:
+    """Yield the calls that send to a new object's goroutine above its launch."""
+    for launch in launches(file):
+        made = _made(file, launch)
+        receive = _receive(launch) if made is not None else None
+        if made is None or receive is None:
+            continue
+        statement = made.next
+        while statement is not None and statement is not launch.node:
+            send = _sends(file, launch, receive, statement)
+            if send is not None:
+                yield _finding(launch, statement, send)
+                break
+            statement = statement.next
+
+
+def _made(file: GoFile, launch: Launch) -> Node | None:
+    """Return the statement, in the block of the launch, that makes the launched method's object."""
+    call = launch.call
+    if launch.kind != "go" or call is None or call["arguments"].children:
+        return None
+    operand = call["function"].get("operand")
+    binding = file.binding(operand) if operand is not None else None
+    if binding is None or binding.declaration.kind != "short_var_declaration":
+        return None
+    made = binding.node.statement
+    if made is None or made.parent is not launch.node.parent:
+        return None
+    later = (u for u in binding.uses if made.end <= u.start < launch.node.start)
+    plain = all(u.parent is not None and u.parent.kind == "selector_expression" for u in later)
+    return made if plain else None
+
+
+def _receive(launch: Launch) -> Node | None:
+    """Return the operation by which the goroutine, and nothing else, receives."""
+    body = launch.body
+    if body is None or launch.decl is None or body.kind != "method_declaration":
+        return None
+    for node in body.find("range_clause", "unary_expression"):
+        if node.kind == "unary_expression" and node["operator"].kind != "<-":
+            continue
+        if operand_of(node).kind != "selector_expression" or node.function is not body:
+            continue
+        channel = behind(launch.decl.file, node)
+        shared = channel.shared
+        if shared is None or not shared.is_field or not channel.known or not channel.unbuffered:
+            continue
+        if all(r.node.function is body for r in shared.of("receive", "range")):
+            return node
+    return None
+
+
+def _sends(file: GoFile, launch: Launch, receive: Node, statement: Node) -> Node | None:
+    """Return the send that a statement certainly makes, on the channel of the new object."""
+    call = statement.children[0] if statement.kind == "expression_statement" else None
+    if call is None or call.kind != "call_expression" or launch.call is None:
+        return None
+    function = call["function"]
+    if function.kind != "selector_expression":
+        return None
+    if function["operand"].text != launch.call["function"]["operand"].text:
+        return None
+    return send_of(file, call, operand_of(receive)["field"].name)
+
+
+def _finding(launch: Launch, statement: Node, send: Node) -> Finding:
+    name = send["channel"].name
+    fix = _fix(launch, statement)
+    node = launch.node
+    return Finding(
+        path=statement.path,
+        start=statement.start,
+        end=statement.end,
+        message=f"the call waits for ever on its send to {name}: the receiver is launched below",
+        fixes=(fix,) if isinstance(fix, Fix) else (),
+        related=(
+            Related(send.path, send.start, send.end, "sent here"),
+            Related(node.path, node.start, node.end, "launched here"),
+        ),
+        reason=fix if isinstance(fix, str) else "",
+    )
+
+
+def _fix(launch: Launch, statement: Node) -> Fix | str:
+    """Launch the receiver before the first send.
+
+    Sound: execution never got from the send to the launch, and nothing in between prepares
+    what the goroutine needs.
+    """
+    between: Node | None = statement
+    while between is not None and between is not launch.node:
+        if between.kind != "expression_statement":
+            return "what stands between the send and the launch may be for the goroutine"
+        between = between.next
+    try:
+        edits = (*insert_before(statement, launch.node.name), *delete(launch.node))
+    except BuilderError as error:
+        return str(error)
+    title = "Launch the receiver before the first send"
+    return Fix(title, edits, Safety.UNSAFE, "the goroutine starts earlier")

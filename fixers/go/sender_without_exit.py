@@ -25,7 +25,7 @@ from dataclasses import replace
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import runners_of
 from threadmend.golang.channel_index import Behind, behind
-from threadmend.golang.channels import runner_of
+from threadmend.golang.channels import ChannelOperation, runner_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.infer import is_decl
@@ -153,7 +153,9 @@ def _unasked(file: GoFile, send: Node, channel: Behind) -> Stop | None:
     """
     if channel.shared is None or not channel.shared.is_field or not channel.unbuffered:
         return None
-    if channel.of("receive", "range") or channel.of("close") or held_at(file, send):
+    if channel.of("receive", "range") or held_at(file, send):
+        return None
+    if not all(_ends_goroutine(close) for close in channel.of("close")):
         return None
     if any(o.has_alternative for o in channel.of("send")):
         return None
@@ -161,6 +163,13 @@ def _unasked(file: GoFile, send: Node, channel: Behind) -> Stop | None:
     owner = operand["operand"].name if operand.kind == "selector_expression" else ""
     found = (s for s in stops_at(file, send) if s.receive.startswith(f"{owner}."))
     return next(found, None) if owner else None
+
+
+def _ends_goroutine(close: ChannelOperation) -> bool:
+    """Return whether a close is deferred by the goroutine: its user learns that it has ended."""
+    statement, body = close.node.parent, close.node.function
+    deferred = statement is not None and statement.kind == "defer_statement"
+    return deferred and body in set(bodies(close.file))
 
 
 def _may_be_left(file: GoFile, channel: Behind, for_ever: bool) -> bool:

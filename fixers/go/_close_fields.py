@@ -36,6 +36,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
+from ._closed_flag import closed_under_senders
+
 __all__ = ["closed_fields"]
 
 _WAITS = re.compile(rb"(?i)<-|(?:wait|join|drain|stop|shutdown|finish|cancel)\w*\(|\bselect\b")
@@ -71,6 +73,8 @@ def closed_fields(file: GoFile) -> Iterator[Finding]:
             loop = _loop(channel, call)
             if loop is not None and not _keeps_out(loop, file, call):
                 yield _finding(file, call, channel, loop)
+            elif loop is None:
+                yield from closed_under_senders(file, call, channel, _outermost(call))
 
 
 def _only_receives(escape: Node) -> bool:
@@ -80,11 +84,17 @@ def _only_receives(escape: Node) -> bool:
     return statement is not None and result is not None and result.text.startswith(b"<-chan ")
 
 
-def _is_first_thing(call: Node) -> bool:
-    """Return whether nothing before the close, in the whole function, may wait."""
+def _outermost(call: Node) -> Node:
+    """Return the method around a close, which stands in it or in a literal of it."""
     top = call
     while top.function is not None:
         top = top.function
+    return top
+
+
+def _is_first_thing(call: Node) -> bool:
+    """Return whether nothing before the close, in the whole function, may wait."""
+    top = _outermost(call)
     body = top.get("body")
     if body is None or top.kind != "method_declaration":
         return False

@@ -1,0 +1,140 @@
+"""Closes of a field's channel on which goroutines send through a method: a flag under a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.builders import (
+    BuilderError,
+    add_field,
+    add_import,
+    fields,
+    free_name,
+    import_name,
+    insert_at_start,
+    realign,
+)
+from threadmend.golang.channel_fields import (
+    SharedChannel,
+    literals_of,
+    runners_of,
+)
+from threadmend.golang.channels import ChannelOperation
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.locks import locks_of
+from threadmend.golang.stops import endless
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+__all__ = ["closed_under_senders"]
+
+
+def closed_under_senders(
+    file: GoFile, call: Node, channel: SharedChannel, method: Node
+) -> Iterator[Finding]:
+    """Yield the close by a method that meets the sends of another, which a goroutine may call.
+
+    The goroutine loops without end, and nobody waits for it: its next send panics.
+    """
+    sends = [s for s in channel.of("send") if not s.file.is_test]
+    send = sends[0] if len(sends) == 1 else None
+    body = send.node.function if send is not None else None
+    if send is None or body is None or send.calls or send.select is not None:
+        return
+    if body.kind != "method_declaration" or send.node.parent is not body["body"]:
+        return
+    launch = _looping(send)
+    if launch is None or any(locks_of(f, b).operations for f, b in _both(file, method, send)):
+        return
+    fix = _fix(file, call, channel, method, send)
+    name = call["arguments"].children[0].name
+    yield Finding(
+        path=file.path,
+        start=call.start,
+        end=call.end,
+        message=f"{name} is closed while a goroutine may still send to it",
+        fixes=(fix,) if isinstance(fix, Fix) else (),
+        related=(
+            Related(send.node.path, send.node.start, send.node.end, "sent here"),
+            Related(launch.node.path, launch.node.start, launch.node.start + 2, "launched here"),
+        ),
+        reason=fix if isinstance(fix, str) else "",
+        confidence=Confidence.MEDIUM,
+    )
+
+
+def _both(file: GoFile, method: Node, send: ChannelOperation) -> Iterator[tuple[GoFile, Node]]:
+    yield file, method
+    if send.node.function is not None:
+        yield send.file, send.node.function
+
+
+def _looping(send: ChannelOperation) -> Launch | None:
+    """Return a goroutine of the package that calls what sends again and again."""
+    body = send.node.function
+    assert body is not None
+    name = body["name"].name
+    for launch in runners_of(send.file, body).launches:
+        if launch.body is None or launch.body is body:
+            continue
+        for call in launch.body.own():
+            if call.kind != "call_expression" or call["function"].name.rpartition(".")[2] != name:
+                continue
+            loop = innermost_loop(call)
+            if loop is not None and endless(loop):
+                return launch
+    return None
+
+
+def _fix(
+    file: GoFile, call: Node, channel: SharedChannel, method: Node, send: ChannelOperation
+) -> Fix | str:
+    """Close under a lock, and send only under it and before.
+
+    Sound: a send holds the read lock until its value is taken, so that the close comes after
+    it; the next one sees the flag.
+    """
+    body, struct = send.node.function, channel.decl.node.get("type")
+    if body is None or body.get("result") is not None:
+        return "what the method that sends should return then cannot be told"
+    if struct is None or struct.kind != "struct_type":
+        return "the struct is not declared with the type"
+    for _, literal in literals_of(channel.decl):
+        if any(e.kind != "keyed_element" for e in literal["body"].children):
+            return "values of the type are written without field names"
+    sender, closer = _pointer(body), _pointer(method)
+    if sender is None or closer is None:
+        return "a method has no pointer to its object"
+    declared = fields(struct)
+    taken = {n.name for f in declared for n in f.all("name")}
+    taken |= set(channel.package.methods(channel.decl.name))
+    mu, flag = free_name("mu", taken), free_name("closed", taken)
+    own = next(f for f in declared if any(n.name == channel.name for n in f.all("name")))
+    tree = channel.decl.file.tree
+    sync = import_name(tree, "sync") or "sync"
+    check = (
+        f"{sender}.{mu}.RLock()\ndefer {sender}.{mu}.RUnlock()\nif {sender}.{flag} {{\n\treturn\n}}"
+    )
+    code = f"{closer}.{mu}.Lock()\ndefer {closer}.{mu}.Unlock()\n{closer}.{flag} = true"
+    try:
+        edits: tuple[Edit, ...] = add_field(struct, mu, f"{sync}.RWMutex", before=own)
+        edits += add_field(struct, flag, "bool", after=own)
+        if import_name(tree, "sync") is None:
+            edits += add_import(tree, "sync")
+        edits += insert_at_start(body["body"], check) + insert_at_start(method["body"], code)
+    except BuilderError as error:
+        return str(error)
+    here = [e for e in edits if e.path == channel.decl.file.path]
+    rest = tuple(e for e in edits if e.path != channel.decl.file.path)
+    title = f"Send to {channel.name} only until it is closed"
+    reason = "what is sent later is dropped, and the close waits for a send that waits"
+    return Fix(title, (*realign(tree, here), *rest), Safety.UNSAFE, reason)
+
+
+def _pointer(method: Node) -> str | None:
+    receiver = method.get("receiver")
+    if receiver is None or next(receiver.find("pointer_type"), None) is None:
+        return None
+    names = [n.name for d in receiver.children for n in d.all("name")]
+    return names[0] if names and names[0] != "_" else None

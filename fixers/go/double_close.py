@@ -35,6 +35,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._close_alone import decided_alone
 from ._close_given import closed_again, gives_up
+from ._close_of_parameter import closed_for_others
 from ._close_twice import closed_by_methods
 from ._closer import close_after, free_in, sync_name
 
@@ -64,6 +65,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     for function in file.functions(_CLOSES_TWICE):
         yield from closed_again(file, function)
     yield from closed_by_methods(file)
+    yield from closed_for_others(file)
 
 
 def _local(

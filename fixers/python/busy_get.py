@@ -1,7 +1,8 @@
 """Wait for an item instead of asking again and again
 
 `get_nowait` in a loop that goes on when the queue is empty keeps a processor busy, and every
-other thread of the program from it. `get` sleeps until there is something.
+other thread of the program from it; a sleep in between makes each item late instead. `get` sleeps
+until there is something.
 
 Not reported: loops that end when the queue is empty; loops that do something else meanwhile.
 
@@ -15,14 +16,18 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python import api
+from threadmend.python.builders import BuilderError, delete, drop_import, is_alone, reference, wrap
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import innermost_loop
+from threadmend.python.flow import after, innermost_loop
 
 CATEGORY = "queue"
-GATE = rb"\.get_nowait\(|\.get\((?:block=)?False\)"
+GATE = rb"\.get_nowait\(|\.get\((?:block=)?False\)|\.empty\(\)"
 
 _WAIT = "1"
 """Seconds: often enough to see that the loop is to end, too seldom to cost anything."""
+
+_WITH_LIMIT = api.QUEUES - {"multiprocessing.SimpleQueue"}
+_REASON = "the loop looks at its own condition less often"
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -42,6 +47,65 @@ def check(file: PythonFile) -> Iterator[Finding]:
         pause = _pause(file, attempt.handlers[0], loop)
         if pause is not None and _is_all(loop, attempt, pause):
             yield _finding(file, call, attempt.handlers[0], pause)
+    for call in file.calls("empty"):
+        looked = _looked(file, call)
+        if looked is not None:
+            yield _asked(file, call, *looked)
+
+
+def _looked(file: PythonFile, test: ast.Call) -> tuple[ast.If, ast.Assign, str] | None:
+    """Return `if q.empty(): sleep(k); continue`, the `item = q.get()` behind it, and k."""
+    branch = file.parent(test)
+    loop = innermost_loop(test)
+    if not isinstance(branch, ast.If) or not isinstance(loop, ast.While) or branch.orelse:
+        return None
+    if branch.test is not test or branch not in loop.body or test.args or test.keywords:
+        return None
+    assert isinstance(test.func, ast.Attribute)
+    if not file.is_a(test.func.value, _WITH_LIMIT) or not isinstance(branch.body[-1], ast.Continue):
+        return None
+    pause = _pause_of(file, branch.body)
+    following = after(branch)
+    taking = following[0] if following else None
+    call = taking.value if isinstance(taking, ast.Assign) else None
+    if pause is None or not isinstance(call, ast.Call) or call.args or call.keywords:
+        return None
+    func = call.func
+    if not isinstance(func, ast.Attribute) or func.attr not in {"get", "get_nowait"}:
+        return None
+    if file.text(func.value) != file.text(test.func.value) or not isinstance(taking, ast.Assign):
+        return None
+    return branch, taking, pause
+
+
+def _asked(
+    file: PythonFile, test: ast.Call, branch: ast.If, taking: ast.Assign, pause: str
+) -> Finding:
+    """Return the finding about a loop that looks whether there is something."""
+    start, end = file.span(test)
+    assert isinstance(test.func, ast.Attribute)
+    assert isinstance(taking.value, ast.Call)
+    queue = file.text(test.func.value)
+    how_often = f"every {pause} seconds" if pause else "all the time"
+    said = f"the loop asks {queue} {how_often}"
+    try:
+        if not is_alone(file, branch) or not is_alone(file, taking):
+            raise BuilderError("the statement shares its line with another one")
+        empty, added = reference(file, "queue.Empty", test)
+        first, last = file.span(taking.value)
+        waits = Edit(file.path, first, last, file.encode(f"{queue}.get(timeout={_seconds(pause)})"))
+        held = wrap(file, [taking], "try:", f"except {empty}:\n    continue")
+        gone = [*delete(file, branch), *_without_sleep(file, branch)]
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    fix = Fix(f"Wait for {queue}", (*gone, *held, waits, *added), Safety.UNSAFE, _REASON)
+    return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _without_sleep(file: PythonFile, branch: ast.If) -> list[Edit]:
+    """Return the edits that drop the import of a sleep which goes."""
+    calls = [s.value for s in branch.body if isinstance(s, ast.Expr)]
+    return [e for c in calls if isinstance(c, ast.Call) for e in drop_import(file, c.func)]
 
 
 def _is_at_once(call: ast.Call) -> bool:
@@ -59,8 +123,13 @@ def _pause(file: PythonFile, handler: ast.ExceptHandler, loop: ast.While) -> str
     kind = file.qualified(handler.type)
     if kind is None or not kind.endswith("Empty"):
         return None
+    return _pause_of(file, handler.body)
+
+
+def _pause_of(file: PythonFile, block: list[ast.stmt]) -> str | None:
+    """Return how long a block sleeps that does nothing else."""
     pause = ""
-    for statement in handler.body:
+    for statement in block:
         if isinstance(statement, ast.Pass | ast.Continue):
             continue
         call = statement.value if isinstance(statement, ast.Expr) else None
@@ -84,7 +153,7 @@ def _finding(file: PythonFile, call: ast.Call, handler: ast.ExceptHandler, pause
     assert isinstance(call.func, ast.Attribute)
     queue = file.text(call.func.value)
     said = f"the loop asks {queue} all the time"
-    edits = [Edit(file.path, start, end, file.encode(f"{queue}.get(timeout={pause or _WAIT})"))]
+    edits = [Edit(file.path, start, end, file.encode(f"{queue}.get(timeout={_seconds(pause)})"))]
     for statement in handler.body:
         if isinstance(statement, ast.Expr):
             said = f"the loop asks {queue} every {pause} seconds"
@@ -96,6 +165,12 @@ def _finding(file: PythonFile, call: ast.Call, handler: ast.ExceptHandler, pause
                     file.tree.starts[statement.lineno],
                 )
             edits.append(Edit(file.path, first, last, word))
-    reason = "the loop looks at its own condition less often"
-    fix = Fix(f"Wait for {queue}", tuple(edits), Safety.UNSAFE, reason)
+    fix = Fix(f"Wait for {queue}", tuple(edits), Safety.UNSAFE, _REASON)
     return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _seconds(pause: str) -> str:
+    """Return how long to wait: as long as the loop slept, but not so long that whoever ends
+    the loop notices.
+    """
+    return _WAIT if not pause or (pause.isdigit() and int(pause) > 1) else pause

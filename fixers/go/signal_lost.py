@@ -7,8 +7,8 @@ one that goes on with a queue that is empty again.
 
 Eight forms are found:
 - `if` in place of `for` around Wait: another goroutine may have taken what was signalled;
-- `Signal` where goroutines wait on the same variable for different conditions, or for a flag
-  that none of them takes back, so that nobody wakes the others;
+- `Signal` where goroutines wait on the same variable for different conditions (each for a key of
+  its own), or for a flag that none of them takes back, so that nobody wakes the others;
 - a state that changes without the lock before it is signalled;
 - a signal that is sent, without the lock, before the state changes;
 - a Wait that nothing is tested for, so that an earlier signal is lost;
@@ -30,18 +30,17 @@ from collections.abc import Iterator
 from threadmend.golang.access import access_of
 from threadmend.golang.belief import caller_classes, doc_of, outer_function
 from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
-from threadmend.golang.calls import callers
 from threadmend.golang.conditions import CondCall, cond_calls, state_names, wait_loop, waits_on
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import launch_of_literal
-from threadmend.golang.locks import declaration_of, held_at, locks_of
+from threadmend.golang.locks import held_at, locks_of
 from threadmend.golang.setup import is_made_here
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 from ._unsignalled import never_changes, never_signalled, never_tested, wait_values
+from ._woken import flag_set, given_to, many
 
 CATEGORY = "goroutine"
 GATE = rb"\.(?:Wait|Signal|Broadcast)\(\)|\.Wait[,)]"
@@ -187,8 +186,13 @@ def _wakes_too_few(
         message = f"{name}.Signal may wake a goroutine that waits for something else"
         yield _finding(call, message, _broadcast(call))
         return
-    flag = _flag_set(call, waits, frozenset().union(*tested))
-    if flag is not None and any(_many(wait) for wait in waits):
+    given = next((g for g in (given_to(w, c) for w, c in conditions) if g is not None), None)
+    if given is not None:
+        message = f"{name}.Signal may wake a goroutine that waits for another {given}"
+        yield _finding(call, message, _broadcast(call))
+        return
+    flag = flag_set(call, waits, frozenset().union(*tested))
+    if flag is not None and any(many(wait) for wait in waits):
         message = f"{name}.Signal wakes one of the goroutines that wait for {flag}"
         yield _finding(call, message, _broadcast(call))
 
@@ -208,60 +212,6 @@ def _broadcast(call: CondCall) -> Fix:
     field = call.call["function"]["field"]
     edit = Edit(field.path, field.start, field.end, b"Broadcast")
     return Fix("Wake all waiters", (edit,), Safety.UNSAFE, "all waiters wake up and test again")
-
-
-def _flag_set(call: CondCall, waits: list[CondCall], names: frozenset[str]) -> str | None:
-    """Return the flag that the signalling function sets, and that no waiter takes back."""
-    function = call.call.function
-    for node in function["body"].own() if function is not None else ():
-        if node.kind != "assignment_statement" or node["right"].name != "true":
-            continue
-        target = node["left"].children[0]
-        last = target["field"].name if target.kind == "selector_expression" else target.name
-        if last in names and not _taken_back(call.file, waits, last):
-            return last
-    return None
-
-
-def _taken_back(file: GoFile, waits: list[CondCall], name: str) -> bool:
-    """Return whether who was woken may reset the flag, so that it is for one waiter only."""
-    pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b(?:, \w+)* = (?!true\b|=)")
-    waiting = [wait.call.function for wait in waits]
-    for other in file.package.files:
-        for statement in other.find("assignment_statement", pattern):
-            if not pattern.search(statement.text):
-                continue
-            function = statement.function
-            while function is not None and function.kind == "func_literal":
-                function = function.function
-            if function is None or any(w is None or function.contains(w) for w in waiting):
-                return True
-            called = re.compile(rb"\b" + re.escape(function["name"].text) + rb"\(")
-            if any(w is not None and called.search(w.text) for w in waiting):
-                return True
-    return False
-
-
-def _many(wait: CondCall) -> bool:
-    """Return whether several goroutines may run a Wait: an exported or often-called function."""
-    function = wait.call.function
-    while function is not None and function.kind == "func_literal":
-        launch = launch_of_literal(wait.file, function)
-        if launch is not None:
-            return launch.loop is not None
-        function = function.function
-    if function is None:
-        return False
-    decl = declaration_of(wait.file, function)
-    if decl is None:
-        return False
-    sites = [site for site in callers(decl) if not site.file.is_test]
-    looped = any(s.call is not None and s.launched and _in_loop(s.call) for s in sites)
-    return looped or len(sites) > 1 or (decl.exported and not sites)
-
-
-def _in_loop(node: Node) -> bool:
-    return node.up("for_statement") is not None
 
 
 # -- without the lock ----------------------------------------------------------------------

@@ -1,0 +1,87 @@
+"""Who a Signal wakes: one of those that wait, and perhaps not the one that could go on."""
+
+from __future__ import annotations
+
+import re
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.calls import callers
+from threadmend.golang.conditions import CondCall
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named
+
+__all__ = ["flag_set", "given_to", "many"]
+
+
+def given_to(wait: CondCall, condition: Node) -> str | None:
+    """Return the parameter, a key or an amount, that each waiter's condition has of its own."""
+    function = wait.call.function
+    if function is None or not many(wait):
+        return None
+    for name in condition.find("identifier"):
+        binding = wait.file.binding(name)
+        if binding is None or binding.kind != "parameter" or binding.scope is not function:
+            continue
+        type_ = wait.file.underlying(wait.file.type_of(name))
+        if not isinstance(type_, Named) or type_.package or type_.name in {"bool", "error"}:
+            continue
+        if is_assigned_once(binding):
+            return binding.name
+    return None
+
+
+def flag_set(call: CondCall, waits: list[CondCall], names: frozenset[str]) -> str | None:
+    """Return the flag that the signalling function sets, and that no waiter takes back."""
+    function = call.call.function
+    for node in function["body"].own() if function is not None else ():
+        if node.kind != "assignment_statement" or node["right"].name != "true":
+            continue
+        target = node["left"].children[0]
+        last = target["field"].name if target.kind == "selector_expression" else target.name
+        if last in names and not _taken_back(call.file, waits, last):
+            return last
+    return None
+
+
+def _taken_back(file: GoFile, waits: list[CondCall], name: str) -> bool:
+    """Return whether who was woken may reset the flag, so that it is for one waiter only."""
+    pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b(?:, \w+)* = (?!true\b|=)")
+    waiting = [wait.call.function for wait in waits]
+    for other in file.package.files:
+        for statement in other.find("assignment_statement", pattern):
+            if not pattern.search(statement.text):
+                continue
+            function = statement.function
+            while function is not None and function.kind == "func_literal":
+                function = function.function
+            if function is None or any(w is None or function.contains(w) for w in waiting):
+                return True
+            called = re.compile(rb"\b" + re.escape(function["name"].text) + rb"\(")
+            if any(w is not None and called.search(w.text) for w in waiting):
+                return True
+    return False
+
+
+def many(wait: CondCall) -> bool:
+    """Return whether several goroutines may run a Wait: an exported or often-called function."""
+    function = wait.call.function
+    while function is not None and function.kind == "func_literal":
+        launch = launch_of_literal(wait.file, function)
+        if launch is not None:
+            return launch.loop is not None
+        function = function.function
+    if function is None:
+        return False
+    decl = declaration_of(wait.file, function)
+    if decl is None:
+        return False
+    sites = [site for site in callers(decl) if not site.file.is_test]
+    looped = any(s.call is not None and s.launched and _in_loop(s.call) for s in sites)
+    return looped or len(sites) > 1 or (decl.exported and not sites)
+
+
+def _in_loop(node: Node) -> bool:
+    return node.up("for_statement") is not None

@@ -39,7 +39,7 @@ from threadmend.golang.types import is_named
 from threadmend.model import Edit
 
 from ._guard_copies import is_momentary, last_part, lowered, read_ahead
-from ._guard_moves import LockForm, kept_on, moved_up
+from ._guard_moves import LockForm, kept_on, moved_up, run_with_exits
 from ._guard_names import named_once
 from ._quick import is_slow, slow_nodes, waits
 
@@ -103,6 +103,8 @@ def put_under_lock(
     around = run or _around(file, statements)
     if around is not None:
         return surround([Region(*around, lock.take, lock.give)]), reason
+    if not own and (left_early := run_with_exits(file, statements, nodes, lock)):
+        return left_early, reason
     if own:
         raise BuilderError("the function takes locks at several places")
     if not whole:

@@ -2,10 +2,22 @@
 
 s.mu.Unlock()       →   s.total++
 s.total++               s.mu.Unlock()
+
+And those that a function leaves early, before what takes long:
+
+if s.used {         →   s.mu.Lock()
+    return              if s.used {
+}                           s.mu.Unlock()
+s.used = true               return
+go s.work()             }
+                        s.used = true
+                        s.mu.Unlock()
+                        go s.work()
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from threadmend.golang.builders import delete, insert_after, insert_before
@@ -16,7 +28,7 @@ from threadmend.model import Edit
 
 from ._quick import is_slow
 
-__all__ = ["LockForm", "kept_on", "moved_up"]
+__all__ = ["LockForm", "kept_on", "moved_up", "run_with_exits"]
 
 _PLAIN = frozenset({"assignment_statement", "inc_statement", "dec_statement"})
 
@@ -89,3 +101,35 @@ def kept_on(file: GoFile, statements: list[Node], lock: LockForm) -> tuple[Edit,
             return ()
         at = statement
     return (*delete(given), *insert_after(last, given.name))
+
+
+_LEAVES = frozenset(
+    {
+        *("break_statement", "continue_statement", "goto_statement", "labeled_statement"),
+        *("fallthrough_statement", "go_statement", "defer_statement"),
+    }
+)
+
+
+def run_with_exits(
+    file: GoFile, statements: list[Node], nodes: Sequence[Node], lock: LockForm
+) -> tuple[Edit, ...]:
+    """Hold a lock from the first access to the last, and give it back before returns in between.
+
+    Only where the accesses stand in one block with nothing slow among them.
+    """
+    first, last = statements[0], statements[-1]
+    block = first.parent
+    if block is None or last.kind not in _PLAIN or any(s.parent is not block for s in statements):
+        return ()
+    siblings = block.statements
+    edits = [*insert_before(first, lock.take), *insert_after(last, lock.give)]
+    for statement in siblings[siblings.index(first) : siblings.index(last) + 1]:
+        for node in statement.own():
+            if node.kind in _LEAVES or is_slow(file, node):
+                return ()
+            if node.kind == "return_statement":
+                if any(node.contains(n) for n in nodes):
+                    return ()
+                edits += insert_before(node, lock.give)
+    return tuple(edits)

@@ -58,7 +58,7 @@ def after_unlock(
     release = _following_release(operations, block, statement)
     if release is not None:
         return _with_explicit(copies, statement, release, move)
-    return _with_deferred(copies, operations, statement)
+    return _with_deferred(copies, operations, statement, move)
 
 
 _WANTS_LOCK = re.compile(r"(?i)lock(?:ed|held)$|^locked")
@@ -192,7 +192,7 @@ def _written(name: Node) -> bool:
 
 
 def _with_deferred(
-    copies: _Copies, operations: list[LockOperation], statement: Node
+    copies: _Copies, operations: list[LockOperation], statement: Node, move: bool
 ) -> tuple[Edit, ...]:
     """Turn `defer x.Unlock()` into an Unlock before the statement and before other returns."""
     function = statement.function
@@ -208,7 +208,7 @@ def _with_deferred(
     if not all(_releases_another(copies, n) for n in later):
         raise BuilderError("another deferred call may need the lock")
     behind = [s for s in body.statements if s.start >= statement.end and copies.touched(s)]
-    if any(s.kind != "return_statement" or not copies.replaceable(s) for s in behind):
+    if any(s.kind != "return_statement" or not move or not copies.replaceable(s) for s in behind):
         raise BuilderError("the critical section goes on after it")
     if behind and any(waits(copies.file, n) for n in statement.own()):
         # Whoever is waited for may take the lock meanwhile, and change what is used behind.

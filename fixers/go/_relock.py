@@ -29,6 +29,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from ._after_unlock import call_after_unlock
 from ._lock_for_unlock import lock_for_unlock
 from ._locked import call_edit, copied, split, without_lock
+from ._relock_checks import check_named, check_place, shrinks_its_loop
 
 __all__ = ["relocks"]
 
@@ -221,6 +222,8 @@ def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
         edits += _exclusive(file, pair)
     path = pair.event.path
     try:
+        if shrinks_its_loop(pair, site):
+            raise BuilderError("what is called changes what the loop goes over")
         if site == len(path) - 1:
             edits += _dropped(file, pair)
             title = f"Take {name} only once"
@@ -330,7 +333,7 @@ def _chain(file: GoFile, pair: Pair, site: int) -> tuple[str, list[Edit]]:
     decl = declaration_of(owner, function) if function is not None else None
     if decl is None or made is None or made.access is None:
         raise BuilderError("the function that locks has no name")
-    _check_place(file, path[site], decl.file)
+    check_place(file, path[site], decl.file)
     result = split(decl, made.access)
     edits = list(result.edits)
     for call in reversed(path[site + 1 : -1]):
@@ -338,7 +341,7 @@ def _chain(file: GoFile, pair: Pair, site: int) -> tuple[str, list[Edit]]:
         between = declaration_of(workspace.file_of(call), function) if function else None
         if between is None:
             raise BuilderError("the lock is taken through a function without a name")
-        _check_named(call, decl)
+        check_named(call, decl)
         result = copied(between, call, result.name)
         edits += result.edits
         decl = between
@@ -349,24 +352,9 @@ def _chain(file: GoFile, pair: Pair, site: int) -> tuple[str, list[Edit]]:
             raise BuilderError("what is printed has no name")
         edits.append(Edit(argument.path, argument.end, argument.end, f".{result.name}()".encode()))
         return result.name, edits
-    _check_named(path[site], decl)
+    check_named(path[site], decl)
     edits.append(call_edit(path[site], result.name))
     return result.name, edits
-
-
-def _check_named(call: Node, decl: object) -> None:
-    function = call["function"]
-    last = function.get("field") if function.kind == "selector_expression" else function
-    if last is None or last.name != getattr(decl, "name", ""):
-        raise BuilderError("the function that locks is called through a value")
-
-
-def _check_place(file: GoFile, call: Node, other: GoFile) -> None:
-    here = file.package.workspace.file_of(call)
-    if here.package is not other.package or other.generated:
-        raise BuilderError("the function that locks is in another package")
-    if other.is_test and not here.is_test:
-        raise BuilderError("the function that locks is in a test file")
 
 
 def _released_first(file: GoFile, pair: Pair, site: int) -> tuple[Edit, ...] | None:

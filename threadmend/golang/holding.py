@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
+from threadmend.golang.backrefs import homeward
 from threadmend.golang.flow import Point
 from threadmend.golang.locks import Held, LockOperation, locks_of
 from threadmend.golang.releases import net_releases
@@ -295,7 +296,7 @@ def translated(
         base = _given(file, call, body, root)
     if base is None or len(base.steps) + len(access.steps) > _LONGEST:
         return None
-    return Access(base.root, base.steps + access.steps)
+    return homeward(file, Access(base.root, base.steps + access.steps))
 
 
 def _given(file: GoFile, call: Node, body: Node, root: Binding) -> Access | None:

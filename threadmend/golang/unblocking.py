@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, lock_class
+from threadmend.golang.backrefs import homeward
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import ChannelOperation, channel_of
@@ -343,8 +344,21 @@ def _related(pair: Pair, lock: Access | None, other: Access | None) -> bool:
         return True
     if not isinstance(held.root, Binding) or not isinstance(lock.root, Binding):
         return False
+    if _as_waited_for(pair, lock, other) == held:
+        return True
     here, there = _relation(held, pair.event.access), _relation(lock, other)
     return here is not None and here == there
+
+
+def _as_waited_for(pair: Pair, lock: Access, other: Access | None) -> Access | None:
+    """Return the other side's lock in the terms of who waits: `s.owner.mu` is that of the owner."""
+    waited = pair.event.access
+    if waited is None or other is None or lock.root != other.root or not other.steps:
+        return None
+    if waited.steps[-len(other.steps) :] != other.steps:
+        return None
+    steps = waited.steps[: -len(other.steps)] + lock.steps
+    return homeward(pair.file, Access(waited.root, steps))
 
 
 def _is_foreign(lock: Access | None, function: Node) -> bool:

@@ -1,0 +1,46 @@
+"""What stands in the way of a rewrite that takes a held lock only once."""
+
+from __future__ import annotations
+
+from threadmend.golang.builders import BuilderError
+from threadmend.golang.effects import Pair
+from threadmend.golang.file import GoFile
+from threadmend.golang.syntax import Node
+
+__all__ = ["check_named", "check_place", "shrinks_its_loop"]
+
+
+def shrinks_its_loop(pair: Pair, site: int) -> bool:
+    """Return whether the inner function changes the list that the outer one goes over.
+
+    Under one lock the loop would see the change: the copy that it needs comes with a release.
+    """
+    loop = pair.event.path[site].up("for_statement")
+    clause = next((c for c in loop.children if c.kind == "range_clause"), None) if loop else None
+    right = clause["right"] if clause is not None else None
+    inner = pair.event.operation.function
+    if right is None or right.kind != "selector_expression" or inner is None:
+        return False
+    if loop is None or loop.function is not pair.function or inner is pair.function:
+        return False
+    name = right["field"].name
+    for statement in inner.find("assignment_statement"):
+        left = statement["left"].children
+        if any(n.kind == "selector_expression" and n["field"].name == name for n in left):
+            return True
+    return False
+
+
+def check_named(call: Node, decl: object) -> None:
+    function = call["function"]
+    last = function.get("field") if function.kind == "selector_expression" else function
+    if last is None or last.name != getattr(decl, "name", ""):
+        raise BuilderError("the function that locks is called through a value")
+
+
+def check_place(file: GoFile, call: Node, other: GoFile) -> None:
+    here = file.package.workspace.file_of(call)
+    if here.package is not other.package or other.generated:
+        raise BuilderError("the function that locks is in another package")
+    if other.is_test and not here.is_test:
+        raise BuilderError("the function that locks is in a test file")

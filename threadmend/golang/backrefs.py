@@ -1,0 +1,196 @@
+"""Back references: a field that leads from an element to the object whose list holds it.
+
+    func (h *hub) add() *listener {
+        l := &listener{hub: h}                  // l.hub is h,
+        h.listeners = append(h.listeners, l)    // and l stands in h.listeners:
+        return l
+    }
+    func (h *hub) close() {
+        for _, l := range h.listeners { l.Close() }    // in here l.hub is h
+    }
+
+Certain when the field is set in composite literals alone, to the method's own object, and every
+element that is put into the list was made so in the same method.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import Access, access_of, is_assigned_once
+from threadmend.golang.calls import callers, code_files
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Map, Named, Pointer, Slice, deref
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Package
+
+__all__ = ["homeward"]
+
+
+def homeward(file: GoFile, access: Access) -> Access:
+    """Return a path that begins at an element of a list as one of the list's owner, if certain."""
+    root = access.root
+    if not isinstance(root, Binding) or not access.steps or root.kind not in {"range", "variable"}:
+        return access
+    known: dict[tuple[Binding, str], Access | None]
+    known = file.package.facts.setdefault("homeward", {})
+    key = (root, access.steps[0])
+    if key not in known:
+        known[key] = None
+        known[key] = _owner(file, root, access.steps[0])
+    owner = known[key]
+    return access if owner is None else Access(owner.root, owner.steps + access.steps[1:])
+
+
+def _owner(file: GoFile, element: Binding, field: str) -> Access | None:
+    """Return the object in whose list an element stands, when its field leads back there."""
+    container = _container(file, element)
+    if container is None or container.kind != "selector_expression":
+        return None
+    under = file.underlying(file.type_of(container))
+    elem = under.elem if isinstance(under, Slice | Map) else None
+    owner = deref(file.type_of(container["operand"]))
+    if not isinstance(elem, Pointer) or not isinstance(elem.elem, Named):
+        return None
+    if not isinstance(owner, Named) or owner.package != elem.elem.package:
+        return None
+    package = file.package
+    if elem.elem.package != package.path or not is_assigned_once(element):
+        return None
+    if not _leads_back(package, elem.elem.name, field, owner.name, container["field"].name):
+        return None
+    return access_of(file, container["operand"])
+
+
+def _container(file: GoFile, element: Binding) -> Node | None:
+    declaration = element.declaration
+    if element.kind == "range" and declaration.kind == "range_clause":
+        left = declaration.get("left")
+        names = left.children if left is not None else []
+        return declaration["right"] if len(names) == 2 and element.index == 1 else None
+    right = declaration.get("right")
+    if declaration.kind != "short_var_declaration" or right is None or element.index:
+        return None
+    value = right.children[0]
+    return value["operand"] if value.kind == "index_expression" else None
+
+
+# -- what a package does to such a field, and to such a list ------------------------------
+
+
+def _leads_back(package: Package, element: str, field: str, owner: str, list_: str) -> bool:
+    known: dict[tuple[str, ...], bool] = package.facts.setdefault("back references", {})
+    key = (element, field, owner, list_)
+    if key not in known:
+        known[key] = _is_set_in_literals(package, element, field) and _is_filled(
+            package, element, field, owner, list_
+        )
+    return known[key]
+
+
+def _is_set_in_literals(package: Package, element: str, field: str) -> bool:
+    """Return whether nothing assigns to the field, and every literal of the type sets it."""
+    assigned = re.compile(rb"\." + field.encode() + rb"\b\s*(?:,[^=\n;]*)?=[^=]")
+    files = code_files(package)
+    if any(assigned.search(f.data) for f in files):
+        return False
+    literals = [n for f in files for n in _literals(f, element)]
+    return bool(literals) and all(_value(n, field) is not None for n in literals)
+
+
+def _literals(file: GoFile, element: str) -> Iterator[Node]:
+    pattern = re.compile(rb"\b" + element.encode() + rb"\{")
+    for declaration in file.declarations(pattern):
+        for literal in declaration.index.get("composite_literal", ()):
+            if literal["type"].name == element:
+                yield literal
+
+
+def _value(literal: Node, field: str) -> Node | None:
+    """Return what a keyed literal gives a field."""
+    for entry in literal["body"].children:
+        if entry.kind == "keyed_element" and entry.children[0].name == field:
+            value = entry.children[-1]
+            return value.children[0] if value.kind == "literal_element" else value
+    return None
+
+
+def _is_filled(package: Package, element: str, field: str, owner: str, list_: str) -> bool:
+    """Return whether each element that is put into the list leads back to the list's owner."""
+    stored = re.compile(rb"\b" + list_.encode() + rb"\b")
+    found = False
+    for file in code_files(package):
+        for statement in file.find("assignment_statement", stored):
+            for target, value in zip(
+                statement["left"].children, statement["right"].children, strict=False
+            ):
+                place = target["operand"] if target.kind == "index_expression" else target
+                if place.kind != "selector_expression" or place["field"].name != list_:
+                    continue
+                of = deref(file.type_of(place["operand"]))
+                if not isinstance(of, Named) or of.name != owner:
+                    continue
+                for added in _added(target, value, list_):
+                    found = True
+                    if not _was_made_by(file, added, place["operand"], element, field):
+                        return False
+    return found
+
+
+def _added(target: Node, value: Node, list_: str) -> Iterator[Node]:
+    """Yield what an assignment puts into a list; nothing for what only takes away."""
+    if target.kind == "index_expression":
+        yield value
+    elif value.kind == "call_expression":
+        arguments = value["arguments"].children
+        if value["function"].text == b"append" and arguments:
+            for added in arguments[1:]:
+                if list_ not in added.name:
+                    yield added
+        elif value["function"].text != b"make" and list_ not in value.name:
+            yield value
+    elif value.kind not in {"nil", "composite_literal", "slice_expression"}:
+        yield value
+
+
+def _was_made_by(file: GoFile, added: Node, owner: Node, element: str, field: str) -> bool:
+    """Return whether an element was made in this function, with the list's owner in its field."""
+    binding = file.binding(owner) if owner.kind == "identifier" else None
+    if binding is None or binding.kind != "receiver":
+        return False
+    value: Node | None = added
+    if added.kind == "identifier":
+        made = file.binding(added)
+        right = made.declaration.get("right") if made is not None else None
+        if made is None or right is None or not is_assigned_once(made):
+            return False
+        value = right.children[made.index] if made.index < len(right.children) else None
+    given = _given(file, value, element, field) if value is not None else None
+    return given is not None and file.binding(given) is binding
+
+
+def _given(file: GoFile, value: Node, element: str, field: str) -> Node | None:
+    """Return what the field of a fresh element holds: `&E{f: x}`, or `newE(x)` that makes one."""
+    if value.kind == "unary_expression" and value["operator"].kind == "&":
+        value = value["operand"]
+    if value.kind == "composite_literal":
+        return _value(value, field) if value["type"].name == element else None
+    decl = file.callee(value) if value.kind == "call_expression" else None
+    if decl is None or decl.kind != "func" or not decl.sound:
+        return None
+    literals = [n for n in _literals(decl.file, element) if decl.node.contains(n)]
+    inner = _value(literals[0], field) if len(literals) == 1 else None
+    parameter = decl.file.binding(inner) if inner is not None else None
+    if parameter is None or parameter.kind != "parameter" or not is_assigned_once(parameter):
+        return None
+    if any(site.call is None for site in callers(decl)):
+        return None
+    names = [n for d in decl.node["parameters"].children for n in d.all("name")]
+    index = next((i for i, n in enumerate(names) if n is parameter.node), len(names))
+    arguments = value["arguments"].children
+    return arguments[index] if index < len(arguments) else None

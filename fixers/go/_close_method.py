@@ -176,11 +176,12 @@ def others_of(close: MethodClose) -> list[MethodClose]:
 
 
 def outer_closes(close: MethodClose, sites: list[Site]) -> list[MethodClose]:
-    """Return the exported methods (`Close`) that run the close through its own method, unguarded.
+    """Return the methods (`Close`) of an exported type that run the close through another method.
 
-    Each as if it closed itself: `func (c *Conn) Close() error { c.shutdown(); return nil }`.
+    Unguarded ones; each as if it closed itself:
+    `func (c *Conn) Close() error { c.shutdown(); return nil }`.
     """
-    if close.decl.exported or not close.decl.receiver:
+    if close.decl.exported or not close.decl.receiver[:1].isupper():
         return []
     found = []
     for site in sites:

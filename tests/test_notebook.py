@@ -45,8 +45,8 @@ def project_of(data: bytes) -> Project:
     return Project(Path("/nowhere"), ["a.ipynb"], overlay={"a.ipynb": data})
 
 
-def options() -> Options:
-    return Options(rules=select(load_rules(), ["python/lock-without-with"]), jobs=1)
+def options(rule: str = "python/lock-without-with") -> Options:
+    return Options(rules=select(load_rules(), [rule]), jobs=1)
 
 
 def code_of(data: bytes) -> list[str]:
@@ -112,11 +112,32 @@ def test_what_is_added_behind_a_cell_stays_in_it() -> None:
         ("%%time\nf(1)", "0#time\nf(1)"),
         ('x = ("a"\n  % b)', 'x = ("a"\n  % b)'),
         ("a != b", "a != b"),
+        ("def f(:\n  ä", "########\n####"),
     ],
 )
 def test_magics_are_masked_in_place(code: str, wanted: str) -> None:
     assert masked(code.encode()).decode() == wanted
     ast.parse(wanted)
+
+
+def test_a_cell_that_is_no_python_costs_the_others_nothing() -> None:
+    before = notebook("print 'x'", CELL, "for:")
+    after = fix(project_of(before), options()).after["a.ipynb"]
+    assert after is not None
+    assert code_of(after)[::2] == ["print 'x'", "for:"]
+    assert "    with lock:\n" in code_of(after)[1]
+
+
+def test_an_import_that_magics_may_use_stays() -> None:
+    cells = ("import asyncio, time", "async def f():\n    time.sleep(1)", "%timeit time.sleep(0)")
+    after = fix(project_of(notebook(*cells)), options("python/async-blocking")).after["a.ipynb"]
+    assert after is not None
+    assert code_of(after) == [cells[0], "async def f():\n    await asyncio.sleep(1)", cells[2]]
+
+
+def test_the_value_of_a_cell_is_held() -> None:
+    cells = ("import asyncio", "asyncio.create_task(work())")
+    assert not check(project_of(notebook(*cells)), options("python/task-dropped")).findings
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b'{"cells": [{"source": []}]}', b'{"cells": ["x]}'])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from threadmend.python.api import MUTATORS, QUEUES
+from threadmend.python.api import MUTATORS, QUEUES, THREAD_LOCKS
 from threadmend.python.flow import block_of
 
 from ._checks import check
@@ -44,6 +44,8 @@ def _end(statement: ast.stmt) -> int:
 def _unit(data: Data, use: Use) -> Unit | None:
     file = data.file
     statement = file.statement(use.node)
+    if _is_under_new_lock(data, use):
+        return None
     checked = check(data, use, statement)
     if checked is not None or file.held(use.node):
         return checked
@@ -56,6 +58,18 @@ def _unit(data: Data, use: Use) -> Unit | None:
             return _with_reads(data, Unit("element", data, use, [statement]))
         return _computed(data, use, statement, "element")
     return None
+
+
+def _is_under_new_lock(data: Data, use: Use) -> bool:
+    """Return whether a use stands under a lock that each call makes for itself: to share that
+    lock is what it takes (see python/lock-per-call).
+    """
+    for above in data.file.ancestors(use.node):
+        for item in getattr(above, "items", ()):
+            made = getattr(item, "context_expr", None)
+            if isinstance(made, ast.Call) and data.file.is_a(made, THREAD_LOCKS):
+                return True
+    return False
 
 
 def _computed(data: Data, use: Use, statement: ast.stmt, kind: str) -> Unit | None:

@@ -5,7 +5,8 @@ waits, in the middle of its work and without a word.
 
 Not reported: tasks of a TaskGroup, which keeps them; tasks that are awaited, returned or passed
 on; those assigned to a variable that more is done with than to give the task a callback, or whose
-function goes on and waits; `create_task` of other libraries. In tests it is a hint.
+function goes on and waits; `create_task` of other libraries; what stands outside of functions in
+a notebook, which keeps the value of a cell. In tests it is a hint.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if not isinstance(statement, ast.Expr | ast.Assign) or not _makes_task(file, call):
             continue
         if isinstance(statement, ast.Assign) and not _is_dropped(file, statement):
+            continue
+        if file.path.endswith(".ipynb") and file.function(call) is None:
             continue
         start, end = file.span(call)
         said = "nobody holds the task, which may be collected before it is done"

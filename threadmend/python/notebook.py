@@ -195,7 +195,9 @@ def _pieces(text: bytes, string: _Text) -> Iterator[tuple[_Piece, bytes]]:
 
 
 def masked(code: bytes) -> bytes:
-    """Return a cell with magics and shell lines as `0#…`, of the same length."""
+    """Return a cell with magics and shell lines as `0#…`, of the same length; one that is no
+    Python even so as comments: it does not run either, and the others do.
+    """
     text = code.decode()
     if _parses(text):
         return code  # `% b` at the start of a line may go on with the one above
@@ -209,7 +211,7 @@ def masked(code: bytes) -> bytes:
     for pattern in (_MAGIC, _HELP):
         for found in reversed(list(pattern.finditer(text))):
             text = _covered(text, found.start("mark"))
-    return text.encode()
+    return text.encode() if _parses(text) else re.sub(rb"[^\n]", b"#", code)
 
 
 def _parses(text: str) -> bool:

@@ -208,8 +208,11 @@ def _after_comments(file: PythonFile) -> int:
 
 def drop_import(file: PythonFile, node: ast.expr) -> Edits:
     """Remove the import that a name (`time` of `time.sleep`) comes from, when the name stands
-    nowhere else; of `import os, time` the name and its comma.
+    nowhere else; of `import os, time` the name and its comma. In a notebook it stays: magics and
+    whoever works with it use more than is seen.
     """
+    if file.path.endswith(".ipynb"):
+        return ()
     root = node
     while isinstance(root, ast.Attribute):
         root = root.value

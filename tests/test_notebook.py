@@ -112,7 +112,7 @@ def test_what_is_added_behind_a_cell_stays_in_it() -> None:
         ("%%time\nf(1)", "0#time\nf(1)"),
         ('x = ("a"\n  % b)', 'x = ("a"\n  % b)'),
         ("a != b", "a != b"),
-        ("def f(:\n  ä", "########\n####"),
+        ("def f(:\n  ä", "#######\n####"),
     ],
 )
 def test_magics_are_masked_in_place(code: str, wanted: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from posixpath import dirname
 
 from threadmend.project import Project
 
-__all__ = ["importers"]
+__all__ = ["importers", "python_importers"]
 
 _FUNCTIONS = frozenset({"function_declaration", "method_declaration"})
 
@@ -31,6 +32,28 @@ def importers(before: Project, after: Project, paths: Collection[str]) -> set[st
         for package in after.go.packages
         if package.directory not in changed
         and any(q in after.source(p).data for p in package.file_paths for q in quoted)
+    }
+
+
+def python_importers(project: Project, paths: Collection[str]) -> set[str]:
+    """Return the folders of Python files that import one of these modules by its name.
+
+    What a function takes or waits for is its callers' business, also where they are in other
+    packages.
+    """
+    names = {
+        project.python.module_of(path).rpartition(".")[2].encode()
+        for path in paths
+        if path.endswith(".py")
+    }
+    if not names:
+        return set()
+    one = b"|".join(map(re.escape, sorted(names)))
+    imports = re.compile(rb"(?m)^[ \t]*(?:from|import)\b[^\n#]*\b(?:%b)\b" % one)
+    return {
+        dirname(path)
+        for path in project.python.paths
+        if project.python.matters(path) and imports.search(project.source(path).data)
     }
 
 

@@ -6,12 +6,14 @@ brings a finding that was not there before, or when it leads back to an earlier 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from threadmend.analysis import Options, analyse
 from threadmend.compose import Edits, apply_edits, by_path, shift
 from threadmend.golang.builders import realign
+from threadmend.importers import python_importers
 from threadmend.model import Confidence, Finding, Fix, Safety, Subject
 from threadmend.project import Project
 from threadmend.recipes.files import is_recipe
@@ -23,6 +25,8 @@ __all__ = ["Attempt", "Complaint", "Judge", "Verdict", "aligned", "directory"]
 
 _ALONE = 6
 """How many fixes are tried alone, nearest first, to find out which one is to blame."""
+_TAKES = re.compile(rb"\bwith [^(\n]*:|\bR?Lock\(|\.acquire\(|\.join\(|\.wait\(|\.get\(")
+"""What callers of a Python function may notice that it does now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Verdict:
     """The findings of the packages that were asked again."""
     origin: dict[Finding, Finding] = field(default_factory=dict)
     """The finding of the text before that each of them continues."""
+    directories: set[str] = field(default_factory=set)
+    """The packages that were asked again: those of the edits, and who imports them."""
 
 
 class Judge:
@@ -135,8 +141,10 @@ class Judge:
                 refused[attempt] = reason
                 left.remove(attempt)
 
-    def compose(self, attempts: Sequence[Attempt]) -> Verdict:
-        """Return the text that the attempts make together, judged."""
+    def compose(self, attempts: Sequence[Attempt], also: Collection[str] = ()) -> Verdict:
+        """Return the text that the attempts make together, judged; `also` are more packages
+        to ask.
+        """
         edits = aligned(self.project, by_path(e for a in attempts for e in a.fix.edits))
         texts = {path: apply_edits(self._data(path), edits[path]) for path in edits}
         verdict = Verdict(self.project.with_files(texts), edits, texts)
@@ -144,7 +152,10 @@ class Judge:
             return verdict
         complaints = list(self._broken(verdict)) or list(self._returning(verdict, attempts))
         if not complaints:
-            directories = {directory(path) for path in edits}
+            directories = {*map(directory, edits), *also}
+            taking = [p for p, some in edits.items() if any(_TAKES.search(e.new) for e in some)]
+            directories |= python_importers(verdict.project, taking)
+            verdict.directories = directories
             before = self._before(directories)
             verdict.findings = self._analyse(verdict.project, directories)
             complaints = self._compare(before, verdict, {attempt.finding for attempt in attempts})
@@ -157,7 +168,7 @@ class Judge:
         for path in verdict.texts:
             self._history.setdefault(path, []).append((self._data(path), names))
         self.project = verdict.project
-        self._store(verdict.findings, {directory(path) for path in verdict.edits})
+        self._store(verdict.findings, verdict.directories)
 
     def again(self, directories: Collection[str]) -> Verdict:
         """Ask about packages that nobody edited, but whose imports changed."""
@@ -279,8 +290,28 @@ class Judge:
                 if complaint.path in tried[attempt]:
                     culprit = attempt
                     break
+            else:
+                if len(near) > 1:
+                    culprit = self._participant(near, complaint)
             blamed.setdefault(culprit, complaint.reason)
         return blamed
+
+
+    def _participant(self, attempts: Sequence[Attempt], complaint: Complaint) -> Attempt:
+        """Return the attempt with which the first of them begin to bring a complaint."""
+        folder = {directory(complaint.path)}
+
+        def brings(some: Sequence[Attempt]) -> bool:
+            found = self.compose(some, folder).complaints
+            return any(_where(c) == _where(complaint) for c in found)
+
+        none, enough = min(_ALONE, len(attempts) - 1), len(attempts)
+        if brings(attempts[:none]):
+            none, enough = 0, none
+        while enough - none > 1:
+            half = (none + enough) // 2
+            none, enough = (none, half) if brings(attempts[:half]) else (half, enough)
+        return attempts[enough - 1]
 
 
 def aligned(project: Project, edits: Edits) -> Edits:
@@ -304,6 +335,11 @@ def _is_code(path: str) -> bool:
 def directory(path: str) -> str:
     """Return the folder of a path, `""` for the root."""
     return path.rpartition("/")[0]
+
+
+def _where(complaint: Complaint) -> tuple[str, str]:
+    """Return what two complaints have in common that differ in the lines above them."""
+    return (complaint.path, re.sub(r":\d+:", ":", complaint.reason))
 
 
 def _content(finding: Finding, project: Project) -> Hashable:

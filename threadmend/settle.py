@@ -158,7 +158,7 @@ class _Run:
             for attempt, case in zip(good, cases, strict=True)
         ]
         self._cases = [case for case in self._cases if id(case) not in done]
-        self._follow(verdict, {directory(path) for path in verdict.edits}, rules)
+        self._follow(verdict, verdict.directories, rules)
 
     def _follow(
         self, verdict: Verdict, directories: Iterable[str], rules: Sequence[str] = ()
@@ -176,7 +176,7 @@ class _Run:
                 case.now = finding
                 still.append(case)
                 seen.add(id(case))
-            elif not verdict.edits and finding.rule in run and self._wants(finding, verdict):
+            elif finding.rule in run and self._wants(finding, verdict):
                 still.append(_Case(self._placed(finding), finding))
                 new = True
         for case in self._cases:

@@ -201,6 +201,36 @@ def test_a_fix_that_brings_another_finding_is_refused(tmp_path: Path) -> None:
     assert ("go/turns", "refused", reason) in became(patch)
 
 
+def test_a_fix_in_another_file_is_to_blame_and_no_near_one(tmp_path: Path) -> None:
+    def spreads(package: Package) -> Iterator[Finding]:
+        files = {path: package.workspace.file(path).data for path in package.file_paths}
+        if any(b"worse()" in data for data in files.values()):
+            path = next(path for path in files if path.endswith("a.go"))
+            yield Finding(path, 0, 1, "worse for all", reason="by hand")
+
+    turns = rule("turns", rb"turns\(\)", replacing(b"worse()"))
+    text = go("\tbad()\n" * 9)
+    opened = project(tmp_path, {"a.go": text, "b.go": "package svc\n\nfunc b() {\n\tturns()\n}\n"})
+    patch = fix(opened, options(BAD, turns, package_rule("spreads", spreads)))
+    assert patch.after == {"a.go": text.replace("bad", "good").encode()}
+    reason = "the fix brings go/spreads at a.go:1: worse for all"
+    assert [o for o in became(patch) if o[1] == "refused"] == [("go/turns", "refused", reason)]
+
+
+def test_what_a_fix_leaves_to_harden_is_mended_in_the_same_run(tmp_path: Path) -> None:
+    weak = rule("weak", rb"weak\(\)", replacing(b"strong()"))
+    weak = replace(
+        weak,
+        check=lambda f, ask=weak.check: (replace(x, confidence=Confidence.MEDIUM) for x in ask(f)),
+    )
+    turns = rule("turns", rb"turns\(\)", replacing(b"weak()"))
+    opened = project(tmp_path, {"a.go": go("\tturns()\n")})
+    patch = fix(opened, options(turns, weak))
+    assert patch.after == {"a.go": go("\tstrong()\n").encode()}
+    assert became(patch) == [("go/turns", "fixed", ""), ("go/weak", "fixed", "")]
+    assert fix(applied(opened, patch), options(turns, weak)).after == {}
+
+
 def test_rules_that_were_not_selected_judge_too(tmp_path: Path) -> None:
     worse = rule("worse", rb"worse\(\)")
     turns = rule("turns", rb"turns\(\)", replacing(b"worse()"))

@@ -296,7 +296,6 @@ class Judge:
             blamed.setdefault(culprit, complaint.reason)
         return blamed
 
-
     def _participant(self, attempts: Sequence[Attempt], complaint: Complaint) -> Attempt:
         """Return the attempt with which the first of them begin to bring a complaint."""
         folder = {directory(complaint.path)}

@@ -18,6 +18,7 @@ from ._beside import existing, new, reentrant
 from ._contended import contended
 from ._data import Data, Use
 from ._hold import Plan, edits_of, plan_of
+from ._mild import is_mild
 from ._unit import Unit
 from ._units import units_of
 from ._waiting import is_plain, may_return
@@ -56,7 +57,8 @@ def finding(data: Data, units: list[Unit], said: str, every: Sequence[Raced]) ->
         for u in units[1:]
     )
     near = any(data.is_near(unit.use) for unit in units)
-    level = Confidence.HIGH if near and not file.is_test else Confidence.LOW
+    sure = near and not file.is_test and not is_mild(data, units)
+    level = Confidence.HIGH if sure else Confidence.LOW
     message = said.format(name)
     try:
         fix = _fix(data, units, name, every)

@@ -66,7 +66,25 @@ class Spawn:
     @property
     def is_threaded(self) -> bool:
         """Return whether the target runs in another thread of this process."""
+        if self.kind == "callback" and not self._is_of_executor:
+            return False
         return self.kind in THREADED and not self._is_process
+
+    @property
+    def _is_of_executor(self) -> bool:
+        """Return whether a callback is of an executor's future: asyncio calls its own in the
+        thread of the loop.
+        """
+        func = self.node.func if isinstance(self.node, ast.Call) else None
+        if not isinstance(func, ast.Attribute):
+            return False
+        value = self.file.value(func.value)
+        if value is not None and value.is_a(api.FUTURES):
+            return value.type.startswith("concurrent")
+        function = self.file.function(self.node)
+        if function is not None and function.is_async:
+            return False
+        return b"concurrent" in self.file.data or b"Executor" in self.file.data
 
     @property
     def _is_process(self) -> bool:

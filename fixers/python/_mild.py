@@ -1,0 +1,90 @@
+"""Races that cost little: values that come out the same again, counters that are only reset."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+
+from ._data import Data, Use
+from ._unit import Unit
+
+__all__ = ["is_mild"]
+
+_PURE = frozenset({"re.compile", "bytes.fromhex", "dict.fromkeys"})
+_IMPURE = frozenset({"open", "input", "object", "iter", "next", "print", "id", "eval", "exec"})
+
+
+def is_mild(data: Data, units: list[Unit]) -> bool:
+    """Return whether a race for data does no harm that a careful reader would mend."""
+    return _is_same_again(data) or _is_only_reset(data, units)
+
+
+def _is_same_again(data: Data) -> bool:
+    """Return whether every value is made of nothing that changes, and only ever replaced: two
+    threads that both make it make the same, and no reader sees half of one.
+    """
+    changing = [use for use in data.uses if use.changes]
+    values = [_value(data, use) for use in changing]
+    if any(use.mode != "write" for use in changing) or any(v is None for v in values):
+        return False
+    made = [v for v in values if v is not None and not isinstance(v, ast.Constant)]
+    return bool(made) and all(_is_pure(data, value) for value in made)
+
+
+def _value(data: Data, use: Use) -> ast.expr | None:
+    statement = data.file.statement(use.node)
+    return statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+
+
+def _is_pure(data: Data, value: ast.expr) -> bool:
+    """Return whether an expression uses nothing but literals, globals that stay as they are, and
+    functions that give the same each time.
+    """
+    inner = {
+        n.id for n in ast.walk(value) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
+    for node in ast.walk(value):
+        if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr | ast.Lambda):
+            return False
+        if isinstance(node, ast.Call) and not _is_pure_call(data, node, inner):
+            return False
+        if isinstance(node, ast.Name) and node.id not in inner and not _is_fixed(data, node):
+            return False
+    return isinstance(value, ast.DictComp | ast.ListComp | ast.SetComp | ast.Call | ast.BinOp)
+
+
+def _is_pure_call(data: Data, call: ast.Call, inner: set[str]) -> bool:
+    name = data.file.qualified(call.func)
+    if name in _PURE:
+        return True
+    if isinstance(call.func, ast.Attribute):
+        roots = {n.id for n in ast.walk(call.func.value) if isinstance(n, ast.Name)}
+        return bool(roots) and roots <= inner
+    return name is not None and hasattr(builtins, name) and name not in _IMPURE
+
+
+def _is_fixed(data: Data, node: ast.Name) -> bool:
+    """Return whether a name is a builtin, a module, or a global that is set once."""
+    binding = data.file.binding(node)
+    if binding is None:
+        return True
+    return binding.scope.kind == "module" and len(binding.sites) == 1
+
+
+def _is_only_reset(data: Data, units: list[Unit]) -> bool:
+    """Return whether one thread alone counts, by constants, and others set it back."""
+    counting = [use for use in data.uses if use.changes and not _is_constant(data, use)]
+    if any(unit.kind != "counter" for unit in units):
+        return False
+    for use in counting:
+        statement = data.file.statement(use.node)
+        if not isinstance(statement, ast.AugAssign) or not isinstance(
+            statement.value, ast.Constant
+        ):
+            return False
+    alone = Data(data.file, data.name, data.cls, data.binding, data.of_class, counting, data.single)
+    return not any(map(alone.races, counting))
+
+
+def _is_constant(data: Data, use: Use) -> bool:
+    return use.mode == "write" and isinstance(_value(data, use), ast.Constant)

@@ -41,6 +41,7 @@ from threadmend.golang.types import is_named
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
+from ._behind_recover import skipped_by_panics
 from ._each_round import skipped_rounds
 
 CATEGORY = "waitgroup"
@@ -81,6 +82,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             if counted is not None:
                 yield from _judged(file, counted)
     yield from skipped_rounds(file)
+    yield from skipped_by_panics(file)
 
 
 def _bodies(file: GoFile) -> Iterator[tuple[Node, Launch]]:

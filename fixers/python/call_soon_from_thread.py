@@ -2,11 +2,15 @@
 
 `loop.call_soon` and `create_task` do not wake a loop that waits, and are not made to be called
 from another thread: the callback runs when something else happens, or a queue of the loop is
-damaged.
+damaged. The same goes for what wakes a coroutine: `set` of an Event of asyncio, `put_nowait` of a
+Queue, `set_result` of a Future.
 
 Not reported: calls that run in the loop's own thread, as far as one can tell: only what a
 thread, an executor or a timer runs is looked at; threads that make or run a loop of their own;
 `call_soon` of loops that are not asyncio's.
+
+Unsafe: where an exception of the call is handled around it, which the loop gets instead; where the
+result of `create_task` is used.
 """
 
 from __future__ import annotations
@@ -15,22 +19,33 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
-from threadmend.python.builders import BuilderError, reference
+from threadmend.python import api
+from threadmend.python.builders import BuilderError, free_attribute, insert_before, reference
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile, last_name
+from threadmend.python.functions import Function
 from threadmend.python.threads import Spawn, reached, spawns_reaching
 
 CATEGORY = "asyncio"
-GATE = rb"\.call_soon\(|\.create_task\("
+GATE = rb"\.call_soon\(|\.create_task\(|\.set_(?:result|exception)\(|\.put_nowait\(|\.set\(\)"
 
 _THREADS = frozenset({"thread", "timer", "run", "executor", "to_thread", "submit", "map"})
 
+_FUTURES = frozenset({"asyncio.Future"})
+_WAKERS = {
+    "set": frozenset({"asyncio.Event"}),
+    "put_nowait": api.ASYNC_QUEUES,
+    "set_result": _FUTURES,
+    "set_exception": _FUTURES,
+}
+_LOOP = "asyncio.AbstractEventLoop"
 _LOOPS = frozenset({"new_event_loop", "set_event_loop", "run_forever", "run_until_complete"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the calls of a loop's methods from another thread."""
     reaching = spawns_reaching(file)
-    for call in file.calls("call_soon", "create_task"):
+    for call in file.calls("call_soon", "create_task", *_WAKERS) if reaching else ():
         function = file.function(call)
         if function is None or function.is_async or not isinstance(call.func, ast.Attribute):
             continue
@@ -39,7 +54,11 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if function.callers and not all(site.caller in reaching for site in function.callers):
             continue
-        if file.is_a(call.func.value, "asyncio.AbstractEventLoop"):
+        kinds = _WAKERS.get(call.func.attr)
+        if kinds is not None:
+            if isinstance(file.parent(call), ast.Expr) and file.is_a(call.func.value, kinds):
+                yield _waking(file, call, call.func, function, spawns)
+        elif file.is_a(call.func.value, "asyncio.AbstractEventLoop"):
             yield _finding(file, call, call.func)
 
 
@@ -74,3 +93,67 @@ def _finding(file: PythonFile, call: ast.Call, func: ast.Attribute) -> Finding:
         return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))
     reason = "the result is a future of concurrent.futures, no task"
     return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))
+
+
+def _waking(
+    file: PythonFile, call: ast.Call, func: ast.Attribute, function: Function, spawns: list[Spawn]
+) -> Finding:
+    """Return the finding about a call that wakes a coroutine, but not its loop."""
+    start, end = file.span(call)
+    said = f"{file.text(func)} does not wake the loop, and is called from another thread"
+    try:
+        loop, edits = _loop_at(file, func, function, spawns)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    if call.keywords:
+        return Finding(file.path, start, end, said, reason="an argument has a name")
+    first = file.data.index(b"(", file.span(func)[1]) + 1
+    gap = b", " if call.args else b""
+    head = file.encode(f"{loop}.call_soon_threadsafe({file.text(func)}") + gap
+    # It runs as soon as the loop does, which this wakes.
+    safety, reason = Safety.SAFE, ""
+    if call.args and any(isinstance(a, ast.Try) for a in file.ancestors(call)):
+        safety, reason = Safety.UNSAFE, "what it raises is raised in the loop"
+    edits = (Edit(file.path, start, first, head), *edits)
+    fix = Fix("Call call_soon_threadsafe", edits, safety, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _loop_at(
+    file: PythonFile, func: ast.Attribute, function: Function, spawns: list[Spawn]
+) -> tuple[str, tuple[Edit, ...]]:
+    """Return how the loop is written in a function that a thread runs: a future's own, one of
+    a variable around or an attribute, or one that the coroutine keeps which starts the thread.
+    """
+    if file.is_a(func.value, _FUTURES):
+        return f"{file.text(func.value)}.get_loop()", ()
+    outer = function.outer
+    while outer is not None:
+        for name, binding in outer.scope.bindings.items():
+            sites = binding.sites
+            if len(sites) == 1 and sites[0].value and file.is_a(sites[0].value, _LOOP):
+                return name, ()
+        outer = outer.outer
+    cls, me = function.cls, function.self_name
+    if cls is None or me is None:
+        raise BuilderError("the loop is not known here")
+    for name in sorted({use.name for use in cls.uses}):
+        values = cls.values_of(name)
+        if values and all(other.is_a(value, _LOOP) for other, value in values):
+            return f"{me}.{name}", ()
+    return _kept_by_starter(file, cls, me, spawns)
+
+
+def _kept_by_starter(
+    file: PythonFile, cls: Class, me: str, spawns: list[Spawn]
+) -> tuple[str, tuple[Edit, ...]]:
+    name = free_attribute(cls, "_loop")
+    edits: list[Edit] = []
+    for spawn in spawns:
+        starter = file.function(spawn.node)
+        if starter is None or not starter.is_async or starter.cls is not cls:
+            raise BuilderError("the loop is not known where the thread is started")
+        made, added = reference(file, "asyncio.get_running_loop", spawn.node)
+        text = f"{starter.self_name}.{name} = {made}()"
+        edits += [*added, *insert_before(file, file.statement(spawn.node), text)]
+    return f"{me}.{name}", tuple(edits)

@@ -50,7 +50,7 @@ def kept(file: PythonFile, call: ast.Call) -> Kept | None:
         return None
     waits = []
     for use in file.uses(binding):
-        if isinstance(use.ctx, ast.Load) and not _adds(file, use):
+        if isinstance(use.ctx, ast.Load) and not _adds(file, use) and not _counts(file, use):
             wait = _wait(file, use)
             if wait is None:
                 return None
@@ -85,6 +85,12 @@ def _adds(file: PythonFile, use: ast.Name) -> bool:
         and isinstance(call, ast.Call)
         and isinstance(file.parent(call), ast.Expr)
     )
+
+
+def _counts(file: PythonFile, use: ast.Name) -> bool:
+    """Return whether a use only asks how many futures there are: `len(futures)`."""
+    call = file.parent(use)
+    return isinstance(call, ast.Call) and file.qualified(call.func) == "len"
 
 
 def _wait(file: PythonFile, use: ast.Name) -> ast.Expr | None:

@@ -21,7 +21,7 @@ from threadmend.python.scope import parent
 from threadmend.python.threads import argument
 
 CATEGORY = "thread"
-GATE = rb"args\s*=\s*\(|Timer\(|Thread\(None|Process\(None"
+GATE = rb"args\s*=\s*\(|Timer\(|Thread\(None|Process\(None|\.apply"
 
 _KINDS = frozenset({"thread", "timer", "process", "process-pool", "pool"})
 _POSITIONS = {"timer": 2, "thread": 3, "process": 3}
@@ -37,7 +37,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for spawn in file.spawns:
         if spawn.kind not in _KINDS or not isinstance(spawn.node, ast.Call):
             continue
-        value = argument(spawn.node, _POSITIONS.get(spawn.kind, 99), "args")
+        at = 1 if _is_apply(spawn.node) else _POSITIONS.get(spawn.kind, 99)
+        value = argument(spawn.node, at, "args")
         if value is None or _is_sequence_of(file, value):
             continue
         close = _closing(file, value)
@@ -48,6 +49,11 @@ def check(file: PythonFile) -> Iterator[Finding]:
         fix = Fix(f"Make ({text},) a tuple", (Edit(file.path, end, end, b","),))
         said = f"({text}) is not a tuple: the target gets {_gets(value)}"
         yield Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _is_apply(call: ast.Call) -> bool:
+    """Return whether a call is `pool.apply_async(function, args)`."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr in {"apply", "apply_async"}
 
 
 def _gets(value: ast.expr) -> str:

@@ -37,11 +37,25 @@ def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the calls that may fail to take a lock, and whose result nobody looks at."""
     for call in file.calls("acquire"):
         statement = file.parent(call)
-        if not isinstance(statement, ast.Expr) or not isinstance(call.func, ast.Attribute):
+        if not isinstance(statement, ast.Expr) and not _is_unread(file, statement):
             continue
+        if not isinstance(call.func, ast.Attribute):
+            continue
+        assert isinstance(statement, ast.Expr | ast.Assign)
         why = _may_fail(call)
         if why is not None and file.is_a(call.func.value, _KINDS):
             yield softened(file, _finding(file, statement, call, why))
+
+
+def _is_unread(file: PythonFile, statement: ast.AST | None) -> bool:
+    """Return whether a statement keeps the result in a variable that nobody reads."""
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return False
+    target = statement.targets[0]
+    binding = file.binding(target) if isinstance(target, ast.Name) else None
+    if binding is None or binding.scope.kind != "function" or b"locals()" in file.data:
+        return False
+    return not any(isinstance(use.ctx, ast.Load) for use in file.uses(binding))
 
 
 def _may_fail(call: ast.Call) -> str | None:
@@ -56,7 +70,9 @@ def _may_fail(call: ast.Call) -> str | None:
     return "late"
 
 
-def _finding(file: PythonFile, statement: ast.Expr, call: ast.Call, why: str) -> Finding:
+def _finding(
+    file: PythonFile, statement: ast.Expr | ast.Assign, call: ast.Call, why: str
+) -> Finding:
     assert isinstance(call.func, ast.Attribute)
     name = file.text(call.func.value)
     start, end = file.span(call)
@@ -65,12 +81,13 @@ def _finding(file: PythonFile, statement: ast.Expr, call: ast.Call, why: str) ->
     if not is_alone(file, statement):
         reason = "the statement shares its line with another one"
         return Finding(file.path, start, end, said, reason=reason)
-    indent = file.data[file.tree.starts[statement.lineno - 1] : start]
+    begin = file.span(statement)[0]
+    indent = file.data[file.tree.starts[statement.lineno - 1] : begin]
     unit = b"\t" if b"\t" in indent else b"    "
     error = "TimeoutError" if why == "late" else "RuntimeError"
     raised = f'raise {error}("{name} is not free")'.encode()
     edits = (
-        Edit(file.path, start, start, b"if not "),
+        Edit(file.path, begin, start, b"if not "),
         Edit(file.path, end, end, b":" + file.source.newline + indent + unit + raised),
     )
     fix = Fix(

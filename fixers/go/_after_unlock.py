@@ -28,8 +28,6 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Func, Interface, Map, Named, Pointer, Slice, is_named
 from threadmend.model import Edit
 
-from ._quick import waits
-
 __all__ = ["after_unlock", "call_after_unlock", "widened"]
 
 _JUMPS = frozenset(
@@ -210,9 +208,6 @@ def _with_deferred(
     behind = [s for s in body.statements if s.start >= statement.end and copies.touched(s)]
     if any(s.kind != "return_statement" or not move or not copies.replaceable(s) for s in behind):
         raise BuilderError("the critical section goes on after it")
-    if behind and any(waits(copies.file, n) for n in statement.own()):
-        # Whoever is waited for may take the lock meanwhile, and change what is used behind.
-        raise BuilderError("the critical section goes on after the wait")
     unlock = defer.children[-1].name
     edits: list[Edit] = [*delete(defer)]
     for node in body.own():

@@ -50,11 +50,29 @@ def _event(file: PythonFile, loop: ast.While) -> ast.expr | None:
         if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
             if found := _is_set(file, test.operand):
                 return found
-    for statement in loop.body:
-        if isinstance(statement, ast.If) and isinstance(statement.body[0], ast.Break | ast.Return):
-            if found := _is_set(file, statement.test):
-                return found
+    for statement in _always(loop.body):
+        if isinstance(statement, ast.If) and isinstance(statement.body[-1], ast.Break | ast.Return):
+            # Whatever is done on the way out, the loop ends with the event.
+            test = statement.test
+            for one in _either(test):
+                if found := _is_set(file, one):
+                    return found
     return None
+
+
+def _always(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that every round comes to, in the blocks of try and with as well."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, ast.Try | ast.With):
+            yield from _always(statement.body)
+
+
+def _either(test: ast.expr) -> list[ast.expr]:
+    """Return the conditions of which each suffices."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
+        return test.values
+    return [test]
 
 
 def _is_set(file: PythonFile, node: ast.expr) -> ast.expr | None:

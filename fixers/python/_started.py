@@ -28,13 +28,14 @@ def started(file: PythonFile, spawn: Spawn) -> ast.Expr | None:
     if isinstance(attribute, ast.Assign) and isinstance(attribute.targets[0], ast.Name):
         binding = file.binding(attribute.targets[0])
         names = file.uses(binding) if binding is not None else []
-        starts = [n for n in names if isinstance(n.ctx, ast.Load) and not kept_in(file, n)]
+        loads = [n for n in names if isinstance(n.ctx, ast.Load) and not kept_in(file, n)]
+        if not all(isinstance(file.parent(n), ast.Attribute) for n in loads):
+            return None  # goes elsewhere
+        starts = [n for n in loads if file.parent(n).attr == "start"]  # type: ignore[union-attr]
         if len(starts) == 1:
-            above = file.parent(starts[0])
-            call = file.parent(above) if isinstance(above, ast.Attribute) else None
-            statement = file.parent(call) if call is not None else None
-            if isinstance(above, ast.Attribute) and above.attr == "start":
-                return statement if isinstance(statement, ast.Expr) else None
+            call = file.parent(file.parent(starts[0]))  # type: ignore[arg-type]
+            statement = file.parent(call) if isinstance(call, ast.Call) else None
+            return statement if isinstance(statement, ast.Expr) else None
     return None
 
 

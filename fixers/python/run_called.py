@@ -18,11 +18,19 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python import api
-from threadmend.python.builders import insert_after, is_alone, replace
+from threadmend.python.builders import (
+    BuilderError,
+    insert_after,
+    insert_before,
+    is_alone,
+    replace,
+)
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import innermost_loop
+from threadmend.python.flow import after, innermost_loop
 
+from ._filled import filled, read_behind
 from ._results import objects, read_early, waits
+from ._started import list_of
 
 CATEGORY = "thread"
 GATE = rb"\.run\(\s*\)"
@@ -43,10 +51,14 @@ def check(file: PythonFile) -> Iterator[Finding]:
         start, end = file.span(call)
         name = file.text(func.value)
         what = "process" if file.is_a(func.value, api.PROCESSES) else "thread"
-        edits = (*replace(file, func, f"{name}.start"), *_joined(file, call, func.value))
+        said = f"{name}.run() does the work here, not in a {what} of its own"
+        try:
+            edits = (*replace(file, func, f"{name}.start"), *_joined(file, call, func.value))
+        except BuilderError as error:
+            yield Finding(file.path, start, end, said, reason=str(error))
+            continue
         reason = "the code that follows no longer waits for the work"
         fix = Fix(f"Call {name}.start", edits, Safety.UNSAFE, reason)
-        said = f"{name}.run() does the work here, not in a {what} of its own"
         yield Finding(file.path, start, end, said, fixes=(fix,))
 
 
@@ -54,8 +66,15 @@ def _joined(file: PythonFile, call: ast.Call, thread: ast.expr) -> tuple[Edit, .
     """Return the edits that join the thread, where what it fills is read behind."""
     value, statement = file.value(thread), file.statement(call)
     function = file.function(call)
-    spawns = [s for s in [*file.spawns, *objects(file)] if value and s.node is value.made]
-    if not spawns or function is None or waits(function) or not is_alone(file, statement):
+    if value is None or function is None or waits(function):
+        return ()
+    spawns = [s for s in [*file.spawns, *objects(file)] if s.node is value.made]
+    if value.cls is not None and isinstance(thread, ast.Name | ast.Attribute):
+        held = list_of(file, spawns[0]) if spawns else None
+        read = read_behind(file, thread, statement, filled(value.cls), held)
+        if read is not None:
+            return _awaited(file, statement, thread, held, *read)
+    if not spawns or not is_alone(file, statement):
         return ()
     if spawns[0].target is None or read_early(file, spawns[0], statement) is None:
         return ()
@@ -64,8 +83,43 @@ def _joined(file: PythonFile, call: ast.Call, thread: ast.expr) -> tuple[Edit, .
         return insert_after(file, statement, f"{name}.join()")
     if not isinstance(loop, ast.For) or file.text(loop.target) != name:
         return ()
-    if not isinstance(loop.iter, ast.Name | ast.Attribute) or innermost_loop(loop) is not None:
+    if innermost_loop(loop) is not None:
+        return ()
+    return _joined_behind(file, loop)
+
+
+def _awaited(
+    file: PythonFile,
+    statement: ast.stmt,
+    thread: ast.expr,
+    held: ast.Name | None,
+    read: str,
+    at: ast.stmt,
+) -> tuple[Edit, ...]:
+    """Return the edits that join the thread before what it keeps in itself is read: all of a
+    loop behind it, or the one in its round.
+    """
+    loop = innermost_loop(statement)
+    if at in after(statement):
+        if at.lineno == statement.lineno:
+            raise BuilderError("the statement shares its line with another one")
+        return insert_before(file, at, f"{file.text(thread)}.join()")
+    edits: tuple[Edit, ...] = ()
+    if held is not None and loop is not None:
+        name = file.text(thread)
+        edits = insert_after(file, loop, f"for {name} in {held.id}:\n    {name}.join()")
+    elif isinstance(loop, ast.For):
+        edits = _joined_behind(file, loop)
+    if not edits:
+        raise BuilderError(f"{read} is read before the work is done")
+    return edits
+
+
+def _joined_behind(file: PythonFile, loop: ast.For) -> tuple[Edit, ...]:
+    """Return the edits that join the threads of a list behind the loop that starts them."""
+    if not isinstance(loop.iter, ast.Name | ast.Attribute):
         return ()  # made while the loop goes on
+    name = file.text(loop.target)
     return insert_after(file, loop, f"for {name} in {file.text(loop.iter)}:\n    {name}.join()")
 
 

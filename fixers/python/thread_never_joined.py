@@ -1,7 +1,7 @@
 """Join the threads whose results are read
 
 A function starts threads that fill a list, and returns it: whether anything is in it depends
-on how fast they are.
+on how fast they are. So it is with what a thread object keeps in itself.
 
 Not reported: threads that are joined, or awaited through an event, a queue or a barrier; what
 they write is not read by the function that starts them; objects that outlive the function.
@@ -22,16 +22,20 @@ from threadmend.python.builders import (
     insert_before,
     is_alone,
 )
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import innermost_loop
+from threadmend.python.flow import after, innermost_loop
 from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn
 
+from ._filled import filled, read_behind
 from ._results import objects, read_early, waits
 from ._started import keeper, list_of, started
 
 CATEGORY = "thread"
 GATE = rb"Thread\b"
+
+_SERVES = frozenset({"serve_forever", "run_forever", "serve", "mainloop", "accept", "listen"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -45,7 +49,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         start = started(file, spawn)
         if start is None or file.function(start) is not function:
             continue
-        read = read_early(file, spawn, start)
+        read = read_early(file, spawn, start) or _own(file, spawn, start)
         if read is not None:
             yield _finding(file, spawn, start, *read)
 
@@ -58,6 +62,48 @@ def _goes_on(spawn: Spawn) -> bool:
     return bool(spawn.daemon) and any(isinstance(n, ast.While) for n in spawn.target.own)
 
 
+def _own(file: PythonFile, spawn: Spawn, start: ast.Expr) -> tuple[str, ast.stmt] | None:
+    """Return what a thread object keeps in itself and its maker reads: the function has the
+    object alone, and `run` ends by itself.
+    """
+    target, call = spawn.target, start.value
+    if target is None or target.cls is None or spawn.target_node is not None:
+        return None
+    func = call.func if isinstance(call, ast.Call) else None
+    thread = func.value if isinstance(func, ast.Attribute) else None
+    value = file.value(spawn.node)
+    if not isinstance(thread, ast.Name) or value is None or value.cls is None:
+        return None
+    held = list_of(file, spawn)
+    if not _is_private(file, held or thread) or _serves(value.cls):
+        return None
+    return read_behind(file, thread, start, filled(value.cls), held)
+
+
+def _is_private(file: PythonFile, name: ast.Name) -> bool:
+    """Return whether a variable is local, and its object goes nowhere else: its attributes are
+    used, or it is looped over.
+    """
+    binding = file.binding(name)
+    if binding is None or binding.scope.kind != "function":
+        return False
+    for use in file.uses(binding):
+        above = file.parent(use)
+        if isinstance(use.ctx, ast.Load) and not isinstance(above, ast.Attribute):
+            if not isinstance(above, ast.For | ast.comprehension) or above.iter is not use:
+                return False
+    return True
+
+
+def _serves(cls: Class) -> bool:
+    """Return whether a thread may go on for ever: it loops on a condition, or serves."""
+    run = cls.method("run")
+    return run is None or any(
+        isinstance(n, ast.While) or (isinstance(n, ast.Attribute) and n.attr in _SERVES)
+        for n in run.own
+    )
+
+
 def _finding(
     file: PythonFile, spawn: Spawn, started: ast.Expr, name: str, read: ast.stmt
 ) -> Finding:
@@ -65,7 +111,7 @@ def _finding(
     said = f"{name} is read without waiting for the thread that fills it"
     related = (Related(file.path, *file.span(read), f"{name} is read here"),)
     try:
-        edits = _edits(file, spawn, started)
+        edits = _edits(file, spawn, started, read)
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=related, reason=str(error))
     reason = "the function takes as long as its threads"
@@ -73,7 +119,7 @@ def _finding(
     return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
-def _edits(file: PythonFile, spawn: Spawn, started: ast.Expr) -> tuple[Edit, ...]:
+def _edits(file: PythonFile, spawn: Spawn, started: ast.Expr, read: ast.stmt) -> tuple[Edit, ...]:
     """Return the edits that name the thread, collect those of a loop, and join them."""
     if not is_alone(file, started):
         raise BuilderError("the statement shares its line with another one")
@@ -103,12 +149,26 @@ def _edits(file: PythonFile, spawn: Spawn, started: ast.Expr) -> tuple[Edit, ...
         return insert_after(file, outer, f"for {name} in {names_of}:\n    {name}.join()")
     elif outer is not None:
         edits += insert_after(file, started, f"{_list(file, started)}.append({name})")
+    if outer is None and not edits and _is_last(started, read) and is_alone(file, read):
+        return insert_before(file, read, f"{name}.join()")
     if outer is None:
         return tuple(_joined(file, edits, started, f"{name}.join()"))
     names = _list(file, started)
     edits += insert_before(file, outer, f"{names} = []")
     edits += insert_after(file, outer, f"for {name} in {names}:\n    {name}.join()")
     return tuple(edits)
+
+
+def _is_last(started: ast.Expr, read: ast.stmt) -> bool:
+    """Return whether no other thread starts between the start and the read in one block: two
+    joins at one place would be in each other's way, and the second never come.
+    """
+    behind = after(started)
+    return read in behind and not any(
+        isinstance(node, ast.Attribute) and node.attr == "start"
+        for statement in behind[: behind.index(read) + 1]
+        for node in ast.walk(statement)
+    )
 
 
 def _listed(file: PythonFile, spawn: Spawn, started: ast.Expr) -> tuple[Edit, ...]:

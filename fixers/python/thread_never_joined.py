@@ -35,11 +35,20 @@ from ._started import keeper, list_of, started
 CATEGORY = "thread"
 GATE = rb"Thread\b"
 
+_Early = tuple[Spawn, ast.Expr, tuple[str, ast.stmt]]
+
 _SERVES = frozenset({"serve_forever", "run_forever", "serve", "mainloop", "accept", "listen"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the threads whose results are read before they can be there."""
+    early = list(_early(file))
+    for one in early:
+        yield _finding(file, one, _group(file, early, one))
+
+
+def _early(file: PythonFile) -> Iterator[_Early]:
+    """Yield the threads, where they are started, and what is read of them before they end."""
     for spawn in [*file.spawns, *objects(file)]:
         if spawn.kind != "thread" or spawn.target is None or _goes_on(spawn):
             continue
@@ -51,7 +60,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         read = read_early(file, spawn, start) or _own(file, spawn, start)
         if read is not None:
-            yield _finding(file, spawn, start, *read)
+            yield spawn, start, read
 
 
 def _goes_on(spawn: Spawn) -> bool:
@@ -104,14 +113,13 @@ def _serves(cls: Class) -> bool:
     )
 
 
-def _finding(
-    file: PythonFile, spawn: Spawn, started: ast.Expr, name: str, read: ast.stmt
-) -> Finding:
+def _finding(file: PythonFile, early: _Early, group: list[str]) -> Finding:
+    spawn, started, (name, read) = early
     start, end = file.span(started)
     said = f"{name} is read without waiting for the thread that fills it"
     related = (Related(file.path, *file.span(read), f"{name} is read here"),)
     try:
-        edits = _edits(file, spawn, started, read)
+        edits = _edits(file, spawn, started, read, group)
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=related, reason=str(error))
     reason = "the function takes as long as its threads"
@@ -119,7 +127,9 @@ def _finding(
     return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
-def _edits(file: PythonFile, spawn: Spawn, started: ast.Expr, read: ast.stmt) -> tuple[Edit, ...]:
+def _edits(
+    file: PythonFile, spawn: Spawn, started: ast.Expr, read: ast.stmt, group: list[str]
+) -> tuple[Edit, ...]:
     """Return the edits that name the thread, collect those of a loop, and join them."""
     if not is_alone(file, started):
         raise BuilderError("the statement shares its line with another one")
@@ -149,8 +159,8 @@ def _edits(file: PythonFile, spawn: Spawn, started: ast.Expr, read: ast.stmt) ->
         return insert_after(file, outer, f"for {name} in {names_of}:\n    {name}.join()")
     elif outer is not None:
         edits += insert_after(file, started, f"{_list(file, started)}.append({name})")
-    if outer is None and not edits and _is_last(started, read) and is_alone(file, read):
-        return insert_before(file, read, f"{name}.join()")
+    if outer is None and not edits and name in group and is_alone(file, read):
+        return insert_before(file, read, "\n".join(f"{one}.join()" for one in group))
     if outer is None:
         return tuple(_joined(file, edits, started, f"{name}.join()"))
     names = _list(file, started)
@@ -159,16 +169,16 @@ def _edits(file: PythonFile, spawn: Spawn, started: ast.Expr, read: ast.stmt) ->
     return tuple(edits)
 
 
-def _is_last(started: ast.Expr, read: ast.stmt) -> bool:
-    """Return whether no other thread starts between the start and the read in one block: two
-    joins at one place would be in each other's way, and the second never come.
+def _group(file: PythonFile, early: list[_Early], own: _Early) -> list[str]:
+    """Return the names of the threads that the same statement reads too early, in the order in
+    which the block starts them: their joins stand together, so that they run side by side.
     """
-    behind = after(started)
-    return read in behind and not any(
-        isinstance(node, ast.Attribute) and node.attr == "start"
-        for statement in behind[: behind.index(read) + 1]
-        for node in ast.walk(statement)
-    )
+    names = []
+    for spawn, start, (_, read) in early:
+        name = _name(file, spawn)
+        if name and read is own[2][1] and read in after(start) and is_alone(file, start):
+            names.append((start.lineno, name))
+    return [name for _, name in sorted(names)]
 
 
 def _listed(file: PythonFile, spawn: Spawn, started: ast.Expr) -> tuple[Edit, ...]:

@@ -18,7 +18,8 @@ __all__ = ["ENDS", "MethodClose", "closes_another", "method_close", "others_of",
 
 ENDS = re.compile(
     r"(?i)^(?:close|stop|shutdown|quit|cancel|halt|kill|finish|end|terminate|destroy|dispose"
-    r"|teardown|release|disconnect|abort|exit|done|interrupt|signal|complete)"
+    r"|teardown|release|disconnect|abort|exit|done|interrupt|signal|complete|leave|unsubscribe"
+    r"|detach|hangup|logout)"
 )
 
 

@@ -263,21 +263,41 @@ def by_producer(file: GoFile, channel: Channel, launch: Launch) -> list[Edit]:
     name = channel.binding.name
     literal = launch.literal
     if literal is not None and launch.node.contains(literal):
-        send = channel.of("send")[0]
+        sends = channel.of("send")
+        send = sends[0]
         given = len(send.calls) == 1 and send.calls[0] is launch.call
         inner = send.node["channel"].name if given else name
-        return list(insert_at_start(literal["body"], f"defer close({inner})"))
+        return _close_in(file, literal, [s.node if s.calls else s.anchor for s in sends], inner)
     decl = launch.decl
     sends = [s for s in channel.of("send") if s.calls and s.calls[0] is launch.call]
     if decl is not None and len(callers(decl)) == 1 and sends and len(sends[0].calls) == 1:
         inner = sends[0].node["channel"].name
-        return list(insert_at_start(decl.node["body"], f"defer close({inner})"))
+        return _close_in(decl.file, decl.node, [s.node for s in sends], inner)
     if launch.call is None or launch.kind != "go":
         raise BuilderError("what is launched cannot be wrapped")
     if any(True for _ in launch.call["arguments"].find("call_expression")):
         raise BuilderError("the goroutine's arguments are computed at its launch")
     code = f"go func() {{\n\tdefer close({name})\n\t{launch.call.name}\n}}()"
     return list(replace(launch.node, code))
+
+
+def _close_in(file: GoFile, producer: Node, sends: list[Node], name: str) -> list[Edit]:
+    """Close when the producer ends; before it waits for those who wait for the close."""
+    last = max(sends, key=lambda s: s.start)
+    waits = [c for c in waitgroup_calls(file, producer) if c.method == "Wait"]
+    if not any(c.deferred is not None or c.call.start > last.end for c in waits):
+        return list(insert_at_start(producer["body"], f"defer close({name})"))
+    statement = next((s for s in producer["body"].statements if s.contains(last)), None)
+    if statement is None or any(s.function is not producer for s in sends):
+        raise BuilderError("the producer sends in a function of its own, and waits")
+    if any(c.deferred is None and c.call.start < statement.end for c in waits):
+        raise BuilderError("the producer waits between its sends")
+    if any(
+        n.kind in {"return_statement", "goto_statement"} and n.start < statement.end
+        for n in producer["body"].own()
+    ):
+        raise BuilderError("some paths leave before the last send")
+    return list(insert_after(statement, f"close({name})"))
 
 
 def after_sends(file: GoFile, function: Node, channel: Channel) -> list[Edit]:

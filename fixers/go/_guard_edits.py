@@ -99,6 +99,8 @@ def put_under_lock(
         except BuilderError:
             if own or not whole:
                 raise
+    if called := _run_after_call(file, function, statements, nodes, lock):
+        return called, reason
     run = _run(file, statements)
     around = run or _around(file, statements)
     if around is not None:
@@ -132,6 +134,27 @@ def _run(file: GoFile, statements: list[Node]) -> tuple[Node, Node] | None:
         if any(n.kind in _JUMPS or is_slow(file, n) for n in statement.own()):
             return None
     return first, last
+
+
+def _run_after_call(
+    file: GoFile, function: Node, statements: list[Node], nodes: Sequence[Node], lock: LockForm
+) -> tuple[Edit, ...]:
+    """Compute what the first of neighbouring statements assigns, then run them all locked.
+
+    Sound: the call was the first thing to happen, and is still.
+    """
+    first, last = statements[0], statements[-1]
+    if first is last or first.next is None or _run(file, [first.next, *statements[1:]]) is None:
+        return ()
+    computed = _computed(file, first, [n for n in nodes if first.contains(n)])
+    if computed is None or any(s.kind not in _SIMPLE for s in statements):
+        return ()
+    name = free_name(lowered(last_part(first["left"].children[0])), set(taken_names(function)))
+    return (
+        *insert_before(first, f"{name} := {computed.name}\n{lock.take}"),
+        Edit(computed.path, computed.start, computed.end, name.encode()),
+        *insert_after(last, lock.give),
+    )
 
 
 def _around(file: GoFile, statements: list[Node]) -> tuple[Node, Node] | None:

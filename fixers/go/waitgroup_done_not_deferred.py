@@ -62,6 +62,7 @@ class _Counted:
     launch: Launch
     flow: Flow
     dones: dict[Point, WaitGroupCall]
+    adds: bool = False
 
     @property
     def first(self) -> WaitGroupCall:
@@ -78,7 +79,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         calls = list(waitgroup_calls(file, body))
         for access in dict.fromkeys(c.access for c in calls if c.method == "Done"):
             own = [c for c in calls if c.access == access and access is not None]
-            counted = _counted(body, launch, own)
+            counted = _counted(file, body, launch, own)
             if counted is not None:
                 yield from _judged(file, counted)
     yield from skipped_rounds(file)
@@ -124,11 +125,16 @@ def _handed_over(launch: Launch) -> Iterator[Node]:
             yield value
 
 
-def _counted(body: Node, launch: Launch, calls: list[WaitGroupCall]) -> _Counted | None:
+def _counted(
+    file: GoFile, body: Node, launch: Launch, calls: list[WaitGroupCall]
+) -> _Counted | None:
     flow = flow_of(body)
     dones: dict[Point, WaitGroupCall] = {}
+    adds = [c.call for c in calls if c.method == "Add" and c.call.function is body]
+    if _passes_on(file, body, flow, adds):
+        return None
     for call in calls:
-        if call.method == "Wait":
+        if call.method == "Wait" or (call.deferred is None and call.call in adds):
             continue
         if call.method != "Done" or call.deferred is not None or call.call.function is not body:
             return None
@@ -145,7 +151,21 @@ def _counted(body: Node, launch: Launch, calls: list[WaitGroupCall]) -> _Counted
         return None
     if any(later in flow.reachable(point) for point in dones for later in dones):
         return None
-    return _Counted(body, launch, flow, dones)
+    return _Counted(body, launch, flow, dones, bool(adds))
+
+
+def _passes_on(file: GoFile, body: Node, flow: Flow, adds: list[Node]) -> bool:
+    """Return whether a function runs itself without an Add: whom it runs may call its Done."""
+    if body.kind == "func_literal":
+        return False
+    paid = [p for add in adds if (p := flow.point_of(add))]
+    for call in body.find("call_expression"):
+        decl = file.callee(call)
+        if decl is not None and (decl.node.path, decl.node.start) == (body.path, body.start):
+            point = flow.point_of(call)
+            if point is None or not any(flow.dominates(p, point) for p in paid):
+                return True
+    return False
 
 
 def _is_optional(body: Node, done: WaitGroupCall) -> bool:
@@ -167,7 +187,7 @@ def _judged(file: GoFile, counted: _Counted) -> Iterator[Finding]:
     if missing:
         if not _done_elsewhere(file, counted):
             yield _skipped(counted, missing, last)
-    elif last and _may_leave(file, counted):
+    elif last and not counted.adds and _may_leave(file, counted):
         yield _not_deferred(counted, _survives(file, counted))
 
 

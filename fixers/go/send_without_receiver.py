@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from threadmend.golang.access import is_assigned_once, uses_of
 from threadmend.golang.builders import BuilderError, wrap
@@ -33,6 +34,7 @@ from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._closer import anchor_in, close_after
+from ._leaked_senders import senders_of, total_of
 from ._nobody_receives import never_received
 from ._too_early import sent_too_early
 
@@ -46,9 +48,12 @@ def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends that wait for a receiver which cannot come before them."""
     for function in file.functions(_MAKES):
         for channel in local_channels(file, function):
-            if not channel.unbuffered or not is_assigned_once(channel.binding):
+            if not is_assigned_once(channel.binding):
                 continue
             flow = flow_of(function)
+            if not channel.unbuffered:
+                yield from _too_small(file, function, channel, flow)
+                continue
             if any(e.function is not function for e in channel.escapes):
                 continue
             waited = None
@@ -89,6 +94,36 @@ def _waited_for(file: GoFile, function: Node, channel: Channel, flow: Flow) -> F
         if _counts_all(file, wait, list(launches.values())):
             return _waiting(file, function, channel, wait, list(launches.values()), receives)
     return None
+
+
+def _too_small(file: GoFile, function: Node, channel: Channel, flow: Flow) -> Iterator[Finding]:
+    """Yield the Wait for goroutines of which each may send an error, to a buffer of a few.
+
+    Only where nothing but an error decides about the send: a flag may let one of them send.
+    """
+    capacity = channel.capacity
+    if capacity is None or not capacity.text.isdigit() or channel.escapes or channel.of("len"):
+        return
+    for send in channel.of("send"):
+        for outer in send.node.ancestors():
+            if outer.kind == "func_literal":
+                break
+            if "switch" in outer.kind or (
+                outer.kind == "if_statement" and outer["condition"].text != b"err != nil"
+            ):
+                return
+        launch = runner_of(send, function)
+        if not isinstance(launch, Launch) or launch.literal is not send.node.function:
+            return
+    senders = senders_of(file, function, channel)
+    total = total_of(file, channel, senders) if senders else None
+    found = _waited_for(file, function, channel, flow) if total is not None else None
+    if found is None or total is None or total.is_constant:
+        return
+    name = channel.binding.name
+    edit = Edit(channel.make.path, capacity.start, capacity.end, str(total).encode())
+    fix = Fix(f"Make {name} with a buffer of {total}", (edit,))
+    yield replace(found, fixes=(fix,), reason="")
 
 
 def _counts_all(file: GoFile, wait: WaitGroupCall, launches: list[Launch]) -> bool:

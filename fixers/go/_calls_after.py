@@ -23,8 +23,9 @@ def called_after(file: GoFile, close: Node) -> Iterator[Finding]:
         return
     if operand[0].kind != "selector_expression" or operand[0]["operand"].kind != "identifier":
         return
-    following = statement.next
-    while following is not None and following.kind == "expression_statement":
+    for following in statement.following:
+        if following.kind != "expression_statement":
+            return
         call = following.children[0]
         send = None
         if call.kind == "call_expression" and _same_object(call, operand[0]):
@@ -32,7 +33,6 @@ def called_after(file: GoFile, close: Node) -> Iterator[Finding]:
         if send is not None:
             yield _finding(close, statement, following, send)
             return
-        following = following.next
 
 
 def _same_object(call: Node, operand: Node) -> bool:
@@ -81,11 +81,8 @@ def _fix(statement: Node, call: Node) -> Fix | str:
 
     Sound: nothing in between waits for the close, and the call panicked where it stood.
     """
-    between = statement.next
-    while between is not None and between is not call:
-        if _WAITS.search(between.text):
-            return "something in between may wait for the close"
-        between = between.next
+    if any(_WAITS.search(s.text) for s in statement.following if s.start < call.start):
+        return "something in between may wait for the close"
     try:
         edits = (*insert_before(statement, call.name), *delete(call))
     except BuilderError as error:

@@ -135,9 +135,5 @@ _GIVES_UP = re.compile(rb"(?i)(?:fatal|fail|panic|exit)\w*\(")
 def gives_up(close: ChannelOperation) -> bool:
     """Return whether what follows a close, by its name, never returns."""
     statement = close.anchor.statement
-    after = statement.next if statement is not None else None
-    while after is not None:
-        if after.kind == "expression_statement" and _GIVES_UP.search(after.text):
-            return True
-        after = after.next
-    return False
+    following = statement.following if statement is not None else []
+    return any(s.kind == "expression_statement" and _GIVES_UP.search(s.text) for s in following)

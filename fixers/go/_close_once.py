@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import partial
+from itertools import takewhile
 
 from threadmend.golang.builders import (
     BuilderError,
@@ -112,10 +114,7 @@ def _guard(close: MethodClose, once: str) -> list[Edit]:
         return _instead_of_select(close, once)
     run = [close.statement]
     if close.statement.kind == "expression_statement":
-        after = close.statement.next
-        while after is not None and closes_another(close, after):
-            run.append(after)
-            after = after.next
+        run += takewhile(partial(closes_another, close), close.statement.following)
     if len(run) > 1:
         return list(wrap(run, f"{once}.Do(func() {{", "})"))
     text = f"{once}.Do(func() {{ {close.call.name} }})"

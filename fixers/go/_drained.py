@@ -47,16 +47,9 @@ def _closes_behind(channel: Channel | SharedChannel, send: Node) -> bool:
             continue
         if loop is None or statement.parent is not loop.parent or statement.start < loop.end:
             continue
-        between = [s for s in _following(loop) if s.end <= statement.start]
+        between = [s for s in loop.following if s.end <= statement.start]
         return not any(b"<-" in s.text or b".Wait(" in s.text for s in between)
     return False
-
-
-def _following(statement: Node) -> Iterator[Node]:
-    after = statement.next
-    while after is not None:
-        yield after
-        after = after.next
 
 
 def _place(exit_: Node) -> Node:

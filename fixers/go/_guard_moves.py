@@ -71,11 +71,9 @@ def moved_up(
         return ()
     if ours[0].method == "RLock" and not lock.read:
         return ()
-    at: Node | None = first
-    while at is not None and at is not taken:
-        if any(is_slow(file, n) for n in at.own()):
-            return ()
-        at = at.next
+    between = [s for s in (first, *first.following) if s.start < taken.start]
+    if any(is_slow(file, n) for s in between for n in s.own()):
+        return ()
     code = f"{taken.name}\n{given.name}"
     return (*insert_before(first, code), *delete(taken), *delete(given))
 

@@ -32,12 +32,11 @@ def launch_later(pairs: Sequence[tuple[FieldAccess, FieldAccess]]) -> Fix | None
     the last of these accesses runs straight on and waits for nobody: the goroutine could have
     been scheduled as late as that. None when that is not so for all of them.
     """
-    found = [_launch_of(mine, theirs) for mine, theirs in pairs]
-    launches = {launch.node: launch for launch, _ in filter(None, found)}
-    if None in found or len(launches) != 1:
+    found = [one for mine, theirs in pairs if (one := _launch_of(mine, theirs))]
+    if len(found) < len(pairs) or len({launch.node for launch, _ in found}) != 1:
         return None
-    launch = next(iter(launches.values()))
-    last = max((s for one in found if one for s in [one[1]]), key=lambda s: s.start)
+    launch = found[0][0]
+    last = max((statement for _, statement in found), key=lambda s: s.start)
     file = pairs[0][0].file
     if not _may_wait_for(file, launch, _through(launch.statement, last)):
         return None
@@ -62,7 +61,7 @@ def _launch_of(mine: FieldAccess, theirs: FieldAccess) -> tuple[Launch, Node] | 
     in the same block.
     """
     for launch in _launches(mine, theirs):
-        for statement in _following(launch.statement):
+        for statement in launch.statement.following:
             if statement.contains(mine.node):
                 return launch, statement
     return None
@@ -79,15 +78,8 @@ def _launches(mine: FieldAccess, theirs: FieldAccess) -> Iterator[Launch]:
                 yield launch
 
 
-def _following(statement: Node) -> Iterator[Node]:
-    following = statement.next
-    while following is not None:
-        yield following
-        following = following.next
-
-
 def _through(launch: Node, last: Node) -> list[Node]:
-    return [s for s in _following(launch) if s.start <= last.start]
+    return [s for s in launch.following if s.start <= last.start]
 
 
 def _runs(launch: Launch, access: FieldAccess) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.counting import counter_of
-from threadmend.golang.counts import Count, iterations, product, valid_at
+from threadmend.golang.counts import Count, iterations, product, rounds
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
@@ -108,14 +108,7 @@ def _launched(file: GoFile, channel: Channel, sender: Sender) -> Count | None:
         if inner is None:
             return None
         count = inner
-    loop = sender.loop
-    while loop is not None and not loop.contains(channel.make):
-        times = iterations(file, loop)
-        if times is None:
-            return None
-        count = product(count, times)
-        loop = innermost_loop(loop)
-    return count if valid_at(file, count, channel.make) else None
+    return rounds(file, sender.loop, channel.make, count)
 
 
 def _in_helper(file: GoFile, sender: Sender) -> Count | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from threadmend.golang.builders import with_capacity
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import behind
 from threadmend.golang.channels import ChannelOperation
@@ -93,10 +94,7 @@ def _is_new(launch: Launch, channel: SharedChannel) -> bool:
 
 def _finding(file: GoFile, channel: SharedChannel, send: Node, left: ChannelOperation) -> Finding:
     make = channel.makes[0]
-    argument = make.call["arguments"].children[0]
-    at = make.capacity or argument
-    start, new = (at.start, b"1") if make.capacity is not None else (at.end, b", 1")
-    edit = Edit(make.call.path, start, at.end, new)
+    edit = with_capacity(make.call, "1")
     title = f"Make {channel.name} with a buffer of 1"
     name = send["channel"].name
     return Finding(

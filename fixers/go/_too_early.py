@@ -23,13 +23,13 @@ def sent_too_early(file: GoFile) -> Iterator[Finding]:
         receive = _receive(launch) if made is not None else None
         if made is None or receive is None:
             continue
-        statement = made.next
-        while statement is not None and statement is not launch.node:
+        for statement in made.following:
+            if statement is launch.node:
+                break
             send = _sends(file, launch, receive, statement)
             if send is not None:
                 yield _finding(launch, statement, send)
                 break
-            statement = statement.next
 
 
 def _made(file: GoFile, launch: Launch) -> Node | None:
@@ -105,11 +105,11 @@ def _fix(launch: Launch, statement: Node) -> Fix | str:
     Sound: execution never got from the send to the launch, and nothing in between prepares
     what the goroutine needs.
     """
-    between: Node | None = statement
-    while between is not None and between is not launch.node:
+    for between in (statement, *statement.following):
+        if between is launch.node:
+            break
         if between.kind != "expression_statement":
             return "what stands between the send and the launch may be for the goroutine"
-        between = between.next
     try:
         edits = (*insert_before(statement, launch.node.name), *delete(launch.node))
     except BuilderError as error:

@@ -216,7 +216,7 @@ def _fix(file: GoFile, launch: Launch, assignment: Node) -> tuple[Fix | None, st
     Sound when its value is computed from what the statements in between do not touch: then
     it is the same value, and the goroutine sees it as the function's later code does.
     """
-    between = _between(launch.statement, assignment)
+    between = [s for s in launch.statement.following if s.start < assignment.start]
     used = {n.text for n in assignment.find("identifier")}
     for statement in between:
         for node in statement.find("identifier"):
@@ -233,15 +233,6 @@ def _fix(file: GoFile, launch: Launch, assignment: Node) -> tuple[Fix | None, st
     safety = Safety.UNSAFE if slow else Safety.SAFE
     why = "the value is computed by a call, which now runs before the launch" if slow else ""
     return Fix("Move the assignment before the launch", edits, safety, why), ""
-
-
-def _between(launch: Node, assignment: Node) -> list[Node]:
-    found = []
-    statement = launch.next
-    while statement is not None and statement is not assignment:
-        found.append(statement)
-        statement = statement.next
-    return found
 
 
 def _is_changed(file: GoFile, node: Node, statement: Node) -> bool:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+from threadmend.golang.builders import with_capacity
 from threadmend.golang.channels import (
     MAKES_CHANNEL,
     Channel,
@@ -30,7 +31,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.model import Finding, Fix, Related, Safety
 
 from ._leaked_senders import Sender, is_wait, senders_of, sends_of, total_of, waits_first
 from ._one_reply import left_replies
@@ -290,11 +291,7 @@ def _fix(file: GoFile, channel: Channel, sender: Sender, total: Count) -> tuple[
     but the goroutine's end may follow it.
     """
     capacity = str(total)
-    arguments = channel.make["arguments"].children
-    if channel.capacity is not None:
-        edit = Edit(file.path, channel.capacity.start, channel.capacity.end, capacity.encode())
-    else:
-        edit = Edit(file.path, arguments[0].end, arguments[0].end, f", {capacity}".encode())
+    edit = with_capacity(channel.make, capacity)
     title = f"Make {channel.binding.name} with a buffer of {capacity}"
     if all(_nothing_follows(send) for send in sender.sends):
         return Fix(title, (edit,)), ""

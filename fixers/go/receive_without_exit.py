@@ -22,16 +22,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from threadmend.golang.builders import with_capacity
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import Behind, behind
-from threadmend.golang.channels import Channel, runner_of
+from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.locks import held_at
 from threadmend.golang.stops import Stop, stops_at
 from threadmend.golang.syntax import Node
-from threadmend.model import Edit, Finding, Fix
+from threadmend.model import Finding, Fix
 
 from ._nobody_sends import never_sent
 from ._stop_cases import deserted_by, finding, in_select, name_of
@@ -114,11 +115,7 @@ def _with_room(channel: Channel, fix: Fix) -> Fix | str:
     for point in points:
         if point is not None and any(p in flow.reachable(point) for p in points if p):
             return "the sender may send more than one value"
-    argument = channel.make["arguments"].children[0]
-    if channel.capacity is not None:
-        room = Edit(argument.path, channel.capacity.start, channel.capacity.end, b"1")
-    else:
-        room = Edit(argument.path, argument.end, argument.end, b", 1")
+    room = with_capacity(channel.make, "1")
     title = f"{fix.title}, and make {channel.binding.name} with a buffer of 1"
     return Fix(title, (*fix.edits, room), fix.safety, fix.reason)
 
@@ -139,12 +136,17 @@ def _exit_without(channel: Channel) -> Node | None:
         return None
     if any(o.node.function is not body or o.has_alternative for o in operations):
         return None
+    return _exit_before(body, operations, {"return", "end", "goexit"})
+
+
+def _exit_before(body: Node, operations: list[ChannelOperation], kinds: set[str]) -> Node | None:
+    """Return an exit of some kind that a function reaches without any of its operations."""
     flow = flow_of(body)
     points = {flow.point_of(operation.node) for operation in operations}
     if None in points or not flow.complete or any(flow.in_loop(p) for p in points if p):
         return None
     exits = flow.exits_from(flow.entry, stop=lambda p: p in points)
-    return next((e.node for e in exits if e.kind in {"return", "end", "goexit"}), None)
+    return next((e.node for e in exits if e.kind in kinds), None)
 
 
 # -- a request that may stay without an answer ---------------------------------------------
@@ -172,11 +174,7 @@ def _unanswered(file: GoFile, receive: Node, channel: SharedChannel) -> Iterator
     message += f" and the receive does not listen to {stop.receive}"
     fix = in_select(file, receive, stop, _REASON)
     if isinstance(fix, Fix) and made.unbuffered:
-        argument = made.call["arguments"].children[0]
-        at = made.capacity if made.capacity is not None else argument
-        new = b"1" if made.capacity is not None else b", 1"
-        start = at.start if made.capacity is not None else at.end
-        room = Edit(argument.path, start, at.end, new)
+        room = with_capacity(made.call, "1")
         fix = Fix(fix.title, (*fix.edits, room), fix.safety, fix.reason)
     yield finding(file, receive, message, fix)
 
@@ -189,12 +187,7 @@ def _exit_of_answerer(channel: SharedChannel, receive: Node) -> Node | None:
         return None
     if any(s.node.function is not body or s.has_alternative or s.calls for s in sends):
         return None
-    flow = flow_of(body)
-    points = {flow.point_of(s.node) for s in sends}
-    if None in points or not flow.complete or any(flow.in_loop(p) for p in points if p):
-        return None
-    exits = flow.exits_from(flow.entry, stop=lambda p: p in points)
-    return next((e.node for e in exits if e.kind in {"return", "end"}), None)
+    return _exit_before(body, sends, {"return", "end"})
 
 
 # -- senders that have left ----------------------------------------------------------------

@@ -191,15 +191,15 @@ def _fix(function: Node, close: Node, send: Node) -> tuple[Fix | None, str]:
         return None, "the close and the send are not on one straight path"
     if last.parent is not statement.parent:
         return None, "the close and the send are not in one block"
-    between = statement.next
     name = close["arguments"].children[0].text
-    while between is not None and between is not last:
+    for between in statement.following:
+        if between is last:
+            break
         if re.search(rb"\b" + re.escape(name) + rb"\b", between.text):
             if between.kind != "send_statement":
                 return None, "the channel is used between the close and the send"
         if re.search(rb"(?i)wait|<-", between.text) and between.kind != "send_statement":
             return None, "something in between may wait for the close"
-        between = between.next
     try:
         edits = (*delete(statement), *insert_after(last, close.name))
     except BuilderError as error:

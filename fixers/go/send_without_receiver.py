@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from threadmend.golang.access import is_assigned_once, uses_of
-from threadmend.golang.builders import BuilderError, wrap
+from threadmend.golang.builders import BuilderError, with_capacity, wrap
 from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
-from threadmend.golang.counts import Count, iterations, product, valid_at
+from threadmend.golang.counts import Count, rounds
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.functions import result_nodes
@@ -31,7 +31,7 @@ from threadmend.golang.goroutines import Launch, captures, innermost_loop
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
-from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.model import Finding, Fix, Related, Safety
 
 from ._closer import anchor_in, close_after
 from ._leaked_senders import senders_of, total_of
@@ -121,7 +121,7 @@ def _too_small(file: GoFile, function: Node, channel: Channel, flow: Flow) -> It
     if found is None or total is None or total.is_constant:
         return
     name = channel.binding.name
-    edit = Edit(channel.make.path, capacity.start, capacity.end, str(total).encode())
+    edit = with_capacity(channel.make, str(total))
     fix = Fix(f"Make {name} with a buffer of {total}", (edit,))
     yield replace(found, fixes=(fix,), reason="")
 
@@ -273,12 +273,7 @@ def _room(file: GoFile, channel: Channel, total: Count) -> Fix:
     can only tell the difference by sending: it must not be able to.
     """
     capacity = str(total)
-    path = channel.make.path
-    if channel.capacity is not None:
-        edit = Edit(path, channel.capacity.start, channel.capacity.end, capacity.encode())
-    else:
-        end = channel.make["arguments"].children[0].end
-        edit = Edit(path, end, end, f", {capacity}".encode())
+    edit = with_capacity(channel.make, capacity)
     title = f"Make {channel.binding.name} with a buffer of {capacity}"
     function = channel.function
     if function is not None:
@@ -313,15 +308,8 @@ def _total(file: GoFile, function: Node, channel: Channel) -> Count | None:
             continue
         if runner is not function or (send.calls and innermost_loop(send.node) is not None):
             return None
-        count = Count()
-        loop = innermost_loop(send.anchor)
-        while loop is not None and not loop.contains(channel.make):
-            times = iterations(file, loop)
-            if times is None:
-                return None
-            count = product(count, times)
-            loop = innermost_loop(loop)
-        if not valid_at(file, count, channel.make):
+        count = rounds(file, innermost_loop(send.anchor), channel.make)
+        if count is None:
             return None
         known = terms.get(count.terms)
         factor = count.factor + (known.factor if known else 0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from threadmend.golang.builders import with_capacity
 from threadmend.golang.channel_fields import (
     Make,
     arguments_of,
@@ -22,7 +23,7 @@ from threadmend.golang.channel_fields import (
 from threadmend.golang.file import GoFile
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.model import Edit, Finding, Fix, Related
+from threadmend.model import Finding, Fix, Related
 
 CATEGORY = "channel"
 ALSO = "govet sigchanyzer staticcheck SA1017"
@@ -92,12 +93,5 @@ def _fix(makes: list[Make]) -> Fix:
 
     Sound: Notify never waits for the receiver, so nothing relied on one being there.
     """
-    edits = []
-    for made in makes:
-        arguments = made.call["arguments"].children
-        if made.capacity is not None:
-            edits.append(Edit(made.call.path, made.capacity.start, made.capacity.end, b"1"))
-        else:
-            end = arguments[0].end
-            edits.append(Edit(made.call.path, end, end, b", 1"))
-    return Fix("Make room for one signal", tuple(edits))
+    edits = tuple(with_capacity(made.call, "1") for made in makes)
+    return Fix("Make room for one signal", edits)

@@ -17,9 +17,9 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, insert_at_end, insert_before
+from threadmend.golang.builders import BuilderError, insert_at_end, insert_before, with_capacity
 from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
-from threadmend.golang.counts import Count, iterations, product, valid_at
+from threadmend.golang.counts import Count, product, rounds
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.syntax import Node
@@ -106,7 +106,7 @@ def _room(file: GoFile, channel: Channel, launches: list[Launch]) -> list[Edit]:
         return []
     total: Count | None = None
     for launch in launches:
-        count = _times(file, channel, launch)
+        count = rounds(file, launch.loop, channel.make)
         sends = [s for s in channel.of("send") if launch.node.contains(s.anchor)]
         if count is None or any(innermost_loop(s.node) is not None for s in sends):
             return []
@@ -119,24 +119,7 @@ def _room(file: GoFile, channel: Channel, launches: list[Launch]) -> list[Edit]:
             return []
     if total is None:
         return []
-    capacity = str(total).encode()
-    path = channel.make.path
-    if channel.capacity is not None:
-        return [Edit(path, channel.capacity.start, channel.capacity.end, capacity)]
-    end = channel.make["arguments"].children[0].end
-    return [Edit(path, end, end, b", " + capacity)]
-
-
-def _times(file: GoFile, channel: Channel, launch: Launch) -> Count | None:
-    count = Count()
-    loop = launch.loop
-    while loop is not None and not loop.contains(channel.make):
-        times = iterations(file, loop)
-        if times is None:
-            return None
-        count = product(count, times)
-        loop = innermost_loop(loop)
-    return count if valid_at(file, count, channel.make) else None
+    return [with_capacity(channel.make, str(total))]
 
 
 def _collect(file: GoFile, function: Node, channel: Channel, launches: list[Launch]) -> list[Edit]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once, uses_of
+from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Array, Map, Named, Pointer, Slice
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["Count", "iterations", "product", "valid_at"]
+__all__ = ["Count", "iterations", "product", "rounds", "valid_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,22 @@ def iterations(file: GoFile, loop: Node) -> Count | None:
     if clause.kind == "range_clause":
         return _ranged(file, clause["right"])
     return _counted(file, clause, loop)
+
+
+def rounds(file: GoFile, loop: Node | None, made: Node, count: Count | None = None) -> Count | None:
+    """Return how often a loop and those around it run, up to what makes a channel or the like.
+
+    `loop` is the innermost one, `count` what happens in one of its rounds (once, if not given).
+    The bound holds where `made` stands too; None where it has no name there.
+    """
+    count = count or Count()
+    while loop is not None and not loop.contains(made):
+        times = iterations(file, loop)
+        if times is None:
+            return None
+        count = product(count, times)
+        loop = innermost_loop(loop)
+    return count if valid_at(file, count, made) else None
 
 
 def _ranged(file: GoFile, operand: Node) -> Count | None:

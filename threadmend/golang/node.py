@@ -155,11 +155,20 @@ class Node:
         """Return the sibling after this node."""
         return self._sibling(1)
 
+    @property
+    def following(self) -> list[Node]:
+        """Return the siblings after this node, in order."""
+        return self.parent.children[self._index + 1 :] if self.parent is not None else []
+
+    @property
+    def _index(self) -> int:
+        assert self.parent is not None
+        return next(i for i, node in enumerate(self.parent.children) if node is self)
+
     def _sibling(self, step: int) -> Node | None:
         if self.parent is None:
             return None
-        siblings = self.parent.children
-        at = next(i for i, node in enumerate(siblings) if node is self) + step
+        siblings, at = self.parent.children, self._index + step
         return siblings[at] if 0 <= at < len(siblings) else None
 
 

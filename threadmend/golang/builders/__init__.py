@@ -6,6 +6,7 @@ of lines, `key: value` pairs) are put right at the end, by `realign(tree, edits)
 they depend on all edits of a fix together.
 """
 
+from threadmend.golang.builders.channels import with_capacity
 from threadmend.golang.builders.clauses import add_case, add_label, delete_clause
 from threadmend.golang.builders.imports import (
     ImportEntry,
@@ -98,5 +99,6 @@ __all__ = [
     "replace",
     "taken_names",
     "through_pointer",
+    "with_capacity",
     "wrap",
 ]

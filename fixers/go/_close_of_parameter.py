@@ -9,18 +9,18 @@ from threadmend.golang.builders import (
     BuilderError,
     add_field,
     add_import,
-    fields,
-    free_name,
     import_name,
     realign,
 )
-from threadmend.golang.channel_fields import SharedChannel, literals_of, shared_channel
+from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.releases import documentation
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Pointer
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+from ._beside import beside
 
 __all__ = ["closed_for_others"]
 
@@ -118,21 +118,14 @@ def _fix(
 
     Sound: the first close does what it did, a later one panicked.
     """
-    struct = channel.decl.node.get("type")
-    if struct is None or struct.kind != "struct_type":
-        return "the struct is not declared with the type"
-    for _, literal in literals_of(channel.decl):
-        if any(e.kind != "keyed_element" for e in literal["body"].children):
-            return "values of the type are written without field names"
-    declared = fields(struct)
-    taken = {n.name for f in declared for n in f.all("name")}
-    taken |= set(channel.package.methods(channel.decl.name))
-    once = free_name("closeOnce", taken)
-    own = next(f for f in declared if any(n.name == channel.name for n in f.all("name")))
     home = channel.decl.file
     package = import_name(home.tree, "sync") or "sync"
     try:
-        edits: tuple[Edit, ...] = add_field(struct, once, f"{package}.Once", after=own)
+        place = beside(channel)
+        once = place.free("closeOnce")
+        edits: tuple[Edit, ...] = add_field(
+            place.struct, once, f"{package}.Once", after=place.field
+        )
         if import_name(home.tree, "sync") is None:
             edits += add_import(home.tree, "sync")
     except BuilderError as error:

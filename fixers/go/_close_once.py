@@ -15,11 +15,11 @@ from threadmend.golang.builders import (
     realign,
     wrap,
 )
-from threadmend.golang.channel_fields import literals_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.model import Edit, Fix
 
+from ._beside import beside
 from ._close_method import MethodClose, closes_another
 
 __all__ = ["close_once"]
@@ -57,25 +57,10 @@ def _with_field(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
         raise BuilderError("the channel's owner is not the receiver")
     if receiver.declaration["type"].kind != "pointer_type":
         raise BuilderError("the receiver is a copy, and so would its Once be")
-    decl = close.channel.decl
-    struct = decl.node.get("type")
-    if struct is None or struct.kind != "struct_type":
-        raise BuilderError("the struct is not declared with the type")
-    for _, literal in literals_of(decl):
-        elements = literal["body"].children
-        if elements and any(e.kind != "keyed_element" for e in elements):
-            raise BuilderError("values of the type are written without field names")
-    declared = [
-        f for f in struct.find("field_declaration") if f.parent and f.parent.parent is struct
-    ]
-    names = {n.name for f in declared for n in f.all("name")}
-    names |= set(decl.file.package.methods(decl.name))
-    name = free_name(_once_name(close), names)
-    after = next(
-        (f for f in declared if any(n.name == close.channel.name for n in f.all("name"))), None
-    )
+    decl, place = close.channel.decl, beside(close.channel)
+    name = place.free(_once_name(close))
     package = import_name(decl.file.tree, "sync") or "sync"
-    edits = [*add_field(struct, name, f"{package}.Once", after=after)]
+    edits = [*add_field(place.struct, name, f"{package}.Once", after=place.field)]
     edits += add_import(decl.file.tree, "sync")
     base = close.operand["operand"].name
     edits += _guard(close, f"{base}.{name}")

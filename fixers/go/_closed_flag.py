@@ -8,15 +8,12 @@ from threadmend.golang.builders import (
     BuilderError,
     add_field,
     add_import,
-    fields,
-    free_name,
     import_name,
     insert_at_start,
     realign,
 )
 from threadmend.golang.channel_fields import (
     SharedChannel,
-    literals_of,
     runners_of,
 )
 from threadmend.golang.channels import ChannelOperation
@@ -26,6 +23,8 @@ from threadmend.golang.locks import locks_of
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+from ._beside import beside
 
 __all__ = ["closed_under_senders"]
 
@@ -95,22 +94,17 @@ def _fix(
     Sound: a send holds the read lock until its value is taken, so that the close comes after
     it; the next one sees the flag.
     """
-    body, struct = send.node.function, channel.decl.node.get("type")
+    body = send.node.function
     if body is None or body.get("result") is not None:
         return "what the method that sends should return then cannot be told"
-    if struct is None or struct.kind != "struct_type":
-        return "the struct is not declared with the type"
-    for _, literal in literals_of(channel.decl):
-        if any(e.kind != "keyed_element" for e in literal["body"].children):
-            return "values of the type are written without field names"
     sender, closer = _pointer(body), _pointer(method)
     if sender is None or closer is None:
         return "a method has no pointer to its object"
-    declared = fields(struct)
-    taken = {n.name for f in declared for n in f.all("name")}
-    taken |= set(channel.package.methods(channel.decl.name))
-    mu, flag = free_name("mu", taken), free_name("closed", taken)
-    own = next(f for f in declared if any(n.name == channel.name for n in f.all("name")))
+    try:
+        place = beside(channel)
+    except BuilderError as error:
+        return str(error)
+    mu, flag = place.free("mu"), place.free("closed")
     tree = channel.decl.file.tree
     sync = import_name(tree, "sync") or "sync"
     check = (
@@ -118,8 +112,8 @@ def _fix(
     )
     code = f"{closer}.{mu}.Lock()\ndefer {closer}.{mu}.Unlock()\n{closer}.{flag} = true"
     try:
-        edits: tuple[Edit, ...] = add_field(struct, mu, f"{sync}.RWMutex", before=own)
-        edits += add_field(struct, flag, "bool", after=own)
+        edits: tuple[Edit, ...] = add_field(place.struct, mu, f"{sync}.RWMutex", before=place.field)
+        edits += add_field(place.struct, flag, "bool", after=place.field)
         if import_name(tree, "sync") is None:
             edits += add_import(tree, "sync")
         edits += insert_at_start(body["body"], check) + insert_at_start(method["body"], code)

@@ -1,0 +1,43 @@
+"""Where a struct takes a field beside that of a channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from threadmend.golang.builders import BuilderError, fields, free_name
+from threadmend.golang.channel_fields import SharedChannel, literals_of
+from threadmend.golang.syntax import Node
+
+__all__ = ["Beside", "beside"]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The struct of a channel, the channel's own field and the names that are taken there."""
+
+    struct: Node
+    field: Node
+    taken: frozenset[str]
+
+    def free(self, wanted: str) -> str:
+        """Return a name for another field."""
+        return free_name(wanted, set(self.taken))
+
+
+def beside(channel: SharedChannel) -> Beside:
+    """Return where the struct of a channel field takes another field.
+
+    Raises `BuilderError` where the struct cannot have one without other changes.
+    """
+    struct = channel.decl.node.get("type")
+    if struct is None or struct.kind != "struct_type":
+        raise BuilderError("the struct is not declared with the type")
+    for _, literal in literals_of(channel.decl):
+        if any(e.kind != "keyed_element" for e in literal["body"].children):
+            raise BuilderError("values of the type are written without field names")
+    declared = fields(struct)
+    own = next((f for f in declared if any(n.name == channel.name for n in f.all("name"))), None)
+    if own is None:
+        raise BuilderError("the struct does not name the channel")
+    taken = {n.name for f in declared for n in f.all("name")}
+    return Beside(struct, own, frozenset(taken | set(channel.package.methods(channel.decl.name))))

@@ -4,59 +4,116 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.access import lock_class
+from threadmend.golang.builders import BuilderError, add_element
 from threadmend.golang.builders.structs import fields
+from threadmend.golang.channel_fields import literals_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import accesses_like
-from threadmend.golang.package import Package
+from threadmend.golang.guards import FieldAccess, accesses_like
+from threadmend.golang.package import Decl
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named
+from threadmend.golang.uses import type_uses
 from threadmend.model import Edit
 
-__all__ = ["is_made", "made_in_literals"]
+__all__ = ["is_made", "is_made_with_values", "made_with_values", "made_with_values_of"]
 
 
-def is_made(package: Package, file: GoFile, field: Node) -> bool:
-    """Return whether some code of the package gives a channel field a value."""
-    if any(a.writes for a in accesses_like(package, file, field)):
-        return True
+def is_made(file: GoFile, field: Node) -> bool:
+    """Return whether some code may give a channel field a value, as far as can be seen."""
+    decl = _owner(file, field)
     name = field["field"].name
-    owner = _owner(file, field)
-    elements = (e for one in _literals(package, owner) for e in one["body"].children)
-    return any(e.children[0].name == name for e in elements if e.children)
+    if decl is None or name[:1].isupper():
+        return True
+    if any(_may_set(a) for a in accesses_like(file.package, file, field)):
+        return True
+    return any(_sets(literal, name) for _, literal in literals_of(decl))
 
 
-def made_in_literals(package: Package, file: GoFile, field: Node) -> tuple[Edit, ...]:
-    """Return the edits that make a field's channel in every literal of its struct."""
-    owner, name = _owner(file, field), field["field"].name
-    decl = package.lookup(owner)
-    struct = decl.node.get("type") if decl is not None and decl.kind == "type" else None
-    if struct is None or struct.kind != "struct_type":
-        return ()
+def is_made_with_values(file: GoFile, field: Node) -> bool:
+    """Return whether every literal of the struct gives the channel field a value."""
+    decl = _owner(file, field)
+    name = field["field"].name
+    literals = [] if decl is None else [n for f, n in literals_of(decl) if not f.is_test]
+    return bool(literals) and all(_sets(one, name) for one in literals)
+
+
+def _sets(literal: Node, name: str) -> bool:
+    """Return whether a struct literal gives a field a value, by its name or its position."""
+    elements = literal["body"].children
+    return any(e.kind != "keyed_element" or e.children[0].name == name for e in elements)
+
+
+def _may_set(access: FieldAccess) -> bool:
+    return access.writes or access.kind == "address"
+
+
+def made_with_values_of(file: GoFile, field: Node) -> tuple[Edit, ...]:
+    """Return the edits that make the channel of `x.field` wherever its struct is written."""
+    decl = _owner(file, field)
+    struct = decl.node.get("type") if decl is not None else None
+    if decl is None or struct is None or struct.kind != "struct_type":
+        raise BuilderError("no literal of the type says where to make it")
+    name = field["field"].name
     declared = next((f for f in fields(struct) if any(n.name == name for n in f.all("name"))), None)
     if declared is None:
-        return ()
-    type_ = declared["type"].name.replace("<-chan", "chan").replace("chan<-", "chan")
-    edits = [_keyed(one, f"{name}: make({type_})") for one in _literals(package, owner)]
-    return tuple(e for e in edits if e is not None) if None not in edits else ()
+        raise BuilderError("no literal of the type says where to make it")
+    return made_with_values(decl, name, declared["type"])
 
 
-def _owner(file: GoFile, field: Node) -> str:
-    return (lock_class(file, field) or "").rpartition(".")[0].rpartition(".")[2]
+def made_with_values(decl: Decl, name: str, type_: Node) -> tuple[Edit, ...]:
+    """Return the edits that make a channel field wherever a value of its struct is written."""
+    home = decl.file.package
+    made = f"{name}: make({_both_ways(type_)})"
+    edits: list[Edit] = []
+    for file, literal in literals_of(decl):
+        if not file.is_test:
+            _names_known(decl, file, type_)
+            if file.package is not home:
+                raise BuilderError("another package makes values of the type")
+            edits += add_element(literal, made)
+    for file, call, written in _in_new(decl):
+        if file.package is home and not file.is_test:
+            _names_known(decl, file, type_)
+            code = f"&{written.name}{{{made}}}"
+            edits.append(Edit(file.path, call.start, call.end, code.encode()))
+    if not edits:
+        raise BuilderError("no place makes a value of the type")
+    return tuple(edits)
 
 
-def _literals(package: Package, owner: str) -> Iterator[Node]:
-    for file in package.files:
-        if not file.is_test and not file.generated:
-            for literal in file.find("composite_literal"):
-                if literal["type"].name == owner:
-                    yield literal
-
-
-def _keyed(literal: Node, code: str) -> Edit | None:
-    """Return the edit that adds a key to a literal, None for one that stands in several lines."""
-    body = literal["body"]
-    elements = body.children
-    if any(e.kind != "keyed_element" for e in elements) or b"\n" in body.text:
+def _owner(file: GoFile, field: Node) -> Decl | None:
+    """Return the declaration of the struct that has a field."""
+    selection = file.selection(field)
+    if selection is None or selection.kind != "field" or not isinstance(selection.owner, Named):
         return None
-    at = elements[-1].end if elements else body.start + 1
-    return Edit(literal.path, at, at, (f", {code}" if elements else code).encode())
+    if selection.owner.package != file.package.key:
+        return None
+    decl = file.package.lookup(selection.owner.name)
+    return decl if decl is not None and decl.kind == "type" else None
+
+
+def _both_ways(type_: Node) -> str:
+    """Return a channel type without its direction; that of its elements stays."""
+    for one_way in ("<-chan", "chan<-"):
+        if type_.name.startswith(one_way):
+            return "chan" + type_.name.removeprefix(one_way)
+    return type_.name
+
+
+def _names_known(decl: Decl, file: GoFile, type_: Node) -> None:
+    """Raise where a file does not import what the channel's elements are called by."""
+    for one in type_.walk():
+        if one.kind == "qualified_type":
+            package = one["package"].name
+            if decl.file.imported(package) != file.imported(package):
+                raise BuilderError(f"{file.path} does not import {package}")
+
+
+def _in_new(decl: Decl) -> Iterator[tuple[GoFile, Node, Node]]:
+    """Yield the calls of `new(T)`, with the type as it is written."""
+    for file, node in type_uses(decl):
+        generic = node.parent is not None and node.parent.kind == "generic_type"
+        type_ = node.parent if generic and node.parent is not None else node
+        call = type_.parent.parent if type_.parent is not None else None
+        if call is not None and call.kind == "call_expression" and call["function"].text == b"new":
+            yield file, call, type_

@@ -18,15 +18,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from threadmend.golang.access import uses_of
-from threadmend.golang.builders import BuilderError, add_element, realign
+from threadmend.golang.builders import BuilderError, realign
 from threadmend.golang.channel_fields import SharedChannel, literals_of, shared_channel_of
 from threadmend.golang.channels import ChannelOperation, follow, runner_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.infer import is_decl
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
-from threadmend.golang.uses import type_uses
 from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._unmade import made_with_values
 
 CATEGORY = "channel"
 GATE = rb"\b(?:\w+|,)\s+chan\b"
@@ -198,37 +199,12 @@ def _set_by_position(channel: SharedChannel) -> bool:
 
 def _in_literals(channel: SharedChannel, declared: Node) -> tuple[Fix | None, str]:
     """Make the channel wherever a value of the type is written."""
-    literals = [(f, n) for f, n in literals_of(channel.decl) if not f.is_test]
-    edits = _in_new(channel, declared)
-    if not literals and not edits:
-        return None, "no place makes a value of the type"
-    name = channel.name
     try:
-        for file, literal in literals:
-            if file.package is not channel.package:
-                return None, "another package makes values of the type"
-            edits += add_element(literal, f"{name}: make({declared['type'].name})")
+        edits = made_with_values(channel.decl, channel.name, declared["type"])
     except BuilderError as error:
         return None, str(error)
     reason = "every value of the type gets a channel"
-    return Fix(f"Make {name} with the value", tuple(edits), Safety.UNSAFE, reason), ""
-
-
-def _in_new(channel: SharedChannel, declared: Node) -> list[Edit]:
-    """Make the channel where a value comes from `new(T)`: `&T{ch: make(chan int)}`."""
-    edits = []
-    for file, node in type_uses(channel.decl):
-        type_ = node.parent if node.parent is not None and node.parent.kind == _GENERIC else node
-        call = type_.parent.parent if type_.parent is not None else None
-        if call is None or call.kind != "call_expression" or call["function"].text != b"new":
-            continue
-        if file.package is channel.package and not file.is_test:
-            code = f"&{type_.name}{{{channel.name}: make({declared['type'].name})}}"
-            edits.append(Edit(file.path, call.start, call.end, code.encode()))
-    return edits
-
-
-_GENERIC = "generic_type"
+    return Fix(f"Make {channel.name} with the value", edits, Safety.UNSAFE, reason), ""
 
 
 def _finding(

@@ -29,7 +29,7 @@ from threadmend.golang.types import Chan
 from threadmend.model import Finding, Fix, Related, Safety
 
 from ._stop_cases import in_select
-from ._unmade import is_made, made_in_literals
+from ._unmade import is_made, made_with_values_of
 
 CATEGORY = "channel"
 
@@ -42,7 +42,7 @@ def check(package: Package) -> Iterator[Finding]:
             continue
         seen.add((site.path, site.line))
         if "nil chan" in site.doing:
-            yield from _never_made(package, file, site.line)
+            yield from _never_made(file, site.line)
             continue
         found: Iterator[Finding] = iter(())
         if site.doing == "chan receive":
@@ -60,25 +60,30 @@ def check(package: Package) -> Iterator[Finding]:
 # -- a channel that nobody makes ------------------------------------------------------------
 
 
-def _never_made(package: Package, file: GoFile, line: int) -> Iterator[Finding]:
+def _never_made(file: GoFile, line: int) -> Iterator[Finding]:
     for node in nodes_at(file, line, "selector_expression"):
         selection = file.selection(node)
         channel = file.underlying(file.type_of(node))
         if selection is None or selection.kind != "field" or not isinstance(channel, Chan):
             continue
-        if is_made(package, file, node):
+        if is_made(file, node):
             return  # somebody makes it, later than it is used
         name = node["field"].name
-        edits = made_in_literals(package, file, node)
-        title = f"Make {name} where the value is made"
-        reason = "values that are made elsewhere still have no channel"
+        fixes: tuple[Fix, ...] = ()
+        why = ""
+        try:
+            reason = "values that are made elsewhere still have no channel"
+            edits = made_with_values_of(file, node)
+            fixes = (Fix(f"Make {name} where the value is made", edits, Safety.UNSAFE, reason),)
+        except BuilderError as error:
+            why = str(error)
         yield Finding(
             path=file.path,
             start=node.start,
             end=node.end,
             message=f"{node.name} was seen to be nil, and nobody makes it",
-            fixes=(Fix(title, edits, Safety.UNSAFE, reason),) if edits else (),
-            reason="" if edits else "no literal of the type says where to make it",
+            fixes=fixes,
+            reason=why,
         )
         return
 

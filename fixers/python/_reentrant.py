@@ -84,6 +84,13 @@ def _makers(file: PythonFile, section: Section) -> list[Value]:
         if not given:
             return []
         return _assigned(lock.value.file, given[0])
+    if section.kind == "borrowed":
+        made = lock.value.made
+        statement = lock.value.file.statement(made) if made is not None else None
+        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is not made:
+            return []
+        target = statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]
+        return _assigned(lock.value.file, target)
     return _assigned(file, section.item)
 
 

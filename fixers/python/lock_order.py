@@ -81,7 +81,7 @@ def _around(nesting: Nesting) -> frozenset[Place]:
 
 
 def _waits(section: Section) -> bool:
-    if section.kind == "with":
+    if section.kind != "acquire":
         return True
     return not any(
         isinstance(node, ast.Call) and is_acquire(node) and (node.args or node.keywords)
@@ -153,17 +153,17 @@ def _is_gated(one: Nesting, other: Nesting) -> bool:
 
 
 def _finding(file: PythonFile, one: Nesting, other: Nesting) -> Finding:
-    held, taken = file.text(one.outer.item), one.inner.file.text(one.inner.section.item)
+    held, taken = one.outer.name(file), one.inner.section.name(one.inner.file)
     node: ast.AST = one.inner.calls[0] if one.inner.calls else one.inner.section.item
     start, end = file.span(node)
     where = other.function.qualname if other.function is not None else other.file.path
     how = f", in {file.text(node)}" if one.inner.calls else ""
     said = f"{taken} is taken under {held}{how}; {where} takes them in the other order"
     related = [Related(file.path, *file.span(one.outer.item), f"{held} is taken here")]
-    for nesting, place in ((other, other.outer.item), (other, other.inner.section.item)):
-        at = nesting.file if place is other.outer.item else nesting.inner.file
-        text = f"{at.text(place)} is taken here, by {where}"
-        related.append(Related(at.path, *at.span(place), text))
+    for nesting, section in ((other, other.outer), (other, other.inner.section)):
+        at = nesting.file if section is other.outer else nesting.inner.file
+        text = f"{section.name(at)} is taken here, by {where}"
+        related.append(Related(at.path, *at.span(section.item), text))
     try:
         edits = _edits(file, one)
     except BuilderError as error:
@@ -195,6 +195,8 @@ def _edits(file: PythonFile, one: Nesting) -> tuple[Edit, ...]:
         raise BuilderError("the code waits for somebody in between")
     if one.inner.calls:
         return _taken_before(file, one)
+    if "borrowed" in {outer.kind, inner.kind}:
+        raise BuilderError("a decorator or context manager takes the lock")
     if file.function(inner.start) is not outer.function:
         raise BuilderError("the second lock is taken by another function")
     if inner.start is outer.start or _is_adjacent(outer, inner):

@@ -28,7 +28,7 @@ from threadmend.python.locks import Section, is_acquire, receiver
 from ._reentrant import is_looked_at, make_reentrant
 
 CATEGORY = "lock"
-GATE = rb"\bwith\b|\.acquire\("
+GATE = rb"\bwith\b|\.acquire\(|\bLock\("
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -64,7 +64,7 @@ def _is_same_object(nesting: Nesting) -> bool:
 
 def _waits(section: Section) -> bool:
     """Return whether the lock is taken by all means: not `acquire(timeout=1)`."""
-    if section.kind == "with":
+    if section.kind != "acquire":
         return True
     return not any(
         is_acquire(node) and (node.args or node.keywords)  # type: ignore[attr-defined]
@@ -126,7 +126,7 @@ def _is_handed_over(nesting: Nesting) -> bool:
 
 def _finding(file: PythonFile, nesting: Nesting) -> Finding:
     inner = nesting.inner
-    name = file.text(nesting.outer.item)
+    name = nesting.outer.name(file)
     node: ast.AST = inner.calls[0] if inner.calls else inner.section.item
     start, end = file.span(node)
     said = f"{name} is taken again while it is held: the thread waits for itself"
@@ -168,7 +168,7 @@ def _fix(nesting: Nesting) -> Fix | str:
         edits = make_reentrant(nesting.file, nesting.outer)
     except BuilderError as error:
         return str(error)
-    title = f"Make {nesting.file.text(nesting.outer.item)} re-entrant"
+    title = f"Make {nesting.outer.name(nesting.file)} re-entrant"
     if is_looked_at(nesting.file, lock):
         reason = "a re-entrant lock can be taken where the code tests whether it is free"
         return Fix(title, edits, Safety.UNSAFE, reason)

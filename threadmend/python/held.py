@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
+from threadmend.python.borrowed import borrowed_by
 from threadmend.python.flow import always_leaves, block_of
 from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import (
@@ -228,6 +229,10 @@ def _translated(held: Held, call: ast.Call, callee: Function) -> Held:
 def _decorated(function: Function) -> Held:
     """Return what a decorator of the project takes around the call of the function."""
     found = NOTHING
+    for section in borrowed_by(function):
+        found |= Held(frozenset({section.lock.place}))
+    if found:
+        return found
     for decorator in getattr(function.node, "decorator_list", []):
         target = decorator.func if isinstance(decorator, ast.Call) else decorator
         maker = function_of(function.file, target)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from threadmend.graph import components
+from threadmend.python.borrowed import borrowed_by, borrowed_sections
 from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.held import held_at
@@ -84,7 +85,9 @@ def _sections(file: PythonFile) -> dict[Function | None, list[Section]]:
     found: dict[Function | None, list[Section]] | None = file.__dict__.get("_sections_by")
     if found is None:
         found = file.__dict__["_sections_by"] = {}
-        for section in file.sections:
+        # What a with statement enters is a call, and followed as one.
+        wrapped = [s for f in file.functions for s in borrowed_by(f)]
+        for section in (*file.sections, *wrapped):
             found.setdefault(section.function, []).append(section)
     return found
 
@@ -152,10 +155,10 @@ def _nestings(file: PythonFile) -> Iterator[Nesting]:
     inner_sections: dict[ast.AST, list[Section]] = {}
     for section in file.sections:
         inner_sections.setdefault(section.start, []).append(section)
-    for outer in file.sections:
+    for outer in (*file.sections, *borrowed_sections(file)):
         held = outer.lock.place
-        same = inner_sections[outer.start]
-        for later in same[same.index(outer) + 1 :]:
+        same = inner_sections.get(outer.start, [])
+        for later in same[same.index(outer) + 1 :] if outer in same else ():
             taking = Taking(later.lock.place, later, (), file)
             yield Nesting(held, outer, taking, outer.function, file)
         seen: set[Place] = set()

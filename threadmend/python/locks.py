@@ -56,7 +56,8 @@ class Section:
     `kind` is `with`; or `acquire`, for a statement that acquires with its release further
     down the same block or in the `finally` of the try statement after it. `body` are the
     statements in between (of a try statement: its own), `start` the With or the acquiring
-    statement, `item` the expression of the lock, `release` the releasing statement.
+    statement, `item` the expression of the lock, `release` the releasing statement. Of the kind
+    `borrowed`, see there.
     """
 
     lock: Lock
@@ -67,10 +68,16 @@ class Section:
     release: ast.stmt | None
     function: Function | None
 
+    def name(self, file: PythonFile) -> str:
+        """Return how to call the lock, as its file or its object does."""
+        if self.kind != "borrowed":
+            return file.text(self.item)
+        return f"self.{self.lock.place.name}" if self.lock.place.base else self.lock.place.name
+
     @property
     def is_protected(self) -> bool:
         """Return whether an exception in the body releases the lock."""
-        return self.kind == "with" or (
+        return self.kind != "acquire" or (
             self.release is not None and isinstance(parent(self.release), ast.Try)
         )
 

@@ -9,6 +9,7 @@ from threadmend.golang.builders import BuilderError, replace
 from threadmend.golang.builders.spelling import spelled
 from threadmend.golang.channel_index import Behind, behind, operand_of
 from threadmend.golang.channels import ChannelOperation
+from threadmend.golang.ended import may_have_ended
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop
@@ -163,6 +164,8 @@ def in_select(
     statement = operation.statement
     if statement is None:
         return "it is not a statement"
+    if may_have_ended(file, operation, stop):
+        return f"{stop.receive} may be ready there already"
     leave = leave or leave_at(file, operation, stop)
     if isinstance(leave, str):
         leave = _as_closed(file, statement, operation) or leave

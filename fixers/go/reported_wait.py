@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.access import Access, access_of
-from threadmend.golang.builders import BuilderError, delete, insert_after, insert_at_start
+from threadmend.golang.builders import BuilderError, insert_at_start
 from threadmend.golang.channels import Channel, local_channels, runner_of
+from threadmend.golang.ended import may_have_ended
 from threadmend.golang.evidence import Site, nodes_at, sites_in
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
@@ -28,6 +28,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Finding, Fix, Related, Safety
 
+from ._sent_early import sent_too_early
 from ._stop_cases import in_select
 from ._unmade import is_made, made_with_values_of
 
@@ -48,7 +49,7 @@ def check(package: Package) -> Iterator[Finding]:
         if site.doing == "chan receive":
             found = _never_sent(file, site.line)
         elif site.doing == "chan send":
-            found = _sent_too_early(file, site.line)
+            found = sent_too_early(file, site.line)
         first = next(found, None)
         if first is None and evidence.kind == "blocked":
             # In a deadlock it is one of several that has to give way: which, nobody says.
@@ -138,18 +139,27 @@ def _silent(file: GoFile, function: Node, channel: Channel, receive: Node) -> It
 # -- a stop in scope --------------------------------------------------------------------------
 
 
+def _is_communication(node: Node) -> bool:
+    """Return whether a select waits for an operation, and not what one of its cases does."""
+    case = node.up("communication_case")
+    if case is None or case.function is not node.function:
+        return False
+    communication = case.get("communication")
+    return communication is not None and communication.contains(node)
+
+
 def _without_exit(file: GoFile, site: Site) -> Iterator[Finding]:
     """Yield the send or receive that does not listen to a context or stop channel in scope."""
     kinds = {"chan send": "send_statement", "chan receive": "unary_expression"}
     for node in nodes_at(file, site.line, kinds.get(site.doing, "")):
         if node.kind == "unary_expression" and node["operator"].kind != "<-":
             continue
-        if node.up("communication_case") is not None or node.function is None:
+        if _is_communication(node) or node.function is None:
             continue
         own = node["channel"] if node.kind == "send_statement" else node["operand"]
         stops = [s for s in stops_at(file, node) if s.receive != own.name]
-        if not stops:
-            continue
+        if not stops or any(may_have_ended(file, node, stop) for stop in stops):
+            continue  # the last word of a function that was stopped has to be heard
         stop = stops[0]
         fix = in_select(file, node, stop, f"the goroutine now ends with {stop.receive}")
         word = "send to" if node.kind == "send_statement" else "receive from"
@@ -162,54 +172,3 @@ def _without_exit(file: GoFile, site: Site) -> Iterator[Finding]:
             reason="" if isinstance(fix, Fix) else fix,
         )
         return
-
-
-# -- a send before the launch of its receiver -------------------------------------------------
-
-
-def _sent_too_early(file: GoFile, line: int) -> Iterator[Finding]:
-    """Yield a send that stands above the statement that launches who receives."""
-    for send in nodes_at(file, line, "send_statement"):
-        channel = access_of(file, send["channel"])
-        if channel is None or send.parent is None or send.parent.kind != "block":
-            continue
-        after: Node | None = send.next
-        while after is not None:
-            if _receives(file, after, channel):
-                yield _moved(file, send, after)
-                return
-            if any(n.kind in {"return_statement", "send_statement"} for n in after.own()):
-                return
-            after = after.next
-
-
-def _receives(file: GoFile, statement: Node, channel: Access) -> bool:
-    """Return whether a function literal in a statement receives from a channel."""
-    for literal in statement.find("func_literal"):
-        for node in literal.find("unary_expression"):
-            if node["operator"].kind == "<-" and access_of(file, node["operand"]) == channel:
-                return True
-    return False
-
-
-def _moved(file: GoFile, send: Node, launch: Node) -> Finding:
-    name = send["channel"].name
-    fixes: tuple[Fix, ...] = ()
-    why = ""
-    try:
-        edits = (*insert_after(launch, send.name), *delete(send))
-        reason = "what the launch does happens before the send now"
-        fixes = (
-            Fix(f"Send to {name} after its receiver is launched", edits, Safety.UNSAFE, reason),
-        )
-    except BuilderError as error:
-        why = str(error)
-    return Finding(
-        path=file.path,
-        start=send.start,
-        end=send.end,
-        message=f"the send to {name} was seen to wait: its receiver is launched below",
-        fixes=fixes,
-        related=(Related(file.path, launch.start, launch.start + 1, "launched here"),),
-        reason=why,
-    )

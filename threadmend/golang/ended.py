@@ -1,0 +1,90 @@
+"""Whether a stop may be ready before a place is reached: to listen to it there is no wait.
+
+`<-ctx.Done(); errs <- srv.Shutdown(…)` sends when the context has ended, and `cancel(); <-done`
+waits for what the end brings about. A select that hears the context there goes on at once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from threadmend.golang.flow import flow_of
+from threadmend.golang.scope import Binding
+from threadmend.golang.stops import Stop, visible
+from threadmend.golang.syntax import FUNCTIONS, Node
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["may_have_ended"]
+
+_CANCELS = re.compile(r"(?i)cancel|stop")
+
+
+def may_have_ended(file: GoFile, node: Node, stop: Stop) -> bool:
+    """Return whether the function around a place knows, or sees to it, that a stop is ready."""
+    function = node.function
+    if function is None:
+        return False
+    if _is_deferred(function) or _is_asked(node, stop):
+        return True
+    flow = flow_of(function)
+    point = flow.point_of(node)
+    if point is None:
+        return False
+    cancel = _cancel_of(node, stop)
+    for other in function.own():
+        if _ends(other, stop, cancel):
+            start = flow.point_of(other)
+            if start is not None and start is not point and point in flow.reachable(start):
+                return True
+    return False
+
+
+def _is_deferred(function: Node) -> bool:
+    call = function.parent
+    if call is None or call.kind != "call_expression" or function.field != "function":
+        return False
+    return call.parent is not None and call.parent.kind == "defer_statement"
+
+
+def _is_asked(node: Node, stop: Stop) -> bool:
+    """Return whether an `if` around a place asks for the context's error."""
+    wanted = f"{stop.context}.Err()".encode() if stop.context else b""
+    for above in node.ancestors():
+        if above.kind in FUNCTIONS:
+            return False
+        if above.kind == "if_statement" and wanted and wanted in above["condition"].text:
+            return True
+    return False
+
+
+def _cancel_of(node: Node, stop: Stop) -> str:
+    """Return `cancel` of `ctx, cancel := …`, where that is how the context was made."""
+    for binding in visible(node):
+        if binding.name == stop.context:
+            return _second_of(binding)
+    return ""
+
+
+def _second_of(binding: Binding) -> str:
+    left = binding.declaration.get("left")
+    names = left.children if left is not None else []
+    return names[1].name if len(names) == 2 and binding.index == 0 else ""
+
+
+def _ends(node: Node, stop: Stop, cancel: str) -> bool:
+    """Return whether a stop is ready when a node was evaluated."""
+    if node.kind == "unary_expression":
+        return node["operator"].kind == "<-" and node["operand"].name == stop.receive
+    if node.kind != "call_expression" or not stop.context:
+        return False
+    if node.parent is not None and node.parent.kind == "defer_statement":
+        return False
+    called = node["function"]
+    base, _, _ = stop.context.rpartition(".")
+    if called.kind == "selector_expression":
+        name = called["field"].name
+        return bool(base) and called["operand"].name == base and bool(_CANCELS.search(name))
+    return called.name == cancel or (not base and not cancel and "cancel" in called.name.lower())

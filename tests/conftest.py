@@ -37,10 +37,10 @@ def update(request: pytest.FixtureRequest) -> bool:
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep the tests out of the user's cache."""
     folder = tmp_path_factory.mktemp("cache")
-    before = os.environ.get("THREADMEND_CACHE_DIR")
-    os.environ["THREADMEND_CACHE_DIR"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["THREADMEND_CACHE_DIR"]
-    else:
-        os.environ["THREADMEND_CACHE_DIR"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THREADMEND_CACHE_DIR", str(folder))
+        if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+            # Every one of the many commands that are started would compile all modules again.
+            patch.delenv("PYTHONDONTWRITEBYTECODE")
+            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+        yield folder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from gitrepo import Repository
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from unidiff import PatchSet
 
@@ -363,6 +363,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @given(states())
+@example(({" /-": None}, {" /-": b""}))
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_git_takes_any_state(
     shared: Path, pair: tuple[dict[str, bytes | None], dict[str, bytes | None]]

@@ -25,9 +25,12 @@ def decode_path(path: bytes) -> str:
 
 
 def quote(path: bytes) -> bytes:
-    """Return a path as git prints it: in C quotes when it has an unusual byte."""
+    """Return a path as git prints it: in C quotes when it has an unusual byte.
+
+    Also when a folder's name ends in a blank: git prints it plain and cannot read it then.
+    """
     quoted = _UNUSUAL.sub(_escaped, path)
-    return path if quoted == path else b'"' + quoted + b'"'
+    return path if quoted == path and b" /" not in path else b'"' + quoted + b'"'
 
 
 def unquote(text: bytes) -> tuple[bytes, bytes] | None:

@@ -15,7 +15,7 @@ from threadmend.golang.builders import BuilderError, free_name, insert_before
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import access_kind
 from threadmend.golang.mutations import last_name, mutations
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import BLOCKS, Node
 from threadmend.golang.types import Map, Pointer, Slice
 from threadmend.model import Edit
 
@@ -33,11 +33,15 @@ def read_ahead(
         raise BuilderError("the access is repeated or put off")
     if statement.kind == "for_statement" and not _ranged_over(statement, nodes):
         raise BuilderError("the access is repeated or put off")
+    if above := _evaluated_above(file, statement, nodes, lock, taken):
+        return above
     texts: dict[bytes, str] = {}
     edits: list[Edit] = []
     lines = []
     for node in nodes:
         value = _value(file, node, statement)
+        if _has_two_results(value):
+            raise BuilderError("the access has two results")
         if value.text not in texts:
             texts[value.text] = free_name(lowered(last_part(node)), taken)
             taken.add(texts[value.text])
@@ -46,6 +50,51 @@ def read_ahead(
         edits.append(Edit(value.path, value.start, value.end, new))
     code = "\n".join([lock.take, *lines, lock.give])
     return [*insert_before(statement, code), *edits]
+
+
+def _evaluated_above(
+    file: GoFile, statement: Node, nodes: list[Node], lock: LockForm, taken: set[str]
+) -> list[Edit]:
+    """Evaluate what an `if` begins with under the lock, above it.
+
+    if v, ok := s.m[k]; ok {   →   s.mu.Lock()
+                                   v, ok := s.m[k]
+                                   s.mu.Unlock()
+                                   if ok {
+
+    The names are visible for longer now: one that the function has elsewhere becomes another.
+    """
+    initial = statement.get("initializer") if statement.kind == "if_statement" else None
+    if initial is None or initial.kind != "short_var_declaration" or len(nodes) != 1:
+        return []
+    if statement.parent is None or statement.parent.kind not in BLOCKS:
+        return []
+    right = initial["right"].children
+    if len(right) != 1 or not right[0].contains(nodes[0]):
+        return []
+    value = _value(file, nodes[0], statement)
+    if value is not right[0] or not _has_two_results(value) or statement.function is None:
+        return []
+    elsewhere = _names_outside(statement.function, statement)
+    edits: list[Edit] = []
+    names = []
+    for target in initial["left"].children:
+        binding = file.binding(target)
+        names.append(target.name)
+        if binding is not None and target.name in elsewhere:
+            names[-1] = free_name(target.name, taken)
+            taken.add(names[-1])
+            others = [use for use in binding.uses if use is not target]
+            edits += [Edit(u.path, u.start, u.end, names[-1].encode()) for u in others]
+    code = f"{lock.take}\n{', '.join(names)} := {value.name}\n{lock.give}"
+    gone = Edit(statement.path, initial.start, statement["condition"].start, b"")
+    return [*insert_before(statement, code), gone, *edits]
+
+
+def _names_outside(root: Node, part: Node) -> set[str]:
+    """Return the names that a piece of code has outside of a part of it."""
+    kinds = ("identifier", "type_identifier", "package_identifier")
+    return {node.name for node in root.find(*kinds) if not part.contains(node)}
 
 
 def is_momentary(file: GoFile, statement: Node) -> bool:
@@ -95,12 +144,16 @@ def _value(file: GoFile, node: Node, statement: Node) -> Node:
         raise BuilderError(f"what {value.name} refers to is used for longer than a moment")
     if _tests_for_nil(statement, node):
         raise BuilderError("the object is tested for nil in the same statement")
-    if parent.kind == "expression_list" and len(parent.children) == 1:
-        holder = parent.parent
-        left = holder.get("left") if holder is not None else None
-        if left is not None and len(left.children) > 1:
-            raise BuilderError("the access has two results")
     return value
+
+
+def _has_two_results(value: Node) -> bool:
+    """Return whether a value is that of `v, ok := m[k]`."""
+    parent = value.parent
+    if parent is None or parent.kind != "expression_list" or len(parent.children) > 1:
+        return False
+    left = parent.parent.get("left") if parent.parent is not None else None
+    return left is not None and len(left.children) > 1
 
 
 def changes_in_place(file: GoFile, value: Node) -> bool:

@@ -33,7 +33,7 @@ from threadmend.golang.builders.regions import Region, surround
 from threadmend.golang.effects import effects_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import locks_of
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import BLOCKS, Node
 from threadmend.golang.targets import Body
 from threadmend.golang.types import is_named
 from threadmend.model import Edit
@@ -125,10 +125,15 @@ def _is_small(body: Node, statements: list[Node]) -> bool:
 
 def _run(file: GoFile, statements: list[Node]) -> tuple[Node, Node] | None:
     """Return the first and last of accesses that stand side by side, with nothing slow between."""
-    first, last = statements[0], statements[-1]
-    if first.parent is None or any(s.parent is not first.parent for s in statements):
+    block = statements[0].parent
+    while block is not None and not (block.kind in BLOCKS and block.contains(statements[-1])):
+        block = None if block is statements[0].function else block.parent
+    if block is None:
         return None
-    siblings = first.parent.statements
+    siblings = block.statements
+    first, last = (
+        next(s for s in siblings if s.contains(at)) for at in (statements[0], statements[-1])
+    )
     between = siblings[siblings.index(first) : siblings.index(last) + 1]
     for statement in between:
         if any(n.kind in _JUMPS or is_slow(file, n) for n in statement.own()):

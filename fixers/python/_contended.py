@@ -54,6 +54,8 @@ def _is_raced(data: Data) -> bool:
 
 def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
     for cls in file.classes:
+        if cls.inherits(*api.PER_THREAD):
+            continue  # every thread has attributes of its own
         family = set(cls.mro)
         inside = {f for f in running if f.home in family}
         by_class: dict[str, Data] = {}

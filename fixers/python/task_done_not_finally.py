@@ -3,8 +3,8 @@
 `queue.join()` waits until `task_done` was called as often as `put`. One item whose work
 raises, or a `return` in between, and it waits for ever.
 
-Not reported: queues that nobody joins; work that can neither raise nor leave the loop; a
-`task_done` in `finally`, or one on each way out.
+Not reported: queues that nobody joins; work that can neither raise nor leave the loop, or
+whose exceptions are all caught; a `task_done` in `finally`, or one on each way out.
 
 Unsafe: where several calls become one.
 """
@@ -20,6 +20,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, can_raise, in_finally, walk
 from threadmend.python.queues import QueueUse, is_joined, queues_of
 
+from ._failing import may_fail
 from ._taken import Taken, is_call_of, taken
 
 CATEGORY = "queue"
@@ -43,7 +44,7 @@ def _findings(
     settled = _settled(one.rest, use)
     rest = one.rest[settled:]
     here = [node for node in walk(rest) if is_call_of(node, use.dones)]
-    if not rest or not here or not _may_miss(rest, use):
+    if not rest or not here or not _may_miss(file, rest, use):
         return
     start, end = file.span(here[-1])
     said = f"{one.queue}.join waits for ever when the work before task_done raises"
@@ -74,14 +75,14 @@ def _settled(rest: list[ast.stmt], use: QueueUse) -> int:
     return len(rest)
 
 
-def _may_miss(rest: list[ast.stmt], use: QueueUse) -> bool:
+def _may_miss(file: PythonFile, rest: list[ast.stmt], use: QueueUse) -> bool:
     if _early(rest, use) is not None:
         return True
     last = rest[-1]
     if isinstance(last, ast.Try) and _is_done_by_all(last, use):
         return False
     direct = [number for number, s in enumerate(rest) if is_call_of(s, use.dones)]
-    return can_raise(rest[: direct[0]] if direct else rest)
+    return may_fail(file, rest[: direct[0]] if direct else rest)
 
 
 def _is_done_by_all(statement: ast.Try, use: QueueUse) -> bool:

@@ -17,6 +17,7 @@ __all__ = [
     "LOCKS",
     "MAKES",
     "MUTATORS",
+    "PER_THREAD",
     "PREFILTER",
     "PROCESSES",
     "PROCESS_LOCKS",
@@ -79,9 +80,11 @@ COLLECTIONS = frozenset(
     }
 )  # fmt: skip
 """Mutable containers of the standard library."""
+PER_THREAD = frozenset({"threading.local", "gevent.local.local", "eventlet.corolocal.local"})
+"""Objects that hold something else in every thread, and in every greenlet."""
 SYNCHRONIZED = (
     QUEUES | ASYNC_QUEUES | EVENTS | SEMAPHORES | LOCKS | EXECUTORS
-    | {"threading.local", "threading.Barrier", "itertools.count", "contextvars.ContextVar"}
+    | PER_THREAD | {"threading.Barrier", "itertools.count", "contextvars.ContextVar"}
 )  # fmt: skip
 """Objects whose methods may be called from several threads."""
 
@@ -108,6 +111,7 @@ ALIASES = {
     "threading._Event": "threading.Event",
     "threading._Timer": "threading.Timer",
     "dummy_threading": "threading",
+    "_threading_local": "threading",
     "concurrent.futures.thread.ThreadPoolExecutor": "concurrent.futures.ThreadPoolExecutor",
     "concurrent.futures.process.ProcessPoolExecutor": "concurrent.futures.ProcessPoolExecutor",
     "concurrent.futures._base.Future": "concurrent.futures.Future",

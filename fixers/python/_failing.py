@@ -1,0 +1,65 @@
+"""What may fail: less than whatever may raise."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+
+from threadmend.python import api
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import can_raise
+
+__all__ = ["may_fail"]
+
+_LOGS = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
+_LOGGER = re.compile(r"(?i)log(?:ger|ging)?$")
+_ALL = frozenset({"Exception", "BaseException"})
+
+
+def may_fail(file: PythonFile, block: Sequence[ast.stmt]) -> bool:
+    """Return whether something in a block may raise and is not caught there: taking a lock,
+    adding to a collection and writing to a log hardly ever do.
+    """
+    return any(_may_fail(file, statement) for statement in block)
+
+
+def _may_fail(file: PythonFile, statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Try):
+        handled = any(_catches_all(file, h) for h in statement.handlers)
+        rest = [*statement.orelse, *statement.finalbody, *([] if handled else statement.body)]
+        return may_fail(file, [*rest, *(s for h in statement.handlers for s in h.body)])
+    if isinstance(statement, ast.With):
+        is_locked = all(file.lock(item.context_expr) for item in statement.items)
+        return not is_locked or may_fail(file, statement.body)
+    if isinstance(statement, ast.If):
+        inner = [*statement.body, *statement.orelse]
+        return can_raise([statement.test]) or may_fail(file, inner)
+    if isinstance(statement, ast.Assign):
+        return can_raise([statement.value, *map(_without_store, statement.targets)])
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+        if _is_logging(file, call.func) or _is_adding(file, call.func):
+            return can_raise([*call.args, *(k.value for k in call.keywords)])
+    return can_raise([statement])
+
+
+def _catches_all(file: PythonFile, handler: ast.ExceptHandler) -> bool:
+    return handler.type is None or file.qualified(handler.type) in _ALL
+
+
+def _without_store(target: ast.expr) -> ast.expr:
+    """Return `k` of `self.found[k] = …`: what has to be worked out to set it."""
+    if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name | ast.Attribute):
+        return target.slice
+    return target
+
+
+def _is_logging(file: PythonFile, func: ast.Attribute) -> bool:
+    return func.attr in _LOGS and _LOGGER.search(file.text(func.value)) is not None
+
+
+def _is_adding(file: PythonFile, func: ast.Attribute) -> bool:
+    return func.attr in {"append", "add", "put"} and file.is_a(
+        func.value, api.COLLECTIONS | api.QUEUES
+    )

@@ -19,7 +19,8 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
-from threadmend.python.builders import BuilderError, section_to_with
+from threadmend.python.attempts import attempted
+from threadmend.python.builders import BuilderError, section_to_try, section_to_with
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, can_raise, leaves
 from threadmend.python.locks import Section
@@ -33,8 +34,8 @@ GATE = rb"\.acquire\("
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the locks that an exception or a return leaves taken."""
-    for section in file.sections:
-        if section.kind != "acquire" or section.release is None or section.is_protected:
+    for section in [*file.sections, *_tried(file)]:
+        if section.release is None or section.is_protected:
             continue
         released = _released_before_leaving(file, section)
         if _has_arguments(section) or released is None:
@@ -50,8 +51,19 @@ def check(file: PythonFile) -> Iterator[Finding]:
         yield _finding(file, section, leaving, released)
 
 
+def _tried(file: PythonFile) -> Iterator[Section]:
+    """Yield what lies between `if not x.acquire(timeout=1): return` and the release."""
+    for call in file.calls("acquire"):
+        lock = file.lock(call.func.value) if isinstance(call.func, ast.Attribute) else None
+        section = None if lock is None else attempted(file, call, lock)
+        if section is not None:
+            yield section
+
+
 def _has_arguments(section: Section) -> bool:
-    """Return whether the lock is taken only perhaps: `acquire(timeout=1)`."""
+    """Return whether the lock is taken only perhaps: `acquire(timeout=1)`, and nobody looks."""
+    if section.kind == "tried":
+        return False
     value: ast.AST = section.start.value  # type: ignore[attr-defined]
     call = value.value if isinstance(value, ast.Await) else value
     return isinstance(call, ast.Call) and bool(call.args or call.keywords)
@@ -97,18 +109,21 @@ def _finding(
         line = getattr(leaving[0], "lineno", 0)
         word = type(leaving[0]).__name__.lower()
         what = f"{name} stays locked after the {word} in line {line}"
+    title = f"Hold {name} with a with statement"
     try:
-        edits = section_to_with(file, section, released)
+        if section.kind == "tried":
+            edits, title = section_to_try(file, section, released), f"Release {name} in finally"
+        else:
+            edits = section_to_with(file, section, released)
     except BuilderError as error:
         return Finding(file.path, start, end, what, reason=str(error))
-    return Finding(file.path, start, end, what, fixes=(_fix(name, edits, leaving),))
+    return Finding(file.path, start, end, what, fixes=(_fix(title, edits, leaving),))
 
 
-def _fix(name: str, edits: tuple[Edit, ...], leaving: list[ast.AST]) -> Fix:
+def _fix(title: str, edits: tuple[Edit, ...], leaving: list[ast.AST]) -> Fix:
     """Return the fix. It is safe where only an exception leaves the block: then the lock was
     lost for good, and no execution that goes on to take it was correct.
     """
-    title = f"Hold {name} with a with statement"
     if leaving:
         reason = "the lock is released on a path that kept it"
         return Fix(title, edits, Safety.UNSAFE, reason)

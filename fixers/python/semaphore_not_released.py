@@ -16,7 +16,8 @@ from collections.abc import Iterator
 
 from threadmend.model import Finding, Fix, Safety
 from threadmend.python import api
-from threadmend.python.builders import BuilderError, section_to_with
+from threadmend.python.attempts import attempted
+from threadmend.python.builders import BuilderError, section_to_try, section_to_with
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, can_raise, leaves, walk
 from threadmend.python.locks import Lock, Section, is_release, receiver
@@ -31,7 +32,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the slots that an exception or a return keeps."""
     for call in file.calls("acquire"):
         section = _section(file, call)
-        if section is None or call.args or call.keywords:
+        if section is None or (section.kind == "acquire" and (call.args or call.keywords)):
             continue
         leaving = leaves(section.body)
         plain = ast.Return | ast.Raise | ast.Await
@@ -44,22 +45,26 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 
 def _section(file: PythonFile, call: ast.Call) -> Section | None:
-    """Return what lies between `x.acquire()` and `x.release()` of one block."""
-    above = file.parent(call)
-    statement = file.parent(above) if isinstance(above, ast.Await) else above
-    if not isinstance(statement, ast.Expr) or not isinstance(call.func, ast.Attribute):
+    """Return what lies between `x.acquire()`, or `if not x.acquire(timeout=1): return`, and
+    `x.release()` of one block.
+    """
+    if not isinstance(call.func, ast.Attribute):
         return None
     item = receiver(call)
     value, place = file.value(item), file.place(item)
     if value is None or place is None or not value.is_a(api.SEMAPHORES):
         return None
+    lock = Lock(place, value.type, False, place, value)
+    above = file.parent(call)
+    statement = file.parent(above) if isinstance(above, ast.Await) else above
+    if not isinstance(statement, ast.Expr):
+        return attempted(file, call, lock)
     block = block_of(statement)
     rest = block[block.index(statement) + 1 :]
     for number, following in enumerate(rest):
         inner = following.value if isinstance(following, ast.Expr) else None
         if isinstance(inner, ast.Call) and is_release(inner):
             if file.text(receiver(inner)) == file.text(item):
-                lock = Lock(place, value.type, False, place, value)
                 body, function = rest[:number], file.function(statement)
                 return Section(lock, "acquire", statement, item, body, following, function)
     return None
@@ -70,9 +75,11 @@ def _finding(file: PythonFile, section: Section) -> Finding:
     start, end = file.span(section.start)
     said = f"the slot of {name} is lost when the code before its release raises or leaves"
     try:
-        edits = section_to_with(file, section)
+        if section.kind == "tried":
+            edits, title = section_to_try(file, section), f"Release {name} in finally"
+        else:
+            edits, title = section_to_with(file, section), f"Hold {name} with a with statement"
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
-    title = f"Hold {name} with a with statement"
     reason = "the slot is given back on a path that kept it"
     return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))

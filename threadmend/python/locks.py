@@ -56,8 +56,8 @@ class Section:
     `kind` is `with`; or `acquire`, for a statement that acquires with its release further
     down the same block or in the `finally` of the try statement after it. `body` are the
     statements in between (of a try statement: its own), `start` the With or the acquiring
-    statement, `item` the expression of the lock, `release` the releasing statement. Of the kind
-    `borrowed`, see there.
+    statement, `item` the expression of the lock, `release` the releasing statement. Of the kinds
+    `borrowed` and `tried`, see there and `attempts.py`.
     """
 
     lock: Lock
@@ -77,7 +77,7 @@ class Section:
     @property
     def is_protected(self) -> bool:
         """Return whether an exception in the body releases the lock."""
-        return self.kind != "acquire" or (
+        return self.kind not in {"acquire", "tried"} or (
             self.release is not None and isinstance(parent(self.release), ast.Try)
         )
 

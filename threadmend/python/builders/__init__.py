@@ -15,7 +15,7 @@ from threadmend.python.builders.lines import (
     with_comment,
 )
 from threadmend.python.builders.names import free_attribute, free_name, is_free
-from threadmend.python.builders.sections import section_to_with
+from threadmend.python.builders.sections import section_to_try, section_to_with
 from threadmend.python.builders.statements import (
     delete,
     insert_after,
@@ -52,6 +52,7 @@ __all__ = [
     "replace",
     "replace_statement",
     "rewrite",
+    "section_to_try",
     "section_to_with",
     "unwrap",
     "with_comment",

@@ -1,4 +1,4 @@
-"""Edits of critical sections: `acquire()` … `release()` becomes `with`."""
+"""Edits of critical sections: `acquire()` … `release()` becomes `with`, or gets a `finally`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.locks import Section
 from threadmend.python.scope import parent
 
-__all__ = ["section_to_with"]
+__all__ = ["section_to_try", "section_to_with"]
 
 
 def section_to_with(
@@ -57,6 +57,35 @@ def section_to_with(
     ending = file.source.newline if file.data[last:after].endswith((b"\n", b"\r")) else b""
     code = b"".join(indent + unit + line + ending for line in lines)
     edits.append(Edit(file.path, last, after, code))
+    return tuple(edits)
+
+
+def section_to_try(
+    file: PythonFile, section: Section, also: Sequence[ast.stmt] = ()
+) -> tuple[Edit, ...]:
+    """Put what lies between taking and `x.release()` of one block into `try`, and the release
+    into its `finally`: for what is taken only perhaps. `also` are releases inside that go.
+    """
+    start, release = section.start, section.release
+    if release is None or parent(release) is not parent(start) or not section.body:
+        raise BuilderError("the lock is not released in the same block")
+    for statement in (release, *section.body, *also):
+        if not is_alone(file, statement):
+            raise BuilderError("the statement shares its line with another one")
+    unit, indent = indent_unit(file, start), indent_of(file, start)
+    first = line_span(file, start)[1]
+    last = line_span(file, release)[0]
+    newline = file.source.newline
+    dropped = [line_span(file, statement) for statement in also]
+    lines = indented_lines(file, section.body, first, last)
+    edits = [Edit(file.path, first, first, indent + b"try:" + newline)]
+    for at in lines:
+        if any(begin <= at < end for begin, end in dropped):
+            continue
+        head = edits.pop().new if at == first else b""
+        edits.append(Edit(file.path, at, at, head + unit))
+    edits += [Edit(file.path, begin, end, b"") for begin, end in dropped]
+    edits.append(Edit(file.path, last, last, indent + b"finally:" + newline + unit))
     return tuple(edits)
 
 

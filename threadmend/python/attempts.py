@@ -1,0 +1,55 @@
+"""Attempts: `if not x.acquire(timeout=1): return`, behind which x is held for certain."""
+
+from __future__ import annotations
+
+import ast
+
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import after, always_leaves
+from threadmend.python.locks import Lock, Section, is_release, receiver
+from threadmend.python.scope import parent
+
+__all__ = ["attempted"]
+
+
+def attempted(file: PythonFile, call: ast.Call, lock: Lock) -> Section | None:
+    """Return what lies between an attempt to take a lock or a slot, which leaves when it fails,
+    and the release in the same block; the section's kind is `tried`, its start the `if`.
+    """
+    start = _attempt(file, call)
+    if start is None:
+        return None
+    item = receiver(call)
+    rest = after(start)
+    for number, following in enumerate(rest):
+        inner = following.value if isinstance(following, ast.Expr) else None
+        if isinstance(inner, ast.Call) and is_release(inner):
+            if file.text(receiver(inner)) == file.text(item):
+                body, function = rest[:number], file.function(start)
+                return Section(lock, "tried", start, item, body, following, function)
+    return None
+
+
+def _attempt(file: PythonFile, call: ast.Call) -> ast.If | None:
+    """Return `if not x.acquire(…): return`, also when the result has a name of its own."""
+    above = parent(call)
+    if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
+        following = after(above)[:1]
+        branch = following[0] if following else None
+        tested = _negated(branch)
+        if len(above.targets) == 1 and isinstance(tested, ast.Name):
+            name = above.targets[0].id
+            return branch if tested.id == name and isinstance(branch, ast.If) else None
+        return None
+    branch = None if above is None else parent(above)
+    is_head = isinstance(branch, ast.If) and _negated(branch) is call
+    return branch if is_head and isinstance(branch, ast.If) else None
+
+
+def _negated(statement: ast.AST | None) -> ast.expr | None:
+    """Return `x` of `if not x: return`."""
+    if not isinstance(statement, ast.If) or statement.orelse or not always_leaves(statement.body):
+        return None
+    test = statement.test
+    is_not = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
+    return test.operand if is_not else None  # type: ignore[attr-defined]

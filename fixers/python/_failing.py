@@ -18,8 +18,8 @@ _ALL = frozenset({"Exception", "BaseException"})
 
 
 def may_fail(file: PythonFile, block: Sequence[ast.stmt]) -> bool:
-    """Return whether something in a block may raise and is not caught there: taking a lock,
-    adding to a collection and writing to a log hardly ever do.
+    """Return whether something in a block may raise and is not caught there: comparing,
+    taking a lock, adding to a collection and writing to a log hardly ever do.
     """
     return any(_may_fail(file, statement) for statement in block)
 
@@ -34,7 +34,7 @@ def _may_fail(file: PythonFile, statement: ast.stmt) -> bool:
         return not is_locked or may_fail(file, statement.body)
     if isinstance(statement, ast.If):
         inner = [*statement.body, *statement.orelse]
-        return can_raise([statement.test]) or may_fail(file, inner)
+        return can_raise([statement.test], ast.cmpop) or may_fail(file, inner)
     if isinstance(statement, ast.Assign):
         return can_raise([statement.value, *map(_without_store, statement.targets)])
     call = statement.value if isinstance(statement, ast.Expr) else None

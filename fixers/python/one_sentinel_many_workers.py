@@ -23,13 +23,12 @@ from threadmend.python.queues import QueueUse, queues_of
 from threadmend.python.threads import Spawn
 
 from ._taken import Taken, taken
-from ._workers import each
+from ._workers import each, started_at
 
 CATEGORY = "queue"
 GATE = rb"\.put(?:_nowait)?\("
 
 _KINDS = frozenset({"thread", "process", "submit"})
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -80,14 +79,15 @@ def _sentinel(file: PythonFile, use: QueueUse, one: Taken) -> str | None:
 def _many(file: PythonFile, worker: Function) -> Spawn | None:
     """Return the only place that starts workers, when it starts several."""
     spawns = [s for s in file.spawns if s.target is worker and s.kind in _KINDS]
-    return spawns[0] if len(spawns) == 1 and spawns[0].many else None
+    only = spawns[0] if len(spawns) == 1 else None
+    return only if only is not None and started_at(file, only) is not None else None
 
 
 def _is_known(file: PythonFile, spawn: Spawn, put: ast.Call) -> bool:
     """Return whether the workers can be counted where the sentinel is put: in the function that
-    starts them, or by a list of the same object that a loop joins there.
+    starts them, or by a list of the same object that a loop joins there, or in what calls that.
     """
-    starter, ender = file.function(spawn.node), file.function(put)
+    starter, ender = file.function(started_at(file, spawn) or spawn.node), file.function(put)
     if starter is ender:
         return True
     workers = each(file, spawn)
@@ -97,10 +97,11 @@ def _is_known(file: PythonFile, spawn: Spawn, put: ast.Call) -> bool:
         return False
     if not workers.startswith(f"{ender.self_name}."):
         return False
+    enders = {ender, *(site.caller for site in ender.callers if ender.is_private)}
     return any(
         isinstance(loop, ast.For) and file.text(loop.iter) == workers
         for call in file.calls("join")
-        if file.function(call) is ender
+        if file.function(call) in enders
         for loop in [innermost_loop(call)]
     )
 
@@ -108,8 +109,9 @@ def _is_known(file: PythonFile, spawn: Spawn, put: ast.Call) -> bool:
 def _finding(file: PythonFile, use: QueueUse, one: Taken, put: ast.Call, spawn: Spawn) -> Finding:
     start, end = file.span(put)
     said = f"only one of the workers gets {file.text(put.args[0])}, the others wait for ever"
+    many = started_at(file, spawn) or spawn.node
     related = (
-        Related(file.path, *file.span(spawn.node), "several workers are started here"),
+        Related(file.path, *file.span(many), "several workers are started here"),
         Related(file.path, *file.span(one.call), "each takes what ends it"),
     )
     try:

@@ -69,7 +69,7 @@ def _settled(rest: list[ast.stmt], use: QueueUse) -> int:
     """Return how many statements at the start see to their own items: a sentinel's branch."""
     for number, statement in enumerate(rest):
         inside = [node for node in walk(statement) if is_call_of(node, use.dones)]
-        plain = isinstance(statement, ast.If) and not can_raise([statement.test])
+        plain = isinstance(statement, ast.If) and not can_raise([statement.test], ast.cmpop)
         if not plain or not inside or _early([statement], use) is not None:
             return number
     return len(rest)

@@ -217,13 +217,13 @@ _QUIET = (ast.Name, ast.Constant, ast.expr_context, ast.Store, ast.Load, ast.Pas
           ast.Global, ast.Nonlocal, ast.Break, ast.Continue)  # fmt: skip
 
 
-def can_raise(block: Sequence[ast.AST]) -> bool:
+def can_raise(block: Sequence[ast.AST], *quiet: type[ast.AST]) -> bool:
     """Return whether something in a block may raise: anything but plain assignments of names
-    and constants, and attributes of plain names, which hardly ever do.
+    and constants, attributes of plain names, which hardly ever do, and `quiet` kinds.
     """
     for node in walk(block):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             continue
-        if not isinstance(node, _QUIET):
+        if not isinstance(node, (*_QUIET, *quiet)):
             return True
     return False

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["STARTS", "Spawn", "reached", "spawns_of", "spawns_reaching", "wrappers"]
+__all__ = ["STARTS", "Spawn", "is_repeated", "reached", "spawns_of", "spawns_reaching", "wrappers"]
 
 THREADED = frozenset(
     {"thread", "timer", "submit", "map", "executor", "to_thread", "run", "handler", "callback",
@@ -101,22 +101,26 @@ class Spawn:
             return True
         if isinstance(self.node, ast.ClassDef):
             return False
-        comprehensions = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
-        if innermost_loop(self.node) is not None:
-            return True
-        statement = self.file.statement(self.node)
-        for above in ancestors(self.node):
-            if isinstance(above, comprehensions):
-                return True
-            if above is statement:
-                break
-        return False
+        return is_repeated(self.node)
 
     @property
     def daemon(self) -> bool | None:
         """Return whether the thread is a daemon by its constructor; None when not said."""
         value = keyword(self.node, "daemon") if isinstance(self.node, ast.Call) else None
         return bool(value.value) if isinstance(value, ast.Constant) else None
+
+
+def is_repeated(node: ast.AST) -> bool:
+    """Return whether an expression is evaluated several times: in a loop, in a comprehension."""
+    comprehensions = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
+    if innermost_loop(node) is not None:
+        return True
+    for above in ancestors(node):
+        if isinstance(above, comprehensions):
+            return True
+        if isinstance(above, ast.stmt):
+            break
+    return False
 
 
 def keyword(call: ast.Call, name: str) -> ast.expr | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.builders import BuilderError, delete, insert_after, is_alone, wrap
@@ -34,8 +35,36 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         for one in taken(file, use):
             dones = [node for node in walk(one.rest) if is_call_of(node, use.dones)]
+            if not dones:
+                helped = _in_helper(file, use, one)
+                one, dones = helped if helped is not None else (one, dones)
             if dones and not any(map(in_finally, dones)):
                 yield from _findings(file, use, one, dones)
+
+
+def _in_helper(file: PythonFile, use: QueueUse, one: Taken) -> tuple[Taken, list[ast.AST]] | None:
+    """Return the helper that says when an item is done, as what follows the get: nobody but
+    this loop calls it.
+    """
+    for node in walk(one.rest):
+        function = file.function(one.statement)
+        helper = (
+            None
+            if function is None or not isinstance(node, ast.Call)
+            else function.callees.get(node)
+        )
+        if helper is None or helper.file is not file or len(helper.callers) != 1:
+            continue
+        dones = [n for n in walk(helper.body) if is_call_of(n, use.dones)]
+        if dones and helper.is_only_called and not helper.is_async and not in_finally(node):
+            call = dones[0].value  # type: ignore[attr-defined]
+            rest = helper.body[1:] if _is_text(helper.body[0]) else helper.body
+            return replace(one, queue=file.text(call.func.value), rest=rest), dones
+    return None
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _findings(

@@ -20,6 +20,8 @@ from threadmend.python.builders import BuilderError, delete, drop_import, is_alo
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, innermost_loop
 
+from ._asking import asker, pause_of
+
 CATEGORY = "queue"
 GATE = rb"\.get_nowait\(|\.get\((?:block=)?False\)|\.empty\(\)"
 
@@ -35,18 +37,17 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for call in file.calls("get_nowait", "get"):
         if not isinstance(call.func, ast.Attribute) or not _is_at_once(call):
             continue
-        loop = innermost_loop(call)
-        if not isinstance(loop, ast.While) or not file.is_a(call.func.value, api.QUEUES):
+        attempt = file.parent(file.statement(call))
+        if not isinstance(attempt, ast.Try) or file.statement(call) not in attempt.body:
             continue
-        statement = file.statement(call)
-        attempt = file.parent(statement)
-        if not isinstance(attempt, ast.Try) or attempt not in loop.body:
+        if attempt.finalbody or len(attempt.handlers) != 1 or not _is_empty(file, attempt):
             continue
-        if statement not in attempt.body or attempt.finalbody or len(attempt.handlers) != 1:
+        if not file.is_a(call.func.value, api.QUEUES):
             continue
-        pause = _pause(file, attempt.handlers[0], loop)
-        if pause is not None and _is_all(loop, attempt, pause):
-            yield _finding(file, call, attempt.handlers[0], pause)
+        block = _when_empty(file, attempt)
+        pause = None if block is None else pause_of(file, block)
+        if block is not None and pause is not None:
+            yield _finding(file, call, block, pause)
     for call in file.calls("empty"):
         looked = _looked(file, call)
         if looked is not None:
@@ -64,7 +65,7 @@ def _looked(file: PythonFile, test: ast.Call) -> tuple[ast.If, ast.Assign, str] 
     assert isinstance(test.func, ast.Attribute)
     if not file.is_a(test.func.value, _WITH_LIMIT) or not isinstance(branch.body[-1], ast.Continue):
         return None
-    pause = _pause_of(file, branch.body)
+    pause = pause_of(file, branch.body)
     following = after(branch)
     taking = following[0] if following else None
     call = taking.value if isinstance(taking, ast.Assign) else None
@@ -116,48 +117,35 @@ def _is_at_once(call: ast.Call) -> bool:
     return len(given) == 1 and isinstance(given[0], ast.Constant) and given[0].value is False
 
 
-def _pause(file: PythonFile, handler: ast.ExceptHandler, loop: ast.While) -> str | None:
-    """Return how long the loop sleeps when the queue is empty (`""`: not at all), None when it
-    does anything else then.
+def _is_empty(file: PythonFile, attempt: ast.Try) -> bool:
+    """Return whether what is handled is that the queue is empty."""
+    kind = file.qualified(attempt.handlers[0].type)
+    return kind is not None and kind.endswith("Empty")
+
+
+def _when_empty(file: PythonFile, attempt: ast.Try) -> list[ast.stmt] | None:
+    """Return what a loop does when there is no item, and nothing else: the handler goes on with
+    the next round, or nothing follows it; or the loop asks a helper that catches it.
     """
-    kind = file.qualified(handler.type)
-    if kind is None or not kind.endswith("Empty"):
+    block = attempt.handlers[0].body
+    loop = innermost_loop(attempt)
+    if loop is None:
+        return asker(file, attempt)
+    if not isinstance(loop, ast.While) or loop.body[0] is not attempt:
         return None
-    return _pause_of(file, handler.body)
+    return block if isinstance(block[-1], ast.Continue) or len(loop.body) == 1 else None
 
 
-def _pause_of(file: PythonFile, block: list[ast.stmt]) -> str | None:
-    """Return how long a block sleeps that does nothing else."""
-    pause = ""
-    for statement in block:
-        if isinstance(statement, ast.Pass | ast.Continue):
-            continue
-        call = statement.value if isinstance(statement, ast.Expr) else None
-        if not isinstance(call, ast.Call) or file.qualified(call.func) != "time.sleep" or pause:
-            return None
-        pause = file.text(call.args[0]) if call.args else ""
-    return pause
-
-
-def _is_all(loop: ast.While, attempt: ast.Try, pause: str) -> bool:
-    """Return whether the loop does nothing when there is no item: the handler goes on with the
-    next round, or nothing follows it.
-    """
-    goes_on = isinstance(attempt.handlers[0].body[-1], ast.Continue)
-    index = loop.body.index(attempt)
-    return index == 0 and (goes_on or index + 1 == len(loop.body))
-
-
-def _finding(file: PythonFile, call: ast.Call, handler: ast.ExceptHandler, pause: str) -> Finding:
+def _finding(file: PythonFile, call: ast.Call, block: list[ast.stmt], pause: str) -> Finding:
     start, end = file.span(call)
     assert isinstance(call.func, ast.Attribute)
     queue = file.text(call.func.value)
     said = f"the loop asks {queue} all the time"
     edits = [Edit(file.path, start, end, file.encode(f"{queue}.get(timeout={_seconds(pause)})"))]
-    for statement in handler.body:
+    for statement in block:
         if isinstance(statement, ast.Expr):
             said = f"the loop asks {queue} every {pause} seconds"
-            word = b"pass" if statement is handler.body[-1] else b""
+            word = b"pass" if statement is block[-1] else b""
             first, last = file.span(statement)
             if not word:  # something follows on a line of its own
                 first, last = (

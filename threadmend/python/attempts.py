@@ -33,17 +33,16 @@ def attempted(file: PythonFile, call: ast.Call, lock: Lock) -> Section | None:
 def _attempt(file: PythonFile, call: ast.Call) -> ast.If | None:
     """Return `if not x.acquire(…): return`, also when the result has a name of its own."""
     above = parent(call)
-    if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
-        following = after(above)[:1]
+    if isinstance(above, ast.Assign):
+        name, following = above.targets[0], after(above)
         branch = following[0] if following else None
         tested = _negated(branch)
-        if len(above.targets) == 1 and isinstance(tested, ast.Name):
-            name = above.targets[0].id
-            return branch if tested.id == name and isinstance(branch, ast.If) else None
-        return None
-    branch = None if above is None else parent(above)
-    is_head = isinstance(branch, ast.If) and _negated(branch) is call
-    return branch if is_head and isinstance(branch, ast.If) else None
+        if len(above.targets) != 1 or not isinstance(name, ast.Name):
+            return None
+        is_same = isinstance(tested, ast.Name) and tested.id == name.id
+        return branch if is_same and isinstance(branch, ast.If) else None
+    top = None if above is None else parent(above)
+    return top if isinstance(top, ast.If) and _negated(top) is call else None
 
 
 def _negated(statement: ast.AST | None) -> ast.expr | None:

@@ -5,7 +5,7 @@ enough and shuts the queue down takes it from under the producer, which fails in
 what it does. Who puts knows when there is no more.
 
 Not reported: queues that nobody else puts into; a function that puts as well; producers that
-handle `ShutDown`; queues that are handed to code which is not seen.
+handle `ShutDown`, or whose callers do; queues that are handed to code which is not seen.
 
 Unsafe: items that the producer puts later stay in the queue; one that goes on after a queue was
 found empty is heard to the end; one that is told that there is no use any more stops.
@@ -27,7 +27,7 @@ from threadmend.python.builders import (
 )
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, block_of, innermost_loop
-from threadmend.python.queues import QueueUse, queues_of
+from threadmend.python.queues import QueueUse, is_joined, queues_of
 from threadmend.python.threads import Spawn, spawns_reaching
 
 from ._tests import softened
@@ -53,15 +53,33 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 yield softened(file, _finding(file, use, call, puts[0], reaching[function]))
 
 
-def _expects_it(file: PythonFile, put: ast.Call) -> bool:
-    """Return whether a put handles the end of the queue."""
-    for above in file.ancestors(put):
-        if isinstance(above, ast.Try) and file.statement(put) not in above.finalbody:
-            for handler in above.handlers:
-                named = "" if handler.type is None else file.text(handler.type)
-                if handler.type is None or "ShutDown" in named or "Exception" in named:
-                    return True
-    return False
+def _expects_it(file: PythonFile, call: ast.Call, depth: int = 2) -> bool:
+    """Return whether the end of the queue is handled around a put, or around all calls of it."""
+    function = file.function(call)
+    for above in file.ancestors(call):
+        if function is not None and above is function.node:
+            break
+        if isinstance(above, ast.Try) and file.statement(call) not in above.finalbody:
+            if any(h.type is None or _names_it(file, h.type) for h in above.handlers):
+                return True
+        if isinstance(above, ast.With) and any(_suppresses(file, i) for i in above.items):
+            return True
+    if function is None or depth == 0 or not function.is_private or not function.is_only_called:
+        return False
+    sites = function.callers
+    return bool(sites) and all(_expects_it(site.file, site.call, depth - 1) for site in sites)
+
+
+def _suppresses(file: PythonFile, item: ast.withitem) -> bool:
+    call = item.context_expr
+    if not isinstance(call, ast.Call) or file.qualified(call.func) != "contextlib.suppress":
+        return False
+    return any(_names_it(file, argument) for argument in call.args)
+
+
+def _names_it(file: PythonFile, kind: ast.expr) -> bool:
+    named = file.text(kind)
+    return "ShutDown" in named or "Exception" in named
 
 
 def _finding(
@@ -89,10 +107,10 @@ def _fix(file: PythonFile, use: QueueUse, call: ast.Call, spawns: list[Spawn]) -
         reason = "the consumers go on until the producer is done"
         return Fix("Shut down after the last put", edits, Safety.UNSAFE, reason)
     several = len(spawns) > 1 or spawns[0].many
-    if not several and not use.is_bounded:
+    if not several and not use.is_bounded and not is_joined(file, use):
         reason = "what is put later stays in the queue"
         return Fix("Leave the shutdown to the producer", _gone(file, call), Safety.UNSAFE, reason)
-    if any(put.args and isinstance(put.args[0], ast.Constant) for put in use.puts):
+    if several and any(put.args and isinstance(put.args[0], ast.Constant) for put in use.puts):
         raise BuilderError("others may wait for the queue to end: shut it down after the last put")
     reason = "the producer stops when the queue is shut down"
     return Fix("Expect the shutdown where items are put", _heard(file, use), Safety.UNSAFE, reason)
@@ -145,7 +163,9 @@ def _gone(file: PythonFile, call: ast.Call) -> tuple[Edit, ...]:
     """Return the edit that takes the shutdown away: the only consumer leaves right after it."""
     statement = file.statement(call)
     following = after(statement)
-    if not following or not isinstance(following[0], ast.Return | ast.Break):
+    function = file.function(call)
+    at_end = function is not None and function.body[-1] is statement
+    if not at_end and not (following and isinstance(following[0], ast.Return | ast.Break)):
         raise BuilderError("others may wait for the queue to end: shut it down after the last put")
     if not is_alone(file, statement) or len(block_of(statement)) == 1:
         raise BuilderError("the statement stands with others")

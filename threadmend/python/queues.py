@@ -104,6 +104,10 @@ def _queues(file: PythonFile) -> list[QueueUse]:
     for given in passed.values():
         if given not in found:
             _add_given(file, given, found)
+    for given, use in found.items():
+        made = next(_values_given(file, given), None) if use.value.made is None else None
+        if made is not None:
+            use.place, use.value = given, made
     names = {place.name.rpartition(".")[2] for place in (*found, *passed)}
     nodes: list[ast.Name | ast.Attribute] = [
         n for n in file.nodes(ast.Attribute) if n.attr in names
@@ -119,6 +123,15 @@ def _queues(file: PythonFile) -> list[QueueUse]:
         if place in found:
             _note(found[place], node, file)
     return list(found.values())
+
+
+def _values_given(file: PythonFile, place: Place) -> Iterator[Value]:
+    """Yield what makes a queue that is handed out: its parameters tell no more than its type."""
+    for spawn in file.spawns:
+        for node in spawn.args or ():
+            value = file.value(node) if file.place(node) == place else None
+            if value is not None and value.made is not None:
+                yield value
 
 
 def _add_given(file: PythonFile, given: Place, found: dict[Place, QueueUse]) -> None:

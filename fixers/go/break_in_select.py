@@ -6,7 +6,8 @@ goroutine neither ends nor waits, it spins. The same goes for a break in any cas
 else leaves the loop and code follows it, which then never runs.
 
 Not reported: a break with a label, a loop with a condition or range of its own, a break that
-skips the rest of its case only, statements after the select that leave the loop.
+skips the rest of its case only, statements after the select that leave the loop (or that run
+after each signal of a channel: a context alone stays done).
 
 Unsafe: what follows the loop now runs.
 """
@@ -41,7 +42,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         if loop is None or select is None or not endless(loop):
             continue
         following = [s for s in loop["body"].statements if s.start > select.start]
-        if following and (case is statement.parent or _may_go(following)):
+        if following and not _goes_round(case, statement, following):
             continue  # what follows the select may be meant to run
         yield _finding(file, statement, loop)
 
@@ -113,6 +114,30 @@ def _says_closed(file: GoFile, case: Node, test: Node) -> bool:
     if ok is None or condition.kind != "unary_expression" or condition["operator"].kind != "!":
         return False
     return any(use.node is condition["operand"] for use in uses_of(ok))
+
+
+def _goes_round(case: Node | None, statement: Node, following: list[Node]) -> bool:
+    """Return whether nothing that follows the select can keep it from being ready again."""
+    if case is not statement.parent:
+        return not _may_go(following)
+    done = (
+        _CONTEXT.search(case["communication"].text) if case and case.get("communication") else None
+    )
+    if done is None:
+        return False  # a channel may be another one by then; a context stays done
+    root = done[1].partition(b".")[0]
+    return not any(
+        n.kind in _LEAVES
+        or (n.kind == "call_expression" and _STOPS.search(n["function"].text))
+        or (n.kind == "assignment_statement" and n["left"].text.partition(b".")[0] == root)
+        for s in following
+        for n in s.walk()
+    )
+
+
+_CONTEXT = re.compile(rb"<-\s*([\w.]+(?:\.Context\(\))?)\.Done\(\)$")
+_LEAVES = frozenset({"return_statement", "break_statement", "goto_statement"})
+_STOPS = re.compile(rb"\.(?:Exit|Goexit|Fatal\w*|Panic\w*|FailNow|Skip\w*)$")
 
 
 def _may_go(following: list[Node]) -> bool:

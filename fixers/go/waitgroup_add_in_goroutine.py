@@ -75,8 +75,8 @@ def _pays_for_a_child(file: GoFile, body: Node, add: WaitGroupCall) -> bool:
     for child in launches_in(file, body):
         if child.node is body or child.node.start < add.call.start:
             continue
-        if child.kind == "waitgroup":
-            continue
+        if child.kind == "waitgroup" or child.body is body:
+            continue  # it counts itself, as this body does
         if child.literal is None:
             # What it runs gets the WaitGroup: it may be the one that is counted.
             if child.call is None or _mentions(child.call, add.access):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.closures import Search
+from threadmend.golang.joins import is_joined
 from threadmend.golang.scope import Binding
 from threadmend.golang.stops import visible
 from threadmend.golang.subtests import TESTS
@@ -126,7 +127,7 @@ def left(file: GoFile, node: Node, context: Ambient) -> str:
     boundary = context.binding.function
     found = ""
     for outer in node.ancestors():
-        if outer.kind in _LEAVES:
+        if outer.kind in _LEAVES and not is_joined(file, outer):
             found = found or _LEAVES[outer.kind]
         if outer.kind == "func_literal" and outer is not boundary:
             how = _handed(file, outer)

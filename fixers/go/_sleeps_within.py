@@ -7,25 +7,21 @@ from dataclasses import dataclass
 
 from threadmend.golang.builders import (
     BuilderError,
-    add_argument,
-    add_import,
-    add_parameter,
     free_name,
-    import_name,
     insert_after,
     replace,
     taken_names,
 )
-from threadmend.golang.families import CannotFollow, Family, family
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import leave_at
 from threadmend.golang.locks import declaration_of
-from threadmend.golang.package import Decl
-from threadmend.golang.stops import Stop, contexts_at, listens, stops_at
+from threadmend.golang.stops import Stop, listens
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix, Safety
+
+from ._given_context import Given, given_context
 
 __all__ = ["Pause", "paused"]
 
@@ -59,68 +55,49 @@ def paused(file: GoFile, sleep: Node) -> Iterator[Pause]:
     decl = declaration_of(file, body) if body is not None else None
     if decl is None or decl.exported or file.is_test or body is None or statement is None:
         return
-    if innermost_loop(sleep) is not None or result_nodes(body) or contexts_at(file, sleep):
+    if innermost_loop(sleep) is not None or result_nodes(body):
         return
     if statement.parent is not body["body"] or statement.next is not None:
         return
-    try:
-        found = family(decl)
-    except CannotFollow:
+    given = given_context(file, sleep)
+    if given is None or any(not _is_statement(call) for _, call, _ in given.calls):
         return
-    if found.interfaces or len(found.decls) != 1:
-        return
-    contexts = [_context(site.file, site.call) for site in found.sites if site.call is not None]
-    if not contexts or None in contexts:
-        return
-    fix = _fix(file, decl, sleep, found)
-    for site in found.sites:
-        loop = innermost_loop(site.call) if site.call is not None else None
-        context = _context(site.file, site.call) if site.call is not None else None
-        if site.call is not None and loop is not None and context is not None:
-            yield Pause(site.call, site.file, loop, context, fix)
+    fix = _fix(file, sleep, given)
+    for caller, call, context in given.calls:
+        loop = innermost_loop(call)
+        if loop is not None:
+            yield Pause(call, caller, loop, context, fix)
             return
 
 
-def _context(file: GoFile, call: Node) -> Stop | None:
-    """Return the context at hand where the function is called, as a statement."""
-    if call.parent is None or call.parent.kind != "expression_statement":
-        return None
-    return next((s for s in stops_at(file, call) if s.context), None)
+def _is_statement(call: Node) -> bool:
+    return call.parent is not None and call.parent.kind == "expression_statement"
 
 
-def _fix(file: GoFile, decl: Decl, sleep: Node, found: Family) -> Fix | str:
+def _fix(file: GoFile, sleep: Node, given: Given) -> Fix | str:
     """Let the function take the context, and its callers leave when it is done.
 
     Sound: nothing of a loop's body runs that did not run before.
     """
     assert sleep.parent is not None
     imports = [i.name for i in file.imports]
-    taken = taken_names(decl.node, names=[*file.package.names, *imports])
-    context = import_name(file.tree, "context") or "context"
-    name = free_name("ctx", taken)
+    taken = taken_names(given.decl.node, names=[*file.package.names, *imports])
     code = _CODE.format(
         timer=free_name("timer", taken),
         package=sleep["function"]["operand"].name,
         duration=sleep["arguments"].children[0].name,
-        ctx=name,
+        ctx=given.name,
     )
     try:
-        edits: tuple[Edit, ...] = replace(sleep.parent, code)
-        edits += tuple(add_parameter(decl.node, name, f"{context}.Context", index=0))
-        if import_name(file.tree, "context") is None:
-            edits += add_import(file.tree, "context")
-        for site in found.sites:
-            assert site.call is not None
-            stop = _context(site.file, site.call)
-            assert stop is not None
-            edits += tuple(add_argument(site.call, stop.context))
-            checked = _checked(site.file, site.call, stop)
+        edits: tuple[Edit, ...] = replace(sleep.parent, code) + given.edits()
+        for caller, call, stop in given.calls:
+            checked = _checked(caller, call, stop)
             if isinstance(checked, str):
                 return checked
             edits += checked
     except BuilderError as error:
         return str(error)
-    title = f"Let {decl.name} wait on a timer and the context"
+    title = f"Let {given.decl.name} wait on a timer and the context"
     return Fix(title, edits, Safety.UNSAFE, "the loop now ends when the context does")
 
 

@@ -20,7 +20,15 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
-__all__ = ["deserted", "deserted_by", "finding", "in_select", "name_of", "partners_too"]
+__all__ = [
+    "deserted",
+    "deserted_by",
+    "finding",
+    "in_select",
+    "leaves_on",
+    "name_of",
+    "partners_too",
+]
 
 
 def finding(file: GoFile, at: Node, message: str, fix: Fix | str) -> Finding:
@@ -61,7 +69,7 @@ def deserted_by(
         if partner.file.is_test:
             continue
         closed = _closed_by(partner)
-        left = _leaves_on(partner) | closed
+        left = leaves_on(partner) | closed
         told |= closed
         common = left if common is None else common & left
         if not common:
@@ -79,7 +87,7 @@ def _closed_by(operation: ChannelOperation) -> set[str]:
     return {name.decode() for name in found} - {own}
 
 
-def _leaves_on(operation: ChannelOperation) -> set[str]:
+def leaves_on(operation: ChannelOperation) -> set[str]:
     """Return the last names of what ends the loop of a select around an operation."""
     select = operation.select
     found: set[str] = set()

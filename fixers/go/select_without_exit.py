@@ -2,7 +2,9 @@
 
 The goroutine selects for ever; nothing that happens outside can end it. The context that it
 was given, or the stop channel that the rest of the package closes, is in scope, and the loop
-does not listen: every call that starts this goroutine leaves one behind.
+does not listen: every call that starts this goroutine leaves one behind. The same goes for the
+handler of a request, and for a function that is given a context, whose goroutine is its caller's;
+a function of their own that loops for them is given the context, too.
 
 Not reported: a loop that one of its cases leaves, a select with a default, a goroutine that
 has nothing to listen to.
@@ -12,16 +14,19 @@ Unsafe: the goroutine now ends when the context does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, add_case
+from threadmend.golang.channel_fields import runners_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with
-from threadmend.golang.goroutines import launch_sites, launches
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix, Safety
 
+from ._bodies import bodies
+from ._given_context import Given, given_context
 from ._stop_cases import deserted
 
 CATEGORY = "select"
@@ -29,52 +34,94 @@ GATE = rb"\bselect\b"
 
 
 def check(file: GoFile) -> Iterator[Finding]:
-    """Yield the endless select loops of goroutines that ignore what could end them."""
-    for body in _bodies(file):
-        for loop in body.own():
-            if loop.kind != "for_statement" or not endless(loop) or leaves_loop(loop):
-                continue
-            selects = [n for n in loop["body"].statements if n.kind == "select_statement"]
-            if len(selects) != 1 or _has_default(selects[0]) or listens(file, loop):
-                continue
-            stops = stops_at(file, selects[0])
+    """Yield the endless select loops that ignore what could end them."""
+    launched = set(bodies(file))
+    for body in (*launched, *_with_context(file, launched)):
+        for select in _endless_selects(file, body):
+            stops = stops_at(file, select)
+            if body not in launched:
+                stops = [s for s in stops if _is_for_one(body, s)]
             if stops:
-                yield _finding(file, body, selects[0], stops[0])
+                yield _finding(file, body, select, stops[0])
+    for body in file.functions(_SELECTS):
+        if body not in launched and body.kind != "func_literal":
+            for select in _endless_selects(file, body):
+                given = None if stops_at(file, select) else given_context(file, select)
+                if given is not None and any(_is_for_one(c.function, s) for _, c, s in given.calls):
+                    yield _finding(file, body, select, given.stop, given)
 
 
-def _bodies(file: GoFile) -> Iterator[Node]:
-    """Yield the functions of this file that some goroutine of the package runs."""
-    for launch in launches(file):
-        if launch.literal is not None and launch.kind != "timer":
-            yield launch.literal
-    for sites in launch_sites(file.package).values():
-        body = sites[0].body
-        if body is not None and body.path == file.path and body.kind != "func_literal":
+_SELECTS = re.compile(rb"\bselect\b")
+
+
+def _endless_selects(file: GoFile, body: Node) -> Iterator[Node]:
+    for loop in body.own():
+        if loop.kind != "for_statement" or not endless(loop) or leaves_loop(loop):
+            continue
+        selects = [n for n in loop["body"].statements if n.kind == "select_statement"]
+        if len(selects) == 1 and not _has_default(selects[0]) and not listens(file, loop):
+            yield selects[0]
+
+
+def _with_context(file: GoFile, launched: set[Node]) -> Iterator[Node]:
+    """Yield the other functions that are given a context or a request themselves.
+
+    Handlers, what others may run in a goroutine, and what the package does.
+    """
+    for body in file.functions(_SELECTS):
+        taken = _contexts(body)
+        name = body.get("name")
+        if body in launched or not taken:
+            continue
+        handles = any(p.text.endswith(b"Request") for p in taken)
+        lasts = name is not None and name.name[:1].isupper()
+        if handles or lasts or runners_of(file, body).launches:
             yield body
+
+
+_TAKEN = re.compile(rb"\bcontext\.Context$|\*http\.Request$")
+
+
+def _contexts(function: Node) -> list[Node]:
+    """Return the parameters by which a function is given a context or a request."""
+    return [p for p in function["parameters"].children if _TAKEN.search(p.text)]
+
+
+def _is_for_one(function: Node | None, stop: Stop) -> bool:
+    """Return whether the context is the function's own: a parameter, a request's."""
+    name = stop.context.partition(".")[0]
+    taken = _contexts(function) if function is not None else []
+    return any(n.name == name for p in taken for n in p.all("name"))
 
 
 def _has_default(select: Node) -> bool:
     return any(c.kind == "default_case" for c in select.children)
 
 
-def _finding(file: GoFile, body: Node, select: Node, stop: Stop) -> Finding:
-    fix, reason = _fix(file, body, select, stop)
+def _finding(
+    file: GoFile, body: Node, select: Node, stop: Stop, given: Given | None = None
+) -> Finding:
+    fix, reason = _fix(file, body, select, stop, given)
+    heard = given.calls[0][2] if given is not None else stop
     return Finding(
         path=file.path,
         start=select.start,
         end=select.start + len("select"),
-        message=f"the goroutine selects for ever and does not listen to {stop.receive}",
+        message=f"the goroutine selects for ever and does not listen to {heard.receive}",
         fixes=(fix,) if fix else (),
         reason=reason,
     )
 
 
-def _fix(file: GoFile, body: Node, select: Node, stop: Stop) -> tuple[Fix | None, str]:
+def _fix(
+    file: GoFile, body: Node, select: Node, stop: Stop, given: Given | None
+) -> tuple[Fix | None, str]:
     leave = leave_with(body, f"{stop.context}.Err()" if stop.context else "")
     if leave is None:
         return None, "what the function should return then cannot be told"
     try:
         edits = add_case(select, f"<-{stop.receive}", leave)
+        edits += given.edits() if given is not None else ()
     except BuilderError as error:
         return None, str(error)
     edits += deserted(file, select, stop)

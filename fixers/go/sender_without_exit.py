@@ -4,10 +4,11 @@ A plain send waits until somebody receives. When the receiver has left (its cont
 cancelled, its stop channel closed, its caller had enough), the sender waits for ever: the
 goroutine, its stack and all that it refers to stay, and so does whoever waits for it.
 
-Three forms are found:
+Four forms are found:
 - a goroutine that sends in a loop, with a context or stop channel in scope that it ignores;
 - a send on a field's channel whose receivers all leave on a stop that is in scope here;
-- a send in the default case of the select that asks for the stop: it comes too late there.
+- a send in the default case of the select that asks for the stop: it comes too late there;
+- a send on a parameter or a result in a loop that leaves on its context, but not from the send.
 
 Not reported:
 - a channel that is drained to its end, or has room for what is sent;
@@ -37,6 +38,7 @@ from threadmend.model import Finding, Fix
 
 from ._behind_default import behind_default
 from ._bodies import bodies
+from ._outgoing import outgoing
 from ._stop_cases import deserted_by, finding, in_select, name_of, partners_too
 
 CATEGORY = "goroutine"
@@ -74,6 +76,11 @@ def check(file: GoFile) -> Iterator[Finding]:
             message = f"whoever receives from {send['channel'].name} leaves on {stop.receive},"
             message += " and this send does not"
             yield finding(file, send, message, in_select(file, send, stop, _REASON))
+            continue
+        out = outgoing(file, send)
+        fix = out.fix(file) if out is not None else ""
+        if out is not None and isinstance(fix, Fix):
+            yield finding(file, send, out.message, fix)
 
 
 def _goroutine_sends(file: GoFile) -> Iterator[Node]:

@@ -1,0 +1,89 @@
+"""A context for a function that takes none, from its callers, who all have one at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from threadmend.golang.builders import (
+    add_argument,
+    add_import,
+    add_parameter,
+    free_name,
+    import_name,
+    taken_names,
+)
+from threadmend.golang.families import CannotFollow, family
+from threadmend.golang.file import GoFile
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.package import Decl
+from threadmend.golang.stops import Stop, contexts_at, stops_at
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit
+
+__all__ = ["Given", "given_context"]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A function that can take a context as its first parameter.
+
+    `name` is what the parameter would be called, `calls` are all calls with the context that
+    each can pass, `above` the functions around calls that gain one for it in turn.
+    """
+
+    decl: Decl
+    name: str
+    calls: tuple[tuple[GoFile, Node, Stop], ...]
+    above: tuple[Given, ...] = ()
+
+    @property
+    def stop(self) -> Stop:
+        """Return the parameter as something to listen to."""
+        return Stop(f"{self.name}.Done()", self.name)
+
+    def edits(self) -> tuple[Edit, ...]:
+        """Return the edits of the signature, the import and the calls; raises BuilderError."""
+        tree = self.decl.file.tree
+        package = import_name(tree, "context")
+        type_ = f"{package or 'context'}.Context"
+        edits: tuple[Edit, ...] = tuple(add_parameter(self.decl.node, self.name, type_, index=0))
+        if package is None:
+            edits += add_import(tree, "context")
+        for _, call, stop in self.calls:
+            edits += tuple(add_argument(call, stop.context))
+        for outer in self.above:
+            edits += outer.edits()
+        return edits
+
+
+def given_context(file: GoFile, node: Node, depth: int = 2) -> Given | None:
+    """Return how the function around a node can get a context, which it has none of.
+
+    It is the project's own and not exported, no interface fixes its signature, and every call
+    of it (in tests too) has a context in scope, or stands in a function that can get one.
+    """
+    function = node.function
+    decl = declaration_of(file, function) if function is not None else None
+    if depth == 0 or decl is None or decl.exported or file.is_test or contexts_at(file, node):
+        return None
+    try:
+        found = family(decl)
+    except CannotFollow:
+        return None
+    if found.interfaces or len(found.decls) != 1 or not found.sites:
+        return None
+    calls, above = [], {}
+    for site in found.sites:
+        if site.call is None:
+            return None
+        stop = next((s for s in stops_at(site.file, site.call) if s.context), None)
+        if stop is None:
+            outer = given_context(site.file, site.call, depth - 1)
+            if outer is None or outer.decl.key == decl.key or outer.above:
+                return None
+            above[outer.decl.key] = outer
+            stop = outer.stop
+        calls.append((site.file, site.call, stop))
+    imports = [i.name for i in file.imports]
+    taken = taken_names(decl.node, names=[*file.package.names, *imports])
+    return Given(decl, free_name("ctx", taken), tuple(calls), tuple(above.values()))

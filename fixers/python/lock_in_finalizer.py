@@ -29,9 +29,9 @@ from threadmend.python.threads import argument, reached, spawns_reaching
 from ._reentrant import make_reentrant
 
 CATEGORY = "lock"
-GATE = rb"__del__|weakref|\bsignal\.signal\("
+GATE = rb"__del__|weakref|\bsignal\("
 
-_WEAK = {"weakref.ref": 1, "weakref.proxy": 1, "weakref.finalize": 1}
+_WEAK = {"weakref.ref": 1, "weakref.proxy": 1, "weakref.finalize": 1, "weakref.WeakMethod": 1}
 """Where the callback stands in the arguments."""
 
 
@@ -59,7 +59,7 @@ def _interrupting(file: PythonFile) -> Iterator[tuple[Function, str]]:
     for function in file.functions:
         if function.name == "__del__" and function.cls is not None:
             yield function, "__del__"
-    for call in file.calls("ref", "proxy", "finalize", "signal"):
+    for call in file.calls("ref", "proxy", "finalize", "WeakMethod", "signal"):
         named = file.qualified(call.func)
         given = None
         if named in _WEAK:
@@ -74,19 +74,28 @@ def _interrupting(file: PythonFile) -> Iterator[tuple[Function, str]]:
 def _dies_too(function: Function, taking: Taking) -> bool:
     """Return whether the lock is the dying object's own, or of something that it made."""
     base = taking.place.base
+    if function.cls is None or not (base == "self" or base.endswith("/self")):
+        return base == "self"
     if base == "self":
-        return True
-    if not base.endswith("/self") or function.cls is None:
-        return False
+        name = taking.place.name.rpartition(".")[2]
+        given = [value for _, value in function.cls.values_of(name)]
+        return all(isinstance(value, ast.Call) for value in given)
     name = base.split("/")[-2]
     return any(isinstance(value, ast.Call) for _, value in function.cls.values_of(name))
 
 
 def _waits(section: Section) -> bool:
+    """Return whether a section begins with a wait that has no end."""
     return section.kind == "with" or not any(
-        is_acquire(node) and (node.args or node.keywords)  # type: ignore[attr-defined]
+        isinstance(node, ast.Call) and is_acquire(node) and _may_give_up(node)
         for node in ast.walk(section.start)
     )
+
+
+def _may_give_up(acquire: ast.Call) -> bool:
+    """Return whether an acquire has a time limit, or is not told to wait."""
+    given = [*acquire.args, *(word.value for word in acquire.keywords)]
+    return bool(given) and not all(isinstance(v, ast.Constant) and v.value is True for v in given)
 
 
 def _holder(
@@ -112,7 +121,8 @@ def _is_called_elsewhere(function: Function | None, own: frozenset[Function]) ->
     """Return whether more than the finalizer calls a function."""
     if function is None or function.name == "__del__":
         return False
-    return not function.is_private or any(site.caller not in own for site in function.callers)
+    known = function.is_private or function.outer is not None
+    return not known or any(site.caller not in own for site in function.callers)
 
 
 # -- fix ------------------------------------------------------------------------------------

@@ -43,21 +43,31 @@ def _handles(statement: ast.Try, function: Function) -> bool:
 
 
 def pool_block(file: PythonFile, call: ast.Call) -> ast.With | ast.Try | None:
-    """Return the `with` statement of the pool that a job is given to, or the `try` without
-    handlers that shuts a local pool down in `finally`.
+    """Return the `with` statement of the pool that a job is given to (or of the ExitStack that
+    it was entered into), or the `try` without handlers that shuts a local pool down in `finally`.
     """
     assert isinstance(call.func, ast.Attribute)
     pool = file.binding(call.func.value)
     if pool is None:
         return None
+    stack = _stack_of(file, pool)
     for above in enclosing(call, ast.With, ast.Try):
         if isinstance(above, ast.With):
-            if any(file.binding(i.optional_vars) is pool for i in above.items):
+            given = [file.binding(item.optional_vars) for item in above.items]
+            if pool in given or (stack is not None and stack in given):
                 return above
         elif isinstance(above, ast.Try) and not above.handlers and not above.orelse:
             if any(_shuts_down(file, s, pool) for s in above.finalbody):
                 return above
     return None
+
+
+def _stack_of(file: PythonFile, pool: Binding) -> Binding | None:
+    """Return the variable `stack` of `pool = stack.enter_context(…)`."""
+    made = pool.sites[0].value if len(pool.sites) == 1 else None
+    if not isinstance(made, ast.Call) or not isinstance(made.func, ast.Attribute):
+        return None
+    return file.binding(made.func.value) if made.func.attr == "enter_context" else None
 
 
 def _shuts_down(file: PythonFile, statement: ast.stmt, pool: Binding) -> bool:

@@ -31,12 +31,20 @@ def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the calls of an executor's map whose results nobody looks at."""
     for spawn in file.spawns:
         call = spawn.node
-        if spawn.kind != "map" or not isinstance(file.parent(call), ast.Expr):
+        if spawn.kind != "map" or not _is_dropped(file.parent(call)):
             continue
         if spawn.target is not None and handles_everything(spawn.target):
             continue
         assert isinstance(call, ast.Call)
         yield _finding(file, call, spawn.target)
+
+
+def _is_dropped(above: ast.AST | None) -> bool:
+    """Return whether a statement does nothing with a result, or calls it `_`."""
+    if isinstance(above, ast.Assign):
+        target = above.targets[0]
+        return len(above.targets) == 1 and isinstance(target, ast.Name) and target.id == "_"
+    return isinstance(above, ast.Expr)
 
 
 def _finding(file: PythonFile, call: ast.Call, target: Function | None) -> Finding:
@@ -61,7 +69,8 @@ def _logged(file: PythonFile, call: ast.Call) -> tuple[Fix, ...]:
     statement = file.statement(call)
     first, last = call.args
     assert isinstance(call.func, ast.Attribute)
-    if not is_alone(file, statement) or isinstance(last, ast.Starred):
+    plain = isinstance(statement, ast.Expr) and is_alone(file, statement)
+    if not plain or isinstance(last, ast.Starred):
         raise BuilderError("the call cannot be written as a loop")
     if b"#" in file.data[slice(*file.span(call))]:
         raise BuilderError("a comment would be lost")

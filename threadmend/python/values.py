@@ -127,6 +127,9 @@ def _call(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
         if made is not None:
             return made
     if isinstance(node.func, ast.Attribute):
+        if node.func.attr == "enter_context" and len(node.args) == 1:
+            entered = value_of(file, node.args[0], depth + 1)
+            return entered if entered is not None and entered.is_a(_ENTER_SELF) else None
         owner = value_of(file, node.func.value, depth + 1)
         if owner is not None:
             if owner.type == "multiprocessing.get_context":

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 
 from threadmend.golang.awaited import awaited_under
 from threadmend.golang.bodies import Event
@@ -41,6 +42,7 @@ from threadmend.model import Edit
 from ._guard_copies import is_momentary, last_part, lowered, read_ahead
 from ._guard_moves import LockForm, kept_on, moved_up, run_with_exits
 from ._guard_names import named_once
+from ._guard_references import copied_references
 from ._quick import is_slow, slow_nodes, waits
 
 __all__ = ["LockForm", "put_under_lock"]
@@ -95,7 +97,9 @@ def put_under_lock(
         return named, reason
     if len(statements) == 1 or not together:
         try:
-            return _each(file, function, statements, nodes, lock), reason
+            each = _each(file, function, statements, nodes, lock)
+            kept = [copied_references(file, function, [s], _inside(s, nodes)) for s in statements]
+            return (*each, *chain.from_iterable(kept)), reason
         except BuilderError:
             if own or not whole:
                 raise
@@ -104,7 +108,8 @@ def put_under_lock(
     run = _run(file, statements)
     around = run or _around(file, statements)
     if around is not None:
-        return surround([Region(*around, lock.take, lock.give)]), reason
+        kept_here = copied_references(file, function, around, nodes)
+        return (*surround([Region(*around, lock.take, lock.give)]), *kept_here), reason
     if not own and (left_early := run_with_exits(file, statements, nodes, lock)):
         return left_early, reason
     if own:
@@ -112,6 +117,10 @@ def put_under_lock(
     if not whole:
         raise BuilderError("a function called between the accesses takes the lock too")
     return _whole(body, lock), _risk(file, function, slow, lock) or reason
+
+
+def _inside(statement: Node, nodes: Sequence[Node]) -> list[Node]:
+    return [n for n in nodes if statement.contains(n)]
 
 
 def _whole(body: Node, lock: LockForm) -> tuple[Edit, ...]:

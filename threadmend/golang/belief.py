@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.awaited import awaited_under
 from threadmend.golang.calls import own_callers
+from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.guards import FieldAccess, Guard, guard_of, guarded_places
 from threadmend.golang.locks import (
@@ -23,6 +24,7 @@ from threadmend.golang.locks import (
     locks_of,
     runs_in_place,
 )
+from threadmend.golang.majority import confidence_in
 from threadmend.golang.preparing import may_be_held, prepares, sets_up_once
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.scope import Binding
@@ -75,79 +77,11 @@ def suspects(package: Package) -> list[Suspect]:
             if guard is None or not guard.unlocked or _is_exempt(guard):
                 continue
             wrong = [a for a in guard.unlocked if is_suspect(a, guard)]
-            confidence = _confidence(guard, wrong)
+            confidence = confidence_in(guard, wrong)
             if confidence is not None:
                 found.extend(Suspect(place, access, guard, confidence) for access in wrong)
         found.sort(key=lambda s: (s.access.file.path, s.access.node.start))
     return found
-
-
-_BAR = 4
-_INNER_BAR = 8
-
-
-def _confidence(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
-    """Return how well the counts support the belief, None when they do not.
-
-    The bar: at least four accesses, three quarters of them locked; more when all that is
-    wrong are reads in unexported functions, which often run in the one goroutine that
-    writes. Below it a small method that does little else than the access, or a method that
-    takes the lock too late.
-    """
-    locked, unlocked = len(guard.locked), len(guard.unlocked)
-    inner = all(not a.writes and not _is_exported(a) for a in wrong)
-    enough = locked + unlocked >= (_INNER_BAR if inner else _BAR)
-    if enough and locked >= 3 * unlocked:
-        return Confidence.HIGH if locked >= 6 * unlocked else Confidence.MEDIUM
-    if unlocked <= 2 and len(wrong) == unlocked:
-        if all(_is_accessor(a) for a in wrong):
-            return Confidence.MEDIUM
-        if locked >= 2 and all(_locks_later(a, guard) for a in wrong):
-            return Confidence.MEDIUM
-    if locked + unlocked > _INNER_BAR and locked >= 2 * unlocked and len(wrong) == unlocked:
-        return Confidence.LOW
-    return None
-
-
-def _is_exported(access: FieldAccess) -> bool:
-    function = outer_function(access.node)
-    return function is not None and function["name"].name[:1].isupper()
-
-
-def _locks_later(access: FieldAccess, guard: Guard) -> bool:
-    """Return whether an exported method takes the guard after the access, for the same place."""
-    function = access.node.function
-    return _is_exported(access) and any(
-        a.node.function is function and a.node.start > access.node.start for a in guard.locked
-    )
-
-
-def _is_accessor(access: FieldAccess) -> bool:
-    """Return whether an access stands in a short method that callers are free to call."""
-    function = outer_function(access.node)
-    body = function.get("body") if function is not None else None
-    if body is None or access.node.function is not function or not _is_exported(access):
-        return False
-    calls = [n["function"] for n in body.own() if n.kind == "call_expression"]
-    return len(body.statements) <= 3 and all(_is_plain(access.file, f) for f in calls)
-
-
-_PLAIN = frozenset(
-    {
-        *("fmt", "log", "errors", "strings", "strconv", "time", "math", "sort", "slices"),
-        *("maps", "encoding/json", "bytes"),
-    }
-)
-
-
-def _is_plain(file: GoFile, function: Node) -> bool:
-    """Return whether what is called is a builtin, or a function that looks at its arguments."""
-    if function.kind == "selector_expression":
-        operand = function["operand"]
-        if operand.kind != "identifier" or file.binding(operand) is not None:
-            return False
-        return file.imported(operand.name) in _PLAIN
-    return function.kind == "identifier" and file.resolve(function) is None
 
 
 def _is_exempt(guard: Guard) -> bool:
@@ -304,14 +238,6 @@ def _is_called_in(file: GoFile, function: Node | None, caller: Node | None, dept
         )
         for s in sites
     )
-
-
-def outer_function(node: Node) -> Node | None:
-    """Return the function or method declaration around a node, literals passed."""
-    function = node.function
-    while function is not None and function.kind == "func_literal":
-        function = function.function
-    return function
 
 
 def _is_explained(access: FieldAccess) -> bool:

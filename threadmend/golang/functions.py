@@ -1,10 +1,18 @@
-"""Signatures as syntax: what a function, method or literal takes and returns."""
+"""Functions as syntax: the declaration around a node, what a function takes and returns."""
 
 from __future__ import annotations
 
 from threadmend.golang.syntax import Node
 
-__all__ = ["leave_with", "result_nodes", "results_are_named"]
+__all__ = ["leave_with", "outer_function", "result_nodes", "results_are_named"]
+
+
+def outer_function(node: Node) -> Node | None:
+    """Return the function or method declaration around a node, literals passed."""
+    function = node.function
+    while function is not None and function.kind == "func_literal":
+        function = function.function
+    return function
 
 
 def result_nodes(function: Node) -> list[Node]:

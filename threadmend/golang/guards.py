@@ -166,6 +166,8 @@ def _candidate_fields(
             if declaration.kind == "type_declaration":
                 if _LOCK_TYPE.search(file.data, declaration.start, declaration.end):
                     names.update(_field_names(declaration))
+                    for part in _embedded(package, declaration):
+                        names.update(_field_names(part))
     if not names:
         return frozenset()
     used: set[bytes] = set()
@@ -179,9 +181,24 @@ def _candidate_fields(
     return frozenset(names & used)
 
 
-def _field_names(declaration: Declaration) -> Iterator[bytes]:
-    """Yield the fields whose own type needs no lock: locks, channels and atomics left out."""
+def _embedded(package: Package, declaration: Declaration) -> Iterator[Node]:
+    """Yield the structs of the package that stand in others by value, without a name."""
     for field in declaration.index.get("field_declaration", ()):
+        type_ = field.get("type")
+        if type_ is not None and type_.kind == "type_identifier" and not field.all("name"):
+            decl = package.lookup(type_.name)
+            if decl is not None and decl.kind == "type" and b"*" not in field.text:
+                yield decl.node
+
+
+def _field_names(declaration: Declaration | Node) -> Iterator[bytes]:
+    """Yield the fields whose own type needs no lock: locks, channels and atomics left out."""
+    found = (
+        declaration.find("field_declaration")
+        if isinstance(declaration, Node)
+        else declaration.index.get("field_declaration", ())
+    )
+    for field in found:
         type_ = field.get("type")
         if type_ is not None and not _SAFE.match(type_.text):
             for name in field.all("name"):

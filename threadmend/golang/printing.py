@@ -3,6 +3,8 @@
     c.mu.RLock()
     log.Printf("cache: %v", c)      // calls c.String(), which may take the lock again
 
+So does whatever takes a format and its operands as they do: `c.logf("…%v", c)`, `l.Warnf(…)`.
+
 Only methods of the workspace whose own text takes a lock: hardly any, so that most calls
 of `fmt` cost nothing here.
 """
@@ -14,7 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named, Pointer
+from threadmend.golang.types import Func, Named, Pointer
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -26,6 +28,7 @@ __all__ = ["printed", "printed_by", "prints"]
 _HEAD = re.compile(rb"\nfunc[ \t]*\((?:\w+[ \t]+)?\*?(\w+)\)[ ](?:String|Error)\(\) string")
 _LOCK = re.compile(rb"\.R?Lock\(\)")
 _PRINTS = re.compile(r"^(?:(?:Sp|Fp|P)rint|Fatal|Panic|Append)(?:ln|f)?$|^Errorf$")
+_FORMATS = re.compile(r"(?i)(?:log|print|debug|info|warn|warning|error|trace|notice|fatal|panic)f$")
 _VERB = re.compile(r"%[-+# 0]*(?:\*|\d+)?(?:\.(?:\*|\d+)?)?([a-zA-Z%])")
 _SHOWS = frozenset("svxXq")
 
@@ -33,22 +36,40 @@ _SHOWS = frozenset("svxXq")
 def prints(file: GoFile, call: Node) -> bool:
     """Return whether a call may run a method of what it prints that takes a lock."""
     function = call["function"]
-    if function.kind != "selector_expression" or function["operand"].kind != "identifier":
+    name = function.get("field") if function.kind == "selector_expression" else function
+    if name is None or (not _FORMATS.search(name.name) and not _PRINTS.match(name.name)):
         return False
-    if not _PRINTS.match(function["field"].name) or not _printable(file.package.workspace):
+    if not _printable(file.package.workspace):
         return False
-    return file.imported(function["operand"].name) in {"fmt", "log"} and not file.binding(
-        function["operand"]
-    )
+    if function.kind == "selector_expression" and function["operand"].kind == "identifier":
+        operand = function["operand"]
+        if file.imported(operand.name) in {"fmt", "log"} and not file.binding(operand):
+            return bool(_PRINTS.match(name.name))
+    return bool(_FORMATS.search(name.name)) and _takes_format(file, call)
+
+
+def _takes_format(file: GoFile, call: Node) -> bool:
+    """Return whether a call passes a format, written out, and what it is to show.
+
+    `logf func(format string, args ...any)`: what is called so prints, or calls what does.
+    """
+    arguments = call["arguments"].children
+    type_ = file.underlying(file.type_of(call["function"]))
+    if not isinstance(type_, Func) or not type_.variadic or len(type_.params) != 2:
+        return False
+    return len(arguments) > 1 and bool(_verbs(arguments[0])) and f"{type_.params[0]}" == "string"
 
 
 def printed(file: GoFile, call: Node) -> Iterator[tuple[Node, Decl]]:
     """Yield the arguments that a call prints through a method, and the method."""
     if not prints(file, call):
         return
-    name = call["function"]["field"].name
+    function = call["function"]
+    name = (function.get("field") or function).name
+    own = _PRINTS.match(name) and not _takes_format(file, call)
     arguments = call["arguments"].children
-    first = 1 if name.startswith(("F", "Append")) and not name.startswith("Fatal") else 0
+    written = name.startswith(("F", "Append")) and not name.startswith("Fatal")
+    first = 1 if own and written else 0
     verbs: list[str] | None = None
     if name.endswith("f"):
         verbs = _verbs(arguments[first]) if first < len(arguments) else None

@@ -1,0 +1,113 @@
+"""Majority: how well the accesses under a lock support the belief that it guards a place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from threadmend.golang.calls import Site, own_callers
+from threadmend.golang.functions import outer_function
+from threadmend.golang.guards import FieldAccess, Guard
+from threadmend.golang.locks import LOCK_CALLS, declaration_of
+from threadmend.golang.setup import is_setup
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["confidence_in"]
+
+_BAR = 4
+_INNER_BAR = 8
+
+
+def confidence_in(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
+    """Return how well the counts support the belief, None when they do not.
+
+    The bar: at least four accesses, three quarters of them locked; more when all that is
+    wrong are reads in unexported functions, which often run in the one goroutine that
+    writes. Below it a small method that does little else than the access, or a method that
+    takes the lock too late.
+    """
+    locked, unlocked = len(guard.locked), len(guard.unlocked)
+    inner = all(not a.writes and not _is_reached(a) for a in wrong)
+    enough = locked + unlocked >= (_INNER_BAR if inner else _BAR)
+    if enough and locked >= 3 * unlocked:
+        return Confidence.HIGH if locked >= 6 * unlocked else Confidence.MEDIUM
+    if unlocked <= 2 and len(wrong) == unlocked:
+        if all(_is_accessor(a) for a in wrong):
+            return Confidence.MEDIUM
+        if locked >= 2 and all(_locks_later(a, guard) for a in wrong):
+            return Confidence.MEDIUM
+    if locked + unlocked > _INNER_BAR and locked >= 2 * unlocked and len(wrong) == unlocked:
+        return Confidence.LOW
+    return None
+
+
+def _is_exported(access: FieldAccess) -> bool:
+    function = outer_function(access.node)
+    return function is not None and function["name"].name[:1].isupper()
+
+
+def _is_reached(access: FieldAccess) -> bool:
+    """Return whether users of the package get to an access: its method, or one that calls it.
+
+    On its own object: `func (b *Book) Convert(…) { … b.cross(…) }`, with nothing to set up.
+    """
+    function = outer_function(access.node)
+    decl = declaration_of(access.file, function) if function is not None else None
+    if decl is None or decl.exported:
+        return _is_exported(access)
+    sites = list(own_callers(decl, LOCK_CALLS)) if decl.kind == "method" else []
+    return any(_calls_on_itself(site, decl.receiver) for site in sites) and not any(
+        site.call is None or site.launched for site in sites
+    )
+
+
+def _calls_on_itself(site: Site, type_name: str) -> bool:
+    """Return whether an exported method of a type makes a call on its own receiver."""
+    caller = outer_function(site.node)
+    above = declaration_of(site.file, caller) if caller is not None else None
+    operand = site.call["function"].get("operand") if site.call is not None else None
+    if above is None or operand is None or above.kind != "method" or not above.exported:
+        return False
+    binding = site.file.binding(operand) if operand.kind == "identifier" else None
+    if binding is None or binding.kind != "receiver" or above.receiver != type_name:
+        return False
+    return not is_setup(site.file, site.node)
+
+
+def _locks_later(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether an exported method takes the guard after the access, for the same place."""
+    function = access.node.function
+    return _is_exported(access) and any(
+        a.node.function is function and a.node.start > access.node.start for a in guard.locked
+    )
+
+
+def _is_accessor(access: FieldAccess) -> bool:
+    """Return whether an access stands in a short method that callers are free to call."""
+    function = outer_function(access.node)
+    body = function.get("body") if function is not None else None
+    if body is None or access.node.function is not function or not _is_exported(access):
+        return False
+    calls = [n["function"] for n in body.own() if n.kind == "call_expression"]
+    return len(body.statements) <= 3 and all(_is_plain(access.file, f) for f in calls)
+
+
+_PLAIN = frozenset(
+    {
+        *("fmt", "log", "errors", "strings", "strconv", "time", "math", "sort", "slices"),
+        *("maps", "encoding/json", "bytes"),
+    }
+)
+
+
+def _is_plain(file: GoFile, function: Node) -> bool:
+    """Return whether what is called is a builtin, or a function that looks at its arguments."""
+    if function.kind == "selector_expression":
+        operand = function["operand"]
+        if operand.kind != "identifier" or file.binding(operand) is not None:
+            return False
+        return file.imported(operand.name) in _PLAIN
+    return function.kind == "identifier" and file.resolve(function) is None

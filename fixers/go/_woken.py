@@ -9,11 +9,12 @@ from threadmend.golang.calls import callers
 from threadmend.golang.conditions import CondCall
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.holding import argument_of
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
 
-__all__ = ["flag_set", "given_to", "many"]
+__all__ = ["flag_set", "given_to", "many", "passed_conditions"]
 
 
 def given_to(wait: CondCall, condition: Node) -> str | None:
@@ -31,6 +32,34 @@ def given_to(wait: CondCall, condition: Node) -> str | None:
         if is_assigned_once(binding):
             return binding.name
     return None
+
+
+def passed_conditions(wait: CondCall, condition: Node) -> list[Node] | None:
+    """Return what callers pass to be waited for, None where the condition calls no parameter.
+
+    `func (b *buf) await(ready func() bool) { for !ready() { b.cond.Wait() } }`: nothing is
+    known when some caller passes anything but a literal that only returns a value.
+    """
+    node = condition
+    while node.kind in {"parenthesized_expression", "unary_expression"}:
+        node = node.children[-1]
+    function = wait.call.function
+    if node.kind != "call_expression" or function is None:
+        return None
+    binding = wait.file.binding(node["function"])
+    if binding is None or binding.kind != "parameter" or binding.scope is not function:
+        return None
+    decl = declaration_of(wait.file, function)
+    if decl is None or decl.exported or not is_assigned_once(binding):
+        return []
+    found = []
+    for site in callers(decl):
+        given = argument_of(site.call, function, binding) if site.call is not None else None
+        inside = given["body"].statements if given is not None and given.get("body") else []
+        if len(inside) != 1 or inside[0].kind != "return_statement":
+            return []
+        found.append(inside[0].children[-1])
+    return found
 
 
 def flag_set(call: CondCall, waits: list[CondCall], names: frozenset[str]) -> str | None:

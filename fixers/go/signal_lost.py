@@ -29,6 +29,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import access_of
 from threadmend.golang.belief import caller_classes, doc_of, outer_function
+from threadmend.golang.bodycalls import receiver_of
 from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
 from threadmend.golang.conditions import CondCall, cond_calls, state_names, wait_loop, waits_on
 from threadmend.golang.file import GoFile
@@ -40,7 +41,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 from ._unsignalled import never_changes, never_signalled, never_tested, wait_values
-from ._woken import flag_set, given_to, many
+from ._woken import flag_set, given_to, many, passed_conditions
 
 CATEGORY = "goroutine"
 GATE = rb"\.(?:Wait|Signal|Broadcast)\(\)|\.Wait[,)]"
@@ -153,7 +154,7 @@ def _as_loop(test: Node) -> Fix | str:
 
 def _signalled(call: CondCall) -> Iterator[Finding]:
     waits = waits_on(call.file.package, call.lock_class or "")
-    conditions = [c for c in map(_condition, waits) if c is not None]
+    conditions = [(wait, node) for wait in waits for node in _conditions(wait)]
     if not conditions:
         return
     if call.method == "Signal":
@@ -163,8 +164,17 @@ def _signalled(call: CondCall) -> Iterator[Finding]:
         yield from _unlocked(call, names)
 
 
-def _condition(wait: CondCall) -> tuple[CondCall, Node] | None:
-    """Return what a Wait waits for: the condition of its loop, or of its `if`."""
+def _conditions(wait: CondCall) -> list[Node]:
+    """Return what a Wait waits for: its own condition, or those that callers pass."""
+    condition = _condition(wait)
+    if condition is None:
+        return []
+    passed = passed_conditions(wait, condition)
+    return [condition] if passed is None else passed
+
+
+def _condition(wait: CondCall) -> Node | None:
+    """Return the condition of a Wait's loop, or of its `if`."""
     loop, test = wait_loop(wait), _test(wait)
     if loop is not None and not endless(loop):
         clause = next(
@@ -172,8 +182,8 @@ def _condition(wait: CondCall) -> tuple[CondCall, Node] | None:
         )
         if clause is not None and clause.kind == "for_clause":
             clause = clause.get("condition")
-        return (wait, clause) if clause is not None else None
-    return (wait, test["condition"]) if test is not None else None
+        return clause
+    return test["condition"] if test is not None else None
 
 
 def _wakes_too_few(
@@ -182,7 +192,7 @@ def _wakes_too_few(
     tested = [state_names(wait.file, node) for wait, node in conditions]
     texts = {_normal(wait, node) for wait, node in conditions}
     name = call.cond.name
-    if len(texts) > 1 and len(conditions) == len(waits):
+    if len(texts) > 1 and {w.call for w, _ in conditions} == {w.call for w in waits}:
         message = f"{name}.Signal may wake a goroutine that waits for something else"
         yield _finding(call, message, _broadcast(call))
         return
@@ -201,6 +211,10 @@ def _normal(wait: CondCall, condition: Node) -> str:
     """Return a condition as text in which receivers of different names are alike."""
     text = " ".join(condition.name.split())
     root = wait.cond.name.partition(".")[0]
+    outer = outer_function(condition)
+    if outer is not None and outer is not outer_function(wait.call):
+        receiver = receiver_of(outer)  # passed by a caller, in its own words
+        root = receiver.name if receiver is not None else root
     return re.sub(rf"\b{re.escape(root)}\.", "_.", text)
 
 

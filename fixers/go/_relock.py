@@ -29,6 +29,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from ._after_unlock import call_after_unlock
 from ._lock_for_unlock import lock_for_unlock
 from ._locked import call_edit, copied, split, without_lock
+from ._locked_interface import widened
 from ._relock_checks import check_named, check_place, shrinks_its_loop
 
 __all__ = ["relocks"]
@@ -342,6 +343,7 @@ def _chain(file: GoFile, pair: Pair, site: int) -> tuple[str, list[Edit]]:
         if between is None:
             raise BuilderError("the lock is taken through a function without a name")
         check_named(call, decl)
+        edits += widened(workspace.file_of(call), call, decl, result.name)
         result = copied(between, call, result.name)
         edits += result.edits
         decl = between
@@ -353,6 +355,7 @@ def _chain(file: GoFile, pair: Pair, site: int) -> tuple[str, list[Edit]]:
         edits.append(Edit(argument.path, argument.end, argument.end, f".{result.name}()".encode()))
         return result.name, edits
     check_named(path[site], decl)
+    edits += widened(workspace.file_of(path[site]), path[site], decl, result.name)
     edits.append(call_edit(path[site], result.name))
     return result.name, edits
 

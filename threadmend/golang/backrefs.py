@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["homeward"]
+__all__ = ["given_field", "homeward", "is_set_in_literals"]
 
 
 def homeward(file: GoFile, access: Access) -> Access:
@@ -87,13 +87,13 @@ def _leads_back(package: Package, element: str, field: str, owner: str, list_: s
     known: dict[tuple[str, ...], bool] = package.facts.setdefault("back references", {})
     key = (element, field, owner, list_)
     if key not in known:
-        known[key] = _is_set_in_literals(package, element, field) and _is_filled(
+        known[key] = is_set_in_literals(package, element, field) and _is_filled(
             package, element, field, owner, list_
         )
     return known[key]
 
 
-def _is_set_in_literals(package: Package, element: str, field: str) -> bool:
+def is_set_in_literals(package: Package, element: str, field: str) -> bool:
     """Return whether nothing assigns to the field, and every literal of the type sets it."""
     assigned = re.compile(rb"\." + field.encode() + rb"\b\s*(?:,[^=\n;]*)?=[^=]")
     files = code_files(package)
@@ -170,11 +170,11 @@ def _was_made_by(file: GoFile, added: Node, owner: Node, element: str, field: st
         if made is None or right is None or not is_assigned_once(made):
             return False
         value = right.children[made.index] if made.index < len(right.children) else None
-    given = _given(file, value, element, field) if value is not None else None
+    given = given_field(file, value, element, field) if value is not None else None
     return given is not None and file.binding(given) is binding
 
 
-def _given(file: GoFile, value: Node, element: str, field: str) -> Node | None:
+def given_field(file: GoFile, value: Node, element: str, field: str) -> Node | None:
     """Return what the field of a fresh element holds: `&E{f: x}`, or `newE(x)` that makes one."""
     if value.kind == "unary_expression" and value["operator"].kind == "&":
         value = value["operand"]

@@ -19,6 +19,7 @@ from threadmend.golang.flow import Point
 from threadmend.golang.locks import Held, LockOperation, locks_of
 from threadmend.golang.releases import net_releases
 from threadmend.golang.scope import Binding
+from threadmend.golang.selfrefs import without_detours
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
@@ -296,7 +297,7 @@ def translated(
         base = _given(file, call, body, root)
     if base is None or len(base.steps) + len(access.steps) > _LONGEST:
         return None
-    return homeward(file, Access(base.root, base.steps + access.steps))
+    return without_detours(file, homeward(file, Access(base.root, base.steps + access.steps)))
 
 
 def _given(file: GoFile, call: Node, body: Node, root: Binding) -> Access | None:

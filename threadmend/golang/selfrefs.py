@@ -1,0 +1,86 @@
+"""Self references: fields through which an object gets back to itself.
+
+    func New() *Cache {
+        c := &Cache{}
+        c.fit = fitter{nodes: c}     // c.fit.nodes is c
+        c.log = c                    // c.log is c
+
+Certain when the package stores nothing else in these fields: an object that never set them
+cannot get anywhere through them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import Access, access_of
+from threadmend.golang.backrefs import given_field, is_set_in_literals
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.targets import stored_values
+from threadmend.golang.types import Interface, Named, Pointer, deref
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Package
+
+__all__ = ["without_detours"]
+
+
+def without_detours(file: GoFile, access: Access) -> Access:
+    """Return a path without the steps that lead from an object back to itself."""
+    root = access.root
+    if len(access.steps) < 2 or not isinstance(root, Binding):
+        return access
+    owner = deref(file.type_of(root.node))
+    if not isinstance(owner, Named) or owner.local:
+        return access
+    package = file.package.workspace.package_by_key(owner.package)
+    if package is None:
+        return access
+    steps = access.steps
+    for count in (1, 2):
+        if len(steps) > count and _leads_back(package, owner, steps[:count]):
+            return Access(root, steps[count:])
+    return access
+
+
+def _leads_back(package: Package, owner: Named, steps: tuple[str, ...]) -> bool:
+    known: dict[tuple[str, tuple[str, ...]], bool] = package.facts.setdefault("detours", {})
+    key = (str(owner), steps)
+    if key not in known:
+        known[key] = False
+        word = re.compile(rb"\b" + re.escape(steps[0].encode()) + rb"\b\s*(?::|=|,)")
+        if not steps[0].startswith("[") and any(f.holds(word) for f in package.files):
+            known[key] = _always(package, owner, steps)
+    return known[key]
+
+
+def _always(package: Package, owner: Named, steps: tuple[str, ...]) -> bool:
+    stored = list(stored_values(package, owner, steps[0]))
+    return bool(stored) and all(_is_its_owner(file, value, steps[1:]) for file, value in stored)
+
+
+def _is_its_owner(file: GoFile, value: Node, inner: tuple[str, ...]) -> bool:
+    """Return whether `x.field = value` stores `x` itself, or what keeps `x` in a field."""
+    group = value.parent
+    statement = group.parent if group is not None else None
+    if group is None or statement is None or statement.kind != "assignment_statement":
+        return False
+    index = next(i for i, child in enumerate(group.children) if child is value)
+    target = statement["left"].children[index]
+    given: Node | None = value
+    if inner:
+        type_ = deref(file.type_of(value))
+        if not isinstance(type_, Named) or type_.package != file.package.key:
+            return False
+        if not is_set_in_literals(file.package, type_.name, inner[0]):
+            return False
+        given = given_field(file, value, type_.name, inner[0])
+    if given is None:
+        return False
+    if not isinstance(file.underlying(file.type_of(given)), Pointer | Interface):
+        return False  # a copy
+    kept, meant = access_of(file, target["operand"]), access_of(file, given)
+    return kept is not None and kept == meant and not kept.steps

@@ -3,7 +3,7 @@
 A path leaves the function (or starts the next round of its loop) with the lock still held.
 Nothing happens there and then; the next goroutine that wants the lock waits for ever, and
 after it every other. The forgotten path is nearly always an early return that was added
-later, for an error or a shortcut.
+later, for an error or a shortcut. Likewise the function that a helper returns to unlock with.
 
 Not reported: a function whose contract is to return locked (its name or comment says so, or
 another function of the package only releases the lock; a name alone does not excuse returns
@@ -24,17 +24,13 @@ from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import (
     BuilderError,
     delete,
-    free_name,
     insert_after,
     insert_at_end,
     insert_before,
-    replace,
-    taken_names,
 )
 from threadmend.golang.failing import fails
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point
-from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import LOCK_CALLS, LockOperation, Locks, locks_of
 from threadmend.golang.plain import is_plain
@@ -42,6 +38,9 @@ from threadmend.golang.releases import hands_over, released_by_calls, returns_lo
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Edit, Finding, Fix, Related
+
+from ._release_edits import release_at
+from ._returned_unlock import kept_returned
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)"
@@ -79,6 +78,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             leak = _leak(file, locks, lock)
             if leak is not None and not _is_contract(file, leak):
                 yield _finding(file, leak)
+    yield from kept_returned(file)
 
 
 def _follows_itself(lock: LockOperation) -> bool:
@@ -284,7 +284,7 @@ def _before_exits(file: GoFile, leak: _Leak) -> tuple[Fix | None, str]:
         elif exit_.kind == "return":
             if not _is_held(leak, exit_.node):
                 return None, "the lock is held at the return on some paths only"
-            edits.extend(_release_at(file, exit_.node, leak.unlock))
+            edits.extend(release_at(file, exit_.node, leak.unlock))
     title = f"Call {leak.unlock.removesuffix('()')} on the paths that lack it"
     return Fix(title, tuple(edits)), ""
 
@@ -358,32 +358,3 @@ def _held_at_end(leak: _Leak) -> bool:
         if point is not leak.point and not any(h.access == access for h in held):
             return False
     return bool(ends)
-
-
-def _release_at(file: GoFile, statement: Node, unlock: str) -> tuple[Edit, ...]:
-    """Return the edits that release before a return and read its values before that."""
-    if is_plain(statement) or len(statement.children) < 2:
-        return insert_before(statement, unlock)
-    values = statement.children[1].children
-    function = statement.function
-    taken = set(taken_names(function)) if function is not None else set()
-    names, hoisted, texts = [], [], []
-    for value in values:
-        if is_plain(value):
-            texts.append(value.name)
-            continue
-        name = free_name("err" if _is_error(file, value) else "result", taken)
-        taken.add(name)
-        names.append(name)
-        hoisted.append(value.name)
-        texts.append(name)
-    count = len(result_nodes(function)) if function is not None else 0
-    if len(values) == 1 and count > 1:
-        names = [free_name(f"result{i + 1}", taken) for i in range(count)]
-        texts = names
-    code = f"{', '.join(names)} := {', '.join(hoisted)}\n{unlock}\nreturn {', '.join(texts)}"
-    return replace(statement, code)
-
-
-def _is_error(file: GoFile, value: Node) -> bool:
-    return str(file.type_of(value)) == "error"

@@ -7,7 +7,8 @@ subtest is checked by another, and the test fails now and then, or passes and sh
 Not reported: variables of the round of the loop that starts the subtest; accesses under a lock;
 elements of a slice; atomics and channels; a write above `t.Parallel()`.
 
-Without a fix: maps and what pointers lead to, which a copy of the variable would still share.
+Without a fix: maps and what pointers lead to, which a copy of the variable would still share,
+unless it can be made in each subtest.
 
 Unsafe: what a subtest writes is no longer seen outside of it.
 """
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import Use, classify
-from threadmend.golang.builders import BuilderError, insert_after
+from threadmend.golang.builders import BuilderError, delete, insert_after
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import captures, innermost_loop
 from threadmend.golang.locks import held_at
@@ -147,7 +148,7 @@ def _fix(file: GoFile, binding: Binding) -> tuple[Fix | None, str]:
     reads the variable then; with all writers on copies the shared one is only read.
     """
     if not _copies(file, binding):
-        return None, "a copy of the variable would still share what it refers to"
+        return _made_again(file, binding)
     edits: list[Edit] = []
     subtests = list(_subtests(file))
     for subtest in subtests:
@@ -172,6 +173,66 @@ def _fix(file: GoFile, binding: Binding) -> tuple[Fix | None, str]:
     title = f"Give each subtest its own {binding.name}"
     reason = "what a subtest writes is no longer seen outside of it"
     return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
+
+
+def _made_again(file: GoFile, binding: Binding) -> tuple[Fix | None, str]:
+    """Make what a pointer, map or slice refers to in each subtest, not once for all of them.
+
+    For a value that stands for itself (`newStyle()`, `map[string]int{}`), and that nothing but
+    the subtests uses.
+    """
+    declaration, subtests = binding.declaration, list(_subtests(file))
+    shares = "a copy of the variable would still share what it refers to"
+    right = declaration.get("right")
+    if declaration.kind != "short_var_declaration" or right is None:
+        return None, shares
+    if len(declaration["left"].children) != 1 or not _stands_alone(file, right):
+        return None, shares
+    edits: list[Edit] = []
+    for subtest in subtests:
+        inside = [u for u in binding.uses if subtest.literal.contains(u)]
+        if any(u.start < subtest.parallel.start for u in inside):
+            return None, f"{binding.name} is used above t.Parallel, too"
+        kinds = [classify(u, binding).kind for u in inside]
+        if "write" in kinds or "address" in kinds or not _sets_first(binding, inside):
+            return None, shares
+        if inside:
+            edits += insert_after(subtest.parallel, declaration.name)
+    outside = [u for u in binding.uses[1:] if not any(s.literal.contains(u) for s in subtests)]
+    if outside:
+        return None, shares
+    try:
+        edits += delete(declaration)
+    except BuilderError as error:
+        return None, str(error)
+    reason = "what a subtest writes is no longer seen outside of it"
+    return Fix(f"Make {binding.name} in each subtest", tuple(edits), Safety.UNSAFE, reason), ""
+
+
+def _sets_first(binding: Binding, uses: list[Node]) -> bool:
+    """Return whether a subtest sets what it reads, if it sets anything: nothing is collected."""
+    stores = [u for u in uses if classify(u, binding).kind == "store"]
+    if not stores:
+        return True
+    statement = uses[0].statement
+    return (
+        statement is not None
+        and statement.kind == "assignment_statement"
+        and statement["operator"].kind == "="
+        and statement["left"].contains(uses[0])
+        and uses[0] is stores[0]
+        and sum(statement.contains(u) for u in uses) == 1
+    )
+
+
+def _stands_alone(file: GoFile, value: Node) -> bool:
+    """Return whether an expression means the same in another place: no local variable in it."""
+    for node in value.walk():
+        if node.kind == "func_literal" or node.text.startswith(b"<-"):
+            return False
+        if node.kind == "identifier" and file.binding(node) is not None and node.field != "key":
+            return False
+    return True
 
 
 def _copies(file: GoFile, binding: Binding) -> bool:

@@ -52,7 +52,7 @@ _SAYS_LOCKED = re.compile(
 _SAYS = re.compile(
     rb"(?i)\b(?:un)?lock(?:s|ed|ing)?\b|\bmutex\b|\bmu\b|\bhold|\bheld\b|\bracy?\b|\braces?\b"
     rb"|\bconcurren|\bthread|\bgoroutine|\batomic|\bsynchroni|\bonly (?:be )?called|\bunsafe"
-    rb"|\bserial"
+    rb"|\bserial|\bsafe(?:ly)?\b"
 )
 _DEPTH = 3
 

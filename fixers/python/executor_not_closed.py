@@ -39,6 +39,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if not isinstance(statement.value, ast.Call) or file.function(statement) is None:
             continue
+        if getattr(statement.value.func, "attr", "") == "enter_context":
+            continue  # an ExitStack closes it
         if not file.is_a(statement.value, api.EXECUTORS):
             continue
         binding = file.binding(statement.targets[0])

@@ -18,7 +18,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 from threadmend.python.attempts import attempted
 from threadmend.python.builders import BuilderError, section_to_try, section_to_with
 from threadmend.python.file import PythonFile
@@ -117,7 +117,10 @@ def _finding(
             edits = section_to_with(file, section, released)
     except BuilderError as error:
         return Finding(file.path, start, end, what, reason=str(error))
-    return Finding(file.path, start, end, what, fixes=(_fix(title, edits, leaving),))
+    # A fix that begins to look at an attempt's result leaves it to the next round to harden.
+    confidence = Confidence.MEDIUM if section.kind == "tried" else Confidence.HIGH
+    fix = _fix(title, edits, leaving)
+    return Finding(file.path, start, end, what, fixes=(fix,), confidence=confidence)
 
 
 def _fix(title: str, edits: tuple[Edit, ...], leaving: list[ast.AST]) -> Fix:

@@ -162,18 +162,50 @@ def _results(file: PythonFile, call: ast.Call, function: Function) -> tuple[Edit
     above = file.parent(call)
     if isinstance(above, ast.Assign):
         return _plain(file, above.targets, function)
-    if not isinstance(above, ast.ListComp) or above.elt is not call:
+    kept = _kept_in(file, call, function)
+    if not kept:
         return None
-    assign = file.parent(above)
-    if not isinstance(assign, ast.Assign) or not isinstance(assign.targets[0], ast.Name):
-        return None
-    binding = file.binding(assign.targets[0])
-    uses = [] if binding is None else [u for u in file.uses(binding) if u is not assign.targets[0]]
-    if binding is None or binding.scope is not function.scope or len(uses) != 1:
-        return None
-    used: ast.expr = uses[0]
     edits: tuple[Edit, ...] = ()
+    for use in kept:
+        read = _loop_over(file, use, function)
+        if read is None:
+            return None
+        edits = (*edits, *read)
+    return edits
+
+
+def _kept_in(file: PythonFile, call: ast.Call, function: Function) -> list[ast.Name] | None:
+    """Return the uses of the list that keeps futures, that of `fs = [submit(…) for …]` or of
+    `fs = []` with one `fs.append(submit(…))`; None for other forms.
+    """
+    above = file.parent(call)
+    target: ast.expr | None = None
+    added: ast.expr | None = None
+    if isinstance(above, ast.ListComp) and above.elt is call:
+        assign = file.parent(above)
+        target = assign.targets[0] if isinstance(assign, ast.Assign) else None
+    elif isinstance(above, ast.Call) and isinstance(above.func, ast.Attribute):
+        if above.func.attr == "append" and isinstance(file.parent(above), ast.Expr):
+            target = added = above.func.value
+    if not isinstance(target, ast.Name):
+        return None
+    binding = file.binding(target)
+    if binding is None or binding.scope is not function.scope or len(binding.sites) != 1:
+        return None
+    made = binding.sites[0].value
+    if added is not None and not (isinstance(made, ast.List) and not made.elts):
+        return None
+    return [u for u in file.uses(binding) if u is not added and isinstance(u.ctx, ast.Load)]
+
+
+def _loop_over(file: PythonFile, used: ast.expr, function: Function) -> tuple[Edit, ...] | None:
+    """Return the edits of a loop over futures that makes it one over values; none of a test
+    whether there are any.
+    """
     around = file.parent(used)
+    if isinstance(around, ast.UnaryOp | ast.If) or _is_length(around):
+        return ()
+    edits: tuple[Edit, ...] = ()
     if isinstance(around, ast.Call):
         if file.qualified(around.func) != "concurrent.futures.as_completed" or around.keywords:
             return None
@@ -183,6 +215,10 @@ def _results(file: PythonFile, call: ast.Call, function: Function) -> tuple[Edit
         return None
     values = _plain(file, [around.target], function)
     return None if values is None else (*edits, *values)
+
+
+def _is_length(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len"
 
 
 def _plain(

@@ -3,17 +3,23 @@
 What is set on a `threading.local` while the module is imported exists in the thread that
 imports it, and in no other: there the attribute is missing.
 
-Not reported: locals that are set in a function; attributes that are read with a default;
-subclasses of `threading.local`, whose `__init__` and class attributes every thread has.
+Not reported: locals that are set in a function; attributes that somebody reads with a default,
+or expects to be missing; subclasses of `threading.local`, whose `__init__` and class attributes
+every thread has.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.builders import BuilderError, delete, free_name, insert_before, is_alone
+from threadmend.python.builders.lines import line_span
+from threadmend.python.builders.statements import comments_above
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 
@@ -21,64 +27,129 @@ CATEGORY = "thread"
 GATE = rb"\blocal\("
 
 
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """An attribute of the local in a function: `x.name`, or a question for it."""
+
+    function: Function
+    name: str
+    is_read: bool
+    asks: bool
+
+
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the values that only the importing thread has."""
-    for made in file.nodes(ast.Assign):
-        if file.function(made) is not None or len(made.targets) != 1:
+    every: list[ast.Assign | ast.AnnAssign] = [
+        *file.nodes(ast.Assign),
+        *file.nodes(ast.AnnAssign),
+    ]
+    for made in every:
+        target = _target(made)
+        if file.function(made) is not None or not isinstance(target, ast.Name):
             continue
-        target = made.targets[0]
         value = file.value(made.value)
-        if not isinstance(target, ast.Name) or value is None or value.type != "threading.local":
+        if value is None or value.type != "threading.local" or value.made is not made.value:
             continue
         binding = file.binding(target)
         if binding is None or len(binding.sites) != 1 or binding.scope.kind != "module":
             continue
         if isinstance(made.value, ast.Call) and not made.value.args:
-            sets = _sets(file, made, target.id)
+            sets = _sets(file, target.id)
             if sets:
                 yield _finding(file, made, target.id, sets)
 
 
-def _sets(file: PythonFile, made: ast.Assign, name: str) -> list[ast.Assign]:
-    """Return the statements at module level that set attributes which functions read."""
-    read = {
-        node.attr
-        for node in file.nodes(ast.Attribute)
-        if _is_read(file, node)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == name
-        and file.function(node) is not None
-    }
+def _target(made: ast.Assign | ast.AnnAssign) -> ast.expr | None:
+    if isinstance(made, ast.AnnAssign):
+        return made.target
+    return made.targets[0] if len(made.targets) == 1 else None
+
+
+def _sets(file: PythonFile, name: str) -> list[ast.Assign]:
+    """Return the statements at module level that set attributes which functions need."""
     found = []
+    uses: list[_Use] | None = None
     for statement in file.tree.module.body:
         if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
             continue
         target = statement.targets[0]
         if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
-            if target.value.id == name and target.attr in read and not _is_set_first(file, target):
-                found.append(statement)
+            if target.value.id == name:
+                uses = list(_uses(file, name)) if uses is None else uses
+                if _is_needed([use for use in uses if use.name == target.attr]):
+                    found.append(statement)
     return found
 
 
-def _is_read(file: PythonFile, node: ast.Attribute) -> bool:
-    """Return whether an attribute has to be there: it is read, or changed in place."""
-    return isinstance(node.ctx, ast.Load) or isinstance(file.parent(node), ast.AugAssign)
+def _is_needed(uses: list[_Use]) -> bool:
+    """Return whether some function reads an attribute that it does not set itself, and none
+    expects that it is missing.
+    """
+    readers = {use.function for use in uses if use.is_read}
+    setters = {use.function for use in uses if not use.is_read and not use.asks}
+    return not any(use.asks for use in uses) and not readers <= setters
 
 
-def _is_set_first(file: PythonFile, target: ast.Attribute) -> bool:
-    """Return whether every function that reads an attribute sets it as well, or asks for it."""
-    assert isinstance(target.value, ast.Name)
-    readers: set[Function] = set()
-    setters: set[Function] = set()
+def _uses(file: PythonFile, name: str) -> Iterator[_Use]:
+    """Yield what the functions of the project do with the attributes of a module's local."""
+    yield from _uses_in(file, lambda n: isinstance(n, ast.Name) and n.id == name)
+    project, full = file.project, f"{file.module}.{name}"
+    module = file.encode(file.module.rpartition(".")[2])
+    for path in project.paths:
+        data = project.source(path).data
+        if path != file.path and file.encode(name) in data and module in data:
+            other = project.readable(path)
+            if other is not None:
+                known = partial(_is_meant, other, full)
+                yield from _uses_in(other, known)
+
+
+def _is_meant(file: PythonFile, full: str, node: ast.expr) -> bool:
+    return isinstance(node, ast.Name | ast.Attribute) and file.qualified(node) == full
+
+
+def _uses_in(file: PythonFile, is_local: Callable[[ast.expr], bool]) -> Iterator[_Use]:
     for node in file.nodes(ast.Attribute):
-        if node.attr != target.attr or not isinstance(node.value, ast.Name):
-            continue
-        if node.value.id == target.value.id and (function := file.function(node)) is not None:
-            (readers if _is_read(file, node) else setters).add(function)
-    return readers <= setters
+        function = file.function(node) if is_local(node.value) else None
+        if function is not None:
+            # It has to be there: it is read, or changed in place.
+            read = isinstance(node.ctx, ast.Load) or isinstance(file.parent(node), ast.AugAssign)
+            yield _Use(function, node.attr, read, read and _is_caught(file, node))
+    for call in file.calls("hasattr", "getattr"):
+        function = file.function(call)
+        if function is not None and len(call.args) > 1 and is_local(call.args[0]):
+            name = call.args[1]
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                yield _Use(function, name.value, is_read=False, asks=True)
 
 
-def _finding(file: PythonFile, made: ast.Assign, name: str, sets: list[ast.Assign]) -> Finding:
+def _is_caught(file: PythonFile, node: ast.AST) -> bool:
+    """Return whether the function goes on where the attribute is missing."""
+    for above in file.ancestors(node):
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            return False
+        kinds: list[ast.expr | None] = []
+        if isinstance(above, ast.Try) and file.statement(node) not in above.finalbody:
+            kinds = [handler.type for handler in above.handlers]
+        elif isinstance(above, ast.With):
+            calls = [i.context_expr for i in above.items if isinstance(i.context_expr, ast.Call)]
+            kinds = [
+                argument
+                for call in calls
+                if file.qualified(call.func) == "contextlib.suppress"
+                for argument in call.args
+            ]
+        if any(kind is None or _CAUGHT.search(file.text(kind)) for kind in kinds):
+            return True
+    return False
+
+
+_CAUGHT = re.compile(r"\b(?:AttributeError|Exception|BaseException)\b")
+
+
+def _finding(
+    file: PythonFile, made: ast.Assign | ast.AnnAssign, name: str, sets: list[ast.Assign]
+) -> Finding:
     start, end = file.span(sets[0])
     attributes = [s.targets[0].attr for s in sets if isinstance(s.targets[0], ast.Attribute)]
     said = f"only the thread that imports the module has {name}.{attributes[0]}"
@@ -93,12 +164,15 @@ def _finding(file: PythonFile, made: ast.Assign, name: str, sets: list[ast.Assig
     return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))
 
 
-def _edits(file: PythonFile, made: ast.Assign, sets: list[ast.Assign]) -> tuple[Edit, ...]:
+def _edits(
+    file: PythonFile, made: ast.Assign | ast.AnnAssign, sets: list[ast.Assign]
+) -> tuple[Edit, ...]:
     """Return the edits that make a subclass, whose `__init__` runs in every thread."""
     if not all(is_alone(file, statement) for statement in (made, *sets)):
         raise BuilderError("the statement shares its line with another one")
+    target = _target(made)
     assert isinstance(made.value, ast.Call)
-    assert isinstance(made.targets[0], ast.Name)
+    assert isinstance(target, ast.Name)
     if any(s.lineno < made.lineno for s in sets):
         raise BuilderError("it is set before it is made")
     for statement in sets:
@@ -108,23 +182,40 @@ def _edits(file: PythonFile, made: ast.Assign, sets: list[ast.Assign]) -> tuple[
                 s.node.lineno > made.lineno for s in binding.sites if hasattr(s.node, "lineno")
             ):
                 raise BuilderError("the value needs what is defined further down")
-    words = made.targets[0].id.strip("_").split("_")
+    words = target.id.strip("_").split("_")
     cls = free_name(file, "_" + "".join(word.title() for word in words), made)
     lines = [f"class {cls}({file.text(made.value.func)}):", "    def __init__(self):"]
-    lines += [
-        f"        self.{s.targets[0].attr} = {file.text(s.value)}"
-        for s in sets
-        if isinstance(s.targets[0], ast.Attribute)
-    ]
+    lines += [line for s in sets for line in _as_attribute(file, s)]
     first, last = file.span(made.value.func)
-    gone = [edit for s in sets for edit in delete(file, s)]
+    gone = [_gone(file, s) for s in sets]
     # A class stands two blank lines apart from what is around it.
     newline = file.source.newline
     (added,) = insert_before(file, made, "\n".join(lines))
-    above = file.data[: added.start]
-    apart = b"" if above.endswith(newline * 3) else newline
+    start = comments_above(file, added.start, b"")
+    apart = b"" if file.data[:start].endswith(newline * 3) else newline
     return (
-        Edit(file.path, added.start, added.end, apart + added.new + newline * 2),
+        Edit(file.path, start, start, apart + added.new + newline * 2),
         Edit(file.path, first, last, file.encode(cls)),
         *gone,
     )
+
+
+def _as_attribute(file: PythonFile, statement: ast.Assign) -> Iterator[str]:
+    """Yield the lines that set an attribute of `self`, with the statement's comments."""
+    target = statement.targets[0]
+    assert isinstance(target, ast.Attribute)
+    first, last = line_span(file, statement)
+    above = file.data[comments_above(file, first, b"") : first].decode(file.tree.encoding)
+    rest = file.data[file.span(statement)[1] : last].decode(file.tree.encoding).strip()
+    yield from (f"        {line}" for line in above.splitlines())
+    yield f"        self.{target.attr} = {file.text(statement.value)}" + (rest and f"  {rest}")
+
+
+def _gone(file: PythonFile, statement: ast.Assign) -> Edit:
+    """Return the edit that deletes a statement, at the file's end with the blank lines above."""
+    (edit,) = delete(file, statement)
+    if file.data[edit.end :].strip():
+        return edit
+    above = file.data[: edit.start]
+    kept = len(above.rstrip())
+    return Edit(edit.path, min(kept + len(file.source.newline), edit.start), edit.end, edit.new)

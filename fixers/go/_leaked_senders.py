@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.channels import Channel, ChannelOperation, runner_of
+from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
 from threadmend.golang.counting import counter_of
 from threadmend.golang.counts import Count, iterations, product, rounds
 from threadmend.golang.file import GoFile
@@ -16,7 +16,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.targets import parameter_index
 from threadmend.golang.waitgroups import waitgroup_call
 
-__all__ = ["Sender", "is_wait", "senders_of", "sends_of", "total_of", "waits_first"]
+__all__ = ["Sender", "begins_at", "is_wait", "senders_of", "sends_of", "total_of", "waits_first"]
 
 
 @dataclass(slots=True)
@@ -91,6 +91,34 @@ def sends_of(sender: Sender) -> int | None:
         chained = max(chained, followers)
     functions = {id(flow) for flow, _ in points}
     return chained + 1 if len(functions) == 1 else len(points)
+
+
+def begins_at(file: GoFile, function: Node, flow: Flow, sender: Sender) -> Point | None:
+    """Return where the function lets a goroutine go on to its send.
+
+    The launch, or, where the goroutine receives from another channel of the function first, the
+    one send or close there that the function makes for it: whoever leaves before it, leaves a
+    goroutine that never came to its send.
+    """
+    start, literal = flow.point_of(sender.place), sender.launch.literal
+    if start is None or literal is None or any(s.calls for s in sender.sends):
+        return start
+    for statement in literal["body"].statements:
+        if any(statement.contains(send.node) for send in sender.sends):
+            return start
+        receive = statement.children[0] if statement.kind == "expression_statement" else None
+        if (
+            receive is None
+            or receive.kind != "unary_expression"
+            or receive["operator"].kind != "<-"
+        ):
+            continue
+        for channel in local_channels(file, function):
+            if channel.binding is file.binding(receive["operand"]) and not channel.escapes:
+                given = [flow.point_of(o.node) for o in channel.of("send", "close")]
+                later = [p for p in given if p is not None and p in flow.reachable(start)]
+                return later[0] if len(later) == 1 and None not in given else start
+    return start
 
 
 def _launched_by(file: GoFile, launch: Launch, call: Node) -> bool:

@@ -36,7 +36,25 @@ def never_tested(wait: CondCall) -> bool:
             break
         if outer.kind in {"if_statement", "communication_case", "expression_case", "type_case"}:
             return False
+    if _asked_above(wait):
+        return False
     return bool(locks_of(wait.file, function).held_before(wait.call))
+
+
+def _asked_above(wait: CondCall) -> bool:
+    """Return whether an `if` above, under the lock, leaves when there is nothing to wait for."""
+    block = wait.statement.parent if wait.statement is not None else None
+    locked = False
+    for statement in block.statements if block is not None else ():
+        if statement is wait.statement:
+            return False
+        locked = locked or statement.text.endswith(b".Lock()")
+        if locked and statement.kind == "if_statement":
+            if statement["consequence"].statements[-1:] and (
+                statement["consequence"].statements[-1].kind in _LEAVES
+            ):
+                return True
+    return False
 
 
 def never_changes(wait: CondCall) -> Node | None:

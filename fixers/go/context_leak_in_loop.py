@@ -110,6 +110,8 @@ def _released(
         context = cancels[binding]
         if context is not None and _lives_on(file, loop, context, call):
             return None
+        if context is not None and _is_for_later_rounds(loop, context, call):
+            return None
         return f"{binding.name} runs when the function returns, not when the round ends"
     if function.kind != "selector_expression":
         return None
@@ -121,6 +123,8 @@ def _released(
     if name != "Close" or binding is None or not _of_round(binding, loop):
         return None
     if not _opened(binding) or _lives_on(file, loop, binding, call):
+        return None
+    if any(_is_kept(use) for use in binding.uses):
         return None
     return f"{function.name} runs when the function returns, not when the round ends"
 
@@ -143,6 +147,21 @@ def _lives_on(file: GoFile, loop: Node, binding: Binding, call: Node) -> bool:
         if use.up("go_statement") is not None or outlives(file, loop, use) is not None:
             return True
     return False
+
+
+def _is_for_later_rounds(loop: Node, context: Binding, call: Node) -> bool:
+    """Return whether only some rounds make the context, and the next ones use it as well."""
+    statement = call.statement
+    return not loop["body"].contains(context.node) and (
+        statement is None or statement.parent is not loop["body"]
+    )
+
+
+def _is_kept(use: Node) -> bool:
+    """Return whether a resource is a part of what a method is given: it may stay there."""
+    literal = use.up("composite_literal")
+    call = literal.up("call_expression") if literal is not None else None
+    return call is not None and call["arguments"].contains(use)
 
 
 def _is_target(use: Node) -> bool:

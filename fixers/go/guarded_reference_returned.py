@@ -80,7 +80,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             place = escape.source
             if place in seen or _says_shared(file, function) or _handed_over(file, escape):
                 continue
-            if _asks_for_copy(function):
+            if _asks_for_copy(function) or _is_missing(escape):
                 continue
             evidence = _evidence(file, escape)
             if evidence is not None:
@@ -104,6 +104,21 @@ def _asks_for_copy(function: Node) -> bool:
     """Return whether the function's name or a parameter leaves copying to the caller."""
     names = [function["name"], *(n for p in function["parameters"].children for n in p.all("name"))]
     return any(_COPIES.search(name.name) for name in names)
+
+
+def _is_missing(escape: Escape) -> bool:
+    """Return whether what is returned was not there: `if v, ok := m[k]; !ok { return v }`."""
+    variable = escape.variable
+    left = variable.declaration.get("left") if variable is not None else None
+    names = [n.text for n in left.children] if left is not None else []
+    if len(names) != 2:
+        return False
+    inner = escape.statement
+    for outer in escape.statement.ancestors():
+        if outer.kind == "if_statement" and inner.field == "consequence":
+            return outer["condition"].text == b"!" + names[1]
+        inner = outer
+    return False
 
 
 def _handed_over(file: GoFile, escape: Escape) -> bool:

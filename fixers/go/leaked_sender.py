@@ -33,7 +33,7 @@ from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Finding, Fix, Related, Safety
 
-from ._leaked_senders import Sender, is_wait, senders_of, sends_of, total_of, waits_first
+from ._leaked_senders import Sender, begins_at, is_wait, senders_of, sends_of, total_of, waits_first
 from ._one_reply import left_replies
 from ._unreceived import unreceived
 
@@ -77,7 +77,7 @@ def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
     for sender in senders:
         known = _largest(flow, senders) or total
         left = _leaves(file, function, channel, flow, sender, receives, known)
-        if left is None and total.is_constant and _run_together(flow, senders):
+        if left is None and total.is_constant and _run_together(flow, senders, receives):
             left = _leaves_too_early(flow, sender, receives, total.factor)
         if left is None:
             left = waits_first(file, flow, sender, receives)
@@ -107,7 +107,7 @@ def _leaves(
     total: Count,
 ) -> Node | None:
     """Return where the function leaves (or starts over) with a value still to be received."""
-    start = flow.point_of(sender.place)
+    start = begins_at(file, function, flow, sender)
     points = [flow.point_of(operation.anchor) for operation in receives]
     if start is None or any(p is None for p in points) or not flow.complete:
         return None
@@ -171,11 +171,13 @@ def _some_left(
     return None
 
 
-def _run_together(flow: Flow, senders: list[Sender]) -> bool:
-    """Return whether the launches follow each other, one after another on one path."""
+def _run_together(flow: Flow, senders: list[Sender], receives: list[ChannelOperation]) -> bool:
+    """Return whether the launches follow each other on one path, without a receive between."""
     points = [flow.point_of(s.place) for s in senders]
+    stops = {flow.point_of(r.anchor) for r in receives}
     return all(s.loop is None for s in senders) and all(
-        one is not None and other in flow.reachable(one) for one, other in pairwise(points)
+        one is not None and other in flow.reachable(one, stop=stops.__contains__)
+        for one, other in pairwise(points)
     )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from threadmend.golang.access import Access, access_of, classify, lock_class
 from threadmend.golang.calls import code_files, leaf_at, occurrences
 from threadmend.golang.infer import is_decl
-from threadmend.golang.locks import LOCK_CALLS, Held, held_at, locks_of
+from threadmend.golang.locks import LOCK_CALLS, Held, held_at, held_inside
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_local_value, is_made_here, is_setup
 from threadmend.golang.syntax import Declaration, Node
@@ -68,10 +68,7 @@ class FieldAccess:
     @cached_property
     def held_here(self) -> frozenset[Held]:
         """Return the locks that the function itself holds, callers aside."""
-        function = self.node.function
-        if function is None:
-            return frozenset()
-        return locks_of(self.file, function).held_before(self.node)
+        return held_inside(self.file, self.node)
 
     @cached_property
     def fresh(self) -> bool:

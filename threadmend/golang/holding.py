@@ -9,7 +9,7 @@ defers below it have not released yet.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from threadmend.golang.syntax import Node
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.flow import Label
-    from threadmend.golang.package import Package
+    from threadmend.golang.package import Decl, Package
 
 __all__ = ["Holding", "bind", "holding_of", "net_acquires"]
 
@@ -76,7 +76,7 @@ class Holding:
     @cached_property
     def _all_held(self) -> frozenset[Held]:
         wrappers = net_acquires(self.file.package)
-        found = {o.held for o in self.locks.operations if o.held is not None}
+        found = {o.held for o in self.locks.operations if o.held is not None} | self._given
         if wrappers:
             for node in self.function.own():
                 if node.kind == "call_expression":
@@ -106,7 +106,25 @@ class Holding:
                         held |= {effect.held}
             return held
 
-        return self.locks.flow.solve(frozenset(), transfer, frozenset.intersection, branch)
+        return self.locks.flow.solve(self._given, transfer, frozenset.intersection, branch)
+
+    @cached_property
+    def _given(self) -> frozenset[Held]:
+        """Return the locks that the function gives back for its caller: it has them at first.
+
+        To release a lock that nobody holds ends the program.
+        """
+        body, given = self.function.get("body"), set()
+        for operation in self.locks.operations:
+            statement = operation.deferred or operation.call.parent
+            if operation.releases and operation.access is not None and statement is not None:
+                if statement.parent is body and not any(
+                    (o.acquires or o.tries) and o.lock_class == operation.lock_class
+                    for o in self.locks.operations
+                ):
+                    mode = operation.mode
+                    given.add(Held(operation.access, mode, operation.lock_class))
+        return frozenset(given)
 
     def at(self, node: Node) -> frozenset[Held]:
         """Return the locks that are certainly held when a node runs."""
@@ -234,28 +252,62 @@ def _reassigned(file: GoFile, point: Point, access: Access) -> bool:
 def net_acquires(package: Package) -> dict[tuple[str, int], frozenset[Held]]:
     """Return, by `Decl.key`, the locks that a function takes and leaves to its caller.
 
-    Only helpers without a branch and without any release: `func (s *T) lock() { s.mu.Lock() }`.
+    Only helpers without a branch and without any release: `func (s *T) lock() { s.mu.Lock() }`,
+    one that calls such a helper, or one that returns `s.mu.Unlock`.
     """
     known: dict[tuple[str, int], frozenset[Held]] | None = package.facts.get("net_acquires")
     if known is not None:
         return known
     found: dict[tuple[str, int], frozenset[Held]] = {}
     package.facts["net_acquires"] = found
+    for decl in _only_taking(package, _TAKES):
+        operations = locks_of(decl.file, decl.node).operations
+        body = decl.node["body"]
+        if any(o.call.up("block") is not body for o in operations):
+            continue
+        held = frozenset(o.held for o in operations if o.acquires and o.held is not None)
+        if held and not any(o.releases for o in operations):
+            found[decl.key] = held
+    names = {decl.name for decl in package.functions() if decl.key in found}
+    if names:
+        words = "|".join(map(re.escape, sorted(names)))
+        for decl in _only_taking(package, re.compile(rf"\.(?:{words})\(".encode())):
+            held = _through(decl, found)
+            if held:
+                found[decl.key] = found.get(decl.key, frozenset()) | held
+    return found
+
+
+def _only_taking(package: Package, takes: re.Pattern[bytes]) -> Iterator[Decl]:
+    """Yield the short functions in which a pattern is found, and no release."""
     for decl in package.functions():
         start, end = decl.span
         data = decl.file.data
-        if end - start > 800 or not decl.sound or not _TAKES.search(data, start, end):
+        if end - start <= 800 and decl.sound and decl.has_body and takes.search(data, start, end):
+            given = [m.start() for m in _GIVES.finditer(data, start, end)]
+            last = decl.node["body"].statements[-1:] if given else []
+            if not given or (last and _returns_release(last[0], given)):
+                yield decl
+
+
+def _returns_release(last: Node, given: list[int]) -> bool:
+    """Return whether releases, by their places, are all in what the last statement returns."""
+    if last.kind != "return_statement" or b"defer" in last.text:
+        return False
+    return all(last.start < at < last.end for at in given)
+
+
+def _through(decl: Decl, known: dict[tuple[str, int], frozenset[Held]]) -> frozenset[Held]:
+    """Return the locks that a function's statements take by calls of helpers."""
+    held: frozenset[Held] = frozenset()
+    for statement in decl.node["body"].statements:
+        call = statement.children[0] if statement.kind == "expression_statement" else None
+        if call is None or call.kind != "call_expression":
             continue
-        if _GIVES.search(data, start, end):
-            continue
-        operations = locks_of(decl.file, decl.node).operations
-        body = decl.node.get("body")
-        if body is None or any(o.call.up("block") is not body for o in operations):
-            continue
-        held = frozenset(o.held for o in operations if o.acquires and o.held is not None)
-        if held:
-            found[decl.key] = held
-    return found
+        callee = decl.file.callee(call)
+        if callee is not None and callee.key in known and callee.key != decl.key:
+            held |= bind(decl.file, call, callee.node, known[callee.key])
+    return held
 
 
 def bind(file: GoFile, call: Node, body: Node, held: frozenset[Held]) -> frozenset[Held]:

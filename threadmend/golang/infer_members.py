@@ -24,11 +24,18 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Decl
     from threadmend.golang.syntax import Node
 
-__all__ = ["Members", "Selection"]
+__all__ = ["FOREIGN_LOCKS", "Members", "Selection"]
 
 _STRING = Named("", "string")
 _ERROR_METHOD = Func((), (_STRING,))
 _LIMIT = 40
+FOREIGN_LOCKS = frozenset({"Mutex", "RWMutex"})
+"""Names of lock types whose package is not at hand: all that there are have sync's methods."""
+_TRIES = Func((), (Named("", "bool"),))
+_LOCK_METHODS = {
+    **dict.fromkeys(("Lock", "Unlock", "RLock", "RUnlock"), Func((), ())),
+    **dict.fromkeys(("TryLock", "TryRLock"), _TRIES),
+}
 
 
 @dataclass(slots=True)
@@ -167,6 +174,9 @@ class Members:
             decl = self._method(type_, name)
             if decl is not None:
                 return Selection("method", name, self._method_type(decl, type_), type_, via, decl)
+            if type_.name in FOREIGN_LOCKS and name in _LOCK_METHODS:
+                if self.inference.types.package_of(type_) is None:
+                    return Selection("method", name, _LOCK_METHODS[name], type_, via)
         under = (
             self.inference.core(type_)
             if isinstance(type_, TypeParam)

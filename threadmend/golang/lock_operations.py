@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, lock_class
+from threadmend.golang.infer_members import FOREIGN_LOCKS, Selection
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
@@ -32,8 +33,6 @@ LOCK_TYPES = frozenset(
         "sync.Mutex",
         "sync.RWMutex",
         "sync.Locker",
-        "github.com/sasha-s/go-deadlock.Mutex",
-        "github.com/sasha-s/go-deadlock.RWMutex",
     }
 )
 _ACQUIRES = {"Lock": "write", "RLock": "read", "TryLock": "write", "TryRLock": "read"}
@@ -126,7 +125,9 @@ def lock_operation(file: GoFile, call: Node) -> LockOperation | None:
     if selection is None or not isinstance(selection.owner, Named):
         return None
     type_ = str(selection.owner)
-    if type_ not in LOCK_TYPES and not _is_own_lock_type(file, selection.owner, method):
+    if type_ not in LOCK_TYPES and not (
+        _is_own_lock_type(file, selection.owner, method) or _is_foreign(selection, call)
+    ):
         return None
     lock = function["operand"]
     if type_ == "sync.Locker" and (meant := _of_cond(file, lock)) is not None:
@@ -162,6 +163,21 @@ def _is_own_lock_type(file: GoFile, owner: Named, method: str) -> bool:
     takes = methods["Lock" if "Lock" in pair else "RLock"][0]
     start, end = takes.span
     return takes.has_body and _LOCKED.search(takes.file.data, start, end) is not None
+
+
+def _is_foreign(selection: Selection, call: Node) -> bool:
+    """Return whether a type's package is not at hand, and it is used as sync's locks are.
+
+    Locks of several machines say whether they were taken, and are given a context.
+    """
+    owner = selection.owner
+    if selection.decl is not None or owner is None or owner.name not in FOREIGN_LOCKS:
+        return False
+    alone = call.parent is not None and call.parent.kind in _STATEMENTS
+    return not call["arguments"].children and (alone or selection.name.startswith("Try"))
+
+
+_STATEMENTS = frozenset({"expression_statement", "defer_statement", "go_statement"})
 
 
 def _of_cond(file: GoFile, lock: Node) -> Behind | None:

@@ -35,6 +35,7 @@ __all__ = [
     "LockOperation",
     "Locks",
     "entry_locks",
+    "held_inside",
     "lock_name",
     "lock_operation",
     "locks_of",
@@ -146,7 +147,7 @@ def held_at(file: GoFile, node: Node) -> frozenset[Held]:
     function = node.function
     if function is None:
         return frozenset()
-    held = locks_of(file, function).held_before(node)
+    held = held_inside(file, node)
     if function.kind == "func_literal":
         if runs_in_place(file, function):
             held |= held_at(file, function)
@@ -156,6 +157,19 @@ def held_at(file: GoFile, node: Node) -> frozenset[Held]:
     released = {o.access for o in locks_of(file, function).operations if o.releases}
     entry = entry_locks(file, function)
     return held | frozenset(h for h in entry if h.access not in released)
+
+
+def held_inside(file: GoFile, node: Node) -> frozenset[Held]:
+    """Return the locks that the function of a node holds there, helpers that lock counted."""
+    from threadmend.golang.holding import holding_of, net_acquires
+
+    function = node.function
+    if function is None:
+        return frozenset()
+    held = locks_of(file, function).held_before(node)
+    if net_acquires(file.package) or LOCK_CALLS.search(file.data, function.start, function.end):
+        held |= holding_of(file, function).at(node)
+    return held
 
 
 def _is_deferred(literal: Node) -> bool:

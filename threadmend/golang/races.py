@@ -18,6 +18,7 @@ from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.crowds import Crowd, crowds, own_nodes
 from threadmend.golang.encounters import Encounter, encounters
 from threadmend.golang.guards import FieldAccess, access_kind
+from threadmend.golang.holding import bind, net_acquires
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import held_at, locks_of
 from threadmend.golang.mutations import bare
@@ -137,8 +138,9 @@ def _comes_after(access: FieldAccess) -> bool:
 
 
 def _is_exclusive_read(encounter: Encounter) -> bool:
-    """Return whether something explains the other access."""
-    return explained(encounter.other.file, encounter.other.node)
+    """Return whether something explains the other access, or a lock that cannot be told."""
+    other = encounter.other
+    return explained(other.file, other.node) or _holds_some_lock(other.file, other.node)
 
 
 def explained(file: GoFile, node: Node) -> bool:
@@ -281,8 +283,17 @@ def _is_let_in(file: GoFile, node: Node) -> bool:
 def _holds_some_lock(file: GoFile, node: Node) -> bool:
     """Return whether the function takes a lock whose object cannot be told."""
     function = node.function
-    return function is not None and any(
-        o.acquires and o.access is None for o in locks_of(file, function).operations
+    if function is None:
+        return False
+    if any(o.acquires and o.access is None for o in locks_of(file, function).operations):
+        return True
+    wrappers = net_acquires(file.package)
+    return bool(wrappers) and any(
+        (decl := file.callee(call)) is not None
+        and decl.key in wrappers
+        and not bind(file, call, decl.node, wrappers[decl.key])
+        for call in function.own()
+        if call.kind == "call_expression"
     )
 
 

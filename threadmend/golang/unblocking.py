@@ -14,7 +14,7 @@ from threadmend.golang.access import Access, access_of, lock_class
 from threadmend.golang.backrefs import homeward
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import shared_channel
-from threadmend.golang.channels import ChannelOperation, channel_of
+from threadmend.golang.channels import Channel, ChannelOperation, channel_of
 from threadmend.golang.effects import Event, Pair, effects_of
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop, is_error_group
@@ -153,7 +153,18 @@ def _operations(file: GoFile, operand: Node) -> tuple[list[ChannelOperation], bo
     if make["function"].text != b"make":
         return None
     channel = channel_of(file, binding, make)
-    return None if channel.escapes else (channel.operations, not channel.unbuffered)
+    if channel.escapes or _has_room(channel):
+        return None
+    return channel.operations, not channel.unbuffered
+
+
+def _has_room(channel: Channel) -> bool:
+    """Return whether a buffer holds all that is ever sent: each send happens once."""
+    capacity, sends = channel.capacity, channel.of("send")
+    if capacity is None or not capacity.text.isdigit() or len(sends) > int(capacity.text):
+        return False
+    loops = (innermost_loop(at) for send in sends for at in (send.node, send.anchor))
+    return not any(loop is not None and not loop.contains(channel.make) for loop in loops)
 
 
 def _is_large(file: GoFile, capacity: Node | None) -> bool:

@@ -9,13 +9,16 @@
 Each assignment has a variable of its own; one that is followed by another must be the last word
 where it is not nil (`if err = f(); err != nil { return }`), for a later success replaces no error.
 
+Where assignments and reads are mixed, the goroutine has one variable, and hands it on by a defer
+that runs before those that tell somebody that it is done.
+
 Sound: the goroutine reads what it assigned itself and nothing else, and whoever waits for
 it finds the first error that any goroutine had.
 """
 
 from __future__ import annotations
 
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import BuilderError, insert_after, insert_at_start
 from threadmend.golang.builders.blocks import place
 from threadmend.golang.builders.regions import Region
 from threadmend.golang.captured import CapturedAccess
@@ -41,7 +44,10 @@ def published(race: Race, lock: str) -> tuple[list[Guarded], set[Node]]:
         return found, done
     for strand in race.strands:
         if strand.body not in done and _reads_its_own(race, strand):
-            found.append(_rewritten(race, lock, strand))
+            try:
+                found.append(_rewritten(race, lock, strand))
+            except BuilderError:
+                found.append(_handed_on_at_the_end(race, lock, strand))
             done.add(strand.body)
     return found, done
 
@@ -79,6 +85,39 @@ def _rewritten(race: Race, lock: str, strand: Strand) -> Guarded:
         regions.append(_region(race, statement, write, code))
         uses = [a for a in uses if a not in inside]
     return Guarded(edits, regions)
+
+
+def _handed_on_at_the_end(race: Race, lock: str, strand: Strand) -> Guarded:
+    """Return how a goroutine works on a variable of its own, and a defer hands on what is in it."""
+    body = strand.body["body"]
+    uses = race.inside(strand.body)
+    first: Node | None = None
+    for statement in body.statements:
+        if statement.kind != "defer_statement" or any(statement.contains(a.node) for a in uses):
+            break
+        first = statement
+    rest = [s for s in body.statements if first is None or s.start > first.end]
+    if any(_tells(node) for s in rest for node in s.walk()):
+        raise BuilderError("an assignment is read where another one may have been made")
+    name = race.names.free(race.name)
+    code = (
+        f"var {name} error\ndefer func() {{\n\t{lock}.Lock()\n\tdefer {lock}.Unlock()\n"
+        f"\tif {race.name} == nil {{\n\t\t{race.name} = {name}\n\t}}\n}}()"
+    )
+    edits = [Edit(a.node.path, *_span(a), name.encode()) for a in uses]
+    placed = insert_at_start(body, code) if first is None else insert_after(first, code)
+    return Guarded([*placed, *edits], [])
+
+
+def _tells(node: Node) -> bool:
+    """Return whether code may tell somebody that the goroutine is done before it ends."""
+    if node.kind == "send_statement":
+        return True
+    if node.kind != "call_expression":
+        return False
+    function = node["function"]
+    last = function.get("field") if function.kind == "selector_expression" else function
+    return last is not None and last.name in {"Done", "close", "Release", "Signal", "Broadcast"}
 
 
 def _span(access: CapturedAccess) -> tuple[int, int]:

@@ -220,7 +220,7 @@ def _finding(file: GoFile, callback: _Callback, lock: Held) -> Finding:
     related.append(Related(supplier.path, supplier.start, supplier.end, "it is supplied here"))
     fix, reason = None, ""
     try:
-        edits = after_unlock(file, lock.access, _statement(call))
+        edits = after_unlock(file, lock.access, _statement(call, lock))
         title = f"Call {function} after {name} is released"
         fix = Fix(title, edits, Safety.UNSAFE, "the callback runs after the critical section")
     except BuilderError as error:
@@ -292,8 +292,11 @@ def _comes_back(file: GoFile, call: Node, lock: Held) -> bool:
     )
 
 
-def _statement(call: Node) -> Node:
-    """Return the statement to move: the call, or the loop or condition around it alone."""
+def _statement(call: Node, lock: Held) -> Node:
+    """Return the statement to move: the call, or the loop or condition around it.
+
+    A loop may count what it does, and note it in local variables.
+    """
     statement = call.parent
     assert statement is not None
     while True:
@@ -301,8 +304,25 @@ def _statement(call: Node) -> Node:
         around = block.statement if block is not None and block.kind == "block" else None
         if block is None or around is None or around.function is not call.function:
             return statement
-        if len(block.statements) != 1 or around.kind not in {"for_statement", "if_statement"}:
+        if around.kind not in {"for_statement", "if_statement"} or around.get("alternative"):
             return statement
-        if around.get("alternative") is not None:
+        beside = [s for s in block.statements if s is not statement]
+        if beside and (
+            around.kind != "for_statement" or not all(_is_apart(s, lock) for s in beside)
+        ):
             return statement
         statement = around
+
+
+def _is_apart(statement: Node, lock: Held) -> bool:
+    """Return whether a statement neither uses the object of a lock nor leads away."""
+    root = lock.access.root
+    if not isinstance(root, Binding) or statement.kind not in _PLAIN:
+        return False
+    plain = all(n.kind not in {"call_expression", "func_literal"} for n in statement.walk())
+    return plain and not any(statement.contains(use) for use in root.uses)
+
+
+_PLAIN = frozenset(
+    {"inc_statement", "dec_statement", "assignment_statement", "short_var_declaration"}
+)

@@ -29,7 +29,7 @@ from threadmend.golang.preparing import may_be_held, prepares, sets_up_once
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Func
+from threadmend.golang.types import Func, Map, Pointer, deref
 from threadmend.model import Confidence
 
 if TYPE_CHECKING:
@@ -105,9 +105,39 @@ def is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or _callers_protect(access, guard)
         or _callers_explain(access)
         or prepares(access)
+        or _is_reference_only(access, guard)
+        or not _has_lock(access, guard)
         or may_be_held(access.file, access.node, guard.lock_class)
         or _is_set_up_for(access, guard)
     )
+
+
+def _is_reference_only(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether a map or pointer that never changes is only given another name.
+
+    `cache := t.fromTun` and then the lock: what the field holds is the same ever after.
+    """
+    if not isinstance(access.file.underlying(access.file.type_of(access.node)), Map | Pointer):
+        return False
+    values = access.node.parent
+    if access.kind != "read" or values is None or values.kind != "expression_list":
+        return False
+    if values.field == "left" or values.parent is None or "return" in values.parent.kind:
+        return False
+    every = (*guard.locked, *guard.unlocked)
+    return not any(a.kind in {"write", "update"} and not a.setup for a in every)
+
+
+def _has_lock(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether the object of an access is the one that has the lock.
+
+    A method of an embedded struct cannot tell whether it stands beside one.
+    """
+    owner, of_field = guard.lock_class.rpartition(".")[0], (access.place or "").rpartition(".")[0]
+    if access.base is None or owner == of_field or not isinstance(access.base.root, Binding):
+        return True
+    held = {str(deref(a.file.type_of(a.node["operand"]))) for a in guard.locked if a.base}
+    return str(deref(access.file.type_of(access.node["operand"]))) in held
 
 
 def is_beyond_judgement(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import FieldAccess, Guard
-from threadmend.golang.locks import LOCK_CALLS, declaration_of
+from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of
 from threadmend.golang.setup import is_setup
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence
@@ -30,7 +30,7 @@ def confidence_in(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
     takes the lock too late.
     """
     locked, unlocked = len(guard.locked), len(guard.unlocked)
-    inner = all(not a.writes and not _is_reached(a) for a in wrong)
+    inner = all(not a.writes and not _is_reached(a, guard) for a in wrong)
     enough = locked + unlocked >= (_INNER_BAR if inner else _BAR)
     if enough and locked >= 3 * unlocked:
         return Confidence.HIGH if locked >= 6 * unlocked else Confidence.MEDIUM
@@ -49,32 +49,38 @@ def _is_exported(access: FieldAccess) -> bool:
     return function is not None and function["name"].name[:1].isupper()
 
 
-def _is_reached(access: FieldAccess) -> bool:
+def _is_reached(access: FieldAccess, guard: Guard) -> bool:
     """Return whether users of the package get to an access: its method, or one that calls it.
 
-    On its own object: `func (b *Book) Convert(…) { … b.cross(…) }`, with nothing to set up.
+    On its own object, without the lock: `func (b *Book) Convert(…) { … b.cross(…) }`. What one
+    function alone writes may well have been written before anybody can call.
     """
     function = outer_function(access.node)
     decl = declaration_of(access.file, function) if function is not None else None
     if decl is None or decl.exported:
         return _is_exported(access)
+    writers = {outer_function(a.node) for a in guard.locked if a.writes and not a.setup}
     sites = list(own_callers(decl, LOCK_CALLS)) if decl.kind == "method" else []
-    return any(_calls_on_itself(site, decl.receiver) for site in sites) and not any(
-        site.call is None or site.launched for site in sites
+    return (
+        len(writers) > 1
+        and any(_calls_on_itself(site, decl.receiver) for site in sites)
+        and not any(site.call is None or site.launched for site in sites)
     )
 
 
 def _calls_on_itself(site: Site, type_name: str) -> bool:
-    """Return whether an exported method of a type makes a call on its own receiver."""
-    caller = outer_function(site.node)
+    """Return whether an exported method of a type, that takes no lock, calls on its receiver."""
+    caller = site.node.function
     above = declaration_of(site.file, caller) if caller is not None else None
     operand = site.call["function"].get("operand") if site.call is not None else None
-    if above is None or operand is None or above.kind != "method" or not above.exported:
+    if caller is None or above is None or operand is None or above.kind != "method":
+        return False
+    if not above.exported or above.receiver != type_name or is_setup(site.file, site.node):
         return False
     binding = site.file.binding(operand) if operand.kind == "identifier" else None
-    if binding is None or binding.kind != "receiver" or above.receiver != type_name:
+    if binding is None or binding.kind != "receiver":
         return False
-    return not is_setup(site.file, site.node)
+    return not locks_of(site.file, caller).operations
 
 
 def _locks_later(access: FieldAccess, guard: Guard) -> bool:

@@ -114,8 +114,9 @@ def signal_at(file: GoFile, node: Node) -> Iterator[SignalOf]:
             operand, ways = node["right"], ("acquire",)
     elif node.kind == "call_expression":
         function = node["function"]
-        if function.kind == "identifier" and function.name == "close":
-            operand, ways = node["arguments"].children[0], ("release",)
+        arguments = node["arguments"].children
+        if function.kind == "identifier" and function.name == "close" and arguments:
+            operand, ways = arguments[0], ("release",)
         elif function.kind == "selector_expression":
             operand, kind = function["operand"], "group"
             name = function["field"].name

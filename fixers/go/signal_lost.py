@@ -5,7 +5,7 @@ waiter and not the one that was meant, and a wake-up that comes between a waiter
 `Wait` is gone. What is left is a goroutine that sleeps for ever beside work that is ready, or
 one that goes on with a queue that is empty again.
 
-Eight forms are found:
+Nine forms are found:
 - `if` in place of `for` around Wait: another goroutine may have taken what was signalled;
 - `Signal` where goroutines wait on the same variable for different conditions (each for a key of
   its own), or for a flag that none of them takes back, so that nobody wakes the others;
@@ -14,7 +14,9 @@ Eight forms are found:
 - a Wait that nothing is tested for, so that an earlier signal is lost;
 - a Wait on a field that no code signals;
 - a loop whose condition nothing can change;
-- `cond.Wait` as a value: it runs once, and gives back the lock of whoever holds it.
+- `cond.Wait` as a value: it runs once, and gives back the lock of whoever holds it;
+- a change of state whose signal goes to an unbuffered channel of the object, or nowhere at all
+  when the goroutine that waits for it is at work.
 
 Not reported: a Wait whose caller tests again; a signal before the change under one lock; a
 condition variable that is passed on, so that its signals may be out of sight.
@@ -41,10 +43,11 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 from ._unsignalled import never_changes, never_signalled, never_tested, wait_values
+from ._wake_lost import wakes_lost
 from ._woken import flag_set, given_to, many, passed_conditions
 
 CATEGORY = "goroutine"
-GATE = rb"\.(?:Wait|Signal|Broadcast)\(\)|\.Wait[,)]"
+GATE = rb"\.(?:Wait|Signal|Broadcast)\(\)|\.Wait[,)]|<- (?:struct\{\}\{\}|true):"
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -64,6 +67,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             message=message,
             reason="what it waits for has to be tested in a loop around it",
         )
+    yield from wakes_lost(file)
 
 
 def _finding(

@@ -1,0 +1,122 @@
+"""Wake-ups that are dropped while the worker works: an unbuffered channel, sent to or else.
+
+    q.items = append(q.items, v)        for {
+    select {                                <-q.wake
+    case q.wake <- struct{}{}:              handle(q.take())    // a wake-up now is lost
+    default:                            }
+    }
+
+One slot remembers that there is something new.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.builders import with_capacity
+from threadmend.golang.calls import callers
+from threadmend.golang.channel_index import Behind, behind
+from threadmend.golang.channels import ChannelOperation
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.stops import endless
+from threadmend.golang.syntax import Node
+from threadmend.model import Finding, Fix, Related, Safety
+
+__all__ = ["wakes_lost"]
+
+_SENDS = re.compile(rb"<-\s*(?:struct\s*\{\s*\}\s*\{\s*\}|true)\s*:")
+_REASON = "a wake-up now waits for the worker"
+
+
+def wakes_lost(file: GoFile) -> Iterator[Finding]:
+    """Yield the sends that nobody takes while the one worker is not at its receive."""
+    if file.is_test:
+        return
+    for send in file.find("send_statement", _SENDS):
+        if not _is_tried(send) or not _changes(file, send):
+            continue
+        channel = behind(file, send)
+        if not channel.known or not channel.unbuffered or channel.of("len", "compare"):
+            continue
+        sends = [o for o in channel.of("send") if not o.file.is_test]
+        receives = [o for o in channel.of("receive", "range") if not o.file.is_test]
+        if sends[0].node is not send or len(receives) != 1:
+            continue
+        if all(_is_tried(o.node) for o in sends) and _works(receives[0]):
+            yield _finding(file, send, channel, receives[0])
+
+
+def _is_tried(send: Node) -> bool:
+    """Return whether a send is the one case of a select whose default does nothing."""
+    case = send.parent
+    select = case.parent if case is not None and send.field == "communication" else None
+    if case is None or select is None or case.statements:
+        return False
+    clauses = [c for c in select.children if c.kind in {"communication_case", "default_case"}]
+    default = next((c for c in clauses if c.kind == "default_case"), None)
+    return len(clauses) == 2 and default is not None and not default.statements
+
+
+_CHANGES = ("assignment_statement", "inc_statement", "dec_statement")
+_STORES = re.compile(rb"\.(?:Store|Add|Swap|CompareAndSwap|Push\w*|Set|Put|Insert)$")
+
+
+def _changes(file: GoFile, wake: Node, depth: int = 1) -> bool:
+    """Return whether the function, or its caller, changes what others see before it wakes."""
+    function = wake.function
+    for node in function["body"].own() if function is not None else ():
+        if node.start >= wake.start:
+            break
+        if node.kind in _CHANGES:
+            target = node.children[0]
+            target = target.children[0] if target.kind == "expression_list" else target
+            binding = file.binding(target) if target.kind == "identifier" else None
+            if binding is None or binding.function is not function:
+                return True
+        elif node.kind == "call_expression" and _STORES.search(node["function"].text):
+            return True
+    decl = declaration_of(file, function) if function is not None and depth else None
+    sites = callers(decl) if decl is not None else []
+    return any(_changes(s.file, s.call, depth - 1) for s in sites if s.call is not None)
+
+
+_TIMED = re.compile(rb"\.C$|\b(?:After|Tick)\(")
+
+
+def _works(receive: ChannelOperation) -> bool:
+    """Return whether an endless loop receives, works, and would wait for the next wake-up."""
+    loop = innermost_loop(receive.node)
+    if receive.kind == "range":
+        loop = receive.node.parent
+    elif loop is not None and not endless(loop):
+        return False
+    if loop is None:
+        return False
+    select = receive.select
+    for case in select.children if select is not None else ():
+        if case.kind == "default_case":
+            return False
+        communication = case.get("communication")
+        if communication is not None and _TIMED.search(communication.text):
+            return False  # it looks by itself from time to time
+    calls = loop["body"].find("call_expression")
+    return any(c.start > receive.node.end and not c.text.endswith(b".Done()") for c in calls)
+
+
+def _finding(file: GoFile, send: Node, channel: Behind, receive: ChannelOperation) -> Finding:
+    name = send["channel"].name
+    makes = [m.call for m in channel.shared.makes] if channel.shared is not None else []
+    edits = tuple(with_capacity(m, "1") for m in (*makes, *(c.make for c in channel.local)))
+    title = f"Make {name.rpartition('.')[2]} with a buffer of 1"
+    at = receive.node
+    return Finding(
+        path=file.path,
+        start=send.start,
+        end=send.end,
+        message=f"a signal on {name} is lost while the goroutine that waits for it works",
+        fixes=(Fix(title, edits, Safety.UNSAFE, _REASON),),
+        related=(Related(at.path, at.start, at.end, "received here"),),
+    )

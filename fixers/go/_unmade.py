@@ -15,7 +15,13 @@ from threadmend.golang.types import Named
 from threadmend.golang.uses import type_uses
 from threadmend.model import Edit
 
-__all__ = ["is_made", "is_made_with_values", "made_with_values", "made_with_values_of"]
+__all__ = [
+    "is_made",
+    "is_made_with_values",
+    "made_with_values",
+    "made_with_values_of",
+    "sets_field",
+]
 
 
 def is_made(file: GoFile, field: Node) -> bool:
@@ -26,7 +32,7 @@ def is_made(file: GoFile, field: Node) -> bool:
         return True
     if any(_may_set(a) for a in accesses_like(file.package, file, field)):
         return True
-    return any(_sets(literal, name) for _, literal in literals_of(decl))
+    return any(sets_field(literal, name) for _, literal in literals_of(decl))
 
 
 def is_made_with_values(file: GoFile, field: Node) -> bool:
@@ -34,10 +40,10 @@ def is_made_with_values(file: GoFile, field: Node) -> bool:
     decl = _owner(file, field)
     name = field["field"].name
     literals = [] if decl is None else [n for f, n in literals_of(decl) if not f.is_test]
-    return bool(literals) and all(_sets(one, name) for one in literals)
+    return bool(literals) and all(sets_field(one, name) for one in literals)
 
 
-def _sets(literal: Node, name: str) -> bool:
+def sets_field(literal: Node, name: str) -> bool:
     """Return whether a struct literal gives a field a value, by its name or its position."""
     elements = literal["body"].children
     return any(e.kind != "keyed_element" or e.children[0].name == name for e in elements)

@@ -83,7 +83,7 @@ def _changes(file: GoFile, wake: Node, depth: int = 1) -> bool:
     return any(_changes(s.file, s.call, depth - 1) for s in sites if s.call is not None)
 
 
-_TIMED = re.compile(rb"\.C$|\b(?:After|Tick)\(")
+_TIMED = re.compile(rb"(?i)\.C$|\bafter\(|tick|timer")
 
 
 def _works(receive: ChannelOperation) -> bool:

@@ -4,6 +4,8 @@ A channel that was declared but never made is nil. A send to it or a receive fro
 for ever, `range` over it too, and `close` panics. Nothing says so: the goroutine is just
 never heard of again.
 
+The same goes for a value that one constructor makes without the channel that all others make.
+
 Not reported: operations that are all in selects, where nil switches a case off; a variable
 that anybody assigns, or whose address is taken; an exported field, or one that is set in any
 way.
@@ -27,6 +29,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._made_in_some import Forgotten, forgotten
 from ._unmade import made_with_values
 
 CATEGORY = "channel"
@@ -168,12 +171,28 @@ def _fields(file: GoFile, spec: Node) -> Iterator[Finding]:
             ):
                 continue
             channel = shared_channel_of(decl, name.name)
+            used = [o for o in channel.operations if not o.file.is_test]
+            for found in forgotten(channel, _first(used)):
+                yield _left_out(f"{decl.name}.{name.name}", found)
             operation = _never_made(channel)
             if operation is None or _set_by_position(channel):
                 continue
             fix, reason = _in_literals(channel, declared)
             owner = decl.name
             yield _finding(f"{owner}.{name.name}", name, operation, fix, reason)
+
+
+def _left_out(label: str, found: Forgotten) -> Finding:
+    node, literal = found.operation.node, found.literal
+    return Finding(
+        path=literal.path,
+        start=literal.start,
+        end=literal["body"].start,
+        message=f"{label} is not made here: {_WORDS[found.operation.kind]}",
+        fixes=(found.fix,) if found.fix is not None else (),
+        related=(Related(node.path, node.start, node.end, "used here"),),
+        reason="" if found.fix is not None else "how the others make it has no meaning here",
+    )
 
 
 def _is_set(file: GoFile, name: str) -> bool:

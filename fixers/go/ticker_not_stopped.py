@@ -6,7 +6,8 @@ that counts is the `go` line of go.mod. From 1.23 on an unreferenced ticker is c
 the finding is a hint of low confidence; so is a timer, which fires only once.
 
 Not reported:
-- a ticker that is returned, stored or passed on, or whose channel is;
+- a ticker that is returned or passed on, or whose channel is; one that is stored, unless in a
+  field that only one method waits for, once for each value;
 - a function that never returns, and package main's `main`;
 - a ticker that is stopped on every path, in a deferred function too; a timer that fired.
 """
@@ -22,8 +23,9 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.model import Confidence, Finding, Fix
+from threadmend.model import Confidence, Finding, Fix, Related
 
+from ._ticker_fields import Kept, kept_tickers
 from ._tickers import COLLECTED, first_exit, is_time_call, only_user, ranged_for_ever, received
 
 CATEGORY = "select"
@@ -36,6 +38,10 @@ def check(file: GoFile) -> Iterator[Finding]:
         if not is_time_call(file, call):
             continue
         binding = initialised(file, call)
+        if binding is None and call["function"]["field"].name == "NewTicker":
+            kept = kept_tickers(file, call)
+            if kept is not None:
+                yield _of_field(file, kept)
         if binding is None or binding.function is None or _escapes(binding):
             continue
         owner = _owner(file, binding)
@@ -101,6 +107,19 @@ def _leaks(file: GoFile, call: Node, binding: Binding, owner: Node) -> bool:
             return False
         start = statements[0]
     return first_exit(file, owner, start, stops) is not None
+
+
+def _of_field(file: GoFile, kept: Kept) -> Finding:
+    waits = kept.waits
+    return Finding(
+        path=file.path,
+        start=kept.call.start,
+        end=kept.call.end,
+        message=f"the ticker {kept.name} is not stopped when {waits['name'].name} returns",
+        fixes=(kept.fix,),
+        related=(Related(waits.path, waits.start, waits["body"].start, "alone waits for it"),),
+        confidence=Confidence.LOW if file.go_version >= COLLECTED else Confidence.HIGH,
+    )
 
 
 def _finding(file: GoFile, call: Node, binding: Binding, owner: Node) -> Finding:

@@ -27,7 +27,7 @@ from threadmend.python.builders import (
     with_comment,
 )
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, block_of, walk
+from threadmend.python.flow import after, block_of, innermost_loop, walk
 from threadmend.python.queues import QueueUse, queues_of
 from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, reached
@@ -65,7 +65,8 @@ def _drain(
     if spawn is None or spawn.target is None or function is None:
         return None
     producers = reached(spawn.target)
-    if not any(file.function(put) in producers for put in use.puts):
+    puts = [put for put in use.puts if file.function(put) in producers]
+    if not puts or (not use.is_bounded and all(_is_small(file, put, spawn) for put in puts)):
         return None
     if any(file.function(get) is not function for get in use.gets):
         return None  # somebody else empties it
@@ -78,6 +79,16 @@ def _drain(
     if not takes or any(get in walk(s) for s in earlier for get in use.gets):
         return None
     return top, takes
+
+
+def _is_small(file: PythonFile, put: ast.Call, spawn: Spawn) -> bool:
+    """Return whether a thread or process puts a single small item: a pipe holds that."""
+    if any(innermost_loop(node) is not None for node in (put, spawn.node)):
+        return False
+    item = put.args[0] if put.args else None
+    return isinstance(item, ast.Constant | ast.Compare) or (
+        isinstance(item, ast.UnaryOp) and isinstance(item.op, ast.Not)
+    )
 
 
 def _joined(file: PythonFile, node: ast.expr) -> Spawn | None:

@@ -6,7 +6,8 @@ another thread. A `return` that somebody adds in between does the same, every ti
 
 Not reported: acquire and release that do not stand in one block; a release in `finally`;
 nothing in between that can raise or leave; a lock that is handed over on purpose (left
-with it held by `yield`, `break` or `continue`, or released and taken again in between);
+with it held by `yield`, `break` or `continue`, or released and taken again in between), or by
+which functions tell each other something;
 locks of other libraries, whose `with` may mean something else.
 
 Unsafe: with a `return` or `raise` in between the lock is now released where it was not, and
@@ -38,7 +39,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if section.release is None or section.is_protected:
             continue
         released = _released_before_leaving(file, section)
-        if _has_arguments(section) or released is None:
+        if _has_arguments(section) or released is None or _is_signal(file, section):
             continue
         leaving = [node for node in leaves(section.body) if not _follows(node, released)]
         if section.lock.family == "async":
@@ -67,6 +68,23 @@ def _has_arguments(section: Section) -> bool:
     value: ast.AST = section.start.value  # type: ignore[attr-defined]
     call = value.value if isinstance(value, ast.Await) else value
     return isinstance(call, ast.Call) and bool(call.args or call.keywords)
+
+
+def _is_signal(file: PythonFile, section: Section) -> bool:
+    """Return whether threads tell each other something by a function's lock.
+
+    A nested function only takes it, or only releases what another one took.
+    """
+    place = section.lock.place
+    if place.kind != "local":
+        return False
+    found: dict[ast.AST | None, set[str]] = {}
+    for call in file.calls("acquire", "release"):
+        assert isinstance(call.func, ast.Attribute)
+        lock = file.lock(call.func.value)
+        if lock is not None and lock.place == place:
+            found.setdefault(file.function_node(call), set()).add(call.func.attr)
+    return any(len(done) == 1 for done in found.values())
 
 
 def _released_before_leaving(file: PythonFile, section: Section) -> list[ast.stmt] | None:

@@ -57,8 +57,22 @@ def _decided(file: PythonFile, test: ast.If) -> ast.expr | None:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
             target = node.targets[0]
             if target.attr == "value" and _reads(file, test.test, target):
+                if _is_tested_again(file, node, test, target):
+                    return None
                 return target if _is_shared(file, target.value) else None
     return None
+
+
+def _is_tested_again(file: PythonFile, change: ast.Assign, test: ast.If, target: ast.expr) -> bool:
+    """Return whether an `if` further in asks once more, under the lock."""
+    return any(
+        inner is not test
+        and inner in walk(test.body)
+        and _reads(file, inner.test, target)
+        and _is_locked(file, inner)
+        for inner in enclosing(change, ast.If)
+        if isinstance(inner, ast.If)
+    )
 
 
 def _changed(file: PythonFile, statement: ast.AugAssign | ast.Assign) -> ast.expr | None:

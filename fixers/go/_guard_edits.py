@@ -40,7 +40,7 @@ from threadmend.golang.types import is_named
 from threadmend.model import Edit
 
 from ._guard_copies import is_momentary, last_part, lowered, read_ahead
-from ._guard_moves import LockForm, kept_on, moved_up, run_with_exits
+from ._guard_moves import LockForm, begun_earlier, kept_on, moved_up, run_with_exits
 from ._guard_names import named_once
 from ._guard_references import copied_references
 from ._quick import is_slow, slow_nodes, waits
@@ -88,7 +88,11 @@ def put_under_lock(
     reason = _other_locks(file, function, lock)
     own = locks_of(file, function).operations
     slow = slow_nodes(file, body)
-    moved = moved_up(file, function, statements, lock) or kept_on(file, statements, lock)
+    moved = (
+        moved_up(file, function, statements, lock)
+        or kept_on(file, statements, lock)
+        or begun_earlier(file, statements, lock)
+    )
     if moved:
         return moved, reason
     if whole and not own and not slow and (together or _is_small(body, statements)):

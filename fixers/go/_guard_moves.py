@@ -28,7 +28,7 @@ from threadmend.model import Edit
 
 from ._quick import is_slow
 
-__all__ = ["LockForm", "kept_on", "moved_up", "run_with_exits"]
+__all__ = ["LockForm", "begun_earlier", "kept_on", "moved_up", "run_with_exits"]
 
 _PLAIN = frozenset({"assignment_statement", "inc_statement", "dec_statement"})
 
@@ -99,6 +99,27 @@ def kept_on(file: GoFile, statements: list[Node], lock: LockForm) -> tuple[Edit,
             return ()
         at = statement
     return (*delete(given), *insert_after(last, given.name))
+
+
+def begun_earlier(file: GoFile, statements: list[Node], lock: LockForm) -> tuple[Edit, ...]:
+    """Take a lock before the accesses that stand right above its Lock, when they are all there is.
+
+    The counterpart of `kept_on`, for assignments and declarations.
+    """
+    at = taken = statements[-1].next
+    if taken is None or taken.kind != "expression_statement":
+        return ()
+    if taken.name not in {lock.take, f"{lock.name}.Lock()"}:
+        return ()
+    for statement in reversed(statements):
+        if at is None or statement.next is not at or file.data[statement.end : at.start].strip():
+            return ()
+        if statement.kind not in _PLAIN and statement.kind != "short_var_declaration":
+            return ()
+        if any(is_slow(file, n) for n in statement.own()):
+            return ()
+        at = statement
+    return (*insert_before(statements[0], taken.name), *delete(taken))
 
 
 _LEAVES = frozenset(

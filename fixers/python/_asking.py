@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, innermost_loop
+from threadmend.python.flow import after, innermost_loop, is_text
 
 __all__ = ["asker", "pause_of"]
 
@@ -91,5 +91,4 @@ def _is_nothing(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Return):
         value = statement.value
         return value is None or (isinstance(value, ast.Constant) and value.value is None)
-    text = statement.value if isinstance(statement, ast.Expr) else None
-    return isinstance(statement, ast.Pass) or isinstance(text, ast.Constant)
+    return isinstance(statement, ast.Pass) or is_text(statement)

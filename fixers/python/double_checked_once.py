@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.builders import BuilderError, insert_before, wrap
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import block_of, walk
+from threadmend.python.flow import block_of, is_text, walk
+from threadmend.python.functions import Function
 from threadmend.python.locks import Section
 from threadmend.python.scope import scope_of
 
@@ -40,6 +41,8 @@ class _Test:
     tested: ast.expr
     read: str = ""
     """The statement that reads the value into a variable, when the test looks at that."""
+    at: ast.stmt | None = None
+    """The call of the helper that takes the lock, where the test stands in what calls it."""
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -47,7 +50,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for section in file.sections:
         if section.kind != "with" or not section.body:
             continue
-        test = _test_ahead(file, section)
+        test = _test_ahead(file, section.start) or _test_of_caller(file, section)
         if test is None or file.held(test.node):
             continue
         setting = _setting(file, section, test)
@@ -58,12 +61,48 @@ def check(file: PythonFile) -> Iterator[Finding]:
 # -- find -----------------------------------------------------------------------------------
 
 
-def _test_ahead(file: PythonFile, section: Section) -> _Test | None:
-    """Return the test that decides about the section: around it, or with an exit before it."""
-    above = file.parent(section.start)
-    if isinstance(above, ast.If) and not above.orelse and above.body == [section.start]:
+def _test_of_caller(file: PythonFile, section: Section) -> _Test | None:
+    """Return the test that the only caller of a helper makes, which does nothing but take the
+    lock and set the value.
+    """
+    helper = section.function
+    if helper is None or len(helper.callers) != 1 or not helper.is_only_called:
+        return None
+    if not helper.is_private or helper.is_async:
+        return None  # whoever else calls it wants a new value
+    rest = [s for s in helper.body if not is_text(s) and not isinstance(s, ast.Global)]
+    if rest != [section.start] or any(isinstance(n, ast.Return) for n in walk(section.body)):
+        return None
+    call, caller, _ = helper.callers[0]
+    statement = file.parent(call)
+    if caller is None or caller.self_name != helper.self_name or call.args or call.keywords:
+        return None
+    if not isinstance(statement, ast.Expr):
+        return None
+    test = _test_ahead(file, statement)
+    if test is None or test.read or file.held(statement):
+        return None
+    return replace(test, at=statement) if _is_known(file, test, helper) else None
+
+
+def _is_known(file: PythonFile, test: _Test, helper: Function) -> bool:
+    """Return whether a test says the same in the helper: it names attributes and globals."""
+    for node in ast.walk(test.node.test):
+        binding = file.binding(node)
+        if isinstance(node, ast.NamedExpr):
+            return False
+        if binding is not None and binding.scope.kind != "module":
+            if not isinstance(node, ast.Name) or node.id != helper.self_name:
+                return False
+    return True
+
+
+def _test_ahead(file: PythonFile, start: ast.stmt) -> _Test | None:
+    """Return the test that decides about a statement: around it, or with an exit before it."""
+    above = file.parent(start)
+    if isinstance(above, ast.If) and not above.orelse and above.body == [start]:
         return _test(file, above, _unset(above.test))
-    before = _before(section.start)
+    before = _before(start)
     if isinstance(before, ast.If) and not before.orelse and len(before.body) == 1:
         if isinstance(before.body[0], _EXITS):
             return _test(file, before, _set(before.test))
@@ -216,9 +255,9 @@ def _again(file: PythonFile, section: Section, test: _Test) -> tuple[Edit, ...]:
     text = file.text(test.node.test)
     text = f"({text})" if "\n" in text else text
     read = f"{test.read}\n" if test.read else ""
-    if section.start in test.node.body:
+    if (test.at or section.start) in test.node.body:
         return wrap(file, section.body, f"{read}if {text}:")
-    leave = file.text(test.node.body[0])
+    leave = "return" if test.at is not None else file.text(test.node.body[0])
     if "\n" in read.strip() or "\n" in leave:
         raise BuilderError("what comes before the lock takes several lines")
     return insert_before(file, section.body[0], f"{read}if {text}:\n    {leave}")

@@ -18,7 +18,7 @@ from dataclasses import replace
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.builders import BuilderError, delete, insert_after, is_alone, wrap
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import block_of, can_raise, in_finally, walk
+from threadmend.python.flow import block_of, can_raise, in_finally, is_text, walk
 from threadmend.python.queues import QueueUse, is_joined, queues_of
 
 from ._failing import may_fail
@@ -58,13 +58,9 @@ def _in_helper(file: PythonFile, use: QueueUse, one: Taken) -> tuple[Taken, list
         dones = [n for n in walk(helper.body) if is_call_of(n, use.dones)]
         if dones and helper.is_only_called and not helper.is_async and not in_finally(node):
             call = dones[0].value  # type: ignore[attr-defined]
-            rest = helper.body[1:] if _is_text(helper.body[0]) else helper.body
+            rest = helper.body[1:] if is_text(helper.body[0]) else helper.body
             return replace(one, queue=file.text(call.func.value), rest=rest), dones
     return None
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _findings(

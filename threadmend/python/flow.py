@@ -19,6 +19,7 @@ __all__ = [
     "enclosing",
     "in_finally",
     "innermost_loop",
+    "is_text",
     "leaves",
     "statements",
     "walk",
@@ -71,6 +72,11 @@ def statements(block: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
     for node in walk(block):
         if isinstance(node, ast.stmt):
             yield node
+
+
+def is_text(statement: ast.stmt) -> bool:
+    """Return whether a statement is a literal that does nothing: a docstring."""
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def after(statement: ast.stmt) -> list[ast.stmt]:

@@ -6,16 +6,17 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.python import api
-from threadmend.python.classes import is_self, use_mode
+from threadmend.python.classes import AttributeUse, is_self, use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, innermost_loop
 from threadmend.python.functions import Function
-from threadmend.python.scope import Binding
+from threadmend.python.scope import Binding, parent
 from threadmend.python.threads import Spawn, argument
 
-__all__ = ["objects", "read_early", "waits"]
+__all__ = ["objects", "read_early", "returned", "waits"]
 
 _WAITS = frozenset({"join", "wait", "get", "acquire", "is_alive", "result", "wait_for", "sleep"})
+_TAKING = frozenset({"pop", "popleft", "popitem", "remove", "discard", "clear"})
 _MADE = api.COLLECTIONS | {"list", "dict", "set"}
 
 
@@ -36,7 +37,7 @@ def read_early(file: PythonFile, spawn: Spawn, start: ast.stmt) -> tuple[str, as
     if function is None:
         return None
     written = _written(file, function, spawn)
-    return _read_after(file, function, start, written) or _returned(file, spawn, start)
+    return _read_after(file, function, start, written) or returned(file, spawn, start)
 
 
 def objects(file: PythonFile) -> Iterator[Spawn]:
@@ -123,7 +124,7 @@ def _read_after(
     return None
 
 
-def _returned(file: PythonFile, spawn: Spawn, started: ast.stmt) -> tuple[str, ast.stmt] | None:
+def returned(file: PythonFile, spawn: Spawn, started: ast.stmt) -> tuple[str, ast.stmt] | None:
     """Return the attribute that the thread changes and that the method which starts it returns,
     or something made of it; not a collection itself, in which the caller may see more later.
     """
@@ -132,16 +133,37 @@ def _returned(file: PythonFile, spawn: Spawn, started: ast.stmt) -> tuple[str, a
         return None
     if target.cls is None or target.file is not file:
         return None
-    changed = {use.name for use in target.cls.uses if use.function is target and use.changes}
-    written = {u.name for u in target.cls.uses if u.function is target and u.mode == "write"}
-    for statement in _behind(started):
-        if isinstance(statement, ast.Return) and statement.value is not None:
-            for read in ast.walk(statement.value):
-                if isinstance(read, ast.Attribute) and read.attr in changed:
-                    is_live = read is statement.value and read.attr not in written
-                    if is_self(file, read.value) and not is_live:
-                        return file.text(read), statement
+    uses = [use for use in target.cls.uses if use.function is target]
+    taken = {use.name for use in uses if _takes(use.node)}
+    changed = {use.name for use in uses if use.changes} - taken
+    written = {use.name for use in uses if use.mode == "write" or _is_counted(file, use)}
+    for outer in _behind(started):
+        for statement in (outer, *_under_locks(file, outer)):
+            if isinstance(statement, ast.Return) and statement.value is not None:
+                for read in ast.walk(statement.value):
+                    if isinstance(read, ast.Attribute) and read.attr in changed:
+                        is_live = read is statement.value and read.attr not in written
+                        if is_self(file, read.value) and not is_live:
+                            return file.text(read), outer
     return None
+
+
+def _is_counted(file: PythonFile, use: AttributeUse) -> bool:
+    """Return whether `+=` makes another value: not the same list, longer."""
+    return use.mode == "augment" and not file.is_a(use.node, _MADE)
+
+
+def _takes(node: ast.expr) -> bool:
+    """Return whether a use takes something out: such a thread works on what it finds."""
+    above = parent(node)
+    return isinstance(above, ast.Attribute) and above.attr in _TAKING
+
+
+def _under_locks(file: PythonFile, statement: ast.stmt) -> list[ast.stmt]:
+    """Return the statements of `with lock:`."""
+    if not isinstance(statement, ast.With):
+        return []
+    return statement.body if all(file.lock(i.context_expr) for i in statement.items) else []
 
 
 def _behind(started: ast.stmt) -> list[ast.stmt]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 
+from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of
 from threadmend.python.threads import Spawn
 
-__all__ = ["keeper", "list_of", "started"]
+__all__ = ["keeper", "kept_by_object", "list_of", "started"]
 
 
 def started(file: PythonFile, spawn: Spawn) -> ast.Expr | None:
@@ -47,8 +48,23 @@ def kept_in(file: PythonFile, node: ast.expr) -> ast.Expr | None:
     statement = file.parent(call)
     func = call.func
     if isinstance(func, ast.Attribute) and func.attr == "append":
-        if isinstance(func.value, ast.Name) and isinstance(statement, ast.Expr):
+        if isinstance(func.value, ast.Name | ast.Attribute) and isinstance(statement, ast.Expr):
             return statement
+    return None
+
+
+def kept_by_object(file: PythonFile, spawn: Spawn) -> str | None:
+    """Return the list of the object that keeps a thread: `self.threads.append(t)`."""
+    above = file.parent(spawn.node)
+    binding = file.binding(above.targets[0]) if isinstance(above, ast.Assign) else None
+    nodes = [spawn.node, *(file.uses(binding) if binding is not None else ())]
+    for node in nodes:
+        kept = kept_in(file, node) if isinstance(node, ast.expr) else None
+        if kept is not None and isinstance(kept.value, ast.Call):
+            assert isinstance(kept.value.func, ast.Attribute)
+            held = kept.value.func.value
+            if isinstance(held, ast.Attribute) and is_self(file, held.value):
+                return file.text(held)
     return None
 
 

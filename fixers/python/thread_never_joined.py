@@ -25,12 +25,13 @@ from threadmend.python.builders import (
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, innermost_loop
+from threadmend.python.functions import Function
 from threadmend.python.scope import ancestors
-from threadmend.python.threads import Spawn
+from threadmend.python.threads import Spawn, reached
 
 from ._filled import filled, read_behind
-from ._results import objects, read_early, waits
-from ._started import keeper, list_of, started
+from ._results import objects, read_early, returned, waits
+from ._started import keeper, kept_by_object, list_of, started
 
 CATEGORY = "thread"
 GATE = rb"Thread\b"
@@ -58,9 +59,41 @@ def _early(file: PythonFile) -> Iterator[_Early]:
         start = started(file, spawn)
         if start is None or file.function(start) is not function:
             continue
+        if kept_by_object(file, spawn) is not None and _is_joined_by_helper(function, spawn):
+            continue
         read = read_early(file, spawn, start) or _own(file, spawn, start)
+        read = read or _read_by_caller(file, spawn, function)
         if read is not None:
             yield spawn, start, read
+
+
+def _is_joined_by_helper(function: Function, spawn: Spawn) -> bool:
+    """Return whether a thread goes on for long, or what its starter calls waits for it."""
+    assert spawn.target is not None
+    if any(isinstance(n, ast.While) for n in spawn.target.own):
+        return True
+    return any(waits(f) for f in reached(function) if f is not spawn.target)
+
+
+def _read_by_caller(
+    file: PythonFile, spawn: Spawn, starter: Function
+) -> tuple[str, ast.stmt] | None:
+    """Return what the only caller of a helper that starts threads returns of what they fill:
+    neither waits for them.
+    """
+    if not starter.is_private or len(starter.callers) != 1 or not starter.is_only_called:
+        return None
+    call, caller, _ = starter.callers[0]
+    statement = file.parent(call)
+    if caller is None or caller.self_name != starter.self_name or file.held(call):
+        return None
+    if not isinstance(statement, ast.Expr) or _is_joined_by_helper(caller, spawn):
+        return None
+    read = returned(file, spawn, statement)
+    if read is not None and kept_by_object(file, spawn) is None:
+        # they are joined where they are started: there must be nothing else to do meanwhile
+        return read if after(statement)[:1] == [read[1]] else None
+    return read
 
 
 def _goes_on(spawn: Spawn) -> bool:
@@ -138,6 +171,12 @@ def _edits(
     while (loop := innermost_loop(at)) is not None:
         outer = at = loop
     edits: list[Edit] = []
+    kept = kept_by_object(file, spawn)
+    if kept is not None and (outer is not None or not _is_beside(file, started, read)):
+        one = _name(file, spawn) if _is_beside(file, started, read) else None
+        one = one or free_name(file, "thread", read)
+        text = f"for {one} in {kept}:\n    {one}.join()"
+        return insert_before(file, read, text)
     if isinstance(started.value, ast.ListComp):
         return _listed(file, spawn, started)
     if outer is not None and (held := list_of(file, spawn)) and isinstance(outer, ast.For):
@@ -167,6 +206,11 @@ def _edits(
     edits += insert_before(file, outer, f"{names} = []")
     edits += insert_after(file, outer, f"for {name} in {names}:\n    {name}.join()")
     return tuple(edits)
+
+
+def _is_beside(file: PythonFile, started: ast.stmt, read: ast.stmt) -> bool:
+    """Return whether a function starts the threads itself whose results it reads."""
+    return file.function(started) is file.function(read)
 
 
 def _group(file: PythonFile, early: list[_Early], own: _Early) -> list[str]:

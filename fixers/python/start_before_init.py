@@ -6,6 +6,8 @@ attributes that are not there yet: an `AttributeError` on a loaded machine, neve
 Not reported: attributes that have a value before the start, or in the class; threads that wait
 for something first (an event, a queue, a lock that `__init__` holds); functions that do not
 read the object.
+
+Unsafe: where a helper, or the `__init__` of a base, starts the thread: all of it comes later.
 """
 
 from __future__ import annotations
@@ -13,8 +15,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from threadmend.model import Edit, Finding, Fix, Related
-from threadmend.python import api
+from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import (
     BuilderError,
     delete,
@@ -28,8 +29,10 @@ from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.threads import reached
 
+from ._begun import begun, may_follow, run_by, started
+
 CATEGORY = "thread"
-GATE = rb"\.start\(\)"
+GATE = rb"\.start\(\)|super\(\)\.__init__\("
 
 _WAITS = frozenset({"wait", "get", "acquire", "join", "recv", "wait_for"})
 
@@ -41,31 +44,13 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if init is None or init.self_name is None:
             continue
         for statement in init.body:
-            target = _started(file, cls, statement)
+            direct = started(file, cls, statement)
+            target = direct or begun(cls, init, statement)
             if target is None or file.held(statement):
                 continue
             late = _late(cls, init, statement, target)
             if late and not _waits(target, _set_in(init, late)):
                 yield _finding(file, init, statement, target, late)
-
-
-def _started(file: PythonFile, cls: Class, statement: ast.stmt) -> Function | None:
-    """Return the method that a statement `….start()` of `__init__` has run beside it."""
-    call = statement.value if isinstance(statement, ast.Expr) else None
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-        return None
-    if call.func.attr != "start" or call.args:
-        return None
-    thread = call.func.value
-    if isinstance(thread, ast.Name) and thread.id == "self":
-        return cls.method("run") if cls.inherits(*api.THREADS) else None
-    value = file.value(thread)
-    if value is None or not value.is_a(api.THREADS) or value.made is None:
-        return None
-    for spawn in file.spawns:
-        if spawn.node is value.made and spawn.target is not None and spawn.target.home is cls:
-            return spawn.target
-    return None
 
 
 def _waits(target: Function, late: set[str]) -> bool:
@@ -132,7 +117,7 @@ def _set_in(init: Function, statements: list[ast.stmt]) -> set[str]:
 def _late(cls: Class, init: Function, start: ast.stmt, target: Function) -> list[ast.stmt]:
     """Return the statements behind the start that first set an attribute the thread reads."""
     index = init.body.index(start)
-    functions = reached(target)
+    functions = run_by(cls, target)
     helpers = {f for statement in init.body for f in _called(init, statement)} | functions
     early = {
         use.name
@@ -176,9 +161,16 @@ def _finding(
         reason = "what follows the start may rely on the thread"
         return Finding(file.path, first, end, said, related=related, reason=reason)
     try:
+        jumped = init.body[init.body.index(start) + 1 : init.body.index(late[-1]) + 1]
+        if not may_follow(init, start, jumped):
+            raise BuilderError("what follows the call may rely on what it sets")
         edits = _moved(file, start, late[-1])
     except BuilderError as error:
         return Finding(file.path, first, end, said, related=related, reason=str(error))
+    if start.value in init.callees:  # type: ignore[attr-defined]
+        reason = "the rest of what is called comes later as well"
+        fix = Fix(f"Call it after {text.partition(' = ')[0]} is set", edits, Safety.UNSAFE, reason)
+        return Finding(file.path, first, end, said, related=related, fixes=(fix,))
     # Nothing in between waits for the thread: it only starts later.
     fix = Fix(f"Start after {text.partition(' = ')[0]} is set", edits)
     return Finding(file.path, first, end, said, related=related, fixes=(fix,))

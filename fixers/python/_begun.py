@@ -1,0 +1,109 @@
+"""Threads that a call in `__init__` starts: a helper of the class, or the `__init__` of a base."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from threadmend.python import api
+from threadmend.python.classes import Class
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import walk
+from threadmend.python.functions import Function
+from threadmend.python.threads import reached
+
+__all__ = ["begun", "may_follow", "run_by", "started"]
+
+_OF_THREADS = frozenset({"daemon", "name"})
+
+
+def started(file: PythonFile, cls: Class, statement: ast.AST) -> Function | None:
+    """Return the method of a class that a statement `….start()` has run beside it."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return None
+    if call.func.attr != "start" or call.args:
+        return None
+    thread = call.func.value
+    if isinstance(thread, ast.Name) and thread.id == "self":
+        return cls.method("run") if cls.inherits(*api.THREADS) else None
+    value = file.value(thread)
+    if value is None or not value.is_a(api.THREADS) or value.made is None:
+        return None
+    for spawn in file.spawns:
+        if spawn.node is value.made and spawn.target is not None and spawn.target.home in cls.mro:
+            return spawn.target
+    return None
+
+
+def begun(cls: Class, init: Function, statement: ast.stmt) -> Function | None:
+    """Return the method that a thread runs which a call of `__init__` starts: `self._open()`,
+    `super().__init__(…)`.
+    """
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    callee = init.callees.get(call) if isinstance(call, ast.Call) else None
+    if callee is None or callee.home not in cls.mro:
+        return None
+    for function in (f for f in run_by(cls, callee) if f.home in cls.mro):
+        for node in function.own:
+            target = started(function.file, cls, node)
+            if target is not None and not function.file.held(node):
+                return cls.method(target.name) or target
+    return None
+
+
+def run_by(cls: Class, function: Function) -> frozenset[Function]:
+    """Return what a method of an object of a class runs: what the class overrides is its own."""
+    found: set[Function] = set()
+    pending = [function]
+    while pending:
+        one = pending.pop()
+        if one not in found:
+            found.add(one)
+            pending += (_own(cls, one, call, callee) for call, callee in one.callees.items())
+    return frozenset(found)
+
+
+def _own(cls: Class, function: Function, call: ast.Call, callee: Function) -> Function:
+    func = call.func
+    if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name):
+        if func.value.id == function.self_name and callee.home in cls.mro:
+            return cls.method(callee.name) or callee
+    return callee
+
+
+def may_follow(init: Function, call: ast.stmt, jumped: Sequence[ast.stmt]) -> bool:
+    """Return whether a call may come after the statements behind it: they use nothing that it
+    sets, set nothing that it uses, and no name of its arguments.
+    """
+    value = call.value if isinstance(call, ast.Expr) else None
+    callee = init.callees.get(value) if isinstance(value, ast.Call) else None
+    if callee is None:
+        return True
+    there = [(f.own, f.self_name) for f in reached(callee)]
+    used = {name for own, me in there for name in _attributes(own, me, ast.Load, ast.Store)}
+    after = [*walk(jumped)]
+    mine = set(_attributes(after, init.self_name, ast.Store))
+    if mine & (used | _OF_THREADS) or set(_attributes(after, init.self_name, ast.Load)) - mine:
+        return False
+    bound = {n.id for n in after if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    if any(isinstance(n, ast.Name) and n.id in bound for n in walk(call)):
+        return False
+    return not any(_is_whole(node, init.self_name) for node in after)
+
+
+def _attributes(
+    nodes: Sequence[ast.AST], self_name: str | None, *contexts: type[ast.expr_context]
+) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == self_name and isinstance(node.ctx, contexts):
+                yield node.attr
+
+
+def _is_whole(node: ast.AST, self_name: str | None) -> bool:
+    """Return whether a node is a call that gets the object itself, or `super()`."""
+    if not isinstance(node, ast.Call):
+        return False
+    named = isinstance(node.func, ast.Name) and node.func.id == "super"
+    return named or any(isinstance(a, ast.Name) and a.id == self_name for a in node.args)

@@ -22,7 +22,7 @@ from threadmend.python.classes import Class, use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.scope import Binding
 
-__all__ = ["Flag", "event_beside", "event_edits", "flag_of", "value_given"]
+__all__ = ["Flag", "event_beside", "event_edits", "flag_of", "flag_of_other", "value_given"]
 
 
 @dataclass(eq=False, frozen=True, slots=True)
@@ -34,6 +34,20 @@ class Flag:
     uses: tuple[ast.expr, ...]
     cls: Class | None = None
     binding: Binding | None = None
+    is_other: bool = False
+    """Whether code of another class looks at it."""
+
+
+def flag_of_other(file: PythonFile, node: ast.expr) -> Flag | None:
+    """Return the flag of an object of a class of the project: `service.ready`."""
+    value = file.value(node.value) if isinstance(node, ast.Attribute) else None
+    cls = None if value is None or value.is_class else value.cls
+    if cls is None or not isinstance(node, ast.Attribute):
+        return None
+    uses = [use for use in cls.uses if use.name == node.attr]
+    if not uses or cls.uses_of(node.attr) != uses or any(u.node is node for u in uses):
+        return None
+    return Flag(cls.file, node.attr, tuple(use.node for use in uses), cls=cls, is_other=True)
 
 
 def flag_of(file: PythonFile, node: ast.expr) -> Flag | None:
@@ -155,7 +169,7 @@ def _beside(flag: Flag) -> tuple[str, list[Edit]]:
         event, added = reference(file, "threading.Event")
         name = free_name(file, f"{flag.name}_changed")
         return name, [*insert_after(file, first, f"{name} = {event}()"), *added]
-    name = free_attribute(cls, "_wake")
+    name = free_attribute(cls, f"{flag.name}_changed" if flag.is_other else "_wake")
     if not _is_dataclass(cls):
         event, added = reference(file, "threading.Event", cls.node)
         return name, [*add_attribute(cls, name, f"{event}()"), *added]

@@ -24,7 +24,7 @@ from threadmend.python.classes import use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.threads import spawns_reaching
 
-from ._flags import Flag, event_beside, event_edits, flag_of, value_given
+from ._flags import Flag, event_beside, event_edits, flag_of, flag_of_other, value_given
 from ._tests import softened
 
 CATEGORY = "thread"
@@ -37,6 +37,7 @@ class Poll:
     `is_alone`: it does nothing else.
     """
 
+    file: PythonFile
     loop: ast.While
     node: ast.expr
     sleep: ast.Call
@@ -46,12 +47,10 @@ class Poll:
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the loops that sleep until another thread sets a flag."""
-    if b"sleep" not in file.data or not spawns_reaching(file):
-        return
-    for loop in file.nodes(ast.While):
+    for loop in file.nodes(ast.While) if b"sleep" in file.data else ():
         poll = _poll(file, loop)
-        flag = None if poll is None else flag_of(file, poll.node)
-        if poll is None or flag is None:
+        flag = None if poll is None else flag_of(file, poll.node) or flag_of_other(file, poll.node)
+        if poll is None or flag is None or not spawns_reaching(flag.file):
             continue
         setter = _setter(poll, flag)
         if setter is not None:
@@ -82,7 +81,7 @@ def _poll(file: PythonFile, loop: ast.While) -> Poll | None:
         return None
     if not end and len(rest) == 1:
         return None  # it waits until something is over
-    return Poll(loop, node, call, end, is_whole and len(rest) == 1)
+    return Poll(file, loop, node, call, end, is_whole and len(rest) == 1)
 
 
 def _tests(node: ast.expr) -> list[ast.expr]:
@@ -101,8 +100,8 @@ def _setter(poll: Poll, flag: Flag) -> ast.expr | None:
     """Return the place where another thread than that of the loop sets the flag."""
     file = flag.file
     reaching = spawns_reaching(file)
-    function = file.function(poll.loop)
-    if function is None:
+    function = poll.file.function(poll.loop)
+    if function is None or (flag.is_other and not poll.is_alone):
         return None
     mine = reaching.get(function, [])
     if not mine and not poll.is_alone:
@@ -118,12 +117,13 @@ def _setter(poll: Poll, flag: Flag) -> ast.expr | None:
 
 
 def _finding(poll: Poll, flag: Flag, setter: ast.expr) -> Finding:
-    file = flag.file
+    file = poll.file
     start, end = file.span(poll.sleep)
     name = file.text(poll.node)
     said = f"the loop sees {name} up to a sleep late"
     level = Confidence.LOW if not poll.is_alone and _is_short(poll.sleep) else Confidence.HIGH
-    related = (Related(file.path, *file.span(setter), f"another thread sets {name} here"),)
+    place = (flag.file.path, *flag.file.span(setter))
+    related = (Related(*place, f"another thread sets {name} here"),)
     try:
         fix = _fix(poll, flag, name)
     except BuilderError as error:
@@ -144,7 +144,7 @@ def _is_short(call: ast.Call) -> bool:
 def _fix(poll: Poll, flag: Flag, name: str) -> Fix:
     """Return the fix: the flag becomes an Event, or gets one beside it."""
     said = "who sets the flag from elsewhere wakes nobody, as before"
-    if poll.end:
+    if poll.end and not flag.is_other:
         try:
             edits, reason = _edits(poll, flag), f"{name} becomes an Event"
             return Fix(f"Make {name} an Event, and wait for it", edits, Safety.UNSAFE, reason)
@@ -154,12 +154,13 @@ def _fix(poll: Poll, flag: Flag, name: str) -> Fix:
             except BuilderError:
                 raise error from None
             return Fix(f"Wake the loop when {name} is set", edits, Safety.UNSAFE, said)
-    return Fix(f"Wake the loop when {name} is cleared", _woken(poll, flag), Safety.UNSAFE, said)
+    done = "set" if poll.end else "cleared"
+    return Fix(f"Wake the loop when {name} is {done}", _woken(poll, flag), Safety.UNSAFE, said)
 
 
 def _woken(poll: Poll, flag: Flag) -> tuple[Edit, ...]:
     """Return the edits that wait for an Event beside the flag, set where the flag ends the loop."""
-    file = flag.file
+    file = poll.file
     event, edits = event_beside(flag, poll.end)
     place = event if flag.cls is None else f"{file.text(poll.node.value)}.{event}"  # type: ignore[attr-defined]
     waits = Edit(file.path, *file.span(poll.sleep.func), file.encode(f"{place}.wait"))

@@ -18,7 +18,8 @@ from threadmend.python.threads import Spawn, reached_outside, spawns_reaching
 
 from ._data import Data, Use
 from ._foreign import foreign_names
-from ._given import argument_for, given, reaching
+from ._given import given, reaching
+from ._handed import argument_for, kept_functions
 
 __all__ = ["Running", "contended", "contended_by"]
 
@@ -201,7 +202,11 @@ def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
             continue
         for node in function.own:
             func = node.func if isinstance(node, ast.Call) else None
-            if not isinstance(func, ast.Attribute) or cls.method(func.attr) is None:
+            if not isinstance(func, ast.Attribute):
+                continue
+            if any(f.home in cls.mro for f in kept_functions(function.file, func)):
+                yield function, func
+            if cls.method(func.attr) is None:
                 continue
             owner = given(function.file, func.value)
             if owner is None or not (owner in cls.mro or cls in owner.mro):

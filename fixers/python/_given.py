@@ -1,4 +1,4 @@
-"""What threads are given: the objects behind parameters, and the methods that run by them."""
+"""What threads are given: the objects and functions behind parameters, and what runs by them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,13 @@ from collections.abc import Iterator
 
 from threadmend.python.classes import Class, is_self
 from threadmend.python.file import PythonFile
-from threadmend.python.functions import Function, function_of
-from threadmend.python.threads import Spawn, reached, spawns_reaching
+from threadmend.python.functions import Function
+from threadmend.python.project import PythonProject
+from threadmend.python.threads import STARTS, Spawn, reached, spawns_reaching
 
-__all__ = ["argument_for", "called", "given", "reaching"]
+from ._handed import asked_of, handed, kept_functions
 
-
-def argument_for(spawn: Spawn, name: str) -> ast.expr | None:
-    """Return the argument that the target of a spawn gets for a parameter."""
-    target = spawn.target
-    if target is None or spawn.args is None or name not in target.parameters:
-        return None
-    at = target.parameters.index(name)
-    if target.self_name is not None:
-        at -= 1
-    if not 0 <= at < len(spawn.args) or spawn.kind == "map":
-        return None
-    return spawn.args[at]
+__all__ = ["abroad", "called", "given", "in_threads", "reaching"]
 
 
 def given(file: PythonFile, node: ast.expr) -> Class | None:
@@ -45,20 +35,11 @@ def given(file: PythonFile, node: ast.expr) -> Class | None:
     function = file.function(binding.scope.node)
     if function is None or is_self(file, node):
         return None
-    handed = [arg for arg in _handed(file, function, binding.name) if arg is not None]
-    classes = {v.cls for arg in handed if (v := file.value(arg)) is not None and not v.is_class}
-    if len(classes) != 1 or any(file.value(arg) is None for arg in handed):
-        return None
-    return classes.pop()
-
-
-def _handed(file: PythonFile, function: Function, name: str) -> list[ast.expr | None]:
-    found = [argument_for(s, name) for s in file.spawns if s.target is function]
-    at = function.parameters.index(name) if name in function.parameters else -1
-    if function.name == "__init__" and function.cls is not None and at > 0:
-        calls = [c for c in file.calls(function.cls.name) if len(c.args) >= at]
-        found += [c.args[at - 1] for c in calls if function_of(file, c.func) is function]
-    return found
+    values = [f.value(arg) for f, arg in handed(file, function, binding.name)]
+    if not values:
+        return asked_of(file, binding)
+    classes = {value.cls for value in values if value is not None and not value.is_class}
+    return classes.pop() if len(classes) == 1 and None not in values else None
 
 
 def called(function: Function) -> Iterator[tuple[ast.expr, Function]]:
@@ -82,6 +63,8 @@ def _methods(file: PythonFile, function: Function) -> Iterator[tuple[ast.expr, F
             method = None if cls is None else cls.method(func.attr)
             if method is not None:
                 yield call, method
+            for callback in kept_functions(file, func):
+                yield call, callback
     if b"@property" in file.data:
         for node in function.own:
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
@@ -111,3 +94,49 @@ def reaching(file: PythonFile) -> dict[Function, list[Spawn]]:
                     pending.append(one)
     file.__dict__["_reaching_given"] = known
     return known
+
+
+def abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spawn]]]:
+    """Return by file what threads of other files run there: what those call themselves, and
+    what that calls in its own file. A longer way leads through too much that is not seen.
+    """
+    known: dict[PythonFile, dict[Function, list[Spawn]]] | None
+    known = project.__dict__.get("_abroad")
+    if known is None:
+        known = project.__dict__["_abroad"] = _abroad(project)
+    return known
+
+
+def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spawn]]]:
+    found: dict[PythonFile, dict[Function, list[Spawn]]] = {}
+    for file in project.files(STARTS):
+        if file.is_test:
+            continue
+        for spawn in file.spawns:
+            target = spawn.target
+            if spawn.is_threaded and target is not None and target.file is not file:
+                _note(found, target, [spawn])
+        for function, spawns in reaching(file).items():
+            if function.file is file:
+                for node, callee in called(function):
+                    if callee.file is not file and not file.held(node):
+                        _note(found, callee, spawns)
+    return found
+
+
+def _note(
+    found: dict[PythonFile, dict[Function, list[Spawn]]], entry: Function, spawns: list[Spawn]
+) -> None:
+    theirs = found.setdefault(entry.file, {})
+    for function in reached(entry):
+        if function.file is entry.file:
+            known = theirs.setdefault(function, [])
+            known += [s for s in spawns if s not in known]
+
+
+def in_threads(file: PythonFile) -> dict[Function, list[Spawn]]:
+    """Return what of a file runs in other threads, those that other files start included."""
+    found = {function: list(spawns) for function, spawns in reaching(file).items()}
+    for function, spawns in abroad(file.project).get(file, {}).items():
+        found.setdefault(function, []).extend(spawns)
+    return found

@@ -24,7 +24,9 @@ from threadmend.python.builders import BuilderError, free_attribute, insert_befo
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile, last_name
 from threadmend.python.functions import Function
-from threadmend.python.threads import Spawn, reached, spawns_reaching
+from threadmend.python.threads import Spawn, reached
+
+from ._given import in_threads
 
 CATEGORY = "asyncio"
 GATE = rb"\.call_soon\(|\.create_task\(|\.set_(?:result|exception)\(|\.put_nowait\(|\.set\(\)"
@@ -44,22 +46,23 @@ _LOOPS = frozenset({"new_event_loop", "set_event_loop", "run_forever", "run_unti
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the calls of a loop's methods from another thread."""
-    reaching = spawns_reaching(file)
-    for call in file.calls("call_soon", "create_task", *_WAKERS) if reaching else ():
+    running: dict[Function, list[Spawn]] | None = None
+    for call in file.calls("call_soon", "create_task", *_WAKERS):
         function = file.function(call)
         if function is None or function.is_async or not isinstance(call.func, ast.Attribute):
             continue
-        spawns = [spawn for spawn in reaching.get(function, ()) if spawn.kind in _THREADS]
+        if not file.is_a(call.func.value, _WAKERS.get(call.func.attr, _LOOP)):
+            continue
+        running = running if running is not None else in_threads(file)
+        spawns = [spawn for spawn in running.get(function, ()) if spawn.kind in _THREADS]
         if not spawns or any(map(_has_loop, spawns)):
             continue
-        if function.callers and not all(site.caller in reaching for site in function.callers):
+        if function.callers and not all(site.caller in running for site in function.callers):
             continue
-        kinds = _WAKERS.get(call.func.attr)
-        if kinds is not None:
-            if isinstance(file.parent(call), ast.Expr) and file.is_a(call.func.value, kinds):
-                yield _waking(file, call, call.func, function, spawns)
-        elif file.is_a(call.func.value, "asyncio.AbstractEventLoop"):
+        if call.func.attr not in _WAKERS:
             yield _finding(file, call, call.func)
+        elif isinstance(file.parent(call), ast.Expr):
+            yield _waking(file, call, call.func, function, spawns)
 
 
 def _has_loop(spawn: Spawn) -> bool:

@@ -22,13 +22,12 @@ from dataclasses import replace
 from threadmend.model import Finding, Related
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing
-from threadmend.python.functions import Function
 from threadmend.python.project import PythonProject
-from threadmend.python.threads import STARTS, Spawn, reached
+from threadmend.python.threads import Spawn
 
 from ._contended import contended_by
 from ._data import Data
-from ._given import called, reaching
+from ._given import abroad, in_threads
 from ._guarding import finding, raced, with_units
 
 CATEGORY = "shared-state"
@@ -39,10 +38,8 @@ _SAID = "{} is read and changed in two steps, and threads of another module may 
 
 def check(project: PythonProject) -> Iterator[Finding]:
     """Yield the data of a file that threads of other files race for."""
-    for file, theirs in _abroad(project).items():
-        running = {function: list(spawns) for function, spawns in reaching(file).items()}
-        for function, spawns in theirs.items():
-            running.setdefault(function, []).extend(spawns)
+    for file in abroad(project):
+        running = in_threads(file)
         known = {_key(data) for data, _ in raced(file)}
         every = with_units(contended_by(file, running))
         for data, units in every:
@@ -74,36 +71,6 @@ def _is_asked_for(file: PythonFile, node: ast.expr) -> bool:
         and any(node in ast.walk(s) for s in above.body)
         for above in enclosing(node, ast.If)
     )
-
-
-def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spawn]]]:
-    """Return by file what threads of other files run there: what those call themselves, and
-    what that calls in its own file. A longer way leads through too much that is not seen.
-    """
-    found: dict[PythonFile, dict[Function, list[Spawn]]] = {}
-    for file in project.files(STARTS):
-        if file.is_test:
-            continue
-        for spawn in file.spawns:
-            target = spawn.target
-            if spawn.is_threaded and target is not None and target.file is not file:
-                _note(found, target, [spawn])
-        for function, spawns in reaching(file).items():
-            if function.file is file:
-                for node, callee in called(function):
-                    if callee.file is not file and not file.held(node):
-                        _note(found, callee, spawns)
-    return found
-
-
-def _note(
-    found: dict[PythonFile, dict[Function, list[Spawn]]], entry: Function, spawns: list[Spawn]
-) -> None:
-    theirs = found.setdefault(entry.file, {})
-    for function in reached(entry):
-        if function.file is entry.file:
-            known = theirs.setdefault(function, [])
-            known += [s for s in spawns if s not in known]
 
 
 def _is_between_threads(data: Data) -> bool:

@@ -11,7 +11,7 @@ from threadmend.python.scope import Binding, Site
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
 
-__all__ = ["qualified"]
+__all__ = ["bound", "qualified"]
 
 _DEPTH = 12
 
@@ -26,10 +26,11 @@ def qualified(file: PythonFile, node: ast.AST | None) -> str | None:
     binding = file.binding(node)
     if binding is None:
         return node.id
-    return _bound(file, binding)
+    return bound(file, binding)
 
 
-def _bound(file: PythonFile, binding: Binding) -> str | None:
+def bound(file: PythonFile, binding: Binding) -> str | None:
+    """Return what a variable of a file names, None for a local one."""
     imports = [site for site in binding.sites if site.kind == "import"]
     others = [site for site in binding.sites if site.kind != "import"]
     if imports and all(site.kind in {"def", "class", "assign"} for site in others):
@@ -104,7 +105,7 @@ def _public(file: PythonFile, name: str) -> str:
         binding = other.tree.scopes[0].bindings.get(head)
         if binding is None:
             break
-        target = _bound(other, binding)
+        target = bound(other, binding)
         if target is None or target == f"{other.module}.{head}":
             break
         name = f"{target}.{rest}" if rest else target

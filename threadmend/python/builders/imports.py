@@ -225,7 +225,7 @@ def drop_import(file: PythonFile, node: ast.expr) -> Edits:
     if not isinstance(file.parent(statement), ast.Module):
         return ()
     if len(statement.names) == 1:
-        return delete(file, statement, comments=False)
+        return _without_gap(file, delete(file, statement, comments=False))
     alias = binding.sites[0].alias
     if alias not in statement.names:
         return ()
@@ -237,3 +237,13 @@ def drop_import(file: PythonFile, node: ast.expr) -> Edits:
     if b"#" in file.data[start:end] or b"\n" in file.data[start:end]:
         return ()
     return (Edit(file.path, start, end, b""),)
+
+
+def _without_gap(file: PythonFile, edits: Edits) -> Edits:
+    """Return the edits of the first line of a file together with the blank lines behind it."""
+    (gone,) = edits if len(edits) == 1 else (None,)
+    if gone is None or gone.start or gone.new:
+        return edits
+    left = file.data[gone.end :]
+    end = gone.end + len(left) - len(left.lstrip(b"\r\n"))
+    return (Edit(file.path, 0, end, b""),)

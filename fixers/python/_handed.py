@@ -1,0 +1,129 @@
+"""What parameters get: by spawns and calls of the project, and by what is asked of them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from threadmend.python.classes import Class, is_self
+from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function, function_of
+from threadmend.python.names import bound
+from threadmend.python.scope import Binding
+from threadmend.python.threads import Spawn
+
+__all__ = ["argument_for", "asked_of", "handed", "kept_functions"]
+
+
+def argument_for(spawn: Spawn, name: str) -> ast.expr | None:
+    """Return the argument that the target of a spawn gets for a parameter."""
+    target = spawn.target
+    if target is None or spawn.args is None or name not in target.parameters:
+        return None
+    at = target.parameters.index(name)
+    if target.self_name is not None:
+        at -= 1
+    if not 0 <= at < len(spawn.args) or spawn.kind == "map":
+        return None
+    return spawn.args[at]
+
+
+def handed(file: PythonFile, function: Function, name: str) -> list[tuple[PythonFile, ast.expr]]:
+    """Return what a parameter gets of spawns in its file, and, in an `__init__`, wherever the
+    project makes such an object.
+    """
+    given = [argument_for(s, name) for s in file.spawns if s.target is function]
+    found = [(file, one) for one in given if one is not None]
+    at = function.parameters.index(name) if name in function.parameters else -1
+    if function.name != "__init__" or function.cls is None or at <= 0:
+        return found
+    for other in _makers(function.cls):
+        for call in other.calls(function.cls.name):
+            if function_of(other, call.func) is function:
+                if len(call.args) >= at:
+                    found.append((other, call.args[at - 1]))
+                else:
+                    found += [(other, k.value) for k in call.keywords if k.arg == name]
+    return found
+
+
+def _makers(cls: Class) -> list[PythonFile]:
+    """Return the files that may make objects of a class, its own first."""
+    known: list[PythonFile] | None = cls.__dict__.get("_makers")
+    if known is None:
+        word = cls.file.encode(f"{cls.name}(")
+        project = cls.file.project
+        paths = [p for p in project.paths if word in project.source(p).data]
+        others = [f for p in paths if (f := project.readable(p)) and f is not cls.file]
+        known = cls.__dict__["_makers"] = [cls.file, *(f for f in others if not f.is_test)]
+    return known
+
+
+def kept_functions(file: PythonFile, func: ast.Attribute) -> Iterator[Function]:
+    """Yield the functions that an attribute keeps for its object: `self.emit(line)`, where
+    `self.emit = emit` is a parameter, and whoever makes the object hands one in.
+    """
+    function = file.function(func)
+    cls = None if function is None or not is_self(file, func.value) else function.home
+    if cls is None or cls.method(func.attr) is not None:
+        return
+    for other, value in cls.values_of(func.attr):
+        binding = other.binding(value)
+        if binding is None or len(binding.sites) != 1 or binding.sites[0].kind != "parameter":
+            continue
+        maker = other.function(binding.scope.node)
+        if maker is not None and maker.name == "__init__":
+            for where, given in handed(other, maker, binding.name):
+                callback = function_of(where, given)
+                if callback is not None:
+                    yield callback
+
+
+# -- what is asked of a parameter -----------------------------------------------------------
+
+
+def asked_of(file: PythonFile, binding: Binding) -> Class | None:
+    """Return the class that a parameter is for which nobody in the project hands in: the only
+    one of the file, or of those that it imports, that has its name, and all that is asked of it.
+    """
+    if binding.sites[0].annotation is not None:
+        return None
+    asked = set(_asked(file, binding))
+    found = [cls for cls in _named(file, binding.name) if all(_has(cls, name) for name in asked)]
+    return found[0] if asked and len(found) == 1 else None
+
+
+def _asked(file: PythonFile, binding: Binding) -> Iterator[str]:
+    """Yield the attributes of a parameter that are used, and of the attribute that keeps it."""
+    for use in file.uses(binding):
+        above = file.parent(use)
+        if isinstance(above, ast.Attribute):
+            yield above.attr
+        elif isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Attribute):
+            kept = above.targets[0]
+            function = file.function(kept)
+            home = None if function is None else function.home
+            for one in home.uses_of(kept.attr) if home is not None else ():
+                top = one.function.file.parent(one.node)
+                if isinstance(top, ast.Attribute):
+                    yield top.attr
+
+
+def _named(file: PythonFile, name: str) -> Iterator[Class]:
+    """Yield the classes that the file makes or imports and a variable is called after."""
+    word = name.strip("_").replace("_", "").lower()
+    for other in file.tree.scopes[0].bindings.values():
+        if len(word) < 3 or not other.name.lower().endswith(word) or other.name.islower():
+            continue
+        qualified = bound(file, other)
+        cls = None if qualified is None else file.project.class_named(qualified)
+        if cls is not None and not cls.is_open:
+            yield cls
+
+
+def _has(cls: Class, name: str) -> bool:
+    return (
+        cls.method(name) is not None
+        or bool(cls.values_of(name))
+        or any(name in one.scope.bindings for one in cls.mro)
+    )

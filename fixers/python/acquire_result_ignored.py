@@ -19,10 +19,12 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python import api
-from threadmend.python.builders import is_alone
+from threadmend.python.attempts import behind
+from threadmend.python.builders import BuilderError, is_alone, section_to_try
 from threadmend.python.file import PythonFile
 from threadmend.python.threads import argument
 
+from ._leaving import way_out
 from ._tests import softened
 
 CATEGORY = "lock"
@@ -89,6 +91,7 @@ def _finding(
     edits = (
         Edit(file.path, begin, start, b"if not "),
         Edit(file.path, end, end, b":" + file.source.newline + indent + unit + raised),
+        *_released(file, statement, call),
     )
     fix = Fix(
         f"Raise {error} when {name} is not taken",
@@ -97,3 +100,19 @@ def _finding(
         "an exception is raised where the code went on",
     )
     return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _released(file: PythonFile, statement: ast.stmt, call: ast.Call) -> tuple[Edit, ...]:
+    """Return the edits that release the lock in `finally`: whoever waits no longer than a while
+    is told when somebody else has kept it.
+    """
+    assert isinstance(call.func, ast.Attribute)
+    lock = file.lock(call.func.value)
+    section = None if lock is None else behind(file, statement, call, lock)
+    lost = None if section is None else way_out(file, section)
+    if section is None or lost is None:
+        return ()
+    try:
+        return section_to_try(file, section, lost[1])
+    except BuilderError:
+        return ()

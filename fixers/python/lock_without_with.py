@@ -22,11 +22,10 @@ from collections.abc import Iterator
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 from threadmend.python.attempts import attempted
 from threadmend.python.builders import BuilderError, section_to_try, section_to_with
-from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, can_raise, leaves
+from threadmend.python.file import PythonFile, last_name
 from threadmend.python.locks import Section
 
-from ._leaving import goes_round
+from ._leaving import way_out
 
 CATEGORY = "lock"
 ALSO = "R1732 consider-using-with"
@@ -38,18 +37,10 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for section in [*file.sections, *_tried(file)]:
         if section.release is None or section.is_protected:
             continue
-        released = _released_before_leaving(file, section)
-        if _has_arguments(section) or released is None or _is_signal(file, section):
+        lost = way_out(file, section)
+        if lost is None or _has_arguments(section) or _is_signal(file, section):
             continue
-        leaving = [node for node in leaves(section.body) if not _follows(node, released)]
-        if section.lock.family == "async":
-            leaving = [node for node in leaving if not isinstance(node, ast.Await)]
-        plain = ast.Return | ast.Raise
-        if not all(isinstance(n, plain) or goes_round(file, section, n) for n in leaving):
-            continue  # a hand-over, or a generator that is left in the middle
-        if not leaving and not can_raise(section.body):
-            continue
-        yield _finding(file, section, leaving, released)
+        yield _finding(file, section, *lost)
 
 
 def _tried(file: PythonFile) -> Iterator[Section]:
@@ -80,41 +71,10 @@ def _is_signal(file: PythonFile, section: Section) -> bool:
         return False
     found: dict[ast.AST | None, set[str]] = {}
     for call in file.calls("acquire", "release"):
-        assert isinstance(call.func, ast.Attribute)
-        lock = file.lock(call.func.value)
+        lock = file.lock(call.func.value) if isinstance(call.func, ast.Attribute) else None
         if lock is not None and lock.place == place:
-            found.setdefault(file.function_node(call), set()).add(call.func.attr)
+            found.setdefault(file.function_node(call), set()).add(last_name(call.func) or "")
     return any(len(done) == 1 for done in found.values())
-
-
-def _released_before_leaving(file: PythonFile, section: Section) -> list[ast.stmt] | None:
-    """Return the releases inside of the section right before a plain return, break or
-    continue; None when there is another one, or another acquisition.
-    """
-    text = file.text(section.item)
-    found = []
-    for call in file.calls("release", "acquire"):
-        if not any(s in section.body for s in file.ancestors(call)):
-            continue
-        if not isinstance(call.func, ast.Attribute) or file.text(call.func.value) != text:
-            continue
-        statement = file.statement(call)
-        following = after(statement)
-        if call.func.attr == "acquire" or len(following) != 1 or not _is_plain(following[0]):
-            return None
-        found.append(statement)
-    return found
-
-
-def _is_plain(statement: ast.stmt) -> bool:
-    """Return whether a statement only leaves: what it computes would now be under the lock."""
-    if isinstance(statement, ast.Return):
-        return isinstance(statement.value, ast.Name | ast.Constant | None)
-    return isinstance(statement, ast.Break | ast.Continue)
-
-
-def _follows(node: ast.AST, released: list[ast.stmt]) -> bool:
-    return any(after(statement)[0] is node for statement in released)
 
 
 def _finding(

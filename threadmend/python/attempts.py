@@ -9,7 +9,7 @@ from threadmend.python.flow import after, always_leaves
 from threadmend.python.locks import Lock, Section, is_release, receiver
 from threadmend.python.scope import parent
 
-__all__ = ["attempted"]
+__all__ = ["attempted", "behind"]
 
 
 def attempted(file: PythonFile, call: ast.Call, lock: Lock) -> Section | None:
@@ -17,8 +17,11 @@ def attempted(file: PythonFile, call: ast.Call, lock: Lock) -> Section | None:
     and the release in the same block; the section's kind is `tried`, its start the `if`.
     """
     start = _attempt(file, call)
-    if start is None:
-        return None
+    return None if start is None else behind(file, start, call, lock)
+
+
+def behind(file: PythonFile, start: ast.stmt, call: ast.Call, lock: Lock) -> Section | None:
+    """Return what lies between a statement that may take a lock and the release in its block."""
     item = receiver(call)
     rest = after(start)
     for number, following in enumerate(rest):

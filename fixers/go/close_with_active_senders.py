@@ -26,6 +26,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._close_fields import closed_fields
 from ._closer import by_producer, close_after, free_in
+from ._unreceived import is_returned
 
 CATEGORY = "channel"
 GATE = rb"\bclose\("
@@ -55,7 +56,9 @@ def check(file: GoFile) -> Iterator[Finding]:
     for function in file.functions(_MAKES_AND_CLOSES):
         for channel in local_channels(file, function):
             closes = channel.of("close")
-            if not closes or channel.escapes or not is_assigned_once(channel.binding):
+            if not closes or not is_assigned_once(channel.binding):
+                continue
+            if not all(is_returned(e, function) for e in channel.escapes):
                 continue
             senders = _senders(function, channel)
             if not senders:

@@ -35,7 +35,7 @@ from threadmend.model import Finding, Fix, Related, Safety
 
 from ._leaked_senders import Sender, begins_at, is_wait, senders_of, sends_of, total_of, waits_first
 from ._one_reply import left_replies
-from ._unreceived import unreceived
+from ._unreceived import partly_received, unreceived
 
 CATEGORY = "channel"
 GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b"
@@ -89,11 +89,13 @@ def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
 def _returned(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
     """Yield the result channel that a function returns and a caller may leave alone."""
     senders = senders_of(file, function, channel)
-    if not senders or any(s.loop is not None for s in senders):
+    total = total_of(file, channel, senders) if senders else None
+    if not senders or total is None:
         return
-    total = total_of(file, channel, senders)
-    left = unreceived(file, function, channel) if total is not None else None
-    if total is not None and left is not None:
+    left = unreceived(file, function, channel)
+    if left is None and not (total.is_constant and total.factor == 1):
+        left = partly_received(file, function, channel)
+    if left is not None:
         yield _finding(file, channel, senders[0], left, total, [])
 
 

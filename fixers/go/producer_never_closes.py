@@ -38,6 +38,7 @@ from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._closer import after_sends, by_producer, close_after
 from ._field_producers import produced_for_fields
+from ._unreceived import is_returned
 
 CATEGORY = "channel"
 GATE = rb"\bmake\(\s*chan\b|\brange \w+\.\w"
@@ -65,7 +66,7 @@ def _ranges(file: GoFile, function: Node, channel: Channel) -> list[ChannelOpera
     ranges = channel.of("range")
     if not channel.escapes:
         return ranges
-    if any(not _is_returned(e, function) for e in channel.escapes):
+    if any(not is_returned(e, function) for e in channel.escapes):
         return []
     decl = declaration_of(file, function)
     if decl is None:
@@ -84,13 +85,6 @@ def _ranges(file: GoFile, function: Node, channel: Channel) -> list[ChannelOpera
             return []
         ranges += seen.of("range")
     return ranges
-
-
-def _is_returned(name: Node, function: Node) -> bool:
-    group = name.parent
-    if group is None or group.parent is None or group.kind != "expression_list":
-        return False
-    return group.parent.kind == "return_statement" and name.function is function
 
 
 def _may_leave(clause: Node) -> bool:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from threadmend.golang.access import is_assigned_once, uses_of
 from threadmend.golang.builders import BuilderError, with_capacity, wrap
@@ -30,13 +29,12 @@ from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import Launch, captures, innermost_loop
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
-from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
-from threadmend.model import Finding, Fix, Related, Safety
+from threadmend.model import Edit, Finding, Fix, Related, Safety
 
-from ._closer import anchor_in, close_after
-from ._leaked_senders import senders_of, total_of
+from ._closer import anchor_in
 from ._nobody_receives import never_received
 from ._too_early import sent_too_early
+from ._waits_before_receive import too_small, waited_for
 
 CATEGORY = "channel"
 GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b|\.\w+ <- |\bgo \w+\.\w+\(\)"
@@ -52,13 +50,13 @@ def check(file: GoFile) -> Iterator[Finding]:
                 continue
             flow = flow_of(function)
             if not channel.unbuffered:
-                yield from _too_small(file, function, channel, flow)
+                yield from too_small(file, function, channel, flow)
                 continue
             if any(e.function is not function for e in channel.escapes):
                 continue
             waited = None
             if not channel.escapes:
-                waited = _waited_for(file, function, channel, flow)
+                waited = waited_for(file, function, channel, flow)
             if waited is not None:
                 yield waited
             elif flow.complete:
@@ -67,112 +65,6 @@ def check(file: GoFile) -> Iterator[Finding]:
                     yield _finding(file, function, channel, stuck)
     yield from never_received(file)
     yield from sent_too_early(file)
-
-
-def _waited_for(file: GoFile, function: Node, channel: Channel, flow: Flow) -> Finding | None:
-    """Find a Wait for goroutines that wait for the receive which comes after it."""
-    launches: dict[int, Launch] = {}
-    for send in channel.of("send"):
-        runner = runner_of(send, function)
-        if not isinstance(runner, Launch) or runner.function is not function:
-            return None
-        if send.has_alternative or runner.kind == "timer":
-            return None
-        launches[runner.node.start] = runner
-    receives = [r.anchor for r in channel.of("receive", "range") if not r.calls]
-    if not launches or not receives or len(receives) != len(channel.of("receive", "range")):
-        return None
-    if any(r.function is not function for r in receives) or not flow.complete:
-        return None
-    for wait in waitgroup_calls(file, function):
-        point = flow.point_of(wait.call)
-        points = [flow.point_of(r) for r in receives]
-        if wait.method != "Wait" or point is None or wait.call.function is not function:
-            continue
-        if not all(p is not None and flow.dominates(point, p) for p in points):
-            continue
-        if _counts_all(file, wait, list(launches.values())):
-            return _waiting(file, function, channel, wait, list(launches.values()), receives)
-    return None
-
-
-def _too_small(file: GoFile, function: Node, channel: Channel, flow: Flow) -> Iterator[Finding]:
-    """Yield the Wait for goroutines of which each may send an error, to a buffer of a few.
-
-    Only where nothing but an error decides about the send: a flag may let one of them send.
-    """
-    capacity = channel.capacity
-    if capacity is None or not capacity.text.isdigit() or channel.escapes or channel.of("len"):
-        return
-    for send in channel.of("send"):
-        for outer in send.node.ancestors():
-            if outer.kind == "func_literal":
-                break
-            if "switch" in outer.kind or (
-                outer.kind == "if_statement" and outer["condition"].text != b"err != nil"
-            ):
-                return
-        launch = runner_of(send, function)
-        if not isinstance(launch, Launch) or launch.literal is not send.node.function:
-            return
-    senders = senders_of(file, function, channel)
-    total = total_of(file, channel, senders) if senders else None
-    found = _waited_for(file, function, channel, flow) if total is not None else None
-    if found is None or total is None or total.is_constant:
-        return
-    name = channel.binding.name
-    edit = with_capacity(channel.make, str(total))
-    fix = Fix(f"Make {name} with a buffer of {total}", (edit,))
-    yield replace(found, fixes=(fix,), reason="")
-
-
-def _counts_all(file: GoFile, wait: WaitGroupCall, launches: list[Launch]) -> bool:
-    """Return whether every launched sender says Done to the WaitGroup."""
-    for launch in launches:
-        if launch.kind == "waitgroup":
-            continue
-        if launch.literal is None:
-            return False
-        calls = waitgroup_calls(file, launch.literal)
-        if not any(c.method == "Done" and c.access == wait.access for c in calls):
-            return False
-    return wait.access is not None
-
-
-def _waiting(
-    file: GoFile,
-    function: Node,
-    channel: Channel,
-    wait: WaitGroupCall,
-    launches: list[Launch],
-    receives: list[Node],
-) -> Finding:
-    name = channel.binding.name
-    send = channel.of("send")[0].node
-    fix, reason = None, ""
-    closes = [c.node.parent for c in channel.of("close")]
-    ranged = any(r.kind == "range" for r in channel.of("range"))
-    try:
-        if not ranged or any(c is None or c.function is not function for c in closes):
-            raise BuilderError("the function does not receive until the channel is closed")
-        statements = [c for c in closes if c is not None]
-        edits = close_after(
-            file, function, channel.make, name, launches, statements, receives, waits=True
-        )
-        why = "the function receives while the goroutines still work"
-        title = f"Receive from {name} while the goroutines send"
-        fix = Fix(title, tuple(edits), Safety.UNSAFE, why)
-    except BuilderError as error:
-        reason = str(error)
-    return Finding(
-        path=wait.call.path,
-        start=wait.call.start,
-        end=wait.call.end,
-        message=f"the goroutines wait to send to {name}, and the receiver waits for them first",
-        fixes=(fix,) if fix else (),
-        related=(Related(send.path, send.start, send.end, "sent here"),),
-        reason=reason,
-    )
 
 
 def _stuck(function: Node, channel: Channel, flow: Flow) -> ChannelOperation | None:
@@ -211,13 +103,41 @@ def _stuck(function: Node, channel: Channel, flow: Flow) -> ChannelOperation | N
 
 
 def _always_sends(send: ChannelOperation) -> bool:
-    """Return whether the called function sends on every path, whatever it is given."""
+    """Return whether the called function sends on every path, or for all that it is given."""
     body = send.function
     flow = flow_of(body) if body is not None else None
     point = flow.point_of(send.node) if flow is not None else None
-    if flow is None or point is None or len(send.calls) > 1:
+    if flow is None or body is None or point is None or len(send.calls) > 1:
         return False
-    return not flow.exits_from(flow.entry, stop=lambda p: p is point)
+    loop = _feeding_loop(body, send.node)
+    if loop is None or not _is_given_some(send.calls[0]):
+        return not flow.exits_from(flow.entry, stop=lambda p: p is point)
+    inside = {p for p in flow.points if p.live and loop.contains(p.node)}
+    return not flow.exits_from(flow.entry, stop=inside.__contains__)
+
+
+def _feeding_loop(body: Node, send: Node) -> Node | None:
+    """Return the outermost loop around a send, when a function ranges over what it is given."""
+    found = None
+    for outer in send.ancestors():
+        if outer is body:
+            break
+        if outer.kind == "for_statement":
+            found = outer
+    clause = found.children[1] if found is not None and len(found.children) > 1 else None
+    if clause is None or clause.kind != "range_clause":
+        return None
+    names = {n.text for p in body["parameters"].children for n in p.all("name")}
+    names |= {n.text for n in (body.get("receiver") or body["parameters"]).find("identifier")}
+    return found if any(n.text in names for n in clause["right"].find("identifier")) else None
+
+
+def _is_given_some(call: Node) -> bool:
+    """Return whether no argument of a call is nil or an empty literal: there is work."""
+    return not any(_EMPTY.search(a.text) for a in call["arguments"].children)
+
+
+_EMPTY = re.compile(rb"^nil$|\{\s*\}$|^\"\"$")
 
 
 def _outermost(launch: Launch, function: Node) -> Node | None:
@@ -353,6 +273,9 @@ def _in_goroutine(file: GoFile, function: Node, channel: Channel) -> Fix:
     if len(anchors) != 1:
         raise BuilderError("the function sends in several places")
     loop = next(iter(anchors.values()))
+    call = loop.children[0] if loop.kind == "expression_statement" else None
+    if call is not None and all(s.calls == (call,) for s in channel.of("send")):
+        return _called_in_goroutine(channel, loop, call)
     if loop.kind != "for_statement":
         raise BuilderError("the send is not in a loop of its own")
     for node in loop.own():
@@ -367,6 +290,23 @@ def _in_goroutine(file: GoFile, function: Node, channel: Channel) -> Fix:
     closing = following is not None and any(c.node.parent is following for c in channel.of("close"))
     run = [loop, following] if closing and following is not None else [loop]
     edits = [*wrap(run, "go func() {", "}()")]
+    reason = "the values are sent by a goroutine of its own"
+    title = f"Send to {channel.binding.name} in a goroutine"
+    return Fix(title, tuple(edits), Safety.UNSAFE, reason)
+
+
+def _called_in_goroutine(channel: Channel, statement: Node, call: Node) -> Fix:
+    """Launch the function that sends: `go feed(ch, items)`."""
+    if any(n.kind == "func_literal" for n in call["arguments"].walk()):
+        raise BuilderError("the function that sends is given another one to call")
+    follows = statement.next
+    own = [c.node.parent for c in channel.of("close") if not c.calls]
+    if own and follows is not None and own == [follows]:
+        edits = wrap([statement, follows], "go func() {", "}()")
+    elif own:
+        raise BuilderError("the function that launches closes the channel")
+    else:
+        edits = (Edit(statement.path, statement.start, statement.start, b"go "),)
     reason = "the values are sent by a goroutine of its own"
     title = f"Send to {channel.binding.name} in a goroutine"
     return Fix(title, tuple(edits), Safety.UNSAFE, reason)

@@ -28,6 +28,7 @@ from threadmend.golang.builders import (
     replace,
     taken_names,
 )
+from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channels import (
     MAKES_CHANNEL,
@@ -107,13 +108,26 @@ def _worker(function: Node, channel: Channel) -> _Worker | None:
     launch = runner_of(receive, function)
     if not isinstance(launch, Launch) or launch.kind == "timer" or launch.body is None:
         return None
-    if receive.node.function is not launch.body or launch.function is not function:
+    if launch.function is not function or not _is_run_by(launch, receive):
         return None
     loop = receive.node.parent if receive.kind == "range" else innermost_loop(receive.node)
     if loop is None or loop.kind != "for_statement":
         return None
     exits = _early_exits(loop, receive)
     return _Worker(launch, receive, exits) if exits else None
+
+
+def _is_run_by(launch: Launch, receive: ChannelOperation) -> bool:
+    """Return whether the goroutine's own function receives, or the one that it calls for it."""
+    if receive.node.function is launch.body:
+        return True
+    call = receive.calls[0] if len(receive.calls) == 1 else None
+    if call is None or receive.kind != "range" or call.function is not launch.body:
+        return False
+    if innermost_loop(call) is not None:
+        return False  # it is called again for what is left
+    decl = receive.file.package.workspace.file_of(call).callee(call)
+    return decl is not None and len(callers(decl)) == 1
 
 
 def _early_exits(loop: Node, receive: ChannelOperation) -> list[Node]:
@@ -189,6 +203,9 @@ def _fix(file: GoFile, function: Node, channel: Channel, worker: _Worker, send: 
     Sound: while the worker runs, every value is sent as before.
     """
     stop, told = _stop(file, function, channel, worker)
+    if worker.receive.node.function is not worker.launch.body:
+        fix = drained(channel, worker.receive, worker.exits, send)
+        return fix or "the worker's loop is in a function of its own"
     if stop is None and worker.launch.loop is None and worker.launch.kind != "errgroup":
         fix = drained(channel, worker.receive, worker.exits, send)
         if fix is not None:

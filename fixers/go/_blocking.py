@@ -9,6 +9,7 @@ from threadmend.golang.builders import BuilderError, insert_after, insert_before
 from threadmend.golang.conditions import cond_calls
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
+from threadmend.golang.leaving import Leave
 from threadmend.golang.locks import lock_name, lock_operation
 from threadmend.golang.releases import documentation
 from threadmend.golang.stop_waits import needed_meanwhile
@@ -17,6 +18,8 @@ from threadmend.golang.unblocking import OtherSide, closed_under, needing_lock
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock
+from ._left_behind import left_by
+from ._stop_cases import in_select
 
 __all__ = ["blocked"]
 
@@ -133,7 +136,26 @@ def _fix(file: GoFile, pair: Pair) -> Fix:
         reason = f"others may change what {name} guards during the {word}"
         return Fix(f"Release {name} during the {word}", edits, Safety.UNSAFE, reason)
     reason = "the critical section ends earlier"
+    if statement.kind == "send_statement":
+        # Without the lock it would be found to wait for receivers that have left.
+        stop = left_by(pair.file, statement, locked=True)
+        if stop is not None and _is_last(pair, statement):
+            chosen = in_select(pair.file, statement, stop, reason, leave=Leave(""))
+            if isinstance(chosen, Fix):
+                edits = (*edits, *chosen.edits)
+                reason += ", and nothing is sent when nobody receives any more"
     return Fix(f"Release {name} before the {word}", edits, Safety.UNSAFE, reason)
+
+
+def _is_last(pair: Pair, statement: Node) -> bool:
+    """Return whether a function ends with a statement, or with the release behind it."""
+    body = pair.function.get("body")
+    following = statement.next
+    if following is not None and body is not None and following is body.statements[-1]:
+        call = following.children[0] if following.kind == "expression_statement" else None
+        operation = lock_operation(pair.file, call) if call is not None else None
+        return operation is not None and operation.releases
+    return body is not None and statement is body.statements[-1]
 
 
 def _statement(pair: Pair) -> Node:

@@ -38,8 +38,9 @@ from threadmend.model import Finding, Fix
 
 from ._behind_default import behind_default
 from ._bodies import bodies
+from ._left_behind import left_by
 from ._outgoing import outgoing
-from ._stop_cases import deserted_by, finding, in_select, name_of, partners_too
+from ._stop_cases import finding, in_select, partners_too
 
 CATEGORY = "goroutine"
 GATE = rb"<-"
@@ -71,7 +72,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         if send.parent is not None and send.parent.kind == "default_case":
             yield from behind_default(file, send)
             continue
-        stop = _left_by(file, send)
+        stop = left_by(file, send)
         if stop is not None:
             message = f"whoever receives from {send['channel'].name} leaves on {stop.receive},"
             message += " and this send does not"
@@ -233,32 +234,3 @@ def _given(send: Node, stop: Stop) -> bool:
     receiver = top.node.get("receiver") if top is not None else None
     own = receiver is not None and any(n.name == owner for n in receiver.find("identifier"))
     return own or "." not in stop.receive or bool(stop.context)
-
-
-# -- receivers that have left --------------------------------------------------------------
-
-
-def _left_by(file: GoFile, send: Node) -> Stop | None:
-    """Return the stop, visible at a send, on which all receivers of the channel leave."""
-    if send["channel"].kind != "selector_expression":
-        return None
-    channel = behind(file, send)
-    if channel.shared is None or not channel.unbuffered:
-        return None
-    left = deserted_by(file, send, channel, ("receive", "range"))
-    if left is None or held_at(file, send) or _closes(send, left):
-        return None
-    owner = send["channel"]["operand"].name
-    for stop in stops_at(file, send):
-        if name_of(stop) == left and stop.receive.startswith(f"{owner}."):
-            return stop
-    return None
-
-
-def _closes(send: Node, name: str) -> bool:
-    """Return whether the function that sends closes the stop, or calls what does."""
-    function = send.function
-    if function is None:
-        return True
-    pattern = re.compile(rb"\b(?:close\([\w.]*\b" + re.escape(name.encode()) + rb"|cancel\w*\()")
-    return pattern.search(function.text) is not None

@@ -1,0 +1,44 @@
+"""Sends whose receivers all leave on a stop that the sender could listen to as well."""
+
+from __future__ import annotations
+
+import re
+
+from threadmend.golang.channel_index import behind
+from threadmend.golang.file import GoFile
+from threadmend.golang.locks import held_at
+from threadmend.golang.stops import Stop, stops_at
+from threadmend.golang.syntax import Node
+
+from ._stop_cases import deserted_by, name_of
+
+__all__ = ["left_by"]
+
+
+def left_by(file: GoFile, send: Node, *, locked: bool = False) -> Stop | None:
+    """Return the stop, visible at a send, on which all receivers of the channel leave.
+
+    `locked`: a send under a lock, which will be made without.
+    """
+    if send["channel"].kind != "selector_expression":
+        return None
+    channel = behind(file, send)
+    if channel.shared is None or not channel.unbuffered:
+        return None
+    left = deserted_by(file, send, channel, ("receive", "range"))
+    if left is None or (held_at(file, send) and not locked) or _closes(send, left):
+        return None
+    owner = send["channel"]["operand"].name
+    for stop in stops_at(file, send):
+        if name_of(stop) == left and stop.receive.startswith(f"{owner}."):
+            return stop
+    return None
+
+
+def _closes(send: Node, name: str) -> bool:
+    """Return whether the function that sends closes the stop, or calls what does."""
+    function = send.function
+    if function is None:
+        return True
+    pattern = re.compile(rb"\b(?:close\([\w.]*\b" + re.escape(name.encode()) + rb"|cancel\w*\()")
+    return pattern.search(function.text) is not None

@@ -40,8 +40,9 @@ from threadmend.golang.types import Map
 from threadmend.model import Finding, Fix, Related, Safety
 
 from ._guard_edits import LockForm, put_under_lock
+from ._kept_closures import kept_closures
 
-__all__ = ["passed_on"]
+__all__ = ["kept_and_called", "passed_on"]
 
 _LITERAL = re.compile(rb"func\(")
 _WRITES = frozenset({"write", "update", "store"})
@@ -60,6 +61,17 @@ def passed_on(file: GoFile) -> Iterator[Finding]:
                 writes = [u for u in uses if _is_shared_write(file, literal, binding, u)]
                 if writes:
                     yield _finding(file, call, literal, binding, uses, writes[0])
+
+
+def kept_and_called(file: GoFile) -> Iterator[Finding]:
+    """Yield the variables that a literal of the file writes which a crowd somewhere calls."""
+    for kept in kept_closures(file.package):
+        if kept.file.path != file.path:
+            continue
+        for binding, uses in captures(kept.literal).items():
+            writes = [u for u in uses if _is_shared_write(file, kept.literal, binding, u)]
+            if writes:
+                yield _finding(file, kept.call, kept.literal, binding, uses, writes[0])
 
 
 def _crowded_literal(file: GoFile, call: Node) -> Node | None:
@@ -152,7 +164,7 @@ def _fix(
 ) -> tuple[Fix | None, str]:
     """Declare a lock before the literal's statement, and take it around the uses."""
     function, statement = literal.function, literal.statement
-    if function is None or statement is None or call.function is not function:
+    if function is None or statement is None:
         return None, "the literal is made elsewhere"
     package = import_name(file.tree, "sync") or "sync"
     name = free_name("mu", taken_names(function))

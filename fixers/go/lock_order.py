@@ -19,16 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.access import Access
 from threadmend.golang.builders import BuilderError, delete, insert_before
 from threadmend.golang.lockorder import Cycle, LockOrder, Witness, lock_order_graph
 from threadmend.golang.locks import LockOperation, lock_operation, locks_of
-from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.workspace import Module
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock, call_after_unlock
+from ._lock_first import means_the_same, taken_first
 from ._lock_runs import in_common_order
 from ._two_of_one_type import two_of_one_type
 
@@ -142,14 +141,29 @@ def _fix(witnesses: list[Witness]) -> Fix:
             edits.update(edit for witness in witnesses for edit in _swapped(witness))
         except BuilderError:
             return _given_back(witnesses, held, taken)
-    for witness in witnesses if not direct else ():
-        swap = len(witness.pair.event.path) == 1
-        edits.update(_swapped(witness) if swap else _released(witness))
+    if not direct:
+        try:
+            for witness in witnesses:
+                swap = len(witness.pair.event.path) == 1
+                edits.update(_swapped(witness) if swap else _released(witness))
+        except BuilderError as error:
+            first = _all_taken_first(witnesses)
+            if first is None:
+                raise error from None
+            direct, edits = True, first
     if direct:
         title = f"Take {taken} before {held}"
         return Fix(title, tuple(edits), Safety.UNSAFE, f"{taken} is held for longer")
     title = f"Release {held} before the call"
     return Fix(title, tuple(edits), Safety.UNSAFE, "the call runs after the critical section")
+
+
+def _all_taken_first(witnesses: list[Witness]) -> set[Edit] | None:
+    """Return the edits by which all places take the callee's lock before their own."""
+    try:
+        return {edit for witness in witnesses for edit in taken_first(witness.pair)}
+    except BuilderError:
+        return None
 
 
 def _given_back(witnesses: list[Witness], held: str, taken: str) -> Fix:
@@ -196,7 +210,7 @@ def _swapped(witness: Witness) -> tuple[Edit, ...]:
     for statement in between:
         _check_between(statement, len(moved) > 1)
     access = second.access
-    if access is None or not _means_the_same(access, outer, between):
+    if access is None or not means_the_same(access, outer, between):
         raise BuilderError("which object the second lock belongs to is decided in between")
     same = [o for o in locks_of(pair.file, pair.function).operations if o.access == access]
     if sum(o.acquires for o in same) > 1:
@@ -219,23 +233,3 @@ def _check_between(statement: Node, deferred: bool) -> None:
     for node in statement.own():
         if node.kind in _JUMPS and not deferred:
             raise BuilderError("a path leaves between the two locks")
-
-
-def _means_the_same(access: Access, outer: Node, between: list[Node]) -> bool:
-    """Return whether the second lock's expression is the same object above the first Lock."""
-    root = access.root
-    if not isinstance(root, Binding):
-        return True
-    if root.visible > outer.start:
-        return False
-    for statement in between:
-        for name in statement.find("identifier"):
-            group = name.parent
-            if group is not None and group.field == "left" and name.name == root.name:
-                return False
-            if group is not None and group.kind == "selector_expression" and name.name == root.name:
-                owner = group.parent
-                if owner is not None and owner.field == "left":
-                    if access.steps[:1] == (group["field"].name,):
-                        return False
-    return True

@@ -1,0 +1,105 @@
+"""A lock that a called function takes, taken before the caller's own instead.
+
+func (l *ledger) audit() int {           func (l *ledger) audit() int {
+    l.log.Lock()                             l.acct.Lock()
+    defer l.log.Unlock()          →          defer l.acct.Unlock()
+    return l.sum() + len(l.lines)            l.log.Lock()
+}                                            defer l.log.Unlock()
+                                             return l.sumLocked() + len(l.lines)
+                                         }
+"""
+
+from __future__ import annotations
+
+from threadmend.golang.access import Access
+from threadmend.golang.builders import BuilderError, insert_before
+from threadmend.golang.effects import Pair
+from threadmend.golang.file import GoFile
+from threadmend.golang.locks import declaration_of, lock_operation, locks_of
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit
+
+from ._locked import call_edit, split
+from ._locked_interface import widened
+from ._relock_checks import check_named, check_place
+
+__all__ = ["means_the_same", "taken_first"]
+
+
+def taken_first(pair: Pair) -> tuple[Edit, ...]:
+    """Return the edits that take a callee's lock at the place where the caller takes its own.
+
+    Sound: the callee's critical section becomes a part of a longer one. Raises BuilderError when
+    the callee does not lock from beginning to end, or the caller has no name for the lock yet.
+    """
+    file, call, access = pair.file, pair.node, pair.event.access
+    workspace = file.package.workspace
+    if len(pair.event.path) != 2 or access is None or not isinstance(access.root, Binding):
+        raise BuilderError("the second lock is taken in a function further down")
+    owner = workspace.file_of(pair.event.operation)
+    inner = lock_operation(owner, pair.event.operation)
+    function = pair.event.operation.function
+    decl = declaration_of(owner, function) if function is not None else None
+    if decl is None or inner is None or inner.access is None:
+        raise BuilderError("the function that locks has no name")
+    check_place(file, call, decl.file)
+    check_named(call, decl)
+    if any(o.access == access for o in locks_of(file, pair.function).operations):
+        raise BuilderError("the second lock is taken more than once")
+    outer = _held_to_the_end(pair)
+    block = outer.parent
+    between = [s for s in block.statements if outer.end <= s.start < call.start] if block else []
+    if not means_the_same(access, outer, between):
+        raise BuilderError("which object the second lock belongs to is decided in between")
+    steps = access.steps[: len(access.steps) - len(inner.via)]
+    name = str(Access(access.root, steps))
+    take, give = ("RLock", "RUnlock") if pair.event.mode == "read" else ("Lock", "Unlock")
+    result = split(decl, inner.access)
+    return (
+        *insert_before(outer, f"{name}.{take}()\ndefer {name}.{give}()"),
+        *result.edits,
+        *widened(file, call, decl, result.name),
+        call_edit(call, result.name),
+    )
+
+
+def _held_to_the_end(pair: Pair) -> Node:
+    """Return the statement that takes the first lock, released by the defer right behind it."""
+    taken = pair.taken_at
+    outer = taken.parent if taken is not None else None
+    if taken is None or outer is None or outer.kind != "expression_statement":
+        raise BuilderError("a lock is taken through a helper")
+    behind = outer.next
+    if outer.parent is not pair.function.get("body") or behind is None:
+        raise BuilderError("the first lock is taken in an inner block")
+    release = _released_by(pair.file, behind)
+    if release is None or release != pair.held.access:
+        raise BuilderError("the first lock is not released by a defer")
+    return outer
+
+
+def _released_by(file: GoFile, statement: Node) -> Access | None:
+    call = statement.children[-1] if statement.kind == "defer_statement" else None
+    operation = lock_operation(file, call) if call is not None else None
+    return operation.access if operation is not None and operation.releases else None
+
+
+def means_the_same(access: Access, outer: Node, between: list[Node]) -> bool:
+    """Return whether the second lock's expression is the same object above the first Lock."""
+    root = access.root
+    if not isinstance(root, Binding):
+        return True
+    if root.visible > outer.start:
+        return False
+    for statement in between:
+        for name in statement.find("identifier"):
+            group = name.parent
+            if group is not None and group.field == "left" and name.name == root.name:
+                return False
+            if group is not None and group.kind == "selector_expression" and name.name == root.name:
+                owner = group.parent
+                if owner is not None and owner.field == "left":
+                    if access.steps[:1] == (group["field"].name,):
+                        return False
+    return True

@@ -26,6 +26,7 @@ from threadmend.golang.builders import (
     insert_before,
     taken_names,
 )
+from threadmend.golang.captured import accesses_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import captures
 from threadmend.golang.holding import argument_of
@@ -41,6 +42,8 @@ from threadmend.model import Finding, Fix, Related, Safety
 
 from ._guard_edits import LockForm, put_under_lock
 from ._kept_closures import kept_closures
+from ._racy import Names, Race, top_of
+from ._racy_copy import own_in
 
 __all__ = ["kept_and_called", "passed_on"]
 
@@ -166,6 +169,13 @@ def _fix(
     function, statement = literal.function, literal.statement
     if function is None or statement is None:
         return None, "the literal is made elsewhere"
+    accesses = accesses_of(file, binding)
+    if accesses is not None:
+        type_ = file.package.workspace.inference.binding_type(binding)
+        names = Names.of(file, top_of(literal))
+        own = own_in(Race(file, binding, type_, accesses, [], [], names), literal)
+        if own is not None:
+            return Fix(f"Give each call its own {binding.name}", own), ""
     package = import_name(file.tree, "sync") or "sync"
     name = free_name("mu", taken_names(function))
     inside = [u for u in uses if u.function is literal]

@@ -143,6 +143,26 @@ def exposed(race: Race, literal: Node) -> bool:
     return _exposed(race, literal, [flow_of(literal).entry], literal)
 
 
+def own_in(race: Race, literal: Node) -> tuple[Edit, ...] | None:
+    """Return the edits by which a literal that several goroutines call has its own variable.
+
+    Nobody reads the variable behind the literal, and in it every read comes after an assignment.
+    """
+    uses = race.inside(literal)
+    outside = [a for a in race.accesses if a not in uses]
+    if any(a.node.function is not literal or a.kind not in {"read", "write"} for a in uses):
+        return None
+    if race.binding.kind == "variable" and not any(a.kind == "read" for a in outside):
+        return None  # Go refuses a variable that nobody reads
+    looped = literal.up("for_statement") is not None
+    if any((looped or a.node.start > literal.end) and not a.whole for a in outside):
+        return None
+    try:
+        return None if exposed(race, literal) else _declare(race, literal)
+    except BuilderError:
+        return None
+
+
 # -- who needs whose value ------------------------------------------------------------
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, delete, insert_before
+from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix, Related, Safety
 
-__all__ = ["called_after", "send_of"]
+__all__ = ["called_after", "moved_behind", "send_of"]
 
 _WAITS = re.compile(rb"(?i)wait|<-")
 
@@ -90,3 +90,37 @@ def _fix(statement: Node, call: Node) -> Fix | str:
     return Fix(
         "Make the call before the close", edits, Safety.UNSAFE, "the channel is closed later"
     )
+
+
+def moved_behind(close: Node, send: Node) -> Fix | str:
+    """Make the call that closes after the last one, further down in its block, that sends.
+
+    Sound: nothing in between waits for the close or leaves, and what sends panicked before.
+    """
+    statement = close.parent
+    if statement is None or statement.kind != "expression_statement":
+        return "the call that closes is part of another statement"
+    following = list(statement.following)
+    first = next((s for s in following if s.contains(send)), None)
+    if first is None or close.function is not send.function:
+        return "the calls are in different blocks"
+    last, behind = first, [s for s in following if s.start > first.start]
+    for other in behind:
+        if _WAITS.search(other.text):
+            break
+        if any(c["function"].text == send["function"].text for c in other.find("call_expression")):
+            last = other
+    for between in (s for s in following if s.start <= last.start):
+        if _WAITS.search(between.text):
+            return "something in between may wait for the close"
+        if any(n.kind in _LEAVES for n in between.own()):
+            return "a path in between leaves"
+    try:
+        edits = (*delete(statement), *insert_after(last, close.name))
+    except BuilderError as error:
+        return str(error)
+    title = f"Call {close['function'].name} after the last send"
+    return Fix(title, edits, Safety.UNSAFE, "the channel is closed later")
+
+
+_LEAVES = frozenset({"return_statement", "goto_statement", "break_statement", "continue_statement"})

@@ -193,9 +193,17 @@ def in_select(
 
 
 def _as_closed(file: GoFile, statement: Node, operation: Node) -> Leave | None:
-    """Return how `return <-ch` leaves: with the zero value, as when the channel is closed."""
+    """Return how `return <-ch` leaves: with the zero value, as when the channel is closed.
+
+    So does `requests <- reply` when `return <-reply` follows.
+    """
     function = operation.function
-    if statement.kind != "return_statement" or function is None:
+    answer = statement
+    if statement.kind == "send_statement" and function is not None:
+        answer = function["body"].statements[-1]
+        if answer.text != b"return <-" + statement["value"].text:
+            return None
+    if answer.kind != "return_statement" or function is None:
         return None
     results = result_nodes(function)
     zero = zero_value(file, results[0]) if len(results) == 1 else None

@@ -7,7 +7,7 @@ field that one method closes and another one sends to, called in this order or a
 Not reported: a channel that may be another one by then; a send by a goroutine that nobody
 orders after the close; a send on a path that excludes the close.
 
-Without a fix: a close and a send in different functions.
+Without a fix: a close and a send in different functions, unless one function calls both.
 
 Unsafe: the receivers see the channel closed later than before.
 """
@@ -31,7 +31,7 @@ from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
-from ._calls_after import called_after
+from ._calls_after import called_after, moved_behind
 
 CATEGORY = "channel"
 GATE = rb"\bclose\("
@@ -63,21 +63,28 @@ def check(file: GoFile) -> Iterator[Finding]:
 
 def _in_other_functions(file: GoFile) -> Iterator[Finding]:
     """Yield the closes after which a call or goroutine may still send."""
-    pairs = [(e.one, e.other) for e in encounters(file.package) if e.one.in_channel]
-    for close, send in [*pairs, *sequels(file.package)]:
+    for encounter in encounters(file.package):
+        if encounter.one.in_channel and encounter.one.file.path == file.path:
+            if not encounter.other.writes:
+                yield _distant(encounter.one.node, encounter.other.node, _APART)
+    for close, send in sequels(file.package):
         if close.file.path == file.path and not send.writes:
-            yield _distant(close.node, send.node)
+            yield _distant(close.node, send.node, moved_behind(close.path[0], send.path[0]))
 
 
-def _distant(close: Node, send: Node) -> Finding:
+_APART = "the close and the send are in different functions: one has to tell the other"
+
+
+def _distant(close: Node, send: Node, fix: Fix | str) -> Finding:
     name = close["arguments"].children[0].name
     return Finding(
         path=close.path,
         start=close.start,
         end=close.end,
         message=f"{name} is closed while others may still send to it, which panics",
+        fixes=(fix,) if isinstance(fix, Fix) else (),
         related=(Related(send.path, send.start, send.end, "sent here"),),
-        reason="the close and the send are in different functions: one has to tell the other",
+        reason=fix if isinstance(fix, str) else "",
         confidence=Confidence.MEDIUM,
     )
 

@@ -16,7 +16,16 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.targets import parameter_index
 from threadmend.golang.waitgroups import waitgroup_call
 
-__all__ = ["Sender", "begins_at", "is_wait", "senders_of", "sends_of", "total_of", "waits_first"]
+__all__ = [
+    "Sender",
+    "begins_at",
+    "ends_of",
+    "is_wait",
+    "senders_of",
+    "sends_of",
+    "total_of",
+    "waits_first",
+]
 
 
 @dataclass(slots=True)
@@ -119,6 +128,34 @@ def begins_at(file: GoFile, function: Node, flow: Flow, sender: Sender) -> Point
                 later = [p for p in given if p is not None and p in flow.reachable(start)]
                 return later[0] if len(later) == 1 and None not in given else start
     return start
+
+
+def ends_of(file: GoFile, function: Node, channel: Channel, sender: Sender) -> list[Node]:
+    """Return where the function learns that a goroutine sends no more: it told so elsewhere.
+
+    The receives from another channel on which only this goroutine sends, or which it closes,
+    where no send can follow; a deferred close is the last that it does.
+    """
+    body, found = sender.launch.body, list[Node]()
+    if body is None or sender.loop is not None or any(s.function is not body for s in sender.sends):
+        return []
+    flow = flow_of(body)
+    sends = {flow.point_of(send.node) for send in sender.sends}
+    for other in local_channels(file, function):
+        told = other.of("send", "close")
+        if other.binding is channel.binding or other.escapes or not told:
+            continue
+        if any(o.function is not body for o in told) or not other.unbuffered:
+            continue
+        points = [flow.point_of(o.node) for o in told if not _is_deferred(o.node)]
+        if None in points or any(sends & flow.reachable(p) for p in points if p is not None):
+            continue
+        found += [o.anchor for o in other.of("receive", "range")]
+    return found
+
+
+def _is_deferred(call: Node) -> bool:
+    return call.parent is not None and call.parent.kind == "defer_statement"
 
 
 def _launched_by(file: GoFile, launch: Launch, call: Node) -> bool:

@@ -176,6 +176,8 @@ def _by_goroutines(
         times = iterations(file, loop)
         if times is not None and times.is_constant and times.factor < 2:
             continue
+        if decided_once(file, launch.node, loop):
+            continue
         point = flow_of(function).point_of(launch.node)
         if point is not None and flow_of(function).in_loop(point):
             return _Pair(close, None, "by every goroutine that the loop launches")

@@ -127,7 +127,8 @@ def _handed_over(file: GoFile, escape: Escape) -> bool:
     `items := s.items; s.items = nil`, `delete(s.m, k)`, `defer func() { s.items = nil }()`.
     """
     for node in escape.function.find("assignment_statement", "call_expression"):
-        later = node.start > escape.source.start
+        # `old, s.items = s.items, nil`
+        later = node.start > escape.source.start or node.contains(escape.source)
         if not later and node.function is escape.function:
             continue
         if node.kind == "assignment_statement":

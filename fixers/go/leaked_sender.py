@@ -33,7 +33,16 @@ from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Finding, Fix, Related, Safety
 
-from ._leaked_senders import Sender, begins_at, is_wait, senders_of, sends_of, total_of, waits_first
+from ._leaked_senders import (
+    Sender,
+    begins_at,
+    ends_of,
+    is_wait,
+    senders_of,
+    sends_of,
+    total_of,
+    waits_first,
+)
 from ._one_reply import left_replies
 from ._unreceived import partly_received, unreceived
 
@@ -78,7 +87,8 @@ def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
         known = _largest(flow, senders) or total
         left = _leaves(file, function, channel, flow, sender, receives, known)
         if left is None and total.is_constant and _run_together(flow, senders, receives):
-            left = _leaves_too_early(flow, sender, receives, total.factor)
+            anchors = [r.anchor for r in receives] + ends_of(file, function, channel, sender)
+            left = _leaves_too_early(flow, sender, anchors, total.factor)
         if left is None:
             left = waits_first(file, flow, sender, receives)
         if left is not None:
@@ -110,7 +120,8 @@ def _leaves(
 ) -> Node | None:
     """Return where the function leaves (or starts over) with a value still to be received."""
     start = begins_at(file, function, flow, sender)
-    points = [flow.point_of(operation.anchor) for operation in receives]
+    ends = ends_of(file, function, channel, sender)
+    points = [flow.point_of(anchor) for anchor in (*(r.anchor for r in receives), *ends)]
     if start is None or any(p is None for p in points) or not flow.complete:
         return None
     stops = {p for p in points if p is not None}
@@ -194,14 +205,12 @@ def _largest(flow: Flow, senders: list[Sender]) -> Count | None:
     return Count(max(c or 1 for c in counts))
 
 
-def _leaves_too_early(
-    flow: Flow, sender: Sender, receives: list[ChannelOperation], wanted: int
-) -> Node | None:
+def _leaves_too_early(flow: Flow, sender: Sender, anchors: list[Node], wanted: int) -> Node | None:
     """Return an exit that some path reaches with fewer receives than there are values."""
-    points = [flow.point_of(r.anchor) for r in receives]
+    points = [flow.point_of(anchor) for anchor in anchors]
     stops = {p for p in points if p is not None}
     start = flow.point_of(sender.place)
-    if start is None or any(innermost_loop(r.anchor) is not None for r in receives):
+    if start is None or any(innermost_loop(anchor) is not None for anchor in anchors):
         return None
     edge = {start}
     for _ in range(min(wanted, len(stops))):

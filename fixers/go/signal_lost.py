@@ -132,9 +132,21 @@ def _goes_on(wait: CondCall, test: Node, loop: Node) -> bool:
     names = state_names(wait.file, test["condition"])
     if not later or later[0].kind in {"if_statement", "continue_statement"}:
         return False
+    if _looks_again(later):
+        return False
     if re.search(rb"\.R?Unlock\(\)$", later[0].text) and len(later) == 1:
         return False
     return any(node.name in names for s in later for node in s.find("field_identifier"))
+
+
+def _looks_again(later: list[Node]) -> bool:
+    """Return whether the code takes a part of the state and asks what it got: `m := s.head`."""
+    taken = later[0]
+    if taken.kind != "short_var_declaration" or len(taken["left"].children) != 1 or not later[1:]:
+        return False
+    asked = later[1].get("condition") if later[1].kind == "if_statement" else None
+    name = taken["left"].children[0].text
+    return asked is not None and any(n.text == name for n in asked.find("identifier"))
 
 
 def _as_loop(test: Node) -> Fix | str:

@@ -12,6 +12,7 @@ from threadmend.python.builders import BuilderError
 from threadmend.python.classes import AttributeUse, Class
 from threadmend.python.file import PythonFile
 from threadmend.python.guards import Guard, guards_of
+from threadmend.python.held import Held
 from threadmend.python.locks import Lock
 
 from ._data import Data, Use
@@ -63,10 +64,20 @@ def uneven(file: PythonFile) -> Iterator[Uneven]:
                 statement = file.statement(use.node)
                 if statement in seen or not _is_doubtful(file, use):
                     continue
+                if _is_made_with(cls, lock, use.function.file.held(use.node)):
+                    continue
                 step = _is_step(file, guard, use)
                 if step or guard.share >= _SHARE:
                     seen.add(statement)
                     yield Uneven(file, cls, guard, lock, use, step)
+
+
+def _is_made_with(cls: Class, lock: Lock, held: Held) -> bool:
+    """Return whether a call made the lock with one that is held: they may be one."""
+    return any(
+        isinstance(made, ast.Call) and any(file.place(given) in held.locks for given in made.args)
+        for file, made in cls.values_of(lock.own.name)
+    )
 
 
 def _share(file: PythonFile, guard: Guard) -> float:

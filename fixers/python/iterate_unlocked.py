@@ -45,7 +45,7 @@ locks a change may bring such a loop to light, and is not refused for it.
 """
 _VIEWS = frozenset({"items", "values", "keys"})
 _LAZY = frozenset({"enumerate", "reversed", "zip", "map", "filter"})
-_QUICK = frozenset({"__del__", "__repr__", "__str__"})
+_QUICK = frozenset({"__repr__", "__str__"})
 """Methods that may run anywhere, also in a thread that has the lock."""
 
 
@@ -61,6 +61,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             looped = _looped(file, node)
             if looped is None or file.held(node) or "fork" in function.name:
                 continue
+            if function.name == "__del__":
+                continue  # nobody else knows the object any more
             if _is_last(file, one, node) or _is_closed(file, one, node, function):
                 continue
             yield _finding(file, one, node, function, looped)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from threadmend.golang.access import is_assigned_once
 from threadmend.golang.flow import Point
 from threadmend.golang.locks import LockOperation, Locks, locks_of
 from threadmend.golang.scope import Binding
@@ -75,9 +76,14 @@ def _takes_back(locks: Locks, lock: LockOperation) -> bool:
 
 
 def _released_around(file: GoFile, function: Node, lock: LockOperation) -> bool:
-    """Return whether a defer around a closure releases the lock under a condition."""
+    """Return whether a function around a closure releases the lock: it never takes it itself,
+    or does so in a defer under a condition.
+    """
     outer = function.function
     while outer is not None:
+        around = [o for o in locks_of(file, outer).operations if o.access == lock.access]
+        if around and all(o.releases for o in around):
+            return True
         for deferred in outer.find("defer_statement"):
             for literal in deferred.find("func_literal"):
                 for operation in locks_of(file, literal).operations:
@@ -138,9 +144,22 @@ def released_by_calls(file: GoFile, locks: Locks, lock: LockOperation) -> set[Po
             if node.kind != "call_expression":
                 continue
             decl = file.callee(node)
-            if decl is not None and lock.lock_class in releasing.get(decl.key, ()):
+            key = decl.key if decl is not None else _literal_called(file, node)
+            if key is not None and lock.lock_class in releasing.get(key, ()):
                 found.add(point)
     return found
+
+
+def _literal_called(file: GoFile, call: Node) -> tuple[str, int] | None:
+    """Return the place of the literal that a variable which is called holds for good."""
+    binding = file.binding(call["function"]) if call["function"].kind == "identifier" else None
+    if binding is None or not is_assigned_once(binding):
+        return None
+    values = binding.declaration.get("right") or binding.declaration.get("value")
+    if values is None or binding.index >= len(values.children):
+        return None
+    value = values.children[binding.index]
+    return (file.path, value.start) if value.kind == "func_literal" else None
 
 
 def net_releases(package: Package) -> dict[tuple[str, int], set[str]]:

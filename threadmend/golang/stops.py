@@ -94,7 +94,21 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
                 elif _NAMES.search(name) and _closed_for(file, node, name):
                     if not _set_to_nil(file, name):
                         channels.append(Stop(f"{binding.name}.{name}"))
-    return contexts + channels
+    return [stop for stop in contexts if not _is_nil(node, stop)] + channels
+
+
+def _is_nil(node: Node, stop: Stop) -> bool:
+    """Return whether an `if` around a place found that there is no context."""
+    inner = node
+    for outer in node.ancestors():
+        if outer.kind in FUNCTIONS:
+            return False
+        if outer.kind == "if_statement" and inner.field in {"consequence", "alternative"}:
+            word = b"==" if inner.field == "consequence" else b"!="
+            if outer["condition"].text == stop.context.encode() + b" " + word + b" nil":
+                return True
+        inner = outer
+    return False
 
 
 _BACKGROUND = re.compile(rb"context\.(?:Background|TODO)\(\)")

@@ -23,6 +23,8 @@ def _spans(file: PythonFile) -> list[tuple[int, int]]:
         for node in file.nodes(ast.If, ast.While):
             assert isinstance(node, ast.If | ast.While)
             truth = _truth(node.test)
+            if truth is None and isinstance(node, ast.If) and node.orelse:
+                truth = _chosen(file, node.test)
             if truth is None:
                 continue
             if not truth:
@@ -32,6 +34,22 @@ def _spans(file: PythonFile) -> list[tuple[int, int]]:
             if block:
                 known.append((file.span(block[0])[0], file.span(block[-1])[1]))
     return known
+
+
+def _chosen(file: PythonFile, test: ast.expr) -> bool | None:
+    """Return what a constant of the module says that tells two variants of the code apart."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = _chosen(file, test.operand)
+        return None if inner is None else not inner
+    if not isinstance(test, ast.Name) or not test.id.isupper():
+        return None
+    binding = file.binding(test)
+    if binding is None or binding.scope.kind != "module" or len(binding.sites) != 1:
+        return None
+    value = binding.sites[0].value
+    if isinstance(value, ast.Constant) and isinstance(value.value, bool):
+        return value.value
+    return None
 
 
 def _truth(test: ast.expr) -> bool | None:

@@ -120,7 +120,7 @@ def put_under_lock(
         raise BuilderError("the function takes locks at several places")
     if not whole:
         raise BuilderError("a function called between the accesses takes the lock too")
-    return _whole(body, lock), _risk(file, function, slow, lock) or reason
+    return _whole(body, lock), _risk(file, function, slow, lock, nodes) or reason
 
 
 def _inside(statement: Node, nodes: Sequence[Node]) -> list[Node]:
@@ -230,11 +230,17 @@ def _other_locks(file: GoFile, function: Node, lock: LockForm) -> str:
     return ""
 
 
-def _risk(file: GoFile, function: Node, slow: list[Node], lock: LockForm) -> str:
-    """Return why holding the lock over the whole body is unsafe; raises when it cannot be."""
+def _risk(
+    file: GoFile, function: Node, slow: list[Node], lock: LockForm, nodes: Sequence[Node]
+) -> str:
+    """Return why holding the lock over the whole body is unsafe; raises when it cannot be.
+
+    A Once that the lock is to guard has nobody else to wait for: `s.once.Do(…)`.
+    """
     for event in effects_of(Body(file, function)):
         _refuse(event, lock)
-    if any(waits(file, node) for node in function["body"].own()):
+    own = {n.parent.parent for n in nodes if n.parent is not None and n.field == "operand"}
+    if any(waits(file, node) and node not in own for node in function["body"].own()):
         raise BuilderError("the function waits or launches goroutines between the accesses")
     for node in slow:
         if node.kind == "call_expression" and (

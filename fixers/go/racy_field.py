@@ -16,6 +16,8 @@ of its rounds and an exported method sets.
 
 Likewise a field that a goroutine sets when it begins to serve, and the method that stops it reads.
 
+Likewise a sync.Once that an exported method replaces by a fresh one.
+
 Not reported: a write under a lock, an Once, a channel used as a lock, or a test for one
 goroutine (`if id == 0`, CompareAndSwap); an element of its own for each goroutine; objects
 that a handler makes for its request; rounds that wait for what they launched; code whose
@@ -35,6 +37,7 @@ from threadmend.model import Finding
 from ._channel_taken_away import channels_taken_away
 from ._left_running import left_running
 from ._new_lock import owner_races
+from ._once_replaced import once_replaced
 from ._stopped_while_running import stopped_while_running
 
 CATEGORY = "shared-state"
@@ -47,3 +50,4 @@ def check(package: Package) -> Iterator[Finding]:
     yield from channels_taken_away(package)
     yield from left_running(package)
     yield from stopped_while_running(package)
+    yield from once_replaced(package)

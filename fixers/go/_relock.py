@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from threadmend.golang.access import Access
-from threadmend.golang.builders import BuilderError, delete
+from threadmend.golang.builders import BuilderError
+from threadmend.golang.calls import callers
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.holding import holding_of
 from threadmend.golang.locks import (
     LOCK_CALLS,
-    LockOperation,
     declaration_of,
     entry_locks,
     lock_name,
@@ -21,16 +21,17 @@ from threadmend.golang.locks import (
     locks_of,
     runs_in_place,
 )
+from threadmend.golang.package import Decl
 from threadmend.golang.printing import printed_by
 from threadmend.golang.strands import literal_binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import call_after_unlock
-from ._lock_for_unlock import lock_for_unlock
-from ._locked import call_edit, copied, split, without_lock
+from ._locked import Split, call_edit, copied, split, without_lock
 from ._locked_interface import widened
 from ._relock_checks import check_named, check_place, shrinks_its_loop
+from ._relock_once import dropped
 
 __all__ = ["relocks"]
 
@@ -226,7 +227,7 @@ def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
         if shrinks_its_loop(pair, site):
             raise BuilderError("what is called changes what the loop goes over")
         if site == len(path) - 1:
-            edits += _dropped(file, pair)
+            edits += dropped(file, pair)
             title = f"Take {name} only once"
             if edits[-1].new.endswith(b"Unlock"):
                 title, reason = f"Release {name} here", "the second Lock was meant to be an Unlock"
@@ -263,66 +264,6 @@ def _exclusive(file: GoFile, pair: Pair) -> list[Edit]:
     return edits
 
 
-def _dropped(file: GoFile, pair: Pair) -> list[Edit]:
-    """Return the edits that take an inner Lock and its Unlock away."""
-    node = pair.event.path[-1]
-    owner = file.package.workspace.file_of(node)
-    function = node.function
-    if function is None:
-        raise BuilderError("the lock is taken outside of a function")
-    operation = lock_operation(owner, node)
-    if operation is None or operation.access is None:
-        raise BuilderError("the lock is taken through a helper")
-    if function is not pair.function:
-        return list(without_lock(owner, function, operation.access))
-    return _inner_pair(owner, pair, operation)
-
-
-def _inner_pair(file: GoFile, pair: Pair, inner: LockOperation) -> list[Edit]:
-    """Remove a Lock inside a critical section and the Unlock in its own block that ends it.
-
-    Another release has to follow for the outer Lock, or to be deferred.
-    """
-    same = [o for o in locks_of(file, pair.function).operations if o.access == inner.access]
-    statement = inner.call.parent
-    outer = pair.taken_at
-    releases = [o for o in same if o.releases]
-    if statement is not None and len(same) - len(releases) == 2 and not inner.tries:
-        if not releases and statement.kind == "expression_statement":
-            return lock_for_unlock(pair, inner)
-        if len(releases) == 1 and _ends_outer(releases[0], pair, inner):
-            return [*delete(statement)]
-    if statement is None or statement.kind != "expression_statement" or outer is None:
-        raise BuilderError("the inner Lock is part of another statement")
-    block = statement.parent
-    ends = [
-        o for o in same if o.releases and o.call.start > inner.call.start and _stands_in(o) is block
-    ]
-    if not ends:
-        raise BuilderError("which Unlock belongs to the inner Lock is not clear")
-    end = ends[0]
-    between = [o for o in same if inner.call.end < o.call.start < end.call.start]
-    others = [o for o in same if o.releases and o is not end]
-    if between or not any(o.deferred or o.call.start > end.call.end for o in others):
-        raise BuilderError("which Unlock belongs to the inner Lock is not clear")
-    release = end.deferred or end.call.parent
-    if release is None:
-        raise BuilderError("which Unlock belongs to the inner Lock is not clear")
-    return [*delete(statement), *delete(release)]
-
-
-def _ends_outer(release: LockOperation, pair: Pair, inner: LockOperation) -> bool:
-    """Return whether the only release gives back what the outer Lock took."""
-    if release.mode != pair.held.mode:
-        return False
-    return release.deferred is not None or release.call.start > inner.call.end
-
-
-def _stands_in(operation: LockOperation) -> Node | None:
-    statement = operation.deferred or operation.call.parent
-    return statement.parent if statement is not None else None
-
-
 def _chain(file: GoFile, pair: Pair, site: int) -> tuple[str, list[Edit]]:
     """Return the `…Locked` function to call at the blamed node, and the edits that make it."""
     path = pair.event.path
@@ -335,7 +276,13 @@ def _chain(file: GoFile, pair: Pair, site: int) -> tuple[str, list[Edit]]:
     if decl is None or made is None or made.access is None:
         raise BuilderError("the function that locks has no name")
     check_place(file, path[site], decl.file)
-    result = split(decl, made.access)
+    try:
+        result = split(decl, made.access)
+    except BuilderError:
+        if not _is_only_call(decl, path[site]) or operation is not path[site + 1]:
+            raise
+        # What it does before it locks runs in the caller's critical section as it is.
+        result = Split(decl.name, without_lock(decl.file, decl.node, made.access))
     edits = list(result.edits)
     for call in reversed(path[site + 1 : -1]):
         function = call.function
@@ -358,6 +305,11 @@ def _chain(file: GoFile, pair: Pair, site: int) -> tuple[str, list[Edit]]:
     edits += widened(workspace.file_of(path[site]), path[site], decl, result.name)
     edits.append(call_edit(path[site], result.name))
     return result.name, edits
+
+
+def _is_only_call(decl: Decl, call: Node) -> bool:
+    """Return whether nothing but one call uses an unexported function."""
+    return not decl.exported and [site.call for site in callers(decl)] == [call]
 
 
 def _released_first(file: GoFile, pair: Pair, site: int) -> tuple[Edit, ...] | None:

@@ -23,6 +23,8 @@ def widened(file: GoFile, call: Node, callee: Decl, name: str) -> tuple[Edit, ..
     """
     function = call["function"]
     selection = file.selection(function) if function.kind == "selector_expression" else None
+    if name == callee.name:
+        return ()
     if selection is None or selection.kind != "method" or selection.decl is not None:
         return ()
     owner = selection.owner or deref(file.type_of(function["operand"]))

@@ -25,6 +25,7 @@ from threadmend.golang.locks import (
     runs_in_place,
 )
 from threadmend.golang.majority import confidence_in
+from threadmend.golang.parts import reads_another_part
 from threadmend.golang.preparing import may_be_held, prepares, sets_up_once
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.scope import Binding
@@ -109,6 +110,7 @@ def is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or not _has_lock(access, guard)
         or may_be_held(access.file, access.node, guard.lock_class)
         or _is_set_up_for(access, guard)
+        or reads_another_part(access, (*guard.locked, *guard.unlocked))
     )
 
 

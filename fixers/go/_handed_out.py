@@ -1,0 +1,90 @@
+"""References that a method hands out on purpose: replaced, documented, or not there at all."""
+
+from __future__ import annotations
+
+import re
+
+from threadmend.golang.access import access_of
+from threadmend.golang.escapes import Escape
+from threadmend.golang.file import GoFile
+from threadmend.golang.syntax import Node
+
+__all__ = ["is_meant"]
+
+_SAYS = re.compile(
+    rb"(?i)\b(?:not|never|n't)\b[^.]{0,40}\b(?:modif|mutat|chang|writ|alter|edit|updat)"
+    rb"|\bread[- ]?only|\bimmutable|\bshared?\b|\balias|\bunsafe|\bnot a copy|\bwithout copy"
+    rb"|\bno copy|\bcallers?\b[^.]{0,60}\block|\bcopy[- ]on[- ]write|\blive\b"
+)
+
+
+_COPIES = re.compile(r"(?i)copy|clone|unsafe|nolock|borrow|inplace")
+
+
+def is_meant(file: GoFile, escape: Escape) -> bool:
+    """Return whether a reference is out for a reason: nobody changes it, or the caller knows."""
+    function = escape.function
+    return (
+        _says_shared(file, function)
+        or _handed_over(file, escape)
+        or _asks_for_copy(function)
+        or _is_missing(escape)
+    )
+
+
+def _says_shared(file: GoFile, function: Node) -> bool:
+    """Return whether the function's comment tells the caller what it gets."""
+    start = file.source.line_start(function.start)
+    doc = b""
+    for comment in reversed(file.tree.comments_in(max(0, start - 3000), start)):
+        if file.data[comment.end : start].strip():
+            break
+        doc = file.data[comment.start : comment.end] + b" " + doc
+        start = comment.start
+    return bool(_SAYS.search(b" ".join(doc.replace(b"//", b" ").split())))
+
+
+def _asks_for_copy(function: Node) -> bool:
+    """Return whether the function's name or a parameter leaves copying to the caller."""
+    names = [function["name"], *(n for p in function["parameters"].children for n in p.all("name"))]
+    return any(_COPIES.search(name.name) for name in names)
+
+
+def _is_missing(escape: Escape) -> bool:
+    """Return whether what is returned was not there: `if v, ok := m[k]; !ok { return v }`."""
+    variable = escape.variable
+    left = variable.declaration.get("left") if variable is not None else None
+    names = [n.text for n in left.children] if left is not None else []
+    if len(names) != 2:
+        return False
+    inner = escape.statement
+    for outer in escape.statement.ancestors():
+        if outer.kind == "if_statement" and inner.field == "consequence":
+            return outer["condition"].text == b"!" + names[1]
+        inner = outer
+    return False
+
+
+def _handed_over(file: GoFile, escape: Escape) -> bool:
+    """Return whether the function puts something else in the place of what it returns.
+
+    `items := s.items; s.items = nil`, `delete(s.m, k)`, `defer func() { s.items = nil }()`.
+    """
+    for node in escape.function.find("assignment_statement", "call_expression"):
+        # `old, s.items = s.items, nil`
+        later = node.start > escape.source.start or node.contains(escape.source)
+        if not later and node.function is escape.function:
+            continue
+        if node.kind == "assignment_statement":
+            targets = node["left"].children
+        elif node["function"].name in {"delete", "clear"} and escape.source.end < node.start:
+            targets = node["arguments"].children[:1]
+        else:
+            continue
+        for target in targets:
+            access = access_of(file, target)
+            if access is None or not escape.access.under(access):
+                continue
+            if node.kind == "assignment_statement" or access != escape.access:
+                return True
+    return False

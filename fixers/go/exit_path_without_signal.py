@@ -3,7 +3,8 @@
 A goroutine closes a channel, or sends on it, when it is done, and somebody waits for that. One
 path out of it (an error, a cancelled context, nothing to do) returns without the signal: the
 waiter waits for ever. Nobody notices until that error happens. The same goes for a slot of a
-semaphore, a buffered channel, that was taken for the goroutine and is not given back.
+semaphore, a buffered channel, that was taken for the goroutine and is not given back, and for
+one that a function takes, and keeps only where it fails.
 
 Not reported: a signal in a deferred call; a channel on which somebody else signals too; a
 waiter that selects with another case; a signal that a loop sends.
@@ -36,10 +37,11 @@ from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._bodies import bodies
+from ._slot_held import held_slots
 from ._slot_kept import kept_slots
 
 CATEGORY = "goroutine"
-GATE = rb"<-|\bclose\("
+GATE = rb"<-|\bclose\(|elease\w*\("
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ def check(file: GoFile) -> Iterator[Finding]:
                 yield _finding(file, body, signals, exits, waiter)
     yield from _never_signalled(file)
     yield from kept_slots(file)
+    yield from held_slots(file)
 
 
 def _never_signalled(file: GoFile) -> Iterator[Finding]:

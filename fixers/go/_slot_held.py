@@ -1,0 +1,241 @@
+"""Functions that take a slot of a semaphore and keep it where they fail.
+
+if err := s.slots.acquire(ctx); err != nil {      s.sem <- struct{}{}
+    return err                                    if err := open(); err != nil {
+}                                                     return err    // keeps the slot
+if err := open(); err != nil {                    }
+    return err    // keeps the slot               …
+}                                                 <-s.sem
+…
+s.slots.release()
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.builders import BuilderError, delete, insert_before
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan, Struct, is_named
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+__all__ = ["held_slots"]
+
+_RELEASES = re.compile(
+    rb"(?m)^\s*<-[\w.]+\s*$|\.(?:[rR]elease|[pP]ut|[gG]ive|[lL]eave|[dD]one|[uU]nlock)\w*\("
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """What a statement takes or gives back: the text of the channel or of the semaphore."""
+
+    name: str
+    at: Node
+
+
+def held_slots(file: GoFile) -> Iterator[Finding]:
+    """Yield the error exits of functions that keep a slot which their other paths give back."""
+    if file.generated:
+        return
+    for function in file.functions(_RELEASES):
+        given = [s for n in function.own() if (s := _given(file, n)) is not None]
+        for name in sorted({s.name for s in given}):
+            finding = _kept(file, function, name, [s.at for s in given if s.name == name])
+            if finding is not None:
+                yield finding
+
+
+def _kept(file: GoFile, function: Node, name: str, given: list[Node]) -> Finding | None:
+    starts = [p for n in function.own() for p in _taken(file, n, name)]
+    if len(starts) != 1 or starts[0][1] is None or innermost_loop(starts[0][0]) is not None:
+        return None
+    taken, start = starts[0][0], starts[0][1]
+    mentions = re.compile(rb"(?:<-\s*|\b)" + re.escape(name.encode()) + rb"(?![\w.]*\w\()")
+    literals = [n for n in function.own() if n.kind in {"func_literal", "defer_statement"}]
+    if any(mentions.search(n.text) or name.encode() in n.text for n in literals):
+        return None  # another function gives it back
+    flow = flow_of(function)
+    begin = flow.point_of(start)
+    stops = {p: n for n in given if (p := flow.point_of(n)) is not None}
+    if begin is None or not flow.complete or begin in stops or len(stops) != len(given):
+        return None
+    exits = flow.exits_from(begin, stop=stops.__contains__)
+    kept = [e.node for e in exits if e.kind in {"return", "end"}]
+    failing = [n for n in kept if n.kind == "return_statement" and _failed(n)]
+    if not failing or len(failing) != len(kept):
+        return None  # the slot may be what the function returns
+    return _finding(function, flow, name, taken, start, stops, failing)
+
+
+def _failed(exit_: Node) -> bool:
+    """Return whether a return is taken because something failed: `if err != nil`, `if !ok`."""
+    block = exit_.parent
+    test = block.parent if block is not None else None
+    if test is None or test.kind != "if_statement" or block is None:
+        return False
+    if block.field != "consequence":
+        return False
+    return bool(_FAILED.search(test["condition"].text))
+
+
+_FAILED = re.compile(rb"\b\w*[eE]rr\w* != nil|^!\w+$|\b\w+ == nil$|\.Err\(\) != nil")
+
+
+# -- what takes and gives -----------------------------------------------------------------
+
+
+def _given(file: GoFile, node: Node) -> _Slot | None:
+    """Return the slot that a statement gives back: `<-sem`, `s.release()`."""
+    if node.kind != "expression_statement":
+        return None
+    child = node.children[0]
+    if child.kind == "unary_expression" and child["operator"].kind == "<-":
+        operand = child["operand"]
+        return _Slot(operand.name, node) if _is_signal(file, operand) else None
+    if child.kind != "call_expression":
+        return None
+    owner = _owner(child)
+    if owner is None:
+        return None
+    if is_named(file.type_of(owner), _WEIGHTED):
+        return _Slot(owner.name, node) if child["function"]["field"].name == "Release" else None
+    path = _moved(file, child, "unary_expression")
+    return _Slot(f"{owner.name} {path}", node) if path is not None else None
+
+
+_WEIGHTED = "golang.org/x/sync/semaphore.Weighted"
+
+
+def _taken(file: GoFile, node: Node, name: str) -> Iterator[tuple[Node, Node | None]]:
+    """Yield a node that takes the slot, and the statement from which on it is held."""
+    if node.kind == "send_statement" and node["channel"].name == name:
+        if node.field == "communication":
+            case = node.parent
+            first = case.statements[0] if case is not None and case.statements else None
+            select = case.parent if case is not None else None
+            yield node, first or (select.next if select is not None else None)
+        else:
+            yield node, node.next
+    elif node.kind == "call_expression" and _owner(node) is not None:
+        owner = _owner(node)
+        assert owner is not None
+        if is_named(file.type_of(owner), _WEIGHTED):
+            if owner.name == name and node["function"]["field"].name == "Acquire":
+                yield node, _after(node)
+            return
+        path = _moved(file, node, "send_statement")
+        if path is not None and f"{owner.name} {path}" == name:
+            yield node, _after(node)
+
+
+def _after(call: Node) -> Node | None:
+    """Return the statement behind a call, and behind the test of its error."""
+    statement = call.statement
+    if statement is None:
+        return None
+    if statement.parent is not None and statement.parent.kind == "if_statement":
+        return statement.parent.next  # if err := acquire(); err != nil { return }
+    if statement.kind == "expression_statement":
+        return statement.next
+    if statement.kind == "if_statement":
+        return statement.next
+    test = statement.next
+    return test.next if test is not None and test.kind == "if_statement" else None
+
+
+def _owner(call: Node) -> Node | None:
+    function = call["function"]
+    return function["operand"] if function.kind == "selector_expression" else None
+
+
+def _moved(file: GoFile, call: Node, kind: str) -> str | None:
+    """Return on which channel of its object a method sends, or receives, as all that it does.
+
+    `""` for the object itself, `.sem` for a field.
+    """
+    decl = file.callee(call)
+    receiver = decl.node.get("receiver") if decl is not None and decl.has_body else None
+    names = [n.name for d in receiver.children for n in d.all("name")] if receiver else []
+    if decl is None or not names:
+        return None
+    found = set()
+    for node in decl.node.own():
+        operand = None
+        if node.kind == "send_statement":
+            operand = node["channel"]
+        elif node.kind == "unary_expression" and node["operator"].kind == "<-":
+            operand = node["operand"]
+        if operand is None or not _is_signal(decl.file, operand):
+            continue
+        if operand.kind == "call_expression":
+            continue  # ctx.Done()
+        if node.kind != kind or operand.name.partition(".")[0] != names[0]:
+            return None
+        found.add(operand.name[len(names[0]) :])
+    return found.pop() if len(found) == 1 else None
+
+
+def _is_signal(file: GoFile, operand: Node) -> bool:
+    """Return whether an expression is a channel of empty structs, as semaphores are."""
+    under = file.underlying(file.type_of(operand))
+    if not isinstance(under, Chan) or under.direction != "both":
+        return False
+    elem = file.underlying(under.elem)
+    return isinstance(elem, Struct) and next(elem.node.find("field_declaration"), None) is None
+
+
+# -- the finding --------------------------------------------------------------------------
+
+
+def _finding(
+    function: Node,
+    flow: Flow,
+    name: str,
+    taken: Node,
+    start: Node,
+    stops: dict[Point, Node],
+    exits: list[Node],
+) -> Finding:
+    code = next(iter(stops.values())).name
+    fix, reason = None, ""
+    try:
+        edits: list[Edit] = []
+        if all(_is_last(flow, p) for p in stops) and start.parent is function["body"]:
+            deferred = code if code.endswith(")") else f"func() {{ {code} }}()"
+            edits += insert_before(start, f"defer {deferred}")
+            for statement in stops.values():
+                edits += delete(statement)
+            title = f"Defer {code}"
+        else:
+            for left in exits:
+                edits += insert_before(left, code)
+            title = f"Give the slot back before the return: {code}"
+        fix = Fix(title, tuple(edits), Safety.UNSAFE, "others get the slot that was lost")
+    except BuilderError as error:
+        reason = str(error)
+    exit_ = exits[0]
+    return Finding(
+        path=function.path,
+        start=exit_.start,
+        end=exit_.end,
+        message=f"the function returns here with the slot of {name.split(' ')[0]} that it took",
+        fixes=(fix,) if fix else (),
+        related=(Related(taken.path, taken.start, taken.end, "taken here"),),
+        reason=reason,
+        confidence=Confidence.MEDIUM,
+    )
+
+
+def _is_last(flow: Flow, point: Point) -> bool:
+    """Return whether nothing but a plain return follows."""
+    after = point.successors
+    return len(after) == 1 and (
+        after[0] is flow.end
+        or (after[0].node.kind == "return_statement" and b"(" not in after[0].node.text)
+    )

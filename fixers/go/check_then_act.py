@@ -3,7 +3,8 @@
 A value is read under the lock, the lock is released, and what was read decides a write under
 the same lock. In between another goroutine may have changed what the decision stands on:
 two of them find the key missing and both create it, two read the same count and one update
-is lost. Each access holds the lock, so that the race detector has nothing to say.
+is lost. Each access holds the lock, so that the race detector has nothing to say. Likewise an
+atomic number that is loaded, tested, and stored in a step of its own.
 
 Not reported: a write whose section looks at the place again before it writes; sections with
 a call in between that is not known to be quick, because the lock was released for it; reads
@@ -28,10 +29,11 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
+from ._atomic_steps import atomic_steps
 from ._quick import is_slow
 
 CATEGORY = "mutex"
-GATE = rb"\.R?Lock\(\)"
+GATE = rb"\.R?Lock\(\)|\.Store\("
 
 
 def check(package: Package) -> Iterator[Finding]:
@@ -45,6 +47,7 @@ def check(package: Package) -> Iterator[Finding]:
             continue
         seen.add(statement)
         yield _finding(decision)
+    yield from atomic_steps(package)
 
 
 def _released_for_nothing(decision: Decision) -> bool:

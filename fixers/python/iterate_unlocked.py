@@ -37,7 +37,7 @@ from threadmend.python.threads import reached, spawns_reaching
 from ._guarded import Guarded, guarded, may_be_held
 
 CATEGORY = "shared-state"
-GATE = rb"\bfor\b"
+GATE = rb"\bfor\b|\byield from\b"
 
 _LEVEL = Confidence.MEDIUM
 """Whether two threads get there at the same time cannot be seen: a fix of another rule that
@@ -103,8 +103,9 @@ def _looped(file: PythonFile, node: ast.expr) -> ast.expr | None:
         if file.qualified(above.func) not in _LAZY:
             return None
         inner, above = above, file.parent(above)
-    is_loop = isinstance(above, ast.For | ast.comprehension) and above.iter is inner
-    return found if is_loop else None
+    if isinstance(above, ast.For | ast.comprehension):
+        return found if above.iter is inner else None
+    return found if isinstance(above, ast.YieldFrom) else None
 
 
 def _is_last(file: PythonFile, one: Guarded, node: ast.expr) -> bool:

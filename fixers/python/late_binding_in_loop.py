@@ -5,7 +5,8 @@ after the loop has gone on: all of them see the last value, or whatever comes in
 
 Not reported: functions that have run before the loop goes on (joined, awaited, or waited for
 in the same round, a pool that is closed in it); variables that are set outside of the loop as
-well, or after the function is made, which the function may be meant to follow.
+well (not by another loop), or after the function is made, which the function may be meant to
+follow.
 
 Unsafe: a `def` gets a parameter that others could use.
 """
@@ -133,8 +134,14 @@ def _is_of_round(binding: Binding, loop: ast.AST, closure: FunctionNode) -> bool
     if any(site.kind in {"def", "class", "import", "augment"} for site in binding.sites):
         return False
     start = (closure.lineno, closure.col_offset)
+    # What the loop itself sets has nothing to do with a later loop's variable of that name.
+    own = isinstance(loop, ast.For | ast.AsyncFor) and any(
+        loop.target in (site.node, *ancestors(site.node)) for site in binding.sites
+    )
     for site in binding.sites:
         if loop not in (site.node, *ancestors(site.node)):
+            if own:
+                continue
             return False
         if not isinstance(loop, _COMPREHENSIONS) and _position(site.node) > start:
             return False

@@ -3,8 +3,8 @@
 A field or variable is assigned right after the `go` statement whose body reads it. The
 goroutine may run before the assignment, or in the middle of it: it sees the old value, a
 nil pointer, or half of a string, and mostly it does not. What is assigned before the `go`
-statement is seen by the goroutine for sure. Likewise a channel that the goroutine makes first of
-all, and the function that launched it uses.
+statement is seen by the goroutine for sure. Likewise options that are applied after the launch,
+and a channel that the goroutine makes first of all, and the function that launched it uses.
 
 Not reported: a goroutine that waits (a receive, a lock, `Wait`) before it reads; an
 assignment under a lock, or after the function waited for the goroutine; what the goroutine
@@ -32,6 +32,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._made_inside import made_inside
+from ._options_after import options_after
 from ._quick import is_slow
 
 CATEGORY = "shared-state"
@@ -56,6 +57,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         for launch in launches_in(file, declaration.node):
             if launch.kind != "timer" and launch.body is not None:
                 yield from made_inside(file, launch)
+                yield from _late_options(file, launch)
                 for assignment in _assignments_after(file, launch) if assigns else ():
                     read = _read_by(file, launch, assignment)
                     if read is not None:
@@ -191,6 +193,30 @@ def _acquires(node: Node) -> bool:
 
 def _is_launched(call: Node) -> bool:
     return call.parent is not None and call.parent.kind == "go_statement"
+
+
+def _late_options(file: GoFile, launch: Launch) -> Iterator[Finding]:
+    """Yield the options that set what a goroutine reads that was launched before."""
+    own = launch.decl.file if launch.decl is not None else file
+    for options in options_after(file, launch):
+        for access in options.fields:
+            if launch.body is None or _is_made_between(access, launch):
+                continue
+            read = _first_read(own, launch.body, launch.call, file, access, _DEPTH)
+            if read is not None:
+                fix = options.fix(file, launch)
+                related = Related(read.path, read.start, read.end, "read by the goroutine here")
+                message = f"{access} may be set after the launch of the goroutine that reads it"
+                yield Finding(
+                    path=file.path,
+                    start=options.call.start,
+                    end=options.call.end,
+                    message=message,
+                    fixes=(fix,) if isinstance(fix, Fix) else (),
+                    related=(related,),
+                    reason="" if isinstance(fix, Fix) else fix,
+                )
+                break
 
 
 # -- the finding ------------------------------------------------------------------------

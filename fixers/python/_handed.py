@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from threadmend.python.classes import Class, is_self
@@ -11,6 +12,10 @@ from threadmend.python.functions import Function, function_of
 from threadmend.python.names import bound
 from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
+
+_MAKES = re.compile(rb"\b_*[A-Z]\w*(?=\()")
+_FEW = 20
+"""What more files make than these is too common to ask them all."""
 
 __all__ = ["argument_for", "asked_of", "handed", "kept_functions"]
 
@@ -49,14 +54,17 @@ def handed(file: PythonFile, function: Function, name: str) -> list[tuple[Python
 
 def _makers(cls: Class) -> list[PythonFile]:
     """Return the files that may make objects of a class, its own first."""
-    known: list[PythonFile] | None = cls.__dict__.get("_makers")
+    project = cls.file.project
+    known: dict[bytes, list[str]] | None = project.__dict__.get("_makers")
     if known is None:
-        word = cls.file.encode(f"{cls.name}(")
-        project = cls.file.project
-        paths = [p for p in project.paths if word in project.source(p).data]
-        others = [f for p in paths if (f := project.readable(p)) and f is not cls.file]
-        known = cls.__dict__["_makers"] = [cls.file, *(f for f in others if not f.is_test)]
-    return known
+        known = project.__dict__["_makers"] = {}
+        for path in project.paths:
+            for word in set(_MAKES.findall(project.source(path).data)):
+                known.setdefault(word, []).append(path)
+    paths = [p for p in known.get(cls.file.encode(cls.name), ()) if p != cls.file.path]
+    few = paths if len(paths) <= _FEW else []
+    others = [f for p in few if (f := project.readable(p)) is not None]
+    return [cls.file, *(f for f in others if not f.is_test)]
 
 
 def kept_functions(file: PythonFile, func: ast.Attribute) -> Iterator[Function]:

@@ -11,6 +11,7 @@ from threadmend.model import Confidence, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError
 from threadmend.python.classes import AttributeUse, Class
 from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function
 from threadmend.python.guards import Guard, guards_of
 from threadmend.python.held import Held
 from threadmend.python.locks import Lock
@@ -20,7 +21,7 @@ from ._guarding import check_apart, is_held_before, takes_again
 from ._hold import edits_of, plan_of
 from ._unit import Unit
 
-__all__ = ["Uneven", "uneven"]
+__all__ = ["Uneven", "is_left_out", "lock_of", "uneven"]
 
 _SHARE = 2 / 3
 _ALONE = re.compile(r"fork|__(?:del|repr|str|getstate|setstate|reduce|copy|deepcopy|len|bool)__")
@@ -57,7 +58,7 @@ def uneven(file: PythonFile) -> Iterator[Uneven]:
         for guard in guards_of(cls).values():
             if not guard.unlocked or not _is_guarded(guard) or _share(file, guard) < _SHARE:
                 continue
-            lock = _lock(file, cls, guard)
+            lock = lock_of(file, cls, guard)
             if lock is None:
                 continue
             for use in guard.unlocked:
@@ -118,7 +119,7 @@ def _is_guarded(guard: Guard) -> bool:
     return len(guard.locked) > 1 and any(use.changes for use in guard.locked)
 
 
-def _lock(file: PythonFile, cls: Class, guard: Guard) -> Lock | None:
+def lock_of(file: PythonFile, cls: Class, guard: Guard) -> Lock | None:
     """Return the lock of threads that the class can name `self.lock`."""
     for use in (use for one in cls.mro for use in one.uses):
         if use.function.file is file:
@@ -131,7 +132,7 @@ def _lock(file: PythonFile, cls: Class, guard: Guard) -> Lock | None:
 def _is_doubtful(file: PythonFile, use: AttributeUse) -> bool:
     """Return whether a use is more than a single read, which sees one value or the other."""
     function = use.function
-    if function.file is not file or function.is_async or _ALONE.search(function.name):
+    if function.file is not file or function.is_async or is_left_out(function):
         return False
     statement = file.statement(use.node)
     if use.changes:
@@ -143,6 +144,11 @@ def _is_doubtful(file: PythonFile, use: AttributeUse) -> bool:
     lock = guards[use.name].lock if use.name in guards else None
     others = {n for g in guards.values() if g.lock == lock for n in (u.node for u in g.unlocked)}
     return sum(node in others for node in ast.walk(statement)) > 1
+
+
+def is_left_out(function: Function) -> bool:
+    """Return whether one thread alone is taken to run a function: after a fork, or for `repr`."""
+    return _ALONE.search(function.name) is not None
 
 
 def _finding(one: Uneven, said: str) -> Finding:

@@ -8,8 +8,9 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing
 from threadmend.python.functions import Function
 from threadmend.python.scope import Binding
+from threadmend.python.threads import argument
 
-__all__ = ["handles_everything", "pool_block"]
+__all__ = ["handles_everything", "helper_block", "pool_block"]
 
 
 def handles_everything(function: Function) -> bool:
@@ -48,10 +49,37 @@ def pool_block(file: PythonFile, call: ast.Call) -> ast.With | ast.Try | None:
     """
     assert isinstance(call.func, ast.Attribute)
     pool = file.binding(call.func.value)
-    if pool is None:
+    return None if pool is None else _closing(file, call, pool)
+
+
+def helper_block(file: PythonFile, call: ast.Call) -> list[ast.stmt] | None:
+    """Return the body of a helper that gives jobs to a pool which its only caller hands in, and
+    has nothing else to do for before it closes it.
+    """
+    helper = file.function(call)
+    assert isinstance(call.func, ast.Attribute)
+    pool = file.binding(call.func.value)
+    if helper is None or pool is None or pool.scope is not helper.scope or helper.is_async:
         return None
+    if pool.sites[0].kind != "parameter" or len(pool.sites) != 1 or helper.is_generator:
+        return None
+    if len(helper.callers) != 1 or not helper.is_only_called:
+        return None
+    if pool.name not in helper.parameters or (not helper.is_private and helper.outer is None):
+        return None
+    at, caller, _ = helper.callers[0]
+    position = helper.parameters.index(pool.name) - (helper.self_name is not None)
+    given = file.binding(argument(at, position, pool.name))
+    block = None if given is None else _closing(file, at, given)
+    if caller is None or block is None or file.parent(at) is not block.body[-1]:
+        return None
+    return helper.body
+
+
+def _closing(file: PythonFile, at: ast.AST, pool: Binding) -> ast.With | ast.Try | None:
+    """Return the statement around a place that closes a pool at its end."""
     stack = _stack_of(file, pool)
-    for above in enclosing(call, ast.With, ast.Try):
+    for above in enclosing(at, ast.With, ast.Try):
         if isinstance(above, ast.With):
             given = [file.binding(item.optional_vars) for item in above.items]
             if pool in given or (stack is not None and stack in given):

@@ -30,7 +30,7 @@ from threadmend.python.flow import leaves
 from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
 
-from ._silent import handles_everything, pool_block
+from ._silent import handles_everything, helper_block, pool_block
 from ._told import raises_unseen, teller
 from ._unasked import Kept, kept, listed
 
@@ -62,7 +62,8 @@ def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, held: Kept | None =
     done = "dropped" if held is None else "never asked"
     said = f"nobody sees the exceptions of {what}: its future is {done}"
     block = pool_block(file, call)
-    if block is None and (held is None or held.wait is None):
+    body = None if held is not None else helper_block(file, call) if block is None else block.body
+    if body is None and block is None and (held is None or held.wait is None):
         if held is None and listed(file, call) is None and raises_unseen(spawn.target):
             try:
                 return Finding(file.path, start, end, said, fixes=_logged(file, call))
@@ -71,7 +72,10 @@ def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, held: Kept | None =
         reason = "the pool lives on: look at the future where its result is wanted"
         return Finding(file.path, start, end, said, reason=reason, confidence=Confidence.LOW)
     try:
-        edits = _asked(file, call, block, held) if held is not None else _edits(file, call, block)
+        if held is not None:
+            edits = _asked(file, call, block, held)
+        else:
+            edits = _edits(file, call, block, body or [])
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
     reason = "exceptions that were hidden are raised"
@@ -88,27 +92,33 @@ def _logged(file: PythonFile, call: ast.Call) -> tuple[Fix, ...]:
     return (Fix("Log what the job raises", (told, *added), Safety.UNSAFE, reason),)
 
 
-def _edits(file: PythonFile, call: ast.Call, block: Block | None) -> tuple[Edit, ...]:
+def _edits(
+    file: PythonFile, call: ast.Call, block: Block | None, body: list[ast.stmt]
+) -> tuple[Edit, ...]:
     """Return the edits that collect the futures and ask each for its result, before the pool
     is closed: an exception then leaves the block, which waits for the other jobs.
     """
-    assert block is not None
-    if any(isinstance(node, ast.Return | ast.Break | ast.Continue) for node in leaves(block.body)):
+    if any(isinstance(node, ast.Return | ast.Break | ast.Continue) for node in leaves(body)):
         raise BuilderError("the block is left in the middle")
     name = free_name(file, "futures", call)
     one = free_name(file, "future", call)
     start, end = file.span(call)
-    asked = insert_at_end(file, block.body, f"for {one} in {name}:\n    {one}.result()")
+    asked = insert_at_end(file, body, f"for {one} in {name}:\n    {one}.result()")
     made = listed(file, call)
     if made is not None:
         first = file.span(made)[0]
         return (Edit(file.path, first, first, file.encode(f"{name} = ")), *asked)
     return (
-        *insert_before(file, block, f"{name} = []"),
+        *insert_before(file, block or _top(call, body), f"{name} = []"),
         Edit(file.path, start, start, file.encode(f"{name}.append(")),
         Edit(file.path, end, end, b")"),
         *asked,
     )
+
+
+def _top(call: ast.Call, body: list[ast.stmt]) -> ast.stmt:
+    """Return the statement of a function's body that a job is given in."""
+    return next(s for s in body if call in set(ast.walk(s)))
 
 
 def _asked(file: PythonFile, call: ast.Call, block: Block | None, held: Kept) -> tuple[Edit, ...]:

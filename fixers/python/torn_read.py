@@ -4,8 +4,8 @@ A sum and a count that every method changes under one lock belong together. Whoe
 without it, `self.total / self.count`, may see the sum of one moment and the count of another.
 
 Not reported: attributes that do not always change together, or somewhere without the lock; reads
-of one of them, or in most functions; private helpers that are always called with the lock; `repr`, pickling and handlers
-after a fork.
+of one of them, or in most functions; private helpers that are always called with the lock; `repr`,
+pickling and handlers after a fork.
 
 Unsafe: what ran at the same time now waits for the lock.
 """

@@ -4,7 +4,8 @@ A goroutine closes a channel, or sends on it, when it is done, and somebody wait
 path out of it (an error, a cancelled context, nothing to do) returns without the signal: the
 waiter waits for ever. Nobody notices until that error happens. The same goes for a slot of a
 semaphore, a buffered channel, that was taken for the goroutine and is not given back, and for
-one that a function takes, and keeps only where it fails.
+one that a function takes, and keeps only where it fails; and for a function that sets a result and
+closes the channel by which others learn of it, but not on each path that sets one.
 
 Not reported: a signal in a deferred call; a channel on which somebody else signals too; a
 waiter that selects with another case; a signal that a loop sends.
@@ -22,11 +23,7 @@ from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
 from threadmend.golang.channel_index import Behind, behind_channel
 from threadmend.golang.channels import (
-    MAKES_CHANNEL,
-    Channel,
     ChannelOperation,
-    local_channels,
-    passed_to,
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
@@ -36,7 +33,9 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
+from ._announced import not_announced
 from ._bodies import bodies
+from ._never_signals import never_signalled
 from ._slot_held import held_slots
 from ._slot_kept import kept_slots
 
@@ -69,50 +68,10 @@ def check(file: GoFile) -> Iterator[Finding]:
             exits = _skipping(flow, signals, waiter) if waiter is not None else []
             if waiter is not None and exits:
                 yield _finding(file, body, signals, exits, waiter)
-    yield from _never_signalled(file)
+    yield from never_signalled(file)
     yield from kept_slots(file)
     yield from held_slots(file)
-
-
-def _never_signalled(file: GoFile) -> Iterator[Finding]:
-    """Yield the receives from a channel that its goroutine was given and does nothing with."""
-    for function in file.functions(MAKES_CHANNEL):
-        for channel in local_channels(file, function):
-            receives = [o for o in channel.of("receive") if o.node.function is function]
-            if channel.escapes or not receives or len(channel.operations) != len(receives):
-                continue
-            given = _given(file, channel)
-            if given is None or any(o.select is not None for o in receives):
-                continue
-            body, name = given
-            try:
-                edits = insert_at_start(body["body"], f"defer close({name})")
-                fix = Fix(f"Defer close({name})", edits, Safety.UNSAFE, "the waiter goes on then")
-            except BuilderError:
-                continue
-            node = receives[0].node
-            yield Finding(
-                path=file.path,
-                start=node.start,
-                end=node.end,
-                message=f"the goroutine that has {channel.binding.name} neither sends nor closes",
-                fixes=(fix,),
-                related=(Related(body.path, body.start, body["body"].start, "never signals"),),
-            )
-
-
-def _given(file: GoFile, channel: Channel) -> tuple[Node, str] | None:
-    """Return the one launched function that a channel is passed to, and its parameter."""
-    found = []
-    for node in channel.binding.uses:
-        passed = passed_to(file, node) if node is not channel.binding.node else None
-        if passed is None:
-            continue
-        call, _, parameter = passed
-        if call.parent is None or call.parent.kind != "go_statement" or len(parameter.uses) > 1:
-            return None
-        found.append((parameter.scope, parameter.name))
-    return found[0] if len(found) == 1 and found[0][1] != "_" else None
+    yield from not_announced(file)
 
 
 def _operations(body: Node) -> dict[str, list[Node]]:

@@ -5,7 +5,8 @@ path out of it (an error, a cancelled context, nothing to do) returns without th
 waiter waits for ever. Nobody notices until that error happens. The same goes for a slot of a
 semaphore, a buffered channel, that was taken for the goroutine and is not given back, and for
 one that a function takes, and keeps only where it fails; and for a function that sets a result and
-closes the channel by which others learn of it, but not on each path that sets one.
+closes the channel by which others learn of it, but not on each path that sets one, or that ends its
+own goroutine by a close, and returns without one.
 
 Not reported: a signal in a deferred call; a channel on which somebody else signals too; a
 waiter that selects with another case; a signal that a loop sends.
@@ -35,6 +36,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._announced import not_announced
 from ._bodies import bodies
+from ._consumer_kept import consumers_kept
 from ._never_signals import never_signalled
 from ._slot_held import held_slots
 from ._slot_kept import kept_slots
@@ -72,6 +74,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     yield from kept_slots(file)
     yield from held_slots(file)
     yield from not_announced(file)
+    yield from consumers_kept(file)
 
 
 def _operations(body: Node) -> dict[str, list[Node]]:

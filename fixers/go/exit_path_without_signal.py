@@ -30,7 +30,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal, launch_sites
 from threadmend.golang.locks import declaration_of
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
@@ -158,8 +158,25 @@ def _waiter(file: GoFile, body: Node, signals: _Signals) -> ChannelOperation | N
             continue  # it waits for a close
         if looped and (signals.kind == "close" or innermost_loop(operation.anchor) is None):
             continue  # one of several may do
+        asked = _conditions(operation.node)
+        if asked and any(asked & _conditions(node) for node in signals.nodes):
+            continue  # `if wanted { <-done }`, and `if wanted { done <- true }`
         return operation
     return None
+
+
+def _conditions(node: Node) -> set[bytes]:
+    """Return the fields and their like that decide, in its function, whether a node runs."""
+    found = set()
+    inner = node
+    for outer in node.ancestors():
+        if outer.kind in FUNCTIONS:
+            break
+        if outer.kind == "if_statement" and inner.field == "consequence":
+            if outer["condition"].kind == "selector_expression":
+                found.add(outer["condition"].text)
+        inner = outer
+    return found
 
 
 def _launched_in_loop(file: GoFile, body: Node) -> bool:

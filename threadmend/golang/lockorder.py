@@ -24,6 +24,7 @@ from threadmend.golang.locks import LOCK_CALLS, entry_locks
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -226,7 +227,7 @@ def _proved(graph: LockOrder, circle: list[str]) -> Cycle | None:
             break
         if any(a.gates & b.gates for a, b in combinations(chosen, 2)):
             continue
-        if not _exclude(chosen):
+        if not _exclude(chosen) or _apart(chosen):
             continue
         cycle = Cycle(tuple(circle), chosen, _certain(chosen))
         if cycle.certain:
@@ -242,6 +243,31 @@ def _exclude(witnesses: tuple[Witness, ...]) -> bool:
         if witness.pair.event.mode == "read" and following.pair.held.mode == "read":
             return False
     return True
+
+
+def _apart(witnesses: tuple[Witness, ...]) -> bool:
+    """Return whether some lock of the circle is taken in one field and held in another.
+
+    `t.requests.mu` and `t.previews.mu` have one class, and are two objects of one `t`.
+    """
+    for index, witness in enumerate(witnesses):
+        following = witnesses[(index + 1) % len(witnesses)]
+        taken, held = witness.pair.event.access, following.pair.held.access
+        if taken is None or taken.steps == held.steps or len(taken.steps) != len(held.steps):
+            continue
+        if taken.steps[-1] != held.steps[-1] or any("[" in s for s in taken.steps + held.steps):
+            continue
+        if _type_of(witness.pair, taken) == _type_of(following.pair, held) != "":
+            return True
+    return False
+
+
+def _type_of(pair: Pair, access: Access) -> str:
+    """Return the named type of what an access path starts at, `""` for another one."""
+    if not isinstance(access.root, Binding):
+        return ""
+    type_ = deref(pair.file.package.workspace.inference.binding_type(access.root))
+    return str(type_) if isinstance(type_, Named) else ""
 
 
 def _certain(witnesses: tuple[Witness, ...]) -> bool:

@@ -26,7 +26,6 @@ from threadmend.golang.builders import (
     BuilderError,
     free_name,
     insert_after,
-    insert_at_start,
     insert_before,
     taken_names,
 )
@@ -40,7 +39,7 @@ from threadmend.golang.types import is_named
 from threadmend.model import Edit
 
 from ._guard_copies import is_momentary, last_part, lowered, read_ahead
-from ._guard_moves import LockForm, begun_earlier, kept_on, moved_up, run_with_exits
+from ._guard_moves import LockForm, begun_earlier, kept_on, moved_up, run_with_exits, whole_body
 from ._guard_names import named_once
 from ._guard_references import copied_references
 from ._quick import is_slow, slow_nodes, waits
@@ -96,7 +95,7 @@ def put_under_lock(
     if moved:
         return moved, reason
     if whole and not own and not slow and (together or _is_small(body, statements)):
-        return _whole(body, lock), reason
+        return whole_body(body, nodes, lock), reason
     if slow and not own and (named := named_once(file, function, nodes, lock)):
         return named, reason
     if len(statements) == 1 or not together:
@@ -120,15 +119,11 @@ def put_under_lock(
         raise BuilderError("the function takes locks at several places")
     if not whole:
         raise BuilderError("a function called between the accesses takes the lock too")
-    return _whole(body, lock), _risk(file, function, slow, lock, nodes) or reason
+    return whole_body(body, nodes, lock), _risk(file, function, slow, lock, nodes) or reason
 
 
 def _inside(statement: Node, nodes: Sequence[Node]) -> list[Node]:
     return [n for n in nodes if statement.contains(n)]
-
-
-def _whole(body: Node, lock: LockForm) -> tuple[Edit, ...]:
-    return insert_at_start(body, f"{lock.take}\ndefer {lock.give}")
 
 
 def _is_small(body: Node, statements: list[Node]) -> bool:

@@ -20,7 +20,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from threadmend.golang.builders import delete, insert_after, insert_before
+from threadmend.golang.builders import (
+    BuilderError,
+    delete,
+    insert_after,
+    insert_at_start,
+    insert_before,
+)
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import locks_of
 from threadmend.golang.syntax import Node
@@ -28,7 +34,7 @@ from threadmend.model import Edit
 
 from ._quick import is_slow
 
-__all__ = ["LockForm", "begun_earlier", "kept_on", "moved_up", "run_with_exits"]
+__all__ = ["LockForm", "begun_earlier", "kept_on", "moved_up", "run_with_exits", "whole_body"]
 
 _PLAIN = frozenset({"assignment_statement", "inc_statement", "dec_statement"})
 
@@ -152,3 +158,42 @@ def run_with_exits(
                     return ()
                 edits += insert_before(node, lock.give)
     return tuple(edits)
+
+
+def whole_body(body: Node, nodes: Sequence[Node], lock: LockForm) -> tuple[Edit, ...]:
+    """Hold a lock from the start of a function to its end.
+
+    Sound: where the function tests the object for nil first, as methods do that may be called
+    on nil, the lock is taken behind the test.
+    """
+    code = f"{lock.take}\ndefer {lock.give}"
+    root = lock.name.partition(".")[0]
+    tests = [b for b in body.own() if b.kind == "binary_expression" and _tests_nil(b, root)]
+    guards: list[Node] = []
+    for statement in body.statements:
+        if not _turns_nil_away(statement, root) or any(statement.contains(n) for n in nodes):
+            break
+        guards.append(statement)
+    if any(not any(g.contains(t) for g in guards) for t in tests):
+        raise BuilderError(f"{root} may be nil where the lock would be taken")
+    return insert_after(guards[-1], code) if guards else insert_at_start(body, code)
+
+
+def _tests_nil(binary: Node, root: str) -> bool:
+    sides = {binary["left"].name, binary["right"].name}
+    return binary["operator"].kind in {"==", "!="} and sides == {root, "nil"}
+
+
+def _turns_nil_away(statement: Node, root: str) -> bool:
+    """Return whether a statement is `if s == nil { return … }`, perhaps with `||`."""
+    if statement.kind != "if_statement" or statement.get("alternative") is not None:
+        return False
+    if statement.get("initializer") is not None:
+        return False
+    last = statement["consequence"].statements[-1:]
+    if not last or last[0].kind != "return_statement":
+        return False
+    test = statement["condition"]
+    while test.kind == "binary_expression" and test["operator"].kind == "||":
+        test = test["left"]
+    return test.kind == "binary_expression" and _tests_nil(test, root) and b"==" in test.text

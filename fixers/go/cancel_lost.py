@@ -147,7 +147,8 @@ def _skipping(
     if not flow.complete:
         return []
     if again and point_in(flow, derivation.call) is start and not left:
-        return [] if _is_tested(derivation) else [derivation.statement]
+        once = _is_tested(derivation) or _runs_once(derivation)
+        return [] if once else [derivation.statement]
     return [exit_.node for exit_ in left]
 
 
@@ -160,6 +161,20 @@ def _is_tested(derivation: Derivation) -> bool:
         and s.end <= derivation.statement.start
         and s["condition"].text == test
         for s in block.statements
+    )
+
+
+def _runs_once(derivation: Derivation) -> bool:
+    """Return whether a select's case takes its own channel away: `case <-done: done = nil; …`."""
+    case = derivation.statement.up("communication_case")
+    received = case.get("communication") if case is not None else None
+    if case is None or received is None:
+        return False
+    channels = {n["operand"].text for n in received.find("unary_expression")}
+    return any(
+        a.text.partition(b" = ")[0] in channels and a.text.endswith(b" = nil")
+        for a in case.find("assignment_statement")
+        if a.parent is case or (a.parent is not None and a.parent.parent is case)
     )
 
 

@@ -70,12 +70,15 @@ def _finding(file: GoFile, call: Node, argument: Node) -> Finding:
         known = import_name(file.tree, "context")
         text = f"{known or 'context'}.TODO()"
         imports = () if known else add_import(file.tree, "context")
+    name = " ".join(call["function"].name.split())
+    if call["function"].kind == "call_expression":
+        name = "what " + " ".join(call["function"]["function"].name.split()) + " returns"
     edit = Edit(file.path, argument.start, argument.end, text.encode())
     return Finding(
         path=file.path,
         start=argument.start,
         end=argument.end,
-        message=f"nil is passed to {call['function'].name} as its context",
+        message=f"nil is passed to {name} as its context",
         fixes=(Fix(f"Pass {text}", (edit, *imports)),),
         confidence=Confidence.LOW if file.is_test else Confidence.HIGH,
     )

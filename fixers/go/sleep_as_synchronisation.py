@@ -32,6 +32,7 @@ from threadmend.golang.locks import LOCK_CALLS, locks_of
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import targets
+from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._counted import counted_launch
@@ -125,7 +126,7 @@ def _goes_on(file: GoFile, body: Node) -> bool:
 
     A function in a field (`check.Run()`) is somebody's callback, whatever its name.
     """
-    if _GOES_ON.search(body.text):
+    if _GOES_ON.search(body.text) or any(_is_over_channel(file, n) for n in body.walk()):
         return True
     for call in body.find("call_expression"):
         function = call["function"]
@@ -135,6 +136,13 @@ def _goes_on(file: GoFile, body: Node) -> bool:
         if selection is None or selection.kind != "field":
             return True
     return False
+
+
+def _is_over_channel(file: GoFile, node: Node) -> bool:
+    """Return whether a loop receives until somebody closes the channel."""
+    if node.kind != "range_clause":
+        return False
+    return isinstance(file.underlying(file.type_of(node["right"])), Chan)
 
 
 def _locks(file: GoFile, launches: list[Launch]) -> bool:

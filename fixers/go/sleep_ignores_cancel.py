@@ -23,6 +23,7 @@ from threadmend.golang.builders import BuilderError, free_name, replace, taken_n
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.leaving import leave_at
+from threadmend.golang.scope import resolve_local
 from threadmend.golang.stops import Stop, listens, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
@@ -147,13 +148,23 @@ def _finding(file: GoFile, call: Node, statement: Node, loop: Node, stop: Stop) 
 
 def _confidence(file: GoFile, call: Node, loop: Node, stop: Stop) -> Confidence:
     """Return low where the sleep is short and the loop looks at the context by itself."""
-    length = _milliseconds(call["arguments"].children[0].name)
+    length = _milliseconds(_spelt_out(call["arguments"].children[0]))
     if file.is_test_file or length <= 1:
         return Confidence.LOW
     looks = listens(file, loop) or (stop.context and f"{stop.context}.Err()" in loop.name)
     if looks and length <= 100:
         return Confidence.LOW
     return Confidence.MEDIUM if looks else Confidence.HIGH
+
+
+def _spelt_out(duration: Node) -> str:
+    """Return a duration, that of a constant of the function when it is the name of one."""
+    binding = resolve_local(duration) if duration.kind == "identifier" else None
+    spec = binding.declaration if binding is not None else None
+    values = spec.get("value") if spec is not None and spec.kind == "const_spec" else None
+    if binding is None or values is None or binding.index >= len(values.children):
+        return duration.name
+    return values.children[binding.index].name
 
 
 _AMOUNT = re.compile(r"(?:(\d+) ?\* ?)?time\.(Millisecond|Second)(?: ?\* ?(\d+))?")

@@ -25,12 +25,13 @@ from threadmend.golang.locks import (
     runs_in_place,
 )
 from threadmend.golang.majority import confidence_in
+from threadmend.golang.marshalled import is_marshalled_under
 from threadmend.golang.parts import reads_another_part
 from threadmend.golang.preparing import may_be_held, prepares, sets_up_once
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Func, Map, Pointer, deref
+from threadmend.golang.types import Array, Func, Map, Pointer, Slice, deref
 from threadmend.model import Confidence
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or _callers_explain(access)
         or prepares(access)
         or _is_reference_only(access, guard)
+        or _is_length_only(access, guard)
+        or _is_encoded(access, guard)
         or not _has_lock(access, guard)
         or may_be_held(access.file, access.node, guard.lock_class)
         or _is_set_up_for(access, guard)
@@ -128,6 +131,31 @@ def _is_reference_only(access: FieldAccess, guard: Guard) -> bool:
         return False
     every = (*guard.locked, *guard.unlocked)
     return not any(a.kind in {"write", "update"} and not a.setup for a in every)
+
+
+def _is_length_only(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether only the length of a slice is asked for that nobody puts another one for.
+
+    Whoever writes an element leaves it alone.
+    """
+    call = access.node.parent.parent if access.node.parent is not None else None
+    if call is None or call.kind != "call_expression" or call["function"].name not in _LENGTHS:
+        return False
+    if not isinstance(access.file.underlying(access.file.type_of(access.node)), Slice | Array):
+        return False
+    every = (*guard.locked, *guard.unlocked)
+    return not any(a.kind in {"write", "update"} and not a.setup for a in every)
+
+
+_LENGTHS = frozenset({"len", "cap"})
+
+
+def _is_encoded(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether a method that encoders call may run under the lock of who encodes."""
+    function = outer_function(access.node)
+    return function is not None and is_marshalled_under(
+        access.file, function, guard.lock_class, caller_classes
+    )
 
 
 def _has_lock(access: FieldAccess, guard: Guard) -> bool:

@@ -61,6 +61,8 @@ def decisions(package: Package) -> Iterator[Decision]:
 def _in_function(function: Node, accesses: list[FieldAccess]) -> Iterator[Decision]:
     file = accesses[0].file
     locks = locks_of(file, function)
+    if _runs_one_at_a_time(function):
+        return
     if sum(o.acquires for o in locks.operations) < 2:
         return
     for write in accesses:
@@ -79,6 +81,21 @@ def _in_function(function: Node, accesses: list[FieldAccess]) -> Iterator[Decisi
             if by is not None and _follows(locks, read, write):
                 yield Decision(read, write, by, locks, first, begin)
                 break
+
+
+def _runs_one_at_a_time(function: Node) -> bool:
+    """Return whether a literal is handed to what runs it once at a time: `group.Do(key, func…)`.
+
+    A singleflight group, or `once.Do`: who else asks for the key waits for the result.
+    """
+    arguments = function.parent
+    call = arguments.parent if arguments is not None else None
+    if function.kind != "func_literal" or call is None or call.kind != "call_expression":
+        return False
+    called = call["function"]
+    if called.kind != "selector_expression":
+        return False
+    return called["field"].name in {"Do", "DoChan"} and function.field != "function"
 
 
 def _section(locks: Locks, access: FieldAccess) -> LockOperation | None:

@@ -121,6 +121,8 @@ def lock_operation(file: GoFile, call: Node) -> LockOperation | None:
     method = function["field"].name
     if method not in _ACQUIRES and method not in _RELEASES:
         return None
+    if call["arguments"].children:
+        return None  # a lock for each key: `locker.Lock(name)`
     selection = file.selection(function)
     if selection is None or not isinstance(selection.owner, Named):
         return None

@@ -1,7 +1,7 @@
 """Set-up and tear-down: code that runs while nobody else can use an object.
 
 By what it does (the object was made in this very function, or is a local copy) and by name
-(`newServer`, `init`, `Close`), also for helpers that only such code calls.
+(`newServer`, `init`, `Close`, `UnmarshalJSON`), also for helpers that only such code calls.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ __all__ = ["is_local_value", "is_made_here", "is_setup"]
 _NAME = re.compile(
     r"(?:[Nn]ew|[Ii]nit(?:ial(?:i[sz]e)?)?|[Mm]ake|[Cc]reate|[Bb]uild|[Ss]tart|[Oo]pen|[Ss]et[Uu]p"
     r"|[Cc]lose|[Ss]top|[Ss]hutdown|[Tt]eardown|[Tt]est|[Bb]enchmark|[Pp]rovision|[Dd]estroy"
-    r"|[Cc]leanup|[Cc]onfigure|main)(?![a-z])"
+    r"|[Cc]leanup|[Cc]onfigure|[Oo]nStart|main"
+    r"|Unmarshal(?:JSON|Text|Binary|YAML|TOML|XML|BSON)|GobDecode|FromProto)(?![a-z])"
 )
 _MAKERS = re.compile(r"(?:[Nn]ew|[Mm]ake|[Cc]reate|[Cc]lone|[Cc]opy|[Bb]uild|[Dd]efault)(?![a-z])")
 
@@ -133,4 +134,4 @@ def _only(decl: Decl) -> bool:
     return called
 
 
-_SET_UP = re.compile(rb"\bfunc\s*(?:\([^)]*\)\s*)?(?:[Nn]ew|[Ii]nit|[Ss]tart|main\b)")
+_SET_UP = re.compile(rb"\bfunc\s*(?:\([^)]*\)\s*)?(?:[Nn]ew|[Ii]nit|[Ss]tart|[Oo]nStart|main\b)")

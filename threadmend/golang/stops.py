@@ -92,7 +92,7 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
                     receive = f"{binding.name}.{name}"
                     contexts.append(Stop(f"{receive}.Done()", receive))
                 elif _NAMES.search(name) and _closed_for(file, node, name):
-                    if not _set_to_nil(file, name):
+                    if not _set_to_nil(file, name) and not _tells_of_worker(file, name):
                         channels.append(Stop(f"{binding.name}.{name}"))
     return [stop for stop in contexts if not _is_nil(node, stop)] + channels
 
@@ -164,6 +164,28 @@ def _set_to_nil(file: GoFile, name: str) -> bool:
     """Return whether a field's channel is taken away again: it tells of one stretch of work."""
     pattern = re.compile(rb"\." + re.escape(name.encode()) + rb" = nil\b")
     return any(other.holds(pattern) for other in file.package.files)
+
+
+def _tells_of_worker(file: GoFile, name: str) -> bool:
+    """Return whether a field's channel is made where a method is launched that closes it.
+
+    `c.readDone = make(chan struct{}); go c.read()`: it tells that `read` has ended.
+    """
+    field = re.escape(name.encode())
+    made = re.compile(rb"\." + field + rb" = make\(chan\b")
+    closed = re.compile(rb"\bclose\([\w.]*\." + field + rb"\)")
+    methods = file.package.all_methods()
+    for other in file.package.files:
+        for declaration in other.declarations(made):
+            launched = _LAUNCHED.findall(other.data, declaration.start, declaration.end)
+            for decls in (d for own in methods.values() for d in own.items()):
+                if decls[0].encode() in launched:
+                    if any(closed.search(d.file.data, *d.span) for d in decls[1]):
+                        return True
+    return False
+
+
+_LAUNCHED = re.compile(rb"\bgo [\w.]+\.(\w+)\(")
 
 
 def endless(loop: Node) -> bool:

@@ -4,8 +4,8 @@ A sum and a count that every method changes under one lock belong together. Whoe
 without it, `self.total / self.count`, may see the sum of one moment and the count of another.
 
 Not reported: attributes that do not always change together, or somewhere without the lock; reads
-of one of them, or in most functions; private helpers that are always called with the lock; `repr`,
-pickling and handlers after a fork.
+of one of them, or in most functions; private helpers and properties; `repr`, pickling and handlers
+after a fork.
 
 Unsafe: what ran at the same time now waits for the lock.
 """
@@ -78,6 +78,8 @@ def _torn(
         function = use.function
         if function.home is not cls or function.is_async or is_left_out(function):
             continue
+        if function.is_private:
+            continue  # whoever reads it may hold the lock: that is seen of calls alone
         statement = file.statement(use.node)
         same = {u.name for u in uses if file.statement(u.node) is statement}
         if len(same) > 1 and not blocks(statement):

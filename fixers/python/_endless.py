@@ -60,13 +60,27 @@ def _is_plain_class(file: PythonFile, cls: Class) -> bool:
         if b"daemon" in data or b"setDaemon" in data:
             if path == file.path or file.encode(cls.name) in data:
                 return False
-        if b".join()" in data and file.encode(cls.name) in data:
+        if b".join()" in data and file.encode(cls.name) in data and _may_join(file, path, cls):
             return False
     return bool(file.calls(cls.name)) or any(
         file.encode(f"{cls.name}(") in file.project.source(path).data
         for path in file.project.paths
         if path != file.path
     )
+
+
+def _may_join(file: PythonFile, path: str, cls: Class) -> bool:
+    """Return whether a file may wait for a thread of a class: a queue or another one is not it."""
+    other = file.project.readable(path)
+    if other is None:
+        return True
+    for call in other.calls("join"):
+        if call.args or call.keywords or not isinstance(call.func, ast.Attribute):
+            continue
+        value = other.value(call.func.value)
+        if value is None or (value.cls is not None and (cls in value.cls.mro)):
+            return True
+    return False
 
 
 def _kept_as(file: PythonFile, spawn: Spawn) -> str | None:

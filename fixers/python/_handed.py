@@ -17,7 +17,7 @@ _MAKES = re.compile(rb"\b_*[A-Z]\w*(?=\()")
 _FEW = 20
 """What more files make than these is too common to ask them all."""
 
-__all__ = ["argument_for", "asked_of", "handed", "kept_functions"]
+__all__ = ["argument_for", "asked_of", "handed", "kept_functions", "makers"]
 
 
 def argument_for(spawn: Spawn, name: str) -> ast.expr | None:
@@ -42,7 +42,7 @@ def handed(file: PythonFile, function: Function, name: str) -> list[tuple[Python
     at = function.parameters.index(name) if name in function.parameters else -1
     if function.name != "__init__" or function.cls is None or at <= 0:
         return found
-    for other in _makers(function.cls):
+    for other in makers(function.cls):
         for call in other.calls(function.cls.name):
             if function_of(other, call.func) is function:
                 if len(call.args) >= at:
@@ -52,7 +52,7 @@ def handed(file: PythonFile, function: Function, name: str) -> list[tuple[Python
     return found
 
 
-def _makers(cls: Class) -> list[PythonFile]:
+def makers(cls: Class) -> list[PythonFile]:
     """Return the files that may make objects of a class, its own first."""
     project = cls.file.project
     known: dict[bytes, list[str]] | None = project.__dict__.get("_makers")

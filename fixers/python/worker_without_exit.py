@@ -23,6 +23,7 @@ from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, queues_of
 from threadmend.python.threads import Spawn
 
+from ._closing import at_close
 from ._endless import as_daemon, behind_last_item, is_left_alone
 from ._taken import Taken, leaves_loop, taken
 from ._tests import softened
@@ -157,6 +158,10 @@ def _left_alone(
                 Safety.UNSAFE,
                 "an item that is None ends the worker",
             )
+        elif closed := at_close(file, use, spawn):
+            edits = (*_ended(file, use, one), *closed)
+            reason = "an item that is None ends the worker, which is waited for"
+            fix = Fix("End the worker when its object is closed", edits, Safety.UNSAFE, reason)
         else:
             edits, is_told = as_daemon(file, use, spawn)
             if is_told:

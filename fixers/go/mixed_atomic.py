@@ -5,8 +5,9 @@ orders nothing for those who do not use one: the plain read may see an old or ha
 value, the plain write may undo an atomic one, and the race detector reports both. Likewise
 `x = atomic.AddInt64(&x, 1)`, which stores plainly what was added atomically.
 
-Likewise an addition in two steps, `n.Store(n.Load() + 1)`, a copy of the struct around the
-variable, which reads it plainly, and an object made in the function once it is in a queue.
+Likewise an addition in two steps, `n.Store(n.Load() + 1)`, a load in the line below an addition, a
+copy of the struct around the variable, which reads it plainly, and an object made in the function
+once it is in a queue.
 
 Not reported: constructors, set-up and tear-down, objects made in the function; a function
 that first waits (`wg.Wait()`, a receive) for those who write; a plain access under a lock,
@@ -34,6 +35,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, Struct, deref
 from threadmend.model import Edit, Finding, Fix, Related
 
+from ._added_above import loaded_after_addition, result_of_addition
 from ._atomic_copies import copies, copy_edits, in_place
 from ._atomic_names import atomic_name, imported
 from ._lost_addition import lost_additions
@@ -41,7 +43,7 @@ from ._lost_addition import lost_additions
 CATEGORY = "shared-state"
 GATE = (
     rb"\.(?:Add|Load|Store|Swap|CompareAndSwap|And|Or)(?:Int32|Int64|Uint32|Uint64|Uintptr)\("
-    rb"|\.Store\((?=[^\n]*\.Load\()"
+    rb"|\.Store\((?=[^\n]*\.Load\()|\.Add\((?=[^\n]*\)\s*\n[^\n]*\.Load\(\))"
 )
 
 
@@ -62,6 +64,7 @@ def check(package: Package) -> Iterator[Finding]:
         if in_place(copy) and not _is_ordered(copy, parts):
             yield _copied(copy, parts)
     yield from lost_additions(package)
+    yield from loaded_after_addition(package)
 
 
 def _assigned_back(access: AtomicAccess) -> Node | None:
@@ -250,6 +253,8 @@ def _edits(plain: FieldAccess, atomic: AtomicAccess) -> tuple[tuple[Edit, ...], 
         return (), "the access is an operand of the atomic operation itself"
     name, kind = node.name, atomic.kind
     if plain.kind == "read":
+        if added := result_of_addition(node, name):
+            return added, ""
         edit = Edit(node.path, node.start, node.end, f"{package}.Load{kind}(&{name})".encode())
         return (edit, *imported(file)), ""
     statement = node.statement

@@ -38,13 +38,15 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._closed_flag import closed_under_senders
 
-__all__ = ["closed_fields"]
+__all__ = [
+    *("SendingLoop", "closed_fields", "keeps_out", "receiver_of", "sending_loop", "with_stop"),
+]
 
 _WAITS = re.compile(rb"(?i)<-|(?:wait|join|drain|stop|shutdown|finish|cancel)\w*\(|\bselect\b")
 
 
 @dataclass(slots=True)
-class _Loop:
+class SendingLoop:
     """A method that goroutines run and that sends; `launches` start it."""
 
     file: GoFile
@@ -70,8 +72,8 @@ def closed_fields(file: GoFile) -> Iterator[Finding]:
         if not all(_only_receives(e) for e in channel.escapes):
             continue
         if len(channel.of("close")) == 1 and _is_first_thing(call):
-            loop = _loop(channel, call)
-            if loop is not None and not _keeps_out(loop, file, call):
+            loop = sending_loop(channel, call)
+            if loop is not None and not keeps_out(loop, file, call):
                 yield _finding(file, call, channel, loop)
             elif loop is None:
                 yield from closed_under_senders(file, call, channel, _outermost(call))
@@ -104,9 +106,9 @@ def _is_first_thing(call: Node) -> bool:
     return not _WAITS.search(text, body.start, call.start)
 
 
-def _loop(channel: SharedChannel, close: Node) -> _Loop | None:
+def sending_loop(channel: SharedChannel, close: Node) -> SendingLoop | None:
     """Return the one function that sends, if only goroutines of the object run it."""
-    found: dict[Node, _Loop] = {}
+    found: dict[Node, SendingLoop] = {}
     for send in channel.of("send"):
         body = send.node.function
         if body is None or send.calls or body is close.function or send.file.is_test:
@@ -115,13 +117,13 @@ def _loop(channel: SharedChannel, close: Node) -> _Loop | None:
             runners = runners_of(send.file, body)
             if runners.called or not runners.launches:
                 return None
-            found[body] = _Loop(send.file, body, [], runners.launches)
+            found[body] = SendingLoop(send.file, body, [], runners.launches)
         found[body].sends.append(send)
     loops = list(found.values())
     return loops[0] if len(loops) == 1 else None
 
 
-def _keeps_out(loop: _Loop, file: GoFile, close: Node) -> bool:
+def keeps_out(loop: SendingLoop, file: GoFile, close: Node) -> bool:
     """Return whether no send can meet the close.
 
     Both run under one lock, or the goroutine that closes at its end is the one that sends:
@@ -157,7 +159,7 @@ def _is_run_here(literal: Node) -> bool:
     return call.parent is None or call.parent.kind != "go_statement"
 
 
-def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: _Loop) -> Finding:
+def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) -> Finding:
     name = call["arguments"].children[0].name
     send = loop.sends[0].node
     fix, reason = _fix(call, channel, loop)
@@ -173,7 +175,7 @@ def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: _Loop) -> F
     )
 
 
-def _fix(call: Node, channel: SharedChannel, loop: _Loop) -> tuple[Fix | None, str]:
+def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> tuple[Fix | None, str]:
     """Let the goroutine that sends close when it ends; a stop channel tells it to."""
     waits = _wait_of(call, loop)
     if waits is not None and call.parent is not None:
@@ -197,7 +199,7 @@ def _fix(call: Node, channel: SharedChannel, loop: _Loop) -> tuple[Fix | None, s
         return None, "the goroutine may call the method that sends more than once"
     if loop.body.get("result") is not None or loop.body.kind != "method_declaration":
         return None, "the function that sends is no method without results"
-    receiver = _receiver(loop.body)
+    receiver = receiver_of(loop.body)
     if receiver is None:
         return None, "the method that sends has no name for its receiver"
     try:
@@ -205,7 +207,7 @@ def _fix(call: Node, channel: SharedChannel, loop: _Loop) -> tuple[Fix | None, s
         if stop:
             edits = list(delete(call.parent)) if call.parent is not None else []
         else:
-            edits = _with_stop(call, channel, loop, receiver)
+            edits = with_stop(call, channel, loop, receiver)
         edits += insert_at_start(loop.body["body"], f"defer close({receiver}.{channel.name})")
     except BuilderError as error:
         return None, str(error)
@@ -219,7 +221,7 @@ def _fix(call: Node, channel: SharedChannel, loop: _Loop) -> tuple[Fix | None, s
     return Fix(title, tuple(aligned), Safety.UNSAFE, "the channel is closed later"), ""
 
 
-def _group(call: Node, loop: _Loop, launch: Launch) -> tuple[str, str] | None:
+def _group(call: Node, loop: SendingLoop, launch: Launch) -> tuple[str, str] | None:
     """Return the object and its WaitGroup, as a launched literal names them, that counts it.
 
     The literal ends with `defer p.group.Done()`; who launches it added to the group before, and
@@ -228,7 +230,7 @@ def _group(call: Node, loop: _Loop, launch: Launch) -> tuple[str, str] | None:
     literal, outer = launch.literal, launch.function
     if literal is not loop.body or outer is None or outer.kind != "method_declaration":
         return None
-    receiver = _receiver(outer)
+    receiver = receiver_of(outer)
     if receiver is None or literal.get("result") is not None or call.parent is None:
         return None
     if call.parent.kind != "expression_statement":
@@ -243,7 +245,7 @@ def _group(call: Node, loop: _Loop, launch: Launch) -> tuple[str, str] | None:
 
 
 def _told_and_awaited(
-    call: Node, channel: SharedChannel, loop: _Loop, receiver: str, group: str
+    call: Node, channel: SharedChannel, loop: SendingLoop, receiver: str, group: str
 ) -> Fix:
     """Tell the goroutines to end, wait for them, and close then.
 
@@ -253,7 +255,7 @@ def _told_and_awaited(
     assert call.parent is not None
     if any(owed_after(loop.body, send.node) is not None for send in loop.sends):
         raise BuilderError("the goroutine owes others something after the send")
-    edits = _with_stop(call, channel, loop, receiver)
+    edits = with_stop(call, channel, loop, receiver)
     edits += insert_after(call.parent, f"{base}.{group}.Wait()\nclose({base}.{channel.name})")
     trees = {loop.file.path: loop.file.tree, call.path: call.tree}
     aligned: list[Edit] = []
@@ -265,7 +267,7 @@ def _told_and_awaited(
     return Fix(title, tuple(aligned), Safety.UNSAFE, reason)
 
 
-def _runs_once(loop: _Loop, launch: Launch) -> bool:
+def _runs_once(loop: SendingLoop, launch: Launch) -> bool:
     """Return whether the goroutine is the function that sends, or calls it in one place."""
     if launch.body is loop.body:
         return True
@@ -276,13 +278,13 @@ def _runs_once(loop: _Loop, launch: Launch) -> bool:
     return sites[0].node.function is launch.body
 
 
-def _wait_of(call: Node, loop: _Loop) -> str | None:
+def _wait_of(call: Node, loop: SendingLoop) -> str | None:
     """Return the Wait, in the closing method's words, that a WaitGroup of the object offers.
 
     Every goroutine that sends ends with `defer x.wg.Done()`, and something ends it: a
     channel that was closed further up.
     """
-    receiver = _receiver(loop.body) if loop.body.kind == "method_declaration" else None
+    receiver = receiver_of(loop.body) if loop.body.kind == "method_declaration" else None
     base = call["arguments"].children[0]["operand"].name
     block = call.parent.parent if call.parent is not None else None
     if receiver is None or block is None or call.parent is None:
@@ -308,12 +310,12 @@ def _hears(body: Node, close: bytes, receiver: str, base: str) -> bool:
     return b"range " + own in body.text or b"<-" + own in body.text
 
 
-def _receiver(method: Node) -> str | None:
+def receiver_of(method: Node) -> str | None:
     names = [n for d in method["receiver"].children for n in d.all("name")]
     return names[0].name if names else None
 
 
-def _stop_channel(call: Node, loop: _Loop, receiver: str) -> bool:
+def _stop_channel(call: Node, loop: SendingLoop, receiver: str) -> bool:
     """Return whether the closing method closes another channel that ends the sending one."""
     function = call.function
     if function is None:
@@ -332,7 +334,7 @@ def _stop_channel(call: Node, loop: _Loop, receiver: str) -> bool:
     return False
 
 
-def _with_stop(call: Node, channel: SharedChannel, loop: _Loop, receiver: str) -> list[Edit]:
+def with_stop(call: Node, channel: SharedChannel, loop: SendingLoop, receiver: str) -> list[Edit]:
     """Add a channel that ends the goroutine, closed where its own was closed."""
     struct = channel.decl.node.get("type")
     if struct is None or struct.kind != "struct_type":

@@ -25,10 +25,11 @@ from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._close_by_receiver import closed_by_receivers
 from ._closer import after_sends, by_producer, close_after
 
 CATEGORY = "channel"
-GATE = rb"\bmake\(\s*chan\b"
+GATE = rb"\bmake\(\s*chan\b|\bclose\(\w+\.\w"
 
 _MAKES = re.compile(rb"\bmake\(\s*chan\b")
 
@@ -43,6 +44,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             loop = _receiving_loop(function, channel, closes[0])
             if loop is not None and _others_send(function, channel, closes[0]):
                 yield _finding(file, function, channel, closes[0], loop)
+    yield from closed_by_receivers(file)
 
 
 def _receiving_loop(function: Node, channel: Channel, close: ChannelOperation) -> Node | None:

@@ -1,0 +1,129 @@
+"""Methods that have received enough, and close a field's channel under the goroutine that sends.
+
+    func (t *tail) Head(n int) []string {       func (t *tail) follow() {
+        for len(out) < n {                          for t.scan() {
+            out = append(out, <-t.lines)                t.lines <- t.text()  // panics
+        }                                           }
+        close(t.lines)                          }
+        return out
+    }
+
+A channel of its own tells the goroutine to end; the other one is collected with the object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.builders import BuilderError, realign
+from threadmend.golang.channel_fields import SharedChannel, shared_channel
+from threadmend.golang.channels import ChannelOperation
+from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.leaving import owed_after
+from threadmend.golang.syntax import Node
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+
+from ._close_fields import SendingLoop, keeps_out, receiver_of, sending_loop, with_stop
+
+__all__ = ["closed_by_receivers"]
+
+
+def closed_by_receivers(file: GoFile) -> Iterator[Finding]:
+    """Yield the closes of a field's channel by the method that receives from it."""
+    if file.is_test or file.generated:
+        return
+    for call in file.calls("close"):
+        operands, method = call["arguments"].children, call.function
+        if len(operands) != 1 or operands[0].kind != "selector_expression" or method is None:
+            continue
+        if method.kind != "method_declaration" or call.parent is None:
+            continue
+        channel = shared_channel(file, operands[0])
+        if channel is None or not channel.is_field or channel.stores or channel.escapes:
+            continue
+        if call.parent.kind != "expression_statement" or len(channel.of("close")) != 1:
+            continue
+        loop = sending_loop(channel, call)
+        if loop is None or keeps_out(loop, file, call) or not _had_enough(channel, call, method):
+            continue
+        yield _finding(call, channel, loop)
+
+
+def _had_enough(channel: SharedChannel, close: Node, method: Node) -> bool:
+    """Return whether the close follows a receive in a loop that ends when there is enough."""
+    flow = flow_of(method)
+    end = flow.point_of(close)
+    for receive in channel.of("receive"):
+        loop = innermost_loop(receive.node)
+        if receive.node.function is not method or loop is None or _tells(receive):
+            continue
+        if any(c.kind in {"for_clause", "range_clause"} for c in loop.children):
+            continue  # it may know how many there are
+        start = flow.point_of(receive.node)
+        waits = {p for p in flow.points if _waits(p.node) and p is not start}
+        if start is not None and end in flow.reachable(start, stop=waits.__contains__):
+            return True
+    return False
+
+
+def _tells(receive: ChannelOperation) -> bool:
+    """Return whether a receive says that the channel was closed: `v, ok := <-ch`."""
+    statement = receive.node.up(
+        "receive_statement", "short_var_declaration", "assignment_statement"
+    )
+    left = statement.get("left") if statement is not None else None
+    return left is not None and len(left.children) > 1
+
+
+_STATEMENTS = ("receive_statement", "short_var_declaration", "assignment_statement")
+
+
+def _waits(node: Node) -> bool:
+    if node.kind in {"select_statement", "communication_case"} or node.field == "communication":
+        return False
+    return b".Wait(" in node.text if node.kind == "expression_statement" else False
+
+
+def _finding(call: Node, channel: SharedChannel, loop: SendingLoop) -> Finding:
+    name, send = call["arguments"].children[0].name, loop.sends[0].node
+    fix = _fix(call, channel, loop)
+    return Finding(
+        path=call.path,
+        start=call.start,
+        end=call.end,
+        message=f"the receiver closes {name}, and the sender's next value panics",
+        fixes=(fix,) if isinstance(fix, Fix) else (),
+        related=(Related(send.path, send.start, send.end, "sent here"),),
+        reason=fix if isinstance(fix, str) else "",
+        confidence=Confidence.MEDIUM,
+    )
+
+
+def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix | str:
+    """Tell the goroutine to end by a channel of its own; nobody waits for the close.
+
+    Sound: no receiver asks whether the channel is closed, and what it did not take is lost
+    before as after.
+    """
+    if channel.of("range") or any(_tells(r) for r in channel.of("receive")):
+        return "a receiver waits for the close"
+    if len(loop.launches) != 1 or loop.launches[0].loop is not None:
+        return "several goroutines send"
+    receiver = receiver_of(loop.body) if loop.body.kind == "method_declaration" else None
+    if receiver is None or loop.body.get("result") is not None:
+        return "the function that sends is no method without results"
+    if any(owed_after(loop.body, send.node) is not None for send in loop.sends):
+        return "the goroutine owes others something after the send"
+    try:
+        edits = with_stop(call, channel, loop, receiver)
+    except BuilderError as error:
+        return str(error)
+    aligned: list[Edit] = []
+    trees = {loop.file.path: loop.file.tree, call.path: call.tree}
+    for path in {e.path for e in edits}:
+        tree = trees.get(path) or channel.package.workspace.file(path).tree
+        aligned += realign(tree, [e for e in edits if e.path == path])
+    title = "Tell the goroutine to end by a channel of its own"
+    return Fix(title, tuple(aligned), Safety.UNSAFE, "the goroutine ends where it panicked")

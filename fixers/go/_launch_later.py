@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from threadmend.golang.builders import BuilderError, move_after
 from threadmend.golang.file import GoFile
@@ -14,7 +14,7 @@ from threadmend.model import Fix, Safety
 
 from ._quick import waits
 
-__all__ = ["launch_later", "launched_after"]
+__all__ = ["launch_below", "launch_later", "launched_after"]
 
 _DEPTH = 2
 _LEAVES = frozenset(
@@ -37,15 +37,22 @@ def launch_later(pairs: Sequence[tuple[FieldAccess, FieldAccess]]) -> Fix | None
         return None
     launch = found[0][0]
     last = max((statement for _, statement in found), key=lambda s: s.start)
-    file = pairs[0][0].file
+    return launch_below(pairs[0][0].file, launch, last, {mine.node.name for mine, _ in pairs})
+
+
+def launch_below(file: GoFile, launch: Launch, last: Node, names: Iterable[str]) -> Fix | None:
+    """Return the fix that moves a launch below a later statement of its block.
+
+    None where what stands in between may wait for the goroutine, or changes what it is given.
+    """
     if not _may_wait_for(file, launch, _through(launch.statement, last)):
         return None
     try:
         edits = move_after(launch.statement, last)
     except BuilderError:
         return None
-    names = ", ".join(sorted({mine.node.name for mine, _ in pairs}))
-    return Fix(f"Launch the goroutine after {names} is set", edits, Safety.SAFE)
+    said = ", ".join(sorted(set(names)))
+    return Fix(f"Launch the goroutine after {said} is set", edits, Safety.SAFE)
 
 
 def launched_after(mine: FieldAccess, theirs: FieldAccess) -> bool:

@@ -31,6 +31,7 @@ from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._launch_later import launch_below
 from ._made_inside import made_inside
 from ._options_after import options_after
 from ._quick import is_slow
@@ -58,10 +59,44 @@ def check(file: GoFile) -> Iterator[Finding]:
             if launch.kind != "timer" and launch.body is not None:
                 yield from made_inside(file, launch)
                 yield from _late_options(file, launch)
-                for assignment in _assignments_after(file, launch) if assigns else ():
-                    read = _read_by(file, launch, assignment)
-                    if read is not None:
-                        yield _finding(file, launch, assignment, read)
+                if assigns:
+                    yield from _late_assignments(file, launch)
+
+
+def _late_assignments(file: GoFile, launch: Launch) -> Iterator[Finding]:
+    found = [
+        (assignment, read)
+        for assignment in _assignments_after(file, launch)
+        if (read := _read_by(file, launch, assignment)) is not None
+    ]
+    names = {assignment["left"].children[0].text for assignment, _ in found}
+    last = _set_again(launch, names)
+    later = None
+    if last is not None:
+        later = launch_below(file, launch, last, (name.decode() for name in names))
+    for assignment, read in found:
+        if last is None:
+            fix, reason = _fix(file, launch, assignment)
+        else:
+            fix, reason = later, "it is set again, under a condition, after the launch"
+        yield _finding(file, assignment, read, fix, reason)
+
+
+def _set_again(launch: Launch, names: set[bytes]) -> Node | None:
+    """Return the last statement after a launch that sets one of some places in a branch."""
+    found = None
+    for statement in launch.statement.following[:_MOST]:
+        if statement.kind in _STOPS:
+            break
+        if statement.kind == "if_statement" and any(
+            node["left"].children[0].text in names
+            for node in statement.find("assignment_statement")
+        ):
+            found = statement
+        elif found is not None and statement.kind == "assignment_statement":
+            if statement["left"].children[0].text in names:
+                found = statement
+    return found
 
 
 def _assignments_after(file: GoFile, launch: Launch) -> Iterator[Node]:
@@ -222,9 +257,8 @@ def _late_options(file: GoFile, launch: Launch) -> Iterator[Finding]:
 # -- the finding ------------------------------------------------------------------------
 
 
-def _finding(file: GoFile, launch: Launch, assignment: Node, read: Node) -> Finding:
+def _finding(file: GoFile, assignment: Node, read: Node, fix: Fix | None, reason: str) -> Finding:
     name = assignment["left"].children[0].name
-    fix, reason = _fix(file, launch, assignment)
     return Finding(
         path=file.path,
         start=assignment.start,
@@ -232,7 +266,7 @@ def _finding(file: GoFile, launch: Launch, assignment: Node, read: Node) -> Find
         message=f"{name} is assigned after the launch of the goroutine that reads it",
         fixes=(fix,) if fix is not None else (),
         related=(Related(read.path, read.start, read.end, "read by the goroutine here"),),
-        reason=reason,
+        reason="" if fix is not None else reason,
     )
 
 

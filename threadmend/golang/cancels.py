@@ -69,7 +69,23 @@ def cancelled(file: GoFile, derivation: Derivation, exits: Sequence[Node]) -> Fi
         return Fix(title, edits, Safety.UNSAFE, reason)
     if test is not None:
         return _with_test(derivation, name, test, edits)
+    if later.how == "returned" and _fail(derivation, exits):
+        for exit_ in exits:
+            edits += insert_before(exit_, call)
+        reason = "what was made with the context ends where the function fails"
+        return Fix(f"Call {call} before the returns without it", edits, Safety.UNSAFE, reason)
     raise BuilderError(_too_early(derivation, later))
+
+
+def _fail(derivation: Derivation, exits: Sequence[Node]) -> bool:
+    """Return whether all exits are returns that hand out neither the context nor its cancel."""
+    words = {derivation.context.text, derivation.cancel.text}
+    return derivation.cancel.name != "_" and all(
+        exit_.kind == "return_statement"
+        and bool(exit_.children[1:])
+        and not any(node.text in words for node in exit_.find("identifier"))
+        for exit_ in exits
+    )
 
 
 def _with_test(derivation: Derivation, name: str, test: Binding, edits: tuple[Edit, ...]) -> Fix:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 
 from threadmend.golang.access import access_of
+from threadmend.golang.calls import callers
 from threadmend.golang.escapes import Escape
 from threadmend.golang.file import GoFile
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.mutations import Mutation
 from threadmend.golang.syntax import Node
 
-__all__ = ["is_meant"]
+__all__ = ["is_meant", "is_over"]
 
 _SAYS = re.compile(
     rb"(?i)\b(?:not|never|n't)\b[^.]{0,40}\b(?:modif|mutat|chang|writ|alter|edit|updat)"
@@ -88,3 +91,25 @@ def _handed_over(file: GoFile, escape: Escape) -> bool:
             if node.kind == "assignment_statement" or access != escape.access:
                 return True
     return False
+
+
+def is_over(escape: Escape, mutation: Mutation) -> bool:
+    """Return whether a change is made only by goroutines that the function itself waits for.
+
+    `go b.render(name)` in a loop, `b.wg.Wait()`, and the result is returned.
+    """
+    declaration = mutation.file.tree.declaration_at(mutation.node.start)
+    decl = declaration_of(mutation.file, declaration.node) if declaration is not None else None
+    sites = list(callers(decl)) if decl is not None and not decl.exported else []
+    waits = [
+        call
+        for call in escape.function.own()
+        if call.kind == "call_expression" and call["function"].name.endswith(".Wait")
+    ]
+    return bool(sites) and all(
+        site.launched
+        and site.node.function is not None
+        and escape.function.contains(site.node)
+        and any(site.node.end < wait.start < escape.source.start for wait in waits)
+        for site in sites
+    )

@@ -46,7 +46,7 @@ from threadmend.golang.types import Map, Pointer, Slice, Struct, Type
 from threadmend.golang.uses import declaration_of
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-from ._handed_out import is_meant
+from ._handed_out import is_meant, is_over
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)"
@@ -93,7 +93,7 @@ def _evidence(file: GoFile, escape: Escape) -> _Evidence | None:
                 certain = True
             if not certain and (escape.part or escape.kind == "struct"):
                 continue  # a snapshot: it sees the elements that were there
-            if mutation.under(lock) and not mutation.initial:
+            if mutation.under(lock) and not mutation.initial and not is_over(escape, mutation):
                 found.append(_Evidence(mutation.file, mutation.node, certain))
     found.sort(key=lambda e: (not e.certain, e.file.path, e.node.start))
     return found[0] if found else None

@@ -2,11 +2,12 @@
 
 A goroutine closes a channel, or sends on it, when it is done, and somebody waits for that. One
 path out of it (an error, a cancelled context, nothing to do) returns without the signal: the
-waiter waits for ever. Nobody notices until that error happens. The same goes for a slot of a
-semaphore, a buffered channel, that was taken for the goroutine and is not given back, and for
-one that a function takes, and keeps only where it fails; and for a function that sets a result and
-closes the channel by which others learn of it, but not on each path that sets one, or that ends its
-own goroutine by a close, and returns without one.
+waiter waits for ever. Nobody notices until that error happens. The same goes for
+- a slot of a semaphore, a buffered channel, that was taken for the goroutine and is not given
+  back, and for one that a function takes, and keeps only where it fails;
+- a function that sets a result, and does not close the channel by which others learn of it;
+- one that ends its own goroutine by a close on some paths only;
+- one that waits for goroutines which a context ends, and has not cancelled it.
 
 Not reported: a signal in a deferred call; a channel on which somebody else signals too; a
 waiter that selects with another case; a signal that a loop sends.
@@ -40,6 +41,7 @@ from ._consumer_kept import consumers_kept
 from ._never_signals import never_signalled
 from ._slot_held import held_slots
 from ._slot_kept import kept_slots
+from ._uncancelled import uncancelled_waits
 
 CATEGORY = "goroutine"
 GATE = rb"<-|\bclose\(|elease\w*\("
@@ -75,6 +77,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     yield from held_slots(file)
     yield from not_announced(file)
     yield from consumers_kept(file)
+    yield from uncancelled_waits(file)
 
 
 def _operations(body: Node) -> dict[str, list[Node]]:

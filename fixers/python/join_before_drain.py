@@ -32,6 +32,7 @@ from threadmend.python.queues import QueueUse, queues_of
 from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, reached
 
+from ._drained import Tail, moved, producer, puts_elsewhere, tail_of, takes_in
 from ._results import objects
 
 CATEGORY = "queue"
@@ -46,15 +47,18 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         for join in file.calls("join"):
             found = _drain(file, use, join)
-            if found is not None:
+            if isinstance(found, Tail):
+                yield _moved(file, use, join, found)
+            elif found is not None:
                 yield _finding(file, use, join, *found)
 
 
 def _drain(
     file: PythonFile, use: QueueUse, join: ast.Call
-) -> tuple[ast.stmt, list[ast.stmt]] | None:
+) -> tuple[ast.stmt, list[ast.stmt]] | Tail | None:
     """Return the joining statement (a loop, where it is one) and the statements behind it that
-    take from the queue; None when this join waits for nobody who fills it.
+    take from the queue, or the helper that joins for them; None when this join waits for nobody
+    who fills it.
     """
     statement = file.parent(join)
     if join.args or join.keywords or not isinstance(statement, ast.Expr):
@@ -66,17 +70,19 @@ def _drain(
         return None
     producers = reached(spawn.target)
     puts = [put for put in use.puts if file.function(put) in producers]
+    puts = puts or puts_elsewhere(file, use, spawn)
     if not puts or (not use.is_bounded and all(_is_small(file, put, spawn) for put in puts)):
         return None
-    if any(file.function(get) is not function for get in use.gets):
-        return None  # somebody else empties it
     top: ast.stmt = statement
     loop = file.parent(statement)
     if isinstance(loop, ast.For) and len(loop.body) == 1:
         top = loop
-    takes = [s for s in after(top) if any(get in walk(s) for get in use.gets)]
+    gets = takes_in(use, file, function)
+    if gets is None:
+        return tail_of(file, use, top, function)  # or somebody else empties it
+    takes = [s for s in after(top) if any(get in walk(s) for get in gets)]
     earlier = block_of(top)[: block_of(top).index(top)]
-    if not takes or any(get in walk(s) for s in earlier for get in use.gets):
+    if not takes or any(get in walk(s) for s in earlier for get in gets):
         return None
     return top, takes
 
@@ -102,7 +108,7 @@ def _joined(file: PythonFile, node: ast.expr) -> Spawn | None:
             return spawn
         if made is None and isinstance(node, ast.Name) and _is_element(file, node, spawn):
             return spawn
-    return None
+    return producer(file, node)
 
 
 def _is_element(file: PythonFile, node: ast.Name, spawn: Spawn) -> bool:
@@ -125,6 +131,20 @@ def _is_element(file: PythonFile, node: ast.Name, spawn: Spawn) -> bool:
         and (call.args[0] is spawn.node or getattr(call.args[0], "id", None) in names)
         for call in file.calls("append")
     )
+
+
+def _moved(file: PythonFile, use: QueueUse, join: ast.Call, tail: Tail) -> Finding:
+    """Return the finding about a helper that joins for a caller who empties the queue."""
+    start, end = file.span(join)
+    queue = use.place.name
+    said = f"{file.text(join.func)} waits for room in {queue}, which is emptied only afterwards"
+    related = (Related(file.path, *file.span(tail.takes[0]), f"{queue} is emptied here"),)
+    try:
+        edits = moved(file, tail)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    fix = Fix(f"Join after {queue} is emptied", edits, Safety.UNSAFE, "the join comes later")
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
 def _finding(

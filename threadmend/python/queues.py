@@ -92,8 +92,9 @@ def _queues(file: PythonFile) -> list[QueueUse]:
         return []
     found: dict[Place, QueueUse] = {}
     passed = _passed(file)
-    for call in file.calls(*_METHODS):
-        node = call.func.value if isinstance(call.func, ast.Attribute) else None
+    for call in file.calls(*_METHODS, "iter"):
+        method = call.args[0] if file.qualified(call.func) == "iter" and call.args else call.func
+        node = method.value if isinstance(method, ast.Attribute) else None
         value = file.value(node)
         place = file.place(node)
         if place is not None and value is not None and value.is_a(api.QUEUES | api.ASYNC_QUEUES):

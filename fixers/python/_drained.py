@@ -1,0 +1,145 @@
+"""Producers of another file, and helpers that join them or empty their queue."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from dataclasses import dataclass
+
+from threadmend.model import Edit
+from threadmend.python import api
+from threadmend.python.builders import (
+    BuilderError,
+    delete,
+    free_name,
+    insert_after,
+    is_alone,
+    replace_statement,
+)
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import after, walk
+from threadmend.python.functions import Function
+from threadmend.python.queues import QueueUse
+from threadmend.python.threads import Spawn, argument, reached
+
+__all__ = ["Tail", "moved", "producer", "puts_elsewhere", "tail_of", "takes_in"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tail:
+    """What a helper does from the join on (`rest`), and the statements behind its only call
+    (`call`) that take from the queue.
+    """
+
+    helper: Function
+    rest: list[ast.stmt]
+    call: ast.stmt
+    takes: list[ast.stmt]
+
+
+def producer(file: PythonFile, node: ast.expr) -> Spawn | None:
+    """Return the thread of a class of another file that an expression certainly is."""
+    value = file.value(node)
+    cls = None if value is None else value.cls
+    if value is None or cls is None or cls.file is file or not isinstance(value.made, ast.Call):
+        return None
+    run = cls.method("run") if cls.inherits(*api.THREADS) else None
+    if run is None or value.file is not file:
+        return None
+    return Spawn("thread", value.made, None, run, tuple(value.made.args), file)
+
+
+def puts_elsewhere(file: PythonFile, use: QueueUse, spawn: Spawn) -> list[ast.Call]:
+    """Return the calls of put of a thread that keeps the queue which it was made with."""
+    cls = None if spawn.target is None else spawn.target.home
+    init = None if cls is None else cls.method("__init__")
+    if cls is None or init is None or spawn.target is None or cls.file is file:
+        return []
+    names = [
+        name
+        for at, name in enumerate(init.parameters[1:])
+        if isinstance(spawn.node, ast.Call)
+        and file.place(argument(spawn.node, at, name)) == use.place
+    ]
+    kept = {
+        one.name
+        for one in cls.uses
+        if one.mode == "write"
+        and any(isinstance(v, ast.Name) and v.id in names for _, v in cls.values_of(one.name))
+    }
+    return [
+        call
+        for function in reached(spawn.target)
+        for call in function.calls()
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr == "put"
+        and isinstance(call.func.value, ast.Attribute)
+        and call.func.value.attr in kept
+    ]
+
+
+def takes_in(use: QueueUse, file: PythonFile, function: Function) -> list[ast.Call] | None:
+    """Return the calls of a function that take from the queue, themselves or by a helper that
+    nobody else calls; None when somebody else takes as well.
+    """
+    found = []
+    for get in use.gets:
+        taker = file.function(get)
+        if taker is not function:
+            sites = [] if taker is None else taker.callers
+            if taker is None or len(sites) != 1 or not taker.is_only_called:
+                return None
+            if sites[0].caller is not function or not taker.is_private:
+                return None
+            get = sites[0].call
+        found.append(get)
+    return found
+
+
+def tail_of(file: PythonFile, use: QueueUse, top: ast.stmt, helper: Function) -> Tail | None:
+    """Return what a helper does from its join on, when its only caller takes behind the call."""
+    if top not in helper.body or not helper.is_private or len(helper.callers) != 1:
+        return None
+    call, caller, _ = helper.callers[0]
+    statement = file.parent(call)
+    if caller is None or not helper.is_only_called or not isinstance(statement, ast.Expr):
+        return None
+    gets = takes_in(use, file, caller)
+    if not gets or caller.self_name != helper.self_name or helper.body[0] is top:
+        return None
+    takes = [s for s in after(statement) if any(get in walk(s) for get in gets)]
+    if len([get for get in gets if any(get in walk(s) for s in takes)]) != len(gets):
+        return None
+    return Tail(helper, helper.body[helper.body.index(top) :], statement, takes)
+
+
+def moved(file: PythonFile, tail: Tail) -> tuple[Edit, ...]:
+    """Return the edits that do the end of the helper behind what takes from the queue."""
+    if not all(is_alone(file, s) for s in (*tail.rest, tail.call, tail.takes[-1])):
+        raise BuilderError("the statement shares its line with another one")
+    for node in walk(tail.rest):
+        binding = file.binding(node)
+        local = binding is not None and binding.scope is tail.helper.scope
+        if isinstance(node, ast.Return | ast.Yield | ast.YieldFrom | ast.Await):
+            raise BuilderError("the helper returns something")
+        if local and isinstance(node, ast.Name) and node.id != tail.helper.self_name:
+            raise BuilderError("what follows the join needs a variable of the helper")
+    text = _text(file, tail.rest)
+    gone = [edit for s in tail.rest for edit in delete(file, s, comments=False)]
+    last = tail.takes[-1]
+    if isinstance(last, ast.Return) and last.value is not None:
+        name = free_name(file, "result", last)
+        whole = f"{name} = {file.text(last.value)}\n{text}\nreturn {name}"
+        return (*gone, *replace_statement(file, last, whole))
+    if any(isinstance(node, ast.Return) for node in walk(last)):
+        raise BuilderError("the code that empties the queue returns")
+    return (*gone, *insert_after(file, last, text))
+
+
+def _text(file: PythonFile, block: list[ast.stmt]) -> str:
+    """Return whole statements as they are written, without their indentation."""
+    start = file.tree.starts[block[0].lineno - 1]
+    text = file.data[start : file.span(block[-1])[1]].decode(file.tree.encoding)
+    if "\t" in text or '"""' in text or "'''" in text:
+        raise BuilderError("what follows the join is not moved")
+    return textwrap.dedent(text).replace("\r\n", "\n")

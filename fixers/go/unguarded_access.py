@@ -29,6 +29,7 @@ from threadmend.golang.belief import Suspect, suspects
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import accesses_like, guard_of
+from threadmend.golang.lock_operations import is_wrapped
 from threadmend.golang.package import Package
 from threadmend.golang.races import shared_writes
 from threadmend.golang.syntax import Node
@@ -122,7 +123,7 @@ def _finding(file: GoFile, group: list[Suspect]) -> Finding:
         fix, reason = _fix(file, group, lock)
     count = len(guard.locked)
     name = lock.name if lock is not None else guard.lock_class.rpartition(".")[2]
-    if operation is not None and operation.via:
+    if operation is not None and operation.via and not is_wrapped(guard.lock_class):
         name = f"the lock of {name}"
     verb = "written" if any(s.access.writes for s in group) else "read"
     others = f"{count} other accesses hold" if count > 1 else "the other access holds"

@@ -24,6 +24,7 @@ __all__ = [
     "LOCK_TYPES",
     "Held",
     "LockOperation",
+    "is_wrapped",
     "lock_name",
     "lock_operation",
 ]
@@ -49,15 +50,28 @@ class Held:
     lock_class: str | None
 
 
+def is_wrapped(lock_class: str | None) -> bool:
+    """Return whether a lock is what a field embeds that is called a lock itself: `s.mtx.Mutex`.
+
+    `type Mutex struct { sync.Mutex }`: it is known by the name of the field.
+    """
+    return _WRAPPED.search(lock_class or "") is not None
+
+
+_WRAPPED = re.compile(r"(?i)(?:mu|mtx|mutex|lock)\d*\.(?:RW)?Mutex$")
+
+
 def lock_name(file: GoFile, held: Held) -> str:
     """Return a held lock as a message names it: `s.mu`, or `mu` of the package."""
-    root = held.access.root
+    root, access = held.access.root, held.access
+    if is_wrapped(held.lock_class) and len(access.steps) > 1:
+        access = Access(root, access.steps[:-1])
     if isinstance(root, Binding):
-        return str(held.access)
+        return str(access)
     for decls in file.package.names.values():
         for decl in decls:
             if (*decl.key, decl.index) == root:
-                return ".".join((decl.name, *held.access.steps))
+                return ".".join((decl.name, *access.steps))
     return (held.lock_class or "").rpartition("/")[2]
 
 

@@ -30,7 +30,7 @@ from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.stops import endless
 from threadmend.golang.subtests import TESTS
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import is_named
+from threadmend.golang.types import deref, is_named
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._counted import counted_launch
@@ -142,11 +142,30 @@ def _finding(file: GoFile, launch: Launch, test: Binding, use: Node) -> Finding:
     )
 
 
+_TALKS = re.compile(r"(?:Read|Write|Accept|Recv|Receive|Send)(?:[A-Z]\w*)?$")
+_ALONE = ("bytes.", "strings.", "os.", "bufio.", "net/http.")
+
+
+def _partner(file: GoFile, launch: Launch) -> Binding | None:
+    """Return the connection of the test's that a goroutine reads from or writes to."""
+    outer = set(captures(launch.literal)) if launch.literal is not None else set()
+    for call in launch.node.find("call_expression"):
+        operand = call["function"].get("operand")
+        if operand is None or not _TALKS.match(call["function"]["field"].name):
+            continue
+        binding = resolve_local(operand) if operand.kind == "identifier" else None
+        if binding in outer and not str(deref(file.type_of(operand))).startswith(_ALONE):
+            return binding
+    return None
+
+
 def _fix(file: GoFile, launch: Launch, test: Binding) -> tuple[Fix | None, str]:
     """Wait for the goroutine when the test is cleaned up."""
     function, body = launch.function, launch.body
     if function is None or body is None or any(endless(n) for n in body.find("for_statement")):
         return None, "the goroutine goes on for ever: it lacks a way to be stopped"
+    if (partner := _partner(file, launch)) is not None:
+        return None, f"it may wait for the other side of {partner.name} when the test is over"
     name = free_name("wg", taken_names(function))
     package = import_name(file.tree, "sync") or "sync"
     group = f"var {name} {package}.WaitGroup\n{test.name}.Cleanup({name}.Wait)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import (
     add_argument,
     add_import,
@@ -12,15 +13,20 @@ from threadmend.golang.builders import (
     import_name,
     taken_names,
 )
+from threadmend.golang.calls import callers
 from threadmend.golang.families import CannotFollow, family
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.package import Decl
+from threadmend.golang.scope import bindings_in
 from threadmend.golang.stops import Stop, contexts_at, stops_at
 from threadmend.golang.syntax import Node
+from threadmend.golang.targets import parameter_index
 from threadmend.model import Edit
 
-__all__ = ["Given", "given_context"]
+__all__ = ["Given", "given_context", "own_context"]
+
+_PATHS = frozenset({"identifier", "selector_expression"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +34,15 @@ class Given:
     """A function that can take a context as its first parameter.
 
     `name` is what the parameter would be called, `calls` are all calls with the context that
-    each can pass, `above` the functions around calls that gain one for it in turn.
+    each can pass, `above` the functions around calls that gain one for it in turn. `present`:
+    it takes the context already, and `calls` have what they pass.
     """
 
     decl: Decl
     name: str
     calls: tuple[tuple[GoFile, Node, Stop], ...]
     above: tuple[Given, ...] = ()
+    present: bool = False
 
     @property
     def stop(self) -> Stop:
@@ -43,6 +51,8 @@ class Given:
 
     def edits(self) -> tuple[Edit, ...]:
         """Return the edits of the signature, the import and the calls; raises BuilderError."""
+        if self.present:
+            return ()
         tree = self.decl.file.tree
         package = import_name(tree, "context")
         type_ = f"{package or 'context'}.Context"
@@ -54,6 +64,27 @@ class Given:
         for outer in self.above:
             edits += outer.edits()
         return edits
+
+
+def own_context(file: GoFile, node: Node) -> Given | None:
+    """Return the context that the function around a node takes and that all its calls pass."""
+    function = node.function
+    decl = declaration_of(file, function) if function is not None else None
+    if decl is None or decl.exported or file.is_test or function is None:
+        return None
+    bindings = (b for name in contexts_at(file, node) for b in bindings_in(function).get(name, ()))
+    own = next((b for b in bindings if b.kind == "parameter" and is_assigned_once(b)), None)
+    at = parameter_index(function, own) if own is not None else None
+    if own is None or at is None:
+        return None
+    calls = []
+    for site in callers(decl):
+        given = site.call["arguments"].children[at : at + 1] if site.call is not None else []
+        if site.call is None or not given or given[0].kind not in _PATHS:
+            return None
+        context = given[0].name
+        calls.append((site.file, site.call, Stop(f"{context}.Done()", context)))
+    return Given(decl, own.name, tuple(calls), present=True) if calls else None
 
 
 def given_context(file: GoFile, node: Node, depth: int = 2) -> Given | None:

@@ -1,4 +1,4 @@
-"""Loops that sleep in a function of their own, `p.pause(try)`, which knows no context."""
+"""Loops that sleep in a function of their own, `p.pause(try)`, which hears of no context."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from threadmend.golang.stops import Stop, listens
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix, Safety
 
-from ._given_context import Given, given_context
+from ._given_context import Given, given_context, own_context
 
 __all__ = ["Pause", "paused"]
 
@@ -46,10 +46,10 @@ class Pause:
 
 
 def paused(file: GoFile, sleep: Node) -> Iterator[Pause]:
-    """Yield the loops that call the function around a Sleep, which takes no context.
+    """Yield the loops that call the function around a Sleep, which hears of no context.
 
     The function is the project's own, returns nothing, ends with the Sleep, and every call of
-    it has a context at hand.
+    it has a context at hand, or passes it already.
     """
     body, statement = sleep.function, sleep.parent
     decl = declaration_of(file, body) if body is not None else None
@@ -59,7 +59,7 @@ def paused(file: GoFile, sleep: Node) -> Iterator[Pause]:
         return
     if statement.parent is not body["body"] or statement.next is not None:
         return
-    given = given_context(file, sleep)
+    given = own_context(file, sleep) or given_context(file, sleep)
     if given is None or any(not _is_statement(call) for _, call, _ in given.calls):
         return
     fix = _fix(file, sleep, given)
@@ -105,6 +105,8 @@ def _checked(file: GoFile, call: Node, stop: Stop) -> tuple[Edit, ...] | str:
     """Leave a loop behind the pause when the context is done, unless the loop looks itself."""
     loop, statement = innermost_loop(call), call.parent
     if loop is None or statement is None or listens(file, loop):
+        return ()
+    if f"{stop.context}.Err()" in loop.name:
         return ()
     leave = leave_at(file, call, stop)
     if isinstance(leave, str):

@@ -57,8 +57,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
 def _is_coroutine(file: PythonFile, node: ast.expr) -> bool:
     """Return whether an argument is certainly a coroutine, or a starred comprehension of them."""
     if isinstance(node, ast.Starred):
-        inner = node.value
-        return isinstance(inner, _COMPREHENSIONS) and _is_coroutine(file, inner.elt)
+        return _are_coroutines(file, node.value)
     if not isinstance(node, ast.Call):
         return False
     if file.qualified(node.func) in _COROUTINES:
@@ -67,6 +66,27 @@ def _is_coroutine(file: PythonFile, node: ast.expr) -> bool:
     return (
         callee is not None and callee.is_async and not callee.is_generator and not callee.decorators
     )
+
+
+def _are_coroutines(file: PythonFile, node: ast.expr | None) -> bool:
+    """Return whether an expression is a collection of coroutines that nobody else has: a
+    comprehension, the variable of one, a function of the project that returns one.
+    """
+    if isinstance(node, _COMPREHENSIONS):
+        return _is_coroutine(file, node.elt)
+    if isinstance(node, ast.Name):
+        binding = file.binding(node)
+        if binding is None or len(binding.sites) != 1 or len(file.uses(binding)) != 2:
+            return False
+        site = binding.sites[0]
+        return site.kind == "assign" and _are_coroutines(file, site.value)
+    callee = function_of(file, node.func) if isinstance(node, ast.Call) else None
+    if callee is None or callee.is_async or callee.is_generator or callee.decorators:
+        return False
+    returned = [r.value for r in callee.returns()]
+    if len(returned) != 1 or not isinstance(returned[0], _COMPREHENSIONS):
+        return False
+    return _is_coroutine(callee.file, returned[0].elt)
 
 
 def _finding(file: PythonFile, call: ast.Call, awaited: ast.Await) -> Finding:
@@ -121,7 +141,8 @@ def _many(
 ) -> str:
     """Write `tasks = [group.create_task(f(x)) for x in xs]`; return what the results are."""
     made = starred.value
-    assert isinstance(made, ast.ListComp | ast.GeneratorExp)
+    if not isinstance(made, ast.ListComp | ast.GeneratorExp):
+        return _each(file, made, group, lines, is_dropped)
     start, end = file.span(made.elt)
     first = file.span(made)[0] + 1
     last = file.span(made)[1] - 1
@@ -146,6 +167,20 @@ def _many(
         return ""
     tasks, task = free_name(file, "tasks"), free_name(file, "task")
     lines.append(f"    {tasks} = {text}")
+    return f"[{task}.result() for {task} in {tasks}]"
+
+
+def _each(file: PythonFile, made: ast.expr, group: str, lines: list[str], is_dropped: bool) -> str:
+    """Write a task for each of what a variable or a call holds; return what the results are."""
+    text = file.text(made)
+    if "\n" in text:
+        raise BuilderError("an argument has several lines")
+    one = free_name(file, "coroutine", made)
+    if is_dropped:
+        lines += [f"    for {one} in {text}:", f"        {group}.create_task({one})"]
+        return ""
+    tasks, task = free_name(file, "tasks"), free_name(file, "task")
+    lines.append(f"    {tasks} = [{group}.create_task({one}) for {one} in {text}]")
     return f"[{task}.result() for {task} in {tasks}]"
 
 

@@ -22,13 +22,23 @@ from threadmend.model import Edit
 from ._guard_moves import LockForm
 from ._quick import waits
 
-__all__ = ["changes_in_place", "is_momentary", "last_part", "lowered", "read_ahead"]
+__all__ = [
+    "changes_in_place",
+    "is_momentary",
+    "last_part",
+    "lowered",
+    "read_ahead",
+    "released_above",
+]
 
 
 def read_ahead(
     file: GoFile, statement: Node, nodes: list[Node], lock: LockForm, taken: set[str]
 ) -> list[Edit]:
-    """Read the values under the lock into variables above the statement."""
+    """Read the values under the lock into variables above the statement.
+
+    Where the statement stands right below an Unlock of the lock, above that.
+    """
     if statement.kind in {"labeled_statement", "defer_statement"}:
         raise BuilderError("the access is repeated or put off")
     if statement.kind == "for_statement" and not _ranged_over(statement, nodes):
@@ -48,8 +58,20 @@ def read_ahead(
             lines.append(f"{texts[value.text]} := {value.name}")
         new = texts[value.text].encode()
         edits.append(Edit(value.path, value.start, value.end, new))
+    if (given := released_above(file, statement, lock)) is not None:
+        return [*insert_before(given, "\n".join(lines)), *edits]
     code = "\n".join([lock.take, *lines, lock.give])
     return [*insert_before(statement, code), *edits]
+
+
+def released_above(file: GoFile, statement: Node, lock: LockForm) -> Node | None:
+    """Return the Unlock of a lock that a statement stands right below."""
+    given = statement.previous
+    if given is None or given.kind != "expression_statement":
+        return None
+    if given.name not in {f"{lock.name}.Unlock()", f"{lock.name}.RUnlock()"}:
+        return None
+    return None if file.data[given.end : statement.start].strip() else given
 
 
 def _evaluated_above(

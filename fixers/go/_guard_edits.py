@@ -38,7 +38,7 @@ from threadmend.golang.targets import Body
 from threadmend.golang.types import is_named
 from threadmend.model import Edit
 
-from ._guard_copies import is_momentary, last_part, lowered, read_ahead
+from ._guard_copies import is_momentary, last_part, lowered, read_ahead, released_above
 from ._guard_moves import LockForm, begun_earlier, kept_on, moved_up, run_with_exits, whole_body
 from ._guard_names import named_once
 from ._guard_references import copied_references
@@ -290,7 +290,11 @@ def _each(
             edits += insert_before(statement, f"{name} := {computed.name}\n{lock.take}")
             edits.append(Edit(computed.path, computed.start, computed.end, name.encode()))
             edits += insert_after(statement, lock.give)
-        elif statement.kind == "return_statement" and not slow_nodes(file, statement):
+        elif (
+            statement.kind == "return_statement"
+            and not slow_nodes(file, statement)
+            and released_above(file, statement, lock) is None
+        ):
             edits += insert_before(statement, f"{lock.take}\ndefer {lock.give}")
         else:
             own = [n for n in inside if n.statement is statement]

@@ -7,8 +7,8 @@ is lost. Each access holds the lock, so that the race detector has nothing to sa
 atomic number that is loaded, tested, and stored in a step of its own.
 
 Not reported: a write whose section looks at the place again before it writes; sections with
-a call in between that is not known to be quick, because the lock was released for it; reads
-that do not decide the write.
+a call in between that is not known to be quick, because the lock was released for it, unless it
+makes a value with a Close that the write stores in a map; reads that do not decide the write.
 
 Unsafe: always; the lock is held for longer. Without a fix: sections in a loop or in branches
 that cannot become one, functions called in between that take the lock themselves.
@@ -31,6 +31,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._atomic_steps import atomic_steps
 from ._quick import is_slow
+from ._stored_twice import stored_twice
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)|\.Store\("
@@ -44,6 +45,10 @@ def check(package: Package) -> Iterator[Finding]:
         if statement is None or statement in seen:
             continue
         if not _released_for_nothing(decision):
+            again = stored_twice(decision)
+            if again is not None:
+                seen.add(statement)
+                yield again
             continue
         seen.add(statement)
         yield _finding(decision)

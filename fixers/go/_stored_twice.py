@@ -1,0 +1,123 @@
+"""A value with a Close that is made between a look-up and a store: the second one is lost.
+
+c.mu.RLock()                          c.mu.Lock()
+conn, ok := c.conns[addr]             if old, ok := c.conns[addr]; ok {
+c.mu.RUnlock()                            c.mu.Unlock()
+…                                         conn.Close()
+conn = dial(addr)               →         return old
+c.mu.Lock()                           }
+c.conns[addr] = conn                  c.conns[addr] = conn
+c.mu.Unlock()                         c.mu.Unlock()
+return conn                           return conn
+"""
+
+from __future__ import annotations
+
+from threadmend.golang.builders import BuilderError, free_name, insert_before, taken_names
+from threadmend.golang.decisions import Decision
+from threadmend.golang.file import GoFile
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Map
+from threadmend.model import Confidence, Finding, Fix, Related, Safety
+
+__all__ = ["stored_twice"]
+
+_PLAIN = frozenset({"identifier", "nil", "true", "false", "int_literal"})
+
+
+def stored_twice(decision: Decision) -> Finding | None:
+    """Return the finding for a store that may put a value in the place of an open one."""
+    file, node = decision.write.file, decision.write.node
+    store = node.statement
+    value = _stored(file, node)
+    if store is None or value is None or _key(node) is None or not _has_close(file, value):
+        return None
+    if _key(decision.read.node) != _key(node):
+        return None
+    fix: Fix | None = None
+    reason = ""
+    try:
+        edits = insert_before(store, _looks_again(decision, store, value))
+        why = "the value that was stored first is kept, and the other one closed"
+        fix = Fix(f"Look again before {node.name} is written", edits, Safety.UNSAFE, why)
+    except BuilderError as error:
+        reason = str(error)
+    read = decision.read.node
+    return Finding(
+        path=file.path,
+        start=store.start,
+        end=store.end,
+        message=f"{value.name} may take the place of one that another goroutine has stored"
+        " meanwhile, and that nobody closes",
+        fixes=(fix,) if fix is not None else (),
+        related=(Related(read.path, read.start, read.end, "looked up here"),),
+        reason=reason,
+        confidence=Confidence.MEDIUM,
+    )
+
+
+def _stored(file: GoFile, node: Node) -> Node | None:
+    """Return `value` of `node[key] = value`, a local variable."""
+    target, store = node.parent, node.statement
+    if target is None or target.kind != "index_expression" or node.field != "operand":
+        return None
+    if store is None or store.kind != "assignment_statement" or store["operator"].kind != "=":
+        return None
+    left, right = store["left"].children, store["right"].children
+    if left != [target] or len(right) != 1 or right[0].kind != "identifier":
+        return None
+    if not isinstance(file.underlying(file.type_of(node)), Map):
+        return None
+    return right[0] if file.binding(right[0]) is not None else None
+
+
+def _key(node: Node) -> str | None:
+    """Return the text of the key with which a map is looked up."""
+    target = node.parent
+    if target is None or target.kind != "index_expression" or node.field != "operand":
+        return None
+    return target.name
+
+
+def _has_close(file: GoFile, value: Node) -> bool:
+    type_ = file.type_of(value)
+    member = file.package.workspace.inference.member(type_, "Close") if type_ else None
+    return member is not None and member.kind == "method"
+
+
+def _looks_again(decision: Decision, store: Node, value: Node) -> str:
+    """Return the code that looks again, and returns what it finds."""
+    function = store.function
+    block = store.parent
+    if function is None or block is None:
+        raise BuilderError("the store stands outside of a function")
+    second = decision.second.access
+    deferred = any(
+        o.releases and o.deferred is not None and o.access == second
+        for o in decision.locks.operations
+    )
+    release: list[str] = []
+    end: Node | None = None
+    for following in (s for s in block.statements if s.start > store.end):
+        call = following.children[0] if following.kind == "expression_statement" else None
+        if any(o.call is call and o.releases for o in decision.locks.operations):
+            release = [following.name]
+            continue
+        end = following
+        break
+    if end is None or end.kind != "return_statement" or (not release and not deferred):
+        raise BuilderError("what is returned after the store cannot be told")
+    values = end.children[1].children if len(end.children) > 1 else []
+    if not any(v.name == value.name for v in values) or any(v.kind not in _PLAIN for v in values):
+        raise BuilderError("what is returned after the store cannot be told")
+    taken = set(taken_names(function))
+    old = free_name("old", taken)
+    results = ", ".join(old if v.name == value.name else v.name for v in values)
+    found = free_name("ok", taken) if _is_returned(values, "ok") else "ok"
+    lines = [*release, f"{value.name}.Close()", f"return {results}"]
+    inner = "\n".join(f"\t{line}" for line in lines)
+    return f"if {old}, {found} := {_key(decision.write.node)}; {found} {{\n{inner}\n}}"
+
+
+def _is_returned(values: list[Node], name: str) -> bool:
+    return any(v.name == name for v in values)

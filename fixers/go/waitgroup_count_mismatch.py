@@ -22,6 +22,7 @@ from threadmend.golang.counts import iterations
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.infer import is_decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
@@ -53,7 +54,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     """Yield the Adds whose count is not that of the Dones."""
     for call in file.calls("Add"):
         add = waitgroup_call(file, call)
-        if add is None or add.access is None or add.access.steps or add.count is None:
+        if add is None or add.access is None or add.count is None:
             continue
         root = add.access.root
         if not isinstance(root, Binding) or call.function is not root.function:
@@ -61,7 +62,9 @@ def check(file: GoFile) -> Iterator[Finding]:
         plan = _plan(file, add)
         if plan is None:
             continue
-        finding = _before_loop(plan) or _in_loop(plan) or _straight(plan)
+        finding = _straight(plan)
+        if finding is None and not add.access.steps:
+            finding = _before_loop(plan) or _in_loop(plan)
         if finding is not None:
             yield finding
 
@@ -78,7 +81,9 @@ def _plan(file: GoFile, add: WaitGroupCall) -> _Plan | None:
     if statement is None or statement.kind != "expression_statement" or add.deferred:
         return None
     flow = flow_of(function)
-    waits = [flow.point_of(w.call) for w in counter.of("Wait")]
+    # An object's Wait stands in another method.
+    shared = add.access is not None and bool(add.access.steps)
+    waits = [] if shared else [flow.point_of(w.call) for w in counter.of("Wait")]
     if not flow.complete or None in waits:
         return None
     launches: dict[int, Launch] = {}
@@ -235,7 +240,8 @@ def _straight(plan: _Plan) -> Finding | None:
     """Find a number that is not that of the launches beside it."""
     add = plan.add
     statement = add.call.statement
-    if statement is None or not plan.count.isdecimal() or innermost_loop(add.call) is not None:
+    written = _number(plan)
+    if statement is None or written is None or innermost_loop(add.call) is not None:
         return None
     if any(launch.statement.parent is not statement.parent for launch in plan.launches):
         return None
@@ -247,14 +253,27 @@ def _straight(plan: _Plan) -> Finding | None:
     if point is None or last is None or not flow.postdominates(last, point):
         return None
     number = len(plan.launches)
-    if int(plan.count) == number:
+    if written == number:
         return None
     count = add.count
     assert count is not None
-    message = f"{plan.name} counts {plan.count} goroutines, but {number} call Done"
+    message = f"{plan.name} counts {written} goroutines, but {number} call Done"
     edit = Edit(count.path, count.start, count.end, str(number).encode())
     fix = Fix(f"Count {number}", (edit,), Safety.UNSAFE, _WHY)
     return _finding(plan, message, plan.launches[-1].node, fix, "")
+
+
+def _number(plan: _Plan) -> int | None:
+    """Return the count that is written down, or given by a constant of the package."""
+    if plan.count.isdecimal():
+        return int(plan.count)
+    count = plan.add.count
+    decl = plan.file.resolve(count) if count is not None and count.kind == "identifier" else None
+    if not is_decl(decl, "const"):
+        return None
+    values = decl.node.get("value")
+    value = values.children[decl.index] if values and decl.index < len(values.children) else None
+    return int(value.name) if value is not None and value.name.isdecimal() else None
 
 
 _WHY = "Wait waits for another number of goroutines than before"

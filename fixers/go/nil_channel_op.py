@@ -205,7 +205,19 @@ def _is_set(file: GoFile, name: str) -> bool:
 def _never_made(channel: SharedChannel) -> ChannelOperation | None:
     if channel.makes or channel.stores or channel.nils or channel.escapes:
         return None
-    return _first([o for o in channel.operations if not o.file.is_test])
+    operations = [o for o in channel.operations if not o.file.is_test]
+    return _first(operations) or _both_ends(operations)
+
+
+def _both_ends(operations: list[ChannelOperation]) -> ChannelOperation | None:
+    """Return the send of a channel that is sent to and received from, in selects alone.
+
+    Nil is a way to switch a case off, but what is never anything else switches nothing on.
+    """
+    kinds = {o.kind for o in operations}
+    if "compare" in kinds or "receive" not in kinds:
+        return None
+    return next((o for o in operations if o.kind == "send"), None)
 
 
 def _set_by_position(channel: SharedChannel) -> bool:

@@ -54,9 +54,14 @@ def check(package: Package) -> Iterator[Finding]:
     shown = [s for s in _shown(package) if s.access.node not in known]
     known.update(s.access.node for s in shown)
     shown += [s for s in _unlocked_side(package) if s.access.node not in known]
-    for _, group in groupby(sorted([*believed, *shown], key=_place), key=_place):
-        found = list(group)
-        yield _finding(found[0].access.file, found)
+    places = [list(g) for _, g in groupby(sorted([*believed, *shown], key=_place), key=_place)]
+    beside: dict[tuple[Node, str], list[list[Suspect]]] = {}
+    for place in places:
+        key = (_function(place[0]), place[0].guard.lock_class)
+        beside.setdefault(key, []).append(place)
+    for place in places:
+        others = beside[(_function(place[0]), place[0].guard.lock_class)]
+        yield _finding(place[0].access.file, place, others)
     yield from _met(package, {*known, *(s.access.node for s in shown)})
 
 
@@ -109,18 +114,28 @@ def _function(suspect: Suspect) -> Node:
     return function
 
 
-def _finding(file: GoFile, group: list[Suspect]) -> Finding:
+def _form(group: list[Suspect]) -> LockForm | None:
+    """Return the lock as the function of a group names it."""
+    guard = group[0].guard
+    operation = operation_of(witness(guard.locked), guard.lock_class)
+    if operation is None:
+        return None
+    reads = not any(s.access.writes for s in group)
+    return lock_form(group[0].access.base, guard.lock_class, operation, reads=reads)
+
+
+def _finding(file: GoFile, group: list[Suspect], beside: list[list[Suspect]]) -> Finding:
+    """Build the finding of a place in a function; `beside` are all that lack the same lock."""
     first = group[0]
     guard, node = first.guard, first.access.node
     shown = witness(guard.locked)
     operation = operation_of(shown, guard.lock_class)
-    lock = None
-    if operation is not None:
-        reads = not any(s.access.writes for s in group)
-        lock = lock_form(first.access.base, guard.lock_class, operation, reads=reads)
+    lock = _form(group)
     fix, reason = None, "the lock has no name here"
     if lock is not None:
         fix, reason = _fix(file, group, lock)
+        if len(beside) > 1:
+            fix = _one_section(file, beside, lock, fix) or fix
     count = len(guard.locked)
     name = lock.name if lock is not None else guard.lock_class.rpartition(".")[2]
     if operation is not None and operation.via and not is_wrapped(guard.lock_class):
@@ -155,3 +170,21 @@ def _fix(file: GoFile, group: list[Suspect], lock: LockForm) -> tuple[Fix | None
         return None, str(error)
     safety = Safety.UNSAFE if reason else Safety.SAFE
     return Fix(f"Call {lock.take.removesuffix('()')} around the access", edits, safety, reason), ""
+
+
+def _one_section(
+    file: GoFile, groups: list[list[Suspect]], lock: LockForm, alone: Fix | None
+) -> Fix | None:
+    """Return a fix that puts several fields' accesses into one section, None without a good one.
+
+    All findings of the function bring the same one.
+    """
+    forms = [_form(group) for group in groups]
+    if any(form is None or form.name != lock.name for form in forms):
+        return None
+    every = sorted((s for group in groups for s in group), key=lambda s: s.access.node.start)
+    read = all(form is not None and form.read for form in forms)
+    fix, _ = _fix(file, every, LockForm(lock.name, lock.lock_class, read))
+    if fix is None or (fix.safety is not Safety.SAFE and alone is not None):
+        return None
+    return fix

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from threadmend.golang.access import access_of
+from threadmend.golang.belief import doc_of
 from threadmend.golang.calls import callers
 from threadmend.golang.escapes import Escape
 from threadmend.golang.file import GoFile
@@ -37,14 +38,8 @@ def is_meant(file: GoFile, escape: Escape) -> bool:
 
 def _says_shared(file: GoFile, function: Node) -> bool:
     """Return whether the function's comment tells the caller what it gets."""
-    start = file.source.line_start(function.start)
-    doc = b""
-    for comment in reversed(file.tree.comments_in(max(0, start - 3000), start)):
-        if file.data[comment.end : start].strip():
-            break
-        doc = file.data[comment.start : comment.end] + b" " + doc
-        start = comment.start
-    return bool(_SAYS.search(b" ".join(doc.replace(b"//", b" ").split())))
+    doc = doc_of(file, function).replace(b"//", b" ")
+    return bool(_SAYS.search(b" ".join(doc.split())))
 
 
 def _asks_for_copy(function: Node) -> bool:

@@ -17,6 +17,7 @@ from threadmend.golang.calls import code_files
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import held_at
 from threadmend.golang.package import Package
+from threadmend.golang.scope import bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
 from threadmend.model import Edit, Finding, Fix
@@ -37,6 +38,8 @@ def loaded_after_addition(package: Package) -> Iterator[Finding]:
                 place = _loaded(file, call)
                 if place is None or held_at(file, call):
                     continue
+                if "." not in place and place in _locals(call):
+                    continue  # whoever counts in a function knows who else does
                 edits = result_of_addition(call, place)
                 if edits:
                     yield Finding(
@@ -47,6 +50,14 @@ def loaded_after_addition(package: Package) -> Iterator[Finding]:
                         " between is read, too",
                         fixes=(Fix("Use what the addition returns", edits),),
                     )
+
+
+def _locals(node: Node) -> set[str]:
+    """Return the names of the variables that the functions around a node declare."""
+    found: set[str] = set()
+    for outer in node.ancestors():
+        found.update(bindings_in(outer))
+    return found
 
 
 def _loaded(file: GoFile, call: Node) -> str | None:

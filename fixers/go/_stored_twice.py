@@ -34,6 +34,9 @@ def stored_twice(decision: Decision) -> Finding | None:
         return None
     if _key(decision.read.node) != _key(node):
         return None
+    begin = decision.second.call.end
+    if any(begin < n.start < store.start for n in _uses(decision, node)):
+        return None  # looks again, in its own way
     fix: Fix | None = None
     reason = ""
     try:
@@ -54,6 +57,12 @@ def stored_twice(decision: Decision) -> Finding | None:
         reason=reason,
         confidence=Confidence.MEDIUM,
     )
+
+
+def _uses(decision: Decision, node: Node) -> list[Node]:
+    """Return where the function names the map."""
+    selectors = decision.locks.function.find("selector_expression")
+    return [n for n in selectors if n.text == node.text]
 
 
 def _stored(file: GoFile, node: Node) -> Node | None:

@@ -6,7 +6,8 @@ whole test binary in the middle of another test, and what it meant to check was 
 
 Not reported: goroutines that signal their end in any way (a channel, a WaitGroup, a lock, an
 atomic, a cancel); those that share a variable with what the test does after the launch,
-because it may wait for them by that.
+because it may wait for them by that. (Who ranges over a subscription that the test never gives
+up tells only of its rounds.)
 
 Unsafe: the test takes as long as its goroutines do.
 """
@@ -34,6 +35,7 @@ from threadmend.golang.types import deref, is_named
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._counted import counted_launch
+from ._subscribed import subscribed
 
 CATEGORY = "goroutine"
 GATE = rb"\*testing\.[TBF]\b"
@@ -51,14 +53,30 @@ def check(file: GoFile) -> Iterator[Finding]:
     for launch in launches(file):
         if launch.kind != "go" or launch.body is None:
             continue
-        if _signals(launch.node) or _signals(launch.body):
-            continue
         test = _test_of(file, launch)
-        if test is None or _shares(launch, test):
+        if test is None:
+            continue
+        found = subscribed(file, launch, test)
+        if found is not None:
+            yield _goes_on(file, launch, test, *found)
+            continue
+        if _signals(launch.node) or _signals(launch.body) or _shares(launch, test):
             continue
         use = next((u for u in test.uses if launch.node.contains(u)), None)
         if use is not None:
             yield _finding(file, launch, test, use)
+
+
+def _goes_on(file: GoFile, launch: Launch, test: Binding, use: Node, fix: Fix) -> Finding:
+    return Finding(
+        path=file.path,
+        start=use.start,
+        end=use.end,
+        message=f"{test.name} is used by a goroutine that goes on when the test has ended",
+        fixes=(fix,),
+        related=(Related(file.path, launch.node.start, launch.node.end, "launched here"),),
+        confidence=Confidence.MEDIUM,
+    )
 
 
 def _signals(node: Node) -> bool:

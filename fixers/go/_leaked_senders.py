@@ -147,15 +147,11 @@ def ends_of(file: GoFile, function: Node, channel: Channel, sender: Sender) -> l
             continue
         if any(o.function is not body for o in told) or not other.unbuffered:
             continue
-        points = [flow.point_of(o.node) for o in told if not _is_deferred(o.node)]
+        points = [flow.point_of(o.node) for o in told if not o.node.is_deferred]
         if None in points or any(sends & flow.reachable(p) for p in points if p is not None):
             continue
         found += [o.anchor for o in other.of("receive", "range")]
     return found
-
-
-def _is_deferred(call: Node) -> bool:
-    return call.parent is not None and call.parent.kind == "defer_statement"
 
 
 def _launched_by(file: GoFile, launch: Launch, call: Node) -> bool:

@@ -162,21 +162,14 @@ def _deferral(function: Node, call: Node) -> Node | None:
 
 def _final_literals(function: Node) -> list[Node]:
     """Return the literals that a function defers: they run in it."""
-    return [n for n in function.own() if n.kind == "func_literal" and _is_deferred(n)]
+    return [n for n in function.own() if n.kind == "func_literal" and n.is_deferred]
 
 
 def _deferring(function: Node | None) -> Node | None:
     """Return the function that defers a literal, any other function itself."""
-    while function is not None and function.kind == "func_literal" and _is_deferred(function):
+    while function is not None and function.kind == "func_literal" and function.is_deferred:
         function = function.function
     return function
-
-
-def _is_deferred(literal: Node) -> bool:
-    call = literal.parent
-    if call is None or call.kind != "call_expression" or literal.field != "function":
-        return False
-    return call.parent is not None and call.parent.kind == "defer_statement"
 
 
 # -- edits --------------------------------------------------------------------------------------

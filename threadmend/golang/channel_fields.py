@@ -329,7 +329,7 @@ def _add_runners(file: GoFile, function: Node, depth: int, found: Runners, seen:
             found.launches.append(launch)
             return
         outer = function.function
-        if outer is not None and (runs_in_place(file, function) or _is_deferred(function)):
+        if outer is not None and (runs_in_place(file, function) or function.is_deferred):
             _add_runners(file, outer, depth, found, seen)
         else:
             found.called = True
@@ -353,10 +353,3 @@ def _add_runners(file: GoFile, function: Node, depth: int, found: Runners, seen:
                 found.launches.append(launch)
         elif site.node.function is not None:
             _add_runners(site.file, site.node.function, depth - 1, found, seen)
-
-
-def _is_deferred(literal: Node) -> bool:
-    call = literal.parent
-    if call is None or call.kind != "call_expression" or literal.field != "function":
-        return False
-    return call.parent is not None and call.parent.kind == "defer_statement"

@@ -27,7 +27,7 @@ def may_have_ended(file: GoFile, node: Node, stop: Stop) -> bool:
     function = node.function
     if function is None:
         return False
-    if _is_deferred(function) or _is_asked(node, stop):
+    if function.is_deferred or _is_asked(node, stop):
         return True
     flow = flow_of(function)
     point = flow.point_of(node)
@@ -40,13 +40,6 @@ def may_have_ended(file: GoFile, node: Node, stop: Stop) -> bool:
             if start is not None and start is not point and point in flow.reachable(start):
                 return True
     return False
-
-
-def _is_deferred(function: Node) -> bool:
-    call = function.parent
-    if call is None or call.kind != "call_expression" or function.field != "function":
-        return False
-    return call.parent is not None and call.parent.kind == "defer_statement"
 
 
 def _is_asked(node: Node, stop: Stop) -> bool:

@@ -151,7 +151,7 @@ def held_at(file: GoFile, node: Node) -> frozenset[Held]:
     if function.kind == "func_literal":
         if runs_in_place(file, function):
             held |= held_at(file, function)
-        elif _is_deferred(function):
+        elif function.is_deferred:
             held |= _held_at_the_end(file, function)
         return held
     released = {o.access for o in locks_of(file, function).operations if o.releases}
@@ -170,13 +170,6 @@ def held_inside(file: GoFile, node: Node) -> frozenset[Held]:
     if net_acquires(file.package) or LOCK_CALLS.search(file.data, function.start, function.end):
         held |= holding_of(file, function).at(node)
     return held
-
-
-def _is_deferred(literal: Node) -> bool:
-    call = literal.parent
-    if call is None or call.kind != "call_expression" or literal.field != "function":
-        return False
-    return call.parent is not None and call.parent.kind == "defer_statement"
 
 
 def _held_at_the_end(file: GoFile, literal: Node) -> frozenset[Held]:

@@ -50,7 +50,7 @@ def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
         return True
     for node in function.walk():
         if node.kind == "func_literal" and node is not function:
-            if _deferred(node):
+            if node.is_deferred:
                 continue
             if any(o.releases and o.access == access for o in locks_of(file, node).operations):
                 return True
@@ -116,13 +116,6 @@ def _makes_cond(address: Node) -> bool:
     return call is not None and call.kind == "call_expression" and b"NewCond" in call.text
 
 
-def _deferred(literal: Node) -> bool:
-    call = literal.parent
-    if call is None or call.kind != "call_expression" or literal.field != "function":
-        return False
-    return call.parent is not None and call.parent.kind == "defer_statement"
-
-
 def released_by_calls(file: GoFile, locks: Locks, lock: LockOperation) -> set[Point]:
     """Return the points at which something else releases the lock.
 
@@ -182,7 +175,7 @@ def net_releases(package: Package) -> dict[tuple[str, int], set[str]]:
         classes = _released_first(locks)
         for literal in decl.node.find("func_literal"):
             released = _released_first(locks_of(decl.file, literal))
-            if not _deferred(literal):
+            if not literal.is_deferred:
                 # A callback that only releases counts: registered here, it runs elsewhere.
                 if released:
                     found[decl.file.path, literal.start] = released

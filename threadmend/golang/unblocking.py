@@ -252,7 +252,7 @@ def _needs(
     at = flow.point_of(node)
     wanted = pair.held.lock_class
     deferred = node.parent is not None and node.parent.kind == "defer_statement"
-    if function.kind == "func_literal" and _is_deferred(function):
+    if function.kind == "func_literal" and function.is_deferred:
         outer = function.function
         if outer is None or function.parent is None:
             return None
@@ -333,13 +333,6 @@ def _is_wanted(
     if function is not None and _is_foreign(event.access, function):
         return True
     return _related(pair, event.access, access)
-
-
-def _is_deferred(literal: Node) -> bool:
-    call = literal.parent
-    if call is None or call.kind != "call_expression" or literal.field != "function":
-        return False
-    return call.parent is not None and call.parent.kind == "defer_statement"
 
 
 def _related(pair: Pair, lock: Access | None, other: Access | None) -> bool:

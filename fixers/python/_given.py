@@ -15,6 +15,9 @@ from ._handed import asked_of, handed, kept_functions
 
 __all__ = ["abroad", "called", "given", "in_threads", "reaching"]
 
+_MANY = 600
+"""Files of a project, of which every process that is asked about one would read most."""
+
 
 def given(file: PythonFile, node: ast.expr) -> Class | None:
     """Return the class of an object: by its constructor, by what spawns and constructor calls
@@ -134,9 +137,14 @@ def _note(
             known += [s for s in spawns if s not in known]
 
 
-def in_threads(file: PythonFile) -> dict[Function, list[Spawn]]:
-    """Return what of a file runs in other threads, those that other files start included."""
+def in_threads(file: PythonFile, *, of_many: bool = False) -> dict[Function, list[Spawn]]:
+    """Return what of a file runs in other threads, those that other files start included.
+
+    For one file alone, the files of a large project are not all asked (`of_many`: they are).
+    """
     found = {function: list(spawns) for function, spawns in reaching(file).items()}
+    if len(file.project.paths) > _MANY and not of_many:
+        return found
     for function, spawns in abroad(file.project).get(file, {}).items():
         found.setdefault(function, []).extend(spawns)
     return found

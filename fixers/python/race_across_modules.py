@@ -39,7 +39,7 @@ _SAID = "{} is read and changed in two steps, and threads of another module may 
 def check(project: PythonProject) -> Iterator[Finding]:
     """Yield the data of a file that threads of other files race for."""
     for file in abroad(project):
-        running = in_threads(file)
+        running = in_threads(file, of_many=True)
         known = {_key(data) for data, _ in raced(file)}
         every = with_units(contended_by(file, running))
         for data, units in every:

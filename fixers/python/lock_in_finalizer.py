@@ -23,7 +23,7 @@ from threadmend.python.builders import BuilderError
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function, function_of
 from threadmend.python.lockorder import Taking, takings
-from threadmend.python.locks import Section, is_acquire
+from threadmend.python.locks import Section
 from threadmend.python.threads import argument, reached, spawns_reaching
 
 from ._reentrant import make_reentrant
@@ -86,10 +86,7 @@ def _dies_too(function: Function, taking: Taking) -> bool:
 
 def _waits(section: Section) -> bool:
     """Return whether a section begins with a wait that has no end."""
-    return section.kind == "with" or not any(
-        isinstance(node, ast.Call) and is_acquire(node) and _may_give_up(node)
-        for node in ast.walk(section.start)
-    )
+    return not any(map(_may_give_up, section.acquiring))
 
 
 def _may_give_up(acquire: ast.Call) -> bool:

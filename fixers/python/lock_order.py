@@ -22,7 +22,7 @@ from threadmend.python.builders import BuilderError, replace, unwrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
 from threadmend.python.lockorder import Nesting, circles, nestings
-from threadmend.python.locks import Section, is_acquire
+from threadmend.python.locks import Section
 from threadmend.python.places import Place
 
 from ._reentrant import is_looked_at, make_reentrant
@@ -71,22 +71,13 @@ def _counts(nesting: Nesting) -> bool:
         return False
     if nesting.inner.place in _around(nesting):
         return False  # it was taken before, and is re-entrant
-    return _waits(nesting.outer) and _waits(nesting.inner.section)
+    return nesting.outer.waits and nesting.inner.section.waits
 
 
 def _around(nesting: Nesting) -> frozenset[Place]:
     """Return what is held where the outer lock is taken."""
     outer = nesting.outer
     return nesting.file.held(outer.item if outer.kind == "with" else outer.start).locks
-
-
-def _waits(section: Section) -> bool:
-    if section.kind != "acquire":
-        return True
-    return not any(
-        isinstance(node, ast.Call) and is_acquire(node) and (node.args or node.keywords)
-        for node in ast.walk(section.start)
-    )
 
 
 def _edge(nesting: Nesting) -> _Edge:

@@ -23,7 +23,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing, walk
 from threadmend.python.implied import receiver_of, runs
 from threadmend.python.lockorder import Nesting, nestings
-from threadmend.python.locks import Section, is_acquire, receiver
+from threadmend.python.locks import receiver
 
 from ._reentrant import is_looked_at, make_reentrant
 
@@ -37,7 +37,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         inner = nesting.inner
         if not nesting.is_self or inner.lock.reentrant or nesting.outer.lock.reentrant:
             continue
-        if not _is_same_object(nesting) or not _waits(nesting.outer) or not _waits(inner.section):
+        if not _is_same_object(nesting) or not nesting.outer.waits or not inner.section.waits:
             continue
         if nesting.outer.kind == "acquire" and nesting.outer.release is None:
             continue
@@ -60,16 +60,6 @@ def _is_same_object(nesting: Nesting) -> bool:
     if binding is None or len(binding.sites) != 1:
         return False
     return nesting.file.statement(binding.sites[0].node) not in list(walk(nesting.outer.body))
-
-
-def _waits(section: Section) -> bool:
-    """Return whether the lock is taken by all means: not `acquire(timeout=1)`."""
-    if section.kind != "acquire":
-        return True
-    return not any(
-        is_acquire(node) and (node.args or node.keywords)  # type: ignore[attr-defined]
-        for node in ast.walk(section.start)
-    )
 
 
 def _is_told(nesting: Nesting) -> bool:

@@ -73,7 +73,7 @@ def _ends(node: Node, stop: Stop, cancel: str) -> bool:
         return node["operator"].kind == "<-" and node["operand"].name == stop.receive
     if node.kind != "call_expression" or not stop.context:
         return False
-    if node.parent is not None and node.parent.kind == "defer_statement":
+    if node.is_deferred:
         return False
     called = node["function"]
     base, _, _ = stop.context.rpartition(".")

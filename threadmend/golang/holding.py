@@ -76,7 +76,7 @@ class Holding:
     @cached_property
     def _all_held(self) -> frozenset[Held]:
         wrappers = net_acquires(self.file.package)
-        found = {o.held for o in self.locks.operations if o.held is not None} | self._given
+        found = {o.held for o in self.locks.operations if o.held is not None} | self.locks.given
         if wrappers:
             for node in self.function.own():
                 if node.kind == "call_expression":
@@ -106,25 +106,7 @@ class Holding:
                         held |= {effect.held}
             return held
 
-        return self.locks.flow.solve(self._given, transfer, frozenset.intersection, branch)
-
-    @cached_property
-    def _given(self) -> frozenset[Held]:
-        """Return the locks that the function gives back for its caller: it has them at first.
-
-        To release a lock that nobody holds ends the program.
-        """
-        body, given = self.function.get("body"), set()
-        for operation in self.locks.operations:
-            statement = operation.deferred or operation.call.parent
-            if operation.releases and operation.access is not None and statement is not None:
-                if statement.parent is body and not any(
-                    (o.acquires or o.tries) and o.lock_class == operation.lock_class
-                    for o in self.locks.operations
-                ):
-                    mode = operation.mode
-                    given.add(Held(operation.access, mode, operation.lock_class))
-        return frozenset(given)
+        return self.locks.flow.solve(self.locks.given, transfer, frozenset.intersection, branch)
 
     def at(self, node: Node) -> frozenset[Held]:
         """Return the locks that are certainly held when a node runs."""

@@ -184,13 +184,13 @@ def _is_own_lock_type(file: GoFile, owner: Named, method: str) -> bool:
 def _is_foreign(selection: Selection, call: Node) -> bool:
     """Return whether a type's package is not at hand, and it is used as sync's locks are.
 
-    Locks of several machines say whether they were taken, and are given a context.
+    Locks of several machines say whether they were taken.
     """
     owner = selection.owner
     if selection.decl is not None or owner is None or owner.name not in FOREIGN_LOCKS:
         return False
     alone = call.parent is not None and call.parent.kind in _STATEMENTS
-    return not call["arguments"].children and (alone or selection.name.startswith("Try"))
+    return alone or selection.name.startswith("Try")
 
 
 _STATEMENTS = frozenset({"expression_statement", "defer_statement", "go_statement"})

@@ -70,6 +70,23 @@ class Locks:
         return found
 
     @cached_property
+    def given(self) -> frozenset[Held]:
+        """Return the locks that the function gives back for its caller: it has them at first.
+
+        To release a lock that nobody holds ends the program.
+        """
+        body, found = self.function.get("body"), set()
+        for operation in self.operations:
+            statement = operation.deferred or operation.call.parent
+            if operation.releases and operation.access is not None and statement is not None:
+                if statement.parent is body and not any(
+                    (o.acquires or o.tries) and o.lock_class == operation.lock_class
+                    for o in self.operations
+                ):
+                    found.add(Held(operation.access, operation.mode, operation.lock_class))
+        return frozenset(found)
+
+    @cached_property
     def _held(self) -> dict[Point, frozenset[Held]]:
         steps: dict[Point, list[LockOperation]] = {}
         for operation in self.operations:
@@ -166,8 +183,10 @@ def held_inside(file: GoFile, node: Node) -> frozenset[Held]:
     function = node.function
     if function is None:
         return frozenset()
-    held = locks_of(file, function).held_before(node)
-    if net_acquires(file.package) or LOCK_CALLS.search(file.data, function.start, function.end):
+    locks = locks_of(file, function)
+    held = locks.held_before(node)
+    # Without one of these, `Holding` knows of no lock that the operations do not tell.
+    if locks.given or net_acquires(file.package):
         held |= holding_of(file, function).at(node)
     return held
 

@@ -22,7 +22,7 @@ from threadmend.python.places import Place
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
 
-__all__ = ["borrowed_by", "borrowed_sections"]
+__all__ = ["borrowed_by", "borrowed_sections", "makers_of", "wrapped_calls"]
 
 
 def borrowed_sections(file: PythonFile) -> list[Section]:
@@ -45,11 +45,8 @@ def borrowed_by(function: Function) -> Iterator[Section]:
     node = function.node
     if isinstance(node, ast.Lambda):
         return
-    for decorator in node.decorator_list:
-        target = decorator.func if isinstance(decorator, ast.Call) else decorator
-        maker = function_of(function.file, target)
-        for item, receiver in () if maker is None else _around_call(maker):
-            assert maker is not None
+    for decorator, maker in makers_of(function):
+        for item, receiver in _around_call(maker):
             lock = lock_of(maker.file, item)
             if lock is None or lock.place.kind != "global":
                 lock = _of_object(function, item, receiver)
@@ -57,22 +54,38 @@ def borrowed_by(function: Function) -> Iterator[Section]:
                 yield Section(lock, "borrowed", node, decorator, node.body, None, function)
 
 
+def makers_of(function: Function) -> Iterator[tuple[ast.expr, Function]]:
+    """Yield the decorators of a function that the project defines, with what makes them."""
+    for decorator in getattr(function.node, "decorator_list", ()):
+        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        maker = function_of(function.file, target)
+        if maker is not None:
+            yield decorator, maker
+
+
+def wrapped_calls(maker: Function) -> Iterator[tuple[Function, ast.Call]]:
+    """Yield where the wrappers of a decorator call the function that it was given."""
+    for inner in maker.file.functions:
+        above = inner.outer
+        if above is None or maker not in {above, above.outer}:
+            continue
+        given = {*maker.parameters, *above.parameters}
+        for call in inner.own:
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+                if call.func.id in given:
+                    yield inner, call
+
+
 def _around_call(maker: Function) -> Iterator[tuple[ast.expr, str]]:
     """Yield what a decorator's wrapper enters around its call of the function it was given,
     and the name by which it passes the object on (`""`: it does not).
     """
-    for inner in maker.file.functions:
-        given = {*maker.parameters, *(inner.outer.parameters if inner.outer is not None else ())}
-        if maker not in {inner.outer, inner.outer.outer if inner.outer is not None else None}:
-            continue
-        for call in inner.own:
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
-                if call.func.id in given:
-                    first = call.args[0] if call.args else None
-                    name = first.id if isinstance(first, ast.Name) else ""
-                    passed = name if inner.parameters[:1] == [name] else ""
-                    for item in _items_around(maker.file, call):
-                        yield item, passed
+    for inner, call in wrapped_calls(maker):
+        first = call.args[0] if call.args else None
+        name = first.id if isinstance(first, ast.Name) else ""
+        passed = name if inner.parameters[:1] == [name] else ""
+        for item in _items_around(maker.file, call):
+            yield item, passed
 
 
 def _items_around(file: PythonFile, call: ast.Call) -> Iterator[ast.expr]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
-from threadmend.python.borrowed import borrowed_by
+from threadmend.python.borrowed import borrowed_by, makers_of, wrapped_calls
 from threadmend.python.flow import always_leaves, block_of
 from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import (
@@ -233,21 +233,6 @@ def _decorated(function: Function) -> Held:
         found |= Held(frozenset({section.lock.place}))
     if found:
         return found
-    for decorator in getattr(function.node, "decorator_list", []):
-        target = decorator.func if isinstance(decorator, ast.Call) else decorator
-        maker = function_of(function.file, target)
-        if maker is None:
-            continue
-        for inner in maker.file.functions:
-            if inner.outer is maker or (inner.outer is not None and inner.outer.outer is maker):
-                calls = [n for n in inner.own if isinstance(n, ast.Call)]
-                names = set(maker.parameters) | set(_outer_names(inner))
-                for call in calls:
-                    if isinstance(call.func, ast.Name) and call.func.id in names:
-                        if held_here(maker.file, call):
-                            found |= Held(unknown=True)
-    return found
-
-
-def _outer_names(function: Function) -> list[str]:
-    return [] if function.outer is None else function.outer.parameters
+    makers = (maker for _, maker in makers_of(function))
+    held = (held_here(m.file, call) for m in makers for _, call in wrapped_calls(m))
+    return Held(unknown=True) if any(held) else NOTHING

@@ -75,6 +75,18 @@ class Section:
         return f"self.{self.lock.place.name}" if self.lock.place.base else self.lock.place.name
 
     @property
+    def acquiring(self) -> list[ast.Call]:
+        """Return the `acquire()` calls of the statement that begins it, none for other kinds."""
+        if self.kind != "acquire":
+            return []
+        return [n for n in ast.walk(self.start) if isinstance(n, ast.Call) and is_acquire(n)]
+
+    @property
+    def waits(self) -> bool:
+        """Return whether the lock is taken by all means: not `acquire(timeout=1)`."""
+        return not any(call.args or call.keywords for call in self.acquiring)
+
+    @property
     def is_protected(self) -> bool:
         """Return whether an exception in the body releases the lock."""
         return self.kind not in {"acquire", "tried"} or (

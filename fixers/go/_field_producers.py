@@ -15,6 +15,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here
 from threadmend.golang.stops import leaves_loop
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 __all__ = ["produced_for_fields"]
@@ -27,6 +28,9 @@ def produced_for_fields(file: GoFile) -> Iterator[Finding]:
     for clause in file.find("range_clause"):
         if clause["right"].kind != "selector_expression" or clause.parent is None:
             continue
+        ranged = file.underlying(file.type_of(clause["right"]))
+        if ranged is not None and not isinstance(ranged, Chan):
+            continue  # most loops go over slices and maps, whose uses nobody need collect
         found = behind(file, clause)
         shared = found.shared
         if shared is None or not shared.is_field or not found.known or not shared.makes:

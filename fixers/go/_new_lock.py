@@ -325,17 +325,12 @@ def _runner(access: FieldAccess) -> Node:
     while function is not None and function.kind == "func_literal":
         if not runs_along(access.file, function) or function.function is None:
             return function
-        if _is_deferred(function):
+        if function.is_deferred:
             return function
         function = function.function
     if function is None:
         raise BuilderError("an access stands outside of functions")
     return function
-
-
-def _is_deferred(literal: Node) -> bool:
-    call = literal.parent
-    return call is not None and call.parent is not None and call.parent.kind == "defer_statement"
 
 
 def _calls_any(file: GoFile, function: Node, tops: set[Node | None], depth: int) -> bool:

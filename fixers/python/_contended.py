@@ -200,8 +200,8 @@ def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
     for function, spawns in reaching(spawn.file).items():
         if spawn not in spawns or function.file is not spawn.file or function.home in cls.mro:
             continue
-        for node in function.own:
-            func = node.func if isinstance(node, ast.Call) else None
+        for call in function.calls:
+            func = call.func
             if not isinstance(func, ast.Attribute):
                 continue
             if any(f.home in cls.mro for f in kept_functions(function.file, func)):

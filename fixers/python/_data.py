@@ -94,5 +94,5 @@ def _is_direct(thread: Spawn | None, function: Function) -> bool:
     target = thread.target
     if target is None or function is target:
         return target is not None
-    named = {getattr(c.func, "attr", getattr(c.func, "id", "")) for c in target.calls()}
+    named = {getattr(c.func, "attr", getattr(c.func, "id", "")) for c in target.calls}
     return function.name in named

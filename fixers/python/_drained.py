@@ -70,7 +70,7 @@ def puts_elsewhere(file: PythonFile, use: QueueUse, spawn: Spawn) -> list[ast.Ca
     return [
         call
         for function in reached(spawn.target)
-        for call in function.calls()
+        for call in function.calls
         if isinstance(call.func, ast.Attribute)
         and call.func.attr == "put"
         and isinstance(call.func.value, ast.Attribute)

@@ -199,7 +199,7 @@ def _base_call(file: PythonFile, spawn: Spawn) -> ast.Call:
     assert isinstance(spawn.node, ast.ClassDef)
     cls = file.class_of(spawn.node)
     init = cls.methods.get("__init__")
-    for call in init.calls() if init is not None else ():
+    for call in init.calls if init is not None else ():
         func = call.func
         if isinstance(func, ast.Attribute) and func.attr == "__init__":
             if any(k.arg in {None, "daemon"} for k in call.keywords):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from threadmend.python.classes import use_mode
 from threadmend.python.file import PythonFile
@@ -17,6 +18,9 @@ from ._data import Data, Use
 __all__ = ["foreign_names"]
 
 
+_Named: TypeAlias = ast.Name | ast.Attribute
+
+
 @dataclass(frozen=True)
 class _Variable:
     home: PythonFile
@@ -27,22 +31,13 @@ def foreign_names(file: PythonFile, running: Mapping[Function, list[Spawn]]) -> 
     """Yield the variables of other modules that functions of a file use in threads: `state.hits`,
     and what `from state import hits` names, with all uses in this file.
     """
-    inside = {
-        variable
-        for function in running
-        if function.file is file
-        for node in function.own
-        if (variable := _variable(file, node)) is not None
-    }
-    if not inside:
-        return
+    threaded = {function for function in running if function.file is file}
+    named = sorted(_named(file), key=_place) if threaded else []
+    inside = {variable for _, function, variable in named if function in threaded}
     found: dict[_Variable, Data] = {}
-    for node in file.nodes(ast.Attribute, ast.Name):
-        variable = _variable(file, node)
-        function = file.function(node)
-        if variable not in inside or variable is None or function is None:
+    for node, function, variable in named:
+        if variable not in inside:
             continue
-        assert isinstance(node, ast.Attribute | ast.Name)
         data = found.setdefault(
             variable,
             Data(file, variable.binding.name, binding=variable.binding, home=variable.home),
@@ -54,14 +49,30 @@ def foreign_names(file: PythonFile, running: Mapping[Function, list[Spawn]]) -> 
     yield from found.values()
 
 
-def _variable(file: PythonFile, node: ast.AST) -> _Variable | None:
+def _named(file: PythonFile) -> Iterator[tuple[_Named, Function, _Variable]]:
+    """Yield the expressions in functions that name variables of other modules."""
+    for scope in file.tree.scopes:
+        for binding in scope.bindings.values():
+            if any(site.kind != "import" for site in binding.sites):
+                continue
+            for name in file.uses(binding):
+                above = file.parent(name)
+                nodes: list[_Named] = [name]
+                if isinstance(above, ast.Attribute):
+                    nodes.append(above)
+                for node in nodes:
+                    function = file.function(node)
+                    variable = None if function is None else _variable(file, node)
+                    if function is not None and variable is not None:
+                        yield node, function, variable
+
+
+def _place(named: tuple[_Named, Function, _Variable]) -> tuple[int, int]:
+    return named[0].lineno, named[0].col_offset
+
+
+def _variable(file: PythonFile, node: _Named) -> _Variable | None:
     """Return the variable of another module that an expression names."""
-    root = node.value if isinstance(node, ast.Attribute) else node
-    if not isinstance(root, ast.Name):
-        return None
-    binding = file.binding(root)
-    if binding is None or any(site.kind != "import" for site in binding.sites):
-        return None
     name = file.qualified(node)
     found = None if name is None or "." not in name else file.project.find(name)
     if found is None or not found[1] or "." in found[1] or found[0] is file:

@@ -54,7 +54,7 @@ def called(function: Function) -> Iterator[tuple[ast.expr, Function]]:
 
 
 def _methods(file: PythonFile, function: Function) -> Iterator[tuple[ast.expr, Function]]:
-    for call in function.calls():
+    for call in function.calls:
         func = call.func
         made = file.value(func) if isinstance(func, ast.Name | ast.Attribute) else None
         if made is not None and made.is_class and made.cls is not None:

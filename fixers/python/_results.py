@@ -22,7 +22,7 @@ _MADE = api.COLLECTIONS | {"list", "dict", "set"}
 
 def waits(function: Function) -> bool:
     """Return whether the function waits for anything: a join, an event, a queue."""
-    for call in function.calls():
+    for call in function.calls:
         if isinstance(call.func, ast.Attribute) and call.func.attr in _WAITS:
             if not isinstance(call.func.value, ast.Constant):  # "".join waits for nothing
                 return True

@@ -40,7 +40,7 @@ def waits(file: PythonFile, call: ast.Call) -> bool:
     """
     callee = function_of(file, call.func)
     if callee is not None:
-        return any(_waits(one.file, c) for one in reached(callee) for c in one.calls())
+        return any(_waits(one.file, c) for one in reached(callee) for c in one.calls)
     return _waits(file, call)
 
 
@@ -87,7 +87,7 @@ def may_return(file: PythonFile, call: ast.Call, functions: Iterable[Function]) 
     if callee is not None:
         wanted = set(functions)
         return any(
-            one in wanted or any(_is_unknown(one.file, c) for c in one.calls())
+            one in wanted or any(_is_unknown(one.file, c) for c in one.calls)
             for one in reached(callee)
         )
     return _is_unknown(file, call)

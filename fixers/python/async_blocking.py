@@ -66,7 +66,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if not is_told and not _awaits_for_anybody(file, function):
             continue
-        for call in function.calls():
+        for call in function.calls:
             if isinstance(file.parent(call), ast.Await):
                 continue
             name = file.qualified(call.func)
@@ -128,7 +128,7 @@ def _is_result(file: PythonFile, call: ast.Call) -> bool:
     function = file.function(call)
     if function is None or file.function(made) is not function:
         return False
-    return not any(last_name(one.func) in _SEEN for one in function.calls())
+    return not any(last_name(one.func) in _SEEN for one in function.calls)
 
 
 def _wrapped(file: PythonFile, call: ast.Call) -> Finding:
@@ -220,7 +220,7 @@ def _blocks(callee: Function) -> ast.Call | None:
     if callee.is_async or callee.is_generator or callee.decorators:
         return None
     certain = set(_always(callee.body))
-    for call in callee.calls():
+    for call in callee.calls:
         if call in certain and callee.file.qualified(call.func) in _BLOCKING | {"time.sleep"}:
             return call
     return None

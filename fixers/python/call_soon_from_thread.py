@@ -68,7 +68,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
 def _has_loop(spawn: Spawn) -> bool:
     """Return whether the thread makes or runs a loop of its own."""
     return spawn.target is not None and any(
-        last_name(call.func) in _LOOPS for f in reached(spawn.target) for call in f.calls()
+        last_name(call.func) in _LOOPS for f in reached(spawn.target) for call in f.calls
     )
 
 

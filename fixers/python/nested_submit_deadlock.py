@@ -94,7 +94,7 @@ def _is_waited_for(file: PythonFile, inner: Spawn, function: Function) -> bool:
         return not isinstance(statement, ast.Expr) or statement.value is not inner.node
     if isinstance(statement, ast.Return) and not _result_of(file, inner.node):
         return False
-    for call in function.calls():
+    for call in function.calls:
         if call.lineno < inner.node.lineno or call.keywords or len(call.args) > 1:
             continue
         if isinstance(call.func, ast.Attribute) and call.func.attr in {"result", "exception"}:

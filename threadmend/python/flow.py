@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
+from threadmend.python.children import children
 from threadmend.python.scope import ancestors, parent
 
 __all__ = [
@@ -41,7 +42,7 @@ def walk(nodes: Sequence[ast.AST] | ast.AST) -> Iterator[ast.AST]:
         node = stack.pop()
         yield node
         if not isinstance(node, _NESTED):
-            stack.extend(reversed(list(ast.iter_child_nodes(node))))
+            stack.extend(reversed(children(node)))
 
 
 def blocks(statement: ast.AST) -> list[list[ast.stmt]]:
@@ -143,7 +144,7 @@ def leaves(block: Sequence[ast.stmt]) -> list[ast.AST]:
                 collect(node.body, loops + 1)
                 collect(node.orelse, loops)
             else:
-                collect(list(ast.iter_child_nodes(node)), loops)
+                collect(children(node), loops)
 
     collect(block, 0)
     return found

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from threadmend.python.children import children
 from threadmend.python.scope import Scope, parent, scope_of
 from threadmend.python.syntax import FunctionNode
 
@@ -152,6 +153,7 @@ class Function:
         """Return the return statements of the body."""
         return [node for node in self.own if isinstance(node, ast.Return)]
 
+    @cached_property
     def calls(self) -> list[ast.Call]:
         """Return the calls that the body makes."""
         return [node for node in self.own if isinstance(node, ast.Call)]
@@ -160,7 +162,7 @@ class Function:
     def callees(self) -> dict[ast.Call, Function]:
         """Return the functions of the project that the calls of the body certainly run."""
         found = {}
-        for call in self.calls():
+        for call in self.calls:
             callee = function_of(self.file, call.func)
             if callee is not None:
                 found[call] = callee
@@ -230,7 +232,7 @@ def within(body: list[ast.stmt] | list[ast.expr]) -> Iterator[ast.AST]:
             inner += getattr(node, "decorator_list", [])
             stack.extend(reversed(inner))
         else:
-            stack.extend(reversed(list(ast.iter_child_nodes(node))))
+            stack.extend(reversed(children(node)))
 
 
 def function_of(file: PythonFile, node: ast.AST | None) -> Function | None:

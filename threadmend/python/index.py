@@ -6,22 +6,13 @@ import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from threadmend.python.children import FIELDS
 from threadmend.python.scope import Scope, Site, parent
 
 __all__ = ["Index", "build"]
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_LEAVES = (ast.expr_context, ast.operator, ast.boolop, ast.unaryop, ast.cmpop)
-_SKIPPED = frozenset({"ctx", "op", "ops", "id", "attr", "arg", "kind", "type_comment", "n", "s"})
-_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {
-    kind: ()
-    if kind in {ast.Constant, ast.Name}
-    else tuple(name for name in kind._fields if name not in _SKIPPED)
-    for kind in vars(ast).values()
-    if isinstance(kind, type) and issubclass(kind, ast.AST) and not issubclass(kind, _LEAVES)
-}
-"""The fields that may hold nodes, by type; what is no key has neither place nor parent."""
 
 
 @dataclass(slots=True)
@@ -79,7 +70,7 @@ def build(module: ast.Module) -> Index:
 def _read(run: _Pass, scope: Scope, todo: list[ast.AST]) -> None:
     """Note the nodes of one scope; nested ones are left for later."""
     by_type, names, stores = run.index.by_type, run.index.names, run.stores
-    fields, special = _FIELDS, _SPECIAL
+    fields, special = FIELDS, _SPECIAL
     add = todo.append
     for node in todo:  # grows on the way
         kind = node.__class__

@@ -79,8 +79,8 @@ def is_joined(file: PythonFile, use: QueueUse) -> bool:
     if use.place.kind not in {"global", "attribute"}:
         return False
     name = file.encode(use.place.name.rpartition(".")[2])
-    for other in file.project.files():
-        if other is not file and b".join()" in other.data and name in other.data:
+    for other in file.project.files(b".join()", name):
+        if other is not file:
             for one in queues_of(other):
                 if one.joins and one.place.anywhere == use.place.anywhere:
                     return True

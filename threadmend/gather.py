@@ -137,12 +137,17 @@ class Asker:
         return bool(self._python_rules) or self._observer is not None
 
     def load(self) -> None:
-        """Import the rules, which a fork would otherwise do in every process."""
+        """Import the rules and sort out the Python that matters, which a fork would otherwise do
+        in every process.
+        """
         for rule in self._rules:
             if isinstance(rule.check, Deferred):
                 # What is wrong with a module is said when it is asked, by its name.
                 with suppress(Exception):
                     rule.check.load()
+        for paths in self._folders.values():
+            for path in paths:
+                self.project.python.matters(path)
 
     def reports(self, path: str) -> bool:
         """Return whether findings in a file are reported."""
@@ -210,10 +215,17 @@ class Asker:
 
     def _ask_python_project(self, answers: Answers) -> None:
         python = self.project.python
-        paths = [path for path in python.paths if python.matters(path)]
-        texts = [self._python_gates.text(self.project.source(path).data) for path in paths]
-        for rule in self._python_gates.admitted(self._project_rules, texts):
-            self._put(rule, partial(_same, python), ".", answers)
+        left = list(self._project_rules)
+        for path in python.paths:
+            if not left:
+                break  # most of a large project need not be read for it
+            if python.matters(path):
+                text = self._python_gates.text(self.project.source(path).data)
+                admitted = self._python_gates.admitted(left, [text])
+                left = [rule for rule in left if rule not in admitted]
+        for rule in self._project_rules:
+            if rule not in left:
+                self._put(rule, partial(_same, python), ".", answers)
 
     def _observe(self, subject: Any, where: str, answers: Answers) -> None:
         if self._observer is None:

@@ -112,9 +112,7 @@ def abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spawn
 
 def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spawn]]]:
     found: dict[PythonFile, dict[Function, list[Spawn]]] = {}
-    for file in project.files(STARTS):
-        if file.is_test:
-            continue
+    for file in project.files(STARTS, tests=False):
         for spawn in file.spawns:
             target = spawn.target
             if spawn.is_threaded and target is not None and target.file is not file:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.python.classes import Class, is_self
-from threadmend.python.file import PythonFile
+from threadmend.python.file import PythonFile, is_test
 from threadmend.python.functions import Function, function_of
 from threadmend.python.names import bound
 from threadmend.python.scope import Binding
@@ -62,9 +62,8 @@ def makers(cls: Class) -> list[PythonFile]:
             for word in set(_MAKES.findall(project.source(path).data)):
                 known.setdefault(word, []).append(path)
     paths = [p for p in known.get(cls.file.encode(cls.name), ()) if p != cls.file.path]
-    few = paths if len(paths) <= _FEW else []
-    others = [f for p in few if (f := project.readable(p)) is not None]
-    return [cls.file, *(f for f in others if not f.is_test)]
+    few = [p for p in paths if not is_test(p)] if len(paths) <= _FEW else []
+    return [cls.file, *(f for p in few if (f := project.readable(p)) is not None)]
 
 
 def kept_functions(file: PythonFile, func: ast.Attribute) -> Iterator[Function]:

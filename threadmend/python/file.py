@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from threadmend.python.threads import Spawn
     from threadmend.python.value import Value
 
-__all__ = ["PythonFile", "Version"]
+__all__ = ["PythonFile", "Version", "is_test"]
 
 Version = tuple[int, int]
 N = TypeVar("N", bound=ast.AST)
 
 _TEST = re.compile(r"(?:^|/)(?:tests?|testing)/|(?:^|/)(?:test_[^/]*|[^/]*_test|conftest)\.py$")
+
+
+def is_test(path: str) -> bool:
+    """Return whether a path is a test's, or that of what helps tests."""
+    return _TEST.search(path) is not None
 
 
 class PythonFile:
@@ -57,7 +62,7 @@ class PythonFile:
     @cached_property
     def is_test(self) -> bool:
         """Return whether the file is a test, or helps tests."""
-        return _TEST.search(self.path) is not None
+        return is_test(self.path)
 
     @property
     def python_version(self) -> Version:

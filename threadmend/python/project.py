@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from threadmend.python.api import MAKES, PREFILTER
-from threadmend.python.file import PythonFile, Version
+from threadmend.python.file import PythonFile, Version, is_test
 from threadmend.python.notebook import Notebook, read
 from threadmend.python.syntax import Tree
 from threadmend.source import SourceFile, UnreadableError
@@ -118,11 +118,13 @@ class PythonProject:
         except UnreadableError:
             return None
 
-    def files(self, *having: bytes | re.Pattern[bytes]) -> Iterable[PythonFile]:
+    def files(self, *having: bytes | re.Pattern[bytes], tests: bool = True) -> Iterable[PythonFile]:
         """Yield the files that parse, whose bytes speak of concurrency, and hold each of the
-        words and patterns given: others are not even parsed.
+        words and patterns given: others are not even parsed. Tests can be left out.
         """
         for path in self.paths:
+            if not tests and is_test(path):
+                continue
             data = self.source(path).data
             if all(_holds(data, one) for one in having) and self.matters(path):
                 file = self.readable(path)

@@ -37,6 +37,13 @@ from threadmend.source import UnreadableError
         "import threading\nlocks = []\nlocks.append(threading.Lock())\nx = locks[0]\n",
         "import threading\nfrom collections import defaultdict\n"
         "locks = defaultdict(threading.Lock)\nx = locks['a']\n",
+        "import threading\nlocks = {}\nlocks['a'] = threading.Lock()\nx = locks.get('a')\n",
+        "import threading\nlocks = dict()\nx = locks.setdefault('a', threading.Lock())\n",
+        "import threading\nlocks = {n: threading.Lock() for n in y}\nfor x in locks.values():\n    x\n",
+        "import threading\nl = {1: threading.Lock()}\nfor k, x in list(l.items()):\n    x\n",
+        "import threading\nl = [threading.Lock()]\nfor n, x in enumerate(l):\n    x\n",
+        "from threading import Lock\nlocks: dict[str, 'Lock'] = read()\nx = locks['a']\n",
+        "from threading import Lock\nfrom typing import List\nl: List[Lock] = read()\nx = l[0]\n",
     ],
 )
 def test_a_kind_is_told_by_its_constructor(text: str) -> None:
@@ -54,6 +61,11 @@ def test_a_kind_is_told_by_its_constructor(text: str) -> None:
         "class Lock:\n    pass\nx = Lock()\n",
         "def f(lock):\n    x = lock\n",
         "import threading\nx = threading.Lock\n",
+        "import threading\nl = {}\nl['a'] = threading.Lock()\nl.update(more())\nx = l['b']\n",
+        "import threading\nl = {1: threading.Lock()}\nl[2] = object()\nx = l[2]\n",
+        "import threading\nl = {1: threading.Lock(), **more()}\nx = l[2]\n",
+        "import threading\nl = {1: threading.Lock()}\nx = l.get(2, 3)\n",
+        "import threading\nl = {1: threading.Lock()}\nfor x in l:\n    x\n",
     ],
 )
 def test_what_is_no_lock(text: str) -> None:

@@ -129,8 +129,8 @@ def _decides(data: Data, use: Use, statement: ast.stmt, target: ast.stmt, is_aro
         handled = any(is_in(use.node, handler, data.file) for handler in statement.handlers)
         return (
             handled
-            and any(looks(data, part) for part in statement.body)
             and all(_is_lookup(data.file, handler) for handler in statement.handlers)
+            and _tries(data, statement)
         )
     if isinstance(statement, ast.Assign) and not is_around and looks(data, statement.value):
         names = stored(statement)
@@ -140,6 +140,20 @@ def _decides(data: Data, use: Use, statement: ast.stmt, target: ast.stmt, is_aro
             if isinstance(node, ast.If) and names & loaded(node.test):
                 if is_in(use.node, node, data.file) or always_leaves(node.body):
                     return True
+    return False
+
+
+def _tries(data: Data, attempt: ast.Try) -> bool:
+    """Return whether the data may raise what the handlers are for: setting an element never finds
+    that a key is missing, only that a list is too short.
+    """
+    names = [data.file.qualified(handler.type) for handler in attempt.handlers]
+    inside = {node for part in attempt.body for node in ast.walk(part)}
+    for node in reads(data):
+        above = data.file.parent(node)
+        is_set = isinstance(above, ast.Subscript) and isinstance(above.ctx, ast.Store)
+        if node in inside and (not is_set or "IndexError" in names):
+            return True
     return False
 
 

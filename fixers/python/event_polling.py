@@ -4,7 +4,8 @@ A loop that sleeps between two looks at `event.is_set()` ends up to one sleep la
 takes five seconds to stop, a test a minute. `event.wait(5)` sleeps as long, and ends at once.
 
 Not reported: loops that wait until an event is clear, which has no `wait`; loops without a
-look at the event in their condition or as `if event.is_set(): break`; asyncio's events, whose
+look at the event in their condition or as `if event.is_set(): break`, also by a property or a
+method that returns it; asyncio's events, whose
 `wait` takes no time; objects that are no Event by their constructor.
 
 Unsafe: where something follows the sleep in the loop, which then runs sooner.
@@ -18,11 +19,13 @@ from collections.abc import Iterator
 from threadmend.model import Finding, Fix, Safety
 from threadmend.python import api
 from threadmend.python.builders import drop_import, replace
+from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
+from threadmend.python.implied import receiver_of, stands_for
 
 CATEGORY = "thread"
-GATE = rb"\.is_?[sS]et\(\)"
+GATE = rb"\bsleep\("
 
 _EVENTS = api.EVENTS - {"asyncio.Event"}
 
@@ -38,26 +41,17 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         event = _event(file, loop)
         if event is not None:
-            yield _finding(file, loop, statement, call, file.text(event))
+            yield _finding(file, loop, statement, call, event)
 
 
-def _event(file: PythonFile, loop: ast.While) -> ast.expr | None:
+def _event(file: PythonFile, loop: ast.While) -> str | None:
     """Return the event that ends a loop when it is set."""
-    tests = [loop.test]
-    if isinstance(loop.test, ast.BoolOp) and isinstance(loop.test.op, ast.And):
-        tests = loop.test.values
-    for test in tests:
-        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-            if found := _is_set(file, test.operand):
-                return found
-    for statement in _always(loop.body):
+    found = _told(file, loop.test, when=False)
+    for statement in _always(loop.body) if found is None else ():
         if isinstance(statement, ast.If) and isinstance(statement.body[-1], ast.Break | ast.Return):
             # Whatever is done on the way out, the loop ends with the event.
-            test = statement.test
-            for one in _either(test):
-                if found := _is_set(file, one):
-                    return found
-    return None
+            found = found or _told(file, statement.test, when=True)
+    return found
 
 
 def _always(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -68,11 +62,29 @@ def _always(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield from _always(statement.body)
 
 
-def _either(test: ast.expr) -> list[ast.expr]:
-    """Return the conditions of which each suffices."""
-    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
-        return test.values
-    return [test]
+def _told(file: PythonFile, test: ast.expr, *, when: bool) -> str | None:
+    """Return the event that suffices for a test to come out so once it is set: `e.is_set()`,
+    `not e.is_set()`, a property or a method that returns such a test.
+    """
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return _told(file, test.operand, when=not when)
+    if isinstance(test, ast.BoolOp):
+        suffices = isinstance(test.op, ast.Or) == when
+        told = (_told(file, value, when=when) for value in test.values if suffices)
+        return next(filter(None, told), None)
+    event = _is_set(file, test)
+    if event is not None:
+        return file.text(event) if when else None
+    behind = stands_for(file, test)
+    receiver = receiver_of(test)
+    if behind is None or receiver is None:
+        return None
+    method, value = behind
+    head, _, tail = (_told(method.file, value, when=when) or "").partition(".")
+    if not tail or head != method.self_name:
+        return None
+    is_others = tail.startswith("_") and not is_self(file, receiver)
+    return None if is_others else f"{file.text(receiver)}.{tail}"
 
 
 def _is_set(file: PythonFile, node: ast.expr) -> ast.expr | None:

@@ -4,8 +4,8 @@ A thread that is started in the middle of `__init__` may run before the rest of 
 attributes that are not there yet: an `AttributeError` on a loaded machine, never at home.
 
 Not reported: attributes that have a value before the start, or in the class; threads that wait
-for something first (an event, a queue, a lock that `__init__` holds); functions that do not
-read the object.
+for something first (an event, a queue, a lock that `__init__` holds or that others have as well);
+functions that do not read the object.
 
 Unsafe: where a helper, or the `__init__` of a base, starts the thread: all of it comes later.
 """
@@ -57,6 +57,8 @@ def _waits(target: Function, late: set[str]) -> bool:
     """Return whether the thread waits for something before it reads what is set late."""
     for node in _as_run(target.body):
         if isinstance(node, ast.With | ast.AsyncWith):
+            if all(_is_free(target, item.context_expr) for item in node.items):
+                continue
             return True
         if isinstance(node, ast.Attribute) and _is_own(target, node) and node.attr in late:
             return False
@@ -71,6 +73,17 @@ def _waits(target: Function, late: set[str]) -> bool:
             ):
                 return False
     return False
+
+
+def _is_free(target: Function, node: ast.expr) -> bool:
+    """Return whether what is entered is a lock that the object has made for itself: nobody has
+    it before the object is complete, unless `__init__` holds it.
+    """
+    lock = target.file.lock(node)
+    if lock is None or lock.own.base != "self" or target.home is None:
+        return False
+    values = [v for _, v in target.home.values_of(lock.own.name)]
+    return all(isinstance(v, ast.Call) for v in values)
 
 
 def _is_wait(call: ast.Call) -> bool:

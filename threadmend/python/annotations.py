@@ -11,7 +11,7 @@ from threadmend.python.value import Value, agreed
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
 
-__all__ = ["DEPTH", "annotated"]
+__all__ = ["DEPTH", "annotated", "annotated_element"]
 
 DEPTH = 12
 """How far an answer may be from the question."""
@@ -28,13 +28,7 @@ def annotated(file: PythonFile, node: ast.expr | None, depth: int = 0) -> Value 
     if node is None or depth > DEPTH:
         return None
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        try:
-            inner = ast.parse(node.value.strip(), mode="eval").body
-        except (SyntaxError, ValueError):
-            return None
-        for child in ast.walk(inner):
-            child.scope_ = file.tree.scopes[0]  # type: ignore[attr-defined]
-        return annotated(file, inner, depth + 1)
+        return annotated(file, _parsed(file, node.value), depth + 1)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         sides = [s for s in (node.left, node.right) if not _is_none(s)]
         return agreed(annotated(file, side, depth + 1) for side in sides)
@@ -50,6 +44,41 @@ def annotated(file: PythonFile, node: ast.expr | None, depth: int = 0) -> Value 
     name = _BUILTIN_GENERICS.get(name, name)
     cls = file.project.class_named(name) if "." in name else None
     return Value(name if cls is None else cls.qualified, file, None, cls)
+
+
+def annotated_element(
+    file: PythonFile, node: ast.expr | None, *, is_mapping: bool, depth: int = 0
+) -> Value | None:
+    """Return what an annotation promises of what a collection holds: `list[Lock]`, and the values
+    of `dict[str, Lock]`.
+    """
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        node = _parsed(file, node.value)
+    if not isinstance(node, ast.Subscript) or depth > DEPTH:
+        return None
+    name = qualified(file, node.value) or ""
+    if name in _OPTIONAL and not isinstance(node.slice, ast.Tuple):
+        return annotated_element(file, node.slice, is_mapping=is_mapping, depth=depth + 1)
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if name.rpartition(".")[2].lower() not in (_MAPPINGS if is_mapping else _ROWS):
+        return None
+    return annotated(file, parts[-1], depth + 1) if len(parts) == 1 + is_mapping else None
+
+
+_MAPPINGS = frozenset({"dict", "mapping", "mutablemapping", "ordereddict", "defaultdict"})
+_ROWS = frozenset({"list", "sequence", "iterable", "iterator", "set", "deque", "collection",
+                   "frozenset", "mutablesequence"})  # fmt: skip
+
+
+def _parsed(file: PythonFile, text: str) -> ast.expr | None:
+    """Return the expression that an annotation in quotes is."""
+    try:
+        inner = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        return None
+    for child in ast.walk(inner):
+        child.scope_ = file.tree.scopes[0]  # type: ignore[attr-defined]
+    return inner
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
     from threadmend.python.functions import Function
 
-__all__ = ["elements_of", "handed_in"]
+__all__ = ["DICTS", "Holder", "elements_of", "handed_in", "iterated", "unpacked", "values_in"]
 
+DICTS = frozenset({"dict", "collections.OrderedDict", "weakref.WeakValueDictionary"})
+"""Mappings that hold nothing but what is put into them."""
 _SAME = frozenset({"list", "sorted", "reversed", "tuple", "set"})
 _ADDING = {"append": 0, "add": 0, "appendleft": 0, "insert": 1}
 _TAKING = {"submit": 0, "map": 0, "to_thread": 0, "run_in_executor": 1, "call_soon": 0,
@@ -23,14 +25,14 @@ _HANDED = {"target": "args", "function": "args", "initializer": "initargs"}
 """Where the arguments stand of a function that is an argument itself."""
 
 Elements = list[tuple["PythonFile", ast.expr]]
+Holder = tuple[ast.expr, bool]
+"""A collection, and whether it is a mapping, whose values are meant."""
 
 
 def elements_of(file: PythonFile, node: ast.expr | None) -> Elements:
     """Return every expression that is put into a list, set or tuple; empty when not all are
     known.
     """
-    if isinstance(node, ast.Call) and file.qualified(node.func) in _SAME and len(node.args) == 1:
-        return elements_of(file, node.args[0])
     value = file.value(node)
     if value is None or value.type not in {"list", "set", "tuple", "collections.deque"}:
         return []
@@ -45,24 +47,113 @@ def elements_of(file: PythonFile, node: ast.expr | None) -> Elements:
     return found + list(_added(file, node))
 
 
+def _asked(node: ast.AST | None, name: str) -> ast.expr | None:
+    """Return `x` of `x.values()`."""
+    func = node.func if isinstance(node, ast.Call) and not node.args else None
+    return func.value if isinstance(func, ast.Attribute) and func.attr == name else None
+
+
+def values_in(file: PythonFile, node: ast.expr | None) -> Elements:
+    """Return every expression that is put into a mapping as a value; empty when not all are known:
+    by `d[k] = v`, `d.setdefault(k, v)` and by what makes it.
+    """
+    value = file.value(node)
+    if value is None or value.type not in DICTS:
+        return []
+    known: dict[object, Elements] = file.__dict__.setdefault("_values_in", {})
+    key = file.binding(node) or (file.place(node) if isinstance(node, ast.Attribute) else None)
+    if key is None:
+        return []
+    if key not in known:
+        known[key] = []
+        made, kept = _displayed(value.made), list(_kept(file, node))
+        if made is not None and None not in kept:
+            known[key] = [(value.file, e) for e in made] + [e for e in kept if e is not None]
+    return known[key]
+
+
+def _displayed(made: ast.expr | None) -> list[ast.expr] | None:
+    """Return the values that a mapping begins with."""
+    if isinstance(made, ast.Dict):
+        return made.values if None not in made.keys else None
+    if isinstance(made, ast.DictComp):
+        return [made.value]
+    if isinstance(made, ast.Call):
+        plain = not made.args and all(k.arg is not None for k in made.keywords)
+        return [k.value for k in made.keywords] if plain else None
+    return [] if isinstance(made, ast.Name | ast.Attribute) else None  # a factory
+
+
+def _kept(file: PythonFile, node: ast.expr | None) -> Iterator[tuple[PythonFile, ast.expr] | None]:
+    """Yield what is set as a value of a mapping, None for what is not told apart."""
+    from threadmend.python.classes import assigned_value
+
+    for other, use in _uses_of(file, node):
+        above = parent(use)
+        if isinstance(above, ast.Subscript) and above.value is use:
+            if isinstance(above.ctx, ast.Store):
+                given = assigned_value(above)
+                yield None if given is None else (other, given)
+        elif isinstance(above, ast.Attribute) and above.attr in {"setdefault", "update"}:
+            call = parent(above)
+            is_put = isinstance(call, ast.Call) and above.attr == "setdefault"
+            put = call.args[1:2] if isinstance(call, ast.Call) and is_put else []
+            yield (other, put[0]) if put else None
+
+
+def _copied(file: PythonFile, node: ast.expr | None) -> ast.expr | None:
+    """Return `x` of `list(x)` and its like."""
+    while isinstance(node, ast.Call) and len(node.args) == 1 and file.qualified(node.func) in _SAME:
+        node = node.args[0]
+    return node
+
+
+def iterated(file: PythonFile, node: ast.expr | None) -> Holder | None:
+    """Return what a loop over an expression takes its items from: `d` of `list(d.values())`."""
+    node = _copied(file, node)
+    mapping = _asked(node, "values")
+    if mapping is not None:
+        return mapping, True
+    return None if node is None else (node, False)
+
+
+def unpacked(file: PythonFile, name: ast.AST) -> Holder | None:
+    """Return where `x` is from in `for k, x in d.items()` and `for n, x in enumerate(xs)`."""
+    above = parent(name)
+    top = parent(above) if isinstance(above, ast.Tuple) else None
+    if not isinstance(above, ast.Tuple) or not isinstance(top, ast.For | ast.comprehension):
+        return None
+    if len(above.elts) != 2 or above.elts[1] is not name or top.target is not above:
+        return None
+    node = _copied(file, top.iter)
+    mapping = _asked(node, "items")
+    if mapping is not None:
+        return mapping, True
+    if isinstance(node, ast.Call) and node.args and file.qualified(node.func) == "enumerate":
+        return iterated(file, node.args[0])
+    return None
+
+
 def _added(file: PythonFile, node: ast.expr | None) -> Iterator[tuple[PythonFile, ast.expr]]:
     """Yield what `append` and its like add to a variable or an attribute."""
-    nodes: list[tuple[PythonFile, ast.expr]] = []
-    binding = file.binding(node)
-    if binding is not None:
-        nodes = [(file, use) for use in file.uses(binding)]
-    elif isinstance(node, ast.Attribute):
-        owner = file.value(node.value)
-        if owner is not None and owner.cls is not None:
-            uses = owner.cls.uses_of(node.attr)
-            nodes = [(use.function.file, use.node) for use in uses]
-    for other, use in nodes:
+    for other, use in _uses_of(file, node):
         above = parent(use)
         call = parent(above) if above is not None else None
         if isinstance(above, ast.Attribute) and isinstance(call, ast.Call) and call.func is above:
             at = _ADDING.get(above.attr)
             if at is not None and len(call.args) > at:
                 yield other, call.args[at]
+
+
+def _uses_of(file: PythonFile, node: ast.expr | None) -> Elements:
+    """Return the uses of a variable or an attribute."""
+    binding = file.binding(node)
+    if binding is not None:
+        return [(file, use) for use in file.uses(binding)]
+    owner = file.value(node.value) if isinstance(node, ast.Attribute) else None
+    if owner is None or owner.cls is None or not isinstance(node, ast.Attribute):
+        return []
+    return [(use.function.file, use.node) for use in owner.cls.uses_of(node.attr)]
 
 
 def handed_in(file: PythonFile, site: Site) -> list[ast.expr]:

@@ -1,4 +1,6 @@
-"""Implied calls: properties that are read, `len(x)`, `x[key]`, `key in x`."""
+"""Implied calls: properties that are read, `len(x)`, `x[key]`, `key in x`; and what a call or a
+property that does nothing else returns.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from threadmend.python.flow import is_text
 from threadmend.python.functions import Function
 from threadmend.python.scope import parent
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["receiver_of", "runs"]
+__all__ = ["receiver_of", "runs", "stands_for"]
 
 _PROPERTIES = frozenset({"property", "functools.cached_property"})
 _BUILTINS = {"len": "__len__", "str": "__str__", "repr": "__repr__", "iter": "__iter__",
@@ -36,6 +39,20 @@ def runs(function: Function) -> dict[ast.expr, Function]:
         found.update(_implied(function))
         known[function] = found
     return known[function]
+
+
+def stands_for(file: PythonFile, node: ast.expr) -> tuple[Function, ast.expr] | None:
+    """Return the method that `self.stopping` or `self.stopping()` runs, and what it returns, when
+    it does nothing else and gets nothing else.
+    """
+    function = file.function(node)
+    method = None if function is None else runs(function).get(node)
+    if method is None or method.is_async or len(method.parameters) > (method.self_name is not None):
+        return None
+    body = [statement for statement in method.body if not is_text(statement)]
+    only = body[0] if len(body) == 1 else None
+    value = only.value if isinstance(only, ast.Return) else None
+    return None if value is None else (method, value)
 
 
 def _implied(function: Function) -> Iterator[tuple[ast.expr, Function]]:

@@ -11,8 +11,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
-from threadmend.python.annotations import DEPTH, annotated
-from threadmend.python.elements import elements_of, handed_in
+from threadmend.python.annotations import DEPTH, annotated, annotated_element
+from threadmend.python.elements import (
+    DICTS,
+    Holder,
+    elements_of,
+    handed_in,
+    iterated,
+    unpacked,
+    values_in,
+)
 from threadmend.python.names import qualified
 from threadmend.python.scope import Site
 from threadmend.python.value import Value, agreed
@@ -69,7 +77,9 @@ def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
     if site.kind in {"parameter", "annotation"}:
         return annotated(file, site.annotation, depth)
     if site.kind == "for":
-        return _agreed_of(elements_of(file, site.value), depth)
+        return _held(file, iterated(file, site.value), depth)
+    if site.kind == "unpack":
+        return _held(file, unpacked(file, site.node), depth)
     if site.kind == "with" and site.value is not None:
         found = value_of(file, site.value, depth + 1)
         return found if found is not None and found.is_a(_ENTER_SELF) else None
@@ -83,6 +93,30 @@ def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
 
 def _agreed_of(found: list[tuple[PythonFile, ast.expr]], depth: int) -> Value | None:
     return agreed(value_of(file, expression, depth + 1) for file, expression in found)
+
+
+def _held(file: PythonFile, holder: Holder | None, depth: int) -> Value | None:
+    """Return what a collection holds, as all that is put into it tells, or its annotation."""
+    if holder is None:
+        return None
+    node, is_mapping = holder
+    found = values_in(file, node) if is_mapping else elements_of(file, node)
+    known = _agreed_of(found, depth) if found else None
+    said = None if known is not None else _annotation(file, node, depth)
+    if said is None:
+        return known
+    return annotated_element(*said, is_mapping=is_mapping, depth=depth)
+
+
+def _annotation(file: PythonFile, node: ast.expr, depth: int) -> tuple[PythonFile, ast.expr] | None:
+    """Return the annotation of a variable or an attribute."""
+    binding = file.binding(node)
+    if binding is not None:
+        return next(((file, s.annotation) for s in binding.sites if s.annotation is not None), None)
+    if not isinstance(node, ast.Attribute):
+        return None
+    owner = value_of(file, node.value, depth + 1)
+    return None if owner is None or owner.cls is None else owner.cls.annotation_of(node.attr)
 
 
 _ENTER_SELF = api.EXECUTORS | {"multiprocessing.Pool", "multiprocessing.pool.ThreadPool"}
@@ -116,7 +150,7 @@ def _attribute(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
         if known is not None:
             return known
     said = owner.cls.annotation_of(node.attr)
-    return None if said is None else annotated(said[0], said[1], depth)
+    return None if said is None else annotated(*said, depth)
 
 
 def _call(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
@@ -137,6 +171,9 @@ def _call(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
             result = api.RESULTS.get(f"{owner.type}.{node.func.attr}")
             if result is not None:
                 return Value(result, file, node)
+            if owner.type in DICTS and node.func.attr in {"get", "setdefault", "pop"}:
+                given = [value_of(file, other, depth + 1) for other in node.args[1:2]]
+                return agreed([_held(file, (node.func.value, True), depth), *given])
         if owner is not None and owner.cls is not None:
             values = owner.cls.values_of(node.func.attr)
             made = agreed(_kept_class(other, value, file, node) for other, value in values)
@@ -275,11 +312,13 @@ def _walrus(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
 
 
 def _subscript(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
-    """Return an element of a list, or of `defaultdict(Lock)`."""
+    """Return an element of a list or a mapping, or of `defaultdict(Lock)`."""
     assert isinstance(node, ast.Subscript)
     owner = value_of(file, node.value, depth + 1)
     if owner is not None and owner.type == "list" and not isinstance(node.slice, ast.Slice):
-        return _agreed_of(elements_of(file, node.value), depth)
+        return _held(file, (node.value, False), depth)
+    if owner is not None and owner.type in DICTS:
+        return _held(file, (node.value, True), depth)
     if owner is None or owner.type != "collections.defaultdict":
         return None
     made = owner.made

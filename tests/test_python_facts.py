@@ -39,7 +39,7 @@ from threadmend.source import UnreadableError
         "locks = defaultdict(threading.Lock)\nx = locks['a']\n",
         "import threading\nlocks = {}\nlocks['a'] = threading.Lock()\nx = locks.get('a')\n",
         "import threading\nlocks = dict()\nx = locks.setdefault('a', threading.Lock())\n",
-        "import threading\nlocks = {n: threading.Lock() for n in y}\nfor x in locks.values():\n    x\n",
+        "import threading\nl = {n: threading.Lock() for n in y}\nfor x in l.values():\n    x\n",
         "import threading\nl = {1: threading.Lock()}\nfor k, x in list(l.items()):\n    x\n",
         "import threading\nl = [threading.Lock()]\nfor n, x in enumerate(l):\n    x\n",
         "from threading import Lock\nlocks: dict[str, 'Lock'] = read()\nx = locks['a']\n",

@@ -21,7 +21,7 @@ from ._guarding import check_apart, is_held_before, takes_again
 from ._hold import edits_of, plan_of
 from ._unit import Unit
 
-__all__ = ["Uneven", "is_left_out", "lock_of", "uneven"]
+__all__ = ["Uneven", "is_left_out", "is_made_with", "lock_of", "uneven"]
 
 _SHARE = 2 / 3
 _ALONE = re.compile(r"fork|__(?:del|repr|str|getstate|setstate|reduce|copy|deepcopy|len|bool)__")
@@ -49,10 +49,15 @@ class Uneven:
         return _finding(self, said)
 
 
-def uneven(file: PythonFile) -> Iterator[Uneven]:
-    """Yield the uses without the lock that most others are under, one of each statement."""
-    if file.is_test:
-        return
+def uneven(file: PythonFile) -> list[Uneven]:
+    """Return the uses without the lock that most others are under, one of each statement."""
+    known: list[Uneven] | None = file.__dict__.get("_uneven")
+    if known is None:
+        known = file.__dict__["_uneven"] = [] if file.is_test else list(_uneven(file))
+    return known
+
+
+def _uneven(file: PythonFile) -> Iterator[Uneven]:
     seen: set[ast.AST] = set()
     for cls in file.classes:
         for guard in guards_of(cls).values():
@@ -65,7 +70,7 @@ def uneven(file: PythonFile) -> Iterator[Uneven]:
                 statement = file.statement(use.node)
                 if statement in seen or not _is_doubtful(file, use):
                     continue
-                if _is_made_with(cls, lock, use.function.file.held(use.node)):
+                if is_made_with(cls, lock, use.function.file.held(use.node)):
                     continue
                 step = _is_step(file, guard, use)
                 if step or guard.share >= _SHARE:
@@ -73,7 +78,7 @@ def uneven(file: PythonFile) -> Iterator[Uneven]:
                     yield Uneven(file, cls, guard, lock, use, step)
 
 
-def _is_made_with(cls: Class, lock: Lock, held: Held) -> bool:
+def is_made_with(cls: Class, lock: Lock, held: Held) -> bool:
     """Return whether a call made the lock with one that is held: they may be one."""
     return any(
         isinstance(made, ast.Call) and any(file.place(given) in held.locks for given in made.args)

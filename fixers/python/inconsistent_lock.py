@@ -1,7 +1,9 @@
 """Take the lock here as everywhere else
 
-Most uses of an attribute stand under one lock, and a few do not. Either those few are mistakes,
-or the lock is not what keeps the attribute safe; whoever reads the code cannot tell.
+All other methods hold the lock when they use what this one changes: what they tested or counted
+is no longer true, and their loops break. Where most uses of an attribute stand under a lock and
+a few do not, that is a hint (shown when the rule is selected): either those few are mistakes, or
+the lock is not what keeps the attribute safe.
 
 Not reported: values that are computed from the old one, see `counter-unlocked`; single reads,
 which see the value before or the one after; attributes with fewer than two thirds of their uses
@@ -16,21 +18,30 @@ on purpose, because one thread alone uses it then, waits for no reason.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from threadmend.model import Finding
+from threadmend.model import Confidence, Finding
 from threadmend.python.file import PythonFile
 
+from ._forgotten import forgotten
 from ._uneven import uneven
 
 CATEGORY = "shared-state"
 GATE = rb"[lL]ock|Condition"
-OPT_IN = True
 
 _SAID = "{} is used without {}, which {} other uses are under"
+_CHANGED = "{} is changed without {}, which {} other uses are under"
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the uses without the lock that most others are under."""
-    for one in uneven(file):
-        if not one.is_step:
-            yield one.finding(_SAID)
+    others = uneven(file)
+    told = {(one.use.function, one.lock.place) for one in others if one.is_step}
+    for method in forgotten(file):
+        place = (method.function, method.lock.place)
+        if place not in told:  # counter-unlocked tells it
+            told.add(place)
+            yield method.finding(_CHANGED)
+    for one in others:
+        if not one.is_step and (one.use.function, one.lock.place) not in told:
+            yield replace(one.finding(_SAID), confidence=Confidence.LOW)

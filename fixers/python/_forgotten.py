@@ -1,0 +1,222 @@
+"""Methods that leave the lock out which all others hold for what they change."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from threadmend.model import Confidence, Finding, Fix, Related, Safety
+from threadmend.python.builders import BuilderError
+from threadmend.python.classes import AttributeUse, Class
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import block_of, enclosing
+from threadmend.python.functions import Function
+from threadmend.python.guards import Guard, guards_of
+from threadmend.python.locks import Lock
+
+from ._data import Data, Use
+from ._guarding import check_apart, is_held_before, raced, takes_again
+from ._hold import edits_of, plan_of
+from ._uneven import is_left_out, is_made_with, lock_of
+from ._unit import Unit
+
+__all__ = ["Forgotten", "forgotten"]
+
+_FEW = 2
+"""Uses elsewhere without the lock may be glances at the value: of two, one is locked."""
+_MANY = 4
+"""So many uses under the lock say what a private helper is to do as well."""
+_LOOKUPS = frozenset({"KeyError", "IndexError", "LookupError"})
+_IN_PLACE = frozenset({"mutate", "augment", "delete"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forgotten:
+    """A public method that changes an attribute without the lock that the others all hold."""
+
+    file: PythonFile
+    cls: Class
+    guard: Guard
+    lock: Lock
+    function: Function
+    uses: list[AttributeUse]
+
+    def finding(self, said: str) -> Finding:
+        """Return the finding, with the fix that takes the lock around all uses; `said` gets
+        the attribute, the lock and the number of the other uses.
+        """
+        return _finding(self, said)
+
+
+def forgotten(file: PythonFile) -> list[Forgotten]:
+    """Return the methods of a file that leave out a lock, each once for one lock."""
+    known: list[Forgotten] | None = file.__dict__.get("_forgotten")
+    if known is None:
+        known = file.__dict__["_forgotten"] = [] if file.is_test else list(_forgotten(file))
+    return known
+
+
+def _forgotten(file: PythonFile) -> Iterator[Forgotten]:
+    for cls in file.classes:
+        seen: set[tuple[Function, str]] = set()
+        for guard in guards_of(cls).values():
+            lock = lock_of(file, cls, guard) if guard.unlocked and _is_kept(guard) else None
+            if lock is None:
+                continue
+            for function in dict.fromkeys(use.function for use in guard.unlocked):
+                if function.file is not file or function.home is not cls:
+                    continue
+                uses = [use for use in guard.unlocked if use.function is function]
+                key = (function, lock.place.name)
+                if key in seen or not _is_alone(guard, function, uses):
+                    continue
+                if _may_hold(file, function, lock) or _is_told(file, cls, guard):
+                    continue
+                if is_made_with(cls, lock, file.held(uses[0].node)):
+                    continue
+                seen.add(key)
+                yield Forgotten(file, cls, guard, lock, function, uses)
+
+
+def _is_kept(guard: Guard) -> bool:
+    """Return whether the lock is there for the attribute, which changes under it."""
+    return len(guard.locked) > 1 and any(use.changes for use in guard.locked)
+
+
+def _is_alone(guard: Guard, function: Function, uses: list[AttributeUse]) -> bool:
+    """Return whether a method is the only one that changes an attribute without the lock, in
+    place or by what it read.
+    """
+    if function.is_async or is_left_out(function):
+        return False
+    if any("property" in name for name in function.decorators):
+        return False  # whoever reads it may hold the lock: that is seen of calls alone
+    if any(_is_expected(use) for use in uses):
+        return False
+    if any(use.function is function for use in (*guard.locked, *guard.unsure)):
+        return False  # it knows of the lock
+    others = [use for use in guard.unlocked if use.function is not function]
+    if any(use.changes for use in others) or _FEW * len(others) > len(guard.locked):
+        return False
+    if function.is_private and (
+        others
+        or not function.is_only_called
+        or len(function.callers) < 2
+        or len(guard.locked) < _MANY
+    ):
+        return False
+    if len({use.function for use in guard.locked}) < 2:
+        return not others and any(use.mode == "augment" for use in uses)
+    if any(use.mode in _IN_PLACE for use in uses):
+        return True
+    return any(use.changes for use in uses) and any(_decides(use) for use in uses)
+
+
+def _is_expected(use: AttributeUse) -> bool:
+    """Return whether the code is ready for others that are faster: `except IndexError`."""
+    for above in enclosing(use.node, ast.Try):
+        assert isinstance(above, ast.Try)
+        for handler in above.handlers:
+            named = [] if handler.type is None else list(ast.walk(handler.type))
+            if any(isinstance(n, ast.Name) and n.id in _LOOKUPS for n in named):
+                return True
+    return False
+
+
+def _decides(use: AttributeUse) -> bool:
+    """Return whether a use is part of a test."""
+    for above in enclosing(use.node, ast.If, ast.While):
+        assert isinstance(above, ast.If | ast.While)
+        if use.node in ast.walk(above.test):
+            return True
+    return False
+
+
+def _may_hold(file: PythonFile, function: Function, lock: Lock) -> bool:
+    """Return whether somebody calls a method with the lock, or it deals with locks by hand."""
+    if any(isinstance(call.func, ast.Attribute) and call.func.attr in {"acquire", "release"}
+           for call in function.calls):  # fmt: skip
+        return True
+    return any(
+        lock.place in held or held.unknown
+        for held in (site.file.held(site.call) for site in function.callers)
+    )
+
+
+def _is_told(file: PythonFile, cls: Class, guard: Guard) -> bool:
+    """Return whether threads are seen to race for the attribute: another rule tells that."""
+    return any(data.cls is cls and data.name == guard.name for data, _ in raced(file))
+
+
+def _finding(one: Forgotten, said: str) -> Finding:
+    file, guard, lock = one.file, one.guard, one.lock
+    use = next((u for u in one.uses if u.changes), one.uses[0])
+    start, end = file.span(use.node)
+    said = said.format(ast.unparse(use.node), lock.place.name, len(guard.locked))
+    related: tuple[Related, ...] = ()
+    other = next((u for u in guard.locked if u.function.file is file), None)
+    if other is not None:
+        seen = f"{ast.unparse(other.node)} is used under {lock.place.name} here"
+        related = (Related(file.path, *file.span(other.node), seen),)
+    level = Confidence.MEDIUM
+    spelled = f"{ast.unparse(use.node.value)}.{lock.place.name}"
+    try:
+        plan = plan_of(_unit(one, use))
+        if not lock.reentrant:
+            if is_held_before(file, lock, {one.function}) or takes_again(file, [plan], lock):
+                raise BuilderError(f"{lock.place.name} would be taken twice by one thread")
+        edits = tuple(edits_of(plan, spelled))
+        check_apart([*edits])
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, (), related, str(error), confidence=level)
+    fix = Fix(f"Hold {spelled} here as well", edits, Safety.UNSAFE, f"it waits for {spelled}")
+    return Finding(file.path, start, end, said, (fix,), related, confidence=level)
+
+
+def _unit(one: Forgotten, use: AttributeUse) -> Unit:
+    """Return the unit of all that a method does with what the lock is there for."""
+    nodes = [
+        other.node
+        for guard in guards_of(one.cls).values()
+        if guard.lock == one.guard.lock
+        for other in guard.unlocked
+        if other.function is one.function
+    ]
+    data = Data(one.file, use.name, cls=one.cls)
+    data.uses = [Use(u.node, u.mode, u.function, frozenset()) for u in one.uses]
+    mine = next(u for u in data.uses if u.node is use.node)
+    return Unit("check", data, mine, _common(one.file, nodes))
+
+
+def _common(file: PythonFile, nodes: Sequence[ast.AST]) -> list[ast.stmt]:
+    """Return the statements of one block, from the first to the last that some nodes are in."""
+    chains = []
+    for node in nodes:
+        at = file.statement(node)
+        chain = [at]
+        for above in enclosing(at, ast.stmt):
+            assert isinstance(above, ast.stmt)
+            if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                break
+            chain.append(above)
+        chains.append(chain[::-1])
+    depth = 0
+    while all(len(c) > depth + 1 for c in chains) and len({c[depth] for c in chains}) == 1:
+        if any(n in ast.walk(_head(chains[0][depth])) for n in nodes):
+            break
+        if len({id(block_of(c[depth + 1])) for c in chains}) > 1:
+            break
+        depth += 1
+    block = block_of(chains[0][depth])
+    places = [block.index(c[depth]) for c in chains]
+    return block[min(places) : max(places) + 1]
+
+
+def _head(statement: ast.stmt) -> ast.AST:
+    """Return what a compound statement evaluates before its blocks."""
+    for name in ("test", "iter", "subject"):
+        found = getattr(statement, name, None)
+        if isinstance(found, ast.AST):
+            return found
+    return ast.Pass()

@@ -6,7 +6,10 @@ send, the program works as long as they are quick, and crashes when one of them 
 Not reported: a close after a Wait, after a receive from another channel, or after a loop that
 receives; a channel that is stored or passed to code that is not visible.
 
-Unsafe: the channel is closed later than before.
+Where a deferred close is the last that happens to a channel with room for all values, nobody
+can learn of it: it goes.
+
+Unsafe: otherwise, because the channel is closed later than before.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._close_fields import closed_fields
 from ._closer import by_producer, close_after, free_in
+from ._leaked_senders import senders_of, total_of
+from ._left_early import left_early
 from ._unreceived import is_returned
 
 CATEGORY = "channel"
@@ -64,7 +69,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             if not senders:
                 continue
             for close in closes:
-                sender = _active(function, channel, close, senders)
+                sender = _active(file, function, channel, close, senders)
                 if sender is not None:
                     yield _finding(file, function, channel, close, sender, senders)
                     break
@@ -83,7 +88,11 @@ def _senders(function: Node, channel: Channel) -> list[_Sender]:
 
 
 def _active(
-    function: Node, channel: Channel, close: ChannelOperation, senders: list[_Sender]
+    file: GoFile,
+    function: Node,
+    channel: Channel,
+    close: ChannelOperation,
+    senders: list[_Sender],
 ) -> _Sender | None:
     """Return a sender that may still send when the close runs."""
     if close.calls or close.node.parent is None:
@@ -102,10 +111,14 @@ def _active(
     if deferred is None and close.node.parent.kind != "expression_statement":
         return None
     stops = _waits(flow, channel, senders)
+    end = flow.point_of(deferred or close.node)
+    if end is None:
+        return None
+    if left_early(file, function, channel, flow, end, stops):
+        return senders[0]
     for sender in senders:
         start = flow.point_of(sender.launch.node)
-        end = flow.point_of(deferred or close.node)
-        if start is None or end is None:
+        if start is None:
             continue
         if deferred is None:
             if end in flow.reachable(start, stop=(stops - {end}).__contains__):
@@ -237,6 +250,8 @@ def _fix(
         return None, "the close is part of another statement"
     receives = [o.anchor for o in channel.of("range", "receive")]
     receives = [r for r in receives if r.function is function]
+    if _is_unseen(file, function, channel, statement):
+        return Fix(f"Leave {name} open: nobody waits for the close", delete(statement)), ""
     try:
         if not all(_ends(x) for x in launches):
             edits = _with_done(file, function, channel, statement, senders)
@@ -257,6 +272,24 @@ def _fix(
         return None, str(error)
     reason = "the channel is closed later, after the last send"
     return Fix(f"Close {name} after the last sender", tuple(edits), Safety.UNSAFE, reason), ""
+
+
+def _is_unseen(file: GoFile, function: Node, channel: Channel, close: Node) -> bool:
+    """Return whether nobody can learn that a channel with room for all values is closed.
+
+    The function closes it when it returns, and it alone receives. Sound: a late value stays in
+    the buffer, and is collected with it.
+    """
+    total = total_of(file, channel, senders_of(file, function, channel) or [])
+    room = channel.capacity.name if channel.capacity is not None else "0"
+    if close.kind != "defer_statement" or channel.escapes or total is None:
+        return False
+    if str(total) != room and not (
+        total.is_constant and room.isdigit() and total.factor <= int(room)
+    ):
+        return False
+    receives = channel.of("receive", "range", "len")
+    return all(o.kind == "receive" and runner_of(o, function) is function for o in receives)
 
 
 def _ends(launch: Launch) -> bool:

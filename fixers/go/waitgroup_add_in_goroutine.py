@@ -22,7 +22,7 @@ from threadmend.golang.builders import BuilderError, delete, insert_at_start, in
 from threadmend.golang.calls import callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import Launch, launches, launches_in
+from threadmend.golang.goroutines import Launch, launch_sites, launches, launches_in
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.translate import at_launch
@@ -37,14 +37,29 @@ GATE = rb"\.Add\("
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the Adds that run in the goroutine which they pay for."""
     seen: set[int] = set()
-    for launch in launches(file):
+    for launch in _launches_into(file):
         body = launch.body
-        if launch.kind != "go" or body is None or launch.call is None or body.path != file.path:
+        if launch.kind != "go" or body is None or launch.call is None:
             continue
         for add in _own_adds(file, launch, body):
             if add.call.start not in seen:
                 seen.add(add.call.start)
                 yield _finding(file, launch, body, add)
+
+
+def _launches_into(file: GoFile) -> Iterator[Launch]:
+    """Yield the launches of this file's functions, those in the package's other files last."""
+    for launch in launches(file):
+        if launch.body is not None and launch.body.path == file.path:
+            yield launch
+    for sites in launch_sites(file.package).values():
+        body = sites[0].body
+        if body is None or body.path != file.path:
+            continue
+        for site in sites:
+            where = file.package.workspace.file_of(site.node)
+            if where is not file and (file.is_test or not where.is_test):
+                yield site
 
 
 def _own_adds(file: GoFile, launch: Launch, body: Node) -> Iterator[WaitGroupCall]:
@@ -104,7 +119,7 @@ def _counted_before(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall
     outer = at_launch(launch.call, body, add.waitgroup)
     if outer is None:
         return False
-    for other in waitgroup_calls(file, function):
+    for other in waitgroup_calls(file.package.workspace.file_of(function), function):
         if other.method == "Add" and other.call.start < launch.node.start:
             if other.waitgroup.text == outer.encode() or other.access == add.access:
                 return True

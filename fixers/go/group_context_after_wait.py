@@ -21,7 +21,8 @@ from threadmend.golang.access import Use, uses_of
 from threadmend.golang.builders import free_name, taken_names
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import innermost_loop, is_error_group
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.groups import is_error_group
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, Tuple, deref, is_named

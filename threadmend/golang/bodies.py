@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, is_assigned_once, lock_class
 from threadmend.golang.channels import ChannelOperation
-from threadmend.golang.goroutines import is_error_group
+from threadmend.golang.groups import is_group
 from threadmend.golang.holding import holding_of, position_of
 from threadmend.golang.locks import Held, locks_of
 from threadmend.golang.scope import Binding
@@ -140,7 +140,7 @@ def _is_wait(file: GoFile, call: Node) -> bool:
         return False
     selection = file.selection(function)
     owner = selection.owner if selection is not None else None
-    return is_named(owner, "sync.WaitGroup") or is_error_group(owner)
+    return is_named(owner, "sync.WaitGroup") or is_group(file.package.workspace, owner)
 
 
 def _via(file: GoFile, call: Node) -> tuple[str, ...]:

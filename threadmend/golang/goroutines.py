@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.golang.groups import is_group
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.golang.types import Named, Type, deref, is_named
+from threadmend.golang.types import is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -20,7 +21,6 @@ __all__ = [
     "Launch",
     "captures",
     "innermost_loop",
-    "is_error_group",
     "launch_of_literal",
     "launch_sites",
     "launches",
@@ -34,10 +34,10 @@ _LAUNCHES = re.compile(rb"\bgo\b|\.Go\(|\.TryGo\(|\bAfterFunc\(")
 class Launch:
     """One place where a goroutine starts.
 
-    `kind` is `go`, `errgroup` (`g.Go`), `waitgroup` (`wg.Go`) or `timer` (`time.AfterFunc`).
-    `node` is the `go` statement or the launching call; `call` the call that the goroutine
-    runs (None for a function value handed over); `body` the function literal, or the
-    declaration of the function or method launched, when it is visible.
+    `kind` is `go`, `errgroup` (`g.Go`, also of a group of the project), `waitgroup` (`wg.Go`) or
+    `timer` (`time.AfterFunc`). `node` is the `go` statement or the launching call; `call` the
+    call that the goroutine runs (None for a function value handed over); `body` the function
+    literal, or the declaration of the function or method launched, when it is visible.
     """
 
     kind: str
@@ -168,7 +168,7 @@ def _by_call(file: GoFile, node: Node) -> Launch | None:
         owner = selection.owner if selection and selection.owner else owner
         kind = (
             "errgroup"
-            if is_error_group(owner)
+            if is_group(file.package.workspace, owner)
             else "waitgroup"
             if is_named(owner, "sync.WaitGroup")
             else None
@@ -185,17 +185,6 @@ def _by_call(file: GoFile, node: Node) -> Launch | None:
         body, decl = _runs(file, arguments[1])
         return Launch("timer", node, None, body, decl)
     return None
-
-
-def is_error_group(type_: Type | None) -> bool:
-    """Return whether a type is errgroup.Group, or a Group of a package that is named like it.
-
-    Companies wrap it (`safegroup.Group`): Go launches, Wait waits.
-    """
-    type_ = deref(type_)
-    if not isinstance(type_, Named) or type_.name != "Group":
-        return False
-    return type_.package.endswith("group")
 
 
 def _runs(file: GoFile, function: Node) -> tuple[Node | None, Decl | None]:

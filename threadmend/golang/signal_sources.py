@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders.names import PREDECLARED
-from threadmend.golang.goroutines import is_error_group
+from threadmend.golang.groups import is_group
 from threadmend.golang.locks import LOCK_TYPES
 from threadmend.golang.scope import Binding
 from threadmend.golang.signals import Signal
@@ -284,7 +284,7 @@ def _by_selector(file: GoFile, call: Node, function: Node) -> Signal | None:
         return Signal("call", call, _mentioned(file, call), name, anything=True)
     known = _KNOWN.get((str(owner) if owner else "", name))
     via = selection.via if selection is not None else ()
-    if known is None and is_error_group(owner):
+    if known is None and is_group(file.package.workspace, owner):
         known = {"Wait": "wait", "Go": "done", "TryGo": "done"}.get(name)
     if known is None and owner is not None:
         if str(owner) in LOCK_TYPES:

@@ -17,7 +17,8 @@ from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import Channel, ChannelOperation, channel_of
 from threadmend.golang.effects import Event, Pair, effects_of
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import innermost_loop, is_error_group
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.groups import is_group
 from threadmend.golang.holding import translated
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import declaration_of, entry_locks, held_at, locks_of
@@ -208,7 +209,7 @@ def _group_call(file: GoFile, call: Node) -> WaitGroupCall | None:
     """Return the launch by an errgroup that a call is: Wait waits for it, too."""
     function = call["function"]
     selection = file.selection(function) if function.kind == "selector_expression" else None
-    if selection is None or not is_error_group(selection.owner):
+    if selection is None or not is_group(file.package.workspace, selection.owner):
         return None
     group = function["operand"]
     return WaitGroupCall(call, "Go", group, access_of(file, group, selection.via))

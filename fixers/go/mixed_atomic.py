@@ -22,23 +22,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.access import access_of
 from threadmend.golang.atomics import AtomicAccess, atomic_accesses, plain_accesses
 from threadmend.golang.belief import caller_classes, is_beyond_judgement, outer_function
-from threadmend.golang.calls import code_files, leaf_at, occurrences
-from threadmend.golang.file import GoFile
 from threadmend.golang.guards import FieldAccess
 from threadmend.golang.handovers import given_away
 from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named, Struct, deref
 from threadmend.model import Edit, Finding, Fix, Related
 
 from ._added_above import loaded_after_addition, result_of_addition
 from ._atomic_copies import copies, copy_edits, in_place
 from ._atomic_names import atomic_name, imported
 from ._lost_addition import lost_additions
+from ._same_place import is_called_upon, is_part_of_receiver, is_same_place
 
 CATEGORY = "shared-state"
 GATE = (
@@ -57,7 +54,7 @@ def check(package: Package) -> Iterator[Finding]:
             continue
         seen = {_assigned_back(a) for a in own}
         for plain in plain_accesses(package, atomics[0]):
-            same = [a for a in atomics if _is_same_place(plain, a)]
+            same = [a for a in atomics if is_same_place(plain, a)]
             if plain.node not in seen and same and not _is_ordered(plain, same):
                 yield _finding(plain, same)
     for copy, parts in copies(package):
@@ -100,7 +97,7 @@ def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
     fresh = plain.fresh
     if fresh and not _is_given_away(plain):
         return True
-    own = fresh or _is_part_of_receiver(plain)
+    own = fresh or is_part_of_receiver(plain) or is_called_upon(plain, atomics)
     if is_beyond_judgement(plain, any_object=own) or _waits_before(plain.node):
         return True
     if not plain.writes and not any(a.writes for a in atomics):
@@ -113,78 +110,6 @@ def _is_given_away(plain: FieldAccess) -> bool:
     """Return whether others have had the object, made here, since before the access."""
     root = plain.base.root if plain.base is not None else None
     return isinstance(root, Binding) and given_away(plain.file, root, plain.node) is not None
-
-
-def _is_part_of_receiver(plain: FieldAccess) -> bool:
-    """Return whether the field lies in the method's own object: `c.stats.hits`, by no pointer."""
-    root = plain.base.root if plain.base is not None else None
-    if not isinstance(root, Binding) or root.kind != "receiver":
-        return False
-    operand = plain.node["operand"]
-    while operand.kind == "selector_expression":
-        if not isinstance(plain.file.underlying(plain.file.type_of(operand)), Struct):
-            return False
-        operand = operand["operand"]
-    return operand.kind == "identifier"
-
-
-def _is_same_place(plain: FieldAccess, atomic: AtomicAccess) -> bool:
-    """Return whether both reach the variable by the same fields from the same type.
-
-    A struct that several others embed or hold has an instance in each of them.
-    """
-    if plain.base is None:
-        return True
-    base = access_of(atomic.file, atomic.target)
-    if base is None:
-        return False
-    if base.steps[:-1] != plain.base.steps:
-        return _is_held_once(plain)
-    ours, theirs = _root(plain.node), _root(atomic.target)
-    return _type_name(plain.file, ours) == _type_name(atomic.file, theirs)
-
-
-def _is_held_once(plain: FieldAccess) -> bool:
-    """Return whether one field of the package is all that ever holds the struct of a field.
-
-    So that whatever path leads to it, it is the same place of the same kind of object.
-    """
-    owner = deref(plain.file.type_of(plain.node["operand"]))
-    if not isinstance(owner, Named) or owner.name[:1].isupper():
-        return False
-    package = plain.file.package
-    known: dict[str, bool] = package.facts.setdefault("held once", {})
-    if owner.name not in known:
-        mentions = [m for f in code_files(package) for m in _mentions(f, owner.name.encode())]
-        fields = [m for m in mentions if m.parent is not None and m.field == "type"]
-        known[owner.name] = len(mentions) == 1 and any(
-            m.parent is not None and m.parent.kind == "field_declaration" for m in fields
-        )
-    return known[owner.name]
-
-
-def _mentions(file: GoFile, name: bytes) -> Iterator[Node]:
-    """Yield where a type is named, its own declaration and the receivers of its methods apart."""
-    for at in occurrences(file.data, name):
-        declaration = file.tree.declaration_at(at)
-        leaf = leaf_at(declaration, at) if declaration is not None else None
-        if leaf is None or leaf.kind != "type_identifier":
-            continue
-        outer = leaf.up("parameter_declaration")
-        listed = outer.parent if outer is not None else None
-        if leaf.field != "name" and not (listed is not None and listed.field == "receiver"):
-            yield leaf
-
-
-def _root(node: Node) -> Node:
-    while node.kind in {"selector_expression", "parenthesized_expression", "index_expression"}:
-        node = node.children[0]
-    return node
-
-
-def _type_name(file: GoFile, node: Node) -> str:
-    type_ = deref(file.type_of(node))
-    return f"{type_.package}.{type_.name}" if isinstance(type_, Named) else str(type_)
 
 
 def _waits_before(node: Node) -> bool:

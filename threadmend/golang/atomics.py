@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import lock_class
-from threadmend.golang.calls import code_files
+from threadmend.golang.calls import code_files, importers
 from threadmend.golang.guards import FieldAccess, accesses_like
 from threadmend.golang.infer import is_decl
 from threadmend.golang.mutations import bare
@@ -87,13 +87,18 @@ def _is_atomic(file: GoFile, operand: Node) -> bool:
 
 
 def plain_accesses(package: Package, atomic: AtomicAccess) -> Iterator[FieldAccess]:
-    """Yield the accesses of a field or package variable that are not atomic; tests left out."""
+    """Yield the accesses of a field or package variable that are not atomic; tests left out.
+
+    Those of an exported one also where its package is imported.
+    """
     target = atomic.target
     if target.kind == "identifier" and not is_decl(atomic.file.resolve(target), "var"):
         return
-    for access in accesses_like(package, atomic.file, target):
-        if not _has_address_taken(access.node):
-            yield access
+    exported = (target.children or [target])[-1].name[:1].isupper()
+    for using in (package, *(importers(package) if exported else ())):
+        for access in accesses_like(using, atomic.file, target):
+            if not _has_address_taken(access.node):
+                yield access
 
 
 def _has_address_taken(node: Node) -> bool:

@@ -267,14 +267,16 @@ _CODE = frozenset({"function_declaration", "method_declaration", "var_declaratio
 def accesses_like(package: Package, file: GoFile, target: Node) -> list[FieldAccess]:
     """Return the accesses of the field or package variable that an expression names.
 
-    `target` is a selector or identifier in `file`. Test files are left out.
+    `target` is a selector or identifier in `file`, of this package or one that this one imports.
+    Test files are left out.
     """
     place = lock_class(file, target)
     known: dict[str | None, list[FieldAccess]] = package.facts.setdefault("alike", {})
     if place not in known:
         name = target["field"] if target.kind == "selector_expression" else target
         files = _sources(package) if place is not None else []
-        known[place] = [a for f in files for a in _alike(f, name.text, target.kind, place)]
+        kind = target.kind if file.package is package else "selector_expression"
+        known[place] = [a for f in files for a in _alike(f, name.text, kind, place)]
     return known[place]
 
 

@@ -63,13 +63,16 @@ def _is_reached(access: FieldAccess, guard: Guard) -> bool:
     sites = list(own_callers(decl, LOCK_CALLS)) if decl.kind == "method" else []
     return (
         len(writers) > 1
-        and any(_calls_on_itself(site, decl.receiver) for site in sites)
+        and any(_calls_on_itself(site, decl.receiver, guard.lock_class) for site in sites)
         and not any(site.call is None or site.launched for site in sites)
     )
 
 
-def _calls_on_itself(site: Site, type_name: str) -> bool:
-    """Return whether an exported method of a type, that takes no lock, calls on its receiver."""
+def _calls_on_itself(site: Site, type_name: str, lock_class: str) -> bool:
+    """Return whether an exported method of a type, that takes no other lock, calls on its receiver.
+
+    One that takes the guard, and not for the call, is called by several goroutines at once.
+    """
     caller = site.node.function
     above = declaration_of(site.file, caller) if caller is not None else None
     operand = site.call["function"].get("operand") if site.call is not None else None
@@ -80,7 +83,7 @@ def _calls_on_itself(site: Site, type_name: str) -> bool:
     binding = site.file.binding(operand) if operand.kind == "identifier" else None
     if binding is None or binding.kind != "receiver":
         return False
-    return not locks_of(site.file, caller).operations
+    return all(o.lock_class == lock_class for o in locks_of(site.file, caller).operations)
 
 
 def _locks_later(access: FieldAccess, guard: Guard) -> bool:

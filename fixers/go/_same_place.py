@@ -1,0 +1,132 @@
+"""What go/mixed-atomic asks: do a plain access and an atomic one touch the same variable?
+
+type Cache struct { st stats.Counters }
+
+func (c *Cache) Get() { c.st.Hit() }                    // atomic.AddInt64(&s.hits, 1)
+func (c *Cache) Rate() float64 { return … c.st.Hits }    // the same
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.access import access_of, lock_class
+from threadmend.golang.atomics import AtomicAccess
+from threadmend.golang.calls import code_files, leaf_at, occurrences
+from threadmend.golang.file import GoFile
+from threadmend.golang.functions import outer_function
+from threadmend.golang.guards import FieldAccess
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named, Struct, deref
+
+__all__ = ["is_called_upon", "is_part_of_receiver", "is_same_place"]
+
+
+def is_part_of_receiver(plain: FieldAccess) -> bool:
+    """Return whether the field lies in the method's own object: `c.stats.hits`, by no pointer."""
+    root = plain.base.root if plain.base is not None else None
+    if not isinstance(root, Binding) or root.kind != "receiver":
+        return False
+    operand = plain.node["operand"]
+    while operand.kind == "selector_expression":
+        if not isinstance(plain.file.underlying(plain.file.type_of(operand)), Struct):
+            return False
+        operand = operand["operand"]
+    return operand.kind == "identifier"
+
+
+def is_same_place(plain: FieldAccess, atomic: AtomicAccess) -> bool:
+    """Return whether both reach the variable by the same fields from the same type.
+
+    A struct that several others embed or hold has an instance in each of them.
+    """
+    if plain.base is None:
+        return True
+    base = access_of(atomic.file, atomic.target)
+    if base is None:
+        return False
+    if base.steps[:-1] != plain.base.steps:
+        return _is_held_once(plain) or is_called_upon(plain, [atomic])
+    ours, theirs = _root(plain.node), _root(atomic.target)
+    return _type_name(plain.file, ours) == _type_name(atomic.file, theirs)
+
+
+def _is_held_once(plain: FieldAccess) -> bool:
+    """Return whether one field of the package is all that ever holds the struct of a field.
+
+    So that whatever path leads to it, it is the same place of the same kind of object.
+    """
+    owner = deref(plain.file.type_of(plain.node["operand"]))
+    if not isinstance(owner, Named) or owner.name[:1].isupper():
+        return False
+    package = plain.file.package
+    known: dict[str, bool] = package.facts.setdefault("held once", {})
+    if owner.name not in known:
+        mentions = [m for f in code_files(package) for m in _mentions(f, owner.name.encode())]
+        fields = [m for m in mentions if m.parent is not None and m.field == "type"]
+        known[owner.name] = len(mentions) == 1 and any(
+            m.parent is not None and m.parent.kind == "field_declaration" for m in fields
+        )
+    return known[owner.name]
+
+
+def _mentions(file: GoFile, name: bytes) -> Iterator[Node]:
+    """Yield where a type is named, its own declaration and the receivers of its methods apart."""
+    for at in occurrences(file.data, name):
+        declaration = file.tree.declaration_at(at)
+        leaf = leaf_at(declaration, at) if declaration is not None else None
+        if leaf is None or leaf.kind != "type_identifier":
+            continue
+        outer = leaf.up("parameter_declaration")
+        listed = outer.parent if outer is not None else None
+        if leaf.field != "name" and not (listed is not None and listed.field == "receiver"):
+            yield leaf
+
+
+def _root(node: Node) -> Node:
+    while node.kind in {"selector_expression", "parenthesized_expression", "index_expression"}:
+        node = node.children[0]
+    return node
+
+
+def _type_name(file: GoFile, node: Node) -> str:
+    type_ = deref(file.type_of(node))
+    return f"{type_.package}.{type_.name}" if isinstance(type_, Named) else str(type_)
+
+
+def is_called_upon(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
+    """Return whether a method with an atomic access is called upon the very field, somewhere.
+
+    The struct lies in a field of the method's object, and the package of the plain access calls
+    the method through that field.
+    """
+    operand = plain.node["operand"] if plain.node.kind == "selector_expression" else None
+    root = plain.base.root if plain.base is not None else None
+    if operand is None or operand.kind != "selector_expression":
+        return False
+    if not isinstance(root, Binding) or root.kind != "receiver":
+        return False
+    holder = lock_class(plain.file, operand)
+    names = {name for a in atomics if (name := _method_on_itself(a)) is not None}
+    return holder is not None and any(_is_called(plain, name, holder) for name in names)
+
+
+def _method_on_itself(atomic: AtomicAccess) -> str | None:
+    """Return the method around an access of its own receiver's field."""
+    function = outer_function(atomic.call)
+    base = access_of(atomic.file, atomic.target)
+    if function is None or function.kind != "method_declaration" or base is None:
+        return None
+    own = isinstance(base.root, Binding) and base.root.kind == "receiver" and len(base.steps) == 1
+    return function["name"].name if own else None
+
+
+def _is_called(plain: FieldAccess, name: str, holder: str) -> bool:
+    for file in code_files(plain.file.package):
+        for call in file.calls(name):
+            function = call["function"]
+            if function.kind == "selector_expression":
+                if lock_class(file, function["operand"]) == holder:
+                    return True
+    return False

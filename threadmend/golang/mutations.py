@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Mutation", "bare", "last_name", "mutated_argument", "mutations"]
+__all__ = ["Mutation", "bare", "containers_of", "last_name", "mutated_argument", "mutations"]
 
 # Functions that change what their first argument holds, by import path.
 _MUTATORS = {
@@ -45,12 +45,14 @@ class Mutation:
 
     `kind`: `store` (an element, key or part is written), `append` (`x = append(x, …)`: seen
     by others only where they append too), `assign` (the variable itself gets a new value).
+    `home` is the file of the container when that is written down elsewhere: in a getter.
     """
 
     file: GoFile
     node: Node
     container: Node
     kind: str
+    home: GoFile | None = None
 
     @property
     def held(self) -> frozenset[Held]:
@@ -106,13 +108,15 @@ def mutations(package: Package, container_class: str, name: str) -> list[Mutatio
     if by_class is None:
         by_class = known[name] = {}
         for mutation in _by_name(package, name):
-            found = lock_class(mutation.file, mutation.container)
+            found = lock_class(mutation.home or mutation.file, mutation.container)
             if found is not None:
                 by_class.setdefault(found, []).append(mutation)
     return by_class.get(container_class, [])
 
 
 def _by_name(package: Package, name: str) -> Iterator[Mutation]:
+    from threadmend.golang.aliased import through_getters, through_locals
+
     pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
     for file in code_files(package):
         if file.generated:
@@ -124,6 +128,8 @@ def _by_name(package: Package, name: str) -> Iterator[Mutation]:
                         for mutation in _READERS[kind](file, node):
                             if last_name(mutation.container) == name:
                                 yield mutation
+            yield from through_locals(file, declaration, pattern, name)
+    yield from through_getters(package, pattern, name)
 
 
 def last_name(node: Node) -> str:
@@ -147,7 +153,7 @@ def _assignment(file: GoFile, statement: Node) -> Iterator[Mutation]:
     right = statement["right"].children
     targets = statement["left"].children
     for index, target in enumerate(targets):
-        for container in _containers(file, target):
+        for container in containers_of(file, target):
             yield Mutation(file, statement, container, "store")
         value = bare(right[index]) if len(right) == len(targets) else None
         yield Mutation(file, statement, bare(target), _replaced(target, value))
@@ -169,12 +175,12 @@ def _replaced(target: Node, value: Node | None) -> str:
 
 
 def _counter(file: GoFile, statement: Node) -> Iterator[Mutation]:
-    for container in _containers(file, statement.children[0]):
+    for container in containers_of(file, statement.children[0]):
         yield Mutation(file, statement, container, "store")
     yield Mutation(file, statement, bare(statement.children[0]), "assign")
 
 
-def _containers(file: GoFile, target: Node) -> Iterator[Node]:
+def containers_of(file: GoFile, target: Node) -> Iterator[Node]:
     """Yield what a write to a target changes in place: `s.m` for `s.m[k].n = 1`.
 
     Innermost first: the element's struct, then the slice or map; it ends at a pointer, for

@@ -6,7 +6,8 @@
     }                                         go t.pump()
     return t                                  return t
 
-Also where a method applies them: `return t.apply(opts)`.
+Also where a method applies them: `return t.apply(opts)`; and where it sets the fields itself:
+`t.configure(cfg)`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.guards import access_kind
 from threadmend.golang.holding import translated
+from threadmend.golang.locks import held_at
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, Named, Pointer
 from threadmend.model import Edit, Fix, Safety
+
+from ._quick import is_slow, waits
 
 __all__ = ["Options", "options_after"]
 
@@ -40,6 +44,8 @@ class Options:
     statement: Node
     call: Node
     fields: tuple[Access, ...]
+    does: str = "options"
+    """What the call does: `options` applies them, `sets` only sets fields, `more` also calls."""
 
     def fix(self, file: GoFile, launch: Launch) -> Fix | str:
         """Return how the options are applied before the launch, or why they are not."""
@@ -60,6 +66,12 @@ class Options:
                 )
         except BuilderError as error:
             return str(error)
+        if self.does == "sets":
+            return Fix("Set the fields before the launch", edits)
+        if self.does == "more":
+            name = self.call["function"].name
+            reason = f"all that {name} does happens before the launch"
+            return Fix(f"Call {name} before the launch", edits, Safety.UNSAFE, reason)
         return Fix("Apply the options before the launch", edits, Safety.UNSAFE, reason)
 
 
@@ -70,11 +82,21 @@ def options_after(file: GoFile, launch: Launch) -> Iterator[Options]:
         statement = statement.next if statement is not None else None
         if statement is None:
             return
-        calls = [n for n in statement.own() if n.kind == "call_expression"]
+        run = statement.get("initializer") if statement.kind == "if_statement" else statement
+        calls = [n for n in run.own() if n.kind == "call_expression"] if run is not None else []
         for call in calls:
             fields = _applied(file, call) or _applied_within(file, call)
             if fields:
                 yield Options(statement, call, tuple(fields))
+                return
+            fields = _set_within(file, call)
+            if fields:
+                yield Options(
+                    statement,
+                    call,
+                    tuple(fields),
+                    does="sets" if _only_sets(file, call) else "more",
+                )
                 return
         if statement.kind not in {"expression_statement", "for_statement"}:
             return
@@ -111,6 +133,40 @@ def _applied_within(file: GoFile, call: Node) -> list[Access]:
                 if access is not None:
                     found.append(access)
     return found
+
+
+def _set_within(file: GoFile, call: Node) -> list[Access]:
+    """Return the fields that a method or function of the package assigns, no lock held."""
+    decl = file.callee(call)
+    if decl is None or not decl.sound or decl.file.package is not file.package:
+        return []
+    if call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}:
+        return []
+    found = []
+    for node in decl.node.own():
+        if waits(decl.file, node) or node.kind == "go_statement":
+            break  # what comes later may well be ordered
+        if node.kind == "assignment_statement" and not held_at(decl.file, node):
+            for target in node["left"].children:
+                inner = (
+                    access_of(decl.file, target) if target.kind == "selector_expression" else None
+                )
+                access = translated(file, call, decl.node, inner) if _is_given(inner) else None
+                if access is not None:
+                    found.append(access)
+    return [] if held_at(file, call) else found
+
+
+def _is_given(access: Access | None) -> bool:
+    root = access.root if access is not None else None
+    return isinstance(root, Binding) and root.kind in {"receiver", "parameter"}
+
+
+def _only_sets(file: GoFile, call: Node) -> bool:
+    """Return whether a call computes nothing but what it sets, and always returns."""
+    decl = file.callee(call)
+    nodes = [*call["arguments"].own(), *(decl.node.own() if decl is not None else ())]
+    return not any(n.kind == "for_statement" or is_slow(file, n) for n in nodes)
 
 
 def _set_by(file: GoFile, option: str) -> list[str]:

@@ -51,9 +51,17 @@ class _Sender:
     @property
     def repeats(self) -> bool:
         """Return whether more than one value may be sent in all."""
-        if self.launch.loop is not None or len(self.sends) > 1:
+        if self.launch.loop is not None:
             return True
-        return any(innermost_loop(s.node) is not None for s in self.sends)
+        bodies = {send.node.function for send in self.sends}
+        body = bodies.pop()
+        if len(self.sends) == 1 or bodies or body is None:
+            return len(self.sends) > 1 or innermost_loop(self.sends[0].node) is not None
+        flow = flow_of(body)
+        points = {point for s in self.sends if (point := flow.point_of(s.node)) is not None}
+        return len(points) < len(self.sends) or any(
+            not points.isdisjoint(flow.reachable(point)) for point in points
+        )
 
 
 def check(file: GoFile) -> Iterator[Finding]:

@@ -5,8 +5,9 @@ files and connections pile up until the loop is through, and a mutex that is loc
 the next round is still held there, so that the function waits for itself.
 
 Not reported: a defer after which the loop never goes round again; a context, file or
-connection that is stored, returned or handed on for later; the locks of the elements that
-are ranged over, which may all be wanted together; a lock taken under a condition.
+connection that is stored, returned or handed on for later; a listener, whose port is meant to
+stay taken; the locks of the elements that are ranged over, which may all be wanted together; a
+lock taken under a condition.
 
 Low confidence: tests, and loops over a few constants.
 
@@ -38,6 +39,7 @@ GATE = rb"\bdefer\s+[\w.]+\("
 
 # A defer of the function's own block begins a line with one tab.
 _DEFER = re.compile(rb"(?<!\n\t)\bdefer\s+(?!func\b)")
+_LISTENS = re.compile(rb"net\.Listen")
 _LOOPS = FUNCTIONS | {"for_statement"}
 _BREAKABLE = frozenset(
     {
@@ -134,10 +136,13 @@ def _of_round(binding: Binding, loop: Node) -> bool:
 
 
 def _opened(binding: Binding) -> bool:
-    """Return whether a variable is declared with the result of a call."""
+    """Return whether a variable is declared with the result of a call, which is no listener:
+    whoever looks for free ports keeps those that it has found until it has them all.
+    """
     declaration = binding.declaration
     right = declaration.get("right") or declaration.get("value")
-    return right is not None and any(c.kind == "call_expression" for c in right.children)
+    calls = [c for c in right.children if c.kind == "call_expression"] if right else []
+    return bool(calls) and not any(_LISTENS.match(call.text) for call in calls)
 
 
 def _lives_on(file: GoFile, loop: Node, binding: Binding, call: Node) -> bool:

@@ -9,6 +9,7 @@ Not reported:
 - a sleep outside of a loop, or of a constant under a millisecond;
 - a loop over a channel, where the sleep paces what is received;
 - a function that no context and no stop channel reaches;
+- a sleep after the branch for contexts that can be cancelled (`if ctx.Done() != nil { … }`);
 - a goroutine that nobody waits for and that gives up after a time of its own.
 
 Unsafe: the function now returns early, with the context's error.
@@ -35,6 +36,7 @@ CATEGORY = "goroutine"
 GATE = rb"\.Sleep\("
 
 _SHORT = re.compile(r"(?:\d+ ?\* ?)?time\.(?:Micro|Nano)second(?: ?\* ?\d+)?|\d{1,6}")
+_ASKED = re.compile(rb"\bif (?:(\w+) := )?[\w.]+\.Done\(\)(?:; \1)? != nil\b")
 _CODE = """\
 {timer} := {package}.NewTimer({duration})
 select {{
@@ -56,7 +58,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             yield from (_paused(file, p) for p in paused(file, call))
         if loop is None or not _is_sleep(file, call) or _over_channel(file, loop):
             continue
-        if _is_left_alone(file, loop):
+        if _is_left_alone(file, loop) or _ASKED.search(file.tree.data, loop.start, call.start):
             continue
         if _SHORT.fullmatch(call["arguments"].children[0].name):
             continue

@@ -8,7 +8,7 @@ moves an element of a list or writes to a buffer changes it as well (`order.Move
 Not reported: a write under a second lock that is held as well (a cache that readers fill
 lazily), or inside `once.Do`; objects that nobody else knows yet; writes through a pointer to
 another object; a function whose comment says that its calls come one after the other; a field
-that only the one goroutine of its object uses.
+that only the one goroutine of its object uses, or that nobody else holds the lock for.
 
 Without a fix: a read lock that is taken again further in, or whose releases are not clear.
 """
@@ -16,7 +16,7 @@ Without a fix: a read lock that is taken again further in, or whose releases are
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.calls import own_callers
@@ -54,10 +54,13 @@ def check(package: Package) -> Iterator[Finding]:
                 continue
             lock = _read_lock(access)
             above = read_locked_callers(access) if lock is None or not _is_taken(access) else []
-            if (lock is None and not above) or _is_of_one_goroutine(access):
+            lock = lock or next((one.lock for one in above), None)
+            if lock is None or _is_another_s(lock, access, accesses):
+                continue
+            if _is_of_one_goroutine(access):
                 continue
             seen.add((access.node.function, place))
-            yield _finding(access, lock or above[0].lock, above)
+            yield _finding(access, lock, above)
 
 
 def _is_unprotected(access: FieldAccess) -> bool:
@@ -79,6 +82,16 @@ def _read_lock(access: FieldAccess) -> Held | None:
 def _is_taken(access: FieldAccess) -> bool:
     """Return whether the function itself holds a lock."""
     return bool(access.held_here)
+
+
+def _is_another_s(lock: Held, access: FieldAccess, accesses: Sequence[FieldAccess]) -> bool:
+    """Return whether the lock is for what else the function reads: nobody holds it who uses
+    the field, here and there.
+    """
+    function = access.node.function
+    others = [a for a in accesses if a.node.function is not function and not (a.setup or a.fresh)]
+    held = {h.lock_class for a in others for h in a.held}
+    return len(others) > 1 and lock.lock_class not in held
 
 
 _DEPTH = 4  # calls between a goroutine and an access

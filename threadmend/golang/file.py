@@ -46,6 +46,7 @@ class GoFile:
         self.package = package
         self.path = tree.source.path
         self.data = tree.data
+        tree.is_field_key = package.workspace.inference.is_field_key
         self._matching: dict[re.Pattern[bytes], list[Declaration]] = {}
 
     def __repr__(self) -> str:

@@ -94,8 +94,8 @@ def decided_once(file: GoFile, node: Node, loop: Node) -> bool:
     for branch in node.ancestors():
         if branch is loop or branch.kind == "func_literal":
             return False
-        condition = branch.get("condition") if branch.kind == "if_statement" else None
-        if condition is None or not branch["consequence"].contains(node):
+        condition = _condition(branch, node)
+        if condition is None:
             continue
         for name in condition.find("identifier"):
             binding = file.binding(name)
@@ -112,3 +112,13 @@ def decided_once(file: GoFile, node: Node, loop: Node) -> bool:
             ):
                 return True
     return False
+
+
+def _condition(branch: Node, node: Node) -> Node | None:
+    """Return what has to hold for a node: of its `if`, or of its case in a bare `switch`."""
+    if branch.kind == "if_statement":
+        return branch["condition"] if branch["consequence"].contains(node) else None
+    if branch.kind != "expression_case" or branch.parent is None or branch.parent.get("value"):
+        return None
+    values = branch["value"].children
+    return values[0] if len(values) == 1 else None

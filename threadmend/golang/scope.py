@@ -57,6 +57,7 @@ class Binding:
                 node
                 for node in identifiers(self.scope, self.name)
                 if node is self.node or resolve_local(node) is self
+                if not node.tree.is_field_key(node)
             ]
         return self._uses
 

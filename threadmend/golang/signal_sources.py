@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders.names import PREDECLARED
 from threadmend.golang.groups import is_group
+from threadmend.golang.holding import argument_of
 from threadmend.golang.locks import LOCK_TYPES
 from threadmend.golang.scope import Binding
 from threadmend.golang.signals import Signal
@@ -152,11 +153,17 @@ def _with_aliases(file: GoFile, access: Access) -> frozenset[Token]:
     """Return a path with what else may be the same object, or bound up with it.
 
     `ch := s.ch` is the same channel; `ctx, cancel := …` and `r, w := io.Pipe()` belong
-    together.
+    together. A parameter of a literal that runs where it stands is what it is handed; who
+    sent a channel waits on it (`done := <-requests`), or whoever it was registered with.
     """
     found = {access}
     root = access.root
-    if isinstance(root, Binding):
+    if isinstance(root, Binding) and root.kind == "parameter":
+        given = _handed_in_place(root)
+        other = access_of(file, given) if given is not None else None
+        if other is not None:
+            found.add(Access(other.root, other.steps + access.steps))
+    elif isinstance(root, Binding):
         declaration = root.declaration
         if declaration.kind in {"short_var_declaration", "var_spec"}:
             names = declaration.get("left")
@@ -169,10 +176,36 @@ def _with_aliases(file: GoFile, access: Access) -> frozenset[Token]:
                     if binding is not None and not _is_plain(file, name):
                         found.add(Access(binding))
             elif root.index < len(values):
-                other = access_of(file, values[root.index])
+                value = values[root.index]
+                other = access_of(file, value)
                 if other is not None:
                     found.add(Access(other.root, other.steps + access.steps))
+                elif value.kind == "unary_expression" and value["operator"].kind == "<-":
+                    found.update(_registered(file, value["operand"]))
     return frozenset(found)
+
+
+def _handed_in_place(parameter: Binding) -> Node | None:
+    """Return what a literal that is called where it stands gets: `go func(ch T) {…}(done)`."""
+    literal = parameter.scope
+    call = literal.parent if literal.kind == "func_literal" else None
+    if call is None or call.kind != "call_expression" or literal.field != "function":
+        return None
+    return argument_of(call, literal, parameter)
+
+
+def _registered(file: GoFile, channel: Node) -> Iterator[Token]:
+    """Yield a channel of channels, and the objects whose methods it is handed to."""
+    binding = file.binding(channel)
+    for use in binding.uses if binding is not None else ():
+        call = use.parent.parent if use.parent and use.parent.kind == "argument_list" else None
+        function = call.get("function") if call is not None else None
+        if function is not None and function.kind == "selector_expression":
+            keeper = access_of(file, function["operand"])
+            if keeper is not None:
+                yield keeper
+    if binding is not None:
+        yield Access(binding)
 
 
 _TESTS = ("testing.T", "testing.B", "testing.F", "testing.TB", "testing.common")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -123,6 +124,10 @@ class Declaration:
         return self._header
 
 
+def _is_none(node: Node) -> bool:
+    return False
+
+
 class SyntaxTree:
     """The parse of one file. `errors` are the byte ranges that do not parse."""
 
@@ -138,6 +143,8 @@ class SyntaxTree:
         self.scopes: dict[Node, dict[str, list[Any]]] = {}
         self.meanings: dict[Node, Any] = {}
         self.names: dict[Node, dict[bytes, list[Node]]] = {}
+        # Types tell which keys of a literal are names of fields (`T{err: err}`): set with them.
+        self.is_field_key: Callable[[Node], bool] = _is_none
 
     @cached_property
     def errors(self) -> list[tuple[int, int]]:

@@ -19,7 +19,7 @@ from threadmend.golang.calls import callers, code_files
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Func, Interface, Named, deref
+from threadmend.golang.types import Func, Interface, Named, Struct, deref
 from threadmend.golang.uses import is_api
 
 if TYPE_CHECKING:
@@ -303,7 +303,19 @@ def _implemented(workspace: Workspace, owner: Named, name: str) -> Targets:
     package = workspace.package_by_key(owner.package)
     own = package is not None and package.module is not None
     bodies = tuple(Body(decl.file, decl.node, decl) for decl in decls)
-    return Targets(bodies, own and len(bodies) == len(types))
+    alone = len(types) == 1 and _wraps(workspace, types[0], owner)
+    return Targets(bodies, own and len(bodies) == len(types) and not alone)
+
+
+def _wraps(workspace: Workspace, type_: Named, interface: Named) -> bool:
+    """Return whether a type's objects keep one of the interface that it implements: what they
+    wrap at the end is of another type, from elsewhere.
+    """
+    under = workspace.inference.underlying(type_)
+    return isinstance(under, Struct) and any(
+        workspace.inference.type_from(field["type"]) == interface
+        for field in under.node.find("field_declaration")
+    )
 
 
 def implementations(workspace: Workspace, interface: Named) -> list[Named]:

@@ -18,10 +18,9 @@ from threadmend.golang.families import CannotFollow, family
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.package import Decl
-from threadmend.golang.scope import bindings_in
+from threadmend.golang.scope import bindings_in, position_of
 from threadmend.golang.stops import Stop, contexts_at, stops_at
 from threadmend.golang.syntax import Node
-from threadmend.golang.targets import parameter_index
 from threadmend.model import Edit
 
 __all__ = ["Given", "given_context", "own_context"]
@@ -74,7 +73,7 @@ def own_context(file: GoFile, node: Node) -> Given | None:
         return None
     bindings = (b for name in contexts_at(file, node) for b in bindings_in(function).get(name, ()))
     own = next((b for b in bindings if b.kind == "parameter" and is_assigned_once(b)), None)
-    at = parameter_index(function, own) if own is not None else None
+    at = position_of(function, own) if own is not None else None
     if own is None or at is None:
         return None
     calls = []

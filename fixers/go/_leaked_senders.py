@@ -12,8 +12,8 @@ from threadmend.golang.counts import Count, iterations, product, rounds
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.scope import position_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.targets import parameter_index
 from threadmend.golang.waitgroups import waitgroup_call
 
 __all__ = [
@@ -203,7 +203,7 @@ def _argument(file: GoFile, other: GoFile, helper: Node, call: Node, name: Node)
     binding = other.binding(name) if name.kind == "identifier" else None
     if binding is None or binding.kind != "parameter" or not is_assigned_once(binding):
         return None
-    position = parameter_index(helper, binding)
+    position = position_of(helper, binding)
     arguments = call["arguments"].children
     if position is None or position >= len(arguments):
         return None

@@ -24,9 +24,9 @@ from threadmend.golang.channel_index import Behind, behind
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import declaration_of, held_at
+from threadmend.golang.scope import position_of
 from threadmend.golang.stops import Stop, endless, leaves_loop, stops_at
 from threadmend.golang.syntax import Node
-from threadmend.golang.targets import parameter_index
 from threadmend.golang.types import Chan
 from threadmend.model import Fix
 
@@ -146,7 +146,7 @@ def _is_fed(file: GoFile, name: Node, depth: int = _DEPTH) -> bool:
     function = name.function
     if binding is None or function is None or binding.scope is not function:
         return False
-    position = parameter_index(function, binding) if binding.kind == "parameter" else None
+    position = position_of(function, binding) if binding.kind == "parameter" else None
     decl = declaration_of(file, function)
     if position is None or decl is None or depth == 0:
         return False

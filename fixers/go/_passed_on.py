@@ -29,10 +29,9 @@ from threadmend.golang.builders import (
 from threadmend.golang.captured import accesses_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import captures
-from threadmend.golang.holding import argument_of
 from threadmend.golang.lefts import calls_leaving, may_leave
 from threadmend.golang.races import explained
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.summaries import called_body, crowded_opens
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import bodies_of_value

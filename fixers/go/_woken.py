@@ -9,8 +9,8 @@ from threadmend.golang.calls import callers
 from threadmend.golang.conditions import CondCall
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import launch_of_literal
-from threadmend.golang.holding import argument_of
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.scope import argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
 

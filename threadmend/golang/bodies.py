@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access, access_of, is_assigned_once, lock_class
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.groups import is_group
-from threadmend.golang.holding import holding_of, position_of
+from threadmend.golang.holding import holding_of
 from threadmend.golang.locks import Held, locks_of
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.targets import Body
 from threadmend.golang.types import Chan, is_named

@@ -25,9 +25,8 @@ from threadmend.golang.getters import calls_of_getter, returned_field
 from threadmend.golang.goroutines import Launch, launch_of_literal
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import declaration_of, runs_in_place
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.targets import parameter_index
 from threadmend.golang.types import Chan, Named, deref
 from threadmend.golang.uses import type_uses
 
@@ -238,7 +237,7 @@ def literals_of(decl: Decl) -> Iterator[tuple[GoFile, Node]]:
 def arguments_of(file: GoFile, parameter: Binding) -> list[tuple[GoFile, Node]] | None:
     """Return what is passed for a parameter, None when not every caller can be seen."""
     function = parameter.scope
-    position = parameter_index(function, parameter)
+    position = position_of(function, parameter)
     if position is None or not is_assigned_once(parameter):
         return None
     if function.kind == "func_literal":

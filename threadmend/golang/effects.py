@@ -28,14 +28,12 @@ from threadmend.golang.bodycalls import (
 )
 from threadmend.golang.calls import callers
 from threadmend.golang.holding import (
-    argument_of,
     holding_of,
     net_acquires,
-    position_of,
     translated,
 )
 from threadmend.golang.locks import LOCK_CALLS, Held
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, argument_of, position_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
 

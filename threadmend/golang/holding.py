@@ -18,7 +18,7 @@ from threadmend.golang.backrefs import homeward
 from threadmend.golang.flow import Point
 from threadmend.golang.locks import Held, LockOperation, locks_of
 from threadmend.golang.releases import net_releases
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.selfrefs import without_detours
 from threadmend.golang.syntax import Node
 
@@ -353,25 +353,3 @@ def _find_given(file: GoFile, call: Node, body: Node, root: Binding) -> Access |
         return access_of(file, function["operand"], via)
     argument = argument_of(call, body, root)
     return access_of(file, argument) if argument is not None else None
-
-
-def argument_of(call: Node, body: Node, root: Binding) -> Node | None:
-    """Return the argument that a call passes for a parameter of a body."""
-    position = position_of(body, root)
-    arguments = call["arguments"].children
-    return arguments[position] if position is not None and position < len(arguments) else None
-
-
-def position_of(body: Node, root: Binding) -> int | None:
-    """Return the index of a parameter of a body; None for another binding or a variadic one."""
-    if root.kind != "parameter" or root.scope is not body:
-        return None
-    position = 0
-    for declaration in body["parameters"].children:
-        if declaration.kind != "parameter_declaration":
-            return None
-        for name in declaration.all("name") or [declaration]:
-            if name is root.node:
-                return position
-            position += 1
-    return None

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 
 from threadmend.golang.syntax import FUNCTIONS, Node
 
-__all__ = ["Binding", "bindings_in", "identifiers", "resolve_local"]
+__all__ = [
+    "Binding",
+    "argument_of",
+    "bindings_in",
+    "identifiers",
+    "position_of",
+    "resolve_local",
+]
 
 
 class Binding:
@@ -262,3 +269,28 @@ def _short(node: Node, scope: Node, table: Table, kind: str) -> None:
             if name.name in bindings_in(owner):
                 continue
         _add(table, Binding(kind, name, node, scope, node.end, index))
+
+
+# -- parameters and arguments -----------------------------------------------------------------
+
+
+def argument_of(call: Node, body: Node, root: Binding) -> Node | None:
+    """Return the argument that a call passes for a parameter of a body."""
+    position = position_of(body, root)
+    arguments = call["arguments"].children
+    return arguments[position] if position is not None and position < len(arguments) else None
+
+
+def position_of(body: Node, root: Binding) -> int | None:
+    """Return the index of a parameter of a body; None for another binding or a variadic one."""
+    if root.kind != "parameter" or root.scope is not body:
+        return None
+    position = 0
+    for declaration in body["parameters"].children:
+        if declaration.kind != "parameter_declaration":
+            return None
+        for name in declaration.all("name") or [declaration]:
+            if name is root.node:
+                return position
+            position += 1
+    return None

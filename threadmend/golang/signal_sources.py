@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders.names import PREDECLARED
 from threadmend.golang.groups import is_group
-from threadmend.golang.holding import argument_of
 from threadmend.golang.locks import LOCK_TYPES
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.signals import Signal
 from threadmend.golang.strands import literal_binding
 from threadmend.golang.syntax import Node

@@ -20,9 +20,9 @@ from threadmend.golang.access import Access, access_of
 from threadmend.golang.calls import code_files
 from threadmend.golang.crowds import own_nodes, waits_each_round
 from threadmend.golang.goroutines import launch_of_literal, launches_in
-from threadmend.golang.holding import argument_of, translated
+from threadmend.golang.holding import translated
 from threadmend.golang.locks import Held
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value, targets
 from threadmend.golang.touches import (

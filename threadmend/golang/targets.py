@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import callers, code_files
 from threadmend.golang.locks import declaration_of
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, Interface, Named, Struct, deref
 from threadmend.golang.uses import is_api
@@ -165,7 +165,7 @@ def _of_parameter(file: GoFile, binding: Binding, depth: int) -> Targets:
     function = binding.scope
     if not is_assigned_once(binding):
         return _NONE
-    position = parameter_index(function, binding)
+    position = position_of(function, binding)
     if position is None:
         return _NONE
     if function.kind == "func_literal":
@@ -181,19 +181,6 @@ def _of_parameter(file: GoFile, binding: Binding, depth: int) -> Targets:
         _argument(s.file, s.call, position, depth) if s.call is not None else _NONE for s in sites
     ]
     return _joined(parts)
-
-
-def parameter_index(function: Node, binding: Binding) -> int | None:
-    """Return the position of a parameter among the arguments; None when variadic."""
-    position = 0
-    for declaration in function["parameters"].children:
-        if declaration.kind != "parameter_declaration":
-            return None
-        for name in declaration.all("name") or [declaration]:
-            if name is binding.node:
-                return position
-            position += 1
-    return None
 
 
 def _argument(file: GoFile, call: Node, position: int, depth: int) -> Targets:

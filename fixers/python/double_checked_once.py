@@ -2,11 +2,12 @@
 
 `if instance is None: with lock: instance = make()` tests before it has the lock. Two threads
 may both have seen None; the second makes another one, and what the first kept is lost. The
-same holds for `if instance is not None: return instance` ahead of the lock, and for a variable
-that the value was read into.
+same holds for `if instance is not None: return instance` ahead of the lock, for a variable
+that the value was read into, and for what the section takes away: `if items: with lock:
+items.pop()`.
 
-Not reported: a second test under the lock; a variable of the function itself; tests of
-something else than what is set; a value that is made before the lock is taken.
+Not reported: a second test under the lock, or code that is ready for what it does not find; a
+variable of the function itself; tests of something else than what is set; a value that is made before the lock is taken.
 
 Unsafe: a test that calls functions is run a second time.
 """
@@ -23,7 +24,9 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, is_text, walk
 from threadmend.python.functions import Function
 from threadmend.python.locks import Section
-from threadmend.python.scope import scope_of
+from threadmend.python.scope import parent, scope_of
+
+from ._consumed import consumed
 
 CATEGORY = "shared-state"
 GATE = rb"\bif\b"
@@ -51,6 +54,10 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if section.kind != "with" or not section.body:
             continue
         test = _test_ahead(file, section.start) or _test_of_caller(file, section)
+        spent = _spent(file, section)
+        if spent is not None and not file.held(spent.node):
+            yield _finding(file, section, spent)
+            continue
         if test is None or file.held(test.node):
             continue
         setting = _setting(file, section, test)
@@ -59,6 +66,26 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 
 # -- find -----------------------------------------------------------------------------------
+
+
+def _spent(file: PythonFile, section: Section) -> _Test | None:
+    """Return the test ahead of a section that uses up, or counts on, what was tested."""
+    node = _if_ahead(section.start)
+    if node is None or any(isinstance(n, ast.NamedExpr | ast.Await) for n in ast.walk(node.test)):
+        return None
+    found = consumed(file, section, node.test)
+    return None if found is None else _Test(node, file.text(found), None, found)
+
+
+def _if_ahead(start: ast.stmt) -> ast.If | None:
+    """Return the `if` around a statement, or the one before it that leaves."""
+    above = parent(start)
+    if isinstance(above, ast.If) and not above.orelse and above.body == [start]:
+        return above
+    before = _before(start)
+    if isinstance(before, ast.If) and not before.orelse and len(before.body) == 1:
+        return before if isinstance(before.body[0], _EXITS) else None
+    return None
 
 
 def _test_of_caller(file: PythonFile, section: Section) -> _Test | None:
@@ -99,14 +126,10 @@ def _is_known(file: PythonFile, test: _Test, helper: Function) -> bool:
 
 def _test_ahead(file: PythonFile, start: ast.stmt) -> _Test | None:
     """Return the test that decides about a statement: around it, or with an exit before it."""
-    above = file.parent(start)
-    if isinstance(above, ast.If) and not above.orelse and above.body == [start]:
-        return _test(file, above, _unset(above.test))
-    before = _before(start)
-    if isinstance(before, ast.If) and not before.orelse and len(before.body) == 1:
-        if isinstance(before.body[0], _EXITS):
-            return _test(file, before, _set(before.test))
-    return None
+    ahead = _if_ahead(start)
+    if ahead is None:
+        return None
+    return _test(file, ahead, (_unset if start in ahead.body else _set)(ahead.test))
 
 
 def _before(statement: ast.stmt) -> ast.stmt | None:
@@ -118,8 +141,9 @@ def _before(statement: ast.stmt) -> ast.stmt | None:
 
 def _unset(test: ast.expr) -> ast.expr | None:
     """Return `x` of `x is None`, `not x`, `x == 0` and `k not in x`."""
-    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
-        return _unset(test.values[0])
+    if isinstance(test, ast.BoolOp):
+        parts = [_unset(value) for value in test.values]
+        return parts[0] if isinstance(test.op, ast.Or) else next(filter(None, parts[::-1]), None)
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return _set(test.operand)
     if isinstance(test, ast.Compare) and len(test.ops) == 1:

@@ -7,7 +7,8 @@ that the value was read into, and for what the section takes away: `if items: wi
 items.pop()`.
 
 Not reported: a second test under the lock, or code that is ready for what it does not find; a
-variable of the function itself; tests of something else than what is set; a value that is made before the lock is taken.
+variable of the function itself; tests of something else than what is set; a value
+that is made before the lock is taken.
 
 Unsafe: a test that calls functions is run a second time.
 """

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import block_of, innermost_loop, walk
+from threadmend.python.flow import after, innermost_loop, walk
 from threadmend.python.queues import QueueUse
 
 __all__ = ["Taken", "is_call_of", "taken"]
@@ -49,10 +49,10 @@ def taken(file: PythonFile, use: QueueUse) -> list[Taken]:
         if not name and not isinstance(target, ast.Tuple):
             continue
         attempt = _attempt(file, statement)
-        if statement not in loop.body and attempt not in loop.body:
+        first = attempt or statement
+        if first not in loop.body and not _begins_round(file, statement, loop, use):
             continue
-        block = block_of(attempt or statement)
-        rest = block[block.index(attempt or statement) + 1 :]
+        rest = after(first)
         queue = file.text(call.func.value)
         found.append(Taken(statement, call, name, queue, loop, rest))
     return found
@@ -69,6 +69,19 @@ def _attempt(file: PythonFile, statement: ast.Assign) -> ast.Try | None:
         return None
     leaves = (ast.Return, ast.Raise, ast.Break, ast.Continue)
     return above if all(isinstance(h.body[-1], leaves) for h in above.handlers) else None
+
+
+def _begins_round(
+    file: PythonFile, statement: ast.Assign, loop: ast.For | ast.AsyncFor | ast.While, use: QueueUse
+) -> bool:
+    """Return whether a round of the loop is a try statement that begins with taking an item, and
+    whose handlers, like what follows it, leave it to the work to say that the item is done.
+    """
+    above = file.parent(statement)
+    if not isinstance(above, ast.Try) or above not in loop.body or above.body[0] is not statement:
+        return False
+    inside = {*walk(above.body)}
+    return not any(call in {*walk(loop.body)} - inside for call in use.dones)
 
 
 def _in_head(file: PythonFile, call: ast.Call) -> Taken | None:

@@ -16,7 +16,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from threadmend.model import Edit, Finding, Fix, Safety
-from threadmend.python.builders import BuilderError, delete, insert_after, is_alone, wrap
+from threadmend.python.builders import (
+    BuilderError,
+    delete,
+    insert_after,
+    insert_before,
+    is_alone,
+    wrap,
+)
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, can_raise, in_finally, is_text, walk
 from threadmend.python.queues import QueueUse, is_joined, queues_of
@@ -40,6 +47,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 one, dones = helped if helped is not None else (one, dones)
             if dones and not any(map(in_finally, dones)):
                 yield from _findings(file, use, one, dones)
+            elif dones:
+                yield from _before_finally(file, use, one)
 
 
 def _in_helper(file: PythonFile, use: QueueUse, one: Taken) -> tuple[Taken, list[ast.AST]] | None:
@@ -90,6 +99,35 @@ def _findings(
     yield Finding(file.path, start, end, said, fixes=(fix,))
 
 
+def _before_finally(file: PythonFile, use: QueueUse, one: Taken) -> Iterator[Finding]:
+    """Yield the ways to the next round before the try statement that sees to the items."""
+    for number, statement in enumerate(one.rest):
+        ends = statement.finalbody if isinstance(statement, ast.Try) else []
+        if not any(is_call_of(s, use.dones) for s in ends):
+            continue
+        for leaving in _leaves(one.rest[:number], use):
+            if isinstance(leaving, ast.Continue) and _is_done_here(file, use):
+                yield _unseen(file, one, leaving)
+        return
+
+
+def _is_done_here(file: PythonFile, use: QueueUse) -> bool:
+    """Return whether nobody says that an item is done but who has taken it."""
+    takers = {file.function(call) for call in use.gets}
+    return all(file.function(call) in takers for call in use.dones)
+
+
+def _unseen(file: PythonFile, one: Taken, leaving: ast.Continue) -> Finding:
+    start, end = file.span(leaving)
+    said = f"the next item is taken before this one is done, and {one.queue}.join waits for ever"
+    done = f"{one.queue}.task_done()"
+    try:
+        fix = Fix(f"Call {done} there as well", insert_before(file, leaving, done))
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    return Finding(file.path, start, end, said, fixes=(fix,))
+
+
 def _settled(rest: list[ast.stmt], use: QueueUse) -> int:
     """Return how many statements at the start see to their own items: a sentinel's branch."""
     for number, statement in enumerate(rest):
@@ -116,8 +154,13 @@ def _is_done_by_all(statement: ast.Try, use: QueueUse) -> bool:
     return len(handled) == len(statement.handlers) > 0
 
 
-def _early(rest: list[ast.stmt], use: QueueUse) -> ast.AST | None:
-    """Return a statement that leaves the loop, or its round, before the item is done."""
+def _early(rest: list[ast.stmt], use: QueueUse) -> ast.stmt | None:
+    """Return the first statement that leaves the loop, or its round, before the item is done."""
+    return next(_leaves(rest, use), None)
+
+
+def _leaves(rest: list[ast.stmt], use: QueueUse) -> Iterator[ast.stmt]:
+    """Yield the statements that leave the loop, or its round, before the item is done."""
     for node in walk(rest):
         if isinstance(node, ast.Return | ast.Break | ast.Continue):
             if any(node in walk(loop.body) for loop in _loops(rest)):
@@ -126,8 +169,7 @@ def _early(rest: list[ast.stmt], use: QueueUse) -> ast.AST | None:
             block = block_of(node)
             if not any(is_call_of(s, use.dones) for s in block[: block.index(node)]):
                 if not _is_after_done(rest, node, use):
-                    return node
-    return None
+                    yield node
 
 
 def _is_after_done(rest: list[ast.stmt], node: ast.stmt, use: QueueUse) -> bool:

@@ -7,7 +7,8 @@ Not reported: `map` of other types; results that are used; functions of the proj
 handle every exception themselves. Jobs of a pool that lives on are hints where they are not
 functions of the project: to ask for their results would be to wait for them.
 
-Unsafe: what was hidden is raised, or logged where the pool lives on.
+Unsafe: what was hidden is raised; or logged where the pool lives on, unless the job makes an
+exception of its own, which somebody has to get.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from collections.abc import Iterator
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 from threadmend.python.builders import BuilderError, free_name, is_alone, replace_statement
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import enclosing, walk
 from threadmend.python.functions import Function
+from threadmend.python.threads import spawns_reaching
 
 from ._silent import handles_everything, pool_block
 from ._told import raises_unseen, teller
@@ -50,7 +53,8 @@ def _is_dropped(above: ast.AST | None) -> bool:
 def _finding(file: PythonFile, call: ast.Call, target: Function | None) -> Finding:
     start, end = file.span(call)
     said = "nobody sees what map returns, nor the exceptions of its jobs"
-    if pool_block(file, call) is None and not _is_shut_down(file, call):
+    lives_on = pool_block(file, call) is None and not _is_shut_down(file, call)
+    if lives_on and not _raises_for_caller(file, call, target):
         if raises_unseen(target) and len(call.args) == 2 and not call.keywords:
             try:
                 return Finding(file.path, start, end, said, fixes=_logged(file, call))
@@ -60,8 +64,29 @@ def _finding(file: PythonFile, call: ast.Call, target: Function | None) -> Findi
         return Finding(file.path, start, end, said, reason=reason, confidence=Confidence.LOW)
     edits = (Edit(file.path, start, start, b"list("), Edit(file.path, end, end, b")"))
     reason = "exceptions that were hidden are raised"
+    if lives_on:
+        reason = "it waits for the jobs, and exceptions that were hidden are raised"
     fix = Fix("Ask for the results", edits, Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _raises_for_caller(file: PythonFile, call: ast.Call, target: Function | None) -> bool:
+    """Return whether a job makes an exception of its own, for somebody who asks: to log that would
+    not be to tell whoever goes on as if all was well. A job of a pool, which would wait for other
+    jobs of it, and a coroutine ask nobody.
+    """
+    function = file.function(call)
+    if target is None or function is None or function.is_async or function in spawns_reaching(file):
+        return False
+    return any(
+        isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and not any(
+            isinstance(above, ast.Try) and node in walk(above.body)
+            for above in enclosing(node, ast.Try)
+        )
+        for node in target.own
+    )
 
 
 def _logged(file: PythonFile, call: ast.Call) -> tuple[Fix, ...]:

@@ -20,7 +20,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, queues_of
-from threadmend.python.threads import Spawn
+from threadmend.python.threads import Spawn, argument
 
 from ._taken import Taken, taken
 from ._workers import each, started_at
@@ -47,8 +47,12 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if file.function(puts[0]) is worker:
                 continue
             spawn = _many(file, worker)
-            if spawn is not None and _is_known(file, spawn, puts[0]):
-                yield _finding(file, use, one, puts[0], spawn)
+            if spawn is None:
+                continue
+            given = _handed_over(file, spawn, puts[0])
+            if given is not None or _is_known(file, spawn, puts[0]):
+                workers = given or each(file, spawn)
+                yield _finding(file, use, one, puts[0], spawn, workers)
 
 
 def _has_limit(call: ast.Call) -> bool:
@@ -106,7 +110,27 @@ def _is_known(file: PythonFile, spawn: Spawn, put: ast.Call) -> bool:
     )
 
 
-def _finding(file: PythonFile, use: QueueUse, one: Taken, put: ast.Call, spawn: Spawn) -> Finding:
+def _handed_over(file: PythonFile, spawn: Spawn, put: ast.Call) -> str | None:
+    """Return the parameter that holds the list of workers where the sentinel is put: in a helper
+    that only the function calls which starts them.
+    """
+    starter, ender = file.function(started_at(file, spawn) or spawn.node), file.function(put)
+    workers = each(file, spawn)
+    if starter is ender or ender is None or not ender.callers or not ender.is_only_called:
+        return None
+    if any(site.caller is not starter for site in ender.callers):
+        return None
+    names = ender.parameters[1:] if ender.self_name else ender.parameters
+    for at, name in enumerate(names):
+        given = [argument(site.call, at, name) for site in ender.callers]
+        if all(one is not None and file.text(one) == workers for one in given):
+            return name
+    return None
+
+
+def _finding(
+    file: PythonFile, use: QueueUse, one: Taken, put: ast.Call, spawn: Spawn, workers: str | None
+) -> Finding:
     start, end = file.span(put)
     said = f"only one of the workers gets {file.text(put.args[0])}, the others wait for ever"
     many = started_at(file, spawn) or spawn.node
@@ -115,7 +139,7 @@ def _finding(file: PythonFile, use: QueueUse, one: Taken, put: ast.Call, spawn: 
         Related(file.path, *file.span(one.call), "each takes what ends it"),
     )
     try:
-        edits = _edits(file, put, spawn)
+        edits = _edits(file, put, workers)
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=related, reason=str(error))
     title = f"Put {file.text(put.args[0])} once for each worker"
@@ -124,11 +148,10 @@ def _finding(file: PythonFile, use: QueueUse, one: Taken, put: ast.Call, spawn: 
     return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
-def _edits(file: PythonFile, put: ast.Call, spawn: Spawn) -> tuple[Edit, ...]:
+def _edits(file: PythonFile, put: ast.Call, workers: str | None) -> tuple[Edit, ...]:
     statement = file.statement(put)
     if file.parent(put) is not statement or not is_alone(file, statement):
         raise BuilderError("the sentinel is not put by a statement of its own")
-    workers = each(file, spawn)
     if workers is None:
         raise BuilderError("how many workers there are is not kept")
     return replace_statement(file, statement, f"for _ in {workers}:\n    {file.text(put)}")

@@ -17,6 +17,8 @@ from threadmend.python.threads import argument, keyword
 if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
+    from threadmend.python.functions import Function
+    from threadmend.python.scope import Binding
     from threadmend.python.value import Value
 
 __all__ = ["QueueUse", "is_joined", "queues_of"]
@@ -93,8 +95,7 @@ def _queues(file: PythonFile) -> list[QueueUse]:
     found: dict[Place, QueueUse] = {}
     passed = _passed(file)
     for call in file.calls(*_METHODS, "iter"):
-        method = call.args[0] if file.qualified(call.func) == "iter" and call.args else call.func
-        node = method.value if isinstance(method, ast.Attribute) else None
+        node = _receiver(file, call)
         value = file.value(node)
         place = file.place(node)
         if place is not None and value is not None and value.is_a(api.QUEUES | api.ASYNC_QUEUES):
@@ -115,7 +116,7 @@ def _queues(file: PythonFile) -> list[QueueUse]:
     ]
     nodes += [node for name in names for node in file.tree.names.get(name, ())]
     handed = {arg for spawn in file.spawns if spawn.target for arg in spawn.args or ()}
-    handed |= {arg for _, arg in _kept_by_objects(file)}
+    handed |= {arg for _, arg in (*_kept_by_objects(file), *_lent(file))}
     for node in sorted(nodes, key=lambda n: (n.end_lineno or 0, n.end_col_offset or 0)):
         if node in handed and file.place(node) in passed.values():
             continue
@@ -124,6 +125,12 @@ def _queues(file: PythonFile) -> list[QueueUse]:
         if place in found:
             _note(found[place], node, file)
     return list(found.values())
+
+
+def _receiver(file: PythonFile, call: ast.Call) -> ast.expr | None:
+    """Return `q` of `q.get()` and `iter(q.get, END)`."""
+    method = call.args[0] if file.qualified(call.func) == "iter" and call.args else call.func
+    return method.value if isinstance(method, ast.Attribute) else None
 
 
 def _values_given(file: PythonFile, place: Place) -> Iterator[Value]:
@@ -182,7 +189,7 @@ def _passed(file: PythonFile) -> dict[Place, Place]:
         places += [(Place("local", owner, name), value) for name, value in pairs]
     found: dict[Place, Place] = {}
     twice: set[Place] = set()
-    for inner, given_value in (*places, *_kept_by_objects(file)):
+    for inner, given_value in (*places, *_kept_by_objects(file), *_lent(file)):
         outer = file.place(given_value)
         if outer is None:
             twice.add(inner)
@@ -190,7 +197,46 @@ def _passed(file: PythonFile) -> dict[Place, Place]:
         if found.get(inner, outer) != outer:
             twice.add(inner)
         found[inner] = outer
-    return {inner: outer for inner, outer in found.items() if inner not in twice}
+    known = {inner: outer for inner, outer in found.items() if inner not in twice}
+    return {inner: known.get(outer, outer) for inner, outer in known.items()}
+
+
+def _lent(file: PythonFile) -> list[tuple[Place, ast.expr]]:
+    """Return the parameters by which helpers of the file get queues, with what each call hands
+    in: helpers that nobody else calls.
+    """
+    known: list[tuple[Place, ast.expr]] | None = file.__dict__.get("_lent_queues")
+    if known is None:
+        bindings = {file.binding(_receiver(file, c)): None for c in file.calls(*_METHODS, "iter")}
+        known = file.__dict__["_lent_queues"] = [
+            pair for one in bindings if one is not None for pair in _lent_as(file, one)
+        ]
+    return known
+
+
+def _lent_as(file: PythonFile, binding: Binding) -> list[tuple[Place, ast.expr]]:
+    helper = file.function(binding.scope.node)
+    if helper is None or [site.kind for site in binding.sites] != ["parameter"]:
+        return []
+    names = helper.parameters[1:] if helper.self_name else helper.parameters
+    if binding.name not in names or not helper.is_only_called or not _is_own(file, helper):
+        return []
+    at = names.index(binding.name)
+    given = [argument(site.call, at, binding.name) for site in helper.callers]
+    place = file.place(file.uses(binding)[0])
+    if place is None or None in given:
+        return []
+    return [(place, one) for one in given if one is not None]
+
+
+def _is_own(file: PythonFile, helper: Function) -> bool:
+    """Return whether no other file of the project may call a function."""
+    if helper.is_private or helper.outer is not None:
+        return True
+    name, project = file.encode(helper.name), file.project
+    return helper.cls is None and not any(
+        name in project.source(path).data for path in project.paths if path != file.path
+    )
 
 
 def _kept_by_objects(file: PythonFile) -> list[tuple[Place, ast.expr]]:

@@ -2,7 +2,8 @@
 
 The field (or package variable) is accessed under one and the same lock nearly everywhere,
 and here without it; or goroutines whose launch is visible write it at the same time, and
-others take the lock. Likewise a look before the lock that is repeated under it (double-checked
+others take the lock. Likewise a call of a function that all other callers enter with the
+lock held, and a look before the lock that is repeated under it (double-checked
 locking). The lock protects only those who take it: this access may see a value
 half written, or lose an update that another goroutine makes at the same moment. The Go
 memory model promises nothing about such a program.
@@ -27,6 +28,7 @@ from itertools import groupby
 from threadmend.golang.awaited import awaited_under
 from threadmend.golang.belief import Suspect, suspects
 from threadmend.golang.builders import BuilderError
+from threadmend.golang.entrusted import lapses
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import accesses_like, guard_of
 from threadmend.golang.lock_operations import is_wrapped
@@ -36,6 +38,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._double_checked import double_checked
+from ._entrusted import called_without
 from ._guard_edits import LockForm, put_under_lock
 from ._held_guard import lock_form, operation_of, witness
 from ._left_out import found_by_encounter, left_out
@@ -62,6 +65,10 @@ def check(package: Package) -> Iterator[Finding]:
     for place in places:
         others = beside[(_function(place[0]), place[0].guard.lock_class)]
         yield _finding(place[0].access.file, place, others)
+    lacking = {_function(s[0]) for s in places}
+    for lapse in lapses(package):
+        if lapse.calls[0].node.function not in lacking:
+            yield called_without(lapse)
     yield from _met(package, {*known, *(s.access.node for s in shown)})
 
 

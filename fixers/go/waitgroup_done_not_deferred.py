@@ -29,6 +29,7 @@ from threadmend.golang.builders import (
     parameters,
 )
 from threadmend.golang.builders.blocks import Container
+from threadmend.golang.counting import counter_of, known_whole
 from threadmend.golang.dones import done_in_other_literal, may_call_done
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
@@ -185,7 +186,7 @@ def _judged(file: GoFile, counted: _Counted) -> Iterator[Finding]:
     missing = [e for e in exits if e.kind in {"return", "end", "goexit"}]
     last = all(_is_last(flow, p, c) for p, c in counted.dones.items())
     if missing:
-        if not _done_elsewhere(file, counted):
+        if not _done_elsewhere(file, counted) and not _counts_some(file, counted):
             yield _skipped(counted, missing, last)
     elif last and not counted.adds and _may_leave(file, counted):
         yield _not_deferred(counted, _survives(file, counted))
@@ -195,7 +196,20 @@ def _done_elsewhere(file: GoFile, counted: _Counted) -> bool:
     access = counted.first.access
     if access is None or done_in_other_literal(file, counted.body, access):
         return True
-    return may_call_done(file, counted.body, {done.call for done in counted.dones.values()})
+    calls = {done.call for done in counted.dones.values()}
+    counter = known_whole(file, counted.first)
+    return may_call_done(file, counted.body, calls, counter=counter)
+
+
+def _counts_some(file: GoFile, counted: _Counted) -> bool:
+    """Return whether only some of the goroutines are counted: those that take a branch."""
+    body = counted.body["body"]
+    statements = [d.call.parent for d in counted.dones.values()]
+    if any(s is not None and s.parent is body for s in statements):
+        return False
+    counter = counter_of(file, counted.first)
+    adds = counter.of("Add") if counter is not None else []
+    return bool(adds) and not any(a.count is not None and a.count.text == b"1" for a in adds)
 
 
 def _survives(file: GoFile, counted: _Counted) -> bool:

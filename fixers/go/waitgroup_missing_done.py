@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from threadmend.golang.access import root_name
 from threadmend.golang.builders import BuilderError, insert_at_start
 from threadmend.golang.calls import callers
-from threadmend.golang.counting import Counter, counter_of
+from threadmend.golang.counting import Counter, counter_of, known_whole
 from threadmend.golang.dones import may_call_done
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launch_of_literal
@@ -44,7 +44,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         counter = counter_of(file, add)
         if counter is None or counter.escapes or not counter.of("Wait"):
             continue
-        if may_call_done(counter.file_of(launch.body), launch.body):
+        if may_call_done(counter.file_of(launch.body), launch.body, counter=known_whole(file, add)):
             continue
         if all(_accounted(counter, done) for done in counter.of("Done")):
             yield _finding(file, add, launch)

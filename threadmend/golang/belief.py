@@ -43,7 +43,9 @@ __all__ = [
     "caller_classes",
     "doc_of",
     "is_beyond_judgement",
+    "is_explained",
     "outer_function",
+    "says_locked",
     "speaks_of_locks",
     "suspects",
 ]
@@ -75,8 +77,8 @@ def suspects(package: Package) -> list[Suspect]:
     if found is None:
         found = package.facts["suspects"] = []
         for place, accesses in guarded_places(package).items():
-            guard = guard_of(accesses)
-            if guard is None or not guard.unlocked or _is_exempt(guard):
+            guard = guard_of(accesses, written=False)
+            if guard is None or not guard.locked or not guard.unlocked or _is_exempt(guard):
                 continue
             wrong = [a for a in guard.unlocked if is_suspect(a, guard)]
             confidence = confidence_in(guard, wrong)
@@ -185,7 +187,7 @@ def is_beyond_judgement(
         or not (any_object or _belongs_to_receiver(access))
         or not _runs_here_and_now(access)
         or _holds_unknown_lock(access)
-        or _is_explained(access)
+        or is_explained(access.file, access.node)
     )
 
 
@@ -300,21 +302,26 @@ def _is_called_in(file: GoFile, function: Node | None, caller: Node | None, dept
     )
 
 
-def _is_explained(access: FieldAccess) -> bool:
-    """Return whether the function's name or comment, or one beside the access, speaks of it."""
-    function = outer_function(access.node)
-    if function is None or speaks_of_locks(access.file, function):
+def is_explained(file: GoFile, node: Node) -> bool:
+    """Return whether the function's name or comment, or one beside the node, speaks of it."""
+    function = outer_function(node)
+    if function is None or speaks_of_locks(file, function):
         return True
-    source, tree = access.file.source, access.file.tree
-    line = source.line_start(access.node.start)
+    source, tree = file.source, file.tree
+    line = source.line_start(node.start)
     above = source.line_start(max(0, line - 1))
-    comments = tree.comments_in(above, source.line_end(access.node.start))
+    comments = tree.comments_in(above, source.line_end(node.start))
     return any(_SAYS.search(tree.data[c.start : c.end]) for c in comments)
+
+
+def says_locked(name: str) -> bool:
+    """Return whether a function's name says that its callers hold a lock."""
+    return _SAYS_LOCKED.search(name) is not None
 
 
 def speaks_of_locks(file: GoFile, function: Node) -> bool:
     """Return whether a declaration's name or comment tells who holds a lock when it runs."""
-    return bool(_SAYS_LOCKED.search(function["name"].name) or _SAYS.search(doc_of(file, function)))
+    return bool(says_locked(function["name"].name) or _SAYS.search(doc_of(file, function)))
 
 
 def _callers_explain(access: FieldAccess) -> bool:

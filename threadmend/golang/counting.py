@@ -11,18 +11,19 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, lock_class
+from threadmend.golang.access import Access, is_assigned_once, lock_class
 from threadmend.golang.channels import passed_to
 from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Declaration, Node
+from threadmend.golang.types import Pointer, is_named
 from threadmend.golang.waitgroups import WAITGROUP_CALLS, WaitGroupCall, waitgroup_call
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["Counter", "counter_of"]
+__all__ = ["Counter", "counter_of", "known_whole"]
 
 _DEPTH = 3
 
@@ -72,6 +73,28 @@ def counter_of(file: GoFile, call: WaitGroupCall) -> Counter | None:
         _follow(file, root, counter, _DEPTH)
         return counter
     return _shared(file, call, counter)
+
+
+def known_whole(file: GoFile, call: WaitGroupCall) -> Counter | None:
+    """Return everything that is done with a WaitGroup that nobody else has a pointer to."""
+    type_ = file.type_of(call.waitgroup)
+    if isinstance(type_, Pointer) or not is_named(type_, "sync.WaitGroup"):
+        root = call.access.root if call.access is not None and not call.access.steps else None
+        if not isinstance(root, Binding) or not _is_new(root):
+            return None
+    counter = counter_of(file, call)
+    return counter if counter is not None and not counter.escapes else None
+
+
+def _is_new(binding: Binding) -> bool:
+    """Return whether a variable holds the address of a WaitGroup that is made for it."""
+    values = binding.declaration.get("right") or binding.declaration.get("value")
+    if values is None or binding.index >= len(values.children) or not is_assigned_once(binding):
+        return False
+    return bool(_NEW.match(values.children[binding.index].text))
+
+
+_NEW = re.compile(rb"&sync\.WaitGroup\{\}|new\(sync\.WaitGroup\)")
 
 
 def _follow(file: GoFile, binding: Binding, counter: Counter, depth: int) -> None:

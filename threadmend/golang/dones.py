@@ -14,10 +14,11 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import targets
 from threadmend.golang.types import deref, is_named
-from threadmend.golang.waitgroups import waitgroup_call
+from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
 
 if TYPE_CHECKING:
     from threadmend.golang.access import Access
+    from threadmend.golang.counting import Counter
     from threadmend.golang.file import GoFile
 
 __all__ = ["done_in_other_literal", "may_call_done"]
@@ -27,13 +28,32 @@ _METHODS = frozenset({"Add", "Done", "Wait", "Go"})
 
 
 def may_call_done(
-    file: GoFile, body: Node, known: Collection[Node] = (), depth: int = _DEPTH
+    file: GoFile,
+    body: Node,
+    known: Collection[Node] = (),
+    *,
+    counter: Counter | None = None,
 ) -> bool:
     """Return whether a body may call Done other than by the `known` calls.
 
-    Its literals, and the functions that it calls as far as the project has them, are read.
+    Its literals, and the functions that it calls as far as the project has them, are read. Where
+    a `counter` knows the WaitGroup as a whole, the Dones of others do not count.
     """
-    return _may(file, body, known, depth, set())
+    only: frozenset[Node] | None = None
+    if counter is not None:
+        dones = [c for c in counter.of("Done") if c.call not in known]
+        only = frozenset(c.call for c in dones if not _is_launched_apart(counter, c, body))
+        if not only:
+            return False
+    return _Reader(only).may(file, body, known, _DEPTH)
+
+
+def _is_launched_apart(counter: Counter, done: WaitGroupCall, body: Node) -> bool:
+    """Return whether a literal that is launched where it stands, outside of `body`, calls Done."""
+    function = done.call.function
+    if function is None or function.kind != "func_literal" or body.contains(function):
+        return False
+    return any(launch.literal is not None for launch in counter.launches_that_run(done))
 
 
 def done_in_other_literal(file: GoFile, body: Node, access: Access) -> bool:
@@ -58,19 +78,6 @@ def done_in_other_literal(file: GoFile, body: Node, access: Access) -> bool:
     return False
 
 
-def _may(
-    file: GoFile, body: Node, known: Collection[Node], depth: int, seen: set[tuple[str, int]]
-) -> bool:
-    seen.add((body.path, body.start))
-    for node in body.walk():
-        if node.kind == "call_expression":
-            if node not in known and _call_may(file, node, depth, seen):
-                return True
-        elif node.kind in {"identifier", "selector_expression"} and _hands_on(file, node):
-            return True
-    return False
-
-
 def _hands_on(file: GoFile, node: Node) -> bool:
     """Return whether an expression gives a WaitGroup, or its method, to somebody else."""
     parent = node.parent
@@ -89,18 +96,37 @@ def _is_waitgroup(file: GoFile, node: Node) -> bool:
     return is_named(deref(file.type_of(node)), "sync.WaitGroup")
 
 
-def _call_may(file: GoFile, call: Node, depth: int, seen: set[tuple[str, int]]) -> bool:
-    operation = waitgroup_call(file, call)
-    if operation is not None:
-        return operation.method == "Done"
-    function = call["function"]
-    if function.kind == "func_literal":
-        return False  # it is read with the body
-    if function.kind == "identifier" and file.resolve(function) is None:
-        return False  # a builtin, a conversion
-    for body in targets(file, call).bodies:
-        if (body.node.path, body.node.start) in seen:
-            continue
-        if depth == 0 or _may(body.file, body.node, (), depth - 1, seen):
-            return True
-    return False
+class _Reader:
+    """Reads bodies for a Done: for one of `only`, or for any."""
+
+    def __init__(self, only: frozenset[Node] | None) -> None:
+        self.only = only
+        self.seen: set[tuple[str, int]] = set()
+
+    def may(self, file: GoFile, body: Node, known: Collection[Node], depth: int) -> bool:
+        """Return whether a body may call Done, functions that it calls counted."""
+        self.seen.add((body.path, body.start))
+        for node in body.walk():
+            if node.kind == "call_expression":
+                if node not in known and self._call_may(file, node, depth):
+                    return True
+            elif node.kind in {"identifier", "selector_expression"}:
+                if self.only is None and _hands_on(file, node):
+                    return True
+        return False
+
+    def _call_may(self, file: GoFile, call: Node, depth: int) -> bool:
+        operation = waitgroup_call(file, call)
+        if operation is not None:
+            return operation.method == "Done" and (self.only is None or call in self.only)
+        function = call["function"]
+        if function.kind == "func_literal":
+            return False  # it is read with the body
+        if function.kind == "identifier" and file.resolve(function) is None:
+            return False  # a builtin, a conversion
+        for body in targets(file, call).bodies:
+            if (body.node.path, body.node.start) in self.seen:
+                continue
+            if depth == 0 or self.may(body.file, body.node, (), depth - 1):
+                return True
+        return False

@@ -36,6 +36,7 @@ __all__ = [
     "Locks",
     "entry_locks",
     "held_inside",
+    "held_on_entry",
     "lock_name",
     "lock_operation",
     "locks_of",
@@ -278,14 +279,14 @@ def _entry(decl: Decl, depth: int) -> frozenset[Held]:
     for site in own_callers(decl, LOCK_CALLS):
         if site.call is None or site.launched:
             return frozenset()
-        held = _translated(site.file, site.call, decl)
+        held = held_on_entry(site.file, site.call, decl)
         result = held if result is None else result & held
         if not result:
             return frozenset()
     return result or frozenset()
 
 
-def _translated(file: GoFile, call: Node, decl: Decl) -> frozenset[Held]:
+def held_on_entry(file: GoFile, call: Node, decl: Decl) -> frozenset[Held]:
     """Return the locks held at a call, in the callee's own terms."""
     held = held_at(file, call)
     if not held:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import Site, own_callers
@@ -19,6 +20,7 @@ __all__ = ["confidence_in"]
 
 _BAR = 4
 _INNER_BAR = 8
+_OTHERS = 2
 
 
 def confidence_in(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
@@ -29,6 +31,9 @@ def confidence_in(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
     writes. Below it a small method that does little else than the access, or a method that
     takes the lock too late.
     """
+    if not any(a.writes and not a.setup for a in guard.locked):
+        # Who takes the lock only looks: it is for the one who writes.
+        return Confidence.MEDIUM if _is_alone(guard, wrong) else None
     locked, unlocked = len(guard.locked), len(guard.unlocked)
     inner = all(not a.writes and not _is_reached(a, guard) for a in wrong)
     enough = locked + unlocked >= (_INNER_BAR if inner else _BAR)
@@ -39,9 +44,34 @@ def confidence_in(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
             return Confidence.MEDIUM
         if locked >= 2 and all(_locks_later(a, guard) for a in wrong):
             return Confidence.MEDIUM
+    if _is_alone(guard, wrong):
+        return Confidence.MEDIUM
     if locked + unlocked > _INNER_BAR and locked >= 2 * unlocked and len(wrong) == unlocked:
         return Confidence.LOW
     return None
+
+
+_SETS = re.compile(r"(?:[Ss]et|[Ww]ith)(?![a-z])")
+
+
+def _is_alone(guard: Guard, wrong: list[FieldAccess]) -> bool:
+    """Return whether one exported method lacks the lock that all other methods take.
+
+    How often it touches the place says nothing then: it was forgotten there once.
+    """
+    functions = {outer_function(a.node) for a in wrong}
+    left = [a for a in guard.unlocked if a not in wrong and not a.setup]
+    if len(functions) != 1 or left or not all(_is_reached(a, guard) for a in wrong):
+        return False
+    others = [a for a in guard.locked if outer_function(a.node) not in functions]
+    if len({outer_function(a.node) for a in others if not a.setup}) < _OTHERS:
+        return False
+    if any(a.writes and not a.setup for a in others):
+        return True
+    # Settings are made before the rest begins.
+    return any(a.writes for a in wrong) and not any(
+        f and _SETS.match(f["name"].name) for f in functions
+    )
 
 
 def _is_exported(access: FieldAccess) -> bool:

@@ -1,0 +1,160 @@
+"""Entrusted: functions that everybody enters with a lock held, and one caller without.
+
+`func (c *Cache) evict() { delete(c.entries, …) }` takes no lock: whoever calls it has it. The
+belief needs two callers, or one and a name that says so (`evictLocked`), and a field that
+somebody writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from threadmend.golang.access import access_of
+from threadmend.golang.awaited import awaited_under
+from threadmend.golang.belief import caller_classes, is_explained, says_locked, speaks_of_locks
+from threadmend.golang.calls import Site, own_callers
+from threadmend.golang.functions import outer_function
+from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.guards import FieldAccess, guarded_places
+from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at, held_on_entry, locks_of
+from threadmend.golang.remarks import needs_no_lock
+from threadmend.golang.scope import Binding
+from threadmend.golang.setup import is_made_here, is_setup
+from threadmend.golang.syntax import Node
+
+if TYPE_CHECKING:
+    from threadmend.golang.package import Decl, Package
+
+__all__ = ["Lapse", "lapses"]
+
+
+class Lapse(NamedTuple):
+    """Calls in one function that lack the lock which all other callers hold.
+
+    `others` are the calls under the lock, `reads` says that some of those hold it for reading
+    only, `access` is what the callee touches.
+    """
+
+    callee: Decl
+    calls: list[Site]
+    lock_class: str
+    others: list[Site]
+    reads: bool
+    access: FieldAccess
+
+
+def lapses(package: Package) -> Iterator[Lapse]:
+    """Yield the lapses of a package, by callee."""
+    inside: dict[tuple[str, int], tuple[Decl, list[FieldAccess]]] = {}
+    for accesses in guarded_places(package).values():
+        for access in accesses:
+            function = access.node.function
+            decl = declaration_of(access.file, function) if function is not None else None
+            if decl is not None and _is_internal(decl):
+                inside.setdefault(decl.key, (decl, []))[1].append(access)
+    for decl, accesses in inside.values():
+        yield from _lapses_of(decl, accesses)
+
+
+def _is_internal(decl: Decl) -> bool:
+    return not decl.exported or says_locked(decl.name)
+
+
+def _lapses_of(decl: Decl, accesses: list[FieldAccess]) -> Iterator[Lapse]:
+    if locks_of(decl.file, decl.node).operations:
+        return
+    locked: list[tuple[Site, dict[str, str]]] = []
+    bare: list[Site] = []
+    for site in own_callers(decl, LOCK_CALLS):
+        if site.call is None or site.launched:
+            return
+        held = {h.lock_class: h.mode for h in held_on_entry(site.file, site.call, decl)}
+        classes = {name: mode for name, mode in held.items() if name is not None}
+        if classes:
+            locked.append((site, classes))
+        elif not _is_apart(site):
+            bare.append(site)
+    if not bare or not locked or len({outer_function(s.node) for s in bare}) != 1:
+        return
+    for lock_class in sorted(locked[0][1]):
+        if not all(lock_class in classes for _, classes in locked):
+            continue
+        if not all(_lacks(s, lock_class) for s in bare):
+            continue
+        functions = {outer_function(site.node) for site, _ in locked}
+        few = 0 if says_locked(decl.name) else 2 - len(functions)
+        touched = next((a for a in accesses if _needs(a, lock_class, functions, few)), None)
+        if touched is not None:
+            reads = any(classes[lock_class] == "read" for _, classes in locked)
+            yield Lapse(decl, bare, lock_class, [s for s, _ in locked], reads, touched)
+            return
+
+
+def _is_apart(site: Site) -> bool:
+    """Return whether a call says nothing: it sets up, on an object that nobody else knows.
+
+    Or stands in a function that its callers enter with a lock.
+    """
+    assert site.call is not None
+    outer = outer_function(site.node)
+    if is_setup(site.file, site.node) or (outer and speaks_of_locks(site.file, outer)):
+        return True
+    operand = site.call["function"].get("operand")
+    base = access_of(site.file, operand) if operand is not None else None
+    return is_made_here(site.file, site.node, base)
+
+
+def _lacks(site: Site, lock_class: str) -> bool:
+    """Return whether nothing explains that a call is made without the lock."""
+    assert site.call is not None
+    file, function, outer = site.file, site.node.function, outer_function(site.node)
+    decl = declaration_of(file, outer) if outer is not None else None
+    if function is None or outer is None or decl is None or held_at(file, site.call):
+        return False
+    if function is not outer and launch_of_literal(file, function) is None:
+        return False
+    operand = site.call["function"].get("operand")
+    if operand is not None:
+        binding = file.binding(operand) if operand.kind == "identifier" else None
+        if binding is None or binding.kind != "receiver":
+            return False
+    if function is outer and not decl.name[:1].isupper():
+        return False
+    return not (
+        _takes(site, function, lock_class)
+        or _takes(site, outer, lock_class)
+        or lock_class in caller_classes(file, outer)
+        or is_explained(file, site.node)
+        or awaited_under(file, site.node, lock_class)
+    )
+
+
+def _takes(site: Site, function: Node, lock_class: str) -> bool:
+    operations = locks_of(site.file, function).operations
+    return any(o.lock_class in {lock_class, None} for o in operations)
+
+
+def _needs(access: FieldAccess, lock_class: str, known: set[Node | None], more: int) -> bool:
+    """Return whether an access of the callee stands where the lock guards.
+
+    As so many `more` functions show than those that are `known`, and a write.
+    """
+    if access.kind in {"call", "address", "declare"} or access.fresh or access.held_here:
+        return False
+    root = access.base.root if access.base is not None else None
+    if isinstance(root, Binding) and root.kind != "receiver":
+        return False
+    if needs_no_lock(access.file, access.node):
+        return False
+    place = guarded_places(access.file.package)[access.place or ""]
+    if any(a.kind == "address" for a in place):
+        return False
+    others = [a for a in place if not a.setup and not a.fresh]
+    if not any(a.writes for a in others):
+        return False
+    apart = [a for a in others if a.node.function is not access.node.function]
+    free = [a for a in apart if not a.held]
+    if len(free) > len(apart) - len(free) or (more > 0 and not access.writes):
+        return False
+    return len({outer_function(a.node) for a in apart if a.holds(lock_class)} - known) >= more

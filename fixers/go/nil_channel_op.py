@@ -203,19 +203,29 @@ def _is_set(file: GoFile, name: str) -> bool:
 
 
 def _never_made(channel: SharedChannel) -> ChannelOperation | None:
-    if channel.makes or channel.stores or channel.nils or channel.escapes:
+    if channel.makes or channel.stores or channel.nils:
+        return None
+    if not all(_is_returned(node) for node in channel.escapes):
         return None
     operations = [o for o in channel.operations if not o.file.is_test]
-    return _first(operations) or _both_ends(operations)
+    return _first(operations) or _both_ends(operations, handed_out=bool(channel.escapes))
 
 
-def _both_ends(operations: list[ChannelOperation]) -> ChannelOperation | None:
+def _is_returned(node: Node) -> bool:
+    """Return whether a channel is only handed out, as the nil that it is."""
+    values = node.parent
+    statement = values.parent if values is not None else None
+    return statement is not None and statement.kind == "return_statement"
+
+
+def _both_ends(operations: list[ChannelOperation], *, handed_out: bool) -> ChannelOperation | None:
     """Return the send of a channel that is sent to and received from, in selects alone.
 
     Nil is a way to switch a case off, but what is never anything else switches nothing on.
+    Who is `handed_out` the channel receives from it.
     """
     kinds = {o.kind for o in operations}
-    if "compare" in kinds or "receive" not in kinds:
+    if "compare" in kinds or not (handed_out or "receive" in kinds):
         return None
     return next((o for o in operations if o.kind == "send"), None)
 

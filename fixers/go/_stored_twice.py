@@ -20,19 +20,27 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
+from ._store_helpers import is_plain
+
 __all__ = ["stored_twice"]
 
 _PLAIN = frozenset({"identifier", "nil", "true", "false", "int_literal"})
 
 
-def stored_twice(decision: Decision) -> Finding | None:
-    """Return the finding for a store that may put a value in the place of an open one."""
+def stored_twice(decision: Decision, looked: Node | None = None) -> Finding | None:
+    """Return the finding for a store that may put a value in the place of an open one.
+
+    `looked` is the call that looks the key up, where the read is in a method of its own.
+    """
     file, node = decision.write.file, decision.write.node
     store = node.statement
     value = _stored(file, node)
     if store is None or value is None or _key(node) is None or not _has_close(file, value):
         return None
-    if _key(decision.read.node) != _key(node):
+    if looked is None and _key(decision.read.node) != _key(node):
+        return None
+    asks = decision.by.get("condition") if decision.by.kind == "if_statement" else None
+    if asks is not None and not is_plain(asks):
         return None
     begin = decision.second.call.end
     if any(begin < n.start < store.start for n in _uses(decision, node)):
@@ -45,7 +53,7 @@ def stored_twice(decision: Decision) -> Finding | None:
         fix = Fix(f"Look again before {node.name} is written", edits, Safety.UNSAFE, why)
     except BuilderError as error:
         reason = str(error)
-    read = decision.read.node
+    read = looked or decision.read.node
     return Finding(
         path=file.path,
         start=store.start,

@@ -8,7 +8,8 @@ atomic number that is loaded, tested, and stored in a step of its own.
 
 Not reported: a write whose section looks at the place again before it writes; sections with
 a call in between that is not known to be quick, because the lock was released for it, unless it
-makes a value with a Close that the write stores in a map; reads that do not decide the write.
+makes a value with a Close that the write stores in a map (in a method of its own, too); reads
+that do not decide the write.
 
 Unsafe: always; the lock is held for longer. Without a fix: sections in a loop or in branches
 that cannot become one, functions called in between that take the lock themselves.
@@ -31,6 +32,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._atomic_steps import atomic_steps
 from ._quick import is_slow
+from ._stored_by_helper import stored_by_helper
 from ._stored_twice import stored_twice
 
 CATEGORY = "mutex"
@@ -52,6 +54,7 @@ def check(package: Package) -> Iterator[Finding]:
             continue
         seen.add(statement)
         yield _finding(decision)
+    yield from stored_by_helper(package)
     yield from atomic_steps(package)
 
 

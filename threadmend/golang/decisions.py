@@ -24,7 +24,7 @@ from threadmend.golang.syntax import Node
 if TYPE_CHECKING:
     from threadmend.golang.package import Package
 
-__all__ = ["Decision", "decisions"]
+__all__ = ["Decision", "decisions", "section_of"]
 
 _LEAVES = frozenset({"return_statement", "continue_statement", "break_statement"})
 
@@ -66,13 +66,13 @@ def _in_function(function: Node, accesses: list[FieldAccess]) -> Iterator[Decisi
     if sum(o.acquires for o in locks.operations) < 2:
         return
     for write in accesses:
-        begin = _section(locks, write)
+        begin = section_of(locks, write)
         if not write.writes or begin is None:
             continue
-        if any(_section(locks, a) is begin and _precedes(a, write) for a in accesses):
+        if any(section_of(locks, a) is begin and _precedes(a, write) for a in accesses):
             continue  # looks again
         for read in accesses:
-            first = _section(locks, read)
+            first = section_of(locks, read)
             if read.writes or first is None or first is begin or first.access != begin.access:
                 continue
             if read.node.start > begin.call.start or read.base != write.base:
@@ -98,7 +98,7 @@ def _runs_one_at_a_time(function: Node) -> bool:
     return called["field"].name in {"Do", "DoChan"} and function.field != "function"
 
 
-def _section(locks: Locks, access: FieldAccess) -> LockOperation | None:
+def section_of(locks: Locks, access: FieldAccess) -> LockOperation | None:
     """Return the operation that began the critical section that an access is in."""
     best = None
     for operation in locks.operations:

@@ -2,12 +2,13 @@
 
 `loop.call_soon` and `create_task` do not wake a loop that waits, and are not made to be called
 from another thread: the callback runs when something else happens, or a queue of the loop is
-damaged. The same goes for what wakes a coroutine: `set` of an Event of asyncio, `put_nowait` of a
-Queue, `set_result` of a Future.
+damaged. A loop in a thread of its own sleeps on when somebody else calls `stop`. The same goes for
+what wakes a coroutine: `set` of an Event of asyncio, `put_nowait` of a Queue, `set_result` of a
+Future.
 
 Not reported: calls that run in the loop's own thread, as far as one can tell: only what a
-thread, an executor or a timer runs is looked at; threads that make or run a loop of their own;
-`call_soon` of loops that are not asyncio's.
+thread, an executor or a timer runs is looked at, and what uses a loop that one of them runs;
+threads that make or run a loop of their own; `call_soon` of loops that are not asyncio's.
 
 Unsafe: where an exception of the call is handled around it, which the loop gets instead; where the
 result of `create_task` is used.
@@ -27,9 +28,13 @@ from threadmend.python.functions import Function
 from threadmend.python.threads import Spawn, reached
 
 from ._given import in_threads
+from ._homes import homes, is_outside
 
 CATEGORY = "asyncio"
-GATE = rb"\.call_soon\(|\.create_task\(|\.set_(?:result|exception)\(|\.put_nowait\(|\.set\(\)"
+GATE = (
+    rb"\.call_(?:soon|later|at)\(|\.stop\(|\.create_task\("
+    rb"|\.set_(?:result|exception)\(|\.put_nowait\(|\.set\(\)"
+)
 
 _THREADS = frozenset({"thread", "timer", "run", "executor", "to_thread", "submit", "map"})
 
@@ -41,11 +46,13 @@ _WAKERS = {
     "set_exception": _FUTURES,
 }
 _LOOP = "asyncio.AbstractEventLoop"
+_METHODS = ("call_soon", "create_task", "stop", "call_later", "call_at")
 _LOOPS = frozenset({"new_event_loop", "set_event_loop", "run_forever", "run_until_complete"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the calls of a loop's methods from another thread."""
+    yield from _from_outside(file)
     running: dict[Function, list[Spawn]] | None = None
     for call in file.calls("call_soon", "create_task", *_WAKERS):
         function = file.function(call)
@@ -63,6 +70,20 @@ def check(file: PythonFile) -> Iterator[Finding]:
             yield _finding(file, call, call.func)
         elif isinstance(file.parent(call), ast.Expr):
             yield _waking(file, call, call.func, function, spawns)
+
+
+def _from_outside(file: PythonFile) -> Iterator[Finding]:
+    """Yield the calls of a loop that a thread of its own runs, from code that is outside of it."""
+    for call in file.calls(*_METHODS) if homes(file) else ():
+        func, function = call.func, file.function(call)
+        if function is None or not isinstance(func, ast.Attribute):
+            continue
+        if not file.is_a(func.value, _LOOP):
+            continue
+        place = file.place(func.value)
+        spawns = None if place is None else homes(file).get(place.anywhere)
+        if spawns and is_outside(file, call, function, spawns):
+            yield _finding(file, call, func)
 
 
 def _has_loop(spawn: Spawn) -> bool:
@@ -83,6 +104,8 @@ def _finding(file: PythonFile, call: ast.Call, func: ast.Attribute) -> Finding:
         return Finding(
             file.path, start, end, said, fixes=(Fix("Call call_soon_threadsafe", (edit,)),)
         )
+    if func.attr != "create_task":
+        return _handed_over(file, call, func, said)
     if len(call.args) != 1 or call.keywords:
         return Finding(file.path, start, end, said, reason="the task has a name or a context")
     try:
@@ -96,6 +119,20 @@ def _finding(file: PythonFile, call: ast.Call, func: ast.Attribute) -> Finding:
         return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))
     reason = "the result is a future of concurrent.futures, no task"
     return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))
+
+
+def _handed_over(file: PythonFile, call: ast.Call, func: ast.Attribute, said: str) -> Finding:
+    """Return the finding about a method that the loop has to call itself: `stop`."""
+    start, end = file.span(call)
+    if not isinstance(file.parent(call), ast.Expr):
+        return Finding(file.path, start, end, said, reason="what it returns is used")
+    if call.keywords:
+        return Finding(file.path, start, end, said, reason="an argument has a name")
+    first = file.data.index(b"(", file.span(func)[1]) + 1
+    gap = b", " if call.args else b""
+    head = file.encode(f"{file.text(func.value)}.call_soon_threadsafe({file.text(func)}") + gap
+    fix = Fix("Call call_soon_threadsafe", (Edit(file.path, start, first, head),))
+    return Finding(file.path, start, end, said, fixes=(fix,))
 
 
 def _waking(

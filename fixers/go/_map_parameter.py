@@ -23,7 +23,7 @@ from threadmend.golang.builders import (
     taken_names,
 )
 from threadmend.golang.calls import callers, code_files
-from threadmend.golang.crowds import waits_each_round
+from threadmend.golang.crowds import overlaps
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches_in
 from threadmend.golang.guards import access_kind
@@ -61,7 +61,7 @@ def _passed(file: GoFile, launch: Launch) -> Iterator[Finding]:
     assert loop is not None
     if decl.node.kind != "function_declaration" or decl.file.package is not file.package:
         return
-    if waits_each_round(loop, launch) or LOCK_CALLS.search(decl.node.text):
+    if not overlaps(loop, launch) or LOCK_CALLS.search(decl.node.text):
         return
     given = call["arguments"].children
     for parameter, value in zip(parameters(decl.node), given, strict=False):

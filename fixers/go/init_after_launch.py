@@ -75,11 +75,20 @@ def _late_assignments(file: GoFile, launch: Launch) -> Iterator[Finding]:
     if last is not None:
         later = launch_below(file, launch, last, (name.decode() for name in names))
     for assignment, read in found:
+        if _is_set_anew(launch, assignment):
+            continue
         if last is None:
             fix, reason = _fix(file, launch, assignment)
         else:
             fix, reason = later, "it is set again, under a condition, after the launch"
         yield _finding(file, assignment, read, fix, reason)
+
+
+def _is_set_anew(launch: Launch, assignment: Node) -> bool:
+    """Return whether what was there before is used in between: the goroutine has it by then."""
+    target = assignment["left"].children[0].text
+    between = (s for s in launch.statement.following if s.start < assignment.start)
+    return any(node.text == target for s in between for node in s.walk())
 
 
 def _set_again(launch: Launch, names: set[bytes]) -> Node | None:
@@ -283,9 +292,6 @@ def _fix(file: GoFile, launch: Launch, assignment: Node) -> tuple[Fix | None, st
             if node.text in used and _is_changed(file, node, statement):
                 return None, f"{node.name} is set between the launch and the assignment"
     slow = [n for n in assignment["right"].own() if is_slow(file, n)]
-    target = assignment["left"].children[0].text
-    if any(n.text == target for s in between for n in s.walk()):
-        return None, f"{target.decode()} is used between the launch and the assignment"
     try:
         edits: tuple[Edit, ...] = move_before(assignment, launch.statement)
     except BuilderError as error:

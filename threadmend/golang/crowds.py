@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import callers, code_files
 from threadmend.golang.goroutines import Launch, captures, launches_in
+from threadmend.golang.iterations import ends_after
 from threadmend.golang.locks import declaration_of, runs_in_place
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Crowd", "crowds", "is_made_anew", "own_nodes", "runs_along", "waits_each_round"]
+__all__ = ["Crowd", "crowds", "is_made_anew", "overlaps", "own_nodes", "runs_along"]
 
 _DEPTH = 3
 _STARTS = re.compile(rb"\bgo\s+[\w(]|\.Go\(|\bResponseWriter\b")
@@ -89,7 +90,7 @@ def _launched(file: GoFile, launch: Launch, others: list[Launch]) -> Crowd | Non
         file_of_body = file
         shared = frozenset(captures(body))
     loop = launch.loop
-    if loop is not None and not waits_each_round(loop, launch):
+    if loop is not None and overlaps(loop, launch):
         shared = frozenset(b for b in shared if not _declared_in(file, b, loop, launch, body))
         return Crowd(file_of_body, body, shared, launch.node, "launched in a loop")
     again = _launched_again(launch, others)
@@ -131,9 +132,12 @@ def is_made_anew(binding: Binding, loop: Node, launch: Launch) -> bool:
     return False
 
 
-def waits_each_round(loop: Node, launch: Launch) -> bool:
-    """Return whether the rounds wait for what they launch: `go f(); <-done` in the loop."""
-    return any(not launch.node.contains(node) and _is_wait(node) for node in loop.walk())
+def overlaps(loop: Node, launch: Launch) -> bool:
+    """Return whether the next round of a loop launches while what this one launched may run:
+    none waits (`go f(); <-done`), and the launch is not what ends the loop.
+    """
+    waits = any(not launch.node.contains(node) and _is_wait(node) for node in loop.walk())
+    return not waits and not ends_after(loop, launch.node)
 
 
 def _is_wait(node: Node) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access, lock_class
 from threadmend.golang.belief import outer_function
 from threadmend.golang.calls import code_files
-from threadmend.golang.crowds import is_made_anew, own_nodes, waits_each_round
+from threadmend.golang.crowds import is_made_anew, overlaps, own_nodes
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, launches_in
 from threadmend.golang.lefts import (
@@ -136,13 +136,12 @@ def _in_function(file: GoFile, function: Node, starts: list[_Start]) -> Iterator
                         seen.add(one.place)
                         by = launch if one in ours else other.launch
                         yield Encounter(file, by, one, two, start.left)
-        if not start.left and launch.loop is not None:
-            if not waits_each_round(launch.loop, launch):
-                for touch in ours:
-                    if _clashes(touch) and _outlives(touch.access, launch):
-                        if touch.place not in seen:
-                            seen.add(touch.place)
-                            yield Encounter(file, launch, touch, touch)
+        if not start.left and launch.loop is not None and overlaps(launch.loop, launch):
+            for touch in ours:
+                if _clashes(touch) and _outlives(touch.access, launch):
+                    if touch.place not in seen:
+                        seen.add(touch.place)
+                        yield Encounter(file, launch, touch, touch)
         yield from _with_the_rest(file, function, start, reached, seen)
 
 

@@ -20,9 +20,12 @@ def ends_after(loop: Node, node: Node) -> bool:
     function = _function_of(loop)
     flow = flow_of(function)
     point = point_in(flow, node)
-    if point is None or not flow.complete:
+    if point is None or point is flow.entry:
         return False
-    return not (turns(flow, loop) & flow.reachable(point)) and flow.complete
+    begins = turns(flow, loop)
+    if not begins & flow.reachable(point, feasible=False):
+        return True  # also where the conditions on the way are too many to follow
+    return flow.complete and not (begins & flow.reachable(point)) and flow.complete
 
 
 def _function_of(loop: Node) -> Node:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.calls import code_files
-from threadmend.golang.crowds import own_nodes, waits_each_round
+from threadmend.golang.crowds import overlaps, own_nodes
 from threadmend.golang.goroutines import launch_of_literal, launches_in
 from threadmend.golang.holding import translated
 from threadmend.golang.locks import Held
@@ -196,7 +196,7 @@ def crowded_opens(file: GoFile, body: Node) -> list[Open]:
             loop, literal = launch.loop, launch.literal
             if launch.kind == "timer" or loop is None or literal is None:
                 continue
-            if launch.function is body and not waits_each_round(loop, launch):
+            if launch.function is body and overlaps(loop, launch):
                 opens = summary_of(file, literal).opens
                 found.extend(o for o in opens if o.parameter.scope is body and not o.locks)
         if not found and body.get("parameters") is not None and b"func(" in _head(body):

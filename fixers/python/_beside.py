@@ -20,6 +20,7 @@ from threadmend.python.builders import (
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.locks import Lock
+from threadmend.python.places import Place
 
 from ._data import Data, Use
 from ._unit import Unit
@@ -32,8 +33,7 @@ def existing(data: Data, units: list[Unit]) -> Lock | None:
     file = data.file
     locks = list(_locks(data))
     counts = [0] * len(locks)
-    for use in data.uses:
-        held = file.held(use.node).locks
+    for held in _held_at_uses(data):
         for number, lock in enumerate(locks):
             counts[number] += lock.place in held
     for unit in units:
@@ -44,10 +44,19 @@ def existing(data: Data, units: list[Unit]) -> Lock | None:
     most = max(counts, default=0)
     if most:
         return locks[counts.index(most)]
-    if any(file.held(use.node).locks for use in data.uses):
+    if any(_held_at_uses(data)):
         raise BuilderError("its other uses stand under a lock that cannot be named here")
     places = {lock.place for lock in locks}
     return locks[0] if len(places) == 1 else None
+
+
+def _held_at_uses(data: Data) -> Iterator[frozenset[Place]]:
+    """Yield the locks that are held where the data is used, by bases in other files as well."""
+    for use in data.uses:
+        yield data.file.held(use.node).locks
+    for other in () if data.cls is None else data.cls.uses_of(data.name):
+        if other.function.file is not data.file:
+            yield other.function.file.held(other.node).locks
 
 
 def _locks(data: Data) -> Iterator[Lock]:
@@ -56,9 +65,9 @@ def _locks(data: Data) -> Iterator[Lock]:
     if data.cls is not None:
         seen = set()
         for use in (use for cls in data.cls.mro for use in cls.uses):
-            if use.name in seen or use.function.file is not file:
+            if use.name in seen:
                 continue
-            lock = file.lock(use.node)
+            lock = use.function.file.lock(use.node)
             if lock is None or lock.family != "thread" or lock.own != lock.place:
                 continue
             if data.of_class and lock.place.base != "class":

@@ -63,6 +63,8 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
         by_object: dict[str, Data] = {}
         outside = reached_outside(cls, running)
         quiet = {f for base in cls.mro for f in base.init_only}
+        # What a base declares its objects share as well, which only this class tells.
+        changed = {use.name for use in cls.uses if use.changes and use.function not in quiet}
         others = _from_outside(file, cls)
         if not inside and not others:
             continue
@@ -70,8 +72,8 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
             *((use.name, use.node, use.function) for base in cls.mro for use in base.uses),
             *others,
         ]:
-            owner = cls.declarer(name)
-            if owner is not cls or function.file is not file or cls.method(name) is not None:
+            is_own = name in changed or cls.declarer(name) is cls
+            if not is_own or function.file is not file or cls.method(name) is not None:
                 continue
             whole = _is_class(file, node.value)
             if (function in quiet and not whole) or is_synchronized(cls, name):

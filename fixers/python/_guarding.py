@@ -76,9 +76,15 @@ def raced(file: PythonFile) -> list[Raced]:
 
 
 def with_units(found: Iterable[Data]) -> list[Raced]:
-    """Return the data that have units."""
-    pairs = [(data, units_of(data)) for data in found]
-    return [(data, units) for data, units in pairs if units]
+    """Return the data that have units: each unit once, with the class that declares the data."""
+    seen: set[ast.expr] = set()
+    pairs: list[Raced] = []
+    for data in found:
+        units = [unit for unit in units_of(data) if unit.use.node not in seen]
+        seen.update(unit.use.node for unit in units)
+        if units:
+            pairs.append((data, units))
+    return pairs
 
 
 def _shown(data: Data, use: Use) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import BuilderError, delete, insert_after
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point
@@ -124,7 +125,8 @@ def _called(file: GoFile, call: Node) -> str:
         if binding is None:
             return ""
         if binding.kind != "parameter" and binding.declaration.kind != "range_clause":
-            return ""
+            if not _looked_up(file, binding):
+                return ""
     elif function.kind == "selector_expression":
         selection = file.selection(function)
         if selection is not None and selection.kind == "method":
@@ -138,6 +140,22 @@ def _called(file: GoFile, call: Node) -> str:
     if not isinstance(file.underlying(file.type_of(function)), Func):
         return ""
     return f"{function.name} panics"
+
+
+def _looked_up(file: GoFile, binding: Binding) -> bool:
+    """Return whether a local variable holds what a field or its element does: `f := s.all[k]`."""
+    declaration = binding.declaration
+    right = declaration.get("right") or declaration.get("value")
+    values = right.children if right is not None else []
+    if binding.kind != "variable" or not values or not is_assigned_once(binding):
+        return False
+    value = values[binding.index] if binding.index < len(values) else values[0]
+    while value.kind == "index_expression":
+        value = value["operand"]
+    if value.kind != "selector_expression":
+        return False
+    selection = file.selection(value)
+    return selection is not None and selection.kind == "field"
 
 
 def _supplied(file: GoFile, operand: Node) -> bool:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from threadmend.golang.calls import Site
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import FieldAccess
-from threadmend.golang.holding import argument_of
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.package import Decl
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map
 

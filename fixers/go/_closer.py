@@ -26,7 +26,15 @@ from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
 from threadmend.model import Edit
 
-__all__ = ["after_sends", "anchor_in", "by_producer", "close_after", "free_in", "same_block"]
+__all__ = [
+    "after_sends",
+    "anchor_in",
+    "by_producer",
+    "close_after",
+    "close_below",
+    "free_in",
+    "same_block",
+]
 
 
 def free_in(file: GoFile, function: Node, base: str) -> str:
@@ -303,21 +311,50 @@ def _close_in(file: GoFile, producer: Node, sends: list[Node], name: str) -> lis
 def after_sends(file: GoFile, function: Node, channel: Channel) -> list[Edit]:
     """Close below the last statement that sends, or at the function's end."""
     sends = [s.anchor for s in channel.of("send")]
-    anchors = [anchor_in(s, channel.make) for s in sends]
+    receives = [r.anchor for r in channel.of("receive", "range")]
+    return close_below(file, function, channel.make, channel.binding.name, sends, receives)
+
+
+def close_below(
+    file: GoFile,
+    function: Node,
+    made: Node,
+    name: str,
+    sends: Sequence[Node],
+    receives: Sequence[Node] = (),
+) -> list[Edit]:
+    """Close below the last of some statements that send, or at the function's end.
+
+    `made` makes the channel, or what holds it.
+    """
+    anchors = [anchor_in(s, made) for s in sends]
     last = max(anchors, key=lambda a: a.start)
     flow = flow_of(function)
-    make = flow.point_of(channel.make)
-    name = channel.binding.name
+    start = flow.point_of(made)
     inside = {p for p in flow.points if p.live and last.contains(p.node)}
-    if make is None:
+    if start is None:
         raise BuilderError("the channel is not made by a statement")
-    early = flow.exits_from(make, stop=lambda p: p in inside)
+    statement = made.statement
+    check = _check_of(statement)
+    early = [
+        e
+        for e in flow.exits_from(start, stop=lambda p: p in inside)
+        if check is None or not check.contains(e.node)
+    ]
     leaving = any(n.kind in {"return_statement", "goto_statement"} for n in last.own())
     if not early and not leaving:
         return list(insert_after(last, f"close({name})"))
     later = [c for c in waitgroup_calls(file, function) if c.method == "Wait"]
-    own = [r for r in channel.of("receive", "range") if r.anchor.function is function]
-    statement = channel.make.statement
+    own = [r for r in receives if r.function is function]
     if later or own or statement is None or function.kind not in FUNCTIONS:
         raise BuilderError("some paths leave before the last send")
-    return list(insert_after(statement, f"defer close({name})"))
+    return list(insert_after(check or statement, f"defer close({name})"))
+
+
+def _check_of(statement: Node | None) -> Node | None:
+    """Return the `if err != nil { … }` behind `x, err := f()`: there is no x in it."""
+    check = statement.next if statement is not None else None
+    left = statement.get("left") if statement is not None else None
+    if check is None or check.kind != "if_statement" or left is None or len(left.children) < 2:
+        return None
+    return check if check["condition"].name == f"{left.children[-1].name} != nil" else None

@@ -4,9 +4,11 @@ A receive waits until somebody sends or closes. When the goroutine that should s
 on which it does neither, or has left because its stop channel was closed, the function that
 waits for its answer never returns, whatever its caller does with the context.
 
-Three forms are found:
+Four forms are found:
 - a receive from a channel made here, whose only sender has a path without a send or close,
   in a function that has a context;
+- a receive from a channel made here that was given to an interface's method or a function
+  value, for one answer, when the context of this function was not;
 - a receive from a field's channel whose senders all leave on a stop that is in scope here;
 - a receive from a field's channel on which nobody in the project sends, and which nobody
   closes (no rewrite is offered).
@@ -34,6 +36,7 @@ from threadmend.golang.stops import Stop, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix
 
+from ._asked import asked, with_room_for_one
 from ._nobody_sends import never_sent
 from ._stop_cases import deserted_by, finding, in_select, name_of
 
@@ -58,6 +61,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         channel = behind(file, receive)
         if channel.local:
             yield from _missing(file, receive, channel)
+            yield from _asked(file, receive, channel)
         elif operand.kind == "selector_expression" and channel.shared is not None:
             if not channel.unbuffered and _gives_back(receive):
                 continue
@@ -118,6 +122,18 @@ def _with_room(channel: Channel, fix: Fix) -> Fix | str:
     room = with_capacity(channel.make, "1")
     title = f"{fix.title}, and make {channel.binding.name} with a buffer of 1"
     return Fix(title, (*fix.edits, room), fix.safety, fix.reason)
+
+
+def _asked(file: GoFile, receive: Node, channel: Behind) -> Iterator[Finding]:
+    """Yield the wait for an answer of code that cannot be seen, and that knows no context."""
+    made = channel.local[0]
+    if len(channel.local) != 1 or made.function is not receive.function:
+        return
+    stop = asked(file, receive, made)
+    if stop is not None:
+        message = f"an answer on {made.binding.name} may never come,"
+        message += f" and the receive does not listen to {stop.receive}"
+        yield finding(file, receive, message, with_room_for_one(file, receive, stop, made, _REASON))
 
 
 def _exit_without(channel: Channel) -> Node | None:

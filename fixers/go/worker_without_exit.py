@@ -42,6 +42,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 from ._bodies import bodies
 from ._every_tick import at_every_tick, ticks
+from ._fed_by_owner import fed_by_owner
 from ._fed_here import fed_here
 from ._stop_cases import partners_too
 
@@ -245,7 +246,7 @@ def _ranges(file: GoFile, body: Node, loop: Node, clause: Node) -> Iterator[Find
         message += f" and does not listen to {stops[0].receive}"
         yield _finding(file, clause, message, _over_select(file, loop, clause, stops[0]))
         return
-    fed = fed_here(file, body, channel.shared)
+    fed = fed_here(file, body, channel.shared) or fed_by_owner(file, body, channel.shared)
     if fed is not None:
         message = f"the worker waits for {name}, which {fed[0]} feeds and does not close"
         yield _finding(file, clause, message, fed[1])

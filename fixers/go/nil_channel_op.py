@@ -205,29 +205,40 @@ def _is_set(file: GoFile, name: str) -> bool:
 def _never_made(channel: SharedChannel) -> ChannelOperation | None:
     if channel.makes or channel.stores or channel.nils:
         return None
-    if not all(_is_returned(node) for node in channel.escapes):
+    if not all(_only_reads(channel, node) for node in channel.escapes):
         return None
     operations = [o for o in channel.operations if not o.file.is_test]
-    return _first(operations) or _both_ends(operations, handed_out=bool(channel.escapes))
+    return _first(operations) or _both_ends(operations, channel.escapes)
 
 
-def _is_returned(node: Node) -> bool:
-    """Return whether a channel is only handed out, as the nil that it is."""
-    values = node.parent
-    statement = values.parent if values is not None else None
-    return statement is not None and statement.kind == "return_statement"
+def _only_reads(channel: SharedChannel, escape: Node) -> bool:
+    """Return whether an escape hands on the field's value, which sets nothing."""
+    if not channel.is_field:
+        return False
+    above = escape.parent
+    if above is not None and above.kind == "expression_list":
+        return above.field != "left"
+    return above is not None and above.kind in {"argument_list", "literal_element"}
 
 
-def _both_ends(operations: list[ChannelOperation], *, handed_out: bool) -> ChannelOperation | None:
-    """Return the send of a channel that is sent to and received from, in selects alone.
+def _both_ends(operations: list[ChannelOperation], escapes: list[Node]) -> ChannelOperation | None:
+    """Return an operation on a channel that has two ends, in selects alone.
 
-    Nil is a way to switch a case off, but what is never anything else switches nothing on.
-    Who is `handed_out` the channel receives from it.
+    It is sent to and received from, or handed to those at its other end. Nil is a way to switch
+    a case off, but what is never anything else switches nothing on.
     """
     kinds = {o.kind for o in operations}
-    if "compare" in kinds or not (handed_out or "receive" in kinds):
+    if "compare" in kinds or not kinds & {"send", "receive"}:
         return None
-    return next((o for o in operations if o.kind == "send"), None)
+    if not ("receive" in kinds or escapes if "send" in kinds else _gives_sends(escapes)):
+        return None
+    return next(o for o in operations if o.kind == ("send" if "send" in kinds else "receive"))
+
+
+def _gives_sends(escapes: list[Node]) -> bool:
+    """Return whether a function returns the channel to those who send: a `chan<- T`."""
+    functions = [e.function for e in escapes if e.up("return_statement") is not None]
+    return any(f is not None and f["result"].text.startswith(b"chan<-") for f in functions)
 
 
 def _set_by_position(channel: SharedChannel) -> bool:

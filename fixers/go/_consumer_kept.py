@@ -16,11 +16,17 @@ close(lines)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from threadmend.golang.builders import BuilderError, insert_before
 from threadmend.golang.channel_fields import shared_channel
-from threadmend.golang.channels import MAKES_CHANNEL, Channel, local_channels, runner_of
+from threadmend.golang.channels import (
+    MAKES_CHANNEL,
+    Channel,
+    ChannelOperation,
+    local_channels,
+    runner_of,
+)
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point, flow_of
 from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
@@ -41,14 +47,14 @@ def consumers_kept(file: GoFile) -> Iterator[Finding]:
     for function in file.functions(MAKES_CHANNEL):
         if _CLOSES.search(file.data, function.start, function.end):
             for channel in local_channels(file, function):
-                yield from _of_channel(function, channel)
+                yield from _of_channel(file, function, channel)
     for function in file.functions(_DECLARES):
         for statement in function.own():
             if statement.kind == "short_var_declaration":
                 yield from _of_object(file, function, statement)
 
 
-def _of_channel(function: Node, channel: Channel) -> Iterator[Finding]:
+def _of_channel(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
     closes, ranges = channel.of("close"), channel.of("range")
     if channel.escapes or not closes or len(ranges) != 1:
         return
@@ -63,7 +69,33 @@ def _of_channel(function: Node, channel: Channel) -> Iterator[Finding]:
     ends = [n for n in nodes if n is not None and n.kind == "expression_statement"]
     if len(ends) == len(nodes):
         at = ranges[0].node
-        yield from _left(function, launch.node, ends, channel.binding.name, at)
+        told = _told_of_its_end(file, function, launch, ranges[0])
+        yield from _left(function, launch.node, ends, channel.binding.name, at, told)
+
+
+def _told_of_its_end(
+    file: GoFile, function: Node, launch: Launch, range_: ChannelOperation
+) -> list[Node]:
+    """Return where the function learns that the goroutine has left its loop, or will not come.
+
+    The receives from another channel on which it alone sends, or which it closes, with no way
+    back to the loop: `finished <- copyAll(w, lines)`.
+    """
+    body = launch.body
+    anchor = next((n for n in (range_.node, *range_.calls) if n.function is body), None)
+    found: list[Node] = []
+    flow = flow_of(body) if body is not None else None
+    loop = flow.point_of(anchor) if flow is not None and anchor is not None else None
+    if flow is None or loop is None or not flow.complete:
+        return []
+    for other in local_channels(file, function):
+        told = other.of("send", "close")
+        if other.escapes or not told or any(o.node.function is not body for o in told):
+            continue
+        points = [flow.point_of(o.node) for o in told if not o.node.is_deferred]
+        if all(p is not None and loop not in flow.reachable(p) for p in points):
+            found += [o.anchor for o in other.of("receive", "range")]
+    return found
 
 
 def _of_object(file: GoFile, function: Node, statement: Node) -> Iterator[Finding]:
@@ -128,13 +160,19 @@ def _is_launched(file: GoFile, body: Node | None) -> bool:
 
 
 def _left(
-    function: Node, start: Node, ends: list[Node], name: str, range_: Node
+    function: Node,
+    start: Node,
+    ends: list[Node],
+    name: str,
+    range_: Node,
+    told: Sequence[Node] = (),
 ) -> Iterator[Finding]:
     flow = flow_of(function)
     begin = flow.point_of(start)
     stops: set[Point] = {p for n in ends if (p := flow.point_of(n)) is not None}
     if begin is None or not flow.complete or len(stops) != len(ends) or flow.in_loop(begin):
         return
+    stops |= {p for n in told if (p := flow.point_of(n)) is not None}
     exits = flow.exits_from(begin, stop=stops.__contains__)
     left = [e.node for e in exits if e.kind in {"return", "end"}]
     if not left or any(n.kind != "return_statement" for n in left):

@@ -60,7 +60,9 @@ def _looked(file: PythonFile, test: ast.Call) -> tuple[ast.If, ast.Assign, str] 
     loop = innermost_loop(test)
     if not isinstance(branch, ast.If) or not isinstance(loop, ast.While) or branch.orelse:
         return None
-    if branch.test is not test or branch not in loop.body or test.args or test.keywords:
+    if branch.test is not test or not _is_in_every_round(file, branch, loop):
+        return None
+    if test.args or test.keywords:
         return None
     assert isinstance(test.func, ast.Attribute)
     if not file.is_a(test.func.value, _WITH_LIMIT) or not isinstance(branch.body[-1], ast.Continue):
@@ -77,6 +79,14 @@ def _looked(file: PythonFile, test: ast.Call) -> tuple[ast.If, ast.Assign, str] 
     if file.text(func.value) != file.text(test.func.value) or not isinstance(taking, ast.Assign):
         return None
     return branch, taking, pause
+
+
+def _is_in_every_round(file: PythonFile, branch: ast.stmt, loop: ast.While) -> bool:
+    """Return whether a statement of a loop stands in its body, or in that of a `try` or `with`."""
+    above = file.parent(branch)
+    while isinstance(above, ast.Try | ast.With) and branch in above.body:
+        branch, above = above, file.parent(above)
+    return above is loop and branch in loop.body
 
 
 def _asked(

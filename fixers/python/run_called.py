@@ -132,9 +132,14 @@ def _is_self(file: PythonFile, node: ast.expr) -> bool:
 
 
 def _is_started(file: PythonFile, node: ast.expr) -> bool:
-    """Return whether the same object is started elsewhere: then `run` may be meant."""
-    place = file.place(node)
+    """Return whether the same object is started elsewhere: then `run` may be meant. A plain
+    Thread, which forgets its target when it has run, is only run instead where it cannot start.
+    """
+    place, value = file.place(node), file.value(node)
+    own = value is not None and value.cls is not None
     return place is not None and any(
-        isinstance(call.func, ast.Attribute) and file.place(call.func.value) == place
+        isinstance(call.func, ast.Attribute)
+        and file.place(call.func.value) == place
+        and (own or file.function_node(call) is file.function_node(node))
         for call in file.calls("start")
     )

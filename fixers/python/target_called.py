@@ -5,7 +5,8 @@ starts a thread that has nothing to do. Nothing fails: the program is only as sl
 threads, or the window stands still while it "loads in the background".
 
 Not reported: calls that make the function (a closure, `partial`, a lambda, a method that
-returns one); callables whose source is not in the project; a coroutine handed to a function
+returns one); callables whose source is not in the project, but for `serve_forever` and
+`run_forever`; a coroutine handed to a function
 that takes one.
 
 Unsafe: where the function may return something, since the caller could expect a callable from
@@ -31,6 +32,7 @@ GATE = (
 _DATA = (ast.Constant, ast.JoinedStr, ast.Compare, ast.List, ast.Dict, ast.Set, ast.Tuple,
          ast.BinOp, ast.ListComp, ast.DictComp, ast.SetComp)  # fmt: skip
 """Results that nobody can call."""
+_ENDLESS = frozenset({"run_forever", "serve_forever", "mainloop"})
 _KINDS = frozenset({"thread", "timer", "process", "submit", "executor", "to_thread"})
 
 
@@ -41,11 +43,30 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if spawn.kind not in _KINDS or not isinstance(call, ast.Call):
             continue
         function = function_of(file, call.func)
+        if function is None and _is_endless(call):
+            yield _endless(file, spawn, call)
+            continue
         if function is None or isinstance(function.node, ast.Lambda) or _is_class(file, call.func):
             continue
         if function.is_async or function.is_generator or _may_return_callable(function):
             continue
         yield _finding(file, spawn, call, function)
+
+
+def _is_endless(call: ast.Call) -> bool:
+    """Return whether a call of something that is not seen here never comes to return a function."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr in _ENDLESS
+
+
+def _endless(file: PythonFile, spawn: Spawn, call: ast.Call) -> Finding:
+    name = file.text(call.func)
+    start, end = file.span(call)
+    said = f"{name} runs here, before the {_what(spawn)} starts, and does not return"
+    edits = _edits(file, spawn, call)
+    if edits is None:
+        return Finding(file.path, start, end, said, reason="its arguments have to be handed over")
+    fix = Fix(f"Hand over {name} instead of calling it", edits)
+    return Finding(file.path, start, end, said, fixes=(fix,))
 
 
 def _is_class(file: PythonFile, node: ast.expr) -> bool:

@@ -90,8 +90,26 @@ class Section:
     def is_protected(self) -> bool:
         """Return whether an exception in the body releases the lock."""
         return self.kind not in {"acquire", "tried"} or (
-            self.release is not None and isinstance(parent(self.release), ast.Try)
+            self.release is not None and _is_caught(self.release, self.item)
         )
+
+
+def _is_caught(release: ast.stmt, item: ast.expr) -> bool:
+    """Return whether a lock is released in a `finally`, or by what handles exceptions of it."""
+    at: ast.AST = release
+    above = parent(at)
+    while above is not None and not isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(above, ast.Try):
+            if at in above.finalbody:
+                return True
+            handling = list(above.finalbody)
+            if at in above.body:
+                handling += [s for handler in above.handlers for s in handler.body]
+            for node in (node for statement in handling for node in ast.walk(statement)):
+                if is_release(node) and ast.dump(receiver(node)) == ast.dump(item):  # type: ignore[arg-type]
+                    return True
+        at, above = above, parent(above)
+    return False
 
 
 def lock_of(file: PythonFile, node: ast.AST | None) -> Lock | None:

@@ -6,7 +6,8 @@ the function returns before the work is finished. The full form counts the gorou
 the channel after the last of them, and collects until then.
 
 Not reported: a channel that is stored, returned or passed to code that is not visible; a
-send that is one of several cases of a select; a function that receives anything.
+send that is one of several cases of a select; a function that receives anything, or whose
+comment says that the work goes on in the background.
 
 Unsafe: the function now returns after its goroutines.
 """
@@ -17,6 +18,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
+from threadmend.golang.belief import doc_of
 from threadmend.golang.builders import BuilderError, insert_at_end, insert_before, with_capacity
 from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
 from threadmend.golang.counts import Count, product, rounds
@@ -40,8 +42,19 @@ def check(file: GoFile) -> Iterator[Finding]:
             if channel.escapes or channel.of("receive", "range", "len", "compare"):
                 continue
             launches = _senders(function, channel)
-            if launches and is_assigned_once(channel.binding):
+            if launches and is_assigned_once(channel.binding) and not _goes_on(file, function):
                 yield _finding(file, function, channel, launches)
+
+
+_BEHIND = re.compile(
+    rb"(?i)in the background|asynchronous|at once\b|immediately|fire.and.forget|best.effort"
+    rb"|(?:not|n't|never|without) (?:wait|block)"
+)
+
+
+def _goes_on(file: GoFile, function: Node) -> bool:
+    """Return whether a function's comment says that it does not wait for its goroutines."""
+    return bool(_BEHIND.search(re.sub(rb"[\s/*]+", b" ", doc_of(file, function))))
 
 
 def _senders(function: Node, channel: Channel) -> list[Launch]:

@@ -30,7 +30,7 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
     block, number, at = found
     block, number, at = _whole(data.file, block, number, at)
     first = block[number]
-    if data.file.held(first):
+    if data.file.held(first) or _is_just_set(data, block, number):
         return None
     inner = None
     if data.file.held(use.node):
@@ -40,6 +40,16 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
     part = block[number : at + 1]
     early = independent(data, part) if isinstance(first, ast.Assign) else []
     return Unit("check", data, use, part, early, inner)
+
+
+def _is_just_set(data: Data, block: list[ast.stmt], number: int) -> bool:
+    """Return whether the statement before the test has set the data: `x = ask()`, and then
+    `if not x: x = False`. The test is of what was asked, which another may ask for as well.
+    """
+    before = block[number - 1] if number else None
+    return isinstance(before, ast.Assign) and any(
+        use.mode == "write" and use.node in before.targets for use in data.uses
+    )
 
 
 def _emptied(data: Data, use: Use, statement: ast.stmt) -> Unit | None:

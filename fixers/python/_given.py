@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from threadmend.python import api
 from threadmend.python.classes import Class, is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
@@ -120,9 +121,49 @@ def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spaw
         for function, spawns in reaching(file).items():
             if function.file is file:
                 for node, callee in called(function):
-                    if callee.file is not file and not file.held(node):
+                    if callee.file is file or file.held(node):
+                        continue
+                    if not is_from_queue(file, _receiver(node)):
                         _note(found, callee, spawns)
     return found
+
+
+def _receiver(node: ast.expr) -> ast.expr | None:
+    """Return the object of a call of a method, or of a property."""
+    func = node.func if isinstance(node, ast.Call) else node
+    return func.value if isinstance(func, ast.Attribute) else None
+
+
+def is_from_queue(file: PythonFile, node: ast.expr | None, depth: int = 3) -> bool:
+    """Return whether an object has come out of a queue: one thread at a time has it."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr in _GETS and file.is_a(node.func.value, api.QUEUES)
+    binding = file.binding(node)
+    if binding is None or len(binding.sites) != 1 or depth == 0:
+        return False
+    site = binding.sites[0]
+    if site.kind != "parameter":
+        return is_from_queue(file, site.value, depth - 1)
+    function = file.function(binding.scope.node)
+    given = [] if function is None else list(_arguments(function, binding.name))
+    return bool(given) and all(is_from_queue(file, value, depth - 1) for value in given)
+
+
+_GETS = frozenset({"get", "get_nowait"})
+
+
+def _arguments(function: Function, name: str) -> Iterator[ast.expr | None]:
+    """Yield what the calls of its file pass for a parameter of a function."""
+    at = function.parameters.index(name) if name in function.parameters else -1
+    at -= function.self_name is not None
+    for site in function.callers:
+        args = site.call.args
+        starred = next((i for i, a in enumerate(args) if isinstance(a, ast.Starred)), len(args))
+        if starred <= at:
+            star = args[starred]
+            yield star.value if isinstance(star, ast.Starred) else None
+        else:
+            yield args[at] if 0 <= at < len(args) else None
 
 
 def _note(

@@ -27,7 +27,9 @@ __all__ = ["Flag", "event_beside", "event_edits", "flag_of", "flag_of_other", "v
 
 @dataclass(eq=False, frozen=True, slots=True)
 class Flag:
-    """An attribute of a class (`cls`) or a variable of a module, with every use of it."""
+    """An attribute of a class (`cls`), or a variable of a module or of a function that nested
+    ones set as well, with every use of it.
+    """
 
     file: PythonFile
     name: str
@@ -62,7 +64,7 @@ def flag_of(file: PythonFile, node: ast.expr) -> Flag | None:
             return None
         return Flag(file, node.attr, tuple(use.node for use in uses), cls=cls)
     binding = file.binding(node)
-    if binding is None or binding.scope.kind != "module":
+    if binding is None or binding.scope.kind not in {"module", "function"}:
         return None
     if any(site.kind not in {"assign", "annotation"} for site in binding.sites):
         return None
@@ -194,6 +196,8 @@ def _check_private(flag: Flag) -> None:
     """Refuse flags that code of other classes or files may use."""
     file = flag.file
     own = set(flag.uses)
+    if flag.binding is not None and flag.binding.scope.kind != "module":
+        return
     if any(n.attr == flag.name and n not in own for n in file.nodes(ast.Attribute)):
         raise BuilderError("the flag is used from outside of the class")
     word = re.compile(rb"\b" + file.encode(flag.name) + rb"\b")
@@ -212,6 +216,8 @@ def _is_declaration(flag: Flag, node: ast.expr) -> bool:
 def _is_first(flag: Flag, node: ast.expr) -> bool:
     """Return whether a write gives the flag its first value."""
     function = flag.file.function(node)
+    if flag.binding is not None and flag.binding.scope.kind != "module":
+        return node is flag.uses[0]
     if flag.cls is None:
         return function is None
     return function is not None and function in flag.cls.init_only and function.name == "__init__"
@@ -253,7 +259,8 @@ def _globals(flag: Flag) -> list[Edit]:
     """Return the edits that take away `global flag`, which says nothing any more."""
     edits: list[Edit] = []
     if flag.cls is None:
-        for statement in flag.file.nodes(ast.Global):
+        for statement in flag.file.nodes(ast.Global, ast.Nonlocal):
+            assert isinstance(statement, ast.Global | ast.Nonlocal)
             if statement.names == [flag.name] and is_alone(flag.file, statement):
                 edits += delete(flag.file, statement)
     return edits

@@ -22,6 +22,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError, drop_import
 from threadmend.python.classes import use_mode
 from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function
 from threadmend.python.threads import spawns_reaching
 
 from ._flags import Flag, event_beside, event_edits, flag_of, flag_of_other, value_given
@@ -97,7 +98,9 @@ def _negated(node: ast.expr) -> ast.expr | None:
 
 
 def _setter(poll: Poll, flag: Flag) -> ast.expr | None:
-    """Return the place where another thread than that of the loop sets the flag."""
+    """Return the place where another thread than that of the loop sets the flag. A loop that
+    does nothing else waits for another thread, wherever that comes from.
+    """
     file = flag.file
     reaching = spawns_reaching(file)
     function = poll.file.function(poll.loop)
@@ -110,10 +113,16 @@ def _setter(poll: Poll, flag: Flag) -> ast.expr | None:
         other = file.function(node)
         if other is None or other is function or use_mode(node) != "write":
             continue
-        if value_given(file, node) is poll.end and reaching.get(other, []) != mine:
+        if value_given(file, node) is not poll.end or _is_signal(file, other):
+            continue
+        if (poll.is_alone and not flag.is_other) or reaching.get(other, []) != mine:
             if flag.cls is None or other not in flag.cls.init_only:
                 return node
     return None
+
+
+def _is_signal(file: PythonFile, function: Function) -> bool:
+    return any(spawn.kind == "signal" and spawn.target is function for spawn in file.spawns)
 
 
 def _finding(poll: Poll, flag: Flag, setter: ast.expr) -> Finding:

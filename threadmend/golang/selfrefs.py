@@ -4,6 +4,7 @@
         c := &Cache{}
         c.fit = fitter{nodes: c}     // c.fit.nodes is c
         c.log = c                    // c.log is c
+        c.plan.nodes = c             // c.plan.nodes is c
 
 Certain when the package stores nothing else in these fields: an object that never set them
 cannot get anywhere through them.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.backrefs import given_field, is_set_in_literals
+from threadmend.golang.calls import code_files
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import stored_values
@@ -59,7 +61,53 @@ def _leads_back(package: Package, owner: Named, steps: tuple[str, ...]) -> bool:
 
 def _always(package: Package, owner: Named, steps: tuple[str, ...]) -> bool:
     stored = list(stored_values(package, owner, steps[0]))
-    return bool(stored) and all(_is_its_owner(file, value, steps[1:]) for file, value in stored)
+    if stored and all(_is_its_owner(file, value, steps[1:]) for file, value in stored):
+        return True
+    return (
+        len(steps) == 2
+        and all(_is_new(v) for _, v in stored)
+        and _set_later(package, owner, *steps)
+    )
+
+
+def _is_new(value: Node) -> bool:
+    """Return whether a value is made where it stands, so that nobody else has it."""
+    if value.kind == "unary_expression":
+        value = value["operand"]
+    return value.kind == "composite_literal"
+
+
+def _set_later(package: Package, owner: Named, outer: str, inner: str) -> bool:
+    """Return whether all that sets a field of some struct is `x.outer.inner = x`."""
+    found = False
+    for file in code_files(package):
+        word = re.compile(rb"\.%b\.%b\s*=[^=]" % (outer.encode(), inner.encode()))
+        for statement in file.find("assignment_statement", word):
+            targets, values = statement["left"].children, statement["right"].children
+            if len(targets) != 1 or len(values) != 1 or not _is_path(targets[0], outer, inner):
+                return False
+            part, whole = targets[0]["operand"], targets[0]["operand"]["operand"]
+            type_ = deref(file.type_of(part))
+            if found or not isinstance(type_, Named) or type_.package != package.key:
+                return False
+            if len(list(stored_values(package, type_, inner))) != 1:
+                return False
+            if deref(file.type_of(whole)) != owner:
+                return False
+            kept = access_of(file, whole)
+            meant = access_of(file, values[0])
+            found = kept is not None and kept == meant and not kept.steps
+            if not isinstance(file.underlying(file.type_of(values[0])), Pointer | Interface):
+                return False  # a copy
+    return found
+
+
+def _is_path(node: Node, outer: str, inner: str) -> bool:
+    """Return whether an expression is `….outer.inner`."""
+    if node.kind != "selector_expression" or node["field"].name != inner:
+        return False
+    operand = node["operand"]
+    return operand.kind == "selector_expression" and operand["field"].name == outer
 
 
 def _is_its_owner(file: GoFile, value: Node, inner: tuple[str, ...]) -> bool:

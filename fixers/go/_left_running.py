@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from threadmend.golang.actors import is_handed_out
 from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import code_files
@@ -66,7 +67,7 @@ def _stays(launch: Launch) -> bool:
 def _shared(package: Package, file: GoFile, launch: Launch, touch: Touch) -> Finding | None:
     if touch.locks or touch.in_channel or touch.writes or len(touch.access.steps) != 1:
         return None
-    if not _is_handed_out(launch, touch) or explained(touch.file, touch.node):
+    if not is_handed_out(launch, touch.access) or explained(touch.file, touch.node):
         return None
     if not _decides_rounds(touch) or not _is_bool(touch):
         return None
@@ -81,21 +82,6 @@ def _shared(package: Package, file: GoFile, launch: Launch, touch: Touch) -> Fin
         if access.writes and _is_open(access, function):
             return _finding(package, launch, touch, access, accesses)
     return None
-
-
-def _is_handed_out(launch: Launch, touch: Touch) -> bool:
-    """Return whether the object outlives the launching function: its receiver, or its result."""
-    root, function = touch.access.root, launch.function
-    if not isinstance(root, Binding) or function is None or root.function is not function:
-        return False
-    if root.kind == "receiver":
-        return True
-    returns = [n for n in function.own() if n.kind == "return_statement"]
-    return root.kind == "variable" and any(
-        use.up("return_statement") in returns and use.parent is not None
-        and use.parent.kind in {"expression_list", "return_statement"}
-        for use in root.uses
-    )  # fmt: skip
 
 
 def _decides_rounds(touch: Touch) -> bool:

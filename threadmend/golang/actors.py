@@ -7,6 +7,9 @@
 The loop has no end that a caller could wait for, so that whoever calls the method does so
 while the goroutine runs. Only exported methods of the same type count, which neither wait
 for anything nor belong to the goroutine themselves, and only writes without a lock.
+
+Likewise what a function of the library calls round after round, where the object that has it is
+handed out: `go io.Copy(file, io.TeeReader(body, u.progress))` in a constructor that returns `u`.
 """
 
 from __future__ import annotations
@@ -16,22 +19,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.golang.access import Access
 from threadmend.golang.belief import is_beyond_judgement, outer_function
 from threadmend.golang.calls import code_files, own_callers
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
 from threadmend.golang.guards import FieldAccess, accesses_like
+from threadmend.golang.lefts import touches_of_launch
+from threadmend.golang.library import methods_called
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.touches import Touch
-from threadmend.golang.types import Chan
+from threadmend.golang.types import Chan, Named, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Actor", "actors"]
+__all__ = ["Actor", "actors", "is_handed_out"]
 
 _LAUNCH = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
 # What printing calls, in the goroutine too, and what is asked when all is over.
@@ -60,7 +66,7 @@ def actors(package: Package) -> Iterator[Actor]:
         for declaration in file.declarations(_LAUNCH):
             for launch in launches_in(file, declaration.node):
                 if launch.body is not None and launch.kind != "timer":
-                    for actor in _of_launch(file, launch):
+                    for actor in (*_of_launch(file, launch), *_watched(file, launch)):
                         if actor.write.place not in seen:
                             seen.add(actor.write.place)
                             yield actor
@@ -88,6 +94,80 @@ def _of_launch(file: GoFile, launch: Launch) -> Iterator[Actor]:
             if _meets(file, body, touch, other):
                 yield Actor(launch, touch, other)
                 break
+
+
+def _watched(file: GoFile, launch: Launch) -> Iterator[Actor]:
+    """Yield the writes to parts of an object that is handed out, with a method that looks there."""
+    body, own = launch.body, launch.decl.file if launch.decl is not None else file
+    assert body is not None
+    for touch in touches_of_launch(file, launch):
+        root = touch.access.root
+        if not touch.writes or touch.in_channel or touch.locks or not isinstance(root, Binding):
+            continue
+        if not is_handed_out(launch, touch.access):
+            continue
+        if _in_endless_loop(own, body, touch):
+            if root.kind == "receiver" and len(touch.access.steps) == 1:
+                continue
+        elif not any(_goes_on(file.package.workspace.file_of(n), n) for n in touch.path):
+            continue
+        other = _looked_at(file, root, body, touch)
+        if other is not None:
+            yield Actor(launch, touch, other)
+
+
+def _goes_on(file: GoFile, call: Node) -> bool:
+    """Return whether a function of the library calls what it is given again and again."""
+    if call.kind != "call_expression" or not any(methods_called(file, call)):
+        return False
+    outer: Node | None = call
+    while outer is not None and not outer.kind.endswith("_statement"):
+        if outer.kind == "call_expression" and outer["function"].kind == "selector_expression":
+            if outer["function"]["field"].name in _COPIES:
+                return True
+        outer = outer.parent
+    return False
+
+
+_COPIES = frozenset({"Copy", "CopyN", "CopyBuffer", "ReadAll"})
+
+
+def _looked_at(file: GoFile, root: Binding, body: Node, touch: Touch) -> FieldAccess | None:
+    """Return the access of an exported method of the object, to the part that is written."""
+    package, owner = file.package, deref(file.type_of(root.node))
+    if not isinstance(owner, Named) or owner.package != package.key:
+        return None
+    for name, decls in package.methods(owner.name).items():
+        if not name[:1].isupper() or _OWN_OR_LATE.match(name) or len(decls) != 1:
+            continue
+        decl = decls[0]
+        if not decl.sound or decl.file.is_test or _belongs_to(decl.file, decl.node, body):
+            continue
+        for other in touches_of(decl.file, decl.node):
+            base = other.access.root
+            if not isinstance(base, Binding) or base.kind != "receiver" or not other.early:
+                continue
+            if other.access.steps != touch.access.steps or other.locks or other.apart:
+                continue
+            for access in accesses_like(package, other.file, other.node):
+                if access.node is other.node and not is_beyond_judgement(access, any_object=True):
+                    return access
+    return None
+
+
+def is_handed_out(launch: Launch, access: Access) -> bool:
+    """Return whether an object outlives the launching function: its receiver, or its result."""
+    root, function = access.root, launch.function
+    if not isinstance(root, Binding) or function is None or root.function is not function:
+        return False
+    if root.kind == "receiver":
+        return True
+    returns = [n for n in function.own() if n.kind == "return_statement"]
+    return root.kind == "variable" and any(
+        use.up("return_statement") in returns and use.parent is not None
+        and use.parent.kind in {"expression_list", "return_statement"}
+        for use in root.uses
+    )  # fmt: skip
 
 
 def _is_endless(file: GoFile, loop: Node) -> bool:

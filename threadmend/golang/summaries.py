@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.calls import code_files
 from threadmend.golang.crowds import overlaps, own_nodes
 from threadmend.golang.goroutines import launch_of_literal, launches_in
 from threadmend.golang.holding import translated
+from threadmend.golang.library import methods_called
 from threadmend.golang.locks import Held
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
@@ -154,7 +155,9 @@ def called(
     own = _open(file, body, call)
     target = called_body(file, call) if own is None or own.method else None
     if target is None:
-        return Summary([], [own] if own is not None else [])
+        if own is None:
+            return _by_library(file, body, call, depth)
+        return Summary([], [own])
     inner = target.node
     if inner is body or inner.get("body") is None:
         return Summary()
@@ -166,6 +169,28 @@ def called(
     found = Summary([t for t in map(here.touch, summary.touches) if t is not None])
     for open_ in summary.opens:
         here.close(open_, found, depth)
+    return found
+
+
+def _by_library(file: GoFile, body: Node, call: Node, depth: int) -> Summary:
+    """Return what methods touch that a function of the standard library calls."""
+    found = Summary()
+    for argument, method in methods_called(file, call):
+        held, early = held_within(file, body, call), is_early(file, body, call)
+        binding = file.binding(argument) if argument.kind == "identifier" else None
+        if binding is not None and isinstance(file.underlying(file.type_of(argument)), Interface):
+            if binding.kind == "parameter":
+                found.opens.append(Open(binding, method, held, (call,), early, classes(held)))
+            continue
+        target, _ = _passed(file, argument, method)
+        if target is None or target.node is body:
+            continue
+        given = as_element(file, access_of(file, argument), body)
+        way = _Way(held, (call,), early, classes(held))
+        for touch in summary_of(target.file, target.node, max(0, depth - 2)).touches:
+            closed = _closed(touch, way, target.node, given)
+            if closed is not None:
+                found.touches.append(closed)
     return found
 
 
@@ -327,7 +352,16 @@ def _passed(file: GoFile, argument: Node, method: str) -> tuple[Body | None, Nod
     return Body(decls[0].file, decls[0].node, decls[0]), argument
 
 
-def _closed(touch: Touch, open_: Open, body: Node, receiver: Access | None) -> Touch | None:
+class _Way(NamedTuple):
+    """How a call comes to what it runs: what is known of an `Open`, but for the parameter."""
+
+    held: frozenset[Held]
+    path: tuple[Node, ...]
+    early: bool
+    locks: frozenset[str]
+
+
+def _closed(touch: Touch, open_: Open | _Way, body: Node, receiver: Access | None) -> Touch | None:
     """Return a touch of a body that an open call runs; its receiver is what was passed."""
     access = _received(touch.access, body, receiver)
     if access is None or is_on_copy(touch.file, touch.access):

@@ -16,13 +16,14 @@ from threadmend.python.builders import (
     is_alone,
     replace_statement,
 )
+from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, walk
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.threads import Spawn, argument, reached
 
-__all__ = ["Tail", "moved", "producer", "puts_elsewhere", "tail_of", "takes_in"]
+__all__ = ["Tail", "moved", "producer", "puts_elsewhere", "puts_of_its_own", "tail_of", "takes_in"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +76,29 @@ def puts_elsewhere(file: PythonFile, use: QueueUse, spawn: Spawn) -> list[ast.Ca
         and call.func.attr == "put"
         and isinstance(call.func.value, ast.Attribute)
         and call.func.value.attr in kept
+    ]
+
+
+def puts_of_its_own(
+    file: PythonFile, use: QueueUse, spawn: Spawn, thread: ast.expr
+) -> list[ast.Call]:
+    """Return the calls of put of a thread into a queue that it has made: `reader.rows`."""
+    place = file.place(thread)
+    if place is None or use.place.kind != "attribute" or use.place.base != "/".join(place):
+        return []
+    target, name = spawn.target, use.place.name
+    cls = None if target is None else target.home
+    if cls is None or target is None or cls.declarer(name).qualified != use.place.owner:
+        return []
+    return [
+        call
+        for function in reached(target)
+        for call in function.calls
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr == "put"
+        and isinstance(call.func.value, ast.Attribute)
+        and call.func.value.attr == name
+        and is_self(function.file, call.func.value.value)
     ]
 
 

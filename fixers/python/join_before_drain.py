@@ -32,7 +32,7 @@ from threadmend.python.queues import QueueUse, queues_of
 from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, reached
 
-from ._drained import Tail, moved, producer, puts_elsewhere, tail_of, takes_in
+from ._drained import Tail, moved, producer, puts_elsewhere, puts_of_its_own, tail_of, takes_in
 from ._results import objects
 
 CATEGORY = "queue"
@@ -71,6 +71,7 @@ def _drain(
     producers = reached(spawn.target)
     puts = [put for put in use.puts if file.function(put) in producers]
     puts = puts or puts_elsewhere(file, use, spawn)
+    puts = puts or puts_of_its_own(file, use, spawn, join.func.value)
     if not puts or (not use.is_bounded and all(_is_small(file, put, spawn) for put in puts)):
         return None
     top: ast.stmt = statement

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -90,7 +91,8 @@ def is_joined(file: PythonFile, use: QueueUse) -> bool:
 
 
 def _queues(file: PythonFile) -> list[QueueUse]:
-    if not any(word in file.data for word in (b"ueue", b"task_done", b"_nowait")):
+    words = (b"ueue", b"task_done", b"_nowait")
+    if not any(w in file.data for w in words) and not _names_kept_queue(file):
         return []
     found: dict[Place, QueueUse] = {}
     passed = _passed(file)
@@ -125,6 +127,19 @@ def _queues(file: PythonFile) -> list[QueueUse]:
         if place in found:
             _note(found[place], node, file)
     return list(found.values())
+
+
+def _names_kept_queue(file: PythonFile) -> bool:
+    """Return whether a file names an attribute by which objects of the project keep a queue."""
+    project = file.project
+    known: frozenset[bytes] | None = project.__dict__.get("_kept_queues")
+    if known is None:
+        found = {n for p in project.paths for n in _KEPT.findall(project.source(p).data)}
+        known = project.__dict__["_kept_queues"] = frozenset(b"." + name for name in found)
+    return any(name in file.data for name in known)
+
+
+_KEPT = re.compile(rb"\bself\.([A-Za-z]\w*)[^=\n]*= *[\w.]*Queue\(")
 
 
 def _receiver(file: PythonFile, call: ast.Call) -> ast.expr | None:

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from threadmend.golang.locks import held_at
+from threadmend.golang.calls import own_callers
+from threadmend.golang.functions import outer_function
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
 from threadmend.golang.pauses import pauses
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["awaited_under"]
+__all__ = ["awaited_under", "runs_after_wait"]
 
 
 def awaited_under(file: GoFile, node: Node, lock_class: str) -> bool:
@@ -51,3 +54,37 @@ def _waits_behind(file: GoFile, launch: Node, lock_class: str) -> bool:
 
 def _holds(file: GoFile, node: Node, lock_class: str) -> bool:
     return any(held.lock_class == lock_class for held in held_at(file, node))
+
+
+def runs_after_wait(file: GoFile, node: Node) -> bool:
+    """Return whether a function runs only when its callers have waited for all they launched.
+
+    `for … { go c.collect(x, done) }; for … { <-done }; return c.result()`
+    """
+    function = outer_function(node)
+    decl = declaration_of(file, function) if function is not None else None
+    if decl is None or decl.exported or node.function is not function:
+        return False
+    sites = list(own_callers(decl, LOCK_CALLS))
+    return bool(sites) and all(
+        s.call is not None and not s.launched and _has_waited(s.call) for s in sites
+    )
+
+
+def _has_waited(call: Node) -> bool:
+    function = call.function
+    own = list(function.own()) if function is not None else []
+    launches = [node for node in own if node.kind == "go_statement"]
+    if not launches or call.start < launches[-1].end:
+        return False
+    alone = len(launches) == 1 and innermost_loop(launches[0]) is None
+    between = (node for node in own if launches[-1].end <= node.start and node.end <= call.start)
+    return any(_waits_for_all(node, alone) for node in between)
+
+
+def _waits_for_all(node: Node, alone: bool) -> bool:
+    if node.kind == "call_expression":
+        return node["function"].name.endswith(".Wait")
+    if node.kind != "unary_expression" or node["operator"].kind != "<-":
+        return False
+    return alone or innermost_loop(node) is not None

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.awaited import awaited_under
+from threadmend.golang.awaited import awaited_under, runs_after_wait
 from threadmend.golang.calls import own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
@@ -105,6 +105,7 @@ def is_suspect(access: FieldAccess, guard: Guard) -> bool:
         is_beyond_judgement(access)
         or _leads_to_lock(access)
         or awaited_under(access.file, access.node, guard.lock_class)
+        or runs_after_wait(access.file, access.node)
         or _is_only_writer(access, guard)
         or _callers_protect(access, guard)
         or _callers_explain(access)

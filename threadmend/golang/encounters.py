@@ -252,12 +252,21 @@ def _same(access: Access) -> Iterator[Access]:
 
 
 def _reached(flow: Flow, node: Node, file: GoFile) -> set[Point | None]:
-    """Return the points that the launching function reaches before it waits for anything."""
+    """Return the points that the launching function reaches before it waits for anything.
+
+    A loop that waits is taken to go round: `for range workers { <-done }`.
+    """
     start = flow.point_of(node)
     if start is None:
         return set()
     waits = pauses(file, flow.function)
-    return set(flow.reachable(start, stop=waits.__contains__))
+    reached: set[Point | None] = set(flow.reachable(start, stop=waits.__contains__))
+    loops = {loop for wait in waits for loop in flow.loops(wait) if not loop.contains(node)}
+    within = {p for p in flow.points if any(loop.contains(p.node) for loop in loops)}
+    if within:
+        around = flow.reachable(start, stop=within.union(waits).__contains__)
+        reached = (reached & within) | around
+    return reached
 
 
 def _ordered(file: GoFile, one: Launch, other: Launch) -> bool:

@@ -19,7 +19,7 @@ from threadmend.python.builders import BuilderError, is_alone, replace_statement
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function
-from threadmend.python.queues import QueueUse, queues_of
+from threadmend.python.queues import QueueUse, feeding, queues_of
 from threadmend.python.threads import Spawn, argument
 
 from ._taken import Taken, taken
@@ -46,7 +46,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 continue
             if file.function(puts[0]) is worker:
                 continue
-            spawn = _many(file, worker)
+            spawn = _many(file, use, worker)
             if spawn is None:
                 continue
             given = _handed_over(file, spawn, puts[0])
@@ -80,9 +80,10 @@ def _sentinel(file: PythonFile, use: QueueUse, one: Taken) -> str | None:
     return None
 
 
-def _many(file: PythonFile, worker: Function) -> Spawn | None:
-    """Return the only place that starts workers, when it starts several."""
+def _many(file: PythonFile, use: QueueUse, worker: Function) -> Spawn | None:
+    """Return the only place that starts workers of a queue, when it starts several."""
     spawns = [s for s in file.spawns if s.target is worker and s.kind in _KINDS]
+    spawns = feeding(file, use, spawns)
     only = spawns[0] if len(spawns) == 1 else None
     return only if only is not None and started_at(file, only) is not None else None
 

@@ -20,7 +20,7 @@ from threadmend.python.builders import BuilderError, free_name, insert_after, in
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function
-from threadmend.python.queues import QueueUse, queues_of
+from threadmend.python.queues import QueueUse, feeding, queues_of
 from threadmend.python.threads import Spawn
 
 from ._closing import at_close
@@ -42,6 +42,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if worker is None or not _is_endless(one) or leaves_loop(one.loop.body):
                 continue
             spawns = [s for s in file.spawns if s.target is worker and s.kind in {"thread", "run"}]
+            spawns = feeding(file, use, spawns)
             if len(spawns) != 1:
                 continue
             joins = _joins(file, spawns[0], worker)

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
     from threadmend.python.functions import Function
     from threadmend.python.scope import Binding
+    from threadmend.python.threads import Spawn
     from threadmend.python.value import Value
 
-__all__ = ["QueueUse", "is_joined", "queues_of"]
+__all__ = ["QueueUse", "feeding", "is_joined", "queues_of"]
 
 _METHODS = {
     "put": "puts", "put_nowait": "puts", "get": "gets", "get_nowait": "gets",
@@ -101,17 +102,21 @@ def _queues(file: PythonFile) -> list[QueueUse]:
         value = file.value(node)
         place = file.place(node)
         if place is not None and value is not None and value.is_a(api.QUEUES | api.ASYNC_QUEUES):
-            use = found.setdefault(passed.get(place, place), QueueUse(place, value))
-            if use.value.made is None and value.made is not None:
-                # A parameter's annotation says less than the constructor.
-                use.place, use.value = place, value
-    for given in passed.values():
-        if given not in found:
-            _add_given(file, given, found)
+            for outer in passed.get(place, (place,)):
+                use = found.setdefault(outer, QueueUse(place, value))
+                if use.value.made is None and value.made is not None:
+                    # A parameter's annotation says less than the constructor.
+                    use.place, use.value = place, value
+    outers = dict.fromkeys(outer for given in passed.values() for outer in given)
+    for outer in outers:
+        if outer not in found:
+            _add_given(file, outer, found)
     for given, use in found.items():
         made = next(_values_given(file, given), None) if use.value.made is None else None
         if made is not None:
             use.place, use.value = given, made
+        elif len(passed.get(use.place, ())) > 1:
+            use.place = given
     names = {place.name.rpartition(".")[2] for place in (*found, *passed)}
     nodes: list[ast.Name | ast.Attribute] = [
         n for n in file.nodes(ast.Attribute) if n.attr in names
@@ -120,12 +125,12 @@ def _queues(file: PythonFile) -> list[QueueUse]:
     handed = {arg for spawn in file.spawns if spawn.target for arg in spawn.args or ()}
     handed |= {arg for _, arg in (*_kept_by_objects(file), *_lent(file))}
     for node in sorted(nodes, key=lambda n: (n.end_lineno or 0, n.end_col_offset or 0)):
-        if node in handed and file.place(node) in passed.values():
-            continue
         place = file.place(node) if isinstance(node.ctx, ast.Load) else None
-        place = place and passed.get(place, place)
-        if place in found:
-            _note(found[place], node, file)
+        if place is None or (node in handed and place in outers):
+            continue
+        for outer in passed.get(place, (place,)):
+            if outer in found:
+                _note(found[outer], node, file)
     return list(found.values())
 
 
@@ -183,9 +188,10 @@ def _note(use: QueueUse, node: ast.expr, file: PythonFile) -> None:
     use.escapes.append(node)
 
 
-def _passed(file: PythonFile) -> dict[Place, Place]:
+def _passed(file: PythonFile) -> dict[Place, tuple[Place, ...]]:
     """Return, for parameters of spawned functions and attributes of objects that keep what
-    they are made with, the place of the argument that they get.
+    they are made with, the places of the arguments that they get: several for a function that
+    is spawned with several queues.
     """
     places: list[tuple[Place, ast.expr]] = []
     for spawn in file.spawns:
@@ -202,18 +208,27 @@ def _passed(file: PythonFile) -> dict[Place, Place]:
                     pairs.append((key.value, value))
         owner = f"{file.module}.{target.name}:{line}"
         places += [(Place("local", owner, name), value) for name, value in pairs]
-    found: dict[Place, Place] = {}
-    twice: set[Place] = set()
+    found: dict[Place, dict[Place, None]] = {}
+    unknown: set[Place] = set()
+    spawned = {inner for inner, _ in places}
     for inner, given_value in (*places, *_kept_by_objects(file), *_lent(file)):
         outer = file.place(given_value)
         if outer is None:
-            twice.add(inner)
-            continue
-        if found.get(inner, outer) != outer:
-            twice.add(inner)
-        found[inner] = outer
-    known = {inner: outer for inner, outer in found.items() if inner not in twice}
-    return {inner: known.get(outer, outer) for inner, outer in known.items()}
+            unknown.add(inner)
+        else:
+            found.setdefault(inner, {})[outer] = None
+    unknown |= {inner for inner, some in found.items() if len(some) > 1 and inner not in spawned}
+    known = {inner: tuple(some) for inner, some in found.items() if inner not in unknown}
+    return {
+        inner: tuple(dict.fromkeys(last for one in some for last in known.get(one, (one,))))
+        for inner, some in known.items()
+    }
+
+
+def feeding(file: PythonFile, use: QueueUse, spawns: list[Spawn]) -> list[Spawn]:
+    """Return those of a function's spawns that hand it a queue, all when none hands it one."""
+    some = [s for s in spawns if any(file.place(arg) == use.place for arg in s.args or ())]
+    return some or spawns
 
 
 def _lent(file: PythonFile) -> list[tuple[Place, ast.expr]]:

@@ -37,6 +37,7 @@ from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._closed_flag import closed_under_senders
+from ._last_one import left_to_the_last
 
 __all__ = [
     *("SendingLoop", "closed_fields", "keeps_out", "receiver_of", "sending_loop", "with_stop"),
@@ -126,14 +127,17 @@ def sending_loop(channel: SharedChannel, close: Node) -> SendingLoop | None:
 def keeps_out(loop: SendingLoop, file: GoFile, close: Node) -> bool:
     """Return whether no send can meet the close.
 
-    Both run under one lock, or the goroutine that closes at its end is the one that sends:
-    the function that sends is called in it, passed to what calls it, or is a literal of it.
+    Both run under one lock, the last sender is the one to close, or the goroutine that closes at
+    its end is the one that sends: the function that sends is called in it, passed to what calls
+    it, or is a literal of it.
     """
     held = {h.lock_class for h in held_at(file, close)} - {None}
     for send in loop.sends:
         if held & {h.lock_class for h in held_at(send.file, send.node)}:
             return True
     runner = close.function
+    if runner is not None and left_to_the_last(runner, close):
+        return True
     while runner is not None and runner.kind == "func_literal" and _is_run_here(runner):
         runner = runner.function
     if runner is None:

@@ -38,6 +38,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from ._announced import not_announced
 from ._bodies import bodies
 from ._consumer_kept import consumers_kept
+from ._last_one import left_to_the_last
 from ._never_signals import never_signalled
 from ._slot_held import held_slots
 from ._slot_kept import kept_slots
@@ -109,37 +110,13 @@ def _signals(file: GoFile, body: Node, flow: Flow, nodes: list[Node]) -> _Signal
         return None
     if kind == "send" and any(o.has_alternative for o in everywhere):
         return None
-    if any(_is_last_of_several(body, node) for node in chosen):
+    if any(left_to_the_last(body, node) for node in chosen):
         return None
     points = frozenset(p for node in chosen if (p := flow.point_of(node)) is not None)
     if len(points) != len(chosen) or not flow.complete or any(flow.in_loop(p) for p in points):
         return None
     sends = frozenset(p for node in nodes if (p := flow.point_of(node)) is not None) - points
     return _Signals(kind, operand, tuple(chosen), points, sends, channel)
-
-
-def _is_last_of_several(body: Node, signal: Node) -> bool:
-    """Return whether a signal is left to the last one: `n--; if n == 0 { close(done) }`."""
-    for outer in signal.ancestors():
-        if outer is body:
-            return False
-        if outer.kind == "if_statement":
-            text = outer["condition"].text
-            names = {n.text for n in outer["condition"].find("identifier", "field_identifier")}
-            if b".Add" in text or any(_counts_down(n, names) for n in body.own()):
-                return True
-    return False
-
-
-def _counts_down(node: Node, names: set[bytes]) -> bool:
-    """Return whether a statement changes a counter, or asks an atomic one, of these names."""
-    if node.kind in {"inc_statement", "dec_statement"}:
-        return node.children[0].text.rpartition(b".")[2] in names
-    if node.kind == "assignment_statement" and node["operator"].text in {b"-=", b"+="}:
-        return node["left"].children[0].text.rpartition(b".")[2] in names
-    if node.kind == "short_var_declaration" and b"Add" in node["right"].text:
-        return any(n.text in names for n in node["left"].children)
-    return False
 
 
 def _deferred(body: Node, name: str) -> bool:

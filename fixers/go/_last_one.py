@@ -1,0 +1,31 @@
+"""Signals that several goroutines leave to the last of them."""
+
+from __future__ import annotations
+
+from threadmend.golang.syntax import Node
+
+__all__ = ["left_to_the_last"]
+
+
+def left_to_the_last(body: Node, signal: Node) -> bool:
+    """Return whether a signal is left to the last one: `n--; if n == 0 { close(done) }`."""
+    for outer in signal.ancestors():
+        if outer is body:
+            return False
+        if outer.kind == "if_statement":
+            text = outer["condition"].text
+            names = {n.text for n in outer["condition"].find("identifier", "field_identifier")}
+            if b".Add" in text or any(_counts_down(n, names) for n in body.own()):
+                return True
+    return False
+
+
+def _counts_down(node: Node, names: set[bytes]) -> bool:
+    """Return whether a statement changes a counter, or asks an atomic one, of these names."""
+    if node.kind in {"inc_statement", "dec_statement"}:
+        return node.children[0].text.rpartition(b".")[2] in names
+    if node.kind == "assignment_statement" and node["operator"].text in {b"-=", b"+="}:
+        return node["left"].children[0].text.rpartition(b".")[2] in names
+    if node.kind == "short_var_declaration" and b"Add" in node["right"].text:
+        return any(n.text in names for n in node["left"].children)
+    return False

@@ -1,4 +1,4 @@
-"""A lock that a called function takes, taken before the caller's own instead.
+"""A lock that a called function takes, or a branch, taken before the function's own instead.
 
 func (l *ledger) audit() int {           func (l *ledger) audit() int {
     l.log.Lock()                             l.acct.Lock()
@@ -12,9 +12,10 @@ func (l *ledger) audit() int {           func (l *ledger) audit() int {
 from __future__ import annotations
 
 from threadmend.golang.access import Access
-from threadmend.golang.builders import BuilderError, insert_before
+from threadmend.golang.builders import BuilderError, delete, insert_before
 from threadmend.golang.effects import Pair
 from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import declaration_of, lock_operation, locks_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -24,7 +25,7 @@ from ._locked import call_edit, split
 from ._locked_interface import widened
 from ._relock_checks import check_named, check_place
 
-__all__ = ["means_the_same", "taken_first"]
+__all__ = ["hoisted", "means_the_same", "taken_first"]
 
 
 def taken_first(pair: Pair) -> tuple[Edit, ...]:
@@ -64,6 +65,54 @@ def taken_first(pair: Pair) -> tuple[Edit, ...]:
     )
 
 
+def hoisted(pair: Pair) -> tuple[Edit, ...]:
+    """Return the edits that take a lock of a branch above the function's own, until it returns.
+
+        r.mu.Lock()                     r.lobby.mu.Lock()
+        defer r.mu.Unlock()             defer r.lobby.mu.Unlock()
+        …                          →    r.mu.Lock()
+        if len(r.members) == 0 {        defer r.mu.Unlock()
+            r.lobby.mu.Lock()           …
+
+    Sound: the branch runs under both locks as before, the rest under one more. Raises
+    BuilderError where the branch decides which lock it is, or if there is one.
+    """
+    file, access = pair.file, pair.event.access
+    inner = lock_operation(file, pair.node)
+    statement = inner.call.parent if inner is not None else None
+    if inner is None or access is None or statement is None or inner.access != access:
+        raise BuilderError("a lock is taken through a helper")
+    outer = _held_to_the_end(pair)
+    own = [o for o in locks_of(file, pair.function).operations if o.access == access]
+    ends = [o.deferred or o.call.parent for o in own if o is not inner and o.releases]
+    same = [o.call for o in own if o.acquires or o.tries]
+    if same != [inner.call] or not ends or innermost_loop(inner.call) is not None:
+        raise BuilderError("the second lock is taken more than once")
+    for end in (statement, *ends):
+        if end is None or end.kind not in {"expression_statement", "defer_statement"}:
+            raise BuilderError("a lock operation is part of another statement")
+        if end.function is not pair.function or end.start < outer.start:
+            raise BuilderError("the second lock is released elsewhere")
+    block = outer.parent
+    between = (
+        [s for s in block.statements if outer.end <= s.start < statement.start] if block else []
+    )
+    if not means_the_same(access, outer, between):
+        raise BuilderError("which object the second lock belongs to is decided in between")
+    owner = inner.lock.text.rpartition(b".")[0]
+    for above in statement.ancestors():
+        test = above.get("condition") or above.get("value")
+        if test is not None and any(n.text == owner for n in test.walk()):
+            raise BuilderError(f"a condition asks about {owner.decode()}")
+    name = inner.lock.name
+    take, give = ("RLock", "RUnlock") if inner.mode == "read" else ("Lock", "Unlock")
+    edits = [*insert_before(outer, f"{name}.{take}()\ndefer {name}.{give}()")]
+    for node in (statement, *ends):
+        if node is not None:
+            edits += delete(node)
+    return tuple(edits)
+
+
 def _held_to_the_end(pair: Pair) -> Node:
     """Return the statement that takes the first lock, released by the defer right behind it."""
     taken = pair.taken_at
@@ -95,11 +144,15 @@ def means_the_same(access: Access, outer: Node, between: list[Node]) -> bool:
     for statement in between:
         for name in statement.find("identifier"):
             group = name.parent
-            if group is not None and group.field == "left" and name.name == root.name:
+            if _is_assigned(group) and name.name == root.name:
                 return False
             if group is not None and group.kind == "selector_expression" and name.name == root.name:
                 owner = group.parent
-                if owner is not None and owner.field == "left":
+                if _is_assigned(owner):
                     if access.steps[:1] == (group["field"].name,):
                         return False
     return True
+
+
+def _is_assigned(group: Node | None) -> bool:
+    return group is not None and group.kind == "expression_list" and group.field == "left"

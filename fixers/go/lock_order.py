@@ -27,7 +27,7 @@ from threadmend.golang.workspace import Module
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock, call_after_unlock
-from ._lock_first import means_the_same, taken_first
+from ._lock_first import hoisted, means_the_same, taken_first
 from ._lock_runs import in_common_order
 from ._two_of_one_type import two_of_one_type
 
@@ -140,7 +140,10 @@ def _fix(witnesses: list[Witness]) -> Fix:
         try:
             edits.update(edit for witness in witnesses for edit in _swapped(witness))
         except BuilderError:
-            return _given_back(witnesses, held, taken)
+            try:
+                edits = {edit for witness in witnesses for edit in hoisted(witness.pair)}
+            except BuilderError:
+                return _given_back(witnesses, held, taken)
     if not direct:
         try:
             for witness in witnesses:

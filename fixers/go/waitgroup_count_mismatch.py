@@ -62,9 +62,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         plan = _plan(file, add)
         if plan is None:
             continue
-        finding = _straight(plan)
-        if finding is None and not add.access.steps:
-            finding = _before_loop(plan) or _in_loop(plan)
+        finding = _straight(plan) or _before_loop(plan) or _in_loop(plan)
         if finding is not None:
             yield finding
 

@@ -339,12 +339,13 @@ _METHOD = re.compile(rb"\nfunc[ \t]*\([ \t]*(?:\w+[ \t]+)?\*?[ \t]*(\w+)[^)\n]*\
 def _implementing(workspace: Workspace, names: set[str], home: str) -> list[Named]:
     if not names:
         return []
+    hidden = any(not name[:1].isupper() for name in names)
     owners = _owners(workspace)
     rarest = min(names, key=lambda n: len(owners.get(n, ())))
     found = []
     for directory, type_name in sorted(owners.get(rarest, ())):
-        if directory != home and not workspace.has_code(directory):
-            continue
+        if directory != home and (hidden or not workspace.has_code(directory)):
+            continue  # an unexported method: only types of the interface's own package have it
         for package in workspace.in_directory(directory):
             decl = package.lookup(type_name)
             if decl is None or decl.kind != "type" or decl.file.generated:

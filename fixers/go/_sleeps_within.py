@@ -51,7 +51,7 @@ def paused(file: GoFile, sleep: Node) -> Iterator[Pause]:
     The function is the project's own, returns nothing, ends with the Sleep, and every call of
     it has a context at hand, or passes it already.
     """
-    body, statement = sleep.function, sleep.parent
+    body, statement = sleep.function, sleep.statement
     decl = declaration_of(file, body) if body is not None else None
     if decl is None or decl.exported or file.is_test or body is None or statement is None:
         return
@@ -79,7 +79,7 @@ def _fix(file: GoFile, sleep: Node, given: Given) -> Fix | str:
 
     Sound: nothing of a loop's body runs that did not run before.
     """
-    assert sleep.parent is not None
+    assert sleep.statement is not None
     imports = [i.name for i in file.imports]
     taken = taken_names(given.decl.node, names=[*file.package.names, *imports])
     code = _CODE.format(
@@ -89,7 +89,7 @@ def _fix(file: GoFile, sleep: Node, given: Given) -> Fix | str:
         ctx=given.name,
     )
     try:
-        edits: tuple[Edit, ...] = replace(sleep.parent, code) + given.edits()
+        edits: tuple[Edit, ...] = replace(sleep.statement, code) + given.edits()
         for caller, call, stop in given.calls:
             checked = _checked(caller, call, stop)
             if isinstance(checked, str):

@@ -5,6 +5,8 @@ waits for the rest of the sleep (with a back-off of a minute, a minute), a shutd
 its deadline, and a retry is made whose result nobody wants. A timer in a select with the
 context (or the stop channel) waits as long, and ends at once when it should.
 
+`<-time.After(d)` as a statement is a sleep as well.
+
 Not reported:
 - a sleep outside of a loop, or of a constant under a millisecond;
 - a loop over a channel, where the sleep paces what is received;
@@ -33,7 +35,7 @@ from threadmend.model import Confidence, Finding, Fix, Safety
 from ._sleeps_within import Pause, paused
 
 CATEGORY = "goroutine"
-GATE = rb"\.Sleep\("
+GATE = rb"\.Sleep\(|\btime\.After\("
 
 _SHORT = re.compile(r"(?:\d+ ?\* ?)?time\.(?:Micro|Nano)second(?: ?\* ?\d+)?|\d{1,6}")
 _ASKED = re.compile(rb"\bif (?:(\w+) := )?[\w.]+\.Done\(\)(?:; \1)? != nil\b")
@@ -49,8 +51,10 @@ case <-{timer}.C:
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sleeps in loops during which a context or stop channel goes unheard."""
-    for call in file.calls("Sleep"):
+    for call in file.calls("Sleep", "After"):
         statement = call.parent
+        if statement is not None and call["function"].text.endswith(b"After"):
+            statement = _received(statement)
         if statement is None or statement.kind != "expression_statement":
             continue
         loop = innermost_loop(call)
@@ -66,6 +70,14 @@ def check(file: GoFile) -> Iterator[Finding]:
         stop = next((s for s in stops if not _made_in(loop, call, s)), None)
         if stop is not None:
             yield _finding(file, call, statement, loop, stop)
+
+
+def _received(receive: Node) -> Node | None:
+    """Return the statement that a receive is, when it is no case of a select: a sleep."""
+    statement = receive.parent if receive.kind == "unary_expression" else None
+    if statement is None or statement.field == "communication":
+        return None
+    return statement
 
 
 def _paused(file: GoFile, pause: Pause) -> Finding:

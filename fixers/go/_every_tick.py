@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from threadmend.golang.builders import BuilderError, insert_after, insert_before, wrap
+from threadmend.golang.channel_index import operand_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.leaving import leave_at
 from threadmend.golang.stops import listens, stops_at
@@ -10,12 +13,14 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
 from threadmend.model import Edit, Fix, Safety
 
-__all__ = ["at_every_tick", "ticks"]
+from ._stop_cases import in_select
+
+__all__ = ["at_a_tick", "at_every_tick", "ticks"]
 
 
-def ticks(file: GoFile, clause: Node) -> bool:
-    """Return whether a range clause is over the channel of a ticker."""
-    channel = clause["right"]
+def ticks(file: GoFile, operation: Node) -> bool:
+    """Return whether a range clause or a receive is from the channel of a ticker."""
+    channel = operand_of(operation)
     if channel.kind == "selector_expression" and channel["field"].name == "C":
         return is_named(file.type_of(channel["operand"]), "time.Ticker")
     if channel.kind != "call_expression" or channel["function"].get("operand") is None:
@@ -66,6 +71,21 @@ def _fix(file: GoFile, loop: Node, clause: Node) -> Fix | str:
         return str(error)
     title = f"Leave the loop when {stop.receive} is ready"
     return Fix(title, leave.edits + edits, Safety.UNSAFE, "the goroutine now ends with it")
+
+
+def at_a_tick(file: GoFile, loop: Node, receive: Node) -> tuple[str, Fix | str] | None:
+    """Return the same for an endless loop with a statement that waits for the next tick."""
+    stops = stops_at(file, receive)
+    if not stops or listens(file, loop):
+        return None
+    fix = in_select(file, receive, stops[0], "the goroutine now ends with it")
+    if isinstance(fix, Fix) and receive["operand"].kind == "selector_expression":
+        try:
+            stopped = _stopped(file, loop, receive["operand"]["operand"])
+        except BuilderError as error:
+            return stops[0].receive, str(error)
+        fix = replace(fix, edits=fix.edits + stopped)
+    return stops[0].receive, fix
 
 
 def _stopped(file: GoFile, loop: Node, ticker: Node) -> tuple[Edit, ...]:

@@ -41,7 +41,7 @@ from threadmend.golang.types import Chan, Named, deref
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 from ._bodies import bodies
-from ._every_tick import at_every_tick, ticks
+from ._every_tick import at_a_tick, at_every_tick, ticks
 from ._fed_by_owner import fed_by_owner
 from ._fed_here import fed_here
 from ._stop_cases import partners_too
@@ -71,6 +71,9 @@ def _receives(file: GoFile, body: Node, loop: Node) -> Iterator[Finding]:
     if len(statements) != 1 or listens(file, loop):
         return
     statement, receive = statements[0]
+    if ticks(file, receive):
+        yield from _at_tick(file, receive, at_a_tick(file, loop, receive))
+        return
     channel = behind(file, receive)
     skip = _skips(file, statement)
     if skip is not None:
@@ -228,11 +231,7 @@ def _ranges(file: GoFile, body: Node, loop: Node, clause: Node) -> Iterator[Find
     if not isinstance(file.underlying(file.type_of(clause["right"])), Chan):
         return
     if ticks(file, clause):
-        fix = at_every_tick(file, loop, clause)
-        if fix is not None:
-            stop, edit = fix
-            message = f"the goroutine ticks for ever and does not listen to {stop}"
-            yield _finding(file, clause, message, edit)
+        yield from _at_tick(file, clause, at_every_tick(file, loop, clause))
         return
     channel = behind(file, clause)
     if channel.shared is None or not channel.known or channel.of("close"):
@@ -257,6 +256,12 @@ def _ranges(file: GoFile, body: Node, loop: Node, clause: Node) -> Iterator[Find
         message = f"{method} waits for a worker that waits for {name}, which nobody closes"
         receiver = call["function"]["operand"]["operand"].name
         yield _finding(file, clause, message, _closed(channel.shared, call, receiver))
+
+
+def _at_tick(file: GoFile, at: Node, found: tuple[str, Fix | str] | None) -> Iterator[Finding]:
+    if found is not None:
+        message = f"the goroutine ticks for ever and does not listen to {found[0]}"
+        yield _finding(file, at, message, found[1])
 
 
 def _over_select(file: GoFile, loop: Node, clause: Node, stop: Stop) -> Fix | str:

@@ -57,6 +57,8 @@ def check(file: GoFile) -> Iterator[Finding]:
             statement = _received(statement)
         if statement is None or statement.kind != "expression_statement":
             continue
+        if statement.field in {"initializer", "update"}:
+            continue  # `for ; !done(); time.Sleep(pause) {}`: no place for a select
         loop = innermost_loop(call)
         if loop is None and _is_sleep(file, call):
             yield from (_paused(file, p) for p in paused(file, call))

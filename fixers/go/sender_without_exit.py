@@ -5,7 +5,8 @@ cancelled, its stop channel closed, its caller had enough), the sender waits for
 goroutine, its stack and all that it refers to stay, and so does whoever waits for it.
 
 Four forms are found:
-- a goroutine that sends in a loop, with a context or stop channel in scope that it ignores;
+- a goroutine that sends in a loop (or in a callback or closure that it runs again and again),
+  with a context or stop channel in scope that it ignores;
 - a send on a field's channel whose receivers all leave on a stop that is in scope here;
 - a send in the default case of the select that asks for the stop: it comes too late there;
 - a send on a parameter or a result in a loop that leaves on its context, but not from the send.
@@ -38,6 +39,7 @@ from threadmend.model import Finding, Fix
 
 from ._behind_default import behind_default
 from ._bodies import bodies
+from ._in_callbacks import leave_of, runs_again_in
 from ._left_behind import left_by
 from ._outgoing import outgoing
 from ._stop_cases import finding, in_select, partners_too
@@ -59,7 +61,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             seen.add(send)
             message = f"the goroutine sends on {send['channel'].name}"
             message += f" without listening to {stop.receive}"
-            fix = in_select(file, send, stop, _REASON)
+            fix = in_select(file, send, stop, _REASON, leave=leave_of(file, send))
             if isinstance(fix, str) and _comes_round(file, send):
                 fix = in_select(file, send, stop, _DROPS, leave=Leave(""))
             if isinstance(fix, Fix):
@@ -93,6 +95,7 @@ def _goroutine_sends(file: GoFile) -> Iterator[Node]:
         if (
             send.function in launched
             or _runs_in_goroutine(file, send)
+            or runs_again_in(file, send) is not None
             or any(
                 isinstance(runner_of(operation, made.function), Launch)
                 for made in behind(file, send).local
@@ -131,15 +134,19 @@ def _ignored(file: GoFile, send: Node) -> Stop | None:
     """Return the stop that a sending loop of a goroutine could listen to."""
     loop = innermost_loop(send)
     channel = behind(file, send)
-    if loop is None:
+    body = runs_again_in(file, send)
+    if loop is None and body is None:
         return _unasked(file, send, channel)
+    if body is not None:
+        loop = body  # what repeats the send is the goroutine's own
+    assert loop is not None
     if listens(file, loop) or held_at(file, send):
         return None
     if not channel.local and channel.shared is None:
         return None
     if any(o.has_alternative for o in channel.of("send")):
         return None
-    for_ever = endless(loop) and not leaves_loop(loop)
+    for_ever = body is None and endless(loop) and not leaves_loop(loop)
     if channel.shared is not None:
         if not channel.shared.is_field:
             return None

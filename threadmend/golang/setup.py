@@ -96,10 +96,18 @@ def is_setup(file: GoFile, node: Node) -> bool:
         function = function.function
     if function is None or function.get("name") is None:
         return True  # the initialiser of a package variable
-    if _NAME.match(function["name"].name) or _is_for_tests(function):
+    if _NAME.match(function["name"].name) or _is_for_tests(function) or _gives_back(function):
         return True
     decl = declaration_of(file, function)
     return decl is not None and only_from_setup(decl)
+
+
+def _gives_back(function: Node) -> bool:
+    """Return whether a method returns its object to a pool: whoever does so is the last user."""
+    receiver, body = function.get("receiver"), function.get("body")
+    names = [n.name for n in receiver.find("identifier")] if receiver is not None else []
+    last = body.statements[-1] if body is not None and body.statements else None
+    return last is not None and any(last.text.endswith(f".Put({n})".encode()) for n in names)
 
 
 _FOR_TESTS = re.compile(r"For_?Test|TestOnly|[Tt]est_?[Hh]ook|InTest")

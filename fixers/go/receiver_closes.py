@@ -58,8 +58,10 @@ def _receiving_loop(function: Node, channel: Channel, close: ChannelOperation) -
         loop = receive.node.parent if receive.kind == "range" else innermost_loop(receive.node)
         if loop is None:
             continue
-        counted = any(c.kind in {"for_clause", "range_clause"} for c in loop.children)
-        if counted and receive.kind != "range":
+        if receive.kind != "range" and _is_counted(loop):
+            # One for each that is sent, unless it was left early.
+            if not loop.contains(close.node) and _after_a_break(loop, close):
+                return loop
             continue
         if loop.contains(close.node) and close.node.parent is not None:
             return loop
@@ -67,6 +69,10 @@ def _receiving_loop(function: Node, channel: Channel, close: ChannelOperation) -
         if after:
             return loop
     return None
+
+
+def _is_counted(loop: Node) -> bool:
+    return any(c.kind in {"for_clause", "range_clause"} for c in loop.children)
 
 
 def _after_a_break(loop: Node, close: ChannelOperation) -> bool:
@@ -85,6 +91,7 @@ def _after_a_break(loop: Node, close: ChannelOperation) -> bool:
         p
         for p in flow.points
         if p.live and loop.contains(p.node) and p.node.kind == "break_statement"
+        if not any(loop.contains(s.node) for s in p.successors)
     ]
     return any(point in flow.reachable(p) for p in leaves)
 
@@ -239,7 +246,7 @@ def _without_test(statement: Node, jump: Node | None) -> list[Edit]:
 
 def _ranged(close: ChannelOperation, loop: Node) -> list[Edit]:
     """Turn `for { v := <-ch; … }` into `for v := range ch { … }`."""
-    if any(c.kind == "range_clause" for c in loop.children):
+    if _is_counted(loop):
         return []
     body = loop["body"]
     first = body.statements[0] if body.statements else None

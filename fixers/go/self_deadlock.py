@@ -7,7 +7,8 @@ by a deferred call that runs before the deferred Unlock.
 
 Not reported: a lock of another object of the same type; a lock that is released on the way;
 `TryLock`; a call that a flag parameter or a test of the lock's own state decides about; a
-call that may run one of several functions; work in a goroutine of its own.
+call that may run one of several functions, but for those of a table (`c.commands[name]()`); work
+in a goroutine of its own.
 
 Unsafe: the inner critical section becomes a part of the outer one.
 """
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from threadmend.golang.file import GoFile
 from threadmend.model import Finding
 
+from ._dispatched import dispatched
 from ._relock import relocks
 
 CATEGORY = "mutex"
@@ -28,3 +30,4 @@ GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\(|\bfunc\("
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the places where a held mutex is taken again, directly or through calls."""
     yield from relocks(file, {("write", "write"), ("write", "read")})
+    yield from dispatched(file)

@@ -12,6 +12,7 @@ from threadmend.python import api
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function, function_of
 from threadmend.python.scope import ancestors, parent
+from threadmend.python.wrapped import handed_to
 
 if TYPE_CHECKING:
     from threadmend.python.classes import Class
@@ -21,7 +22,7 @@ __all__ = ["STARTS", "Spawn", "is_repeated", "reached", "spawns_of", "spawns_rea
 
 THREADED = frozenset(
     {"thread", "timer", "submit", "map", "executor", "to_thread", "run", "handler", "callback",
-     "pool"}
+     "pool", "handed"}
 )  # fmt: skip
 """Kinds whose target runs in another thread of this process."""
 
@@ -48,7 +49,9 @@ class Spawn:
     Process: `node` is the class), `submit`, `map` (of an executor), `executor`
     (`loop.run_in_executor`), `to_thread`, `pool` (ThreadPool), `process-pool`, `task`
     (create_task, ensure_future, TaskGroup), `call` (call_soon, call_later, …: the loop's own
-    thread), `callback` (add_done_callback), `handler` (methods of a request handler), `signal`.
+    thread), `callback` (add_done_callback), `handler` (methods of a request handler), `signal`,
+    `handed` (a helper of the project runs what it is handed: `node` is the call of that, `through`
+    the spawn of the helper).
     `target_node` is the expression of the function, `target` the function when it is certain.
     `args` are the arguments that it gets (None when they are not plain).
     """
@@ -59,6 +62,7 @@ class Spawn:
     target: Function | None
     args: tuple[ast.expr, ...] | None
     file: PythonFile
+    through: Spawn | None = None
 
     def __repr__(self) -> str:
         return f"<Spawn {self.kind} of {self.target} in line {self.node.lineno}>"
@@ -88,6 +92,8 @@ class Spawn:
 
     @property
     def _is_process(self) -> bool:
+        if self.through is not None:
+            return self.through._is_process
         call = self.node
         if isinstance(call, ast.ClassDef):
             return self.file.class_of(call).inherits(*api.PROCESSES)
@@ -98,6 +104,8 @@ class Spawn:
     def many(self) -> bool:
         """Return whether several of them may run at the same time: in a loop, on a pool."""
         if self.kind in {"map", "pool", "handler"}:
+            return True
+        if self.through is not None and self.through.many:
             return True
         if isinstance(self.node, ast.ClassDef):
             return False
@@ -142,6 +150,10 @@ def argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
 def spawns_of(file: PythonFile) -> list[Spawn]:
     """Return the spawns of a file, in source order: see PythonFile.spawns."""
     found = [*_constructed(file), *_submitted(file), *_asynchronous(file), *_classes(file)]
+    found += [
+        Spawn("handed", call, node, function_of(file, node), args, file, through)
+        for call, node, args, through in handed_to(file, found)
+    ]
     return sorted(found, key=lambda s: (s.node.lineno, s.node.col_offset))
 
 

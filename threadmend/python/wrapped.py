@@ -1,0 +1,147 @@
+"""Functions that helpers of the project run elsewhere for whoever calls them: `start(work, 1)`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from threadmend.python.scope import Scope
+
+if TYPE_CHECKING:
+    from threadmend.python.file import PythonFile
+    from threadmend.python.functions import CallSite, Function
+    from threadmend.python.threads import Spawn
+
+__all__ = ["Handed", "handed_to"]
+
+_KINDS = frozenset({"thread", "timer", "submit", "map", "executor", "to_thread", "pool"})
+_WAITS = frozenset({"join", "result", "wait"})
+
+Handed = tuple[ast.Call, "ast.expr", "tuple[ast.expr, ...] | None", "Spawn"]
+"""The call of a helper, the function that it is handed, its arguments, and the spawn inside."""
+
+
+def handed_to(file: PythonFile, spawns: list[Spawn]) -> Iterator[Handed]:
+    """Yield the functions that calls hand to helpers of the file which run a parameter of theirs
+    in another thread: as the target, or in a nested function that is the target.
+    """
+    for spawn in spawns:
+        if spawn.kind not in _KINDS:
+            continue
+        for node, args in _run(file, spawn):
+            helper, name, many = _parameter(file, node)
+            if helper is None or (_waits(helper) and not spawn.many):
+                continue
+            for site in helper.callers:
+                for given in _given(helper, site, name, many):
+                    yield site.call, given, _arguments(helper, site, name, args), spawn
+
+
+def _waits(helper: Function) -> bool:
+    """Return whether a helper waits for what it has started: then one runs after the other."""
+    return any(
+        isinstance(call.func, ast.Attribute) and call.func.attr in _WAITS for call in helper.calls
+    )
+
+
+def _run(
+    file: PythonFile, spawn: Spawn
+) -> Iterator[tuple[ast.Name, tuple[ast.expr, ...] | ast.expr | None]]:
+    """Yield the names of functions that a spawn runs, with their arguments."""
+    target = spawn.target
+    if target is None:
+        if isinstance(spawn.target_node, ast.Name):
+            yield spawn.target_node, _arguments_of(spawn)
+    elif target.outer is not None and target.file is file:
+        for call in target.calls:
+            if isinstance(call.func, ast.Name):
+                yield call.func, None if call.keywords else tuple(call.args)
+
+
+def _arguments_of(spawn: Spawn) -> tuple[ast.expr, ...] | ast.expr | None:
+    """Return the arguments of a spawn: of a constructor `args=args`, the name alone."""
+    if spawn.args is None and isinstance(spawn.node, ast.Call):
+        return next((k.value for k in spawn.node.keywords if k.arg == "args"), None)
+    return spawn.args
+
+
+def _parameter(file: PythonFile, node: ast.Name) -> tuple[Function | None, str, bool]:
+    """Return the function and the parameter that a name is, and whether the name is an element
+    of that: `for work in works`.
+    """
+    binding = file.binding(node)
+    if binding is None or len(binding.sites) != 1:
+        return None, "", False
+    site = binding.sites[0]
+    if site.kind == "for" and isinstance(site.value, ast.Name):
+        helper, name, many = _parameter(file, site.value)
+        return (None, "", False) if many else (helper, name, True)
+    if site.kind != "parameter":
+        return None, "", False
+    helper = _owner(file, binding.scope)
+    return helper, binding.name, False
+
+
+def _owner(file: PythonFile, scope: Scope) -> Function | None:
+    function = file.function(scope.node)
+    return function if function is not None and function.node is scope.node else None
+
+
+def _given(helper: Function, site: CallSite, name: str, many: bool) -> Iterator[ast.expr]:
+    """Yield what a call gives for a parameter; of a list, its elements."""
+    rest = getattr(getattr(helper.node, "args", None), "vararg", None)
+    if rest is not None and rest.arg == name:
+        if many:
+            start = len(_positional(helper))
+            yield from (a for a in site.call.args[start:] if not isinstance(a, ast.Starred))
+        return
+    found = _argument(helper, site, name)
+    if found is None:
+        return
+    if not many:
+        yield found
+    elif isinstance(found, ast.List | ast.Tuple):
+        yield from (one for one in found.elts if not isinstance(one, ast.Starred))
+
+
+def _positional(helper: Function) -> list[str]:
+    arguments = getattr(helper.node, "args", None)
+    if not isinstance(arguments, ast.arguments):
+        return []
+    names = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
+    return names[1:] if helper.self_name else names
+
+
+def _argument(helper: Function, site: CallSite, name: str) -> ast.expr | None:
+    for keyword in site.call.keywords:
+        if keyword.arg == name:
+            return keyword.value
+    names = _positional(helper)
+    at = names.index(name) if name in names else -1
+    plain = site.call.args[: at + 1]
+    if at < 0 or len(plain) <= at or any(isinstance(a, ast.Starred) for a in plain):
+        return None
+    return plain[at]
+
+
+def _arguments(
+    helper: Function, site: CallSite, name: str, args: tuple[ast.expr, ...] | ast.expr | None
+) -> tuple[ast.expr, ...] | None:
+    """Return the arguments that a function gets: the rest of the call's (`*args`), or those that
+    the helper passes on.
+    """
+    rest = getattr(getattr(helper.node, "args", None), "vararg", None)
+    if isinstance(args, tuple) and len(args) == 1 and isinstance(args[0], ast.Starred):
+        args = args[0].value
+    if isinstance(args, ast.Name) and rest is not None and args.id == rest.arg != name:
+        start = len(_positional(helper))
+        given = tuple(site.call.args[start:])
+        return None if any(isinstance(a, ast.Starred) for a in given) else given
+    if isinstance(args, ast.Name):
+        found = _argument(helper, site, args.id)
+        return tuple(found.elts) if isinstance(found, ast.Tuple) else None
+    if not isinstance(args, tuple):
+        return None
+    known = [_argument(helper, site, a.id) if isinstance(a, ast.Name) else None for a in args]
+    return None if None in known else tuple(one for one in known if one is not None)

@@ -12,6 +12,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.releases import documentation
 from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Related
 
 from ._close_method import (
@@ -33,13 +34,26 @@ def closed_by_methods(file: GoFile) -> Iterator[Finding]:
     """Yield the closes in functions such as Close and Stop that nothing guards."""
     seen: set[tuple[tuple[str, int], str]] = set()
     for call in file.calls("close"):
-        close = method_close(file, call)
-        if close is None or file.is_test or file.generated:
+        if file.is_test or file.generated:
+            continue
+        close = method_close(file, call) or _behind_an_end(file, call)
+        if close is None:
             continue
         key = (close.decl.key, str(close.access))
         if key not in seen:
             seen.add(key)
             yield from _finding(close)
+
+
+def _behind_an_end(file: GoFile, call: Node) -> MethodClose | None:
+    """Return the close in a helper of any name that an exported Close or Stop always calls."""
+    close = method_close(file, call, _ANY)
+    if close is None or close.decl.exported:
+        return None
+    return close if outer_closes(close, list(own_callers(close.decl, _NO_LAST))) else None
+
+
+_ANY = re.compile("")
 
 
 def _finding(close: MethodClose) -> Iterator[Finding]:

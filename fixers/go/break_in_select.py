@@ -75,7 +75,7 @@ def _exit_case(file: GoFile, statement: Node) -> Node | None:
         communication = parent.get("communication")
         if communication is not None and listens(file, communication):
             return parent
-        return None
+        return parent if _is_told_to_stop(parent) else None
     test = parent.parent
     if parent.kind != "block" or test is None or test.kind != "if_statement":
         return None
@@ -83,6 +83,25 @@ def _exit_case(file: GoFile, statement: Node) -> Node | None:
     if case is None or case.kind != "communication_case" or parent.field != "consequence":
         return None
     return case if _says_closed(file, case, test) else None
+
+
+_TOLD = re.compile(rb"(?i)<-\s*[\w.]*(?:quit|stop|exit|shutdown|kill|halt|abort|terminate)\w*")
+
+
+def _is_told_to_stop(case: Node) -> bool:
+    """Return whether a case drops a value from a channel by which somebody says `stop <- true`.
+
+    A last `break` does nothing in any case: in one alone it was meant for the loop.
+    """
+    communication, select = case.get("communication"), case.parent
+    if communication is None or select is None or not _TOLD.fullmatch(communication.text):
+        return False
+    others = [c for c in select.children if c is not case and c.get("communication") is not None]
+    return bool(others) and not any(
+        other.statements and other.statements[-1].kind == "break_statement"
+        for other in select.children
+        if other is not case and other.kind.endswith("_case")
+    )
 
 
 def _only_way_out(statement: Node) -> Node | None:

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from threadmend.golang.access import classify
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.cancels import cancelled
-from threadmend.golang.contexts import Derivation, derivations
+from threadmend.golang.contexts import Derivation, derivations, derivations_by_helpers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.iterations import point_in
@@ -39,7 +39,10 @@ from threadmend.model import Finding, Fix, Related
 
 CATEGORY = "context"
 ALSO = "govet lostcancel"
-GATE = rb"\bcontext\.With|\bNotifyContext\b|\bWith(?:Cancel|Timeout|Deadline)"
+GATE = (
+    rb"\bcontext\.With|\bNotifyContext\b|\bWith(?:Cancel|Timeout|Deadline)"
+    rb"|\w+, \w*[cC]ancel\w* :?= "
+)
 
 # Nearly every derivation is followed by its `defer cancel()`: told from the bytes.
 _DERIVED = re.compile(rb"With(?:Cancel|Timeout|Deadline)|NotifyContext")
@@ -66,7 +69,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         deferred = _DEFERRED.findall(file.data, declaration.start, declaration.end)
         return len(derived) > len(deferred)
 
-    for derivation in derivations(file, may_lose):
+    for derivation in (*derivations(file, may_lose), *derivations_by_helpers(file)):
         lost = _lost(file, derivation)
         if lost is not None:
             yield _finding(file, lost)
@@ -197,8 +200,7 @@ def _returns(exit_: Exit, binding: Binding) -> bool:
 
 def _finding(file: GoFile, lost: _Lost) -> Finding:
     derivation = lost.derivation
-    package = derivation.call["function"]["operand"].name
-    name = f"{package}.{derivation.function_name}"
+    name = derivation.call["function"].name
     related: list[Related] = []
     if derivation.cancel.name == "_":
         message = f"the cancel function of {name} is dropped"

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.closures import Later, Search
+from threadmend.golang.functions import result_nodes
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.types import Chan, Func, Named, Type, deref, is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl
 
-__all__ = ["Derivation", "derivations", "kept", "kept_by"]
+__all__ = ["Derivation", "derivations", "derivations_by_helpers", "kept", "kept_by"]
 
 _NAMES = (
     *("WithCancel", "WithTimeout", "WithDeadline"),
@@ -85,6 +87,42 @@ def derivations(
         targets = left.children if left is not None else statement.all("name")
         if len(targets) == 2:
             yield Derivation(call, name, statement, targets[0], targets[1])
+
+
+# `ctx, cancel := s.limited(ctx)`, not followed by `defer cancel()`.
+_HELPED = re.compile(
+    rb"\w+, (\w*[cC]ancel\w*) :?= (?!context\.)[\w.]+\([^\n]*\)\n(?!\t+defer \1\(\)\n)"
+)
+_DERIVES = re.compile(rb"\bcontext\.With(?:Cancel|Timeout|Deadline)\w*\(")
+
+
+def derivations_by_helpers(file: GoFile) -> Iterator[Derivation]:
+    """Yield the calls of the project's own functions that derive a context for their callers.
+
+    They return a context and its cancel function, and nothing else.
+    """
+    if not file.holds(_HELPED):
+        return
+    for declaration in file.declarations(_HELPED):
+        for statement in declaration.node.find("short_var_declaration", "assignment_statement"):
+            left, right = statement["left"].children, statement["right"].children
+            if len(left) == 2 and len(right) == 1 and right[0].kind == "call_expression":
+                decl = file.callee(right[0])
+                if decl is not None and decl.has_body and _derives(decl):
+                    yield Derivation(right[0], decl.name, statement, left[0], left[1])
+
+
+def _derives(decl: Decl) -> bool:
+    """Return whether a function derives a context, and returns it with its cancel function."""
+    if decl.kind not in {"func", "method"}:
+        return False
+    results = [node.text for node in result_nodes(decl.node)]
+    if results not in (
+        [b"context.Context", b"context.CancelFunc"],
+        [b"context.Context", b"func()"],
+    ):
+        return False
+    return bool(_DERIVES.search(decl.file.data, *decl.span))
 
 
 def kept(file: GoFile, function: Node, binding: Binding, since: int) -> Later | None:

@@ -13,19 +13,13 @@ Unsafe: the goroutine now ends.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from threadmend.golang.builders import (
     BuilderError,
-    add_field,
-    add_import,
     delete,
     free_name,
-    import_name,
     insert_after,
-    insert_before,
-    realign,
     replace,
     taken_names,
     wrap,
@@ -33,11 +27,10 @@ from threadmend.golang.builders import (
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import Behind, behind, operand_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.infer import is_decl
 from threadmend.golang.leaving import leave_at
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Chan, Named, deref
+from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 from ._bodies import bodies
@@ -45,6 +38,7 @@ from ._every_tick import at_a_tick, at_every_tick, ticks
 from ._fed_by_owner import fed_by_owner
 from ._fed_here import fed_here
 from ._stop_cases import partners_too
+from ._waits_for_workers import closed_before, waiting_method
 
 CATEGORY = "goroutine"
 GATE = rb"<-|\brange\b"
@@ -54,7 +48,10 @@ def check(file: GoFile) -> Iterator[Finding]:
     """Yield the receiving loops of goroutines that nothing ends."""
     for body in bodies(file):
         for loop in body.own():
-            if loop.kind != "for_statement" or leaves_loop(loop):
+            if loop.kind != "for_statement":
+                continue
+            if leaves_loop(loop):
+                yield from _until_closed(file, body, loop)
                 continue
             clause = next((c for c in loop.children if c.kind == "range_clause"), None)
             if clause is not None:
@@ -245,23 +242,54 @@ def _ranges(file: GoFile, body: Node, loop: Node, clause: Node) -> Iterator[Find
         message += f" and does not listen to {stops[0].receive}"
         yield _finding(file, clause, message, _over_select(file, loop, clause, stops[0]))
         return
-    fed = fed_here(file, body, channel.shared) or fed_by_owner(file, body, channel.shared)
-    if fed is not None:
-        message = f"the worker waits for {name}, which {fed[0]} feeds and does not close"
-        yield _finding(file, clause, message, fed[1])
-        return
-    wait = _waiting_method(channel)
-    if wait is not None:
-        method, call = wait
-        message = f"{method} waits for a worker that waits for {name}, which nobody closes"
-        receiver = call["function"]["operand"]["operand"].name
-        yield _finding(file, clause, message, _closed(channel.shared, call, receiver))
+    yield from _never_closed(file, body, clause, channel.shared)
 
 
 def _at_tick(file: GoFile, at: Node, found: tuple[str, Fix | str] | None) -> Iterator[Finding]:
     if found is not None:
         message = f"the goroutine ticks for ever and does not listen to {found[0]}"
         yield _finding(file, at, message, found[1])
+
+
+def _never_closed(file: GoFile, body: Node, at: Node, shared: SharedChannel) -> Iterator[Finding]:
+    """Yield the finding where it can be told who should close the channel of a worker."""
+    name = operand_of(at).name
+    fed = fed_here(file, body, shared) or fed_by_owner(file, body, shared)
+    if fed is not None:
+        message = f"the worker waits for {name}, which {fed[0]} feeds and does not close"
+        yield _finding(file, at, message, fed[1])
+        return
+    wait = waiting_method(shared)
+    if wait is not None:
+        method, call = wait
+        message = f"{method} waits for a worker that waits for {name}, which nobody closes"
+        receiver = call["function"]["operand"]["operand"].name
+        yield _finding(file, at, message, closed_before(shared, call, receiver))
+
+
+# -- for { v, ok := <-ch; if !ok { return } … } ------------------------------------------
+
+
+def _until_closed(file: GoFile, body: Node, loop: Node) -> Iterator[Finding]:
+    """Yield the loops that only a close ends, over a field's channel that nobody closes."""
+    statements = loop["body"].statements
+    receive = _receive(statements[0]) if statements and endless(loop) else None
+    left = statements[0].get("left") if receive is not None else None
+    if receive is None or left is None or len(left.children) != 2 or len(statements) < 2:
+        return
+    test = statements[1]
+    if test.kind != "if_statement" or test["condition"].text != b"!" + left.children[1].text:
+        return
+    rest = [s for s in statements if s is not test]
+    if any(n.kind in _JUMPS for s in rest for n in s.walk()):
+        return  # something else may end it
+    channel = behind(file, receive)
+    if channel.shared is not None and channel.known and not channel.of("close"):
+        if channel.shared.is_field:
+            yield from _never_closed(file, body, receive, channel.shared)
+
+
+_JUMPS = frozenset({"return_statement", "goto_statement", "break_statement"})
 
 
 def _over_select(file: GoFile, loop: Node, clause: Node, stop: Stop) -> Fix | str:
@@ -286,83 +314,3 @@ def _over_select(file: GoFile, loop: Node, clause: Node, stop: Stop) -> Fix | st
     title = f"Receive in a select with {stop.receive}"
     edits += partners_too(behind(file, clause), stop, "send")
     return Fix(title, leave.edits + edits, Safety.UNSAFE, _ENDS)
-
-
-_STOPS = re.compile(r"(?i)^(?:close|stop|shutdown|quit|finish|drain|wait|terminate|end)")
-
-
-def _waiting_method(channel: Behind) -> tuple[str, Node] | None:
-    """Return the method of the type that stops it by waiting for the workers, and its Wait.
-
-    The workers count themselves off on the WaitGroup that the method waits for.
-    """
-    shared = channel.shared
-    if shared is None or not is_decl(shared.decl, "type"):
-        return None
-    for file in shared.package.files:
-        if file.is_test or b".Wait()" not in file.data:
-            continue
-        for call in file.calls("Wait"):
-            group = call["function"].get("operand")
-            top = file.tree.declaration_at(call.start)
-            if group is None or group.kind != "selector_expression" or top is None:
-                continue
-            name = top.node.get("name")
-            owner = deref(file.type_of(group["operand"]))
-            if name is None or call.function is not top.node or not _STOPS.match(name.name):
-                continue
-            if group["operand"].kind != "identifier" or not isinstance(owner, Named):
-                continue
-            if owner.name == shared.decl.name and _counted(channel, group["field"].name):
-                return name.name, call
-    return None
-
-
-def _counted(channel: Behind, group: str) -> bool:
-    pattern = re.compile(rb"\b" + re.escape(group.encode()) + rb"\.(?:Done|Go)\(")
-    for operation in channel.of("range"):
-        function = operation.node.function
-        if function is None:
-            return False
-        outer = function.parent if function.kind == "func_literal" else function
-        while outer is not None and outer.kind in {"argument_list", "call_expression"}:
-            outer = outer.parent
-        if outer is None or not pattern.search(outer.text):
-            return False
-    return True
-
-
-def _closed(channel: SharedChannel, wait: Node, receiver: str) -> Fix | str:
-    """Close the channel before waiting for who ranges over it; once, if called again.
-
-    Sound: until now the Wait never returned.
-    """
-    struct = channel.decl.node.get("type")
-    if wait.parent is None or wait.parent.kind != "expression_statement":
-        return "the Wait is deferred"
-    if struct is None or struct.kind != "struct_type" or not _by_pointer(wait):
-        return "the type has no place for a sync.Once"
-    declared = [f for f in struct.find("field_declaration") if f.up("struct_type") is struct]
-    names = {n.name for f in declared for n in f.all("name")}
-    name = free_name("stopOnce", names | set(channel.package.methods(channel.decl.name)))
-    tree = channel.decl.file.tree
-    after = next(f for f in declared if any(n.name == channel.name for n in f.all("name")))
-    code = f"{receiver}.{name}.Do(func() {{ close({receiver}.{channel.name}) }})"
-    try:
-        added = add_field(struct, name, f"{import_name(tree, 'sync') or 'sync'}.Once", after=after)
-        edits = (*added, *add_import(tree, "sync"))
-        if wait.path == tree.source.path:
-            edits = realign(tree, (*edits, *insert_before(wait.parent, code)))
-        else:
-            edits = realign(tree, edits) + insert_before(wait.parent, code)
-    except BuilderError as error:
-        return str(error)
-    reason = "whoever still sends then panics"
-    title = f"Close {receiver}.{channel.name} before waiting"
-    return Fix(title, edits, Safety.UNSAFE, reason)
-
-
-def _by_pointer(wait: Node) -> bool:
-    method = wait.function
-    receiver = method.get("receiver") if method is not None else None
-    return receiver is not None and next(receiver.find("pointer_type"), None) is not None

@@ -4,8 +4,8 @@
 return and nobody closes, the consumer waits for a value that never comes, and with it
 whoever waits for the consumer.
 
-Not reported: a channel that is stored, or passed to code that is not visible; a loop that a
-break ends; a producer that never ends by itself.
+Not reported: a channel that is stored, or passed to code that is not visible; a loop that
+something but a failure ends; a producer that never ends by itself.
 
 Unsafe: when somebody else receives in a select, which sees the closed channel too; when the
 channel is that of a field.
@@ -32,7 +32,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.locks import declaration_of
-from threadmend.golang.stops import leaves_loop
+from threadmend.golang.stops import is_failure, ways_out
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
@@ -53,7 +53,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             if channel.of("close") or not is_assigned_once(channel.binding):
                 continue
             ranges = _ranges(file, function, channel)
-            if not ranges or any(_may_leave(r.node) for r in ranges):
+            if not ranges or any(_may_leave(r.file, r.node) for r in ranges):
                 continue
             producers = _producers(function, channel)
             if producers is not None:
@@ -87,19 +87,13 @@ def _ranges(file: GoFile, function: Node, channel: Channel) -> list[ChannelOpera
     return ranges
 
 
-def _may_leave(clause: Node) -> bool:
-    """Return whether something but the channel's end leaves the loop: it may count."""
+def _may_leave(file: GoFile, clause: Node) -> bool:
+    """Return whether something but the channel's end leaves the loop: it may count.
+
+    A failure may end it too, but where there is none it goes on.
+    """
     loop = clause.parent
-    if loop is None:
-        return True
-    for node in loop["body"].own():
-        if node.kind in {"goto_statement", "return_statement"}:
-            return True
-        if node.kind == "break_statement":
-            inner = node.up("for_statement", "select_statement", "expression_switch_statement")
-            if inner is loop or node.children[1:]:
-                return True
-    return leaves_loop(loop)
+    return loop is None or any(not is_failure(file, s, loop) for s in ways_out(loop))
 
 
 def _producers(function: Node, channel: Channel) -> list[Launch | Node] | None:

@@ -22,7 +22,13 @@ from threadmend.golang.builders import BuilderError, delete, insert_at_start, in
 from threadmend.golang.calls import callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import Launch, launch_sites, launches, launches_in
+from threadmend.golang.goroutines import (
+    Launch,
+    launch_of_literal,
+    launch_sites,
+    launches,
+    launches_in,
+)
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.translate import at_launch
@@ -119,11 +125,27 @@ def _counted_before(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall
     outer = at_launch(launch.call, body, add.waitgroup)
     if outer is None:
         return False
-    for other in waitgroup_calls(file.package.workspace.file_of(function), function):
+    where = file.package.workspace.file_of(function)
+    for other in waitgroup_calls(where, function):
         if other.method == "Add" and other.call.start < launch.node.start:
+            if _counts_another(where, other, launch):
+                continue
             if other.waitgroup.text == outer.encode() or other.access == add.access:
                 return True
     return False
+
+
+def _counts_another(file: GoFile, add: WaitGroupCall, launch: Launch) -> bool:
+    """Return whether an `Add(1)` counts the other goroutine that is launched right below it."""
+    statement = add.call.parent
+    below = statement.next if statement is not None else None
+    if below is None or below.kind != "go_statement" or below is launch.node:
+        return False
+    other = launch_of_literal(file, below)
+    if other is None or other.literal is None or add.count is None or add.count.text != b"1":
+        return False
+    calls = waitgroup_calls(file, other.literal)
+    return any(c.method == "Done" and c.access == add.access for c in calls)
 
 
 def _finding(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall) -> Finding:

@@ -52,7 +52,7 @@ def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
         if node.kind == "func_literal" and node is not function:
             if node.is_deferred:
                 continue
-            if any(o.releases and o.access == access for o in locks_of(file, node).operations):
+            if any(o.access == access for o, _ in _first_releases(locks_of(file, node))):
                 return True
         elif node.kind == "selector_expression" and node["field"].name in {"Unlock", "RUnlock"}:
             parent = node.parent

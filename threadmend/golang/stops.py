@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
+from threadmend.golang.failing import fails
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
@@ -19,7 +20,17 @@ from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["Stop", "contexts_at", "endless", "leaves_loop", "listens", "stops_at", "visible"]
+__all__ = [
+    "Stop",
+    "contexts_at",
+    "endless",
+    "is_failure",
+    "leaves_loop",
+    "listens",
+    "stops_at",
+    "visible",
+    "ways_out",
+]
 
 _NAMES = re.compile(r"(?i)done|stop|quit|exit|clos|shut|term|cancel|abort|kill|halt|finish|die")
 
@@ -204,14 +215,53 @@ _LEAVES = frozenset({"return_statement", "goto_statement"})
 
 def leaves_loop(loop: Node) -> bool:
     """Return whether a statement in a loop's body leaves it: return, goto, break, a panic."""
+    return any(True for _ in ways_out(loop))
+
+
+def ways_out(loop: Node) -> Iterator[Node]:
+    """Yield what leaves a loop from within its body: return, goto, break, a call that panics."""
     for node in loop["body"].own():
-        if node.kind in _LEAVES:
-            return True
-        if node.kind == "break_statement" and _breaks(node) is loop:
-            return True
-        if node.kind == "call_expression" and _ENDS.match(node["function"].name):
-            return True
+        breaks = node.kind == "break_statement" and _breaks(node) is loop
+        ends = node.kind == "call_expression" and _ENDS.match(node["function"].name)
+        if node.kind in _LEAVES or breaks or ends:
+            yield node
+
+
+def is_failure(file: GoFile, way_out: Node, loop: Node) -> bool:
+    """Return whether a loop is left only because something failed, or its context is done.
+
+    `if err != nil { return }`, `return fmt.Errorf(…)`, `case <-ctx.Done(): return`.
+    """
+    for outer in way_out.ancestors():
+        if outer is loop:
+            return False
+        if outer.kind == "communication_case":
+            return bool(_DONE.search(outer["communication"].text))
+        if outer.kind == "if_statement":
+            if outer["consequence"].contains(way_out):
+                return _tells_failure(file, outer["condition"]) or fails(file, way_out)
+            return fails(file, way_out)
     return False
+
+
+_DONE = re.compile(rb"<-[\w.()]*\.Done\(\)")
+
+
+def _tells_failure(file: GoFile, condition: Node) -> bool:
+    if condition.kind != "binary_expression":
+        return False
+    operator, left, right = condition["operator"].kind, condition["left"], condition["right"]
+    if operator == "&&":
+        return _tells_failure(file, left) or _tells_failure(file, right)
+    if operator == "||":
+        return _tells_failure(file, left) and _tells_failure(file, right)
+    if operator != "!=" or right.name != "nil":
+        return False
+    type_ = file.type_of(left)
+    return is_named(type_, ".error") or (type_ is None and bool(_ERROR.match(left.name)))
+
+
+_ERROR = re.compile(r"(?:\w+\.)?(?:e|er|\w*[eE]rr)$")
 
 
 _ENDS = re.compile(r"^(?:panic|os\.Exit|runtime\.Goexit|log\.Fatal\w*|\w+\.Fatal\w*|\w+\.FailNow)$")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import launch_sites, launches
+from threadmend.golang.spawners import spawned
 from threadmend.golang.syntax import Node
 
 __all__ = ["bodies"]
@@ -13,6 +14,11 @@ __all__ = ["bodies"]
 
 def bodies(file: GoFile) -> Iterator[Node]:
     """Yield the functions of this file that some goroutine of the package runs."""
+    found = dict.fromkeys([*_launched(file), *spawned(file)])
+    yield from found
+
+
+def _launched(file: GoFile) -> Iterator[Node]:
     for launch in launches(file):
         if launch.literal is not None and launch.kind != "timer":
             yield launch.literal

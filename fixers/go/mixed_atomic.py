@@ -10,9 +10,9 @@ copy of the struct around the variable, which reads it plainly, and an object ma
 once it is in a queue.
 
 Not reported: constructors, set-up and tear-down, objects made in the function; a function
-that first waits (`wg.Wait()`, a receive) for those who write; a plain access under a lock,
-or in a function that some caller enters with one; an object that is not the method's own;
-code whose name or comment speaks of locks or races; tests.
+that first waits (`wg.Wait()`, a receive) for those who write; a plain access under a lock
+that the atomic ones hold, too, or that some caller may hold; an object that is not the
+method's own; code whose name or comment speaks of locks or races; tests.
 
 Without a fix: an operation that sync/atomic has no function for; a copy of a struct that embeds
 another one.
@@ -23,11 +23,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.atomics import AtomicAccess, atomic_accesses, plain_accesses
-from threadmend.golang.belief import caller_classes, is_beyond_judgement, outer_function
+from threadmend.golang.belief import (
+    caller_classes,
+    is_beyond_judgement,
+    is_explained,
+    outer_function,
+)
+from threadmend.golang.file import GoFile
 from threadmend.golang.guards import FieldAccess
 from threadmend.golang.handovers import given_away
+from threadmend.golang.locks import held_at
 from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
+from threadmend.golang.setup import is_setup
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related
 
@@ -98,12 +106,32 @@ def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
     if fresh and not _is_given_away(plain):
         return True
     own = fresh or is_part_of_receiver(plain) or is_called_upon(plain, atomics)
-    if is_beyond_judgement(plain, any_object=own) or _waits_before(plain.node):
+    if is_beyond_judgement(plain, any_object=own, locked_too=True) or _waits_before(plain.node):
         return True
     if not plain.writes and not any(a.writes for a in atomics):
         return True
-    function = outer_function(plain.node)
-    return function is not None and bool(caller_classes(plain.file, function))
+    held = _classes(plain.file, plain.node)
+    return bool(held) and not any(_is_beside(plain, a, held) for a in atomics)
+
+
+def _is_beside(plain: FieldAccess, atomic: AtomicAccess, held: frozenset[str | None]) -> bool:
+    """Return whether an atomic access is made without any lock that a plain one may hold.
+
+    Both of the same object's methods, so that it is the same variable.
+    """
+    if not (plain.writes or atomic.writes) or None in held:
+        return False
+    other = _classes(atomic.file, atomic.call)
+    if None in other or held & other or is_setup(atomic.file, atomic.call):
+        return False
+    return not is_explained(atomic.file, atomic.call)
+
+
+def _classes(file: GoFile, node: Node) -> frozenset[str | None]:
+    """Return the classes of the locks that are held at a node, by its function or a caller."""
+    function = outer_function(node)
+    above = caller_classes(file, function) if function is not None else frozenset()
+    return above | {h.lock_class for h in held_at(file, node)}
 
 
 def _is_given_away(plain: FieldAccess) -> bool:

@@ -21,7 +21,7 @@ from threadmend.golang.builders import BuilderError, add_case
 from threadmend.golang.channel_fields import runners_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with
-from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
+from threadmend.golang.stops import Stop, endless, is_failure, listens, stops_at, ways_out
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix, Safety
 
@@ -56,11 +56,18 @@ _SELECTS = re.compile(rb"\bselect\b")
 
 def _endless_selects(file: GoFile, body: Node) -> Iterator[Node]:
     for loop in body.own():
-        if loop.kind != "for_statement" or not endless(loop) or leaves_loop(loop):
+        if loop.kind != "for_statement" or not endless(loop):
+            continue
+        if any(not _is_panic(file, way_out, loop) for way_out in ways_out(loop)):
             continue
         selects = [n for n in loop["body"].statements if n.kind == "select_statement"]
         if len(selects) == 1 and not _has_default(selects[0]) and not listens(file, loop):
             yield selects[0]
+
+
+def _is_panic(file: GoFile, way_out: Node, loop: Node) -> bool:
+    """Return whether a loop is left only by what ends the program: a case that cannot be."""
+    return way_out.kind == "call_expression" and is_failure(file, way_out, loop)
 
 
 def _with_context(file: GoFile, launched: set[Node]) -> Iterator[Node]:

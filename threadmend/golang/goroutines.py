@@ -25,6 +25,7 @@ __all__ = [
     "launch_sites",
     "launches",
     "launches_in",
+    "literal_of",
 ]
 
 _LAUNCHES = re.compile(rb"\bgo\b|\.Go\(|\.TryGo\(|\bAfterFunc\(")
@@ -192,7 +193,7 @@ def _runs(file: GoFile, function: Node) -> tuple[Node | None, Decl | None]:
     if function.kind == "func_literal":
         return function, None
     if function.kind == "identifier":
-        literal = _literal_of(file, function)
+        literal = literal_of(file, function)
         if literal is not None:
             return literal, None
     decl = file.package.workspace.inference.function_decl(function)
@@ -201,7 +202,7 @@ def _runs(file: GoFile, function: Node) -> tuple[Node | None, Decl | None]:
     return None, None
 
 
-def _literal_of(file: GoFile, name: Node) -> Node | None:
+def literal_of(file: GoFile, name: Node) -> Node | None:
     """Return the literal behind `f := func() {…}` when `f` is never assigned again."""
     from threadmend.golang.access import is_assigned_once
 

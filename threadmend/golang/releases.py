@@ -42,7 +42,6 @@ def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
     begins by releasing what its caller holds, or a closure whose surroundings release in a
     defer what a flag says is held.
     """
-    access = lock.access
     function = locks.function
     if _released_elsewhere(file, function, lock):
         return True
@@ -52,7 +51,7 @@ def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
         if node.kind == "func_literal" and node is not function:
             if node.is_deferred:
                 continue
-            if any(o.access == access for o, _ in _first_releases(locks_of(file, node))):
+            if _gives_back(locks_of(file, node), lock):
                 return True
         elif node.kind == "selector_expression" and node["field"].name in {"Unlock", "RUnlock"}:
             parent = node.parent
@@ -63,6 +62,16 @@ def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
             if node["operand"].text == lock.lock.text and not _makes_cond(node):
                 return True
     return False
+
+
+def _gives_back(closure: Locks, lock: LockOperation) -> bool:
+    """Return whether a closure releases a lock that it has not taken itself."""
+    mine = [o for o in closure.operations if o.access == lock.access]
+    if not any(o.releases for o in mine):
+        return False
+    if any(o.deferred for o in mine) or not any(o.acquires for o in mine):
+        return not any(o.acquires for o in mine)
+    return any(o.access == lock.access for o, _ in _first_releases(closure))
 
 
 def _takes_back(locks: Locks, lock: LockOperation) -> bool:

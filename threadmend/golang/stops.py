@@ -221,16 +221,28 @@ def leaves_loop(loop: Node) -> bool:
 def ways_out(loop: Node) -> Iterator[Node]:
     """Yield what leaves a loop from within its body: return, goto, break, a call that panics."""
     for node in loop["body"].own():
-        breaks = node.kind == "break_statement" and _breaks(node) is loop
         ends = node.kind == "call_expression" and _ENDS.match(node["function"].name)
-        if node.kind in _LEAVES or breaks or ends:
+        if node.kind in _LEAVES or ends or (node.kind in _JUMPS and _jumps_out(node, loop)):
             yield node
+
+
+_JUMPS = frozenset({"break_statement", "continue_statement"})
+
+
+def _jumps_out(statement: Node, loop: Node) -> bool:
+    """Return whether a break leaves a loop, or a labelled jump goes to one around it."""
+    target = _breaks(statement)
+    if target is loop:
+        return statement.kind == "break_statement"
+    labelled = any(c.kind == "label_name" for c in statement.children)
+    return labelled and target is not None and target.contains(loop)
 
 
 def is_failure(file: GoFile, way_out: Node, loop: Node) -> bool:
     """Return whether a loop is left only because something failed, or its context is done.
 
-    `if err != nil { return }`, `return fmt.Errorf(…)`, `case <-ctx.Done(): return`.
+    `if err != nil { return }`, `return fmt.Errorf(…)`, `case <-ctx.Done(): return`, a panic in a
+    switch.
     """
     for outer in way_out.ancestors():
         if outer is loop:
@@ -241,9 +253,12 @@ def is_failure(file: GoFile, way_out: Node, loop: Node) -> bool:
             if outer["consequence"].contains(way_out):
                 return _tells_failure(file, outer["condition"]) or fails(file, way_out)
             return fails(file, way_out)
+        if outer.kind in _SWITCHES and way_out.kind == "call_expression":
+            return True
     return False
 
 
+_SWITCHES = frozenset({"expression_switch_statement", "type_switch_statement"})
 _DONE = re.compile(rb"<-[\w.()]*\.Done\(\)")
 
 

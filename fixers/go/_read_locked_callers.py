@@ -5,12 +5,13 @@
         defer c.mu.RUnlock()                          defer c.mu.Unlock()
         return c.touch(k)                             return c.touch(k)
 
-Followed while the object stays the receiver, so that all of them mean one lock.
+Followed while the object stays the receiver, or is a part of it, so that all of them mean one
+lock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import access_of
@@ -21,6 +22,7 @@ from threadmend.golang.guards import FieldAccess
 from threadmend.golang.locks import LOCK_CALLS, Held, declaration_of, held_at, locks_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named, Pointer, deref
 
 __all__ = ["ReadLocked", "read_locked_callers"]
 
@@ -60,13 +62,15 @@ def _above(
         if call is None or site.launched or site.deferred:
             continue
         target = call["function"]
-        if target.kind != "selector_expression" or target["operand"].kind != "identifier":
+        selection = site.file.selection(target) if target.kind == "selector_expression" else None
+        if selection is None:
             continue
-        base = access_of(site.file, target["operand"])
-        if base is None or not isinstance(base.root, Binding) or base.steps:
+        base = access_of(site.file, target["operand"], selection.via)
+        if base is None or not isinstance(base.root, Binding):
             continue
+        whole = _whole(site.file, base.root, base.steps) if base.steps else owner
         held = held_at(site.file, call)
-        ours = [h for h in held if h.access.root == base.root and _owner(h) == owner]
+        ours = [h for h in held if h.access.root == base.root and _owner(h) == whole]
         if any(h.mode == "write" for h in held):
             continue
         if ours:
@@ -74,7 +78,21 @@ def _above(
         elif base.root.kind == "receiver" and not held:
             caller = site.node.function
             if caller is not None and caller not in seen:
-                yield from _above(site.file, caller, owner, depth - 1, seen | {caller})
+                yield from _above(site.file, caller, whole, depth - 1, seen | {caller})
+
+
+def _whole(file: GoFile, root: Binding, steps: Iterable[str]) -> str:
+    """Return the type of the object that another one is a part of, as locks' classes have it.
+
+    What it only points to is no part: others may have it as well.
+    """
+    whole = type_ = deref(file.type_of(root.node))
+    for name in steps:
+        member = file.package.workspace.inference.member(type_, name) if type_ else None
+        type_ = member.type if member is not None else None
+        if type_ is None or isinstance(type_, Pointer):
+            return ""
+    return f"{whole.package}.{whole.name}" if isinstance(whole, Named) else ""
 
 
 def _owner(held: Held) -> str:

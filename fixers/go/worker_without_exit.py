@@ -80,7 +80,7 @@ def _receives(file: GoFile, body: Node, loop: Node) -> Iterator[Finding]:
     elif channel.of("close"):
         name = operand_of(receive).name
         message = f"the loop goes on with zero values when {name} is closed"
-        yield _finding(file, receive, message, _with_ok(file, statement, receive))
+        yield _finding(file, receive, message, _with_ok(file, loop, statement, receive))
     else:
         stops = stops_at(file, statement)
         if stops and (channel.local or (channel.shared is not None and channel.shared.is_field)):
@@ -158,12 +158,12 @@ def _ok_name(file: GoFile, node: Node) -> str:
     return free_name("ok", taken_names(top.node, names=file.package.names))
 
 
-def _with_ok(file: GoFile, statement: Node, receive: Node) -> Fix | str:
+def _with_ok(file: GoFile, loop: Node, statement: Node, receive: Node) -> Fix | str:
     """Test whether the channel is closed.
 
     Sound: what is received until then is handled as before.
     """
-    leave = leave_at(file, statement, Stop(operand_of(receive).name))
+    leave = leave_at(file, statement, Stop(operand_of(receive).name), received=loop)
     if isinstance(leave, str):
         return leave
     ok = _ok_name(file, statement)

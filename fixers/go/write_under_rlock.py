@@ -167,7 +167,7 @@ def _finding(access: FieldAccess, lock: Held, above: list[ReadLocked]) -> Findin
     file, node = access.file, access.node
     function = node.function
     assert function is not None
-    name = lock_name(above[0].file if above else file, lock)
+    name = lock_name(above[0].file, above[0].lock) if above else lock_name(file, lock)
     if above:
         fix, reason, related = _fix_above(above)
     else:

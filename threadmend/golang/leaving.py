@@ -34,11 +34,13 @@ class Leave:
     edits: tuple[Edit, ...] = ()
 
 
-def leave_at(file: GoFile, node: Node, stop: Stop) -> Leave | str:
+def leave_at(file: GoFile, node: Node, stop: Stop, *, received: Node | None = None) -> Leave | str:
     """Return how the function around a node can be left there, or why it cannot.
 
     A return where nothing is owed after the node; else, where only the code behind the
     outermost loop owes something and the function returns nothing, a break out of that loop.
+    With `received`, a loop whose rounds begin with the receive at the node, what a round owes
+    it owes for a value that has not come.
     """
     function = node.function
     if function is None:
@@ -46,7 +48,8 @@ def leave_at(file: GoFile, node: Node, stop: Stop) -> Leave | str:
     if _holds_lock(file, function, node):
         return "a lock is held there"
     outer = _outermost_loop(node)
-    owed = owed_after(function, node)
+    waits = received is not None and received["body"].statements[0].contains(node)
+    owed = owed_after(function, node, received if waits else None)
     if owed is None and outer is not None and _ends_by_count(function, outer):
         return _break_out(function, outer)
     if owed is not None:
@@ -69,13 +72,15 @@ _OWES = re.compile(rb"(?s)(?:close|\w*[cC]ancel)\(.*\)$|.*\.Done\(\)$")
 _UNLOCKS = re.compile(rb"\.R?Unlock\(\)")
 
 
-def owed_after(function: Node, node: Node) -> Node | None:
+def owed_after(function: Node, node: Node, beside: Node | None = None) -> Node | None:
     """Return the first statement after a node by which a function lets others go on.
 
-    A close, a cancel, a Done that is not deferred, a plain send.
+    A close, a cancel, a Done that is not deferred, a plain send; none in a loop to pass by.
     """
     for statement in function["body"].own():
         if statement.start <= node.start or _on_another_arm(statement, node):
+            continue
+        if beside is not None and beside.contains(statement):
             continue
         if statement.kind == "expression_statement" and _OWES.match(statement.text):
             return statement

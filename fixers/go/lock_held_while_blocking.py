@@ -2,7 +2,8 @@
 
 A send or receive under a lock waits for another goroutine, and that goroutine waits for the
 lock. Nothing moves any more, and everybody else who wants the lock stands behind them. It
-goes well for as long as the other side happens to be ready, or the buffer has room.
+goes well for as long as the other side happens to be ready, or the buffer has room. Likewise
+sends to subscribers, in a loop over the list from which one takes itself under the same lock.
 
 Not reported: an operation that another side can complete which never takes the lock; a
 select with another case; a channel of which some use is out of sight; a lock that is
@@ -19,6 +20,7 @@ from threadmend.golang.file import GoFile
 from threadmend.model import Finding
 
 from ._blocking import blocked
+from ._to_subscribers import to_subscribers
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\("
@@ -27,3 +29,4 @@ GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\("
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends and receives under a lock which the other side needs."""
     yield from blocked(file, {"send", "receive"})
+    yield from to_subscribers(file)

@@ -24,9 +24,10 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
             return not own
         made = file.calls(started.name)
         return len(made) > 1 or any(_repeats(file, call) for call in made)
-    if _has_one_worker(file, spawn):
+    maker = spawn.through or spawn
+    if _has_one_worker(file, maker):
         return False
-    if spawn.kind == "timer":
+    if maker.kind == "timer":
         return False
     starter = file.function(spawn.node)
     if spawn.many:

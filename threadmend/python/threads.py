@@ -63,6 +63,7 @@ class Spawn:
     args: tuple[ast.expr, ...] | None
     file: PythonFile
     through: Spawn | None = None
+    repeated: bool | None = None
 
     def __repr__(self) -> str:
         return f"<Spawn {self.kind} of {self.target} in line {self.node.lineno}>"
@@ -103,6 +104,8 @@ class Spawn:
     @property
     def many(self) -> bool:
         """Return whether several of them may run at the same time: in a loop, on a pool."""
+        if self.repeated is not None:
+            return self.repeated
         if self.kind in {"map", "pool", "handler"}:
             return True
         if self.through is not None and self.through.many:
@@ -151,8 +154,17 @@ def spawns_of(file: PythonFile) -> list[Spawn]:
     """Return the spawns of a file, in source order: see PythonFile.spawns."""
     found = [*_constructed(file), *_submitted(file), *_asynchronous(file), *_classes(file)]
     found += [
-        Spawn("handed", call, node, function_of(file, node), args, file, through)
-        for call, node, args, through in handed_to(file, found)
+        Spawn(
+            "handed",
+            one.call,
+            one.node,
+            one.target or function_of(file, one.node),
+            one.args,
+            file,
+            one.spawn,
+            one.repeated,
+        )
+        for one in handed_to(file, found)
     ]
     return sorted(found, key=lambda s: (s.node.lineno, s.node.col_offset))
 

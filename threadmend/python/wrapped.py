@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.python.scope import Scope
+from threadmend.python.elements import elements_of
+from threadmend.python.functions import function_of
+from threadmend.python.scope import Scope, ancestors
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
@@ -18,24 +21,84 @@ __all__ = ["Handed", "handed_to"]
 _KINDS = frozenset({"thread", "timer", "submit", "map", "executor", "to_thread", "pool"})
 _WAITS = frozenset({"join", "result", "wait"})
 
-Handed = tuple[ast.Call, "ast.expr", "tuple[ast.expr, ...] | None", "Spawn"]
-"""The call of a helper, the function that it is handed, its arguments, and the spawn inside."""
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A function that runs in a thread which somebody else makes for it.
+
+    `call` is where that happens: the call of a helper, or the spawn of an element of a list.
+    `repeated` says whether it happens several times, None when its place tells.
+    """
+
+    call: ast.Call
+    node: ast.expr
+    args: tuple[ast.expr, ...] | None
+    spawn: Spawn
+    repeated: bool | None = None
+    target: Function | None = None
 
 
 def handed_to(file: PythonFile, spawns: list[Spawn]) -> Iterator[Handed]:
     """Yield the functions that calls hand to helpers of the file which run a parameter of theirs
-    in another thread: as the target, or in a nested function that is the target.
+    in another thread (as the target, or in a nested function that is the target), that a
+    decorator runs there, and those of a list whose elements are started.
     """
     for spawn in spawns:
         if spawn.kind not in _KINDS:
             continue
         for node, args in _run(file, spawn):
             helper, name, many = _parameter(file, node)
+            if helper is None:
+                yield from _elements(file, spawn, node)
             if helper is None or (_waits(helper) and not spawn.many):
                 continue
             for site in helper.callers:
-                for given in _given(helper, site, name, many):
-                    yield site.call, given, _arguments(helper, site, name, args), spawn
+                given = list(_given(helper, site, name, many))
+                for one in given:
+                    repeated = None
+                    if many:
+                        same = sum(ast.dump(one) == ast.dump(other) for other in given)
+                        repeated = same > 1 or _loops(site.call) > 0
+                    arguments = _arguments(helper, site, name, args)
+                    yield Handed(site.call, one, arguments, spawn, repeated)
+            if not many:
+                yield from _decorated(file, spawn, helper)
+
+
+def _elements(file: PythonFile, spawn: Spawn, node: ast.Name) -> Iterator[Handed]:
+    """Yield the functions of `for work in (read, write): Thread(target=work)`."""
+    binding = file.binding(node)
+    if spawn.target is not None or binding is None or len(binding.sites) != 1:
+        return
+    site = binding.sites[0]
+    if site.kind != "for" or not isinstance(spawn.node, ast.Call):
+        return
+    found = [one for other, one in elements_of(file, site.value) if other is file]
+    for one in found:
+        same = sum(ast.dump(one) == ast.dump(other) for other in found)
+        repeated = same > 1 or _loops(spawn.node) > 1
+        yield Handed(spawn.node, one, spawn.args, spawn, repeated)
+
+
+def _loops(node: ast.AST) -> int:
+    """Return how many loops a node is in, of its own function."""
+    count = 0
+    for above in ancestors(node):
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            break
+        count += isinstance(above, ast.For | ast.While | ast.comprehension)
+        count += len(getattr(above, "generators", ()))
+    return count
+
+
+def _decorated(file: PythonFile, spawn: Spawn, maker: Function) -> Iterator[Handed]:
+    """Yield the functions whose calls a decorator makes run in a thread."""
+    for function in file.functions:
+        for decorator in getattr(function.node, "decorator_list", ()):
+            if function_of(file, decorator) is maker:
+                for site in function.callers:
+                    args = None if site.call.keywords else tuple(site.call.args)
+                    yield Handed(site.call, decorator, args, spawn, None, function)
 
 
 def _waits(helper: Function) -> bool:

@@ -3,7 +3,8 @@
 An endless loop around a select whose default does nothing never waits: it burns a whole
 processor to learn, millions of times a second, that nothing has happened yet. Without the
 default the select waits until one of its cases is ready, which is what the loop is for. A
-loop with an empty body that polls a flag does the same.
+loop with an empty body that polls a flag does the same, and so does a loop that only calls a
+function of its own with such a select.
 
 Not reported: a default that works, sleeps, yields or leaves; a loop that does something
 besides the select, for which the select is a glance; a spin lock.
@@ -15,12 +16,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from threadmend.golang.builders import BuilderError, add_import, delete_clause, import_name
 from threadmend.golang.file import GoFile
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Declaration, Node
-from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._spinning_step import idle_steps
 
 CATEGORY = "select"
 GATE = rb"\bselect\b|Load"
@@ -39,7 +43,9 @@ def check(file: GoFile) -> Iterator[Finding]:
         if len(statements) == 1 and statements[0].kind == "select_statement" and endless(loop):
             default = _idle_default(statements[0], _label(loop))
             if default is not None:
-                yield _spinning(file, loop, statements[0], default)
+                yield _spinning(file, loop, default)
+    for default, loop in idle_steps(file):
+        yield _in_step(file, loop, default)
     for loop in file.find("for_statement", _LOAD, _may_poll):
         if not loop["body"].statements and _polls(file, loop):
             yield _polling(file, loop)
@@ -77,7 +83,7 @@ def _idle_default(select: Node, label: Node | None) -> Node | None:
     return default if own else None
 
 
-def _spinning(file: GoFile, loop: Node, select: Node, default: Node) -> Finding:
+def _spinning(file: GoFile, loop: Node, default: Node) -> Finding:
     fixes: tuple[Fix, ...] = ()
     reason = ""
     try:
@@ -93,6 +99,16 @@ def _spinning(file: GoFile, loop: Node, select: Node, default: Node) -> Finding:
         message="the default does nothing: the endless loop around the select spins",
         fixes=fixes,
         reason=reason,
+    )
+
+
+def _in_step(file: GoFile, loop: Node, default: Node) -> Finding:
+    """Build the finding of a select in a function that an endless loop only calls."""
+    found = _spinning(file, loop, default)
+    message = "the default does nothing: the endless loop that calls this function spins"
+    at = loop["body"].start
+    return replace(
+        found, message=message, related=(Related(loop.path, loop.start, at, "calls it here"),)
     )
 
 

@@ -266,9 +266,19 @@ def _fix(
             return one, ""
         if any(isinstance(s, Launch) for s in senders) and len({id(s) for s in senders}) > 1:
             return None, "several goroutines send, and the first close would meet their sends"
+        if pair.second is None and _meets_sends(function, channel):
+            return None, "a goroutine sends on and on, and the first close would meet its sends"
         return _once(file, function, channel, closes), ""
     except BuilderError as error:
         return None, str(error)
+
+
+def _meets_sends(function: Node, channel: Channel) -> bool:
+    """Return whether a goroutine sends in a loop: a receiver that closes once is no better."""
+    return any(
+        isinstance(runner_of(o, function), Launch) and innermost_loop(o.node) is not None
+        for o in channel.of("send")
+    )
 
 
 def _last_closes(

@@ -5,8 +5,9 @@ HTTP and RPC servers do, the program goes on, and the next one who wants the loc
 ever. `defer mu.Unlock()` costs a few nanoseconds and runs in any case.
 
 Only what can really panic counts: a function that the caller supplied or that is stored in a
-field, a type assertion without `ok`, an index from outside that nothing compares, a division
-by a variable that nothing compares, a write to a map that nobody made.
+field, a type assertion without `ok`, an index from outside that nothing compares, a part of a
+text that was split and not counted, a division by a variable that nothing compares, a write to
+a map that nobody made.
 
 Not reported: an Unlock with work after it; a lock that is taken in a loop or more than once;
 a release by another function.
@@ -107,7 +108,7 @@ def _risk(
 
 def _may_panic(file: GoFile, function: Node, node: Node) -> str:
     if node.kind == "call_expression":
-        return _called(file, node)
+        return _called(file, node) or _inside(file, node)
     if node.kind == "type_assertion_expression":
         return "" if _with_ok(node) else f"{node.name} does not hold"
     if node.kind == "binary_expression" and node["operator"].kind in {"/", "%"}:
@@ -140,6 +141,40 @@ def _called(file: GoFile, call: Node) -> str:
     if not isinstance(file.underlying(file.type_of(function)), Func):
         return ""
     return f"{function.name} panics"
+
+
+def _inside(file: GoFile, call: Node) -> str:
+    """Say that a function of the package takes a part of a text that may not be there."""
+    decl = file.callee(call)
+    if decl is None or not decl.has_body or decl.file.package is not file.package:
+        return ""
+    indexed = (node for node in decl.node.own() if node.kind == "index_expression")
+    return next((said for node in indexed if (said := _part(decl.file, decl.node, node))), "")
+
+
+_SPLITS = {"Split": 1, "SplitN": 1, "Fields": 0, "FieldsFunc": 0, "SplitAfter": 1}
+
+
+def _part(file: GoFile, function: Node, node: Node) -> str:
+    """Say that `parts[1]` is missing, of `parts := strings.Split(text, sep)` that nobody counts."""
+    operand, index = node["operand"], node.get("index")
+    binding = file.binding(operand) if operand.kind == "identifier" else None
+    if binding is None or index is None or index.kind != "int_literal":
+        return ""
+    right = binding.declaration.get("right") or binding.declaration.get("value")
+    value = right.children[0] if right is not None and len(right.children) == 1 else None
+    made = value["function"] if value is not None and value.kind == "call_expression" else None
+    if made is None or made.kind != "selector_expression" or not is_assigned_once(binding):
+        return ""
+    least = _SPLITS.get(made["field"].name)
+    if file.imported(made["operand"].name) not in {"strings", "bytes"} or least is None:
+        return ""
+    counted = any(
+        call["function"].text == b"len" and call["arguments"].children[0].name == binding.name
+        for call in function.find("call_expression")
+        if call["arguments"].children
+    )
+    return "" if counted or int(index.name, 0) < least else f"{node.name} is out of range"
 
 
 def _looked_up(file: GoFile, binding: Binding) -> bool:
@@ -214,6 +249,8 @@ def _indexed(file: GoFile, function: Node, node: Node) -> str:
     type_ = file.underlying(file.type_of(operand))
     if isinstance(type_, Map):
         return _unmade(file, node, operand)
+    if part := _part(file, function, node):
+        return part
     if not isinstance(type_, Slice) or index is None or index.kind != "identifier":
         return ""
     binding = file.binding(index)

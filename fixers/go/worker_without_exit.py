@@ -35,6 +35,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 from ._bodies import bodies
 from ._every_tick import at_a_tick, at_every_tick, ticks
+from ._fed_by_caller import fed_by_caller
 from ._fed_by_owner import fed_by_owner
 from ._fed_here import fed_here
 from ._stop_cases import partners_too
@@ -231,6 +232,12 @@ def _ranges(file: GoFile, body: Node, loop: Node, clause: Node) -> Iterator[Find
         yield from _at_tick(file, clause, at_every_tick(file, loop, clause))
         return
     channel = behind(file, clause)
+    if len(channel.local) == 1:
+        by = fed_by_caller(file, channel.local[0])
+        if by is not None:
+            message = f"the worker waits for {clause['right'].name}, which {by[0]} feeds"
+            yield _finding(file, clause, f"{message} and does not close", by[1])
+        return
     if channel.shared is None or not channel.known or channel.of("close"):
         return
     if not channel.shared.is_field:

@@ -30,8 +30,9 @@ from threadmend.golang.channel_index import Behind, behind
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import Launch
+from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.locks import held_at
+from threadmend.golang.scope import Binding
 from threadmend.golang.stops import Stop, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix
@@ -186,7 +187,8 @@ def _unanswered(file: GoFile, receive: Node, channel: SharedChannel) -> Iterator
     if stop is None:
         return
     name = receive["operand"].name
-    message = f"who answers on {name} may return without an answer,"
+    how = "go on" if exit_.kind == "identifier" else "return"
+    message = f"who answers on {name} may {how} without an answer,"
     message += f" and the receive does not listen to {stop.receive}"
     fix = in_select(file, receive, stop, _REASON)
     if isinstance(fix, Fix) and made.unbuffered:
@@ -203,7 +205,45 @@ def _exit_of_answerer(channel: SharedChannel, receive: Node) -> Node | None:
         return None
     if any(s.node.function is not body or s.has_alternative or s.calls for s in sends):
         return None
-    return _exit_before(body, sends, {"return", "end"})
+    return _exit_before(body, sends, {"return", "end"}) or _round_without(body, sends)
+
+
+def _round_without(body: Node, sends: list[ChannelOperation]) -> Node | None:
+    """Return where a loop takes the next request although it has not answered the last one.
+
+    for r := range s.requests {
+        if !known(r.key) {
+            continue
+        }
+        r.reply <- …
+    }
+    """
+    roots = {_holder(send) for send in sends}
+    binding = roots.pop() if len(roots) == 1 else None
+    if binding is None or binding.function is not body:
+        return None
+    if not all(use is binding.node or _is_part(use) for use in binding.uses):
+        return None  # somebody else may answer it
+    flow = flow_of(body)
+    points = {flow.point_of(send.node) for send in sends}
+    start = flow.point_of(binding.node)
+    loop = innermost_loop(sends[0].node)
+    if start is None or None in points or not flow.complete or loop is None:
+        return None
+    if innermost_loop(binding.node) is not loop and binding.declaration.parent is not loop:
+        return None
+    return binding.node if start in flow.reachable(start, stop=points.__contains__) else None
+
+
+def _holder(send: ChannelOperation) -> Binding | None:
+    """Return the variable of a request on whose channel an answer is sent: r of `r.reply`."""
+    operand = send.node["channel"]
+    owner = operand["operand"] if operand.kind == "selector_expression" else None
+    return send.file.binding(owner) if owner is not None and owner.kind == "identifier" else None
+
+
+def _is_part(use: Node) -> bool:
+    return use.parent is not None and use.parent.kind == "selector_expression"
 
 
 # -- senders that have left ----------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 `RLock` given back by `Unlock`, or `Lock` by `RUnlock`, is a fatal error that no recover
 catches, or corrupts the lock's counters for everybody. `defer mu.Lock()` right below
-`mu.Lock()` is a slip of the pen for Unlock: the function waits for itself at its end.
+`mu.Lock()` is a slip of the pen for Unlock: the function waits for itself at its end. A
+function may also return the method that unlocks, for who calls it to defer.
 
 Not reported: a release where the lock may be held in either mode, or not at all.
 """
@@ -11,14 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from threadmend.golang.builders import BuilderError
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import LOCK_CALLS, LockOperation, Locks, locks_of
 from threadmend.model import Edit, Finding, Fix, Related
 
+from ._returned_release import RELEASE, Returned, returned_mismatches, right_edits
+
 CATEGORY = "mutex"
 GATE = rb"\.R?(?:Unlock|Lock)\(\)"
-
-_RELEASE = {"write": "Unlock", "read": "RUnlock"}
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -33,6 +35,8 @@ def check(file: GoFile) -> Iterator[Finding]:
                 yield _mismatch(file, operation, taken)
             elif operation.acquires and operation.deferred is not None:
                 yield _deferred_lock(file, operation, taken)
+        for returned in returned_mismatches(file, function):
+            yield _returned(file, returned)
 
 
 def _taken(locks: Locks, operation: LockOperation) -> LockOperation | None:
@@ -80,7 +84,7 @@ def _finding(file: GoFile, operation: LockOperation, taken: LockOperation, messa
     execution to keep.
     """
     method = operation.call["function"]["field"]
-    right = _RELEASE[taken.mode]
+    right = RELEASE[taken.mode]
     edit = Edit(file.path, method.start, method.end, right.encode())
     return Finding(
         path=file.path,
@@ -88,6 +92,35 @@ def _finding(file: GoFile, operation: LockOperation, taken: LockOperation, messa
         end=operation.call.end,
         message=message,
         fixes=(Fix(f"Call {right}", (edit,)),),
+        related=(
+            Related(file.path, taken.call.start, taken.call.end, f"taken by {taken.method} here"),
+        ),
+    )
+
+
+def _returned(file: GoFile, returned: Returned) -> Finding:
+    """Build the finding of a function that returns what unlocks in the other mode.
+
+    Sound: on each path that gets another method, the old one ended the process or waited.
+    """
+    taken, field = returned.wrong[0], returned.field
+    right = RELEASE[taken.mode]
+    fixes: tuple[Fix, ...] = ()
+    reason = ""
+    try:
+        where = " on the paths that need it" if returned.right else ""
+        fixes = (Fix(f"Return {right}{where}", right_edits(returned)),)
+    except BuilderError as error:
+        reason = str(error)
+    on_some = " on some paths" if returned.right else ""
+    name = taken.lock.name
+    return Finding(
+        path=file.path,
+        start=field.start,
+        end=field.end,
+        message=f"{name} is taken by {taken.method}{on_some}, and {field.name} is returned for it",
+        fixes=fixes,
+        reason=reason,
         related=(
             Related(file.path, taken.call.start, taken.call.end, f"taken by {taken.method} here"),
         ),

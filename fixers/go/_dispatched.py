@@ -27,7 +27,7 @@ from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import stored_values
-from threadmend.golang.types import Map, Named, deref
+from threadmend.golang.types import Func, Map, Named, deref
 from threadmend.model import Finding, Fix, Related, Safety
 
 from ._locked import call_edit, split
@@ -63,7 +63,12 @@ def _table(file: GoFile, function: Node) -> tuple[Node | None, str]:
     """
     member = ""
     entry = function
+    if not isinstance(file.underlying(file.type_of(function)), Func):
+        return None, ""
     if function.kind == "selector_expression":
+        selection = file.selection(function)
+        if selection is None or selection.kind != "field":
+            return None, ""
         member, entry = function["field"].name, function["operand"]
     if entry.kind == "identifier":
         binding = file.binding(entry)
@@ -106,7 +111,7 @@ def _entries(file: GoFile, table: Node, member: str) -> Iterator[tuple[GoFile, B
         if base is None or base.steps or not isinstance(base.root, Binding):
             continue
         for literal in value.find("func_literal"):
-            if literal.function is value.function and _is_entry(literal, member):
+            if _is_entry(literal, value, member):
                 if not any(o.releases for o in locks_of(own, literal).operations):
                     yield own, base.root, literal
 
@@ -122,13 +127,26 @@ def _target(value: Node) -> Node | None:
     return left[0] if one else None
 
 
-def _is_entry(literal: Node, member: str) -> bool:
-    """Return whether a literal is given to the field of an entry that is called."""
-    value = literal.parent
-    element = value.parent if value is not None else None
+def _is_entry(literal: Node, value: Node, member: str) -> bool:
+    """Return whether a literal is what an entry is, or what its field that is called holds."""
+    inner: Node = literal
+    while inner is not value and inner.parent is not None:
+        inner = inner.parent
+        if inner.kind not in _HOLDS:
+            return False
+    holder = literal.parent
+    element = holder.parent if holder is not None else None
     key = element.get("key") if element is not None and element.kind == "keyed_element" else None
-    inner = key.children[0] if key is not None and key.children else None
-    return inner is None or inner.kind != "identifier" or inner.name in {member, ""}
+    named = key.children[0] if key is not None and key.children else None
+    return named is None or named.kind != "identifier" or named.name in {member, ""}
+
+
+_HOLDS = frozenset(
+    {
+        *("literal_element", "keyed_element", "literal_value", "composite_literal"),
+        *("unary_expression", "parenthesized_expression"),
+    }
+)
 
 
 Locked = tuple[Decl, Access, Held]

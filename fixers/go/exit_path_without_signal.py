@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from threadmend.golang.access import root_name
 from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
 from threadmend.golang.channel_index import Behind, behind_channel
@@ -110,13 +111,32 @@ def _signals(file: GoFile, body: Node, flow: Flow, nodes: list[Node]) -> _Signal
         return None
     if kind == "send" and any(o.has_alternative for o in everywhere):
         return None
-    if any(left_to_the_last(body, node) for node in chosen):
+    if any(left_to_the_last(body, node) or _is_of_a_mode(file, body, node) for node in chosen):
         return None
     points = frozenset(p for node in chosen if (p := flow.point_of(node)) is not None)
     if len(points) != len(chosen) or not flow.complete or any(flow.in_loop(p) for p in points):
         return None
     sends = frozenset(p for node in nodes if (p := flow.point_of(node)) is not None) - points
     return _Signals(kind, operand, tuple(chosen), points, sends, channel)
+
+
+def _is_of_a_mode(file: GoFile, body: Node, signal: Node) -> bool:
+    """Return whether a switch from outside decides about a signal: `if p.replay { done <- true }`.
+
+    Whoever waits for it looks at the same switch.
+    """
+    for outer in signal.ancestors():
+        if outer is body:
+            return False
+        condition = outer.get("condition") if outer.kind == "if_statement" else None
+        if condition is not None and condition.kind == "unary_expression":
+            condition = condition["operand"]
+        if condition is not None and condition.kind in {"identifier", "selector_expression"}:
+            root = root_name(condition)
+            binding = file.binding(root) if root is not None else None
+            if binding is not None and binding.kind in {"receiver", "parameter"}:
+                return True
+    return False
 
 
 def _deferred(body: Node, name: str) -> bool:

@@ -22,7 +22,7 @@ from threadmend.python.elements import (
     values_in,
 )
 from threadmend.python.names import qualified
-from threadmend.python.scope import Site
+from threadmend.python.scope import Binding, Site
 from threadmend.python.value import Value, agreed
 
 if TYPE_CHECKING:
@@ -63,7 +63,38 @@ def _name(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
             return Value(cls.qualified, file, None, cls, is_class=owner.is_classmethod)
     if any(site.kind == "import" for site in binding.sites):
         return _named(file, qualified(file, node), depth)
-    return agreed(_site_value(file, site, depth) for site in binding.sites)
+    found = [_site_value(file, site, depth) for site in binding.sites]
+    if len(found) > 1 and found[0] is None and _is_in_place(file, binding):
+        del found[0]
+    return agreed(found)
+
+
+def _is_in_place(file: PythonFile, binding: Binding) -> bool:
+    """Return whether something is made only where a parameter has nothing: what is given, of
+    which nothing is known, stands for that.
+
+        given = given or Lock()
+        if given is None: given = Lock()
+    """
+    first, *others = binding.sites
+    if first.kind != "parameter" or any(site.kind != "assign" for site in others):
+        return False
+    return all(_is_for_nothing(file, site, binding.name) for site in others)
+
+
+def _is_for_nothing(file: PythonFile, site: Site, name: str) -> bool:
+    value, above = site.value, file.parent(file.statement(site.node))
+    if isinstance(value, ast.BoolOp) and isinstance(value.op, ast.Or):
+        return isinstance(value.values[0], ast.Name) and value.values[0].id == name
+    if not isinstance(above, ast.If) or file.statement(site.node) not in above.body:
+        return False
+    test = above.test
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return isinstance(test.operand, ast.Name) and test.operand.id == name
+    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Is):
+        return False
+    is_none = isinstance(test.comparators[0], ast.Constant) and test.comparators[0].value is None
+    return is_none and isinstance(test.left, ast.Name) and test.left.id == name
 
 
 def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:

@@ -3,9 +3,9 @@
 What is set on a `threading.local` while the module is imported exists in the thread that
 imports it, and in no other: there the attribute is missing.
 
-Not reported: locals that are set in a function; attributes that somebody reads with a default,
-or expects to be missing; subclasses of `threading.local`, whose `__init__` and class attributes
-every thread has.
+Not reported: locals that are set in a function, unless only the module itself calls it; attributes
+that somebody reads with a default, or expects to be missing; subclasses of `threading.local`, whose
+`__init__` and class attributes every thread has.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from threadmend.python.builders.lines import line_span
 from threadmend.python.builders.statements import comments_above
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
+
+from ._at_import import set_by_call
 
 CATEGORY = "thread"
 GATE = rb"\blocal\("
@@ -54,7 +56,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if binding is None or len(binding.sites) != 1 or binding.scope.kind != "module":
             continue
         if isinstance(made.value, ast.Call) and not made.value.args:
-            sets = _sets(file, target.id)
+            sets = _sets(file, made, target.id)
             if sets:
                 yield _finding(file, made, target.id, sets)
 
@@ -65,20 +67,34 @@ def _target(made: ast.Assign | ast.AnnAssign) -> ast.expr | None:
     return made.targets[0] if len(made.targets) == 1 else None
 
 
-def _sets(file: PythonFile, name: str) -> list[ast.Assign]:
-    """Return the statements at module level that set attributes which functions need."""
+def _sets(
+    file: PythonFile, made: ast.Assign | ast.AnnAssign, name: str
+) -> list[tuple[ast.Assign, ast.stmt]]:
+    """Return the statements that set attributes which functions need, each with the statement
+    of the module that runs it: itself, or the call of a function.
+    """
     found = []
     uses: list[_Use] | None = None
     for statement in file.tree.module.body:
-        if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
-            continue
-        target = statement.targets[0]
-        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
-            if target.value.id == name:
-                uses = list(_uses(file, name)) if uses is None else uses
-                if _is_needed([use for use in uses if use.name == target.attr]):
-                    found.append(statement)
+        for one in _attributes_set(file, statement, name):
+            target = one.targets[0]
+            assert isinstance(target, ast.Attribute)
+            uses = list(_uses(file, name)) if uses is None else uses
+            own = file.function(one)
+            needed = [u for u in uses if u.name == target.attr and u.function is not own]
+            if _is_needed(needed) and (own is None or statement.lineno > made.lineno):
+                found.append((one, statement))
     return found
+
+
+def _attributes_set(file: PythonFile, statement: ast.stmt, name: str) -> list[ast.Assign]:
+    """Return the statements `name.attribute = …` that a statement of the module is or runs."""
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return set_by_call(file, statement, name)
+    target = statement.targets[0]
+    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+        return [statement] if target.value.id == name else []
+    return []
 
 
 def _is_needed(uses: list[_Use]) -> bool:
@@ -148,13 +164,17 @@ _CAUGHT = re.compile(r"\b(?:AttributeError|Exception|BaseException)\b")
 
 
 def _finding(
-    file: PythonFile, made: ast.Assign | ast.AnnAssign, name: str, sets: list[ast.Assign]
+    file: PythonFile,
+    made: ast.Assign | ast.AnnAssign,
+    name: str,
+    found: list[tuple[ast.Assign, ast.stmt]],
 ) -> Finding:
-    start, end = file.span(sets[0])
-    attributes = [s.targets[0].attr for s in sets if isinstance(s.targets[0], ast.Attribute)]
+    start, end = file.span(found[0][1])
+    sets = list({_attribute(one): one for one, _ in found}.values())
+    attributes = [_attribute(one) for one in sets]
     said = f"only the thread that imports the module has {name}.{attributes[0]}"
     try:
-        edits = _edits(file, made, sets)
+        edits = _edits(file, made, sets, [one for one, by in found if one is by])
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
     title = f"Give every thread its own {name}.{' and '.join(attributes)}"
@@ -164,16 +184,25 @@ def _finding(
     return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))
 
 
+def _attribute(statement: ast.Assign) -> str:
+    target = statement.targets[0]
+    assert isinstance(target, ast.Attribute)
+    return target.attr
+
+
 def _edits(
-    file: PythonFile, made: ast.Assign | ast.AnnAssign, sets: list[ast.Assign]
+    file: PythonFile,
+    made: ast.Assign | ast.AnnAssign,
+    sets: list[ast.Assign],
+    moved: list[ast.Assign],
 ) -> tuple[Edit, ...]:
     """Return the edits that make a subclass, whose `__init__` runs in every thread."""
-    if not all(is_alone(file, statement) for statement in (made, *sets)):
+    if not all(is_alone(file, statement) for statement in (made, *moved)):
         raise BuilderError("the statement shares its line with another one")
     target = _target(made)
     assert isinstance(made.value, ast.Call)
     assert isinstance(target, ast.Name)
-    if any(s.lineno < made.lineno for s in sets):
+    if any(s.lineno < made.lineno for s in moved):
         raise BuilderError("it is set before it is made")
     for statement in sets:
         for node in ast.walk(statement.value):
@@ -187,7 +216,7 @@ def _edits(
     lines = [f"class {cls}({file.text(made.value.func)}):", "    def __init__(self):"]
     lines += [line for s in sets for line in _as_attribute(file, s)]
     first, last = file.span(made.value.func)
-    gone = [_gone(file, s) for s in sets]
+    gone = [_gone(file, s) for s in moved]
     # A class stands two blank lines apart from what is around it.
     newline = file.source.newline
     (added,) = insert_before(file, made, "\n".join(lines))
@@ -202,13 +231,12 @@ def _edits(
 
 def _as_attribute(file: PythonFile, statement: ast.Assign) -> Iterator[str]:
     """Yield the lines that set an attribute of `self`, with the statement's comments."""
-    target = statement.targets[0]
-    assert isinstance(target, ast.Attribute)
     first, last = line_span(file, statement)
     above = file.data[comments_above(file, first, b"") : first].decode(file.tree.encoding)
     rest = file.data[file.span(statement)[1] : last].decode(file.tree.encoding).strip()
     yield from (f"        {line}" for line in above.splitlines())
-    yield f"        self.{target.attr} = {file.text(statement.value)}" + (rest and f"  {rest}")
+    text = f"        self.{_attribute(statement)} = {file.text(statement.value)}"
+    yield text + (rest and f"  {rest}")
 
 
 def _gone(file: PythonFile, statement: ast.Assign) -> Edit:

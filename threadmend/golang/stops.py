@@ -80,8 +80,8 @@ _SCOPES = frozenset(
 def stops_at(file: GoFile, node: Node) -> list[Stop]:
     """Return what a place can listen to: contexts first, then stop channels.
 
-    A stop channel is a channel of empty structs (or one that is received from only) with a
-    telling name that somebody closes; a local one, or a field of a visible struct. One that
+    A stop channel is a channel of empty structs, or of flags or numbers that nobody sends, with
+    a telling name that somebody closes; a local one, or a field of a visible struct. One that
     the function around the place closes tells others of its own end.
     """
     contexts, channels = [], []
@@ -133,9 +133,22 @@ def _never_ends(binding: Binding) -> bool:
     return bool(_BACKGROUND.fullmatch(values.text)) and is_assigned_once(binding)
 
 
-def _is_signal(file: GoFile, type_: Type | None) -> bool:
+def _is_signal(file: GoFile, type_: Type | None, field: str = "") -> bool:
+    """Return whether a channel tells something by its end; a field's, too, of unsent flags."""
     under = file.package.workspace.inference.underlying(type_)
-    return isinstance(under, Chan) and under.direction != "send" and _is_empty(file, under)
+    if not isinstance(under, Chan) or under.direction == "send":
+        return False
+    if _is_empty(file, under):
+        return True
+    return is_named(under.elem, ".bool", ".int") and bool(field) and _only_closed(file, field)
+
+
+def _only_closed(file: GoFile, name: str) -> bool:
+    """Return whether the package closes a channel of this name, and nobody sends on it."""
+    word = re.escape(name.encode())
+    sent, closed = re.compile(rb"\b" + word + rb"\s*<-"), re.compile(rb"\bclose\([\w.]*\." + word)
+    files = [f for f in file.package.files if file.is_test or not f.is_test]
+    return not any(f.holds(sent) for f in files) and any(f.holds(closed) for f in files)
 
 
 def _is_empty(file: GoFile, channel: Chan) -> bool:
@@ -158,7 +171,7 @@ def _fields(file: GoFile, type_: Type | None) -> Iterator[tuple[str, str]]:
             found = file.type_from(field.get("type"))
             if is_named(found, "context.Context"):
                 yield name.name, "context"
-            elif _is_signal(file, found):
+            elif _is_signal(file, found, name.name):
                 yield name.name, "channel"
 
 
@@ -312,6 +325,7 @@ def listens(file: GoFile, root: Node) -> bool:
             if operand.kind == "call_expression" and operand["function"].name.endswith("Done"):
                 return True
             last = operand.name.rpartition(".")[2]
-            if _NAMES.search(last) and _is_signal(file, file.type_of(operand)):
+            field = last if operand.kind == "selector_expression" else ""
+            if _NAMES.search(last) and _is_signal(file, file.type_of(operand), field):
                 return True
     return False

@@ -25,7 +25,7 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
         made = file.calls(started.name)
         return len(made) > 1 or any(_repeats(file, call) for call in made)
     maker = spawn.through or spawn
-    if _has_one_worker(file, maker):
+    if _has_one_worker(maker.file, maker):
         return False
     if maker.kind == "timer":
         return False

@@ -16,6 +16,7 @@ where a function that was handed in runs under it.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing
 from threadmend.python.project import PythonProject
 from threadmend.python.threads import Spawn
+from threadmend.python.wrapped import helped
 
 from ._contended import contended_by
 from ._data import Data
@@ -33,6 +35,7 @@ from ._guarding import finding, raced, with_units
 CATEGORY = "shared-state"
 GATE = rb"Thread|Executor|executor|to_thread|Timer\("
 
+_THREADS = re.compile(GATE)
 _SAID = "{} is read and changed in two steps, and threads of another module may do so at once"
 
 
@@ -50,6 +53,11 @@ def check(project: PythonProject) -> Iterator[Finding]:
             if places and _key(data) not in known and _is_between_threads(data):
                 found = finding(data, units, _SAID, every)
                 yield replace(found, related=(*found.related, *places))
+    for file in helped(project):
+        if not _THREADS.search(file.data):  # the rules of one file leave it out
+            every = raced(file)
+            for data, units in every:
+                yield finding(data, units, _SAID, every)
 
 
 def _is_asked_for(file: PythonFile, node: ast.expr) -> bool:

@@ -152,7 +152,7 @@ def argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
 
 def spawns_of(file: PythonFile) -> list[Spawn]:
     """Return the spawns of a file, in source order: see PythonFile.spawns."""
-    found = [*_constructed(file), *_submitted(file), *_asynchronous(file), *_classes(file)]
+    found = list(plain_spawns(file))
     found += [
         Spawn(
             "handed",
@@ -167,6 +167,15 @@ def spawns_of(file: PythonFile) -> list[Spawn]:
         for one in handed_to(file, found)
     ]
     return sorted(found, key=lambda s: (s.node.lineno, s.node.col_offset))
+
+
+def plain_spawns(file: PythonFile) -> list[Spawn]:
+    """Return the spawns of a file whose threads are made right there."""
+    known: list[Spawn] | None = file.__dict__.get("_plain_spawns")
+    if known is None:
+        known = [*_constructed(file), *_submitted(file), *_asynchronous(file), *_classes(file)]
+        file.__dict__["_plain_spawns"] = known
+    return known
 
 
 def _constructed(file: PythonFile) -> Iterator[Spawn]:

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.python.elements import elements_of
-from threadmend.python.functions import function_of
+from threadmend.python.functions import CallSite, function_of
 from threadmend.python.scope import Scope, ancestors
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
-    from threadmend.python.functions import CallSite, Function
+    from threadmend.python.functions import Function
+    from threadmend.python.project import PythonProject
     from threadmend.python.threads import Spawn
 
-__all__ = ["Handed", "handed_to"]
+__all__ = ["Handed", "handed_to", "helped", "offers"]
+
+_MANY = 60
+"""Files of a project: of a larger one each process would read most for a few helpers."""
 
 _KINDS = frozenset({"thread", "timer", "submit", "map", "executor", "to_thread", "pool"})
 _WAITS = frozenset({"join", "result", "wait"})
@@ -38,31 +42,101 @@ class Handed:
     target: Function | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A helper that runs a parameter in a thread, or with `many` the elements of a parameter."""
+
+    helper: Function
+    name: str
+    many: bool
+    args: tuple[ast.expr, ...] | ast.expr | None
+    spawn: Spawn
+
+
 def handed_to(file: PythonFile, spawns: list[Spawn]) -> Iterator[Handed]:
-    """Yield the functions that calls hand to helpers of the file which run a parameter of theirs
-    in another thread (as the target, or in a nested function that is the target), that a
-    decorator runs there, and those of a list whose elements are started.
+    """Yield the functions that calls hand to helpers which run a parameter of theirs in another
+    thread (as the target, or in a nested function that is the target), that a decorator runs
+    there, and those of a list whose elements are started.
     """
     for spawn in spawns:
-        if spawn.kind not in _KINDS:
-            continue
-        for node, args in _run(file, spawn):
+        if spawn.kind in _KINDS:
+            for node, _ in _run(file, spawn):
+                if _parameter(file, node)[0] is None:
+                    yield from _elements(file, spawn, node)
+    for offer in offers(file, spawns):
+        for site in offer.helper.callers:
+            yield from _taken(offer, site)
+        if not offer.many:
+            yield from _decorated(file, offer)
+    for offer in _foreign(file):
+        for call in file.calls(offer.helper.name):
+            if function_of(file, call.func) is offer.helper:
+                yield from _taken(offer, CallSite(call, file.function(call), file))
+        if not offer.many:
+            yield from _decorated(file, offer)
+
+
+def offers(file: PythonFile, spawns: list[Spawn]) -> list[Offer]:
+    """Return the helpers of a file, by its spawns."""
+    found = []
+    for spawn in spawns:
+        for node, args in _run(file, spawn) if spawn.kind in _KINDS else ():
             helper, name, many = _parameter(file, node)
-            if helper is None:
-                yield from _elements(file, spawn, node)
-            if helper is None or (_waits(helper) and not spawn.many):
-                continue
-            for site in helper.callers:
-                given = list(_given(helper, site, name, many))
-                for one in given:
-                    repeated = None
-                    if many:
-                        same = sum(ast.dump(one) == ast.dump(other) for other in given)
-                        repeated = same > 1 or _loops(site.call) > 0
-                    arguments = _arguments(helper, site, name, args)
-                    yield Handed(site.call, one, arguments, spawn, repeated)
-            if not many:
-                yield from _decorated(file, spawn, helper)
+            if helper is not None and (spawn.many or not _waits(helper)):
+                found.append(Offer(helper, name, many, args, spawn))
+    return found
+
+
+def _foreign(file: PythonFile) -> list[Offer]:
+    """Return the helpers of other files that a file names."""
+    return [
+        offer
+        for name, some in _known(file.project).items()
+        if file.encode(name) in file.data
+        for offer in some
+        if offer.helper.file is not file
+    ]
+
+
+def _known(project: PythonProject) -> dict[str, list[Offer]]:
+    """Return the helpers of a project by name, where it is small enough to be asked for all."""
+    from threadmend.python.threads import STARTS, plain_spawns
+
+    known: dict[str, list[Offer]] | None = project.__dict__.get("_offers")
+    if known is None:
+        known = project.__dict__["_offers"] = {}
+        for other in project.files(STARTS, tests=False) if len(project.paths) <= _MANY else ():
+            for offer in offers(other, plain_spawns(other)):
+                known.setdefault(offer.helper.name, []).append(offer)
+    return known
+
+
+def helped(project: PythonProject) -> Iterator[PythonFile]:
+    """Yield the files that hand functions to helpers of other files; they may not speak of
+    threads themselves.
+    """
+    names = [name.encode() for name in _known(project)]
+    for path in project.paths if names else ():
+        if any(name in project.source(path).data for name in names):
+            file = project.readable(path)
+            if file is not None and not file.is_test and any(
+                spawn.through is not None and spawn.through.file is not file
+                for spawn in file.spawns
+            ):  # fmt: skip
+                yield file
+
+
+def _taken(offer: Offer, site: CallSite) -> Iterator[Handed]:
+    """Yield what a call hands to a helper."""
+    helper, name = offer.helper, offer.name
+    given = list(_given(helper, site, name, offer.many))
+    for one in given:
+        repeated = None
+        if offer.many:
+            same = sum(ast.dump(one) == ast.dump(other) for other in given)
+            repeated = same > 1 or _loops(site.call) > 0
+        args = _arguments(helper, site, name, offer.args)
+        yield Handed(site.call, one, args, offer.spawn, repeated)
 
 
 def _elements(file: PythonFile, spawn: Spawn, node: ast.Name) -> Iterator[Handed]:
@@ -91,14 +165,14 @@ def _loops(node: ast.AST) -> int:
     return count
 
 
-def _decorated(file: PythonFile, spawn: Spawn, maker: Function) -> Iterator[Handed]:
+def _decorated(file: PythonFile, offer: Offer) -> Iterator[Handed]:
     """Yield the functions whose calls a decorator makes run in a thread."""
     for function in file.functions:
         for decorator in getattr(function.node, "decorator_list", ()):
-            if function_of(file, decorator) is maker:
+            if function_of(file, decorator) is offer.helper:
                 for site in function.callers:
                     args = None if site.call.keywords else tuple(site.call.args)
-                    yield Handed(site.call, decorator, args, spawn, None, function)
+                    yield Handed(site.call, decorator, args, offer.spawn, None, function)
 
 
 def _waits(helper: Function) -> bool:

@@ -20,12 +20,12 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import uses_of
-from threadmend.golang.calls import callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
-from threadmend.golang.locks import declaration_of
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import FUNCTIONS, Declaration, Node
+
+from ._all_calls import all_calls
 
 __all__ = ["idle_steps"]
 
@@ -49,8 +49,8 @@ def idle_steps(file: GoFile) -> Iterator[tuple[Node, Node]]:
         if select.parent is not function.get("body") or len(select.children) < 2:
             continue
         result = _idle_result(file, function, select)
-        calls = _calls(file, function) if result is not None else None
-        loops = [_spins(call, result) for call in calls or () if result is not None]
+        calls = all_calls(file, function) if result is not None else None
+        loops = [_spins(call, result) for _, call in calls or () if result is not None]
         first = loops[0] if loops else None
         if first is not None and all(loops):
             yield default, first
@@ -109,28 +109,6 @@ def _zero(file: GoFile, value: Node, select: Node) -> str | None:
 
 def _acts(node: Node) -> bool:
     return any(n.kind in _ACTS for n in node.walk())
-
-
-def _calls(file: GoFile, function: Node) -> list[Node] | None:
-    """Return all calls of a function, None when it is used in other ways too."""
-    decl = declaration_of(file, function)
-    if decl is not None:
-        sites = callers(decl)
-        if any(s.call is None or s.launched or s.deferred for s in sites):
-            return None
-        return [s.call for s in sites if s.call is not None]
-    declared = function.up("short_var_declaration")
-    names = declared["left"].children if declared is not None else []
-    if declared is None or len(names) != 1 or declared["right"].children != [function]:
-        return None
-    binding = file.binding(names[0])
-    found = []
-    for use in uses_of(binding)[1:] if binding is not None else ():
-        call = use.node.parent
-        if call is None or call.kind != "call_expression" or use.node.field != "function":
-            return None
-        found.append(call)
-    return found
 
 
 def _spins(call: Node, idle: str) -> Node | None:

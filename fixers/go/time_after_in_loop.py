@@ -9,6 +9,9 @@ which is a hint of low confidence.
 The timer is set again right before each select, so that its time counts from there as that
 of time.After does: an idle timeout stays one.
 
+A function of the module that returns what time.After made is one as well: it returns the timer,
+and who waits on it in a loop stops it.
+
 Not reported:
 - a select that runs once: every case leaves the loop;
 - `<-time.After(d)` outside of a select, which always waits for its timer;
@@ -27,7 +30,6 @@ from threadmend.golang.builders import (
     insert_at_start,
     insert_before,
     replace,
-    taken_names,
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.infer import is_decl
@@ -35,6 +37,8 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.timers import Waiting, outermost_loop, waits_in_loops
 from threadmend.model import Confidence, Edit, Finding, Fix
+
+from ._timer_helpers import names_around, timer_helpers
 
 CATEGORY = "select"
 GATE = rb"\.After\("
@@ -59,13 +63,17 @@ def check(file: GoFile) -> Iterator[Finding]:
         if declaration is not None and declaration.start != top:
             # Several fixes may be taken together: no two timers of a function share a name.
             named, top = set(), declaration.start
-        yield _finding(file, waiting, named)
+        name = _free_name(file, waiting.call, named)
+        fix, reason = _fix(file, waiting, name)
+        named.add(name)
+        yield _finding(file, waiting, fix, reason)
+    for helper in timer_helpers(file):
+        fix, reason = helper.fix()
+        for using, waiting in helper.waits:
+            yield _finding(using, waiting, fix, reason)
 
 
-def _finding(file: GoFile, waiting: Waiting, named: set[str]) -> Finding:
-    name = _free_name(file, waiting.call, named)
-    fix, reason = _fix(file, waiting, name)
-    named.add(name)
+def _finding(file: GoFile, waiting: Waiting, fix: Fix | None, reason: str) -> Finding:
     if file.go_version >= _COLLECTED:
         message, confidence = "time.After makes a new timer in each iteration", Confidence.LOW
     elif waiting.abandons():
@@ -86,10 +94,7 @@ def _finding(file: GoFile, waiting: Waiting, named: set[str]) -> Finding:
 
 
 def _free_name(file: GoFile, node: Node, named: set[str]) -> str:
-    top = file.tree.declaration_at(node.start)
-    assert top is not None
-    imports = [i.name for i in file.imports]
-    return free_name("timer", taken_names(top.node, names=[*file.package.names, *imports, *named]))
+    return free_name("timer", frozenset({*names_around(file, node), *named}))
 
 
 # -- two forms ------------------------------------------------------------------------

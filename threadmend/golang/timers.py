@@ -14,12 +14,12 @@ from threadmend.golang.syntax import FUNCTIONS, Node
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["Waiting", "outermost_loop", "waits_in_loops"]
+__all__ = ["Waiting", "outermost_loop", "time_afters", "waits_in_loops", "waits_on"]
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One `time.After(d)` that a select in a loop waits on.
+    """One `time.After(d)`, or call of a function that returns it, that a select in a loop waits on.
 
     `select` is the statement that waits, `case` its clause for the timer. `variable` is the
     channel's name where the call stands in a `:=` of the loop instead of in the case.
@@ -74,15 +74,25 @@ def _flow(node: Node) -> Flow:
 
 def waits_in_loops(file: GoFile) -> Iterator[Waiting]:
     """Yield the `time.After` calls that a select in a loop waits on, again and again."""
-    for call in file.calls("After"):
-        function = call["function"]
-        if function.kind != "selector_expression" or not _is_time(file, function["operand"]):
-            continue
-        if len(call["arguments"].children) != 1 or outermost_loop(call) is None:
-            continue
-        waiting = _in_case(call) or _in_variable(file, call)
+    for call in time_afters(file):
+        waiting = _in_case(call) or _in_variable(file, call) if outermost_loop(call) else None
         if waiting is not None and waiting.repeats():
             yield waiting
+
+
+def time_afters(file: GoFile) -> Iterator[Node]:
+    """Yield the calls of `time.After`."""
+    for call in file.calls("After"):
+        function = call["function"]
+        if function.kind == "selector_expression" and _is_time(file, function["operand"]):
+            if len(call["arguments"].children) == 1:
+                yield call
+
+
+def waits_on(call: Node) -> Waiting | None:
+    """Return the wait of a select in a loop, again and again, on the timer that a call returns."""
+    waiting = _in_case(call) if outermost_loop(call) is not None else None
+    return waiting if waiting is not None and waiting.repeats() else None
 
 
 def _is_time(file: GoFile, operand: Node) -> bool:

@@ -9,8 +9,8 @@
         }
     }
 
-`out` is a parameter, or what the function returns. The send may stand in a function of its own
-that the loop calls, with a context to be had from there.
+`out` is a parameter, what the function returns, or a field that a method returns. The send may
+stand in a function of its own that the loop calls, with a context to be had from there.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ def _is_own(stop: Stop) -> bool:
 def _may_wait(file: GoFile, send: Node) -> bool:
     """Return whether the receiver is out of sight, or leaves before the channel is closed."""
     name = send["channel"]
+    if name.kind == "selector_expression":
+        return _is_handed_out(file, send)
     binding = file.binding(name) if name.kind == "identifier" else None
     if binding is None or not isinstance(file.underlying(file.type_of(name)), Chan):
         return False
@@ -97,6 +99,17 @@ def _may_wait(file: GoFile, send: Node) -> bool:
     if channel.local:
         return channel.unbuffered and _is_left(channel)
     return binding.kind == "parameter" and binding.scope is send.function
+
+
+def _is_handed_out(file: GoFile, send: Node) -> bool:
+    """Return whether only those receive from a field's channel whom a method gives it to."""
+    channel = behind(file, send)
+    shared = channel.shared
+    if shared is None or not shared.is_field or shared.stores or not channel.unbuffered:
+        return False
+    if any(not o.file.is_test for o in shared.of("receive", "range")):
+        return False
+    return bool(shared.escapes) and all(_goes_out(escape) for escape in shared.escapes)
 
 
 def _is_left(channel: Behind) -> bool:

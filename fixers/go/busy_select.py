@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from threadmend.golang.builders import BuilderError, add_import, delete_clause, import_name
+from threadmend.golang.builders import BuilderError, add_import, delete, delete_clause, import_name
 from threadmend.golang.file import GoFile
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Declaration, Node
@@ -44,6 +44,8 @@ def check(file: GoFile) -> Iterator[Finding]:
             default = _idle_default(statements[0], _label(loop))
             if default is not None:
                 yield _spinning(file, loop, default)
+        elif statements and statements[-1].kind == "select_statement":
+            yield from _asking(file, loop, statements)
     for default, loop in idle_steps(file):
         yield _in_step(file, loop, default)
     for loop in file.find("for_statement", _LOAD, _may_poll):
@@ -100,6 +102,39 @@ def _spinning(file: GoFile, loop: Node, default: Node) -> Finding:
         fixes=fixes,
         reason=reason,
     )
+
+
+_ALIVE = re.compile(rb"([\w.]+)\.Err\(\) == nil")
+_OVER = re.compile(rb"([\w.]+)\.Err\(\) != nil")
+_LEAVES = frozenset({"return_statement", "break_statement"})
+
+
+def _asking(file: GoFile, loop: Node, statements: list[Node]) -> Iterator[Finding]:
+    """Yield the idle default of a loop that asks its context in every round, and nothing else.
+
+    `for ctx.Err() == nil { select { …; default: } }`, and with an `if ctx.Err() != nil { return }`.
+    """
+    select = statements[-1]
+    head = next((c for c in loop.children if c.kind not in {"for", "block"}), None)
+    asked = _ALIVE.fullmatch(head.text) if head is not None and len(statements) == 1 else None
+    if endless(loop) and len(statements) == 2 and statements[0].kind == "if_statement":
+        inside = statements[0]["consequence"].statements
+        if statements[0].get("alternative") is None and inside and inside[-1].kind in _LEAVES:
+            asked = _OVER.fullmatch(statements[0]["condition"].text)
+    default = _idle_default(select, _label(loop)) if asked is not None else None
+    if asked is None or default is None:
+        return
+    found = _spinning(file, loop, default)
+    done = b"case <-" + asked[1] + b".Done()"
+    if done + b":" not in select.text and found.fixes and _label(loop) is None:
+        end = default.start + len("default")
+        edits: tuple[Edit, ...] = (Edit(file.path, default.start, end, done),)
+        for jump in default.statements:
+            edits += delete(jump)
+        title = f"Wait for {asked[1].decode()}.Done() in the place of the empty default"
+        found = replace(found, fixes=(replace(found.fixes[0], title=title, edits=edits),))
+    message = "the default does nothing: the loop around the select spins until its context ends"
+    yield replace(found, message=message)
 
 
 def _in_step(file: GoFile, loop: Node, default: Node) -> Finding:

@@ -45,6 +45,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
     seen: set[Binding] = set()
     for spawn in file.spawns:
         call = spawn.node
+        if _is_through_helper(file, spawn):
+            yield _finding_at(file, spawn, call)
+            continue
         if spawn.kind != "submit" or not isinstance(call, ast.Call):
             continue
         if spawn.target is not None and handles_everything(spawn.target):
@@ -54,6 +57,31 @@ def check(file: PythonFile) -> Iterator[Finding]:
         elif (held := kept(file, call)) is not None and held.binding not in seen:
             seen.add(held.binding)
             yield _finding(file, spawn, call, held)
+
+
+def _is_through_helper(file: PythonFile, spawn: Spawn) -> bool:
+    """Return whether a helper returns the future of a job that it was handed, and the call drops
+    it: `workers.run(job)`.
+    """
+    through = spawn.through
+    if through is None or through.kind != "submit" or not raises_unseen(spawn.target):
+        return False
+    if spawn.target is None or handles_everything(spawn.target):
+        return False
+    returned = isinstance(through.file.parent(through.node), ast.Return)
+    return returned and isinstance(file.parent(spawn.node), ast.Expr)
+
+
+def _finding_at(file: PythonFile, spawn: Spawn, call: ast.AST) -> Finding:
+    """Return the finding about the call of a helper."""
+    start, end = file.span(call)
+    assert spawn.target is not None
+    assert isinstance(call, ast.Call)
+    said = f"nobody sees the exceptions of {spawn.target.name}: its future is dropped"
+    try:
+        return Finding(file.path, start, end, said, fixes=_logged(file, call))
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
 
 
 def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, held: Kept | None = None) -> Finding:

@@ -23,7 +23,16 @@ from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.threads import Spawn, argument, reached
 
-__all__ = ["Tail", "moved", "producer", "puts_elsewhere", "puts_of_its_own", "tail_of", "takes_in"]
+__all__ = [
+    "Tail",
+    "as_written",
+    "moved",
+    "producer",
+    "puts_elsewhere",
+    "puts_of_its_own",
+    "tail_of",
+    "takes_in",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +157,7 @@ def moved(file: PythonFile, tail: Tail) -> tuple[Edit, ...]:
             raise BuilderError("the helper returns something")
         if local and isinstance(node, ast.Name) and node.id != tail.helper.self_name:
             raise BuilderError("what follows the join needs a variable of the helper")
-    text = _text(file, tail.rest)
+    text = as_written(file, tail.rest)
     gone = [edit for s in tail.rest for edit in delete(file, s, comments=False)]
     last = tail.takes[-1]
     if isinstance(last, ast.Return) and last.value is not None:
@@ -160,10 +169,10 @@ def moved(file: PythonFile, tail: Tail) -> tuple[Edit, ...]:
     return (*gone, *insert_after(file, last, text))
 
 
-def _text(file: PythonFile, block: list[ast.stmt]) -> str:
+def as_written(file: PythonFile, block: list[ast.stmt]) -> str:
     """Return whole statements as they are written, without their indentation."""
     start = file.tree.starts[block[0].lineno - 1]
     text = file.data[start : file.span(block[-1])[1]].decode(file.tree.encoding)
     if "\t" in text or '"""' in text or "'''" in text:
-        raise BuilderError("what follows the join is not moved")
+        raise BuilderError("tabs and long strings are not moved")
     return textwrap.dedent(text).replace("\r\n", "\n")

@@ -9,7 +9,8 @@ Not reported: nestings under a third lock that both have, which keeps them apart
 tried or waited for with a time limit; code of initializers, which has the object for itself;
 tests.
 
-Unsafe: the locks are held longer, and in another order than before.
+Unsafe: the locks are held longer, and in another order than before; or a call at the end of a
+section comes behind it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from threadmend.python.lockorder import Nesting, circles, nestings
 from threadmend.python.locks import Section
 from threadmend.python.places import Place
 
+from ._behind import moved_behind
 from ._reentrant import is_looked_at, make_reentrant
 from ._twins import Twins, in_one_order, twins
 
@@ -40,11 +42,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         return
     for pair in twins(file):
         yield _by_arguments(file, pair)
-    own = nestings(file)
-    others = {n.inner.file for n in own} - {file}
-    every = [n for one in (file, *sorted(others, key=_path)) for n in nestings(one)]
     by_edge: dict[_Edge, list[Nesting]] = {}
-    for nesting in every:
+    for nesting in (n for one in _together(file) for n in nestings(one)):
         if _counts(nesting):
             by_edge.setdefault(_edge(nesting), []).append(nesting)
     for victim in _victims(by_edge):
@@ -55,8 +54,16 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 yield _finding(file, nesting, rivals[0])
 
 
-def _path(file: PythonFile) -> str:
-    return file.path
+def _together(file: PythonFile) -> list[PythonFile]:
+    """Return a file and those whose locks it takes under its own, and so on: in an order that is
+    the same for each of them, so that they agree whose order is the wrong one.
+    """
+    found, pending = {file}, [file]
+    while pending:
+        others = {n.inner.file for n in nestings(pending.pop())} - found
+        found |= others
+        pending += others
+    return sorted(found, key=lambda one: one.path)
 
 
 # -- find -----------------------------------------------------------------------------------
@@ -110,7 +117,7 @@ def _turning(some: list[Nesting]) -> tuple[bool, bool]:
     is_direct = all(not n.inner.calls for n in some)
     try:
         for one in some:
-            _edits(one.file, one)
+            _fix(one.file, one, "", "")
     except BuilderError:
         return False, is_direct
     return True, is_direct
@@ -156,12 +163,28 @@ def _finding(file: PythonFile, one: Nesting, other: Nesting) -> Finding:
         text = f"{section.name(at)} is taken here, by {where}"
         related.append(Related(at.path, *at.span(section.item), text))
     try:
-        edits = _edits(file, one)
+        fix = _fix(file, one, held, taken)
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=tuple(related), reason=str(error))
-    reason = "the locks are held longer, and in another order"
-    fix = Fix(f"Take {taken} before {held}", edits, Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, fixes=(fix,), related=tuple(related))
+
+
+def _fix(file: PythonFile, one: Nesting, held: str, taken: str) -> Fix:
+    """Return the fix that turns the order, else the one that needs no order."""
+    try:
+        edits = _edits(file, one)
+    except BuilderError as error:
+        if not one.inner.calls:
+            raise
+        try:
+            edits = moved_behind(file, one.outer, one.inner.calls[0])
+        except BuilderError:
+            raise error from None
+        name = file.text(one.inner.calls[0]).partition("(")[0]
+        reason = "others may come between the section and the call"
+        return Fix(f"Call {name} behind {held}", edits, Safety.UNSAFE, reason)
+    reason = "the locks are held longer, and in another order"
+    return Fix(f"Take {taken} before {held}", edits, Safety.UNSAFE, reason)
 
 
 def _by_arguments(file: PythonFile, pair: Twins) -> Finding:

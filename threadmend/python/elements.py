@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.python.scope import Site, parent
+from threadmend.python.selves import calls_with_self
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
@@ -156,26 +157,42 @@ def _uses_of(file: PythonFile, node: ast.expr | None) -> Elements:
     return [(use.function.file, use.node) for use in owner.cls.uses_of(node.attr)]
 
 
-def handed_in(file: PythonFile, site: Site) -> list[ast.expr]:
+def handed_in(file: PythonFile, site: Site) -> Elements:
     """Return what a parameter gets in all calls of its function in the file, also those by
     `Thread(target=f, args=(…))`, `submit(f, …)` and `Pool(initializer=f, initargs=(…))`; empty
-    when a use of the function is none of these.
+    when a use of the function is none of these. Objects that hand themselves over to a method or a
+    class of another file count as well.
     """
     assert isinstance(site.node, ast.arg)
     arguments = parent(site.node.parent_)  # type: ignore[attr-defined]
     function = file.function(arguments) if arguments is not None else None
     if function is None or function.name == "<lambda>" or function.is_classmethod:
         return []
+    name = site.node.arg
     names = function.parameters[1:] if function.self_name else function.parameters
-    if site.node.arg not in names:
+    if name not in names:
         return []
-    found = []
-    for use in _uses(file, function):
-        given = _given(use, names.index(site.node.arg), site.node.arg)
-        if given is None:
-            return []
-        found.append(given)
-    return found
+    at = names.index(name)
+    if function.name == "__init__":
+        calls = [(file, call) for call in _constructions(file, function)]
+        found = [(f, _argument(c.args, c.keywords, at, name)) for f, c in calls]
+    else:
+        found = [(file, _given(use, at, name)) for use in _uses(file, function)]
+    if function.cls is not None and all(given is not None for _, given in found):
+        abroad = calls_with_self(function)
+        found += [(f, _argument(c.args, c.keywords, at, name)) for f, c in abroad]
+    known = [(f, given) for f, given in found if given is not None]
+    return known if len(known) == len(found) else []
+
+
+def _constructions(file: PythonFile, function: Function) -> Iterator[ast.Call]:
+    """Yield the calls of a class in its file, by what its subclasses hand on as well."""
+    from threadmend.python.functions import function_of
+
+    assert function.cls is not None
+    for call in file.calls(function.cls.name, "__init__"):
+        if function_of(file, call.func) is function:
+            yield call
 
 
 def _uses(file: PythonFile, function: Function) -> Iterator[ast.expr]:

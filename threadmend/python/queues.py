@@ -103,7 +103,7 @@ def _queues(file: PythonFile) -> list[QueueUse]:
         place = file.place(node)
         if place is not None and value is not None and value.is_a(api.QUEUES | api.ASYNC_QUEUES):
             for outer in passed.get(place, (place,)):
-                use = found.setdefault(outer, QueueUse(place, value))
+                use = found.setdefault(outer, QueueUse(outer, value))
                 if use.value.made is None and value.made is not None:
                     # A parameter's annotation says less than the constructor.
                     use.place, use.value = place, value

@@ -104,7 +104,7 @@ def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
             found = annotated(file, site.annotation, depth)
         return found
     if site.kind == "parameter" and site.annotation is None:
-        return _agreed_of([(file, given) for given in handed_in(file, site)], depth)
+        return _agreed_of(handed_in(file, site), depth)
     if site.kind in {"parameter", "annotation"}:
         return annotated(file, site.annotation, depth)
     if site.kind == "for":

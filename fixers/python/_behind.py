@@ -1,0 +1,98 @@
+"""Calls at the end of a critical section that could as well stand behind it."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+
+from threadmend.model import Edit
+from threadmend.python.builders import (
+    BuilderError,
+    delete,
+    insert_after,
+    is_alone,
+)
+from threadmend.python.classes import is_self
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import block_of
+from threadmend.python.functions import Function
+from threadmend.python.locks import Section
+
+from ._drained import as_written
+
+__all__ = ["moved_behind"]
+
+_PLAIN = (ast.Name, ast.Constant, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop, ast.UnaryOp,
+          ast.unaryop, ast.expr_context)  # fmt: skip
+
+
+def moved_behind(file: PythonFile, section: Section, call: ast.expr) -> tuple[Edit, ...]:
+    """Return the edits that let go of a lock before a call which ends its section, also under
+    conditions that say the same behind it: locals alone decide, and are handed over.
+    """
+    statement, start = file.parent(call), section.start
+    function = file.function(start)
+    if not isinstance(statement, ast.Expr) or not isinstance(start, ast.With) or function is None:
+        raise BuilderError("the call is not the end of the section")
+    func = call.func if isinstance(call, ast.Call) else None
+    if not isinstance(func, ast.Attribute) or is_self(file, func.value):
+        raise BuilderError("what is called may count on the lock")
+    assert isinstance(call, ast.Call)
+    if not all(_is_local(one, function) for one in _given(call)):
+        raise BuilderError("what the call gets may be another behind the section")
+    gone: ast.stmt = statement
+    while block_of(gone) == [gone] and gone not in start.body:
+        above = file.parent(gone)
+        if not isinstance(above, ast.If):
+            raise BuilderError("the call is not the end of the section")
+        gone = above
+    if start.body == [gone] or not is_alone(file, gone):
+        raise BuilderError("nothing else is done in the section")
+    tests = _tests(file, statement, start, function)
+    text = as_written(file, [gone])
+    outer = [_bracketed(file, t, len(tests)) for t in tests if t not in ast.walk(gone)]
+    if outer:
+        text = f"if {' and '.join(outer)}:\n{textwrap.indent(text, '    ')}"
+    return (*delete(file, gone, comments=False), *insert_after(file, start, text))
+
+
+def _tests(
+    file: PythonFile, statement: ast.stmt, start: ast.With, function: Function
+) -> list[ast.expr]:
+    """Return the conditions that lead to the last statement of a section, outermost first."""
+    tests: list[ast.expr] = []
+    inner = statement
+    while True:
+        above = file.parent(inner)
+        if block_of(inner)[-1] is not inner:
+            raise BuilderError("the call is not the end of the section")
+        if above is start:
+            break
+        if not isinstance(above, ast.If) or above.orelse or not _is_local(above.test, function):
+            raise BuilderError("the conditions around the call may be others behind the section")
+        tests.insert(0, above.test)
+        inner = above
+    asked = {n.id for test in tests for n in ast.walk(test) if isinstance(n, ast.Name)}
+    for node in ast.walk(inner):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in asked:
+            raise BuilderError("the conditions around the call may be others behind the section")
+    return tests
+
+
+def _bracketed(file: PythonFile, test: ast.expr, count: int) -> str:
+    is_or = isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or)
+    return f"({file.text(test)})" if is_or and count > 1 else file.text(test)
+
+
+def _given(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(k.value for k in call.keywords)]
+
+
+def _is_local(node: ast.expr, function: Function) -> bool:
+    """Return whether an expression is made of the function's own variables and constants."""
+    for inner in ast.walk(node):
+        if not isinstance(inner, _PLAIN):
+            return False
+        if isinstance(inner, ast.Name) and inner.id not in function.scope.bindings:
+            return False
+    return True

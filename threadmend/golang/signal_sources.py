@@ -109,7 +109,7 @@ def _objects(file: GoFile, node: Node) -> frozenset[Token]:
     """Return what an operand means: its path, or every variable that it mentions."""
     access = access_of(file, node)
     if access is not None:
-        return _with_aliases(file, access)
+        return _with_aliases(file, access) | frozenset(_received_or_given(file, access))
     context = _done_of(file, node)
     return _cancels(file, context) if context is not None else _mentioned(file, node)
 
@@ -152,17 +152,11 @@ def _with_aliases(file: GoFile, access: Access) -> frozenset[Token]:
     """Return a path with what else may be the same object, or bound up with it.
 
     `ch := s.ch` is the same channel; `ctx, cancel := …` and `r, w := io.Pipe()` belong
-    together. A parameter of a literal that runs where it stands is what it is handed; who
-    sent a channel waits on it (`done := <-requests`), or whoever it was registered with.
+    together.
     """
     found = {access}
     root = access.root
-    if isinstance(root, Binding) and root.kind == "parameter":
-        given = _handed_in_place(root)
-        other = access_of(file, given) if given is not None else None
-        if other is not None:
-            found.add(Access(other.root, other.steps + access.steps))
-    elif isinstance(root, Binding):
+    if isinstance(root, Binding):
         declaration = root.declaration
         if declaration.kind in {"short_var_declaration", "var_spec"}:
             names = declaration.get("left")
@@ -175,13 +169,28 @@ def _with_aliases(file: GoFile, access: Access) -> frozenset[Token]:
                     if binding is not None and not _is_plain(file, name):
                         found.add(Access(binding))
             elif root.index < len(values):
-                value = values[root.index]
-                other = access_of(file, value)
+                other = access_of(file, values[root.index])
                 if other is not None:
                     found.add(Access(other.root, other.steps + access.steps))
-                elif value.kind == "unary_expression" and value["operator"].kind == "<-":
-                    found.update(_registered(file, value["operand"]))
     return frozenset(found)
+
+
+def _received_or_given(file: GoFile, access: Access) -> Iterator[Token]:
+    """Yield what else a channel may be: what a literal that runs where it stands is handed, and
+    for one that was received (`done := <-requests`) whoever the requests are known to.
+    """
+    root = access.root
+    if not isinstance(root, Binding):
+        return
+    given = _handed_in_place(root) if root.kind == "parameter" else None
+    other = access_of(file, given) if given is not None else None
+    if other is not None:
+        yield Access(other.root, other.steps + access.steps)
+    right = root.declaration.get("right") or root.declaration.get("value")
+    values = right.children if root.kind == "variable" and right is not None else []
+    value = values[root.index] if root.index < len(values) else None
+    if value is not None and value.kind == "unary_expression" and value["operator"].kind == "<-":
+        yield from _registered(file, value["operand"])
 
 
 def _handed_in_place(parameter: Binding) -> Node | None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 
+from threadmend.python import api
+from threadmend.python.classes import Class, is_self
 from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function
+from threadmend.python.queues import QueueUse
 from threadmend.python.scope import ancestors
-from threadmend.python.threads import Spawn, is_repeated
+from threadmend.python.threads import Spawn, argument, is_repeated, reached
 
-__all__ = ["each", "started_at"]
+__all__ = ["each", "started_at", "workers_elsewhere"]
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
@@ -67,3 +71,63 @@ def _range(file: PythonFile, loop: ast.For) -> str | None:
         if all(isinstance(a, ast.Name | ast.Constant | ast.Attribute) for a in iterated.args):
             return file.text(iterated)
     return None
+
+
+def workers_elsewhere(file: PythonFile, use: QueueUse) -> tuple[Spawn, QueueUse] | None:
+    """Return the objects of a Thread class of another file to which a queue is handed, and to
+    nobody else, with what they do with it there.
+    """
+    given = use.escapes[0] if len(use.escapes) == 1 and not use.gets else None
+    call = None if given is None else file.parent(given)
+    call = file.parent(call) if isinstance(call, ast.keyword) else call
+    value = file.value(call) if isinstance(call, ast.Call) else None
+    cls = None if value is None or value.made is not call else value.cls
+    run = cls.method("run") if cls is not None and cls.inherits(*api.THREADS) else None
+    init = None if cls is None else cls.method("__init__")
+    if cls is None or run is None or init is None or not isinstance(call, ast.Call):
+        return None
+    if cls.file is file or init.file is not cls.file or run.file is not cls.file:
+        return None
+    for at, name in enumerate(init.parameters[1:]):
+        if argument(call, at, name) is given:
+            kept = _kept(cls, init, name)
+            there = None if kept is None else _used_there(cls, run, kept, use)
+            if there is not None:
+                return Spawn("thread", call, None, run, tuple(call.args), file), there
+    return None
+
+
+def _kept(cls: Class, init: Function, name: str) -> str | None:
+    """Return the only attribute that keeps a parameter of `__init__`, which has no other use."""
+    binding = init.scope.bindings.get(name)
+    uses = [] if binding is None else cls.file.uses(binding)
+    assigned = cls.file.parent(uses[0]) if len(uses) == 1 else None
+    target = assigned.targets[0] if isinstance(assigned, ast.Assign) else None
+    if not isinstance(target, ast.Attribute) or not is_self(cls.file, target.value):
+        return None
+    writes = [one for one in cls.uses_of(target.attr) if one.mode == "write"]
+    return target.attr if len(writes) == 1 else None
+
+
+def _used_there(cls: Class, run: Function, kept: str, use: QueueUse) -> QueueUse | None:
+    """Return what a class does with the queue that an attribute keeps; None when it is handed
+    on, or used in more than its thread.
+    """
+    there, functions = QueueUse(use.place, use.value), reached(run)
+    for one in cls.uses_of(kept):
+        if one.mode == "write":
+            continue
+        method = cls.file.parent(one.node)
+        call = None if method is None else cls.file.parent(method)
+        if not isinstance(method, ast.Attribute) or not isinstance(call, ast.Call):
+            return None
+        if one.function not in functions:
+            return None
+        is_called = call.func is method
+        if method.attr == "get" and (is_called or cls.file.qualified(call.func) == "iter"):
+            there.gets.append(call)
+        elif method.attr == "put" and is_called:
+            there.puts.append(call)
+        elif method.attr != "task_done":
+            return None
+    return there

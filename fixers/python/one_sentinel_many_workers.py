@@ -23,7 +23,7 @@ from threadmend.python.queues import QueueUse, feeding, queues_of
 from threadmend.python.threads import Spawn, argument
 
 from ._taken import Taken, taken
-from ._workers import each, started_at
+from ._workers import each, started_at, workers_elsewhere
 
 CATEGORY = "queue"
 GATE = rb"\.put(?:_nowait)?\("
@@ -34,14 +34,18 @@ _KINDS = frozenset({"thread", "process", "submit"})
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the sentinels that only one of several workers gets."""
     for use in queues_of(file):
-        if use.escapes or use.shutdowns:
+        if use.shutdowns:
+            continue
+        if use.escapes:
+            yield from _elsewhere(file, use)
             continue
         for one in taken(file, use):
             ends = _sentinel(file, use, one)
             worker = file.function(one.statement)
             if ends is None or worker is None or _has_limit(one.call):
                 continue
-            puts = [put for put in use.puts if put.args and file.text(put.args[0]) == ends]
+            text = file.text(ends)
+            puts = [put for put in use.puts if put.args and file.text(put.args[0]) == text]
             if len(puts) != 1 or innermost_loop(puts[0]) is not None:
                 continue
             if file.function(puts[0]) is worker:
@@ -55,19 +59,45 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 yield _finding(file, use, one, puts[0], spawn, workers)
 
 
+def _elsewhere(file: PythonFile, use: QueueUse) -> Iterator[Finding]:
+    """Yield the sentinel for workers whose class stands in another file."""
+    known = workers_elsewhere(file, use)
+    if known is None or started_at(file, known[0]) is None:
+        return
+    spawn, there = known
+    assert spawn.target is not None
+    other = spawn.target.file
+    for one in taken(other, there) if len(there.gets) == 1 else ():
+        ends = None if _has_limit(one.call) else _sentinel(other, there, one)
+        if ends is None or any(_is_same(other, put, other, ends) for put in there.puts):
+            continue
+        puts = [put for put in use.puts if _is_same(file, put, other, ends)]
+        if len(puts) == 1 and innermost_loop(puts[0]) is None and _is_known(file, spawn, puts[0]):
+            yield _finding(file, use, one, puts[0], spawn, each(file, spawn))
+
+
+def _is_same(file: PythonFile, put: ast.Call, other: PythonFile, ends: ast.expr) -> bool:
+    """Return whether what is put ends a worker of another file: the same constant or name."""
+    item = put.args[0] if put.args else None
+    if isinstance(item, ast.Constant) or isinstance(ends, ast.Constant):
+        return item is not None and ast.dump(item) == ast.dump(ends)
+    name = None if item is None else file.qualified(item)
+    return name is not None and name == other.qualified(ends)
+
+
 def _has_limit(call: ast.Call) -> bool:
     """Return whether a call of get may end without an item."""
     return isinstance(call.func, ast.Attribute) and bool(call.args or call.keywords)
 
 
-def _sentinel(file: PythonFile, use: QueueUse, one: Taken) -> str | None:
+def _sentinel(file: PythonFile, use: QueueUse, one: Taken) -> ast.expr | None:
     """Return what ends a worker: `None` of `if item is None: break`."""
     worker = file.function(one.statement)
     for put in use.puts:
         if file.function(put) is worker and put.args and file.text(put.args[0]) == one.name:
             return None  # it puts the end back
     if one.end is not None:
-        return file.text(one.end)
+        return one.end
     for statement in one.rest:
         if not isinstance(statement, ast.If) or not isinstance(statement.test, ast.Compare):
             continue
@@ -76,7 +106,7 @@ def _sentinel(file: PythonFile, use: QueueUse, one: Taken) -> str | None:
             continue
         if isinstance(test.ops[0], ast.Is | ast.Eq):
             if isinstance(statement.body[-1], ast.Break | ast.Return):
-                return file.text(test.comparators[0])
+                return test.comparators[0]
     return None
 
 
@@ -135,9 +165,10 @@ def _finding(
     start, end = file.span(put)
     said = f"only one of the workers gets {file.text(put.args[0])}, the others wait for ever"
     many = started_at(file, spawn) or spawn.node
+    taker = file if spawn.target is None else spawn.target.file
     related = (
         Related(file.path, *file.span(many), "several workers are started here"),
-        Related(file.path, *file.span(one.call), "each takes what ends it"),
+        Related(taker.path, *taker.span(one.call), "each takes what ends it"),
     )
     try:
         edits = _edits(file, put, workers)

@@ -221,7 +221,8 @@ def _edits(
     newline = file.source.newline
     (added,) = insert_before(file, made, "\n".join(lines))
     start = comments_above(file, added.start, b"")
-    apart = b"" if file.data[:start].endswith(newline * 3) else newline
+    above = file.data[:start]
+    apart = newline * (2 - sum(above.endswith(newline * n) for n in (2, 3)))
     return (
         Edit(file.path, start, start, apart + added.new + newline * 2),
         Edit(file.path, first, last, file.encode(cls)),

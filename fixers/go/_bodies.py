@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import launch_sites, launches
+from threadmend.golang.goroutines import launch_of_literal, launch_sites, launches
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.spawners import spawned
 from threadmend.golang.syntax import Node
 
-__all__ = ["bodies"]
+__all__ = ["bodies", "launched_in_loop"]
 
 
 def bodies(file: GoFile) -> Iterator[Node]:
@@ -26,3 +27,13 @@ def _launched(file: GoFile) -> Iterator[Node]:
         body = sites[0].body
         if body is not None and body.path == file.path and body.kind != "func_literal":
             yield body
+
+
+def launched_in_loop(file: GoFile, body: Node) -> bool:
+    """Return whether several goroutines may run a body, or it cannot be told how many."""
+    if body.kind == "func_literal":
+        launch = launch_of_literal(file, body)
+        return launch is not None and launch.loop is not None
+    decl = declaration_of(file, body)
+    sites = launch_sites(file.package).get(decl.key, []) if decl is not None else []
+    return len(sites) != 1 or sites[0].loop is not None

@@ -30,17 +30,17 @@ from threadmend.golang.channels import (
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
-from threadmend.golang.goroutines import innermost_loop, launch_of_literal, launch_sites
-from threadmend.golang.locks import declaration_of
+from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._announced import not_announced
-from ._bodies import bodies
+from ._bodies import bodies, launched_in_loop
 from ._consumer_kept import consumers_kept
 from ._last_one import left_to_the_last
 from ._never_signals import never_signalled
+from ._signal_once import signalled_once
 from ._slot_held import held_slots
 from ._slot_kept import kept_slots
 from ._uncancelled import uncancelled_waits
@@ -75,6 +75,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             if waiter is not None and exits:
                 yield _finding(file, body, signals, exits, waiter)
     yield from never_signalled(file)
+    yield from signalled_once(file)
     yield from kept_slots(file)
     yield from held_slots(file)
     yield from not_announced(file)
@@ -147,7 +148,7 @@ def _deferred(body: Node, name: str) -> bool:
 
 def _waiter(file: GoFile, body: Node, signals: _Signals) -> ChannelOperation | None:
     """Return a receive that waits for the signal and for nothing else."""
-    looped = _launched_in_loop(file, body)
+    looped = launched_in_loop(file, body)
     for operation in signals.channel.of("receive", "range"):
         function = operation.node.function
         if function is body or operation.has_alternative or operation.select is not None:
@@ -177,15 +178,6 @@ def _conditions(node: Node) -> set[bytes]:
                 found.add(outer["condition"].text)
         inner = outer
     return found
-
-
-def _launched_in_loop(file: GoFile, body: Node) -> bool:
-    if body.kind == "func_literal":
-        launch = launch_of_literal(file, body)
-        return launch is not None and launch.loop is not None
-    decl = declaration_of(file, body)
-    sites = launch_sites(file.package).get(decl.key, []) if decl is not None else []
-    return len(sites) != 1 or sites[0].loop is not None
 
 
 def _skipping(flow: Flow, signals: _Signals, waiter: ChannelOperation) -> list[Exit]:

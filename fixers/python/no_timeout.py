@@ -7,7 +7,8 @@ Not reported: calls with a timeout or with `*args` or `**kwargs`, which may brin
 that call `socket.setdefaulttimeout`; sessions with adapters of their own; what runs in no other
 thread.
 
-Unsafe: a call that takes longer than 30 seconds now raises.
+Unsafe: a call that takes longer than 30 seconds, or than what another such call of the file says,
+now raises.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from collections.abc import Container, Iterator
 
 from threadmend.model import Finding, Fix, Safety
 from threadmend.python.builders import BuilderError
+from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
+from threadmend.python.threads import keyword
 
 from ._arguments import with_argument
 from ._given import reaching
@@ -77,14 +80,37 @@ def _is_endless(file: PythonFile, call: ast.Call) -> bool:
     return file.is_a(func.value, _SESSIONS) and b".mount(" not in file.data
 
 
+def _usual(file: PythonFile, call: ast.Call) -> str:
+    """Return the limit that another such call of the file has, where it means the same here: a
+    number, a variable of the module, an attribute of the same object.
+    """
+    name, function = file.qualified(call.func), file.function(call)
+    for other in file.calls(name.rpartition(".")[2]) if name else ():
+        given = keyword(other, "timeout") if file.qualified(other.func) == name else None
+        place = None if given is None else file.place(given)
+        if given is None or place is None:
+            if isinstance(given, ast.Constant) and isinstance(given.value, int | float):
+                return file.text(given)
+            continue
+        there = file.function(other)
+        if place.kind == "global" and isinstance(given, ast.Name):
+            return given.id
+        is_own = isinstance(given, ast.Attribute) and is_self(file, given.value)
+        if is_own and function is not None and there is not None and function.cls is there.cls:
+            if function.self_name is not None and function.self_name == there.self_name:
+                return file.text(given)
+    return str(_SECONDS)
+
+
 def _finding(file: PythonFile, call: ast.Call) -> Finding:
     start, end = file.span(call)
     name = file.text(call.func)
     said = f"{name} waits without a limit, and its thread with it"
+    usual = _usual(file, call)
     try:
-        edit = with_argument(file, call, f"timeout={_SECONDS}")
+        edit = with_argument(file, call, f"timeout={usual}")
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
-    reason = f"it raises after {_SECONDS} seconds"
+    reason = f"it raises after {usual} seconds"
     fix = Fix(f"Give {name} a timeout", (edit,), Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, fixes=(fix,))

@@ -33,7 +33,7 @@ CATEGORY = "asyncio"
 GATE = rb"\bgather\("
 OPT_IN = True
 
-_SIMPLE = (ast.Expr, ast.Assign, ast.AnnAssign, ast.Return)
+_SIMPLE = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return)
 _COROUTINES = frozenset({"asyncio.sleep", "asyncio.wait_for", "asyncio.to_thread"})
 _COMPREHENSIONS = (ast.ListComp, ast.GeneratorExp)
 

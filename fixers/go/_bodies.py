@@ -13,10 +13,12 @@ from threadmend.golang.syntax import Node
 __all__ = ["bodies", "launched_in_loop"]
 
 
-def bodies(file: GoFile) -> Iterator[Node]:
-    """Yield the functions of this file that some goroutine of the package runs."""
-    found = dict.fromkeys([*_launched(file), *spawned(file)])
-    yield from found
+def bodies(file: GoFile) -> list[Node]:
+    """Return the functions of this file that some goroutine of the package runs."""
+    known: dict[str, list[Node]] = file.package.facts.setdefault("run by goroutines", {})
+    if file.path not in known:
+        known[file.path] = list(dict.fromkeys([*_launched(file), *spawned(file)]))
+    return known[file.path]
 
 
 def _launched(file: GoFile) -> Iterator[Node]:

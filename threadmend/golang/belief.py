@@ -80,6 +80,8 @@ def suspects(package: Package) -> list[Suspect]:
             guard = guard_of(accesses, written=False)
             if guard is None or not guard.locked or not guard.unlocked or _is_exempt(guard):
                 continue
+            if not any(a.writes and not a.setup for a in (*guard.locked, *guard.unlocked)):
+                continue
             wrong = [a for a in guard.unlocked if is_suspect(a, guard)]
             confidence = confidence_in(guard, wrong)
             if confidence is not None:

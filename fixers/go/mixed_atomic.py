@@ -121,10 +121,19 @@ def _is_beside(plain: FieldAccess, atomic: AtomicAccess, held: frozenset[str | N
     """
     if not (plain.writes or atomic.writes) or None in held:
         return False
+    if _is_of_receiver(plain.file, plain.node) is not _is_of_receiver(atomic.file, atomic.target):
+        return False  # one is an element here, the other an object of its own there
     other = _classes(atomic.file, atomic.call)
     if None in other or held & other or is_setup(atomic.file, atomic.call):
         return False
     return not is_explained(atomic.file, atomic.call)
+
+
+def _is_of_receiver(file: GoFile, node: Node) -> bool:
+    """Return whether a field is that of the method's own object."""
+    operand = node["operand"] if node.kind == "selector_expression" else None
+    binding = file.binding(operand) if operand is not None else None
+    return binding is not None and binding.kind == "receiver"
 
 
 def _classes(file: GoFile, node: Node) -> frozenset[str | None]:

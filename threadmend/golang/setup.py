@@ -26,7 +26,7 @@ __all__ = ["is_local_value", "is_made_here", "is_setup"]
 _NAME = re.compile(
     r"(?:[Nn]ew|[Ii]nit(?:ial(?:i[sz]e)?)?|[Mm]ake|[Cc]reate|[Bb]uild|[Ss]tart|[Oo]pen|[Ss]et[Uu]p"
     r"|[Cc]lose|[Ss]top|[Ss]hutdown|[Tt]eardown|[Tt]est|[Bb]enchmark|[Pp]rovision|[Dd]estroy"
-    r"|[Cc]leanup|[Cc]onfigure|[Oo]nStart|main"
+    r"|[Cc]leanup|[Cc]onfigure|[Rr]epair|[Oo]nStart|main"
     r"|Unmarshal(?:JSON|Text|Binary|YAML|TOML|XML|BSON)|GobDecode|FromProto)(?![a-z])"
 )
 _MAKERS = re.compile(r"(?:[Nn]ew|[Mm]ake|[Cc]reate|[Cc]lone|[Cc]opy|[Bb]uild|[Dd]efault)(?![a-z])")

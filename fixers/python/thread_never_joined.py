@@ -30,6 +30,7 @@ from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, reached
 
 from ._filled import filled, read_behind
+from ._helper_starts import joined_here, started_by_helper
 from ._results import objects, read_early, returned, waits
 from ._started import keeper, kept_by_object, list_of, started
 
@@ -51,6 +52,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
 def _early(file: PythonFile) -> Iterator[_Early]:
     """Yield the threads, where they are started, and what is read of them before they end."""
     for spawn in [*file.spawns, *objects(file)]:
+        if spawn.kind == "handed":
+            yield from _by_helper(file, spawn)
         if spawn.kind != "thread" or spawn.target is None or _goes_on(spawn):
             continue
         function = file.function(spawn.node)
@@ -63,6 +66,17 @@ def _early(file: PythonFile) -> Iterator[_Early]:
             continue
         read = read_early(file, spawn, start) or _own(file, spawn, start)
         read = read or _read_by_caller(file, spawn, function)
+        if read is not None:
+            yield spawn, start, read
+
+
+def _by_helper(file: PythonFile, spawn: Spawn) -> Iterator[_Early]:
+    """Yield the call of a helper that starts a thread, when what that fills is read behind it."""
+    function, start = file.function(spawn.node), started_by_helper(file, spawn)
+    if start is None or function is None or spawn.target is None:
+        return
+    if not waits(function) and not _is_joined_by_helper(function, spawn):
+        read = read_early(file, spawn, start)
         if read is not None:
             yield spawn, start, read
 
@@ -164,6 +178,8 @@ def _edits(
     file: PythonFile, spawn: Spawn, started: ast.Expr, read: ast.stmt, group: list[str]
 ) -> tuple[Edit, ...]:
     """Return the edits that name the thread, collect those of a loop, and join them."""
+    if spawn.kind == "handed":
+        return joined_here(file, started)
     if not is_alone(file, started):
         raise BuilderError("the statement shares its line with another one")
     outer: ast.stmt | None = None

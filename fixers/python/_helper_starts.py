@@ -1,0 +1,79 @@
+"""Threads that a helper of the file makes, starts and returns: `self._spawn(work, items)`."""
+
+from __future__ import annotations
+
+import ast
+
+from threadmend.model import Edit
+from threadmend.python.builders import (
+    BuilderError,
+    free_name,
+    insert_after,
+    insert_before,
+    is_alone,
+    replace,
+)
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import innermost_loop
+from threadmend.python.functions import Function, function_of
+from threadmend.python.threads import Spawn
+
+__all__ = ["joined_here", "started_by_helper"]
+
+
+def started_by_helper(file: PythonFile, spawn: Spawn) -> ast.Expr | None:
+    """Return the statement that calls the helper and drops the thread, which nobody else has."""
+    inner, call = spawn.through, spawn.node
+    statement = file.parent(call)
+    if spawn.kind != "handed" or inner is None or inner.kind != "thread" or inner.many:
+        return None
+    if not isinstance(call, ast.Call) or not isinstance(statement, ast.Expr):
+        return None
+    helper = function_of(file, call.func)
+    if helper is None or inner.file.function(inner.node) is not helper:
+        return None
+    return statement if _is_returned(inner.file, inner.node, helper) else None
+
+
+def _is_returned(file: PythonFile, made: ast.AST, helper: Function) -> bool:
+    """Return whether a function starts the thread that it makes, returns it in the end, and
+    gives it to nobody else.
+    """
+    assigned = file.parent(made)
+    target = assigned.targets[0] if isinstance(assigned, ast.Assign) else None
+    last = helper.body[-1]
+    if not isinstance(target, ast.Name) or not isinstance(last, ast.Return):
+        return False
+    binding = file.binding(target)
+    if binding is None or len(binding.sites) != 1 or len(helper.returns()) != 1:
+        return False
+    loads = [use for use in file.uses(binding) if use is not target and use is not last.value]
+    used = [file.parent(use) for use in loads]
+    if file.binding(last.value) is not binding:
+        return False
+    return all(isinstance(one, ast.Attribute) for one in used) and any(
+        isinstance(s, ast.Expr) and isinstance(s.value, ast.Call) and s.value.func in used
+        for s in helper.body
+        if file.text(s) == f"{target.id}.start()"
+    )
+
+
+def joined_here(file: PythonFile, statement: ast.Expr) -> tuple[Edit, ...]:
+    """Return the edits that keep what the helper returns, and join it: behind the loop where
+    there is one.
+    """
+    if not is_alone(file, statement):
+        raise BuilderError("the statement shares its line with another one")
+    outer: ast.stmt = statement
+    while (loop := innermost_loop(outer)) is not None:
+        outer = loop
+    name, text = free_name(file, "thread", statement), file.text(statement.value)
+    if outer is statement:
+        kept = replace(file, statement.value, f"{name} = {text}")
+        return (*kept, *insert_after(file, statement, f"{name}.join()"))
+    names = free_name(file, "threads", statement)
+    return (
+        *insert_before(file, outer, f"{names} = []"),
+        *replace(file, statement.value, f"{names}.append({text})"),
+        *insert_after(file, outer, f"for {name} in {names}:\n    {name}.join()"),
+    )

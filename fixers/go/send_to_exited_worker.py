@@ -6,7 +6,8 @@ itself, so does the caller, who would have been told the error.
 
 Not reported:
 - a channel with room for everything, or one that somebody else receives from as well;
-- a feeder that selects; a worker that drains the channel before it goes;
+- a feeder that selects, unless it only asks at its end for what the worker returned;
+- a worker that drains the channel before it goes;
 - a channel that is passed to code that is not visible.
 
 Unsafe: the feeder now stops with values left; or, where the worker is a function or method of
@@ -47,6 +48,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._drained import drained, fed_through_fields
+from ._fed_beside_result import Fed, fed_beside_results
 
 CATEGORY = "goroutine"
 GATE = rb"\bmake\(\s*chan\b|\brange \w+\.\w"
@@ -82,6 +84,32 @@ def check(file: GoFile) -> Iterator[Finding]:
         fix = drained(shared, receive, exits, send) if exits else None
         if fix is not None:
             yield _of_a_field(shared, send, exits[0], fix)
+    for fed in fed_beside_results(file):
+        exits = [e for e in _early_exits(fed.loop, fed.receive) if _tells(e, fed)]
+        if exits and not fed.is_told:
+            yield _beside_a_result(fed, exits[0])
+
+
+def _tells(exit_: Node, fed: Fed) -> bool:
+    """Return whether the result is sent at an exit: by what called the worker, or right before."""
+    worker, before = fed.receive.node.function, exit_.previous
+    if worker is not None and worker.kind != "func_literal":
+        return True
+    return before is not None and before.text.startswith(fed.result.encode() + b" <-")
+
+
+def _beside_a_result(fed: Fed, exit_: Node) -> Finding:
+    send, fix = fed.send.node, fed.fix()
+    return Finding(
+        path=send.path,
+        start=send.start,
+        end=send.end,
+        message=f"nobody receives from {send['channel'].name} when the worker has returned early",
+        fixes=(fix,) if isinstance(fix, Fix) else (),
+        related=(Related(exit_.path, exit_.start, exit_.end, "leaves here"),),
+        reason="" if isinstance(fix, Fix) else fix,
+        confidence=Confidence.MEDIUM if fed.send.file.is_test else Confidence.HIGH,
+    )
 
 
 def _of_a_field(channel: SharedChannel, send: Node, exit_: Node, fix: Fix) -> Finding:

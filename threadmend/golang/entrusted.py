@@ -7,12 +7,19 @@ somebody writes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.access import access_of
 from threadmend.golang.awaited import awaited_under
-from threadmend.golang.belief import caller_classes, is_explained, says_locked, speaks_of_locks
+from threadmend.golang.belief import (
+    caller_classes,
+    doc_of,
+    is_explained,
+    says_locked,
+    speaks_of_locks,
+)
 from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
@@ -94,15 +101,21 @@ def _lapses_of(decl: Decl, accesses: list[FieldAccess]) -> Iterator[Lapse]:
 def _is_apart(site: Site) -> bool:
     """Return whether a call says nothing: it sets up, on an object that nobody else knows.
 
-    Or stands in a function that its callers enter with a lock.
+    Or stands in a function that its callers enter with a lock, or whose comment says that it is
+    called before others can be there.
     """
     assert site.call is not None
     outer = outer_function(site.node)
     if is_setup(site.file, site.node) or (outer and speaks_of_locks(site.file, outer)):
         return True
+    if outer is not None and _EARLY.search(doc_of(site.file, outer)):
+        return True
     operand = site.call["function"].get("operand")
     base = access_of(site.file, operand) if operand is not None else None
     return is_made_here(site.file, site.node, base)
+
+
+_EARLY = re.compile(rb"(?i)\bcalled before\b|\bbefore (?:it|the|any)\b[^.]*\b(?:run|start|use)")
 
 
 def _lacks(site: Site, lock_class: str) -> bool:

@@ -41,17 +41,18 @@ def read_early(file: PythonFile, spawn: Spawn, start: ast.stmt) -> tuple[str, as
 
 
 def objects(file: PythonFile) -> Iterator[Spawn]:
-    """Yield the objects of Thread classes of the file, as the spawns that they are once they
-    are started.
+    """Yield the objects of Thread and Process classes of the file, as the spawns that they are
+    once they are started.
     """
     for spawn in file.spawns:
         if spawn.kind != "run" or not isinstance(spawn.node, ast.ClassDef):
             continue
         cls = file.class_of(spawn.node)
-        for call in file.calls(cls.name) if cls.inherits(*api.THREADS) else ():
+        kind = "thread" if cls.inherits(*api.THREADS) else "process"
+        for call in file.calls(cls.name):
             value = file.value(call)
             if value is not None and value.made is call and value.cls is cls:
-                yield Spawn("thread", call, None, spawn.target, tuple(call.args), file)
+                yield Spawn(kind, call, None, spawn.target, tuple(call.args), file)
 
 
 def _written(file: PythonFile, function: Function, spawn: Spawn) -> list[Binding]:

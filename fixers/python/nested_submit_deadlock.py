@@ -100,9 +100,41 @@ def _is_waited_for(file: PythonFile, inner: Spawn, function: Function) -> bool:
         if isinstance(call.func, ast.Attribute) and call.func.attr in {"result", "exception"}:
             if not call.args:
                 return True
-        if file.qualified(call.func) in _WAITING:
+        if file.qualified(call.func) in _WAITING or _is_handed_on(file, inner, function, call):
             return True
     return False
+
+
+def _is_handed_on(file: PythonFile, inner: Spawn, function: Function, call: ast.Call) -> bool:
+    """Return whether a call gives the future, or the list of them, to a helper that asks for the
+    result of its parameter, or of what that holds.
+    """
+    helper = function.callees.get(call)
+    assign = file.statement(inner.node)
+    target = assign.targets[0] if isinstance(assign, ast.Assign) else None
+    binding = file.binding(target)
+    given = call.args[0] if len(call.args) == 1 else None
+    if helper is None or binding is None or file.binding(given) is not binding:
+        return False
+    names = helper.parameters[1:] if helper.self_name else helper.parameters
+    return bool(names) and any(
+        isinstance(asked.func, ast.Attribute)
+        and asked.func.attr == "result"
+        and not (asked.args or asked.keywords)
+        and _is_of(helper, asked.func.value, names[0])
+        for asked in helper.calls
+    )
+
+
+def _is_of(helper: Function, node: ast.expr, name: str) -> bool:
+    """Return whether an expression is a parameter, or the variable of a loop over it."""
+    binding = helper.file.binding(node)
+    if binding is None or len(binding.sites) != 1:
+        return False
+    site = binding.sites[0]
+    if site.kind == "for" and site.value is not None:
+        return isinstance(site.value, ast.Name) and _is_of(helper, site.value, name)
+    return site.kind == "parameter" and binding.name == name
 
 
 def _result_of(file: PythonFile, node: ast.AST) -> ast.Call | None:
@@ -206,6 +238,8 @@ def _loop_over(file: PythonFile, used: ast.expr, function: Function) -> tuple[Ed
     if isinstance(around, ast.UnaryOp | ast.If) or _is_length(around):
         return ()
     edits: tuple[Edit, ...] = ()
+    if isinstance(around, ast.Call) and around in function.callees:
+        return _in_helper(file, around, function.callees[around])
     if isinstance(around, ast.Call):
         if file.qualified(around.func) != "concurrent.futures.as_completed" or around.keywords:
             return None
@@ -215,6 +249,23 @@ def _loop_over(file: PythonFile, used: ast.expr, function: Function) -> tuple[Ed
         return None
     values = _plain(file, [around.target], function)
     return None if values is None else (*edits, *values)
+
+
+def _in_helper(file: PythonFile, call: ast.Call, helper: Function) -> tuple[Edit, ...] | None:
+    """Return the edits of a helper that loops over futures, when nobody else calls it."""
+    names = helper.parameters[1:] if helper.self_name else helper.parameters
+    binding = helper.scope.bindings.get(names[0]) if names else None
+    if binding is None or helper.file is not file or len(call.args) + len(call.keywords) != 1:
+        return None
+    if not helper.is_private or len(helper.callers) != 1 or not helper.is_only_called:
+        return None
+    edits: tuple[Edit, ...] = ()
+    for use in file.uses(binding):
+        read = _loop_over(file, use, helper) if isinstance(use.ctx, ast.Load) else None
+        if read is None:
+            return None
+        edits = (*edits, *read)
+    return edits
 
 
 def _is_length(node: ast.AST | None) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from threadmend.python.api import MUTATORS
+from threadmend.python.api import MUTATORS, canonical
 from threadmend.python.functions import Function
 from threadmend.python.scope import Scope, parent, scope_of
 
@@ -76,7 +76,16 @@ class Class:
     @cached_property
     def base_names(self) -> list[str]:
         """Return the qualified names of the bases as written, `""` for what has none."""
-        return [self.file.qualified(base) or "" for base in self.node.bases]
+        return [self._of_context(b) or self.file.qualified(b) or "" for b in self.node.bases]
+
+    def _of_context(self, base: ast.expr) -> str | None:
+        """Return what a base is that a context of multiprocessing has: `ctx.Process`."""
+        if not isinstance(base, ast.Attribute) or b"get_context" not in self.file.data:
+            return None
+        value = self.file.value(base.value)
+        if value is None or value.type != "multiprocessing.get_context":
+            return None
+        return canonical(f"multiprocessing.{base.attr}")
 
     @cached_property
     def bases(self) -> list[Class]:

@@ -23,7 +23,7 @@ from threadmend.golang.types import Chan, Func, Named, Slice, Type, deref, is_na
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["signals_in"]
+__all__ = ["literal_called", "signals_in"]
 
 Token = Access
 _SYNC_BODY = re.compile(
@@ -61,13 +61,14 @@ def signals_in(file: GoFile, root: Node) -> Iterator[Signal]:
             if signal is not None:
                 yield signal
             if node.kind == "call_expression" and node["function"].kind == "identifier":
-                literal = _literal(file, node["function"])
+                literal = literal_called(file, node["function"])
                 if literal is not None and literal not in seen and not root.contains(literal):
                     seen.add(literal)
                     todo.append(literal)
 
 
-def _literal(file: GoFile, name: Node) -> Node | None:
+def literal_called(file: GoFile, name: Node) -> Node | None:
+    """Return the literal that a variable certainly holds."""
     binding = file.binding(name)
     if binding is None or binding.declaration.kind not in {"short_var_declaration", "var_spec"}:
         return None
@@ -294,7 +295,7 @@ def _by_name(file: GoFile, call: Node, function: Node) -> Signal | None:
             return Signal("send", call, _objects(file, call["arguments"].children[0]))
         return None if name in PREDECLARED else Signal("call", call, frozenset(), name)
     if isinstance(meant, Binding):
-        if meant.kind == "type" or _literal(file, function) is not None:
+        if meant.kind == "type" or literal_called(file, function) is not None:
             return None  # what the literal does is yielded by itself
         if is_named(file.type_of(function), "context.CancelFunc", "context.CancelCauseFunc"):
             return Signal("send", call, _objects(file, function))

@@ -14,7 +14,7 @@ from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import launches_in
 from threadmend.golang.iterations import point_in
 from threadmend.golang.scope import Binding
-from threadmend.golang.signal_sources import signals_in
+from threadmend.golang.signal_sources import literal_called, signals_in
 from threadmend.golang.signals import Signal, may_match, without
 from threadmend.golang.strands import Place, Strand
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -176,7 +176,22 @@ def _signals(file: GoFile, function: Node) -> list[At]:
         for signal in signals_in(file, function["body"]):
             inside = function.contains(signal.node)
             found.append((point_in(flow, signal.node) if inside else None, signal))
+        found.extend(_called_signals(file, function, flow))
     return found
+
+
+def _called_signals(file: GoFile, function: Node, flow: Flow) -> Iterator[At]:
+    """Yield what the function's own closures do where it calls them by their variable."""
+    for call in function["body"].own():
+        if call.kind != "call_expression" or call["function"].kind != "identifier":
+            continue
+        if call.parent is None or call.parent.kind in {"defer_statement", "go_statement"}:
+            continue
+        literal = literal_called(file, call["function"])
+        if literal is not None and function.contains(literal):
+            at = flow.point_of(call)
+            for signal in signals_in(file, literal["body"]):
+                yield at, signal
 
 
 def _is_deferred(node: Node, statement: Node) -> bool:

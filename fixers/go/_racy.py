@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from threadmend.golang.builders import free_name, taken_names
@@ -79,8 +78,3 @@ class Race:
 def top_of(node: Node) -> Node:
     """Return the top-level declaration around a node."""
     return ([node, *node.ancestors()])[-1]
-
-
-def any_of(accesses: Iterable[CapturedAccess], *kinds: str) -> bool:
-    """Return whether one of the accesses is of these kinds."""
-    return any(access.kind in kinds for access in accesses)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from threadmend.model import Edit
 from threadmend.python import api
+from threadmend.python.arguments import argument
 from threadmend.python.builders import (
     BuilderError,
     delete,
@@ -21,7 +22,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, walk
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse
-from threadmend.python.threads import Spawn, argument, reached
+from threadmend.python.threads import Spawn, reached
 
 __all__ = [
     "Tail",

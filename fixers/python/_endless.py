@@ -6,6 +6,7 @@ import ast
 import re
 
 from threadmend.model import Edit
+from threadmend.python.arguments import keyword
 from threadmend.python.builders import (
     BuilderError,
     add_method,
@@ -19,7 +20,7 @@ from threadmend.python.flow import block_of
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.scope import ancestors
-from threadmend.python.threads import Spawn, keyword
+from threadmend.python.threads import Spawn
 
 from ._arguments import with_argument
 from ._workers import each

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.python import api
+from threadmend.python.arguments import argument
 from threadmend.python.classes import Class, is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
@@ -156,14 +157,9 @@ def _arguments(function: Function, name: str) -> Iterator[ast.expr | None]:
     """Yield what the calls of its file pass for a parameter of a function."""
     at = function.parameters.index(name) if name in function.parameters else -1
     at -= function.self_name is not None
-    for site in function.callers:
-        args = site.call.args
-        starred = next((i for i, a in enumerate(args) if isinstance(a, ast.Starred)), len(args))
-        if starred <= at:
-            star = args[starred]
-            yield star.value if isinstance(star, ast.Starred) else None
-        else:
-            yield args[at] if 0 <= at < len(args) else None
+    for site in function.callers if at >= 0 else ():
+        starred = (a.value for a in site.call.args[: at + 1] if isinstance(a, ast.Starred))
+        yield next(starred, None) or argument(site.call, at, name)
 
 
 def _note(

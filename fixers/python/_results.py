@@ -6,12 +6,13 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.python import api
+from threadmend.python.arguments import argument
 from threadmend.python.classes import AttributeUse, is_self, use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, innermost_loop
 from threadmend.python.functions import Function
 from threadmend.python.scope import Binding, parent
-from threadmend.python.threads import Spawn, argument
+from threadmend.python.threads import Spawn
 
 __all__ = ["objects", "read_early", "returned", "waits"]
 

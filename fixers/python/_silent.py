@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 
+from threadmend.python.arguments import argument
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing
 from threadmend.python.functions import Function
 from threadmend.python.scope import Binding
-from threadmend.python.threads import argument
 
 __all__ = ["handles_everything", "helper_block", "pool_block"]
 

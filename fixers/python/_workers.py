@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 
 from threadmend.python import api
+from threadmend.python.arguments import argument
 from threadmend.python.classes import Class, is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.scope import ancestors
-from threadmend.python.threads import Spawn, argument, is_repeated, reached
+from threadmend.python.threads import Spawn, is_repeated, reached
 
 __all__ = ["each", "started_at", "workers_elsewhere"]
 

@@ -19,10 +19,10 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python import api
+from threadmend.python.arguments import argument
 from threadmend.python.attempts import behind
 from threadmend.python.builders import BuilderError, is_alone, section_to_try
 from threadmend.python.file import PythonFile
-from threadmend.python.threads import argument
 
 from ._leaving import way_out
 from ._tests import softened

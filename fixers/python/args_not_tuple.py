@@ -15,10 +15,10 @@ import re
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix
+from threadmend.python.arguments import argument
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 from threadmend.python.scope import parent
-from threadmend.python.threads import argument
 
 CATEGORY = "thread"
 GATE = rb"args\s*=\s*\(|Timer\(|Thread\(None|Process\(None|\.apply"

@@ -19,12 +19,13 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Finding, Fix, Related, Safety
+from threadmend.python.arguments import argument
 from threadmend.python.builders import BuilderError
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function, function_of
 from threadmend.python.lockorder import Taking, takings
 from threadmend.python.locks import Section
-from threadmend.python.threads import argument, reached, spawns_reaching
+from threadmend.python.threads import reached, spawns_reaching
 
 from ._reentrant import make_reentrant
 

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 
 from threadmend.model import Finding, Fix, Safety
 from threadmend.python import api
+from threadmend.python.arguments import keyword
 from threadmend.python.builders import BuilderError, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing, walk
-from threadmend.python.threads import keyword
 
 CATEGORY = "process"
 GATE = rb"\bValue\b|\bArray\b|\.value\b"

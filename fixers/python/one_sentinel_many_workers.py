@@ -15,12 +15,13 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python.arguments import argument
 from threadmend.python.builders import BuilderError, is_alone, replace_statement
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, feeding, queues_of
-from threadmend.python.threads import Spawn, argument
+from threadmend.python.threads import Spawn
 
 from ._taken import Taken, taken
 from ._workers import each, started_at, workers_elsewhere

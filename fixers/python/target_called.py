@@ -20,9 +20,10 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python.arguments import keyword
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function, function_of
-from threadmend.python.threads import Spawn, keyword
+from threadmend.python.threads import Spawn
 
 CATEGORY = "thread"
 GATE = (

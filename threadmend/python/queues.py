@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
+from threadmend.python.arguments import argument, keyword
 from threadmend.python.classes import is_self
 from threadmend.python.functions import function_of
 from threadmend.python.places import Place
 from threadmend.python.scope import parent
-from threadmend.python.threads import argument, keyword
 
 if TYPE_CHECKING:
     from threadmend.python.classes import Class

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
+from threadmend.python.arguments import argument, keyword
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function, function_of
 from threadmend.python.scope import ancestors, parent
@@ -132,22 +133,6 @@ def is_repeated(node: ast.AST) -> bool:
         if isinstance(above, ast.stmt):
             break
     return False
-
-
-def keyword(call: ast.Call, name: str) -> ast.expr | None:
-    """Return the value of a keyword argument."""
-    return next((k.value for k in call.keywords if k.arg == name), None)
-
-
-def argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
-    """Return an argument by position or name; None when it is not given or not plain."""
-    given = keyword(call, name)
-    if given is not None:
-        return given
-    plain = call.args[: position + 1]
-    if len(plain) <= position or any(isinstance(a, ast.Starred) for a in plain):
-        return None
-    return plain[position]
 
 
 def spawns_of(file: PythonFile) -> list[Spawn]:

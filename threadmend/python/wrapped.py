@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.python.arguments import argument
 from threadmend.python.elements import elements_of
 from threadmend.python.functions import CallSite, function_of
 from threadmend.python.scope import Scope, ancestors
@@ -251,15 +252,9 @@ def _positional(helper: Function) -> list[str]:
 
 
 def _argument(helper: Function, site: CallSite, name: str) -> ast.expr | None:
-    for keyword in site.call.keywords:
-        if keyword.arg == name:
-            return keyword.value
     names = _positional(helper)
-    at = names.index(name) if name in names else -1
-    plain = site.call.args[: at + 1]
-    if at < 0 or len(plain) <= at or any(isinstance(a, ast.Starred) for a in plain):
-        return None
-    return plain[at]
+    at = names.index(name) if name in names else len(site.call.args)
+    return argument(site.call, at, name)
 
 
 def _arguments(

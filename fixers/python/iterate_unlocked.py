@@ -21,6 +21,8 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+from threadmend.python import api
+from threadmend.python.arguments import argument
 from threadmend.python.builders import (
     BuilderError,
     free_name,
@@ -108,11 +110,21 @@ def _looped(file: PythonFile, node: ast.expr) -> ast.expr | None:
     return found if isinstance(above, ast.YieldFrom) else None
 
 
+def _is_hurried(shutdown: ast.Call) -> bool:
+    """Return whether `shutdown(wait=False)` leaves jobs running."""
+    given = argument(shutdown, 0, "wait")
+    return given is not None and not (isinstance(given, ast.Constant) and given.value is True)
+
+
 def _is_last(file: PythonFile, one: Guarded, node: ast.expr) -> bool:
     """Return whether the loop comes after the thread that changes the collection has ended."""
     for statement in _before(file, node):
         value = statement.value if isinstance(statement, ast.Expr) else None
         func = value.func if isinstance(value, ast.Call) else None
+        if isinstance(func, ast.Attribute) and func.attr == "shutdown":
+            assert isinstance(value, ast.Call)
+            if file.is_a(func.value, api.EXECUTORS) and not _is_hurried(value):
+                return True  # its jobs are done, and there will be no more
         if isinstance(func, ast.Attribute) and func.attr == "join":
             made = file.value(func.value)
             for spawn in file.spawns:

@@ -60,14 +60,7 @@ def _is_endless(call: ast.Call) -> bool:
 
 
 def _endless(file: PythonFile, spawn: Spawn, call: ast.Call) -> Finding:
-    name = file.text(call.func)
-    start, end = file.span(call)
-    said = f"{name} runs here, before the {_what(spawn)} starts, and does not return"
-    edits = _edits(file, spawn, call)
-    if edits is None:
-        return Finding(file.path, start, end, said, reason="its arguments have to be handed over")
-    fix = Fix(f"Hand over {name} instead of calling it", edits)
-    return Finding(file.path, start, end, said, fixes=(fix,))
+    return _handed_over(file, spawn, call, "and does not return")
 
 
 def _is_class(file: PythonFile, node: ast.expr) -> bool:
@@ -87,17 +80,24 @@ def _results(function: Function) -> list[ast.expr]:
 
 
 def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, function: Function) -> Finding:
+    reason = ""
+    if _results(function):
+        reason = f"{file.text(call.func)} returns a value, which is no longer used here"
+    elif not all(isinstance(a, ast.Name | ast.Constant) for a in _values(call)):
+        reason = "its arguments are worked out all the same, but it runs later"
+    return _handed_over(file, spawn, call, "which then has nothing to run", reason)
+
+
+def _handed_over(
+    file: PythonFile, spawn: Spawn, call: ast.Call, why: str, reason: str = ""
+) -> Finding:
+    """Return the finding of a call that should be the target; `reason`: why that is unsafe."""
     name = file.text(call.func)
     start, end = file.span(call)
-    said = f"{name} runs here, before the {_what(spawn)} starts, which then has nothing to run"
+    said = f"{name} runs here, before the {_what(spawn)} starts, {why}"
     edits = _edits(file, spawn, call)
     if edits is None:
         return Finding(file.path, start, end, said, reason="its arguments have to be handed over")
-    reason = ""
-    if _results(function):
-        reason = f"{name} returns a value, which is no longer used here"
-    elif not all(isinstance(a, ast.Name | ast.Constant) for a in _values(call)):
-        reason = "its arguments are worked out all the same, but it runs later"
     safety = Safety.UNSAFE if reason else Safety.SAFE
     fix = Fix(f"Hand over {name} instead of calling it", edits, safety, reason)
     return Finding(file.path, start, end, said, fixes=(fix,))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from threadmend.golang.access import Use, uses_of
 from threadmend.golang.calls import callers
 from threadmend.golang.flow import flow_of
+from threadmend.golang.functions import only_returned
 from threadmend.golang.mutations import Mutation, bare, containers_of, last_name, mutated_argument
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Declaration, Node
@@ -92,14 +93,8 @@ def _part(file: GoFile, value: Node) -> _Part | None:
 
 def _returned(decl: Decl) -> _Part | None:
     """Return what a method returns that does nothing else."""
-    body = decl.node.get("body")
-    if not decl.sound or body is None or len(body.statements) != 1:
-        return None
-    statement = body.statements[0]
-    if statement.kind != "return_statement" or len(statement.children) < 2:
-        return None
-    values = statement.children[-1].children
-    return _part(decl.file, values[0]) if len(values) == 1 else None
+    value = only_returned(decl.node) if decl.sound else None
+    return _part(decl.file, value) if value is not None else None
 
 
 def _changes(file: GoFile, local: Node, part: _Part) -> Iterator[Mutation]:

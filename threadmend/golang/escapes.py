@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, classify, lock_class, uses_of
+from threadmend.golang.functions import only_returned
 from threadmend.golang.locks import Held, Locks, locks_of
 from threadmend.golang.mutations import bare, last_name
 from threadmend.golang.scope import Binding, bindings_in
@@ -299,15 +300,10 @@ def _call(file: GoFile, call: Node, depth: int) -> _Shape | None:
     decl = file.callee(call)
     if decl is None or decl.kind != "method" or function.kind != "selector_expression":
         return None
-    body = decl.node.get("body")
-    if not decl.sound or body is None or len(body.statements) != 1:
+    value = only_returned(decl.node) if decl.sound else None
+    if value is None:
         return None
-    statement = body.statements[0]
-    if statement.kind != "return_statement" or len(statement.children) < 2:
-        return None
-    if len(statement.children[-1].children) != 1:
-        return None
-    shape = _shape(decl.file, statement.children[-1].children[0], depth - 1)
+    shape = _shape(decl.file, value, depth - 1)
     base = access_of(file, function["operand"])
     if shape is None or base is None or shape.kind != "reference":
         return None

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from threadmend.golang.syntax import Node
 
-__all__ = ["leave_with", "outer_function", "result_nodes", "results_are_named"]
+__all__ = [
+    "leave_with",
+    "only_returned",
+    "outer_function",
+    "result_nodes",
+    "results_are_named",
+]
 
 
 def outer_function(node: Node) -> Node | None:
@@ -13,6 +19,18 @@ def outer_function(node: Node) -> Node | None:
     while function is not None and function.kind == "func_literal":
         function = function.function
     return function
+
+
+def only_returned(function: Node) -> Node | None:
+    """Return the one value that a function returns which does nothing else."""
+    body = function.get("body")
+    if body is None or len(body.statements) != 1:
+        return None
+    statement = body.statements[0]
+    if statement.kind != "return_statement" or len(statement.children) < 2:
+        return None
+    values = statement.children[-1].children
+    return values[0] if len(values) == 1 else None
 
 
 def result_nodes(function: Node) -> list[Node]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threadmend.golang.scope import Binding, resolve_local
+from threadmend.golang.scope import Binding, argument_of, resolve_local
 from threadmend.golang.syntax import Node
 
 __all__ = ["argument_for", "at_launch"]
@@ -51,18 +51,8 @@ def argument_for(call: Node, body: Node, binding: Binding) -> bytes | None:
         if function.kind != "selector_expression":
             return None
         return _plain(function["operand"])
-    if binding.kind != "parameter":
-        return None
-    position = 0
-    for declaration in body["parameters"].children:
-        if declaration.kind != "parameter_declaration":
-            return None
-        for name in declaration.all("name") or [declaration]:
-            if name is binding.node:
-                arguments = call["arguments"].children
-                return _plain(arguments[position]) if position < len(arguments) else None
-            position += 1
-    return None
+    argument = argument_of(call, body, binding)
+    return None if argument is None else _plain(argument)
 
 
 def _plain(argument: Node) -> bytes | None:

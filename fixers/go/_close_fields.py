@@ -33,7 +33,7 @@ from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.leaving import owed_after
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.syntax import Node
-from threadmend.golang.waitgroups import waitgroup_calls
+from threadmend.golang.waitgroups import is_run_here, waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._closed_flag import closed_under_senders
@@ -138,7 +138,7 @@ def keeps_out(loop: SendingLoop, file: GoFile, close: Node) -> bool:
     runner = close.function
     if runner is not None and left_to_the_last(runner, close):
         return True
-    while runner is not None and runner.kind == "func_literal" and _is_run_here(runner):
+    while runner is not None and runner.kind == "func_literal" and is_run_here(runner):
         runner = runner.function
     if runner is None:
         return False
@@ -153,14 +153,6 @@ def keeps_out(loop: SendingLoop, file: GoFile, close: Node) -> bool:
         )
         for c in runner.own()
     )
-
-
-def _is_run_here(literal: Node) -> bool:
-    """Return whether a literal is called, or deferred, where it stands."""
-    call = literal.parent
-    if call is None or call.kind != "call_expression" or literal.field != "function":
-        return False
-    return call.parent is None or call.parent.kind != "go_statement"
 
 
 def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) -> Finding:

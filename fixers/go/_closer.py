@@ -32,6 +32,7 @@ __all__ = [
     "by_producer",
     "close_after",
     "close_below",
+    "ends",
     "free_in",
     "same_block",
 ]
@@ -358,3 +359,11 @@ def _check_of(statement: Node | None) -> Node | None:
     if check is None or check.kind != "if_statement" or left is None or len(left.children) < 2:
         return None
     return check if check["condition"].name == f"{left.children[-1].name} != nil" else None
+
+
+def ends(launch: Launch) -> bool:
+    """Return whether a goroutine comes to its end on some path."""
+    if launch.body is None:
+        return False
+    flow = flow_of(launch.body)
+    return flow.complete and any(e.kind in {"end", "return"} for e in flow.exits_from(flow.entry))

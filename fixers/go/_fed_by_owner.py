@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
+from threadmend.golang.bodycalls import receiver_of
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import SharedChannel
@@ -22,7 +23,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.package import Decl
-from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix, Safety
 
@@ -150,16 +151,8 @@ def _keeps(method: Decl, seen: set[tuple[str, int]]) -> bool:
     if method.key in seen:
         return True
     seen.add(method.key)
-    receiver = _receiver(method.node)
+    receiver = receiver_of(method.node)
     return receiver is None or _stays(method.file, receiver, seen)
-
-
-def _receiver(method: Node) -> Binding | None:
-    for group in bindings_in(method).values():
-        for binding in group:
-            if binding.kind == "receiver":
-                return binding
-    return None
 
 
 # -- who sends -----------------------------------------------------------------------------

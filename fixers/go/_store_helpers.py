@@ -13,7 +13,17 @@ from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map
 
-__all__ = ["Helper", "Use", "is_plain", "keeper_of", "looked_up", "looks_of", "store_of", "use_of"]
+__all__ = [
+    "Helper",
+    "Use",
+    "has_close",
+    "is_plain",
+    "keeper_of",
+    "looked_up",
+    "looks_of",
+    "store_of",
+    "use_of",
+]
 
 
 _ASKS = frozenset({"call_expression", "selector_expression", "index_expression"})
@@ -78,7 +88,7 @@ def store_of(access: FieldAccess, accesses: list[FieldAccess]) -> Helper | None:
     if len(left) != 1 or len(right) != 1 or store["operator"].kind != "=":
         return None
     value = access.file.binding(right[0]) if right[0].kind == "identifier" else None
-    if value is None or value.kind != "parameter" or not _has_close(access.file, right[0]):
+    if value is None or value.kind != "parameter" or not has_close(access.file, right[0]):
         return None
     function = access.node.function
     for other in accesses:
@@ -90,7 +100,8 @@ def store_of(access: FieldAccess, accesses: list[FieldAccess]) -> Helper | None:
     return Helper(found[0], access, found[1], value)
 
 
-def _has_close(file: GoFile, value: Node) -> bool:
+def has_close(file: GoFile, value: Node) -> bool:
+    """Return whether a value has a method Close."""
     type_ = file.type_of(value)
     member = file.package.workspace.inference.member(type_, "Close") if type_ else None
     return member is not None and member.kind == "method"

@@ -20,7 +20,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
-from ._store_helpers import is_plain
+from ._store_helpers import has_close, is_plain
 
 __all__ = ["stored_twice"]
 
@@ -35,7 +35,7 @@ def stored_twice(decision: Decision, looked: Node | None = None) -> Finding | No
     file, node = decision.write.file, decision.write.node
     store = node.statement
     value = _stored(file, node)
-    if store is None or value is None or _key(node) is None or not _has_close(file, value):
+    if store is None or value is None or _key(node) is None or not has_close(file, value):
         return None
     if looked is None and _key(decision.read.node) != _key(node):
         return None
@@ -94,12 +94,6 @@ def _key(node: Node) -> str | None:
     if target is None or target.kind != "index_expression" or node.field != "operand":
         return None
     return target.name
-
-
-def _has_close(file: GoFile, value: Node) -> bool:
-    type_ = file.type_of(value)
-    member = file.package.workspace.inference.member(type_, "Close") if type_ else None
-    return member is not None and member.kind == "method"
 
 
 def _looks_again(decision: Decision, store: Node, value: Node) -> str:

@@ -28,7 +28,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._close_fields import closed_fields
-from ._closer import by_producer, close_after, free_in
+from ._closer import by_producer, close_after, ends, free_in
 from ._leaked_senders import senders_of, total_of
 from ._left_early import left_early
 from ._unreceived import is_returned
@@ -261,7 +261,7 @@ def _fix(
     if _is_unseen(file, function, channel, statement):
         return Fix(f"Leave {name} open: nobody waits for the close", delete(statement)), ""
     try:
-        if not all(_ends(x) for x in launches):
+        if not all(ends(x) for x in launches):
             edits = _with_done(file, function, channel, statement, senders)
             return Fix(
                 f"Tell the senders to stop, then close {name}",
@@ -298,13 +298,6 @@ def _is_unseen(file: GoFile, function: Node, channel: Channel, close: Node) -> b
         return False
     receives = channel.of("receive", "range", "len")
     return all(o.kind == "receive" and runner_of(o, function) is function for o in receives)
-
-
-def _ends(launch: Launch) -> bool:
-    if launch.body is None:
-        return False
-    flow = flow_of(launch.body)
-    return flow.complete and any(e.kind in {"end", "return"} for e in flow.exits_from(flow.entry))
 
 
 def _with_done(

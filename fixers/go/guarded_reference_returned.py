@@ -38,8 +38,9 @@ from threadmend.golang.clones import clone, map_loop
 from threadmend.golang.escapes import Escape, escapes
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import lock_name
-from threadmend.golang.mutations import bare, mutations
+from threadmend.golang.mutations import mutations
 from threadmend.golang.nocopy import nocopy
+from threadmend.golang.node import bare
 from threadmend.golang.results import why_shared
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map, Pointer, Slice, Struct, Type

@@ -36,7 +36,7 @@ from threadmend.golang.stops import is_failure, ways_out
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
-from ._closer import after_sends, by_producer, close_after
+from ._closer import after_sends, by_producer, close_after, ends
 from ._field_producers import produced_for_fields
 from ._unreceived import is_returned
 
@@ -106,7 +106,7 @@ def _producers(function: Node, channel: Channel) -> list[Launch | Node] | None:
         if isinstance(runner, Launch):
             if runner.function is not function or runner.kind == "timer":
                 return None
-            if not _ends(runner):
+            if not ends(runner):
                 return None
             found[runner.node.start] = runner
         else:
@@ -114,13 +114,6 @@ def _producers(function: Node, channel: Channel) -> list[Launch | Node] | None:
                 return None
             found[-1] = runner
     return list(found.values()) or None
-
-
-def _ends(launch: Launch) -> bool:
-    if launch.body is None:
-        return False
-    flow = flow_of(launch.body)
-    return flow.complete and any(e.kind in {"end", "return"} for e in flow.exits_from(flow.entry))
 
 
 def _finding(

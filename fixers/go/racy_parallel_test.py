@@ -25,7 +25,7 @@ from threadmend.golang.goroutines import captures, innermost_loop
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding
 from threadmend.golang.subtests import is_subtest, parallel_call
-from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.syntax import Node
 from threadmend.golang.types import Array, Map, Named, Pointer, Slice, Struct
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -113,18 +113,11 @@ def _others(subtests: list[_Subtest], subtest: _Subtest, binding: Binding) -> No
     if loop is not None and not loop.contains(binding.node):
         return subtest.literal
     for other in subtests:
-        if other is subtest or _enclosing(other.literal) is not _enclosing(subtest.literal):
+        if other is subtest or other.literal.function is not subtest.literal.function:
             continue
         if any(other.literal.contains(u) and u.start > other.parallel.end for u in binding.uses):
             return other.literal
     return None
-
-
-def _enclosing(literal: Node) -> Node | None:
-    node = literal.parent
-    while node is not None and node.kind not in FUNCTIONS:
-        node = node.parent
-    return node
 
 
 def _finding(file: GoFile, binding: Binding, write: Use, subtest: _Subtest, other: Node) -> Finding:

@@ -26,7 +26,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._close_by_receiver import closed_by_receivers
-from ._closer import after_sends, by_producer, close_after
+from ._closer import after_sends, by_producer, close_after, ends
 
 CATEGORY = "channel"
 GATE = rb"\bmake\(\s*chan\b|\bclose\(\w+\.\w"
@@ -146,7 +146,7 @@ def _fix(
         if node is not None and runner is not None:
             runners[node.start] = runner
     launches = [r for r in runners.values() if isinstance(r, Launch)]
-    if any(not _ends(x) for x in launches):
+    if any(not ends(x) for x in launches):
         return None, "the sender never ends by itself"
     try:
         edits = _without_close(channel, close, loop)
@@ -173,13 +173,6 @@ def _is_only_use(close: ChannelOperation) -> bool:
     body = close.node.function
     decl = declaration_of(close.file, body) if body is not None else None
     return decl is not None and len(callers(decl)) == 1 and len(close.calls) == 1
-
-
-def _ends(launch: Launch) -> bool:
-    if launch.body is None:
-        return False
-    flow = flow_of(launch.body)
-    return flow.complete and any(e.kind in {"end", "return"} for e in flow.exits_from(flow.entry))
 
 
 def _without_close(channel: Channel, close: ChannelOperation, loop: Node) -> list[Edit]:

@@ -33,6 +33,7 @@ from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Finding, Fix, Safety
 
 from ._sleeps_within import Pause, paused
+from ._tickers import is_time_call
 
 CATEGORY = "goroutine"
 GATE = rb"\.Sleep\(|\btime\.After\("
@@ -60,9 +61,9 @@ def check(file: GoFile) -> Iterator[Finding]:
         if statement.field in {"initializer", "update"}:
             continue  # `for ; !done(); time.Sleep(pause) {}`: no place for a select
         loop = innermost_loop(call)
-        if loop is None and _is_sleep(file, call):
+        if loop is None and is_time_call(file, call):
             yield from (_paused(file, p) for p in paused(file, call))
-        if loop is None or not _is_sleep(file, call) or _over_channel(file, loop):
+        if loop is None or not is_time_call(file, call) or _over_channel(file, loop):
             continue
         if _is_left_alone(file, loop) or _ASKED.search(file.tree.data, loop.start, call.start):
             continue
@@ -91,17 +92,6 @@ def _paused(file: GoFile, pause: Pause) -> Finding:
         fixes=(pause.fix,) if isinstance(pause.fix, Fix) else (),
         reason=pause.fix if isinstance(pause.fix, str) else "",
         confidence=Confidence.MEDIUM,
-    )
-
-
-def _is_sleep(file: GoFile, call: Node) -> bool:
-    function = call["function"]
-    return (
-        function.kind == "selector_expression"
-        and function["operand"].kind == "identifier"
-        and file.imported(function["operand"].name) == "time"
-        and file.binding(function["operand"]) is None
-        and len(call["arguments"].children) == 1
     )
 
 

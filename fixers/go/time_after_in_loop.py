@@ -32,10 +32,11 @@ from threadmend.golang.builders import (
     replace,
 )
 from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import outermost_loop
 from threadmend.golang.infer import is_decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.timers import Waiting, outermost_loop, waits_in_loops
+from threadmend.golang.timers import Waiting, waits_in_loops
 from threadmend.model import Confidence, Edit, Finding, Fix
 
 from ._timer_helpers import names_around, timer_helpers

@@ -27,10 +27,10 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.channels import initialised
 from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import outermost_loop
 from threadmend.golang.infer import is_decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.timers import outermost_loop
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 from ._tickers import COLLECTED, first_exit, is_time_call, only_user, ranged_for_ever, received

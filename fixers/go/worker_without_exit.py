@@ -31,14 +31,14 @@ from threadmend.golang.leaving import leave_at
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
-from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+from threadmend.model import Edit, Finding, Fix, Safety
 
 from ._bodies import bodies
 from ._every_tick import at_a_tick, at_every_tick, ticks
 from ._fed_by_caller import fed_by_caller
 from ._fed_by_owner import fed_by_owner
 from ._fed_here import fed_here
-from ._stop_cases import partners_too
+from ._stop_cases import finding, partners_too
 from ._waits_for_workers import closed_before, waiting_method
 
 CATEGORY = "goroutine"
@@ -81,14 +81,14 @@ def _receives(file: GoFile, body: Node, loop: Node) -> Iterator[Finding]:
     elif channel.of("close"):
         name = operand_of(receive).name
         message = f"the loop goes on with zero values when {name} is closed"
-        yield _finding(file, receive, message, _with_ok(file, loop, statement, receive))
+        yield finding(file, receive, message, _with_ok(file, loop, statement, receive))
     else:
         stops = stops_at(file, statement)
         if stops and (channel.local or (channel.shared is not None and channel.shared.is_field)):
             message = f"the worker waits for {operand_of(receive).name} for ever"
             message += f" and does not listen to {stops[0].receive}"
             fix = _with_select(file, loop, statement, receive, stops[0])
-            yield _finding(file, receive, message, fix)
+            yield finding(file, receive, message, fix)
 
 
 def _receive(statement: Node) -> Node | None:
@@ -135,22 +135,10 @@ def _spinning(file: GoFile, receive: Node, skip: Node, channel: Behind) -> Findi
     else:
         edits = leave.edits + replace(skip, leave.code)
         fix = Fix("Leave the loop instead", edits, Safety.UNSAFE, _ENDS)
-    return _finding(file, receive, f"the loop spins when {name} is closed", fix)
+    return finding(file, receive, f"the loop spins when {name} is closed", fix)
 
 
 _ENDS = "the goroutine now ends"
-
-
-def _finding(file: GoFile, at: Node, message: str, fix: Fix | str) -> Finding:
-    return Finding(
-        path=file.path,
-        start=at.start,
-        end=at.end,
-        message=message,
-        fixes=(fix,) if isinstance(fix, Fix) else (),
-        reason="" if isinstance(fix, Fix) else fix,
-        confidence=Confidence.MEDIUM if file.is_test else Confidence.HIGH,
-    )
 
 
 def _ok_name(file: GoFile, node: Node) -> str:
@@ -236,7 +224,7 @@ def _ranges(file: GoFile, body: Node, loop: Node, clause: Node) -> Iterator[Find
         by = fed_by_caller(file, channel.local[0])
         if by is not None:
             message = f"the worker waits for {clause['right'].name}, which {by[0]} feeds"
-            yield _finding(file, clause, f"{message} and does not close", by[1])
+            yield finding(file, clause, f"{message} and does not close", by[1])
         return
     if channel.shared is None or not channel.known or channel.of("close"):
         return
@@ -247,7 +235,7 @@ def _ranges(file: GoFile, body: Node, loop: Node, clause: Node) -> Iterator[Find
     if stops and not listens(file, loop):
         message = f"the worker waits for {name}, which nobody closes,"
         message += f" and does not listen to {stops[0].receive}"
-        yield _finding(file, clause, message, _over_select(file, loop, clause, stops[0]))
+        yield finding(file, clause, message, _over_select(file, loop, clause, stops[0]))
         return
     yield from _never_closed(file, body, clause, channel.shared)
 
@@ -255,7 +243,7 @@ def _ranges(file: GoFile, body: Node, loop: Node, clause: Node) -> Iterator[Find
 def _at_tick(file: GoFile, at: Node, found: tuple[str, Fix | str] | None) -> Iterator[Finding]:
     if found is not None:
         message = f"the goroutine ticks for ever and does not listen to {found[0]}"
-        yield _finding(file, at, message, found[1])
+        yield finding(file, at, message, found[1])
 
 
 def _never_closed(file: GoFile, body: Node, at: Node, shared: SharedChannel) -> Iterator[Finding]:
@@ -264,14 +252,14 @@ def _never_closed(file: GoFile, body: Node, at: Node, shared: SharedChannel) -> 
     fed = fed_here(file, body, shared) or fed_by_owner(file, body, shared)
     if fed is not None:
         message = f"the worker waits for {name}, which {fed[0]} feeds and does not close"
-        yield _finding(file, at, message, fed[1])
+        yield finding(file, at, message, fed[1])
         return
     wait = waiting_method(shared)
     if wait is not None:
         method, call = wait
         message = f"{method} waits for a worker that waits for {name}, which nobody closes"
         receiver = call["function"]["operand"]["operand"].name
-        yield _finding(file, at, message, closed_before(shared, call, receiver))
+        yield finding(file, at, message, closed_before(shared, call, receiver))
 
 
 # -- for { v, ok := <-ch; if !ok { return } … } ------------------------------------------

@@ -36,6 +36,7 @@ from threadmend.golang.locks import (
     locks_of,
 )
 from threadmend.golang.package import Package
+from threadmend.golang.races import runs_once
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related
 
@@ -65,7 +66,7 @@ def check(package: Package) -> Iterator[Finding]:
 
 def _is_unprotected(access: FieldAccess) -> bool:
     """Return whether an access changes what others may use, without a write lock."""
-    if not _changes(access) or access.fresh or _runs_once(access.node) or _is_serial(access):
+    if not _changes(access) or access.fresh or runs_once(access.node) or _is_serial(access):
         return False
     return not any(h.mode == "write" for h in access.held)
 
@@ -151,16 +152,6 @@ def _found_runner(file: GoFile, function: Node | None, depth: int) -> Node | Non
     if not sites or any(s.launched or s.call is None for s in sites):
         return None
     return _common((s.file, s.node.function, depth - 1) for s in sites)
-
-
-def _runs_once(node: Node) -> bool:
-    """Return whether a node is inside of `once.Do(func() {…})`."""
-    return any(
-        a.kind == "call_expression"
-        and a["function"].kind == "selector_expression"
-        and a["function"]["field"].name == "Do"
-        for a in node.ancestors()
-    )
 
 
 def _finding(access: FieldAccess, lock: Held, above: list[ReadLocked]) -> Finding:

@@ -61,7 +61,7 @@ def _forgotten(file: PythonFile) -> Iterator[Forgotten]:
     for cls in file.classes:
         seen: set[tuple[Function, str]] = set()
         for guard in guards_of(cls).values():
-            lock = lock_of(file, cls, guard) if guard.unlocked and _is_kept(guard) else None
+            lock = lock_of(file, cls, guard) if guard.unlocked and guard.is_meant else None
             if lock is None:
                 continue
             for function in dict.fromkeys(use.function for use in guard.unlocked):
@@ -77,11 +77,6 @@ def _forgotten(file: PythonFile) -> Iterator[Forgotten]:
                     continue
                 seen.add(key)
                 yield Forgotten(file, cls, guard, lock, function, uses)
-
-
-def _is_kept(guard: Guard) -> bool:
-    """Return whether the lock is there for the attribute, which changes under it."""
-    return len(guard.locked) > 1 and any(use.changes for use in guard.locked)
 
 
 def _is_alone(guard: Guard, function: Function, uses: list[AttributeUse]) -> bool:

@@ -61,7 +61,7 @@ def _uneven(file: PythonFile) -> Iterator[Uneven]:
     seen: set[ast.AST] = set()
     for cls in file.classes:
         for guard in guards_of(cls).values():
-            if not guard.unlocked or not _is_guarded(guard) or _share(file, guard) < _SHARE:
+            if not guard.unlocked or not guard.is_meant or _share(file, guard) < _SHARE:
                 continue
             lock = lock_of(file, cls, guard)
             if lock is None:
@@ -117,11 +117,6 @@ def _is_target(target: ast.expr, node: ast.expr) -> bool:
     while isinstance(target, ast.Subscript):
         target = target.value
     return target is node
-
-
-def _is_guarded(guard: Guard) -> bool:
-    """Return whether the lock is there for the attribute: two uses, and a change, under it."""
-    return len(guard.locked) > 1 and any(use.changes for use in guard.locked)
 
 
 def lock_of(file: PythonFile, cls: Class, guard: Guard) -> Lock | None:

@@ -19,6 +19,7 @@ from threadmend.config import Config, load
 from threadmend.discovery import changed_lines, find_root
 from threadmend.engine import Options
 from threadmend.model import Confidence, Rule
+from threadmend.parallel import cpus
 from threadmend.project import Project
 from threadmend.registry import ALL, load_rules, rules_for, select
 from threadmend.source import SourceFile, UnreadableError
@@ -114,7 +115,7 @@ class Session:
             rules=self.rules,
             targets=self.targets,
             unsafe=request.unsafe or self.config.unsafe_fixes,
-            jobs=request.jobs or self.config.jobs or _cores(),
+            jobs=request.jobs or self.config.jobs or cpus(),
             cache=self.config.cache and not request.no_cache,
             since=None if request.since is None else changed_lines(self.root, request.since),
             baseline=self._baseline(),
@@ -198,9 +199,3 @@ def _relative(root: Path, path: Path) -> str:
 
 def _below(path: str, named: Sequence[str]) -> bool:
     return any(path == name or path.startswith(name + "/") for name in named)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

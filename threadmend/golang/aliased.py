@@ -14,7 +14,8 @@ from threadmend.golang.access import Use, uses_of
 from threadmend.golang.calls import callers
 from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import only_returned
-from threadmend.golang.mutations import Mutation, bare, containers_of, last_name, mutated_argument
+from threadmend.golang.mutations import Mutation, containers_of, last_name, mutated_argument
+from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.types import Array, Map, Pointer, Slice

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access, access_of, classify, lock_class, uses_of
 from threadmend.golang.functions import only_returned
 from threadmend.golang.locks import Held, Locks, locks_of
-from threadmend.golang.mutations import bare, last_name
+from threadmend.golang.mutations import last_name
+from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.setup import is_made_here
 from threadmend.golang.syntax import Node

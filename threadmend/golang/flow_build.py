@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from threadmend.golang.flow_graph import Defer, Exit, Graph, Label, Point
+from threadmend.golang.node import bare
 from threadmend.golang.noreturn import NoReturn
 from threadmend.golang.syntax import Node
 
@@ -168,14 +169,8 @@ def _defer(b: _Builder, node: Node, pending: _Pending) -> _Pending:
     point = b.point(node, pending)
     call = node.children[-1]
     called = call.get("function")
-    b.defers.append(Defer(node, point, call, call if called is None else _bare(called)))
+    b.defers.append(Defer(node, point, call, call if called is None else bare(called)))
     return [(point, "")]
-
-
-def _bare(node: Node) -> Node:
-    while node.kind == "parenthesized_expression" and node.children:
-        node = node.children[0]
-    return node
 
 
 def _block(b: _Builder, node: Node, pending: _Pending) -> _Pending:

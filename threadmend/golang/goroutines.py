@@ -26,6 +26,7 @@ __all__ = [
     "launches",
     "launches_in",
     "literal_of",
+    "outermost_loop",
 ]
 
 _LAUNCHES = re.compile(rb"\bgo\b|\.Go\(|\.TryGo\(|\bAfterFunc\(")
@@ -66,6 +67,17 @@ class Launch:
     def loop(self) -> Node | None:
         """Return the innermost loop around the launch, within the launching function."""
         return innermost_loop(self.node)
+
+
+def outermost_loop(node: Node) -> Node | None:
+    """Return the outermost `for` around a node, within its function."""
+    found = None
+    for ancestor in node.ancestors():
+        if ancestor.kind in FUNCTIONS:
+            break
+        if ancestor.kind == "for_statement":
+            found = ancestor
+    return found
 
 
 def innermost_loop(node: Node) -> Node | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.builders import BuilderError, add_label
 from threadmend.golang.functions import result_nodes
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import innermost_loop, outermost_loop
 from threadmend.golang.locks import locks_of
 from threadmend.golang.stops import Stop, endless, leaves_loop
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -47,7 +47,7 @@ def leave_at(file: GoFile, node: Node, stop: Stop, *, received: Node | None = No
         return "the place is not in a function"
     if _holds_lock(file, function, node):
         return "a lock is held there"
-    outer = _outermost_loop(node)
+    outer = outermost_loop(node)
     waits = received is not None and received["body"].statements[0].contains(node)
     owed = owed_after(function, node, received if waits else None)
     if owed is None and outer is not None and _ends_by_count(function, outer):
@@ -114,16 +114,6 @@ def _on_another_arm(statement: Node, node: Node) -> bool:
 
 
 _ARMS = frozenset({"communication_case", "expression_case", "type_case", "default_case"})
-
-
-def _outermost_loop(node: Node) -> Node | None:
-    found = None
-    for ancestor in node.ancestors():
-        if ancestor.kind in FUNCTIONS:
-            break
-        if ancestor.kind == "for_statement":
-            found = ancestor
-    return found
 
 
 def _break_out(function: Node, loop: Node) -> Leave | str:

@@ -16,6 +16,7 @@ from threadmend.golang.access import lock_class
 from threadmend.golang.calls import code_files
 from threadmend.golang.flow import flow_of
 from threadmend.golang.locks import Held, held_at
+from threadmend.golang.node import bare
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Array, Pointer
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Mutation", "bare", "containers_of", "last_name", "mutated_argument", "mutations"]
+__all__ = ["Mutation", "containers_of", "last_name", "mutated_argument", "mutations"]
 
 # Functions that change what their first argument holds, by import path.
 _MUTATORS = {
@@ -140,13 +141,6 @@ def last_name(node: Node) -> str:
     if node.kind == "selector_expression":
         return node["field"].name
     return node.name if node.kind == "identifier" else ""
-
-
-def bare(node: Node) -> Node:
-    """Return an expression without the parentheses around it."""
-    while node.kind == "parenthesized_expression" and node.children:
-        node = node.children[0]
-    return node
 
 
 def _assignment(file: GoFile, statement: Node) -> Iterator[Mutation]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from threadmend.golang.syntax import SyntaxTree
 
-__all__ = ["BLOCKS", "FUNCTIONS", "Node"]
+__all__ = ["BLOCKS", "FUNCTIONS", "Node", "bare"]
 
 FUNCTIONS = frozenset({"function_declaration", "method_declaration", "func_literal"})
 
@@ -183,3 +183,10 @@ class Node:
 BLOCKS = frozenset({"block", "expression_case", "type_case", "communication_case", "default_case"})
 _CLAUSE_HEADER = frozenset({"value", "type", "communication"})
 _WORDS = frozenset({"case", "default"})
+
+
+def bare(node: Node) -> Node:
+    """Return an expression without the parentheses around it."""
+    while node.kind == "parenthesized_expression" and node.children:
+        node = node.children[0]
+    return node

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Named, Type, TypeParam, deref
@@ -97,7 +98,7 @@ def file_operations(file: GoFile) -> list[Operation]:
 
 
 def _call(file: GoFile, call: Node) -> Operation | None:
-    function = _bare(call["function"])
+    function = bare(call["function"])
     if function.kind == "identifier":
         return _builtin(file, call, function)
     if function.kind != "selector_expression":
@@ -205,7 +206,7 @@ def _launch(file: GoFile, statement: Node) -> Operation | None:
     calls = [child for child in statement.children if child.kind == "call_expression"]
     if not calls:
         return None
-    function = _bare(calls[0]["function"])
+    function = bare(calls[0]["function"])
     if function.kind == "func_literal":
         return _operation(file, statement, "go", "func", None, "func literal")
     callee = file.callee(calls[0])
@@ -230,7 +231,7 @@ def _class(file: GoFile, operand: Node, via: tuple[str, ...]) -> str | None:
     Two operands of one class may be different instances; two of different classes never
     are the same one.
     """
-    base = _declared_in(file, _bare(operand))
+    base = _declared_in(file, bare(operand))
     if not via:
         return base
     owner = deref(file.type_of(operand))
@@ -246,7 +247,7 @@ def _declared_in(file: GoFile, node: Node) -> str | None:
         return _field_class(file, node)
     if node.kind in {"index_expression", "call_expression", "unary_expression"}:
         inner = node.get("operand") or node.get("function")
-        base = _declared_in(file, _bare(inner)) if inner is not None else None
+        base = _declared_in(file, bare(inner)) if inner is not None else None
         suffix = {"index_expression": "[]", "call_expression": "()"}.get(node.kind, "")
         return base + suffix if base is not None else None
     return None
@@ -274,7 +275,7 @@ def _field_class(file: GoFile, node: Node) -> str | None:
         return f"{selection.decl.file.package.path}.{selection.name}" if selection.decl else None
     if selection.owner is not None:
         return f"{selection.owner.package}.{selection.owner.name}.{selection.name}"
-    base = _declared_in(file, _bare(node["operand"]))
+    base = _declared_in(file, bare(node["operand"]))
     return f"{base}.{selection.name}" if base is not None else None
 
 
@@ -283,12 +284,6 @@ def _import_path(file: GoFile, operand: Node) -> str | None:
         return None
     meant = file.resolve(operand)
     return getattr(meant, "path", None) if isinstance(meant, tuple) else None
-
-
-def _bare(node: Node) -> Node:
-    while node.kind == "parenthesized_expression" and node.children:
-        node = node.children[0]
-    return node
 
 
 def _arguments(call: Node) -> list[Node]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import lock_class
 from threadmend.golang.channel_fields import SharedChannel, is_make, shared_channel_of
 from threadmend.golang.channels import MAKES_CHANNEL, Channel, ChannelOperation, local_channels
+from threadmend.golang.functions import outer_function
 from threadmend.golang.stops import leaves_loop
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
@@ -76,21 +77,13 @@ def _problem(channel: Channel | SharedChannel) -> str:
         return "ranged over, never closed"
     if isinstance(channel, SharedChannel) and len(channel.makes) > 1:
         return ""  # made anew after it was closed
-    closers = {_outermost(o) for o in closes}
+    closers = {outer_function(o.node) for o in closes}
     return f"closed by {len(closers)} functions" if len(closers) > 1 else ""
 
 
 def _waits_for_close(operation: ChannelOperation) -> bool:
     loop = operation.node.parent
     return loop is not None and not leaves_loop(loop)
-
-
-def _outermost(operation: ChannelOperation) -> Node | None:
-    """Return the declared function that an operation stands in."""
-    function = operation.function
-    while function is not None and function.kind == "func_literal":
-        function = function.function
-    return function
 
 
 def unclosed_ranges(package: Package, files: list[GoFile]) -> set[tuple[str, int]]:

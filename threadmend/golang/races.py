@@ -21,7 +21,7 @@ from threadmend.golang.guards import FieldAccess, access_kind
 from threadmend.golang.holding import bind, net_acquires
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import held_at, locks_of
-from threadmend.golang.mutations import bare
+from threadmend.golang.node import bare
 from threadmend.golang.preparing import may_be_held
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Map, Named, Type, deref
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["SharedWrite", "explained", "shared_writes"]
+__all__ = ["SharedWrite", "explained", "runs_once", "shared_writes"]
 
 _WRITES = frozenset({"write", "update", "store"})
 _SAYS = re.compile(
@@ -146,7 +146,7 @@ def _is_exclusive_read(encounter: Encounter) -> bool:
 def explained(file: GoFile, node: Node) -> bool:
     """Return whether a comment, an Once or a claim explains an access without a lock."""
     access = FieldAccess(file, node, "read", None)
-    return _is_explained(access) or _runs_once(node) or _is_let_in(file, node)
+    return _is_explained(access) or runs_once(node) or _is_let_in(file, node)
 
 
 def _writes(crowd: Crowd, variables: set[str]) -> Iterator[FieldAccess]:
@@ -188,7 +188,7 @@ def _is_exclusive(crowd: Crowd, access: FieldAccess, known: bool = False) -> boo
         return True
     if access.held_here or (access.fresh and not known) or _is_explained(access):
         return True
-    if any(_runs_once(at) for at in (node, *crowd.path)):
+    if any(runs_once(at) for at in (node, *crowd.path)):
         return True
     if any(held_at(file.package.workspace.file_of(call), call) for call in crowd.path):
         return True
@@ -217,7 +217,7 @@ def _is_explained(access: FieldAccess) -> bool:
     return any(_SAYS.search(tree.data[c.start : c.end]) for c in comments)
 
 
-def _runs_once(node: Node) -> bool:
+def runs_once(node: Node) -> bool:
     """Return whether a node is inside of `once.Do(func() {…})`."""
     return any(
         a.kind == "call_expression"

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import uses_of
 from threadmend.golang.flow import Flow, flow_of
+from threadmend.golang.goroutines import outermost_loop
 from threadmend.golang.scope import Binding
-from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["Waiting", "outermost_loop", "time_afters", "waits_in_loops", "waits_on"]
+__all__ = ["Waiting", "time_afters", "waits_in_loops", "waits_on"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +102,6 @@ def _is_time(file: GoFile, operand: Node) -> bool:
         and file.imported(operand.name) == "time"
         and file.binding(operand) is None
     )
-
-
-def outermost_loop(node: Node) -> Node | None:
-    """Return the outermost `for` around a node, within its function."""
-    found = None
-    for ancestor in node.ancestors():
-        if ancestor.kind in FUNCTIONS:
-            break
-        if ancestor.kind == "for_statement":
-            found = ancestor
-    return found
 
 
 def _received_by(channel: Node) -> Node | None:

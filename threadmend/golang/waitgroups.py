@@ -14,7 +14,7 @@ from threadmend.golang.types import is_named
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["WAITGROUP_CALLS", "WaitGroupCall", "waitgroup_call", "waitgroup_calls"]
+__all__ = ["WAITGROUP_CALLS", "WaitGroupCall", "is_run_here", "waitgroup_call", "waitgroup_calls"]
 
 WAITGROUP_CALLS = re.compile(rb"\.(?:Add|Done|Wait|Go)\(")
 _METHODS = frozenset({"Add", "Done", "Wait", "Go"})
@@ -79,11 +79,11 @@ def waitgroup_calls(file: GoFile, root: Node, *, inside: bool = False) -> Iterat
 def _own(root: Node) -> Iterator[Node]:
     for node in root.own():
         yield node
-        if node.kind == "func_literal" and node is not root and _runs_with(node):
+        if node.kind == "func_literal" and node is not root and is_run_here(node):
             yield from _own(node)
 
 
-def _runs_with(literal: Node) -> bool:
+def is_run_here(literal: Node) -> bool:
     """Return whether a literal is called where it stands, at once or deferred."""
     call = literal.parent
     if call is None or call.kind != "call_expression" or literal.field != "function":

@@ -30,6 +30,11 @@ class Guard:
         """Return the part of the sure uses that is locked."""
         return len(self.locked) / (len(self.locked) + len(self.unlocked))
 
+    @property
+    def is_meant(self) -> bool:
+        """Return whether the lock is there for the attribute: two uses, and a change, under it."""
+        return len(self.locked) > 1 and any(use.changes for use in self.locked)
+
 
 def guards_of(cls: Class) -> dict[str, Guard]:
     """Return the attributes of a class that some lock is held around, by name.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from threadmend.golang.builders.lines import BuilderError
 from threadmend.golang.builders.lists import Items, inserted, removed
 from threadmend.golang.builders.spacing import depth_of, respaced
+from threadmend.golang.node import bare
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
 
@@ -227,7 +228,7 @@ def address(expression: Node) -> tuple[Edit, ...]:
 
     Raises BuilderError for what has no address (a call's result, an operation).
     """
-    inner = _unparenthesized(expression)
+    inner = bare(expression)
     path = expression.path
     if inner.kind == "unary_expression" and inner["operator"].kind == "*":
         operand = inner["operand"]
@@ -238,12 +239,6 @@ def address(expression: Node) -> tuple[Edit, ...]:
     if inner.kind in _ADDRESSABLE or inner.kind == "composite_literal":
         return (Edit(path, expression.start, expression.start, b"&"),)
     raise BuilderError(f"a {inner.kind} has no address")
-
-
-def _unparenthesized(node: Node) -> Node:
-    while node.kind == "parenthesized_expression" and node.children:
-        node = node.children[0]
-    return node
 
 
 _POSTFIX = {

@@ -110,6 +110,9 @@ class _Turns:
                 self._live.append(me)
                 self._change.notify_all()
                 self._change.wait_for(lambda: len(self._live) > 1 or self.over, 0.05)
+                if me not in self._live:
+                    # It had the turn, and another took it for one that waits.
+                    self._live.append(me)
             if self._current in {0, me}:
                 if self._random.random() < self._often:
                     self._current = self._random.choice(self._live)

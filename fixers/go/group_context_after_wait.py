@@ -13,87 +13,31 @@ Unsafe: the calls behind the Wait now do what they were written for.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from threadmend.golang.access import Use, uses_of
 from threadmend.golang.builders import free_name, taken_names
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
-from threadmend.golang.groups import is_error_group
-from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named, Tuple, deref, is_named
 from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._group_context import Derived, groups_with_context, is_work
 
 CATEGORY = "context"
 GATE = rb"WithContext\(|\.Wait\(\)"
 
-_DERIVES = re.compile(rb"\w+, \w+ :?= \w[\w.]*\(")
-_CANCELS = re.compile(rb"\bcancel\w*\(|\.Cancel\w*\(")
-_VALUES = re.compile(
-    r"(?i)log|trac|span|metric|info|debug|warn|error|print|record|report|WithoutCancel|Cause"
-    r"|FromContext|Value|Background|Detach|tag|label|event"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Derived:
-    """`g, ctx := errgroup.WithContext(parent)`: the names of both, and what it comes from."""
-
-    statement: Node
-    group: Binding
-    name: Node
-    context: Binding
-    parent: Node
-
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the uses of a group's context that only come when its Wait has returned."""
-    for statement in file.find("short_var_declaration", _DERIVES):
-        derived = _derived(file, statement)
-        if derived is None:
-            continue
+    for derived in groups_with_context(file):
         late = list(_late(file, derived))
         if late:
             yield _finding(file, derived, late)
 
 
-def _derived(file: GoFile, statement: Node) -> _Derived | None:
-    names, values = statement["left"].children, statement["right"].children
-    if len(names) != 2 or len(values) != 1 or values[0].kind != "call_expression":
-        return None
-    arguments = values[0]["arguments"].children
-    group, context = file.binding(names[0]), file.binding(names[1])
-    if group is None or context is None or not arguments or statement.function is None:
-        return None
-    type_ = file.type_of(values[0])
-    items = type_.items if isinstance(type_, Tuple) else ()
-    if len(items) != 2 or not is_named(items[1], "context.Context"):
-        return None
-    if not is_named(file.type_of(arguments[0]), "context.Context"):
-        return None
-    if not (is_error_group(items[0]) or _ends_with_wait(file, values[0], items[0])):
-        return None
-    return _Derived(statement, group, names[1], context, arguments[0])
-
-
-def _ends_with_wait(file: GoFile, call: Node, type_: object) -> bool:
-    """Return whether a type of the project derives the context, and cancels it in its Wait."""
-    named = deref(type_)  # type: ignore[arg-type]
-    made = file.callee(call)
-    if not isinstance(named, Named) or made is None or not made.has_body:
-        return False
-    if b"context.WithCancel" not in made.node.text:
-        return False
-    package = file.package.workspace.package_by_key(named.package)
-    wait = package.methods(named.name).get("Wait") if package is not None else None
-    return bool(wait) and any(_CANCELS.search(w.node.text) for w in wait or ())
-
-
-def _late(file: GoFile, derived: _Derived) -> Iterator[Node]:
+def _late(file: GoFile, derived: Derived) -> Iterator[Node]:
     """Yield the uses as work that every path reaches through the Wait."""
     function = derived.statement.function
     assert function is not None
@@ -109,11 +53,11 @@ def _late(file: GoFile, derived: _Derived) -> Iterator[Node]:
         point = flow.point_of(use.node)
         if point is None or point in early or point in points or use.kind != "read":
             continue
-        if _is_work(use) and not _is_set_again(derived, use):
+        if is_work(use) and not _is_set_again(derived, use):
             yield use.node
 
 
-def _waits(derived: _Derived, function: Node) -> Iterator[Node]:
+def _waits(derived: Derived, function: Node) -> Iterator[Node]:
     for use in uses_of(derived.group):
         selector = use.node.parent
         call = selector.parent if selector is not None else None
@@ -125,18 +69,7 @@ def _waits(derived: _Derived, function: Node) -> Iterator[Node]:
                 yield call
 
 
-def _is_work(use: Use) -> bool:
-    """Return whether a context is passed to a call that works under it."""
-    group = use.node.parent
-    call = group.parent if group is not None and group.kind == "argument_list" else None
-    if call is None or call.kind != "call_expression":
-        return False
-    if call["arguments"].children[0] is not use.node:
-        return False
-    return not _VALUES.search(call["function"].name)
-
-
-def _is_set_again(derived: _Derived, use: Use) -> bool:
+def _is_set_again(derived: Derived, use: Use) -> bool:
     """Return whether the variable gets another context between the group and the use."""
     return any(
         w.kind in {"write", "declare"} and derived.statement.end < w.node.start < use.node.start
@@ -144,7 +77,7 @@ def _is_set_again(derived: _Derived, use: Use) -> bool:
     )
 
 
-def _finding(file: GoFile, derived: _Derived, late: list[Node]) -> Finding:
+def _finding(file: GoFile, derived: Derived, late: list[Node]) -> Finding:
     fix = _fix(file, derived, late)
     first = late[0]
     made = derived.statement
@@ -159,7 +92,7 @@ def _finding(file: GoFile, derived: _Derived, late: list[Node]) -> Finding:
     )
 
 
-def _fix(file: GoFile, derived: _Derived, late: list[Node]) -> Fix | str:
+def _fix(file: GoFile, derived: Derived, late: list[Node]) -> Fix | str:
     """Give the group's context a name of its own, or go back to the one before.
 
     Sound: until the Wait the same context is used; behind it the group's was done.
@@ -187,7 +120,7 @@ def _fix(file: GoFile, derived: _Derived, late: list[Node]) -> Fix | str:
     return Fix(f"Call the group's context {name}", tuple(edits), Safety.UNSAFE, reason)
 
 
-def _is_behind(derived: _Derived, use: Use) -> bool:
+def _is_behind(derived: Derived, use: Use) -> bool:
     """Return whether a use comes behind the Wait: it means the context before."""
     function = derived.statement.function
     if function is None or use.function is not function:

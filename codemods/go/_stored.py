@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.ambient import Ambient, ambient, left
+from threadmend.golang.backgrounds import LASTING
 from threadmend.golang.builders import fields
 from threadmend.golang.channel_fields import arguments_of, literals_of
 from threadmend.golang.contexts import derivations, kept
@@ -17,8 +18,6 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
 from threadmend.golang.uses import declaration_of, field_uses, is_api
-
-from ._background import LASTING
 
 __all__ = [
     *("BOUND", "Stored", "Use", "Value", "enclosing", "is_main", "origin"),

@@ -29,20 +29,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from threadmend.golang.ambient import CLEANUP, ambient
+from threadmend.golang.backgrounds import LASTING
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.context_forms import context_form, names_with_forms
 from threadmend.golang.families import CannotFollow
 from threadmend.golang.file import GoFile
+from threadmend.golang.lasting import lives_on
+from threadmend.golang.meant import after_failure, undoes
 from threadmend.golang.package import Decl
 from threadmend.golang.syntax import Node
 from threadmend.golang.uses import declaration_of, is_fixed_outside
 from threadmend.golang.workspace import Module
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
-from ._background import LASTING
-from ._lasting import lives_on
-from ._meant import after_failure, undoes
 from ._threading import Plan, at_hand, edits_of, follow, plan, reached, refuse_boundaries
 
 CATEGORY = "context"

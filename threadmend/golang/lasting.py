@@ -16,8 +16,9 @@ def lives_on(file: GoFile, call: Node, context: Ambient | None = None) -> bool:
     """Return whether what a call makes is used when the context has ended, or has its own.
 
     A command that is started and never waited for, or that somebody else gets to start; a
-    request that is given a context later; what a constructor of the project makes; anything
-    that is returned from a function that cancels the context on its way out.
+    request that is given a context later, or passed on together with it; what a constructor of
+    the project makes; anything that is returned from a function that cancels the context on its
+    way out.
     """
     statement = call.statement
     if statement is None:
@@ -35,12 +36,20 @@ def lives_on(file: GoFile, call: Node, context: Ambient | None = None) -> bool:
     start = rb"\b" + re.escape(name.encode())
     if re.search(start + rb"\.WithContext\(", text):
         return True
+    if context is not None and _goes_together(context, name, text):
+        return True
     if re.search(start + rb"\.Start\(", text) and not re.search(start + rb"\.Wait\(", text):
         return True
     if left_side.children[0].kind != "identifier":
         return _is_cancelled_here(file, context)
     returned = re.search(rb"\breturn [^\n]*" + start + rb"\b", text)
     return bool(returned) and _is_cancelled_here(file, context)
+
+
+def _goes_together(context: Ambient, name: str, text: bytes) -> bool:
+    """Return whether what is made gets the context later: `client.Do(ctx, req)`."""
+    both = rb"\(" + re.escape(context.text.encode()) + rb",[^()\n]*\b" + re.escape(name.encode())
+    return bool(re.search(both + rb"\b", text))
 
 
 def _is_cancelled_here(file: GoFile, context: Ambient | None) -> bool:

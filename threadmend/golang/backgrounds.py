@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from threadmend.golang.ambient import CLEANUP, Ambient, ambient, left, speaks_of_detachment
 from threadmend.golang.contexts import kept
 from threadmend.golang.file import GoFile
+from threadmend.golang.meant import after_failure, passes_on, undoes
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func
-
-from ._meant import after_failure, passes_on, undoes
 
 __all__ = ["LASTING", "Fresh", "fresh_contexts"]
 

@@ -18,8 +18,9 @@ Not reported:
 
 By hand: a Background in a function that passes its context to other calls.
 
-Hints (low confidence): those, findings in tests, variants of `log/slog`, and goroutines or deferred
-calls, whose form is `context.WithoutCancel`.
+Hints (low confidence): those, findings in tests, variants of `log/slog`, commands of cobra (whose
+context is nil unless they are executed with one), and goroutines or deferred calls, whose form is
+`context.WithoutCancel`.
 
 Unsafe: the call now ends when the context does, with its error. The variants of `log/slog`
 are safe.
@@ -31,14 +32,13 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.ambient import Ambient, ambient, left
+from threadmend.golang.backgrounds import Fresh, fresh_contexts
 from threadmend.golang.builders import BuilderError, import_name, remove_import
 from threadmend.golang.context_forms import Form, context_form, names_with_forms
 from threadmend.golang.file import GoFile
+from threadmend.golang.lasting import lives_on
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
-
-from ._background import Fresh, fresh_contexts
-from ._lasting import lives_on
 
 CATEGORY = "context"
 ALSO = "contextcheck"
@@ -97,7 +97,7 @@ def _instead(
     reason = _REASON.format(context.text)
     if fresh.detached:
         reason = f"the {fresh.detached} now sees the values of {context.text}"
-    unsure = fresh.detached or file.is_test_file or fresh.told_apart
+    unsure = fresh.detached or file.is_test_file or fresh.told_apart or context.kind == "command"
     fix = Fix(f"Pass {text}", edits + imports, Safety.UNSAFE, reason)
     return Finding(
         path=file.path,
@@ -122,6 +122,7 @@ def _text(file: GoFile, fresh: Fresh) -> str:
 def _without(file: GoFile, call: Node, context: Ambient, form: Form) -> Finding:
     message = f"{form.old} takes no context, though {context.text} is in scope"
     fix, reason = None, ""
+    unsure = form.carries or context.kind == "command"
     try:
         safety = Safety.SAFE if form.carries else Safety.UNSAFE
         why = "" if form.carries else _REASON.format(context.text)
@@ -135,5 +136,5 @@ def _without(file: GoFile, call: Node, context: Ambient, form: Form) -> Finding:
         message=message,
         fixes=(fix,) if fix else (),
         reason=reason,
-        confidence=Confidence.LOW if form.carries else Confidence.HIGH,
+        confidence=Confidence.LOW if unsure else Confidence.HIGH,
     )

@@ -20,7 +20,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._guard_moves import LockForm, whole_body
-from ._held_guard import lock_form
+from ._held_guard import lock_form, operation_of_class
 from ._quick import slow_nodes, waits
 
 __all__ = ["called_without"]
@@ -79,7 +79,7 @@ def _operation(lapse: Lapse) -> LockOperation | None:
                 for operation in locks_of(site.file, function).operations:
                     if operation.acquires and operation.lock_class == lapse.lock_class:
                         return operation
-    return None
+    return operation_of_class(lapse.calls[0].file.package, lapse.lock_class)
 
 
 def _fix(lapse: Lapse, lock: LockForm) -> tuple[Fix | None, str]:

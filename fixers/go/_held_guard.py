@@ -6,11 +6,12 @@ from threadmend.golang.access import Access
 from threadmend.golang.calls import code_files
 from threadmend.golang.guards import FieldAccess
 from threadmend.golang.locks import LOCK_CALLS, LockOperation, locks_of
+from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
 
 from ._guard_edits import LockForm
 
-__all__ = ["lock_form", "operation_of", "witness"]
+__all__ = ["form_of_helpers", "lock_form", "operation_of", "operation_of_class", "witness"]
 
 
 def witness(locked: list[FieldAccess]) -> FieldAccess:
@@ -28,7 +29,12 @@ def operation_of(shown: FieldAccess, lock_class: str) -> LockOperation | None:
     for operation in locks_of(shown.file, function).operations:
         if operation.acquires and operation.lock_class == lock_class:
             return operation
-    for file in code_files(shown.file.package):
+    return operation_of_class(shown.file.package, lock_class)
+
+
+def operation_of_class(package: Package, lock_class: str) -> LockOperation | None:
+    """Return an operation of some method of the package that takes a lock of a class."""
+    for file in code_files(package):
         for declaration in file.declarations(LOCK_CALLS):
             if declaration.kind != "method_declaration":
                 continue
@@ -45,12 +51,30 @@ def lock_form(
     access = operation.access
     if access is None:
         return None
-    text = operation.lock.name
+    text: str | None = operation.lock.name
     if isinstance(access.root, Binding):
-        if base is None or not isinstance(base.root, Binding):
-            return None
-        first, dot, rest = text.partition(".")
-        if first != access.root.name:
-            return None
-        text = base.root.name + dot + rest
+        text = _under(base, access.steps[: len(access.steps) - len(operation.via)])
+    if text is None:
+        return None
     return LockForm(text, lock_class, reads and operation.type.endswith("RWMutex"))
+
+
+def form_of_helpers(base: Access | None, shown: FieldAccess, lock_class: str) -> LockForm | None:
+    """Return the lock that helpers take which get it as an argument: `enter(&s.mu)`."""
+    for held in shown.held_here:
+        if held.lock_class == lock_class and isinstance(held.access.root, Binding):
+            text = _under(base, held.access.steps)
+            return LockForm(text, lock_class, read=False) if text is not None else None
+    return None
+
+
+def _under(base: Access | None, steps: tuple[str, ...]) -> str | None:
+    """Return a lock's path from the variable at the root of `base`.
+
+    The function that takes the lock may have a name of its own for its receiver.
+    """
+    if base is None or not isinstance(base.root, Binding):
+        return None
+    if any(step.startswith("[") for step in steps):
+        return None
+    return ".".join((base.root.name, *steps))

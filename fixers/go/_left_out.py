@@ -21,7 +21,6 @@ from threadmend.golang.builders.regions import Region, surround
 from threadmend.golang.effects import effects_of
 from threadmend.golang.encounters import Encounter, encounters
 from threadmend.golang.file import GoFile
-from threadmend.golang.holding import translated
 from threadmend.golang.locks import Held
 from threadmend.golang.package import Package
 from threadmend.golang.preparing import may_be_held
@@ -30,6 +29,7 @@ from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import targets
 from threadmend.golang.touches import Touch
+from threadmend.golang.wording import translated
 from threadmend.model import Finding, Fix, Related, Safety
 
 __all__ = ["found_by_encounter", "left_out"]

@@ -19,12 +19,12 @@ from threadmend.golang.calls import callers
 from threadmend.golang.crowds import own_nodes
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch
-from threadmend.golang.holding import translated
 from threadmend.golang.locks import locks_of
 from threadmend.golang.pauses import signal_at
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
+from threadmend.golang.wording import translated
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 _MAKES = re.compile(rb" = make\(chan\b")

@@ -21,12 +21,12 @@ from threadmend.golang.calls import code_files
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.guards import access_kind
-from threadmend.golang.holding import translated
 from threadmend.golang.locks import held_at
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, Named, Pointer
+from threadmend.golang.wording import translated
 from threadmend.model import Edit, Fix, Safety
 
 from ._quick import is_slow, waits

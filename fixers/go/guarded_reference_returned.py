@@ -37,6 +37,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.clones import clone, map_loop
 from threadmend.golang.escapes import Escape, escapes
 from threadmend.golang.file import GoFile
+from threadmend.golang.lock_helpers import taking
 from threadmend.golang.locks import lock_name
 from threadmend.golang.mutations import mutations
 from threadmend.golang.nocopy import nocopy
@@ -52,7 +53,7 @@ from ._handed_out import is_meant, is_over
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)"
 
-_RETURNS = re.compile(rb"\.R?Lock\(\)(?=.*\breturn\b)", re.S)
+_RETURNS = re.compile(rb"\breturn\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,10 @@ class _Evidence:
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the returns that hand out what the lock guards."""
     seen: set[Node] = set()
+    takes = taking(file.package)
     for declaration in file.declarations(_RETURNS):
+        if not takes.search(file.data, declaration.start, declaration.end):
+            continue
         function = declaration.node
         if function.kind == "var_declaration":
             continue

@@ -25,10 +25,10 @@ from threadmend.golang.crowds import own_nodes
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches_in
 from threadmend.golang.guards import access_kind
-from threadmend.golang.holding import translated
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
+from threadmend.golang.wording import translated
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._launch_later import launch_below

@@ -40,7 +40,7 @@ from threadmend.model import Confidence, Finding, Fix, Related, Safety
 from ._double_checked import double_checked
 from ._entrusted import called_without
 from ._guard_edits import LockForm, put_under_lock
-from ._held_guard import lock_form, operation_of, witness
+from ._held_guard import form_of_helpers, lock_form, operation_of, witness
 from ._left_out import found_by_encounter, left_out
 
 CATEGORY = "shared-state"
@@ -124,9 +124,10 @@ def _function(suspect: Suspect) -> Node:
 def _form(group: list[Suspect]) -> LockForm | None:
     """Return the lock as the function of a group names it."""
     guard = group[0].guard
-    operation = operation_of(witness(guard.locked), guard.lock_class)
+    shown = witness(guard.locked)
+    operation = operation_of(shown, guard.lock_class)
     if operation is None:
-        return None
+        return form_of_helpers(group[0].access.base, shown, guard.lock_class)
     reads = not any(s.access.writes for s in group)
     return lock_form(group[0].access.base, guard.lock_class, operation, reads=reads)
 

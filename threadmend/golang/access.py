@@ -12,11 +12,21 @@ from typing import TYPE_CHECKING
 from threadmend.golang.infer import is_decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.types import Pointer
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["Access", "Use", "access_of", "is_assigned_once", "lock_class", "root_name", "uses_of"]
+__all__ = [
+    "Access",
+    "Use",
+    "access_of",
+    "is_assigned_once",
+    "lock_class",
+    "root_name",
+    "uses_of",
+    "variable_meant",
+]
 
 Root = Binding | tuple[str, int, int]
 
@@ -53,8 +63,8 @@ def access_of(file: GoFile, node: Node | None, via: tuple[str, ...] = ()) -> Acc
     """Return the access path of an expression, None for calls and other computed values.
 
     `&x`, `*x` and parentheses do not change which object is meant. A local that is assigned
-    once, as a pointer to a path (`mu := &s.mu`), stands for that path. `via` are embedded
-    fields to add at the end.
+    once, as a pointer to a path (`mu := &s.mu`) or as another name for a pointer that keeps its
+    value (`self := s`), stands for that path. `via` are embedded fields to add at the end.
     """
     steps: list[str] = []
     while node is not None:
@@ -91,7 +101,7 @@ def _rooted(file: GoFile, node: Node, steps: tuple[str, ...]) -> Access | None:
         return Access((*meant.key, meant.index), steps)
     if not isinstance(meant, Binding) or not meant.is_variable:
         return None
-    target = _points_to(meant)
+    target = _stands_for(file, meant)
     if target is not None:
         inner = access_of(file, target)
         if inner is not None:
@@ -99,8 +109,8 @@ def _rooted(file: GoFile, node: Node, steps: tuple[str, ...]) -> Access | None:
     return Access(meant, steps)
 
 
-def _points_to(binding: Binding) -> Node | None:
-    """Return `path` of `name := &path`, when the name is never assigned again."""
+def _stands_for(file: GoFile, binding: Binding) -> Node | None:
+    """Return `path` of `name := &path`, or `p` of `name := p`; neither is assigned again."""
     declaration = binding.declaration
     if declaration.kind != "short_var_declaration":
         return None
@@ -108,12 +118,37 @@ def _points_to(binding: Binding) -> Node | None:
     if binding.index >= len(right) or len(right) != len(declaration["left"].children):
         return None
     value = right[binding.index]
+    if value.kind == "identifier":
+        return value if _is_other_name(file, binding, value) else None
     if value.kind != "unary_expression" or value["operator"].kind != "&":
         return None
     operand = value["operand"]
     if operand.kind not in {"identifier", "selector_expression"}:
         return None
     return operand if is_assigned_once(binding) else None
+
+
+def variable_meant(file: GoFile, name: Node) -> Binding | None:
+    """Return the local variable that a name means: for `self := s` the receiver `s` itself."""
+    binding = file.binding(name)
+    target = _stands_for(file, binding) if binding is not None else None
+    if (
+        target is None
+        or target.kind != "identifier"
+        or not isinstance(file.type_of(target), Pointer)
+    ):
+        return binding
+    return variable_meant(file, target)
+
+
+def _is_other_name(file: GoFile, binding: Binding, value: Node) -> bool:
+    """Return whether a name means the object that a pointer, a receiver or parameter, leads to."""
+    meant = file.resolve(value)
+    if not isinstance(meant, Binding) or meant.kind not in {"receiver", "parameter"}:
+        return False
+    if not is_assigned_once(binding) or not is_assigned_once(meant):
+        return False
+    return isinstance(file.type_of(value), Pointer)
 
 
 def is_assigned_once(binding: Binding) -> bool:
@@ -243,7 +278,7 @@ def _class_of_name(file: GoFile, node: Node, via: tuple[str, ...]) -> str | None
             named = getattr(type_, "elem", type_)
             if getattr(named, "package", ""):
                 return f"{named}{_dotted(via)}"
-        target = _points_to(meant)
+        target = _stands_for(file, meant)
         if target is not None and not via:
             return lock_class(file, target)
         line = node.tree.source.line_of(meant.node.start)

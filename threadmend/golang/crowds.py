@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.golang.access import variable_meant
 from threadmend.golang.calls import callers, code_files
 from threadmend.golang.goroutines import Launch, captures, launches_in
 from threadmend.golang.iterations import ends_after
@@ -302,7 +303,7 @@ def _passed(
                 continue
             if given is not None and not _is_plain_path(file, given):
                 continue
-            meant = file.binding(root)
+            meant = variable_meant(file, root)
             if meant is None or shared is None or meant in shared:
                 yield binding
 

@@ -27,15 +27,13 @@ from threadmend.golang.bodycalls import (
     released_before,
 )
 from threadmend.golang.calls import callers
-from threadmend.golang.holding import (
-    holding_of,
-    net_acquires,
-    translated,
-)
+from threadmend.golang.holding import holding_of
+from threadmend.golang.lock_helpers import net_acquires
 from threadmend.golang.locks import LOCK_CALLS, Held
 from threadmend.golang.scope import Binding, argument_of, position_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
+from threadmend.golang.wording import translated
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, classify, lock_class, uses_of
 from threadmend.golang.functions import only_returned
-from threadmend.golang.locks import Held, Locks, locks_of
+from threadmend.golang.holding import holding_of
+from threadmend.golang.lock_helpers import net_acquires
+from threadmend.golang.locks import Held, Locks, held_inside, locks_of
 from threadmend.golang.mutations import last_name
 from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding, bindings_in
@@ -77,9 +79,13 @@ class _Shape:
 def escapes(file: GoFile, function: Node) -> Iterator[Escape]:
     """Yield the references to guarded state that a function or method returns."""
     locks = locks_of(file, function)
-    if function.get("result") is None or not locks.operations:
+    if function.get("result") is None:
+        return
+    if not locks.operations and not net_acquires(file.package):
         return
     released = _released(file, locks)
+    if not released:
+        return
     for statement in function.own():
         if statement.kind == "return_statement":
             for index, value, binding in _results(file, function, statement):
@@ -94,7 +100,7 @@ def _released(file: GoFile, locks: Locks) -> set[Access | None]:
     found: set[Access | None] = set()
     for body in bodies:
         found.update(o.access for o in locks_of(file, body).operations if o.releases)
-    return found
+    return found | holding_of(file, locks.function).given_back
 
 
 def _results(
@@ -121,7 +127,7 @@ def _at(
     value: Node | None,
     binding: Binding | None,
 ) -> Iterator[Escape]:
-    at_return = locks.held_before(value or statement)
+    at_return = held_inside(file, value or statement)
     if binding is None or not binding.is_variable:
         for shape in _shapes(file, value):
             lock = _guarding(file, shape, at_return, statement)
@@ -135,7 +141,7 @@ def _at(
             shape = replace(found, part=found.part or part)
             if part and shape.kind != "reference":
                 continue
-            lock = _guarding(file, shape, locks.held_before(source), statement)
+            lock = _guarding(file, shape, held_inside(file, source), statement)
             if lock is None or not _reaches(locks, capture, statement, binding):
                 continue
             held = any(h.access == lock.access for h in at_return)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from threadmend.golang.access import Access, access_of, classify, lock_class
 from threadmend.golang.calls import code_files, leaf_at, occurrences
 from threadmend.golang.infer import is_decl
+from threadmend.golang.lock_helpers import taking
 from threadmend.golang.locks import LOCK_CALLS, Held, held_at, held_inside
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_local_value, is_made_here, is_setup
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["FieldAccess", "Guard", "access_kind", "accesses_like", "guard_of", "guarded_places"]
 
 _LOCK_TYPE = re.compile(rb"\b\w+\.(?:(?:RW)?Mutex|Locker)\b")
+_OWN_LOCK = re.compile(
+    rb"\b(\w+)\s*(?:=\s*|struct\s*\{\s*)\*?\w+\.(?:(?:RW)?Mutex|Locker)\b(?!\s*,)"
+)
 _SELECTED = re.compile(rb"\.([A-Za-z_]\w*)")
 _WRITES = frozenset({"write", "update", "store"})
 
@@ -134,9 +138,10 @@ def _sources(package: Package) -> list[GoFile]:
 
 def _scan(package: Package) -> Iterator[FieldAccess]:
     files = _sources(package)
-    locking = [(f, d) for f in files for d in f.declarations(LOCK_CALLS)]
-    if not locking:
+    if not any(f.holds(LOCK_CALLS) for f in files):
         return
+    takes = taking(package)
+    locking = [(f, d) for f in files for d in f.declarations(takes)]
     fields = _candidate_fields(package, files, locking)
     variables = _candidate_variables(package, locking)
     words = [rb"\.(?:" + b"|".join(sorted(fields)) + rb")\b"] if fields else []
@@ -158,10 +163,11 @@ def _candidate_fields(
     Or in a method that is called there.
     """
     names: set[bytes] = set()
+    lock_type = _lock_types(package)
     for file in files:
         for declaration in file.tree.declarations:
             if declaration.kind == "type_declaration":
-                if _LOCK_TYPE.search(file.data, declaration.start, declaration.end):
+                if lock_type.search(file.data, declaration.start, declaration.end):
                     names.update(_field_names(declaration))
                     for part in _embedded(package, declaration):
                         names.update(_field_names(part))
@@ -176,6 +182,25 @@ def _candidate_fields(
                 for decl in decls:
                     used.update(_SELECTED.findall(decl.file.data, *decl.span))
     return frozenset(names & used)
+
+
+def _lock_types(package: Package) -> re.Pattern[bytes]:
+    """Return what the types of locks look like: `sync.Mutex`, and types that the package makes.
+
+    An alias (`type lock = sync.Mutex`), or a struct with the lock embedded in it.
+    """
+    known: re.Pattern[bytes] | None = package.facts.get("lock types")
+    if known is None:
+        own: set[bytes] = set()
+        for file in package.files:
+            if _LOCK_TYPE.search(file.data):
+                for found in _OWN_LOCK.finditer(file.data):
+                    declaration = file.tree.declaration_at(found.start())
+                    if declaration is not None and declaration.kind == "type_declaration":
+                        own.add(found[1])
+        words = rb"|\b(?:" + b"|".join(sorted(own)) + rb")\b(?!\s*(?:=|struct\b))" if own else b""
+        known = package.facts["lock types"] = re.compile(_LOCK_TYPE.pattern + words)
+    return known
 
 
 def _embedded(package: Package, declaration: Declaration) -> Iterator[Node]:
@@ -229,7 +254,7 @@ def _is_lock(package: Package, name: str) -> bool:
     if decl is None or decl.kind != "var":
         return False
     start, end = decl.span
-    return bool(_LOCK_TYPE.search(decl.file.data, start, end))
+    return bool(_lock_types(package).search(decl.file.data, start, end))
 
 
 def _type_text(package: Package, name: str) -> bytes:

@@ -9,28 +9,23 @@ defers below it have not released yet.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
-from threadmend.golang.backrefs import homeward
 from threadmend.golang.flow import Point
+from threadmend.golang.lock_helpers import net_acquires
 from threadmend.golang.locks import Held, LockOperation, locks_of
-from threadmend.golang.releases import net_releases
-from threadmend.golang.scope import Binding, argument_of
-from threadmend.golang.selfrefs import without_detours
+from threadmend.golang.releases import net_releases, released_classes
 from threadmend.golang.syntax import Node
+from threadmend.golang.wording import bind
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.flow import Label
-    from threadmend.golang.package import Decl, Package
 
-__all__ = ["Holding", "bind", "holding_of", "net_acquires"]
+__all__ = ["Holding", "holding_of"]
 
-_TAKES = re.compile(rb"\.R?Lock\(\)")
-_GIVES = re.compile(rb"Unlock|\bdefer\b")
 _UNLOCK_NAME = re.compile(r"(?i)unlock|release")
 _WORD = re.compile(r"\w+")
 
@@ -65,9 +60,8 @@ class Holding:
                     taken = bind(self.file, node, decl.node, wrappers[decl.key])
                     found.setdefault(point, []).append(("take", taken))
                 elif decl is not None and decl.key in releasing:
-                    gone = frozenset(
-                        h for h in self._all_held if h.lock_class in releasing[decl.key]
-                    )
+                    classes = released_classes(self.file, node, decl, releasing[decl.key])
+                    gone = frozenset(h for h in self._all_held if h.lock_class in classes)
                     found.setdefault(point, []).append(("drop", gone))
                 elif _UNLOCK_NAME.search(name):
                     found.setdefault(point, []).append(("drop", self._all_held))
@@ -83,6 +77,28 @@ class Holding:
                     decl = self.file.callee(node)
                     if decl is not None and decl.key in wrappers:
                         found |= bind(self.file, node, decl.node, wrappers[decl.key])
+        return frozenset(found)
+
+    @cached_property
+    def given_back(self) -> frozenset[Access]:
+        """Return the locks that helpers release which the function calls or defers.
+
+        `defer s.hold()()` releases what `hold` takes: it returns the release.
+        """
+        releasing, wrappers = net_releases(self.file.package), net_acquires(self.file.package)
+        found: set[Access] = set()
+        if not self._all_held or not (releasing or wrappers):
+            return frozenset()
+        for node in self.function.own():
+            if node.kind != "call_expression":
+                continue
+            decl = self.file.callee(node)
+            if decl is not None and decl.key in releasing:
+                classes = released_classes(self.file, node, decl, releasing[decl.key])
+                found |= {h.access for h in self._all_held if h.lock_class in classes}
+            elif decl is not None and decl.key in wrappers and node.field == "function":
+                taken = bind(self.file, node, decl.node, wrappers[decl.key])
+                found |= {h.access for h in taken}
         return frozenset(found)
 
     @cached_property
@@ -229,127 +245,3 @@ def _reassigned(file: GoFile, point: Point, access: Access) -> bool:
             if path is not None and path.steps and access.under(path):
                 return True
     return False
-
-
-def net_acquires(package: Package) -> dict[tuple[str, int], frozenset[Held]]:
-    """Return, by `Decl.key`, the locks that a function takes and leaves to its caller.
-
-    Only helpers without a branch and without any release: `func (s *T) lock() { s.mu.Lock() }`,
-    one that calls such a helper, or one that returns `s.mu.Unlock`.
-    """
-    known: dict[tuple[str, int], frozenset[Held]] | None = package.facts.get("net_acquires")
-    if known is not None:
-        return known
-    found: dict[tuple[str, int], frozenset[Held]] = {}
-    package.facts["net_acquires"] = found
-    for decl in _only_taking(package, _TAKES):
-        operations = locks_of(decl.file, decl.node).operations
-        body = decl.node["body"]
-        if any(o.call.up("block") is not body for o in operations):
-            continue
-        held = frozenset(o.held for o in operations if o.acquires and o.held is not None)
-        if held and not any(o.releases for o in operations):
-            found[decl.key] = held
-    names = {decl.name for decl in package.functions() if decl.key in found}
-    if names:
-        words = "|".join(map(re.escape, sorted(names)))
-        for decl in _only_taking(package, re.compile(rf"\.(?:{words})\(".encode())):
-            held = _through(decl, found)
-            if held:
-                found[decl.key] = found.get(decl.key, frozenset()) | held
-    return found
-
-
-def _only_taking(package: Package, takes: re.Pattern[bytes]) -> Iterator[Decl]:
-    """Yield the short functions in which a pattern is found, and no release."""
-    for decl in package.functions():
-        start, end = decl.span
-        data = decl.file.data
-        if end - start <= 800 and decl.sound and decl.has_body and takes.search(data, start, end):
-            given = [m.start() for m in _GIVES.finditer(data, start, end)]
-            last = decl.node["body"].statements[-1:] if given else []
-            if not given or (last and _returns_release(last[0], given)):
-                yield decl
-
-
-def _returns_release(last: Node, given: list[int]) -> bool:
-    """Return whether releases, by their places, are all in what the last statement returns."""
-    if last.kind != "return_statement" or b"defer" in last.text:
-        return False
-    return all(last.start < at < last.end for at in given)
-
-
-def _through(decl: Decl, known: dict[tuple[str, int], frozenset[Held]]) -> frozenset[Held]:
-    """Return the locks that a function's statements take by calls of helpers."""
-    held: frozenset[Held] = frozenset()
-    for statement in decl.node["body"].statements:
-        call = statement.children[0] if statement.kind == "expression_statement" else None
-        if call is None or call.kind != "call_expression":
-            continue
-        callee = decl.file.callee(call)
-        if callee is not None and callee.key in known and callee.key != decl.key:
-            held |= bind(decl.file, call, callee.node, known[callee.key])
-    return held
-
-
-def bind(file: GoFile, call: Node, body: Node, held: frozenset[Held]) -> frozenset[Held]:
-    """Return locks in the words of a caller: what the body's receiver and parameters are there.
-
-    Locks of the body's own variables are left out.
-    """
-    found = set()
-    for lock in held:
-        access = translated(file, call, body, lock.access)
-        if access is not None:
-            found.add(Held(access, lock.mode, lock.lock_class))
-    return frozenset(found)
-
-
-_LONGEST = 6  # steps of a path; a recursion through `next` would grow it for ever
-
-
-def translated(
-    file: GoFile,
-    call: Node | None,
-    body: Node,
-    access: Access | None,
-    extra: Mapping[Binding, Access | None] | None = None,
-) -> Access | None:
-    """Return a callee's access path in the caller's terms, None when it has none there."""
-    if access is None:
-        return None
-    root = access.root
-    if not isinstance(root, Binding):
-        return access
-    if extra and root in extra:
-        base: Access | None = extra[root]
-    elif not body.contains(root.scope):
-        return access  # captured: the same variable
-    elif call is None or root.scope is not body:
-        return None
-    else:
-        base = _given(file, call, body, root)
-    if base is None or len(base.steps) + len(access.steps) > _LONGEST:
-        return None
-    return without_detours(file, homeward(file, Access(base.root, base.steps + access.steps)))
-
-
-def _given(file: GoFile, call: Node, body: Node, root: Binding) -> Access | None:
-    """Return what a call gives for a receiver or parameter; every event of a callee asks."""
-    known: dict[tuple[Node, Binding], Access | None] = file.package.facts.setdefault("given", {})
-    key = (call, root)
-    if key not in known:
-        known[key] = _find_given(file, call, body, root)
-    return known[key]
-
-
-def _find_given(file: GoFile, call: Node, body: Node, root: Binding) -> Access | None:
-    if root.kind == "receiver":
-        function = call["function"]
-        if function.kind != "selector_expression":
-            return None
-        selection = file.selection(function)
-        via = selection.via if selection is not None else ()
-        return access_of(file, function["operand"], via)
-    argument = argument_of(call, body, root)
-    return access_of(file, argument) if argument is not None else None

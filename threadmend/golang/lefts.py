@@ -22,13 +22,13 @@ from threadmend.golang.access import Access, access_of
 from threadmend.golang.crowds import own_nodes
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, launches_in
-from threadmend.golang.holding import translated
 from threadmend.golang.locks import Held
 from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
 from threadmend.golang.summaries import called, called_body, summary_of
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.touches import Touch, as_element, is_on_copy
+from threadmend.golang.wording import translated
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile

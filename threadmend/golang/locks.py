@@ -179,7 +179,8 @@ def held_at(file: GoFile, node: Node) -> frozenset[Held]:
 
 def held_inside(file: GoFile, node: Node) -> frozenset[Held]:
     """Return the locks that the function of a node holds there, helpers that lock counted."""
-    from threadmend.golang.holding import holding_of, net_acquires
+    from threadmend.golang.holding import holding_of
+    from threadmend.golang.lock_helpers import net_acquires
 
     function = node.function
     if function is None:

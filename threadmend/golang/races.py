@@ -12,19 +12,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import access_of
+from threadmend.golang.access import access_of, variable_meant
 from threadmend.golang.actors import actors
 from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.crowds import Crowd, crowds, own_nodes
 from threadmend.golang.encounters import Encounter, encounters
 from threadmend.golang.guards import FieldAccess, access_kind
-from threadmend.golang.holding import bind, net_acquires
 from threadmend.golang.infer import is_decl
+from threadmend.golang.lock_helpers import net_acquires
 from threadmend.golang.locks import held_at, locks_of
 from threadmend.golang.node import bare
 from threadmend.golang.preparing import may_be_held
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Map, Named, Type, deref
+from threadmend.golang.wording import bind
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -155,7 +156,7 @@ def _writes(crowd: Crowd, variables: set[str]) -> Iterator[FieldAccess]:
     for node in own_nodes(file, crowd.body):
         if node.kind == "selector_expression":
             operand = node["operand"]
-            binding = file.binding(operand) if operand.kind == "identifier" else None
+            binding = variable_meant(file, operand) if operand.kind == "identifier" else None
             if binding is None or binding not in crowd.shared:
                 continue
             if binding.kind not in {"receiver", "parameter"} or not _is_written(file, node):

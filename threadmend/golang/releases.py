@@ -6,17 +6,24 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import is_assigned_once
+from threadmend.golang.access import is_assigned_once, lock_class
 from threadmend.golang.flow import Point
 from threadmend.golang.locks import LockOperation, Locks, locks_of
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Package
+    from threadmend.golang.package import Decl, Package
 
-__all__ = ["documentation", "hands_over", "released_by_calls", "returns_locked", "says_locked"]
+__all__ = [
+    "documentation",
+    "hands_over",
+    "released_by_calls",
+    "released_classes",
+    "returns_locked",
+    "says_locked",
+]
 
 # `block`, `clock` and `flock` are no locks.
 _LOCKS = re.compile(r"(?<![bBcCf])[lL]ock|[aA]cquire|^(?:begin|enter|hold|grab|Begin|Enter|Hold)")
@@ -149,6 +156,9 @@ def released_by_calls(file: GoFile, locks: Locks, lock: LockOperation) -> set[Po
             key = decl.key if decl is not None else _literal_called(file, node)
             if key is not None and lock.lock_class in releasing.get(key, ()):
                 found.add(point)
+            elif decl is not None and key in releasing:
+                if lock.lock_class in released_classes(file, node, decl, releasing[key]):
+                    found.add(point)
     return found
 
 
@@ -193,6 +203,23 @@ def net_releases(package: Package) -> dict[tuple[str, int], set[str]]:
         if classes:
             found[decl.key] = classes
     _through_callers(package, found)
+    return found
+
+
+def released_classes(file: GoFile, call: Node, decl: Decl, classes: set[str]) -> set[str]:
+    """Return the classes of locks that a call of a function releases, in the caller's words.
+
+    A lock that is a parameter of the function (`leave(&s.mu)`) is that of the argument.
+    """
+    found = set(classes)
+    for operation in locks_of(decl.file, decl.node).operations:
+        access = operation.access
+        if access is None or access.steps or not isinstance(access.root, Binding):
+            continue
+        argument = argument_of(call, decl.node, access.root) if operation.releases else None
+        given = lock_class(file, argument) if argument is not None else None
+        if given is not None:
+            found.add(given)
     return found
 
 

@@ -20,7 +20,6 @@ from threadmend.golang.access import Access, access_of
 from threadmend.golang.calls import code_files
 from threadmend.golang.crowds import overlaps, own_nodes
 from threadmend.golang.goroutines import launch_of_literal, launches_in
-from threadmend.golang.holding import translated
 from threadmend.golang.library import methods_called
 from threadmend.golang.locks import Held
 from threadmend.golang.scope import Binding, argument_of
@@ -42,6 +41,7 @@ from threadmend.golang.touches import (
     written_names,
 )
 from threadmend.golang.types import Interface, Named, deref
+from threadmend.golang.wording import translated
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile

@@ -19,7 +19,6 @@ from threadmend.golang.effects import Event, Pair, effects_of
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.groups import is_group
-from threadmend.golang.holding import translated
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import declaration_of, entry_locks, held_at, locks_of
 from threadmend.golang.scope import Binding
@@ -27,6 +26,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
 from threadmend.golang.uses import is_api
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
+from threadmend.golang.wording import translated
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile

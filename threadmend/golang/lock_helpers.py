@@ -1,0 +1,97 @@
+"""Lock helpers: functions that only lock, for their callers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from threadmend.golang.locks import LOCK_CALLS, Held, locks_of
+from threadmend.golang.syntax import Node
+from threadmend.golang.wording import bind
+
+if TYPE_CHECKING:
+    from threadmend.golang.package import Decl, Package
+
+__all__ = ["net_acquires", "taking"]
+
+_TAKES = re.compile(rb"\.R?Lock\(\)")
+_GIVES = re.compile(rb"Unlock|\bdefer\b")
+
+
+def net_acquires(package: Package) -> dict[tuple[str, int], frozenset[Held]]:
+    """Return, by `Decl.key`, the locks that a function takes and leaves to its caller.
+
+    Only helpers without a branch and without any release: `func (s *T) lock() { s.mu.Lock() }`,
+    one that calls such a helper, or one that returns `s.mu.Unlock`.
+    """
+    known: dict[tuple[str, int], frozenset[Held]] | None = package.facts.get("net_acquires")
+    if known is not None:
+        return known
+    found: dict[tuple[str, int], frozenset[Held]] = {}
+    package.facts["net_acquires"] = found
+    for decl in _only_taking(package, _TAKES):
+        operations = locks_of(decl.file, decl.node).operations
+        body = decl.node["body"]
+        if any(o.call.up("block") is not body for o in operations):
+            continue
+        held = frozenset(o.held for o in operations if o.acquires and o.held is not None)
+        if held and not any(o.releases for o in operations):
+            found[decl.key] = held
+    names = {decl.name for decl in package.functions() if decl.key in found}
+    if names:
+        words = "|".join(map(re.escape, sorted(names)))
+        for decl in _only_taking(package, re.compile(rf"\.(?:{words})\(".encode())):
+            held = _through(decl, found)
+            if held:
+                found[decl.key] = found.get(decl.key, frozenset()) | held
+    return found
+
+
+def taking(package: Package) -> re.Pattern[bytes]:
+    """Return what code that takes locks looks like: itself, or through helpers that only lock."""
+    known: re.Pattern[bytes] | None = package.facts.get("taking")
+    if known is None:
+        known = package.facts["taking"] = _taking(package)
+    return known
+
+
+def _taking(package: Package) -> re.Pattern[bytes]:
+    helpers = net_acquires(package)
+    names = {d.name.encode() for d in package.functions() if d.key in helpers}
+    if not names:
+        return LOCK_CALLS
+    words = rb"|\b(?:" + b"|".join(map(re.escape, sorted(names))) + rb")\("
+    return re.compile(LOCK_CALLS.pattern + words)
+
+
+def _only_taking(package: Package, takes: re.Pattern[bytes]) -> Iterator[Decl]:
+    """Yield the short functions in which a pattern is found, and no release."""
+    for decl in package.functions():
+        start, end = decl.span
+        data = decl.file.data
+        if end - start <= 800 and decl.sound and decl.has_body and takes.search(data, start, end):
+            given = [m.start() for m in _GIVES.finditer(data, start, end)]
+            last = decl.node["body"].statements[-1:] if given else []
+            if not given or (last and _returns_release(last[0], given)):
+                yield decl
+
+
+def _returns_release(last: Node, given: list[int]) -> bool:
+    """Return whether releases, by their places, are all in what the last statement returns."""
+    if last.kind != "return_statement" or b"defer" in last.text:
+        return False
+    return all(last.start < at < last.end for at in given)
+
+
+def _through(decl: Decl, known: dict[tuple[str, int], frozenset[Held]]) -> frozenset[Held]:
+    """Return the locks that a function's statements take by calls of helpers."""
+    held: frozenset[Held] = frozenset()
+    for statement in decl.node["body"].statements:
+        call = statement.children[0] if statement.kind == "expression_statement" else None
+        if call is None or call.kind != "call_expression":
+            continue
+        callee = decl.file.callee(call)
+        if callee is not None and callee.key in known and callee.key != decl.key:
+            held |= bind(decl.file, call, callee.node, known[callee.key])
+    return held

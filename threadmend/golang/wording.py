@@ -1,0 +1,90 @@
+"""Wording: locks and paths of a callee as a caller would name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import Access, access_of, lock_class
+from threadmend.golang.backrefs import homeward
+from threadmend.golang.locks import Held
+from threadmend.golang.scope import Binding, argument_of
+from threadmend.golang.selfrefs import without_detours
+from threadmend.golang.syntax import Node
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["bind", "translated"]
+
+
+def bind(file: GoFile, call: Node, body: Node, held: frozenset[Held]) -> frozenset[Held]:
+    """Return locks in the words of a caller: what the body's receiver and parameters are there.
+
+    Locks of the body's own variables are left out.
+    """
+    found = set()
+    for lock in held:
+        access = translated(file, call, body, lock.access)
+        if access is not None:
+            found.add(Held(access, lock.mode, _class_given(file, call, body, lock)))
+    return frozenset(found)
+
+
+def _class_given(file: GoFile, call: Node, body: Node, lock: Held) -> str | None:
+    """Return the class of a lock in a caller's words: `enter(&s.mu)` takes that of the field."""
+    root = lock.access.root
+    if lock.access.steps or not isinstance(root, Binding):
+        return lock.lock_class
+    argument = argument_of(call, body, root)
+    return lock_class(file, argument) if argument is not None else lock.lock_class
+
+
+_LONGEST = 6  # steps of a path; a recursion through `next` would grow it for ever
+
+
+def translated(
+    file: GoFile,
+    call: Node | None,
+    body: Node,
+    access: Access | None,
+    extra: Mapping[Binding, Access | None] | None = None,
+) -> Access | None:
+    """Return a callee's access path in the caller's terms, None when it has none there."""
+    if access is None:
+        return None
+    root = access.root
+    if not isinstance(root, Binding):
+        return access
+    if extra and root in extra:
+        base: Access | None = extra[root]
+    elif not body.contains(root.scope):
+        return access  # captured: the same variable
+    elif call is None or root.scope is not body:
+        return None
+    else:
+        base = _given(file, call, body, root)
+    if base is None or len(base.steps) + len(access.steps) > _LONGEST:
+        return None
+    return without_detours(file, homeward(file, Access(base.root, base.steps + access.steps)))
+
+
+def _given(file: GoFile, call: Node, body: Node, root: Binding) -> Access | None:
+    """Return what a call gives for a receiver or parameter; every event of a callee asks."""
+    known: dict[tuple[Node, Binding], Access | None] = file.package.facts.setdefault("given", {})
+    key = (call, root)
+    if key not in known:
+        known[key] = _find_given(file, call, body, root)
+    return known[key]
+
+
+def _find_given(file: GoFile, call: Node, body: Node, root: Binding) -> Access | None:
+    if root.kind == "receiver":
+        function = call["function"]
+        if function.kind != "selector_expression":
+            return None
+        selection = file.selection(function)
+        via = selection.via if selection is not None else ()
+        return access_of(file, function["operand"], via)
+    argument = argument_of(call, body, root)
+    return access_of(file, argument) if argument is not None else None

@@ -13,9 +13,11 @@ from threadmend.python.scope import Scope, parent, scope_of
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
+    from threadmend.python.scope import Binding
 
 __all__ = ["AttributeUse", "Class", "classes_of", "use_mode"]
 
+PROPERTIES = frozenset({"property", "functools.cached_property"})
 INITIALIZERS = frozenset({"__init__", "__new__", "__post_init__", "__init_subclass__", "setUp"})
 
 
@@ -150,6 +152,18 @@ class Class:
                 return cls.methods[name]
         return None
 
+    def getter(self, name: str) -> Function | None:
+        """Return the function that is run when a property is read, also an inherited one."""
+        for cls in self.mro:
+            if name in cls.methods:
+                return cls._getters.get(name)
+        return None
+
+    @cached_property
+    def _getters(self) -> dict[str, Function]:
+        mine = (f for f in self.file.functions if f.cls is self)
+        return {f.name: f for f in mine if not PROPERTIES.isdisjoint(f.decorators)}
+
     @cached_property
     def init_only(self) -> frozenset[Function]:
         """Return initializers, and private methods that only those call: no other thread
@@ -238,18 +252,36 @@ def _uses_by_class(file: PythonFile) -> dict[Class, list[AttributeUse]]:
         return known
     found: dict[Class, list[AttributeUse]] = {}
     selves = {f.self_name for f in file.functions if f.cls is not None and f.self_name}
-    for name in selves:
+    for name in selves | _other_names(file, selves):
         for node in file.tree.names.get(name, ()):
             above = parent(node)
             if isinstance(above, ast.Attribute) and is_self(file, node):
                 function = file.function(node)
-                if function is not None and function.home is not None:
+                if function is not None and function.home is _owner(file, node):
                     use = AttributeUse(above.attr, use_mode(above), above, function)
-                    found.setdefault(function.home, []).append(use)
+                    if function.home is not None:
+                        found.setdefault(function.home, []).append(use)
     for uses in found.values():
         uses.sort(key=_place)
     file.__dict__["_self_uses"] = found
     return found
+
+
+def _owner(file: PythonFile, node: ast.Name) -> Class | None:
+    """Return the class of the method that a name of its first parameter is bound in."""
+    binding = file.binding(node)
+    method = None if binding is None else file.function(binding.scope.node)
+    return None if method is None else method.home
+
+
+def _other_names(file: PythonFile, selves: set[str]) -> set[str]:
+    """Return the variables that are set to the first parameter of a method."""
+    found: set[str] = set()
+    for node in (node for name in selves for node in file.tree.names.get(name, ())):
+        above = parent(node)
+        if isinstance(above, ast.Assign) and above.value is node:
+            found |= {target.id for target in above.targets if isinstance(target, ast.Name)}
+    return found - selves
 
 
 def _place(use: AttributeUse) -> tuple[int, int]:
@@ -258,8 +290,19 @@ def _place(use: AttributeUse) -> tuple[int, int]:
 
 
 def is_self(file: PythonFile, node: ast.AST) -> bool:
-    """Return whether a name is the first parameter of the method that it is in."""
+    """Return whether a name is the first parameter of the method that it is in, or another name
+    of that: `me = self`.
+    """
     binding = file.binding(node)
+    if binding is None or len(binding.sites) != 1:
+        return False
+    site = binding.sites[0]
+    if site.kind == "assign" and isinstance(site.value, ast.Name) and site.value is not node:
+        return site.value.id != binding.name and _is_first(file, file.binding(site.value))
+    return _is_first(file, binding)
+
+
+def _is_first(file: PythonFile, binding: Binding | None) -> bool:
     if binding is None or len(binding.sites) != 1 or binding.sites[0].kind != "parameter":
         return False
     owner = binding.scope.node

@@ -8,8 +8,9 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from threadmend.python.flow import is_text
+from threadmend.python.classes import PROPERTIES
 from threadmend.python.functions import Function
+from threadmend.python.places import only_result
 from threadmend.python.scope import parent
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["receiver_of", "runs", "stands_for"]
 
-_PROPERTIES = frozenset({"property", "functools.cached_property"})
 _BUILTINS = {"len": "__len__", "str": "__str__", "repr": "__repr__", "iter": "__iter__",
              "bool": "__bool__", "next": "__next__"}  # fmt: skip
 _ITEMS = {ast.Load: "__getitem__", ast.Store: "__setitem__", ast.Del: "__delitem__"}
@@ -49,9 +49,7 @@ def stands_for(file: PythonFile, node: ast.expr) -> tuple[Function, ast.expr] | 
     method = None if function is None else runs(function).get(node)
     if method is None or method.is_async or len(method.parameters) > (method.self_name is not None):
         return None
-    body = [statement for statement in method.body if not is_text(statement)]
-    only = body[0] if len(body) == 1 else None
-    value = only.value if isinstance(only, ast.Return) else None
+    value = only_result(method)
     return None if value is None else (method, value)
 
 
@@ -100,13 +98,9 @@ def _found(file: PythonFile, node: ast.expr | None, name: str, read: bool) -> Fu
     """Return the method of an object; of a name that is `read` the getter of a property."""
     value = file.value(node)
     cls: Class | None = None if value is None or value.is_class else value.cls
-    if cls is None or not read:
-        return None if cls is None else cls.method(name)
-    for base in cls.mro:
-        if name in base.methods:
-            getters = (f for f in base.file.functions if f.cls is base and f.name == name)
-            return next((f for f in getters if not _PROPERTIES.isdisjoint(f.decorators)), None)
-    return None
+    if cls is None:
+        return None
+    return cls.getter(name) if read else cls.method(name)
 
 
 def _special(file: PythonFile) -> frozenset[str]:
@@ -118,7 +112,7 @@ def _special(file: PythonFile) -> frozenset[str]:
             function.name
             for other in {base.file for cls in file.classes for base in cls.mro}
             for function in other.functions
-            if function.name in dunders or not _PROPERTIES.isdisjoint(function.decorators)
+            if function.name in dunders or not PROPERTIES.isdisjoint(function.decorators)
         }
         known = file.__dict__["_special"] = frozenset(found)
     return known

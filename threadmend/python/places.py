@@ -6,12 +6,15 @@ import ast
 from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.python.classes import is_self
+from threadmend.python.flow import is_text
 
 if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
+    from threadmend.python.functions import Function
+    from threadmend.python.scope import Binding
 
-__all__ = ["Place", "place_of"]
+__all__ = ["Place", "only_result", "place_of"]
 
 
 class Place(NamedTuple):
@@ -40,11 +43,17 @@ class Place(NamedTuple):
 
 
 def place_of(file: PythonFile, node: ast.AST | None) -> Place | None:
-    """Return the place of a name or attribute; None for anything computed."""
+    """Return the place of a name or attribute; None for anything computed.
+
+    Another name of something is its place (`lock = self._lock`, `me = self`), as are a property
+    and a method that return it and do nothing else.
+    """
     if isinstance(node, ast.Name):
         return _name(file, node)
     if isinstance(node, ast.Attribute):
         return _attribute(file, node)
+    if isinstance(node, ast.Call) and not node.args and not node.keywords:
+        return _returned(file, node.func) if isinstance(node.func, ast.Attribute) else None
     return None
 
 
@@ -61,9 +70,75 @@ def _name(file: PythonFile, node: ast.Name) -> Place | None:
         assert isinstance(scope.node, ast.ClassDef)
         cls = file.class_of(scope.node)
         return Place("attribute", cls.declarer(node.id).qualified, node.id, "class")
+    same = _named_again(file, binding)
+    if same is not None:
+        return same
     line = getattr(scope.node, "lineno", 0)
     name = getattr(scope.node, "name", "<lambda>")
     return Place("local", f"{file.module}.{name}:{line}", node.id)
+
+
+def _named_again(file: PythonFile, binding: Binding) -> Place | None:
+    """Return the place that a local variable is another name of for good: what it is set to, once,
+    is never set again.
+    """
+    known: dict[Binding, Place | None] = file.__dict__.setdefault("_named_again", {})
+    if binding not in known:
+        known[binding] = None  # what leads back to itself is no other name
+        site = binding.sites[0]
+        plain = len(binding.sites) == 1 and site.kind == "assign"
+        if plain and isinstance(site.value, ast.Name | ast.Attribute):
+            if _is_lasting(file, site.value):
+                known[binding] = place_of(file, site.value)
+    return known[binding]
+
+
+def _is_lasting(file: PythonFile, node: ast.expr) -> bool:
+    """Return whether a variable keeps what it is first set to."""
+    if isinstance(node, ast.Name):
+        binding = file.binding(node)
+        return binding is not None and [site.kind for site in binding.sites] in (
+            ["assign"],
+            ["parameter"],
+        )
+    value = file.value(node.value) if isinstance(node, ast.Attribute) else None
+    if value is None or value.cls is None or not isinstance(node, ast.Attribute):
+        return False
+    getter = value.cls.getter(node.attr)
+    if getter is not None:
+        shown = only_result(getter)
+        return shown is not None and _is_lasting(getter.file, shown)
+    first = {f for cls in value.cls.mro for f in cls.init_only}
+    changes = [use for use in value.cls.uses_of(node.attr) if use.changes and use.mode != "mutate"]
+    known = bool(changes) or node.attr in value.cls.declarer(node.attr).scope.bindings
+    return known and all(use.function in first for use in changes)
+
+
+def only_result(function: Function) -> ast.expr | None:
+    """Return what a function returns that does nothing else."""
+    body = [statement for statement in function.body if not is_text(statement)]
+    only = body[0] if len(body) == 1 else None
+    return only.value if isinstance(only, ast.Return) else None
+
+
+def _returned(file: PythonFile, node: ast.Attribute) -> Place | None:
+    """Return the place that a method of an object gives out, `self.lock` of `self._exclusive()`."""
+    owner = file.value(node.value)
+    method = None if owner is None or owner.cls is None else owner.cls.method(node.attr)
+    if method is None or method.is_async or len(method.parameters) != 1 or method.is_static:
+        return None
+    return _shown(file, node, method)
+
+
+def _shown(file: PythonFile, node: ast.Attribute, method: Function) -> Place | None:
+    """Return the place that a property or a method shows, as who asks for it sees it."""
+    result = only_result(method)
+    inner = None
+    if isinstance(result, ast.Name | ast.Attribute):
+        inner = place_of(method.file, result)
+    if inner is None or inner.base != "self":
+        return inner if inner is not None and inner.kind != "local" else None
+    return inner._replace(base=_base(file, node.value))
 
 
 def _global(file: PythonFile, node: ast.Name | ast.Attribute) -> Place | None:
@@ -86,11 +161,12 @@ def _attribute(file: PythonFile, node: ast.Attribute) -> Place | None:
             use.name == node.attr and use.mode == "write" for c in cls.mro for use in c.uses
         ):
             base = "class"
-        elif is_self(file, node.value):
-            base = "self"
         else:
-            inner = place_of(file, node.value)
-            base = "?" if inner is None else "/".join(inner)
+            getter = cls.getter(node.attr)
+            shown = None if getter is None else _shown(file, node, getter)
+            if shown is not None:
+                return shown
+            base = _base(file, node.value)
         return Place("attribute", held.qualified, node.attr, base)
     if file.qualified(node.value) is not None and owner is None:
         found = _global(file, node)
@@ -98,6 +174,14 @@ def _attribute(file: PythonFile, node: ast.Attribute) -> Place | None:
             return found
     inner = place_of(file, node.value)
     return None if inner is None else inner._replace(name=f"{inner.name}.{node.attr}")
+
+
+def _base(file: PythonFile, node: ast.expr) -> str:
+    """Return what tells apart the object that an expression is."""
+    if is_self(file, node):
+        return "self"
+    inner = place_of(file, node)
+    return "?" if inner is None else "/".join(inner)
 
 
 def _is_of_class(cls: Class, name: str) -> bool:

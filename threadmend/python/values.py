@@ -93,7 +93,7 @@ def _is_for_nothing(file: PythonFile, site: Site, name: str) -> bool:
         return isinstance(test.operand, ast.Name) and test.operand.id == name
     if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Is):
         return False
-    is_none = isinstance(test.comparators[0], ast.Constant) and test.comparators[0].value is None
+    is_none = _is_nothing(test.comparators[0])
     return is_none and isinstance(test.left, ast.Name) and test.left.id == name
 
 
@@ -181,7 +181,10 @@ def _attribute(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
         if known is not None:
             return known
     said = owner.cls.annotation_of(node.attr)
-    return None if said is None else annotated(*said, depth)
+    if said is not None:
+        return annotated(*said, depth)
+    getter = None if values or owner.is_class else owner.cls.getter(node.attr)
+    return None if getter is None else _returned(getter, depth)
 
 
 def _call(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
@@ -298,10 +301,27 @@ def _either(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
         assert isinstance(node, ast.BoolOp)
         sides = node.values
     values = [value_of(file, side, depth + 1) for side in sides]
-    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
+    is_or = isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or)
+    if is_or or (isinstance(node, ast.IfExp) and _is_unless_given(node)):
         # `given or Lock()`: what is given stands for what is made in its place
         values = [v for v in values if v is not None]
     return agreed(values)
+
+
+def _is_unless_given(node: ast.IfExp) -> bool:
+    """Return whether something is made where a name has nothing: `given if given else Lock()`."""
+    test, name, made = node.test, node.body, node.orelse
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        test, name, made = test.operand, made, name
+    if isinstance(test, ast.Compare) and _is_nothing(test.comparators[0]):
+        if isinstance(test.ops[0], ast.Is | ast.Eq):
+            name, made = made, name
+        test = test.left
+    return isinstance(test, ast.Name) and isinstance(name, ast.Name) and test.id == name.id
+
+
+def _is_nothing(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _combined(file: PythonFile, node: ast.AST, depth: int) -> Value | None:

@@ -68,14 +68,14 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
         others = _from_outside(file, cls)
         if not inside and not others:
             continue
-        for name, node, function in [
-            *((use.name, use.node, use.function) for base in cls.mro for use in base.uses),
-            *others,
+        for name, node, owner, function in [
+            *((u.name, u.node, u.owner, u.function) for base in cls.mro for u in base.uses),
+            *((name, node, node.value, function) for name, node, function in others),
         ]:
             is_own = name in changed or cls.declarer(name) is cls
             if not is_own or function.file is not file or cls.method(name) is not None:
                 continue
-            whole = _is_class(file, node.value)
+            whole = _is_class(file, owner)
             if (function in quiet and not whole) or is_synchronized(cls, name):
                 continue
             if whole and name not in cls.scope.bindings:
@@ -86,7 +86,7 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
             threads: set[Spawn | None] = {
                 s if whole else _one(cls, s)
                 for s in spawns
-                if whole or _is_shared_with(file, cls, s, node, function)
+                if whole or _is_shared_with(file, cls, s, owner, function)
             }
             data.single |= set() if whole else {s for s in spawns if _is_single(cls, s)}
             somebody = function in outside or _is_handed_on(function)
@@ -118,7 +118,7 @@ def _is_class(file: PythonFile, node: ast.expr) -> bool:
 def _from_outside(file: PythonFile, cls: Class) -> list[tuple[str, ast.Attribute, Function]]:
     """Return the attributes of the class or its objects that are named without `self`."""
     names = {use.name for base in cls.mro for use in base.uses} | cls.scope.bindings.keys()
-    seen = {use.node for base in cls.mro for use in base.uses}
+    seen = {use.source or use.node for base in cls.mro for use in base.uses}
     found = []
     index = attributes_of(file)
     named = (node for name in index if name in names for node in index[name])
@@ -148,7 +148,7 @@ def _is_relative(cls: Class, spawn: Spawn) -> bool:
 
 
 def _is_shared_with(
-    file: PythonFile, cls: Class, spawn: Spawn, node: ast.Attribute, at: Function
+    file: PythonFile, cls: Class, spawn: Spawn, owner: ast.expr, at: Function
 ) -> bool:
     """Return whether a thread gets to an object that others have as well: not one that it
     makes for itself, or that is made anew for it.
@@ -156,8 +156,8 @@ def _is_shared_with(
     target = spawn.target
     if target is None:
         return False
-    if not isinstance(node.value, ast.Name) or not is_self(file, node.value):
-        return not _is_own(file, node.value, at, spawn) and not _is_part(spawn, at, node.value)
+    if not isinstance(owner, ast.Name) or not is_self(file, owner):
+        return not _is_own(file, owner, at, spawn) and not _is_part(spawn, at, owner)
     if target.home is not None and (target.home in cls.mro or cls in target.home.mro):
         if isinstance(spawn.target_node, ast.Attribute):
             return not _is_fresh(spawn.file, spawn.target_node.value, spawn.node)

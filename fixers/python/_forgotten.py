@@ -155,7 +155,7 @@ def _finding(one: Forgotten, said: str) -> Finding:
         seen = f"{ast.unparse(other.node)} is used under {lock.place.name} here"
         related = (Related(file.path, *file.span(other.node), seen),)
     level = Confidence.MEDIUM
-    spelled = f"{ast.unparse(use.node.value)}.{lock.place.name}"
+    spelled = f"{ast.unparse(use.owner)}.{lock.place.name}"
     try:
         plan = plan_of(_unit(one, use))
         if not lock.reentrant:

@@ -163,7 +163,7 @@ def _finding(one: Uneven, said: str) -> Finding:
         related = (Related(file.path, *file.span(first), f"{name} is used under {held} here"),)
     data = Data(file, use.name, cls=one.cls)
     statement = file.statement(use.node)
-    spelled = f"{ast.unparse(use.node.value)}.{held}"  # a span inside of an f-string is not known
+    spelled = f"{ast.unparse(use.owner)}.{held}"  # a span inside of an f-string is not known
     try:
         if not isinstance(statement, _SIMPLE):
             raise BuilderError("the lock would be held for the whole statement")

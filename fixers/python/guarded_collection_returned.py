@@ -81,8 +81,15 @@ def _goes_on(file: PythonFile, node: ast.expr) -> bool:
         and use_mode(other) == "write"
         and other.lineno < node.lineno
         and file.text(other) == text
+        and not _is_other_name(file, other)
         for other in function.own
     )
+
+
+def _is_other_name(file: PythonFile, node: ast.expr) -> bool:
+    """Return whether a variable only stands for an attribute: `rows = self.rows`."""
+    place = file.place(node) if isinstance(node, ast.Name) else None
+    return place is not None and place.kind == "attribute"
 
 
 def _section(file: PythonFile, one: Guarded, node: ast.expr) -> Section | None:

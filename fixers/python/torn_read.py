@@ -96,7 +96,7 @@ def _finding(
 ) -> Finding:
     here = [u for u in uses if file.statement(u.node) is statement]
     names = " and ".join(dict.fromkeys(ast.unparse(u.node) for u in here))
-    held = f"{ast.unparse(here[0].node.value)}.{lock.place.name}"
+    held = f"{ast.unparse(here[0].owner)}.{lock.place.name}"
     said = f"{names} are read without {held}, under which they change together"
     start, end = file.span(statement)
     changing = next(u for u in guard.locked if u.changes)

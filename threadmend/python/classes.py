@@ -25,14 +25,24 @@ INITIALIZERS = frozenset({"__init__", "__new__", "__post_init__", "__init_subcla
 class AttributeUse:
     """A use of `self.name` in the body of a method or of a function nested in one.
 
+    A local variable that is the attribute's other name for good (`jobs = self.jobs`) is used in its
+    place: then `node` is that name, and `source` the attribute that it is set to.
     `mode` is `read`, `write` (`=`), `augment` (`+=`), `mutate` (`.append()`, `[k] = v`,
     `del x[k]`, `[k] += 1`), `delete`, `call` (`self.name()`).
     """
 
     name: str
     mode: str
-    node: ast.Attribute
+    node: ast.Attribute | ast.Name
     function: Function
+    source: ast.Attribute | None = None
+
+    @property
+    def owner(self) -> ast.expr:
+        """Return the object that the attribute is of: `self`."""
+        node = self.source or self.node
+        assert isinstance(node, ast.Attribute)
+        return node.value
 
     @property
     def changes(self) -> bool:
@@ -189,7 +199,23 @@ class Class:
     @cached_property
     def uses(self) -> list[AttributeUse]:
         """Return every `self.x` in the methods of this class statement, in source order."""
+        found: list[AttributeUse] = []
+        for use in self.written_uses:
+            found += _renamed(self, use) or [use]
+        return sorted(found, key=_place)
+
+    @cached_property
+    def written_uses(self) -> list[AttributeUse]:
+        """Return the uses that are written as attributes: other names are not followed."""
         return _uses_by_class(self.file).get(self, [])
+
+    def is_lasting(self, name: str) -> bool:
+        """Return whether an attribute keeps what it is first set to."""
+        first = {f for cls in self.mro for f in cls.init_only}
+        uses = [use for cls in self.mro for use in cls.written_uses if use.name == name]
+        changes = [use for use in uses if use.changes and use.mode != "mutate"]
+        known = changes or any(name in cls.scope.bindings for cls in self.mro)
+        return bool(known) and all(use.function in first for use in changes)
 
     def uses_of(self, name: str) -> list[AttributeUse]:
         """Return the uses of one attribute in this class and its bases of the project."""
@@ -209,7 +235,7 @@ class Class:
             for site in binding.sites:
                 if site.kind == "assign" and site.value is not None:
                     found.setdefault(name, []).append((self.file, site.value))
-        for use in self.uses:
+        for use in self.written_uses:
             if use.mode == "write":
                 value = assigned_value(use.node)
                 if value is not None:
@@ -230,7 +256,7 @@ class Class:
     @cached_property
     def _annotated(self) -> dict[str, ast.expr]:
         found: dict[str, ast.expr] = {}
-        for use in self.uses:
+        for use in self.written_uses:
             above = parent(use.node)
             if isinstance(above, ast.AnnAssign):
                 found.setdefault(use.name, above.annotation)
@@ -264,6 +290,30 @@ def _uses_by_class(file: PythonFile) -> dict[Class, list[AttributeUse]]:
     for uses in found.values():
         uses.sort(key=_place)
     file.__dict__["_self_uses"] = found
+    return found
+
+
+def _renamed(cls: Class, use: AttributeUse) -> list[AttributeUse]:
+    """Return the uses of the local variable that an attribute's value gets as another name, at
+    the top of a function: one that is set under a lock is read behind it as a copy would be.
+    """
+    above, file = parent(use.node), cls.file
+    target = above.targets[0] if isinstance(above, ast.Assign) else None
+    if not isinstance(target, ast.Name) or above.value is not use.node:  # type: ignore[union-attr]
+        return []
+    binding = file.binding(target)
+    if binding is None or len(binding.sites) != 1 or binding.scope.node is not parent(above):  # type: ignore[arg-type]
+        return []
+    if not cls.is_lasting(use.name):
+        return []
+    assert isinstance(use.node, ast.Attribute)
+    found = []
+    for node in file.uses(binding):
+        function = file.function(node)
+        if function is None or function.home is not cls:
+            return []
+        if node is not target:
+            found.append(AttributeUse(use.name, use_mode(node), node, function, use.node))
     return found
 
 

@@ -108,10 +108,7 @@ def _is_lasting(file: PythonFile, node: ast.expr) -> bool:
     if getter is not None:
         shown = only_result(getter)
         return shown is not None and _is_lasting(getter.file, shown)
-    first = {f for cls in value.cls.mro for f in cls.init_only}
-    changes = [use for use in value.cls.uses_of(node.attr) if use.changes and use.mode != "mutate"]
-    known = bool(changes) or node.attr in value.cls.declarer(node.attr).scope.bindings
-    return known and all(use.function in first for use in changes)
+    return value.cls.is_lasting(node.attr)
 
 
 def only_result(function: Function) -> ast.expr | None:

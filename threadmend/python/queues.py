@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
 from threadmend.python.classes import is_self
+from threadmend.python.file import last_name
 from threadmend.python.functions import function_of
 from threadmend.python.places import Place
 from threadmend.python.scope import parent
@@ -97,11 +98,15 @@ def _queues(file: PythonFile) -> list[QueueUse]:
         return []
     found: dict[Place, QueueUse] = {}
     passed = _passed(file)
+    names: set[str] = set()
     for call in file.calls(*_METHODS, "iter"):
         node = _receiver(file, call)
         value = file.value(node)
         place = file.place(node)
-        if place is not None and value is not None and value.is_a(api.QUEUES | api.ASYNC_QUEUES):
+        if node is None or place is None or value is None:
+            continue
+        if value.is_a(api.QUEUES | api.ASYNC_QUEUES):
+            names.add(last_name(node) or "")
             for outer in passed.get(place, (place,)):
                 use = found.setdefault(outer, QueueUse(outer, value))
                 if use.value.made is None and value.made is not None:
@@ -117,7 +122,7 @@ def _queues(file: PythonFile) -> list[QueueUse]:
             use.place, use.value = given, made
         elif len(passed.get(use.place, ())) > 1:
             use.place = given
-    names = {place.name.rpartition(".")[2] for place in (*found, *passed)}
+    names |= {place.name.rpartition(".")[2] for place in (*found, *passed)}
     nodes: list[ast.Name | ast.Attribute] = [
         n for n in file.nodes(ast.Attribute) if n.attr in names
     ]

@@ -119,7 +119,10 @@ def _fix(file: GoFile, launch: Launch, read: Node) -> tuple[Fix | None, str]:
         if n.text == read.text and access_of(file, n) == access
     ]
     try:
-        edits: list[Edit] = [*insert_before(launch.statement, f"{name} := {read.name}")]
+        before = launch.statement
+        if literal.start < before.start and literal.statement is not None:
+            before = literal.statement  # `watch := func() {…}`, then `go watch()`
+        edits: list[Edit] = [*insert_before(before, f"{name} := {read.name}")]
     except BuilderError as error:
         return None, str(error)
     edits.extend(Edit(u.path, u.start, u.end, name.encode()) for u in uses)

@@ -9,14 +9,17 @@ from itertools import takewhile
 from threadmend.golang.builders import (
     BuilderError,
     add_field,
-    add_import,
     free_name,
     import_name,
+    reach_import,
     realign,
     wrap,
 )
+from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.file import GoFile
 from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan
 from threadmend.model import Edit, Fix
 
 from ._beside import beside
@@ -43,12 +46,21 @@ def close_once(close: MethodClose, others: list[MethodClose]) -> tuple[Fix | Non
 
 def _once_name(close: MethodClose) -> str:
     """Return the name for the Once: after the function, or the channel where there are more."""
-    if close.channel.decl.node.text.count(b"chan") > 1:
+    if _has_several(close.channel):
         own = close.operand.name.rpartition(".")[2]
         return f"{own[:1].lower()}{own[1:]}Once"
     found = re.match(r"[A-Z]?[a-z]*", close.decl.name)
     verb = (found[0] if found and found[0] else "close").lower()
     return f"{verb}Once"
+
+
+def _has_several(channel: SharedChannel) -> bool:
+    """Return whether the struct with a channel has another one."""
+    file, names = channel.decl.file, list[Node]()
+    for group in channel.decl.node.find("field_declaration"):
+        if isinstance(file.underlying(file.type_from(group.get("type"))), Chan):
+            names += group.all("name")
+    return len(names) > 1
 
 
 def _with_field(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
@@ -61,7 +73,7 @@ def _with_field(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
     name = place.free(_once_name(close))
     package = import_name(decl.file.tree, "sync") or "sync"
     edits = [*add_field(place.struct, name, f"{package}.Once", after=place.field)]
-    edits += add_import(decl.file.tree, "sync")
+    edits += reach_import(decl.file.tree, "sync")
     base = close.operand["operand"].name
     edits += _guard(close, f"{base}.{name}")
     for other in others:
@@ -86,7 +98,7 @@ def _with_variable(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
     end = source.line_end(decl.span[1])
     text = source.newline + f"var {name} {package}.Once".encode() + source.newline
     edits = [Edit(decl.file.path, end, end, text)]
-    edits += add_import(decl.file.tree, "sync")
+    edits += reach_import(decl.file.tree, "sync")
     edits += _guard(close, name)
     for other in others:
         edits += _guard(other, name)

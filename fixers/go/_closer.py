@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from threadmend.golang.access import Access, is_assigned_once
 from threadmend.golang.builders import (
     BuilderError,
-    add_import,
     delete,
     free_name,
     import_name,
     insert_after,
     insert_at_start,
     insert_before,
+    reach_import,
     replace,
     taken_names,
 )
@@ -192,7 +192,7 @@ def _count(
     closes: list[Node],
 ) -> list[Edit]:
     """Declare a WaitGroup and count each launch."""
-    edits: list[Edit] = list(add_import(file.tree, "sync"))
+    edits: list[Edit] = list(reach_import(file.tree, "sync"))
     first = min(anchors, key=lambda a: a.start)
     declared = f"var {name} {sync_name(file)}.WaitGroup"
     declared_with_add = False
@@ -349,6 +349,12 @@ def close_below(
     own = [r for r in receives if r.function is function]
     if later or own or statement is None or function.kind not in FUNCTIONS:
         raise BuilderError("some paths leave before the last send")
+    otherwise = check.get("alternative") if check is not None else None
+    if otherwise is not None:
+        # `if err != nil { return err } else { … }`: with an error there is nothing to close
+        if otherwise.kind != "block":
+            raise BuilderError("some paths leave before the last send")
+        return list(insert_at_start(otherwise, f"defer close({name})"))
     return list(insert_after(check or statement, f"defer close({name})"))
 
 

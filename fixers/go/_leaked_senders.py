@@ -188,7 +188,7 @@ def _in_helper(file: GoFile, sender: Sender) -> Count | None:
             argument = _argument(file, decl.file, launch.function, sender.place, times.nodes[0])
             if argument is None:
                 return None
-            name = times.nodes[0].name
+            name = _parameter(times.nodes[0]).name
             terms = tuple(re.sub(rf"\b{re.escape(name)}\b", argument.name, t) for t in times.terms)
             times = Count(times.factor, terms, (argument,))
         count = product(count, times)
@@ -198,8 +198,7 @@ def _in_helper(file: GoFile, sender: Sender) -> Count | None:
 
 def _argument(file: GoFile, other: GoFile, helper: Node, call: Node, name: Node) -> Node | None:
     """Return what a caller passes for a parameter of a helper that never changes it."""
-    if name.kind == "call_expression":
-        name = name["arguments"].children[0]
+    name = _parameter(name)
     binding = other.binding(name) if name.kind == "identifier" else None
     if binding is None or binding.kind != "parameter" or not is_assigned_once(binding):
         return None
@@ -209,6 +208,11 @@ def _argument(file: GoFile, other: GoFile, helper: Node, call: Node, name: Node)
         return None
     argument = arguments[position]
     return argument if argument.kind in {"identifier", "selector_expression"} else None
+
+
+def _parameter(bound: Node) -> Node:
+    """Return what a loop's bound is or counts: `n`, or `xs` of `len(xs)`."""
+    return bound["arguments"].children[0] if bound.kind == "call_expression" else bound
 
 
 def waits_first(

@@ -19,6 +19,7 @@ from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import declaration_of, lock_operation, locks_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Interface
 from threadmend.model import Edit
 
 from ._locked import call_edit, split
@@ -46,6 +47,9 @@ def taken_first(pair: Pair) -> tuple[Edit, ...]:
         raise BuilderError("the function that locks has no name")
     check_place(file, call, decl.file)
     check_named(call, decl)
+    operand = call["function"].get("operand")
+    if operand is not None and isinstance(file.underlying(file.type_of(operand)), Interface):
+        raise BuilderError("an interface stands before the second lock")
     if any(o.access == access for o in locks_of(file, pair.function).operations):
         raise BuilderError("the second lock is taken more than once")
     outer = _held_to_the_end(pair)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from threadmend.golang.access import Access
+from threadmend.golang.access import Access, root_name
 from threadmend.golang.builders import BuilderError, delete, free_name
 from threadmend.golang.builders.lines import leading_start
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import LockOperation, locks_of
 from threadmend.golang.package import Decl
+from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
 from threadmend.model import Edit
@@ -48,18 +49,48 @@ def split(decl: Decl, access: Access) -> Split:
     if sibling is not None:
         return Split(sibling, ())
     name = _free(decl)
-    released = f"defer {taken.lock.name}.{'RUnlock' if taken.mode == 'read' else 'Unlock'}()"
-    lines = [f"{taken.lock.name}.{taken.method}()", released, _forward(node, name)]
-    edits = [*_head(decl, name, lines, taken.lock.name)]
+    lock = _outside(taken)
+    released = f"defer {lock}.{'RUnlock' if taken.mode == 'read' else 'Unlock'}()"
+    lines = [f"{lock}.{taken.method}()", released, _forward(node, name)]
+    edits = [*_head(decl, name, lines, lock), *_unused(node, [taken, *given_back])]
     for operation in [taken, *given_back]:
         edits += delete(operation.deferred or _statement(operation))
     return Split(name, tuple(_merged(edits)))
 
 
+def _outside(taken: LockOperation) -> str:
+    """Return a lock as its function's parameters name it: `s.mu` for `mu := &s.mu; mu.Lock()`."""
+    root = root_name(taken.lock)
+    binding = resolve_local(root) if root is not None else None
+    if binding is None or binding.kind in {"receiver", "parameter"}:
+        return taken.lock.name
+    access = taken.access
+    if access is None or not isinstance(access.root, Binding):
+        raise BuilderError("the lock is a variable of the function that is called")
+    if access.root.kind not in {"receiver", "parameter"} or "[" in str(access):
+        raise BuilderError("the lock is a variable of the function that is called")
+    return str(Access(access.root, access.steps[: len(access.steps) - len(taken.via)]))
+
+
+def _unused(function: Node, operations: list[LockOperation]) -> list[Edit]:
+    """Delete the local name of a lock that nothing but the operations uses."""
+    root = root_name(operations[0].lock)
+    binding = resolve_local(root) if root is not None else None
+    if binding is None or binding.kind != "variable" or not function.contains(binding.node):
+        return []
+    others = [n for n in binding.uses if n is not binding.node]
+    if any(not any(o.call.contains(n) for o in operations) for n in others):
+        return []
+    declaration = binding.declaration
+    if declaration.kind != "short_var_declaration" or len(declaration["left"].children) != 1:
+        raise BuilderError("the lock is a variable of the function that is called")
+    return list(delete(declaration))
+
+
 def without_lock(file: GoFile, function: Node, access: Access) -> tuple[Edit, ...]:
     """Return the edits that leave locking to the callers of a function, all of which hold."""
     taken, given_back = _operations(file, function, access, anywhere=True)
-    edits: list[Edit] = []
+    edits = _unused(function, [taken, *given_back])
     for operation in [taken, *given_back]:
         edits += delete(operation.deferred or _statement(operation))
     return tuple(_merged(edits))
@@ -187,6 +218,8 @@ def _sibling(
         return None
     if [a.name for a in call["arguments"].children] != _parameter_names(node):
         return None
+    if _kinds(found.node) != _kinds(node):
+        return None  # `lines ...string` here, `lines []string` there
     function = call["function"]
     if decl.kind == "method":
         receiver = _receiver_name(node)
@@ -229,10 +262,14 @@ def _parameter_names(node: Node) -> list[str]:
     return names
 
 
+def _kinds(node: Node) -> list[str]:
+    return [d.kind for d in node["parameters"].children]
+
+
 def _forward(node: Node, name: str) -> str:
     """Return the statement that hands a call on: `return s.nameLocked(a, b...)`."""
     arguments = _parameter_names(node)
-    kinds = [d.kind for d in node["parameters"].children]
+    kinds = _kinds(node)
     if kinds and kinds[-1] == "variadic_parameter_declaration":
         arguments[-1] += "..."
     owner = f"{_receiver_name(node)}." if node.kind == "method_declaration" else ""

@@ -65,7 +65,7 @@ def _channels(literal: Node) -> set[str]:
     return {e.children[0].name for e in elements if _MAKES.match(e.children[-1].text)}
 
 
-_MAKES = re.compile(rb"make\(\s*(?:<-\s*)?chan\b")
+_MAKES = re.compile(rb"make\(\s*(?:(?:<-\s*)?chan\b|\w+[,)])")
 
 
 def _is_constructed(channel: SharedChannel, literal: Node) -> bool:

@@ -53,6 +53,11 @@ class Options:
         if any(s.kind not in {"expression_statement"} for s in between):
             return "what stands between the launch and the options may need the goroutine"
         reason = "the options run before the launch"
+        function = launch.function
+        if self.statement.kind == "if_statement" and self.statement.get("alternative") is not None:
+            last = self.statement.next is None
+            if last and function is not None and function.get("result") is not None:
+                return "the function returns in that statement"
         try:
             if self.statement.kind != "return_statement":
                 edits: tuple[Edit, ...] = move_before(self.statement, launch.statement)

@@ -7,10 +7,10 @@ import re
 from threadmend.golang.builders import (
     BuilderError,
     add_field,
-    add_import,
     free_name,
     import_name,
     insert_before,
+    reach_import,
     realign,
 )
 from threadmend.golang.channel_fields import SharedChannel
@@ -82,7 +82,7 @@ def closed_before(channel: SharedChannel, wait: Node, receiver: str) -> Fix | st
     code = f"{receiver}.{name}.Do(func() {{ close({receiver}.{channel.name}) }})"
     try:
         added = add_field(struct, name, f"{import_name(tree, 'sync') or 'sync'}.Once", after=after)
-        edits = (*added, *add_import(tree, "sync"))
+        edits = (*added, *reach_import(tree, "sync"))
         if wait.path == tree.source.path:
             edits = realign(tree, (*edits, *insert_before(wait.parent, code)))
         else:

@@ -36,7 +36,7 @@ from ._unreceived import is_returned
 CATEGORY = "channel"
 GATE = rb"\bclose\("
 
-_MAKES_AND_CLOSES = re.compile(rb"\bmake\(\s*chan\b")
+_MAKES_AND_CLOSES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 _WAITS = re.compile(
     rb"(?i)(?:wait|join|drain|stop|shutdown|finish|collect|consume|gather|close)\w*\("
 )

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, add_import, delete, insert_after
+from threadmend.golang.builders import BuilderError, delete, insert_after, reach_import
 from threadmend.golang.channels import (
     Channel,
     ChannelOperation,
@@ -365,7 +365,7 @@ def _once(file: GoFile, function: Node, channel: Channel, closes: list[ChannelOp
     statement = channel.make.statement
     if statement is None:
         raise BuilderError("the channel is not made by a statement")
-    edits: list[Edit] = [*add_import(file.tree, "sync")]
+    edits: list[Edit] = [*reach_import(file.tree, "sync")]
     edits += insert_after(statement, f"var {once} {sync_name(file)}.Once")
     for close in closes:
         call = close.node

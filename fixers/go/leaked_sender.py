@@ -47,7 +47,7 @@ from ._one_reply import left_replies
 from ._unreceived import partly_received, unreceived
 
 CATEGORY = "channel"
-GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b"
+GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])(?s:.*)<-|<-(?s:.*)\bmake\(\s*(?:chan\b|\w+[,)])"
 
 
 def check(file: GoFile) -> Iterator[Finding]:

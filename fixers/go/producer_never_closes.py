@@ -41,9 +41,9 @@ from ._field_producers import produced_for_fields
 from ._unreceived import is_returned
 
 CATEGORY = "channel"
-GATE = rb"\bmake\(\s*chan\b|\brange \w+\.\w"
+GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w"
 
-_MAKES_AND_SENDS = re.compile(rb"\bmake\(\s*chan\b")
+_MAKES_AND_SENDS = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 
 def check(file: GoFile) -> Iterator[Finding]:

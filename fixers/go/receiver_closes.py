@@ -29,9 +29,9 @@ from ._close_by_receiver import closed_by_receivers
 from ._closer import after_sends, by_producer, close_after, ends
 
 CATEGORY = "channel"
-GATE = rb"\bmake\(\s*chan\b|\bclose\(\w+\.\w"
+GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])|\bclose\(\w+\.\w"
 
-_MAKES = re.compile(rb"\bmake\(\s*chan\b")
+_MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -255,4 +255,6 @@ def _ranged(close: ChannelOperation, loop: Node) -> list[Edit]:
     if not first.next or len(body.statements) < 2:
         raise BuilderError("the received value is not used")
     head = f"for {names[0].name} := range {name} {{".encode()
+    if loop.parent is not None and loop.parent.kind == "labeled_statement":
+        raise BuilderError("the loop has a label")
     return [Edit(loop.path, loop.start, body.start + 1, head), *delete(first)]

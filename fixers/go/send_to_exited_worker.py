@@ -51,7 +51,7 @@ from ._drained import drained, fed_through_fields
 from ._fed_beside_result import Fed, fed_beside_results
 
 CATEGORY = "goroutine"
-GATE = rb"\bmake\(\s*chan\b|\brange \w+\.\w"
+GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w"
 
 
 @dataclass(frozen=True, slots=True)

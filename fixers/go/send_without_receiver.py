@@ -37,9 +37,12 @@ from ._too_early import sent_too_early
 from ._waits_before_receive import too_small, waited_for
 
 CATEGORY = "channel"
-GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b|\.\w+ <- |\bgo \w+\.\w+\(\)"
+GATE = (
+    rb"\bmake\(\s*(?:chan\b|\w+[,)])(?s:.*)<-|<-(?s:.*)\bmake\(\s*(?:chan\b|\w+[,)])"
+    rb"|\.\w+ <- |\bgo \w+\.\w+\(\)"
+)
 
-_MAKES = re.compile(rb"\bmake\(\s*chan\b")
+_MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 
 def check(file: GoFile) -> Iterator[Finding]:

@@ -30,9 +30,9 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from ._closer import anchor_in, close_after, free_in
 
 CATEGORY = "goroutine"
-GATE = rb"\bmake\(\s*chan\b(?s:.*)<-|<-(?s:.*)\bmake\(\s*chan\b"
+GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])(?s:.*)<-|<-(?s:.*)\bmake\(\s*(?:chan\b|\w+[,)])"
 
-_MAKES = re.compile(rb"\bmake\(\s*chan\b")
+_MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 
 def check(file: GoFile) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from threadmend.golang.builders.imports import (
     add_imports,
     import_entries,
     import_name,
+    reach_import,
     remove_import,
 )
 from threadmend.golang.builders.lines import BuilderError, applied
@@ -90,6 +91,7 @@ __all__ = [
     "move_before",
     "parameters",
     "pointer_receiver",
+    "reach_import",
     "realign",
     "remove_argument",
     "remove_element",

@@ -18,6 +18,7 @@ __all__ = [
     "add_imports",
     "import_entries",
     "import_name",
+    "reach_import",
     "remove_import",
 ]
 
@@ -106,10 +107,15 @@ def add_import(tree: SyntaxTree, path: str, name: str | None = None) -> tuple[Ed
     return (Edit(tree.source.path, at, at, newline + b"import " + spec),)
 
 
+def reach_import(tree: SyntaxTree, path: str) -> tuple[Edit, ...]:
+    """Import a package unless the file reaches it, by whatever name: see `import_name`."""
+    return () if import_name(tree, path) is not None else add_import(tree, path)
+
+
 def add_imports(tree: SyntaxTree, paths: Iterable[str]) -> tuple[Edit, ...]:
-    """Import several packages of the standard library, sorted into one group."""
+    """Import what the file does not reach of several packages of the standard library."""
     entries = import_entries(tree)
-    known = {e.path for e in entries if e.name == ""}
+    known = {e.path for e in entries if e.name not in {"_", "."}}
     missing = sorted(set(paths) - known)
     usable = [e for e in entries if e.path != "C"]
     if len(missing) < 2 or any(e.grouped for e in usable) or len(usable) > 1:

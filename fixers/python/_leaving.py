@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import ast
 
-from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, can_raise, innermost_loop, leaves
-from threadmend.python.locks import Section, receiver
+from threadmend.python.file import PythonFile, last_name
+from threadmend.python.flow import after, can_raise, innermost_loop, leaves, walk
+from threadmend.python.locks import Lock, Section, is_acquire, is_release, receiver
+from threadmend.python.scope import parent
 
-__all__ = ["goes_round", "way_out"]
+__all__ = ["before_try", "goes_round", "way_out"]
+
+_HARMLESS = frozenset({"debug", "info", "warning", "warn", "error", "log", "print", "len", "repr",
+                       "str", "time", "monotonic", "perf_counter", "current_thread", "get_ident",
+                       "getpid", "dict", "list", "set", "isinstance", "append"})  # fmt: skip
+"""Calls that hardly ever raise, which stand before many a try statement."""
 
 
 def goes_round(file: PythonFile, section: Section, node: ast.AST) -> bool:
@@ -22,6 +28,50 @@ def goes_round(file: PythonFile, section: Section, node: ast.AST) -> bool:
     text = file.text(section.item)
     releases = [c for c in file.calls("release") if file.text(receiver(c)) == text]
     return len(releases) == 1 and file.statement(releases[0]) is section.release
+
+
+def before_try(file: PythonFile, call: ast.Call, lock: Lock) -> tuple[Section, ast.Try] | None:
+    """Return what lies between `x.acquire()` and a try statement further down its block whose
+    `finally` releases x, when that can raise or leave, and the try statement.
+    """
+    above = parent(call)
+    start = parent(above) if isinstance(above, ast.Await) else above
+    if not isinstance(start, ast.Expr):
+        return None
+    item = receiver(call)
+    rest = after(start)
+    for number, tried in enumerate(rest):
+        if isinstance(tried, ast.Try) and number:
+            release = _released(file, tried.finalbody, item)
+            if release is not None:
+                body, function = rest[:number], file.function(start)
+                section = Section(lock, "late", start, item, body, release, function)
+                return (section, tried) if _loses(section) else None
+        if any(is_release(node) or is_acquire(node) for node in walk(tried)):
+            return None
+    return None
+
+
+def _released(file: PythonFile, block: list[ast.stmt], item: ast.expr) -> ast.stmt | None:
+    """Return the statement of a block that releases x."""
+    for statement in block:
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        if isinstance(call, ast.Call) and is_release(call):
+            if file.text(receiver(call)) == file.text(item):
+                return statement
+    return None
+
+
+def _loses(section: Section) -> bool:
+    """Return whether what stands before a try statement leaves, or makes calls that may raise."""
+    leaving = leaves(section.body)
+    if leaving:
+        plain = ast.Return | ast.Raise | ast.Await
+        return all(isinstance(node, plain) for node in leaving)
+    return any(
+        isinstance(node, ast.Call) and last_name(node.func) not in _HARMLESS
+        for node in walk(section.body)
+    )
 
 
 def way_out(file: PythonFile, section: Section) -> tuple[list[ast.AST], list[ast.stmt]] | None:

@@ -21,11 +21,17 @@ from collections.abc import Iterator
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 from threadmend.python.attempts import attempted
-from threadmend.python.builders import BuilderError, section_to_try, section_to_with
+from threadmend.python.builders import (
+    BuilderError,
+    begin_try_earlier,
+    section_to_try,
+    section_to_with,
+)
 from threadmend.python.file import PythonFile, last_name
+from threadmend.python.flow import leaves
 from threadmend.python.locks import Section
 
-from ._leaving import way_out
+from ._leaving import before_try, way_out
 
 CATEGORY = "lock"
 ALSO = "R1732 consider-using-with"
@@ -41,6 +47,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if lost is None or _has_arguments(section) or _is_signal(file, section):
             continue
         yield _finding(file, section, *lost)
+    for section, tried in _late(file):
+        yield _finding(file, section, leaves(section.body), [], tried)
 
 
 def _tried(file: PythonFile) -> Iterator[Section]:
@@ -50,6 +58,15 @@ def _tried(file: PythonFile) -> Iterator[Section]:
         section = None if lock is None else attempted(file, call, lock)
         if section is not None:
             yield section
+
+
+def _late(file: PythonFile) -> Iterator[tuple[Section, ast.Try]]:
+    """Yield what lies between `x.acquire()` and a try statement that releases in `finally`."""
+    for section in file.sections:
+        for call in section.acquiring if section.release is None and section.waits else ():
+            found = before_try(file, call, section.lock)
+            if found is not None and not _is_signal(file, found[0]):
+                yield found
 
 
 def _has_arguments(section: Section) -> bool:
@@ -78,7 +95,11 @@ def _is_signal(file: PythonFile, section: Section) -> bool:
 
 
 def _finding(
-    file: PythonFile, section: Section, leaving: list[ast.AST], released: list[ast.stmt]
+    file: PythonFile,
+    section: Section,
+    leaving: list[ast.AST],
+    released: list[ast.stmt],
+    tried: ast.Try | None = None,
 ) -> Finding:
     name = file.text(section.item)
     start, end = file.span(section.start)
@@ -89,14 +110,18 @@ def _finding(
         what = f"{name} stays locked after the {word} in line {line}"
     title = f"Hold {name} with a with statement"
     try:
-        if section.kind == "tried":
+        if tried is not None:
+            edits = begin_try_earlier(file, section.start, section.body, tried)
+            title = f"Begin to try as soon as {name} is held"
+        elif section.kind == "tried":
             edits, title = section_to_try(file, section, released), f"Release {name} in finally"
         else:
             edits = section_to_with(file, section, released)
     except BuilderError as error:
         return Finding(file.path, start, end, what, reason=str(error))
     # A fix that begins to look at an attempt's result leaves it to the next round to harden.
-    confidence = Confidence.MEDIUM if section.kind == "tried" else Confidence.HIGH
+    is_mild = section.kind == "tried" or (tried is not None and not leaving)
+    confidence = Confidence.MEDIUM if is_mild else Confidence.HIGH
     fix = _fix(title, edits, leaving)
     return Finding(file.path, start, end, what, fixes=(fix,), confidence=confidence)
 

@@ -4,7 +4,8 @@ A slot that is not given back when the code in between raises is lost. After as 
 there are slots everybody waits for ever.
 
 Not reported: acquire and release that do not stand in one block, which hand the slot over; a
-release in `finally`; nothing in between that can raise or leave; semaphores of other libraries.
+release in `finally`; nothing in between that can raise or leave (calls that only log
+or measure in front of a try statement that releases); semaphores of other libraries.
 
 Unsafe: the slot is given back on a path that kept it.
 """
@@ -17,21 +18,31 @@ from collections.abc import Iterator
 from threadmend.model import Finding, Fix, Safety
 from threadmend.python import api
 from threadmend.python.attempts import attempted
-from threadmend.python.builders import BuilderError, section_to_try, section_to_with
+from threadmend.python.builders import (
+    BuilderError,
+    begin_try_earlier,
+    section_to_try,
+    section_to_with,
+)
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, can_raise, leaves, walk
 from threadmend.python.locks import Lock, Section, is_release, receiver
 
-from ._leaving import goes_round
+from ._leaving import before_try, goes_round
 
 CATEGORY = "lock"
-GATE = rb"[sS]emaphore\("
+GATE = rb"\.acquire\("
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the slots that an exception or a return keeps."""
     for call in file.calls("acquire"):
-        section = _section(file, call)
+        slot = _slot(file, call)
+        late = None if slot is None or call.args or call.keywords else before_try(file, call, slot)
+        if late is not None:
+            yield _finding(file, *late)
+            continue
+        section = None if slot is None else _section(file, call, slot)
         if section is None or (section.kind == "acquire" and (call.args or call.keywords)):
             continue
         leaving = leaves(section.body)
@@ -44,17 +55,22 @@ def check(file: PythonFile) -> Iterator[Finding]:
             yield _finding(file, section)
 
 
-def _section(file: PythonFile, call: ast.Call) -> Section | None:
-    """Return what lies between `x.acquire()`, or `if not x.acquire(timeout=1): return`, and
-    `x.release()` of one block.
-    """
+def _slot(file: PythonFile, call: ast.Call) -> Lock | None:
+    """Return the semaphore that `x.acquire()` takes a slot of."""
     if not isinstance(call.func, ast.Attribute):
         return None
     item = receiver(call)
     value, place = file.value(item), file.place(item)
     if value is None or place is None or not value.is_a(api.SEMAPHORES):
         return None
-    lock = Lock(place, value.type, False, place, value)
+    return Lock(place, value.type, False, place, value)
+
+
+def _section(file: PythonFile, call: ast.Call, lock: Lock) -> Section | None:
+    """Return what lies between `x.acquire()`, or `if not x.acquire(timeout=1): return`, and
+    `x.release()` of one block.
+    """
+    item = receiver(call)
     above = file.parent(call)
     statement = file.parent(above) if isinstance(above, ast.Await) else above
     if not isinstance(statement, ast.Expr):
@@ -70,12 +86,15 @@ def _section(file: PythonFile, call: ast.Call) -> Section | None:
     return None
 
 
-def _finding(file: PythonFile, section: Section) -> Finding:
+def _finding(file: PythonFile, section: Section, tried: ast.Try | None = None) -> Finding:
     name = file.text(section.item)
     start, end = file.span(section.start)
     said = f"the slot of {name} is lost when the code before its release raises or leaves"
     try:
-        if section.kind == "tried":
+        if tried is not None:
+            edits = begin_try_earlier(file, section.start, section.body, tried)
+            title = f"Begin to try as soon as {name} has given a slot"
+        elif section.kind == "tried":
             edits, title = section_to_try(file, section), f"Release {name} in finally"
         else:
             edits, title = section_to_with(file, section), f"Hold {name} with a with statement"

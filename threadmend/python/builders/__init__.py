@@ -15,7 +15,11 @@ from threadmend.python.builders.lines import (
     with_comment,
 )
 from threadmend.python.builders.names import free_attribute, free_name, is_free
-from threadmend.python.builders.sections import section_to_try, section_to_with
+from threadmend.python.builders.sections import (
+    begin_try_earlier,
+    section_to_try,
+    section_to_with,
+)
 from threadmend.python.builders.statements import (
     delete,
     insert_after,
@@ -36,6 +40,7 @@ __all__ = [
     "add_method",
     "add_variable",
     "applied",
+    "begin_try_earlier",
     "delete",
     "drop_import",
     "free_attribute",

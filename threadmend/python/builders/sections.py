@@ -18,7 +18,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.locks import Section
 from threadmend.python.scope import parent
 
-__all__ = ["section_to_try", "section_to_with"]
+__all__ = ["begin_try_earlier", "section_to_try", "section_to_with"]
 
 
 def section_to_with(
@@ -86,6 +86,32 @@ def section_to_try(
         edits.append(Edit(file.path, at, at, head + unit))
     edits += [Edit(file.path, begin, end, b"") for begin, end in dropped]
     edits.append(Edit(file.path, last, last, indent + b"finally:" + newline + unit))
+    return tuple(edits)
+
+
+def begin_try_earlier(
+    file: PythonFile, start: ast.stmt, between: Sequence[ast.stmt], tried: ast.Try
+) -> tuple[Edit, ...]:
+    """Put the statements that stand between `x.acquire()` and a try statement, whose `finally`
+    releases x and does nothing else, into that statement.
+    """
+    if tried.handlers or tried.orelse or len(tried.finalbody) > 1:
+        raise BuilderError("the try statement does more than to release")
+    for statement in (start, *between, tried.body[0]):
+        if not is_alone(file, statement):
+            raise BuilderError("the statement shares its line with another one")
+    begin = file.span(tried)[0]
+    at_try, after_it = file.source.line_start(begin), file.source.line_end(begin)
+    if file.data[begin:after_it].strip() != b"try:":
+        raise BuilderError("a comment would be lost")
+    unit, indent = indent_unit(file, start), indent_of(file, start)
+    first = line_span(file, start)[1]
+    head = indent + b"try:" + file.source.newline
+    edits = [Edit(file.path, first, first, head)]
+    for at in indented_lines(file, between, first, at_try):
+        before = edits.pop().new if at == first else b""
+        edits.append(Edit(file.path, at, at, before + unit))
+    edits.append(Edit(file.path, at_try, after_it, b""))
     return tuple(edits)
 
 

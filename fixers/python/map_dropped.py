@@ -8,7 +8,7 @@ handle every exception themselves. Jobs of a pool that lives on are hints where 
 functions of the project: to ask for their results would be to wait for them.
 
 Unsafe: what was hidden is raised; or logged where the pool lives on, unless the job makes an
-exception of its own, which somebody has to get.
+exception of its own, which somebody has to get, or all other jobs of the pool are waited for.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ def _finding(file: PythonFile, call: ast.Call, target: Function | None) -> Findi
 
 
 def _raises_for_caller(file: PythonFile, call: ast.Call, target: Function | None) -> bool:
-    """Return whether a job makes an exception of its own, for somebody who asks: to log that would
-    not be to tell whoever goes on as if all was well. A job of a pool, which would wait for other
-    jobs of it, and a coroutine ask nobody.
+    """Return whether a job makes an exception of its own, for somebody who asks, or others who
+    give jobs to the pool wait for them: to log that would not be to tell whoever goes on as if all
+    was well. A job of a pool, which would wait for other jobs of it, and a coroutine ask nobody.
     """
     function = file.function(call)
     if target is None or function is None or function.is_async or function in spawns_reaching(file):
         return False
-    return any(
+    return _is_asked_elsewhere(file, call) or any(
         isinstance(node, ast.Raise)
         and isinstance(node.exc, ast.Call)
         and not any(
@@ -87,6 +87,25 @@ def _raises_for_caller(file: PythonFile, call: ast.Call, target: Function | None
         )
         for node in target.own
     )
+
+
+def _is_asked_elsewhere(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether all other jobs that the file gives to a pool by map are waited for."""
+    assert isinstance(call.func, ast.Attribute)
+    pool = file.place(call.func.value)
+    others = [
+        other.node
+        for other in file.spawns
+        if other.kind == "map"
+        and other.node is not call
+        and isinstance(other.node, ast.Call)
+        and isinstance(other.node.func, ast.Attribute)
+        and file.place(other.node.func.value) == pool
+    ]
+    given = [file.parent(other) for other in others]
+    return pool is not None and bool(given) and not any(
+        _is_dropped(above) or isinstance(above, ast.Return) for above in given
+    )  # fmt: skip
 
 
 def _logged(file: PythonFile, call: ast.Call) -> tuple[Fix, ...]:

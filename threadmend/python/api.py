@@ -41,8 +41,8 @@ PREFILTER = re.compile(
 )
 """A file without any of these words holds no concurrency and is never parsed."""
 
-MAKES = re.compile(rb"\b(?:Thread|R?Lock|Condition|Event|\w*Semaphore|\w*Queue)\(|\bThread\)")
-"""What makes a thread, or what threads share, or a class of threads."""
+MAKES = re.compile(rb"\b(?:Thread|R?Lock|Condition|Event|\w*Semaphore|\w*Queue|\w*PoolExecutor)\(|\bThread\)")
+"""What makes a thread or a pool, or what threads share, or a class of threads."""
 
 THREAD_LOCKS = frozenset({"threading.Lock", "threading.RLock", "threading.Condition"})
 PROCESS_LOCKS = frozenset(

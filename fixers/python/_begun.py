@@ -12,7 +12,7 @@ from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.threads import reached
 
-__all__ = ["begun", "may_follow", "run_by", "started"]
+__all__ = ["begun", "callee_of", "may_follow", "run_by", "started"]
 
 _OF_THREADS = frozenset({"daemon", "name"})
 
@@ -60,15 +60,19 @@ def run_by(cls: Class, function: Function) -> frozenset[Function]:
         one = pending.pop()
         if one not in found:
             found.add(one)
-            pending += (_own(cls, one, call, callee) for call, callee in one.callees.items())
+            called = (callee_of(cls, one, call) for call in one.calls)
+            pending += (callee for callee in called if callee is not None)
     return frozenset(found)
 
 
-def _own(cls: Class, function: Function, call: ast.Call, callee: Function) -> Function:
-    func = call.func
+def callee_of(cls: Class, function: Function, call: ast.Call) -> Function | None:
+    """Return what a call in a method runs for an object of a class, which may override it, or
+    only have what a base leaves to it.
+    """
+    func, callee = call.func, function.callees.get(call)
     if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name):
-        if func.value.id == function.self_name and callee.home in cls.mro:
-            return cls.method(callee.name) or callee
+        if func.value.id == function.self_name and function.cls in cls.mro:
+            return cls.method(func.attr) or callee
     return callee
 
 

@@ -29,10 +29,10 @@ from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.threads import reached
 
-from ._begun import begun, may_follow, run_by, started
+from ._begun import begun, callee_of, may_follow, run_by, started
 
 CATEGORY = "thread"
-GATE = rb"\.start\(\)|super\(\)\.__init__\("
+GATE = rb"\bdef __init__\("
 
 _WAITS = frozenset({"wait", "get", "acquire", "join", "recv", "wait_for"})
 
@@ -49,11 +49,11 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if target is None or file.held(statement):
                 continue
             late = _late(cls, init, statement, target)
-            if late and not _waits(target, _set_in(init, late)):
+            if late and not _waits(cls, target, _set_in(init, late)):
                 yield _finding(file, init, statement, target, late)
 
 
-def _waits(target: Function, late: set[str]) -> bool:
+def _waits(cls: Class, target: Function, late: set[str]) -> bool:
     """Return whether the thread waits for something before it reads what is set late."""
     for node in _as_run(target.body):
         if isinstance(node, ast.With | ast.AsyncWith):
@@ -65,7 +65,7 @@ def _waits(target: Function, late: set[str]) -> bool:
         if isinstance(node, ast.Call):
             if _is_wait(node):
                 return True
-            callee = target.callees.get(node)
+            callee = callee_of(cls, target, node)
             if callee is not None and any(
                 isinstance(n, ast.Attribute) and _is_own(f, n) and n.attr in late
                 for f in reached(callee)

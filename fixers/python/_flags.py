@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from threadmend.model import Edit
@@ -124,13 +125,22 @@ def event_edits(flag: Flag, loop_test: ast.expr | None) -> list[Edit]:
     return [*edits, *_globals(flag)]
 
 
-def event_beside(flag: Flag, end: bool) -> tuple[str, tuple[Edit, ...]]:
+def event_beside(flag: Flag, end: bool, also: Sequence[Flag] = ()) -> tuple[str, tuple[Edit, ...]]:
     """Return the name of an Event that stands beside a flag, and the edits that make it, set it
-    where the flag becomes `end`, and clear it where the flag becomes the other value.
+    where the flag, or one of the others, becomes `end`, and clear it where it becomes the other
+    value.
     """
-    file = flag.file
-    _check_written_here(flag)
     name, edits = _beside(flag)
+    for one in (flag, *also):
+        _check_written_here(one)
+        edits += _signalled(one, end, name)
+    return name, tuple(edits)
+
+
+def _signalled(flag: Flag, end: bool, name: str) -> list[Edit]:
+    """Return the edits that set and clear an Event where a flag changes."""
+    file = flag.file
+    edits: list[Edit] = []
     for node in flag.uses:
         value = None if use_mode(node) != "write" else value_given(file, node)
         if value is None or _is_declaration(flag, node) or _is_first(flag, node):
@@ -143,7 +153,7 @@ def event_beside(flag: Flag, end: bool) -> tuple[str, tuple[Edit, ...]]:
             edits += insert_after(file, statement, f"{event}.set()")
         else:
             edits += insert_before(file, statement, f"{event}.clear()")
-    return name, tuple(edits)
+    return edits
 
 
 def _check_written_here(flag: Flag) -> None:

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError, drop_import
 from threadmend.python.classes import use_mode
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import always_leaves
 from threadmend.python.functions import Function
 from threadmend.python.threads import spawns_reaching
 
@@ -35,7 +36,8 @@ GATE = rb"\bsleep\("
 @dataclass(eq=False, frozen=True, slots=True)
 class Poll:
     """A loop that looks at a flag (`node`) and sleeps, until it has the value `end`.
-    `is_alone`: it does nothing else.
+    `is_alone`: it does nothing else; `is_whole`: and ends for no other reason, with nothing to do;
+    `others`: further flags of which each ends it.
     """
 
     file: PythonFile
@@ -44,18 +46,23 @@ class Poll:
     sleep: ast.Call
     end: bool
     is_alone: bool
+    is_whole: bool
+    others: tuple[ast.expr, ...] = ()
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the loops that sleep until another thread sets a flag."""
     for loop in file.nodes(ast.While) if b"sleep" in file.data else ():
         poll = _poll(file, loop)
-        flag = None if poll is None else flag_of(file, poll.node) or flag_of_other(file, poll.node)
-        if poll is None or flag is None or not spawns_reaching(flag.file):
-            continue
-        setter = _setter(poll, flag)
-        if setter is not None:
-            yield softened(file, _finding(poll, flag, setter))
+        for node in () if poll is None else (poll.node, *poll.others):
+            assert poll is not None
+            flag = flag_of(file, node) or flag_of_other(file, node)
+            setter = None if flag is None else _setter(poll, flag)
+            if flag is not None and setter is not None:
+                others = tuple(n for n in (poll.node, *poll.others) if n is not node)
+                poll = replace(poll, node=node, others=others)
+                yield softened(file, _finding(poll, flag, setter))
+                break
 
 
 def _poll(file: PythonFile, loop: ast.While) -> Poll | None:
@@ -63,17 +70,19 @@ def _poll(file: PythonFile, loop: ast.While) -> Poll | None:
     when the loop ends with a sleep.
     """
     rest, is_whole, end = loop.body, False, True
+    others: tuple[ast.expr, ...] = ()
     tests = _tests(loop.test)
     node = next((found for test in tests if (found := _negated(test)) is not None), None)
     if node is None and isinstance(tests[0], ast.Name | ast.Attribute):
         node, end = tests[0], False
     elif node is not None:
         is_whole = len(tests) == 1
-    elif isinstance(loop.test, ast.Constant) and loop.test.value and isinstance(rest[0], ast.If):
-        first, rest = rest[0], rest[1:]
-        if first.orelse or not isinstance(first.body[0], ast.Break | ast.Return):
-            return None
-        node, is_whole = first.test, isinstance(first.body[0], ast.Break)
+    elif isinstance(loop.test, ast.Constant) and loop.test.value:
+        leading = _leading(file, loop)
+        flags = [one.test for one in leading if _is_flag(one.test)]
+        node = flags[0] if flags else None
+        rest, others = rest[len(leading) :], tuple(flags[1:])
+        is_whole = len(leading) == 1 and isinstance(leading[0].body[0], ast.Break)
     last = rest[-1] if rest else None
     call = last.value if isinstance(last, ast.Expr) else None
     if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(call, ast.Call):
@@ -82,7 +91,35 @@ def _poll(file: PythonFile, loop: ast.While) -> Poll | None:
         return None
     if not end and len(rest) == 1:
         return None  # it waits until something is over
-    return Poll(file, loop, node, call, end, is_whole and len(rest) == 1)
+    is_alone = len(rest) == 1 and (is_whole or isinstance(loop.test, ast.Constant))
+    return Poll(file, loop, node, call, end, is_alone, is_whole and is_alone, others)
+
+
+def _leading(file: PythonFile, loop: ast.While) -> list[ast.If]:
+    """Return the tests that a loop begins with of which each leaves it: `if flag: break`."""
+    found = []
+    for statement in loop.body:
+        if not isinstance(statement, ast.If) or statement.orelse:
+            break
+        if not always_leaves(statement.body) or isinstance(statement.body[-1], ast.Continue):
+            break
+        if not _is_flag(statement.test) and not _is_quiet(file, statement.test):
+            break
+        found.append(statement)
+    return found
+
+
+def _is_flag(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name | ast.Attribute)
+
+
+def _is_quiet(file: PythonFile, test: ast.expr) -> bool:
+    """Return whether a test does no work: it looks at variables, or at the clock."""
+    return all(
+        (file.qualified(node.func) or "").startswith("time.")
+        for node in ast.walk(test)
+        if isinstance(node, ast.Call)
+    )
 
 
 def _tests(node: ast.expr) -> list[ast.expr]:
@@ -103,6 +140,8 @@ def _setter(poll: Poll, flag: Flag) -> ast.expr | None:
     """
     file = flag.file
     reaching = spawns_reaching(file)
+    if not reaching:
+        return None
     function = poll.file.function(poll.loop)
     if function is None or (flag.is_other and not poll.is_alone):
         return None
@@ -153,7 +192,7 @@ def _is_short(call: ast.Call) -> bool:
 def _fix(poll: Poll, flag: Flag, name: str) -> Fix:
     """Return the fix: the flag becomes an Event, or gets one beside it."""
     said = "who sets the flag from elsewhere wakes nobody, as before"
-    if poll.end and not flag.is_other:
+    if poll.end and not flag.is_other and not poll.others:
         try:
             edits, reason = _edits(poll, flag), f"{name} becomes an Event"
             return Fix(f"Make {name} an Event, and wait for it", edits, Safety.UNSAFE, reason)
@@ -170,15 +209,26 @@ def _fix(poll: Poll, flag: Flag, name: str) -> Fix:
 def _woken(poll: Poll, flag: Flag) -> tuple[Edit, ...]:
     """Return the edits that wait for an Event beside the flag, set where the flag ends the loop."""
     file = poll.file
-    event, edits = event_beside(flag, poll.end)
+    event, edits = event_beside(flag, poll.end, _also(poll, flag))
     place = event if flag.cls is None else f"{file.text(poll.node.value)}.{event}"  # type: ignore[attr-defined]
     waits = Edit(file.path, *file.span(poll.sleep.func), file.encode(f"{place}.wait"))
     return (*edits, waits, *drop_import(file, poll.sleep.func))
 
 
+def _also(poll: Poll, flag: Flag) -> list[Flag]:
+    """Return the other flags that end the loop and that another thread sets."""
+    found = []
+    for node in poll.others:
+        other = flag_of_other(poll.file, node) if flag.is_other else flag_of(poll.file, node)
+        if other is not None and other.file is flag.file and other.cls is flag.cls:
+            if _setter(poll, other) is not None:
+                found.append(other)
+    return found
+
+
 def _edits(poll: Poll, flag: Flag) -> tuple[Edit, ...]:
     file, name = flag.file, flag.file.text(poll.node)
-    if not poll.is_alone:
+    if not poll.is_whole:
         waits = Edit(file.path, *file.span(poll.sleep.func), file.encode(f"{name}.wait"))
         return (*event_edits(flag, None), waits, *drop_import(file, poll.sleep.func))
     start, end = file.span(poll.loop)

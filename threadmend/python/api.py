@@ -41,7 +41,9 @@ PREFILTER = re.compile(
 )
 """A file without any of these words holds no concurrency and is never parsed."""
 
-MAKES = re.compile(rb"\b(?:Thread|R?Lock|Condition|Event|\w*Semaphore|\w*Queue|\w*PoolExecutor)\(|\bThread\)")
+MAKES = re.compile(
+    rb"\b(?:Thread|R?Lock|Condition|Event|\w*Semaphore|\w*Queue|\w*PoolExecutor)\(|\bThread\)"
+)
 """What makes a thread or a pool, or what threads share, or a class of threads."""
 
 THREAD_LOCKS = frozenset({"threading.Lock", "threading.RLock", "threading.Condition"})

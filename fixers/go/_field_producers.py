@@ -1,16 +1,20 @@
-"""Loops over a field's channel that its one producer, a goroutine of the object, never closes."""
+"""Loops over a field's channel that its one producer, a goroutine of the object, never closes.
+
+Several that one function launches, and waits for, are one producer: that function.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.access import access_of
+from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders import BuilderError, insert_at_start
 from threadmend.golang.channel_fields import SharedChannel, runners_of
-from threadmend.golang.channel_index import behind
+from threadmend.golang.channel_index import behind, operand_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.joins import is_joined
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here
 from threadmend.golang.stops import leaves_loop
@@ -43,7 +47,7 @@ def produced_for_fields(file: GoFile) -> Iterator[Finding]:
 
 
 def _producer(channel: SharedChannel) -> Launch | None:
-    """Return the only launch whose goroutine sends, by itself or through what it calls."""
+    """Return the only launch whose goroutine sends, by itself or through what it runs."""
     found: dict[Node, Launch] = {}
     for send in channel.of("send"):
         function = send.node.function
@@ -53,13 +57,48 @@ def _producer(channel: SharedChannel) -> Launch | None:
         if runners.called or not runners.launches:
             return None
         found.update({each.node: each for each in runners.launches})
-    launch = next(iter(found.values())) if len(found) == 1 else None
+    launch = _outer(channel, list(found.values()))
     body = launch.body if launch is not None else None
     if launch is None or body is None or body.kind != "method_declaration" or launch.kind != "go":
         return None
     flow = flow_of(body)
     ends = any(e.kind in {"end", "return"} for e in flow.exits_from(flow.entry))
     return launch if flow.complete and ends else None
+
+
+def _outer(channel: SharedChannel, launches: list[Launch]) -> Launch | None:
+    """Return the launch of the method that launches all of them on its object, and waits.
+
+    Itself, where there is one that nobody waits for.
+    """
+    function = launches[0].function if launches else None
+    files = [channel.package.workspace.file_of(launch.node) for launch in launches]
+    joined = [is_joined(f, each.node) for f, each in zip(files, launches, strict=True)]
+    if not any(joined):
+        return launches[0] if len(launches) == 1 else None
+    if function is None or not all(joined) or any(x.function is not function for x in launches):
+        return None
+    literals = {each.literal for each in launches}
+    own = (access_of(s.file, operand_of(s.node)) for s in channel.of("send"))
+    if not (literals == {None} or (None not in literals and all(map(_of_receiver, own)))):
+        return None
+    if None in literals and not all(map(_of_receiver, map(_launched_on, files, launches))):
+        return None
+    runners = runners_of(files[0], function)
+    return runners.launches[0] if len(runners.launches) == 1 and not runners.called else None
+
+
+def _launched_on(file: GoFile, launch: Launch) -> Access | None:
+    """Return the object whose method is launched."""
+    operand = launch.call["function"].get("operand") if launch.call is not None else None
+    access = access_of(file, operand) if operand is not None else None
+    return access if access is not None and not access.steps else None
+
+
+def _of_receiver(access: Access | None) -> bool:
+    """Return whether a path begins with a method's receiver."""
+    root = access.root if access is not None else None
+    return isinstance(root, Binding) and root.kind == "receiver"
 
 
 def _once(channel: SharedChannel, launch: Launch, clause: Node) -> bool:

@@ -85,11 +85,19 @@ def _idle_default(select: Node, label: Node | None) -> Node | None:
     return default if own else None
 
 
+# Comments that say no more than the empty clause does.
+_NOTHING = re.compile(
+    rb"(?i)\bnothing\b|\bno[- ]?op\b|\bidle\b|\bempty\b|\bdo not block\b|\bdon't block\b"
+    rb"|\bnon-?blocking\b|\b(?:go|carry|keep) (?:on|going)\b|\b(?:try|look|check|loop) again\b"
+    rb"|\bno (?:new |more )?(?:\w+ )?(?:yet|available|now)\b|^//\s*(?:continue|pass|skip)\W*$"
+)
+
+
 def _spinning(file: GoFile, loop: Node, default: Node) -> Finding:
     fixes: tuple[Fix, ...] = ()
     reason = ""
     try:
-        edits = delete_clause(default) + _without_label(file, loop, default)
+        edits = delete_clause(default, _NOTHING) + _without_label(file, loop, default)
         title = "Drop the empty default, so that the select waits"
         fixes = (Fix(title, edits, Safety.UNSAFE, "the loop now waits for one of its cases"),)
     except BuilderError as error:

@@ -41,7 +41,7 @@ CATEGORY = "context"
 ALSO = "govet lostcancel"
 GATE = (
     rb"\bcontext\.With|\bNotifyContext\b|\bWith(?:Cancel|Timeout|Deadline)"
-    rb"|\w+, \w*[cC]ancel\w* :?= "
+    rb"|\w+, \w*[cC]ancel\w* :?= |[cC](?:tx|ontext), \w+ :?= "
 )
 
 # Nearly every derivation is followed by its `defer cancel()`: told from the bytes.

@@ -95,7 +95,7 @@ def _stuck(function: Node, channel: Channel, flow: Flow) -> ChannelOperation | N
             continue
         if _in_select_with_default(send) or send.anchor.up("defer_statement") is not None:
             continue
-        if send.anchor.function is not function or (send.calls and not _always_sends(send)):
+        if send.anchor.function is not function or (send.calls and not _may_send(send)):
             continue
         point = flow.point_of(send.anchor)
         if point is None or not point.live:
@@ -105,18 +105,47 @@ def _stuck(function: Node, channel: Channel, flow: Flow) -> ChannelOperation | N
     return None
 
 
-def _always_sends(send: ChannelOperation) -> bool:
-    """Return whether the called function sends on every path, or for all that it is given."""
+def _may_send(send: ChannelOperation) -> bool:
+    """Return whether the called function sends: on every path, or for what it is given.
+
+    On some paths only does where the arguments leave that open.
+    """
     body = send.function
     flow = flow_of(body) if body is not None else None
     point = flow.point_of(send.node) if flow is not None else None
     if flow is None or body is None or point is None or len(send.calls) > 1:
         return False
+    if not flow.exits_from(flow.entry, stop=lambda p: p is point):
+        return True
+    if not _is_given_some(send.calls[0]):
+        return False
     loop = _feeding_loop(body, send.node)
-    if loop is None or not _is_given_some(send.calls[0]):
-        return not flow.exits_from(flow.entry, stop=lambda p: p is point)
+    if loop is None:
+        return _is_open(send)
     inside = {p for p in flow.points if p.live and loop.contains(p.node)}
     return not flow.exits_from(flow.entry, stop=inside.__contains__)
+
+
+def _is_open(send: ChannelOperation) -> bool:
+    """Return whether a call's arguments do not settle that the send is left out.
+
+    No argument is written out, and no loop, flag of the object or other call decides.
+    """
+    tests = [n for n in send.node.ancestors() if n.kind == "if_statement"]
+    if innermost_loop(send.node) is not None or len(tests) != 1 or send.function is None:
+        return False
+    if any(_CONSTANT.fullmatch(a.text) for a in send.calls[0]["arguments"].children):
+        return False
+    receiver = send.function.get("receiver")
+    mine = {n.text for n in receiver.find("identifier")} if receiver is not None else set()
+    condition = tests[0]["condition"]
+    return not any(
+        n.kind == "call_expression" or n.text in mine
+        for n in condition.find("call_expression", "identifier")
+    )
+
+
+_CONSTANT = re.compile(rb"true|false|-?\d+|\"[^\"]*\"")
 
 
 def _feeding_loop(body: Node, send: Node) -> Node | None:

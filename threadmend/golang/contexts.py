@@ -89,9 +89,10 @@ def derivations(
             yield Derivation(call, name, statement, targets[0], targets[1])
 
 
-# `ctx, cancel := s.limited(ctx)`, not followed by `defer cancel()`.
+# `ctx, cancel := s.limited(ctx)`, not followed by `defer cancel()`: one of the names says so.
 _HELPED = re.compile(
-    rb"\w+, (\w*[cC]ancel\w*) :?= (?!context\.)[\w.]+\([^\n]*\)\n(?!\t+defer \1\(\)\n)"
+    rb"(?:\w+, (?=\w*[cC]ancel)|\w*[cC](?:tx|ontext), )(\w+)"
+    rb" :?= (?!context\.)[\w.]+\([^\n]*\)\n(?!\t+defer \1\(\)\n)"
 )
 _DERIVES = re.compile(rb"\bcontext\.With(?:Cancel|Timeout|Deadline)\w*\(")
 

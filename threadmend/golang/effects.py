@@ -29,7 +29,7 @@ from threadmend.golang.bodycalls import (
 from threadmend.golang.calls import callers
 from threadmend.golang.holding import holding_of
 from threadmend.golang.lock_helpers import net_acquires
-from threadmend.golang.locks import LOCK_CALLS, Held
+from threadmend.golang.locks import LOCK_CALLS, Held, may_leave
 from threadmend.golang.scope import Binding, argument_of, position_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
@@ -131,6 +131,8 @@ def _pairs(file: GoFile, function: Node) -> list[Pair]:
         for held in sorted(holding.at(event.path[0]) | event.held, key=_by_name):
             if event.kind == "param" or event.without & {held.lock_class, ANY}:
                 continue
+            if held in holding.locks.given and _takes_it_for(file, held, event):
+                continue
             pair = Pair(file, function, held, event)
             key = (event.path[0], event.kind, event.mode, event.access, event.lock_class, held)
             old = found.get(key)
@@ -140,6 +142,17 @@ def _pairs(file: GoFile, function: Node) -> list[Pair]:
             ):
                 found[key] = pair
     return list(found.values())
+
+
+def _takes_it_for(file: GoFile, held: Held, event: Event) -> bool:
+    """Return whether a call is what takes a lock that the function gives back without a Lock.
+
+    `t, ok := s.locked(id)`, which has the lock still when it returns a ticket.
+    """
+    decl = file.callee(event.path[0]) if len(event.path) > 1 else None
+    if decl is None or not decl.has_body:
+        return False
+    return held.lock_class in may_leave(decl.file, decl.node)
 
 
 def _by_name(held: Held) -> tuple[str, str, str]:

@@ -40,6 +40,7 @@ __all__ = [
     "lock_name",
     "lock_operation",
     "locks_of",
+    "may_leave",
 ]
 
 _DEPTH = 3
@@ -153,6 +154,22 @@ def locks_of(file: GoFile, function: Node) -> Locks:
     found = known.get(function)
     if found is None:
         found = known[function] = Locks(file, function)
+    return found
+
+
+def may_leave(file: GoFile, function: Node) -> set[str | None]:
+    """Return the classes of the locks that a function takes, and has on some way out still."""
+    locks = locks_of(file, function)
+    found = set()
+    for taken in locks.operations:
+        point = locks.flow.point_of(taken.call) if taken.acquires else None
+        same = [o for o in locks.operations if o.releases and o.lock_class == taken.lock_class]
+        if point is None or taken.deferred is not None or any(o.deferred for o in same):
+            continue
+        given = {locks.flow.point_of(o.call) for o in same}
+        exits = locks.flow.exits_from(point, stop=given.__contains__)
+        if any(e.kind in {"return", "end"} for e in exits):
+            found.add(taken.lock_class)
     return found
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, delete, parameters, wrap
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches
+from threadmend.golang.recovering import recovers
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 __all__ = ["skipped_by_panics"]
-
-_RECOVERS = re.compile(rb"\brecover\(\)")
 
 
 def skipped_by_panics(file: GoFile) -> Iterator[Finding]:
@@ -23,7 +21,7 @@ def skipped_by_panics(file: GoFile) -> Iterator[Finding]:
         body, call = launch.body, launch.call
         if launch.kind != "go" or launch.decl is None or body is None or call is None:
             continue
-        if not any(_RECOVERS.search(d.text) for d in body.find("defer_statement")):
+        if not recovers(launch.decl.file, body):
             continue
         for literal in _given(body, call):
             done = _last(file, literal)

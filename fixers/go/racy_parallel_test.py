@@ -25,6 +25,7 @@ from threadmend.golang.goroutines import captures, innermost_loop
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding
 from threadmend.golang.subtests import is_subtest, parallel_call
+from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Array, Map, Named, Pointer, Slice, Struct
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -54,12 +55,20 @@ def check(file: GoFile) -> Iterator[Finding]:
         for binding in captures(subtest.literal):
             if binding in seen:
                 continue
-            write = _write(file, subtest, binding)
             others = _others(subtests, subtest, binding)
-            if write is None or others is None:
+            if others is None:
+                continue
+            write = _write(file, subtest, binding)
+            called = None if write is not None else _written_by_call(file, subtest, binding)
+            if write is None and called is None:
                 continue
             seen.add(binding)
-            yield _finding(file, binding, write, subtest, others)
+            if write is not None:
+                fix, reason = _fix(file, binding)
+                yield _finding(file, binding, write.node, subtest, others, fix, reason)
+            elif called is not None:
+                fix, reason = _made_again(file, binding, by_call=True)
+                yield _finding(file, binding, called, subtest, others, fix, reason)
 
 
 def _subtests(file: GoFile) -> Iterator[_Subtest]:
@@ -88,6 +97,24 @@ def _write(file: GoFile, subtest: _Subtest, binding: Binding) -> Use | None:
         if use.kind == "store" and _is_element(file, use.target):
             continue
         return use
+    return None
+
+
+def _written_by_call(file: GoFile, subtest: _Subtest, binding: Binding) -> Node | None:
+    """Return a use of a captured object in a call that writes to its fields without a lock."""
+    if _is_safe_type(file, binding):
+        return None
+    for touch in touches_of(file, subtest.literal):
+        first = touch.path[0]
+        if not touch.writes or touch.in_channel or touch.access.root is not binding:
+            continue
+        if len(touch.path) < 2 or touch.locks or first.start < subtest.parallel.end:
+            continue
+        if not touch.access.steps or any(step.startswith("[") for step in touch.access.steps):
+            continue
+        used = next((u for u in binding.uses if first.contains(u)), None)
+        if used is not None and first.function is subtest.literal and not held_at(file, first):
+            return used
     return None
 
 
@@ -120,13 +147,20 @@ def _others(subtests: list[_Subtest], subtest: _Subtest, binding: Binding) -> No
     return None
 
 
-def _finding(file: GoFile, binding: Binding, write: Use, subtest: _Subtest, other: Node) -> Finding:
-    fix, reason = _fix(file, binding)
+def _finding(
+    file: GoFile,
+    binding: Binding,
+    write: Node,
+    subtest: _Subtest,
+    other: Node,
+    fix: Fix | None,
+    reason: str,
+) -> Finding:
     where = "other instances of this subtest" if other is subtest.literal else "this subtest"
     return Finding(
         path=file.path,
-        start=write.node.start,
-        end=write.node.end,
+        start=write.start,
+        end=write.end,
         message=f"parallel subtests share {binding.name}, and this one writes it",
         fixes=(fix,) if fix else (),
         related=(Related(file.path, other.start, other.start + 4, f"shared with {where}"),),
@@ -168,18 +202,15 @@ def _fix(file: GoFile, binding: Binding) -> tuple[Fix | None, str]:
     return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
 
 
-def _made_again(file: GoFile, binding: Binding) -> tuple[Fix | None, str]:
+def _made_again(file: GoFile, binding: Binding, *, by_call: bool = False) -> tuple[Fix | None, str]:
     """Make what a pointer, map or slice refers to in each subtest, not once for all of them.
 
     For a value that stands for itself (`newStyle()`, `map[string]int{}`), and that nothing but
     the subtests uses.
     """
-    declaration, subtests = binding.declaration, list(_subtests(file))
+    subtests, whole = list(_subtests(file)), _own_statement(file, binding)
     shares = "a copy of the variable would still share what it refers to"
-    right = declaration.get("right")
-    if declaration.kind != "short_var_declaration" or right is None:
-        return None, shares
-    if len(declaration["left"].children) != 1 or not _stands_alone(file, right):
+    if whole is None:
         return None, shares
     edits: list[Edit] = []
     for subtest in subtests:
@@ -187,19 +218,35 @@ def _made_again(file: GoFile, binding: Binding) -> tuple[Fix | None, str]:
         if any(u.start < subtest.parallel.start for u in inside):
             return None, f"{binding.name} is used above t.Parallel, too"
         kinds = [classify(u, binding).kind for u in inside]
-        if "write" in kinds or "address" in kinds or not _sets_first(binding, inside):
+        if "write" in kinds or not _sets_first(binding, inside):
+            return None, shares
+        if "address" in kinds and not by_call:
             return None, shares
         if inside:
-            edits += insert_after(subtest.parallel, declaration.name)
+            edits += insert_after(subtest.parallel, whole.name)
     outside = [u for u in binding.uses[1:] if not any(s.literal.contains(u) for s in subtests)]
     if outside:
         return None, shares
     try:
-        edits += delete(declaration)
+        edits += delete(whole)
     except BuilderError as error:
         return None, str(error)
     reason = "what a subtest writes is no longer seen outside of it"
     return Fix(f"Make {binding.name} in each subtest", tuple(edits), Safety.UNSAFE, reason), ""
+
+
+def _own_statement(file: GoFile, binding: Binding) -> Node | None:
+    """Return the statement that makes a variable, and means the same in each subtest."""
+    declaration = binding.declaration
+    if declaration.kind == "short_var_declaration":
+        alone = len(declaration["left"].children) == 1
+        return declaration if alone and _stands_alone(file, declaration["right"]) else None
+    if declaration.kind != "var_spec" or len(declaration.all("name")) != 1:
+        return None
+    value, whole = declaration.get("value"), declaration.parent
+    if whole is None or whole.kind != "var_declaration" or b"(" in whole.text[:5]:
+        return None
+    return whole if value is None or _stands_alone(file, value) else None
 
 
 def _sets_first(binding: Binding, uses: list[Node]) -> bool:

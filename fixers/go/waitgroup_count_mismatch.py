@@ -241,10 +241,10 @@ def _straight(plan: _Plan) -> Finding | None:
     written = _number(plan)
     if statement is None or written is None or innermost_loop(add.call) is not None:
         return None
-    if any(launch.statement.parent is not statement.parent for launch in plan.launches):
-        return None
     if any(launch.node.start < add.call.start for launch in plan.launches):
         return None
+    if any(launch.statement.parent is not statement.parent for launch in plan.launches):
+        return _optional(plan, written)
     flow = flow_of(plan.function)
     point = flow.point_of(add.call)
     last = flow.point_of(plan.launches[-1].node)
@@ -259,6 +259,47 @@ def _straight(plan: _Plan) -> Finding | None:
     edit = Edit(count.path, count.start, count.end, str(number).encode())
     fix = Fix(f"Count {number}", (edit,), Safety.UNSAFE, _WHY)
     return _finding(plan, message, plan.launches[-1].node, fix, "")
+
+
+def _optional(plan: _Plan, written: int) -> Finding | None:
+    """Find a number that counts a launch which an `if` may leave out."""
+    block = plan.add.call.statement.parent if plan.add.call.statement is not None else None
+    held = [_branch(launch, block) for launch in plan.launches]
+    left_out = [h for h in held if h is not None]
+    if block is None or written != len(plan.launches) or not left_out:
+        return None
+    if any(
+        h is None and x.statement.parent is not block
+        for h, x in zip(held, plan.launches, strict=True)
+    ):
+        return None
+    if any(n.kind in _JUMPS for h in left_out for n in h.own()):
+        return None
+    message = f"{plan.name} counts {written} goroutines, but not each of them is always launched"
+    finding = _moved(plan, plan.launches[0], message, left_out[0])
+    if not finding.fixes:
+        return finding
+    edits = list(finding.fixes[0].edits)
+    try:
+        for launch in plan.launches[1:]:
+            edits.extend(insert_before(launch.statement, f"{plan.name}.Add(1)"))
+    except BuilderError as error:
+        return _finding(plan, message, left_out[0], None, str(error))
+    title = f"Count with {plan.name}.Add(1) at each launch"
+    fix = Fix(title, tuple(edits), Safety.UNSAFE, _WHY)
+    return _finding(plan, message, left_out[0], fix, "")
+
+
+_JUMPS = frozenset({"return_statement", "goto_statement", "break_statement", "continue_statement"})
+
+
+def _branch(launch: Launch, block: Node | None) -> Node | None:
+    """Return the `if` without an else in a block, whose consequence launches."""
+    inside = launch.statement.parent
+    branch = inside.parent if inside is not None else None
+    if branch is None or branch.kind != "if_statement" or branch.parent is not block:
+        return None
+    return branch if inside is branch["consequence"] and not branch.get("alternative") else None
 
 
 def _number(plan: _Plan) -> int | None:

@@ -35,6 +35,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, launch_sites, launches
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.recovering import recovers
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.subtests import TESTS
 from threadmend.golang.syntax import Node
@@ -218,7 +219,7 @@ def _survives(file: GoFile, counted: _Counted) -> bool:
     A deferred function recovers, or the goroutine is ended by Goexit: by a test's FailNow, or
     by a caller's function, of which nothing is known.
     """
-    if any(b"recover()" in d.node.text for d in counted.flow.defers):
+    if recovers(file, counted.body):
         return True
     for node in counted.body.own():
         if node.kind != "call_expression" or node.start > counted.first.call.start:

@@ -35,6 +35,7 @@ class Counter:
     file: GoFile
     calls: list[WaitGroupCall] = field(default_factory=list)
     escapes: list[Node] = field(default_factory=list)
+    names: set[Binding] = field(default_factory=set)  # a local one, and the parameters it gets to
 
     def of(self, method: str) -> list[WaitGroupCall]:
         """Return the calls of a method."""
@@ -57,7 +58,12 @@ class Counter:
                 return []
             function = function.function
         decl = declaration_of(file, function) if function is not None else None
-        return list(launch_sites(file.package).get(decl.key, ())) if decl is not None else []
+        sites = launch_sites(file.package).get(decl.key, ()) if decl is not None else ()
+        return [site for site in sites if not self.names or self._is_given(site)]
+
+    def _is_given(self, launch: Launch) -> bool:
+        """Return whether a goroutine gets this WaitGroup, and not another one."""
+        return any(launch.node.contains(use) for name in self.names for use in name.uses)
 
 
 def counter_of(file: GoFile, call: WaitGroupCall) -> Counter | None:
@@ -98,6 +104,9 @@ _NEW = re.compile(rb"&sync\.WaitGroup\{\}|new\(sync\.WaitGroup\)")
 
 
 def _follow(file: GoFile, binding: Binding, counter: Counter, depth: int) -> None:
+    if binding in counter.names:
+        return
+    counter.names.add(binding)
     for use in binding.uses:
         if use is binding.node:
             continue

@@ -172,6 +172,8 @@ def _test(file: PythonFile, node: ast.If, tested: ast.expr | None) -> _Test | No
     """Return what a test looks at, when other threads see it as well."""
     found = tested.value if isinstance(tested, ast.NamedExpr) else tested
     if isinstance(found, ast.Name) and _is_local(file, found):
+        if _key_in(file, node.test, tested) is not None and _is_alias(file, found):
+            return _Test(node, found.id, _key_in(file, node.test, tested), found)
         before = _before(node)
         if isinstance(before, ast.Assign) and len(before.targets) == 1:
             if file.text(before.targets[0]) == found.id:
@@ -206,6 +208,19 @@ def _is_local(file: PythonFile, node: ast.expr) -> bool:
         return False
     binding = file.binding(node)
     return binding is None or binding.scope is scope_of(node)
+
+
+def _is_alias(file: PythonFile, node: ast.Name) -> bool:
+    """Return whether a variable of the function only names what others have: `d = self.__dict__`,
+    of which a changed entry is seen by all.
+    """
+    binding = file.binding(node)
+    if binding is None or [site.kind for site in binding.sites] != ["assign"]:
+        return False
+    value = binding.sites[0].value
+    if isinstance(value, ast.Attribute):
+        return True
+    return isinstance(value, ast.Name) and not _is_local(file, value)
 
 
 def _setting(file: PythonFile, section: Section, test: _Test) -> ast.stmt | None:

@@ -28,7 +28,7 @@ def argument_for(spawn: Spawn, name: str) -> ast.expr | None:
     at = target.parameters.index(name)
     if target.self_name is not None:
         at -= 1
-    if not 0 <= at < len(spawn.args) or spawn.kind == "map":
+    if not 0 <= at < (spawn.bound if spawn.kind == "map" else len(spawn.args)):
         return None
     return spawn.args[at]
 

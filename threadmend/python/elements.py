@@ -19,7 +19,7 @@ DICTS = frozenset({"dict", "collections.OrderedDict", "weakref.WeakValueDictiona
 """Mappings that hold nothing but what is put into them."""
 _SAME = frozenset({"list", "sorted", "reversed", "tuple", "set"})
 _ADDING = {"append": 0, "add": 0, "appendleft": 0, "insert": 1}
-_TAKING = {"submit": 0, "map": 0, "to_thread": 0, "run_in_executor": 1, "call_soon": 0,
+_TAKING = {"submit": 0, "to_thread": 0, "run_in_executor": 1, "call_soon": 0,
            "call_soon_threadsafe": 0, "call_later": 1}  # fmt: skip
 """Where the function stands that gets the arguments behind it."""
 _HANDED = {"target": "args", "function": "args", "initializer": "initargs"}
@@ -159,8 +159,8 @@ def _uses_of(file: PythonFile, node: ast.expr | None) -> Elements:
 
 def handed_in(file: PythonFile, site: Site) -> Elements:
     """Return what a parameter gets in all calls of its function in the file, also those by
-    `Thread(target=f, args=(…))`, `submit(f, …)` and `Pool(initializer=f, initargs=(…))`; empty
-    when a use of the function is none of these. Objects that hand themselves over to a method or a
+    `Thread(target=f, args=(…))`, `submit(f, …)`, `partial(f, …)` and
+    `Pool(initializer=f, initargs=(…))`; empty when a use of the function is none of these. Objects that hand themselves over to a method or a
     class of another file count as well.
     """
     assert isinstance(site.node, ast.arg)
@@ -177,7 +177,7 @@ def handed_in(file: PythonFile, site: Site) -> Elements:
         calls = [(file, call) for call in _constructions(file, function)]
         found = [(f, _argument(c.args, c.keywords, at, name)) for f, c in calls]
     else:
-        found = [(file, _given(use, at, name)) for use in _uses(file, function)]
+        found = [(file, _given(file, use, at, name)) for use in _uses(file, function)]
     if function.cls is not None and all(given is not None for _, given in found):
         abroad = calls_with_self(function)
         found += [(f, _argument(c.args, c.keywords, at, name)) for f, c in abroad]
@@ -206,7 +206,7 @@ def _uses(file: PythonFile, function: Function) -> Iterator[ast.expr]:
         yield from attributes_of(file).get(function.name, ())
 
 
-def _given(use: ast.expr, position: int, name: str) -> ast.expr | None:
+def _given(file: PythonFile, use: ast.expr, position: int, name: str) -> ast.expr | None:
     """Return the argument of a parameter where its function is used."""
     above = parent(use)
     if isinstance(above, ast.Call) and above.func is use:
@@ -218,6 +218,9 @@ def _given(use: ast.expr, position: int, name: str) -> ast.expr | None:
         if isinstance(handed, ast.Tuple | ast.List):
             return _argument(handed.elts, [], position, name)
         return None
+    if isinstance(above, ast.Call) and above.args[:1] == [use]:
+        if file.qualified(above.func) == "functools.partial":
+            return _argument(above.args[1:], above.keywords, position, name)
     if isinstance(above, ast.Call) and isinstance(above.func, ast.Attribute):
         at = _TAKING.get(above.func.attr)
         if at is not None and len(above.args) > at and above.args[at] is use:

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["CallSite", "Function", "attributes_of", "function_of", "functions_of", "within"]
+__all__ = [
+    "CallSite",
+    "Function",
+    "attributes_of",
+    "bound_by_partial",
+    "function_of",
+    "functions_of",
+    "within",
+]
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -266,6 +274,16 @@ def function_of(file: PythonFile, node: ast.AST | None) -> Function | None:
         named = file.project.class_named(name)
         found = None if named is None else named.method("__init__")
     return found
+
+
+def bound_by_partial(file: PythonFile, node: ast.AST | None) -> tuple[ast.expr, ...]:
+    """Return the arguments that `functools.partial(f, …)`, or the variable that is one, gives."""
+    binding = file.binding(node)
+    if binding is not None and [site.kind for site in binding.sites] == ["assign"]:
+        node = binding.sites[0].value
+    if not isinstance(node, ast.Call) or file.qualified(node.func) != "functools.partial":
+        return ()
+    return tuple(node.args[1:])
 
 
 def _assigned(file: PythonFile, value: ast.expr) -> Function | None:

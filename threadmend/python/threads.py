@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
 from threadmend.python.flow import innermost_loop
-from threadmend.python.functions import Function, function_of
+from threadmend.python.functions import Function, bound_by_partial, function_of
 from threadmend.python.scope import ancestors, parent
 from threadmend.python.wrapped import handed_to
 
@@ -54,7 +54,8 @@ class Spawn:
     `handed` (a helper of the project runs what it is handed: `node` is the call of that, `through`
     the spawn of the helper).
     `target_node` is the expression of the function, `target` the function when it is certain.
-    `args` are the arguments that it gets (None when they are not plain).
+    `args` are the arguments that it gets (None when they are not plain), the first `bound` of
+    them by `partial(f, …)`; behind those stand what `map` iterates.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class Spawn:
     file: PythonFile
     through: Spawn | None = None
     repeated: bool | None = None
+    bound: int = 0
 
     def __repr__(self) -> str:
         return f"<Spawn {self.kind} of {self.target} in line {self.node.lineno}>"
@@ -267,7 +269,9 @@ def _spawn(
     target: ast.expr | None,
     args: tuple[ast.expr, ...] | None,
 ) -> Spawn:
-    return Spawn(kind, call, target, function_of(file, target), args, file)
+    given = bound_by_partial(file, target)
+    args = None if args is None else (*given, *args)
+    return Spawn(kind, call, target, function_of(file, target), args, file, bound=len(given))
 
 
 # -- what runs there ------------------------------------------------------------------------

@@ -160,8 +160,8 @@ def _uses_of(file: PythonFile, node: ast.expr | None) -> Elements:
 def handed_in(file: PythonFile, site: Site) -> Elements:
     """Return what a parameter gets in all calls of its function in the file, also those by
     `Thread(target=f, args=(…))`, `submit(f, …)`, `partial(f, …)` and
-    `Pool(initializer=f, initargs=(…))`; empty when a use of the function is none of these. Objects that hand themselves over to a method or a
-    class of another file count as well.
+    `Pool(initializer=f, initargs=(…))`; empty when a use of the function is none of these.
+    Objects that hand themselves over to a method or a class of another file count as well.
     """
     assert isinstance(site.node, ast.arg)
     arguments = parent(site.node.parent_)  # type: ignore[attr-defined]

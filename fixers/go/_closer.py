@@ -197,7 +197,7 @@ def _count(
     declared = f"var {name} {sync_name(file)}.WaitGroup"
     declared_with_add = False
     for launch in launches:
-        if launch.kind != "go":
+        if not launch.uncounted or not (launch.call or launch.literal):
             raise BuilderError("the senders are not launched by go statements")
         add = f"{name}.Add(1)"
         if launch.statement is first:

@@ -20,7 +20,7 @@ from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import code_files
 from threadmend.golang.crowds import own_nodes
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
+from threadmend.golang.goroutines import Launch, innermost_loop, launches_in, or_spawning
 from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
 from threadmend.golang.lefts import STARTS, touches_of_launch
 from threadmend.golang.package import Package
@@ -45,7 +45,7 @@ def left_running(package: Package) -> Iterator[Finding]:
     for file in code_files(package):
         if file.generated or file.is_test:
             continue
-        for declaration in file.declarations(STARTS):
+        for declaration in file.declarations(or_spawning(file.package, STARTS)):
             for launch in launches_in(file, declaration.node):
                 if launch.function is not declaration.node or launch.body is None:
                     continue

@@ -25,7 +25,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.calls import callers, code_files
 from threadmend.golang.crowds import overlaps
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, launches_in
+from threadmend.golang.goroutines import Launch, launches_in, or_spawning
 from threadmend.golang.guards import access_kind
 from threadmend.golang.lefts import STARTS
 from threadmend.golang.locks import LOCK_CALLS, held_at
@@ -48,7 +48,7 @@ def passed_maps(package: Package) -> Iterator[Finding]:
     for file in code_files(package):
         if file.generated or file.is_test:
             continue
-        for declaration in file.declarations(STARTS):
+        for declaration in file.declarations(or_spawning(file.package, STARTS)):
             for launch in launches_in(file, declaration.node):
                 if launch.kind == "go" and launch.loop is not None and launch.decl is not None:
                     yield from _passed(file, launch)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import code_files, own_callers
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import innermost_loop, or_spawning
 from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
 from threadmend.golang.lefts import STARTS, Left, lefts_of
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
@@ -40,7 +40,7 @@ def stopped_while_running(package: Package) -> Iterator[Finding]:
     for file in code_files(package):
         if file.generated or file.is_test:
             continue
-        for declaration in file.declarations(STARTS):
+        for declaration in file.declarations(or_spawning(file.package, STARTS)):
             if declaration.kind != "method_declaration":
                 continue
             for left in lefts_of(file, declaration.node, 0):

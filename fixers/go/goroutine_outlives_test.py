@@ -51,7 +51,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     if not file.is_test:
         return
     for launch in launches(file):
-        if launch.kind != "go" or launch.body is None:
+        if not launch.uncounted or launch.body is None:
             continue
         test = _test_of(file, launch)
         if test is None:
@@ -192,10 +192,10 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> tuple[Fix | None, str]:
         loops = [a for a in launch.node.ancestors() if a.kind == "for_statement"]
         outer = next((a for a in reversed(loops) if a.function is function), None)
         if outer is None or outer.parent is None or outer.parent.kind != "block":
-            edits.extend(insert_before(launch.node, f"{group}\n{name}.Add(1)"))
+            edits.extend(insert_before(launch.statement, f"{group}\n{name}.Add(1)"))
         else:
             edits.extend(insert_before(outer, group))
-            edits.extend(insert_before(launch.node, f"{name}.Add(1)"))
+            edits.extend(insert_before(launch.statement, f"{name}.Add(1)"))
         counted = counted_launch(file, launch, name)
         if counted is None:
             return None, "an argument of the launch would be evaluated later"

@@ -23,7 +23,7 @@ from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders import BuilderError, move_before
 from threadmend.golang.crowds import own_nodes
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, launches_in
+from threadmend.golang.goroutines import Launch, launches_in, or_spawning
 from threadmend.golang.guards import access_kind
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding, bindings_in
@@ -40,7 +40,7 @@ CATEGORY = "shared-state"
 GATE = rb"\bgo\s+[\w(]|\.Go\("
 
 _STARTS = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
-_LAUNCHES = re.compile(rb"(?:\bgo\s+[\w(]|\.Go\()(?=.*[^:=!<>]=[^=])", re.S)
+_ASSIGNS = re.compile(rb"[^:=!<>]=[^=]")
 _STOPS = frozenset(
     {
         *("select_statement", "return_statement", "send_statement", "for_statement"),
@@ -53,8 +53,8 @@ _DEPTH = 2
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the assignments that come after the launch of a goroutine that reads them."""
-    for declaration in file.declarations(_STARTS):
-        assigns = _LAUNCHES.search(file.data, declaration.start, declaration.end) is not None
+    for declaration in file.declarations(or_spawning(file.package, _STARTS)):
+        assigns = _ASSIGNS.search(file.data, declaration.start, declaration.end) is not None
         for launch in launches_in(file, declaration.node):
             if launch.kind != "timer" and launch.body is not None:
                 yield from made_inside(file, launch)

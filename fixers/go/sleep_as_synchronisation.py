@@ -92,16 +92,16 @@ def _launches(file: GoFile, function: Node, sleep: Node) -> list[Launch]:
     before = sleep.previous
     if before is not None and _UNLOCK.fullmatch(before.text):
         before = before.previous
-    while before is not None and any(n.kind == "go_statement" for n in before.own()):
-        run.append(before)
-        before = before.previous
     found = [
         launch
         for launch in launches_in(file, function)
         if launch.kind != "timer" or launch.function is function
     ]
+    while before is not None and any(before.contains(x.node) for x in found):
+        run.append(before)
+        before = before.previous
     mine = [x for x in found if any(r.contains(x.node) for r in run)]
-    if len(mine) != len(found) or any(x.kind != "go" for x in mine):
+    if len(mine) != len(found) or not all(x.uncounted for x in mine):
         return []
     return mine if all(x.function is function for x in mine) else []
 
@@ -215,14 +215,14 @@ def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> tuple[Fix | None,
         first = first.previous
     while first.previous is not None and any(first.previous.contains(x.node) for x in launches):
         first = first.previous
-    direct = first.kind == "go_statement"
+    direct = any(launch.statement is first for launch in launches)
     declared = f"var {name} {package}.WaitGroup"
     edits: list[Edit] = []
     for launch in launches:
         add = f"{name}.Add(1)"
-        if launch.node is first and direct:
+        if launch.statement is first:
             add = f"{declared}\n{add}"
-        edits.extend(insert_before(launch.node, add))
+        edits.extend(insert_before(launch.statement, add))
         counted = counted_launch(file, launch, name)
         if counted is None:
             return None, "an argument of the launch would be evaluated later"

@@ -45,7 +45,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     seen: set[int] = set()
     for launch in _launches_into(file):
         body = launch.body
-        if launch.kind != "go" or body is None or launch.call is None:
+        if not launch.uncounted or body is None or not (launch.call or launch.literal):
             continue
         for add in _own_adds(file, launch, body):
             if add.call.start not in seen:
@@ -122,7 +122,7 @@ def _counted_before(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall
     function = launch.function
     if function is None:
         return False
-    outer = at_launch(launch.call, body, add.waitgroup)
+    outer = at_launch(launch.call or launch.node, body, add.waitgroup)
     if outer is None:
         return False
     where = file.package.workspace.file_of(function)
@@ -248,9 +248,10 @@ def _done_to_lead(body: Node, statement: Node, add: WaitGroupCall) -> Node | boo
 
 def _code_at(site: Launch, body: Node, add: WaitGroupCall) -> str | None:
     """Return the Add as it reads at a launch, None when it cannot be said there."""
-    waitgroup = at_launch(site.call, body, add.waitgroup)
+    call = site.call or site.node
+    waitgroup = at_launch(call, body, add.waitgroup)
     count = add.count
     if waitgroup is None or count is None:
         return None
-    number = at_launch(site.call, body, count)
+    number = at_launch(call, body, count)
     return f"{waitgroup}.Add({number})" if number is not None else None

@@ -93,7 +93,7 @@ def _bodies(file: GoFile) -> Iterator[tuple[Node, Launch]]:
     seen: set[int] = set()
     for launch in launches(file):
         body = launch.literal
-        if body is not None and launch.kind == "go" and body.start not in seen:
+        if body is not None and launch.uncounted and body.start not in seen:
             seen.add(body.start)
             if _DONE.search(body.text):
                 yield body, launch
@@ -105,7 +105,7 @@ def _bodies(file: GoFile) -> Iterator[tuple[Node, Launch]]:
     for function in file.functions(_DONE):
         decl = declaration_of(file, function)
         sites = launch_sites(file.package).get(decl.key, []) if decl is not None else []
-        launched = next((s for s in sites if s.kind == "go"), None)
+        launched = next((s for s in sites if s.uncounted), None)
         if launched is not None:
             yield function, launched
 

@@ -20,7 +20,7 @@ from threadmend.golang.calls import callers
 from threadmend.golang.counting import Counter, counter_of, known_whole
 from threadmend.golang.dones import may_call_done
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, launch_of_literal
+from threadmend.golang.goroutines import Launch, launch_at
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
@@ -56,7 +56,7 @@ def _launch_below(file: GoFile, call: Node) -> Launch | None:
     after = statement.next if statement is not None else None
     if statement is None or statement.kind != "expression_statement" or after is None:
         return None
-    return launch_of_literal(file, after) if after.kind == "go_statement" else None
+    return launch_at(file, after)
 
 
 def _accounted(counter: Counter, done: WaitGroupCall) -> bool:

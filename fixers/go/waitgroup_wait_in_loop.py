@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, delete, insert_after
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import innermost_loop, launch_at, launches_in
 from threadmend.golang.scope import Binding
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Node
@@ -40,7 +40,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         wait = waitgroup_call(file, call)
         if wait is None or wait.access is None or _declared_in(wait, loop):
             continue
-        launch = _launched_before(loop, statement)
+        launch = _launched_before(file, loop, statement)
         if launch is None or not _counts_down(file, launch, wait):
             continue
         found = _how(file, loop, launch, wait)
@@ -53,16 +53,16 @@ def _declared_in(wait: WaitGroupCall, loop: Node) -> bool:
     return isinstance(root, Binding) and loop.contains(root.node)
 
 
-def _launched_before(loop: Node, statement: Node) -> Node | None:
-    """Return the loop's one `go` statement when Wait stands right below it, as the last."""
+def _launched_before(file: GoFile, loop: Node, statement: Node) -> Node | None:
+    """Return the loop's one launch when Wait stands right below it, as the last."""
     statements = loop["body"].statements
     if len(statements) < 2 or statements[-1] is not statement:
         return None
-    launch = statements[-2]
-    if launch.kind != "go_statement":
+    launch = launch_at(file, statements[-2])
+    if launch is None:
         return None
-    launched = [n for n in loop["body"].own() if n.kind == "go_statement"]
-    return launch if len(launched) == 1 else None
+    launched = [x for x in launches_in(file, loop["body"]) if x.function is loop.function]
+    return launch.statement if len(launched) == 1 else None
 
 
 def _counts_down(file: GoFile, launch: Node, wait: WaitGroupCall) -> bool:

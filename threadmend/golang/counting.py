@@ -52,7 +52,7 @@ class Counter:
         while function is not None and function.kind == "func_literal":
             launch = launch_of_literal(file, function)
             if launch is not None:
-                return [launch] if launch.kind == "go" else []
+                return [launch] if launch.uncounted else []
             outer = function.parent
             if outer is None or outer.kind != "call_expression" or function.field != "function":
                 return []

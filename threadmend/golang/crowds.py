@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import variable_meant
 from threadmend.golang.calls import callers, code_files
-from threadmend.golang.goroutines import Launch, captures, launches_in
+from threadmend.golang.goroutines import Launch, captures, launches_in, or_spawning
 from threadmend.golang.iterations import ends_after
 from threadmend.golang.locks import declaration_of, runs_in_place
 from threadmend.golang.scope import Binding, bindings_in
@@ -66,9 +66,10 @@ def crowds(package: Package) -> list[Crowd]:
 
 def _roots(package: Package) -> Iterator[Crowd]:
     for file in code_files(package):
-        if file.generated or not file.holds(_STARTS):
+        starts = or_spawning(package, _STARTS)
+        if file.generated or not file.holds(starts):
             continue
-        for declaration in file.declarations(_STARTS):
+        for declaration in file.declarations(starts):
             found = [x for x in launches_in(file, declaration.node) if x.kind != "timer"]
             for launch in found:
                 crowd = _launched(file, launch, found)
@@ -104,7 +105,7 @@ def _launched(file: GoFile, launch: Launch, others: list[Launch]) -> Crowd | Non
 
 
 def _of_call(file: GoFile, launch: Launch, body: Node) -> frozenset[Binding]:
-    call = launch.call
+    call = launch.runs
     return frozenset(_passed(file, call, body, None)) if call is not None else frozenset()
 
 
@@ -112,7 +113,7 @@ def _declared_in(file: GoFile, binding: Binding, loop: Node, launch: Launch, bod
     """Return whether each round of a loop has an object of its own for a variable."""
     if body.contains(binding.node):
         # A receiver or parameter of the launched function: look at what is passed for it.
-        call = launch.call
+        call = launch.runs
         given = _given(call, body, binding) if call is not None else None
         outer = file.binding(_root(given)) if given is not None else None
         if outer is None:
@@ -178,9 +179,10 @@ def _waits_between(launch: Launch, other: Launch) -> bool:
 
 def _is_given_to(launch: Launch, other: Launch, body: Node, binding: Binding) -> bool:
     """Return whether two launches hand one and the same thing to a receiver or parameter."""
-    if launch.call is None or other.call is None or binding.scope is not body:
+    our, their = launch.runs, other.runs
+    if our is None or their is None or binding.scope is not body:
         return True
-    ours, theirs = _given(launch.call, body, binding), _given(other.call, body, binding)
+    ours, theirs = _given(our, body, binding), _given(their, body, binding)
     return ours is not None and theirs is not None and ours.text == theirs.text
 
 

@@ -17,7 +17,7 @@ from threadmend.golang.belief import outer_function
 from threadmend.golang.calls import code_files
 from threadmend.golang.crowds import is_made_anew, overlaps, own_nodes
 from threadmend.golang.flow import Flow, Point, flow_of
-from threadmend.golang.goroutines import Launch, launches_in
+from threadmend.golang.goroutines import Launch, launches_in, or_spawning
 from threadmend.golang.lefts import (
     STARTS,
     calls_leaving,
@@ -87,7 +87,7 @@ def encounters(package: Package) -> list[Encounter]:
 def _starts(file: GoFile, declaration: Declaration) -> dict[Node, list[_Start]]:
     """Return the starts in a declaration by the function that they stand in, in source order."""
     groups: dict[Node, list[_Start]] = {}
-    if STARTS.search(file.data, declaration.start, declaration.end):
+    if or_spawning(file.package, STARTS).search(file.data, declaration.start, declaration.end):
         for launch in launches_in(file, declaration.node):
             if launch.function is not None and launch.body is not None and launch.kind != "timer":
                 start = _Start(launch.node, launch, touches_of_launch(file, launch))

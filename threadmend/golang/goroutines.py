@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.groups import is_group
+from threadmend.golang.node import as_launched
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import is_named
@@ -21,11 +22,14 @@ __all__ = [
     "Launch",
     "captures",
     "innermost_loop",
+    "is_spawned_by",
+    "launch_at",
     "launch_of_literal",
     "launch_sites",
     "launches",
     "launches_in",
     "literal_of",
+    "or_spawning",
     "outermost_loop",
 ]
 
@@ -36,8 +40,9 @@ _LAUNCHES = re.compile(rb"\bgo\b|\.Go\(|\.TryGo\(|\bAfterFunc\(")
 class Launch:
     """One place where a goroutine starts.
 
-    `kind` is `go`, `errgroup` (`g.Go`, also of a group of the project), `waitgroup` (`wg.Go`) or
-    `timer` (`time.AfterFunc`). `node` is the `go` statement or the launching call; `call` the
+    `kind` is `go`, `errgroup` (`g.Go`, also of a group of the project), `waitgroup` (`wg.Go`),
+    `timer` (`time.AfterFunc`) or `spawner` (a function of the project that launches what it is
+    given). `node` is the `go` statement or the launching call; `call` the
     call that the goroutine runs (None for a function value handed over); `body` the function
     literal, or the declaration of the function or method launched, when it is visible.
     """
@@ -47,6 +52,18 @@ class Launch:
     call: Node | None
     body: Node | None
     decl: Decl | None
+    value: Node | None = None
+    """The function value that is handed over, where no call says what runs."""
+
+    @property
+    def runs(self) -> Node | None:
+        """Return the call that the goroutine makes; for a method handed over as it would read.
+
+        That of `g.Go(s.run)` has the text of `s.run`, and stands in a `go` statement of its own.
+        """
+        if self.call is not None or self.value is None:
+            return self.call
+        return as_launched(self.value)
 
     @property
     def function(self) -> Node | None:
@@ -62,6 +79,11 @@ class Launch:
     def literal(self) -> Node | None:
         """Return the function literal that is launched, if it is one."""
         return self.body if self.body is not None and self.body.kind == "func_literal" else None
+
+    @property
+    def uncounted(self) -> bool:
+        """Return whether nothing counts the goroutine: a `go`, or a call that stands for one."""
+        return self.kind in {"go", "spawner"}
 
     @property
     def loop(self) -> Node | None:
@@ -92,8 +114,20 @@ def innermost_loop(node: Node) -> Node | None:
 
 def launches(file: GoFile) -> Iterator[Launch]:
     """Yield every launch in the functions of a file that parse."""
-    for declaration in file.declarations(_LAUNCHES):
+    for declaration in file.declarations(or_spawning(file.package, _LAUNCHES)):
         yield from launches_in(file, declaration.node)
+
+
+def or_spawning(package: Package, pattern: re.Pattern[bytes]) -> re.Pattern[bytes]:
+    """Return a pattern for launches that finds calls of the package's plain spawners as well."""
+    from threadmend.golang.spawners import plain_names
+
+    known: dict[bytes, re.Pattern[bytes]] = package.facts.setdefault("spawning", {})
+    if pattern.pattern not in known:
+        names = [rb"\b%s\(" % name.encode() for name in sorted(plain_names(package))]
+        both = re.compile(b"|".join([pattern.pattern, *names])) if names else pattern
+        known[pattern.pattern] = both
+    return known[pattern.pattern]
 
 
 def launches_in(file: GoFile, root: Node) -> Iterator[Launch]:
@@ -122,6 +156,14 @@ def launch_of_literal(file: GoFile, node: Node) -> Launch | None:
     if arguments.kind == "call_expression" and arguments.parent.kind == "go_statement":
         return _go(file, arguments.parent)
     return None
+
+
+def launch_at(file: GoFile, statement: Node) -> Launch | None:
+    """Return the launch that a statement is, by `go` or by a function that launches."""
+    if statement.kind == "go_statement":
+        return _go(file, statement)
+    call = statement.children[0] if statement.kind == "expression_statement" else None
+    return _by_spawner(file, call) if call is not None and call.kind == "call_expression" else None
 
 
 def _only_launched(file: GoFile, literal: Node, statement: Node) -> Launch | None:
@@ -165,11 +207,48 @@ def _stands_for(file: GoFile, function: Node) -> tuple[Body, ...]:
 
     if function.kind not in {"selector_expression", "identifier"}:
         return ()
+    if _is_spawners(file, function):
+        return ()  # each call of it is a launch
     found = bodies_of_value(file, function)
     return found.bodies if found.complete else ()
 
 
+def _is_spawners(file: GoFile, function: Node) -> bool:
+    """Return whether a function value is what a plain spawner was given."""
+    from threadmend.golang.spawners import spawns_plainly
+    from threadmend.golang.uses import declaration_of
+
+    binding = file.binding(function) if function.kind == "identifier" else None
+    if binding is None or binding.kind != "parameter" or binding.function is None:
+        return False
+    decl = declaration_of(file, binding.function)
+    return decl is not None and decl.sound and spawns_plainly(decl)
+
+
+def is_spawned_by(file: GoFile, call: Node) -> bool:
+    """Return whether a call launches what it is given, and does nothing else."""
+    return _by_spawner(file, call) is not None
+
+
+def _by_spawner(file: GoFile, node: Node) -> Launch | None:
+    from threadmend.golang.spawners import plain_argument, plain_names
+
+    function = node["function"]
+    name = function["field"].name if function.kind == "selector_expression" else function.name
+    if name not in plain_names(file.package):
+        return None
+    given = plain_argument(file, node)
+    if given is None:
+        return None
+    body, decl = _runs(file, given)
+    return Launch("spawner", node, None, body, decl, given)
+
+
 def _by_call(file: GoFile, node: Node) -> Launch | None:
+    return _by_library(file, node) or _by_spawner(file, node)
+
+
+def _by_library(file: GoFile, node: Node) -> Launch | None:
     function = node["function"]
     if function.kind != "selector_expression":
         return None
@@ -189,14 +268,14 @@ def _by_call(file: GoFile, node: Node) -> Launch | None:
         if kind is None:
             return None
         body, decl = _runs(file, arguments[0])
-        return Launch(kind, node, None, body, decl)
+        return Launch(kind, node, None, body, decl, arguments[0])
     if name == "AfterFunc" and len(arguments) == 2:
         selection = file.selection(function)
         path = file.imported(function["operand"].name)
         if selection is None or selection.kind != "package" or path != "time":
             return None
         body, decl = _runs(file, arguments[1])
-        return Launch("timer", node, None, body, decl)
+        return Launch("timer", node, None, body, decl, arguments[1])
     return None
 
 

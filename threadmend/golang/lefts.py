@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.crowds import own_nodes
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import Launch, launches_in
+from threadmend.golang.goroutines import Launch, launches_in, or_spawning
 from threadmend.golang.locks import Held
 from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
@@ -99,9 +99,10 @@ def touches_of_launch(file: GoFile, launch: Launch) -> list[Touch]:
     assert body is not None
     if launch.decl is not None:
         function = launch.function
-        if launch.call is None or function is None:
+        call = launch.runs
+        if call is None or function is None:
             return []
-        return called(file, function, launch.call).touches
+        return called(file, function, call).touches
     return [
         t
         for t in summary_of(file, body).touches
@@ -147,7 +148,7 @@ def _leaving_names(package: Package) -> set[bytes]:
     for decl in package.functions():
         start, end = decl.span
         name = decl.name.encode()
-        if STARTS.search(decl.file.data, start, end):
+        if or_spawning(decl.file.package, STARTS).search(decl.file.data, start, end):
             found.add(name)
         for called_name in set(_CALLED.findall(decl.file.data, start, end)):
             callers.setdefault(called_name, set()).add(name)

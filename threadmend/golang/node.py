@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from threadmend.golang.syntax import SyntaxTree
 
-__all__ = ["BLOCKS", "FUNCTIONS", "Node", "bare"]
+__all__ = ["BLOCKS", "FUNCTIONS", "Node", "as_launched", "bare"]
 
 FUNCTIONS = frozenset({"function_declaration", "method_declaration", "func_literal"})
 
@@ -189,4 +189,23 @@ def bare(node: Node) -> Node:
     """Return an expression without the parentheses around it."""
     while node.kind == "parenthesized_expression" and node.children:
         node = node.children[0]
+    return node
+
+
+def as_launched(value: Node) -> Node:
+    """Return the call of a function value as a `go` statement in its place would make it."""
+    statement = _made_up("go_statement", value, value.parent)
+    call = _made_up("call_expression", value, statement)
+    function = _made_up(value.kind, value, call, "function")
+    function.children = value.children
+    call.children = [function, _made_up("argument_list", value, call, "arguments")]
+    statement.children = [call]
+    return call
+
+
+def _made_up(kind: str, place: Node, parent: Node | None, field: str = "") -> Node:
+    node = Node()
+    node.kind, node.field, node.parent, node.tree = kind, field, parent, place.tree
+    node.start, node.end, node.at, node.stop = place.start, place.end, place.at, place.stop
+    node.children = []
     return node

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders.names import PREDECLARED
+from threadmend.golang.goroutines import is_spawned_by
 from threadmend.golang.groups import is_group
 from threadmend.golang.locks import LOCK_TYPES
 from threadmend.golang.scope import Binding, argument_of
@@ -245,6 +246,8 @@ def _plain_type(file: GoFile, type_: Type | None) -> bool:
 
 
 def _call(file: GoFile, call: Node) -> Signal | None:
+    if is_spawned_by(file, call):
+        return None  # what is launched signals by itself
     function = call["function"]
     while function.kind == "parenthesized_expression":
         function = function.children[0]

@@ -16,19 +16,28 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import own_callers
-from threadmend.golang.goroutines import launches_in, literal_of
+from threadmend.golang.goroutines import innermost_loop, launches_in, literal_of
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
+    from threadmend.golang.goroutines import Launch
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["spawned", "spawned_arguments"]
+__all__ = ["plain_argument", "plain_names", "spawned", "spawned_arguments", "spawns_plainly"]
 
 _TAKES = re.compile(rb"^func[^{\n]*\bfunc\(")
 _SPAWNS = re.compile(rb"\bgo func\(")
 _GIVES = re.compile(rb"[(,]\s*func\(|:= func\(")
 _NEVER = re.compile(rb"(?!)")
+
+# The head of a function that takes functions without parameters, and a short body.
+_PLAIN = re.compile(
+    rb"^func (?:\([^)\n]*\) )?(\w+)\([^\n]*\bfunc\(\)[^\n]*\{\n((?:\t[^\n]*\n){1,16}?)\}", re.M
+)
+_GOES = re.compile(rb"\bgo\b")
+# What tells somebody that the function is through, keeps it waiting, or runs it again.
+_ORDERS = re.compile(rb"<-|\bclose\(|\.(?:Done|Add|Wait|Lock|Acquire|Release)\(|\bfor\b|\bselect\b")
 
 
 def spawned(file: GoFile) -> Iterator[Node]:
@@ -100,3 +109,112 @@ def _run(decl: Decl) -> Iterator[int]:
                 if binding is not None and binding.kind == "parameter":
                     if binding.function is decl.node and binding.name in names:
                         yield names.index(binding.name)
+
+
+# -- plain spawners ----------------------------------------------------------------------
+
+
+def plain_names(package: Package) -> frozenset[str]:
+    """Return the names of the plain spawners that a package and those it imports have."""
+    known: frozenset[str] | None = package.facts.get("plain spawners seen")
+    if known is None:
+        workspace = package.workspace
+        found = set(_own_plain(package))
+        for path in {i.path for f in package.files for i in f.imports}:
+            if package.module is not None and path.startswith(package.module.path):
+                imported = workspace.package(path)
+                found |= _own_plain(imported) if imported is not None else set()
+        known = package.facts["plain spawners seen"] = frozenset(found)
+    return known
+
+
+def _own_plain(package: Package) -> frozenset[str]:
+    """Return the names that may be plain spawners, by their text."""
+    known: frozenset[str] | None = package.facts.get("plain spawners")
+    if known is None:
+        heads = [m for file in package.files for m in _PLAIN.finditer(file.data)]
+        heads = [m for m in heads if not _ORDERS.search(m[2])]
+        names = {m[1] for m in heads if _GOES.search(m[2])}
+        if names:  # and those that hand over to them
+            calls = re.compile(rb"\b(?:%s)\(" % b"|".join(sorted(names)))
+            names |= {m[1] for m in heads if calls.search(m[2])}
+        known = package.facts["plain spawners"] = frozenset(n.decode() for n in names)
+    return known
+
+
+def plain_argument(file: GoFile, call: Node) -> Node | None:
+    """Return the argument that a call launches as a `go` statement in its place would.
+
+    func spawn(f func()) {          spawn(func() { … })
+        go func() {
+            defer recovered()
+            f()
+        }()
+    }
+    """
+    decl = file.callee(call)
+    if decl is None or not decl.sound or not spawns_plainly(decl):
+        return None
+    arguments = call["arguments"].children
+    place = _plain_place(decl)
+    return arguments[place] if place is not None and place < len(arguments) else None
+
+
+def spawns_plainly(decl: Decl) -> bool:
+    """Return whether a function launches the one function that it is given, and no more."""
+    return _plain_place(decl) is not None
+
+
+def _plain_place(decl: Decl) -> int | None:
+    known: dict[tuple[str, int], int | None]
+    known = decl.file.package.facts.setdefault("spawns plainly", {})
+    if decl.key not in known:
+        known[decl.key] = None  # one that is made of itself
+        known[decl.key] = _find_plain(decl) if decl.has_body else None
+    return known[decl.key]
+
+
+def _find_plain(decl: Decl) -> int | None:
+    """Return the place of the parameter that a function launches, whatever happens."""
+    node, file = decl.node, decl.file
+    body = node["body"]
+    if _ORDERS.search(file.data, body.start, body.end) or any(
+        True for _ in body.find("return_statement")
+    ):
+        return None
+    launched = [x for x in launches_in(file, node) if x.function is node]
+    statements = [x.statement for x in launched]
+    if len(launched) != 1 or statements[0].parent is not body:
+        return None
+    launch = launched[0]
+    given = _name_run(decl, launch)
+    binding = file.binding(given) if given is not None else None
+    if binding is None or binding.kind != "parameter" or binding.function is not node:
+        return None
+    names = [n.name for p in node["parameters"].children for n in p.all("name")]
+    return names.index(binding.name) if binding.name in names else None
+
+
+def _name_run(decl: Decl, launch: Launch) -> Node | None:
+    """Return the name that a launch runs once, by itself or in a literal around it."""
+    if launch.kind == "spawner":
+        return plain_argument(decl.file, launch.node)
+    call = launch.call
+    if call is None or call["arguments"].children:
+        return None
+    if call["function"].kind == "identifier":
+        return call["function"]
+    calls = [c for c in launch.literal.own() if _is_call_of_name(c)] if launch.literal else []
+    run = [c for c in calls if _is_parameter(decl, c["function"])]
+    if len(run) != 1 or run[0]["arguments"].children or innermost_loop(run[0]) is not None:
+        return None
+    return run[0]["function"]
+
+
+def _is_parameter(decl: Decl, name: Node) -> bool:
+    binding = decl.file.binding(name)
+    return binding is not None and binding.kind == "parameter" and binding.function is decl.node
+
+
+def _is_call_of_name(node: Node) -> bool:
+    return node.kind == "call_expression" and node["function"].kind == "identifier"

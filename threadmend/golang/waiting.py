@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from threadmend.golang.flow import Flow, Point, flow_of
-from threadmend.golang.goroutines import launches_in
+from threadmend.golang.goroutines import launch_of_literal, launches_in
 from threadmend.golang.iterations import point_in
 from threadmend.golang.scope import Binding
 from threadmend.golang.signal_sources import literal_called, signals_in
@@ -138,7 +138,11 @@ class Waiting:
         """
         found = set()
         for at, signal in self.signals_of(flow.function):
-            if at is None or _is_deferred(signal.node, at.node) or in_launch(signal.node, at.node):
+            if (
+                at is None
+                or _is_deferred(signal.node, at.node)
+                or in_launch(self.file, signal.node, at.node)
+            ):
                 continue
             if at in found:
                 continue
@@ -206,21 +210,14 @@ def _is_deferred(node: Node, statement: Node) -> bool:
     )
 
 
-def in_launch(node: Node, statement: Node) -> bool:
+def in_launch(file: GoFile, node: Node, statement: Node) -> bool:
     """Return whether a node of a statement runs in a goroutine that the statement launches."""
     if node.parent is statement and statement.kind == "go_statement":
         return True
     for ancestor in node.ancestors():
         if ancestor is statement:
             return False
-        outer = ancestor.parent
-        if ancestor.kind != "func_literal" or outer is None or outer.parent is None:
-            continue
-        if outer.parent.kind == "go_statement":
-            return True
-        function = outer.parent.get("function") if outer.kind == "argument_list" else None
-        field = function.get("field") if function is not None else None
-        if field is not None and field.name in {"Go", "TryGo", "AfterFunc"}:
+        if ancestor.kind == "func_literal" and launch_of_literal(file, ancestor) is not None:
             return True
     return False
 

@@ -6,10 +6,10 @@ from threadmend.golang.channel_fields import (
     SharedChannel,
     arguments_of,
     literals_of,
-    runners_of,
     shared_channel_of,
 )
 from threadmend.golang.file import GoFile
+from threadmend.golang.runners import runners_of
 from threadmend.golang.scope import bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.workspace import Workspace

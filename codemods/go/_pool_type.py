@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from threadmend.golang.builders import fields
 from threadmend.golang.calls import Site, callers
-from threadmend.golang.channel_fields import SharedChannel, runners_of, shared_channel_of
+from threadmend.golang.channel_fields import SharedChannel, shared_channel_of
 from threadmend.golang.channels import ChannelOperation, initialised
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.package import Decl
+from threadmend.golang.runners import runners_of
 from threadmend.golang.stops import endless, leaves_loop
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Named, deref

@@ -23,7 +23,6 @@ from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import (
     SharedChannel,
     literals_of,
-    runners_of,
     shared_channel,
 )
 from threadmend.golang.channels import ChannelOperation
@@ -32,6 +31,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.leaving import owed_after
 from threadmend.golang.locks import declaration_of, held_at
+from threadmend.golang.runners import runners_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import is_run_here, waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety

@@ -14,12 +14,12 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.channel_fields import (
     SharedChannel,
-    runners_of,
 )
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.locks import locks_of
+from threadmend.golang.runners import runners_of
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety

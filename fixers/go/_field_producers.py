@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders import BuilderError, insert_at_start
-from threadmend.golang.channel_fields import SharedChannel, runners_of
+from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import behind, operand_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.joins import is_joined
+from threadmend.golang.runners import runners_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here
 from threadmend.golang.stops import leaves_loop

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from threadmend.golang.builders import BuilderError, insert_at_start
 from threadmend.golang.calls import callers
-from threadmend.golang.channel_fields import runners_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.package import Decl
+from threadmend.golang.runners import runners_of
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Named, deref
 from threadmend.model import Fix, Safety

@@ -18,9 +18,9 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, add_case
-from threadmend.golang.channel_fields import runners_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with
+from threadmend.golang.runners import runners_of
 from threadmend.golang.stops import Stop, endless, is_failure, listens, stops_at, ways_out
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix, Safety

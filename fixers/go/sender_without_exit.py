@@ -25,7 +25,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from threadmend.golang.calls import callers
-from threadmend.golang.channel_fields import runners_of
 from threadmend.golang.channel_index import Behind, behind
 from threadmend.golang.channels import ChannelOperation, runner_of
 from threadmend.golang.file import GoFile
@@ -33,6 +32,7 @@ from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.infer import is_decl
 from threadmend.golang.leaving import Leave
 from threadmend.golang.locks import declaration_of, held_at
+from threadmend.golang.runners import runners_of
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix

@@ -22,9 +22,8 @@ from threadmend.golang.channels import (
     passed_to,
 )
 from threadmend.golang.getters import calls_of_getter, returned_field
-from threadmend.golang.goroutines import Launch, launch_of_literal
 from threadmend.golang.infer import is_decl
-from threadmend.golang.locks import declaration_of, runs_in_place
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Named, deref
@@ -36,13 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Make",
-    "Runners",
     "SharedChannel",
     "arguments_of",
     "is_make",
     "literals_of",
     "made_by",
-    "runners_of",
     "shared_channel",
     "shared_channel_of",
 ]
@@ -87,10 +84,13 @@ class SharedChannel:
     stores: list[Node] = field(default_factory=list)
     operations: list[ChannelOperation] = field(default_factory=list)
     escapes: list[Node] = field(default_factory=list)
+    shown: bool = False  # under another name, for those who receive
 
     @property
     def exported(self) -> bool:
         """Return whether code outside of the project may use it."""
+        if self.shown:
+            return True
         return self.name[:1].isupper() and (self.decl.exported or not self.is_field)
 
     def of(self, *kinds: str) -> list[ChannelOperation]:
@@ -215,12 +215,45 @@ def _store(file: GoFile, channel: SharedChannel, value: Node) -> None:
             follow(file, binding, (), named, _DEPTH)
             channel.operations += named.operations
             is_key = file.package.workspace.inference.is_field_key
-            channel.escapes += (n for n in named.escapes if n is not value and not is_key(n))
+            for node in named.escapes:
+                if node is not value and not is_key(node) and not _is_shown(file, channel, node):
+                    channel.escapes.append(node)
             return
     if is_make(value) and isinstance(file.underlying(file.type_of(value)), Chan):
         channel.makes.append(Make(file, value))
     else:
         channel.stores.append(value)
+
+
+def _is_shown(file: GoFile, channel: SharedChannel, node: Node) -> bool:
+    """Return whether a field of type `<-chan T` gets the channel, and add who receives by that.
+
+    `ch := make(chan T)`, then `&T{Done: ch, done: ch}`.
+    """
+    element = node.parent.parent if node.parent is not None else None
+    if element is None or element.kind != "keyed_element" or node.parent is element["key"]:
+        return False
+    literal = element.parent.parent if element.parent is not None else None
+    type_ = deref(file.type_of(literal)) if literal is not None else None
+    if not isinstance(type_, Named) or type_.local:
+        return False
+    package = file.package.workspace.package_by_key(type_.package)
+    decl, name = package.lookup(type_.name) if package is not None else None, element["key"].name
+    if package is None or not is_decl(decl, "type"):
+        return False
+    fields = (f for f in decl.node.find("field_declaration") if f["type"].text.startswith(b"<-"))
+    if not any(n.name == name for f in fields for n in f.all("name")):
+        return False
+    other = SharedChannel(package, decl, name, is_field=True)
+    channel.shown |= other.exported
+    pattern = re.compile(rb"\.\s*" + re.escape(name.encode()) + rb"\b")
+    for each in [package, *(importers(package) if name[:1].isupper() else ())]:
+        for user in each.files:
+            for use in user.find("selector_expression", pattern):
+                holder, _ = _holder(user, use) if use["field"].name == name else (None, "")
+                if holder is not None and holder.key == decl.key:
+                    _use(user, channel, use)
+    return True
 
 
 def literals_of(decl: Decl) -> Iterator[tuple[GoFile, Node]]:
@@ -301,54 +334,3 @@ def _use(file: GoFile, channel: SharedChannel, node: Node, depth: int = _DEPTH) 
         return
     for caller, call in calls:
         _use(caller, channel, call, depth - 1)
-
-
-@dataclass(slots=True)
-class Runners:
-    """Who runs a function: the launches that start it, and whether anybody else may call it."""
-
-    launches: list[Launch] = field(default_factory=list)
-    called: bool = False
-
-
-def runners_of(file: GoFile, function: Node, depth: int = 3) -> Runners:
-    """Return the goroutines that run a function, callers followed three levels up."""
-    found = Runners()
-    _add_runners(file, function, depth, found, set())
-    return found
-
-
-def _add_runners(file: GoFile, function: Node, depth: int, found: Runners, seen: set[Node]) -> None:
-    if function in seen:
-        return
-    seen.add(function)
-    if function.kind == "func_literal":
-        launch = launch_of_literal(file, function)
-        if launch is not None:
-            found.launches.append(launch)
-            return
-        outer = function.function
-        if outer is not None and (runs_in_place(file, function) or function.is_deferred):
-            _add_runners(file, outer, depth, found, seen)
-        else:
-            found.called = True
-        return
-    decl = declaration_of(file, function)
-    if decl is None or depth == 0:
-        found.called = True
-        return
-    if decl.exported:
-        found.called = True
-    for site in callers(decl):
-        if site.call is None:
-            value = site.node.up("selector_expression") or site.node
-            if site.node.function is not None and runs_in_place(site.file, value):
-                _add_runners(site.file, site.node.function, depth - 1, found, seen)
-            else:
-                found.called = True
-        elif site.launched and site.call.parent is not None:
-            launch = launch_of_literal(site.file, site.call.parent)
-            if launch is not None:
-                found.launches.append(launch)
-        elif site.node.function is not None:
-            _add_runners(site.file, site.node.function, depth - 1, found, seen)

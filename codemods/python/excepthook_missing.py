@@ -21,7 +21,7 @@ from threadmend.python.project import PythonProject
 from threadmend.python.threads import Spawn
 
 CATEGORY = "thread"
-GATE = rb"Thread\b|Timer\("
+GATE = rb"Thread\b|Timer\b"
 OPT_IN = True
 
 _LOGS = re.compile(rb"(?m)^[ \t]*(?:import|from)[ \t]+logging\b")

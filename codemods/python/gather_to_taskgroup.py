@@ -30,7 +30,7 @@ from threadmend.python.flow import enclosing
 from threadmend.python.functions import function_of
 
 CATEGORY = "asyncio"
-GATE = rb"\bgather\("
+GATE = rb"\bgather\b"
 OPT_IN = True
 
 _SIMPLE = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return)

@@ -6,7 +6,7 @@ import ast
 
 from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import block_of
+from threadmend.python.flow import block_of, target_of
 from threadmend.python.threads import Spawn
 
 __all__ = ["keeper", "kept_by_object", "list_of", "started"]
@@ -26,8 +26,9 @@ def started(file: PythonFile, spawn: Spawn) -> ast.Expr | None:
         if isinstance(statement, ast.ListComp) and statement.elt is call:
             statement = file.parent(statement)  # [Thread(…).start() for …]
         return statement if isinstance(statement, ast.Expr) else None
-    if isinstance(attribute, ast.Assign) and isinstance(attribute.targets[0], ast.Name):
-        binding = file.binding(attribute.targets[0])
+    made = target_of(attribute)
+    if isinstance(made, ast.Name):
+        binding = file.binding(made)
         names = file.uses(binding) if binding is not None else []
         loads = [n for n in names if isinstance(n.ctx, ast.Load) and not kept_in(file, n)]
         if not all(isinstance(file.parent(n), ast.Attribute) for n in loads):
@@ -56,7 +57,7 @@ def kept_in(file: PythonFile, node: ast.expr) -> ast.Expr | None:
 def kept_by_object(file: PythonFile, spawn: Spawn) -> str | None:
     """Return the list of the object that keeps a thread: `self.threads.append(t)`."""
     above = file.parent(spawn.node)
-    binding = file.binding(above.targets[0]) if isinstance(above, ast.Assign) else None
+    binding = file.binding(target_of(above))
     nodes = [spawn.node, *(file.uses(binding) if binding is not None else ())]
     for node in nodes:
         kept = kept_in(file, node) if isinstance(node, ast.expr) else None
@@ -71,8 +72,7 @@ def kept_by_object(file: PythonFile, spawn: Spawn) -> str | None:
 def keeper(file: PythonFile, spawn: Spawn, outer: ast.stmt) -> str | None:
     """Return the list, made before a loop, that keeps the threads of the loop already."""
     above = file.parent(spawn.node)
-    target = above.targets[0] if isinstance(above, ast.Assign) else None
-    binding = file.binding(target)
+    binding = file.binding(target_of(above))
     for node in file.uses(binding) if binding is not None else ():
         kept = kept_in(file, node)
         if kept is None or not isinstance(kept.value, ast.Call):
@@ -96,11 +96,11 @@ def list_of(file: PythonFile, spawn: Spawn) -> ast.Name | None:
     above = file.parent(spawn.node)
     if isinstance(above, ast.ListComp) and above.elt is spawn.node:
         top = file.parent(above)
-        target = top.targets[0] if isinstance(top, ast.Assign) else None
+        target = target_of(top)
         return target if isinstance(target, ast.Name) else None
     nodes: list[ast.expr] = [spawn.node] if isinstance(spawn.node, ast.Call) else []
-    if isinstance(above, ast.Assign):
-        binding = file.binding(above.targets[0])
+    if target_of(above) is not None:
+        binding = file.binding(target_of(above))
         nodes = [*file.uses(binding)] if binding is not None else []
     for node in nodes:
         kept = kept_in(file, node)

@@ -8,6 +8,7 @@ from threadmend.python import api
 from threadmend.python.arguments import argument
 from threadmend.python.classes import Class, is_self
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import target_of
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.scope import ancestors
@@ -42,9 +43,8 @@ def each(file: PythonFile, spawn: Spawn) -> str | None:
     for above in ancestors(at):
         if isinstance(above, _COMPREHENSIONS):
             top = file.parent(above)
-            if isinstance(top, ast.Assign) and isinstance(top.targets[0], ast.Name | ast.Attribute):
-                return file.text(top.targets[0])
-            return None
+            kept = target_of(top)
+            return file.text(kept) if isinstance(kept, ast.Name | ast.Attribute) else None
         if isinstance(above, ast.For):
             return _list(file, at, above) or _range(file, above)
     return None
@@ -53,11 +53,8 @@ def each(file: PythonFile, spawn: Spawn) -> str | None:
 def _list(file: PythonFile, made: ast.AST, loop: ast.For) -> str | None:
     """Return the list that a loop appends its threads to."""
     name = file.parent(made)
-    names = (
-        {t.id for t in name.targets if isinstance(t, ast.Name)}
-        if isinstance(name, ast.Assign)
-        else set()
-    )
+    target = target_of(name)
+    names = {target.id} if isinstance(target, ast.Name) else set()
     for call in file.calls("append"):
         if loop in ancestors(call) and call.args and isinstance(call.func, ast.Attribute):
             given = call.args[0]

@@ -21,7 +21,7 @@ from threadmend.python.functions import Function
 from threadmend.python.scope import parent
 
 CATEGORY = "thread"
-GATE = rb"args\s*=\s*\(|Timer\(|Thread\(None|Process\(None|\.apply"
+GATE = rb"args\s*=\s*\(|Timer\b|Thread\(None|Process\(None|\.apply"
 
 _KINDS = frozenset({"thread", "timer", "process", "process-pool", "pool"})
 _POSITIONS = {"timer": 2, "thread": 3, "process": 3}

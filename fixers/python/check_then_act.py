@@ -22,7 +22,7 @@ from threadmend.python.file import PythonFile
 from ._guarding import findings
 
 CATEGORY = "shared-state"
-GATE = rb"Thread|Executor|executor|to_thread|Timer\("
+GATE = rb"Thread|Executor|executor|to_thread|Timer\b"
 
 
 def check(file: PythonFile) -> Iterator[Finding]:

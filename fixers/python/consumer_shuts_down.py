@@ -40,7 +40,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the shutdowns of a queue by a thread that only takes from it."""
     reaching = spawns_reaching(file)
     for use in queues_of(file):
-        if use.escapes or not use.value.type.startswith("queue."):
+        if use.escapes or not use.type.startswith("queue."):
             continue
         getters = {file.function(call) for call in use.gets}
         putters = {file.function(call) for call in use.puts}

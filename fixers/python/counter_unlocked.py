@@ -26,9 +26,9 @@ from ._guarding import findings, raced
 from ._uneven import uneven
 
 CATEGORY = "shared-state"
-GATE = rb"Thread|Executor|executor|to_thread|Timer\(|[lL]ock|Condition"
+GATE = rb"Thread|Executor|executor|to_thread|Timer\b|[lL]ock|Condition"
 
-_THREADS = re.compile(rb"Thread|Executor|executor|to_thread|Timer\(")
+_THREADS = re.compile(rb"Thread|Executor|executor|to_thread|Timer\b")
 _UNEVEN = "{} is read and written in two steps without {}, which {} other uses are under"
 
 

@@ -25,7 +25,7 @@ from threadmend.python.flow import innermost_loop
 from threadmend.python.implied import receiver_of, stands_for
 
 CATEGORY = "thread"
-GATE = rb"\bsleep\("
+GATE = rb"\bsleep\b"
 
 _EVENTS = api.EVENTS - {"asyncio.Event"}
 

@@ -19,23 +19,28 @@ from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python import api
 from threadmend.python.builders import BuilderError, is_alone, put_under
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import block_of, walk
+from threadmend.python.flow import block_of, target_of, walk
 from threadmend.python.scope import Binding, ancestors
 
 from ._tests import softened
 
 CATEGORY = "executor"
 ALSO = "R1732 consider-using-with SIM115"
-GATE = rb"PoolExecutor\("
+GATE = rb"PoolExecutor\b"
 
 _TAKERS = frozenset({"list", "tuple", "set", "dict", "sorted", "sum", "any", "all", "next"})
 _METHODS = frozenset({"submit", "map"})
 
 
+Made = ast.Assign | ast.AnnAssign
+
+
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the executors of a function that nobody closes."""
-    for statement in file.nodes(ast.Assign):
-        if len(statement.targets) != 1 or not isinstance(statement.targets[0], ast.Name):
+    for statement in file.nodes(ast.Assign, ast.AnnAssign):
+        assert isinstance(statement, ast.Assign | ast.AnnAssign)
+        target = target_of(statement)
+        if not isinstance(target, ast.Name) or len(getattr(statement, "targets", [target])) != 1:
             continue
         if not isinstance(statement.value, ast.Call) or file.function(statement) is None:
             continue
@@ -43,7 +48,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue  # an ExitStack closes it
         if not file.is_a(statement.value, api.EXECUTORS):
             continue
-        binding = file.binding(statement.targets[0])
+        binding = file.binding(target)
         if binding is None or len(binding.sites) != 1 or binding.scope.kind != "function":
             continue
         calls = _calls(file, binding)
@@ -81,9 +86,7 @@ def _runs_in(call: ast.AST | None, name: ast.Name) -> bool:
     )
 
 
-def _finding(
-    file: PythonFile, statement: ast.Assign, binding: Binding, calls: list[ast.Call]
-) -> Finding:
+def _finding(file: PythonFile, statement: Made, binding: Binding, calls: list[ast.Call]) -> Finding:
     start, end = file.span(statement)
     said = f"nobody shuts {binding.name} down"
     try:
@@ -119,7 +122,7 @@ def _is_waited_for(call: ast.Call) -> bool:
 
 
 def _edits(
-    file: PythonFile, statement: ast.Assign, binding: Binding, calls: list[ast.Call]
+    file: PythonFile, statement: Made, binding: Binding, calls: list[ast.Call]
 ) -> tuple[Edit, ...]:
     """Return the edits that put the statements up to the last use, and what reads the results
     of the last jobs, under `with`.
@@ -141,7 +144,7 @@ def _edits(
         # The block must not end before the jobs do: that would stop the loop.
         waits = [n for n, s in enumerate(rest) if any(isinstance(a, ast.Await) for a in walk(s))]
         last = max([last, *waits])
-    header = f"with {file.text(statement.value)} as {binding.name}:"
+    header = f"with {file.text(binding.sites[0].value or statement)} as {binding.name}:"
     return put_under(file, statement, header, rest[: last + 1])
 
 

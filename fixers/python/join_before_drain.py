@@ -42,8 +42,8 @@ GATE = rb"\.join\(\)"
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the joins of producers whose queue is emptied only afterwards."""
     for use in queues_of(file):
-        is_pipe = use.value.type in {"multiprocessing.Queue", "multiprocessing.JoinableQueue"}
-        if not is_pipe and not (use.is_bounded and use.value.type.startswith("queue.")):
+        is_pipe = use.type in {"multiprocessing.Queue", "multiprocessing.JoinableQueue"}
+        if not is_pipe and not (use.is_bounded and use.type.startswith("queue.")):
             continue
         for join in file.calls("join"):
             found = _drain(file, use, join)
@@ -178,7 +178,7 @@ def _is_told_by_empty(use: QueueUse, last: ast.stmt) -> bool:
 def _without_limit(file: PythonFile, use: QueueUse) -> Fix:
     """Return the fix that lets the queue hold what nobody takes before the producers end."""
     made = use.value.made
-    if not use.value.type.startswith("queue.") or not isinstance(made, ast.Call):
+    if not use.type.startswith("queue.") or not isinstance(made, ast.Call):
         raise BuilderError("the end of the items is told by an empty queue, which comes too early")
     if use.value.file is not file or len(made.args) + len(made.keywords) != 1:
         raise BuilderError("the queue is not made here")

@@ -23,7 +23,7 @@ from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.builders import BuilderError, add_attribute, delete
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, walk
+from threadmend.python.flow import after, target_of, walk
 from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import is_acquire, is_release
 from threadmend.python.threads import reached
@@ -89,15 +89,16 @@ def _entered(file: PythonFile) -> Iterator[_Made]:
 
 def _local(file: PythonFile) -> Iterator[_Made]:
     """Yield `lock = threading.Lock()` in a function, and `self.lock = …` right before its use."""
-    for statement in file.nodes(ast.Assign):
-        kind = _made(file, statement.value)
+    for statement in file.nodes(ast.Assign, ast.AnnAssign):
+        assert isinstance(statement, ast.Assign | ast.AnnAssign)
+        kind = "" if statement.value is None else _made(file, statement.value)
         function = file.function(statement)
-        if not kind or function is None or len(statement.targets) != 1:
+        target = target_of(statement)
+        if not kind or function is None or len(getattr(statement, "targets", [target])) != 1:
             continue
-        target = statement.targets[0]
         items = _uses_of_local(file, target, function) if isinstance(target, ast.Name) else []
         body = _under(file, items)
-        if body:
+        if body and statement.value is not None:
             yield _Made(kind, statement.value, function, items, body, statement)
 
 

@@ -33,7 +33,7 @@ from ._given import abroad, in_threads
 from ._guarding import finding, raced, with_units
 
 CATEGORY = "shared-state"
-GATE = rb"Thread|Executor|executor|to_thread|Timer\("
+GATE = rb"Thread|Executor|executor|to_thread|Timer\b"
 
 _THREADS = re.compile(GATE)
 _SAID = "{} is read and changed in two steps, and threads of another module may do so at once"

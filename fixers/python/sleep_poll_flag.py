@@ -30,7 +30,7 @@ from ._flags import Flag, event_beside, event_edits, flag_of, flag_of_other, val
 from ._tests import softened
 
 CATEGORY = "thread"
-GATE = rb"\bsleep\("
+GATE = rb"\bsleep\b"
 
 
 @dataclass(eq=False, frozen=True, slots=True)

@@ -27,7 +27,7 @@ from threadmend.python.threads import Spawn
 
 CATEGORY = "thread"
 GATE = (
-    rb"(?:target|function|func|fn)\s*=|\.submit\(|run_in_executor\(|to_thread\(|Timer\(|\(\s*None,"
+    rb"(?:target|function|func|fn)\s*=|\.submit\(|run_in_executor\(|to_thread\(|Timer\b|\(\s*None,"
 )
 
 _DATA = (ast.Constant, ast.JoinedStr, ast.Compare, ast.List, ast.Dict, ast.Set, ast.Tuple,

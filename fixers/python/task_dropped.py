@@ -32,7 +32,7 @@ from threadmend.python.functions import Function
 
 CATEGORY = "asyncio"
 ALSO = "RUF006"
-GATE = rb"create_task\(|ensure_future\("
+GATE = rb"create_task\b|ensure_future\b"
 
 _MAKERS = frozenset({"asyncio.create_task", "asyncio.ensure_future"})
 _RUNNERS = frozenset({"run", "run_forever", "run_until_complete", "serve_forever", "mainloop"})

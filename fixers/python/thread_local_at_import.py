@@ -26,7 +26,7 @@ from threadmend.python.functions import Function
 from ._at_import import set_by_call
 
 CATEGORY = "thread"
-GATE = rb"\blocal\("
+GATE = rb"\blocal\b"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from threadmend.python.builders import (
 )
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, innermost_loop
+from threadmend.python.flow import after, innermost_loop, target_of
 from threadmend.python.functions import Function
 from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, reached
@@ -270,6 +270,5 @@ def _list(file: PythonFile, at: ast.AST) -> str:
 
 def _name(file: PythonFile, spawn: Spawn) -> str | None:
     above = next(ancestors(spawn.node), None)
-    if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
-        return above.targets[0].id
-    return None
+    target = target_of(above)
+    return target.id if isinstance(target, ast.Name) else None

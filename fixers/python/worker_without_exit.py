@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError, free_name, insert_after, insert_before
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import innermost_loop
+from threadmend.python.flow import innermost_loop, target_of
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, feeding, queues_of
 from threadmend.python.threads import Spawn
@@ -35,7 +35,7 @@ GATE = rb"while +(?:True|1)"
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the joins of threads that nothing ends."""
     for use in queues_of(file):
-        if use.escapes or use.shutdowns or not use.value.type.startswith("queue."):
+        if use.escapes or use.shutdowns or not use.type.startswith("queue."):
             continue
         for one in [*taken(file, use), *_nested(file, use)]:
             worker = file.function(one.statement)
@@ -111,13 +111,11 @@ def _list(file: PythonFile, spawn: Spawn) -> str | None:
     above = file.parent(spawn.node)
     if isinstance(above, ast.ListComp):
         top = file.parent(above)
-        if isinstance(top, ast.Assign):
-            return file.text(top.targets[0])
-    names = (
-        {t.id for t in above.targets if isinstance(t, ast.Name)}
-        if isinstance(above, ast.Assign)
-        else set()
-    )
+        kept = target_of(top)
+        if kept is not None:
+            return file.text(kept)
+    target = target_of(above)
+    names = {target.id} if isinstance(target, ast.Name) else set()
     for call in file.calls("append"):
         given = call.args[0] if call.args else None
         if given is spawn.node or (isinstance(given, ast.Name) and given.id in names):

@@ -136,6 +136,28 @@ class Class:
         return frozenset(names.union(*(cls.base_names for cls in self.mro)) - {""})
 
     @cached_property
+    def heirs(self) -> list[Class]:
+        """Return the classes of the project below this one."""
+        return self.file.project.heirs(self)
+
+    def completed(self, name: str) -> Class | None:
+        """Return the only class below that has an attribute or a method which this one names and
+        does not have itself: a mixin's other half.
+        """
+        if self.has(name):
+            return None
+        found = {heir.declarer(name) for heir in self.heirs if heir.has(name)}
+        return found.pop() if len(found) == 1 else None
+
+    def declares(self, name: str) -> bool:
+        """Return whether the class statement gives its objects an attribute or a method."""
+        return name in self._assigned or name in self.scope.bindings
+
+    def has(self, name: str) -> bool:
+        """Return whether the class or a base gives its objects an attribute or a method."""
+        return any(cls.declares(name) for cls in self.mro)
+
+    @cached_property
     def is_open(self) -> bool:
         """Return whether some base is of another package, so that it may hold anything."""
         known = {"object", "abc.ABC", "typing.Generic", "threading.Thread", "Exception"}
@@ -266,7 +288,7 @@ class Class:
         """Return the topmost class of the project that assigns an attribute."""
         found = self
         for cls in self.mro:
-            if name in cls._assigned or name in cls.scope.bindings:
+            if cls.declares(name):
                 found = cls
         return found
 

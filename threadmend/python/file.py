@@ -92,7 +92,8 @@ class PythonFile:
 
     def calls(self, *names: str) -> list[ast.Call]:
         """Return the calls whose function's last name (`x.lock.acquire` → `acquire`) is one
-        of these; all calls without names.
+        of these, or was before an import or a variable of the module renamed it (`from time
+        import sleep as pause`); all calls without names.
         """
         if not names:
             return self.nodes(ast.Call)
@@ -111,7 +112,23 @@ class PythonFile:
             name = last_name(call.func)
             if name:
                 found.setdefault(name, []).append(call)
+                first = self._renamed.get(name) if isinstance(call.func, ast.Name) else None
+                if first is not None:
+                    found.setdefault(first, []).append(call)
         return found
+
+    @cached_property
+    def _renamed(self) -> dict[str, str]:
+        """Return the last names of what imports and the module's variables give other names."""
+        names = [alias for node in self.nodes(ast.Import) for alias in node.names]
+        names += [alias for node in self.nodes(ast.ImportFrom) for alias in node.names]
+        found = {a.asname: a.name.rpartition(".")[2] for a in names if a.asname}
+        for node in self.tree.module.body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute):
+                for target in node.targets:
+                    if isinstance(target, ast.Name):
+                        found[target.id] = node.value.attr
+        return {name: first for name, first in found.items() if name != first}
 
     def parent(self, node: ast.AST) -> ast.AST | None:
         """Return the node that a node is a direct part of."""

@@ -23,6 +23,7 @@ __all__ = [
     "is_text",
     "leaves",
     "statements",
+    "target_of",
     "walk",
 ]
 
@@ -78,6 +79,13 @@ def statements(block: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
 def is_text(statement: ast.stmt) -> bool:
     """Return whether a statement is a literal that does nothing: a docstring."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def target_of(statement: ast.AST | None) -> ast.expr | None:
+    """Return what an assignment sets, the first if several: `x` of `x = e` and `x: T = e`."""
+    if isinstance(statement, ast.AnnAssign):
+        return None if statement.value is None else statement.target
+    return statement.targets[0] if isinstance(statement, ast.Assign) else None
 
 
 def after(statement: ast.stmt) -> list[ast.stmt]:

@@ -256,7 +256,7 @@ def function_of(file: PythonFile, node: ast.AST | None) -> Function | None:
     if isinstance(node, ast.Attribute):
         cls = _receiver(file, node.value)
         if cls is not None:
-            return cls.method(node.attr)
+            return cls.method(node.attr) or _in_other_half(cls, node.attr)
     binding = file.binding(node)
     if binding is not None and len(binding.sites) == 1:
         site = binding.sites[0]
@@ -284,6 +284,12 @@ def bound_by_partial(file: PythonFile, node: ast.AST | None) -> tuple[ast.expr, 
     if not isinstance(node, ast.Call) or file.qualified(node.func) != "functools.partial":
         return ()
     return tuple(node.args[1:])
+
+
+def _in_other_half(cls: Class, name: str) -> Function | None:
+    """Return the method that a mixin calls of the class that it is for."""
+    other = cls.completed(name)
+    return None if other is None else other.method(name)
 
 
 def _assigned(file: PythonFile, value: ast.expr) -> Function | None:

@@ -153,7 +153,7 @@ def _attribute(file: PythonFile, node: ast.Attribute) -> Place | None:
     owner = file.value(node.value)
     if owner is not None and owner.cls is not None:
         cls = owner.cls
-        held = cls.declarer(node.attr)
+        held = cls.completed(node.attr) or cls.declarer(node.attr)
         if _is_of_class(held, node.attr) and not any(
             use.name == node.attr and use.mode == "write" for c in cls.mro for use in c.uses
         ):

@@ -186,6 +186,29 @@ class PythonProject:
         file, tail = found
         return next((f for f in file.functions if f.qualname == tail), None)
 
+    def heirs(self, cls: Class) -> list[Class]:
+        """Return the classes of the project below a class, by name at first."""
+        found: list[Class] = []
+        pending = [cls]
+        while pending:
+            above = pending.pop()
+            paths = {above.file.path, *self._deriving.get(above.name.encode(), ())}
+            for file in (self.readable(path) for path in sorted(paths)):
+                below = [] if file is None else [c for c in file.classes if above in c.bases]
+                pending += [c for c in below if c not in found]
+                found += [c for c in below if c not in found]
+        return found
+
+    @cached_property
+    def _deriving(self) -> dict[bytes, list[str]]:
+        """Return the files whose classes have a base of a name."""
+        found: dict[bytes, list[str]] = {}
+        for path in self.paths:
+            bases = b" ".join(_BASES.findall(self.source(path).data))
+            for name in set(_WORD.findall(bases)):
+                found.setdefault(name, []).append(path)
+        return found
+
     # -- versions -------------------------------------------------------------------------
 
     def python_version(self, path: str) -> Version:

@@ -52,10 +52,21 @@ class QueueUse:
     escapes: list[ast.expr] = field(default_factory=list)
 
     @property
+    def type(self) -> str:
+        """Return the class of the library that it is of: `queue.Queue`, also for a subclass of the
+        project that leaves its methods as they are.
+        """
+        cls = self.value.cls
+        if cls is None or any(cls.method(name) is not None for name in (*_METHODS, "__init__")):
+            return self.value.type
+        known = cls.ancestry & (api.QUEUES | api.ASYNC_QUEUES)
+        return min(known) if known else self.value.type
+
+    @property
     def is_bounded(self) -> bool:
         """Return whether put may block: a maxsize that is not 0."""
         made = self.value.made
-        if not isinstance(made, ast.Call) or self.value.type.endswith("SimpleQueue"):
+        if not isinstance(made, ast.Call) or self.type.endswith("SimpleQueue"):
             return False
         size = argument(made, 0, "maxsize")
         if size is None:

@@ -26,6 +26,7 @@ from threadmend.python.scope import Binding, Site
 from threadmend.python.value import Value, agreed
 
 if TYPE_CHECKING:
+    from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
     from threadmend.python.functions import Function
 
@@ -103,9 +104,12 @@ def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
         if found is None and site.annotation is not None:
             found = annotated(file, site.annotation, depth)
         return found
-    if site.kind == "parameter" and site.annotation is None:
+    if site.kind == "parameter":
+        said = annotated(file, site.annotation, depth)
+        if said is not None and said.type not in _ANYTHING:
+            return said
         return _agreed_of(handed_in(file, site), depth)
-    if site.kind in {"parameter", "annotation"}:
+    if site.kind == "annotation":
         return annotated(file, site.annotation, depth)
     if site.kind == "for":
         return _held(file, iterated(file, site.value), depth)
@@ -120,6 +124,9 @@ def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
     if site.kind == "delete":
         return Value("NoneType", file)
     return None
+
+
+_ANYTHING = frozenset({"typing.Any", "object"})
 
 
 def _agreed_of(found: list[tuple[PythonFile, ast.expr]], depth: int) -> Value | None:
@@ -183,8 +190,20 @@ def _attribute(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     said = owner.cls.annotation_of(node.attr)
     if said is not None:
         return annotated(*said, depth)
-    getter = None if values or owner.is_class else owner.cls.getter(node.attr)
-    return None if getter is None else _returned(getter, depth)
+    if values or owner.is_class:
+        return None
+    getter = owner.cls.getter(node.attr)
+    if getter is not None:
+        return _returned(getter, depth)
+    other = owner.cls.completed(node.attr)
+    return None if other is None else _of_other_half(other, node.attr, depth)
+
+
+def _of_other_half(cls: Class, name: str, depth: int) -> Value | None:
+    """Return what the class that a mixin is for sets an attribute to."""
+    known = agreed(value_of(file, value, depth + 1) for file, value in cls.values_of(name))
+    said = cls.annotation_of(name) if known is None else None
+    return known if said is None else annotated(*said, depth)
 
 
 def _call(file: PythonFile, node: ast.AST, depth: int) -> Value | None:

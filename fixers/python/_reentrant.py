@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from threadmend.model import Edit
 from threadmend.python import api
 from threadmend.python.builders import BuilderError, reference
 from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import target_of
+from threadmend.python.functions import attributes_of
 from threadmend.python.locks import Lock, Section, is_acquire, is_release
+from threadmend.python.places import only_result, shown_by
 from threadmend.python.value import Value
 
 __all__ = ["is_looked_at", "make_reentrant"]
@@ -95,6 +99,9 @@ def _makers(file: PythonFile, section: Section) -> list[Value]:
 
 
 def _assigned(file: PythonFile, node: ast.expr) -> list[Value]:
+    shown = shown_by(file, node)
+    if shown is not None:
+        return _assigned(*shown)
     if isinstance(node, ast.Call):
         values = [file.value(node)]
     elif isinstance(node, ast.Attribute):
@@ -102,7 +109,8 @@ def _assigned(file: PythonFile, node: ast.expr) -> list[Value]:
         if owner is None or owner.cls is None:
             values = [file.value(node)]
         else:
-            given = owner.cls.values_of(node.attr)
+            cls = owner.cls.completed(node.attr) or owner.cls
+            given = cls.values_of(node.attr)
             values = [other.value(value) for other, value in given]
     else:
         binding = file.binding(node)
@@ -117,15 +125,36 @@ def _assigned(file: PythonFile, node: ast.expr) -> list[Value]:
 
 def is_looked_at(file: PythonFile, lock: Lock) -> bool:
     """Return whether code tests the lock, or takes it without waiting, or hands it on."""
-    name = lock.place.name.rpartition(".")[2]
-    for other in dict.fromkeys((file, lock.value.file, *_users(file, name))):
-        for node in other.nodes(ast.Attribute, ast.Name):
-            said = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-            if said != name or not isinstance(node, ast.Attribute | ast.Name):
-                continue
-            if isinstance(node.ctx, ast.Load) and not _is_plain(other, node):
-                return True
+    pending = [lock.place.name.rpartition(".")[2]]
+    for name in pending:
+        for other in dict.fromkeys((file, lock.value.file, *_users(file, name))):
+            for node in _named_so(other, name):
+                again = _other_name(other, node)
+                if again is None and not _is_plain(other, node):
+                    return True
+                if again is not None and again not in pending:
+                    pending.append(again)
     return False
+
+
+def _named_so(file: PythonFile, name: str) -> Iterator[ast.Attribute | ast.Name]:
+    for node in (*attributes_of(file).get(name, ()), *file.tree.names.get(name, ())):
+        if isinstance(node.ctx, ast.Load):
+            yield node
+
+
+def _other_name(file: PythonFile, node: ast.expr) -> str | None:
+    """Return the name that a use gives a lock: of a variable that only stands for it, or of a
+    property or a method that only shows it.
+    """
+    above = file.parent(node)
+    target = target_of(above)
+    if isinstance(target, ast.Name):
+        same = file.place(target) == file.place(node) is not None
+        return target.id if same else None
+    function = file.function(node)
+    is_shown = function is not None and only_result(function) is node and function.cls is not None
+    return function.name if is_shown and function is not None else None
 
 
 def _users(file: PythonFile, name: str) -> list[PythonFile]:

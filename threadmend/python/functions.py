@@ -256,7 +256,7 @@ def function_of(file: PythonFile, node: ast.AST | None) -> Function | None:
     if isinstance(node, ast.Attribute):
         cls = _receiver(file, node.value)
         if cls is not None:
-            return cls.method(node.attr) or _in_other_half(cls, node.attr)
+            return cls.method(node.attr) or _in_other_half(file, cls, node)
     binding = file.binding(node)
     if binding is not None and len(binding.sites) == 1:
         site = binding.sites[0]
@@ -286,10 +286,12 @@ def bound_by_partial(file: PythonFile, node: ast.AST | None) -> tuple[ast.expr, 
     return tuple(node.args[1:])
 
 
-def _in_other_half(cls: Class, name: str) -> Function | None:
+def _in_other_half(file: PythonFile, cls: Class, node: ast.Attribute) -> Function | None:
     """Return the method that a mixin calls of the class that it is for."""
-    other = cls.completed(name)
-    return None if other is None else other.method(name)
+    from threadmend.python.classes import is_self
+
+    other = cls.completed(node.attr) if is_self(file, node.value) else None
+    return None if other is None else other.method(node.attr)
 
 
 def _assigned(file: PythonFile, value: ast.expr) -> Function | None:

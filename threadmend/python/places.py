@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from threadmend.python.functions import Function
     from threadmend.python.scope import Binding
 
-__all__ = ["Place", "only_result", "place_of"]
+__all__ = ["Place", "only_result", "place_of", "shown_by"]
 
 
 class Place(NamedTuple):
@@ -52,8 +52,8 @@ def place_of(file: PythonFile, node: ast.AST | None) -> Place | None:
         return _name(file, node)
     if isinstance(node, ast.Attribute):
         return _attribute(file, node)
-    if isinstance(node, ast.Call) and not node.args and not node.keywords:
-        return _returned(file, node.func) if isinstance(node.func, ast.Attribute) else None
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return _shown(file, node, node.func.value)
     return None
 
 
@@ -104,10 +104,9 @@ def _is_lasting(file: PythonFile, node: ast.expr) -> bool:
     value = file.value(node.value) if isinstance(node, ast.Attribute) else None
     if value is None or value.cls is None or not isinstance(node, ast.Attribute):
         return False
-    getter = value.cls.getter(node.attr)
-    if getter is not None:
-        shown = only_result(getter)
-        return shown is not None and _is_lasting(getter.file, shown)
+    shown = shown_by(file, node)
+    if shown is not None:
+        return _is_lasting(*shown)
     return value.cls.is_lasting(node.attr)
 
 
@@ -118,24 +117,31 @@ def only_result(function: Function) -> ast.expr | None:
     return only.value if isinstance(only, ast.Return) else None
 
 
-def _returned(file: PythonFile, node: ast.Attribute) -> Place | None:
-    """Return the place that a method of an object gives out, `self.lock` of `self._exclusive()`."""
-    owner = file.value(node.value)
-    method = None if owner is None or owner.cls is None else owner.cls.method(node.attr)
+def shown_by(file: PythonFile, node: ast.expr) -> tuple[PythonFile, ast.expr] | None:
+    """Return the variable that a property shows, or a method that is called without arguments:
+    `self._lock` of `self.lock` and of `self.exclusive()`.
+    """
+    is_call = isinstance(node, ast.Call) and not node.args and not node.keywords
+    named = node.func if isinstance(node, ast.Call) and is_call else node
+    owner = file.value(named.value) if isinstance(named, ast.Attribute) else None
+    if owner is None or owner.cls is None or owner.is_class or not isinstance(named, ast.Attribute):
+        return None
+    method = owner.cls.getter(named.attr)
+    if is_call:
+        method = owner.cls.method(named.attr) if method is None else None
     if method is None or method.is_async or len(method.parameters) != 1 or method.is_static:
         return None
-    return _shown(file, node, method)
-
-
-def _shown(file: PythonFile, node: ast.Attribute, method: Function) -> Place | None:
-    """Return the place that a property or a method shows, as who asks for it sees it."""
     result = only_result(method)
-    inner = None
-    if isinstance(result, ast.Name | ast.Attribute):
-        inner = place_of(method.file, result)
+    return (method.file, result) if isinstance(result, ast.Name | ast.Attribute) else None
+
+
+def _shown(file: PythonFile, node: ast.expr, owner: ast.expr) -> Place | None:
+    """Return the place that a property or a method shows, as who asks for it sees it."""
+    shown = shown_by(file, node)
+    inner = None if shown is None else place_of(*shown)
     if inner is None or inner.base != "self":
         return inner if inner is not None and inner.kind != "local" else None
-    return inner._replace(base=_base(file, node.value))
+    return inner._replace(base=_base(file, owner))
 
 
 def _global(file: PythonFile, node: ast.Name | ast.Attribute) -> Place | None:
@@ -153,14 +159,14 @@ def _attribute(file: PythonFile, node: ast.Attribute) -> Place | None:
     owner = file.value(node.value)
     if owner is not None and owner.cls is not None:
         cls = owner.cls
-        held = cls.completed(node.attr) or cls.declarer(node.attr)
+        other = cls.completed(node.attr) if is_self(file, node.value) else None
+        held = other or cls.declarer(node.attr)
         if _is_of_class(held, node.attr) and not any(
             use.name == node.attr and use.mode == "write" for c in cls.mro for use in c.uses
         ):
             base = "class"
         else:
-            getter = cls.getter(node.attr)
-            shown = None if getter is None else _shown(file, node, getter)
+            shown = _shown(file, node, node.value)
             if shown is not None:
                 return shown
             base = _base(file, node.value)

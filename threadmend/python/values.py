@@ -179,6 +179,8 @@ def _named(file: PythonFile, name: str | None, depth: int) -> Value | None:
 
 def _attribute(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     assert isinstance(node, ast.Attribute)
+    from threadmend.python.classes import is_self
+
     owner = value_of(file, node.value, depth + 1)
     if owner is None or owner.cls is None:
         return _named(file, qualified(file, node), depth)
@@ -195,7 +197,7 @@ def _attribute(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     getter = owner.cls.getter(node.attr)
     if getter is not None:
         return _returned(getter, depth)
-    other = owner.cls.completed(node.attr)
+    other = owner.cls.completed(node.attr) if is_self(file, node.value) else None
     return None if other is None else _of_other_half(other, node.attr, depth)
 
 

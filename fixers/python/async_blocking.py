@@ -30,6 +30,8 @@ from threadmend.python.flow import block_of, walk
 from threadmend.python.functions import Function
 from threadmend.python.threads import reached, spawns_reaching
 
+from ._slept import slept_here
+
 CATEGORY = "asyncio"
 ALSO = "ASYNC210 ASYNC220 ASYNC221 ASYNC222 ASYNC230 ASYNC251"
 GATE = rb"\basync +def\b"
@@ -245,6 +247,12 @@ def _through(file: PythonFile, call: ast.Call, callee: Function, inner: ast.Call
     name = callee.file.text(inner.func)
     finding = _waiting(file, call, f"{name} in {callee.name}", file.text(call.func))
     place = Related(callee.file.path, *callee.file.span(inner), f"{name} waits here")
+    if name == "time.sleep":
+        slept = slept_here(file, call, callee, inner)
+        if slept is not None:
+            reason = f"what {callee.name} does is written out here"
+            fix = Fix("Await asyncio.sleep", slept, Safety.UNSAFE, reason)
+            return replace(finding, related=(place,), fixes=(fix,), reason="")
     if finding.fixes and any(map(_changes, reached(callee))):
         reason = f"{callee.name} changes what others may see: it cannot just run in a thread"
         return replace(finding, related=(place,), fixes=(), reason=reason)

@@ -1,0 +1,67 @@
+"""Helpers that only sleep, written out where a coroutine calls them: `await asyncio.sleep(…)`."""
+
+from __future__ import annotations
+
+import ast
+
+from threadmend.model import Edit
+from threadmend.python.arguments import argument
+from threadmend.python.builders import BuilderError, reference
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import is_text
+from threadmend.python.functions import Function
+
+__all__ = ["slept_here"]
+
+_PLAIN = (ast.Name, ast.Attribute, ast.Constant)
+
+
+def slept_here(
+    file: PythonFile, call: ast.Call, callee: Function, sleep: ast.Call
+) -> tuple[Edit, ...] | None:
+    """Return the edits that await asyncio.sleep in place of a call of a function which does nothing
+    but sleep, for as long as its object and its arguments say; None where that says more.
+    """
+    body = [s for s in callee.body if not is_text(s)]
+    is_all = len(body) == 1 and isinstance(body[0], ast.Expr) and body[0].value is sleep
+    if not is_all or len(sleep.args) != 1 or sleep.keywords:
+        return None
+    if not isinstance(file.parent(call), ast.Expr):
+        return None
+    seconds = _written(file, call, callee, sleep.args[0])
+    if seconds is None:
+        return None
+    try:
+        name, added = reference(file, "asyncio.sleep", call)
+    except BuilderError:
+        return None
+    return (Edit(file.path, *file.span(call), file.encode(f"await {name}({seconds})")), *added)
+
+
+def _written(file: PythonFile, call: ast.Call, callee: Function, node: ast.expr) -> str | None:
+    """Return an expression of a function as the text that means the same at a call of it."""
+    there = callee.file
+    start, end = there.span(node)
+    text, at = there.data[start:end], start
+    pieces = []
+    for name in (n for n in ast.walk(node) if isinstance(n, ast.Name)):
+        binding = there.binding(name)
+        if binding is None or (binding.scope.kind == "module" and there is file):
+            continue
+        given = _given(call, callee, name.id) if binding.scope is callee.scope else None
+        if not isinstance(given, _PLAIN):
+            return None
+        pieces.append((*there.span(name), there.encode(file.text(given))))
+    for first, last, new in sorted(pieces, reverse=True):
+        text = text[: first - at] + new + text[last - at :]
+    return text.decode(there.tree.encoding) if b"\n" not in text else None
+
+
+def _given(call: ast.Call, callee: Function, name: str) -> ast.expr | None:
+    """Return what a call gives for a parameter, or the object whose method it is."""
+    if name == callee.self_name:
+        return call.func.value if isinstance(call.func, ast.Attribute) else None
+    names = callee.parameters[callee.self_name is not None :]
+    if name not in names or any(isinstance(a, ast.Starred) for a in call.args):
+        return None
+    return argument(call, names.index(name), name)

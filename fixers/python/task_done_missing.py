@@ -10,6 +10,7 @@ Unsafe: `join` returns where it did not.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -17,6 +18,7 @@ from threadmend.python.builders import BuilderError, insert_after, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.queues import QueueUse, queues_of
 
+from ._iterable import Yielding, undone
 from ._taken import Taken, leaves_loop, taken
 
 CATEGORY = "queue"
@@ -33,6 +35,28 @@ def check(file: PythonFile) -> Iterator[Finding]:
         takers = taken(file, use)
         if takers and len(takers) == len(use.gets):
             yield _finding(file, use, takers)
+    told: set[ast.Expr] = set()
+    for join in file.calls("join"):
+        one = None if join.args or join.keywords else undone(file, join)
+        if one is not None and one.given not in told:
+            told.add(one.given)
+            yield _finding_at(file, join, one)
+
+
+def _finding_at(file: PythonFile, join: ast.Call, one: Yielding) -> Finding:
+    """Return the finding about a queue that is looped over."""
+    start, end = file.span(join)
+    said = f"{file.text(join.func)} waits for ever: nobody calls task_done"
+    other = one.function.file
+    related = (Related(other.path, *other.span(one.call), "the item is taken here"),)
+    try:
+        edits = one.edits()
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    reason = "join returns where it did not"
+    title = f"Call task_done for every item that {one.function.name} has yielded"
+    fix = Fix(title, edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
 def _finding(file: PythonFile, use: QueueUse, takers: list[Taken]) -> Finding:

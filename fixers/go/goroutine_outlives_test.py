@@ -26,7 +26,7 @@ from threadmend.golang.builders import (
     taken_names,
 )
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, captures, launches
+from threadmend.golang.goroutines import Launch, captures, launch_of_literal, launches
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.stops import endless
 from threadmend.golang.subtests import TESTS
@@ -62,7 +62,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue
         if _signals(launch.node) or _signals(launch.body) or _shares(launch, test):
             continue
-        use = next((u for u in test.uses if launch.node.contains(u)), None)
+        use = next((u for u in test.uses if _is_in(launch, u)), None)
         if use is not None:
             yield _finding(file, launch, test, use)
 
@@ -106,7 +106,7 @@ def _test_of(file: GoFile, launch: Launch) -> Binding | None:
 
 def _given(file: GoFile, launch: Launch) -> Iterator[Binding]:
     """Yield the variables that a goroutine has: captured, or passed to what uses its t."""
-    if launch.literal is not None and launch.node.contains(launch.literal):
+    if launch.literal is not None and launch_of_literal(file, launch.literal) is not None:
         yield from captures(launch.literal)
     elif launch.decl is not None and launch.body is not None:
         for call in launch.body.find("call_expression"):
@@ -117,6 +117,12 @@ def _given(file: GoFile, launch: Launch) -> Iterator[Binding]:
                     names = launch.node.find("identifier")
                     yield from (b for b in map(file.binding, names) if b is not None)
                     return
+
+
+def _is_in(launch: Launch, use: Node) -> bool:
+    """Return whether a name stands in a launch, or in the literal that it runs."""
+    literal = launch.literal
+    return launch.node.contains(use) or (literal is not None and literal.contains(use))
 
 
 def _is_test(function: Node) -> bool:
@@ -133,11 +139,11 @@ def _is_test(function: Node) -> bool:
 
 def _shares(launch: Launch, test: Binding) -> bool:
     """Return whether the test goes on with something that the goroutine has."""
-    for binding in captures(launch.node):
+    for binding in captures(launch.literal or launch.node):
         if binding is test:
             continue
         for use in binding.uses:
-            if launch.node.contains(use) or use is binding.node:
+            if _is_in(launch, use) or use is binding.node:
                 continue
             if use.start > launch.node.end or use.up("defer_statement") is not None:
                 return True

@@ -56,6 +56,10 @@ def _launch_below(file: GoFile, call: Node) -> Launch | None:
     after = statement.next if statement is not None else None
     if statement is None or statement.kind != "expression_statement" or after is None:
         return None
+    if after.kind == "short_var_declaration" and after.next is not None:
+        values = after["right"].children
+        if len(values) == 1 and values[0].kind == "func_literal":
+            after = after.next  # `work := func() {…}`, then `go work()`
     return launch_at(file, after)
 
 

@@ -33,7 +33,8 @@ _NEVER = re.compile(rb"(?!)")
 
 # The head of a function that takes functions without parameters, and a short body.
 _PLAIN = re.compile(
-    rb"^func (?:\([^)\n]*\) )?(\w+)\([^\n]*\bfunc\(\)[^\n]*\{\n((?:\t[^\n]*\n){1,16}?)\}", re.M
+    rb"^func (?:\([^)\n]*\) )?(\w+)\([^\n]*\bfunc\(\)[^\n{]*\{( [^\n]* |\n(?:\t[^\n]*\n){1,16}?)\}",
+    re.M,
 )
 _GOES = re.compile(rb"\bgo\b")
 # What tells somebody that the function is through, keeps it waiting, or runs it again.

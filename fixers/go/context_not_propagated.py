@@ -40,6 +40,8 @@ from threadmend.golang.lasting import lives_on
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
+from ._helper_contexts import cut_off_by_helpers
+
 CATEGORY = "context"
 ALSO = "contextcheck"
 GATE = rb"context|http\.Request|cobra\.Command|testing\."
@@ -53,6 +55,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     yield from _made_anew(file)
     if file.is_test_file:
         return
+    yield from cut_off_by_helpers(file)
     for call in file.calls(*names_with_forms(file.package.workspace)):
         context = ambient(file, call)
         if context is None or context.kind == "test" or left(file, call, context):

@@ -14,7 +14,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func
 
-__all__ = ["LASTING", "Fresh", "fresh_contexts"]
+__all__ = ["LASTING", "Fresh", "fresh_contexts", "works_under"]
 
 _DERIVES = frozenset(
     {
@@ -65,6 +65,18 @@ def fresh_contexts(file: GoFile) -> Iterator[Fresh]:
             yield Fresh(call, context, receiver, used.detached, told_apart)
 
 
+def works_under(file: GoFile, context: Ambient, call: Node) -> bool:
+    """Return whether a call derives a context of its own that the function works under.
+
+    And gives up before it returns, where nothing says that it is meant to be another one.
+    """
+    if context.kind != "context" or left(file, call, context) or after_failure(call):
+        return False
+    if speaks_of_detachment(file, call):
+        return False
+    return bool(_Use(file, context).derived(call))
+
+
 class _Use:
     """Follows a fresh context to the call that works under it."""
 
@@ -98,7 +110,7 @@ class _Use:
             name = function["field"].name
             operand = function["operand"]
             if operand.kind == "identifier" and self.file.imported(operand.name) == "context":
-                return self._derived(call) if name in _DERIVES else ""
+                return self.derived(call) if name in _DERIVES else ""
         elif function.kind == "identifier":
             name = function.name
         else:
@@ -116,7 +128,7 @@ class _Use:
             )
         return function.name
 
-    def _derived(self, call: Node) -> str:
+    def derived(self, call: Node) -> str:
         """Follow `ctx, cancel := context.WithTimeout(context.Background(), …)`."""
         group = call.parent
         if group is None or group.kind != "expression_list" or group.parent is None:
@@ -139,7 +151,7 @@ class _Use:
         binding = self.file.binding(names[0])
         if binding is None or not self._works(binding):
             return ""
-        return f"context.{call['function']['field'].name}"
+        return call["function"].name
 
     def _variable(self, statement: Node, value: Node) -> str:
         """Follow `ctx := context.Background()` in a function that has a request."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl
 
-__all__ = ["Derivation", "derivations", "derivations_by_helpers", "kept", "kept_by"]
+__all__ = ["Derivation", "derivations", "derivations_by_helpers", "derives", "kept", "kept_by"]
 
 _NAMES = (
     *("WithCancel", "WithTimeout", "WithDeadline"),
@@ -109,11 +109,11 @@ def derivations_by_helpers(file: GoFile) -> Iterator[Derivation]:
             left, right = statement["left"].children, statement["right"].children
             if len(left) == 2 and len(right) == 1 and right[0].kind == "call_expression":
                 decl = file.callee(right[0])
-                if decl is not None and decl.has_body and _derives(decl):
+                if decl is not None and decl.has_body and derives(decl):
                     yield Derivation(right[0], decl.name, statement, left[0], left[1])
 
 
-def _derives(decl: Decl) -> bool:
+def derives(decl: Decl) -> bool:
     """Return whether a function derives a context, and returns it with its cancel function."""
     if decl.kind not in {"func", "method"}:
         return False

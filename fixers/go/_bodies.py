@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from threadmend.golang.calls import callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import launch_of_literal, launch_sites, launches
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.package import Decl, Package
 from threadmend.golang.spawners import spawned
 from threadmend.golang.syntax import Node
 
@@ -17,7 +19,8 @@ def bodies(file: GoFile) -> list[Node]:
     """Return the functions of this file that some goroutine of the package runs."""
     known: dict[str, list[Node]] = file.package.facts.setdefault("run by goroutines", {})
     if file.path not in known:
-        known[file.path] = list(dict.fromkeys([*_launched(file), *spawned(file)]))
+        called = (body for body in _called(file.package) if body.path == file.path)
+        known[file.path] = list(dict.fromkeys([*_launched(file), *spawned(file), *called]))
     return known[file.path]
 
 
@@ -29,6 +32,40 @@ def _launched(file: GoFile) -> Iterator[Node]:
         body = sites[0].body
         if body is not None and body.path == file.path and body.kind != "func_literal":
             yield body
+
+
+def _called(package: Package) -> list[Node]:
+    """Return the functions that only launched literals call: `go func() { s.run() }()`."""
+    found: list[Node] | None = package.facts.get("called by goroutines")
+    if found is None:
+        found = package.facts["called by goroutines"] = []
+        decls: dict[tuple[str, int], Decl] = {}
+        for file in package.files:
+            for launch in launches(file):
+                if launch.literal is not None and launch.kind != "timer":
+                    decls.update((d.key, d) for d in _callees(file, launch.literal))
+        found += (d.node for d in decls.values() if _is_only_launched(d))
+    return found
+
+
+def _callees(file: GoFile, literal: Node) -> Iterator[Decl]:
+    """Yield the functions of the package that a literal's own statements call."""
+    for statement in literal["body"].statements:
+        call = statement.children[0] if statement.kind == "expression_statement" else None
+        decl = file.callee(call) if call is not None and call.kind == "call_expression" else None
+        if decl is not None and decl.sound and decl.has_body:
+            if decl.file.package is file.package and not decl.exported:
+                yield decl
+
+
+def _is_only_launched(decl: Decl) -> bool:
+    for site in callers(decl):
+        function = site.node.function
+        if site.call is None or function is None or function.kind != "func_literal":
+            return False
+        if not site.launched and launch_of_literal(site.file, function) is None:
+            return False
+    return True
 
 
 def launched_in_loop(file: GoFile, body: Node) -> bool:

@@ -69,7 +69,7 @@ def _form(lapse: Lapse) -> LockForm | None:
         return None
     operand = call["function"].get("operand")
     base = access_of(lapse.calls[0].file, operand) if operand is not None else None
-    return lock_form(base, lapse.lock_class, operation, reads=lapse.reads)
+    return lock_form(lapse.calls[0].file, base, lapse.lock_class, operation, reads=lapse.reads)
 
 
 def _operation(lapse: Lapse) -> LockOperation | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from threadmend.golang.access import Access
 from threadmend.golang.calls import code_files
+from threadmend.golang.file import GoFile
 from threadmend.golang.guards import FieldAccess
 from threadmend.golang.locks import LOCK_CALLS, LockOperation, locks_of
 from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
+from threadmend.golang.types import Named, deref
 
 from ._guard_edits import LockForm
 
@@ -45,7 +47,7 @@ def operation_of_class(package: Package, lock_class: str) -> LockOperation | Non
 
 
 def lock_form(
-    base: Access | None, lock_class: str, operation: LockOperation, *, reads: bool
+    file: GoFile, base: Access | None, lock_class: str, operation: LockOperation, *, reads: bool
 ) -> LockForm | None:
     """Return the lock in the words of a function that lacks it: its receiver's name."""
     access = operation.access
@@ -53,7 +55,7 @@ def lock_form(
         return None
     text: str | None = operation.lock.name
     if isinstance(access.root, Binding):
-        text = _under(base, access.steps[: len(access.steps) - len(operation.via)])
+        text = _under(file, base, lock_class, access.steps, operation.via)
     if text is None:
         return None
     return LockForm(text, lock_class, reads and operation.type.endswith("RWMutex"))
@@ -63,18 +65,49 @@ def form_of_helpers(base: Access | None, shown: FieldAccess, lock_class: str) ->
     """Return the lock that helpers take which get it as an argument: `enter(&s.mu)`."""
     for held in shown.held_here:
         if held.lock_class == lock_class and isinstance(held.access.root, Binding):
-            text = _under(base, held.access.steps)
+            text = _under(shown.file, base, lock_class, held.access.steps, ())
             return LockForm(text, lock_class, read=False) if text is not None else None
     return None
 
 
-def _under(base: Access | None, steps: tuple[str, ...]) -> str | None:
-    """Return a lock's path from the variable at the root of `base`.
+def _under(
+    file: GoFile,
+    base: Access | None,
+    lock_class: str,
+    steps: tuple[str, ...],
+    via: tuple[str, ...],
+) -> str | None:
+    """Return a lock's path from the variable at the root of `base`, `via` left out.
 
-    The function that takes the lock may have a name of its own for its receiver.
+    The function that takes the lock may have a name of its own for its receiver; the one that
+    lacks it may have the lock's owner in a field: `r.srv.mu`.
     """
     if base is None or not isinstance(base.root, Binding):
         return None
-    if any(step.startswith("[") for step in steps):
+    rest = steps[: len(steps) - len(via)]
+    if base.steps:
+        owner = _owner_in(file, base.root, base.steps, lock_class)
+        if owner is None:
+            return None
+        count, names = owner
+        rest = (*base.steps[:count], *names[: len(names) - len(via)])
+    if any(step.startswith("[") for step in rest):
         return None
-    return ".".join((base.root.name, *steps))
+    return ".".join((base.root.name, *rest))
+
+
+def _owner_in(
+    file: GoFile, root: Binding, steps: tuple[str, ...], lock_class: str
+) -> tuple[int, tuple[str, ...]] | None:
+    """Return how many steps lead to the object that a lock belongs to, and the steps from there."""
+    type_ = deref(file.type_of(root.node))
+    found = None
+    for count in range(len(steps) + 1):
+        if isinstance(type_, Named):
+            prefix = f"{type_.package}.{type_.name}."
+            if lock_class.startswith(prefix):
+                found = count, tuple(lock_class.removeprefix(prefix).split("."))
+        if count < len(steps):
+            member = file.package.workspace.inference.member(type_, steps[count]) if type_ else None
+            type_ = deref(member.type) if member is not None else None
+    return found

@@ -170,7 +170,7 @@ def _by_guard(package: Package, access: FieldAccess, seen: list[FieldAccess]) ->
     reason = ""
     for function, group in groups.items():
         reads = not any(a.writes for a in group)
-        lock = lock_form(group[0].base, guard.lock_class, operation, reads=reads)
+        lock = lock_form(group[0].file, group[0].base, guard.lock_class, operation, reads=reads)
         if lock is None:
             raise BuilderError("the lock has no name where it is missing")
         nodes = [a.node for a in group]

@@ -129,7 +129,8 @@ def _form(group: list[Suspect]) -> LockForm | None:
     if operation is None:
         return form_of_helpers(group[0].access.base, shown, guard.lock_class)
     reads = not any(s.access.writes for s in group)
-    return lock_form(group[0].access.base, guard.lock_class, operation, reads=reads)
+    first = group[0].access
+    return lock_form(first.file, first.base, guard.lock_class, operation, reads=reads)
 
 
 def _finding(file: GoFile, group: list[Suspect], beside: list[list[Suspect]]) -> Finding:
@@ -170,7 +171,7 @@ def _finding(file: GoFile, group: list[Suspect], beside: list[list[Suspect]]) ->
 
 
 def _fix(file: GoFile, group: list[Suspect], lock: LockForm) -> tuple[Fix | None, str]:
-    nodes = [s.access.node for s in group]
+    nodes = list(dict.fromkeys(s.access.node for s in group))
     together = len(nodes) > 1 and any(s.access.writes for s in group)
     try:
         edits, reason = put_under_lock(file, _function(group[0]), nodes, lock, together=together)

@@ -23,6 +23,7 @@ from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, feeding, queues_of
 from threadmend.python.threads import Spawn
 
+from ._crew import crew_of
 from ._taken import Taken, taken
 from ._workers import each, started_at, workers_elsewhere
 
@@ -37,6 +38,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for use in queues_of(file):
         if use.shutdowns:
             continue
+        if use.puts and not use.gets:
+            yield from _of_object(file, use)
         if use.escapes:
             yield from _elsewhere(file, use)
             continue
@@ -75,6 +78,30 @@ def _elsewhere(file: PythonFile, use: QueueUse) -> Iterator[Finding]:
         puts = [put for put in use.puts if _is_same(file, put, other, ends)]
         if len(puts) == 1 and innermost_loop(puts[0]) is None and _is_known(file, spawn, puts[0]):
             yield _finding(file, use, one, puts[0], spawn, each(file, spawn))
+
+
+def _of_object(file: PythonFile, use: QueueUse) -> Iterator[Finding]:
+    """Yield the sentinel for the workers that another object has, with the queue: where it is put
+    by who has that object, `self.crew.jobs.put(None)`.
+    """
+    crew = crew_of(file, use)
+    if crew is None:
+        return
+    other = crew.file
+    for there, one in ((t, o) for t in crew.queues for o in taken(other, t)):
+        ends, worker = _sentinel(other, there, one), other.function(one.statement)
+        if ends is None or worker is None or _has_limit(one.call):
+            continue
+        spawn = _many(other, there, worker)
+        workers = None if spawn is None else each(other, spawn)
+        if any(_is_same(other, put, other, ends) for put in there.puts):
+            continue
+        puts = [put for put in use.puts if _is_same(file, put, other, ends)]
+        if len(puts) != 1 or innermost_loop(puts[0]) is not None or spawn is None:
+            continue
+        if workers is not None and crew.is_joined(file, puts[0], workers):
+            workers = crew.seen_from(file, puts[0], workers)
+            yield _finding(file, use, one, puts[0], spawn, workers)
 
 
 def _is_same(file: PythonFile, put: ast.Call, other: PythonFile, ends: ast.expr) -> bool:
@@ -165,10 +192,10 @@ def _finding(
 ) -> Finding:
     start, end = file.span(put)
     said = f"only one of the workers gets {file.text(put.args[0])}, the others wait for ever"
-    many = started_at(file, spawn) or spawn.node
+    many = started_at(spawn.file, spawn) or spawn.node
     taker = file if spawn.target is None else spawn.target.file
     related = (
-        Related(file.path, *file.span(many), "several workers are started here"),
+        Related(spawn.file.path, *spawn.file.span(many), "several workers are started here"),
         Related(taker.path, *taker.span(one.call), "each takes what ends it"),
     )
     try:

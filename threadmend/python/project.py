@@ -30,7 +30,7 @@ _SETTINGS = ("pyproject.toml", "setup.cfg", "setup.py")
 _CLASS = re.compile(rb"(?m)^class[ \t]+(\w+)")
 _BASES = re.compile(rb"(?m)^[ \t]*class[ \t]+\w+\(([\w., \t]+)\)")
 _WORD = re.compile(rb"\b_*[A-Z]\w*")
-_RUNS = re.compile(rb"\.(?:run|start)\(\)|\bsleep\(|\.(?:submit|map|task_done)\(")
+_RUNS = re.compile(rb"\.(?:run|start)\(\)|\bsleep\(|\.(?:submit|map|put|task_done)\(")
 _TOPS = ("src", "lib", "python")
 
 

@@ -14,7 +14,7 @@ from threadmend.python.functions import Function, attributes_of
 from threadmend.python.locks import looks_like_lock
 from threadmend.python.scope import Binding
 from threadmend.python.sharing import is_synchronized, shared_names
-from threadmend.python.threads import Spawn, reached_outside, spawns_reaching
+from threadmend.python.threads import Spawn, reached_outside, spawns_reaching, wrappers
 
 from ._data import Data, Use
 from ._foreign import foreign_names
@@ -159,10 +159,54 @@ def _is_shared_with(
     if not isinstance(owner, ast.Name) or not is_self(file, owner):
         return not _is_own(file, owner, at, spawn) and not _is_part(spawn, at, owner)
     if target.home is not None and (target.home in cls.mro or cls in target.home.mro):
+        if target.outer is not None and at not in _of_same(target):
+            return any(not _is_own(f.file, n, f, spawn) for f, n in _asked_of_others(cls, spawn))
         if isinstance(spawn.target_node, ast.Attribute):
             return not _is_fresh(spawn.file, spawn.target_node.value, spawn.node)
         return spawn.kind != "handler"
     return bool(_calls(cls, spawn))
+
+
+def _of_same(target: Function) -> frozenset[Function]:
+    """Return what a nested function runs of the object whose method it is nested in, and not of
+    other objects of the class.
+    """
+    known: dict[Function, frozenset[Function]]
+    known = target.file.__dict__.setdefault("_of_same_object", {})
+    if target not in known:
+        found: set[Function] = set()
+        pending = [target]
+        while pending:
+            one = pending.pop()
+            if one not in found:
+                found.add(one)
+                pending += [f for call, f in one.callees.items() if not _is_others(one, call, f)]
+                pending += wrappers(one)
+        known[target] = frozenset(found)
+    return known[target]
+
+
+def _is_others(function: Function, call: ast.Call, callee: Function) -> bool:
+    """Return whether a call is of a method of another object than the function's own."""
+    func = call.func
+    if callee.cls is None or not isinstance(func, ast.Attribute):
+        return False
+    return not is_self(function.file, func.value) and not _is_super(func.value)
+
+
+def _is_super(node: ast.expr) -> bool:
+    func = node.func if isinstance(node, ast.Call) else None
+    return isinstance(func, ast.Name) and func.id == "super"
+
+
+def _asked_of_others(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
+    """Yield the objects of a class, not a thread's own, whose methods it calls, and where."""
+    assert spawn.target is not None
+    for function in _of_same(spawn.target):
+        for call, callee in function.callees.items():
+            if callee.home in cls.mro and _is_others(function, call, callee):
+                assert isinstance(call.func, ast.Attribute)
+                yield function, call.func.value
 
 
 def _is_single(cls: Class, spawn: Spawn) -> bool:

@@ -54,9 +54,9 @@ _SAYS_LOCKED = re.compile(
     r"[lL]ocked|[uU]nsafe|[nN]o[lL]ock|[uU]nlocked|[wW]ithLock|[uU]nderLock|[wW]ithoutLock"
 )
 _SAYS = re.compile(
-    rb"(?i)\b(?:un)?lock(?:s|ed|ing)?\b|\bmutex\b|\bmu\b|\bhold|\bheld\b|\bracy?\b|\braces?\b"
-    rb"|\bconcurren|\bthread|\bgoroutine|\batomic|\bsynchroni|\bonly (?:be )?called|\bunsafe"
-    rb"|\bserial|\bsafe(?:ly)?\b"
+    rb"(?i)\b(?:un)?lock(?:s|ed|ing)?\b|\bmutex\b|\bmu\b|\bhold(?:s|ing)?\b|\bheld\b"
+    rb"|\bracy?\b|\braces?\b|\bconcurren|\bthread|\bgoroutine|\batomic|\bsynchroni"
+    rb"|\bonly (?:be )?called|\bunsafe|\bserial|\bsafe(?:ly)?\b"
 )
 _DEPTH = 3
 

@@ -129,7 +129,10 @@ def _acted(package: Package) -> Iterator[SharedWrite]:
             yield SharedWrite(touch.place, access, crowd, actor.other.node)
 
 
-_TERMS = re.compile(rb"(?i)\b(?:after|once|when|until)\b")
+# `Last tells when it ran` says what comes back, and nothing about the time of the call.
+_TERMS = re.compile(
+    rb"(?i)\b(?:after|once|until)\b|(?<!says )(?<!tells )(?<!is )(?<!returns )(?<!reports )\bwhen\b"
+)
 
 
 def _comes_after(access: FieldAccess) -> bool:

@@ -293,7 +293,7 @@ def _through(body: Body, call: Call, events: Events, known: dict[Node, Events]) 
         class_ = event.lock_class
         if event.access is not None and not event.access.steps and call.call is not None:
             class_ = _class_here(body, call, event.access) or class_
-        if access is None and (class_ is None or ":" in class_):
+        if access is None and (class_ is None or (":" in class_ and event.mode != "wait")):
             continue  # a variable of a function that nobody else can name
         held = _held_here(body, call, event) if event.held else event.held
         path = (call.at, *event.path)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, lock_class
-from threadmend.golang.backrefs import homeward
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import Channel, ChannelOperation, channel_of
@@ -20,8 +19,8 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.groups import is_group
 from threadmend.golang.infer import is_decl
+from threadmend.golang.lock_relations import is_foreign, needed_by_given, related
 from threadmend.golang.locks import declaration_of, entry_locks, held_at, locks_of
-from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
 from threadmend.golang.uses import is_api
@@ -196,6 +195,8 @@ def _done(pair: Pair) -> OtherSide | None:
                 if call.function in {pair.function, pair.event.operation.function}:
                     continue
                 takes = _needs(file, call, found.access, pair)
+                given = needed_by_given(pair, call.function) if call.function else None
+                takes = (given,) if takes is None and given is not None else takes
                 if takes is not None and _is_done_before(file, call, wanted, pair):
                     continue
             else:
@@ -237,7 +238,7 @@ def _body_needs(
         return None
     for event in effects_of(body):
         if event.kind == "acquire" and event.sure and event.lock_class == pair.held.lock_class:
-            if _related(pair, event.access, access):
+            if related(pair, event.access, access):
                 return (event.path[0],)
     return None
 
@@ -273,7 +274,7 @@ def _needs(
     released = {o.lock_class for o in locks_of(file, function).operations if o.releases}
     for held in entry_locks(file, function):
         if held.lock_class == wanted and wanted not in released:
-            if _related(pair, held.access, access):
+            if related(pair, held.access, access):
                 return (None,)
     return None
 
@@ -331,59 +332,6 @@ def _is_wanted(
         return False
     if pair.held.mode == "read" and event.mode == "read":
         return False
-    if function is not None and _is_foreign(event.access, function):
+    if function is not None and is_foreign(event.access, function):
         return True
-    return _related(pair, event.access, access)
-
-
-def _related(pair: Pair, lock: Access | None, other: Access | None) -> bool:
-    """Return whether the lock that the other side takes is the one that is held.
-
-    The same variable, or it stands to the channel of the other side as the held one stands
-    to the channel that is waited for.
-    """
-    if lock is None:
-        return False
-    held = pair.held.access
-    if lock == held:
-        return True
-    if not isinstance(held.root, Binding) or not isinstance(lock.root, Binding):
-        return False
-    if _as_waited_for(pair, lock, other) == held:
-        return True
-    here, there = _relation(held, pair.event.access), _relation(lock, other)
-    return here is not None and here == there
-
-
-def _as_waited_for(pair: Pair, lock: Access, other: Access | None) -> Access | None:
-    """Return the other side's lock in the terms of who waits: `s.owner.mu` is that of the owner."""
-    waited = pair.event.access
-    if waited is None or other is None or lock.root != other.root or not other.steps:
-        return None
-    if waited.steps[-len(other.steps) :] != other.steps:
-        return None
-    steps = waited.steps[: -len(other.steps)] + lock.steps
-    return homeward(pair.file, Access(waited.root, steps))
-
-
-def _is_foreign(lock: Access | None, function: Node) -> bool:
-    """Return whether a lock is a variable that a function value brought along from elsewhere.
-
-    `k.expired = func() { s.mu.Lock(); … }`, called by the goroutine of `k`: which `s` it is,
-    the code that stored it knows. The class has to do.
-    """
-    root = lock.root if lock is not None else None
-    if not isinstance(root, Binding):
-        return False
-    return not (root.scope.contains(function) or function.contains(root.scope))
-
-
-def _relation(lock: Access, other: Access | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    if other is None or lock.root != other.root:
-        return None
-    common = 0
-    for one, two in zip(lock.steps, other.steps, strict=False):
-        if one != two:
-            break
-        common += 1
-    return lock.steps[common:], other.steps[common:]
+    return related(pair, event.access, access)

@@ -12,8 +12,9 @@ from threadmend.python.builders import BuilderError, free_name
 from threadmend.python.builders.lines import full_span, indent_of, indent_unit, is_alone, line_span
 from threadmend.python.builders.statements import indented_lines
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, walk
+from threadmend.python.flow import after, leaves, walk
 
+from ._reserved import counted, reserved
 from ._unit import Unit, reads
 from ._waiting import is_plain, waits
 
@@ -24,7 +25,8 @@ __all__ = ["Plan", "edits_of", "plan_of"]
 class Plan:
     """How a unit is held: `block` under the lock, `moved` and `computed` before it.
 
-    `rest` are the statements of an `if` that run after the lock, when the test was true.
+    `rest` are the statements of an `if` that run after the lock, when the test was true. Only
+    `counted` of it runs under the lock where that is set.
     """
 
     unit: Unit
@@ -33,6 +35,7 @@ class Plan:
     computed: list[tuple[ast.expr, str]] = field(default_factory=list)
     rest: list[ast.stmt] = field(default_factory=list)
     flag: str = ""
+    counted: ast.AugAssign | None = None
 
     def calls(self) -> list[ast.Call]:
         """Return the calls that run under the lock."""
@@ -57,6 +60,8 @@ def plan_of(unit: Unit) -> Plan:
     scopes = (scope for scope in file.tree.scopes if scope.kind != "class")
     taken = set(file.tree.names).union(*(scope.bindings for scope in scopes))
     for statement in block:
+        if leaves([statement]):
+            break  # what follows is not always computed
         if statement not in moved and isinstance(statement, ast.Assign | ast.AugAssign):
             plan.computed += _computed(unit, statement, block, taken)
     if len(block) == 1 and isinstance(block[0], ast.If) and unit.inner is None:
@@ -68,8 +73,19 @@ def plan_of(unit: Unit) -> Plan:
             raise BuilderError("others would run while the lock is held")
     for call in plan.calls():
         if waits(file, call):
-            raise BuilderError(f"the lock would be held while {file.text(call.func)} waits")
+            return _counting(plan, call)
     return plan
+
+
+def _counting(plan: Plan, call: ast.Call) -> Plan:
+    """Plan to count before what waits, where that is what the unit does."""
+    unit, test = plan.unit, plan.unit.block[0]
+    at = counted(unit)
+    if at is None or not isinstance(test, ast.If):
+        name = unit.data.file.text(call.func)
+        raise BuilderError(f"the lock would be held while {name} waits")
+    rest = [s for s in (*test.body, *test.orelse) if s is not at]
+    return Plan(unit, [test], rest=rest, counted=at)
 
 
 def _loop_plan(plan: Plan, loop: ast.While) -> Plan:
@@ -236,6 +252,8 @@ def edits_of(plan: Plan, lock: str) -> list[Edit]:
     file, first, last = plan.unit.data.file, plan.block[0], plan.block[-1]
     if isinstance(first, ast.While):
         return _loop_edits(plan, first, lock)
+    if plan.counted is not None and isinstance(first, ast.If):
+        return reserved(file, first, plan.counted, lock)
     newline = file.source.newline
     start = line_span(file, first)[0]
     line_span(file, last)

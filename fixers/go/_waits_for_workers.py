@@ -1,33 +1,54 @@
-"""Methods that stop an object by waiting for its workers, whose channel nobody closes."""
+"""Methods that stop an object by waiting for its workers, whose channel nobody closes.
+
+Or for the work that is under way: then the workers go on waiting for more.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from threadmend.golang.builders import (
     BuilderError,
     add_field,
     free_name,
     import_name,
+    insert_after,
     insert_before,
     reach_import,
     realign,
 )
 from threadmend.golang.channel_fields import SharedChannel
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.infer import is_decl
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named, deref
+from threadmend.golang.types import Named, deref, is_named
 from threadmend.model import Fix, Safety
 
-__all__ = ["closed_before", "waiting_method"]
+__all__ = ["Waiting", "closed_around", "waiting_method"]
 
 _STOPS = re.compile(r"(?i)^(?:close|stop|shutdown|quit|finish|drain|wait|terminate|end)")
+_LAST = re.compile(r"(?i)^(?:close|stop|shutdown|quit|terminate)")
 
 
-def waiting_method(shared: SharedChannel) -> tuple[str, Node] | None:
-    """Return the method of the type that stops it by waiting for the workers, and its Wait.
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The method that stops an object by waiting: its name and the call of Wait.
 
-    The workers count themselves off on the WaitGroup that the method waits for.
+    `items`: what is counted is each value of the channel, so that the workers need no close
+    before the Wait, but one after it.
+    """
+
+    method: str
+    call: Node
+    items: bool
+
+
+def waiting_method(shared: SharedChannel) -> Waiting | None:
+    """Return the method of the type that stops it by waiting for the workers.
+
+    The workers count themselves off on the WaitGroup that the method waits for, or what they do.
     """
     if not is_decl(shared.decl, "type"):
         return None
@@ -41,13 +62,49 @@ def waiting_method(shared: SharedChannel) -> tuple[str, Node] | None:
                 continue
             name = top.node.get("name")
             owner = deref(file.type_of(group["operand"]))
-            if name is None or call.function is not top.node or not _STOPS.match(name.name):
+            if name is None or not _STOPS.match(name.name) or not _runs_in(file, call, top.node):
                 continue
             if group["operand"].kind != "identifier" or not isinstance(owner, Named):
                 continue
             if owner.name == shared.decl.name and _counted(shared, group["field"].name):
-                return name.name, call
+                items = _in_rounds(shared, group["field"].name)
+                if not items or (_LAST.match(name.name) and _is_last(call)):
+                    return Waiting(name.name, call, items)
     return None
+
+
+def _runs_in(file: GoFile, call: Node, method: Node) -> bool:
+    """Return whether a method makes a call itself, or in what its `sync.Once` runs."""
+    function = call.function
+    if function is None or function is method:
+        return function is method
+    return function.function is method and _once(file, call)
+
+
+def _once(file: GoFile, call: Node) -> bool:
+    """Return whether a call stands in the function that a `sync.Once` runs."""
+    literal = call.function
+    given = literal.parent if literal is not None and literal.kind == "func_literal" else None
+    do = given.parent if given is not None and given.kind == "argument_list" else None
+    if do is None or not do["function"].text.endswith(b".Do"):
+        return False
+    return is_named(deref(file.type_of(do["function"]["operand"])), "sync.Once")
+
+
+def _is_last(wait: Node) -> bool:
+    """Return whether nothing follows a Wait that may give the workers more to do."""
+    statement = wait.parent
+    return statement is not None and not any(
+        n.kind in {"for_statement", "send_statement"} for s in statement.following for n in s.walk()
+    )
+
+
+def _in_rounds(channel: SharedChannel, group: str) -> bool:
+    """Return whether the workers call Done in each round of their loop."""
+    pattern = re.compile(rb"\b" + re.escape(group.encode()) + rb"\.Done\(")
+    operations = channel.of("range") or channel.of("receive")
+    loops = [innermost_loop(o.node) if o.kind != "range" else o.node.parent for o in operations]
+    return all(loop is not None and pattern.search(loop.text) for loop in loops)
 
 
 def _counted(channel: SharedChannel, group: str) -> bool:
@@ -64,11 +121,22 @@ def _counted(channel: SharedChannel, group: str) -> bool:
     return True
 
 
-def closed_before(channel: SharedChannel, wait: Node, receiver: str) -> Fix | str:
+def closed_around(channel: SharedChannel, found: Waiting, receiver: str) -> Fix | str:
     """Close the channel before waiting for who ranges over it; once, if called again.
 
-    Sound: until now the Wait never returned.
+    Sound: until now the Wait never returned. What waits for the work alone closes after that.
     """
+    wait = found.call
+    file = channel.package.workspace.file_of(wait)
+    close = f"close({receiver}.{channel.name})"
+    where = "after" if found.items else "before"
+    title, reason = f"Close {receiver}.{channel.name} {where} waiting", _REASON
+    if _once(file, wait) and wait.parent is not None:
+        try:
+            put = insert_after if found.items else insert_before
+            return Fix(title, tuple(put(wait.parent, close)), Safety.UNSAFE, reason)
+        except BuilderError as error:
+            return str(error)
     struct = channel.decl.node.get("type")
     if wait.parent is None or wait.parent.kind != "expression_statement":
         return "the Wait is deferred"
@@ -79,22 +147,24 @@ def closed_before(channel: SharedChannel, wait: Node, receiver: str) -> Fix | st
     name = free_name("stopOnce", names | set(channel.package.methods(channel.decl.name)))
     tree = channel.decl.file.tree
     after = next(f for f in declared if any(n.name == channel.name for n in f.all("name")))
-    code = f"{receiver}.{name}.Do(func() {{ close({receiver}.{channel.name}) }})"
+    code = f"{receiver}.{name}.Do(func() {{ {close} }})"
+    put = insert_after if found.items else insert_before
     try:
         added = add_field(struct, name, f"{import_name(tree, 'sync') or 'sync'}.Once", after=after)
         edits = (*added, *reach_import(tree, "sync"))
         if wait.path == tree.source.path:
-            edits = realign(tree, (*edits, *insert_before(wait.parent, code)))
+            edits = realign(tree, (*edits, *put(wait.parent, code)))
         else:
-            edits = realign(tree, edits) + insert_before(wait.parent, code)
+            edits = realign(tree, edits) + tuple(put(wait.parent, code))
     except BuilderError as error:
         return str(error)
-    reason = "whoever still sends then panics"
-    title = f"Close {receiver}.{channel.name} before waiting"
     return Fix(title, edits, Safety.UNSAFE, reason)
 
 
+_REASON = "whoever still sends then panics"
+
+
 def _by_pointer(wait: Node) -> bool:
-    method = wait.function
+    method = wait.up("method_declaration")
     receiver = method.get("receiver") if method is not None else None
     return receiver is not None and next(receiver.find("pointer_type"), None) is not None

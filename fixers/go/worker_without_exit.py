@@ -39,7 +39,7 @@ from ._fed_by_caller import fed_by_caller
 from ._fed_by_owner import fed_by_owner
 from ._fed_here import fed_here
 from ._stop_cases import finding, partners_too
-from ._waits_for_workers import closed_before, waiting_method
+from ._waits_for_workers import closed_around, waiting_method
 
 CATEGORY = "goroutine"
 GATE = rb"<-|\brange\b"
@@ -256,10 +256,11 @@ def _never_closed(file: GoFile, body: Node, at: Node, shared: SharedChannel) -> 
         return
     wait = waiting_method(shared)
     if wait is not None:
-        method, call = wait
-        message = f"{method} waits for a worker that waits for {name}, which nobody closes"
-        receiver = call["function"]["operand"]["operand"].name
-        yield finding(file, at, message, closed_before(shared, call, receiver))
+        message = f"{wait.method} waits for a worker that waits for {name}, which nobody closes"
+        if wait.items:
+            message = f"the worker waits for {name}, which {wait.method} does not close"
+        receiver = wait.call["function"]["operand"]["operand"].name
+        yield finding(file, at, message, closed_around(shared, wait, receiver))
 
 
 # -- for { v, ok := <-ch; if !ok { return } … } ------------------------------------------

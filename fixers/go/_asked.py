@@ -5,24 +5,29 @@
     r := <-answer
 
 The context of the function went nowhere: when the answer never comes, nothing ends the wait.
+Likewise `r := <-s.begin(question)`, where `begin` launches who asks, and returns the channel.
 """
 
 from __future__ import annotations
 
+from threadmend.golang.access import is_assigned_once
 from threadmend.golang.ambient import ambient, left
 from threadmend.golang.builders import with_capacity
-from threadmend.golang.channels import Channel
+from threadmend.golang.channels import Channel, local_channels, runner_of
 from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding
 from threadmend.golang.stops import Stop
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.targets import targets
+from threadmend.golang.types import is_named
 from threadmend.model import Fix
 
 from ._stop_cases import in_select
+from ._unreceived import is_returned
 
-__all__ = ["asked", "with_room_for_one"]
+__all__ = ["asked", "begun", "with_room_for_one"]
 
 _PARTS = frozenset(
     {
@@ -41,14 +46,66 @@ def asked(file: GoFile, receive: Node, made: Channel) -> Stop | None:
         return None
     if call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}:
         return None
+    return _stop(file, receive, call) if _is_out_of_sight(file, call) else None
+
+
+def _stop(file: GoFile, receive: Node, call: Node) -> Stop | None:
+    """Return the context in scope of a receive that a call was not given."""
     context = ambient(file, receive)
     if context is None or context.kind not in {"context", "request"}:
         return None
-    if left(file, receive, context) or not _is_out_of_sight(file, call):
+    if left(file, receive, context):
         return None
     if _knows(file, call, context.binding) or _listens(context.text, receive):
         return None
     return Stop(f"{context.text}.Done()", context.text)
+
+
+def begun(file: GoFile, receive: Node) -> tuple[Stop, Channel, str] | None:
+    """Return the context for the wait for what a called function began, the channel, its name."""
+    call = _call_that_gave(file, receive["operand"])
+    decl = file.callee(call) if call is not None else None
+    if call is None or decl is None or not decl.has_body or file.is_test or held_at(file, receive):
+        return None
+    for channel in local_channels(decl.file, decl.node):
+        if not channel.escapes or not all(is_returned(e, decl.node) for e in channel.escapes):
+            continue
+        if _answered_out_of_sight(decl.file, decl.node, channel):
+            stop = _stop(file, receive, call)
+            return (stop, channel, decl.name) if stop is not None else None
+    return None
+
+
+def _call_that_gave(file: GoFile, operand: Node) -> Node | None:
+    """Return the call that a channel comes from, directly or through one name."""
+    if operand.kind == "identifier":
+        binding = file.binding(operand)
+        right = binding.declaration.get("right") if binding is not None else None
+        if binding is None or right is None or not is_assigned_once(binding):
+            return None
+        operand = right.children[0] if len(right.children) == 1 else operand
+    return operand if operand.kind == "call_expression" else None
+
+
+def _answered_out_of_sight(file: GoFile, function: Node, channel: Channel) -> bool:
+    """Return whether one goroutine sends once, after a call of code of others without a context."""
+    sends = channel.of("send")
+    runners = [runner_of(o, function) for o in channel.of("send", "close")]
+    first = runners[0] if runners else None
+    if not isinstance(first, Launch) or first.literal is None or not sends or first.loop:
+        return False
+    if any(not isinstance(r, Launch) or r.node is not first.node for r in runners):
+        return False
+    if any(o.has_alternative or innermost_loop(o.node) or o.function is not first.literal
+           for o in sends):  # fmt: skip
+        return False
+    if any(is_named(file.type_of(n), "context.Context") for n in function.find("identifier")):
+        return False
+    return any(
+        call.start < sends[0].node.end and _is_out_of_sight(file, call)
+        for call in first.literal.own()
+        if call.kind == "call_expression"
+    )
 
 
 def with_room_for_one(

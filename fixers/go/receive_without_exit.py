@@ -37,7 +37,7 @@ from threadmend.golang.stops import Stop, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix
 
-from ._asked import asked, with_room_for_one
+from ._asked import asked, begun, with_room_for_one
 from ._nobody_sends import never_sent
 from ._stop_cases import deserted_by, finding, in_select, name_of
 
@@ -56,6 +56,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         yield from never_sent(file, receive)
         if _in_case(receive):
             continue
+        yield from _begun(file, receive)
         operand = receive["operand"]
         if operand.kind not in {"identifier", "selector_expression"}:
             continue
@@ -133,6 +134,16 @@ def _asked(file: GoFile, receive: Node, channel: Behind) -> Iterator[Finding]:
     stop = asked(file, receive, made)
     if stop is not None:
         message = f"an answer on {made.binding.name} may never come,"
+        message += f" and the receive does not listen to {stop.receive}"
+        yield finding(file, receive, message, with_room_for_one(file, receive, stop, made, _REASON))
+
+
+def _begun(file: GoFile, receive: Node) -> Iterator[Finding]:
+    """Yield the wait for a goroutine that a called function launched, and that may take long."""
+    found = begun(file, receive)
+    if found is not None:
+        stop, made, name = found
+        message = f"what {name} began may never end,"
         message += f" and the receive does not listen to {stop.receive}"
         yield finding(file, receive, message, with_room_for_one(file, receive, stop, made, _REASON))
 

@@ -263,7 +263,7 @@ def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
 
 def _is_fresh(file: PythonFile, node: ast.expr, spawn: ast.AST) -> bool:
     """Return whether an object is made in the loop that starts the thread, or right there."""
-    if isinstance(node, ast.Call):
+    if isinstance(node, ast.Call | ast.Constant):
         return True
     binding = file.binding(node)
     loop = innermost_loop(spawn)

@@ -18,21 +18,39 @@ from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function, function_of
 from threadmend.python.threads import Spawn
 
+from ._results import waits
+from ._started import list_of, started
+
 __all__ = ["joined_here", "started_by_helper"]
 
 
 def started_by_helper(file: PythonFile, spawn: Spawn) -> ast.Expr | None:
-    """Return the statement that calls the helper and drops the thread, which nobody else has."""
+    """Return the statement that calls the helper and drops the thread, or the list of threads,
+    which nobody else has.
+    """
     inner, call = spawn.through, spawn.node
     statement = file.parent(call)
-    if spawn.kind != "handed" or inner is None or inner.kind != "thread" or inner.many:
+    if spawn.kind != "handed" or inner is None or inner.kind != "thread":
         return None
     if not isinstance(call, ast.Call) or not isinstance(statement, ast.Expr):
         return None
     helper = function_of(file, call.func)
     if helper is None or inner.file.function(inner.node) is not helper:
         return None
+    if inner.many:
+        return statement if _are_returned(inner, helper) else None
     return statement if _is_returned(inner.file, inner.node, helper) else None
+
+
+def _are_returned(inner: Spawn, helper: Function) -> bool:
+    """Return whether a function starts threads in a loop, and only returns the list of them."""
+    file, held, last = inner.file, list_of(inner.file, inner), helper.body[-1]
+    binding = file.binding(held)
+    if binding is None or not isinstance(last, ast.Return) or len(helper.returns()) != 1:
+        return False
+    if file.binding(last.value) is not binding or started(file, inner) is None:
+        return False
+    return binding.scope is helper.scope and not waits(helper)
 
 
 def _is_returned(file: PythonFile, made: ast.AST, helper: Function) -> bool:
@@ -58,9 +76,9 @@ def _is_returned(file: PythonFile, made: ast.AST, helper: Function) -> bool:
     )
 
 
-def joined_here(file: PythonFile, statement: ast.Expr) -> tuple[Edit, ...]:
+def joined_here(file: PythonFile, statement: ast.Expr, spawn: Spawn) -> tuple[Edit, ...]:
     """Return the edits that keep what the helper returns, and join it: behind the loop where
-    there is one.
+    there is one, each where it is a list.
     """
     if not is_alone(file, statement):
         raise BuilderError("the statement shares its line with another one")
@@ -68,10 +86,16 @@ def joined_here(file: PythonFile, statement: ast.Expr) -> tuple[Edit, ...]:
     while (loop := innermost_loop(outer)) is not None:
         outer = loop
     name, text = free_name(file, "thread", statement), file.text(statement.value)
+    if outer is statement and spawn.through is not None and spawn.through.many:
+        names = free_name(file, "threads", statement)
+        kept = replace(file, statement.value, f"{names} = {text}")
+        return (*kept, *insert_after(file, statement, f"for {name} in {names}:\n    {name}.join()"))
     if outer is statement:
         kept = replace(file, statement.value, f"{name} = {text}")
         return (*kept, *insert_after(file, statement, f"{name}.join()"))
     names = free_name(file, "threads", statement)
+    if spawn.through is not None and spawn.through.many:
+        raise BuilderError("each round starts several threads")
     return (
         *insert_before(file, outer, f"{names} = []"),
         *replace(file, statement.value, f"{names}.append({text})"),

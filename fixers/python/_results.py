@@ -14,6 +14,8 @@ from threadmend.python.functions import Function
 from threadmend.python.scope import Binding, parent
 from threadmend.python.threads import Spawn
 
+from ._object_results import read_of_object
+
 __all__ = ["objects", "read_early", "returned", "waits"]
 
 _WAITS = frozenset({"join", "wait", "get", "acquire", "is_alive", "result", "wait_for", "sleep"})
@@ -32,13 +34,15 @@ def waits(function: Function) -> bool:
 
 def read_early(file: PythonFile, spawn: Spawn, start: ast.stmt) -> tuple[str, ast.stmt] | None:
     """Return what is read behind the start of a thread that fills it, and the statement that
-    reads it first: a container of the function, or an attribute that it returns.
+    reads it first: a container of the function, an attribute that it returns, or one of an object
+    that it has made.
     """
     function = file.function(start)
     if function is None:
         return None
     written = _written(file, function, spawn)
-    return _read_after(file, function, start, written) or returned(file, spawn, start)
+    read = _read_after(file, function, start, written) or returned(file, spawn, start)
+    return read or read_of_object(file, function, spawn, _behind(start))
 
 
 def objects(file: PythonFile) -> Iterator[Spawn]:

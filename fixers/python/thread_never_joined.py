@@ -35,7 +35,7 @@ from ._results import objects, read_early, returned, waits
 from ._started import keeper, kept_by_object, list_of, started
 
 CATEGORY = "thread"
-GATE = rb"Thread\b"
+GATE = rb"[tT]hread"
 
 _Early = tuple[Spawn, ast.Expr, tuple[str, ast.stmt]]
 
@@ -179,7 +179,7 @@ def _edits(
 ) -> tuple[Edit, ...]:
     """Return the edits that name the thread, collect those of a loop, and join them."""
     if spawn.kind == "handed":
-        return joined_here(file, started)
+        return joined_here(file, started, spawn)
     if not is_alone(file, started):
         raise BuilderError("the statement shares its line with another one")
     outer: ast.stmt | None = None

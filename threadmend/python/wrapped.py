@@ -32,6 +32,7 @@ class Handed:
     """A function that runs in a thread which somebody else makes for it.
 
     `call` is where that happens: the call of a helper, or the spawn of an element of a list.
+    Of `args` those that the helper has from elsewhere (an element of a list) stand as None.
     `repeated` says whether it happens several times, None when its place tells.
     """
 
@@ -266,10 +267,16 @@ def _arguments(
     rest = getattr(getattr(helper.node, "args", None), "vararg", None)
     if isinstance(args, tuple) and len(args) == 1 and isinstance(args[0], ast.Starred):
         args = args[0].value
-    if isinstance(args, ast.Name) and rest is not None and args.id == rest.arg != name:
-        start = len(_positional(helper))
-        given = tuple(site.call.args[start:])
-        return None if any(isinstance(a, ast.Starred) for a in given) else given
+    behind = "" if rest is None or rest.arg == name else rest.arg
+    if behind and isinstance(args, ast.Name) and args.id == behind:
+        return _rest_of(helper, site)
+    parts = _parts(args) if behind else []
+    last = parts[-1] if parts else None
+    if isinstance(last, ast.Starred) and isinstance(last.value, ast.Name):
+        more = _rest_of(helper, site) if last.value.id == behind else None
+        given = (_argument(helper, site, getattr(one, "id", "")) for one in parts[:-1])
+        first = tuple(ast.Constant(None) if one is None else one for one in given)
+        return None if more is None else (*first, *more)
     if isinstance(args, ast.Name):
         found = _argument(helper, site, args.id)
         return tuple(found.elts) if isinstance(found, ast.Tuple) else None
@@ -277,3 +284,23 @@ def _arguments(
         return None
     known = [_argument(helper, site, a.id) if isinstance(a, ast.Name) else None for a in args]
     return None if None in known else tuple(one for one in known if one is not None)
+
+
+def _rest_of(helper: Function, site: CallSite) -> tuple[ast.expr, ...] | None:
+    """Return what a call gives behind the positional parameters."""
+    given = tuple(site.call.args[len(_positional(helper)) :])
+    return None if any(isinstance(a, ast.Starred) for a in given) else given
+
+
+def _parts(args: tuple[ast.expr, ...] | ast.expr | None) -> list[ast.expr]:
+    """Return the elements of `(item, *rest)` and of `(item,) + rest`, which are the same; none of
+    anything else.
+    """
+    if isinstance(args, ast.BinOp) and isinstance(args.op, ast.Add):
+        if isinstance(args.left, ast.Tuple) and isinstance(args.right, ast.Name):
+            return [*args.left.elts, ast.Starred(args.right)]
+    elements = args.elts if isinstance(args, ast.Tuple) else args
+    if not isinstance(elements, tuple | list):
+        return []
+    plain = not any(isinstance(one, ast.Starred) for one in elements[:-1])
+    return list(elements) if plain else []

@@ -35,7 +35,7 @@ def check(project: PythonProject) -> Iterator[Finding]:
         if b"excepthook" in file.data:
             return
         if not file.is_test:
-            found += [s for s in file.spawns if s.kind in _KINDS and _vanishes(s)]
+            found += [s for s in file.spawns if s.kind in _KINDS and not s.through and _vanishes(s)]
     if not found or not any(_LOGS.search(project.source(path).data) for path in project.paths):
         return
     first, *others = found

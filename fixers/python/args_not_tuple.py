@@ -35,7 +35,7 @@ _SEQUENCES = (ast.Tuple, ast.List, ast.GeneratorExp, ast.ListComp, ast.Starred, 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the arguments of threads, timers and processes that lack the comma."""
     for spawn in file.spawns:
-        if spawn.kind not in _KINDS or not isinstance(spawn.node, ast.Call):
+        if spawn.kind not in _KINDS or spawn.through or not isinstance(spawn.node, ast.Call):
             continue
         at = 1 if _is_apply(spawn.node) else _POSITIONS.get(spawn.kind, 99)
         value = argument(spawn.node, at, "args")

@@ -36,7 +36,7 @@ GATE = (
     rb"|\.set_(?:result|exception)\(|\.put_nowait\(|\.set\(\)"
 )
 
-_THREADS = frozenset({"thread", "timer", "run", "executor", "to_thread", "submit", "map"})
+_THREADS = frozenset({"thread", "timer", "run", "executor", "to_thread", "submit", "map", "handed"})
 
 _FUTURES = frozenset({"asyncio.Future"})
 _WAKERS = {

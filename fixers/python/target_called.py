@@ -41,7 +41,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the threads and jobs whose target has already run when they are made."""
     for spawn in file.spawns:
         call = spawn.target_node
-        if spawn.kind not in _KINDS or not isinstance(call, ast.Call):
+        if spawn.kind not in _KINDS or spawn.through or not isinstance(call, ast.Call):
             continue
         function = function_of(file, call.func)
         if function is None and _is_endless(call):

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from threadmend.python.calling import run_by
+from threadmend.python.flow import target_of
 from threadmend.python.scope import Site, parent
 from threadmend.python.selves import calls_with_self
 
@@ -201,9 +203,43 @@ def _uses(file: PythonFile, function: Function) -> Iterator[ast.expr]:
     if function.self_name is None:
         binding = function.node.scope_.lookup(function.name)  # type: ignore[union-attr]
         if binding is not None:
-            yield from (n for n in file.uses(binding) if isinstance(n.ctx, ast.Load))
+            yield from (n for use in file.uses(binding) for n in _renamed(file, use))
     else:
         yield from attributes_of(file).get(function.name, ())
+
+
+def _renamed(file: PythonFile, use: ast.Name) -> list[ast.Name]:
+    """Return the uses of the variable that a function is set to, if it is set to one."""
+    binding = file.binding(target_of(parent(use)))
+    if binding is None or len(binding.sites) != 1 or binding.name == use.id:
+        return [use] if isinstance(use.ctx, ast.Load) else []
+    return [n for n in file.uses(binding) if isinstance(n.ctx, ast.Load)]
+
+
+def _through(file: PythonFile, use: ast.expr) -> tuple[ast.expr, ...] | None:
+    """Return the arguments with which a function is called that another one is handed to run."""
+    from threadmend.python.functions import function_of
+
+    above = parent(use)
+    listed = parent(above) if isinstance(above, ast.Tuple | ast.List) else None
+    call = parent(listed) if isinstance(listed, ast.keyword) else above
+    if not isinstance(call, ast.Call):
+        return None
+    named: ast.expr | None = None
+    given: list[ast.expr] = []
+    if isinstance(listed, ast.keyword) and isinstance(above, ast.Tuple | ast.List):
+        if listed.arg == "args":
+            named = next((k.value for k in call.keywords if k.arg in {"target", "function"}), None)
+            given = above.elts
+    else:
+        at = _TAKING.get(call.func.attr, 99) if isinstance(call.func, ast.Attribute) else 99
+        if at < len(call.args):
+            named, given = call.args[at], call.args[at + 1 :]
+    target = function_of(file, named)
+    if target is None:
+        return None
+    runs = run_by(target, given, bound=target.self_name is not None)
+    return next((args for node, args in runs if node is use), None)
 
 
 def _given(file: PythonFile, use: ast.expr, position: int, name: str) -> ast.expr | None:
@@ -225,7 +261,8 @@ def _given(file: PythonFile, use: ast.expr, position: int, name: str) -> ast.exp
         at = _TAKING.get(above.func.attr)
         if at is not None and len(above.args) > at and above.args[at] is use:
             return _argument(above.args[at + 1 :], above.keywords, position, name)
-    return None
+    through = _through(file, use)
+    return None if through is None else _argument(list(through), [], position, name)
 
 
 def _argument(

@@ -298,6 +298,9 @@ def _assigned(file: PythonFile, value: ast.expr) -> Function | None:
     """Return the function that a variable's only value is, without going round in circles."""
     if isinstance(value, ast.Lambda | ast.Attribute):
         return function_of(file, value)
+    binding = file.binding(value)
+    if binding is not None and [site.kind for site in binding.sites] == ["def"]:
+        return file.function(binding.sites[0].node)
     if isinstance(value, ast.Call) and file.qualified(value.func) == "functools.partial":
         return function_of(file, value)
     return None

@@ -52,7 +52,8 @@ class Spawn:
     (create_task, ensure_future, TaskGroup), `call` (call_soon, call_later, …: the loop's own
     thread), `callback` (add_done_callback), `handler` (methods of a request handler), `signal`,
     `handed` (a helper of the project runs what it is handed: `node` is the call of that, `through`
-    the spawn of the helper).
+    the spawn of the helper; a thread whose target runs what it gets as an argument is a `thread`
+    once more, `through` that of its target).
     `target_node` is the expression of the function, `target` the function when it is certain.
     `args` are the arguments that it gets (None when they are not plain), the first `bound` of
     them by `partial(f, …)`; behind those stand what `map` iterates.
@@ -142,7 +143,7 @@ def spawns_of(file: PythonFile) -> list[Spawn]:
     found = list(plain_spawns(file))
     found += [
         Spawn(
-            "handed",
+            "thread" if one.is_of_target else "handed",
             one.call,
             one.node,
             one.target or function_of(file, one.node),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.python.arguments import argument
+from threadmend.python.calling import run_by
 from threadmend.python.elements import elements_of
 from threadmend.python.functions import CallSite, function_of
 from threadmend.python.scope import Scope, ancestors
@@ -43,6 +44,12 @@ class Handed:
     repeated: bool | None = None
     target: Function | None = None
 
+    @property
+    def is_of_target(self) -> bool:
+        """Return whether the target of a thread runs it."""
+        is_thread = self.spawn.kind == "thread" and self.spawn.target is not None
+        return is_thread and self.call is self.spawn.node
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -61,6 +68,7 @@ def handed_to(file: PythonFile, spawns: list[Spawn]) -> Iterator[Handed]:
     there, and those of a list whose elements are started.
     """
     for spawn in spawns:
+        yield from _through_target(file, spawn)
         if spawn.kind in _KINDS:
             for node, _ in _run(file, spawn):
                 if _parameter(file, node)[0] is None:
@@ -76,6 +84,17 @@ def handed_to(file: PythonFile, spawns: list[Spawn]) -> Iterator[Handed]:
                 yield from _taken(offer, CallSite(call, file.function(call), file))
         if not offer.many:
             yield from _decorated(file, offer)
+
+
+def _through_target(file: PythonFile, spawn: Spawn) -> Iterator[Handed]:
+    """Yield what the target of a spawn calls of its arguments: `args=(fetch, url)`."""
+    target = spawn.target
+    if target is None or not spawn.args or not isinstance(spawn.node, ast.Call):
+        return
+    if spawn.kind in _KINDS - {"map", "pool"}:
+        for node, args in run_by(target, spawn.args, bound=target.self_name is not None):
+            if function_of(file, node) is not None:
+                yield Handed(spawn.node, node, args, spawn)
 
 
 def offers(file: PythonFile, spawns: list[Spawn]) -> list[Offer]:

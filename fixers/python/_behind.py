@@ -12,11 +12,11 @@ from threadmend.python.builders import (
     insert_after,
     is_alone,
 )
-from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of
 from threadmend.python.functions import Function
 from threadmend.python.locks import Section
+from threadmend.python.uses import is_self
 
 from ._drained import as_written
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit
 from threadmend.python.builders import add_method, free_attribute, insert_after, insert_before
-from threadmend.python.classes import Class, is_self
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import always_leaves
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.threads import Spawn
+from threadmend.python.uses import is_self
 
 from ._handed import makers
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from threadmend.python.classes import use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
 from threadmend.python.locks import Section
 from threadmend.python.scope import scope_of
+from threadmend.python.uses import use_mode
 
 __all__ = ["consumed"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from threadmend.python import api
-from threadmend.python.classes import Class, is_self, use_mode
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function, attributes_of
@@ -15,6 +15,7 @@ from threadmend.python.locks import looks_like_lock
 from threadmend.python.scope import Binding
 from threadmend.python.sharing import is_synchronized, shared_names
 from threadmend.python.threads import Spawn, reached_outside, spawns_reaching, wrappers
+from threadmend.python.uses import is_self, use_mode
 
 from ._data import Data, Use
 from ._foreign import foreign_names

@@ -17,12 +17,12 @@ from threadmend.python.builders import (
     is_alone,
     replace_statement,
 )
-from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, walk
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.threads import Spawn, reached
+from threadmend.python.uses import is_self
 
 __all__ = [
     "Tail",

@@ -14,13 +14,14 @@ from threadmend.python.builders import (
     insert_after,
     reference,
 )
-from threadmend.python.classes import Class, is_self
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn
+from threadmend.python.uses import is_self
 
 from ._arguments import with_argument
 from ._workers import each

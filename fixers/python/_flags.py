@@ -19,9 +19,10 @@ from threadmend.python.builders import (
     is_alone,
     reference,
 )
-from threadmend.python.classes import Class, use_mode
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.scope import Binding
+from threadmend.python.uses import use_mode
 
 __all__ = ["Flag", "event_beside", "event_edits", "flag_of", "flag_of_other", "value_given"]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from threadmend.python.classes import use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
+from threadmend.python.uses import use_mode
 
 from ._data import Data, Use
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError
-from threadmend.python.classes import AttributeUse, Class
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, enclosing
 from threadmend.python.functions import Function
 from threadmend.python.guards import Guard, guards_of
 from threadmend.python.locks import Lock
+from threadmend.python.uses import AttributeUse
 
 from ._data import Data, Use
 from ._guarding import check_apart, is_held_before, raced, takes_again

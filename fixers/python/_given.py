@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 from threadmend.python import api
 from threadmend.python.arguments import argument
-from threadmend.python.classes import Class, is_self
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 from threadmend.python.project import PythonProject
 from threadmend.python.threads import STARTS, Spawn, reached, spawns_reaching
+from threadmend.python.uses import is_self
 
 from ._handed import asked_of, handed, kept_functions
 

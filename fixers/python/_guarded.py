@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.python import api
-from threadmend.python.classes import Class, use_mode
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 from threadmend.python.guards import guards_of
@@ -15,6 +15,7 @@ from threadmend.python.held import callers_hold
 from threadmend.python.locks import Lock
 from threadmend.python.places import Place
 from threadmend.python.scope import Binding
+from threadmend.python.uses import use_mode
 
 __all__ = ["Guarded", "guarded", "may_be_held"]
 

@@ -6,12 +6,13 @@ import ast
 import re
 from collections.abc import Iterator
 
-from threadmend.python.classes import Class, is_self
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile, is_test
 from threadmend.python.functions import Function, function_of
 from threadmend.python.names import bound
 from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
+from threadmend.python.uses import is_self
 
 _MAKES = re.compile(rb"\b_*[A-Z]\w*(?=\()")
 _FEW = 20

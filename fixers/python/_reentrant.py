@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from threadmend.model import Edit
 from threadmend.python import api
 from threadmend.python.builders import BuilderError, reference
-from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import target_of
 from threadmend.python.functions import attributes_of
 from threadmend.python.locks import Lock, Section, is_acquire, is_release
 from threadmend.python.places import only_result, shown_by
+from threadmend.python.uses import is_self
 from threadmend.python.value import Value
 
 __all__ = ["is_looked_at", "make_reentrant"]

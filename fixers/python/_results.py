@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from threadmend.python import api
 from threadmend.python.arguments import argument
-from threadmend.python.classes import AttributeUse, is_self, use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, innermost_loop
 from threadmend.python.functions import Function
 from threadmend.python.scope import Binding, parent
 from threadmend.python.threads import Spawn
+from threadmend.python.uses import AttributeUse, is_self, use_mode
 
 from ._object_results import read_of_object
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, target_of
 from threadmend.python.threads import Spawn
+from threadmend.python.uses import is_self
 
 __all__ = ["keeper", "kept_by_object", "list_of", "started"]
 

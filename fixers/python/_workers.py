@@ -6,13 +6,14 @@ import ast
 
 from threadmend.python import api
 from threadmend.python.arguments import argument
-from threadmend.python.classes import Class, is_self
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import target_of
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, is_repeated, reached
+from threadmend.python.uses import is_self
 
 __all__ = ["each", "started_at", "workers_elsewhere"]
 

@@ -24,11 +24,11 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
 from threadmend.python.builders import BuilderError, drop_import, reference
-from threadmend.python.classes import use_mode
 from threadmend.python.file import PythonFile, last_name
 from threadmend.python.flow import block_of, walk
 from threadmend.python.functions import Function
 from threadmend.python.threads import reached, spawns_reaching
+from threadmend.python.uses import use_mode
 
 from ._slept import slept_here
 

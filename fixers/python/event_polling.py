@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from threadmend.model import Finding, Fix, Safety
 from threadmend.python import api
 from threadmend.python.builders import drop_import, replace
-from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.implied import receiver_of, stands_for
+from threadmend.python.uses import is_self
 
 CATEGORY = "thread"
 GATE = rb"\bsleep\b"

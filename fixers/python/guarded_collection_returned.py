@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from threadmend.model import Finding, Fix, Related, Safety
 from threadmend.python.api import MUTATORS
 from threadmend.python.builders import replace
-from threadmend.python.classes import use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing, walk
 from threadmend.python.functions import Function
 from threadmend.python.held import callers_hold
 from threadmend.python.locks import Section
 from threadmend.python.scope import scope_of
+from threadmend.python.uses import use_mode
 
 from ._guarded import Guarded, guarded
 

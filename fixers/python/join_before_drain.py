@@ -27,10 +27,10 @@ from threadmend.python.builders import (
     with_comment,
 )
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, block_of, innermost_loop, walk
+from threadmend.python.flow import after, block_of, innermost_loop, target_of, walk
 from threadmend.python.queues import QueueUse, queues_of
 from threadmend.python.scope import ancestors
-from threadmend.python.threads import Spawn, reached
+from threadmend.python.threads import Spawn, is_made_by, reached
 
 from ._drained import Tail, moved, producer, puts_elsewhere, puts_of_its_own, tail_of, takes_in
 from ._results import objects
@@ -105,7 +105,7 @@ def _joined(file: PythonFile, node: ast.expr) -> Spawn | None:
     for spawn in [*file.spawns, *objects(file)]:
         if spawn.kind not in {"thread", "process"}:
             continue
-        if made is not None and spawn.node is made:
+        if made is not None and is_made_by(file, node, spawn):
             return spawn
         if made is None and isinstance(node, ast.Name) and _is_element(file, node, spawn):
             return spawn
@@ -118,13 +118,10 @@ def _is_element(file: PythonFile, node: ast.Name, spawn: Spawn) -> bool:
         return False
     above = file.parent(spawn.node)
     top = file.parent(above) if isinstance(above, ast.ListComp) else None
-    if isinstance(top, ast.Assign):
-        return file.text(top.targets[0]) == file.text(loop.iter)
-    names = (
-        {t.id for t in above.targets if isinstance(t, ast.Name)}
-        if isinstance(above, ast.Assign)
-        else set()
-    )
+    kept = target_of(top)
+    if kept is not None:
+        return file.text(kept) == file.text(loop.iter)
+    names = {getattr(target_of(above), "id", "")} - {""}
     return any(
         isinstance(call.func, ast.Attribute)
         and file.text(call.func.value) == file.text(loop.iter)

@@ -19,9 +19,9 @@ from collections.abc import Container, Iterator
 from threadmend.model import Finding, Fix, Safety
 from threadmend.python.arguments import keyword
 from threadmend.python.builders import BuilderError
-from threadmend.python.classes import is_self
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
+from threadmend.python.uses import is_self
 
 from ._arguments import with_argument
 from ._given import reaching

@@ -20,11 +20,11 @@ from dataclasses import dataclass, replace
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError, drop_import
-from threadmend.python.classes import use_mode
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import always_leaves
 from threadmend.python.functions import Function
 from threadmend.python.threads import spawns_reaching
+from threadmend.python.uses import use_mode
 
 from ._flags import Flag, event_beside, event_edits, flag_of, flag_of_other, value_given
 from ._tests import softened

@@ -23,11 +23,12 @@ from threadmend.python.builders import (
     is_alone,
     with_comment,
 )
-from threadmend.python.classes import AttributeUse, Class
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.threads import reached
+from threadmend.python.uses import AttributeUse
 
 from ._begun import begun, callee_of, may_follow, run_by, started
 

@@ -18,12 +18,13 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError, wrap
-from threadmend.python.classes import AttributeUse, Class
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import blocks, walk
 from threadmend.python.functions import Function
 from threadmend.python.guards import Guard, guards_of
 from threadmend.python.locks import Lock
+from threadmend.python.uses import AttributeUse
 
 from ._guarding import is_held_before
 from ._tests import softened

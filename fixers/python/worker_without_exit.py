@@ -21,7 +21,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop, target_of
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, feeding, queues_of
-from threadmend.python.threads import Spawn
+from threadmend.python.threads import Spawn, is_made_by
 
 from ._closing import at_close
 from ._endless import as_daemon, behind_last_item, is_left_alone
@@ -88,10 +88,10 @@ def _joins(file: PythonFile, spawn: Spawn, worker: Function) -> list[ast.Call]:
 
 
 def _is_thread(file: PythonFile, node: ast.expr, spawn: Spawn, worker: Function) -> bool:
+    if spawn.kind == "thread":
+        return is_made_by(file, node, spawn)
     value = file.value(node)
-    if value is None:
-        return False
-    return value.made is spawn.node if spawn.kind == "thread" else value.cls is worker.cls
+    return value is not None and value.cls is worker.cls
 
 
 def _is_element(file: PythonFile, call: ast.Call, spawn: Spawn) -> bool:

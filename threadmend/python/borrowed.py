@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
-from threadmend.python.classes import is_self
 from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import Lock, Section, lock_of
 from threadmend.python.places import Place
+from threadmend.python.uses import is_self
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile

@@ -89,7 +89,7 @@ def _displayed(made: ast.expr | None) -> list[ast.expr] | None:
 
 def _kept(file: PythonFile, node: ast.expr | None) -> Iterator[tuple[PythonFile, ast.expr] | None]:
     """Yield what is set as a value of a mapping, None for what is not told apart."""
-    from threadmend.python.classes import assigned_value
+    from threadmend.python.uses import assigned_value
 
     for other, use in _uses_of(file, node):
         above = parent(use)

@@ -288,7 +288,7 @@ def bound_by_partial(file: PythonFile, node: ast.AST | None) -> tuple[ast.expr, 
 
 def _in_other_half(file: PythonFile, cls: Class, node: ast.Attribute) -> Function | None:
     """Return the method that a mixin calls of the class that it is for."""
-    from threadmend.python.classes import is_self
+    from threadmend.python.uses import is_self
 
     other = cls.completed(node.attr) if is_self(file, node.value) else None
     return None if other is None else other.method(node.attr)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from threadmend.python.classes import AttributeUse, Class
+from threadmend.python.classes import Class
 from threadmend.python.held import held_at
 from threadmend.python.places import Place
 from threadmend.python.sharing import is_synchronized
+from threadmend.python.uses import AttributeUse
 
 __all__ = ["Guard", "guards_of"]
 

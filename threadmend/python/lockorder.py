@@ -124,7 +124,7 @@ def seen_from(file: PythonFile, call: ast.expr, callee: Function, place: Place) 
 
 
 def _is_own(file: PythonFile, receiver: ast.expr) -> bool:
-    from threadmend.python.classes import is_self
+    from threadmend.python.uses import is_self
 
     if isinstance(receiver, ast.Call):
         return getattr(receiver.func, "id", "") == "super"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, NamedTuple
 
-from threadmend.python.classes import is_self
 from threadmend.python.flow import is_text
+from threadmend.python.uses import is_self
 
 if TYPE_CHECKING:
     from threadmend.python.classes import Class

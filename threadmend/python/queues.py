@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
-from threadmend.python.classes import is_self
 from threadmend.python.file import last_name
 from threadmend.python.functions import function_of
 from threadmend.python.places import Place
 from threadmend.python.scope import parent
+from threadmend.python.uses import is_self
 
 if TYPE_CHECKING:
     from threadmend.python.classes import Class

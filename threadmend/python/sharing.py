@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
-from threadmend.python.classes import AttributeUse, Class, use_mode
+from threadmend.python.classes import Class
 from threadmend.python.functions import Function
 from threadmend.python.threads import Spawn, reached, reached_outside, spawns_reaching
+from threadmend.python.uses import AttributeUse, use_mode
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile

@@ -13,13 +13,22 @@ from threadmend.python.arguments import argument, keyword
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function, bound_by_partial, function_of
 from threadmend.python.scope import ancestors, parent
-from threadmend.python.wrapped import handed_to
+from threadmend.python.wrapped import Handed, handed_to
 
 if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["STARTS", "Spawn", "is_repeated", "reached", "spawns_of", "spawns_reaching", "wrappers"]
+__all__ = [
+    "STARTS",
+    "Spawn",
+    "is_made_by",
+    "is_repeated",
+    "reached",
+    "spawns_of",
+    "spawns_reaching",
+    "wrappers",
+]
 
 THREADED = frozenset(
     {"thread", "timer", "submit", "map", "executor", "to_thread", "run", "handler", "callback",
@@ -53,7 +62,7 @@ class Spawn:
     thread), `callback` (add_done_callback), `handler` (methods of a request handler), `signal`,
     `handed` (a helper of the project runs what it is handed: `node` is the call of that, `through`
     the spawn of the helper; a thread whose target runs what it gets as an argument is a `thread`
-    once more, `through` that of its target).
+    once more, `through` that of its target, as is one that a helper makes and returns).
     `target_node` is the expression of the function, `target` the function when it is certain.
     `args` are the arguments that it gets (None when they are not plain), the first `bound` of
     them by `partial(f, …)`; behind those stand what `map` iterates.
@@ -122,6 +131,8 @@ class Spawn:
     def daemon(self) -> bool | None:
         """Return whether the thread is a daemon by its constructor; None when not said."""
         value = keyword(self.node, "daemon") if isinstance(self.node, ast.Call) else None
+        if value is None and self.through is not None:
+            return self.through.daemon
         return bool(value.value) if isinstance(value, ast.Constant) else None
 
 
@@ -140,21 +151,34 @@ def is_repeated(node: ast.AST) -> bool:
 
 def spawns_of(file: PythonFile) -> list[Spawn]:
     """Return the spawns of a file, in source order: see PythonFile.spawns."""
-    found = list(plain_spawns(file))
-    found += [
-        Spawn(
-            "thread" if one.is_of_target else "handed",
-            one.call,
-            one.node,
-            one.target or function_of(file, one.node),
-            one.args,
-            file,
-            one.spawn,
-            one.repeated,
-        )
-        for one in handed_to(file, found)
-    ]
-    return sorted(found, key=lambda s: (s.node.lineno, s.node.col_offset))
+    plain = plain_spawns(file)
+    handed = list(handed_to(file, plain))
+    # What a target runs of its arguments says more than that it is the target.
+    first = [_handed(file, one) for one in handed if one.is_of_target]
+    others = [_handed(file, one) for one in handed if not one.is_of_target]
+    return sorted([*first, *plain, *others], key=lambda s: (s.node.lineno, s.node.col_offset))
+
+
+def _handed(file: PythonFile, one: Handed) -> Spawn:
+    target = one.target or function_of(file, one.node)
+    kind = "thread" if one.is_of_target or one.is_made else "handed"
+    return Spawn(kind, one.call, one.node, target, one.args, file, one.spawn, one.repeated)
+
+
+def is_made_by(file: PythonFile, node: ast.expr, spawn: Spawn) -> bool:
+    """Return whether a variable or an attribute is the thread of a spawn."""
+    value = file.value(node)
+    if value is not None and value.made is spawn.node:
+        return True
+    if spawn.kind != "thread" or spawn.through is None:
+        return False
+    binding = file.binding(node)
+    if binding is not None:
+        return any(site.value is spawn.node for site in binding.sites)
+    owner = file.value(node.value) if isinstance(node, ast.Attribute) else None
+    if owner is None or owner.cls is None or not isinstance(node, ast.Attribute):
+        return False
+    return any(given is spawn.node for _, given in owner.cls.values_of(node.attr))
 
 
 def plain_spawns(file: PythonFile) -> list[Spawn]:

@@ -22,7 +22,8 @@ from threadmend.python.elements import (
     values_in,
 )
 from threadmend.python.names import qualified
-from threadmend.python.scope import Binding, Site
+from threadmend.python.scope import Site
+from threadmend.python.unless import is_set_unless_given, is_unless_given
 from threadmend.python.value import Value, agreed
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def value_of(file: PythonFile, node: ast.AST | None, depth: int = 0) -> Value | 
 
 def _name(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     assert isinstance(node, ast.Name)
-    from threadmend.python.classes import is_self
+    from threadmend.python.uses import is_self
 
     binding = file.binding(node)
     if binding is None:
@@ -65,37 +66,9 @@ def _name(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     if any(site.kind == "import" for site in binding.sites):
         return _named(file, qualified(file, node), depth)
     found = [_site_value(file, site, depth) for site in binding.sites]
-    if len(found) > 1 and found[0] is None and _is_in_place(file, binding):
+    if len(found) > 1 and found[0] is None and is_set_unless_given(file, binding):
         del found[0]
     return agreed(found)
-
-
-def _is_in_place(file: PythonFile, binding: Binding) -> bool:
-    """Return whether something is made only where a parameter has nothing: what is given, of
-    which nothing is known, stands for that.
-
-        given = given or Lock()
-        if given is None: given = Lock()
-    """
-    first, *others = binding.sites
-    if first.kind != "parameter" or any(site.kind != "assign" for site in others):
-        return False
-    return all(_is_for_nothing(file, site, binding.name) for site in others)
-
-
-def _is_for_nothing(file: PythonFile, site: Site, name: str) -> bool:
-    value, above = site.value, file.parent(file.statement(site.node))
-    if isinstance(value, ast.BoolOp) and isinstance(value.op, ast.Or):
-        return isinstance(value.values[0], ast.Name) and value.values[0].id == name
-    if not isinstance(above, ast.If) or file.statement(site.node) not in above.body:
-        return False
-    test = above.test
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        return isinstance(test.operand, ast.Name) and test.operand.id == name
-    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Is):
-        return False
-    is_none = _is_nothing(test.comparators[0])
-    return is_none and isinstance(test.left, ast.Name) and test.left.id == name
 
 
 def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
@@ -179,7 +152,7 @@ def _named(file: PythonFile, name: str | None, depth: int) -> Value | None:
 
 def _attribute(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     assert isinstance(node, ast.Attribute)
-    from threadmend.python.classes import is_self
+    from threadmend.python.uses import is_self
 
     owner = value_of(file, node.value, depth + 1)
     if owner is None or owner.cls is None:
@@ -323,26 +296,10 @@ def _either(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
         sides = node.values
     values = [value_of(file, side, depth + 1) for side in sides]
     is_or = isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or)
-    if is_or or (isinstance(node, ast.IfExp) and _is_unless_given(node)):
+    if is_or or (isinstance(node, ast.IfExp) and is_unless_given(node)):
         # `given or Lock()`: what is given stands for what is made in its place
         values = [v for v in values if v is not None]
     return agreed(values)
-
-
-def _is_unless_given(node: ast.IfExp) -> bool:
-    """Return whether something is made where a name has nothing: `given if given else Lock()`."""
-    test, name, made = node.test, node.body, node.orelse
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        test, name, made = test.operand, made, name
-    if isinstance(test, ast.Compare) and _is_nothing(test.comparators[0]):
-        if isinstance(test.ops[0], ast.Is | ast.Eq):
-            name, made = made, name
-        test = test.left
-    return isinstance(test, ast.Name) and isinstance(name, ast.Name) and test.id == name.id
-
-
-def _is_nothing(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _combined(file: PythonFile, node: ast.AST, depth: int) -> Value | None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from threadmend.python.arguments import argument
 from threadmend.python.calling import run_by
 from threadmend.python.elements import elements_of
+from threadmend.python.flow import target_of
 from threadmend.python.functions import CallSite, function_of
-from threadmend.python.scope import Scope, ancestors
+from threadmend.python.scope import Scope, ancestors, parent
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
@@ -49,6 +50,20 @@ class Handed:
         """Return whether the target of a thread runs it."""
         is_thread = self.spawn.kind == "thread" and self.spawn.target is not None
         return is_thread and self.call is self.spawn.node
+
+    @property
+    def is_made(self) -> bool:
+        """Return whether a helper only makes the thread, and who calls it starts it."""
+        file, made = self.spawn.file, self.spawn.node
+        helper = file.function(made)
+        returned = [] if helper is None else helper.returns()
+        if self.spawn.kind != "thread" or self.call is made or len(returned) != 1:
+            return False
+        binding = file.binding(target_of(parent(made)))
+        nodes = [made] if binding is None else file.uses(binding)
+        if not any(parent(node) is returned[0] for node in nodes):
+            return False
+        return not any(getattr(parent(node), "attr", "") == "start" for node in nodes)
 
 
 @dataclass(frozen=True, slots=True)

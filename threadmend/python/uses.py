@@ -1,0 +1,183 @@
+"""Uses: what methods do to the attributes of their object, also by another name of these."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.python.api import MUTATORS
+from threadmend.python.scope import parent
+
+if TYPE_CHECKING:
+    from threadmend.python.classes import Class
+    from threadmend.python.file import PythonFile
+    from threadmend.python.functions import Function
+    from threadmend.python.scope import Binding
+
+__all__ = [
+    "AttributeUse",
+    "assigned_value",
+    "is_self",
+    "place_in_source",
+    "renamed",
+    "use_mode",
+    "uses_by_class",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttributeUse:
+    """A use of `self.name` in the body of a method or of a function nested in one.
+
+    A local variable that is the attribute's other name for good (`jobs = self.jobs`) is used in its
+    place: then `node` is that name, and `source` the attribute that it is set to.
+    `mode` is `read`, `write` (`=`), `augment` (`+=`), `mutate` (`.append()`, `[k] = v`,
+    `del x[k]`, `[k] += 1`), `delete`, `call` (`self.name()`).
+    """
+
+    name: str
+    mode: str
+    node: ast.Attribute | ast.Name
+    function: Function
+    source: ast.Attribute | None = None
+
+    @property
+    def owner(self) -> ast.expr:
+        """Return the object that the attribute is of: `self`."""
+        node = self.source or self.node
+        assert isinstance(node, ast.Attribute)
+        return node.value
+
+    @property
+    def changes(self) -> bool:
+        """Return whether the attribute or what it holds is another afterwards."""
+        return self.mode in {"write", "augment", "mutate", "delete"}
+
+
+def uses_by_class(file: PythonFile) -> dict[Class, list[AttributeUse]]:
+    """Return the uses of the first parameters of methods, by class."""
+    known: dict[Class, list[AttributeUse]] | None = file.__dict__.get("_self_uses")
+    if known is not None:
+        return known
+    found: dict[Class, list[AttributeUse]] = {}
+    selves = {f.self_name for f in file.functions if f.cls is not None and f.self_name}
+    for name in selves | _other_names(file, selves):
+        for node in file.tree.names.get(name, ()):
+            above = parent(node)
+            if isinstance(above, ast.Attribute) and is_self(file, node):
+                function = file.function(node)
+                if function is not None and function.home is _owner(file, node):
+                    use = AttributeUse(above.attr, use_mode(above), above, function)
+                    if function.home is not None:
+                        found.setdefault(function.home, []).append(use)
+    for uses in found.values():
+        uses.sort(key=place_in_source)
+    file.__dict__["_self_uses"] = found
+    return found
+
+
+def renamed(cls: Class, use: AttributeUse) -> list[AttributeUse]:
+    """Return the uses of the local variable that an attribute's value gets as another name, at
+    the top of a function: one that is set under a lock is read behind it as a copy would be.
+    """
+    above, file = parent(use.node), cls.file
+    target = above.targets[0] if isinstance(above, ast.Assign) else None
+    if not isinstance(target, ast.Name) or above.value is not use.node:  # type: ignore[union-attr]
+        return []
+    binding = file.binding(target)
+    if binding is None or len(binding.sites) != 1 or binding.scope.node is not parent(above):  # type: ignore[arg-type]
+        return []
+    if not cls.is_lasting(use.name):
+        return []
+    assert isinstance(use.node, ast.Attribute)
+    found = []
+    for node in file.uses(binding):
+        function = file.function(node)
+        if function is None or function.home is not cls:
+            return []
+        if node is not target:
+            found.append(AttributeUse(use.name, use_mode(node), node, function, use.node))
+    return found
+
+
+def _owner(file: PythonFile, node: ast.Name) -> Class | None:
+    """Return the class of the method that a name of its first parameter is bound in."""
+    binding = file.binding(node)
+    method = None if binding is None else file.function(binding.scope.node)
+    return None if method is None else method.home
+
+
+def _other_names(file: PythonFile, selves: set[str]) -> set[str]:
+    """Return the variables that are set to the first parameter of a method."""
+    found: set[str] = set()
+    for node in (node for name in selves for node in file.tree.names.get(name, ())):
+        above = parent(node)
+        if isinstance(above, ast.Assign) and above.value is node:
+            found |= {target.id for target in above.targets if isinstance(target, ast.Name)}
+    return found - selves
+
+
+def place_in_source(use: AttributeUse) -> tuple[int, int]:
+    # the end tells `self.a.b()` and what follows in a chain apart, as the start does not
+    return (use.node.end_lineno or 0, use.node.end_col_offset or 0)
+
+
+def is_self(file: PythonFile, node: ast.AST) -> bool:
+    """Return whether a name is the first parameter of the method that it is in, or another name
+    of that: `me = self`.
+    """
+    binding = file.binding(node)
+    if binding is None or len(binding.sites) != 1:
+        return False
+    site = binding.sites[0]
+    if site.kind == "assign" and isinstance(site.value, ast.Name) and site.value is not node:
+        return site.value.id != binding.name and _is_first(file, file.binding(site.value))
+    return _is_first(file, binding)
+
+
+def _is_first(file: PythonFile, binding: Binding | None) -> bool:
+    if binding is None or len(binding.sites) != 1 or binding.sites[0].kind != "parameter":
+        return False
+    owner = binding.scope.node
+    if not isinstance(owner, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    function = file.function(owner)
+    return function is not None and function.self_name == binding.name
+
+
+def use_mode(node: ast.expr) -> str:
+    """Return what a statement does to a variable or attribute: see AttributeUse."""
+    context = getattr(node, "ctx", None)
+    above = parent(node)
+    if isinstance(context, ast.Store):
+        return "augment" if isinstance(above, ast.AugAssign) else "write"
+    if isinstance(context, ast.Del):
+        return "delete"
+    if isinstance(above, ast.Call) and above.func is node:
+        return "call"
+    if isinstance(above, ast.Subscript) and above.value is node:
+        while isinstance(above, ast.Subscript) and isinstance(above.ctx, ast.Load):
+            inner, above = above, parent(above)
+            if not (isinstance(above, ast.Subscript) and above.value is inner):
+                break
+        if isinstance(above, ast.Subscript) and not isinstance(above.ctx, ast.Load):
+            return "mutate"
+    if isinstance(above, ast.Attribute) and above.attr in MUTATORS:
+        top = parent(above)
+        if isinstance(top, ast.Call) and top.func is above:
+            return "mutate"
+    return "read"
+
+
+def assigned_value(node: ast.expr) -> ast.expr | None:
+    """Return the value that an assignment gives to one of its targets."""
+    above = parent(node)
+    if isinstance(above, ast.Assign | ast.AnnAssign):
+        return above.value
+    if isinstance(above, ast.Tuple):
+        top = parent(above)
+        if isinstance(top, ast.Assign) and isinstance(top.value, ast.Tuple):
+            if len(top.value.elts) == len(above.elts):
+                return top.value.elts[above.elts.index(node)]
+    return None

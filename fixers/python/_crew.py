@@ -6,11 +6,12 @@ import ast
 import re
 from dataclasses import dataclass
 
-from threadmend.python.classes import Class, is_self
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, queues_of
+from threadmend.python.uses import is_self
 
 __all__ = ["Crew", "crew_of"]
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from threadmend.model import Edit
 from threadmend.python import api
 from threadmend.python.builders import BuilderError, insert_before, wrap
-from threadmend.python.classes import Class, is_self
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, innermost_loop, is_text
 from threadmend.python.functions import Function
+from threadmend.python.uses import is_self
 
 __all__ = ["Yielding", "undone"]
 

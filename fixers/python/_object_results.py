@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from threadmend.python.classes import Class, use_mode
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn, reached
+from threadmend.python.uses import use_mode
 
 __all__ = ["read_of_object"]
 

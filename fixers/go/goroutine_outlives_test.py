@@ -6,8 +6,8 @@ whole test binary in the middle of another test, and what it meant to check was 
 
 Not reported: goroutines that signal their end in any way (a channel, a WaitGroup, a lock, an
 atomic, a cancel); those that share a variable with what the test does after the launch,
-because it may wait for them by that. (Who ranges over a subscription that the test never gives
-up tells only of its rounds.)
+because it may wait for them by that. (A signal says nothing of what comes after it; who ranges
+over a subscription that the test never gives up tells only of its rounds.)
 
 Unsafe: the test takes as long as its goroutines do.
 """
@@ -36,6 +36,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._counted import counted_launch
 from ._subscribed import subscribed
+from ._told_too_soon import nothing_ends, used_after_signals
 
 CATEGORY = "goroutine"
 GATE = rb"\*testing\.[TBF]\b"
@@ -60,9 +61,11 @@ def check(file: GoFile) -> Iterator[Finding]:
         if found is not None:
             yield _goes_on(file, launch, test, *found)
             continue
-        if _signals(launch.node) or _signals(launch.body) or _shares(launch, test):
-            continue
-        use = next((u for u in test.uses if _is_in(launch, u)), None)
+        use = used_after_signals(file, launch, test, _SIGNALS)
+        if use is None:
+            if _signals(launch.node) or _signals(launch.body) or _shares(launch, test):
+                continue
+            use = next((u for u in test.uses if _is_in(launch, u)), None)
         if use is not None:
             yield _finding(file, launch, test, use)
 
@@ -188,6 +191,8 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> tuple[Fix | None, str]:
     function, body = launch.function, launch.body
     if function is None or body is None or any(endless(n) for n in body.find("for_statement")):
         return None, "the goroutine goes on for ever: it lacks a way to be stopped"
+    if nothing_ends(file, launch, test):
+        return None, "what it ranges over may be closed later than the test waits"
     if (partner := _partner(file, launch)) is not None:
         return None, f"it may wait for the other side of {partner.name} when the test is over"
     name = free_name("wg", taken_names(function))

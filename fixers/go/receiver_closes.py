@@ -209,10 +209,11 @@ def _past(statement: Node, loop: Node) -> list[Edit]:
 
 def _drained(close: ChannelOperation, statement: Node) -> list[Edit]:
     """Take what is left, so that the sender can end, where the receiver closed."""
-    if statement.kind == "defer_statement":
-        raise BuilderError("the receiver leaves when it has seen enough")
     name = close.node["arguments"].children[0].name
-    return list(replace(statement, f"for range {name} {{\n}}"))
+    code = f"for range {name} {{\n}}"
+    if statement.kind == "defer_statement":
+        code = f"defer func() {{\n\tfor range {name} {{\n\t}}\n}}()"
+    return list(replace(statement, code))
 
 
 def _without_test(statement: Node, jump: Node | None) -> list[Edit]:

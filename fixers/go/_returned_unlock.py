@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from threadmend.golang.access import is_assigned_once, uses_of
+from threadmend.golang.access import Access, is_assigned_once, uses_of
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.file import GoFile
@@ -70,12 +70,16 @@ def _unlocks(file: GoFile, function: Node, value: Node) -> bool | None:
     """Return whether a value gives back a lock that is held where it is returned; None for nil."""
     if value.kind == "nil":
         return None
-    held = {h.access for h in locks_of(file, function).held_before(value)}
+    locks = locks_of(file, function)
+    kept = {o.access for o in locks.operations if o.releases and o.deferred is not None}
+    held = {h.access for h in locks.held_before(value)} - kept
     if value.kind == "selector_expression" and value["field"].name in {"Unlock", "RUnlock"}:
         return any(str(access) == value["operand"].name for access in held)
     if value.kind == "func_literal":
-        inside = locks_of(file, value).operations
-        return any(o.releases and o.access in held for o in inside)
+        first: dict[Access | None, bool] = {}
+        for operation in locks_of(file, value).operations:
+            first.setdefault(operation.access, operation.releases)
+        return any(releases and access in held for access, releases in first.items())
     return False
 
 

@@ -152,7 +152,9 @@ def _takes_it_for(file: GoFile, held: Held, event: Event) -> bool:
     decl = file.callee(event.path[0]) if len(event.path) > 1 else None
     if decl is None or not decl.has_body:
         return False
-    return held.lock_class in may_leave(decl.file, decl.node)
+    left = may_leave(decl.file, decl.node)
+    # A lock of a type that has a Lock of its own goes by the name that the type gives it.
+    return held.lock_class in left or (event.access == held.access and event.lock_class in left)
 
 
 def _by_name(held: Held) -> tuple[str, str, str]:

@@ -177,6 +177,8 @@ def _of_parameter(file: GoFile, binding: Binding, depth: int) -> Targets:
     if decl is None or is_api(decl):
         return _NONE
     sites = callers(decl)
+    if all(decl.file is s.file and function.contains(s.node) for s in sites):
+        return _NONE  # only by itself: somebody begins, through an interface perhaps
     parts = [
         _argument(s.file, s.call, position, depth) if s.call is not None else _NONE for s in sites
     ]

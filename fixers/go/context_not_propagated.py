@@ -60,9 +60,20 @@ def check(file: GoFile) -> Iterator[Finding]:
         context = ambient(file, call)
         if context is None or context.kind == "test" or left(file, call, context):
             continue
+        if _is_nil(call, context):
+            continue
         form = context_form(file, call)
         if form is not None and not lives_on(file, call, context):
             yield _without(file, call, context, form)
+
+
+def _is_nil(call: Node, context: Ambient) -> bool:
+    """Return whether a call stands where a test says that there is no context."""
+    none = f"{context.text} == nil".encode()
+    for test in call.ancestors():
+        if test.kind == "if_statement" and test["condition"].text == none:
+            return test["consequence"].contains(call)
+    return False
 
 
 # -- context.Background() ----------------------------------------------------------------

@@ -4,8 +4,8 @@ A function that is handed a nil context panics when it asks for its deadline or 
 it; that it works today depends on code which nobody promised to keep. `context.TODO()` says
 that the right one is still to come.
 
-Not reported: nil for a parameter of another type; a test that tries nil on purpose, as its name
-or a comment says.
+Not reported: nil for a parameter of another type; a function that tests its context for nil; a
+test that tries nil on purpose, as its name or a comment says.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.builders import add_import, import_name
+from threadmend.golang.builders.signatures import parameters
 from threadmend.golang.file import GoFile
 from threadmend.golang.stops import contexts_at
 from threadmend.golang.syntax import Node
@@ -34,8 +35,23 @@ def check(file: GoFile) -> Iterator[Finding]:
         signature = file.underlying(file.type_of(call["function"]))
         if not isinstance(signature, Func) or not signature.params:
             continue
-        if is_named(signature.params[0], "context.Context") and not _is_tried(file, call):
+        if not is_named(signature.params[0], "context.Context") or _is_tried(file, call):
+            continue
+        if not _may_be_nil(file, call):
             yield _finding(file, call, arguments[0])
+
+
+def _may_be_nil(file: GoFile, call: Node) -> bool:
+    """Return whether the function that is called looks whether its context is nil."""
+    decl = file.callee(call)
+    if decl is None or not decl.has_body:
+        return False
+    names = parameters(decl.node)
+    name = names[0].name if names else None
+    if name is None:
+        return False
+    test = rb"\b" + re.escape(name.text) + rb" [!=]= nil\b"
+    return re.search(test, decl.node["body"].text) is not None
 
 
 _SAYS = re.compile(rb"(?i)\bnil\b")

@@ -37,6 +37,7 @@ CATEGORY = "channel"
 GATE = rb"\bclose\("
 
 _CLOSES = re.compile(rb"\bclose\(")
+_RECEIVES = re.compile(rb"<-\s*([\w.]+)$")
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -110,10 +111,27 @@ def _send_after(file: GoFile, function: Node, close: Node) -> Node | None:
             continue
         if file.resolve(_root(node["channel"])) is not file.resolve(_root(operand)):
             continue
+        if _is_switched_off(close, node):
+            continue
         point = flow.point_of(node)
         if point is not None and point in flow.reachable(start, stop=_declares(file, operand)):
             return node
     return None
+
+
+def _is_switched_off(close: Node, send: Node) -> bool:
+    """Return whether the case that sends receives from a channel that is nil after the close.
+
+    `case n, ok := <-in: if !ok { close(out); in = nil; continue }; out <- n`
+    """
+    clause, block = send.up("communication_case"), close.up("block")
+    if clause is None or block is None or not clause.contains(close):
+        return False
+    received = _RECEIVES.search(clause["communication"].text)
+    if received is None:
+        return False
+    off = received[1] + b" = nil"
+    return any(s.text == off and s.start > close.end for s in block.statements)
 
 
 def _root(node: Node) -> Node:

@@ -36,7 +36,7 @@ from threadmend.golang.locks import (
     locks_of,
 )
 from threadmend.golang.package import Package
-from threadmend.golang.races import runs_once
+from threadmend.golang.setup import runs_once
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related
 

@@ -161,6 +161,12 @@ _IN_PLACE = frozenset(
 )
 
 
+# Functions that keep what they are given, by their names.
+_KEEPS = re.compile(
+    r"(?:[Nn]ew|[Mm]ake|[Ww]ith|[Oo]n|[Rr]egister|[Ss]et|[Aa]dd|[Ss]ubscribe|[Ss]tart|[Hh]andle)(?![a-z])"
+)
+
+
 def _handed(file: GoFile, literal: Node) -> str:
     """Return how a literal's code runs otherwise than in place."""
     parent = literal.parent
@@ -177,7 +183,7 @@ def _handed(file: GoFile, literal: Node) -> str:
     if function is None or Search(file, function).value(literal) is not None:
         return "function value"
     decl = file.callee(call)
-    if decl is None:
+    if decl is None or _KEEPS.match(decl.name):
         return "function value"
     package = decl.file.package
     seen = package.module is not None and decl.has_body

@@ -17,12 +17,15 @@ from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
 from threadmend.golang.pauses import pauses
+from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
+from threadmend.golang.waitgroups import waitgroup_call
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
+    from threadmend.golang.guards import FieldAccess
 
-__all__ = ["awaited_under", "runs_after_wait"]
+__all__ = ["awaited_under", "comes_after_wait", "runs_after_wait"]
 
 
 def awaited_under(file: GoFile, node: Node, lock_class: str) -> bool:
@@ -69,6 +72,24 @@ def runs_after_wait(file: GoFile, node: Node) -> bool:
     return bool(sites) and all(
         s.call is not None and not s.launched and _has_waited(s.call) for s in sites
     )
+
+
+def comes_after_wait(access: FieldAccess) -> bool:
+    """Return whether a read comes after `x.wg.Wait()`, for a WaitGroup of the same object."""
+    function = access.node.function
+    root = access.base.root if access.base is not None else None
+    if function is None or access.writes or not isinstance(root, Binding):
+        return False
+    body = function.get("body")
+    for statement in body.statements if body is not None else ():
+        if statement.start >= access.node.start:
+            return False
+        call = statement.children[0] if statement.kind == "expression_statement" else None
+        wait = waitgroup_call(access.file, call) if call is not None else None
+        if wait is not None and wait.method == "Wait" and wait.access is not None:
+            if wait.access.root is root and wait.access.steps:
+                return True
+    return False
 
 
 def _has_waited(call: Node) -> bool:

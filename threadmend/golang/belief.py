@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.awaited import awaited_under, runs_after_wait
+from threadmend.golang.awaited import awaited_under, comes_after_wait, runs_after_wait
 from threadmend.golang.calls import own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
@@ -30,6 +30,7 @@ from threadmend.golang.parts import reads_another_part
 from threadmend.golang.preparing import may_be_held, prepares, sets_up_once
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.scope import Binding
+from threadmend.golang.setup import runs_once
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Array, Func, Map, Pointer, Slice, deref
 from threadmend.model import Confidence
@@ -108,6 +109,8 @@ def is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or _leads_to_lock(access)
         or awaited_under(access.file, access.node, guard.lock_class)
         or runs_after_wait(access.file, access.node)
+        or comes_after_wait(access)
+        or runs_once(access.node)
         or _is_only_writer(access, guard)
         or _callers_protect(access, guard)
         or _callers_explain(access)

@@ -12,7 +12,7 @@ from threadmend.golang.syntax import Node
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["decided_once", "ends_after", "point_in", "turns", "waits_at"]
+__all__ = ["decided_once", "ends_after", "in_one_round", "point_in", "turns", "waits_at"]
 
 
 def ends_after(loop: Node, node: Node) -> bool:
@@ -113,6 +113,23 @@ def decided_once(file: GoFile, node: Node, loop: Node) -> bool:
                 use.kind in {"write", "update", "store"} and within.contains(use.node)
                 for use in uses_of(binding)
             ):
+                return True
+    return False
+
+
+def in_one_round(file: GoFile, node: Node, loop: Node) -> bool:
+    """Return whether a node runs in one round at most: `if i == last { … }` on the loop's count."""
+    for branch in node.ancestors():
+        if branch is loop or branch.kind == "func_literal":
+            return False
+        condition = _condition(branch, node)
+        if condition is None or condition.kind != "binary_expression":
+            continue
+        if condition["operator"].kind != "==":
+            continue
+        for side in (condition["left"], condition["right"]):
+            binding = file.binding(side) if side.kind == "identifier" else None
+            if binding is not None and binding.scope is loop and binding.index == 0:
                 return True
     return False
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from threadmend.golang.flow import Flow, Point, flow_of
-from threadmend.golang.goroutines import Launch
-from threadmend.golang.iterations import point_in
+from threadmend.golang.goroutines import Launch, outermost_loop
+from threadmend.golang.iterations import in_one_round, point_in
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding
 from threadmend.golang.signals import Signal, may_match
@@ -123,8 +123,12 @@ class Ordering:
         launch, at = strand.launch, strand.at
         if launch is None or at is None or strand.body.contains(self.binding.node):
             return False
+        loop = launch.loop
         if self._one_at_a_time(launch):
             return False
+        if loop is not None and loop is outermost_loop(launch.node):
+            if in_one_round(self.file, launch.node, loop):
+                return False
         # To take a place in a semaphore is not to wait for all who had one.
         signals = self.waiting.of(strand)
         after = [s for s in signals if s.kind != "receive" or not self._roomy(s)]

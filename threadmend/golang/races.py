@@ -23,6 +23,7 @@ from threadmend.golang.lock_helpers import net_acquires
 from threadmend.golang.locks import held_at, locks_of
 from threadmend.golang.node import bare
 from threadmend.golang.preparing import may_be_held
+from threadmend.golang.setup import runs_once
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Map, Named, Type, deref
 from threadmend.golang.wording import bind
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["SharedWrite", "explained", "runs_once", "shared_writes"]
+__all__ = ["SharedWrite", "explained", "shared_writes"]
 
 _WRITES = frozenset({"write", "update", "store"})
 _SAYS = re.compile(
@@ -219,16 +220,6 @@ def _is_explained(access: FieldAccess) -> bool:
     above = source.line_start(max(0, line - 1))
     comments = tree.comments_in(above, source.line_end(access.node.start))
     return any(_SAYS.search(tree.data[c.start : c.end]) for c in comments)
-
-
-def runs_once(node: Node) -> bool:
-    """Return whether a node is inside of `once.Do(func() {…})`."""
-    return any(
-        a.kind == "call_expression"
-        and a["function"].kind == "selector_expression"
-        and a["function"]["field"].name == "Do"
-        for a in node.ancestors()
-    )
 
 
 def _has_own_index(file: GoFile, node: Node) -> bool:

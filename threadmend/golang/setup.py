@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl
 
-__all__ = ["is_local_value", "is_made_here", "is_setup"]
+__all__ = ["is_local_value", "is_made_here", "is_setup", "runs_once"]
 
 _NAME = re.compile(
     r"(?:[Nn]ew|[Ii]nit(?:ial(?:i[sz]e)?)?|[Mm]ake|[Cc]reate|[Bb]uild|[Ss]tart|[Oo]pen|[Ss]et[Uu]p"
@@ -143,3 +143,13 @@ def _only(decl: Decl) -> bool:
 
 
 _SET_UP = re.compile(rb"\bfunc\s*(?:\([^)]*\)\s*)?(?:[Nn]ew|[Ii]nit|[Ss]tart|[Oo]nStart|main\b)")
+
+
+def runs_once(node: Node) -> bool:
+    """Return whether a node is inside of `once.Do(func() {…})`."""
+    return any(
+        a.kind == "call_expression"
+        and a["function"].kind == "selector_expression"
+        and a["function"]["field"].name == "Do"
+        for a in node.ancestors()
+    )

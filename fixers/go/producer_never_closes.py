@@ -30,7 +30,8 @@ from threadmend.golang.channels import (
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import Launch
+from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.iterations import leaves_when_closed
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.stops import is_failure, ways_out
 from threadmend.golang.syntax import Node
@@ -63,7 +64,7 @@ def check(file: GoFile) -> Iterator[Finding]:
 
 def _ranges(file: GoFile, function: Node, channel: Channel) -> list[ChannelOperation]:
     """Return the loops over a channel; those of callers when it is what they get."""
-    ranges = channel.of("range")
+    ranges = _until_closed(channel)
     if not channel.escapes:
         return ranges
     if any(not is_returned(e, function) for e in channel.escapes):
@@ -83,17 +84,26 @@ def _ranges(file: GoFile, function: Node, channel: Channel) -> list[ChannelOpera
             follow(site.file, alias, (), seen, 2)
         if seen.of("close") or seen.of("send"):
             return []
-        ranges += seen.of("range")
+        ranges += _until_closed(seen)
     return ranges
 
 
-def _may_leave(file: GoFile, clause: Node) -> bool:
+def _until_closed(channel: Channel) -> list[ChannelOperation]:
+    """Return the loops over a channel: `range`, and those that test each receive for the end."""
+    tested = [o for o in channel.of("receive") if leaves_when_closed(o.node) is not None]
+    return [*channel.of("range"), *tested]
+
+
+def _may_leave(file: GoFile, node: Node) -> bool:
     """Return whether something but the channel's end leaves the loop: it may count.
 
     A failure may end it too, but where there is none it goes on.
     """
-    loop = clause.parent
-    return loop is None or any(not is_failure(file, s, loop) for s in ways_out(loop))
+    end = leaves_when_closed(node)
+    loop = node.parent if end is None else innermost_loop(node)
+    return loop is None or any(
+        not is_failure(file, s, loop) for s in ways_out(loop) if end is None or not end.contains(s)
+    )
 
 
 def _producers(function: Node, channel: Channel) -> list[Launch | Node] | None:
@@ -124,7 +134,7 @@ def _finding(
     producers: list[Launch | Node],
 ) -> Finding:
     name = channel.binding.name
-    loop = ranges[0].node.parent or ranges[0].node
+    loop = innermost_loop(ranges[0].node) or ranges[0].node
     fix, reason = _fix(file, function, channel, producers)
     end = ranges[0].node.end
     return Finding(

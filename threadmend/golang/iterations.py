@@ -12,7 +12,40 @@ from threadmend.golang.syntax import Node
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["decided_once", "ends_after", "in_one_round", "point_in", "turns", "waits_at"]
+__all__ = [
+    "decided_once",
+    "ends_after",
+    "in_one_round",
+    "leaves_when_closed",
+    "point_in",
+    "turns",
+    "waits_at",
+]
+
+
+def leaves_when_closed(receive: Node) -> Node | None:
+    """Return the test that leaves an endless loop when the channel it receives from is closed.
+
+    for {
+        v, ok := <-ch
+        if !ok {
+            break
+        }
+    """
+    values = receive.parent
+    statement = values.parent if values is not None and values.field == "right" else None
+    if statement is None or statement.kind != "short_var_declaration" or statement.next is None:
+        return None
+    names, test, body = statement["left"].children, statement.next, statement.parent
+    loop = body.parent if body is not None else None
+    if len(names) != 2 or test.kind != "if_statement" or test.get("initializer") is not None:
+        return None
+    if loop is None or [c.kind for c in loop.children] != ["for", "block"]:
+        return None
+    left = test["consequence"].statements
+    if test["condition"].text != b"!" + names[1].text or len(left) != 1:
+        return None
+    return test if left[0].kind in {"break_statement", "return_statement"} else None
 
 
 def ends_after(loop: Node, node: Node) -> bool:

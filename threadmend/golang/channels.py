@@ -211,7 +211,21 @@ def operation_at(file: GoFile, name: Node, calls: tuple[Node, ...] = ()) -> Chan
             word = {"close": "close", "len": "len", "cap": "len"}.get(function.name)
             if word and file.resolve(function) is None:
                 return ChannelOperation(word, parent.parent, file, calls)
+            if word is None and len(parent.children) == 1 and _only_closes(file, parent.parent):
+                return ChannelOperation("close", parent.parent, file, calls)
     return None
+
+
+def _only_closes(file: GoFile, call: Node) -> bool:
+    """Return whether a function of the project closes what it is given, and nothing else."""
+    decl = file.callee(call)
+    if decl is None or decl.kind != "func" or not decl.sound or not decl.has_body:
+        return False
+    statements = decl.node["body"].statements
+    if len(statements) != 1 or len(decl.node["parameters"].children) != 1:
+        return False
+    names = decl.node["parameters"].children[0].all("name")
+    return len(names) == 1 and statements[0].text == b"close(" + names[0].text + b")"
 
 
 def passed_to(file: GoFile, name: Node) -> tuple[Node, GoFile, Binding] | None:

@@ -23,7 +23,13 @@ from dataclasses import dataclass
 
 from threadmend.golang.access import root_name
 from threadmend.golang.belief import outer_function
-from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
+from threadmend.golang.builders import (
+    BuilderError,
+    delete,
+    insert_after,
+    insert_at_start,
+    insert_before,
+)
 from threadmend.golang.channel_index import Behind, behind_channel
 from threadmend.golang.channels import (
     ChannelOperation,
@@ -31,6 +37,7 @@ from threadmend.golang.channels import (
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -240,7 +247,7 @@ def _fix(file: GoFile, body: Node, signals: _Signals, exits: list[Exit]) -> Fix 
     deferrable = len(texts) == 1 and (signals.kind == "close" or _is_bare(signals))
     try:
         if deferrable and not _waits_later(signals):
-            return _moved(body, signals)
+            return _moved(body, signals, exits)
         return _repeated(file, signals, exits)
     except BuilderError as error:
         return str(error)
@@ -275,18 +282,32 @@ def _waits_later(signals: _Signals) -> bool:
     return False
 
 
-def _moved(body: Node, signals: _Signals) -> Fix:
+def _moved(body: Node, signals: _Signals, exits: list[Exit]) -> Fix:
     """Signal in a defer at the start of the goroutine, where the channel is known.
 
     Sound: the goroutine signals once on every path, after all that it did before.
     """
     text = signals.nodes[0].name
     code = f"defer {text}" if signals.kind == "close" else f"defer func() {{ {text} }}()"
-    edits: tuple[Edit, ...] = insert_at_start(body["body"], code)
+    edits = _at_start(body, signals.nodes[0], code, exits)
     for node in signals.nodes:
         edits += delete(node)
     reason = "the signal now comes at the end of the goroutine, on every path"
     return Fix(f"Defer {text}", edits, Safety.UNSAFE, reason)
+
+
+def _at_start(body: Node, signal: Node, code: str, exits: list[Exit]) -> tuple[Edit, ...]:
+    """Insert code where a goroutine begins, below the variables that the signal names."""
+    bindings = (resolve_local(n) for n in signal.find("identifier"))
+    declared = [b.node for b in bindings if b is not None and b.kind == "variable"]
+    own = [n.statement for n in declared if n.function is body]
+    statements = [s for s in own if s is not None]
+    if not statements:
+        return insert_at_start(body["body"], code)
+    last = max(statements, key=lambda s: s.start)
+    if last.parent is not body["body"] or any(e.node.start < last.end for e in exits):
+        raise BuilderError("what the signal names is not known when the goroutine begins")
+    return insert_after(last, code)
 
 
 def _repeated(file: GoFile, signals: _Signals, exits: list[Exit]) -> Fix | str:

@@ -6,13 +6,14 @@ two different paths are two objects until shown to be one.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.infer import is_decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.golang.types import Pointer
+from threadmend.golang.types import Chan, Map, Pointer
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -23,6 +24,7 @@ __all__ = [
     "access_of",
     "is_assigned_once",
     "lock_class",
+    "path_behind",
     "root_name",
     "uses_of",
     "variable_meant",
@@ -101,7 +103,7 @@ def _rooted(file: GoFile, node: Node, steps: tuple[str, ...]) -> Access | None:
         return Access((*meant.key, meant.index), steps)
     if not isinstance(meant, Binding) or not meant.is_variable:
         return None
-    target = _stands_for(file, meant)
+    target = path_behind(file, meant)
     if target is not None:
         inner = access_of(file, target)
         if inner is not None:
@@ -109,17 +111,27 @@ def _rooted(file: GoFile, node: Node, steps: tuple[str, ...]) -> Access | None:
     return Access(meant, steps)
 
 
-def _stands_for(file: GoFile, binding: Binding) -> Node | None:
+def path_behind(file: GoFile, binding: Binding) -> Node | None:
     """Return `path` of `name := &path`, or `p` of `name := p`; neither is assigned again."""
-    declaration = binding.declaration
-    if declaration.kind != "short_var_declaration":
+    if binding.declaration.kind != "short_var_declaration":
         return None
+    known: dict[Binding, Node | None] = vars(file).setdefault("_stands_for", {})
+    if binding not in known:
+        known[binding] = None
+        known[binding] = _find_path(file, binding)
+    return known[binding]
+
+
+def _find_path(file: GoFile, binding: Binding) -> Node | None:
+    declaration = binding.declaration
     right = declaration["right"].children
     if binding.index >= len(right) or len(right) != len(declaration["left"].children):
         return None
     value = right[binding.index]
     if value.kind == "identifier":
         return value if _is_other_name(file, binding, value) else None
+    if value.kind == "selector_expression":
+        return value if is_assigned_once(binding) and _is_kept(file, value) else None
     if value.kind != "unary_expression" or value["operator"].kind != "&":
         return None
     operand = value["operand"]
@@ -128,10 +140,36 @@ def _stands_for(file: GoFile, binding: Binding) -> Node | None:
     return operand if is_assigned_once(binding) else None
 
 
+_SETS = re.compile(rb"\.(\w+)(?:,[^=\n:]*)?[ \t]*(?:[-+|&*/]?=(?!=)|\+\+|--)|&[\w.]*\.(\w+)\b")
+
+
+def _is_kept(file: GoFile, path: Node) -> bool:
+    """Return whether a path of fields leads to one channel, map or object all the time.
+
+    Nobody in the package assigns fields of these names, but in literals.
+    """
+    if not isinstance(file.underlying(file.type_of(path)), Chan | Pointer | Map):
+        return False
+    known: set[bytes] | None = file.package.facts.get("fields that are set")
+    if known is None:
+        found = [n for f in file.package.files for pair in _SETS.findall(f.data) for n in pair]
+        known = file.package.facts["fields that are set"] = set(found)
+    node = path
+    while node.kind == "selector_expression":
+        selection = file.selection(node)
+        if selection is None or selection.kind != "field" or node["field"].text in known:
+            return False
+        node = node["operand"]
+    meant = file.resolve(node) if node.kind == "identifier" else None
+    if not isinstance(meant, Binding) or meant.kind not in {"receiver", "parameter"}:
+        return False
+    return is_assigned_once(meant)
+
+
 def variable_meant(file: GoFile, name: Node) -> Binding | None:
     """Return the local variable that a name means: for `self := s` the receiver `s` itself."""
     binding = file.binding(name)
-    target = _stands_for(file, binding) if binding is not None else None
+    target = path_behind(file, binding) if binding is not None else None
     if (
         target is None
         or target.kind != "identifier"
@@ -278,7 +316,7 @@ def _class_of_name(file: GoFile, node: Node, via: tuple[str, ...]) -> str | None
             named = getattr(type_, "elem", type_)
             if getattr(named, "package", ""):
                 return f"{named}{_dotted(via)}"
-        target = _stands_for(file, meant)
+        target = path_behind(file, meant)
         if target is not None and not via:
             return lock_class(file, target)
         line = node.tree.source.line_of(meant.node.start)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import is_assigned_once
+from threadmend.golang.access import is_assigned_once, path_behind
 from threadmend.golang.calls import callers, importers
 from threadmend.golang.channels import (
     Channel,
@@ -132,6 +132,9 @@ def _holder(file: GoFile, node: Node) -> tuple[Decl | None, str]:
     """Return the type's declaration and the field, or the variable's and its name."""
     if node.kind == "identifier":
         meant = file.resolve(node)
+        path = path_behind(file, meant) if isinstance(meant, Binding) else None
+        if path is not None:
+            return _holder(file, path)
         return (meant, node.name) if is_decl(meant, "var") else (None, "")
     if node.kind == "call_expression":
         returned = returned_field(file, node)

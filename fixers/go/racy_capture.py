@@ -8,6 +8,8 @@ this order: a variable of the goroutine's own where nobody else needs the value;
 of its own for each iteration; an atomic counter or flag; a mutex beside the variable, under
 which the first of several errors is kept.
 
+Likewise a variable whose address a function gets that a loop launches.
+
 Not reported:
 - what a Wait, a receive, a lock, sync.Once or an atomic operation may order, also in a call
   that is not visible and shares an object with the goroutine;
@@ -34,6 +36,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map, Pointer
 from threadmend.model import Finding, Related
 
+from ._launched_parameter import passed_pointers
 from ._passed_on import kept_and_called, passed_on
 from ._racy import Names, Race, top_of
 from ._racy_choice import fixes_of
@@ -56,6 +59,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             yield _finding(_race(file, binding, *pairs, names[top]))
     yield from passed_on(file)
     yield from kept_and_called(file)
+    yield from passed_pointers(file)
 
 
 # -- find -----------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from threadmend.golang.package import Package
 from threadmend.model import Finding
 
-from ._map_parameter import passed_maps
+from ._launched_parameter import passed_maps
 from ._new_lock import owner_races, variable_races
 
 CATEGORY = "shared-state"

@@ -33,7 +33,17 @@ def is_meant(file: GoFile, escape: Escape) -> bool:
         or _handed_over(file, escape)
         or _asks_for_copy(function)
         or _is_missing(escape)
+        or _goes_with_its_lock(escape)
     )
+
+
+def _goes_with_its_lock(escape: Escape) -> bool:
+    """Return whether the value that gets the reference gets a pointer to the lock as well."""
+    literal = escape.source.up("composite_literal")
+    lock = str(escape.lock.access)
+    if literal is None or not escape.function.contains(literal):
+        return False
+    return re.search(rb"[:{,]\s*&?" + re.escape(lock.encode()) + rb"\b", literal.text) is not None
 
 
 def _says_shared(file: GoFile, function: Node) -> bool:

@@ -105,10 +105,14 @@ def _given(file: GoFile, node: Node) -> _Slot | None:
         return None
     if is_named(file.type_of(owner), _WEIGHTED):
         return _Slot(owner.name, node) if child["function"]["field"].name == "Release" else None
+    if _TAKES.match(child["function"]["field"].name):
+        return None  # a channel that holds the free slots
     path = _moved(file, child, "unary_expression")
     return _Slot(f"{owner.name} {path}", node) if path is not None else None
 
 
+_TAKES = re.compile(r"(?i)(?:try)?_?(?:lock|acquire|take|enter|reserve|wait|claim|borrow)")
+_GIVES = re.compile(r"(?i)unlock|release|put|give|leave|return|free|done")
 _WEIGHTED = "golang.org/x/sync/semaphore.Weighted"
 
 
@@ -128,6 +132,8 @@ def _taken(file: GoFile, node: Node, name: str) -> Iterator[tuple[Node, Node | N
         if is_named(file.type_of(owner), _WEIGHTED):
             if owner.name == name and node["function"]["field"].name == "Acquire":
                 yield node, _after(node)
+            return
+        if _GIVES.match(node["function"]["field"].name):
             return
         path = _moved(file, node, "send_statement")
         if path is not None and f"{owner.name} {path}" == name:

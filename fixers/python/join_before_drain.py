@@ -33,10 +33,11 @@ from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, is_made_by, reached
 
 from ._drained import Tail, moved, producer, puts_elsewhere, puts_of_its_own, tail_of, takes_in
+from ._feeding import Early, early
 from ._results import objects
 
 CATEGORY = "queue"
-GATE = rb"\.join\(\)"
+GATE = rb"\.join\(\)|\bfor\b"
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -51,6 +52,23 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 yield _moved(file, use, join, found)
             elif found is not None:
                 yield _finding(file, use, join, *found)
+    for one in early(file):
+        yield _of_object(file, one)
+
+
+def _of_object(file: PythonFile, one: Early) -> Finding:
+    """Return the finding about a method that joins the thread of its object."""
+    start, end = file.span(one.call)
+    name = file.text(one.call.func)
+    said = f"{name} waits for room in {one.queue}, which is emptied only afterwards"
+    related = (Related(file.path, *file.span(one.takes), f"{one.queue} is emptied here"),)
+    try:
+        edits = one.edits(file)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    reason = "the join comes later"
+    fix = Fix(f"Call {name} after {one.queue} is emptied", edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
 def _drain(

@@ -30,7 +30,10 @@ _SETTINGS = ("pyproject.toml", "setup.cfg", "setup.py")
 _CLASS = re.compile(rb"(?m)^class[ \t]+(\w+)")
 _BASES = re.compile(rb"(?m)^[ \t]*class[ \t]+\w+\(([\w., \t]+)\)")
 _WORD = re.compile(rb"\b_*[A-Z]\w*")
-_RUNS = re.compile(rb"\.(?:run|start)\(\)|\bsleep\(|\.(?:submit|map|put|task_done)\(")
+_RUNS = re.compile(
+    rb"\.(?:run|start)\(\)|\bsleep\(|\.(?:submit|map|put|task_done)\("
+    rb"|\bfor \w+ in \w+(?:\.\w+\(\))?:"
+)
 _TOPS = ("src", "lib", "python")
 
 
@@ -63,7 +66,7 @@ class PythonProject:
     def matters(self, path: str) -> bool:
         """Return whether a file's bytes speak of threads, locks, tasks at all, or of a class of
         the project that has some: as a base, as a thread that is started or told to run, as what
-        gets jobs, or where a loop sleeps until it is ready.
+        gets jobs or is looped over, or where a loop sleeps until it is ready.
         """
         found = self._matters.get(path)
         if found is None:

@@ -3,7 +3,8 @@
 A path leaves the function (or starts the next round of its loop) with the lock still held.
 Nothing happens there and then; the next goroutine that wants the lock waits for ever, and
 after it every other. The forgotten path is nearly always an early return that was added
-later, for an error or a shortcut. Likewise the function that a helper returns to unlock with.
+later, for an error or a shortcut. Likewise the function that a helper returns to unlock with,
+and the lock that a helper takes for its caller.
 
 Not reported: a function whose contract is to return locked (its name or comment says so, or
 another function of the package only releases the lock; a name alone does not excuse returns
@@ -39,6 +40,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Edit, Finding, Fix, Related
 
+from ._kept_by_helper import kept_by_helpers
 from ._release_edits import release_at
 from ._returned_unlock import kept_returned
 
@@ -79,6 +81,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             if leak is not None and not _is_contract(file, leak):
                 yield _finding(file, leak)
     yield from kept_returned(file)
+    yield from kept_by_helpers(file)
 
 
 def _follows_itself(lock: LockOperation) -> bool:

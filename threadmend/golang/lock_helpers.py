@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.locks import LOCK_CALLS, Held, locks_of
+from threadmend.golang.releases import net_releases
 from threadmend.golang.syntax import Node
 from threadmend.golang.wording import bind
 
@@ -85,8 +86,15 @@ def _returns_release(last: Node, given: list[int]) -> bool:
 
 
 def _through(decl: Decl, known: dict[tuple[str, int], frozenset[Held]]) -> frozenset[Held]:
-    """Return the locks that a function's statements take by calls of helpers."""
+    """Return the locks that a function's statements take by calls of helpers.
+
+    None where it calls what releases: `s.enter()`, and `s.leave()` at the end.
+    """
     held: frozenset[Held] = frozenset()
+    gives = net_releases(decl.file.package)
+    called = map(decl.file.callee, decl.node.find("call_expression"))
+    if any(callee is not None and callee.key in gives for callee in called):
+        return held
     for statement in decl.node["body"].statements:
         call = statement.children[0] if statement.kind == "expression_statement" else None
         if call is None or call.kind != "call_expression":

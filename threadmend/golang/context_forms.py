@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Form", "context_form", "names_with_forms", "twin"]
 
 _SUFFIXES = ("Context", "WithContext", "Ctx")
+_LOGS = re.compile(r"(?:[Ll]og|[Tt]race|[Dd]ebug|[Ii]nfo|[Ww]arn|[Ee]rror|[Pp]rint)(?![a-z]{4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ def context_form(file: GoFile, call: Node) -> Form | None:
         return (renamed, *add_argument(call, context))
 
     new = function.name[: name.start - function.start] + other.name
-    return Form(function.name, new, write, carries=package.path == "log/slog")
+    carries = package.path == "log/slog" or bool(_LOGS.match(decl.name))
+    return Form(function.name, new, write, carries)
 
 
 # -- twins -----------------------------------------------------------------------------

@@ -38,12 +38,35 @@ def lives_on(file: GoFile, call: Node, context: Ambient | None = None) -> bool:
         return True
     if context is not None and _goes_together(context, name, text):
         return True
-    if re.search(start + rb"\.Start\(", text) and not re.search(start + rb"\.Wait\(", text):
+    if re.search(start + rb"\.Start\(", text) and not _waits_here(function, start):
+        return True
+    if _is_sent_by_callee(call, context, start):
         return True
     if left_side.children[0].kind != "identifier":
         return _is_cancelled_here(file, context)
     returned = re.search(rb"\breturn [^\n]*" + start + rb"\b", text)
     return bool(returned) and _is_cancelled_here(file, context)
+
+
+def _waits_here(function: Node | None, start: bytes) -> bool:
+    """Return whether the function itself waits for a command, and not a goroutine of its own."""
+    wait = re.compile(start + rb"\.Wait\(")
+    calls = (n for n in function.own() if n.kind == "call_expression") if function else ()
+    return any(wait.match(node.text) for node in calls)
+
+
+def _is_sent_by_callee(call: Node, context: Ambient | None, start: bytes) -> bool:
+    """Return whether a literal makes a request for somebody who has the context.
+
+    `s.send(ctx, func() (*http.Request, error) { … })`
+    """
+    literal = call.function
+    outer = literal.parent if literal is not None and literal.kind == "func_literal" else None
+    if literal is None or outer is None or outer.kind != "argument_list" or context is None:
+        return False
+    if context.text.encode() not in [a.text for a in outer.children]:
+        return False
+    return re.search(rb"\breturn " + start + rb",", literal.text) is not None
 
 
 def _goes_together(context: Ambient, name: str, text: bytes) -> bool:

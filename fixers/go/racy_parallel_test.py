@@ -24,6 +24,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import captures, innermost_loop
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding
+from threadmend.golang.setup import runs_once
 from threadmend.golang.subtests import is_subtest, parallel_call
 from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Node
@@ -107,6 +108,8 @@ def _written_by_call(file: GoFile, subtest: _Subtest, binding: Binding) -> Node 
     for touch in touches_of(file, subtest.literal):
         first = touch.path[0]
         if not touch.writes or touch.in_channel or touch.access.root is not binding:
+            continue
+        if any(runs_once(node) for node in (touch.node, *touch.path)):
             continue
         if len(touch.path) < 2 or touch.locks or first.start < subtest.parallel.end:
             continue

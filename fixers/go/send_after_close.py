@@ -66,11 +66,19 @@ def _in_other_functions(file: GoFile) -> Iterator[Finding]:
     """Yield the closes after which a call or goroutine may still send."""
     for encounter in encounters(file.package):
         if encounter.one.in_channel and encounter.one.file.path == file.path:
-            if not encounter.other.writes:
+            if not encounter.other.writes and not _has_waited(encounter.one.node):
                 yield _distant(encounter.one.node, encounter.other.node, _APART)
     for close, send in sequels(file.package):
         if close.file.path == file.path and not send.writes:
             yield _distant(close.node, send.node, moved_behind(close.path[0], send.path[0]))
+
+
+def _has_waited(close: Node) -> bool:
+    """Return whether a Wait stands above a close, in the function that closes."""
+    function = close.function
+    own = function.own() if function is not None else iter(())
+    calls = (n for n in own if n.kind == "call_expression" and n.end <= close.start)
+    return any(call["function"].text.endswith(b".Wait") for call in calls)
 
 
 _APART = "the close and the send are in different functions: one has to tell the other"

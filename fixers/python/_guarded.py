@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.python import api
+from threadmend.python.borrowed import all_sections
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
@@ -54,7 +55,7 @@ def guarded(file: PythonFile) -> Iterator[Guarded]:
     """Yield the collections of a file's classes and of its module."""
     for cls in file.classes:
         yield from _of_class(cls)
-    taken = {s.lock.place: s.lock for s in file.sections if s.lock.place.kind == "global"}
+    taken = {s.lock.place: s.lock for s in all_sections(file) if s.lock.place.kind == "global"}
     if taken:
         for binding in file.tree.scopes[0].bindings.values():
             found = _of_module(file, binding, taken)
@@ -88,7 +89,7 @@ def _of_class(cls: Class) -> Iterator[Guarded]:
 
 def _lock(cls: Class, place: Place) -> Lock | None:
     for file in dict.fromkeys(base.file for base in cls.mro):
-        for section in file.sections:
+        for section in all_sections(file):
             if section.lock.place == place:
                 return section.lock
     return None

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+from threadmend.python.borrowed import all_sections
 from threadmend.python.builders import BuilderError, reference
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, walk
@@ -184,7 +185,7 @@ def _others(data: Data, units: list[Unit]) -> list[Unit]:
 
 def is_held_before(file: PythonFile, lock: Lock, functions: set[Function]) -> bool:
     """Return whether something calls one of the functions with the lock held."""
-    for section in file.sections:
+    for section in all_sections(file):
         if section.lock.place.anywhere != lock.place.anywhere:
             continue
         for node in walk(section.body):
@@ -196,7 +197,9 @@ def is_held_before(file: PythonFile, lock: Lock, functions: set[Function]) -> bo
 
 def takes_again(file: PythonFile, plans: list[Plan], lock: Lock) -> bool:
     """Return whether something that is called with the lock held takes it."""
-    taking = {s.function for s in file.sections if s.lock.place.anywhere == lock.place.anywhere}
+    taking = {
+        s.function for s in all_sections(file) if s.lock.place.anywhere == lock.place.anywhere
+    }
     for plan in plans:
         for call in plan.calls():
             callee = function_of(file, call.func)

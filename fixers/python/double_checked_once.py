@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python.borrowed import all_sections
 from threadmend.python.builders import BuilderError, insert_before, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, is_text, walk
@@ -51,8 +52,8 @@ class _Test:
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the sections that make something which another thread may have made by then."""
-    for section in file.sections:
-        if section.kind != "with" or not section.body:
+    for section in all_sections(file):
+        if not isinstance(section.start, ast.With) or not section.body:
             continue
         test = _test_ahead(file, section.start) or _test_of_caller(file, section)
         spent = _spent(file, section)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 from threadmend.model import Finding, Fix, Related, Safety
 from threadmend.python.api import MUTATORS
+from threadmend.python.borrowed import all_sections
 from threadmend.python.builders import replace
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing, walk
@@ -94,7 +95,7 @@ def _is_other_name(file: PythonFile, node: ast.expr) -> bool:
 
 def _section(file: PythonFile, one: Guarded, node: ast.expr) -> Section | None:
     """Return the section of the guarding lock that a use is in."""
-    for section in file.sections:
+    for section in all_sections(file):
         if section.lock.place == one.lock.place and any(
             above in section.body for above in file.ancestors(node)
         ):

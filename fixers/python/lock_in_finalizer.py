@@ -20,6 +20,7 @@ from collections.abc import Iterator
 
 from threadmend.model import Finding, Fix, Related, Safety
 from threadmend.python.arguments import argument
+from threadmend.python.borrowed import all_sections
 from threadmend.python.builders import BuilderError
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function, function_of
@@ -103,7 +104,7 @@ def _holder(
     own = reached(function)
     for other in dict.fromkeys((taking.file, file)):
         elsewhere = spawns_reaching(other) if is_signal else {}
-        for section in other.sections:
+        for section in all_sections(other):
             if section.lock.place.anywhere != taking.lock.place.anywhere:
                 continue
             if section is taking.section and not _is_called_elsewhere(section.function, own):

@@ -209,8 +209,8 @@ def _edits(file: PythonFile, one: Nesting) -> tuple[Edit, ...]:
         raise BuilderError("the code waits for somebody in between")
     if one.inner.calls:
         return _taken_before(file, one)
-    if "borrowed" in {outer.kind, inner.kind}:
-        raise BuilderError("a decorator or context manager takes the lock")
+    if isinstance(outer.start, ast.FunctionDef) or isinstance(inner.start, ast.FunctionDef):
+        raise BuilderError("a decorator takes the lock")
     if file.function(inner.start) is not outer.function:
         raise BuilderError("the second lock is taken by another function")
     if inner.start is outer.start or _is_adjacent(outer, inner):

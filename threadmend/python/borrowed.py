@@ -22,7 +22,7 @@ from threadmend.python.uses import is_self
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
 
-__all__ = ["borrowed_by", "borrowed_sections", "makers_of", "wrapped_calls"]
+__all__ = ["all_sections", "borrowed_by", "borrowed_sections", "makers_of", "wrapped_calls"]
 
 
 def borrowed_sections(file: PythonFile) -> list[Section]:
@@ -38,6 +38,11 @@ def borrowed_sections(file: PythonFile) -> list[Section]:
             known += borrowed_by(function)
         known += _entered(file)
     return known
+
+
+def all_sections(file: PythonFile) -> list[Section]:
+    """Return the sections of a file and those that are borrowed."""
+    return [*file.sections, *borrowed_sections(file)]
 
 
 def borrowed_by(function: Function) -> Iterator[Section]:
@@ -137,6 +142,6 @@ def _entered(file: PythonFile) -> Iterator[Section]:
 
 def _around_yield(manager: Function) -> Iterator[Section]:
     for section in manager.file.sections:
-        if section.function is manager and section.kind == "with":
+        if section.function is manager and section.is_protected:
             if any(isinstance(n, ast.Yield) for s in section.body for n in ast.walk(s)):
                 yield section

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from threadmend.graph import components
-from threadmend.python.borrowed import borrowed_by, borrowed_sections
+from threadmend.python.borrowed import borrowed_sections
 from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.held import held_at
@@ -85,9 +85,7 @@ def _sections(file: PythonFile) -> dict[Function | None, list[Section]]:
     found: dict[Function | None, list[Section]] | None = file.__dict__.get("_sections_by")
     if found is None:
         found = file.__dict__["_sections_by"] = {}
-        # What a with statement enters is a call, and followed as one.
-        wrapped = [s for f in file.functions for s in borrowed_by(f)]
-        for section in (*file.sections, *wrapped):
+        for section in (*file.sections, *borrowed_sections(file)):
             found.setdefault(section.function, []).append(section)
     return found
 
@@ -153,7 +151,8 @@ def nestings(file: PythonFile) -> list[Nesting]:
 
 def _nestings(file: PythonFile) -> Iterator[Nesting]:
     inner_sections: dict[ast.AST, list[Section]] = {}
-    for section in file.sections:
+    entered = [s for s in borrowed_sections(file) if isinstance(s.start, ast.With | ast.AsyncWith)]
+    for section in (*file.sections, *entered):
         inner_sections.setdefault(section.start, []).append(section)
     for outer in (*file.sections, *borrowed_sections(file)):
         held = outer.lock.place

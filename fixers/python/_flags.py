@@ -61,16 +61,29 @@ def flag_of(file: PythonFile, node: ast.expr) -> Flag | None:
         cls = None if function is None else function.home
         if cls is None:
             return None
-        uses = [use for use in cls.uses if use.name == node.attr]
-        if not any(use.node is node for use in uses) or cls.uses_of(node.attr) != uses:
-            return None
-        return Flag(file, node.attr, tuple(use.node for use in uses), cls=cls)
+        return _flag_of_family(cls.completed(node.attr) or cls.declarer(node.attr), node)
     binding = file.binding(node)
     if binding is None or binding.scope.kind not in {"module", "function"}:
         return None
     if any(site.kind not in {"assign", "annotation"} for site in binding.sites):
         return None
     return Flag(file, binding.name, tuple(file.uses(binding)), binding=binding)
+
+
+def _flag_of_family(top: Class, node: ast.Attribute) -> Flag | None:
+    """Return the flag of a class, its bases and the classes below; None when they are not all of
+    one file, or several initializers set it.
+    """
+    family = dict.fromkeys((*top.mro, *top.heirs))
+    uses = [use for cls in family for use in cls.uses if use.name == node.attr]
+    uses.sort(key=lambda use: (use.node.lineno, use.node.col_offset))
+    makers = {u.function.cls for u in uses if u.mode == "write" and u.function.name == "__init__"}
+    owner = makers.pop() if len(makers) == 1 else top
+    if makers - {owner} or owner is None or not any(use.node is node for use in uses):
+        return None
+    if any(use.function.file is not owner.file for use in uses):
+        return None
+    return Flag(owner.file, node.attr, tuple(use.node for use in uses), cls=owner)
 
 
 def value_given(file: PythonFile, node: ast.expr) -> bool | None:

@@ -211,6 +211,8 @@ def _edits(file: PythonFile, one: Nesting) -> tuple[Edit, ...]:
         return _taken_before(file, one)
     if isinstance(outer.start, ast.FunctionDef) or isinstance(inner.start, ast.FunctionDef):
         raise BuilderError("a decorator takes the lock")
+    if any(_is_named(section) for section in (outer, inner)):
+        raise BuilderError("what a context manager gives has a name")
     if file.function(inner.start) is not outer.function:
         raise BuilderError("the second lock is taken by another function")
     if inner.start is outer.start or _is_adjacent(outer, inner):
@@ -225,6 +227,11 @@ def _edits(file: PythonFile, one: Nesting) -> tuple[Edit, ...]:
         return _swapped(file, (outer, inner))
     both = f"{file.text(inner.item)}, {file.text(outer.item)}"
     return (*_replaced(file, outer.item, both), *unwrap(file, end))
+
+
+def _is_named(section: Section) -> bool:
+    items = getattr(section.start, "items", [])
+    return any(i.context_expr is section.item and i.optional_vars is not None for i in items)
 
 
 def _taken_before(file: PythonFile, one: Nesting) -> tuple[Edit, ...]:

@@ -84,6 +84,8 @@ def _poll(file: PythonFile, loop: ast.While) -> Poll | None:
         rest, others = rest[len(leading) :], tuple(flags[1:])
         is_whole = len(leading) == 1 and isinstance(leading[0].body[0], ast.Break)
     last = rest[-1] if rest else None
+    while isinstance(last, ast.Try) and not last.orelse and not last.finalbody:
+        last = last.body[-1]
     call = last.value if isinstance(last, ast.Expr) else None
     if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(call, ast.Call):
         return None
@@ -91,7 +93,7 @@ def _poll(file: PythonFile, loop: ast.While) -> Poll | None:
         return None
     if not end and len(rest) == 1:
         return None  # it waits until something is over
-    is_alone = len(rest) == 1 and (is_whole or isinstance(loop.test, ast.Constant))
+    is_alone = rest == [last] and (is_whole or isinstance(loop.test, ast.Constant))
     return Poll(file, loop, node, call, end, is_alone, is_whole and is_alone, others)
 
 

@@ -94,7 +94,7 @@ def _finding(close: MethodClose) -> Iterator[Finding]:
 # What the author says about it: "must be called once", "not idempotent".
 _SAYS = re.compile(
     rb"(?i)\b(?:not|non)[- ]idempotent"
-    rb"|\b(?:called|used|closed|stopped)\b.{0,20}(?<!than )\b(?:once|one time)\b"
+    rb"|\b(?:call(?:ed)?|used|closed|stopped)\b.{0,20}(?<!than )(?<!at )\b(?:once|one time)\b"
     rb"|\b(?:not|never)\b.{0,30}\b(?:more than once|twice|again|multiple times)\b"
 )
 

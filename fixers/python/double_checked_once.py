@@ -53,7 +53,7 @@ class _Test:
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the sections that make something which another thread may have made by then."""
     for section in all_sections(file):
-        if not isinstance(section.start, ast.With) or not section.body:
+        if not isinstance(section.start, ast.With | ast.AsyncWith) or not section.body:
             continue
         test = _test_ahead(file, section.start) or _test_of_caller(file, section)
         spent = _spent(file, section)

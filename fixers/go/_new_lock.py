@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
+from threadmend.golang.access import variable_meant
 from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import BuilderError, add_field, add_import, free_name
 from threadmend.golang.builders.lines import leading_start
@@ -273,7 +274,8 @@ def _operand(access: FieldAccess) -> str:
     operand = access.node["operand"]
     if operand.kind != "identifier":
         raise BuilderError(f"{access.node.name} is reached over another object")
-    return operand.name
+    meant = variable_meant(access.file, operand)  # `self := s`: the lock comes above that
+    return meant.name if meant is not None else operand.name
 
 
 def _locked(

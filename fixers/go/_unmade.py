@@ -66,6 +66,16 @@ def made_with_values_of(file: GoFile, field: Node) -> tuple[Edit, ...]:
     return made_with_values(decl, name, declared["type"])
 
 
+def _same_parameters(decl: Decl, literal: Node, type_: Node) -> None:
+    """Raise BuilderError where a literal's type arguments have other names: `&box[V]{}`."""
+    declared = decl.node.get("type_parameters")
+    names = [n.name for p in declared.children for n in p.all("name")] if declared else []
+    if any(n.name in names for n in type_.walk()):
+        given = literal["type"].name.partition("[")[2].removesuffix("]")
+        if [g.strip() for g in given.split(",")] != names:
+            raise BuilderError("the channel's type has another name there")
+
+
 def made_with_values(decl: Decl, name: str, type_: Node) -> tuple[Edit, ...]:
     """Return the edits that make a channel field wherever a value of its struct is written."""
     home = decl.file.package
@@ -76,6 +86,7 @@ def made_with_values(decl: Decl, name: str, type_: Node) -> tuple[Edit, ...]:
             _names_known(decl, file, type_)
             if file.package is not home:
                 raise BuilderError("another package makes values of the type")
+            _same_parameters(decl, literal, type_)
             edits += add_element(literal, made)
     for file, call, written in _in_new(decl):
         if file.package is home and not file.is_test:

@@ -65,6 +65,8 @@ def _only_signals(operations: Sequence[ChannelOperation]) -> bool:
     sends = [o for o in operations if o.kind == "send"]
     if not sends or any(o.calls or o.kind in {"compare", "len"} for o in operations):
         return False
+    if any(o.kind == "close" and o.node["function"].text != b"close" for o in operations):
+        return False  # a function that closes it has a parameter of its type
     if not all(_is_constant(s.node["value"]) for s in sends):
         return False
     receives = [o for o in operations if o.kind in {"receive", "range"}]

@@ -24,8 +24,10 @@ from threadmend.python.places import Place
 from threadmend.python.scope import scope_of
 from threadmend.python.threads import Spawn, reached
 
+from ._pooled import in_place, waiting_inside
+
 CATEGORY = "executor"
-GATE = rb"\.submit\(|\.map\("
+GATE = rb"\.submit\(|\.map\(|\.result\("
 
 _WAITING = frozenset({"concurrent.futures.wait", "concurrent.futures.as_completed"})
 
@@ -47,6 +49,28 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if function is not None and _is_waited_for(file, inner, function):
                 seen.add(inner)
                 yield _finding(file, outer, inner, function)
+    for call, given, function in waiting_inside(file):
+        yield _of_object(file, call, given, function)
+
+
+def _of_object(file: PythonFile, call: ast.Call, given: ast.Call, function: Function) -> Finding:
+    """Return the finding about a job of a class around a pool."""
+    start, end = file.span(call)
+    assert isinstance(call.func, ast.Attribute)
+    pool = file.text(call.func.value)
+    said = (
+        f"a job of {pool} waits for another job of {pool}: with all threads waiting, nobody runs it"
+    )
+    related = (
+        Related(file.path, *file.span(given), f"{function.qualname} runs in {pool} from here"),
+    )
+    edits = in_place(file, call)
+    if edits is None:
+        reason = "give the inner jobs a pool of their own, or wait for them outside of the pool"
+        return Finding(file.path, start, end, said, related=related, reason=reason)
+    reason = "the inner jobs run in the thread of the outer one, one after the other"
+    fix = Fix("Call the function in the job itself", edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,), related=related)
 
 
 # -- find -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from threadmend.python.flow import after, walk
 from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import Lock
 from threadmend.python.threads import reached
+from threadmend.python.uses import owner_of
 
 from ._beside import existing, new, reentrant
 from ._contended import contended
@@ -142,8 +143,12 @@ def check_apart(edits: list[Edit]) -> None:
 def _spelled(data: Data, plan: Plan, shown: str) -> tuple[str, Sequence[Edit]]:
     """Return how a plan's place writes the lock, and the import that it needs for that."""
     node = plan.unit.use.node
-    if isinstance(node, ast.Attribute) and (data.cls is not None or data.home is not None):
-        return f"{data.file.text(node.value)}.{shown}", ()
+    if data.cls is not None or (data.home is not None and isinstance(node, ast.Attribute)):
+        owner = owner_of(data.file, node)
+        if owner is not None:
+            return f"{data.file.text(owner)}.{shown}", ()
+        if isinstance(node, ast.Name) and data.cls is not None and not data.of_class:
+            raise BuilderError("the object of the lock has no name here")
     if data.home is not None:
         return reference(data.file, f"{data.home.module}.{shown}", node)
     return shown, ()

@@ -52,6 +52,10 @@ def shared_data(file: PythonFile, body: Sequence[ast.AST]) -> tuple[set[str], se
                     attributes.add(node.attr)
                 elif place.base == "class":
                     names.add(node.attr)
+        if isinstance(node, ast.Name):
+            place = file.place(node)
+            if place is not None and (place.kind, place.base) == ("attribute", "self"):
+                attributes.add(place.name)  # another name of it
         binding = file.binding(node)
         if binding is None or any(s.kind in {"import", "def", "class"} for s in binding.sites):
             continue

@@ -19,6 +19,7 @@ __all__ = [
     "AttributeUse",
     "assigned_value",
     "is_self",
+    "owner_of",
     "place_in_source",
     "renamed",
     "use_mode",
@@ -144,6 +145,17 @@ def _is_first(file: PythonFile, binding: Binding | None) -> bool:
         return False
     function = file.function(owner)
     return function is not None and function.self_name == binding.name
+
+
+def owner_of(file: PythonFile, node: ast.expr) -> ast.expr | None:
+    """Return the object whose attribute an expression is, also by another name of it."""
+    if isinstance(node, ast.Attribute):
+        return node.value
+    binding = file.binding(node)
+    if binding is None or [site.kind for site in binding.sites] != ["assign"]:
+        return None
+    source = binding.sites[0].value
+    return source.value if isinstance(source, ast.Attribute) else None
 
 
 def use_mode(node: ast.expr) -> str:

@@ -34,6 +34,8 @@ def add_attribute(cls: Class, name: str, value: str) -> Edits:
     init = cls.methods.get("__init__")
     if "__slots__" in cls.scope.bindings:
         raise BuilderError("the class has __slots__")
+    if any(_makes_itself(heir) for heir in cls.heirs):
+        raise BuilderError("a class below makes its own __init__")
     if init is None:
         return _with_init(cls, name, value)
     if init.self_name is None or not init.body:
@@ -48,6 +50,14 @@ def add_attribute(cls: Class, name: str, value: str) -> Edits:
             return insert_after(cls.file, first, text)
         first = init.body[1]
     return insert_before(cls.file, first, text)
+
+
+def _makes_itself(cls: Class) -> bool:
+    """Return whether the `__init__` of a class leaves out those of its bases."""
+    init = cls.methods.get("__init__")
+    return init is not None and not any(
+        isinstance(node, ast.Attribute) and node.attr == "__init__" for node in init.own
+    )
 
 
 def _after_super(init: Function) -> ast.stmt | None:

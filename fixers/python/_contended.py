@@ -316,12 +316,19 @@ def _names(file: PythonFile, running: Running) -> list[Data]:
             if function is None:
                 continue
             spawns = [s for s in running.get(function, []) if _is_common(owner, s)]
+            # Each run of the function that starts one has a variable of its own.
+            data.single |= {s for s in spawns if _starts_once(owner, s)}
             threads: set[Spawn | None] = set(spawns)
             if not spawns and not _is_alone(file, function) and function is not owner:
                 threads.add(None)
             data.uses.append(Use(node, use_mode(node), function, frozenset(threads)))
         found.append(data)
     return found
+
+
+def _starts_once(owner: Function | None, spawn: Spawn) -> bool:
+    """Return whether a function starts, each time it runs, one thread with its variables."""
+    return owner is not None and spawn.file.function(spawn.node) is owner and not spawn.many
 
 
 def _is_local(binding: Binding) -> bool:

@@ -15,7 +15,7 @@ from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import Leave, leave_at, zero_value
 from threadmend.golang.locks import held_at
-from threadmend.golang.stops import Stop, leaves_loop, listens, stops_at
+from threadmend.golang.stops import Stop, leaves_loop, listens, stops_at, ways_out
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
@@ -80,11 +80,27 @@ def deserted_by(
 def _closed_by(operation: ChannelOperation) -> set[str]:
     """Return the fields that the function around a looping operation closes as it leaves."""
     function, loop = operation.node.function, innermost_loop(operation.node)
-    if function is None or loop is None or not leaves_loop(loop):
+    if function is None or loop is None:
+        return set()
+    # Once the channel is closed nobody sends any more.
+    if all(_is_at_end(operation, way) for way in ways_out(loop)):
         return set()
     found = re.findall(rb"\bclose\(\w+\.(\w+)\)", function.text)
     own = operand_of(operation.node).name.rpartition(".")[2]
     return {name.decode() for name in found} - {own}
+
+
+def _is_at_end(operation: ChannelOperation, way: Node) -> bool:
+    """Return whether a loop is left where a receive found its channel closed: `if !ok`."""
+    statement = operation.node.up("receive_statement", "short_var_declaration")
+    left = statement.get("left") if statement is not None else None
+    if left is None or len(left.children) != 2:
+        return False
+    closed = b"!" + left.children[1].text
+    test = way.up("if_statement")
+    return (
+        test is not None and test["condition"].text == closed and test["consequence"].contains(way)
+    )
 
 
 def leaves_on(operation: ChannelOperation) -> set[str]:

@@ -22,6 +22,7 @@ from threadmend.python.builders import (
     insert_after,
     insert_before,
     is_alone,
+    with_comment,
     wrap,
 )
 from threadmend.python.file import PythonFile
@@ -144,8 +145,23 @@ def _may_miss(file: PythonFile, rest: list[ast.stmt], use: QueueUse) -> bool:
     last = rest[-1]
     if isinstance(last, ast.Try) and _is_done_by_all(last, use):
         return False
+    if isinstance(last, ast.Try) and _is_left_by_handler(file, last, use):
+        return True
     direct = [number for number, s in enumerate(rest) if is_call_of(s, use.dones)]
     return may_fail(file, rest[: direct[0]] if direct else rest)
+
+
+def _is_left_by_handler(file: PythonFile, statement: ast.Try, use: QueueUse) -> bool:
+    """Return whether work raises before the call at the end of its `try`, and a handler that
+    goes on does not say that the item is done.
+    """
+    direct = [number for number, s in enumerate(statement.body) if is_call_of(s, use.dones)]
+    if not direct or not may_fail(file, statement.body[: direct[0]]):
+        return False
+    return any(
+        not any(is_call_of(node, use.dones) for node in walk(handler.body))
+        for handler in statement.handlers
+    )
 
 
 def _is_done_by_all(statement: ast.Try, use: QueueUse) -> bool:
@@ -187,6 +203,8 @@ def _edits(
     file: PythonFile, one: Taken, rest: list[ast.stmt], dones: list[ast.AST]
 ) -> tuple[Edit, ...]:
     done = f"{one.queue}.task_done()"
+    if len(dones) == 1 and isinstance(dones[0], ast.stmt) and file.text(dones[0]) == done:
+        done = with_comment(file, dones[0])
     last = rest[-1]
     if isinstance(last, ast.Try) and not last.finalbody and len(rest) == 1:
         return (*_gone(file, dones), *insert_after(file, last, f"finally:\n    {done}"))

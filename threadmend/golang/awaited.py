@@ -85,7 +85,9 @@ def comes_after_wait(access: FieldAccess) -> bool:
         if statement.start >= access.node.start:
             return False
         call = statement.children[0] if statement.kind == "expression_statement" else None
-        wait = waitgroup_call(access.file, call) if call is not None else None
+        if call is None or call.kind != "call_expression":
+            continue
+        wait = waitgroup_call(access.file, call)
         if wait is not None and wait.method == "Wait" and wait.access is not None:
             if wait.access.root is root and wait.access.steps:
                 return True

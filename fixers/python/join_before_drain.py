@@ -42,7 +42,7 @@ GATE = rb"\.join\(\)|\bfor\b"
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the joins of producers whose queue is emptied only afterwards."""
-    for use in queues_of(file):
+    for use in queues_of(file) if b"join" in file.data else ():
         is_pipe = use.type in {"multiprocessing.Queue", "multiprocessing.JoinableQueue"}
         if not is_pipe and not (use.is_bounded and use.type.startswith("queue.")):
             continue

@@ -55,16 +55,27 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 def _of_object(file: PythonFile, call: ast.Call, given: ast.Call, function: Function) -> Finding:
     """Return the finding about a job of a class around a pool."""
-    start, end = file.span(call)
     assert isinstance(call.func, ast.Attribute)
     pool = file.text(call.func.value)
+    return _waiting(file, call, given, pool, function, in_place(file, call))
+
+
+def _waiting(
+    file: PythonFile,
+    inner: ast.AST,
+    outer: ast.AST,
+    pool: str,
+    function: Function,
+    edits: tuple[Edit, ...] | None,
+) -> Finding:
+    """Return the finding about a job that waits for one which it has given to its own pool."""
+    start, end = file.span(inner)
     said = (
         f"a job of {pool} waits for another job of {pool}: with all threads waiting, nobody runs it"
     )
     related = (
-        Related(file.path, *file.span(given), f"{function.qualname} runs in {pool} from here"),
+        Related(file.path, *file.span(outer), f"{function.qualname} runs in {pool} from here"),
     )
-    edits = in_place(file, call)
     if edits is None:
         reason = "give the inner jobs a pool of their own, or wait for them outside of the pool"
         return Finding(file.path, start, end, said, related=related, reason=reason)
@@ -171,21 +182,8 @@ def _result_of(file: PythonFile, node: ast.AST) -> ast.Call | None:
 
 
 def _finding(file: PythonFile, outer: Spawn, inner: Spawn, function: Function) -> Finding:
-    start, end = file.span(inner.node)
-    pool = file.text(_pool(inner))
-    said = (
-        f"a job of {pool} waits for another job of {pool}: with all threads waiting, nobody runs it"
-    )
-    related = (
-        Related(file.path, *file.span(outer.node), f"{function.qualname} runs in {pool} from here"),
-    )
-    edits = _edits(file, inner, function)
-    if edits is None:
-        reason = "give the inner jobs a pool of their own, or wait for them outside of the pool"
-        return Finding(file.path, start, end, said, related=related, reason=reason)
-    reason = "the inner jobs run in the thread of the outer one, one after the other"
-    fix = Fix("Call the function in the job itself", edits, Safety.UNSAFE, reason)
-    return Finding(file.path, start, end, said, fixes=(fix,), related=related)
+    pool, edits = file.text(_pool(inner)), _edits(file, inner, function)
+    return _waiting(file, inner.node, outer.node, pool, function, edits)
 
 
 # -- fix ------------------------------------------------------------------------------------

@@ -32,6 +32,10 @@ _HELD = 8_000_000
 """Bytes of source that one process works on before another one takes over. Syntax and facts
 take 80 times as much (measured), and nothing frees them as fast as the end of a process."""
 
+_PYTHON = 4
+"""How much more of Python one process works on: only files that speak of concurrency are taken
+apart, and facts about the whole project, which every process finds anew, take most of it."""
+
 _RANK = {Confidence.HIGH: 0, Confidence.MEDIUM: 1, Confidence.LOW: 2}
 
 
@@ -187,7 +191,9 @@ def _ask(
     modules = [unit for unit in units if unit.subject in whole]
     packages = [unit for unit in units if unit.subject not in whole]
     total = sum(unit.weight for unit in packages)
-    waves = total // (_HELD * wanted) + 1
+    python = sum(unit.weight for unit in packages if unit.subject is Subject.PYTHON_FILE)
+    held = total - python + python // _PYTHON
+    waves = held // (_HELD * wanted) + 1
     worth = waves > 1 or (wanted > 1 and total >= _WORTH_FORKING)
     if worth and len(units) > 1 and parallel.available():
         asker.load()

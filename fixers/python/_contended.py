@@ -55,20 +55,29 @@ def _is_raced(data: Data) -> bool:
 
 
 def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
+    named = {
+        node.attr
+        for function in running
+        if function.file is file
+        for node in function.own
+        if isinstance(node, ast.Attribute)
+    }
     for cls in file.classes:
         if cls.inherits(*api.PER_THREAD):
             continue  # every thread has attributes of its own
         family = set(cls.mro)
         inside = {f for f in running if f.home in family}
+        if not inside and named.isdisjoint(_names_of(cls)):
+            continue
+        others = _from_outside(file, cls)
+        if not inside and not any(function in running for *_, function in others):
+            continue
         by_class: dict[str, Data] = {}
         by_object: dict[str, Data] = {}
         outside = reached_outside(cls, running)
         quiet = {f for base in cls.mro for f in base.init_only}
         # What a base declares its objects share as well, which only this class tells.
         changed = {use.name for use in cls.uses if use.changes and use.function not in quiet}
-        others = _from_outside(file, cls)
-        if not inside and not others:
-            continue
         for name, node, owner, function in [
             *((u.name, u.node, u.owner, u.function) for base in cls.mro for u in base.uses),
             *((name, node, node.value, function) for name, node, function in others),
@@ -116,9 +125,14 @@ def _is_class(file: PythonFile, node: ast.expr) -> bool:
     return value is not None and value.is_class
 
 
+def _names_of(cls: Class) -> set[str]:
+    """Return the names of the attributes of a class and of its objects."""
+    return {use.name for base in cls.mro for use in base.uses} | cls.scope.bindings.keys()
+
+
 def _from_outside(file: PythonFile, cls: Class) -> list[tuple[str, ast.Attribute, Function]]:
     """Return the attributes of the class or its objects that are named without `self`."""
-    names = {use.name for base in cls.mro for use in base.uses} | cls.scope.bindings.keys()
+    names = _names_of(cls)
     seen = {use.source or use.node for base in cls.mro for use in base.uses}
     found = []
     index = attributes_of(file)

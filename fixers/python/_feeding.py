@@ -21,7 +21,8 @@ from threadmend.python.threads import Spawn, reached
 
 __all__ = ["Early", "early"]
 
-_QUEUE = re.compile(rb"Queue\(")
+_BOUNDED = re.compile(rb"Queue\(\s*[^)\s]")
+"""A queue is made with an argument: its limit."""
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +129,7 @@ def _feeders(project: PythonProject) -> dict[Class, _Feeder]:
     known: dict[Class, _Feeder] | None = project.__dict__.get("_feeders")
     if known is None:
         known = project.__dict__["_feeders"] = {}
-        for file in project.files(b".join()", _QUEUE, tests=False):
+        for file in project.files(b".join()", _BOUNDED, tests=False):
             for use in queues_of(file):
                 found = _feeder(file, use)
                 if found is not None:

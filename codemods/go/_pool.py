@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.channels import (
-    MAKES_CHANNEL,
     Channel,
     ChannelOperation,
     initialised,
@@ -19,6 +18,7 @@ from threadmend.golang.counting import counter_of
 from threadmend.golang.counts import Count, iterations, product
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
+from threadmend.golang.makers import making
 from threadmend.golang.scope import Binding
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Node
@@ -178,7 +178,7 @@ def level(node: Node, block: Node) -> Node | None:
 
 def pools(file: GoFile) -> Iterator[Pool]:
     """Yield the pools of a file's functions."""
-    for function in file.functions(MAKES_CHANNEL):
+    for function in file.functions(making(file.package)):
         if not _GO.search(file.data, function.start, function.end):
             continue
         channels = local_channels(file, function)

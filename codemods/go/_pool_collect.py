@@ -75,7 +75,7 @@ def _uses_index(pool: Pool, clause: Node, loop: Node) -> bool:
 def drained(pool: Pool, out: Out) -> list[Edit]:
     """Return the edit that collects what nobody received: into the slice that is returned."""
     end = pool.block.statements[-1]
-    element = out.channel.make["arguments"].children[0].get("value")
+    element = out.channel.type.get("value")
     if end.kind != "return_statement":
         return list(insert_at_end(pool.block, f"for range {out.name} {{\n}}"))
     slice_ = _slice(pool.function, end, element)

@@ -119,7 +119,9 @@ def with_room_for_one(
     if isinstance(fix, str) or not made.unbuffered:
         return fix
     title = f"{fix.title}, and make {made.binding.name} with a buffer of 1"
-    return Fix(title, (*fix.edits, with_capacity(made.make, "1")), fix.safety, fix.reason)
+    return Fix(
+        title, (*fix.edits, with_capacity(made.make, "1", made.maker)), fix.safety, fix.reason
+    )
 
 
 def _request(made: Channel, receive: Node) -> Node | None:

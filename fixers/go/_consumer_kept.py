@@ -21,7 +21,6 @@ from collections.abc import Iterator, Sequence
 from threadmend.golang.builders import BuilderError, insert_before
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import (
-    MAKES_CHANNEL,
     Channel,
     ChannelOperation,
     local_channels,
@@ -31,6 +30,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point, flow_of
 from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix, Related, Safety
 
@@ -44,7 +44,7 @@ def consumers_kept(file: GoFile) -> Iterator[Finding]:
     """Yield the exits on which the goroutine that takes what a function sends is left behind."""
     if file.is_test or file.generated:
         return
-    for function in file.functions(MAKES_CHANNEL):
+    for function in file.functions(making(file.package)):
         if _CLOSES.search(file.data, function.start, function.end):
             for channel in local_channels(file, function):
                 yield from _of_channel(file, function, channel)

@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from threadmend.golang.builders import BuilderError, add_case, replace
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_index import behind
-from threadmend.golang.channels import MAKES_CHANNEL, Channel, ChannelOperation, local_channels
+from threadmend.golang.channels import Channel, ChannelOperation, local_channels
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.locks import held_at
+from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.model import Fix, Safety
 
@@ -87,7 +88,7 @@ class Fed:
 
 def fed_beside_results(file: GoFile) -> Iterator[Fed]:
     """Yield the sends to a worker whose only result the function returns at its end."""
-    for function in file.functions(MAKES_CHANNEL):
+    for function in file.functions(making(file.package)):
         body = function.get("body")
         last = body.statements[-1] if body is not None and body.statements else None
         if last is None or last.kind != "return_statement":

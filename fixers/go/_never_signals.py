@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, insert_at_start
-from threadmend.golang.channels import MAKES_CHANNEL, Channel, local_channels, passed_to
+from threadmend.golang.channels import Channel, local_channels, passed_to
 from threadmend.golang.file import GoFile
+from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix, Related, Safety
 
@@ -15,7 +16,7 @@ __all__ = ["never_signalled"]
 
 def never_signalled(file: GoFile) -> Iterator[Finding]:
     """Yield the receives from a channel that its goroutine was given and does nothing with."""
-    for function in file.functions(MAKES_CHANNEL):
+    for function in file.functions(making(file.package)):
         for channel in local_channels(file, function):
             receives = [o for o in channel.of("receive") if o.node.function is function]
             if channel.escapes or not receives or len(channel.operations) != len(receives):

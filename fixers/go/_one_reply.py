@@ -94,7 +94,7 @@ def _is_new(launch: Launch, channel: SharedChannel) -> bool:
 
 def _finding(file: GoFile, channel: SharedChannel, send: Node, left: ChannelOperation) -> Finding:
     make = channel.makes[0]
-    edit = with_capacity(make.call, "1")
+    edit = with_capacity(make.call, "1", make.maker)
     title = f"Make {channel.name} with a buffer of 1"
     name = send["channel"].name
     return Finding(

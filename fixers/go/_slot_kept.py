@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
-from threadmend.golang.channels import MAKES_CHANNEL, Channel, local_channels
+from threadmend.golang.channels import Channel, local_channels
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
+from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -21,7 +22,7 @@ def kept_slots(file: GoFile) -> Iterator[Finding]:
     `for … { sem <- struct{}{}; go func() { …; <-sem }() }`: each such exit leaves a slot less,
     and when none is left the loop waits for ever.
     """
-    for function in file.functions(MAKES_CHANNEL):
+    for function in file.functions(making(file.package)):
         for channel in local_channels(file, function):
             body = _holder(file, function, channel)
             if body is None:

@@ -108,8 +108,9 @@ def _works(receive: ChannelOperation) -> bool:
 
 def _finding(file: GoFile, send: Node, channel: Behind, receive: ChannelOperation) -> Finding:
     name = send["channel"].name
-    makes = [m.call for m in channel.shared.makes] if channel.shared is not None else []
-    edits = tuple(with_capacity(m, "1") for m in (*makes, *(c.make for c in channel.local)))
+    makes = [(m.call, m.maker) for m in channel.shared.makes] if channel.shared is not None else []
+    makes += [(c.make, c.maker) for c in channel.local]
+    edits = tuple(with_capacity(make, "1", maker) for make, maker in makes)
     title = f"Make {name.rpartition('.')[2]} with a buffer of 1"
     at = receive.node
     return Finding(

@@ -24,6 +24,7 @@ from threadmend.golang.channels import Channel, ChannelOperation, local_channels
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -66,7 +67,7 @@ class _Sender:
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the closes that do not wait for the launched senders."""
-    for function in file.functions(_MAKES_AND_CLOSES):
+    for function in file.functions(making(file.package, _MAKES_AND_CLOSES)):
         for channel in local_channels(file, function):
             closes = channel.of("close")
             if not closes or not is_assigned_once(channel.binding):

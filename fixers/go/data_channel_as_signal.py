@@ -17,10 +17,11 @@ from collections.abc import Iterator, Sequence
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import realign
-from threadmend.golang.channel_fields import shared_channel_of
+from threadmend.golang.channel_fields import Make, shared_channel_of
 from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
@@ -34,13 +35,18 @@ _WORDS = (b"bool", b"int")
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the channels of bool or int of which only the event counts."""
-    for function in file.functions(_TYPE):
+    for function in file.functions(making(file.package, _TYPE)):
         for channel in local_channels(file, function):
-            type_ = channel.make["arguments"].children[0]
-            if not _is_data(type_) or channel.escapes or not is_assigned_once(channel.binding):
+            made = Make(file, channel.make, channel.maker).types
+            if (
+                not made
+                or not _is_data(made[0])
+                or channel.escapes
+                or not is_assigned_once(channel.binding)
+            ):
                 continue
             if _only_signals(channel.operations):
-                types = [type_, *_declared_type(channel)]
+                types = [*made, *_declared_type(channel)]
                 yield _finding(
                     channel.binding.name, channel.make, types, channel.operations, function, channel
                 )
@@ -109,8 +115,12 @@ def _fields(file: GoFile) -> Iterator[Finding]:
                 shared = shared_channel_of(decl, names[0].name)
                 if shared.escapes or shared.stores or not shared.makes:
                     continue
-                types = [m.call["arguments"].children[0] for m in shared.makes]
-                if all(_is_data(t) for t in types) and _only_signals(shared.operations):
+                types = [type_ for make in shared.makes for type_ in make.types]
+                if (
+                    len(types) >= len(shared.makes)
+                    and all(_is_data(t) for t in types)
+                    and _only_signals(shared.operations)
+                ):
                     name = f"{decl.name}.{names[0].name}"
                     types.insert(0, field["type"])
                     yield _finding(name, names[0], types, shared.operations, None, None)

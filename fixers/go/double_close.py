@@ -30,6 +30,7 @@ from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.iterations import decided_once
 from threadmend.golang.locks import runs_in_place
+from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -57,7 +58,7 @@ class _Pair:
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the closes after which the same channel may be closed again."""
-    for function in file.functions(_MAKES_AND_CLOSES):
+    for function in file.functions(making(file.package, _MAKES_AND_CLOSES)):
         for channel in local_channels(file, function):
             closes = channel.of("close")
             if closes:

@@ -20,7 +20,6 @@ from itertools import pairwise
 
 from threadmend.golang.builders import with_capacity
 from threadmend.golang.channels import (
-    MAKES_CHANNEL,
     Channel,
     ChannelOperation,
     local_channels,
@@ -30,6 +29,7 @@ from threadmend.golang.counts import Count
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.makers import making
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Finding, Fix, Related, Safety
 
@@ -47,12 +47,12 @@ from ._one_reply import left_replies
 from ._unreceived import partly_received, unreceived
 
 CATEGORY = "channel"
-GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])(?s:.*)<-|<-(?s:.*)\bmake\(\s*(?:chan\b|\w+[,)])"
+GATE = rb"<-"
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the channels whose launched senders may wait for a receiver that has left."""
-    for function in file.functions(MAKES_CHANNEL):
+    for function in file.functions(making(file.package)):
         if _ends_the_process(file, function):
             continue
         for channel in local_channels(file, function):
@@ -304,7 +304,7 @@ def _fix(file: GoFile, channel: Channel, sender: Sender, total: Count) -> tuple[
     but the goroutine's end may follow it.
     """
     capacity = str(total)
-    edit = with_capacity(channel.make, capacity)
+    edit = with_capacity(channel.make, capacity, channel.maker)
     title = f"Make {channel.binding.name} with a buffer of {capacity}"
     if all(_nothing_follows(send) for send in sender.sends):
         return Fix(title, (edit,)), ""

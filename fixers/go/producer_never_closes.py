@@ -33,6 +33,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.iterations import leaves_when_closed
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.makers import making
 from threadmend.golang.stops import is_failure, ways_out
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
@@ -42,14 +43,14 @@ from ._field_producers import produced_for_fields
 from ._unreceived import is_returned
 
 CATEGORY = "channel"
-GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w"
+GATE = rb"<-|\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w"
 
 _MAKES_AND_SENDS = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the loops over channels that nobody closes although the producers end."""
-    for function in file.functions(_MAKES_AND_SENDS):
+    for function in file.functions(making(file.package, _MAKES_AND_SENDS)):
         for channel in local_channels(file, function):
             if channel.of("close") or not is_assigned_once(channel.binding):
                 continue

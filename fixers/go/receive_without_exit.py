@@ -121,7 +121,7 @@ def _with_room(channel: Channel, fix: Fix) -> Fix | str:
     for point in points:
         if point is not None and any(p in flow.reachable(point) for p in points if p):
             return "the sender may send more than one value"
-    room = with_capacity(channel.make, "1")
+    room = with_capacity(channel.make, "1", channel.maker)
     title = f"{fix.title}, and make {channel.binding.name} with a buffer of 1"
     return Fix(title, (*fix.edits, room), fix.safety, fix.reason)
 
@@ -203,7 +203,7 @@ def _unanswered(file: GoFile, receive: Node, channel: SharedChannel) -> Iterator
     message += f" and the receive does not listen to {stop.receive}"
     fix = in_select(file, receive, stop, _REASON)
     if isinstance(fix, Fix) and made.unbuffered:
-        room = with_capacity(made.call, "1")
+        room = with_capacity(made.call, "1", made.maker)
         fix = Fix(fix.title, (*fix.edits, room), fix.safety, fix.reason)
     yield finding(file, receive, message, fix)
 

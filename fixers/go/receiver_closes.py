@@ -22,6 +22,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -29,14 +30,14 @@ from ._close_by_receiver import closed_by_receivers
 from ._closer import after_sends, by_producer, close_after, ends
 
 CATEGORY = "channel"
-GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])|\bclose\(\w+\.\w"
+GATE = rb"\bclose\("
 
 _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the closes by a function that receives while another goroutine sends."""
-    for function in file.functions(_MAKES):
+    for function in file.functions(making(file.package, _MAKES)):
         for channel in local_channels(file, function):
             closes = channel.of("close")
             if len(closes) != 1 or channel.escapes or not is_assigned_once(channel.binding):

@@ -32,7 +32,6 @@ from threadmend.golang.builders import (
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channels import (
-    MAKES_CHANNEL,
     Channel,
     ChannelOperation,
     local_channels,
@@ -43,6 +42,7 @@ from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.leaving import owed_after
 from threadmend.golang.locks import held_at
+from threadmend.golang.makers import making
 from threadmend.golang.stops import endless, leaves_loop
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -51,7 +51,7 @@ from ._drained import drained, fed_through_fields
 from ._fed_beside_result import Fed, fed_beside_results
 
 CATEGORY = "goroutine"
-GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w"
+GATE = rb"<-|\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class _Worker:
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends in loops to a worker that may have returned."""
-    for function in file.functions(MAKES_CHANNEL):
+    for function in file.functions(making(file.package)):
         for channel in local_channels(file, function):
             if channel.escapes or channel.of("len", "compare") or not _bounded(channel):
                 continue

@@ -27,6 +27,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import Launch, captures, innermost_loop
+from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -37,17 +38,14 @@ from ._too_early import sent_too_early
 from ._waits_before_receive import too_small, waited_for
 
 CATEGORY = "channel"
-GATE = (
-    rb"\bmake\(\s*(?:chan\b|\w+[,)])(?s:.*)<-|<-(?s:.*)\bmake\(\s*(?:chan\b|\w+[,)])"
-    rb"|\.\w+ <- |\bgo \w+\.\w+\(\)"
-)
+GATE = rb"<-|\bgo \w+\.\w+\(\)"
 
 _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends that wait for a receiver which cannot come before them."""
-    for function in file.functions(_MAKES):
+    for function in file.functions(making(file.package, _MAKES)):
         for channel in local_channels(file, function):
             if not is_assigned_once(channel.binding):
                 continue
@@ -225,7 +223,7 @@ def _room(file: GoFile, channel: Channel, total: Count) -> Fix:
     can only tell the difference by sending: it must not be able to.
     """
     capacity = str(total)
-    edit = with_capacity(channel.make, capacity)
+    edit = with_capacity(channel.make, capacity, channel.maker)
     title = f"Make {channel.binding.name} with a buffer of {capacity}"
     function = channel.function
     if function is not None:

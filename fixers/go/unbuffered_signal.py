@@ -16,7 +16,7 @@ from threadmend.golang.builders import with_capacity
 from threadmend.golang.channel_fields import (
     Make,
     arguments_of,
-    is_make,
+    made,
     made_by,
     shared_channel,
 )
@@ -54,13 +54,14 @@ def _is_notify(file: GoFile, call: Node) -> bool:
 
 def _makes(file: GoFile, channel: Node, depth: int = 2) -> list[Make]:
     """Return where a channel expression was made, through fields and parameters."""
-    if is_make(channel):
-        return [Make(file, channel)]
+    direct = made(file, channel)
+    if direct is not None:
+        return [direct]
     binding = file.binding(channel)
     if isinstance(binding, Binding):
-        made = made_by(binding)
-        if made is not None:
-            return [Make(file, made)]
+        named = made_by(file, binding)
+        if named is not None:
+            return [named]
         if binding.kind == "parameter" and depth:
             sites = arguments_of(file, binding) or []
             return [m for f, node in sites for m in _makes(f, node, depth - 1)]
@@ -85,7 +86,7 @@ def _finding(file: GoFile, call: Node, channel: Node, makes: list[Make]) -> Find
 
 
 def _name(channel: Node) -> str:
-    return "the channel" if is_make(channel) else channel.name
+    return "the channel" if channel.kind == "call_expression" else channel.name
 
 
 def _fix(makes: list[Make]) -> Fix:
@@ -93,5 +94,5 @@ def _fix(makes: list[Make]) -> Fix:
 
     Sound: Notify never waits for the receiver, so nothing relied on one being there.
     """
-    edits = tuple(with_capacity(made.call, "1") for made in makes)
+    edits = tuple(with_capacity(make.call, "1", make.maker) for make in makes)
     return Fix("Make room for one signal", edits)

@@ -24,20 +24,21 @@ from threadmend.golang.channels import Channel, ChannelOperation, local_channels
 from threadmend.golang.counts import Count, product, rounds
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._closer import anchor_in, close_after, free_in
 
 CATEGORY = "goroutine"
-GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])(?s:.*)<-|<-(?s:.*)\bmake\(\s*(?:chan\b|\w+[,)])"
+GATE = rb"<-"
 
 _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends of goroutines, launched in a loop, that nobody receives."""
-    for function in file.functions(_MAKES):
+    for function in file.functions(making(file.package, _MAKES)):
         for channel in local_channels(file, function):
             if channel.escapes or channel.of("receive", "range", "len", "compare"):
                 continue
@@ -132,7 +133,7 @@ def _room(file: GoFile, channel: Channel, launches: list[Launch]) -> list[Edit]:
             return []
     if total is None:
         return []
-    return [with_capacity(channel.make, str(total))]
+    return [with_capacity(channel.make, str(total), channel.maker)]
 
 
 def _collect(file: GoFile, function: Node, channel: Channel, launches: list[Launch]) -> list[Edit]:
@@ -143,7 +144,7 @@ def _collect(file: GoFile, function: Node, channel: Channel, launches: list[Laun
         raise BuilderError("the channel is not made in a plain block")
     last = max((anchor_in(x.node, channel.make) for x in launches), key=lambda a: a.start)
     end = block.statements[-1]
-    element = channel.make["arguments"].children[0].get("value")
+    element = channel.type.get("value")
     if end.kind == "return_statement" and end is not last:
         slice_ = _returned_slice(function, end, element)
         if slice_ is not None:

@@ -24,6 +24,7 @@ from threadmend.golang.channels import (
 from threadmend.golang.getters import calls_of_getter, returned_field
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.makers import Maker, capacity_of, is_make, maker_of
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Named, deref
@@ -37,8 +38,8 @@ __all__ = [
     "Make",
     "SharedChannel",
     "arguments_of",
-    "is_make",
     "literals_of",
+    "made",
     "made_by",
     "shared_channel",
     "shared_channel_of",
@@ -49,16 +50,23 @@ _DEPTH = 2
 
 @dataclass(slots=True)
 class Make:
-    """One `make(chan T, capacity)` that is stored in a field or variable."""
+    """One `make(chan T, capacity)` that is stored in a field or variable, or a maker's call."""
 
     file: GoFile
     call: Node
+    maker: Maker | None = None
 
     @property
     def capacity(self) -> Node | None:
-        """Return the second argument."""
-        arguments = self.call["arguments"].children
-        return arguments[1] if len(arguments) > 1 else None
+        """Return the argument that says the capacity."""
+        return capacity_of(self.call) if self.maker is None else self.maker.capacity(self.call)
+
+    @property
+    def types(self) -> list[Node]:
+        """Return where the type is written, also for the only call of a maker; empty if shared."""
+        if self.maker is None:
+            return [self.call["arguments"].children[0]]
+        return self.maker.types()
 
     @property
     def unbuffered(self) -> bool:
@@ -98,12 +106,14 @@ class SharedChannel:
         return [o for o in self.operations if o.kind in kinds]
 
 
-def is_make(node: Node) -> bool:
-    """Return whether an expression is a call of `make`."""
-    if node.kind != "call_expression":
-        return False
-    function = node["function"]
-    return function.kind == "identifier" and function.name == "make"
+def made(file: GoFile, value: Node) -> Make | None:
+    """Return the channel that an expression makes, by `make` or a function that only makes one."""
+    maker = maker_of(file, value)
+    if maker is None and not is_make(value):
+        return None
+    if not isinstance(file.underlying(file.type_of(value)), Chan):
+        return None
+    return Make(file, value, maker)
 
 
 def shared_channel(file: GoFile, node: Node) -> SharedChannel | None:
@@ -210,11 +220,11 @@ def _store(file: GoFile, channel: SharedChannel, value: Node) -> None:
         return
     if value.kind == "identifier":
         binding = file.binding(value)
-        made = made_by(binding) if binding is not None else None
-        if binding is not None and made is not None:
+        other = made_by(file, binding) if binding is not None else None
+        if binding is not None and other is not None:
             # `done := make(chan T)`, then `&T{done: done}`: one channel under two names
-            channel.makes.append(Make(file, made))
-            named = Channel(binding, made, None)
+            channel.makes.append(other)
+            named = Channel(binding, other.call, None)
             follow(file, binding, (), named, _DEPTH)
             channel.operations += named.operations
             is_key = file.package.workspace.inference.is_field_key
@@ -222,8 +232,9 @@ def _store(file: GoFile, channel: SharedChannel, value: Node) -> None:
                 if node is not value and not is_key(node) and not _is_shown(file, channel, node):
                     channel.escapes.append(node)
             return
-    if is_make(value) and isinstance(file.underlying(file.type_of(value)), Chan):
-        channel.makes.append(Make(file, value))
+    direct = made(file, value)
+    if direct is not None:
+        channel.makes.append(direct)
     else:
         channel.stores.append(value)
 
@@ -297,13 +308,12 @@ def arguments_of(file: GoFile, parameter: Binding) -> list[tuple[GoFile, Node]] 
     return found or None
 
 
-def made_by(binding: Binding) -> Node | None:
-    """Return the call of `make` that a variable is declared with."""
+def made_by(file: GoFile, binding: Binding) -> Make | None:
+    """Return the channel that a variable is declared with."""
     values = binding.declaration.get("right") or binding.declaration.get("value")
     if values is None or binding.index >= len(values.children):
         return None
-    value = values.children[binding.index]
-    return value if is_make(value) else None
+    return made(file, values.children[binding.index])
 
 
 def _use(file: GoFile, channel: SharedChannel, node: Node, depth: int = _DEPTH) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channels import (
-    MAKES_CHANNEL,
     Channel,
     ChannelOperation,
     local_channels,
 )
+from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _index(package: Package) -> dict[Node, list[Channel]]:
     if known is None:
         known = package.facts["channel_index"] = {}
         for file in package.files:
-            for function in file.functions(MAKES_CHANNEL):
+            for function in file.functions(making(file.package)):
                 for channel in local_channels(file, function):
                     for operation in channel.operations:
                         known.setdefault(operation.node, []).append(channel)

@@ -7,12 +7,20 @@ or passed to code that is not visible, it has escaped, and counting ends.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from threadmend.golang.goroutines import Launch, launch_of_literal
+from threadmend.golang.makers import (
+    MAKES_CHANNEL,
+    Maker,
+    capacity_of,
+    is_make,
+    maker_of,
+    makers,
+    making,
+)
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
@@ -33,7 +41,6 @@ __all__ = [
     "runner_of",
 ]
 
-MAKES_CHANNEL = re.compile(rb"\bmake\(\s*(?:chan\b|<-\s*chan|\w)")
 _DEPTH = 3
 
 
@@ -88,7 +95,8 @@ class ChannelOperation:
 class Channel:
     """A channel made in a function and held by one variable.
 
-    `make` is the call, `capacity` its second argument (None: unbuffered).
+    `make` is the call, of the function `maker` if it is not `make`; `capacity` the argument that
+    says it (None: unbuffered).
     """
 
     binding: Binding
@@ -96,11 +104,17 @@ class Channel:
     capacity: Node | None
     operations: list[ChannelOperation] = field(default_factory=list)
     escapes: list[Node] = field(default_factory=list)
+    maker: Maker | None = None
 
     @property
     def function(self) -> Node | None:
         """Return the function that makes the channel."""
         return self.make.function
+
+    @property
+    def type(self) -> Node:
+        """Return the type that is made."""
+        return self.maker.type if self.maker is not None else self.make["arguments"].children[0]
 
     @property
     def unbuffered(self) -> bool:
@@ -129,18 +143,17 @@ def local_channels(file: GoFile, function: Node) -> list[Channel]:
 
 
 def _channels_of(file: GoFile, function: Node) -> Iterator[Channel]:
-    if not MAKES_CHANNEL.search(file.data, function.start, function.end):
+    if not making(file.package).search(file.data, function.start, function.end):
         return
+    others = bool(makers(file.package))
     for node in function.own():
-        if node.kind == "call_expression" and _is_make(node):
+        if node.kind == "call_expression" and (others or is_make(node)):
             binding = initialised(file, node)
-            if binding is not None and isinstance(file.underlying(file.type_of(node)), Chan):
-                yield channel_of(file, binding, node)
-
-
-def _is_make(call: Node) -> bool:
-    function = call["function"]
-    return function.kind == "identifier" and function.name == "make"
+            maker = maker_of(file, node) if binding is not None else None
+            if binding is None or (maker is None and not is_make(node)):
+                continue
+            if isinstance(file.underlying(file.type_of(node)), Chan):
+                yield channel_of(file, binding, node, maker)
 
 
 def initialised(file: GoFile, value: Node) -> Binding | None:
@@ -162,10 +175,10 @@ def initialised(file: GoFile, value: Node) -> Binding | None:
     return binding if binding is not None and binding.node is names[index] else None
 
 
-def channel_of(file: GoFile, binding: Binding, make: Node) -> Channel:
+def channel_of(file: GoFile, binding: Binding, make: Node, maker: Maker | None = None) -> Channel:
     """Return the channel that a variable holds, with everything that is done to it."""
-    arguments = make["arguments"].children
-    channel = Channel(binding, make, arguments[1] if len(arguments) > 1 else None)
+    capacity = maker.capacity(make) if maker is not None else capacity_of(make)
+    channel = Channel(binding, make, capacity, maker=maker)
     follow(file, binding, (), channel, _DEPTH)
     return channel
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from threadmend.golang.channel_fields import made_by
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, outermost_loop
 from threadmend.golang.iterations import in_one_round, point_in
@@ -298,11 +299,6 @@ def _has_room(file: GoFile, root: object) -> bool:
     """Return whether a channel was made here with room for more than one value."""
     if not isinstance(root, Binding):
         return False
-    right = root.declaration.get("right") or root.declaration.get("value")
-    if right is None or root.index >= len(right.children):
-        return False
-    value = right.children[root.index]
-    if value.kind != "call_expression" or value["function"].text != b"make":
-        return False
-    arguments = value["arguments"].children
-    return len(arguments) > 1 and arguments[1].text not in {b"0", b"1"}
+    make = made_by(file, root)
+    room = make.capacity if make is not None else None
+    return room is not None and room.text not in {b"0", b"1"}

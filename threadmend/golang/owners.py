@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import lock_class
-from threadmend.golang.channel_fields import SharedChannel, is_make, shared_channel_of
-from threadmend.golang.channels import MAKES_CHANNEL, Channel, ChannelOperation, local_channels
+from threadmend.golang.channel_fields import SharedChannel, shared_channel_of
+from threadmend.golang.channels import Channel, ChannelOperation, local_channels
 from threadmend.golang.functions import outer_function
+from threadmend.golang.makers import is_make, making
 from threadmend.golang.stops import leaves_loop
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
@@ -32,7 +33,7 @@ def channels(package: Package, files: list[GoFile]) -> Iterator[Entry]:
     """Yield the channels that are made in some files of a package, by their makes."""
     judged: dict[Node, tuple[str, str]] = {}
     for file in files:
-        for function in file.functions(MAKES_CHANNEL):
+        for function in file.functions(making(file.package)):
             for channel in local_channels(file, function):
                 if not channel.escapes:
                     name = lock_class(file, channel.binding.node) or channel.binding.name
@@ -91,7 +92,7 @@ def unclosed_ranges(package: Package, files: list[GoFile]) -> set[tuple[str, int
     found: list[Channel | SharedChannel] = [
         channel
         for file in files
-        for function in file.functions(MAKES_CHANNEL)
+        for function in file.functions(making(file.package))
         for channel in local_channels(file, function)
         if not channel.escapes
     ]

@@ -21,6 +21,7 @@ from threadmend.golang.groups import is_group
 from threadmend.golang.infer import is_decl
 from threadmend.golang.lock_relations import is_foreign, needed_by_given, related
 from threadmend.golang.locks import declaration_of, entry_locks, held_at, locks_of
+from threadmend.golang.makers import is_make, maker_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
 from threadmend.golang.uses import is_api
@@ -150,9 +151,10 @@ def _operations(file: GoFile, operand: Node) -> tuple[list[ChannelOperation], bo
     if binding.index >= len(values) or values[binding.index].kind != "call_expression":
         return None
     make = values[binding.index]
-    if make["function"].text != b"make":
+    maker = maker_of(file, make)
+    if maker is None and not is_make(make):
         return None
-    channel = channel_of(file, binding, make)
+    channel = channel_of(file, binding, make, maker)
     if channel.escapes or _has_room(channel):
         return None
     return channel.operations, not channel.unbuffered

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AttributeUse",
     "assigned_value",
+    "is_made_by_new",
     "is_self",
     "owner_of",
     "place_in_source",
@@ -69,6 +70,7 @@ def uses_by_class(file: PythonFile) -> dict[Class, list[AttributeUse]]:
             if isinstance(above, ast.Attribute) and is_self(file, node):
                 function = file.function(node)
                 if function is not None and function.home is _owner(file, node):
+                    above = _of_new_object(file, function, above)
                     use = AttributeUse(above.attr, use_mode(above), above, function)
                     if function.home is not None:
                         found.setdefault(function.home, []).append(use)
@@ -116,6 +118,10 @@ def _other_names(file: PythonFile, selves: set[str]) -> set[str]:
         above = parent(node)
         if isinstance(above, ast.Assign) and above.value is node:
             found |= {target.id for target in above.targets if isinstance(target, ast.Name)}
+    for call in file.calls("__new__") if b"def __new__" in file.data else ():
+        above = parent(call)
+        if isinstance(above, ast.Assign):
+            found |= {target.id for target in above.targets if isinstance(target, ast.Name)}
     return found - selves
 
 
@@ -126,15 +132,66 @@ def place_in_source(use: AttributeUse) -> tuple[int, int]:
 
 def is_self(file: PythonFile, node: ast.AST) -> bool:
     """Return whether a name is the first parameter of the method that it is in, or another name
-    of that: `me = self`.
+    of that: `me = self`; or the object that `__new__` makes.
     """
     binding = file.binding(node)
-    if binding is None or len(binding.sites) != 1:
+    if binding is None:
         return False
     site = binding.sites[0]
+    if site.kind == "assign" and binding.scope.kind == "function" and is_made_by_new(file, binding):
+        return True
+    if len(binding.sites) != 1:
+        return False
     if site.kind == "assign" and isinstance(site.value, ast.Name) and site.value is not node:
         return site.value.id != binding.name and _is_first(file, file.binding(site.value))
     return _is_first(file, binding)
+
+
+def _of_new_object(file: PythonFile, function: Function, node: ast.Attribute) -> ast.Attribute:
+    """Return `cls._only.x` of `cls._only`, which is the object that `__new__` makes."""
+    above = parent(node)
+    if function.name != "__new__" or not isinstance(above, ast.Attribute):
+        return node
+    text = ast.dump(node)
+    for call in function.calls:
+        kept = parent(call)
+        if isinstance(kept, ast.Assign) and _is_new(file, call, function):
+            if any(text == ast.dump(target).replace("Store()", "Load()") for target in kept.targets):
+                return above
+    return node
+
+
+def is_made_by_new(file: PythonFile, binding: Binding) -> bool:
+    """Return whether a variable of `__new__` is the object that it makes, `super().__new__(cls)`,
+    or one that the class keeps: `cls._known.get(key)`.
+    """
+    if getattr(binding.scope.node, "name", "") != "__new__":
+        return False
+    function = file.function(binding.scope.node)
+    if function is None or function.cls is None:
+        return False
+    values = [site.value for site in binding.sites]
+    made = [value for value in values if _is_new(file, value, function)]
+    return bool(made) and all(
+        value in made or _root(value) == function.self_name for value in values
+    )
+
+
+def _is_new(file: PythonFile, value: ast.expr | None, function: Function) -> bool:
+    """Return whether a call is `super().__new__(cls)` or `object.__new__(cls)`."""
+    func = value.func if isinstance(value, ast.Call) else None
+    if not isinstance(func, ast.Attribute) or func.attr != "__new__":
+        return False
+    assert isinstance(value, ast.Call)
+    given = value.args[0] if value.args else None
+    return isinstance(given, ast.Name) and given.id == function.self_name
+
+
+def _root(node: ast.expr | None) -> str:
+    """Return the name that `cls.known.get(key)` begins with."""
+    while isinstance(node, ast.Attribute | ast.Call | ast.Subscript):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _is_first(file: PythonFile, binding: Binding | None) -> bool:

@@ -53,7 +53,7 @@ def value_of(file: PythonFile, node: ast.AST | None, depth: int = 0) -> Value | 
 
 def _name(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     assert isinstance(node, ast.Name)
-    from threadmend.python.uses import is_self
+    from threadmend.python.uses import is_made_by_new, is_self
 
     binding = file.binding(node)
     if binding is None:
@@ -62,7 +62,8 @@ def _name(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
         owner = file.function(binding.scope.node)
         if owner is not None and owner.cls is not None:
             cls = owner.cls
-            return Value(cls.qualified, file, None, cls, is_class=owner.is_classmethod)
+            is_class = owner.is_classmethod and not is_made_by_new(file, binding)
+            return Value(cls.qualified, file, None, cls, is_class=is_class)
     if any(site.kind == "import" for site in binding.sites):
         return _named(file, qualified(file, node), depth)
     found = [_site_value(file, site, depth) for site in binding.sites]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from threadmend.python.file import PythonFile, last_name
 from threadmend.python.flow import after, can_raise, innermost_loop, leaves, walk
+from threadmend.python.lockcalls import lock_calls
 from threadmend.python.locks import Lock, Section, is_acquire, is_release, receiver
 from threadmend.python.scope import parent
 
@@ -94,19 +96,30 @@ def _released_before_leaving(file: PythonFile, section: Section) -> list[ast.stm
     """Return the releases inside of the section right before a plain return, break or
     continue; None when there is another one, or another acquisition.
     """
-    text = file.text(section.item)
     found = []
-    for call in file.calls("release", "acquire"):
+    for call, takes in _touching(file, section):
         if not any(s in section.body for s in file.ancestors(call)):
-            continue
-        if not isinstance(call.func, ast.Attribute) or file.text(call.func.value) != text:
             continue
         statement = file.statement(call)
         following = after(statement)
-        if call.func.attr == "acquire" or len(following) != 1 or not _is_plain(following[0]):
+        if takes or len(following) != 1 or not _is_plain(following[0]):
             return None
         found.append(statement)
     return found
+
+
+def _touching(file: PythonFile, section: Section) -> Iterator[tuple[ast.Call, bool]]:
+    """Yield the calls that take a section's lock, or give it back, and which of the two."""
+    text = file.text(section.item)
+    for one in lock_calls(file) if section.kind == "helped" else ():
+        if one.call is section.item:
+            text = one.text
+    for one in lock_calls(file):
+        if one.text == text:
+            yield one.call, one.takes
+    for call in file.calls("release", "acquire"):
+        if isinstance(call.func, ast.Attribute) and file.text(call.func.value) == text:
+            yield call, call.func.attr == "acquire"
 
 
 def _is_plain(statement: ast.stmt) -> bool:

@@ -88,7 +88,7 @@ def _makers(file: PythonFile, section: Section) -> list[Value]:
         if not given:
             return []
         return _assigned(lock.value.file, given[0])
-    if section.kind == "borrowed":
+    if section.kind in {"borrowed", "helped"}:
         made = lock.value.made
         statement = lock.value.file.statement(made) if made is not None else None
         if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is not made:
@@ -177,6 +177,8 @@ def _is_plain(file: PythonFile, node: ast.expr) -> bool:
         return is_release(call) or above.attr not in {"locked", "acquire", "release"}
     if isinstance(above, ast.keyword):
         above = file.parent(above)
+    if isinstance(above, ast.Call) and getattr(above.func, "attr", "") == "enter_context":
+        return True
     if isinstance(above, ast.Call) and node is not above.func:
         made = file.value(above)
         return made is not None and made.is_a(api.CONDITIONS)

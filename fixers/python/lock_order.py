@@ -262,8 +262,9 @@ def _swapped(file: PythonFile, sections: Iterable[Section]) -> tuple[Edit, ...]:
 
 
 def _is_adjacent(outer: Section, inner: Section) -> bool:
-    """Return whether `a.acquire()` stands right before `b.acquire()`."""
-    return outer.kind == inner.kind == "acquire" and outer.body[:1] == [inner.start]
+    """Return whether `a.acquire()` stands right before `b.acquire()`, or both go to a stack."""
+    same = outer.kind == inner.kind and outer.kind in {"acquire", "stacked"}
+    return same and outer.body[:1] == [inner.start]
 
 
 def _is_method(node: ast.AST, *names: str) -> bool:

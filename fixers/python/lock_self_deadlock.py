@@ -22,8 +22,10 @@ from threadmend.python.builders import BuilderError
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing, walk
 from threadmend.python.implied import receiver_of, runs
+from threadmend.python.lockcalls import helpers_of
 from threadmend.python.lockorder import Nesting, nestings
-from threadmend.python.locks import receiver
+from threadmend.python.locks import is_acquire, receiver
+from threadmend.python.places import Place
 
 from ._reentrant import is_looked_at, make_reentrant
 
@@ -39,7 +41,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if not _is_same_object(nesting) or not nesting.outer.waits or not inner.section.waits:
             continue
-        if nesting.outer.kind == "acquire" and nesting.outer.release is None:
+        if nesting.outer.kind in {"acquire", "helped"} and nesting.outer.release is None:
             continue
         if _is_told(nesting) or _is_released_first(nesting) or _is_handed_over(nesting):
             continue
@@ -99,12 +101,16 @@ def _is_released_first(nesting: Nesting) -> bool:
 
 
 def _is_handed_over(nesting: Nesting) -> bool:
-    """Return whether the lock is a signal: some function releases what it did not take."""
+    """Return whether the lock is a signal: some function releases what it did not take, and is
+    no helper that does so for others.
+    """
     file, place = nesting.file, nesting.held
     for call in file.calls("release"):
         lock = file.lock(receiver(call))
         if lock is not None and lock.place.anywhere == place.anywhere:
             function = file.function(call)
+            if function in helpers_of(file) and _is_taken_by_helper(file, place):
+                continue
             if not any(
                 file.function(taken) is function and file.lock(receiver(taken)) is not None
                 for taken in file.calls("acquire")
@@ -112,6 +118,11 @@ def _is_handed_over(nesting: Nesting) -> bool:
             ):
                 return True
     return False
+
+
+def _is_taken_by_helper(file: PythonFile, place: Place) -> bool:
+    locks = (file.lock(receiver(c)) for c in helpers_of(file).values() if is_acquire(c))
+    return any(lock is not None and lock.place.anywhere == place.anywhere for lock in locks)
 
 
 def _finding(file: PythonFile, nesting: Nesting) -> Finding:

@@ -28,19 +28,21 @@ from threadmend.python.builders import (
     section_to_with,
 )
 from threadmend.python.file import PythonFile, last_name
-from threadmend.python.flow import leaves
+from threadmend.python.flow import is_text, leaves
+from threadmend.python.functions import function_of
+from threadmend.python.lockcalls import helped_sections
 from threadmend.python.locks import Section
 
 from ._leaving import before_try, way_out
 
 CATEGORY = "lock"
 ALSO = "R1732 consider-using-with"
-GATE = rb"\.acquire\("
+GATE = rb"\.acquire\(|lock\w*\(\)|release\w*\(\)"
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the locks that an exception or a return leaves taken."""
-    for section in [*file.sections, *_tried(file)]:
+    for section in [*file.sections, *_tried(file), *_helped(file)]:
         if section.release is None or section.is_protected:
             continue
         lost = way_out(file, section)
@@ -60,6 +62,15 @@ def _tried(file: PythonFile) -> Iterator[Section]:
             yield section
 
 
+def _helped(file: PythonFile) -> Iterator[Section]:
+    """Yield what lies between two calls of helpers, of which the last one only releases."""
+    for section in helped_sections(file):
+        release = section.release.value if isinstance(section.release, ast.Expr) else None
+        helper = function_of(file, release.func) if isinstance(release, ast.Call) else None
+        if helper is None or len([s for s in helper.body if not is_text(s)]) == 1:
+            yield section
+
+
 def _late(file: PythonFile) -> Iterator[tuple[Section, ast.Try]]:
     """Yield what lies between `x.acquire()` and a try statement that releases in `finally`."""
     for section in file.sections:
@@ -71,7 +82,7 @@ def _late(file: PythonFile) -> Iterator[tuple[Section, ast.Try]]:
 
 def _has_arguments(section: Section) -> bool:
     """Return whether the lock is taken only perhaps: `acquire(timeout=1)`, and nobody looks."""
-    if section.kind == "tried":
+    if section.kind != "acquire":
         return False
     value: ast.AST = section.start.value  # type: ignore[attr-defined]
     call = value.value if isinstance(value, ast.Await) else value
@@ -101,7 +112,7 @@ def _finding(
     released: list[ast.stmt],
     tried: ast.Try | None = None,
 ) -> Finding:
-    name = file.text(section.item)
+    name = section.name(file)
     start, end = file.span(section.start)
     what = f"{name} stays locked when the code before its release raises"
     if leaving:
@@ -113,7 +124,7 @@ def _finding(
         if tried is not None:
             edits = begin_try_earlier(file, section.start, section.body, tried)
             title = f"Begin to try as soon as {name} is held"
-        elif section.kind == "tried":
+        elif section.kind in {"tried", "helped"}:
             edits, title = section_to_try(file, section, released), f"Release {name} in finally"
         else:
             edits = section_to_with(file, section, released)

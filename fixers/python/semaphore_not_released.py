@@ -26,12 +26,13 @@ from threadmend.python.builders import (
 )
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, can_raise, leaves, walk
+from threadmend.python.lockcalls import helped_sections, slot_calls
 from threadmend.python.locks import Lock, Section, is_release, receiver
 
 from ._leaving import before_try, goes_round
 
 CATEGORY = "lock"
-GATE = rb"\.acquire\("
+GATE = rb"\.acquire\(|release\w*\(\)"
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -45,14 +46,24 @@ def check(file: PythonFile) -> Iterator[Finding]:
         section = None if slot is None else _section(file, call, slot)
         if section is None or (section.kind == "acquire" and (call.args or call.keywords)):
             continue
-        leaving = leaves(section.body)
-        plain = ast.Return | ast.Raise | ast.Await
-        if not all(isinstance(n, plain) or goes_round(file, section, n) for n in leaving):
-            continue
-        if not leaving and not can_raise(section.body):
-            continue
-        if not any(is_release(node) for node in walk(section.body)):
+        if _is_lost(file, section):
             yield _finding(file, section)
+    given = {one.call for one in slot_calls(file) if not one.takes}
+    for section in helped_sections(file, slot_calls(file)):
+        if section.release is not None and not section.is_protected and _is_lost(file, section):
+            if given.isdisjoint(walk(section.body)):
+                yield _finding(file, section)
+
+
+def _is_lost(file: PythonFile, section: Section) -> bool:
+    """Return whether something leaves a section, and the slot is kept then."""
+    leaving = leaves(section.body)
+    plain = ast.Return | ast.Raise | ast.Await
+    if not all(isinstance(n, plain) or goes_round(file, section, n) for n in leaving):
+        return False
+    if not leaving and not can_raise(section.body):
+        return False
+    return not any(is_release(node) for node in walk(section.body))
 
 
 def _slot(file: PythonFile, call: ast.Call) -> Lock | None:
@@ -87,14 +98,14 @@ def _section(file: PythonFile, call: ast.Call, lock: Lock) -> Section | None:
 
 
 def _finding(file: PythonFile, section: Section, tried: ast.Try | None = None) -> Finding:
-    name = file.text(section.item)
+    name = section.name(file)
     start, end = file.span(section.start)
     said = f"the slot of {name} is lost when the code before its release raises or leaves"
     try:
         if tried is not None:
             edits = begin_try_earlier(file, section.start, section.body, tried)
             title = f"Begin to try as soon as {name} has given a slot"
-        elif section.kind == "tried":
+        elif section.kind in {"tried", "helped"}:
             edits, title = section_to_try(file, section), f"Release {name} in finally"
         else:
             edits, title = section_to_with(file, section), f"Hold {name} with a with statement"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.python import api
 from threadmend.python.functions import Function, function_of
+from threadmend.python.lockcalls import entered_lock, helped_sections, stacked_sections
 from threadmend.python.locks import Lock, Section, lock_of
 from threadmend.python.places import Place
 from threadmend.python.uses import is_self
@@ -29,7 +30,7 @@ def borrowed_sections(file: PythonFile) -> list[Section]:
     """Return the sections of a file whose lock is taken elsewhere; their kind is `borrowed`.
 
     `start` is the function or the with statement, `item` the decorator or what the statement
-    enters, `body` what runs under the lock.
+    enters, `body` what runs under the lock. Of the kinds `helped` and `stacked`, see lockcalls.
     """
     known: list[Section] | None = file.__dict__.get("_borrowed")
     if known is None:
@@ -37,6 +38,7 @@ def borrowed_sections(file: PythonFile) -> list[Section]:
         for function in file.functions:
             known += borrowed_by(function)
         known += _entered(file)
+        known += [*helped_sections(file), *stacked_sections(file)]
     return known
 
 
@@ -128,6 +130,10 @@ def _entered(file: PythonFile) -> Iterator[Section]:
         assert isinstance(node, ast.With | ast.AsyncWith)
         for item in node.items:
             call = item.context_expr
+            entered = entered_lock(file, call)
+            if entered is not None:
+                function = file.function(node)
+                yield Section(entered, "borrowed", node, call, node.body, None, function)
             callee = function_of(file, call.func) if isinstance(call, ast.Call) else None
             if callee is None or not any("contextmanager" in d for d in callee.decorators):
                 continue

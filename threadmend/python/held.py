@@ -12,7 +12,9 @@ from threadmend.python import api
 from threadmend.python.borrowed import borrowed_by, makers_of, wrapped_calls
 from threadmend.python.flow import always_leaves, block_of
 from threadmend.python.functions import Function, function_of
+from threadmend.python.lockcalls import entered_lock, lock_calls, nested_entries
 from threadmend.python.locks import (
+    Lock,
     acquisitions,
     is_release,
     lock_of,
@@ -59,6 +61,7 @@ class Held:
 
 
 NOTHING = Held()
+_UNKNOWN = Held(unknown=True)
 
 
 def held_at(file: PythonFile, node: ast.AST) -> Held:
@@ -97,8 +100,29 @@ def _is_by_hand(file: PythonFile) -> bool:
     """Return whether a file calls acquire or release at all."""
     known: bool | None = file.__dict__.get("_by_hand")
     if known is None:
-        known = file.__dict__["_by_hand"] = b"acquire" in file.data or b".release" in file.data
+        by_hand = b"acquire" in file.data or b".release" in file.data
+        known = file.__dict__["_by_hand"] = by_hand or bool(_taken_by_calls(file))
     return known
+
+
+def _taken_by_calls(file: PythonFile) -> dict[ast.AST, list[tuple[str, Held]]]:
+    """Return what helpers and ExitStacks have taken behind statements, with the lock's text."""
+    known: dict[ast.AST, list[tuple[str, Held]]] | None = file.__dict__.get("_taken_by_calls")
+    if known is None:
+        known = file.__dict__["_taken_by_calls"] = {}
+        for one in lock_calls(file):
+            statement = file.parent(one.call)
+            if one.takes and isinstance(statement, ast.Expr):
+                known.setdefault(statement, []).append((one.text, _of(one.lock)))
+        for statement, section in nested_entries(file):
+            text = "" if section is None else file.text(section.item)
+            held = _UNKNOWN if section is None else _of(section.lock)
+            known.setdefault(statement, []).append((text, held))
+    return known
+
+
+def _of(lock: Lock) -> Held:
+    return Held(frozenset({lock.place}))
 
 
 def _acquired(file: PythonFile, statement: ast.stmt, gone: set[str]) -> Held:
@@ -116,6 +140,9 @@ def _acquired(file: PythonFile, statement: ast.stmt, gone: set[str]) -> Held:
             if how == "after" and text not in here and text not in gone:
                 found |= _taken(file, lock)
                 here.add(text)
+        for text, held in _taken_by_calls(file).get(earlier, ()):
+            if text not in here and text not in gone:
+                found |= held
         here.update(_released(file, earlier))
     gone |= here
     return found
@@ -126,12 +153,13 @@ def _released(file: PythonFile, statement: ast.stmt) -> Iterable[str]:
     known: dict[ast.AST, list[str]] | None = file.__dict__.get("_released_in")
     if known is None:
         known = file.__dict__["_released_in"] = {}
-        for call in file.calls("release"):
-            if not is_release(call):
-                continue
+        plain = [
+            (call, file.text(receiver(call))) for call in file.calls("release") if is_release(call)
+        ]
+        helped = [(one.call, one.text) for one in lock_calls(file) if not one.takes]
+        for call, text in (*plain, *helped):
             inner = file.statement(call)
             leaves = always_leaves(block_of(inner))
-            text = file.text(receiver(call))
             for above in (inner, *file.ancestors(inner)):
                 if isinstance(above, _FUNCTIONS):
                     break
@@ -163,6 +191,10 @@ def _entered(file: PythonFile, node: ast.expr) -> Held:
                 if isinstance(inner, ast.Yield):
                     return _translated(held_here(callee.file, inner), node, callee)
     value = file.value(node)
+    if value is not None and value.cls is not None:
+        lock = entered_lock(file, node)
+        if lock is not None:
+            return _of(lock)
     if value is not None and value.is_a(api.SEMAPHORES | api.EXECUTORS | {"open"}):
         return NOTHING
     name = file.text(target)

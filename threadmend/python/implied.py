@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from threadmend.python.classes import PROPERTIES
 from threadmend.python.functions import Function
-from threadmend.python.places import only_result
+from threadmend.python.places import Place, only_result, place_of
 from threadmend.python.scope import parent
+from threadmend.python.uses import is_self
 
 if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["receiver_of", "runs", "stands_for"]
+__all__ = ["receiver_of", "runs", "seen_from", "seen_of", "stands_for"]
 
 _BUILTINS = {"len": "__len__", "str": "__str__", "repr": "__repr__", "iter": "__iter__",
              "bool": "__bool__", "next": "__next__"}  # fmt: skip
@@ -116,3 +117,39 @@ def _special(file: PythonFile) -> frozenset[str]:
         }
         known = file.__dict__["_special"] = frozenset(found)
     return known
+
+
+def seen_from(file: PythonFile, call: ast.expr, callee: Function, place: Place) -> Place | None:
+    """Return the place that a callee's lock has for its caller; None when it has none.
+
+    `self.lock` of a method is the lock of the object that the method is called on.
+    """
+    return seen_of(file, receiver_of(call), callee, place)
+
+
+def seen_of(
+    file: PythonFile, receiver: ast.expr | None, callee: Function, place: Place
+) -> Place | None:
+    """Return the place that a lock of a method has for who calls it on an object."""
+    if place.kind == "global" or place.base == "class":
+        return place
+    if place.kind == "local":
+        return place if callee.outer is not None else None
+    if place.base.endswith("/self"):  # of what `self` holds: the same when it is called on `self`
+        return place if receiver is not None and _is_own(file, receiver) else None
+    if place.base != "self":
+        return None
+    if callee.cls is None or receiver is None:
+        return place if callee.outer is not None else None
+    if _is_own(file, receiver):
+        return place
+    if isinstance(receiver, ast.Call):
+        return None
+    owner = place_of(file, receiver)
+    return None if owner is None else place._replace(base="/".join(owner))
+
+
+def _is_own(file: PythonFile, receiver: ast.expr) -> bool:
+    if isinstance(receiver, ast.Call):
+        return getattr(receiver.func, "id", "") == "super"
+    return is_self(file, receiver)

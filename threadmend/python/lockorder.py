@@ -12,12 +12,14 @@ from threadmend.python.borrowed import borrowed_sections
 from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.held import held_at
-from threadmend.python.implied import receiver_of, runs
+from threadmend.python.implied import runs, seen_from
 from threadmend.python.locks import Lock, Section
-from threadmend.python.places import Place, place_of
+from threadmend.python.places import Place
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 __all__ = ["Nesting", "Taking", "circles", "nestings", "takings"]
 
@@ -97,38 +99,6 @@ def _through(file: PythonFile, call: ast.expr, callee: Function) -> Iterator[Tak
             yield replace(taking, place=place, calls=(call, *taking.calls))
 
 
-def seen_from(file: PythonFile, call: ast.expr, callee: Function, place: Place) -> Place | None:
-    """Return the place that a callee's lock has for its caller; None when it has none.
-
-    `self.lock` of a method is the lock of the object that the method is called on.
-    """
-    if place.kind == "global" or place.base == "class":
-        return place
-    if place.kind == "local":
-        return place if callee.outer is not None else None
-    receiver = receiver_of(call)
-    if place.base.endswith("/self"):  # of what `self` holds: the same when it is called on `self`
-        return place if receiver is not None and _is_own(file, receiver) else None
-    if place.base != "self":
-        return None
-    if callee.cls is None or receiver is None:
-        return place if callee.outer is not None else None
-    if _is_own(file, receiver):
-        return place
-    if isinstance(receiver, ast.Call):
-        return None
-    owner = place_of(file, receiver)
-    return None if owner is None else place._replace(base="/".join(owner))
-
-
-def _is_own(file: PythonFile, receiver: ast.expr) -> bool:
-    from threadmend.python.uses import is_self
-
-    if isinstance(receiver, ast.Call):
-        return getattr(receiver.func, "id", "") == "super"
-    return is_self(file, receiver)
-
-
 def _each_once(found: Iterable[Taking]) -> list[Taking]:
     best: dict[Place, Taking] = {}
     for taking in found:
@@ -151,7 +121,7 @@ def nestings(file: PythonFile) -> list[Nesting]:
 
 def _nestings(file: PythonFile) -> Iterator[Nesting]:
     inner_sections: dict[ast.AST, list[Section]] = {}
-    entered = [s for s in borrowed_sections(file) if isinstance(s.start, ast.With | ast.AsyncWith)]
+    entered = [s for s in borrowed_sections(file) if not _is_called(s)]
     for section in (*file.sections, *entered):
         inner_sections.setdefault(section.start, []).append(section)
     for outer in (*file.sections, *borrowed_sections(file)):
@@ -181,6 +151,11 @@ def _taken_at(
         callee = runs(outer.function).get(node)
         if callee is not None and outer.lock.place in held_at(file, node):
             yield from _through(file, node, callee)
+
+
+def _is_called(section: Section) -> bool:
+    """Return whether a function is what takes the lock: what runs it is asked for anyway."""
+    return section.kind == "helped" or isinstance(section.start, _FUNCTIONS)
 
 
 def _still_held(file: PythonFile, section: Section, outer: Section) -> bool:

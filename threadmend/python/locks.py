@@ -70,7 +70,10 @@ class Section:
 
     def name(self, file: PythonFile) -> str:
         """Return how to call the lock, as its file or its object does."""
-        if self.kind != "borrowed":
+        if self.kind == "helped" and self.lock.place.base not in {"", "self"}:
+            assert isinstance(self.item, ast.Call)
+            return file.text(receiver(self.item))
+        if self.kind not in {"borrowed", "helped"}:
             return file.text(self.item)
         return f"self.{self.lock.place.name}" if self.lock.place.base else self.lock.place.name
 
@@ -89,7 +92,7 @@ class Section:
     @property
     def is_protected(self) -> bool:
         """Return whether an exception in the body releases the lock."""
-        return self.kind not in {"acquire", "tried"} or (
+        return self.kind not in {"acquire", "tried", "helped"} or (
             self.release is not None and _is_caught(self.release, self.item)
         )
 
@@ -107,6 +110,8 @@ def _is_caught(release: ast.stmt, item: ast.expr) -> bool:
                 handling += [s for handler in above.handlers for s in handler.body]
             for node in (node for statement in handling for node in ast.walk(statement)):
                 if is_release(node) and ast.dump(receiver(node)) == ast.dump(item):  # type: ignore[arg-type]
+                    return True
+                if isinstance(node, ast.Expr) and ast.dump(node) == ast.dump(release):
                     return True
         at, above = above, parent(above)
     return False

@@ -156,7 +156,9 @@ def _of_new_object(file: PythonFile, function: Function, node: ast.Attribute) ->
     for call in function.calls:
         kept = parent(call)
         if isinstance(kept, ast.Assign) and _is_new(file, call, function):
-            if any(text == ast.dump(target).replace("Store()", "Load()") for target in kept.targets):
+            if any(
+                text == ast.dump(target).replace("Store()", "Load()") for target in kept.targets
+            ):
                 return above
     return node
 

@@ -20,6 +20,8 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
         return None
     if use.mode == "write" and _is_deadline(data, use, statement):
         return None
+    if _takes_out(data, use) and not _is_emptied_meanwhile(data, use):
+        return None
     found = None
     for block, at in _levels(data.file, statement):
         for number in range(at, -1, -1):
@@ -40,6 +42,38 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
     part = block[number : at + 1]
     early = independent(data, part) if isinstance(first, ast.Assign) else []
     return Unit("check", data, use, part, early, inner)
+
+
+def _takes_out(data: Data, use: Use) -> bool:
+    """Return whether a use takes something out of a collection: `q.pop(0)`, `del q[0]`."""
+    above = data.file.parent(use.node)
+    if isinstance(above, ast.Attribute):
+        return above.attr in _TAKING
+    return isinstance(above, ast.Subscript) and isinstance(above.ctx, ast.Del)
+
+
+def _is_emptied_meanwhile(data: Data, use: Use) -> bool:
+    """Return whether another thread may take out as well what is there, or replace it: one that
+    only adds to the collection does not.
+    """
+    for other in data.uses:
+        if other.changes and not _adds(data, other):
+            both = Data(data.file, data.name, data.cls, data.binding, data.of_class, [other, use])
+            both.single = data.single
+            if both.races(use):
+                return True
+    return False
+
+
+def _adds(data: Data, use: Use) -> bool:
+    above = data.file.parent(use.node)
+    if isinstance(above, ast.Attribute):
+        return above.attr in _ADDING
+    return isinstance(above, ast.Subscript) and isinstance(above.ctx, ast.Store)
+
+
+_TAKING = frozenset({"pop", "popleft", "popitem", "remove", "discard"})
+_ADDING = frozenset({"append", "appendleft", "extend", "extendleft", "insert", "add", "setdefault"})
 
 
 def _is_just_set(data: Data, block: list[ast.stmt], number: int) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from threadmend.python import api
 from threadmend.python.arguments import argument
-from threadmend.python.classes import Class
+from threadmend.python.classes import INITIALIZERS, Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 from threadmend.python.project import PythonProject
-from threadmend.python.threads import STARTS, Spawn, reached, spawns_reaching
+from threadmend.python.threads import STARTS, Spawn, reached, spawns_reaching, wrappers
 from threadmend.python.uses import is_self
 
 from ._handed import asked_of, handed, kept_functions
@@ -167,10 +167,27 @@ def _note(
     found: dict[PythonFile, dict[Function, list[Spawn]]], entry: Function, spawns: list[Spawn]
 ) -> None:
     theirs = found.setdefault(entry.file, {})
-    for function in reached(entry):
+    for function in _at_others(entry):
         if function.file is entry.file:
             known = theirs.setdefault(function, [])
             known += [s for s in spawns if s not in known]
+
+
+def _at_others(entry: Function) -> frozenset[Function]:
+    """Return what a function certainly runs, but for what an initializer calls of the object that
+    it makes: nobody else has that yet.
+    """
+    found: set[Function] = set()
+    pending = [entry]
+    while pending:
+        one = pending.pop()
+        if one in found:
+            continue
+        found.add(one)
+        made = one.home if one.name in INITIALIZERS else None
+        callees = {*one.callees.values(), *wrappers(one)}
+        pending += [f for f in callees if made is None or f.home not in made.mro]
+    return frozenset(found)
 
 
 def in_threads(file: PythonFile, *, of_many: bool = False) -> dict[Function, list[Spawn]]:

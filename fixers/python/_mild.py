@@ -1,4 +1,6 @@
-"""Races that cost little: values that come out the same again, counters that are only reset."""
+"""Races that cost little: values that come out the same again, or replace what they differ from;
+counters that are only reset.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,23 @@ _IMPURE = frozenset({"open", "input", "object", "iter", "next", "print", "id", "
 
 def is_mild(data: Data, units: list[Unit]) -> bool:
     """Return whether a race for data does no harm that a careful reader would mend."""
+    if all(_is_told_apart(data, unit) for unit in units):
+        return True
     return _is_same_again(data) or _is_only_reset(data, units)
+
+
+def _is_told_apart(data: Data, unit: Unit) -> bool:
+    """Return whether a unit is `if x != new: x = new`: what counts is the new value, whoever
+    comes first.
+    """
+    test = unit.first.test if isinstance(unit.first, ast.If) else None
+    value = _value(data, unit.use)
+    if value is None or not isinstance(test, ast.Compare) or len(test.ops) != 1:
+        return False
+    if not isinstance(test.ops[0], ast.NotEq | ast.IsNot):
+        return False
+    sides = {data.file.text(test.left), data.file.text(test.comparators[0])}
+    return sides == {data.file.text(unit.use.node), data.file.text(value)}
 
 
 def _is_same_again(data: Data) -> bool:

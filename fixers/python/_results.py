@@ -19,14 +19,16 @@ from ._object_results import read_of_object
 __all__ = ["objects", "read_early", "returned", "waits"]
 
 _WAITS = frozenset({"join", "wait", "get", "acquire", "is_alive", "result", "wait_for", "sleep"})
+_EVENT_LOOPS = frozenset({"exec", "exec_", "mainloop", "wait_window", "wait_variable", "ShowModal"})
+"""A window is shown until somebody, as a rule the thread itself, closes it."""
 _TAKING = frozenset({"pop", "popleft", "popitem", "remove", "discard", "clear"})
 _MADE = api.COLLECTIONS | {"list", "dict", "set"}
 
 
 def waits(function: Function) -> bool:
-    """Return whether the function waits for anything: a join, an event, a queue."""
+    """Return whether the function waits for anything: a join, an event, a queue, a dialog."""
     for call in function.calls:
-        if isinstance(call.func, ast.Attribute) and call.func.attr in _WAITS:
+        if isinstance(call.func, ast.Attribute) and call.func.attr in _WAITS | _EVENT_LOOPS:
             if not isinstance(call.func.value, ast.Constant):  # "".join waits for nothing
                 return True
     return False

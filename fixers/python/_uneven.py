@@ -13,7 +13,7 @@ from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 from threadmend.python.guards import Guard, guards_of
-from threadmend.python.held import Held
+from threadmend.python.held import Held, callers_seem_to_hold
 from threadmend.python.locks import Lock
 from threadmend.python.uses import AttributeUse
 
@@ -72,6 +72,8 @@ def _uneven(file: PythonFile) -> Iterator[Uneven]:
                 if statement in seen or not _is_doubtful(file, use):
                     continue
                 if is_made_with(cls, lock, use.function.file.held(use.node)):
+                    continue
+                if callers_seem_to_hold(use.function, lock.place):
                     continue
                 step = _is_step(file, guard, use)
                 if step or guard.share >= _SHARE:

@@ -5,7 +5,7 @@ have been faster, `notify_all` wakes all, and wake-ups happen without any. After
 code goes on with a condition that no longer holds.
 
 Not reported: waits with a time limit, whose end is looked at; waits in a loop; code that tests
-again after the wait; an `if` with an `else`.
+again after the wait; an `if` with an `else`, or whose test itself waits or takes something.
 """
 
 from __future__ import annotations
@@ -45,8 +45,19 @@ def _is_plain(file: PythonFile, test: ast.If, wait: ast.stmt) -> bool:
     """Return whether the wait is all that the `if` decides, so that it may be repeated."""
     if any(isinstance(node, ast.NamedExpr | ast.Await) for node in ast.walk(test.test)):
         return False
+    if any(_does_something(node) for node in ast.walk(test.test)):
+        return False
     start = file.span(test)[0]
     return test.body[-1] is wait and file.data[start : start + 2] == b"if"
+
+
+def _does_something(node: ast.AST) -> bool:
+    """Return whether a part of a test waits or takes something: it cannot be asked again."""
+    func = node.func if isinstance(node, ast.Call) else None
+    return isinstance(func, ast.Attribute) and func.attr in _WAITS | api.MUTATORS
+
+
+_WAITS = frozenset({"wait", "wait_for", "acquire", "join", "get_nowait", "recv", "result", "read"})
 
 
 def _tests_again(file: PythonFile, test: ast.If) -> bool:

@@ -3,7 +3,8 @@
 An executor that nobody shuts down keeps its threads until it is collected, and jobs that are
 still queued run on when the program ends. `with` waits for them, also after an exception.
 
-Not reported: executors that are shut down, returned, stored or passed on.
+Not reported: executors that are shut down, returned, stored or passed on; what a helper hands
+out that keeps it.
 
 In tests it is a hint.
 
@@ -20,7 +21,7 @@ from threadmend.python import api
 from threadmend.python.builders import BuilderError, is_alone, put_under
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, target_of, walk
-from threadmend.python.scope import Binding, ancestors
+from threadmend.python.scope import Binding, ancestors, parent
 
 from ._tests import softened
 
@@ -46,7 +47,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if getattr(statement.value.func, "attr", "") == "enter_context":
             continue  # an ExitStack closes it
-        if not file.is_a(statement.value, api.EXECUTORS):
+        if not file.is_a(statement.value, api.EXECUTORS) or not _is_new(file, statement.value):
             continue
         binding = file.binding(target)
         if binding is None or len(binding.sites) != 1 or binding.scope.kind != "function":
@@ -54,6 +55,25 @@ def check(file: PythonFile) -> Iterator[Finding]:
         calls = _calls(file, binding)
         if calls:
             yield softened(file, _finding(file, statement, binding, calls))
+
+
+def _is_new(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether each run of a call makes an executor: it is the constructor, or a helper
+    that returns what it made and keeps nothing.
+    """
+    value = file.value(call)
+    made = None if value is None else value.made
+    if value is None or made is None or made is call:
+        return made is call
+    above = parent(made)
+    if isinstance(above, ast.Return):
+        return True
+    target = target_of(above) if isinstance(above, ast.Assign | ast.AnnAssign) else None
+    binding = value.file.binding(target)
+    if binding is None or binding.scope.kind != "function":
+        return False
+    uses = (use for use in value.file.uses(binding) if isinstance(use.ctx, ast.Load))
+    return all(isinstance(parent(use), ast.Return | ast.Attribute) for use in uses)
 
 
 def _calls(file: PythonFile, binding: Binding) -> list[ast.Call]:

@@ -5,7 +5,8 @@ changed size during iteration", in a thread where nobody looks; a list silently 
 code takes a lock to change the collection, the loop does not. `sys.modules` changes with every
 import, also of what another thread runs.
 
-Not reported: a loop under the lock, or whose callers all hold it; a loop over a copy; a
+Not reported: a loop under the lock, or whose callers all hold it, as far as the project shows
+them; a loop over a copy; a
 collection that is only ever replaced by another one; a list that only grows; what one call of
 the interpreter reads at once (`sum`, `sorted`, `list`); a loop after the
 thread that makes the changes was joined, or after a flag was set under the lock that others test
@@ -34,6 +35,7 @@ from threadmend.python.builders import (
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import before, enclosing
 from threadmend.python.functions import Function
+from threadmend.python.held import callers_seem_to_hold
 from threadmend.python.threads import reached, spawns_reaching
 
 from ._guarded import Guarded, guarded, may_be_held
@@ -66,6 +68,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if function.name == "__del__":
                 continue  # nobody else knows the object any more
             if _is_last(file, one, node) or _is_closed(file, one, node, function):
+                continue
+            if callers_seem_to_hold(function, one.lock.place):
                 continue
             yield _finding(file, one, node, function, looped)
 

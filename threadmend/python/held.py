@@ -28,7 +28,7 @@ from threadmend.python.scope import parent
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
 
-__all__ = ["Held", "assumes_lock", "callers_hold", "held_at", "held_here"]
+__all__ = ["Held", "assumes_lock", "callers_hold", "callers_seem_to_hold", "held_at", "held_here"]
 
 _NAMED = re.compile(r"(?:_|\b)(?:un)?(?:locked|nolock|no_lock|lock_held|with_lock)(?:_|$)")
 _SAID = re.compile(
@@ -244,6 +244,34 @@ def _callers_hold(function: Function) -> Held:
         return said
     locks = frozenset.intersection(*(h.locks for h in held))
     return said | Held(locks, unknown=not locks or any(h.unknown and not h.locks for h in held))
+
+
+def callers_seem_to_hold(function: Function, place: Place, depth: int = 3) -> bool:
+    """Return whether every call of a method that the project shows holds a lock, or comes from
+    an initializer, and other files use the class without naming the method. Its name allows
+    others to call it as well: that is no proof.
+    """
+    sites = [site for site in function.callers if site.caller is not function]
+    home = function.home
+    if not sites or not depth or home is None or not function.is_only_called:
+        return False
+    if not function.is_private and not _is_of_used_class(function, home.name):
+        return False
+    return all(
+        site.caller in home.init_only
+        or place in held_at(site.file, site.call)
+        or (site.caller is not None and callers_seem_to_hold(site.caller, place, depth - 1))
+        for site in sites
+    )
+
+
+def _is_of_used_class(function: Function, name: str) -> bool:
+    """Return whether other files of the project name a class, and none the method."""
+    project, file = function.file.project, function.file
+    method = re.compile(rb"\b" + re.escape(file.encode(function.name)) + rb"\b")
+    cls = re.compile(rb"\b" + re.escape(file.encode(name)) + rb"\b")
+    others = [project.source(path).data for path in project.paths if path != file.path]
+    return any(map(cls.search, others)) and not any(map(method.search, others))
 
 
 def _translated(held: Held, call: ast.Call, callee: Function) -> Held:

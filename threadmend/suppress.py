@@ -14,6 +14,7 @@ comments for other tools excuse is in `others.py`.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -266,8 +267,12 @@ def _python_comments(source: SourceFile) -> Iterator[tuple[int, int]]:
     import io
     import tokenize
 
+    from threadmend.python.newer import covered
+
+    # What `tokenize` does not know yet is covered; comments stay where they are.
+    data = source.data if sys.version_info >= (3, 12) else covered(source.data) or source.data
     try:
-        for token in tokenize.tokenize(io.BytesIO(source.data).readline):
+        for token in tokenize.tokenize(io.BytesIO(data).readline):
             if token.type == tokenize.COMMENT:
                 row, column = token.start
                 line = source.line_text(row).decode("utf-8", "replace")

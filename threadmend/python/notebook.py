@@ -7,16 +7,15 @@ masked without a change of length.
 
 from __future__ import annotations
 
-import ast
 import json
 import re
-import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from threadmend.model import Edit, Finding, Fix
+from threadmend.python.newer import parsed
 from threadmend.source import UnreadableError
 
 __all__ = ["Notebook", "read", "translated"]
@@ -216,9 +215,7 @@ def masked(code: bytes) -> bytes:
 
 def _parses(text: str) -> bool:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
+        parsed(text.encode())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

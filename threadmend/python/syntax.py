@@ -11,12 +11,12 @@ import codecs
 import io
 import sys
 import tokenize
-import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
 from typing import TypeVar
 
 from threadmend.python.index import build
+from threadmend.python.newer import parsed
 from threadmend.python.scope import Scope
 from threadmend.source import SourceFile, UnreadableError
 
@@ -31,9 +31,7 @@ _BOM = codecs.BOM_UTF8
 def parse(source: SourceFile) -> ast.Module:
     """Return the module; raises UnreadableError that says where it does not parse."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source.data)
+        return parsed(source.data)
     except SyntaxError as error:
         place = f" at {error.lineno}:{error.offset or 1}" if error.lineno else ""
         raise UnreadableError(source.path, f"does not parse{place}") from None

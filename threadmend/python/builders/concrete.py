@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import re
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from threadmend.model import Edit
 from threadmend.python.builders.lines import BuilderError, applied
 from threadmend.python.file import PythonFile
+from threadmend.python.newer import parsed
 
 if TYPE_CHECKING:
     import libcst
@@ -37,7 +37,7 @@ def rewrite(file: PythonFile, transformer: libcst.CSTTransformer) -> tuple[Edit,
     if applied(file, edits) != new:
         raise BuilderError("the change cannot be written as edits")
     try:
-        ast.parse(new)
+        parsed(new)
     except (SyntaxError, ValueError):
         raise BuilderError("the result does not parse") from None
     return edits

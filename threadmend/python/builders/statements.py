@@ -24,6 +24,7 @@ from threadmend.python.builders.lines import (
 )
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of
+from threadmend.python.newer import parsed
 from threadmend.python.scope import parent
 
 __all__ = [
@@ -251,9 +252,12 @@ _ROOMY = (ast.Expr, ast.Return, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.ke
 
 def _needs_parentheses(file: PythonFile, node: ast.expr, text: str) -> bool:
     try:
-        new = ast.parse(text, mode="eval").body
-    except SyntaxError:
+        (only,) = parsed(f"(\n{text}\n)".encode()).body
+    except (SyntaxError, ValueError):
         return False
+    if not isinstance(only, ast.Expr):
+        return False
+    new = only.value
     above = parent(node)
     if text.startswith("(") and text.endswith(")") and not isinstance(new, ast.Tuple):
         if isinstance(ast.parse(f"f{text}", mode="eval").body, ast.Call):

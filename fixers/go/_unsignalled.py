@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.conditions import CondCall, wait_loop
 from threadmend.golang.file import GoFile
+from threadmend.golang.iterations import own_condition
 from threadmend.golang.locks import locks_of
 from threadmend.golang.package import Package
 from threadmend.golang.syntax import Node
@@ -62,10 +63,7 @@ def never_changes(wait: CondCall) -> Node | None:
     loop = wait_loop(wait)
     if loop is None or any(node.kind in _LEAVES for node in loop["body"].own()):
         return None
-    condition = next(
-        (c for c in loop.children if c.kind not in {"for", "block", "range_clause", "for_clause"}),
-        None,
-    )
+    condition = own_condition(loop)
     if condition is None:
         return None
     names = list(condition.find("identifier"))

@@ -15,12 +15,13 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, delete, replace
+from threadmend.golang.builders import BuilderError, delete, free_name, replace, taken_names
 from threadmend.golang.calls import callers
 from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.iterations import own_condition
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
@@ -181,6 +182,8 @@ def _without_close(channel: Channel, close: ChannelOperation, loop: Node) -> lis
     statement = close.node.parent
     if statement is None or statement.kind not in {"expression_statement", "defer_statement"}:
         raise BuilderError("the close is part of another statement")
+    if own_condition(loop) is not None and not loop.contains(statement):
+        return [*_drained(close, statement), *_asked(close, loop)]
     if _sent_sentinel(channel, loop):
         return [*delete(statement), *_past(statement, loop), *_ranged(close, loop)]
     if not loop.contains(statement):
@@ -239,24 +242,43 @@ def _without_test(statement: Node, jump: Node | None) -> list[Edit]:
     return list(delete(test))
 
 
+def _asked(close: ChannelOperation, loop: Node) -> list[Edit]:
+    """Leave a loop that has a condition of its own when the channel is closed before it ends.
+
+    `for len(got) < n { v := <-ch; … }` → `… { v, ok := <-ch; if !ok { break }; … }`
+    """
+    first, function = _first_receive(close, loop), close.node.function
+    values, names = first["right"].children, first["left"].children
+    ok = free_name("ok", taken_names(function) if function is not None else ())
+    code = f"{names[0].name}, {ok} := {values[0].name}\nif !{ok} {{\n\tbreak\n}}"
+    return list(replace(first, code))
+
+
 def _ranged(close: ChannelOperation, loop: Node) -> list[Edit]:
     """Turn `for { v := <-ch; … }` into `for v := range ch { … }`."""
     if _is_counted(loop):
         return []
-    body = loop["body"]
-    first = body.statements[0] if body.statements else None
-    name = close.node["arguments"].children[0].name
-    tree = loop.tree
-    if first is None or first.kind != "short_var_declaration":
-        raise BuilderError("the loop does not begin with the receive")
-    values, names = first["right"].children, first["left"].children
-    if len(names) != 1 or values[0].text.replace(b" ", b"") != b"<-" + name.encode():
-        raise BuilderError("the loop does not begin with the receive")
-    if tree.comments_in(loop.start, first.end):
+    if own_condition(loop) is not None:
+        raise BuilderError("the loop has a condition of its own")
+    body, first = loop["body"], _first_receive(close, loop)
+    if loop.tree.comments_in(loop.start, first.end):
         raise BuilderError("a comment would be lost")
     if not first.next or len(body.statements) < 2:
         raise BuilderError("the received value is not used")
-    head = f"for {names[0].name} := range {name} {{".encode()
+    name = close.node["arguments"].children[0].name
+    head = f"for {first['left'].children[0].name} := range {name} {{".encode()
     if loop.parent is not None and loop.parent.kind == "labeled_statement":
         raise BuilderError("the loop has a label")
     return [Edit(loop.path, loop.start, body.start + 1, head), *delete(first)]
+
+
+def _first_receive(close: ChannelOperation, loop: Node) -> Node:
+    """Return the statement `v := <-ch` with which the body of a loop begins."""
+    statements = loop["body"].statements
+    first = statements[0] if statements else None
+    name = close.node["arguments"].children[0].name
+    if first is not None and first.kind == "short_var_declaration":
+        values, names = first["right"].children, first["left"].children
+        if len(names) == 1 and values[0].text.replace(b" ", b"") == b"<-" + name.encode():
+            return first
+    raise BuilderError("the loop does not begin with the receive")

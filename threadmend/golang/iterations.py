@@ -17,6 +17,7 @@ __all__ = [
     "ends_after",
     "in_one_round",
     "leaves_when_closed",
+    "own_condition",
     "point_in",
     "turns",
     "waits_at",
@@ -46,6 +47,12 @@ def leaves_when_closed(receive: Node) -> Node | None:
     if test["condition"].text != b"!" + names[1].text or len(left) != 1:
         return None
     return test if left[0].kind in {"break_statement", "return_statement"} else None
+
+
+def own_condition(loop: Node) -> Node | None:
+    """Return the condition of `for condition { … }`, of no other loop."""
+    apart = {"for", "block", "range_clause", "for_clause"}
+    return next((c for c in loop.children if c.kind not in apart), None)
 
 
 def ends_after(loop: Node, node: Node) -> bool:

@@ -36,6 +36,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import is_run_here, waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
+from ._called_behind import called_behind
 from ._closed_flag import closed_under_senders
 from ._last_one import left_to_the_last
 
@@ -129,7 +130,7 @@ def keeps_out(loop: SendingLoop, file: GoFile, close: Node) -> bool:
 
     Both run under one lock, the last sender is the one to close, or the goroutine that closes at
     its end is the one that sends: the function that sends is called in it, passed to what calls
-    it, or is a literal of it.
+    it, or is a literal of it. Likewise the callers of a method that only closes.
     """
     held = {h.lock_class for h in held_at(file, close)} - {None}
     for send in loop.sends:
@@ -137,6 +138,8 @@ def keeps_out(loop: SendingLoop, file: GoFile, close: Node) -> bool:
             return True
     runner = close.function
     if runner is not None and left_to_the_last(runner, close):
+        return True
+    if called_behind(file, close, loop.body):
         return True
     while runner is not None and runner.kind == "func_literal" and is_run_here(runner):
         runner = runner.function

@@ -1,12 +1,12 @@
 """Methods that only close a channel, and are called where all that was sent has been sent.
 
-    go func() {
-        defer lines.finish()        // func (s *stage) finish() { close(s.out) }
-        for scanner.Scan() {
-            lines.emit(scanner.Text())
-        }
-    }()
-    go func() { group.Wait(); rows.finish() }()
+go func() {
+    defer lines.finish()        // func (s *stage) finish() { close(s.out) }
+    for scanner.Scan() {
+        lines.emit(scanner.Text())
+    }
+}()
+go func() { group.Wait(); rows.finish() }()
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ and the lock that a helper takes for its caller.
 
 Not reported: a function whose contract is to return locked (its name or comment says so, or
 another function of the package only releases the lock; a name alone does not excuse returns
-that fail, with an error, after others have released); a lock that is handed over: to a
+that fail, with an error, after others have released, or where callers release after a
+success only); a lock that is handed over: to a
 closure, by its method value or its address, or as a part of what is returned; paths that
 panic or end the process; conditions that are tested again before the release; a
 `defer x.Lock()` that was meant to release (go/lock-mode-mismatch).
@@ -41,6 +42,7 @@ from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Edit, Finding, Fix, Related
 
 from ._kept_by_helper import kept_by_helpers
+from ._kept_on_failure import released_before, returns_that_fail
 from ._release_edits import release_at
 from ._returned_unlock import kept_returned
 
@@ -59,6 +61,7 @@ class _Leak:
     exits: list[Exit]
     again: bool
     stops: set[Point] = field(default_factory=set)
+    on_failure: bool = False
 
     @property
     def flow(self) -> Flow:
@@ -78,6 +81,9 @@ def check(file: GoFile) -> Iterator[Finding]:
             if lock.acquires and lock.deferred is None and _follows_itself(lock):
                 continue
             leak = _leak(file, locks, lock)
+            failing = returns_that_fail(file, function, lock, leak.exits) if leak else None
+            if leak is not None and failing is not None:
+                leak.exits, leak.on_failure = failing, True
             if leak is not None and not _is_contract(file, leak):
                 yield _finding(file, leak)
     yield from kept_returned(file)
@@ -150,6 +156,8 @@ def _in_another_loop(lock: LockOperation, releases: list[LockOperation]) -> bool
 
 def _is_contract(file: GoFile, leak: _Leak) -> bool:
     """Return whether the function means to return with the lock held."""
+    if leak.on_failure:
+        return not leak.exits
     function = leak.locks.function
     name = function.get("name")
     if name is not None and name.name in {"main", "init"} and not leak.stops:
@@ -170,7 +178,7 @@ def _finding(file: GoFile, leak: _Leak) -> Finding:
     ]
     fix, reason = _fix(file, leak)
     if leak.exits:
-        where = "on every path" if leak.stops else "at all"
+        where = "on every path" if leak.stops or leak.on_failure else "at all"
         message = f"{name} is not released {where}"
     else:
         message = f"{name} is locked again in the next round of the loop while it is still held"
@@ -193,6 +201,8 @@ def _span(node: Node) -> tuple[int, int]:
 
 
 def _fix(file: GoFile, leak: _Leak) -> tuple[Fix | None, str]:
+    if leak.on_failure:
+        return released_before(file, leak.locks, leak.lock, leak.exits, leak.unlock)
     try:
         deferred = _defer(leak)
         if deferred is not None:

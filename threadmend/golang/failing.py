@@ -41,7 +41,7 @@ def _is_error(file: GoFile, value: Node, statement: Node) -> bool:
     if value.kind == "composite_literal":
         return True
     if value.kind == "selector_expression":
-        return bool(_NAMED_ERROR.search(value.name))
+        return bool(_NAMED_ERROR.search(value.name)) or _is_tested(value, statement)
     if value.kind != "identifier" or value.name == "nil":
         return False
     if is_decl(file.resolve(value), "var"):
@@ -50,19 +50,31 @@ def _is_error(file: GoFile, value: Node, statement: Node) -> bool:
 
 
 def _is_tested(value: Node, statement: Node) -> bool:
-    """Return whether `if err != nil` stands directly around, with nothing assigned since."""
+    """Return whether `if err != nil` stands directly around, with nothing assigned since.
+
+    Or `case err != nil:` of a switch without a value.
+    """
     block = statement.parent
-    test = block.parent if block is not None else None
-    if block is None or test is None or test.kind != "if_statement":
-        return False
-    if block.field != "consequence" or test["condition"].name != f"{value.name} != nil":
+    test = _condition_of(block) if block is not None else None
+    if block is None or test is None or test.name != f"{value.name} != nil":
         return False
     between = (n for s in block.statements if s.end <= statement.start for n in s.walk())
     return not any(
-        n.kind == "identifier"
+        n.kind == value.kind
         and n.name == value.name
         and n.parent is not None
         # on the left of an assignment
         and n.parent.field == "left"
         for n in between
     )
+
+
+def _condition_of(block: Node) -> Node | None:
+    """Return what holds for certain where a block, or a case, begins."""
+    outer = block.parent
+    if block.kind == "expression_case" and outer is not None:
+        values = block["value"].children
+        return values[0] if outer.get("value") is None and len(values) == 1 else None
+    if outer is None or outer.kind != "if_statement" or block.field != "consequence":
+        return None
+    return outer["condition"]

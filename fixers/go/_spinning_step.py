@@ -11,7 +11,8 @@
                                                     return false
                                                 }
 
-The loop and its select stand in two functions, and spin as if they stood in one.
+The loop and its select stand in two functions, and spin as if they stood in one. So they do
+where the default itself returns what keeps the loop going, as in `for r.step() { }`.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ def idle_steps(file: GoFile) -> Iterator[tuple[Node, Node]]:
     for select in file.find("select_statement", _DEFAULT, _may_be_step):
         function = select.function
         default = next((c for c in select.children if c.kind == "default_case"), None)
-        if function is None or default is None or default.statements:
+        if function is None or default is None:
             continue
         if select.parent is not function.get("body") or len(select.children) < 2:
             continue
-        result = _idle_result(file, function, select)
+        result = _idle_result(file, function, select, default)
         calls = all_calls(file, function) if result is not None else None
         loops = [_spins(call, result) for _, call in calls or () if result is not None]
         first = loops[0] if loops else None
@@ -62,7 +63,7 @@ def _may_be_step(declaration: Declaration) -> bool:
     return any(a[-4:] == _INSIDE and a[0] in FUNCTIONS for a in around)
 
 
-def _idle_result(file: GoFile, function: Node, select: Node) -> str | None:
+def _idle_result(file: GoFile, function: Node, select: Node, default: Node) -> str | None:
     """Return what a function gives back when its select had nothing to do; "" for no result.
 
     None where it does something besides, or where the result cannot be told.
@@ -72,6 +73,11 @@ def _idle_result(file: GoFile, function: Node, select: Node) -> str | None:
     if any(s.kind != "var_declaration" or _acts(s) for s in statements[:at]):
         return None
     after = statements[at + 1 :]
+    if default.statements:
+        only = default.statements[0] if len(default.statements) == 1 else None
+        if only is None or only.kind != "return_statement":
+            return None
+        after = [only]
     declared = function.get("result")
     if declared is None:
         return None if any(s.kind != "return_statement" for s in after) else ""

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import Access, access_of, is_assigned_once
 from threadmend.golang.file import GoFile
+from threadmend.golang.locks import runs_in_place
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value, targets
@@ -92,12 +93,31 @@ def _comes_back(
             return node
         if depth == 0:
             continue
-        called = targets(body.file, node).certain
-        if called is None:
-            continue
-        if _comes_back(called, _callees(body, node, called, once), depth - 1, seen) is not None:
-            return node
+        for called, inside in _run_by(body, node, once):
+            if _comes_back(called, inside, depth - 1, seen) is not None:
+                return node
     return None
+
+
+def _run_by(body: Body, call: Node, once: Access) -> Iterator[tuple[Body, Access | None]]:
+    """Yield what a call certainly runs, each with the Once in its words.
+
+    That is the function that is called, and the functions it is given to call before it ends:
+    `os.Expand(text, c.lookup)`.
+    """
+    file = body.file
+    called = targets(file, call).certain
+    if called is not None:
+        yield called, _callees(body, call, called, once)
+    for value in call["arguments"].children:
+        if value.kind not in _FUNCTION_VALUES or not runs_in_place(file, value):
+            continue
+        given = bodies_of_value(file, value).certain
+        if given is not None:
+            yield given, _inside(file, value, given, once)
+
+
+_FUNCTION_VALUES = frozenset({"func_literal", "selector_expression", "identifier"})
 
 
 def _launched(call: Node) -> bool:

@@ -247,7 +247,7 @@ def runs_in_place(file: GoFile, literal: Node) -> bool:
     if selection is not None and selection.kind == "package":
         operand = function["operand"]
         path = file.imported(operand.name) if operand.kind == "identifier" else None
-        if path in _CALLS_IN_PLACE:
+        if path in _CALLS_IN_PLACE or f"{path}.{selection.name}" in _FUNCTIONS_IN_PLACE:
             return True
     elif selection is not None:
         owner = f"{selection.owner}" if selection.owner else ""
@@ -259,7 +259,15 @@ def runs_in_place(file: GoFile, literal: Node) -> bool:
 _CALLS_IN_PLACE = frozenset(
     {"sort", "slices", "maps", "strings", "bytes", "path/filepath", "io/fs"}
 )
-_METHODS_IN_PLACE = frozenset({"sync.Once.Do", "sync.Map.Range"})
+_FUNCTIONS_IN_PLACE = frozenset(
+    {"os.Expand", "go/ast.Inspect", "runtime/pprof.Do", "expvar.Do", "testing.AllocsPerRun"}
+    | {"flag.Visit", "flag.VisitAll"}
+)
+_METHODS_IN_PLACE = frozenset(
+    {"sync.Once.Do", "sync.Map.Range", "container/ring.Ring.Do", "log/slog.Record.Attrs"}
+    | {"regexp.Regexp.ReplaceAllFunc", "regexp.Regexp.ReplaceAllStringFunc"}
+    | {"flag.FlagSet.Visit", "flag.FlagSet.VisitAll", "go/token.FileSet.Iterate"}
+)
 
 
 def entry_locks(file: GoFile, function: Node, depth: int = _DEPTH) -> frozenset[Held]:

@@ -30,7 +30,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from ._after_unlock import call_after_unlock
 from ._locked import Split, call_edit, copied, split, without_lock
 from ._locked_interface import widened
-from ._relock_checks import check_named, check_place, shrinks_its_loop
+from ._relock_checks import check_named, check_place, given, shrinks_its_loop
 from ._relock_once import dropped
 
 __all__ = ["relocks"]
@@ -184,6 +184,8 @@ def _finding(file: GoFile, pair: Pair, site: int) -> Finding:
         through = f" through {_called(path[-2])}" if site < len(path) - 2 else ""
         if (shown := printed_by(file, node, path[site + 1])) is not None:
             through = f" through {shown[0].name}.{shown[1]}"
+        elif (value := given(file, node, path[site + 1])) is not None:
+            through = f" through {value.name}"
         message = f"{_called(node)} locks {name}{through} while it is already {held}"
         if again == "read-locked":
             message = message.replace(" locks ", " read-locks ", 1)
@@ -301,8 +303,12 @@ def _chain(file: GoFile, pair: Pair, site: int) -> tuple[str, list[Edit]]:
             raise BuilderError("what is printed has no name")
         edits.append(Edit(argument.path, argument.end, argument.end, f".{result.name}()".encode()))
         return result.name, edits
+    here = workspace.file_of(path[site])
+    if (value := given(here, path[site], path[site + 1])) is not None:
+        word = value.get("field") or value
+        return result.name, [*edits, Edit(word.path, word.start, word.end, result.name.encode())]
     check_named(path[site], decl)
-    edits += widened(workspace.file_of(path[site]), path[site], decl, result.name)
+    edits += widened(here, path[site], decl, result.name)
     edits.append(call_edit(path[site], result.name))
     return result.name, edits
 

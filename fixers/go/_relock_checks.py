@@ -7,7 +7,7 @@ from threadmend.golang.effects import Pair
 from threadmend.golang.file import GoFile
 from threadmend.golang.syntax import Node
 
-__all__ = ["check_named", "check_place", "shrinks_its_loop"]
+__all__ = ["check_named", "check_place", "given", "shrinks_its_loop"]
 
 
 def shrinks_its_loop(pair: Pair, site: int) -> bool:
@@ -29,6 +29,19 @@ def shrinks_its_loop(pair: Pair, site: int) -> bool:
         if any(n.kind == "selector_expression" and n["field"].name == name for n in left):
             return True
     return False
+
+
+def given(file: GoFile, call: Node, inner: Node) -> Node | None:
+    """Return `c.add` in `each(xs, c.add)`, where the function that is given locks.
+
+    `inner`: what stands in the function that locks, next on the way.
+    """
+    for value in call["arguments"].children:
+        if value.kind in {"selector_expression", "identifier"}:
+            decl = file.package.workspace.inference.function_decl(value)
+            if decl is not None and decl.node is inner.function:
+                return value
+    return None
 
 
 def check_named(call: Node, decl: object) -> None:

@@ -209,7 +209,15 @@ def _passed(file: GoFile, call: Node, argument: Node) -> Iterator[Call]:
     elif argument.kind in _NAMES and _names_function(file, argument):
         inner = bodies_of_value(file, argument).certain
         if inner is not None:
-            yield Call(call, None, inner, True, False)
+            in_place = argument.kind == "selector_expression" and runs_in_place(file, argument)
+            meant = _bound(file, argument, inner) if in_place else None
+            yield Call(call, None, inner, True, in_place, meant)
+
+
+def _bound(file: GoFile, value: Node, method: Body) -> Captured | None:
+    """Return what the receiver of a method value stands for: `x`, in `each(xs, x.add)`."""
+    receiver = receiver_of(method.node)
+    return {receiver: access_of(file, value["operand"])} if receiver is not None else None
 
 
 _NAMES = frozenset({"selector_expression", "identifier"})

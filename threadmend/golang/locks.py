@@ -260,13 +260,13 @@ _CALLS_IN_PLACE = frozenset(
     {"sort", "slices", "maps", "strings", "bytes", "path/filepath", "io/fs"}
 )
 _FUNCTIONS_IN_PLACE = frozenset(
-    {"os.Expand", "go/ast.Inspect", "runtime/pprof.Do", "expvar.Do", "testing.AllocsPerRun"}
+    {"os.Expand", "runtime/pprof.Do", "expvar.Do", "testing.AllocsPerRun"}
     | {"flag.Visit", "flag.VisitAll"}
 )
 _METHODS_IN_PLACE = frozenset(
     {"sync.Once.Do", "sync.Map.Range", "container/ring.Ring.Do", "log/slog.Record.Attrs"}
     | {"regexp.Regexp.ReplaceAllFunc", "regexp.Regexp.ReplaceAllStringFunc"}
-    | {"flag.FlagSet.Visit", "flag.FlagSet.VisitAll", "go/token.FileSet.Iterate"}
+    | {"flag.FlagSet.Visit", "flag.FlagSet.VisitAll"}
 )
 
 

@@ -20,7 +20,9 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
         return None
     if use.mode == "write" and _is_deadline(data, use, statement):
         return None
-    if _takes_out(data, use) and not _is_emptied_meanwhile(data, use):
+    if _takes_out(data, use) and (
+        _is_harmless(data, use, statement) or not _is_emptied_meanwhile(data, use)
+    ):
         return None
     found = None
     for block, at in _levels(data.file, statement):
@@ -50,6 +52,21 @@ def _takes_out(data: Data, use: Use) -> bool:
     if isinstance(above, ast.Attribute):
         return above.attr in _TAKING
     return isinstance(above, ast.Subscript) and isinstance(above.ctx, ast.Del)
+
+
+def _is_harmless(data: Data, use: Use, statement: ast.stmt) -> bool:
+    """Return whether taking out what is gone already does nothing, and nothing else is done that
+    should be done once: `if key in d: d.pop(key, None)`.
+    """
+    above = data.file.parent(use.node)
+    call = None if above is None else data.file.parent(above)
+    if not isinstance(above, ast.Attribute) or not isinstance(call, ast.Call):
+        return False
+    if above.attr != "discard" and (above.attr != "pop" or len(call.args) < 2):
+        return False
+    beside = [other for other in block_of(statement) if other is not statement]
+    calls = any(isinstance(n, ast.Call) for other in beside for n in ast.walk(other))
+    return isinstance(statement, ast.Expr) and not calls
 
 
 def _is_emptied_meanwhile(data: Data, use: Use) -> bool:

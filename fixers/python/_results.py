@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from threadmend.python import api
@@ -19,6 +20,7 @@ from ._object_results import read_of_object
 __all__ = ["objects", "read_early", "returned", "waits"]
 
 _WAITS = frozenset({"join", "wait", "get", "acquire", "is_alive", "result", "wait_for", "sleep"})
+_SAYS_SO = re.compile(r"_*(?:wait|join|poll)_\w")
 _EVENT_LOOPS = frozenset({"exec", "exec_", "mainloop", "wait_window", "wait_variable", "ShowModal"})
 """A window is shown until somebody, as a rule the thread itself, closes it."""
 _TAKING = frozenset({"pop", "popleft", "popitem", "remove", "discard", "clear"})
@@ -26,10 +28,15 @@ _MADE = api.COLLECTIONS | {"list", "dict", "set"}
 
 
 def waits(function: Function) -> bool:
-    """Return whether the function waits for anything: a join, an event, a queue, a dialog."""
+    """Return whether the function waits for anything: a join, an event, a queue, a dialog, or
+    what an object says that it waits for (`state.wait_till_done()`).
+    """
     for call in function.calls:
-        if isinstance(call.func, ast.Attribute) and call.func.attr in _WAITS | _EVENT_LOOPS:
-            if not isinstance(call.func.value, ast.Constant):  # "".join waits for nothing
+        func = call.func
+        if not isinstance(func, ast.Attribute):
+            continue
+        if func.attr in _WAITS | _EVENT_LOOPS or _SAYS_SO.match(func.attr):
+            if not isinstance(func.value, ast.Constant):  # "".join waits for nothing
                 return True
     return False
 

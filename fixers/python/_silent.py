@@ -14,13 +14,13 @@ __all__ = ["handles_everything", "helper_block", "pool_block"]
 
 
 def handles_everything(function: Function) -> bool:
-    """Return whether the body is one try statement (behind a docstring and plain assignments)
-    that handles every exception, without raising it again.
+    """Return whether the body is nothing but try statements (behind a docstring and plain
+    assignments) that handle every exception, without raising it again.
     """
     body = [s for s in function.body if not _is_quiet(s)]
     if len(body) == 1 and isinstance(body[0], ast.While | ast.For | ast.With):
         body = body[0].body
-    return len(body) == 1 and isinstance(body[0], ast.Try) and _handles(body[0], function)
+    return bool(body) and all(isinstance(s, ast.Try) and _handles(s, function) for s in body)
 
 
 def _is_quiet(statement: ast.stmt) -> bool:

@@ -33,7 +33,7 @@ __all__ = ["Held", "assumes_lock", "callers_hold", "callers_seem_to_hold", "held
 _NAMED = re.compile(r"(?:_|\b)(?:un)?(?:locked|nolock|no_lock|lock_held|with_lock)(?:_|$)")
 _SAID = re.compile(
     r"(?is)(?:lock|mutex|condition)\W+(?:\w+\W+){0,4}?(?:held|acquired|owned|taken)"
-    r"|(?:hold|holding|holds|held|acquire|acquired|own)\W+(?:\w+\W+){0,4}?(?:lock|mutex)"
+    r"|(?:hold|holding|holds|held|acquire|acquired|own)\W+(?:\w+\W+){0,4}?(?:\w*_)?(?:lock|mutex)"
     r"|not thread[- ]?safe|(?:under|with|inside)\W+(?:\w+\W+){0,3}?(?:lock|mutex)"
 )
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from threadmend.golang.builders import BuilderError, move_after
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches_in
-from threadmend.golang.guards import FieldAccess
-from threadmend.golang.package import Decl
+from threadmend.golang.guards import FieldAccess, accesses_like
+from threadmend.golang.lefts import lefts_of_call
+from threadmend.golang.package import Decl, Package
+from threadmend.golang.races import SharedWrite
 from threadmend.golang.syntax import Node
 from threadmend.model import Fix, Safety
 
 from ._quick import waits
 
-__all__ = ["launch_below", "launch_later", "launched_after"]
+__all__ = ["launch_after_writes", "launch_below", "launch_later", "launched_after"]
 
 _DEPTH = 2
 _LEAVES = frozenset(
@@ -40,6 +42,20 @@ def launch_later(pairs: Sequence[tuple[FieldAccess, FieldAccess]]) -> Fix | None
     return launch_below(pairs[0][0].file, launch, last, {mine.node.name for mine, _ in pairs})
 
 
+def launch_after_writes(package: Package, writes: Sequence[SharedWrite]) -> Fix | None:
+    """Return the same for writes to one struct that all meet a goroutine launched before."""
+    pairs = []
+    for write in writes:
+        if write.other is None or write.by_goroutine:
+            return None
+        like = accesses_like(package, write.access.file, write.access.node)
+        other = next((a for a in like if a.node is write.other), None)
+        if other is None:
+            return None
+        pairs.append((write.access, other))
+    return launch_later(pairs)
+
+
 def launch_below(file: GoFile, launch: Launch, last: Node, names: Iterable[str]) -> Fix | None:
     """Return the fix that moves a launch below a later statement of its block.
 
@@ -51,8 +67,17 @@ def launch_below(file: GoFile, launch: Launch, last: Node, names: Iterable[str])
         edits = move_after(launch.statement, last)
     except BuilderError:
         return None
-    said = ", ".join(sorted(set(names)))
-    return Fix(f"Launch the goroutine after {said} is set", edits, Safety.SAFE)
+    title = f"Launch the goroutine after {', '.join(sorted(set(names)))} is set"
+    if launch.node.kind != "call_expression" or _only_launches(launch):
+        return Fix(title, edits, Safety.SAFE)
+    name = launch.node["function"].name
+    return Fix(title, edits, Safety.UNSAFE, f"all that {name} does happens later")
+
+
+def _only_launches(launch: Launch) -> bool:
+    """Return whether a called function does nothing but launch."""
+    body = launch.decl.node.get("body") if launch.decl is not None else None
+    return body is not None and all(s.kind == "go_statement" for s in body.statements)
 
 
 def launched_after(mine: FieldAccess, theirs: FieldAccess) -> bool:
@@ -75,7 +100,10 @@ def _launch_of(mine: FieldAccess, theirs: FieldAccess) -> tuple[Launch, Node] | 
 
 
 def _launches(mine: FieldAccess, theirs: FieldAccess) -> Iterator[Launch]:
-    """Yield the launches of the other side in the function that made the object accessed."""
+    """Yield the launches of the other side in the function that made the object accessed.
+
+    Calls that leave a goroutine running are such launches: `p.start()`.
+    """
     declaration = mine.file.tree.declaration_at(mine.node.start)
     if declaration is None or mine.file.is_test or not mine.fresh:
         return
@@ -83,6 +111,14 @@ def _launches(mine: FieldAccess, theirs: FieldAccess) -> Iterator[Launch]:
         if launch.kind != "timer" and launch.body is not None:
             if not launch.body.contains(mine.node) and _runs(launch, theirs):
                 yield launch
+    for call in declaration.index.get("call_expression", ()):
+        if call.parent is not None and call.parent.kind == "expression_statement":
+            for left in lefts_of_call(mine.file, call):
+                target = mine.file.callee(call)
+                launch = Launch("go", call, call, left.launch.body, target)
+                if any(t.node is theirs.node for t in left.touches):
+                    yield launch
+                    break
 
 
 def _through(launch: Node, last: Node) -> list[Node]:

@@ -30,6 +30,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._containers import calls_into, containers_beside
 from ._guard_edits import LockForm, put_under_lock
+from ._launch_later import launch_after_writes
 
 __all__ = ["guard_fields", "guard_variable", "owner_races", "variable_races"]
 
@@ -46,7 +47,8 @@ def owner_races(package: Package, *, maps: bool) -> Iterator[Finding]:
         # One lock guards maps and other fields of a struct: either rule brings the same fix.
         mine = [w for w in writes if w.is_map is maps]
         if mine:
-            yield _finding(mine, *_attempt(_field_fix, package, writes))
+            later = launch_after_writes(package, writes)
+            yield _finding(mine, *((later, "") if later else _attempt(_field_fix, package, writes)))
 
 
 def variable_races(package: Package, *, maps: bool) -> Iterator[Finding]:

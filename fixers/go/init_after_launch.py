@@ -25,6 +25,7 @@ from threadmend.golang.crowds import own_nodes
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches_in, or_spawning
 from threadmend.golang.guards import access_kind
+from threadmend.golang.lefts import calls_leaving
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
@@ -33,13 +34,14 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._launch_later import launch_below
 from ._made_inside import made_inside
-from ._options_after import options_after
+from ._options_after import Options, options_after
 from ._quick import is_slow
 
 CATEGORY = "shared-state"
-GATE = rb"\bgo\s+[\w(]|\.Go\("
+GATE = rb"\bgo\s+[\w(]|\.Go\(|\brange \w*[oO]pt"
 
 _STARTS = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
+_APPLIES = re.compile(rb"\brange \w*[oO]pt")
 _ASSIGNS = re.compile(rb"[^:=!<>]=[^=]")
 _STOPS = frozenset(
     {
@@ -61,6 +63,10 @@ def check(file: GoFile) -> Iterator[Finding]:
                 yield from _late_options(file, launch)
                 if assigns:
                     yield from _late_assignments(file, launch)
+    for declaration in file.declarations(_APPLIES):
+        if calls_leaving(file, declaration):
+            for call in declaration.index.get("call_expression", ()):
+                yield from _options_after_call(file, call)
 
 
 def _late_assignments(file: GoFile, launch: Launch) -> Iterator[Finding]:
@@ -248,19 +254,49 @@ def _late_options(file: GoFile, launch: Launch) -> Iterator[Finding]:
                 continue
             read = _first_read(own, launch.body, launch.call, file, access, _DEPTH)
             if read is not None:
-                fix = options.fix(file, launch)
-                related = Related(read.path, read.start, read.end, "read by the goroutine here")
-                message = f"{access} may be set after the launch of the goroutine that reads it"
-                yield Finding(
-                    path=file.path,
-                    start=options.call.start,
-                    end=options.call.end,
-                    message=message,
-                    fixes=(fix,) if isinstance(fix, Fix) else (),
-                    related=(related,),
-                    reason="" if isinstance(fix, Fix) else fix,
-                )
+                yield _option_finding(file, launch, options, access, read)
                 break
+
+
+def _options_after_call(file: GoFile, call: Node) -> Iterator[Finding]:
+    """Yield the options that are applied behind a call which leaves such a goroutine running."""
+    decl = file.callee(call)
+    if decl is None or not decl.sound or decl.file.package is not file.package:
+        return
+    if call.parent is None or call.parent.kind != "expression_statement" or held_at(file, call):
+        return
+    for launch in launches_in(decl.file, decl.node):
+        if launch.function is not decl.node or launch.kind == "timer" or launch.body is None:
+            continue
+        if any(_acquires(n) for n in decl.node.own() if n.start > launch.node.end):
+            continue  # it waits until the goroutine is ready, perhaps
+        here = Launch(launch.kind, call, call, launch.body, launch.decl)
+        own = launch.decl.file if launch.decl is not None else decl.file
+        for options in options_after(file, here):
+            for access in options.fields:
+                inner = _inward(decl.file, decl.node, call, file, access)
+                if inner is None or _is_made_between(access, here):
+                    continue
+                read = _first_read(own, launch.body, launch.call, decl.file, inner, _DEPTH)
+                if read is not None and options.does == "options":
+                    yield _option_finding(file, here, options, access, read)
+                    break
+
+
+def _option_finding(
+    file: GoFile, launch: Launch, options: Options, access: Access, read: Node
+) -> Finding:
+    fix = options.fix(file, launch)
+    related = Related(read.path, read.start, read.end, "read by the goroutine here")
+    return Finding(
+        path=file.path,
+        start=options.call.start,
+        end=options.call.end,
+        message=f"{access} may be set after the launch of the goroutine that reads it",
+        fixes=(fix,) if isinstance(fix, Fix) else (),
+        related=(related,),
+        reason="" if isinstance(fix, Fix) else fix,
+    )
 
 
 # -- the finding ------------------------------------------------------------------------

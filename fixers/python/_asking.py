@@ -7,6 +7,8 @@ import ast
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, innermost_loop, is_text
 
+from ._slept import pause_in
+
 __all__ = ["asker", "pause_of"]
 
 
@@ -19,9 +21,10 @@ def pause_of(file: PythonFile, block: list[ast.stmt]) -> str | None:
         if isinstance(statement, ast.Pass | ast.Continue) or _is_over(statement):
             continue
         call = statement.value if isinstance(statement, ast.Expr) else None
-        if not isinstance(call, ast.Call) or file.qualified(call.func) != "time.sleep" or pause:
+        slept = pause_in(file, call) if isinstance(call, ast.Call) and not pause else None
+        if slept is None:
             return None
-        pause = file.text(call.args[0]) if call.args else ""
+        pause = slept
     return pause
 
 

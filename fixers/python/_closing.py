@@ -6,7 +6,13 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit
-from threadmend.python.builders import add_method, free_attribute, insert_after, insert_before
+from threadmend.python.builders import (
+    add_method,
+    free_attribute,
+    free_name,
+    insert_after,
+    insert_before,
+)
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import always_leaves
@@ -16,6 +22,7 @@ from threadmend.python.threads import Spawn
 from threadmend.python.uses import is_self
 
 from ._handed import makers
+from ._workers import each
 
 __all__ = ["at_close"]
 
@@ -38,15 +45,30 @@ def at_close(file: PythonFile, use: QueueUse, spawn: Spawn) -> tuple[Edit, ...]:
         return _at_owner(cls, queue)
     starter, above = file.function(spawn.node), file.parent(spawn.node)
     target = above.targets[0] if isinstance(above, ast.Assign) else None
-    if starter is None or starter.cls is None or starter.name != "__init__" or spawn.many:
+    if starter is None or starter.cls is None or starter.name != "__init__":
         return ()
     closing = _closing(starter.cls)
-    if not isinstance(target, ast.Attribute) or not is_self(file, target.value):
-        return ()
     if closing is None or not closing.self_name:
         return ()
     me = closing.self_name
+    if spawn.many:
+        return _all_ended(file, spawn, closing, f"{me}.{queue}")
+    if not isinstance(target, ast.Attribute) or not is_self(file, target.value):
+        return ()
     return _at_end(closing, _ended(f"{me}.{queue}", f"{me}.{target.attr}"))
+
+
+def _all_ended(file: PythonFile, spawn: Spawn, closing: Function, queue: str) -> tuple[Edit, ...]:
+    """Return the edit that ends all workers of a list which the object keeps."""
+    workers, starter = each(file, spawn), file.function(spawn.node)
+    own = "" if starter is None else f"{starter.self_name}."
+    if workers is None or not workers.startswith(own) or not workers[len(own) :].isidentifier():
+        return ()
+    kept = f"{closing.self_name}.{workers[len(own) :]}"
+    name = free_name(file, "worker", closing.body[-1])
+    # Each takes one, whoever is first: one for those alone that are seen to live is too few.
+    told = f"for _ in {kept}:\n    {queue}.put(None)"
+    return _at_end(closing, f"{told}\nfor {name} in {kept}:\n    {name}.join()")
 
 
 def _closing(cls: Class) -> Function | None:
@@ -65,7 +87,8 @@ def _ended(queue: str, thread: str) -> str:
 def _at_end(closing: Function, text: str) -> tuple[Edit, ...]:
     """Return the edit that adds to the end of a method, before what it returns."""
     last = closing.body[-1]
-    if isinstance(last, ast.Return):
+    only = last.body[0] if isinstance(last, ast.With) and len(last.body) == 1 else last
+    if isinstance(only, ast.Return):
         return insert_before(closing.file, last, text)
     return () if always_leaves(closing.body) else insert_after(closing.file, last, text)
 

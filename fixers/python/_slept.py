@@ -1,4 +1,4 @@
-"""Helpers that only sleep, written out where a coroutine calls them: `await asyncio.sleep(…)`."""
+"""Helpers that only sleep: for how long, written as who calls them would write it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from threadmend.python.arguments import argument
 from threadmend.python.builders import BuilderError, reference
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import is_text
-from threadmend.python.functions import Function
+from threadmend.python.functions import Function, function_of
 
-__all__ = ["slept_here"]
+__all__ = ["pause_in", "slept_here"]
 
 _PLAIN = (ast.Name, ast.Attribute, ast.Constant)
 
@@ -22,11 +22,7 @@ def slept_here(
     """Return the edits that await asyncio.sleep in place of a call of a function which does nothing
     but sleep, for as long as its object and its arguments say; None where that says more.
     """
-    body = [s for s in callee.body if not is_text(s)]
-    is_all = len(body) == 1 and isinstance(body[0], ast.Expr) and body[0].value is sleep
-    if not is_all or len(sleep.args) != 1 or sleep.keywords:
-        return None
-    if not isinstance(file.parent(call), ast.Expr):
+    if not _is_all(callee, sleep) or not isinstance(file.parent(call), ast.Expr):
         return None
     seconds = _written(file, call, callee, sleep.args[0])
     if seconds is None:
@@ -36,6 +32,28 @@ def slept_here(
     except BuilderError:
         return None
     return (Edit(file.path, *file.span(call), file.encode(f"await {name}({seconds})")), *added)
+
+
+def pause_in(file: PythonFile, call: ast.Call) -> str | None:
+    """Return for how long a call sleeps, of `time.sleep` or of a helper that does nothing else,
+    `""` where the call says nothing; None for any other.
+    """
+    if file.qualified(call.func) == "time.sleep":
+        return file.text(call.args[0]) if call.args else ""
+    callee = function_of(file, call.func)
+    if callee is None or callee.decorators or not callee.is_private or len(callee.calls) != 1:
+        return None
+    sleep = callee.calls[0]
+    if callee.file.qualified(sleep.func) != "time.sleep" or not _is_all(callee, sleep):
+        return None
+    return _written(file, call, callee, sleep.args[0])
+
+
+def _is_all(callee: Function, sleep: ast.Call) -> bool:
+    """Return whether a function does nothing but sleep."""
+    body = [s for s in callee.body if not is_text(s)]
+    is_all = len(body) == 1 and isinstance(body[0], ast.Expr) and body[0].value is sleep
+    return is_all and len(sleep.args) == 1 and not sleep.keywords
 
 
 def _written(file: PythonFile, call: ast.Call, callee: Function, node: ast.expr) -> str | None:

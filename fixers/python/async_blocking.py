@@ -100,17 +100,18 @@ def _has_loop_of_its_own(file: PythonFile, function: Function) -> bool:
 
 
 def _awaits_for_anybody(file: PythonFile, function: Function) -> bool:
-    """Return whether a coroutine of a module that names no loop is asyncio's all the same: a
-    decorator that tries again awaits what it is given, and nobody in the project has a loop of
-    another kind.
+    """Return whether a coroutine of a module that names no loop is asyncio's all the same: it
+    awaits what it is given, or modules of the project that name asyncio await it, and nobody in
+    the project has a loop of another kind.
     """
-    if not any(isinstance(node, ast.Await) for node in function.own):
-        return False
     known: dict[str, bool] = file.project.__dict__.setdefault("_loops", {})
     if "other" not in known:
-        texts = (file.project.source(path).data for path in file.project.paths)
+        texts = [file.project.source(path).data for path in file.project.paths]
         known["other"] = any(_OTHER_LOOPS.search(t) or _BY_HAND.search(t) for t in texts)
-    return not known["other"]
+        known["asyncio"] = not known["other"] and any(map(_ASYNCIO.search, texts))
+    if known["other"]:
+        return False
+    return known["asyncio"] or any(isinstance(node, ast.Await) for node in function.own)
 
 
 def _is_result(file: PythonFile, call: ast.Call) -> bool:
@@ -211,7 +212,7 @@ def _sleeping(file: PythonFile, call: ast.Call) -> Finding:
     first, last = file.span(call.func)
     # It sleeps as long as before; what else runs meanwhile had to expect to run at any await.
     slept = Edit(file.path, first, last, file.encode(f"await {name}"))
-    edits = (slept, *added, *drop_import(file, call.func))
+    edits = (slept, *added, *drop_import(file, call.func, added))
     fix = Fix("Await asyncio.sleep", edits)
     return Finding(file.path, start, end, said, fixes=(fix,), confidence=level)
 

@@ -214,7 +214,7 @@ def _woken(poll: Poll, flag: Flag) -> tuple[Edit, ...]:
     event, edits = event_beside(flag, poll.end, _also(poll, flag))
     place = event if flag.cls is None else f"{file.text(poll.node.value)}.{event}"  # type: ignore[attr-defined]
     waits = Edit(file.path, *file.span(poll.sleep.func), file.encode(f"{place}.wait"))
-    return (*edits, waits, *drop_import(file, poll.sleep.func))
+    return (*edits, waits, *drop_import(file, poll.sleep.func, edits))
 
 
 def _also(poll: Poll, flag: Flag) -> list[Flag]:
@@ -232,9 +232,11 @@ def _edits(poll: Poll, flag: Flag) -> tuple[Edit, ...]:
     file, name = flag.file, flag.file.text(poll.node)
     if not poll.is_whole:
         waits = Edit(file.path, *file.span(poll.sleep.func), file.encode(f"{name}.wait"))
-        return (*event_edits(flag, None), waits, *drop_import(file, poll.sleep.func))
+        edits = event_edits(flag, None)
+        return (*edits, waits, *drop_import(file, poll.sleep.func, edits))
     start, end = file.span(poll.loop)
     if b"#" in file.data[start:end]:
         raise BuilderError("a comment of the loop would be lost")
     waits = Edit(file.path, start, end, file.encode(f"{name}.wait()"))
-    return (*event_edits(flag, poll.node), waits, *drop_import(file, poll.sleep.func))
+    edits = event_edits(flag, poll.node)
+    return (*edits, waits, *drop_import(file, poll.sleep.func, edits))

@@ -54,10 +54,12 @@ class QueueUse:
     @property
     def type(self) -> str:
         """Return the class of the library that it is of: `queue.Queue`, also for a subclass of the
-        project that leaves its methods as they are.
+        project that leaves its methods as they are, and at most adds to how it is made.
         """
         cls = self.value.cls
-        if cls is None or any(cls.method(name) is not None for name in (*_METHODS, "__init__")):
+        if cls is None or any(cls.method(name) is not None for name in _METHODS):
+            return self.value.type
+        if cls.method("__init__") is not None and _base_made(cls) is None:
             return self.value.type
         known = cls.ancestry & (api.QUEUES | api.ASYNC_QUEUES)
         return min(known) if known else self.value.type
@@ -65,13 +67,27 @@ class QueueUse:
     @property
     def is_bounded(self) -> bool:
         """Return whether put may block: a maxsize that is not 0."""
-        made = self.value.made
+        made, cls = self.value.made, self.value.cls
+        if cls is not None and cls.method("__init__") is not None:
+            made = _base_made(cls)
         if not isinstance(made, ast.Call) or self.type.endswith("SimpleQueue"):
             return False
         size = argument(made, 0, "maxsize")
         if size is None:
             return False
         return not (isinstance(size, ast.Constant) and not size.value)
+
+
+def _base_made(cls: Class) -> ast.Call | None:
+    """Return `super().__init__(…)` in the initializer of a kind of queue."""
+    made = cls.method("__init__")
+    for call in made.calls if made is not None else ():
+        func = call.func
+        if isinstance(func, ast.Attribute) and func.attr == "__init__":
+            inner = func.value
+            if isinstance(inner, ast.Call) and last_name(inner.func) == "super":
+                return call
+    return None
 
 
 def queues_of(file: PythonFile) -> list[QueueUse]:
@@ -151,16 +167,20 @@ def _queues(file: PythonFile) -> list[QueueUse]:
 
 
 def _names_kept_queue(file: PythonFile) -> bool:
-    """Return whether a file names an attribute by which objects of the project keep a queue."""
+    """Return whether a file names an attribute by which objects of the project keep a queue, or
+    one of its own kinds of queue.
+    """
     project = file.project
     known: frozenset[bytes] | None = project.__dict__.get("_kept_queues")
     if known is None:
         found = {n for p in project.paths for n in _KEPT.findall(project.source(p).data)}
-        known = project.__dict__["_kept_queues"] = frozenset(b"." + name for name in found)
+        known = project.__dict__["_kept_queues"] = frozenset(kept or cls for kept, cls in found)
     return any(name in file.data for name in known)
 
 
-_KEPT = re.compile(rb"\bself\.([A-Za-z]\w*)[^=\n]*= *[\w.]*Queue\(")
+_KEPT = re.compile(
+    rb"\bself(\.[A-Za-z]\w*)[^=\n]*= *[\w.]*Queue\(|^class[ \t]+(\w+)\([\w.]*Queue\)", re.M
+)
 
 
 def _receiver(file: PythonFile, call: ast.Call) -> ast.expr | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from threadmend.model import Edit
 from threadmend.python.builders.lines import BuilderError, full_span, is_alone, line_span
@@ -206,10 +207,10 @@ def _after_comments(file: PythonFile) -> int:
     return at
 
 
-def drop_import(file: PythonFile, node: ast.expr) -> Edits:
+def drop_import(file: PythonFile, node: ast.expr, added: Sequence[Edit] = ()) -> Edits:
     """Remove the import that a name (`time` of `time.sleep`) comes from, when the name stands
     nowhere else; of `import os, time` the name and its comma. In a notebook it stays: magics and
-    whoever works with it use more than is seen.
+    whoever works with it use more than is seen. `added` are the edits of an import that comes.
     """
     if file.path.endswith(".ipynb"):
         return ()
@@ -225,7 +226,9 @@ def drop_import(file: PythonFile, node: ast.expr) -> Edits:
     if not isinstance(file.parent(statement), ast.Module):
         return ()
     if len(statement.names) == 1:
-        return _without_gap(file, delete(file, statement, comments=False))
+        gone = delete(file, statement, comments=False)
+        is_first = any(edit.path == file.path and not edit.end for edit in added)
+        return gone if is_first else _without_gap(file, gone)
     alias = binding.sites[0].alias
     if alias not in statement.names:
         return ()

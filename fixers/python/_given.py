@@ -91,7 +91,7 @@ def reaching(file: PythonFile) -> dict[Function, list[Spawn]]:
         function = pending.pop()
         if function.file is not file:
             continue
-        for _, method in _methods(file, function):
+        for method in (*(m for _, m in _methods(file, function)), *_in_its_place(function)):
             for one in reached(method):
                 before = known.setdefault(one, [])
                 more = [s for s in known[function] if s not in before]
@@ -100,6 +100,22 @@ def reaching(file: PythonFile) -> dict[Function, list[Spawn]]:
                     pending.append(one)
     file.__dict__["_reaching_given"] = known
     return known
+
+
+def _in_its_place(function: Function) -> Iterator[Function]:
+    """Yield the methods of subclasses that run where a method is called which they replace,
+    unless it is called with a lock alone.
+    """
+    cls = function.cls
+    if cls is None or function.name.startswith("__") or "property" in function.decorators:
+        return
+    sites = function.callers
+    if sites and all(site.file.held(site.call) for site in sites):
+        return
+    for heir in cls.heirs:
+        method = heir.methods.get(function.name)
+        if method is not None:
+            yield method
 
 
 def abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spawn]]]:
@@ -127,6 +143,9 @@ def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spaw
                         continue
                     if not is_from_queue(file, _receiver(node)):
                         _note(found, callee, spawns)
+                for method in _in_its_place(function):
+                    if method.file is not file:
+                        _note(found, method, spawns)
     return found
 
 

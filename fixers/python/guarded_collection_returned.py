@@ -59,6 +59,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             how = _leaves(file, given, section, function)
             if how:
                 yield _finding(file, one, node, given, how)
+            elif given is node and (other := _returned(file, node, section, function)):
+                yield _finding(file, one, node, other, "returned")
 
 
 # -- find -----------------------------------------------------------------------------------
@@ -154,6 +156,23 @@ def _leaves(file: PythonFile, given: ast.expr, section: Section, function: Funct
     return "used without it" if any(_is_read(file, n) for n in later) else ""
 
 
+def _returned(
+    file: PythonFile, node: ast.expr, section: Section, function: Function
+) -> ast.Name | None:
+    """Return the variable that the section returns: `rows = self.rows` … `return rows`."""
+    above = file.parent(node)
+    target = above.targets[0] if isinstance(above, ast.Assign) and above.value is node else None
+    binding = file.binding(target)
+    if binding is None or binding.scope is not function.scope or len(binding.sites) != 1:
+        return None
+    returned = [
+        use
+        for use in file.uses(binding)
+        if isinstance(file.parent(use), ast.Return) and file.parent(use) in walk(section.body)
+    ]
+    return returned[0] if len(returned) == 1 else None
+
+
 def _is_read(file: PythonFile, node: ast.Name) -> bool:
     """Return whether a use of the variable reads through the collection, or gives it away."""
     above = file.parent(node)
@@ -184,7 +203,7 @@ def _finding(file: PythonFile, one: Guarded, node: ast.expr, given: ast.expr, ho
 def _copy(file: PythonFile, one: Guarded, node: ast.expr, given: ast.expr) -> str | None:
     """Return the expression of a copy: `list(self.rows)`, `self.order.copy()`."""
     text = file.text(given)
-    if given is not node:
+    if isinstance(given, ast.Call):
         return f"list({text})"
     if one.kind in _PLAIN and scope_of(given).lookup(one.kind) is None:
         return f"{one.kind}({text})"

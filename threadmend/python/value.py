@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["Value", "agreed"]
+__all__ = ["Value", "agreed", "common"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,3 +53,18 @@ def agreed(values: Iterable[Value | None]) -> Value | None:
         elif first.type != value.type or first.is_class != value.is_class:
             return None
     return first
+
+
+def common(values: Iterable[Value | None]) -> Value | None:
+    """Return the value that all agree on; of classes of which one is a base of the others, that
+    one: `FastJob if fast else Job` is a Job.
+    """
+    known = list(values)
+    found = agreed(known)
+    if found is not None:
+        return found
+    classes = [value.cls for value in known if value is not None and value.is_class]
+    for value in known if len(classes) == len(known) else ():
+        if value is not None and all(cls and value.cls in cls.mro for cls in classes):
+            return value
+    return None

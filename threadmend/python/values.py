@@ -24,7 +24,7 @@ from threadmend.python.elements import (
 from threadmend.python.names import qualified
 from threadmend.python.scope import Site
 from threadmend.python.unless import is_set_unless_given, is_unless_given
-from threadmend.python.value import Value, agreed
+from threadmend.python.value import Value, agreed, common
 
 if TYPE_CHECKING:
     from threadmend.python.classes import Class
@@ -205,7 +205,8 @@ def _call(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
                 return agreed([_held(file, (node.func.value, True), depth), *given])
         if owner is not None and owner.cls is not None:
             values = owner.cls.values_of(node.func.attr)
-            made = agreed(_kept_class(other, value, file, node) for other, value in values)
+            classes = [_kept_class(other, value, file, node, depth) for other, value in values]
+            made = agreed(classes)
             if made is not None:
                 return made
     else:
@@ -243,9 +244,13 @@ def _constructed(file: PythonFile, node: ast.Call, name: str, depth: int) -> Val
 
 
 def _kept_class(
-    file: PythonFile, node: ast.expr, caller: PythonFile, call: ast.Call
+    file: PythonFile, node: ast.expr, caller: PythonFile, call: ast.Call, depth: int
 ) -> Value | None:
     """Return what a class makes that an attribute keeps: `self.container_type()`."""
+    if isinstance(node, ast.IfExp):
+        kept = value_of(file, node, depth + 1)
+        made = None if kept is None or not kept.is_class else kept.cls
+        return None if made is None else Value(made.qualified, caller, call, made)
     if not isinstance(node, ast.Name | ast.Attribute):
         return None
     name = qualified(file, node)
@@ -300,7 +305,7 @@ def _either(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     if is_or or (isinstance(node, ast.IfExp) and is_unless_given(node)):
         # `given or Lock()`: what is given stands for what is made in its place
         values = [v for v in values if v is not None]
-    return agreed(values)
+    return common(values)
 
 
 def _combined(file: PythonFile, node: ast.AST, depth: int) -> Value | None:

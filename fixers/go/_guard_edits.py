@@ -119,7 +119,28 @@ def put_under_lock(
         raise BuilderError("the function takes locks at several places")
     if not whole:
         raise BuilderError("a function called between the accesses takes the lock too")
-    return whole_body(body, nodes, lock), _risk(file, function, slow, lock, nodes) or reason
+    try:
+        return whole_body(body, nodes, lock), _risk(file, function, slow, lock, nodes) or reason
+    except BuilderError:
+        first = _behind_calls(body, statements, nodes, lock)
+        if first is None:
+            raise
+        risk = _risk(file, function, slow, lock, nodes, first.start)
+        return insert_before(first, f"{lock.take}\ndefer {lock.give}"), risk or reason
+
+
+def _behind_calls(
+    body: Node, statements: list[Node], nodes: Sequence[Node], lock: LockForm
+) -> Node | None:
+    """Return the statement of the body itself from which on the lock may be held to the end.
+
+    What stands above runs as it did: calls that take the lock themselves.
+    """
+    first = next((s for s in body.statements if s.contains(statements[0])), None)
+    if first is None or first is body.statements[0] or any(n.start < first.start for n in nodes):
+        return None
+    whole_body(body, nodes, lock)  # raises where the object may be nil
+    return first
 
 
 def _inside(statement: Node, nodes: Sequence[Node]) -> list[Node]:
@@ -226,17 +247,25 @@ def _other_locks(file: GoFile, function: Node, lock: LockForm) -> str:
 
 
 def _risk(
-    file: GoFile, function: Node, slow: list[Node], lock: LockForm, nodes: Sequence[Node]
+    file: GoFile,
+    function: Node,
+    slow: list[Node],
+    lock: LockForm,
+    nodes: Sequence[Node],
+    start: int = 0,
 ) -> str:
-    """Return why holding the lock over the whole body is unsafe; raises when it cannot be.
+    """Return why holding the lock over the body, from `start` on, is unsafe; raises when it cannot.
 
     A Once that the lock is to guard has nobody else to wait for: `s.once.Do(…)`.
     """
     for event in effects_of(Body(file, function)):
-        _refuse(event, lock)
+        if event.path[0].start >= start:
+            _refuse(event, lock)
     own = {n.parent.parent for n in nodes if n.parent is not None and n.field == "operand"}
-    if any(waits(file, node) and node not in own for node in function["body"].own()):
+    inside = [n for n in function["body"].own() if n.start >= start]
+    if any(waits(file, node) and node not in own for node in inside):
         raise BuilderError("the function waits or launches goroutines between the accesses")
+    slow = [n for n in slow if n.start >= start]
     for node in slow:
         if node.kind == "call_expression" and (
             _SERVES.match(_last_name(node))

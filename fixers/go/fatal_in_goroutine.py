@@ -7,13 +7,18 @@ test goes on, may wait for ever for what the goroutine owed it, and may pass.
 Not reported: the function of `t.Run`, which is the subtest's own goroutine; benchmarks that
 hand the goroutine a `*testing.PB` only.
 
-Without a fix: Skip, and helpers that call Fatal further down.
+A function that nothing but goroutines calls is one of theirs.
+
+Without a fix: Skip; functions with results.
+
+Unsafe: in a function that goroutines call: they go on behind the call, where they ended.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from threadmend.golang.builders import (
     BuilderError,
@@ -27,7 +32,9 @@ from threadmend.golang.functions import leave_with
 from threadmend.golang.goroutines import Launch, launches
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
-from threadmend.model import Edit, Finding, Fix, Related
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._fatal_helpers import launched_behind
 
 CATEGORY = "goroutine"
 ALSO = "govet testinggoroutine staticcheck SA2002"
@@ -57,6 +64,48 @@ def check(file: GoFile) -> Iterator[Finding]:
             if found:
                 seen.add(node.start)
                 yield _finding(file, launch, body, node, found)
+    for function in _helpers(file):
+        ending = [
+            (node, name)
+            for node in function.own()
+            if node.kind == "call_expression" and node.start not in seen
+            if (name := _ends_goroutine(file, node))
+        ]
+        behind = launched_behind(file, function) if ending else None
+        if behind is None:
+            continue
+        for node, name in ending:
+            seen.add(node.start)
+            yield _in_helper(_finding(file, behind, function, node, name))
+
+
+_TESTS = re.compile(rb"func (?:Test|Benchmark|Fuzz|Example)")
+_GO = re.compile(rb"\bgo\s|\.Go\(|AfterFunc\(")
+
+
+def _helpers(file: GoFile) -> Iterator[Node]:
+    """Yield the functions that end their goroutine and that others may call.
+
+    Not those that only the package testing calls; their literals, where they launch something.
+    """
+    for declaration in file.declarations(_CALLS):
+        start, end = declaration.start, declaration.end
+        test = _TESTS.match(file.data, start) is not None
+        if declaration.kind == "var_declaration":
+            continue
+        if not test:
+            yield declaration.node
+        if _GO.search(file.data, start, end):
+            for literal in declaration.index.get("func_literal", ()):
+                if _CALLS.search(literal.text):
+                    yield literal
+
+
+def _in_helper(found: Finding) -> Finding:
+    """Return the finding of a call in a function whose callers go on when it returns."""
+    why = "the goroutine goes on when the function has returned"
+    fixes = tuple(replace(f, safety=Safety.UNSAFE, reason=why) for f in found.fixes)
+    return replace(found, fixes=fixes)
 
 
 def _runs(file: GoFile, body: Node) -> Iterator[Node]:

@@ -1,10 +1,10 @@
 """Functions that nothing but goroutines calls: what ends one ends its caller.
 
-    go func() {                          func check(t *testing.T, got int) {
-        defer wg.Done()                      if got != 1 {
-        check(t, work())                         t.Fatal(got)
-    }()                                      }
-                                         }
+go func() {                          func check(t *testing.T, got int) {
+    defer wg.Done()                      if got != 1 {
+    check(t, work())                         t.Fatal(got)
+}()                                      }
+                                     }
 """
 
 from __future__ import annotations

@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
+from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.counting import counter_of
 from threadmend.golang.counts import Count, iterations, product, rounds
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.local_fields import held_channels
 from threadmend.golang.scope import position_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import waitgroup_call
@@ -122,7 +123,7 @@ def begins_at(file: GoFile, function: Node, flow: Flow, sender: Sender) -> Point
             or receive["operator"].kind != "<-"
         ):
             continue
-        for channel in local_channels(file, function):
+        for channel in held_channels(file, function):
             if channel.binding is file.binding(receive["operand"]) and not channel.escapes:
                 given = [flow.point_of(o.node) for o in channel.of("send", "close")]
                 later = [p for p in given if p is not None and p in flow.reachable(start)]
@@ -141,7 +142,7 @@ def ends_of(file: GoFile, function: Node, channel: Channel, sender: Sender) -> l
         return []
     flow = flow_of(body)
     sends = {flow.point_of(send.node) for send in sender.sends}
-    for other in local_channels(file, function):
+    for other in held_channels(file, function):
         told = other.of("send", "close")
         if other.binding is channel.binding or other.escapes or not told:
             continue

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
-from threadmend.golang.channels import Channel, local_channels
+from threadmend.golang.channels import Channel
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
+from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -23,7 +24,7 @@ def kept_slots(file: GoFile) -> Iterator[Finding]:
     and when none is left the loop waits for ever.
     """
     for function in file.functions(making(file.package)):
-        for channel in local_channels(file, function):
+        for channel in held_channels(file, function):
             body = _holder(file, function, channel)
             if body is None:
                 continue

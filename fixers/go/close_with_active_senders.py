@@ -20,16 +20,18 @@ from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import BuilderError, delete, insert_after, replace
-from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
+from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._close_fields import closed_fields
 from ._closer import by_producer, close_after, ends, free_in
+from ._each_once import each_once
 from ._leaked_senders import senders_of, total_of
 from ._left_early import left_early
 from ._unreceived import is_returned
@@ -67,8 +69,13 @@ class _Sender:
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the closes that do not wait for the launched senders."""
+    yield from each_once(file, _of_locals, closed_fields)
+
+
+def _of_locals(file: GoFile) -> Iterator[Finding]:
+    """Yield those on channels of variables and of a local object's fields."""
     for function in file.functions(making(file.package, _MAKES_AND_CLOSES)):
-        for channel in local_channels(file, function):
+        for channel in held_channels(file, function):
             closes = channel.of("close")
             if not closes or not is_assigned_once(channel.binding):
                 continue
@@ -82,7 +89,6 @@ def check(file: GoFile) -> Iterator[Finding]:
                 if sender is not None:
                     yield _finding(file, function, channel, close, sender, senders)
                     break
-    yield from closed_fields(file)
 
 
 def _senders(function: Node, channel: Channel) -> list[_Sender]:
@@ -207,6 +213,8 @@ def _beside(
     if end is None or not flow.complete:
         return None
     for point in flow.points[1:-1]:
+        if point is not end and end not in flow.reachable(point):
+            continue  # what comes after the close does not help it
         for node in point.own():
             if node.kind == "call_expression" and _WAITS.match(_last_word(node)):
                 if node["function"].text != b"close":

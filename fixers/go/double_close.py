@@ -21,7 +21,6 @@ from threadmend.golang.builders import BuilderError, delete, insert_after, reach
 from threadmend.golang.channels import (
     Channel,
     ChannelOperation,
-    local_channels,
     runner_of,
 )
 from threadmend.golang.counts import iterations
@@ -29,6 +28,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.iterations import decided_once
+from threadmend.golang.local_fields import held_channels
 from threadmend.golang.locks import runs_in_place
 from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
@@ -39,6 +39,7 @@ from ._close_given import closed_again, gives_up
 from ._close_of_parameter import closed_for_others
 from ._close_twice import closed_by_methods
 from ._closer import close_after, free_in, sync_name
+from ._each_once import each_once
 
 CATEGORY = "channel"
 GATE = rb"\bclose\("
@@ -58,15 +59,17 @@ class _Pair:
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the closes after which the same channel may be closed again."""
+    yield from each_once(file, _in_one_function, closed_by_methods, closed_for_others)
+
+
+def _in_one_function(file: GoFile) -> Iterator[Finding]:
     for function in file.functions(making(file.package, _MAKES_AND_CLOSES)):
-        for channel in local_channels(file, function):
+        for channel in held_channels(file, function):
             closes = channel.of("close")
             if closes:
                 yield from _local(file, function, channel, closes)
     for function in file.functions(_CLOSES_TWICE):
         yield from closed_again(file, function)
-    yield from closed_by_methods(file)
-    yield from closed_for_others(file)
 
 
 def _local(
@@ -362,7 +365,7 @@ def _once(file: GoFile, function: Node, channel: Channel, closes: list[ChannelOp
     Sound: the first close does what it did, the others panicked.
     """
     name = channel.binding.name
-    once = free_in(file, function, f"{name}Once")
+    once = free_in(file, function, f"{name.rpartition('.')[2]}Once")
     statement = channel.make.statement
     if statement is None:
         raise BuilderError("the channel is not made by a statement")

@@ -45,6 +45,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from ._announced import not_announced
 from ._bodies import bodies, launched_in_loop
 from ._consumer_kept import consumers_kept
+from ._each_once import each_once
 from ._last_one import left_to_the_last
 from ._never_signals import never_signalled
 from ._signal_once import signalled_once
@@ -70,6 +71,20 @@ class _Signals:
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the signals of goroutines that some path out skips although others wait."""
+    ways = (
+        _skipped,
+        never_signalled,
+        signalled_once,
+        kept_slots,
+        held_slots,
+        not_announced,
+        consumers_kept,
+        uncancelled_waits,
+    )
+    yield from each_once(file, *ways)
+
+
+def _skipped(file: GoFile) -> Iterator[Finding]:
     for body in bodies(file):
         flow: Flow | None = None
         for name, nodes in _operations(body).items():
@@ -81,13 +96,6 @@ def check(file: GoFile) -> Iterator[Finding]:
             exits = _skipping(flow, signals, waiter) if waiter is not None else []
             if waiter is not None and exits:
                 yield _finding(file, body, signals, exits, waiter)
-    yield from never_signalled(file)
-    yield from signalled_once(file)
-    yield from kept_slots(file)
-    yield from held_slots(file)
-    yield from not_announced(file)
-    yield from consumers_kept(file)
-    yield from uncancelled_waits(file)
 
 
 def _operations(body: Node) -> dict[str, list[Node]]:

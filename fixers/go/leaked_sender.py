@@ -22,17 +22,18 @@ from threadmend.golang.builders import with_capacity
 from threadmend.golang.channels import (
     Channel,
     ChannelOperation,
-    local_channels,
     runner_of,
 )
 from threadmend.golang.counts import Count
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Finding, Fix, Related, Safety
 
+from ._each_once import each_once
 from ._leaked_senders import (
     Sender,
     begins_at,
@@ -52,15 +53,19 @@ GATE = rb"<-"
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the channels whose launched senders may wait for a receiver that has left."""
+    yield from each_once(file, _of_locals, left_replies)
+
+
+def _of_locals(file: GoFile) -> Iterator[Finding]:
+    """Yield those on channels of variables and of a local object's fields."""
     for function in file.functions(making(file.package)):
         if _ends_the_process(file, function):
             continue
-        for channel in local_channels(file, function):
+        for channel in held_channels(file, function):
             if channel.unbuffered and not channel.escapes:
                 yield from _leaks(file, function, channel)
             elif channel.unbuffered and channel.of("send"):
                 yield from _returned(file, function, channel)
-    yield from left_replies(file)
 
 
 def _ends_the_process(file: GoFile, function: Node) -> bool:

@@ -24,7 +24,6 @@ from threadmend.golang.channels import (
     ChannelOperation,
     follow,
     initialised,
-    local_channels,
     operation_at,
     runner_of,
 )
@@ -32,6 +31,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.iterations import leaves_when_closed
+from threadmend.golang.local_fields import held_channels
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import making
 from threadmend.golang.stops import is_failure, ways_out
@@ -39,6 +39,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._closer import after_sends, by_producer, close_after, ends
+from ._each_once import each_once
 from ._field_producers import produced_for_fields
 from ._unreceived import is_returned
 
@@ -50,8 +51,13 @@ _MAKES_AND_SENDS = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the loops over channels that nobody closes although the producers end."""
+    yield from each_once(file, _of_locals, produced_for_fields)
+
+
+def _of_locals(file: GoFile) -> Iterator[Finding]:
+    """Yield those on channels of variables and of a local object's fields."""
     for function in file.functions(making(file.package, _MAKES_AND_SENDS)):
-        for channel in local_channels(file, function):
+        for channel in held_channels(file, function):
             if channel.of("close") or not is_assigned_once(channel.binding):
                 continue
             ranges = _ranges(file, function, channel)
@@ -60,7 +66,6 @@ def check(file: GoFile) -> Iterator[Finding]:
             producers = _producers(function, channel)
             if producers is not None:
                 yield _finding(file, function, channel, ranges, producers)
-    yield from produced_for_fields(file)
 
 
 def _ranges(file: GoFile, function: Node, channel: Channel) -> list[ChannelOperation]:

@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import BuilderError, delete, free_name, replace, taken_names
 from threadmend.golang.calls import callers
-from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
+from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.iterations import own_condition
+from threadmend.golang.local_fields import held_channels
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
@@ -29,6 +30,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._close_by_receiver import closed_by_receivers
 from ._closer import after_sends, by_producer, close_after, ends
+from ._each_once import each_once
 
 CATEGORY = "channel"
 GATE = rb"\bclose\("
@@ -38,15 +40,19 @@ _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the closes by a function that receives while another goroutine sends."""
+    yield from each_once(file, _of_locals, closed_by_receivers)
+
+
+def _of_locals(file: GoFile) -> Iterator[Finding]:
+    """Yield those on channels of variables and of a local object's fields."""
     for function in file.functions(making(file.package, _MAKES)):
-        for channel in local_channels(file, function):
+        for channel in held_channels(file, function):
             closes = channel.of("close")
             if len(closes) != 1 or channel.escapes or not is_assigned_once(channel.binding):
                 continue
             loop = _receiving_loop(function, channel, closes[0])
             if loop is not None and _others_send(function, channel, closes[0]):
                 yield _finding(file, function, channel, closes[0], loop)
-    yield from closed_by_receivers(file)
 
 
 def _receiving_loop(function: Node, channel: Channel, close: ChannelOperation) -> Node | None:

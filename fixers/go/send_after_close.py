@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import BuilderError, delete, insert_after
-from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
+from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.encounters import encounters
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.iterations import decided_once
+from threadmend.golang.local_fields import held_channels
 from threadmend.golang.scope import Binding
 from threadmend.golang.sequels import sequels
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -44,7 +45,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends that come after a close of the same channel."""
     seen: set[int] = set()
     for function in file.functions(_CLOSES):
-        for channel in local_channels(file, function):
+        for channel in held_channels(file, function):
             for close in channel.of("close"):
                 if is_assigned_once(channel.binding):
                     pair = _launched_later(function, channel, close)

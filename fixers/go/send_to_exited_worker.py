@@ -34,13 +34,13 @@ from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channels import (
     Channel,
     ChannelOperation,
-    local_channels,
     runner_of,
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.leaving import owed_after
+from threadmend.golang.local_fields import held_channels
 from threadmend.golang.locks import held_at
 from threadmend.golang.makers import making
 from threadmend.golang.stops import endless, leaves_loop
@@ -48,6 +48,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._drained import drained, fed_through_fields
+from ._each_once import each_once
 from ._fed_beside_result import Fed, fed_beside_results
 
 CATEGORY = "goroutine"
@@ -70,14 +71,21 @@ class _Worker:
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends in loops to a worker that may have returned."""
+    yield from each_once(file, _of_locals, _of_others)
+
+
+def _of_locals(file: GoFile) -> Iterator[Finding]:
     for function in file.functions(making(file.package)):
-        for channel in local_channels(file, function):
+        for channel in held_channels(file, function):
             if channel.escapes or channel.of("len", "compare") or not _bounded(channel):
                 continue
             worker = _worker(function, channel)
             send = _feeder(file, function, channel, worker) if worker is not None else None
             if worker is not None and send is not None:
                 yield _finding(file, function, channel, worker, send)
+
+
+def _of_others(file: GoFile) -> Iterator[Finding]:
     for shared, receive, send in fed_through_fields(file):
         loop = receive.node.parent
         exits = _early_exits(loop, receive) if loop is not None else []

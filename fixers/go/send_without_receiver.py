@@ -21,18 +21,20 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once, uses_of
 from threadmend.golang.builders import BuilderError, with_capacity, wrap
-from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
+from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.counts import Count, rounds
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import Launch, captures, innermost_loop
+from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._closer import anchor_in
+from ._each_once import each_once
 from ._nobody_receives import never_received
 from ._too_early import sent_too_early
 from ._waits_before_receive import too_small, waited_for
@@ -45,8 +47,13 @@ _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends that wait for a receiver which cannot come before them."""
+    yield from each_once(file, _of_locals, never_received, sent_too_early)
+
+
+def _of_locals(file: GoFile) -> Iterator[Finding]:
+    """Yield those on channels of variables and of a local object's fields."""
     for function in file.functions(making(file.package, _MAKES)):
-        for channel in local_channels(file, function):
+        for channel in held_channels(file, function):
             if not is_assigned_once(channel.binding):
                 continue
             flow = flow_of(function)
@@ -64,8 +71,6 @@ def check(file: GoFile) -> Iterator[Finding]:
                 stuck = _stuck(function, channel, flow)
                 if stuck is not None:
                     yield _finding(file, function, channel, stuck)
-    yield from never_received(file)
-    yield from sent_too_early(file)
 
 
 def _stuck(function: Node, channel: Channel, flow: Flow) -> ChannelOperation | None:

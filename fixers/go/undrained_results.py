@@ -20,10 +20,11 @@ from collections.abc import Iterator
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.belief import doc_of
 from threadmend.golang.builders import BuilderError, insert_at_end, insert_before, with_capacity
-from threadmend.golang.channels import Channel, ChannelOperation, local_channels, runner_of
+from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.counts import Count, product, rounds
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -39,7 +40,7 @@ _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends of goroutines, launched in a loop, that nobody receives."""
     for function in file.functions(making(file.package, _MAKES)):
-        for channel in local_channels(file, function):
+        for channel in held_channels(file, function):
             if channel.escapes or channel.of("receive", "range", "len", "compare"):
                 continue
             launches = _senders(function, channel)

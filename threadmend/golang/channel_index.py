@@ -9,8 +9,8 @@ from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channels import (
     Channel,
     ChannelOperation,
-    local_channels,
 )
+from threadmend.golang.local_fields import FieldBinding, held_channels
 from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 
@@ -75,13 +75,30 @@ def behind_channel(file: GoFile, operation: Node, operand: Node) -> Behind:
     return Behind([], shared_channel(file, operand))
 
 
+def _is_own(channel: Channel, operation: ChannelOperation) -> bool:
+    """Return whether an operation is on a channel that a variable holds, or on a name for one.
+
+    What a method does to a field it does to those of all objects.
+    """
+    if not isinstance(channel.binding, FieldBinding):
+        return True
+    if channel.escapes:
+        return False
+    if not operation.calls:
+        return True
+    node = operation.node
+    given = node["arguments"].children[0] if node.kind == "call_expression" else operand_of(node)
+    return given.kind == "identifier"
+
+
 def _index(package: Package) -> dict[Node, list[Channel]]:
     known: dict[Node, list[Channel]] | None = package.facts.get("channel_index")
     if known is None:
         known = package.facts["channel_index"] = {}
         for file in package.files:
             for function in file.functions(making(file.package)):
-                for channel in local_channels(file, function):
+                for channel in held_channels(file, function):
                     for operation in channel.operations:
-                        known.setdefault(operation.node, []).append(channel)
+                        if _is_own(channel, operation):
+                            known.setdefault(operation.node, []).append(channel)
     return known

@@ -1,0 +1,194 @@
+"""Channels that a function keeps in fields of an object of its own.
+
+run := &run{out: make(chan int)}   // run.out is followed like a variable: through closures,
+go run.produce()                   // methods and parameters that get the object
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.channels import Channel, follow, initialised, local_channels, passed_to
+from threadmend.golang.makers import capacity_of, is_make, maker_of, making
+from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan, Named, deref
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["FieldBinding", "held_channels"]
+
+_DEPTH = 3
+_STORED = re.compile(rb"[:=]\s*(?:\w+\.)?\w+\(")
+
+
+class FieldBinding(Binding):
+    """A field of a local variable's object, as if it were a variable: `run.out`.
+
+    `node` is where the field gets its value: the key in the literal or the selector that is
+    assigned to.
+    """
+
+    __slots__ = ("holder",)
+
+    def __init__(self, holder: Binding, field: str, node: Node, declaration: Node) -> None:
+        super().__init__("variable", holder.node, declaration, holder.scope, holder.visible)
+        self.holder = holder
+        self.node = node
+        self.name = f"{holder.name}.{field}"
+        self._uses = [use for use, name in _selected(holder) if name == field]
+        if node not in self._uses:
+            self._uses.insert(0, node)
+
+
+def held_channels(file: GoFile, function: Node) -> list[Channel]:
+    """Return the channels that a function makes for a variable or a field of its own object.
+
+    Of the second kind only where no code out of sight gets the object.
+    """
+    known: dict[Node, list[Channel]] = vars(file).setdefault("_held_channels", {})
+    found = known.get(function)
+    if found is None:
+        found = known[function] = [*local_channels(file, function), *_kept(file, function)]
+    return found
+
+
+def _kept(file: GoFile, function: Node) -> Iterator[Channel]:
+    data = file.data
+    if not making(file.package).search(data, function.start, function.end):
+        return
+    if not _STORED.search(data, function.start, function.end):
+        return
+    for node in function.own():
+        if node.kind != "call_expression":
+            continue
+        maker = maker_of(file, node)
+        if maker is None and not is_make(node):
+            continue
+        binding = _place(file, node, function)
+        if binding is None or not isinstance(file.underlying(file.type_of(node)), Chan):
+            continue
+        capacity = maker.capacity(node) if maker is not None else capacity_of(node)
+        channel = Channel(binding, node, capacity, maker=maker)
+        if _follow(file, binding, channel):
+            yield channel
+
+
+def _place(file: GoFile, make: Node, function: Node) -> FieldBinding | None:
+    """Return the field of a local object that a new channel is stored in."""
+    found = _in_literal(file, make) or _assigned(file, make)
+    if found is None or found.holder.kind != "variable" or found.holder.function is not function:
+        return None
+    owner = deref(file.type_of(found.holder.node))
+    if not isinstance(owner, Named) or not is_assigned_once(found.holder):
+        return None
+    return found
+
+
+def _in_literal(file: GoFile, make: Node) -> FieldBinding | None:
+    """Return the field of `x := &T{field: make(…)}`."""
+    element = make.parent
+    keyed = element.parent if element is not None else None
+    if element is None or keyed is None or keyed.kind != "keyed_element":
+        return None
+    key = keyed["key"]
+    literal = keyed.parent.parent if keyed.parent is not None else None
+    if element is key or literal is None or literal.kind != "composite_literal":
+        return None
+    if literal.parent is not None and literal.parent.kind == "unary_expression":
+        literal = literal.parent
+    holder = initialised(file, literal)
+    name = key.children[0] if key.children else key
+    if holder is None or name.kind != "identifier":
+        return None
+    return FieldBinding(holder, name.name, name, keyed)
+
+
+def _assigned(file: GoFile, make: Node) -> FieldBinding | None:
+    """Return the field of `x.field = make(…)`."""
+    values = make.parent
+    statement = values.parent if values is not None else None
+    if values is None or statement is None or statement.kind != "assignment_statement":
+        return None
+    if statement["operator"].kind != "=" or len(values.children) != 1:
+        return None
+    left = statement["left"].children
+    if len(left) != 1 or left[0].kind != "selector_expression":
+        return None
+    operand = left[0]["operand"]
+    holder = file.binding(operand) if operand.kind == "identifier" else None
+    if holder is None:
+        return None
+    return FieldBinding(holder, left[0]["field"].name, left[0], statement)
+
+
+def _selected(holder: Binding) -> Iterator[tuple[Node, str]]:
+    for use in holder.uses:
+        parent = use.parent
+        if parent is not None and parent.kind == "selector_expression" and use.field == "operand":
+            yield parent, parent["field"].name
+
+
+def _follow(file: GoFile, binding: FieldBinding, channel: Channel) -> bool:
+    """Add what is done to the channel in a field, wherever the object goes.
+
+    False where the object goes to code out of sight, or the field gets another channel.
+    """
+    field = binding.name.partition(".")[2]
+    owner = deref(file.type_of(binding.holder.node))
+    follow(file, binding, (), channel, _DEPTH)
+    todo: list[tuple[GoFile, Binding, tuple[Node, ...]]] = [(file, binding.holder, ())]
+    while todo:
+        file, holder, calls = todo.pop()
+        if calls:
+            own = FieldBinding(holder, field, holder.node, holder.declaration)
+            if not is_assigned_once(own):
+                return False
+            follow(file, own, calls, channel, _DEPTH - len(calls))
+        for use in holder.uses:
+            if use is holder.node:
+                continue
+            given = _given(file, use, field, owner)
+            if given is None or (given and len(calls) >= _DEPTH):
+                return False
+            if given:
+                call, callee_file, name = given
+                if call in calls or not is_assigned_once(name):
+                    return False
+                todo.append((callee_file, name, (*calls, call)))
+    return True
+
+
+def _given(
+    file: GoFile, use: Node, field: str, owner: object
+) -> tuple[Node, GoFile, Binding] | tuple[()] | None:
+    """Return the call that gets the object and its name there; empty: nobody; None: unclear."""
+    parent = use.parent
+    if parent is None:
+        return None
+    if parent.kind == "binary_expression":
+        return ()
+    if parent.kind != "selector_expression" or use.field != "operand":
+        return passed_to(file, use)
+    if parent["field"].name == field:
+        return ()  # looked at already
+    selection = file.selection(parent)
+    if selection is None or selection.kind != "method":
+        return () if selection is not None else None
+    call = parent.parent
+    if call is None or call.kind != "call_expression" or call["function"] is not parent:
+        return None
+    decl = file.callee(call)
+    if decl is None or not decl.sound or not decl.has_body:
+        return None
+    if not isinstance(owner, Named) or decl.receiver != owner.name:
+        return ()  # of an embedded type, which has another field of that name, if any
+    receiver = decl.node["receiver"].children[0].all("name")
+    for binding in bindings_in(decl.node).get(receiver[0].name, ()) if receiver else ():
+        if binding.node is receiver[0]:
+            return call, decl.file, binding
+    return ()

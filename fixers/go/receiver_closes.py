@@ -33,7 +33,7 @@ from ._closer import after_sends, by_producer, close_after, ends
 from ._each_once import each_once
 
 CATEGORY = "channel"
-GATE = rb"\bclose\("
+GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])|\bclose\("
 
 _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 

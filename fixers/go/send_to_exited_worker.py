@@ -40,7 +40,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.leaving import owed_after
-from threadmend.golang.local_fields import held_channels
+from threadmend.golang.local_fields import FieldBinding, held_channels
 from threadmend.golang.locks import held_at
 from threadmend.golang.makers import making
 from threadmend.golang.stops import endless, leaves_loop
@@ -71,7 +71,7 @@ class _Worker:
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends in loops to a worker that may have returned."""
-    yield from each_once(file, _of_locals, _of_others)
+    yield from each_once(file, _of_others, _of_locals)
 
 
 def _of_locals(file: GoFile) -> Iterator[Finding]:
@@ -141,6 +141,8 @@ def _worker(function: Node, channel: Channel) -> _Worker | None:
     if len(receives) != 1:
         return None
     receive = receives[0]
+    if receive.calls and isinstance(channel.binding, FieldBinding):
+        return None  # a method, which others may call
     launch = runner_of(receive, function)
     if not isinstance(launch, Launch) or launch.kind == "timer" or launch.body is None:
         return None

@@ -70,9 +70,10 @@ def behind(file: GoFile, operation: Node) -> Behind:
 def behind_channel(file: GoFile, operation: Node, operand: Node) -> Behind:
     """Return the same for an operation, as a close, whose operand stands elsewhere."""
     local = _index(file.package).get(operation, [])
-    if local:
+    if local and not any(isinstance(c.binding, FieldBinding) for c in local):
         return Behind(local)
-    return Behind([], shared_channel(file, operand))
+    shared = Behind([], shared_channel(file, operand))
+    return Behind(local) if local and not shared.known else shared
 
 
 def _is_own(channel: Channel, operation: ChannelOperation) -> bool:

@@ -32,7 +32,9 @@ LIMIT = 8 << 20
 _CLAUSE = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:\s+|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*+package\s+[^\W\d]\w*", re.S
 )
-_GENERATED = re.compile(rb"^// Code generated .* DO NOT EDIT\.\r?$", re.M)
+_GENERATED = re.compile(
+    rb"^//(?:[ \t]*DO NOT EDIT\b.*|.*\bDO NOT EDIT(?: \w+)?[.!]?)[ \t]*\r?$", re.M
+)
 _GENERATED_PYTHON = re.compile(rb"^# (?:Code )?[Gg]enerated .*DO NOT EDIT", re.M)
 _VENDORED = frozenset({"vendor", "node_modules", "third_party"})
 
@@ -327,7 +329,7 @@ def _problem(path: str, data: bytes) -> str | None:
 
 def _is_generated(path: str, data: bytes) -> bool:
     if path.endswith(".go"):
-        mark = _GENERATED.search(data) if b"DO NOT EDIT." in data else None
+        mark = _GENERATED.search(data) if b"DO NOT EDIT" in data else None
         if mark is None:
             return False
         clause = _CLAUSE.match(data)

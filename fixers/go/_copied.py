@@ -120,9 +120,28 @@ def _finding(file: GoFile, copy: Copy) -> Finding:
     if copy.kind in {"assignment", "element"} and rewrite.writes and not rewrite.locks:
         reason = "what is written to the copy would change the original: copy what it needs"
         return Finding(file.path, start, end, message, reason=reason, confidence=confidence)
+    if copy.kind == "assignment" and not rewrite.locks and _is_handed_out(file, copy):
+        reason = "the copy's address is taken, for a value of its own: copy what it needs"
+        return Finding(file.path, start, end, message, reason=reason, confidence=confidence)
     reasons = "; ".join(dict.fromkeys([*rewrite.reasons, *_shared(copy, rewrite)]))
     fix = Fix(title, edits, Safety.UNSAFE if reasons else Safety.SAFE, reasons)
     return Finding(file.path, start, end, message, (fix,), confidence=confidence)
+
+
+def _is_handed_out(file: GoFile, copy: Copy) -> bool:
+    """Return whether the address of the variable that an assignment declares goes elsewhere.
+
+    `out := *in; return &out` makes a second value on purpose: a pointer to the first is none.
+    """
+    holder = copy.holder
+    names = holder.all("name") if holder.kind == "var_spec" else holder["left"].children
+    binding = file.binding(names[copy.index]) if copy.index < len(names) else None
+    for use in binding.uses if binding is not None else ():
+        address = use.parent
+        if address is not None and address.kind == "unary_expression":
+            if address["operator"].kind == "&":
+                return True
+    return False
 
 
 def _shared(copy: Copy, rewrite: Rewrite) -> Iterator[str]:

@@ -49,9 +49,11 @@ def kept_by_helpers(file: GoFile) -> Iterator[Finding]:
         if len(held) != 1:
             continue
         for site in callers(decl):
-            if site.call is not None and not site.launched and not site.file.generated:
-                if site.file.package is file.package and not site.file.is_test:
-                    yield from _kept(site, site.call, decl, held, decl.key in always)
+            if site.call is None or site.launched or site.file.generated or site.file.is_test:
+                continue
+            # Through an interface (a sync.Locker) it may be another type's method.
+            if site.file.package is file.package and site.file.callee(site.call) is decl:
+                yield from _kept(site, site.call, decl, held, decl.key in always)
 
 
 def _left_sometimes(decl: Decl) -> frozenset[Held]:

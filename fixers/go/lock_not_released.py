@@ -30,13 +30,20 @@ from threadmend.golang.builders import (
     insert_at_end,
     insert_before,
 )
+from threadmend.golang.calls import callers
 from threadmend.golang.failing import fails
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import LOCK_CALLS, LockOperation, Locks, locks_of
 from threadmend.golang.plain import is_plain
-from threadmend.golang.releases import hands_over, released_by_calls, returns_locked, says_locked
+from threadmend.golang.releases import (
+    hands_over,
+    net_releases,
+    released_by_calls,
+    returns_locked,
+    says_locked,
+)
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Edit, Finding, Fix, Related
@@ -165,7 +172,22 @@ def _is_contract(file: GoFile, leak: _Leak) -> bool:
     everywhere = not leak.stops
     if leak.stops and leak.exits and all(fails(file, e.node) for e in leak.exits):
         return says_locked(file, function, leak.lock)  # who fails to acquire holds nothing
-    return returns_locked(file, function, leak.lock, everywhere)
+    if returns_locked(file, function, leak.lock, everywhere):
+        return True
+    return bool(leak.exits) and not everywhere and _is_released_by_callers(file, leak)
+
+
+def _is_released_by_callers(file: GoFile, leak: _Leak) -> bool:
+    """Return whether all callers release a lock of which they take none themselves."""
+    decl = next((d for d in file.package.functions() if d.node is leak.locks.function), None)
+    sites = [s for s in callers(decl) if not s.file.is_test] if decl is not None else []
+    gives = net_releases(file.package)
+    return bool(sites) and all(
+        site.call is not None
+        and (function := site.call.function) is not None
+        and leak.lock.lock_class in gives.get((site.file.path, function.start), ())
+        for site in sites
+    )
 
 
 def _finding(file: GoFile, leak: _Leak) -> Finding:

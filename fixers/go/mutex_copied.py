@@ -13,7 +13,8 @@ Not reported:
 - an argument whose parameter is reported;
 - a WaitGroup itself: see waitgroup-by-value.
 
-Without a fix: a variable's copy that is changed without its lock, as one that was meant to be.
+Without a fix: a variable's copy that is changed without its lock, or whose address is taken, as
+one that was meant to be.
 
 Unsafe: where the function is exported from the module, where data beside the lock is written
 through the copy of a receiver or parameter without taking the lock (the original changes then),

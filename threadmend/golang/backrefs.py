@@ -37,6 +37,8 @@ def homeward(file: GoFile, access: Access) -> Access:
     root = access.root
     if not isinstance(root, Binding) or not access.steps or root.kind not in {"range", "variable"}:
         return access
+    if not access.steps[0].isidentifier():  # an index: no field of the element
+        return access
     known: dict[tuple[Binding, str], Access | None]
     known = file.package.facts.setdefault("homeward", {})
     key = (root, access.steps[0])
@@ -95,7 +97,7 @@ def _leads_back(package: Package, element: str, field: str, owner: str, list_: s
 
 def is_set_in_literals(package: Package, element: str, field: str) -> bool:
     """Return whether nothing assigns to the field, and every literal of the type sets it."""
-    assigned = re.compile(rb"\." + field.encode() + rb"\b\s*(?:,[^=\n;]*)?=[^=]")
+    assigned = re.compile(rb"\." + re.escape(field.encode()) + rb"\b\s*(?:,[^=\n;]*)?=[^=]")
     files = code_files(package)
     if any(assigned.search(f.data) for f in files):
         return False

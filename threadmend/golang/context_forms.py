@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Form", "context_form", "names_with_forms", "twin"]
 
 _SUFFIXES = ("Context", "WithContext", "Ctx")
-_LOGS = re.compile(r"(?:[Ll]og|[Tt]race|[Dd]ebug|[Ii]nfo|[Ww]arn|[Ee]rror|[Pp]rint)(?![a-z]{4})")
+_LOGS = re.compile(
+    r"(?:[Ll]og|[Tt]race|[Dd]ebug|[Ii]nfo|[Nn]otice|[Ww]arn(?:ing)?|[Ee]rror|[Cc]ritical|[Ff]atal"
+    r"|[Pp]rint)(?![a-z]{4})"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,9 @@ Version = tuple[int, int]
 _CLAUSE = re.compile(
     rb"\A(?:\xef\xbb\xbf)?(?:\s+|//[^\n]*(?:\n|\Z)|/\*.*?\*/)*?package\s+(\w+)", re.S
 )
-_GENERATED = re.compile(rb"^// Code generated .* DO NOT EDIT\.\r?$", re.M)
+_GENERATED = re.compile(
+    rb"^//(?:[ \t]*DO NOT EDIT\b.*|.*\bDO NOT EDIT(?: \w+)?[.!]?)[ \t]*\r?$", re.M
+)
 _BUILD = re.compile(rb"^//go:build ([^\n]*)$", re.M)
 _BUILD_GO = re.compile(rb"(?<!!)\bgo1\.(\d+)\b")
 
@@ -279,11 +281,12 @@ def package_clause(data: bytes) -> str | None:
 
 
 def is_generated(data: bytes) -> bool:
-    """Return whether Go source carries the standard mark of generated code.
+    """Return whether Go source carries the mark of generated code.
 
-    The mark counts only before the package clause (https://go.dev/s/generatedcode).
+    The mark counts only before the package clause (https://go.dev/s/generatedcode). Generators
+    that are older than the standard's wording write others: `// DO NOT EDIT!`.
     """
-    if b"DO NOT EDIT." not in data:
+    if b"DO NOT EDIT" not in data:
         return False
     mark = _GENERATED.search(data)
     if mark is None:

@@ -11,6 +11,9 @@ package variable, a captured variable) is taken to hold until it is assigned her
 exceptions: a loop's next turn may find it changed, and so may a test whose result every
 path to it already knows, for then its author expects a change (`if s.closed` before
 and again after the lock).
+
+That `a && b` does not hold excludes that `a` and `b` are both found to hold later: after
+`if s.a == nil && s.b == nil { return }` one of two tests is passed.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ class Facts:
         self._effects: dict[Point, tuple[int, int]] = {}
         for point, (killed, gained) in keys.effects.items():
             self._effects[point] = (full & ~self._both(killed), gained)
+        self._pairs = _pairs(tests)
         self._live = self._liveness(points, keys)
         self._turns = self._loop_turns(points)
 
@@ -64,7 +68,7 @@ class Facts:
 
     def _liveness(self, points: list[Point], keys: Keys) -> dict[Point, int]:
         """Return per point the state bits that some later test may still ask for."""
-        asked = {point: bits_of(condition) for point, condition in self._tests.items()}
+        asked = {point: self._asked(condition) for point, condition in self._tests.items()}
         live: dict[Point, int] = dict.fromkeys(points, 0)
         changed = True
         while changed:
@@ -80,6 +84,14 @@ class Facts:
                     live[point] = bits
                     changed = True
         return {point: self._both(bits) for point, bits in live.items()}
+
+    def _asked(self, condition: Condition) -> int:
+        """Return the keys that the outcome of a test depends on."""
+        bits = bits_of(condition)
+        for pair in self._pairs:
+            if (whole := bits_of(pair)) & bits:
+                bits |= whole
+        return bits
 
     def _loop_turns(self, points: list[Point]) -> dict[tuple[Point, Point], int]:
         """Return per back edge what is unknown again: the shared keys tested in the loop."""
@@ -127,13 +139,24 @@ class Facts:
             after = state
             if condition is not None:
                 assumed = self._assume(condition, name == "true", state)
-                if assumed is None:
+                if assumed is None or self._is_excluded(assumed):
                     continue
                 after = assumed
             if turns:
                 after &= turns.get((point, successor), -1)
             found.append((successor, after & live[successor]))
         return found
+
+    def _is_excluded(self, state: int) -> bool:
+        """Return whether both parts of an `&&` hold that is known not to hold."""
+        return any(
+            state >> pair.bit + self._width & 1
+            and pair.left is not None
+            and pair.right is not None
+            and self._value(pair.left, state)
+            and self._value(pair.right, state)
+            for pair in self._pairs
+        )
 
     def _value(self, condition: Condition, state: int) -> bool | None:
         if condition.bit >= 0:
@@ -197,3 +220,25 @@ class Facts:
         for point in self._live:
             self._live[point] &= ~self._forgotten
         return True
+
+
+def _pairs(tests: dict[Point, Condition]) -> list[Condition]:
+    """Return the tests `a && b` both of whose parts are tested elsewhere, too."""
+    found: dict[int, Condition] = {}
+    todo = list(tests.values())
+    while todo:
+        test = todo.pop()
+        if test.left is None or test.right is None:
+            continue
+        todo += (test.left, test.right)
+        if min(test.bit, test.left.bit, test.right.bit) >= 0:
+            found[test.bit] = test
+    return [pair for bit, pair in found.items() if _is_apart(pair, bit, tests)]
+
+
+def _is_apart(pair: Condition, whole: int, tests: dict[Point, Condition]) -> bool:
+    elsewhere = 0
+    for test in tests.values():
+        if not (bits := bits_of(test)) >> whole & 1:
+            elsewhere |= bits
+    return not (bits_of(pair) & ~(1 << whole)) & ~elsewhere

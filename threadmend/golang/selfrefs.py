@@ -81,7 +81,9 @@ def _set_later(package: Package, owner: Named, outer: str, inner: str) -> bool:
     """Return whether all that sets a field of some struct is `x.outer.inner = x`."""
     found = False
     for file in code_files(package):
-        word = re.compile(rb"\.%b\.%b\s*=[^=]" % (re.escape(outer).encode(), re.escape(inner).encode()))
+        word = re.compile(
+            rb"\.%b\.%b\s*=[^=]" % (re.escape(outer).encode(), re.escape(inner).encode())
+        )
         for statement in file.find("assignment_statement", word):
             targets, values = statement["left"].children, statement["right"].children
             if len(targets) != 1 or len(values) != 1 or not _is_path(targets[0], outer, inner):

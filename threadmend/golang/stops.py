@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
+from threadmend.golang.addressees import is_for_another, tells_its_maker
 from threadmend.golang.failing import fails
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -82,7 +83,7 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
 
     A stop channel is a channel of empty structs, or of flags or numbers that nobody sends, with
     a telling name that somebody closes; a local one, or a field of a visible struct. One that
-    the function around the place closes tells others of its own end.
+    the function around the place closes tells others of its own end, and one may be for others.
     """
     contexts, channels = [], []
     for binding in visible(node):
@@ -96,15 +97,19 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
             contexts.append(Stop(f"{call}.Done()", call))
         elif _is_signal(file, type_):
             if _NAMES.search(binding.name) and _closed_for(file, node, binding.name):
-                channels.append(Stop(binding.name))
+                if not tells_its_maker(binding):
+                    channels.append(Stop(binding.name))
         elif binding.kind in {"receiver", "parameter", "variable"}:
+            owner = deref(type_)
+            kept_in = owner.name if isinstance(owner, Named) else ""
             for name, kind in _fields(file, type_):
                 if kind == "context":
                     receive = f"{binding.name}.{name}"
                     contexts.append(Stop(f"{receive}.Done()", receive))
                 elif _NAMES.search(name) and _closed_for(file, node, name):
                     if not _set_to_nil(file, name) and not _tells_of_worker(file, name):
-                        channels.append(Stop(f"{binding.name}.{name}"))
+                        if not is_for_another(file, node, kept_in, name):
+                            channels.append(Stop(f"{binding.name}.{name}"))
     return [stop for stop in contexts if not _is_nil(node, stop)] + channels
 
 

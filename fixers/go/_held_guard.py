@@ -79,18 +79,18 @@ def _under(
 ) -> str | None:
     """Return a lock's path from the variable at the root of `base`, `via` left out.
 
-    The function that takes the lock may have a name of its own for its receiver; the one that
-    lacks it may have the lock's owner in a field: `r.srv.mu`.
+    The function that takes the lock may have a name of its own for its receiver; one of the two
+    may have the lock's owner in a field: `r.srv.mu`.
     """
     if base is None or not isinstance(base.root, Binding):
         return None
     rest = steps[: len(steps) - len(via)]
-    if base.steps:
-        owner = _owner_in(file, base.root, base.steps, lock_class)
-        if owner is None:
-            return None
+    owner = _owner_in(file, base.root, base.steps, lock_class)
+    if owner is not None and (base.steps or len(owner[1]) < len(steps)):
         count, names = owner
         rest = (*base.steps[:count], *names[: len(names) - len(via)])
+    elif base.steps:
+        return None
     if any(step.startswith("[") for step in rest):
         return None
     return ".".join((base.root.name, *rest))

@@ -34,6 +34,8 @@ def confidence_in(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
     if not any(a.writes and not a.setup for a in guard.locked):
         # Who takes the lock only looks: it is for the one who writes.
         return Confidence.MEDIUM if _is_alone(guard, wrong) else None
+    if _is_chance(guard):
+        return None
     locked, unlocked = len(guard.locked), len(guard.unlocked)
     inner = all(not a.writes and not _is_reached(a, guard) for a in wrong)
     enough = locked + unlocked >= (_INNER_BAR if inner else _BAR)
@@ -49,6 +51,23 @@ def confidence_in(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
     if locked + unlocked > _INNER_BAR and locked >= 2 * unlocked and len(wrong) == unlocked:
         return Confidence.LOW
     return None
+
+
+def _is_chance(guard: Guard) -> bool:
+    """Return whether one function alone takes the lock, and that of another object.
+
+    `ss.pos` under `ss.file.mu`: the lock is for what the function does to the file.
+    """
+    if len({outer_function(a.node) for a in guard.locked}) != 1:
+        return False
+    return all(a.base is not None and _is_of_another(a, guard.lock_class) for a in guard.locked)
+
+
+def _is_of_another(access: FieldAccess, lock_class: str) -> bool:
+    """Return whether the lock held at an access is reached through a field of the object."""
+    base = access.base.steps if access.base is not None else ()
+    held = [h.access.steps for h in access.held if h.lock_class == lock_class]
+    return bool(held) and all(h[: len(base)] == base and len(h) - len(base) > 1 for h in held)
 
 
 _SETS = re.compile(r"(?:[Ss]et|[Ww]ith)(?![a-z])")
@@ -69,8 +88,24 @@ def _is_alone(guard: Guard, wrong: list[FieldAccess]) -> bool:
     if any(a.writes and not a.setup for a in others):
         return True
     # Settings are made before the rest begins.
-    return any(a.writes for a in wrong) and not any(
-        f and _SETS.match(f["name"].name) for f in functions
+    setter = next(iter(functions))
+    if setter is None or _SETS.match(setter["name"].name) or not any(a.writes for a in wrong):
+        return False
+    return not all(_works_for(a.file, outer_function(a.node), setter, _LEVELS) for a in others)
+
+
+_LEVELS = 6
+
+
+def _works_for(file: GoFile, function: Node | None, beginner: Node, depth: int) -> bool:
+    """Return whether a function runs only when another one calls it, or launches it, levels up."""
+    decl = declaration_of(file, function) if function is not None and depth > 0 else None
+    sites = list(own_callers(decl, LOCK_CALLS)) if decl is not None else []
+    return bool(sites) and all(
+        (caller := outer_function(site.node)) is beginner
+        or caller is function
+        or (site.call is not None and _works_for(site.file, caller, beginner, depth - 1))
+        for site in sites
     )
 
 

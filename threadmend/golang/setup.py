@@ -1,7 +1,8 @@
 """Set-up and tear-down: code that runs while nobody else can use an object.
 
-By what it does (the object was made in this very function, or is a local copy) and by name
-(`newServer`, `init`, `Close`, `UnmarshalJSON`), also for helpers that only such code calls.
+By what it does (the object was made in this very function, or is a local copy), by name
+(`newServer`, `init`, `Close`, `UnmarshalJSON`), by what it says ("must be called before Start"),
+also for helpers that only such code calls.
 """
 
 from __future__ import annotations
@@ -98,6 +99,8 @@ def is_setup(file: GoFile, node: Node) -> bool:
         return True  # the initialiser of a package variable
     if _NAME.match(function["name"].name) or _is_for_tests(function) or _gives_back(function):
         return True
+    if _comes_before(file, function):
+        return True
     decl = declaration_of(file, function)
     return decl is not None and only_from_setup(decl)
 
@@ -108,6 +111,31 @@ def _gives_back(function: Node) -> bool:
     names = [n.name for n in receiver.find("identifier")] if receiver is not None else []
     last = body.statements[-1] if body is not None and body.statements else None
     return last is not None and any(last.text.endswith(f".Put({n})".encode()) for n in names)
+
+
+_SAYS_BEFORE = re.compile(
+    rb"(?i)\b(?:must|should|has to|have to|needs? to|may|can) (?:only )?be (?:\w+ )?before\b"
+    rb"|\bmust not be (?:\w+ )?after\b|\bonly before\b"
+    rb"|\bnot safe to (?:\w+\W+){1,8}?after\b"
+)
+_PANICS_BEFORE = re.compile(rb"\bpanic\([^\n]*\b(?:before|after)\b")
+
+
+def _comes_before(file: GoFile, function: Node) -> bool:
+    """Return whether a function says that it is called before the object is in use.
+
+    In its comment, or by a panic: `panic("SetKinds must be called before Start")`.
+    """
+    start, body = file.source.line_start(function.start), function.get("body")
+    if body is not None and _PANICS_BEFORE.search(body.text):
+        return True
+    for comment in reversed(file.tree.comments_in(max(0, start - 2000), start)):
+        if file.data[comment.end : start].strip():
+            return False
+        if _SAYS_BEFORE.search(b" ".join(file.data[comment.start : start].split(b"\n// "))):
+            return True
+        start = comment.start
+    return False
 
 
 _FOR_TESTS = re.compile(r"For_?Test|TestOnly|[Tt]est_?[Hh]ook|InTest")

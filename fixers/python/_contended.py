@@ -98,7 +98,10 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
                 for s in spawns
                 if whole or _is_shared_with(file, cls, s, owner, function)
             }
-            data.single |= set() if whole else {s for s in spawns if _is_single(cls, s)}
+            if not whole:
+                data.single |= {
+                    s for s in spawns if _is_single(cls, s) or _is_given_new(owner, function, s)
+                }
             somebody = function in outside or _is_handed_on(function)
             if not spawns and somebody and not _is_alone(file, function):
                 threads.add(None)
@@ -230,6 +233,20 @@ def _is_single(cls: Class, spawn: Spawn) -> bool:
     """
     calls = _calls(cls, spawn)
     return bool(calls) and all(_is_part(spawn, function, node) for function, node in calls)
+
+
+def _is_given_new(owner: ast.expr, function: Function, spawn: Spawn) -> bool:
+    """Return whether a thread uses an object that it is handed, and that each run of the function
+    which starts it makes anew.
+    """
+    if spawn.target is not function or spawn.many or not isinstance(owner, ast.Name):
+        return False
+    given = argument_for(spawn, owner.id)
+    binding = spawn.file.binding(given)
+    if binding is None or len(binding.sites) != 1 or binding.scope.kind != "function":
+        return False
+    site = binding.sites[0]
+    return site.kind == "assign" and isinstance(site.value, ast.Call)
 
 
 def _is_part(spawn: Spawn, function: Function, node: ast.expr) -> bool:

@@ -60,7 +60,9 @@ class Data:
                 continue
             for mine in use.threads:
                 for its in other.threads:
-                    if mine is not its or (mine is not None and self._is_many(mine)):
+                    if mine is its and (mine is None or not self._is_many(mine)):
+                        continue
+                    if not self._are_apart(mine, its):
                         return True
         return False
 
@@ -75,11 +77,25 @@ class Data:
                 for its in other.threads:
                     if mine is its and (mine is None or not self._is_many(mine)):
                         continue
+                    if self._are_apart(mine, its):
+                        continue
                     if mine is not None and self._is_many(mine):
                         return True
                     if _is_direct(mine, use.function) and _is_direct(its, other.function):
                         return True
         return False
+
+    def _are_apart(self, mine: Spawn | None, its: Spawn | None) -> bool:
+        """Return whether the threads of two spawns belong to objects of classes that have nothing
+        to do with each other, and each has made its own.
+        """
+        if mine is None or its is None or mine is its or not {mine, its} <= self.single:
+            return False
+        homes = [None if s.target is None else s.target.home for s in (mine, its)]
+        first, second = homes
+        if first is None or second is None:
+            return False
+        return first not in second.mro and second not in first.mro
 
     def _is_many(self, spawn: Spawn) -> bool:
         if spawn in self.single:

@@ -39,9 +39,24 @@ def check(file: PythonFile) -> Iterator[Finding]:
         loop = innermost_loop(statement)
         if not isinstance(loop, ast.While) or len(call.args) != 1 or call.keywords:
             continue
+        if _is_breath(call.args[0]) and len(loop.body) > 1:
+            continue
         event = _event(file, loop)
         if event is not None:
             yield _finding(file, loop, statement, call, event)
+
+
+def _is_breath(given: ast.expr) -> bool:
+    """Return whether a sleep is so short that the event has nobody wait for it."""
+    return (
+        isinstance(given, ast.Constant)
+        and isinstance(given.value, int | float)
+        and (given.value <= _BREATH)
+    )
+
+
+_BREATH = 0.01
+"""Seconds that a loop rests between two rounds of its work."""
 
 
 def _event(file: PythonFile, loop: ast.While) -> str | None:

@@ -165,11 +165,8 @@ def _returned(
     binding = file.binding(target)
     if binding is None or binding.scope is not function.scope or len(binding.sites) != 1:
         return None
-    returned = [
-        use
-        for use in file.uses(binding)
-        if isinstance(file.parent(use), ast.Return) and file.parent(use) in walk(section.body)
-    ]
+    leaving = {node for node in walk(section.body) if isinstance(node, ast.Return)}
+    returned = [use for use in file.uses(binding) if file.parent(use) in leaving]
     return returned[0] if len(returned) == 1 else None
 
 

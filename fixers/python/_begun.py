@@ -18,9 +18,16 @@ _OF_THREADS = frozenset({"daemon", "name"})
 
 
 def started(file: PythonFile, cls: Class, statement: ast.AST) -> Function | None:
-    """Return the method of a class that a statement `….start()` has run beside it."""
-    call = statement.value if isinstance(statement, ast.Expr) else None
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+    """Return the method of a class that a statement has run beside it: `….start()`, or the call
+    of a helper that starts a thread and returns it.
+    """
+    call = statement.value if isinstance(statement, ast.Expr | ast.Assign) else None
+    if not isinstance(call, ast.Call):
+        return None
+    for spawn in file.spawns:
+        if spawn.node is call and spawn.begun and spawn.target is not None:
+            return spawn.target if spawn.target.home in cls.mro else None
+    if not isinstance(call.func, ast.Attribute) or isinstance(statement, ast.Assign):
         return None
     if call.func.attr != "start" or call.args:
         return None
@@ -80,11 +87,12 @@ def may_follow(init: Function, call: ast.stmt, jumped: Sequence[ast.stmt]) -> bo
     """Return whether a call may come after the statements behind it: they use nothing that it
     sets, set nothing that it uses, and no name of its arguments.
     """
-    value = call.value if isinstance(call, ast.Expr) else None
+    value = call.value if isinstance(call, ast.Expr | ast.Assign) else None
     callee = init.callees.get(value) if isinstance(value, ast.Call) else None
     if callee is None:
         return True
     there = [(f.own, f.self_name) for f in reached(callee)]
+    there += [([*ast.walk(call)], init.self_name)]
     used = {name for own, me in there for name in _attributes(own, me, ast.Load, ast.Store)}
     after = [*walk(jumped)]
     mine = set(_attributes(after, init.self_name, ast.Store))

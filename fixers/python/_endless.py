@@ -6,7 +6,7 @@ import ast
 import re
 
 from threadmend.model import Edit
-from threadmend.python.arguments import keyword
+from threadmend.python.arguments import default_of, keyword
 from threadmend.python.builders import (
     BuilderError,
     add_method,
@@ -40,6 +40,8 @@ def is_left_alone(file: PythonFile, spawn: Spawn) -> bool:
     given = keyword(spawn.node, "daemon")
     if given is not None and not isinstance(given, ast.Constant):
         return False
+    if spawn.through is not None and not _says_nothing(spawn.through, given):
+        return False
     if any(k.arg is None for k in spawn.node.keywords):
         return False
     made = file.value(spawn.node)
@@ -49,6 +51,38 @@ def is_left_alone(file: PythonFile, spawn: Spawn) -> bool:
     if re.search(rb"\.daemon\s*=|setDaemon\(|daemon_threads", file.data):
         return False  # which thread it is about is not asked
     return not _joined_elsewhere(file, name)
+
+
+def _says_nothing(inner: Spawn, given: ast.expr | None) -> bool:
+    """Return whether the helper that makes a thread leaves it to its caller whether that is a
+    daemon, and the parameter for it, where it has one, is False by default.
+    """
+    said = keyword(inner.node, "daemon") if isinstance(inner.node, ast.Call) else None
+    helper = inner.file.function(inner.node)
+    if said is None or given is not None:
+        return True
+    if not isinstance(said, ast.Name) or helper is None:
+        return isinstance(said, ast.Constant) and not said.value
+    default = default_of(helper.node.args, said.id)
+    return isinstance(default, ast.Constant) and not default.value
+
+
+def _takes_daemon(spawn: Spawn) -> bool:
+    """Return whether the call that makes a thread may be told that it is a daemon: a helper hands
+    that on.
+    """
+    inner = spawn.through
+    if inner is None or not isinstance(inner.node, ast.Call):
+        return True
+    helper = inner.file.function(inner.node)
+    rest = None if helper is None else helper.node.args.kwarg
+    for word in inner.node.keywords:
+        if word.arg is None and isinstance(word.value, ast.Name) and rest is not None:
+            if word.value.id == rest.arg and keyword(inner.node, "daemon") is None:
+                return True
+        if word.arg == "daemon" and isinstance(word.value, ast.Name) and helper is not None:
+            return word.value.id == "daemon" and default_of(helper.node.args, "daemon") is not None
+    return False
 
 
 def _is_plain_class(file: PythonFile, cls: Class) -> bool:
@@ -191,6 +225,8 @@ def _daemon(file: PythonFile, spawn: Spawn) -> tuple[Edit, ...]:
     """Return the edit of the constructor, or of the call of Thread's."""
     if isinstance(spawn.node, ast.Call):
         given = keyword(spawn.node, "daemon")
+        if not _takes_daemon(spawn):
+            raise BuilderError("the helper that makes the thread is not told what it is to be")
         if given is not None:
             return (Edit(file.path, *file.span(given), b"True"),)
         return (with_argument(file, spawn.node, "daemon=True"),)

@@ -14,32 +14,54 @@ from threadmend.python.builders import (
     replace,
 )
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import innermost_loop
+from threadmend.python.flow import innermost_loop, target_of
 from threadmend.python.functions import Function, function_of
 from threadmend.python.threads import Spawn
 
 from ._results import waits
-from ._started import list_of, started
+from ._started import kept_in, list_of, started
 
 __all__ = ["joined_here", "started_by_helper"]
 
 
-def started_by_helper(file: PythonFile, spawn: Spawn) -> ast.Expr | None:
+def started_by_helper(file: PythonFile, spawn: Spawn) -> ast.stmt | None:
     """Return the statement that calls the helper and drops the thread, or the list of threads,
-    which nobody else has.
+    which nobody else has; or that keeps the thread in a variable or a list of the function.
     """
     inner, call = spawn.through, spawn.node
     statement = file.parent(call)
-    if spawn.kind != "handed" or inner is None or inner.kind != "thread":
+    if not (spawn.kind == "handed" or spawn.begun) or inner is None or inner.kind != "thread":
         return None
-    if not isinstance(call, ast.Call) or not isinstance(statement, ast.Expr):
+    if not isinstance(call, ast.Call):
         return None
+    if not isinstance(statement, ast.Expr):
+        return _keeping(file, spawn) if spawn.begun and not inner.many else None
     helper = function_of(file, call.func)
     if helper is None or inner.file.function(inner.node) is not helper:
         return None
     if inner.many:
         return statement if _are_returned(inner, helper) else None
     return statement if _is_returned(inner.file, inner.node, helper) else None
+
+
+def _keeping(file: PythonFile, spawn: Spawn) -> ast.stmt | None:
+    """Return the statement that keeps what the helper returns in a variable or a list of the
+    function: nobody else has it.
+    """
+    statement = file.statement(spawn.node)
+    kept = target_of(file.parent(spawn.node)) or list_of(file, spawn)
+    binding = file.binding(kept)
+    function = file.function(spawn.node)
+    if not isinstance(kept, ast.Name) or binding is None or function is None:
+        return None
+    if binding.scope is not function.scope or any(s.kind != "assign" for s in binding.sites):
+        return None
+    for use in file.uses(binding):
+        above = file.parent(use)
+        if isinstance(use.ctx, ast.Load) and kept_in(file, use) is None:
+            if not (isinstance(above, ast.Attribute) and above.attr == "append"):
+                return None
+    return statement
 
 
 def _are_returned(inner: Spawn, helper: Function) -> bool:
@@ -76,7 +98,7 @@ def _is_returned(file: PythonFile, made: ast.AST, helper: Function) -> bool:
     )
 
 
-def joined_here(file: PythonFile, statement: ast.Expr, spawn: Spawn) -> tuple[Edit, ...]:
+def joined_here(file: PythonFile, statement: ast.stmt, spawn: Spawn) -> tuple[Edit, ...]:
     """Return the edits that keep what the helper returns, and join it: behind the loop where
     there is one, each where it is a list.
     """
@@ -85,6 +107,8 @@ def joined_here(file: PythonFile, statement: ast.Expr, spawn: Spawn) -> tuple[Ed
     outer: ast.stmt = statement
     while (loop := innermost_loop(outer)) is not None:
         outer = loop
+    if not isinstance(statement, ast.Expr) or statement.value is not spawn.node:
+        return _joined_as_kept(file, statement, outer, spawn)
     name, text = free_name(file, "thread", statement), file.text(statement.value)
     if outer is statement and spawn.through is not None and spawn.through.many:
         names = free_name(file, "threads", statement)
@@ -100,4 +124,25 @@ def joined_here(file: PythonFile, statement: ast.Expr, spawn: Spawn) -> tuple[Ed
         *insert_before(file, outer, f"{names} = []"),
         *replace(file, statement.value, f"{names}.append({text})"),
         *insert_after(file, outer, f"for {name} in {names}:\n    {name}.join()"),
+    )
+
+
+def _joined_as_kept(
+    file: PythonFile, statement: ast.stmt, outer: ast.stmt, spawn: Spawn
+) -> tuple[Edit, ...]:
+    """Return the edits that join the thread by the variable, or all by the list, that has them."""
+    one = target_of(statement)
+    listed = list_of(file, spawn)
+    if isinstance(one, ast.Name) and one is not listed and outer is statement:
+        return insert_after(file, statement, f"{one.id}.join()")
+    name = one.id if isinstance(one, ast.Name) and one is not listed else ""
+    name = name or free_name(file, "thread", statement)
+    held = listed.id if listed is not None else free_name(file, "threads", statement)
+    joined = insert_after(file, outer, f"for {name} in {held}:\n    {name}.join()")
+    if listed is not None:
+        return joined
+    return (
+        *insert_before(file, outer, f"{held} = []"),
+        *insert_after(file, statement, f"{held}.append({name})"),
+        *joined,
     )

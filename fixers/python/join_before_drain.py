@@ -121,7 +121,7 @@ def _joined(file: PythonFile, node: ast.expr) -> Spawn | None:
     value = file.value(node)
     made = None if value is None else value.made
     for spawn in [*file.spawns, *objects(file)]:
-        if spawn.kind not in {"thread", "process"}:
+        if spawn.kind not in {"thread", "process"} or spawn.target is None:
             continue
         if made is not None and is_made_by(file, node, spawn):
             return spawn

@@ -28,6 +28,7 @@ from threadmend.python.threads import Spawn
 CATEGORY = "thread"
 GATE = (
     rb"(?:target|function|func|fn)\s*=|\.submit\(|run_in_executor\(|to_thread\(|Timer\b|\(\s*None,"
+    rb"|(?:spawn|thread|start|launch|background)\w*\([\w.]+\("
 )
 
 _DATA = (ast.Constant, ast.JoinedStr, ast.Compare, ast.List, ast.Dict, ast.Set, ast.Tuple,
@@ -41,7 +42,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the threads and jobs whose target has already run when they are made."""
     for spawn in file.spawns:
         call = spawn.target_node
-        if spawn.kind not in _KINDS or spawn.through or not isinstance(call, ast.Call):
+        if not isinstance(call, ast.Call) or not (_is_direct(spawn) or _is_helped(spawn)):
             continue
         function = function_of(file, call.func)
         if function is None and _is_endless(call):
@@ -52,6 +53,16 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if function.is_async or function.is_generator or _may_return_callable(function):
             continue
         yield _finding(file, spawn, call, function)
+
+
+def _is_direct(spawn: Spawn) -> bool:
+    return spawn.kind in _KINDS and spawn.through is None
+
+
+def _is_helped(spawn: Spawn) -> bool:
+    """Return whether a helper of the project runs what it gets: `self._spawn(work())`."""
+    inner = spawn.through
+    return inner is not None and (spawn.kind == "handed" or spawn.begun or inner.kind == "run")
 
 
 def _is_endless(call: ast.Call) -> bool:
@@ -104,7 +115,8 @@ def _handed_over(
 
 
 def _what(spawn: Spawn) -> str:
-    return spawn.kind if spawn.kind in {"thread", "timer", "process"} else "job"
+    kind = spawn.through.kind if spawn.through is not None else spawn.kind
+    return kind if kind in {"thread", "timer", "process"} else "job"
 
 
 def _values(call: ast.Call) -> list[ast.expr]:
@@ -136,6 +148,8 @@ def _edits(file: PythonFile, spawn: Spawn, call: ast.Call) -> tuple[Edit, ...] |
         if named or keyword(node, "func") is not None:
             return None
         return (Edit(file.path, start, end, file.encode(", ".join([name, *args]))),)
+    if _is_helped(spawn):
+        return _beside(file, spawn, call)
     if spawn.args != () or len(node.args) > 3 or keyword(node, "args") or keyword(node, "kwargs"):
         return None
     given = []
@@ -152,3 +166,27 @@ def _edits(file: PythonFile, spawn: Spawn, call: ast.Call) -> tuple[Edit, ...] |
     last = file.span(node.args[-1])[1]
     more = Edit(file.path, last, last, file.encode("".join(f", {one}" for one in given)))
     return (Edit(file.path, start, end, file.encode(name)), more)
+
+
+def _beside(file: PythonFile, spawn: Spawn, call: ast.Call) -> tuple[Edit, ...] | None:
+    """Return the edit of `self._spawn(work(item))`, where the helper hands on what it gets behind
+    the function.
+    """
+    node, inner = spawn.node, spawn.through
+    helper = None if inner is None else inner.file.function(inner.node)
+    if helper is None or not isinstance(node, ast.Call) or call.keywords:
+        return None
+    names = helper.parameters[1:] if helper.self_name else helper.parameters
+    rest = helper.node.args.vararg
+    given = keyword(inner.node, "args") if inner and isinstance(inner.node, ast.Call) else None
+    if not isinstance(given, ast.Name) or node.args != [call]:
+        return None
+    args = ", ".join(file.text(a) for a in call.args)
+    if rest is not None and given.id == rest.arg and len(names) == 1:
+        text = f"{file.text(call.func)}, {args}"
+    elif given.id in names[1:] and keyword(node, given.id) is None:
+        comma = "," if len(call.args) == 1 else ""
+        text = f"{file.text(call.func)}, {given.id}=({args}{comma})"
+    else:
+        return None
+    return (Edit(file.path, *file.span(call), file.encode(text)),)

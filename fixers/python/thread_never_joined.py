@@ -37,7 +37,7 @@ from ._started import keeper, kept_by_object, list_of, started
 CATEGORY = "thread"
 GATE = rb"[tT]hread"
 
-_Early = tuple[Spawn, ast.Expr, tuple[str, ast.stmt]]
+_Early = tuple[Spawn, ast.stmt, tuple[str, ast.stmt]]
 
 _SERVES = frozenset({"serve_forever", "run_forever", "serve", "mainloop", "accept", "listen"})
 
@@ -52,9 +52,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
 def _early(file: PythonFile) -> Iterator[_Early]:
     """Yield the threads, where they are started, and what is read of them before they end."""
     for spawn in [*file.spawns, *objects(file)]:
-        if spawn.kind == "handed":
+        if spawn.kind == "handed" or spawn.begun:
             yield from _by_helper(file, spawn)
-        if spawn.kind != "thread" or spawn.target is None or _goes_on(spawn):
+        if spawn.kind != "thread" or spawn.begun or spawn.target is None or _goes_on(spawn):
             continue
         function = file.function(spawn.node)
         if function is None or waits(function):
@@ -115,7 +115,10 @@ def _goes_on(spawn: Spawn) -> bool:
     read while it goes on.
     """
     assert spawn.target is not None
-    return bool(spawn.daemon) and any(isinstance(n, ast.While) for n in spawn.target.own)
+    of_class = spawn.through is not None and isinstance(spawn.through.node, ast.ClassDef)
+    return (of_class or bool(spawn.daemon)) and any(
+        isinstance(n, ast.While) for n in spawn.target.own
+    )
 
 
 def _own(file: PythonFile, spawn: Spawn, start: ast.Expr) -> tuple[str, ast.stmt] | None:
@@ -175,12 +178,12 @@ def _finding(file: PythonFile, early: _Early, group: list[str]) -> Finding:
 
 
 def _edits(
-    file: PythonFile, spawn: Spawn, started: ast.Expr, read: ast.stmt, group: list[str]
+    file: PythonFile, spawn: Spawn, started: ast.stmt, read: ast.stmt, group: list[str]
 ) -> tuple[Edit, ...]:
     """Return the edits that name the thread, collect those of a loop, and join them."""
-    if spawn.kind == "handed":
+    if spawn.kind == "handed" or spawn.begun:
         return joined_here(file, started, spawn)
-    if not is_alone(file, started):
+    if not is_alone(file, started) or not isinstance(started, ast.Expr):
         raise BuilderError("the statement shares its line with another one")
     outer: ast.stmt | None = None
     at: ast.stmt = started

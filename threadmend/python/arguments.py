@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-__all__ = ["argument", "keyword"]
+__all__ = ["argument", "default_of", "keyword"]
 
 
 def keyword(call: ast.Call, name: str) -> ast.expr | None:
@@ -21,3 +21,13 @@ def argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
     if len(plain) <= position or any(isinstance(a, ast.Starred) for a in plain):
         return None
     return plain[position]
+
+
+def default_of(arguments: ast.arguments, name: str) -> ast.expr | None:
+    """Return what a parameter is when a call does not give it."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    behind = positional[len(positional) - len(arguments.defaults) :]
+    pairs = [*zip(behind, arguments.defaults, strict=True)]
+    named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    pairs += [(one, default) for one, default in named if default is not None]
+    return next((default for one, default in pairs if one.arg == name), None)

@@ -62,7 +62,9 @@ class Spawn:
     thread), `callback` (add_done_callback), `handler` (methods of a request handler), `signal`,
     `handed` (a helper of the project runs what it is handed: `node` is the call of that, `through`
     the spawn of the helper; a thread whose target runs what it gets as an argument is a `thread`
-    once more, `through` that of its target, as is one that a helper makes and returns).
+    once more, `through` that of its target, as is one that a helper makes and returns, which with
+    `begun` it also starts, and an object of a class that runs what it is made with, `through` of
+    the kind `run`).
     `target_node` is the expression of the function, `target` the function when it is certain.
     `args` are the arguments that it gets (None when they are not plain), the first `bound` of
     them by `partial(f, …)`; behind those stand what `map` iterates.
@@ -77,6 +79,7 @@ class Spawn:
     through: Spawn | None = None
     repeated: bool | None = None
     bound: int = 0
+    begun: bool = False
 
     def __repr__(self) -> str:
         return f"<Spawn {self.kind} of {self.target} in line {self.node.lineno}>"
@@ -161,8 +164,13 @@ def spawns_of(file: PythonFile) -> list[Spawn]:
 
 def _handed(file: PythonFile, one: Handed) -> Spawn:
     target = one.target or function_of(file, one.node)
-    kind = "thread" if one.is_of_target or one.is_made else "handed"
-    return Spawn(kind, one.call, one.node, target, one.args, file, one.spawn, one.repeated)
+    kind = "thread" if one.is_of_target or one.is_object or one.is_made else "handed"
+    if one.is_object and one.spawn._is_process:
+        kind = "process"
+    begun = kind == "thread" and one.is_begun
+    return Spawn(
+        kind, one.call, one.node, target, one.args, file, one.spawn, one.repeated, begun=begun
+    )
 
 
 def is_made_by(file: PythonFile, node: ast.expr, spawn: Spawn) -> bool:

@@ -12,9 +12,11 @@ from threadmend.python.calling import run_by
 from threadmend.python.elements import elements_of
 from threadmend.python.flow import target_of
 from threadmend.python.functions import CallSite, function_of
+from threadmend.python.runners import runners_of
 from threadmend.python.scope import Scope, ancestors, parent
 
 if TYPE_CHECKING:
+    from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
     from threadmend.python.functions import Function
     from threadmend.python.project import PythonProject
@@ -44,6 +46,8 @@ class Handed:
     spawn: Spawn
     repeated: bool | None = None
     target: Function | None = None
+    is_object: bool = False
+    """Whether the call makes an object of a thread class, which runs it."""
 
     @property
     def is_of_target(self) -> bool:
@@ -53,17 +57,27 @@ class Handed:
 
     @property
     def is_made(self) -> bool:
-        """Return whether a helper only makes the thread, and who calls it starts it."""
-        file, made = self.spawn.file, self.spawn.node
-        helper = file.function(made)
+        """Return whether a helper makes the thread and returns it."""
+        helper = self.spawn.file.function(self.spawn.node)
         returned = [] if helper is None else helper.returns()
-        if self.spawn.kind != "thread" or self.call is made or len(returned) != 1:
+        if self.spawn.kind != "thread" or self.call is self.spawn.node or len(returned) != 1:
             return False
+        return any(parent(node) is returned[0] for node in self._named)
+
+    @property
+    def is_begun(self) -> bool:
+        """Return whether a helper makes the thread, starts it and returns it."""
+        return self.is_made and any(
+            getattr(parent(node), "attr", "") == "start" for node in self._named
+        )
+
+    @property
+    def _named(self) -> list[ast.expr]:
+        """Return the nodes that are the thread in the helper."""
+        file, made = self.spawn.file, self.spawn.node
         binding = file.binding(target_of(parent(made)))
-        nodes = [made] if binding is None else file.uses(binding)
-        if not any(parent(node) is returned[0] for node in nodes):
-            return False
-        return not any(getattr(parent(node), "attr", "") == "start" for node in nodes)
+        assert isinstance(made, ast.expr)
+        return [made] if binding is None else [*file.uses(binding)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,13 @@ class Offer:
     many: bool
     args: tuple[ast.expr, ...] | ast.expr | None
     spawn: Spawn
+    cls: Class | None = None
+    """The thread class that keeps the parameter of its `__init__`, and runs it."""
+
+    @property
+    def called(self) -> str:
+        """Return the name by which it is called."""
+        return self.helper.name if self.cls is None else self.cls.name
 
 
 def handed_to(file: PythonFile, spawns: list[Spawn]) -> Iterator[Handed]:
@@ -88,16 +109,11 @@ def handed_to(file: PythonFile, spawns: list[Spawn]) -> Iterator[Handed]:
             for node, _ in _run(file, spawn):
                 if _parameter(file, node)[0] is None:
                     yield from _elements(file, spawn, node)
-    for offer in offers(file, spawns):
-        for site in offer.helper.callers:
-            yield from _taken(offer, site)
-        if not offer.many:
-            yield from _decorated(file, offer)
-    for offer in _foreign(file):
-        for call in file.calls(offer.helper.name):
+    for offer in (*offers(file, spawns), *_foreign(file)):
+        for call in file.calls(offer.called):
             if function_of(file, call.func) is offer.helper:
                 yield from _taken(offer, CallSite(call, file.function(call), file))
-        if not offer.many:
+        if not offer.many and offer.cls is None:
             yield from _decorated(file, offer)
 
 
@@ -120,6 +136,9 @@ def offers(file: PythonFile, spawns: list[Spawn]) -> list[Offer]:
             helper, name, many = _parameter(file, node)
             if helper is not None and (spawn.many or not _waits(helper)):
                 found.append(Offer(helper, name, many, args, spawn))
+        if spawn.kind == "run":
+            kept = runners_of(spawn)
+            found += [Offer(r.init, r.name, False, r.args, spawn, r.cls) for r in kept]
     return found
 
 
@@ -143,7 +162,7 @@ def _known(project: PythonProject) -> dict[str, list[Offer]]:
         known = project.__dict__["_offers"] = {}
         for other in project.files(STARTS, tests=False) if len(project.paths) <= _MANY else ():
             for offer in offers(other, plain_spawns(other)):
-                known.setdefault(offer.helper.name, []).append(offer)
+                known.setdefault(offer.called, []).append(offer)
     return known
 
 
@@ -172,7 +191,8 @@ def _taken(offer: Offer, site: CallSite) -> Iterator[Handed]:
             same = sum(ast.dump(one) == ast.dump(other) for other in given)
             repeated = same > 1 or _loops(site.call) > 0
         args = _arguments(helper, site, name, offer.args)
-        yield Handed(site.call, one, args, offer.spawn, repeated)
+        made = offer.cls is not None
+        yield Handed(site.call, one, args, offer.spawn, repeated, is_object=made)
 
 
 def _elements(file: PythonFile, spawn: Spawn, node: ast.Name) -> Iterator[Handed]:

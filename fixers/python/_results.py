@@ -36,9 +36,14 @@ def waits(function: Function) -> bool:
         if not isinstance(func, ast.Attribute):
             continue
         if func.attr in _WAITS | _EVENT_LOOPS or _SAYS_SO.match(func.attr):
-            if not isinstance(func.value, ast.Constant):  # "".join waits for nothing
+            # "".join and {}.get wait for nothing
+            if not isinstance(func.value, ast.Constant) and not _is_dict(function, func.value):
                 return True
     return False
+
+
+def _is_dict(function: Function, node: ast.expr) -> bool:
+    return function.file.is_a(node, "dict")
 
 
 def read_early(file: PythonFile, spawn: Spawn, start: ast.stmt) -> tuple[str, ast.stmt] | None:

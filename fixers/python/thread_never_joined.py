@@ -35,7 +35,7 @@ from ._results import objects, read_early, returned, waits
 from ._started import keeper, kept_by_object, list_of, started
 
 CATEGORY = "thread"
-GATE = rb"[tT]hread"
+GATE = rb"[tT]hread|(?:spawn|start|launch|background|run)\w*\("
 
 _Early = tuple[Spawn, ast.stmt, tuple[str, ast.stmt]]
 

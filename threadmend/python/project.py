@@ -34,6 +34,14 @@ _RUNS = re.compile(
     rb"\.(?:run|start)\(\)|\bsleep\(|\.(?:submit|map|put|task_done)\("
     rb"|\bfor \w+ in \w+(?:\.\w+\(\))?:"
 )
+_STARTS = re.compile(rb"\b(?:Thread|Timer|\w+Executor)\(")
+_DEFINED = re.compile(rb"(?m)^(?:def|class)[ \t]+(\w+)")
+_IMPORTED = re.compile(rb"(?m)^[ \t]*(?:from[ \t]+\S+[ \t]+)?import[ \t]+(.+)$")
+_NAME = re.compile(rb"\w+")
+_FEW = 60
+"""Files of a project in which each that imports what starts threads is read: a helper is told by
+nothing but what it does.
+"""
 _TOPS = ("src", "lib", "python")
 
 
@@ -79,7 +87,25 @@ class PythonProject:
         bases = {word for given in _BASES.findall(data) for word in _WORD.findall(given)}
         if _RUNS.search(data):
             bases |= set(_WORD.findall(data))
-        return not bases.isdisjoint(self._concurrent) if bases else False
+        if bases and not bases.isdisjoint(self._concurrent):
+            return True
+        if not self._starting:
+            return False
+        named = {word for some in _IMPORTED.findall(data) for word in _NAME.findall(some)}
+        return not named.isdisjoint(self._starting)
+
+    @cached_property
+    def _starting(self) -> frozenset[bytes]:
+        """Return the names of modules that start threads, and of what they define, in a project
+        of few files.
+        """
+        found: set[bytes] = set()
+        for path in self.paths if len(self.paths) <= _FEW else ():
+            data = self.source(path).data
+            if _STARTS.search(data):
+                found.update(_DEFINED.findall(data))
+                found.add(self.module_of(path).rpartition(".")[2].encode())
+        return frozenset(found)
 
     @cached_property
     def _concurrent(self) -> frozenset[bytes]:

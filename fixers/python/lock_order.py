@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError, replace, unwrap
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import walk
+from threadmend.python.flow import before, walk
 from threadmend.python.lockorder import Nesting, circles, nestings
 from threadmend.python.locks import Section
 from threadmend.python.places import Place
@@ -240,6 +240,8 @@ def _taken_before(file: PythonFile, one: Nesting) -> tuple[Edit, ...]:
     name = ""
     if place.kind == "global" and place.owner == file.module:
         name = place.name
+    elif place.kind == "global":
+        name = _through_module(file, one)
     elif place.base == "self" and one.function is not None and one.function.self_name:
         name = f"{one.function.self_name}.{place.name}"
     if not name or one.outer.kind != "with" or taking.lock.family == "async":
@@ -250,6 +252,27 @@ def _taken_before(file: PythonFile, one: Nesting) -> tuple[Edit, ...]:
     if is_looked_at(taking.file, taking.lock):
         raise BuilderError("the second lock is taken by another function")
     return (*edits, *make_reentrant(taking.file, taking.section))
+
+
+def _through_module(file: PythonFile, one: Nesting) -> str:
+    """Return how the lock of another module is written in front of the outer section, empty where
+    the module has no name there: `plugins.lock`, as the call says `plugins.names()`.
+    """
+    func = one.inner.calls[0].func
+    module = func.value if isinstance(func, ast.Attribute) else None
+    if module is None or file.qualified(module) != one.inner.place.owner:
+        return ""
+    root: ast.expr = module
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    binding = file.binding(root)
+    sites = [] if binding is None else binding.sites
+    if len(sites) != 1 or sites[0].kind != "import":
+        return ""
+    statement = sites[0].node
+    if file.function(statement) is not None and statement not in before(one.outer.start):
+        return ""
+    return f"{file.text(module)}.{one.inner.place.name}"
 
 
 def _replaced(file: PythonFile, node: ast.expr, text: str) -> tuple[Edit, ...]:

@@ -16,6 +16,7 @@ from itertools import product
 
 from threadmend.model import Edit, Finding, Fix
 from threadmend.python import api
+from threadmend.python.builders import BuilderError, is_alone, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, enclosing, walk
 
@@ -31,24 +32,55 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if not file.is_a(func.value, api.CONDITIONS):
             continue
-        statement = file.statement(call)
-        test = file.parent(statement)
-        if not isinstance(test, ast.If) or statement not in test.body or test.orelse:
+        waits = file.statement(call)
+        top = _tried(file, waits)
+        test = file.parent(top)
+        if not isinstance(test, ast.If) or top not in test.body or test.orelse:
             continue
-        if any(enclosing(call, ast.While)) or not _is_plain(file, test, statement):
+        if any(enclosing(call, ast.While)) or not _is_plain(file, test):
+            continue
+        is_last = test.body[-1] is waits
+        if not is_last and not _is_counted(file, test, waits, top):
             continue
         if not _tests_again(file, test):
-            yield _finding(file, call, test)
+            yield _finding(file, call, test, None if is_last else waits)
 
 
-def _is_plain(file: PythonFile, test: ast.If, wait: ast.stmt) -> bool:
-    """Return whether the wait is all that the `if` decides, so that it may be repeated."""
+def _tried(file: PythonFile, wait: ast.stmt) -> ast.stmt:
+    """Return the `try` that does nothing but wait, and something behind that in any case."""
+    above = file.parent(wait)
+    if isinstance(above, ast.Try) and above.body == [wait] and not above.handlers:
+        return above
+    return wait
+
+
+def _is_counted(file: PythonFile, test: ast.If, wait: ast.stmt, top: ast.stmt) -> bool:
+    """Return whether what stands around a wait only notes that somebody waits: `waiting += 1`
+    before it and `waiting -= 1` behind it, which the test does not ask.
+    """
+    noted = [s for s in test.body if s is not top]
+    if isinstance(top, ast.Try) and top is not wait:
+        noted += [*top.orelse, *top.finalbody]
+    wanted = _names(file, test.test)
+    for statement in noted:
+        if not isinstance(statement, ast.Assign | ast.AugAssign):
+            return False
+        target = statement.target if isinstance(statement, ast.AugAssign) else statement.targets[0]
+        if not isinstance(statement.value, ast.Constant) or file.text(target) in wanted:
+            return False
+        if not isinstance(target, ast.Name | ast.Attribute):
+            return False
+    return is_alone(file, wait)
+
+
+def _is_plain(file: PythonFile, test: ast.If) -> bool:
+    """Return whether the test may be made again, and says `if`."""
     if any(isinstance(node, ast.NamedExpr | ast.Await) for node in ast.walk(test.test)):
         return False
     if any(_does_something(node) for node in ast.walk(test.test)):
         return False
     start = file.span(test)[0]
-    return test.body[-1] is wait and file.data[start : start + 2] == b"if"
+    return file.data[start : start + 2] == b"if"
 
 
 def _does_something(node: ast.AST) -> bool:
@@ -131,12 +163,20 @@ def _names(file: PythonFile, node: ast.expr) -> set[str]:
     return {file.text(n) for n in parts} - {"self", "len", "not"}
 
 
-def _finding(file: PythonFile, call: ast.Call, test: ast.If) -> Finding:
+def _finding(file: PythonFile, call: ast.Call, test: ast.If, waits: ast.stmt | None) -> Finding:
     start, end = file.span(call)
     text = file.text(test.test)
     said = f"{text} may hold again after the wait, and is not tested again"
     at = file.span(test)[0]
     # The test and the wait are repeated as they stand; when the test fails at once, as it did
     # in every run that was right before, nothing changes.
-    fix = Fix("Test again after the wait", (Edit(file.path, at, at + 2, b"while"),))
+    edits: tuple[Edit, ...] = (Edit(file.path, at, at + 2, b"while"),)
+    if waits is not None:
+        try:
+            if "\n" in text:
+                raise BuilderError("the test is written over several lines")
+            edits = wrap(file, [waits], f"while {text}:")
+        except BuilderError as error:
+            return Finding(file.path, start, end, said, reason=str(error))
+    fix = Fix("Test again after the wait", edits)
     return Finding(file.path, start, end, said, fixes=(fix,))

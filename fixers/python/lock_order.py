@@ -258,7 +258,8 @@ def _through_module(file: PythonFile, one: Nesting) -> str:
     """Return how the lock of another module is written in front of the outer section, empty where
     the module has no name there: `plugins.lock`, as the call says `plugins.names()`.
     """
-    func = one.inner.calls[0].func
+    call = one.inner.calls[0]
+    func = call.func if isinstance(call, ast.Call) else None
     module = func.value if isinstance(func, ast.Attribute) else None
     if module is None or file.qualified(module) != one.inner.place.owner:
         return ""

@@ -1,7 +1,8 @@
 """Hold a semaphore with `with`
 
 A slot that is not given back when the code in between raises is lost. After as many errors as
-there are slots everybody waits for ever.
+there are slots everybody waits for ever. So is one for a job whose callback gives it back
+(`job.add_done_callback(…)`), when submitting the job raises.
 
 Not reported: acquire and release that do not stand in one block, which hand the slot over; a
 release in `finally`; nothing in between that can raise or leave (calls that only log
@@ -23,12 +24,14 @@ from threadmend.python.builders import (
     begin_try_earlier,
     section_to_try,
     section_to_with,
+    wrap,
 )
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, can_raise, leaves, walk
 from threadmend.python.lockcalls import helped_sections, slot_calls
 from threadmend.python.locks import Lock, Section, is_release, receiver
 
+from ._given_back import until_callback
 from ._leaving import before_try, goes_round
 
 CATEGORY = "lock"
@@ -42,6 +45,10 @@ def check(file: PythonFile) -> Iterator[Finding]:
         late = None if slot is None or call.args or call.keywords else before_try(file, call, slot)
         if late is not None:
             yield _finding(file, *late)
+            continue
+        jobs = None if slot is None else until_callback(file, call, slot)
+        if jobs is not None:
+            yield _for_a_job(file, call, jobs)
             continue
         section = None if slot is None else _section(file, call, slot)
         if section is None or (section.kind == "acquire" and (call.args or call.keywords)):
@@ -64,6 +71,21 @@ def _is_lost(file: PythonFile, section: Section) -> bool:
     if not leaving and not can_raise(section.body):
         return False
     return not any(is_release(node) for node in walk(section.body))
+
+
+def _for_a_job(file: PythonFile, call: ast.Call, between: list[ast.stmt]) -> Finding:
+    """Return the finding about a slot for a job that gives it back, if it ever comes to be."""
+    start, end = file.span(call)
+    name = file.text(receiver(call))
+    said = f"the slot of {name} is lost when there is no job in the end: nobody gives it back"
+    try:
+        handler = f"except BaseException:\n    {name}.release()\n    raise"
+        edits = wrap(file, between, "try:", handler)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    reason = "the slot is given back on a path that kept it"
+    fix = Fix(f"Release {name} when that fails", edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,))
 
 
 def _slot(file: PythonFile, call: ast.Call) -> Lock | None:

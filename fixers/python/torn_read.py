@@ -3,7 +3,7 @@
 A sum and a count that every method changes under one lock belong together. Whoever reads both
 without it, `self.total / self.count`, may see the sum of one moment and the count of another.
 
-Not reported: attributes that do not always change together, or somewhere without the lock; reads
+Not reported: attributes that change apart, or somewhere without the lock; reads
 of one of them, or in most functions; private helpers and properties; `repr`, pickling and handlers
 after a fork.
 
@@ -43,7 +43,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         guards = [g for g in guards_of(cls).values() if _is_whole(g)]
         for first in guards:
             changed = _sections(file, first)
-            partners = [g for g in guards if g.lock == first.lock and _sections(file, g) == changed]
+            partners = [g for g in guards if g.lock == first.lock and _together(file, first, g)]
             lock = lock_of(file, cls, first) if len(partners) > 1 and len(changed) > 1 else None
             if lock is None:
                 continue
@@ -61,10 +61,23 @@ def _is_whole(guard: Guard) -> bool:
     return len(reads) <= len({use.function for use in guard.locked})
 
 
-def _sections(file: PythonFile, guard: Guard) -> set[ast.AST]:
-    """Return the sections that change an attribute; of other files, the functions."""
+def _together(file: PythonFile, first: Guard, other: Guard) -> bool:
+    """Return whether two attributes always change in one section, or do in some, one of which
+    computes both: a move from one to the other. Where all is set to nothing they change apart.
+    """
+    if first is other or _sections(file, first) == _sections(file, other):
+        return True
+    both = _sections(file, first) & _sections(file, other)
+    moving = _sections(file, first, computed=True) & _sections(file, other, computed=True)
+    return len(both) > 1 and bool(moving)
+
+
+def _sections(file: PythonFile, guard: Guard, *, computed: bool = False) -> set[ast.AST]:
+    """Return the sections that change an attribute, or count it; of other files, the functions."""
     found: set[ast.AST] = set()
     for use in (use for use in guard.locked if use.changes):
+        if computed and use.mode != "augment":
+            continue
         within = [a for a in file.ancestors(use.node) if isinstance(a, ast.With)]
         found.add(within[0] if within else use.function.node)
     return found

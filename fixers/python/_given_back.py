@@ -1,4 +1,4 @@
-"""Slots that the callback of a job gives back: `job.add_done_callback(lambda _: slots.release())`."""
+"""Slots that a job gives back: `job.add_done_callback(lambda _: slots.release())`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def until_callback(file: PythonFile, call: ast.Call, slot: Lock) -> list[ast.stm
 
 
 def _gives_back(file: PythonFile, statement: ast.stmt, slot: Lock) -> bool:
-    """Return whether a statement only tells a job what to do when it is done: give the slot back."""
+    """Return whether a statement only tells a job to give the slot back when it is done."""
     call = statement.value if isinstance(statement, ast.Expr) else None
     if not isinstance(call, ast.Call) or last_name(call.func) != "add_done_callback":
         return False

@@ -150,7 +150,7 @@ def _skipping(
     if not flow.complete:
         return []
     if again and point_in(flow, derivation.call) is start and not left:
-        once = _is_tested(derivation) or _runs_once(derivation)
+        once = _is_tested(derivation) or _runs_once(derivation) or _is_taken_back(derivation, uses)
         return [] if once else [derivation.statement]
     return [exit_.node for exit_ in left]
 
@@ -179,6 +179,30 @@ def _runs_once(derivation: Derivation) -> bool:
         for a in case.find("assignment_statement")
         if a.parent is case or (a.parent is not None and a.parent.parent is case)
     )
+
+
+def _is_taken_back(derivation: Derivation, uses: list[Node]) -> bool:
+    """Return whether another case of the same switch cancels, and puts nothing in its place.
+
+    `case started: ctx, cancel = …` and `case stopped: cancel(); cancel = nil`: they alternate.
+    """
+    cases = [o for o in derivation.statement.ancestors() if o.kind in _CASES]
+    cancel = derivation.cancel.text
+    for use in uses:
+        statement = use.statement
+        after = statement.next if statement is not None else None
+        called = use.parent is not None and use.parent.kind == "call_expression"
+        if after is None or not called or after.kind != "assignment_statement":
+            continue
+        if after["left"].text == cancel and _NOTHING.fullmatch(after["right"].text):
+            if any(o.kind in _CASES and o not in cases for o in after.ancestors()):
+                if any(c.parent is o.parent for c in cases for o in after.ancestors()):
+                    return True
+    return False
+
+
+_CASES = frozenset({"expression_case", "type_case", "default_case", "communication_case"})
+_NOTHING = re.compile(rb"nil|func\([^)]*\) *\{\s*\}")
 
 
 def _over(flow: Flow, derivation: Derivation) -> Iterator[Point]:

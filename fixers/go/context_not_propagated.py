@@ -11,7 +11,8 @@ Not reported:
   gives the reason;
 - a context that is stored, returned, or given to a constructor or a start of something lasting;
 - `ctx = context.Background()` for a nil one;
-- work after a failure (`if err != nil`), or that removes something and ignores the error;
+- work after a failure (`if err != nil`, a function that is given the error), or that removes
+  something and ignores the error;
 - literals that are handed to code which cannot be seen;
 - tests, but for a Background where a variable holds a context (a test ends by itself);
 - a command that is started and not waited for, a result that outlives a context derived here.

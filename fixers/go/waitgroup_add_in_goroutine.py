@@ -7,7 +7,7 @@ goroutine's work. Whether that happens is up to the scheduler, so tests rarely s
 
 Not reported: an Add that pays for a goroutine launched further down in the same body; an
 Add on a WaitGroup that the goroutine itself declares; a goroutine that was already counted
-before its launch.
+before its launch, or whose launcher waits until it has counted itself.
 
 Without a fix: a function that is also called without `go`, and a count that only the
 goroutine knows.
@@ -79,7 +79,7 @@ def _own_adds(file: GoFile, launch: Launch, body: Node) -> Iterator[WaitGroupCal
             continue
         if add.call.function is not body or _pays_for_a_child(file, body, add):
             continue
-        if _counted_before(file, launch, body, add):
+        if _counted_before(file, launch, body, add) or _is_awaited(launch, body, add):
             continue
         yield add
 
@@ -131,6 +131,32 @@ def _counted_before(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall
             if _counts_another(where, other, launch):
                 continue
             if other.waitgroup.text == outer.encode() or other.access == add.access:
+                return True
+    return False
+
+
+def _is_awaited(launch: Launch, body: Node, add: WaitGroupCall) -> bool:
+    """Return whether the launcher goes on when the goroutine has told that it counts itself.
+
+    `go c.run(); <-c.started`, where run sends on c.started, or closes it, behind its Add.
+    """
+    statement = launch.statement
+    after = statement.next if statement is not None else None
+    receive = after.children[0] if after is not None and after.children else None
+    if after is None or after.kind != "expression_statement" or receive is None:
+        return False
+    if receive.kind != "unary_expression" or receive["operator"].kind != "<-":
+        return False
+    for node in body.own():
+        if node.start < add.call.end or node.up("defer_statement") is not None:
+            continue
+        told = node.get("channel") if node.kind == "send_statement" else None
+        if node.kind == "call_expression" and node["function"].text == b"close":
+            told = next(iter(node["arguments"].children), None)
+        if told is not None and told.function is body:
+            inside = launch.literal is not None
+            said = told.name if inside else at_launch(launch.call, body, told)
+            if said == receive["operand"].name:
                 return True
     return False
 

@@ -121,8 +121,8 @@ def left(file: GoFile, node: Node, context: Ambient) -> str:
     """Return how a place runs outside of the life of a context, `""` when it runs within.
 
     `goroutine`, `deferred call`, `function value` (handed to code that cannot be seen, or
-    kept), `cleanup` (by the names of the functions around it), `afterwards` (the context has
-    ended when the place is reached).
+    kept), `cleanup` (by the names of the functions around it, or that record a failure),
+    `afterwards` (the context has ended when the place is reached).
     """
     boundary = context.binding.function
     found = ""
@@ -137,7 +137,7 @@ def left(file: GoFile, node: Node, context: Ambient) -> str:
             break
     if found:
         return found
-    if _is_cleanup(node):
+    if _is_cleanup(node) or _tells_failure(file, boundary):
         return "cleanup"
     return "afterwards" if _has_ended(node, context) else ""
 
@@ -146,6 +146,19 @@ def _is_cleanup(node: Node) -> bool:
     for function in node.ancestors():
         name = function.get("name") if function.kind in FUNCTIONS else None
         if name is not None and CLEANUP.search(name.name) and not _TEST.match(name.name):
+            return True
+    return False
+
+
+def _tells_failure(file: GoFile, function: Node | None) -> bool:
+    """Return whether a function is given the error that it records: the context may be its cause.
+
+    `func (q *Queue) markFailed(ctx context.Context, job *Job, cause error) error`
+    """
+    parameters = function.get("parameters") if function is not None else None
+    for parameter in parameters.children if parameters is not None else ():
+        type_ = parameter.get("type")
+        if type_ is not None and is_named(file.type_from(type_), ".error"):
             return True
     return False
 

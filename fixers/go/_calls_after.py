@@ -11,9 +11,9 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix, Related, Safety
 
-__all__ = ["called_after", "moved_behind", "send_of"]
+__all__ = ["LEAVES", "WAITS", "called_after", "moved_behind", "send_of"]
 
-_WAITS = re.compile(rb"(?i)wait|<-")
+WAITS = re.compile(rb"(?i)wait|<-")
 
 
 def called_after(file: GoFile, close: Node) -> Iterator[Finding]:
@@ -81,7 +81,7 @@ def _fix(statement: Node, call: Node) -> Fix | str:
 
     Sound: nothing in between waits for the close, and the call panicked where it stood.
     """
-    if any(_WAITS.search(s.text) for s in statement.following if s.start < call.start):
+    if any(WAITS.search(s.text) for s in statement.following if s.start < call.start):
         return "something in between may wait for the close"
     try:
         edits = (*insert_before(statement, call.name), *delete(call))
@@ -106,14 +106,14 @@ def moved_behind(close: Node, send: Node) -> Fix | str:
         return "the calls are in different blocks"
     last, behind = first, [s for s in following if s.start > first.start]
     for other in behind:
-        if _WAITS.search(other.text):
+        if WAITS.search(other.text):
             break
         if any(c["function"].text == send["function"].text for c in other.find("call_expression")):
             last = other
     for between in (s for s in following if s.start <= last.start):
-        if _WAITS.search(between.text):
+        if WAITS.search(between.text):
             return "something in between may wait for the close"
-        if any(n.kind in _LEAVES for n in between.own()):
+        if any(n.kind in LEAVES for n in between.own()):
             return "a path in between leaves"
     try:
         edits = (*delete(statement), *insert_after(last, close.name))
@@ -123,4 +123,4 @@ def moved_behind(close: Node, send: Node) -> Fix | str:
     return Fix(title, edits, Safety.UNSAFE, "the channel is closed later")
 
 
-_LEAVES = frozenset({"return_statement", "goto_statement", "break_statement", "continue_statement"})
+LEAVES = frozenset({"return_statement", "goto_statement", "break_statement", "continue_statement"})

@@ -33,6 +33,8 @@ from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._calls_after import called_after, moved_behind
+from ._counted_out import counted_behind, sends_after_leaving
+from ._last_one import left_to_the_last
 
 CATEGORY = "channel"
 GATE = rb"\bclose\("
@@ -65,13 +67,18 @@ def check(file: GoFile) -> Iterator[Finding]:
 
 def _in_other_functions(file: GoFile) -> Iterator[Finding]:
     """Yield the closes after which a call or goroutine may still send."""
+    counted = set()
+    for close, send, fix in sends_after_leaving(file):
+        counted.add(close)
+        yield _distant(close, send, fix)
     for encounter in encounters(file.package):
         if encounter.one.in_channel and encounter.one.file.path == file.path:
             if not encounter.other.writes and not _has_waited(encounter.one.node):
-                yield _distant(encounter.one.node, encounter.other.node, _APART)
-    for close, send in sequels(file.package):
-        if close.file.path == file.path and not send.writes:
-            yield _distant(close.node, send.node, moved_behind(close.path[0], send.path[0]))
+                if encounter.one.node not in counted:
+                    yield _distant(encounter.one.node, encounter.other.node, _APART)
+    for one, other in sequels(file.package):
+        if one.file.path == file.path and not other.writes:
+            yield _distant(one.node, other.node, moved_behind(one.path[0], other.path[0]))
 
 
 def _has_waited(close: Node) -> bool:
@@ -219,6 +226,9 @@ def _finding(file: GoFile, close: Node, send: Node, fix: Fix | None, reason: str
 def _fix(function: Node, close: Node, send: Node) -> tuple[Fix | None, str]:
     """Move the close behind the last send, where one straight path leads from one to the other."""
     statement = close.parent
+    if left_to_the_last(function, close):
+        moved = counted_behind(close, send)
+        return (moved, "") if isinstance(moved, Fix) else (None, moved)
     last = _last_send(function, close, send)
     flow = flow_of(function)
     if statement is None or last is None or not _straight(flow, statement, last):

@@ -317,8 +317,8 @@ def _class_of_name(file: GoFile, node: Node, via: tuple[str, ...]) -> str | None
             if getattr(named, "package", ""):
                 return f"{named}{_dotted(via)}"
         target = path_behind(file, meant)
-        if target is not None and not via:
-            return lock_class(file, target)
+        if target is not None:
+            return lock_class(file, target, via)
         line = node.tree.source.line_of(meant.node.start)
         return f"{node.path}:{line}.{meant.name}{_dotted(via)}"
     return None

@@ -6,27 +6,22 @@ What it reads of the guarded object is copied to local variables while the lock 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from threadmend.golang.access import Access
 from threadmend.golang.builders import (
     BuilderError,
-    add_import,
     delete,
-    free_name,
-    import_name,
     insert_after,
     insert_before,
-    taken_names,
 )
 from threadmend.golang.builders.lines import content_end, leading_start
-from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import LockOperation, lock_operation, locks_of
-from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Chan, Func, Interface, Map, Named, Pointer, Slice, is_named
 from threadmend.model import Edit
+
+from ._lock_copies import Copies, written
 
 __all__ = ["after_unlock", "call_after_unlock", "widened"]
 
@@ -38,12 +33,19 @@ _MOST_BETWEEN = 8
 
 
 def after_unlock(
-    file: GoFile, access: Access, statement: Node, *, move: bool = True
+    file: GoFile,
+    access: Access,
+    statement: Node,
+    *,
+    move: bool = True,
+    first: Sequence[str] = (),
+    within: Sequence[Edit] = (),
 ) -> tuple[Edit, ...]:
     """Return the edits after which a statement runs when the lock has been released.
 
     Raises BuilderError when something behind it, or it itself, needs the lock. `move`: it may
-    run after what follows it in the critical section; a wait may not.
+    run after what follows it in the critical section; a wait may not. `first` are lines to add
+    where the lock is still held, `within` edits of the statement.
     """
     function = statement.function
     block = statement.parent
@@ -52,7 +54,7 @@ def after_unlock(
     operations = [o for o in locks_of(file, function).operations if o.access == access]
     if any(o.acquires and o.call.start > statement.end for o in operations):
         raise BuilderError("the lock is taken again further down")
-    copies = _Copies(file, function, access, statement)
+    copies = Copies(file, function, access, statement, first, within)
     release = _following_release(operations, block, statement)
     if release is not None:
         return _with_explicit(copies, statement, release, move)
@@ -86,7 +88,7 @@ def _something_left(file: GoFile, access: Access, statement: Node) -> bool:
     function, block = statement.function, statement.parent
     if function is None or block is None:
         return True
-    if _Copies(file, function, access, statement).taken()[0]:
+    if Copies(file, function, access, statement).taken()[0]:
         return True
     operations = [o for o in locks_of(file, function).operations if o.access == access]
     about = {o.deferred or o.call.parent for o in operations}
@@ -126,7 +128,7 @@ def _following_release(
     return None
 
 
-def _with_explicit(copies: _Copies, statement: Node, release: Node, move: bool) -> tuple[Edit, ...]:
+def _with_explicit(copies: Copies, statement: Node, release: Node, move: bool) -> tuple[Edit, ...]:
     block = statement.parent
     assert block is not None
     between = [s for s in block.statements if statement.end <= s.start and s.end <= release.start]
@@ -145,7 +147,7 @@ def _with_explicit(copies: _Copies, statement: Node, release: Node, move: bool) 
     if statement.kind in {"short_var_declaration", "assignment_statement", "var_declaration"}:
         raise BuilderError("what is received is used in the critical section")
     for other in between:
-        if any(_written(n) and n.name in names for n in other.find("identifier")):
+        if any(written(n) and n.name in names for n in other.find("identifier")):
             raise BuilderError("what it needs changes further down in the critical section")
     copied, edits = copies.taken()
     moved = _comments(statement) + _moved(statement, edits)
@@ -182,15 +184,8 @@ def _moved(statement: Node, edits: list[Edit]) -> str:
     return b"\n".join([lines[0], *(line.removeprefix(indent) for line in lines[1:])]).decode()
 
 
-def _written(name: Node) -> bool:
-    group = name.parent
-    if group is not None and group.kind in {"inc_statement", "dec_statement"}:
-        return True
-    return group is not None and group.field == "left"
-
-
 def _with_deferred(
-    copies: _Copies, operations: list[LockOperation], statement: Node, move: bool
+    copies: Copies, operations: list[LockOperation], statement: Node, move: bool
 ) -> tuple[Edit, ...]:
     """Turn `defer x.Unlock()` into an Unlock before the statement and before other returns."""
     function = statement.function
@@ -228,7 +223,7 @@ def _panics(node: Node) -> bool:
     return node.children[0]["function"].text == b"panic"
 
 
-def _releases_another(copies: _Copies, defer: Node) -> bool:
+def _releases_another(copies: Copies, defer: Node) -> bool:
     """Return whether a deferred call gives back a lock of another object, and no more."""
     operation = lock_operation(copies.file, defer.children[-1])
     return operation is not None and operation.releases and not copies.touched(defer)
@@ -238,146 +233,3 @@ _PLAIN = frozenset(
     {"expression_list", "identifier", "nil", "true", "false", "int_literal", "return"}
     | {"interpreted_string_literal", "interpreted_string_literal_content", ",", '"'}
 )
-
-
-class _Copies:
-    """What a statement reads of the guarded object, and the local names that replace it."""
-
-    def __init__(self, file: GoFile, function: Node, access: Access, statement: Node) -> None:
-        self.file = file
-        self.function = function
-        self.access = access
-        self.statement = statement
-        self.imports: list[Edit] = []
-
-    def touched(self, statement: Node) -> bool:
-        """Return whether a statement uses the object that the lock belongs to."""
-        return any(True for _ in self._reads(statement)) or self._writes(statement)
-
-    def _is_owner(self, name: Node) -> bool:
-        root = self.access.root
-        if isinstance(root, Binding):
-            return self.file.binding(name) is root
-        meant = self.file.resolve(name)
-        return getattr(meant, "kind", "") == "var" and not isinstance(meant, Binding)
-
-    def _reads(self, statement: Node) -> Iterator[Node]:
-        for name in statement.find("identifier"):
-            if self._is_owner(name):
-                yield name
-
-    def _writes(self, statement: Node) -> bool:
-        return any(_written(n) and self._is_owner(n) for n in statement.find("identifier"))
-
-    def replaceable(self, statement: Node) -> bool:
-        """Return whether copies can stand for all that a statement asks of the guarded object."""
-        if self._writes(statement) or any(n.kind == "func_literal" for n in statement.own()):
-            return False
-        return all(self._field(name) is not None for name in self._reads(statement))
-
-    def taken(self, *others: Node) -> tuple[list[str], list[Edit]]:
-        """Return the copies to make under the lock, and the edits that use them instead.
-
-        `others` are statements further down that use them as well.
-        """
-        lines: list[str] = []
-        edits: list[Edit] = []
-        names: dict[bytes, str] = {}
-        taken = set(taken_names(self.function))
-        imports = {i.name for i in self.file.imports}
-        for name in [n for s in (self.statement, *others) for n in self._reads(s)]:
-            place = self._field(name)
-            if place is None:
-                continue
-            named = place["operand"] if place.kind == "index_expression" else place
-            last = named["field"].name if named.kind == "selector_expression" else named.name
-            wanted = last[:1].lower() + last[1:]
-            length = _length(place)
-            if length is not None:
-                place, wanted = length, "count"
-            if place.text not in names:
-                local = free_name(wanted, taken | imports)
-                taken.add(local)
-                names[place.text] = local
-                lines.append(f"{local} := {self._copy(place)}")
-            edits.append(Edit(place.path, place.start, place.end, names[place.text].encode()))
-        return lines, edits
-
-    def _field(self, name: Node) -> Node | None:
-        """Return the field that is read at a name, None for what can be left as it is."""
-        place = name
-        while place.parent is not None and place.parent.kind == "selector_expression":
-            if place.field != "operand":
-                break
-            selection = self.file.selection(place.parent)
-            if selection is not None and selection.kind == "method":
-                return None if place is name else self._kept(place)
-            place = place.parent
-        if place is name and isinstance(self.access.root, Binding):
-            return None  # the object itself, as an argument
-        if _written(place) or self._stays(place):
-            if _written(place):
-                raise BuilderError("it writes to the guarded object")
-            return None
-        return self._entry(place)
-
-    def _entry(self, place: Node) -> Node:
-        """Return the list that a map of lists has under one key: `s.hooks[name]`."""
-        outer = place.parent
-        if outer is None or outer.kind != "index_expression" or place.field != "operand":
-            return place
-        if not isinstance(self.file.underlying(self.file.type_of(place)), Map):
-            return place
-        if not isinstance(self.file.underlying(self.file.type_of(outer)), Slice):
-            return place
-        index = outer["index"]
-        key = self.file.binding(index) if index.kind == "identifier" else None
-        return (
-            outer if key is not None and key.kind == "parameter" and not _written(outer) else place
-        )
-
-    def _kept(self, place: Node) -> Node | None:
-        """`s.conn.Close()`: the pointer is copied, `s.wg.Wait()` is left alone."""
-        type_ = self.file.type_of(place)
-        if isinstance(type_, Pointer) or isinstance(self.file.underlying(type_), Interface):
-            return place
-        return None
-
-    def _stays(self, place: Node) -> bool:
-        """Return whether a channel field keeps the value that it got when it was made."""
-        if not isinstance(self.file.underlying(self.file.type_of(place)), Chan):
-            return False
-        channel = shared_channel(self.file, place)
-        if channel is None:
-            return False
-        return not channel.nils and not channel.stores and len(channel.makes) <= 1
-
-    def _copy(self, place: Node) -> str:
-        """Return the expression that copies a field's value deep enough for the use."""
-        if place.kind == "call_expression":
-            return place.name
-        type_ = self.file.type_of(place)
-        under = self.file.underlying(type_)
-        if type_ is None or under is None:
-            raise BuilderError("what it needs of the guarded object has an unknown type")
-        if isinstance(under, Slice | Map):
-            path = "slices" if isinstance(under, Slice) else "maps"
-            if self.file.go_version < (1, 21):
-                raise BuilderError("the list would have to be copied")
-            known = import_name(self.file.tree, path)
-            if known is None and not self.imports:
-                self.imports += add_import(self.file.tree, path)
-            return f"{known or path}.Clone({place.name})"
-        if isinstance(under, Chan | Func | Pointer | Interface | Named):
-            if isinstance(type_, Named) and is_named(type_, "sync.WaitGroup", "sync.Mutex"):
-                raise BuilderError("a lock cannot be copied")
-            return place.name
-        raise BuilderError("what it needs of the guarded object is not copied easily")
-
-
-def _length(place: Node) -> Node | None:
-    """Return `len(s.items)` where only the length of a field is asked for."""
-    call = place.parent.parent if place.parent is not None else None
-    if call is None or call.kind != "call_expression" or place.parent is not call["arguments"]:
-        return None
-    return call if call["function"].text == b"len" else None

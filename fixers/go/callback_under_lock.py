@@ -30,9 +30,10 @@ from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import targets
 from threadmend.golang.types import Func, Interface, Named, Type, is_named
-from threadmend.model import Confidence, Finding, Fix, Related, Safety
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock
+from ._told_through import Told, told_through
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\("
@@ -49,6 +50,8 @@ class _Callback:
     call: Node
     field: Node
     supplier: Node
+    told: Told | None = None
+    """The call of a helper that goes through the list, with a literal that calls each."""
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -66,7 +69,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             held = holding.at(call)
             if not held or not _may_be_value(file, call["function"]):
                 continue
-            callback = _callback(file, call)
+            callback = _callback(file, call) or _through_helper(file, call)
             lock = _own_lock(file, callback, held) if callback is not None else None
             if callback is not None and lock is not None:
                 yield _finding(file, callback, lock)
@@ -105,6 +108,27 @@ def _callback(file: GoFile, call: Node) -> _Callback | None:
         return None
     supplier = _supplier(package, selection.owner, selection.name)
     return _Callback(call, field, supplier) if supplier is not None else None
+
+
+def _through_helper(file: GoFile, call: Node) -> _Callback | None:
+    """Return the callback that a literal calls, once for each that a helper goes through."""
+    told = told_through(file, call)
+    for inner in told.literal["body"].own() if told is not None else ():
+        if told is None or inner.kind != "call_expression" or _asks(inner):
+            continue
+        function = inner["function"]
+        name = function["operand"] if function.kind == "selector_expression" else function
+        binding = file.binding(name) if name.kind == "identifier" else None
+        if binding is None or binding.scope is not told.literal or binding.kind != "parameter":
+            continue
+        kind = Func if name is function else Interface
+        known = told.helper.file.selection(told.field)
+        if known is None or known.owner is None or not _is(file, file.type_of(name), kind):
+            continue
+        supplier = _supplier(file.package, known.owner, known.name)
+        if supplier is not None:
+            return _Callback(inner, told.field, supplier, told)
+    return None
 
 
 def _origin(file: GoFile, function: Node) -> Node | None:
@@ -201,7 +225,8 @@ def _from_outside(file: GoFile, value: Node) -> bool:
 
 def _own_lock(file: GoFile, callback: _Callback, held: frozenset[Held]) -> Held | None:
     """Return the held lock that belongs to the object which keeps the callback."""
-    place = access_of(file, callback.field)
+    told = callback.told
+    place = access_of(file, told.call["function"]["operand"] if told else callback.field)
     for lock in sorted(held, key=lambda h: str(h.access)):
         if place is not None and isinstance(place.root, Binding):
             if lock.access.root is place.root:
@@ -213,14 +238,15 @@ def _finding(file: GoFile, callback: _Callback, lock: Held) -> Finding:
     call, name = callback.call, lock_name(file, lock)
     function = " ".join(call["function"].name.split())
     related = []
-    taken = holding_of(file, call.function).taken_at(lock, call) if call.function else None
+    under = callback.told.call if callback.told is not None else call
+    taken = holding_of(file, under.function).taken_at(lock, under) if under.function else None
     if taken is not None:
         related.append(Related(taken.path, taken.start, taken.end, f"{name} is taken here"))
     supplier = callback.supplier
     related.append(Related(supplier.path, supplier.start, supplier.end, "it is supplied here"))
     fix, reason = None, ""
     try:
-        edits = after_unlock(file, lock.access, _statement(call, lock))
+        edits = _after(file, callback, lock)
         title = f"Call {function} after {name} is released"
         fix = Fix(title, edits, Safety.UNSAFE, "the callback runs after the critical section")
     except BuilderError as error:
@@ -235,6 +261,18 @@ def _finding(file: GoFile, callback: _Callback, lock: Held) -> Finding:
         reason=reason,
         confidence=_confidence(file, callback, lock),
     )
+
+
+def _after(file: GoFile, callback: _Callback, lock: Held) -> tuple[Edit, ...]:
+    """Return the edits that call after the Unlock; a list that a helper goes through is copied."""
+    told = callback.told
+    if told is None:
+        return after_unlock(file, lock.access, _statement(callback.call, lock))
+    copy, within, imports = told.inlined()
+    statement = told.call.parent
+    assert statement is not None
+    edits = after_unlock(file, lock.access, statement, first=(copy,), within=within)
+    return tuple(dict.fromkeys((*edits, *imports)))
 
 
 def _confidence(file: GoFile, callback: _Callback, lock: Held) -> Confidence:

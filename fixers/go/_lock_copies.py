@@ -1,0 +1,182 @@
+"""What a statement reads of a guarded object, copied to local variables while the lock is held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from threadmend.golang.access import Access
+from threadmend.golang.builders import (
+    BuilderError,
+    add_import,
+    free_name,
+    import_name,
+    taken_names,
+)
+from threadmend.golang.channel_fields import shared_channel
+from threadmend.golang.file import GoFile
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan, Func, Interface, Map, Named, Pointer, Slice, is_named
+from threadmend.model import Edit
+
+__all__ = ["Copies", "written"]
+
+
+class Copies:
+    """What a statement reads of the guarded object, and the local names that replace it."""
+
+    def __init__(
+        self,
+        file: GoFile,
+        function: Node,
+        access: Access,
+        statement: Node,
+        first: Sequence[str] = (),
+        within: Sequence[Edit] = (),
+    ) -> None:
+        self.file = file
+        self.function = function
+        self.access = access
+        self.statement = statement
+        self.first, self.within = first, within
+        self.imports: list[Edit] = []
+
+    def touched(self, statement: Node) -> bool:
+        """Return whether a statement uses the object that the lock belongs to."""
+        return any(True for _ in self._reads(statement)) or self._writes(statement)
+
+    def _is_owner(self, name: Node) -> bool:
+        root = self.access.root
+        if isinstance(root, Binding):
+            return self.file.binding(name) is root
+        meant = self.file.resolve(name)
+        return getattr(meant, "kind", "") == "var" and not isinstance(meant, Binding)
+
+    def _reads(self, statement: Node) -> Iterator[Node]:
+        for name in statement.find("identifier"):
+            if self._is_owner(name):
+                yield name
+
+    def _writes(self, statement: Node) -> bool:
+        return any(written(n) and self._is_owner(n) for n in statement.find("identifier"))
+
+    def replaceable(self, statement: Node) -> bool:
+        """Return whether copies can stand for all that a statement asks of the guarded object."""
+        if self._writes(statement) or any(n.kind == "func_literal" for n in statement.own()):
+            return False
+        return all(self._field(name) is not None for name in self._reads(statement))
+
+    def taken(self, *others: Node) -> tuple[list[str], list[Edit]]:
+        """Return the copies to make under the lock, and the edits that use them instead.
+
+        `others` are statements further down that use them as well.
+        """
+        lines = list(self.first)
+        edits = list(self.within)
+        names: dict[bytes, str] = {}
+        taken = set(taken_names(self.function))
+        imports = {i.name for i in self.file.imports}
+        for name in [n for s in (self.statement, *others) for n in self._reads(s)]:
+            place = self._field(name)
+            if place is None:
+                continue
+            named = place["operand"] if place.kind == "index_expression" else place
+            last = named["field"].name if named.kind == "selector_expression" else named.name
+            wanted = last[:1].lower() + last[1:]
+            length = _length(place)
+            if length is not None:
+                place, wanted = length, "count"
+            if place.text not in names:
+                local = free_name(wanted, taken | imports)
+                taken.add(local)
+                names[place.text] = local
+                lines.append(f"{local} := {self._copy(place)}")
+            edits.append(Edit(place.path, place.start, place.end, names[place.text].encode()))
+        return lines, edits
+
+    def _field(self, name: Node) -> Node | None:
+        """Return the field that is read at a name, None for what can be left as it is."""
+        place = name
+        while place.parent is not None and place.parent.kind == "selector_expression":
+            if place.field != "operand":
+                break
+            selection = self.file.selection(place.parent)
+            if selection is not None and selection.kind == "method":
+                return None if place is name else self._kept(place)
+            place = place.parent
+        if place is name and isinstance(self.access.root, Binding):
+            return None  # the object itself, as an argument
+        if written(place) or self._stays(place):
+            if written(place):
+                raise BuilderError("it writes to the guarded object")
+            return None
+        return self._entry(place)
+
+    def _entry(self, place: Node) -> Node:
+        """Return the list that a map of lists has under one key: `s.hooks[name]`."""
+        outer = place.parent
+        if outer is None or outer.kind != "index_expression" or place.field != "operand":
+            return place
+        if not isinstance(self.file.underlying(self.file.type_of(place)), Map):
+            return place
+        if not isinstance(self.file.underlying(self.file.type_of(outer)), Slice):
+            return place
+        index = outer["index"]
+        key = self.file.binding(index) if index.kind == "identifier" else None
+        return (
+            outer if key is not None and key.kind == "parameter" and not written(outer) else place
+        )
+
+    def _kept(self, place: Node) -> Node | None:
+        """`s.conn.Close()`: the pointer is copied, `s.wg.Wait()` is left alone."""
+        type_ = self.file.type_of(place)
+        if isinstance(type_, Pointer) or isinstance(self.file.underlying(type_), Interface):
+            return place
+        return None
+
+    def _stays(self, place: Node) -> bool:
+        """Return whether a channel field keeps the value that it got when it was made."""
+        if not isinstance(self.file.underlying(self.file.type_of(place)), Chan):
+            return False
+        channel = shared_channel(self.file, place)
+        if channel is None:
+            return False
+        return not channel.nils and not channel.stores and len(channel.makes) <= 1
+
+    def _copy(self, place: Node) -> str:
+        """Return the expression that copies a field's value deep enough for the use."""
+        if place.kind == "call_expression":
+            return place.name
+        type_ = self.file.type_of(place)
+        under = self.file.underlying(type_)
+        if type_ is None or under is None:
+            raise BuilderError("what it needs of the guarded object has an unknown type")
+        if isinstance(under, Slice | Map):
+            path = "slices" if isinstance(under, Slice) else "maps"
+            if self.file.go_version < (1, 21):
+                raise BuilderError("the list would have to be copied")
+            known = import_name(self.file.tree, path)
+            if known is None and not self.imports:
+                self.imports += add_import(self.file.tree, path)
+            return f"{known or path}.Clone({place.name})"
+        if isinstance(under, Chan | Func | Pointer | Interface | Named):
+            if isinstance(type_, Named) and is_named(type_, "sync.WaitGroup", "sync.Mutex"):
+                raise BuilderError("a lock cannot be copied")
+            return place.name
+        raise BuilderError("what it needs of the guarded object is not copied easily")
+
+
+def _length(place: Node) -> Node | None:
+    """Return `len(s.items)` where only the length of a field is asked for."""
+    call = place.parent.parent if place.parent is not None else None
+    if call is None or call.kind != "call_expression" or place.parent is not call["arguments"]:
+        return None
+    return call if call["function"].text == b"len" else None
+
+
+def written(name: Node) -> bool:
+    """Return whether an assignment or a count changes what stands at a name."""
+    group = name.parent
+    if group is not None and group.kind in {"inc_statement", "dec_statement"}:
+        return True
+    return group is not None and group.field == "left"

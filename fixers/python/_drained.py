@@ -19,7 +19,7 @@ from threadmend.python.builders import (
 )
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, walk
-from threadmend.python.functions import Function
+from threadmend.python.functions import CallSite, Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.threads import Spawn, reached
 from threadmend.python.uses import is_self
@@ -120,7 +120,7 @@ def takes_in(use: QueueUse, file: PythonFile, function: Function) -> list[ast.Ca
     for get in use.gets:
         taker = file.function(get)
         if taker is not function:
-            sites = [] if taker is None else taker.callers
+            sites = [] if taker is None else _callers_with(use, file, taker, get)
             if taker is None or len(sites) != 1 or not taker.is_only_called:
                 return None
             if sites[0].caller is not function or not taker.is_private:
@@ -128,6 +128,22 @@ def takes_in(use: QueueUse, file: PythonFile, function: Function) -> list[ast.Ca
             get = sites[0].call
         found.append(get)
     return found
+
+
+def _callers_with(
+    use: QueueUse, file: PythonFile, taker: Function, get: ast.Call
+) -> list[CallSite]:
+    """Return the calls of a helper that takes from a queue: those that hand it this one, where it
+    takes from what it is given.
+    """
+    node = get.func.value if isinstance(get.func, ast.Attribute) else None
+    binding = file.binding(node)
+    names = taker.parameters[1:] if taker.self_name else taker.parameters
+    if binding is None or binding.scope is not taker.scope or binding.name not in names:
+        return taker.callers
+    at = names.index(binding.name)
+    given = [(site, argument(site.call, at, binding.name)) for site in taker.callers]
+    return [site for site, one in given if one is None or file.place(one) == use.place]
 
 
 def tail_of(file: PythonFile, use: QueueUse, top: ast.stmt, helper: Function) -> Tail | None:

@@ -143,11 +143,15 @@ def _queues(file: PythonFile) -> list[QueueUse]:
     for outer in outers:
         if outer not in found:
             _add_given(file, outer, found)
+    several = {outer for some in passed.values() if len(some) > 1 for outer in some}
     for given, use in found.items():
-        made = next(_values_given(file, given), None) if use.value.made is None else None
+        is_one_of_several = given in several
+        made = None
+        if use.value.made is None or is_one_of_several:
+            made = next(_values_given(file, given), None)
         if made is not None:
             use.place, use.value = given, made
-        elif len(passed.get(use.place, ())) > 1:
+        elif is_one_of_several:
             use.place = given
     names |= {place.name.rpartition(".")[2] for place in (*found, *passed)}
     nodes: list[ast.Name | ast.Attribute] = [
@@ -191,11 +195,11 @@ def _receiver(file: PythonFile, call: ast.Call) -> ast.expr | None:
 
 def _values_given(file: PythonFile, place: Place) -> Iterator[Value]:
     """Yield what makes a queue that is handed out: its parameters tell no more than its type."""
-    for spawn in file.spawns:
-        for node in spawn.args or ():
-            value = file.value(node) if file.place(node) == place else None
-            if value is not None and value.made is not None:
-                yield value
+    handed = [node for spawn in file.spawns for node in spawn.args or ()]
+    for node in (*handed, *(node for _, node in (*_kept_by_objects(file), *_lent(file)))):
+        value = file.value(node) if file.place(node) == place else None
+        if value is not None and value.made is not None:
+            yield value
 
 
 def _add_given(file: PythonFile, given: Place, found: dict[Place, QueueUse]) -> None:
@@ -246,14 +250,12 @@ def _passed(file: PythonFile) -> dict[Place, tuple[Place, ...]]:
         places += [(Place("local", owner, name), value) for name, value in pairs]
     found: dict[Place, dict[Place, None]] = {}
     unknown: set[Place] = set()
-    spawned = {inner for inner, _ in places}
     for inner, given_value in (*places, *_kept_by_objects(file), *_lent(file)):
         outer = file.place(given_value)
         if outer is None:
             unknown.add(inner)
         else:
             found.setdefault(inner, {})[outer] = None
-    unknown |= {inner for inner, some in found.items() if len(some) > 1 and inner not in spawned}
     known = {inner: tuple(some) for inner, some in found.items() if inner not in unknown}
     return {
         inner: tuple(dict.fromkeys(last for one in some for last in known.get(one, (one,))))

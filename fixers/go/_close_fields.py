@@ -103,8 +103,9 @@ def _is_first_thing(call: Node) -> bool:
     if body is None or top.kind != "method_declaration":
         return False
     text = call.tree.data
-    if call.parent is not None and call.parent.kind == "defer_statement":
-        return not _WAITS.search(text, call.end, body.end)
+    deferred = call.up("defer_statement")  # itself, or in a literal
+    if deferred is not None:
+        return not _WAITS.search(text, deferred.end, body.end)
     return not _WAITS.search(text, body.start, call.start)
 
 

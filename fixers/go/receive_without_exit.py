@@ -29,7 +29,8 @@ from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import Behind, behind
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.flow import flow_of
+from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.flow_graph import Label
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding
@@ -173,8 +174,23 @@ def _exit_before(body: Node, operations: list[ChannelOperation], kinds: set[str]
     points = {flow.point_of(operation.node) for operation in operations}
     if None in points or not flow.complete or any(flow.in_loop(p) for p in points if p):
         return None
-    exits = flow.exits_from(flow.entry, stop=lambda p: p in points)
+    asked = {o.node["channel"].text for o in operations if o.node.kind == "send_statement"}
+    start, label = _where_asked(body, flow, asked)
+    exits = flow.exits_from(start, stop=lambda p: p in points, label=label)
     return next((e.node for e in exits if e.kind in kinds), None)
+
+
+def _where_asked(body: Node, flow: Flow, channels: set[bytes]) -> tuple[Point, Label | None]:
+    """Return from where on there is a channel: `if r.reply != nil { … }`. Nobody waits else."""
+    for test in body.own() if len(channels) == 1 else ():
+        condition = test.get("condition") if test.kind == "if_statement" else None
+        if condition is None or condition.kind != "binary_expression":
+            continue
+        point = flow.point_of(condition)
+        if condition["left"].text in channels and condition["right"].kind == "nil":
+            if point is not None and condition["operator"].kind in {"!=", "=="}:
+                return point, "true" if condition["operator"].kind == "!=" else "false"
+    return flow.entry, None
 
 
 # -- a request that may stay without an answer ---------------------------------------------

@@ -62,19 +62,41 @@ def cancelled(file: GoFile, derivation: Derivation, exits: Sequence[Node]) -> Fi
     test = _test(file, function)
     if test is not None and later.how != "returned":
         return _with_test(derivation, name, test, edits)
-    if later.how == "goroutine" and _ends_elsewhere(function, exits):
+    handed = _is_handed_on(file, derivation)
+    if later.how == "goroutine" and not handed and _ends_elsewhere(function, exits):
         edits += _deferred(derivation, call)
         reason = "the goroutine's context ends when the function returns"
         title = f"Defer {call} right after the context is derived"
         return Fix(title, edits, Safety.UNSAFE, reason)
     if test is not None:
         return _with_test(derivation, name, test, edits)
-    if later.how == "returned" and _fail(derivation, exits):
+    if (later.how == "returned" or (handed and later.how == "goroutine")) and _fail(
+        derivation, exits
+    ):
         for exit_ in exits:
             edits += insert_before(exit_, call)
         reason = "what was made with the context ends where the function fails"
         return Fix(f"Call {call} before the returns without it", edits, Safety.UNSAFE, reason)
     raise BuilderError(_too_early(derivation, later))
+
+
+def _is_handed_on(file: GoFile, derivation: Derivation) -> bool:
+    """Return whether cancel is kept for somebody who calls it later: the context is meant to
+    outlive the function.
+    """
+    binding = file.binding(derivation.cancel)
+    if binding is None or derivation.cancel.name == "_":
+        return False
+    for use in binding.uses:
+        above, statement = use.parent, use.statement
+        if use is binding.node or above is None or statement is None:
+            continue
+        if above.kind == "call_expression" and use.field == "function":
+            if use.function is not binding.function and statement.kind != "defer_statement":
+                return True  # a function that is made here calls it
+        elif not statement.text.startswith(b"_ = "):
+            return True
+    return False
 
 
 def _fail(derivation: Derivation, exits: Sequence[Node]) -> bool:

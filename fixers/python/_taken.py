@@ -28,6 +28,8 @@ class Taken:
     loop: ast.For | ast.AsyncFor | ast.While
     rest: list[ast.stmt]
     end: ast.expr | None = None
+    waits: bool = True
+    """Whether it waits for an item for as long as it takes."""
 
 
 def taken(file: PythonFile, use: QueueUse) -> list[Taken]:
@@ -36,10 +38,11 @@ def taken(file: PythonFile, use: QueueUse) -> list[Taken]:
     for call in use.gets:
         above = file.parent(call)
         statement = file.parent(above) if isinstance(above, ast.Await) else above
-        one = _in_head(file, call)
+        one = _in_head(file, use, call)
         if one is not None:
             found.append(one)
-        if not isinstance(statement, ast.Assign) or not isinstance(call.func, ast.Attribute):
+        is_method = isinstance(call.func, ast.Attribute) or call in use.written
+        if not isinstance(statement, ast.Assign) or not is_method:
             continue
         target = statement.targets[0]
         loop = innermost_loop(statement)
@@ -53,8 +56,9 @@ def taken(file: PythonFile, use: QueueUse) -> list[Taken]:
         if first not in loop.body and not _begins_round(file, statement, loop, use):
             continue
         rest = after(first)
-        queue = file.text(call.func.value)
-        found.append(Taken(statement, call, name, queue, loop, rest))
+        waits = call in use.written or not (call.args or call.keywords)
+        queue = use.text(file, call)
+        found.append(Taken(statement, call, name, queue, loop, rest, waits=waits))
     return found
 
 
@@ -84,7 +88,7 @@ def _begins_round(
     return not any(call in {*walk(loop.body)} - inside for call in use.dones)
 
 
-def _in_head(file: PythonFile, call: ast.Call) -> Taken | None:
+def _in_head(file: PythonFile, use: QueueUse, call: ast.Call) -> Taken | None:
     """Return what the head of a loop takes, up to a sentinel."""
     above = file.parent(call)
     if isinstance(above, ast.For) and above.iter is call and len(call.args) == 2:
@@ -92,15 +96,17 @@ def _in_head(file: PythonFile, call: ast.Call) -> Taken | None:
         if isinstance(get, ast.Attribute) and isinstance(name, ast.Name):
             queue = file.text(get.value)
             return Taken(above, call, name.id, queue, above, above.body, call.args[1])
-    if isinstance(above, ast.NamedExpr) and isinstance(call.func, ast.Attribute):
+    is_method = isinstance(call.func, ast.Attribute) or call in use.written
+    if isinstance(above, ast.NamedExpr) and is_method:
         test = file.parent(above)
         loop = file.parent(test) if test is not None else None
         if not isinstance(test, ast.Compare) or not isinstance(loop, ast.While):
             return None
         if loop.test is test and isinstance(test.ops[0], ast.IsNot | ast.NotEq):
             if len(test.ops) == 1 and test.left is above:
-                queue, end = file.text(call.func.value), test.comparators[0]
-                return Taken(loop, call, above.target.id, queue, loop, loop.body, end)
+                queue, end = use.text(file, call), test.comparators[0]
+                waits = call in use.written or not (call.args or call.keywords)
+                return Taken(loop, call, above.target.id, queue, loop, loop.body, end, waits)
     return None
 
 

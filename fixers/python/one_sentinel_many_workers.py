@@ -46,7 +46,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         for one in taken(file, use):
             ends = _sentinel(file, use, one)
             worker = file.function(one.statement)
-            if ends is None or worker is None or _has_limit(one.call):
+            if ends is None or worker is None or not one.waits:
                 continue
             text = file.text(ends)
             puts = [put for put in use.puts if put.args and file.text(put.args[0]) == text]
@@ -72,7 +72,7 @@ def _elsewhere(file: PythonFile, use: QueueUse) -> Iterator[Finding]:
     assert spawn.target is not None
     other = spawn.target.file
     for one in taken(other, there) if len(there.gets) == 1 else ():
-        ends = None if _has_limit(one.call) else _sentinel(other, there, one)
+        ends = None if not one.waits else _sentinel(other, there, one)
         if ends is None or any(_is_same(other, put, other, ends) for put in there.puts):
             continue
         puts = [put for put in use.puts if _is_same(file, put, other, ends)]
@@ -90,7 +90,7 @@ def _of_object(file: PythonFile, use: QueueUse) -> Iterator[Finding]:
     other = crew.file
     for there, one in ((t, o) for t in crew.queues for o in taken(other, t)):
         ends, worker = _sentinel(other, there, one), other.function(one.statement)
-        if ends is None or worker is None or _has_limit(one.call):
+        if ends is None or worker is None or not one.waits:
             continue
         spawn = _many(other, there, worker)
         workers = None if spawn is None else each(other, spawn)
@@ -111,11 +111,6 @@ def _is_same(file: PythonFile, put: ast.Call, other: PythonFile, ends: ast.expr)
         return item is not None and ast.dump(item) == ast.dump(ends)
     name = None if item is None else file.qualified(item)
     return name is not None and name == other.qualified(ends)
-
-
-def _has_limit(call: ast.Call) -> bool:
-    """Return whether a call of get may end without an item."""
-    return isinstance(call.func, ast.Attribute) and bool(call.args or call.keywords)
 
 
 def _sentinel(file: PythonFile, use: QueueUse, one: Taken) -> ast.expr | None:

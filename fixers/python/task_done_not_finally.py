@@ -69,7 +69,7 @@ def _in_helper(file: PythonFile, use: QueueUse, one: Taken) -> tuple[Taken, list
         if dones and helper.is_only_called and not helper.is_async and not in_finally(node):
             call = dones[0].value  # type: ignore[attr-defined]
             rest = helper.body[1:] if is_text(helper.body[0]) else helper.body
-            return replace(one, queue=file.text(call.func.value), rest=rest), dones
+            return replace(one, queue=use.text(file, call), rest=rest), dones
     return None
 
 
@@ -203,7 +203,7 @@ def _edits(
     file: PythonFile, one: Taken, rest: list[ast.stmt], dones: list[ast.AST]
 ) -> tuple[Edit, ...]:
     done = f"{one.queue}.task_done()"
-    if len(dones) == 1 and isinstance(dones[0], ast.stmt) and file.text(dones[0]) == done:
+    if len(dones) == 1 and isinstance(dones[0], ast.stmt):
         done = with_comment(file, dones[0])
     last = rest[-1]
     if isinstance(last, ast.Try) and not last.finalbody and len(rest) == 1:

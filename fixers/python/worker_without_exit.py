@@ -60,15 +60,18 @@ def _nested(file: PythonFile, use: QueueUse) -> Iterator[Taken]:
         loop = None if statement is None else innermost_loop(statement)
         if not isinstance(statement, ast.Expr) or not isinstance(call.func, ast.Attribute):
             continue
+        if call in use.written:
+            continue
         if loop is None or statement not in loop.body or call not in above.args:  # type: ignore[union-attr]
             continue
         if all(isinstance(a, ast.Name | ast.Constant) for a in above.args if a is not call):  # type: ignore[union-attr]
             name = free_name(file, "item", call)
-            yield Taken(statement, call, name, file.text(call.func.value), loop, [statement])
+            queue, waits = file.text(call.func.value), not (call.args or call.keywords)
+            yield Taken(statement, call, name, queue, loop, [statement], waits=waits)
 
 
 def _is_endless(one: Taken) -> bool:
-    if one.call.args or one.call.keywords or not isinstance(one.loop, ast.While):
+    if not one.waits or not isinstance(one.loop, ast.While):
         return False
     test = one.loop.test
     return isinstance(test, ast.Constant) and bool(test.value)
@@ -207,9 +210,8 @@ def _named(file: PythonFile, use: QueueUse, at: ast.Call) -> str:
     """Return how the queue is written where the thread is joined."""
     function = file.function(at)
     for call in (*use.puts, *use.joins, *use.gets):
-        assert isinstance(call.func, ast.Attribute)
         if file.function(call) is function or use.place.kind == "global":
-            return file.text(call.func.value)
+            return use.text(file, call)
     if use.place.kind == "attribute" and function is not None and function.self_name:
         return f"{function.self_name}.{use.place.name}"
     if use.place.kind == "local" and function is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.python.calling import run_by
 from threadmend.python.flow import target_of
+from threadmend.python.handedclasses import made_by_helpers
 from threadmend.python.scope import Site, parent
 from threadmend.python.selves import calls_with_self
 
@@ -178,6 +179,9 @@ def handed_in(file: PythonFile, site: Site) -> Elements:
     if function.name == "__init__":
         calls = [(file, call) for call in _constructions(file, function)]
         found = [(f, _argument(c.args, c.keywords, at, name)) for f, c in calls]
+        if function.cls is not None:
+            helped = made_by_helpers(file, function.cls)
+            found += [(file, _argument(given, [], at, name)) for _, given in helped]
     else:
         found = [(file, _given(file, use, at, name)) for use in _uses(file, function)]
     if function.cls is not None and all(given is not None for _, given in found):

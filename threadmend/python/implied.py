@@ -8,6 +8,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from threadmend.python.arguments import argument
 from threadmend.python.classes import PROPERTIES
 from threadmend.python.functions import Function
 from threadmend.python.places import Place, only_result, place_of
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["receiver_of", "runs", "seen_from", "seen_of", "stands_for"]
+__all__ = ["receiver_of", "runs", "seen_from", "seen_of", "stands_for", "text_at"]
 
 _BUILTINS = {"len": "__len__", "str": "__str__", "repr": "__repr__", "iter": "__iter__",
              "bool": "__bool__", "next": "__next__"}  # fmt: skip
@@ -153,3 +154,29 @@ def _is_own(file: PythonFile, receiver: ast.expr) -> bool:
     if isinstance(receiver, ast.Call):
         return getattr(receiver.func, "id", "") == "super"
     return is_self(file, receiver)
+
+
+def text_at(file: PythonFile, call: ast.Call, callee: Function, item: ast.expr) -> str | None:
+    """Return how a variable that a callee names is written where it is called; None when it is
+    one of the callee's own.
+    """
+    root = item
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    binding = callee.file.binding(root)
+    if not isinstance(root, ast.Name) or binding is None:
+        return None
+    text, owner = callee.file.text(item), receiver_of(call)
+    if binding.scope is not callee.scope:
+        return text if callee.file is file else None
+    names = callee.parameters[1:] if callee.self_name else callee.parameters
+    if root.id == callee.self_name and owner is not None:
+        head = root.id if isinstance(owner, ast.Call) else file.text(owner)
+    elif root.id in names:
+        given = argument(call, names.index(root.id), root.id)
+        if given is None:
+            return None
+        head = file.text(given)
+    else:
+        return None
+    return head + text[len(root.id) :]

@@ -18,7 +18,7 @@ from threadmend.python import api
 from threadmend.python.arguments import argument
 from threadmend.python.flow import after
 from threadmend.python.functions import Function, function_of
-from threadmend.python.implied import receiver_of, seen_of
+from threadmend.python.implied import receiver_of, seen_of, text_at
 from threadmend.python.locks import Lock, Section, lock_of, receiver
 from threadmend.python.scope import ancestors, parent
 
@@ -146,12 +146,8 @@ def _seen(
     lock = _seen_of(file, owner, callee, item)
     if lock is None:
         return None
-    text = callee.file.text(item)
-    head, dot, rest = text.partition(".")
-    if dot and head == callee.self_name and owner is not None:
-        head = head if isinstance(owner, ast.Call) else file.text(owner)
-        text = f"{head}.{rest}"
-    return lock, text
+    text = text_at(file, call, callee, item)
+    return None if text is None else (lock, text)
 
 
 def _seen_of(

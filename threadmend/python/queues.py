@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
 from threadmend.python.file import last_name
+from threadmend.python.forwarded import forwarded
 from threadmend.python.functions import function_of
+from threadmend.python.handedclasses import made_by_helpers
 from threadmend.python.places import Place
 from threadmend.python.scope import parent
 from threadmend.python.uses import is_self
@@ -37,7 +39,9 @@ _METHODS = {
 class QueueUse:
     """One queue of a file and the calls of its methods.
 
-    `iter(q.get, END)` is one of `gets`. `escapes` are other uses: an argument, a return, an
+    `iter(q.get, END)` is one of `gets`. In `gets` and `dones`, calls of helpers that do nothing but
+    `return q.get()` stand in the place of that (`written`: how the queue is called there, see
+    forwarded.py). `escapes` are other uses: an argument, a return, an
     element, where its methods may be called by code that is not seen here.
     """
 
@@ -50,6 +54,14 @@ class QueueUse:
     shutdowns: list[ast.Call] = field(default_factory=list)
     tests: list[ast.Call] = field(default_factory=list)
     escapes: list[ast.expr] = field(default_factory=list)
+    written: dict[ast.Call, str] = field(default_factory=dict)
+
+    def text(self, file: PythonFile, call: ast.Call) -> str:
+        """Return how the queue is written where one of its calls stands."""
+        known = self.written.get(call)
+        if known is not None or not isinstance(call.func, ast.Attribute):
+            return known or self.place.name
+        return file.text(call.func.value)
 
     @property
     def type(self) -> str:
@@ -162,12 +174,25 @@ def _queues(file: PythonFile) -> list[QueueUse]:
     handed |= {arg for _, arg in (*_kept_by_objects(file), *_lent(file))}
     for node in sorted(nodes, key=lambda n: (n.end_lineno or 0, n.end_col_offset or 0)):
         place = file.place(node) if isinstance(node.ctx, ast.Load) else None
-        if place is None or (node in handed and place in outers):
+        if place is None or (node in handed and (place in outers or place in passed)):
             continue
         for outer in passed.get(place, (place,)):
             if outer in found:
                 _note(found[outer], node, file)
+    for use in found.values():
+        _look_through(file, use)
     return list(found.values())
+
+
+def _look_through(file: PythonFile, use: QueueUse) -> None:
+    """Put the calls of helpers in the place of the only call that they make."""
+    for calls in (use.gets, use.dones):
+        for call in calls.copy():
+            sites = forwarded(file, call)
+            if sites:
+                at = calls.index(call)
+                calls[at : at + 1] = [site for site, _ in sites]
+                use.written |= dict(sites)
 
 
 def _names_kept_queue(file: PythonFile) -> bool:
@@ -322,7 +347,8 @@ def _kept_by_objects(file: PythonFile) -> list[tuple[Place, ast.expr]]:
 def _kept(file: PythonFile, cls: Class) -> Iterator[tuple[Place, ast.expr]]:
     init = cls.methods.get("__init__")
     calls = [c for c in file.calls(cls.name) if function_of(file, c.func) is init]
-    if init is None or not calls:
+    helped = [] if init is None else [args for _, args in made_by_helpers(file, cls)]
+    if init is None or not (calls or helped):
         return
     for name in init.parameters[1:]:
         binding = init.scope.bindings.get(name)
@@ -336,6 +362,8 @@ def _kept(file: PythonFile, cls: Class) -> Iterator[tuple[Place, ast.expr]]:
         place = file.place(target)
         if place is None or len([u for u in cls.uses_of(target.attr) if u.mode == "write"]) != 1:
             continue
-        given = [argument(call, init.parameters.index(name) - 1, name) for call in calls]
+        at = init.parameters.index(name) - 1
+        given = [argument(call, at, name) for call in calls]
+        given += [args[at] if at < len(args) else None for args in helped]
         if None not in given:
             yield from ((place, one) for one in given if one is not None)

@@ -70,7 +70,8 @@ def uses_by_class(file: PythonFile) -> dict[Class, list[AttributeUse]]:
             if isinstance(above, ast.Attribute) and is_self(file, node):
                 function = file.function(node)
                 if function is not None and function.home is _owner(file, node):
-                    above = _of_new_object(file, function, above)
+                    if function.name == "__new__":
+                        above = _of_new_object(file, function, above)
                     use = AttributeUse(above.attr, use_mode(above), above, function)
                     if function.home is not None:
                         found.setdefault(function.home, []).append(use)
@@ -150,7 +151,7 @@ def is_self(file: PythonFile, node: ast.AST) -> bool:
 def _of_new_object(file: PythonFile, function: Function, node: ast.Attribute) -> ast.Attribute:
     """Return `cls._only.x` of `cls._only`, which is the object that `__new__` makes."""
     above = parent(node)
-    if function.name != "__new__" or not isinstance(above, ast.Attribute):
+    if not isinstance(above, ast.Attribute):
         return node
     text = ast.dump(node)
     for call in function.calls:

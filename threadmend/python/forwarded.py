@@ -1,0 +1,60 @@
+"""Helpers that only make one call of a queue's method for who calls them.
+
+def _next(self):                        item = self._next()
+    return self._jobs.get()             self._done()
+
+def _done(self):
+    self._jobs.task_done()
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from threadmend.python.flow import is_text
+from threadmend.python.implied import text_at
+
+if TYPE_CHECKING:
+    from threadmend.python.file import PythonFile
+    from threadmend.python.functions import Function
+
+__all__ = ["forwarded"]
+
+
+def forwarded(file: PythonFile, call: ast.Call) -> list[tuple[ast.Call, str]]:
+    """Return the calls of the helper that a call `q.get()` without arguments is all of, each
+    with how the queue is written there; none when others may call the helper.
+    """
+    helper = file.function(call)
+    if helper is None or call.args or call.keywords or not isinstance(call.func, ast.Attribute):
+        return []
+    if not _is_all(helper, call) or not helper.callers or not helper.is_only_called:
+        return []
+    if not helper.is_private and any(_named_elsewhere(file, helper)):
+        return []
+    found = []
+    for site in helper.callers:
+        text = text_at(file, site.call, helper, call.func.value)
+        if text is None:
+            return []
+        found.append((site.call, text))
+    return found
+
+
+def _is_all(helper: Function, call: ast.Call) -> bool:
+    """Return whether a function does nothing but make a call, and return what that returns."""
+    body = [statement for statement in helper.body if not is_text(statement)]
+    value = body[0].value if len(body) == 1 and isinstance(body[0], ast.Return | ast.Expr) else None
+    if isinstance(value, ast.Await):
+        value = value.value
+    elif helper.is_async:
+        return False
+    return value is call and not helper.decorators
+
+
+def _named_elsewhere(file: PythonFile, helper: Function) -> Iterator[bool]:
+    name, project = file.encode(helper.name), file.project
+    for path in project.paths:
+        yield path != file.path and name in project.source(path).data

@@ -7,14 +7,15 @@
     }
 
 A flag that the goroutine looks at in each of its rounds and an exported method sets is there for
-that: for whom else. Fields that the goroutine writes are the business of `golang/actors`.
+that: for whom else. So is a number that it reads there and an exported method counts up or down.
+Fields that the goroutine writes are the business of `golang/actors`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.actors import is_handed_out
+from threadmend.golang.actors import in_endless_loop, is_handed_out
 from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import code_files
@@ -69,7 +70,9 @@ def _shared(package: Package, file: GoFile, launch: Launch, touch: Touch) -> Fin
         return None
     if not is_handed_out(launch, touch.access) or explained(touch.file, touch.node):
         return None
-    if not _decides_rounds(touch) or not _is_bool(touch):
+    own = launch.decl.file if launch.decl is not None else file
+    flag = _decides_rounds(touch) and _is_bool(touch)
+    if not flag and (launch.body is None or not in_endless_loop(own, launch.body, touch)):
         return None
     accesses = accesses_like(package, touch.file, touch.node)
     if guard_of(accesses, written=False) is not None or any(a.held for a in accesses):
@@ -79,6 +82,8 @@ def _shared(package: Package, file: GoFile, launch: Launch, touch: Touch) -> Fin
         function = outer_function(access.node)
         if function is None or function in inside or access.fresh or access.file.is_test:
             continue
+        if not flag and access.kind != "update":
+            continue  # it may be set once, before the goroutine begins
         if access.writes and _is_open(access, function):
             return _finding(package, launch, touch, access, accesses)
     return None

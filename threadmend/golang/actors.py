@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Actor", "actors", "is_handed_out"]
+__all__ = ["Actor", "actors", "in_endless_loop", "is_handed_out"]
 
 _LAUNCH = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
 # What printing calls, in the goroutine too, and what is asked when all is over.
@@ -88,7 +88,7 @@ def _of_launch(file: GoFile, launch: Launch) -> Iterator[Actor]:
             or not isinstance(root, Binding)
         ):
             continue
-        if root.kind != "receiver" or not _in_endless_loop(own, body, touch):
+        if root.kind != "receiver" or not in_endless_loop(own, body, touch):
             continue
         for other in accesses_like(file.package, touch.file, touch.node):
             if _meets(file, body, touch, other):
@@ -106,7 +106,7 @@ def _watched(file: GoFile, launch: Launch) -> Iterator[Actor]:
             continue
         if not is_handed_out(launch, touch.access):
             continue
-        if _in_endless_loop(own, body, touch):
+        if in_endless_loop(own, body, touch):
             if root.kind == "receiver" and len(touch.access.steps) == 1:
                 continue
         elif not any(_goes_on(file.package.workspace.file_of(n), n) for n in touch.path):
@@ -182,8 +182,8 @@ def _is_endless(file: GoFile, loop: Node) -> bool:
     return True
 
 
-def _in_endless_loop(file: GoFile, body: Node, touch: Touch) -> bool:
-    """Return whether a goroutine comes to a write in each round of its endless loop."""
+def in_endless_loop(file: GoFile, body: Node, touch: Touch) -> bool:
+    """Return whether a goroutine comes to a touch in each round of its endless loop."""
     step: Node | None = next((n for n in touch.path if body.contains(n)), None)
     while step is not None:
         loop = innermost_loop(step)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from threadmend.golang.access import classify
 from threadmend.golang.builders import (
@@ -43,8 +44,9 @@ from ._guard_edits import LockForm, put_under_lock
 from ._kept_closures import kept_closures
 from ._racy import Names, Race, top_of
 from ._racy_copy import own_in
+from ._racy_mutex import by_mutex
 
-__all__ = ["kept_and_called", "passed_on"]
+__all__ = ["passed_on"]
 
 _LITERAL = re.compile(rb"func\(")
 _WRITES = frozenset({"write", "update", "store"})
@@ -52,6 +54,7 @@ _WRITES = frozenset({"write", "update", "store"})
 
 def passed_on(file: GoFile) -> Iterator[Finding]:
     """Yield the variables that a literal writes which several goroutines call at once."""
+    known: set[Node] = set()
     for declaration in file.declarations(_LITERAL):
         if not calls_leaving(file, declaration):
             continue
@@ -59,16 +62,18 @@ def passed_on(file: GoFile) -> Iterator[Finding]:
             literal = _crowded_literal(file, call)
             if literal is None:
                 continue
+            known.add(literal)
             for binding, uses in captures(literal).items():
                 writes = [u for u in uses if _is_shared_write(file, literal, binding, u)]
                 if writes:
                     yield _finding(file, call, literal, binding, uses, writes[0])
+    yield from _kept_and_called(file, known)
 
 
-def kept_and_called(file: GoFile) -> Iterator[Finding]:
+def _kept_and_called(file: GoFile, known: set[Node]) -> Iterator[Finding]:
     """Yield the variables that a literal of the file writes which a crowd somewhere calls."""
     for kept in kept_closures(file.package):
-        if kept.file.path != file.path:
+        if kept.file.path != file.path or kept.literal in known:
             continue
         for binding, uses in captures(kept.literal).items():
             writes = [u for u in uses if _is_shared_write(file, kept.literal, binding, u)]
@@ -172,9 +177,17 @@ def _fix(
     if accesses is not None:
         type_ = file.package.workspace.inference.binding_type(binding)
         names = Names.of(file, top_of(literal))
-        own = own_in(Race(file, binding, type_, accesses, [], [], names), literal)
+        race = Race(file, binding, type_, accesses, [], [], names, shown=True)
+        own = own_in(race, literal)
         if own is not None:
             return Fix(f"Give each call its own {binding.name}", own), ""
+        race.racing = [a for a in accesses if a.node.function is literal]
+        race.pairs = [(a, a) for a in race.racing if a.writes]
+        only_set = str(type_) == "error" and all(a.whole for a in race.racing)
+        locked, _ = by_mutex(race) if only_set else (None, "")  # of errors, the first is kept
+        if locked is not None:
+            reason = locked.reason or f"each call waits for its turn at {binding.name}"
+            return replace(locked, safety=Safety.UNSAFE, reason=reason), ""
     package = import_name(file.tree, "sync") or "sync"
     name = free_name("mu", taken_names(function))
     inside = [u for u in uses if u.function is literal]

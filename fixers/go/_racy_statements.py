@@ -190,7 +190,7 @@ def _keeps_first(race: Race, statement: Node, accesses: list[CapturedAccess]) ->
         if condition is not None and any(condition.contains(a.node) for a in race.accesses):
             return False
     several = any(a is b for a, b in race.pairs) or sum(1 for a in race.accesses if a.writes) > 1
-    return several and any(a.places is not None and a.inside for a in accesses)
+    return several and (race.shown or any(a.places is not None and a.inside for a in accesses))
 
 
 def _unpacked(race: Race, lock: str, statement: Node, first: bool) -> Guarded:

@@ -37,7 +37,7 @@ from threadmend.golang.types import Map, Pointer
 from threadmend.model import Finding, Related
 
 from ._launched_parameter import passed_pointers
-from ._passed_on import kept_and_called, passed_on
+from ._passed_on import passed_on
 from ._racy import Names, Race, top_of
 from ._racy_choice import fixes_of
 
@@ -58,7 +58,6 @@ def check(file: GoFile) -> Iterator[Finding]:
                 names[top] = Names.of(file, top)
             yield _finding(_race(file, binding, *pairs, names[top]))
     yield from passed_on(file)
-    yield from kept_and_called(file)
     yield from passed_pointers(file)
 
 

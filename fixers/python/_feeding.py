@@ -10,10 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from threadmend.model import Edit
-from threadmend.python.builders import BuilderError, delete, insert_after, is_alone, with_comment
+from threadmend.python.builders import (
+    BuilderError,
+    delete,
+    free_name,
+    insert_after,
+    is_alone,
+    replace_statement,
+    with_comment,
+)
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, leaves, walk
+from threadmend.python.flow import after, innermost_loop, leaves, walk
 from threadmend.python.functions import Function
 from threadmend.python.project import PythonProject
 from threadmend.python.queues import QueueUse, queues_of
@@ -21,8 +29,10 @@ from threadmend.python.threads import Spawn, reached
 
 __all__ = ["Early", "early"]
 
-_BOUNDED = re.compile(rb"Queue\(\s*[^)\s]")
-"""A queue is made with an argument: its limit."""
+_BOUNDED = re.compile(rb"Queue\(\s*[^)\s]|\bmultiprocessing\b")
+"""A queue is made with an argument: its limit. That of a pipe is there anyway."""
+
+_PIPES = frozenset({"multiprocessing.Queue", "multiprocessing.JoinableQueue"})
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +60,8 @@ class Early:
         between = between[: between.index(self.takes) + 1]
         if not is_alone(file, self.joins) or not is_alone(file, self.takes):
             raise BuilderError("the statement shares its line with another one")
-        if leaves(between) or any(isinstance(n, ast.Break) for n in walk(self.takes)):
+        left = between if not isinstance(self.takes, ast.Return) else between[:-1]
+        if leaves(left) or any(isinstance(n, ast.Break) for n in walk(self.takes)):
             raise BuilderError("the code that empties the queue may leave before it is empty")
         named = [n for n in walk(self.joins) if isinstance(n, ast.Name)]
         used = [n for n in walk(between) if isinstance(n, ast.Name)]
@@ -58,8 +69,13 @@ class Early:
         changed = {n.id for n in used if _is_stored(n)}
         if any(n.id in mine for n in used) or any(n.id in changed for n in named):
             raise BuilderError("what comes in between needs the result")
-        gone = delete(file, self.joins, comments=False)
-        return (*gone, *insert_after(file, self.takes, with_comment(file, self.joins)))
+        gone, text = delete(file, self.joins, comments=False), with_comment(file, self.joins)
+        if isinstance(self.takes, ast.Return) and self.takes.value is not None:
+            name = free_name(file, "result", self.takes)
+            value = file.text(self.takes.value)
+            whole = f"{name} = {value}\n{text}\nreturn {name}"
+            return (*gone, *replace_statement(file, self.takes, whole))
+        return (*gone, *insert_after(file, self.takes, text))
 
 
 def _is_stored(node: ast.AST) -> bool:
@@ -112,7 +128,11 @@ def _taken_behind(
 def _takes(file: PythonFile, feeder: _Feeder, use: ast.Name) -> bool:
     above = file.parent(use)
     if isinstance(above, ast.Attribute):
-        return any(taker.name == above.attr for taker in feeder.takers)
+        if any(taker.name == above.attr for taker in feeder.takers):
+            return True
+        taken = file.parent(above)
+        is_queue = above.attr == feeder.use.place.name.rpartition(".")[2]
+        return is_queue and isinstance(taken, ast.Attribute) and taken.attr == "get"
     return _is_looped(above, use) and any(t.name == "__iter__" for t in feeder.takers)
 
 
@@ -138,23 +158,41 @@ def _feeders(project: PythonProject) -> dict[Class, _Feeder]:
 
 
 def _feeder(file: PythonFile, use: QueueUse) -> tuple[Class, _Feeder] | None:
-    """Return the class that has a queue of limited length and a thread that fills it."""
-    if use.place.kind != "attribute" or use.place.base != "self" or use.escapes:
+    """Return the class that has a queue of limited length and threads, or processes, that fill
+    it: it is emptied by methods of the class, or by who has the object.
+    """
+    is_pipe = use.value.type in _PIPES
+    if use.place.kind != "attribute" or use.escapes:
         return None
     cls = file.project.class_named(use.place.owner)
-    if cls is None or not use.is_bounded or not use.value.type.startswith("queue."):
+    if cls is None or not (is_pipe or (use.is_bounded and use.value.type.startswith("queue."))):
         return None
     one = _Feeder(use)
     for spawn in file.spawns:
-        if spawn.kind == "thread" and spawn.target is not None and spawn.target.home is cls:
-            filling = reached(spawn.target)
-            if any(file.function(put) in filling for put in use.puts):
-                one.joiners |= set(_joining(file, cls, spawn))
-    takers = {file.function(get) for get in use.gets}
-    if not one.joiners or None in takers or one.joiners & takers:
+        starter = file.function(spawn.node)
+        if spawn.target is None or spawn.kind != ("process" if is_pipe else "thread"):
+            continue
+        if starter is None or starter.cls is not cls:
+            continue
+        filling = reached(spawn.target)
+        puts = [put for put in use.puts if file.function(put) in filling]
+        if any(not is_pipe or innermost_loop(put) is not None for put in puts):
+            one.joiners |= set(_joining(file, cls, spawn))
+    takers = {file.function(get): get for get in use.gets}
+    if not one.joiners or None in takers or not one.joiners.isdisjoint(takers):
         return None
-    one.takers = {taker for taker in takers if taker is not None}
-    return (cls, one) if all(taker.cls is cls for taker in one.takers) else None
+    for taker, get in takers.items():
+        if taker is not None and taker.cls is cls:
+            one.takers.add(taker)
+        elif not _is_of_object(get):
+            return None
+    return cls, one
+
+
+def _is_of_object(get: ast.Call) -> bool:
+    """Return whether a queue is that of an object which a variable has: `crew.results.get()`."""
+    queue = get.func.value if isinstance(get.func, ast.Attribute) else None
+    return isinstance(queue, ast.Attribute) and isinstance(queue.value, ast.Name)
 
 
 def _joining(file: PythonFile, cls: Class, spawn: Spawn) -> Iterator[Function]:
@@ -164,5 +202,7 @@ def _joining(file: PythonFile, cls: Class, spawn: Spawn) -> Iterator[Function]:
         if join.args or join.keywords or function is None or function.cls is not cls:
             continue
         value = file.value(join.func.value) if isinstance(join.func, ast.Attribute) else None
-        if value is not None and value.made is spawn.node and statement in function.body:
+        loop = file.parent(statement) if statement is not None else None
+        top = loop if isinstance(loop, ast.For) and len(loop.body) == 1 else statement
+        if value is not None and value.made is spawn.node and top in function.body:
             yield function

@@ -304,7 +304,18 @@ def _spawn(
 ) -> Spawn:
     given = bound_by_partial(file, target)
     args = None if args is None else (*given, *args)
-    return Spawn(kind, call, target, function_of(file, target), args, file, bound=len(given))
+    function = function_of(file, target) or _called_object(file, target)
+    return Spawn(kind, call, target, function, args, file, bound=len(given))
+
+
+def _called_object(file: PythonFile, node: ast.expr | None) -> Function | None:
+    """Return what runs when an object is called: `target=self.job`, whose class says `__call__`."""
+    if not isinstance(node, ast.Name | ast.Attribute | ast.Call):
+        return None
+    value = file.value(node)
+    if value is None or value.cls is None or value.is_class:
+        return None
+    return value.cls.method("__call__")
 
 
 # -- what runs there ------------------------------------------------------------------------

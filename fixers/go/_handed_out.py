@@ -101,7 +101,8 @@ def _handed_over(file: GoFile, escape: Escape) -> bool:
 def is_over(escape: Escape, mutation: Mutation) -> bool:
     """Return whether a change is made only by goroutines that the function itself waits for.
 
-    `go b.render(name)` in a loop, `b.wg.Wait()`, and the result is returned.
+    `go b.render(name)` in a loop, `b.wg.Wait()`, and the result is returned; or the change is part
+    of the work that counts itself off there.
     """
     declaration = mutation.file.tree.declaration_at(mutation.node.start)
     decl = declaration_of(mutation.file, declaration.node) if declaration is not None else None
@@ -111,10 +112,26 @@ def is_over(escape: Escape, mutation: Mutation) -> bool:
         for call in escape.function.own()
         if call.kind == "call_expression" and call["function"].name.endswith(".Wait")
     ]
+    if _counts_itself_off(mutation, [w for w in waits if w.end < escape.source.start]):
+        return True
     return bool(sites) and all(
         site.launched
         and site.node.function is not None
         and escape.function.contains(site.node)
         and any(site.node.end < wait.start < escape.source.start for wait in waits)
         for site in sites
+    )
+
+
+def _counts_itself_off(mutation: Mutation, waits: list[Node]) -> bool:
+    """Return whether a change stands in a function that ends with Done of what was waited for."""
+    function = mutation.node.function
+    if function is None or function.kind != "func_literal":
+        return False
+    groups = {wait["function"]["operand"].name.rpartition(".")[2] for wait in waits}
+    return any(
+        statement.kind == "defer_statement"
+        and re.search(rb"\b(\w+)\.Done\(\)$", statement.text) is not None
+        and statement.text.rpartition(b".Done")[0].rpartition(b".")[2].decode() in groups
+        for statement in function["body"].statements
     )

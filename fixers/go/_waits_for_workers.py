@@ -29,7 +29,7 @@ from threadmend.model import Fix, Safety
 __all__ = ["Waiting", "closed_around", "waiting_method"]
 
 _STOPS = re.compile(r"(?i)^(?:close|stop|shutdown|quit|finish|drain|wait|terminate|end)")
-_LAST = re.compile(r"(?i)^(?:close|stop|shutdown|quit|terminate)")
+_LAST = re.compile(r"(?i)^(?:close|stop|shutdown|quit|terminate|finish)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,10 @@ def waiting_method(shared: SharedChannel) -> Waiting | None:
                 continue
             if group["operand"].kind != "identifier" or not isinstance(owner, Named):
                 continue
-            if owner.name == shared.decl.name and _counted(shared, group["field"].name):
-                items = _in_rounds(shared, group["field"].name)
+            counter = group["field"].name
+            sent = _counted_when_sent(shared, counter)
+            if owner.name == shared.decl.name and (sent or _counted(shared, counter)):
+                items = sent or _in_rounds(shared, counter)
                 if not items or (_LAST.match(name.name) and _is_last(call)):
                     return Waiting(name.name, call, items)
     return None
@@ -119,6 +121,23 @@ def _counted(channel: SharedChannel, group: str) -> bool:
         if outer is None or not pattern.search(outer.text):
             return False
     return True
+
+
+def _counted_when_sent(channel: SharedChannel, group: str) -> bool:
+    """Return whether each value is counted by who sends it, and counts itself off.
+
+    `p.left.Add(1)`, then `p.tasks <- func() { defer p.left.Done(); … }`.
+    """
+    name = re.escape(group.encode())
+    adds, ends = re.compile(rb"\b" + name + rb"\.Add\("), re.compile(rb"\b" + name + rb"\.Done\(")
+    sends = channel.of("send")
+    for send in sends:
+        function = send.node.function
+        if function is None or send.calls or not ends.search(send.node.text):
+            return False
+        if not adds.search(function.tree.data, function.start, send.node.start):
+            return False
+    return bool(sends)
 
 
 def closed_around(channel: SharedChannel, found: Waiting, receiver: str) -> Fix | str:

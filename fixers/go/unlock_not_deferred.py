@@ -31,6 +31,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, Interface, Map, Named, Slice, is_named
 from threadmend.model import Confidence, Edit, Finding, Fix, Related
 
+from ._missing_part import missing_part
+
 CATEGORY = "mutex"
 GATE = rb"\.R?Unlock\(\)"
 
@@ -149,32 +151,9 @@ def _inside(file: GoFile, call: Node) -> str:
     if decl is None or not decl.has_body or decl.file.package is not file.package:
         return ""
     indexed = (node for node in decl.node.own() if node.kind == "index_expression")
-    return next((said for node in indexed if (said := _part(decl.file, decl.node, node))), "")
-
-
-_SPLITS = {"Split": 1, "SplitN": 1, "Fields": 0, "FieldsFunc": 0, "SplitAfter": 1}
-
-
-def _part(file: GoFile, function: Node, node: Node) -> str:
-    """Say that `parts[1]` is missing, of `parts := strings.Split(text, sep)` that nobody counts."""
-    operand, index = node["operand"], node.get("index")
-    binding = file.binding(operand) if operand.kind == "identifier" else None
-    if binding is None or index is None or index.kind != "int_literal":
-        return ""
-    right = binding.declaration.get("right") or binding.declaration.get("value")
-    value = right.children[0] if right is not None and len(right.children) == 1 else None
-    made = value["function"] if value is not None and value.kind == "call_expression" else None
-    if made is None or made.kind != "selector_expression" or not is_assigned_once(binding):
-        return ""
-    least = _SPLITS.get(made["field"].name)
-    if file.imported(made["operand"].name) not in {"strings", "bytes"} or least is None:
-        return ""
-    counted = any(
-        call["function"].text == b"len" and call["arguments"].children[0].name == binding.name
-        for call in function.find("call_expression")
-        if call["arguments"].children
+    return next(
+        (said for node in indexed if (said := missing_part(decl.file, decl.node, node))), ""
     )
-    return "" if counted or int(index.name, 0) < least else f"{node.name} is out of range"
 
 
 def _looked_up(file: GoFile, binding: Binding) -> bool:
@@ -249,7 +228,7 @@ def _indexed(file: GoFile, function: Node, node: Node) -> str:
     type_ = file.underlying(file.type_of(operand))
     if isinstance(type_, Map):
         return _unmade(file, node, operand)
-    if part := _part(file, function, node):
+    if part := missing_part(file, function, node):
         return part
     if not isinstance(type_, Slice) or index is None or index.kind != "identifier":
         return ""

@@ -26,6 +26,10 @@ def is_plain(node: Node) -> bool:
         # pkg.Value or pkg.Type, as far as the name alone can tell
         operand = node["operand"]
         return operand.kind == "identifier" and resolve_local(operand) is None
+    if node.kind == "slice_expression" and node["operand"].kind == "identifier":
+        # the part of a local variable, not what it holds
+        local = resolve_local(node["operand"]) is not None
+        return local and all(is_plain(child) for child in node.children)
     if node.kind in _READS:
         return False
     return all(is_plain(child) for child in node.children)

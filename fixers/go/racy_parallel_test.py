@@ -23,12 +23,13 @@ from threadmend.golang.builders import BuilderError, delete, insert_after
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import captures, innermost_loop
 from threadmend.golang.locks import held_at
+from threadmend.golang.nocopy import nocopy
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import runs_once
 from threadmend.golang.subtests import is_subtest, parallel_call
 from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Array, Map, Named, Pointer, Slice, Struct
+from threadmend.golang.types import Array, Func, Map, Named, Pointer, Slice, Struct
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 CATEGORY = "shared-state"
@@ -93,12 +94,36 @@ def _write(file: GoFile, subtest: _Subtest, binding: Binding) -> Use | None:
         if not subtest.literal.contains(node) or node.start < subtest.parallel.end:
             continue
         use = classify(node, binding)
-        if use.kind not in _WRITES or held_at(file, node):
+        lent = use.kind == "address" and _is_set_by_callback(file, binding, node, subtest)
+        if not (use.kind in _WRITES or lent) or held_at(file, node):
             continue
         if use.kind == "store" and _is_element(file, use.target):
             continue
         return use
     return None
+
+
+def _is_set_by_callback(file: GoFile, binding: Binding, node: Node, subtest: _Subtest) -> bool:
+    """Return whether a function value of the table sets what is read afterwards.
+
+    `tc.tweak(&opts)`, then `run(opts)`: a call without a result is there for what it changes.
+    """
+    address = node.parent
+    group = address.parent if address is not None else None
+    call = group.parent if group is not None and group.kind == "argument_list" else None
+    if call is None or call.parent is None or call.parent.kind != "expression_statement":
+        return False
+    type_ = file.type_of(binding.node)
+    called = file.underlying(file.type_of(call["function"]))
+    if file.callee(call) is not None or not isinstance(called, Func):
+        return False
+    if not isinstance(file.underlying(type_), Struct) or nocopy(file.package.workspace).path(type_):
+        return False  # with a lock in it, the callback may take it
+    return any(
+        use.start > call.end and subtest.literal.contains(use)
+        for use in binding.uses
+        if classify(use, binding).kind == "read"
+    )
 
 
 def _written_by_call(file: GoFile, subtest: _Subtest, binding: Binding) -> Node | None:
@@ -184,7 +209,8 @@ def _fix(file: GoFile, binding: Binding) -> tuple[Fix | None, str]:
     for subtest in subtests:
         inside = [u for u in binding.uses if subtest.literal.contains(u)]
         uses = [classify(u, binding) for u in inside]
-        if not any(u.kind in _WRITES for u in uses):
+        lent = (_is_set_by_callback(file, binding, u, subtest) for u in inside)
+        if not (any(u.kind in _WRITES for u in uses) or any(lent)):
             continue
         if not any(u.kind in {"read", "address"} for u in uses):
             return None, f"{binding.name} is written here and only read elsewhere"

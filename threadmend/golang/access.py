@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.infer import is_decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.golang.types import Chan, Map, Pointer
+from threadmend.golang.types import Chan, Map, Named, Pointer, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -285,6 +285,8 @@ def lock_class(file: GoFile, node: Node, via: tuple[str, ...] = ()) -> str | Non
         node.kind == "unary_expression" and node["operator"].kind in {"&", "*"}
     ):
         node = node.children[-1]
+    if via and (promoted := _promoted(file, node, via)) is not None:
+        return promoted
     if node.kind == "index_expression":
         inner = lock_class(file, node["operand"])
         return f"{inner}[]{_dotted(via)}" if inner else None
@@ -304,6 +306,24 @@ def lock_class(file: GoFile, node: Node, via: tuple[str, ...] = ()) -> str | Non
     if node.kind == "identifier":
         return _class_of_name(file, node, via)
     return None
+
+
+def _promoted(file: GoFile, node: Node, via: tuple[str, ...]) -> str | None:
+    """Return the class of a lock that is embedded in what an expression holds.
+
+    It is named for the innermost declared type, whose own methods reach it by a shorter way:
+    `desk.Lock()` and `book.Lock()`, where the desk embeds a book and the book the lock.
+    """
+    type_ = deref(file.type_of(node))
+    found = None
+    for index, name in enumerate(via):
+        if type_ is None:
+            break
+        if isinstance(type_, Named) and type_.package and not type_.local:
+            found = f"{type_.package}.{type_.name}{_dotted(via[index:])}"
+        selection = file.package.workspace.inference.member(type_, name)
+        type_ = deref(selection.type) if selection is not None else None
+    return found
 
 
 def _class_of_name(file: GoFile, node: Node, via: tuple[str, ...]) -> str | None:

@@ -32,7 +32,7 @@ def blocked(file: GoFile, modes: set[str]) -> Iterator[Finding]:
     for function in holders(file):
         for pair in sorted(pairs_of(file, function), key=lambda p: p.node.start):
             event = pair.event
-            if event.kind != "block" or event.mode not in modes or not event.sure:
+            if event.kind not in {"block", "choice"} or event.mode not in modes or not event.sure:
                 continue
             if pair.node.start in seen:
                 continue
@@ -92,6 +92,7 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
     if other.takes is not None:
         takes = other.takes
         related.append(Related(takes.path, takes.start, takes.end, f"which needs {name} here"))
+    certain = pair.event.kind == "block" and not (other.buffered or other.stop)
     fix, reason = None, ""
     try:
         fix = _fix(file, pair)
@@ -105,7 +106,7 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
         fixes=(fix,) if fix else (),
         related=tuple(related),
         reason=reason,
-        confidence=Confidence.MEDIUM if other.buffered or other.stop else Confidence.HIGH,
+        confidence=Confidence.HIGH if certain else Confidence.MEDIUM,
     )
 
 
@@ -160,6 +161,8 @@ def _is_last(pair: Pair, statement: Node) -> bool:
 
 def _statement(pair: Pair) -> Node:
     statement = pair.node.statement
+    if pair.event.kind == "choice" and len(pair.event.path) == 1:
+        statement = pair.node.up("select_statement")
     if statement is None or statement.function is not pair.function:
         raise BuilderError("what blocks is not a statement of its own")
     if statement.kind == "defer_statement":

@@ -6,8 +6,8 @@ goes well for as long as the other side happens to be ready, or the buffer has r
 sends to subscribers, in a loop over the list from which one takes itself under the same lock.
 
 Not reported: an operation that another side can complete which never takes the lock; a
-select with another case; a channel of which some use is out of sight; a lock that is
-released on the way.
+select with another case, unless that only says that all is over; a channel of which some use
+is out of sight; a lock that is released on the way.
 
 Unsafe: the critical section ends earlier, so that others may come in before the send.
 """

@@ -31,13 +31,13 @@ __all__ = ["Event", "depends_on_flag", "events_of", "is_launched", "parameter_ca
 class Event:
     """One thing that a body may do: take a lock, block, or call one of its parameters.
 
-    `kind` is `acquire`, `block` or `param`. `mode`: `write` or `read`; for a block `send`,
-    `receive`, `wait`; for a parameter its index. `lock_class` and `access` say which lock,
-    channel or WaitGroup. `path`: the calls that lead to it, outermost first, and the
-    operation itself last. `sure`: no other candidate for a call on the way, and no condition
-    on a flag that was passed. `held`: what is held on the way, in functions further in, when
-    a function passed as an argument is called. `without`: the classes of locks that were
-    released on the way: who held them before no longer does.
+    `kind` is `acquire`, `block`, `choice` (it blocks until something ends) or `param`. `mode`:
+    `write` or `read`; for a block `send`, `receive`, `wait`; for a parameter its index.
+    `lock_class` and `access` say which lock, channel or WaitGroup. `path`: the calls that lead
+    to it, outermost first, and the operation itself last. `sure`: no other candidate for a call
+    on the way, and no condition on a flag that was passed. `held`: what is held on the way, in
+    functions further in, when a function passed as an argument is called. `without`: the classes
+    of locks that were released on the way: who held them before no longer does.
     """
 
     kind: str
@@ -127,11 +127,38 @@ def _blocks(file: GoFile, function: Node) -> Iterator[Event]:
             mode, operand = "wait", node["function"]["operand"]
         else:
             continue
-        if mode != "wait" and ChannelOperation(mode, node, file).has_alternative:
-            continue
+        kind = "block"
+        if mode != "wait" and (operation := ChannelOperation(mode, node, file)).has_alternative:
+            if not _waits_or_ends(operation):
+                continue
+            kind = "choice"
         via = _via(file, node) if mode == "wait" else ()
         class_, access = lock_class(file, operand, via), access_of(file, operand, via)
-        yield Event("block", mode, class_, access, (node,))
+        yield Event(kind, mode, class_, access, (node,))
+
+
+def _waits_or_ends(operation: ChannelOperation) -> bool:
+    """Return whether all other cases of an operation's select only say that it is all over.
+
+    They receive from a channel of the object that is only ever closed. A context does not count:
+    the caller may end this call alone.
+    """
+    from threadmend.golang.channel_fields import shared_channel
+
+    select, case = operation.select, operation.case
+    if select is None or case is None or any(c.kind == "default_case" for c in select.children):
+        return False
+    for other in select.children:
+        if other is case or other.kind != "communication_case":
+            continue
+        received = other["communication"]
+        value = received.children[-1] if received.kind == "receive_statement" else received
+        if value.kind != "unary_expression":
+            return False
+        channel = shared_channel(operation.file, value["operand"])
+        if channel is None or channel.stores or channel.of("send") or not channel.of("close"):
+            return False
+    return True
 
 
 def _is_wait(file: GoFile, call: Node) -> bool:

@@ -10,6 +10,7 @@ from threadmend.golang.builders import (
     BuilderError,
     add_element,
     add_field,
+    at_margin,
     delete,
     fields,
     free_name,
@@ -358,7 +359,7 @@ def with_stop(call: Node, channel: SharedChannel, loop: SendingLoop, receiver: s
         if send.case is not None:
             edits += _another_case(send, f"case <-{receiver}.{name}:")
             continue
-        code = f"select {{\ncase {send.node.name}:\ncase <-{receiver}.{name}:\n\treturn\n}}"
+        code = f"select {{\ncase {at_margin(send.node)}:\ncase <-{receiver}.{name}:\n\treturn\n}}"
         edits += replace(send.node, code)
     operand = call["arguments"].children[0]
     field = operand["field"]

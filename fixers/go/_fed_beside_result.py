@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from threadmend.golang.builders import BuilderError, add_case, replace
+from threadmend.golang.builders import BuilderError, add_case, at_margin, replace
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_index import behind
 from threadmend.golang.channels import Channel, ChannelOperation, local_channels
@@ -77,7 +77,7 @@ class Fed:
             if select is not None:
                 edits = add_case(select, communication, code)
             else:
-                text = self.send.node.name
+                text = at_margin(self.send.node)
                 select_text = f"select {{\ncase {text}:\ncase {communication}:\n\t{code}\n}}"
                 edits = replace(self.send.node, select_text)
         except BuilderError as error:

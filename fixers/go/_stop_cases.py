@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from threadmend.golang.builders import BuilderError, replace
+from threadmend.golang.builders import BuilderError, at_margin, replace
 from threadmend.golang.builders.spelling import spelled
 from threadmend.golang.channel_index import Behind, behind, operand_of
 from threadmend.golang.channels import ChannelOperation
@@ -229,9 +229,9 @@ def _as_closed(file: GoFile, statement: Node, operation: Node) -> Leave | None:
 def _clauses(file: GoFile, statement: Node, operation: Node) -> tuple[str, str, str] | None:
     """Return what comes before the select, the communication and its clause's body."""
     if statement is operation:
-        return "", statement.name, ""
+        return "", at_margin(statement), ""
     if statement.kind == "expression_statement" and statement.children[0] is operation:
-        return "", operation.name, ""
+        return "", at_margin(operation), ""
     if statement.kind == "return_statement":
         return _returned(statement.children[-1].children, operation)
     if statement.kind not in {"short_var_declaration", "assignment_statement"}:

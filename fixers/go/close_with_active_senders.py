@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, delete, insert_after, replace
+from threadmend.golang.builders import BuilderError, at_margin, delete, insert_after, replace
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
@@ -337,7 +337,7 @@ def _with_done(
         for send in sender.sends:
             if send.calls or send.node.function is not literal or send.case is not None:
                 raise BuilderError("a send is not a statement of the goroutine itself")
-            text = send.node.name
+            text = at_margin(send.node)
             code = f"select {{\ncase {text}:\ncase <-{done}:\n\treturn\n}}"
             edits += replace(send.node, code)
     call = statement.children[-1]

@@ -153,7 +153,9 @@ def _in_sequence(
             continue
         after = flow.reachable(point, stop=lambda p: p is make)
         loop = innermost_loop(close.anchor)
-        if point in after and not (loop and decided_once(file, close.anchor, loop)):
+        if point in after and not (
+            loop and (decided_once(file, close.anchor, loop) or _ends(file, channel, loop))
+        ):
             return _Pair(close, None, "in the next round of the loop")
         for other, other_point, _ in placed:
             if other is close or other_point not in after or other_point is point:
@@ -162,6 +164,21 @@ def _in_sequence(
                 return _Pair(other, close, "when the deferred close runs")
             return _Pair(close, other, "further down")
     return None
+
+
+def _ends(file: GoFile, channel: Channel, loop: Node) -> bool:
+    """Return whether a loop asks an object that got the channel whether to go on.
+
+    `it := newIterator(interrupt); for it.Next() { close(interrupt); … }`
+    """
+    condition = loop.get("condition")
+    asked = condition.get("function") if condition is not None else None
+    owner = asked["operand"] if asked is not None and asked.kind == "selector_expression" else None
+    binding = file.binding(owner) if owner is not None and owner.kind == "identifier" else None
+    return binding is not None and any(
+        escape.up("argument_list") is not None and binding.declaration.contains(escape)
+        for escape in channel.escapes
+    )
 
 
 def _by_goroutines(

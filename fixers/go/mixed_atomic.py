@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from threadmend.golang.access import Access
 from threadmend.golang.atomics import AtomicAccess, atomic_accesses, plain_accesses
 from threadmend.golang.belief import (
     caller_classes,
@@ -35,7 +36,7 @@ from threadmend.golang.handovers import given_away
 from threadmend.golang.locks import held_at
 from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
-from threadmend.golang.setup import is_setup
+from threadmend.golang.setup import is_made_here, is_setup
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related
 
@@ -102,7 +103,7 @@ def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
     """Return whether something keeps a plain access apart from the atomic ones."""
     if plain.kind not in {"read", "write", "update"}:
         return True
-    fresh = plain.fresh
+    fresh = plain.fresh or _is_of_fresh(plain)
     if fresh and not _is_given_away(plain):
         return True
     own = fresh or is_part_of_receiver(plain) or is_called_upon(plain, atomics)
@@ -143,9 +144,25 @@ def _classes(file: GoFile, node: Node) -> frozenset[str | None]:
     return above | {h.lock_class for h in held_at(file, node)}
 
 
+def _root(plain: FieldAccess) -> Binding | None:
+    """Return the variable that an access begins with, also through calls: `d.usage(x).most`."""
+    if plain.base is not None:
+        return plain.base.root if isinstance(plain.base.root, Binding) else None
+    node: Node | None = plain.node
+    while node is not None and node.kind in {"selector_expression", "call_expression"}:
+        node = node.get("operand") or node.get("function")
+    return plain.file.binding(node) if node is not None and node.kind == "identifier" else None
+
+
+def _is_of_fresh(plain: FieldAccess) -> bool:
+    """Return whether a call of an object that was made here gives what is accessed."""
+    root = _root(plain) if plain.base is None else None
+    return root is not None and is_made_here(plain.file, plain.node, Access(root, ()))
+
+
 def _is_given_away(plain: FieldAccess) -> bool:
     """Return whether others have had the object, made here, since before the access."""
-    root = plain.base.root if plain.base is not None else None
+    root = _root(plain)
     return isinstance(root, Binding) and given_away(plain.file, root, plain.node) is not None
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from threadmend.golang.builders import (
     BuilderError,
     add_label,
+    at_margin,
     free_name,
     insert_after,
     insert_at_start,
@@ -255,7 +256,7 @@ def _fix(file: GoFile, function: Node, channel: Channel, worker: _Worker, send: 
     assert not isinstance(told, str)
     try:
         leave, label = _leave(function, send, loop)
-        code = f"select {{\ncase {send.name}:\ncase <-{stop}:\n\t{leave}\n}}"
+        code = f"select {{\ncase {at_margin(send)}:\ncase <-{stop}:\n\t{leave}\n}}"
         edits = told + label + replace(send, code)
     except BuilderError as error:
         return str(error)

@@ -36,6 +36,7 @@ from threadmend.golang.builders.signatures import (
     through_pointer,
 )
 from threadmend.golang.builders.statements import (
+    at_margin,
     delete,
     insert_after,
     insert_at_end,
@@ -72,6 +73,7 @@ __all__ = [
     "address",
     "applied",
     "arguments",
+    "at_margin",
     "change_argument",
     "change_field_type",
     "change_parameter_type",

@@ -25,6 +25,7 @@ from threadmend.model import Edit
 
 __all__ = [
     "Comments",
+    "at_margin",
     "delete",
     "insert_after",
     "insert_at_end",
@@ -129,6 +130,12 @@ def replace(node: Node, code: str, *, comments: Comments = "keep") -> tuple[Edit
             indent = container.inner
     lines = code_lines(text, indent, tree.source.newline).removeprefix(indent)
     return (*edits, Edit(node.path, node.start, node.end, lines))
+
+
+def at_margin(node: Node) -> str:
+    """Return the text of a node with its later lines at the left margin, for code to be written."""
+    text = shifted(node.text, node.tree.source.indent_at(node.start), b"")
+    return text.replace(b"\r\n", b"\n").decode()
 
 
 def delete(statement: Node, *, comments: Comments = "keep") -> tuple[Edit, ...]:

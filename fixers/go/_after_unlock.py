@@ -17,7 +17,8 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.builders.lines import content_end, leading_start
 from threadmend.golang.file import GoFile
-from threadmend.golang.locks import LockOperation, lock_operation, locks_of
+from threadmend.golang.lock_calls import lock_call, lock_calls
+from threadmend.golang.locks import LockOperation
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
 
@@ -51,7 +52,7 @@ def after_unlock(
     block = statement.parent
     if function is None or block is None:
         raise BuilderError("it is not a statement of a block")
-    operations = [o for o in locks_of(file, function).operations if o.access == access]
+    operations = [o for o in lock_calls(file, function) if o.access == access]
     if any(o.acquires and o.call.start > statement.end for o in operations):
         raise BuilderError("the lock is taken again further down")
     copies = Copies(file, function, access, statement, first, within)
@@ -90,7 +91,7 @@ def _something_left(file: GoFile, access: Access, statement: Node) -> bool:
         return True
     if Copies(file, function, access, statement).taken()[0]:
         return True
-    operations = [o for o in locks_of(file, function).operations if o.access == access]
+    operations = [o for o in lock_calls(file, function) if o.access == access]
     about = {o.deferred or o.call.parent for o in operations}
     taken = [o.call.start for o in operations if o.acquires and o.call.end <= statement.start]
     begin = max(taken, default=block.start)
@@ -225,7 +226,7 @@ def _panics(node: Node) -> bool:
 
 def _releases_another(copies: Copies, defer: Node) -> bool:
     """Return whether a deferred call gives back a lock of another object, and no more."""
-    operation = lock_operation(copies.file, defer.children[-1])
+    operation = lock_call(copies.file, defer.children[-1])
     return operation is not None and operation.releases and not copies.touched(defer)
 
 

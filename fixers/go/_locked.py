@@ -9,7 +9,8 @@ from threadmend.golang.access import Access, root_name
 from threadmend.golang.builders import BuilderError, delete, free_name
 from threadmend.golang.builders.lines import leading_start
 from threadmend.golang.file import GoFile
-from threadmend.golang.locks import LockOperation, locks_of
+from threadmend.golang.lock_calls import is_helped, lock_calls
+from threadmend.golang.locks import LockOperation
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import Node
@@ -50,8 +51,11 @@ def split(decl: Decl, access: Access) -> Split:
         return Split(sibling, ())
     name = _free(decl)
     lock = _outside(taken)
-    released = f"defer {lock}.{'RUnlock' if taken.mode == 'read' else 'Unlock'}()"
-    lines = [f"{lock}.{taken.method}()", released, _forward(node, name)]
+    if is_helped(taken) or any(map(is_helped, given_back)):
+        lines = [taken.call.name, f"defer {given_back[0].call.name}", _forward(node, name)]
+    else:
+        released = f"defer {lock}.{'RUnlock' if taken.mode == 'read' else 'Unlock'}()"
+        lines = [f"{lock}.{taken.method}()", released, _forward(node, name)]
     edits = [*_head(decl, name, lines, lock), *_unused(node, [taken, *given_back])]
     for operation in [taken, *given_back]:
         edits += delete(operation.deferred or _statement(operation))
@@ -60,6 +64,10 @@ def split(decl: Decl, access: Access) -> Split:
 
 def _outside(taken: LockOperation) -> str:
     """Return a lock as its function's parameters name it: `s.mu` for `mu := &s.mu; mu.Lock()`."""
+    if is_helped(taken) and taken.access is not None:
+        if any(_is_own(n) for n in taken.call.find("identifier")):
+            raise BuilderError("the lock is a variable of the function that is called")
+        return str(taken.access)
     root = root_name(taken.lock)
     binding = resolve_local(root) if root is not None else None
     if binding is None or binding.kind in {"receiver", "parameter"}:
@@ -70,6 +78,11 @@ def _outside(taken: LockOperation) -> str:
     if access.root.kind not in {"receiver", "parameter"} or "[" in str(access):
         raise BuilderError("the lock is a variable of the function that is called")
     return str(Access(access.root, access.steps[: len(access.steps) - len(taken.via)]))
+
+
+def _is_own(name: Node) -> bool:
+    binding = resolve_local(name)
+    return binding is not None and binding.kind not in {"receiver", "parameter"}
 
 
 def _unused(function: Node, operations: list[LockOperation]) -> list[Edit]:
@@ -134,7 +147,7 @@ def _operations(
 ) -> tuple[LockOperation, list[LockOperation]]:
     """Return the only acquisition, first in the body, and the releases at the ends."""
     body = function.get("body")
-    operations = [o for o in locks_of(file, function).operations if o.access == access]
+    operations = [o for o in lock_calls(file, function) if o.access == access]
     takes = [o for o in operations if o.acquires]
     gives = [o for o in operations if o.releases]
     if body is None or len(takes) != 1 or len(takes) + len(gives) != len(operations):

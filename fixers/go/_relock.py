@@ -12,6 +12,7 @@ from threadmend.golang.calls import callers
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.holding import holding_of
+from threadmend.golang.lock_calls import lock_call
 from threadmend.golang.locks import (
     LOCK_CALLS,
     declaration_of,
@@ -220,25 +221,25 @@ def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
 
     Unsafe: the inner critical section becomes a part of the outer one.
     """
+    steps = _steps(file, pair)
     edits: list[Edit] = []
     name, reason = lock_name(file, pair.held), _REASON
     if (pair.held.mode, pair.event.mode) == ("read", "write"):
         edits += _exclusive(file, pair)
-    path = pair.event.path
     try:
         if shrinks_its_loop(pair, site):
             raise BuilderError("what is called changes what the loop goes over")
-        if site == len(path) - 1:
+        if site == len(pair.event.path) - 1:
             edits += dropped(file, pair)
             title = f"Take {name} only once"
             if edits[-1].new.endswith(b"Unlock"):
                 title, reason = f"Release {name} here", "the second Lock was meant to be an Unlock"
         else:
-            inner, made = _chain(file, pair, site)
+            inner, made = _chain(file, steps, site)
             edits += made
             title = f"Call {inner}, which leaves {name} to its callers"
     except BuilderError:
-        released = _released_first(file, pair, site) if site < len(path) - 1 else None
+        released = _released_first(file, pair, site) if site < len(steps) - 1 else None
         if released is None:
             raise
         edits = [*released]
@@ -266,13 +267,23 @@ def _exclusive(file: GoFile, pair: Pair) -> list[Edit]:
     return edits
 
 
-def _chain(file: GoFile, pair: Pair, site: int) -> tuple[str, list[Edit]]:
+def _steps(file: GoFile, pair: Pair) -> tuple[Node, ...]:
+    """Return the calls that lead to the lock, up to that of the helper which is one operation."""
+    path = tuple(pair.event.path)
+    if len(path) > 1 and path[-2].kind == "call_expression":
+        if lock_call(file.package.workspace.file_of(path[-2]), path[-2]) is not None:
+            return path[:-1]
+    return path
+
+
+def _chain(file: GoFile, path: tuple[Node, ...], site: int) -> tuple[str, list[Edit]]:
     """Return the `…Locked` function to call at the blamed node, and the edits that make it."""
-    path = pair.event.path
     workspace = file.package.workspace
     operation = path[-1]
+    if site >= len(path) - 1:
+        raise BuilderError("a helper takes the lock again")
     owner = workspace.file_of(operation)
-    made = lock_operation(owner, operation)
+    made = lock_call(owner, operation)
     function = operation.function
     decl = declaration_of(owner, function) if function is not None else None
     if decl is None or made is None or made.access is None:

@@ -1,0 +1,102 @@
+"""Lock calls: the operations of a function, calls of helpers that are one operation included.
+
+func (s *T) lock() { s.mu.Lock() }   // s.lock() is s.mu.Lock(): for who moves or drops it
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from threadmend.golang.locks import LOCK_CALLS, Held, LockOperation, lock_operation, locks_of
+from threadmend.golang.syntax import Node
+from threadmend.golang.wording import bind
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl, Package
+
+__all__ = ["is_helped", "lock_call", "lock_calls"]
+
+_LONGEST = 300
+
+
+def lock_call(file: GoFile, call: Node) -> LockOperation | None:
+    """Return the lock operation that a call is, or that the helper which it calls consists of."""
+    direct = lock_operation(file, call)
+    if direct is not None:
+        return direct
+    helpers = _helpers(file.package)
+    callee = file.callee(call) if helpers else None
+    inner = helpers.get(callee.key) if callee is not None else None
+    if callee is None or inner is None or inner.access is None:
+        return None
+    held = Held(inner.access, inner.mode, inner.lock_class)
+    for bound in bind(file, call, callee.node, frozenset({held})):
+        function, arguments = call["function"], call["arguments"].children
+        lock = function["operand"] if function.kind == "selector_expression" else function
+        lock = arguments[0] if arguments and lock is function else lock
+        return LockOperation(
+            call, inner.method, inner.type, lock, (), bound.access, bound.lock_class, inner.reads
+        )
+    return None
+
+
+def is_helped(operation: LockOperation) -> bool:
+    """Return whether a helper does what the operation says."""
+    function = operation.call["function"]
+    return function.kind != "selector_expression" or function["field"].name != operation.method
+
+
+def lock_calls(file: GoFile, function: Node) -> list[LockOperation]:
+    """Return the operations of a function itself and its calls of helpers, in source order."""
+    own = locks_of(file, function).operations
+    pattern = _calls(file.package)
+    if pattern is None or not pattern.search(file.data, function.start, function.end):
+        return own
+    known: dict[Node, list[LockOperation]] = vars(file).setdefault("_lock_calls", {})
+    found = known.get(function)
+    if found is None:
+        direct = {o.call: o for o in own}
+        calls = (n for n in function.own() if n.kind == "call_expression")
+        every = (direct.get(call) or lock_call(file, call) for call in calls)
+        found = known[function] = [operation for operation in every if operation is not None]
+    return found
+
+
+def _helpers(package: Package) -> dict[tuple[str, int], LockOperation]:
+    """Return, by `Decl.key`, the functions whose body is one operation, and the operation."""
+    known: dict[tuple[str, int], LockOperation] | None = package.facts.get("one_operation")
+    if known is None:
+        known = package.facts["one_operation"] = {}
+        for decl in package.functions():
+            operation = _only_operation(decl)
+            if operation is not None:
+                known[decl.key] = operation
+        names = {decl.name.encode() for decl in package.functions() if decl.key in known}
+        if names:
+            words = b"|".join(map(re.escape, sorted(names)))
+            package.facts["one_operation_calls"] = re.compile(rb"\b(?:" + words + rb")\(")
+    return known
+
+
+def _calls(package: Package) -> re.Pattern[bytes] | None:
+    _helpers(package)
+    found: re.Pattern[bytes] | None = package.facts.get("one_operation_calls")
+    return found
+
+
+def _only_operation(decl: Decl) -> LockOperation | None:
+    start, end = decl.span
+    if end - start > _LONGEST or not LOCK_CALLS.search(decl.file.data, start, end):
+        return None
+    if not decl.sound or not decl.has_body or decl.node.get("result") is not None:
+        return None
+    statements = decl.node["body"].statements
+    if len(statements) != 1 or statements[0].kind != "expression_statement":
+        return None
+    call = statements[0].children[0]
+    operation = lock_operation(decl.file, call) if call.kind == "call_expression" else None
+    if operation is None or not (operation.acquires or operation.releases):
+        return None
+    return operation

@@ -12,7 +12,7 @@ from threadmend.golang.calls import callers
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.holding import holding_of
-from threadmend.golang.lock_calls import lock_call
+from threadmend.golang.lock_calls import lock_call, lock_calls, spelled
 from threadmend.golang.locks import (
     LOCK_CALLS,
     declaration_of,
@@ -229,10 +229,10 @@ def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
     try:
         if shrinks_its_loop(pair, site):
             raise BuilderError("what is called changes what the loop goes over")
-        if site == len(pair.event.path) - 1:
-            edits += dropped(file, pair)
+        if site == len(steps) - 1:
+            edits += dropped(file, pair, steps[-1])
             title = f"Take {name} only once"
-            if edits[-1].new.endswith(b"Unlock"):
+            if edits[-1].new.endswith(b")"):
                 title, reason = f"Release {name} here", "the second Lock was meant to be an Unlock"
         else:
             inner, made = _chain(file, steps, site)
@@ -256,12 +256,13 @@ def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
 def _exclusive(file: GoFile, pair: Pair) -> list[Edit]:
     """Return the edits that make the holder's read lock a write lock."""
     edits = []
-    for operation in locks_of(file, pair.function).operations:
+    for operation in lock_calls(file, pair.function):
         if operation.access == pair.held.access and operation.mode == "read":
-            word = operation.call["function"]["field"]
+            call = operation.call
             if operation.tries:
                 raise BuilderError("the lock is tried, not taken")
-            edits.append(Edit(word.path, word.start, word.end, word.text.replace(b"R", b"", 1)))
+            new = spelled(file, operation, operation.method.removeprefix("R")).encode()
+            edits.append(Edit(call.path, call.start, call.end, new))
     if not edits:
         raise BuilderError("the read lock is taken in another function")
     return edits

@@ -5,7 +5,8 @@ from __future__ import annotations
 from threadmend.golang.builders import BuilderError, delete
 from threadmend.golang.effects import Pair
 from threadmend.golang.file import GoFile
-from threadmend.golang.locks import LockOperation, lock_operation, locks_of
+from threadmend.golang.lock_calls import lock_call, lock_calls
+from threadmend.golang.locks import LockOperation
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
 
@@ -15,14 +16,13 @@ from ._locked import without_lock
 __all__ = ["dropped"]
 
 
-def dropped(file: GoFile, pair: Pair) -> list[Edit]:
-    """Return the edits that take an inner Lock and its Unlock away."""
-    node = pair.event.path[-1]
+def dropped(file: GoFile, pair: Pair, node: Node) -> list[Edit]:
+    """Return the edits that take an inner Lock (or a helper's call) and its Unlock away."""
     owner = file.package.workspace.file_of(node)
     function = node.function
     if function is None:
         raise BuilderError("the lock is taken outside of a function")
-    operation = lock_operation(owner, node)
+    operation = lock_call(owner, node)
     if operation is None or operation.access is None:
         raise BuilderError("the lock is taken through a helper")
     if function is not pair.function:
@@ -35,13 +35,13 @@ def _inner_pair(file: GoFile, pair: Pair, inner: LockOperation) -> list[Edit]:
 
     Another release has to follow for the outer Lock, or to be deferred.
     """
-    same = [o for o in locks_of(file, pair.function).operations if o.access == inner.access]
+    same = [o for o in lock_calls(file, pair.function) if o.access == inner.access]
     statement = inner.call.parent
     outer = pair.taken_at
     releases = [o for o in same if o.releases]
     if statement is not None and len(same) - len(releases) == 2 and not inner.tries:
         if not releases and statement.kind == "expression_statement":
-            return lock_for_unlock(pair, inner)
+            return lock_for_unlock(file, pair, inner)
         if len(releases) == 1 and _ends_outer(releases[0], pair, inner):
             return [*delete(statement)]
     if statement is None or statement.kind != "expression_statement" or outer is None:

@@ -36,7 +36,7 @@ from ._after_unlock import after_unlock
 from ._told_through import Told, told_through
 
 CATEGORY = "mutex"
-GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\("
+GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
 
 _LOCKS = re.compile(r"(?i)lock")
 _LISTENER = 2  # methods of an interface that is there to be told; more make a collaborator

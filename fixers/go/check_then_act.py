@@ -24,7 +24,8 @@ from threadmend.golang.decisions import Decision, decisions
 from threadmend.golang.effects import effects_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
-from threadmend.golang.locks import LockOperation
+from threadmend.golang.lock_calls import is_helped, spelled
+from threadmend.golang.locks import LockOperation, lock_name
 from threadmend.golang.package import Package
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
@@ -83,7 +84,10 @@ def _is_quick(file: GoFile, node: Node, depth: int = 1) -> bool:
 
 def _finding(decision: Decision) -> Finding:
     file, node = decision.write.file, decision.write.node
-    read, lock = decision.read.node, decision.first.lock.name
+    read, first = decision.read.node, decision.first
+    lock = first.lock.name
+    if is_helped(first) and first.held is not None:
+        lock = lock_name(file, first.held)
     try:
         fix, reason = (
             Fix(
@@ -137,9 +141,8 @@ def _edits(decision: Decision) -> tuple[Edit, ...]:
         return joined
     edits: list[Edit] = []
     if first.method == "RLock":
-        field = first.call["function"]["field"]
-        edits.append(Edit(file.path, field.start, field.end, b"Lock"))
-    edits += insert_after(statement, f"defer {first.lock.name}.Unlock()")
+        edits.append(_for_writing(file, first))
+    edits += insert_after(statement, f"defer {spelled(file, first, 'Unlock')}")
     for operation in own[1:]:
         edits += delete(_whole(operation))
     return tuple(edits)
@@ -171,12 +174,16 @@ def _joined(decision: Decision, own: list[LockOperation]) -> tuple[Edit, ...] | 
         return None
     for node in between:
         if node.kind == "return_statement" and node.function is decision.locks.function:
-            edits += insert_before(node, f"{first.lock.name}.Unlock()")
+            edits += insert_before(node, spelled(file, first, "Unlock"))
     # The section is one: what it takes is what its last release gives back.
     if first.method != second.method:
-        field = first.call["function"]["field"]
-        edits.append(Edit(file.path, field.start, field.end, b"Lock"))
+        edits.append(_for_writing(file, first))
     return tuple(edits)
+
+
+def _for_writing(file: GoFile, taken: LockOperation) -> Edit:
+    call = taken.call
+    return Edit(file.path, call.start, call.end, spelled(file, taken, "Lock").encode())
 
 
 _LOCKS = frozenset({"Lock"})

@@ -51,7 +51,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from ._handed_out import is_meant, is_over
 
 CATEGORY = "mutex"
-GATE = rb"\.R?Lock\(\)"
+GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
 
 _RETURNS = re.compile(rb"\breturn\b")
 

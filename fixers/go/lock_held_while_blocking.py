@@ -23,7 +23,7 @@ from ._blocking import blocked
 from ._to_subscribers import to_subscribers
 
 CATEGORY = "mutex"
-GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\("
+GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
 
 
 def check(file: GoFile) -> Iterator[Finding]:

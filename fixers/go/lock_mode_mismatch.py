@@ -14,19 +14,21 @@ from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.file import GoFile
-from threadmend.golang.locks import LOCK_CALLS, LockOperation, Locks, locks_of
+from threadmend.golang.lock_calls import helped_locks, is_helped, spelled
+from threadmend.golang.lock_helpers import taking
+from threadmend.golang.locks import LockOperation, Locks, lock_name
 from threadmend.model import Edit, Finding, Fix, Related
 
 from ._returned_release import RELEASE, Returned, returned_mismatches, right_edits
 
 CATEGORY = "mutex"
-GATE = rb"\.R?(?:Unlock|Lock)\(\)"
+GATE = rb"\.R?(?:Unlock|Lock)\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the releases in the wrong mode, and the acquisitions meant as releases."""
-    for function in file.functions(LOCK_CALLS):
-        locks = locks_of(file, function)
+    for function in file.functions(taking(file.package)):
+        locks = helped_locks(file, function)
         for operation in locks.operations:
             taken = _taken(locks, operation)
             if taken is None:
@@ -65,14 +67,20 @@ def _taken(locks: Locks, operation: LockOperation) -> LockOperation | None:
     return before[-1]
 
 
+def _name(file: GoFile, operation: LockOperation) -> str:
+    if is_helped(operation) and operation.held is not None:
+        return lock_name(file, operation.held)
+    return operation.lock.name
+
+
 def _mismatch(file: GoFile, operation: LockOperation, taken: LockOperation) -> Finding:
-    name = operation.lock.name
+    name = _name(file, operation)
     message = f"{name} is taken by {taken.method} and released by {operation.method}"
     return _finding(file, operation, taken, message)
 
 
 def _deferred_lock(file: GoFile, operation: LockOperation, taken: LockOperation) -> Finding:
-    name = operation.lock.name
+    name = _name(file, operation)
     message = f"{name} is locked a second time by the defer that should release it"
     return _finding(file, operation, taken, message)
 
@@ -83,9 +91,8 @@ def _finding(file: GoFile, operation: LockOperation, taken: LockOperation, messa
     Sound: the call as it stands ends the process or waits for ever; there is no right
     execution to keep.
     """
-    method = operation.call["function"]["field"]
-    right = RELEASE[taken.mode]
-    edit = Edit(file.path, method.start, method.end, right.encode())
+    call, right = operation.call, RELEASE[taken.mode]
+    edit = Edit(file.path, call.start, call.end, spelled(file, operation, right).encode())
     return Finding(
         path=file.path,
         start=operation.call.start,

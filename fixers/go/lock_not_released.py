@@ -54,7 +54,7 @@ from ._release_edits import release_at
 from ._returned_unlock import kept_returned
 
 CATEGORY = "mutex"
-GATE = rb"\.R?Lock\(\)"
+GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from threadmend.model import Finding
 from ._relock import relocks
 
 CATEGORY = "mutex"
-GATE = rb"\.RLock\(\)|\.\w*[lL]ock\w*\("
+GATE = rb"\.RLock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
 
 
 def check(file: GoFile) -> Iterator[Finding]:

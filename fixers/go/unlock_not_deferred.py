@@ -22,7 +22,9 @@ from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import BuilderError, delete, insert_after
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point
-from threadmend.golang.locks import LOCK_CALLS, LockOperation, Locks, locks_of
+from threadmend.golang.lock_calls import helped_locks, is_helped, spelled
+from threadmend.golang.lock_helpers import taking
+from threadmend.golang.locks import LockOperation, Locks, lock_name
 from threadmend.golang.nocopy import is_ours
 from threadmend.golang.plain import is_plain
 from threadmend.golang.releases import hands_over
@@ -34,15 +36,15 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related
 from ._missing_part import missing_part
 
 CATEGORY = "mutex"
-GATE = rb"\.R?Unlock\(\)"
+GATE = rb"\.R?Unlock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
 
 _INTEGERS = re.compile(r"u?int(8|16|32|64|ptr)?$")
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the critical sections that a panic leaves with the lock taken."""
-    for function in file.functions(LOCK_CALLS):
-        locks = locks_of(file, function)
+    for function in file.functions(taking(file.package)):
+        locks = helped_locks(file, function)
         for lock in locks.operations:
             releases = _releases(file, locks, lock)
             if releases is None:
@@ -52,7 +54,7 @@ def check(file: GoFile) -> Iterator[Finding]:
                 continue
             risk = _risk(file, function, locks.flow, start, releases)
             if risk is not None:
-                yield _finding(lock, releases, *risk)
+                yield _finding(file, lock, releases, *risk)
 
 
 def _releases(file: GoFile, locks: Locks, lock: LockOperation) -> dict[Point, Node] | None:
@@ -64,6 +66,8 @@ def _releases(file: GoFile, locks: Locks, lock: LockOperation) -> dict[Point, No
         return None
     same = [o for o in locks.operations if o.access == lock.access and o is not lock]
     if not same or any(not o.releases or o.deferred or o.mode != lock.mode for o in same):
+        return None
+    if any(is_helped(o) != is_helped(lock) for o in same):
         return None
     flow = locks.flow
     point = flow.point_of(lock.call)
@@ -249,9 +253,11 @@ def _unmade(file: GoFile, node: Node, operand: Node) -> str:
     return "" if _compared(node.function or node, binding.name) else f"{operand.name} is nil"
 
 
-def _finding(lock: LockOperation, releases: dict[Point, Node], risk: Node, said: str) -> Finding:
-    name = lock.lock.name
-    fix, reason = _fix(lock, releases)
+def _finding(
+    file: GoFile, lock: LockOperation, releases: dict[Point, Node], risk: Node, said: str
+) -> Finding:
+    name = lock_name(file, lock.held) if is_helped(lock) and lock.held else lock.lock.name
+    fix, reason = _fix(file, lock, releases)
     return Finding(
         path=lock.call.path,
         start=lock.call.start,
@@ -265,21 +271,21 @@ def _finding(lock: LockOperation, releases: dict[Point, Node], risk: Node, said:
     )
 
 
-def _fix(lock: LockOperation, releases: dict[Point, Node]) -> tuple[Fix | None, str]:
+def _fix(file: GoFile, lock: LockOperation, releases: dict[Point, Node]) -> tuple[Fix | None, str]:
     """Replace the releases by one defer.
 
     Sound: each release stood right before an exit that evaluates nothing more, so that the
     lock is held exactly as long; no other deferred call runs in between.
     """
-    unlock = f"{lock.lock.name}.{'RUnlock' if lock.mode == 'read' else 'Unlock'}"
+    unlock = spelled(file, lock, "RUnlock" if lock.mode == "read" else "Unlock")
     statement = lock.call.parent
     if statement is None:
         return None, "the call is part of another statement"
     edits: list[Edit] = []
     try:
-        edits.extend(insert_after(statement, f"defer {unlock}()"))
+        edits.extend(insert_after(statement, f"defer {unlock}"))
         for release in releases.values():
             edits.extend(delete(release))
     except BuilderError as error:
         return None, str(error)
-    return Fix(f"Defer {unlock} right after the Lock", tuple(edits)), ""
+    return Fix(f"Defer {unlock.removesuffix('()')} right after the Lock", tuple(edits)), ""

@@ -19,7 +19,7 @@ from threadmend.model import Finding
 from ._blocking import blocked
 
 CATEGORY = "waitgroup"
-GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\("
+GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
 
 
 def check(file: GoFile) -> Iterator[Finding]:

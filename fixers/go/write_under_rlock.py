@@ -26,6 +26,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.guards import FieldAccess, accesses_like, guarded_places
+from threadmend.golang.lock_calls import helped_locks, spelled
 from threadmend.golang.locks import (
     LOCK_CALLS,
     Held,
@@ -33,7 +34,6 @@ from threadmend.golang.locks import (
     Locks,
     declaration_of,
     lock_name,
-    locks_of,
 )
 from threadmend.golang.package import Package
 from threadmend.golang.setup import runs_once
@@ -162,7 +162,7 @@ def _finding(access: FieldAccess, lock: Held, above: list[ReadLocked]) -> Findin
     if above:
         fix, reason, related = _fix_above(above)
     else:
-        locks = locks_of(file, function)
+        locks = helped_locks(file, function)
         taken = _taken(locks, lock, node)
         fix, reason, related = None, f"{name} is read-locked by the callers", ()
         if taken is not None:
@@ -191,7 +191,7 @@ def _fix_above(above: list[ReadLocked]) -> tuple[Fix | None, str, tuple[Related,
     edits: list[Edit] = []
     for one in above:
         function = one.call.function
-        locks = locks_of(one.file, function) if function is not None else None
+        locks = helped_locks(one.file, function) if function is not None else None
         taken = _taken(locks, one.lock, one.call) if locks is not None else None
         if locks is None or taken is None:
             return None, f"{name} is read-locked by the callers", related
@@ -230,9 +230,9 @@ def _edits(
         return (), f"which releases belong to this lock of {name} is not clear"
     edits = []
     for operation in (taken, *releases):
-        field = operation.call["function"]["field"]
-        new = operation.method.removeprefix("R").encode()
-        edits.append(Edit(file.path, field.start, field.end, new))
+        call = operation.call
+        new = spelled(file, operation, operation.method.removeprefix("R")).encode()
+        edits.append(Edit(file.path, call.start, call.end, new))
     return tuple(edits), ""
 
 

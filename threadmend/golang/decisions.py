@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.guards import FieldAccess, guarded_places
-from threadmend.golang.locks import LockOperation, Locks, locks_of
+from threadmend.golang.lock_calls import helped_locks
+from threadmend.golang.locks import LockOperation, Locks
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 
@@ -60,7 +61,7 @@ def decisions(package: Package) -> Iterator[Decision]:
 
 def _in_function(function: Node, accesses: list[FieldAccess]) -> Iterator[Decision]:
     file = accesses[0].file
-    locks = locks_of(file, function)
+    locks = helped_locks(file, function)
     if _runs_one_at_a_time(function):
         return
     if sum(o.acquires for o in locks.operations) < 2:

@@ -6,9 +6,19 @@ func (s *T) lock() { s.mu.Lock() }   // s.lock() is s.mu.Lock(): for who moves o
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from threadmend.golang.locks import LOCK_CALLS, Held, LockOperation, lock_operation, locks_of
+from threadmend.golang.locks import (
+    LOCK_CALLS,
+    Held,
+    LockOperation,
+    Locks,
+    lock_name,
+    lock_operation,
+    locks_of,
+)
+from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.wording import bind
 
@@ -16,7 +26,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["is_helped", "lock_call", "lock_calls"]
+__all__ = ["helped_locks", "is_helped", "lock_call", "lock_calls", "spelled"]
 
 _LONGEST = 300
 
@@ -62,6 +72,59 @@ def lock_calls(file: GoFile, function: Node) -> list[LockOperation]:
         every = (direct.get(call) or lock_call(file, call) for call in calls)
         found = known[function] = [operation for operation in every if operation is not None]
     return found
+
+
+class HelpedLocks(Locks):
+    """The locks of a function whose calls of helpers are operations."""
+
+    @cached_property
+    def operations(self) -> list[LockOperation]:
+        """Return the operations and the calls of helpers, in source order."""
+        return lock_calls(self.file, self.function)
+
+
+def helped_locks(file: GoFile, function: Node) -> Locks:
+    """Return the lock operations of a function and what is held, helpers looked through."""
+    own = locks_of(file, function)
+    if lock_calls(file, function) is own.operations:
+        return own
+    known: dict[Node, Locks] = vars(file).setdefault("_helped_locks", {})
+    if function not in known:
+        known[function] = HelpedLocks(file, function)
+    return known[function]
+
+
+def spelled(file: GoFile, operation: LockOperation, method: str) -> str:
+    """Return the call that does something else to the lock of an operation: by a helper, too.
+
+    `s.unlock()` for `s.lock()` and Unlock.
+    """
+    if not is_helped(operation):
+        return f"{operation.lock.name}.{method}()"
+    callee, function = file.callee(operation.call), operation.call["function"]
+    helpers = _helpers(file.package)
+    same = helpers.get(callee.key) if callee is not None else None
+    for decl in file.package.functions():
+        other = helpers.get(decl.key)
+        if callee is None or same is None or other is None or other.method != method:
+            continue
+        if decl.receiver == callee.receiver and _place(decl, other) == _place(callee, same):
+            word = function.get("field") or function
+            text, start = operation.call.text, operation.call.start
+            head, tail = text[: word.start - start], text[word.end - start :]
+            return (head + decl.name.encode() + tail).decode()
+    held = operation.held
+    name = lock_name(file, held) if held is not None else operation.lock.name
+    return f"{name}.{method}()"
+
+
+def _place(decl: Decl, operation: LockOperation) -> tuple[object, ...]:
+    """Return what two helpers have in common that are about the same lock."""
+    root = operation.access.root if operation.access is not None else None
+    steps = operation.access.steps if operation.access is not None else ()
+    if isinstance(root, Binding) and root.kind == "parameter":
+        return position_of(decl.node, root), operation.type, steps
+    return operation.lock_class, steps
 
 
 def _helpers(package: Package) -> dict[tuple[str, int], LockOperation]:

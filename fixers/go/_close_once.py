@@ -20,7 +20,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
-from threadmend.model import Edit, Fix
+from threadmend.model import Edit, Fix, Safety
 
 from ._beside import beside
 from ._close_method import MethodClose, closes_another
@@ -41,7 +41,18 @@ def close_once(close: MethodClose, others: list[MethodClose]) -> tuple[Fix | Non
             edits = _with_variable(close, others)
     except BuilderError as error:
         return None, str(error)
-    return Fix(f"Close {close.operand.name} only once", tuple(edits)), ""
+    title = f"Close {close.operand.name} only once"
+    if any(map(_does_more, (close, *others))):
+        reason = "a second caller waits for the first, which does the rest as well"
+        return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
+    return Fix(title, tuple(edits)), ""
+
+
+def _does_more(close: MethodClose) -> bool:
+    """Return whether more than the close comes under the Once."""
+    return close.select is not None and any(
+        len(case.statements) > 1 for case in close.select.children if case.kind == "default_case"
+    )
 
 
 def _once_name(close: MethodClose) -> str:
@@ -128,13 +139,38 @@ def _instead_of_select(close: MethodClose, once: str) -> list[Edit]:
                 raise BuilderError("the closed channel's case does something of its own")
             if case.statements and select.next is not None:
                 raise BuilderError("the closed channel's case leaves the function")
-    if select.tree.comments_in(select.start, select.end):
-        raise BuilderError("a comment would be lost")
     default = next(c for c in select.children if c.kind == "default_case")
-    if len(default.statements) != 1:
+    first, last = default.statements[0], default.statements[-1]
+    comments = select.tree.comments_in
+    if comments(select.start, first.start) or comments(last.end, select.end):
+        raise BuilderError("a comment would be lost")
+    path, source = close.file.path, close.file.source
+    if first is last:
+        text = f"{once}.Do(func() {{ {close.call.name} }})"
+        return [Edit(path, select.start, select.end, text.encode())]
+    if close.statement not in default.statements or _may_leave(default):
         raise BuilderError("the default case does more than the close")
-    text = f"{once}.Do(func() {{ {close.call.name} }})"
-    return [Edit(close.file.path, select.start, select.end, text.encode())]
+    if source.line_of(select.start) == source.line_of(first.start):
+        raise BuilderError("the select stands on one line")
+    # What else it does is done once now as well, as it was where nobody came at the same time.
+    head = f"{once}.Do(func() {{".encode() + source.newline
+    start = source.line_starts[source.line_of(first.start) - 1]
+    return [Edit(path, select.start, start, head), Edit(path, select.end, select.end, b")")]
+
+
+def _may_leave(default: Node) -> bool:
+    """Return whether a statement leaves the function or the select: in a literal it would not."""
+    return any(
+        node.kind in _LEAVING and node.function is default.function
+        for statement in default.statements
+        for node in statement.walk()
+    )
+
+
+_LEAVING = frozenset(
+    {"return_statement", "break_statement", "continue_statement", "goto_statement",
+     "defer_statement", "labeled_statement"}
+)  # fmt: skip
 
 
 def _aligned(files: list[GoFile], edits: list[Edit]) -> list[Edit]:

@@ -274,10 +274,25 @@ def _tested(seen: Sequence[FieldAccess], known: list[FieldAccess]) -> list[Field
 
 def _operand(access: FieldAccess) -> str:
     operand = access.node["operand"]
+    if operand.kind == "selector_expression" and _is_part(access.file, operand):
+        return operand.text.decode()
     if operand.kind != "identifier":
         raise BuilderError(f"{access.node.name} is reached over another object")
     meant = variable_meant(access.file, operand)  # `self := s`: the lock comes above that
     return meant.name if meant is not None else operand.name
+
+
+def _is_part(file: GoFile, operand: Node) -> bool:
+    """Return whether `s.stats` is the same object for as long as `s` is known to anybody."""
+    while operand.kind == "selector_expression":
+        selection = file.selection(operand)
+        if selection is None or selection.kind != "field":
+            return False
+        others = accesses_like(file.package, file, operand)
+        if any((a.writes or a.kind == "address") and not (a.fresh or a.setup) for a in others):
+            return False
+        operand = operand["operand"]
+    return operand.kind == "identifier"
 
 
 def _locked(

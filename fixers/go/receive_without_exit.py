@@ -4,12 +4,14 @@ A receive waits until somebody sends or closes. When the goroutine that should s
 on which it does neither, or has left because its stop channel was closed, the function that
 waits for its answer never returns, whatever its caller does with the context.
 
-Four forms are found:
+Five forms are found:
 - a receive from a channel made here, whose only sender has a path without a send or close,
   in a function that has a context;
 - a receive from a channel made here that was given to an interface's method or a function
   value, for one answer, when the context of this function was not;
 - a receive from a field's channel whose senders all leave on a stop that is in scope here;
+- a receive from the channel of a request that was just made, and that who answers looks up in a
+  map, in a function that is given a context and never uses it;
 - a receive from a field's channel on which nobody in the project sends, and which nobody
   closes (no rewrite is offered).
 
@@ -39,6 +41,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix
 
 from ._asked import asked, begun, with_room_for_one
+from ._context_ignored import ignored_context, leaving_room
 from ._nobody_sends import never_sent
 from ._stop_cases import deserted_by, finding, in_select, name_of
 
@@ -67,6 +70,14 @@ def check(file: GoFile) -> Iterator[Finding]:
             yield from _asked(file, receive, channel)
         elif operand.kind == "selector_expression" and channel.shared is not None:
             if not channel.unbuffered and _gives_back(receive):
+                continue
+            ignored = ignored_context(file, receive, channel.shared)
+            if ignored is not None:
+                name = operand.name
+                message = f"the receive from {name} does not listen to {ignored.receive},"
+                message += " which the function is given and never uses"
+                fix = leaving_room(file, receive, ignored, channel.shared, _REASON)
+                yield finding(file, receive, message, fix)
                 continue
             yield from _deserted(file, receive, channel)
             yield from _unanswered(file, receive, channel.shared)

@@ -23,6 +23,7 @@ from threadmend.python.functions import Function
 from threadmend.python.places import Place
 from threadmend.python.scope import scope_of
 from threadmend.python.threads import Spawn, reached
+from threadmend.python.uses import is_self
 
 from ._pooled import in_place, waiting_inside
 
@@ -34,7 +35,7 @@ _WAITING = frozenset({"concurrent.futures.wait", "concurrent.futures.as_complete
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the jobs that a job waits for in the same pool."""
-    jobs = [s for s in file.spawns if s.kind in {"submit", "map"} and s.is_threaded]
+    jobs = [s for s in file.spawns if _is_job(file, s)]
     seen: set[Spawn] = set()
     for outer in jobs:
         if outer.target is None:
@@ -87,10 +88,28 @@ def _waiting(
 # -- find -----------------------------------------------------------------------------------
 
 
+def _is_job(file: PythonFile, spawn: Spawn) -> bool:
+    """Return whether a function goes to a pool, also by a helper of the same object that returns
+    the future: `self._submit(self._load, name)`.
+    """
+    if spawn.kind in {"submit", "map"}:
+        return spawn.is_threaded
+    inner, call = spawn.through, spawn.node
+    if spawn.kind != "handed" or inner is None or inner.kind != "submit" or not spawn.is_threaded:
+        return False
+    if inner.file is not file or not isinstance(call, ast.Call) or call.keywords:
+        return False
+    owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+    is_own = owner is None or is_self(file, owner)
+    returned = isinstance(file.parent(inner.node), ast.Return)
+    return is_own and returned and (spawn.target_node, *(spawn.args or ())) == tuple(call.args)
+
+
 def _pool(spawn: Spawn) -> ast.expr:
-    assert isinstance(spawn.node, ast.Call)
-    assert isinstance(spawn.node.func, ast.Attribute)
-    return spawn.node.func.value
+    node = spawn.node if spawn.through is None else spawn.through.node
+    assert isinstance(node, ast.Call)
+    assert isinstance(node.func, ast.Attribute)
+    return node.func.value
 
 
 def _is_same_pool(outer: Spawn, inner: Spawn) -> bool:
@@ -129,6 +148,8 @@ def _is_waited_for(file: PythonFile, inner: Spawn, function: Function) -> bool:
         return not isinstance(statement, ast.Expr) or statement.value is not inner.node
     if isinstance(statement, ast.Return) and not _result_of(file, inner.node):
         return False
+    if isinstance(statement, ast.Expr) and statement.value is inner.node:
+        return False  # nobody has the future
     for call in function.calls:
         if call.lineno < inner.node.lineno or call.keywords or len(call.args) > 1:
             continue

@@ -23,6 +23,8 @@ from threadmend.python.arguments import argument
 from threadmend.python.attempts import behind
 from threadmend.python.builders import BuilderError, is_alone, section_to_try
 from threadmend.python.file import PythonFile
+from threadmend.python.implied import text_at
+from threadmend.python.places import only_result
 
 from ._leaving import way_out
 from ._tests import softened
@@ -39,6 +41,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the calls that may fail to take a lock, and whose result nobody looks at."""
     for call in file.calls("acquire"):
         statement = file.parent(call)
+        if isinstance(statement, ast.Return):
+            yield from _of_helper(file, call)
         if not isinstance(statement, ast.Expr) and not _is_unread(file, statement):
             continue
         if not isinstance(call.func, ast.Attribute):
@@ -46,7 +50,28 @@ def check(file: PythonFile) -> Iterator[Finding]:
         assert isinstance(statement, ast.Expr | ast.Assign)
         why = _may_fail(call)
         if why is not None and file.is_a(call.func.value, _KINDS):
-            yield softened(file, _finding(file, statement, call, why))
+            name = file.text(call.func.value)
+            released = _released(file, statement, call)
+            yield softened(file, _finding(file, statement, call, why, name, released))
+
+
+def _of_helper(file: PythonFile, call: ast.Call) -> Iterator[Finding]:
+    """Yield the calls of a helper which returns what acquire returns, that nobody looks at."""
+    helper, why = file.function(call), _may_fail(call)
+    given = [*call.args, *(word.value for word in call.keywords)]
+    if helper is None or helper.is_async or why is None or not isinstance(call.func, ast.Attribute):
+        return
+    if only_result(helper) is not call or not all(isinstance(a, ast.Constant) for a in given):
+        return
+    if not file.is_a(call.func.value, _KINDS):
+        return
+    for site in helper.callers:
+        statement = file.parent(site.call)
+        name = text_at(file, site.call, helper, call.func.value)
+        is_dropped = isinstance(statement, ast.Expr) or _is_unread(file, statement)
+        if name is not None and is_dropped:
+            assert isinstance(statement, ast.Expr | ast.Assign)
+            yield softened(file, _finding(file, statement, site.call, why, name, ()))
 
 
 def _is_unread(file: PythonFile, statement: ast.AST | None) -> bool:
@@ -73,10 +98,13 @@ def _may_fail(call: ast.Call) -> str | None:
 
 
 def _finding(
-    file: PythonFile, statement: ast.Expr | ast.Assign, call: ast.Call, why: str
+    file: PythonFile,
+    statement: ast.Expr | ast.Assign,
+    call: ast.Call,
+    why: str,
+    name: str,
+    released: tuple[Edit, ...],
 ) -> Finding:
-    assert isinstance(call.func, ast.Attribute)
-    name = file.text(call.func.value)
     start, end = file.span(call)
     when = "in time" if why == "late" else "at once"
     said = f"the code goes on when {name} is not taken {when}"
@@ -91,7 +119,7 @@ def _finding(
     edits = (
         Edit(file.path, begin, start, b"if not "),
         Edit(file.path, end, end, b":" + file.source.newline + indent + unit + raised),
-        *_released(file, statement, call),
+        *released,
     )
     fix = Fix(
         f"Raise {error} when {name} is not taken",

@@ -6,8 +6,9 @@ that counts is the `go` line of go.mod. From 1.23 on an unreferenced ticker is c
 the finding is a hint of low confidence; so is a timer, which fires only once.
 
 Not reported:
-- a ticker that is returned or passed on, or whose channel is; one that is stored, unless in a
-  field that only one method waits for, once for each value;
+- a ticker that is returned or passed on; one whose channel is, unless by an unexported function
+  whose callers end; one that is stored, unless in a field that only one method waits for, once
+  for each value;
 - a function that never returns, and package main's `main`;
 - a ticker that is stopped on every path, in a deferred function too; a timer that fired.
 """
@@ -26,6 +27,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related
 
 from ._ticker_fields import Kept, kept_tickers
+from ._ticker_helpers import TickerHelper, ticker_helper
 from ._tickers import COLLECTED, first_exit, is_time_call, only_user, ranged_for_ever, received
 
 CATEGORY = "select"
@@ -42,6 +44,10 @@ def check(file: GoFile) -> Iterator[Finding]:
             kept = kept_tickers(file, call)
             if kept is not None:
                 yield _of_field(file, kept)
+        if call["function"]["field"].name == "NewTicker":
+            helper = ticker_helper(file, call)
+            if helper is not None:
+                yield _of_helper(file, helper)
         if binding is None or binding.function is None or _escapes(binding):
             continue
         owner = _owner(file, binding)
@@ -118,6 +124,20 @@ def _of_field(file: GoFile, kept: Kept) -> Finding:
         message=f"the ticker {kept.name} is not stopped when {waits['name'].name} returns",
         fixes=(kept.fix,),
         related=(Related(waits.path, waits.start, waits["body"].start, "alone waits for it"),),
+        confidence=Confidence.LOW if file.go_version >= COLLECTED else Confidence.HIGH,
+    )
+
+
+def _of_helper(file: GoFile, helper: TickerHelper) -> Finding:
+    call, user = helper.call, helper.user
+    return Finding(
+        path=file.path,
+        start=call.start,
+        end=call.end,
+        message=f"nobody can stop the ticker whose channel {helper.name} returns",
+        fixes=(helper.fix,) if helper.fix is not None else (),
+        related=(Related(user.path, user.start, user.end, "left running here"),),
+        reason=helper.reason,
         confidence=Confidence.LOW if file.go_version >= COLLECTED else Confidence.HIGH,
     )
 

@@ -4,7 +4,8 @@ A channel that was declared but never made is nil. A send to it or a receive fro
 for ever, `range` over it too, and `close` panics. Nothing says so: the goroutine is just
 never heard of again.
 
-The same goes for a value that one constructor makes without the channel that all others make.
+The same goes for a value that one constructor makes without the channel that all others make,
+and for one that is made only if it gets a buffer, where a caller wants none.
 
 Not reported: operations that are all in selects, where nil switches a case off; a variable
 that anybody assigns, or whose address is taken; an exported field, or one that is set in any
@@ -30,6 +31,7 @@ from threadmend.golang.types import Chan
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._made_in_some import Forgotten, forgotten
+from ._made_with_room import WithRoom, made_with_room
 from ._unmade import made_with_values
 
 CATEGORY = "channel"
@@ -174,6 +176,9 @@ def _fields(file: GoFile, spec: Node) -> Iterator[Finding]:
             used = [o for o in channel.operations if not o.file.is_test]
             for found in forgotten(channel, _first(used)):
                 yield _left_out(f"{decl.name}.{name.name}", found)
+            left_nil = made_with_room(channel, _first(used))
+            if left_nil is not None:
+                yield _without_room(f"{decl.name}.{name.name}", left_nil)
             operation = _never_made(channel)
             if operation is None or _set_by_position(channel):
                 continue
@@ -192,6 +197,22 @@ def _left_out(label: str, found: Forgotten) -> Finding:
         fixes=(found.fix,) if found.fix is not None else (),
         related=(Related(node.path, node.start, node.end, "used here"),),
         reason="" if found.fix is not None else "how the others make it has no meaning here",
+    )
+
+
+def _without_room(label: str, found: WithRoom) -> Finding:
+    test, call, node, fix = found.test, found.call, found.operation.node, found.fix
+    return Finding(
+        path=test.path,
+        start=test.start,
+        end=test["consequence"].start,
+        message=f"{label} is not made without room: {_WORDS[found.operation.kind]}",
+        fixes=(fix,) if isinstance(fix, Fix) else (),
+        related=(
+            Related(call.path, call.start, call.end, "without room here"),
+            Related(node.path, node.start, node.end, "used here"),
+        ),
+        reason="" if isinstance(fix, Fix) else fix,
     )
 
 

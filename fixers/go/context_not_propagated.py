@@ -134,14 +134,23 @@ def _text(file: GoFile, fresh: Fresh) -> str:
 # -- the variant without a context -------------------------------------------------------
 
 
+def _on_one_line(name: str) -> str:
+    """Return what is called for a message: `(&net.Dialer{…}).Dial`, whatever is in the braces."""
+    return " ".join(_LITERAL.sub("{…}", name).split()) if "\n" in name else name
+
+
+_LITERAL = re.compile(r"\{[^{}]*\n[^{}]*\}")
+
+
 def _without(file: GoFile, call: Node, context: Ambient, form: Form) -> Finding:
-    message = f"{form.old} takes no context, though {context.text} is in scope"
+    message = f"{_on_one_line(form.old)} takes no context, though {context.text} is in scope"
     fix, reason = None, ""
     unsure = form.carries or context.kind == "command"
     try:
         safety = Safety.SAFE if form.carries else Safety.UNSAFE
         why = "" if form.carries else _REASON.format(context.text)
-        fix = Fix(f"Call {form.new} with {context.text}", form.write(context.text), safety, why)
+        title = f"Call {_on_one_line(form.new)} with {context.text}"
+        fix = Fix(title, form.write(context.text), safety, why)
     except BuilderError as error:
         reason = str(error)
     return Finding(

@@ -152,6 +152,28 @@ def _shares(launch: Launch, test: Binding) -> bool:
                 return True
             if use.function is not launch.function:
                 return True
+        if _holds_awaited(launch, binding):
+            return True
+    return False
+
+
+def _holds_awaited(launch: Launch, binding: Binding) -> bool:
+    """Return whether what a goroutine has was made with a channel from which the test receives.
+
+    `h := newHandler(results); go func() { … h.Serve() }(); <-results`
+    """
+    made = binding.declaration
+    if binding.function is not launch.function or made.start > launch.node.start:
+        return False
+    for name in made.find("identifier"):
+        given = resolve_local(name)
+        if given is None or given is binding or made.contains(given.node):
+            continue
+        for use in given.uses:
+            receive = use.parent
+            if use.start > launch.node.end and receive is not None:
+                if receive.kind == "unary_expression" and receive["operator"].kind == "<-":
+                    return True
     return False
 
 

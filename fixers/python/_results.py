@@ -187,8 +187,15 @@ def _under_locks(file: PythonFile, statement: ast.stmt) -> list[ast.stmt]:
 
 
 def _behind(started: ast.stmt) -> list[ast.stmt]:
-    """Return the statements behind a start, in its block and behind the loops around it."""
-    anchor = started
-    while (loop := innermost_loop(anchor)) is not None:
-        anchor = loop
-    return after(anchor)
+    """Return the statements behind a start, in its block, behind the loops around it, and behind
+    what it is tried in.
+    """
+    anchor, found = started, list[ast.stmt]()
+    while True:
+        while (loop := innermost_loop(anchor)) is not None:
+            anchor = loop
+        found += after(anchor)
+        above = parent(anchor)
+        if not isinstance(above, ast.Try | ast.With) or anchor not in above.body:
+            return found
+        anchor = above

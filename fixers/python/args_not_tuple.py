@@ -15,9 +15,9 @@ import re
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix
-from threadmend.python.arguments import argument
+from threadmend.python.arguments import argument, keyword
 from threadmend.python.file import PythonFile
-from threadmend.python.functions import Function
+from threadmend.python.functions import Function, function_of
 from threadmend.python.scope import parent
 
 CATEGORY = "thread"
@@ -38,17 +38,50 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if spawn.kind not in _KINDS or spawn.through or not isinstance(spawn.node, ast.Call):
             continue
         at = 1 if _is_apply(spawn.node) else _POSITIONS.get(spawn.kind, 99)
-        value = argument(spawn.node, at, "args")
-        if value is None or _is_sequence_of(file, value):
+        yield from _wrong(file, argument(spawn.node, at, "args"), spawn.target)
+    spawned = {spawn.node for spawn in file.spawns if not spawn.through}
+    for call in file.nodes(ast.Call):
+        given = keyword(call, "args")
+        if given is not None and call not in spawned:
+            for target in _handed_to(file, call):
+                yield from _wrong(file, given, target)
+
+
+def _wrong(file: PythonFile, value: ast.expr | None, target: Function | None) -> Iterator[Finding]:
+    """Yield the finding about the arguments of a target that are none."""
+    if value is None or _is_sequence_of(file, value):
+        return
+    close = _closing(file, value)
+    if close is None or _is_tuple(file, value) or _takes_several(target):
+        return
+    start, end = file.span(value)
+    text = file.text(value)
+    fix = Fix(f"Make ({text},) a tuple", (Edit(file.path, end, end, b","),))
+    said = f"({text}) is not a tuple: the target gets {_gets(value)}"
+    yield Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _handed_to(file: PythonFile, call: ast.Call) -> Iterator[Function | None]:
+    """Yield the target of a thread that a helper makes with the keywords that it is handed:
+    `spawn(f, args=(x))`, where `spawn` says `Thread(target=f, **options)`.
+    """
+    helper = function_of(file, call.func)
+    kwarg = None if helper is None else helper.node.args.kwarg
+    if helper is None or kwarg is None:
+        return
+    for spawn in helper.file.spawns:
+        made = spawn.node
+        if spawn.kind not in _KINDS or made not in helper.calls or not isinstance(made, ast.Call):
             continue
-        close = _closing(file, value)
-        if close is None or _is_tuple(file, value) or _takes_several(spawn.target):
-            continue
-        start, end = file.span(value)
-        text = file.text(value)
-        fix = Fix(f"Make ({text},) a tuple", (Edit(file.path, end, end, b","),))
-        said = f"({text}) is not a tuple: the target gets {_gets(value)}"
-        yield Finding(file.path, start, end, said, fixes=(fix,))
+        names = [k.value.id for k in made.keywords if not k.arg and isinstance(k.value, ast.Name)]
+        if kwarg.arg in names:
+            target = spawn.target_node
+            name = target.id if isinstance(target, ast.Name) else ""
+            at = helper.parameters.index(name) if name in helper.parameters else None
+            bound = int(helper.self_name is not None)
+            given = None if at is None else argument(call, at - bound, name)
+            yield function_of(file, given)
+            return
 
 
 def _is_apply(call: ast.Call) -> bool:

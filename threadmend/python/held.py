@@ -16,6 +16,7 @@ from threadmend.python.lockcalls import entered_lock, lock_calls, nested_entries
 from threadmend.python.locks import (
     Lock,
     acquisitions,
+    is_acquire,
     is_release,
     lock_of,
     looks_like_lock,
@@ -93,7 +94,36 @@ def held_here(file: PythonFile, node: ast.AST) -> Held:
                     if how == "body" and file.text(receiver(call)) not in gone:
                         found |= _taken(file, receiver(call))
         below, above = above, parent(above)
-    return found
+    return found | _until_released(file, node) if by_hand else found
+
+
+def _until_released(file: PythonFile, node: ast.AST) -> Held:
+    """Return whether a function releases a lock behind a node that it has not taken: callers have,
+    in the middle of something that nobody sees here.
+    """
+    known: dict[Function, list[ast.Call]] | None = file.__dict__.get("_releasing")
+    if known is None:
+        known = file.__dict__["_releasing"] = {}
+        for call in file.calls("release"):
+            function = file.function(call)
+            if function is not None and is_release(call):
+                known.setdefault(function, []).append(call)
+        for function in known:
+            taken = {file.text(receiver(c)) for c in function.calls if is_acquire(c)}
+            taken |= {file.text(item) for item in _items(function)}
+            taken |= {one.text for one in lock_calls(file) if one.call in function.calls}
+            known[function] = [c for c in known[function] if file.text(receiver(c)) not in taken]
+    function = file.function(node) if known else None
+    for call in known.get(function, ()) if function is not None else ():
+        if getattr(node, "lineno", 0) < call.lineno and _taken(file, receiver(call)):
+            return _UNKNOWN
+    return NOTHING
+
+
+def _items(function: Function) -> Iterable[ast.expr]:
+    for node in function.own:
+        if isinstance(node, ast.With | ast.AsyncWith):
+            yield from (item.context_expr for item in node.items)
 
 
 def _is_by_hand(file: PythonFile) -> bool:

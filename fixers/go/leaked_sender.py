@@ -44,6 +44,7 @@ from ._leaked_senders import (
     total_of,
     waits_first,
 )
+from ._left_by_helper import left_by_helper
 from ._one_reply import left_replies
 from ._unreceived import partly_received, unreceived
 
@@ -135,7 +136,8 @@ def _leaves(
     looped = sender.loop is not None and not sender.loop.contains(channel.make)
     single = total.is_constant and total.factor == 1
     if single and not looped:
-        return _first_exit(flow, start, stops) or _starts_over(flow, start, stops, channel)
+        left = _first_exit(flow, start, stops) or _starts_over(flow, start, stops, channel)
+        return left or left_by_helper(receives)
     return _some_left(flow, start, receives, stops, total)
 
 

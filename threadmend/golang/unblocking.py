@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of, lock_class
+from threadmend.golang.access import Access, access_of, is_assigned_once, lock_class
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import Channel, ChannelOperation, channel_of
@@ -22,6 +22,7 @@ from threadmend.golang.infer import is_decl
 from threadmend.golang.lock_relations import is_foreign, needed_by_given, related
 from threadmend.golang.locks import declaration_of, entry_locks, held_at, locks_of
 from threadmend.golang.makers import is_make, maker_of
+from threadmend.golang.scope import argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
 from threadmend.golang.uses import is_api
@@ -59,9 +60,7 @@ def needing_lock(pair: Pair) -> OtherSide | None:
     """
     if pair.event.mode == "wait":
         return _done(pair)
-    operand = _channel_operand(pair.event.operation)
-    workspace = pair.file.package.workspace
-    found = _operations(workspace.file_of(pair.event.operation), operand)
+    found = _operations(*_waited_on(pair))
     if found is None:
         return None
     operations, buffered = found
@@ -91,8 +90,7 @@ def closed_under(pair: Pair) -> bool:
     """
     if pair.event.mode != "send":
         return False
-    file = pair.file.package.workspace.file_of(pair.event.operation)
-    found = _operations(file, _channel_operand(pair.event.operation))
+    found = _operations(*_waited_on(pair))
     return any(
         held.lock_class == pair.held.lock_class
         for operation in (found[0] if found is not None else ())
@@ -124,6 +122,26 @@ def _channel_operand(node: Node) -> Node:
     if node.kind == "send_statement":
         return node["channel"]
     return node["right"] if node.kind == "range_clause" else node["operand"]
+
+
+def _waited_on(pair: Pair) -> tuple[GoFile, Node]:
+    """Return the channel that an event is about, as the first function names it that can.
+
+    `put(s.events, n)` waits on s.events: its parameter is another name for that.
+    """
+    workspace = pair.file.package.workspace
+    *calls, operation = pair.event.path
+    operand = _channel_operand(operation)
+    file = workspace.file_of(operation)
+    for call in reversed(calls):
+        binding = file.binding(operand) if operand.kind == "identifier" else None
+        if binding is None or binding.kind != "parameter" or call.kind != "call_expression":
+            break
+        given = argument_of(call, binding.scope, binding)
+        if given is None or not is_assigned_once(binding):
+            break
+        operand, file = given, workspace.file_of(call)
+    return file, operand
 
 
 def _channel_place(operation: ChannelOperation) -> Node:

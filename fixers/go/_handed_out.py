@@ -11,6 +11,7 @@ from threadmend.golang.escapes import Escape
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.mutations import Mutation
+from threadmend.golang.runners import runners_of
 from threadmend.golang.syntax import Node
 
 __all__ = ["is_meant", "is_over"]
@@ -102,7 +103,8 @@ def is_over(escape: Escape, mutation: Mutation) -> bool:
     """Return whether a change is made only by goroutines that the function itself waits for.
 
     `go b.render(name)` in a loop, `b.wg.Wait()`, and the result is returned; or the change is part
-    of the work that counts itself off there.
+    of the work that counts itself off there, or of a goroutine that closes at its end what the
+    function received from: `<-b.stopped`.
     """
     declaration = mutation.file.tree.declaration_at(mutation.node.start)
     decl = declaration_of(mutation.file, declaration.node) if declaration is not None else None
@@ -113,6 +115,8 @@ def is_over(escape: Escape, mutation: Mutation) -> bool:
         if call.kind == "call_expression" and call["function"].name.endswith(".Wait")
     ]
     if _counts_itself_off(mutation, [w for w in waits if w.end < escape.source.start]):
+        return True
+    if _has_said_goodbye(escape, mutation):
         return True
     return bool(sites) and all(
         site.launched
@@ -135,3 +139,34 @@ def _counts_itself_off(mutation: Mutation, waits: list[Node]) -> bool:
         and statement.text.rpartition(b".Done")[0].rpartition(b".")[2].decode() in groups
         for statement in function["body"].statements
     )
+
+
+def _has_said_goodbye(escape: Escape, mutation: Mutation) -> bool:
+    """Return whether only goroutines change it that close, at their end, what was waited for."""
+    function = mutation.node.function
+    heard = {
+        node["operand"].name.rpartition(".")[2]
+        for node in escape.function.own()
+        if node.kind == "unary_expression" and node["operator"].kind == "<-"
+        if node.end < escape.source.start and node.up("communication_case") is None
+    }
+    if not heard or function is None:
+        return False
+    runners = runners_of(mutation.file, function)
+    return (
+        bool(runners.launches)
+        and not runners.called
+        and all(
+            launch.body is not None
+            and any(_closes(s, heard) for s in launch.body["body"].statements)
+            for launch in runners.launches
+        )
+    )
+
+
+def _closes(statement: Node, names: set[str]) -> bool:
+    """Return whether a statement of a goroutine is `defer close(b.stopped)`."""
+    if statement.kind != "defer_statement":
+        return False
+    found = re.fullmatch(rb"close\((?:\w+\.)*(\w+)\)", statement.children[-1].text)
+    return found is not None and found[1].decode() in names

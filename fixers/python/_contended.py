@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Iterator
 
 from threadmend.python import api
 from threadmend.python.classes import Class
@@ -12,20 +11,17 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function, attributes_of
 from threadmend.python.locks import looks_like_lock
-from threadmend.python.scope import Binding
-from threadmend.python.sharing import is_synchronized, shared_names
+from threadmend.python.sharing import is_synchronized
 from threadmend.python.threads import Spawn, reached_outside, spawns_reaching, wrappers
 from threadmend.python.uses import is_self, use_mode
 
+from ._captured import Running, captured, is_alone
 from ._data import Data, Use
 from ._foreign import foreign_names
 from ._given import given, reaching
 from ._handed import argument_for, kept_functions
 
 __all__ = ["Running", "contended", "contended_by"]
-
-Running: TypeAlias = Mapping[Function, list[Spawn]]
-"""What runs in other threads, and by which spawns."""
 
 
 def contended(file: PythonFile) -> list[Data]:
@@ -40,7 +36,7 @@ def contended(file: PythonFile) -> list[Data]:
 
 def contended_by(file: PythonFile, running: Running) -> list[Data]:
     """Return the attributes and variables of a file that threads change."""
-    found = (*_attributes(file, running), *_names(file, running), *foreign_names(file, running))
+    found = (*_attributes(file, running), *captured(file, running), *foreign_names(file, running))
     return [data for data in found if _is_raced(data)]
 
 
@@ -103,7 +99,7 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
                     s for s in spawns if _is_single(cls, s) or _is_given_new(owner, function, s)
                 }
             somebody = function in outside or _is_handed_on(function)
-            if not spawns and somebody and not _is_alone(file, function):
+            if not spawns and somebody and not is_alone(file, function):
                 threads.add(None)
             mode = "call" if _is_called(file, node) else use_mode(node)
             data.uses.append(Use(node, mode, function, frozenset(threads)))
@@ -321,61 +317,7 @@ def _is_own(file: PythonFile, node: ast.expr, function: Function, spawn: Spawn) 
     return function.self_name == binding.name
 
 
-def _is_alone(file: PythonFile, function: Function) -> bool:
-    """Return whether a function starts threads or waits for them: what it does itself comes
-    before or after what they do.
-    """
-    own = set(function.own)
-    if any(spawn.node in own for spawn in file.spawns):
-        return True
-    return any(
-        call in own and isinstance(call.func, ast.Attribute) and not call.args
-        for call in file.calls("join")
-    )
-
-
-# -- names ----------------------------------------------------------------------------------
-
-
-def _names(file: PythonFile, running: Running) -> list[Data]:
-    found = []
-    for shared in shared_names(file, running):
-        owner = file.function(shared.binding.scope.node) if _is_local(shared.binding) else None
-        data = Data(file, shared.binding.name, binding=shared.binding)
-        for node in (*shared.inside, *shared.outside):
-            function = file.function(node)
-            if function is None:
-                continue
-            spawns = [s for s in running.get(function, []) if _is_common(owner, s)]
-            # Each run of the function that starts one has a variable of its own.
-            data.single |= {s for s in spawns if _starts_once(owner, s)}
-            threads: set[Spawn | None] = set(spawns)
-            if not spawns and not _is_alone(file, function) and function is not owner:
-                threads.add(None)
-            data.uses.append(Use(node, use_mode(node), function, frozenset(threads)))
-        found.append(data)
-    return found
-
-
-def _starts_once(owner: Function | None, spawn: Spawn) -> bool:
-    """Return whether a function starts, each time it runs, one thread with its variables."""
-    return owner is not None and spawn.file.function(spawn.node) is owner and not spawn.many
-
-
-def _is_local(binding: Binding) -> bool:
-    return binding.scope.kind in {"function", "lambda"}
-
-
-def _is_common(owner: Function | None, spawn: Spawn) -> bool:
-    """Return whether a captured variable is the same for all that a spawn starts: it is not
-    one of the thread's own functions.
-    """
-    if owner is None:
-        return True
-    starter = spawn.file.function(spawn.node)
-    while starter is not None and starter is not owner:
-        starter = starter.outer
-    return starter is owner
+# -- parameters -----------------------------------------------------------------------------
 
 
 def _parameters(file: PythonFile) -> Iterator[Data]:

@@ -10,7 +10,7 @@ from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile, is_test
 from threadmend.python.functions import Function, function_of
 from threadmend.python.names import bound
-from threadmend.python.scope import Binding
+from threadmend.python.scope import Binding, parent
 from threadmend.python.threads import Spawn
 from threadmend.python.uses import is_self
 
@@ -75,6 +75,7 @@ def kept_functions(file: PythonFile, func: ast.Attribute) -> Iterator[Function]:
     cls = None if function is None or not is_self(file, func.value) else function.home
     if cls is None or cls.method(func.attr) is not None:
         return
+    yield from _made_with(cls, func.attr)
     for other, value in cls.values_of(func.attr):
         binding = other.binding(value)
         if binding is None or len(binding.sites) != 1 or binding.sites[0].kind != "parameter":
@@ -87,12 +88,35 @@ def kept_functions(file: PythonFile, func: ast.Attribute) -> Iterator[Function]:
                     yield callback
 
 
+def _made_with(cls: Class, name: str) -> Iterator[Function]:
+    """Yield the closures that a function makes and an attribute keeps: `self.add = make_adder()`,
+    also one of several, `self.add, self.total = make_sum()`.
+    """
+    for use in cls.uses_of(name):
+        file, above = use.function.file, parent(use.node)
+        at = None
+        if isinstance(above, ast.Tuple):
+            at, above = above.elts.index(use.node), parent(above)
+        call = above.value if isinstance(above, ast.Assign) else None
+        maker = function_of(file, call.func) if isinstance(call, ast.Call) else None
+        returns = [] if maker is None else maker.returns()
+        if use.mode != "write" or maker is None or len(returns) != 1:
+            continue
+        made = returns[0].value
+        if at is not None:
+            made = made.elts[at] if isinstance(made, ast.Tuple) and at < len(made.elts) else None
+        closure = None if made is None else function_of(maker.file, made)
+        if closure is not None and closure.outer is maker:
+            yield closure
+
+
 # -- what is asked of a parameter -----------------------------------------------------------
 
 
 def asked_of(file: PythonFile, binding: Binding) -> Class | None:
     """Return the class that a parameter is for which nobody in the project hands in: the only
-    one of the file, or of those that it imports, that has its name, and all that is asked of it.
+    one of the file, or of those that it imports or could import from where it does, that has its
+    name, and all that is asked of it.
     """
     if binding.sites[0].annotation is not None:
         return None
@@ -117,8 +141,11 @@ def _asked(file: PythonFile, binding: Binding) -> Iterator[str]:
                     yield top.attr
 
 
-def _named(file: PythonFile, name: str) -> Iterator[Class]:
-    """Yield the classes that the file makes or imports and a variable is called after."""
+def _named(file: PythonFile, name: str) -> list[Class]:
+    """Return the classes that a variable is called after: those that the file makes or imports, and
+    others of the modules that it imports classes from.
+    """
+    found: dict[Class, None] = {}
     word = name.strip("_").replace("_", "").lower()
     for other in file.tree.scopes[0].bindings.values():
         if len(word) < 3 or not other.name.lower().endswith(word) or other.name.islower():
@@ -126,7 +153,28 @@ def _named(file: PythonFile, name: str) -> Iterator[Class]:
         qualified = bound(file, other)
         cls = None if qualified is None else file.project.class_named(qualified)
         if cls is not None and not cls.is_open:
-            yield cls
+            found[cls] = None
+    for cls in _beside(file) if len(word) > 3 else ():
+        if cls.name.lower().endswith(word) and not cls.is_open:
+            found[cls] = None
+    return list(found)
+
+
+def _beside(file: PythonFile) -> list[Class]:
+    """Return the classes of the modules that a file imports classes from."""
+    known: list[Class] | None = file.__dict__.get("_classes_beside")
+    if known is None:
+        names = [
+            bound(file, one)
+            for one in file.tree.scopes[0].bindings.values()
+            if not one.name.islower() and one.sites[0].kind == "import"
+        ]
+        found = [cls for cls in map(file.project.class_named, filter(None, names)) if cls]
+        others = dict.fromkeys(cls.file for cls in found if cls.file is not file)
+        known = file.__dict__["_classes_beside"] = [
+            cls for other in others for cls in other.classes if "." not in cls.qualname
+        ]
+    return known
 
 
 def _has(cls: Class, name: str) -> bool:

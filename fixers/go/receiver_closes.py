@@ -190,11 +190,30 @@ def _without_close(channel: Channel, close: ChannelOperation, loop: Node) -> lis
         raise BuilderError("the close is part of another statement")
     if own_condition(loop) is not None and not loop.contains(statement):
         return [*_drained(close, statement), *_asked(close, loop)]
+    if loop.contains(statement) and _has_enough(statement, loop):
+        raise BuilderError("the receiver has enough before all is sent: it needs a stop channel")
     if _sent_sentinel(channel, loop):
         return [*delete(statement), *_past(statement, loop), *_ranged(close, loop)]
     if not loop.contains(statement):
         return [*_drained(close, statement), *_ranged(close, loop)]
     return [*_without_test(statement, statement.next), *_ranged(close, loop)]
+
+
+def _has_enough(statement: Node, loop: Node) -> bool:
+    """Return whether the test asks for what the loop has done so far, not for what it received:
+    `len(found) == n`. Going on would give another result.
+    """
+    block = statement.parent
+    test = block.parent if block is not None else None
+    if test is None or test.kind != "if_statement":
+        return False
+    asked = {n.name for n in test["condition"].find("identifier")}
+    for node in loop["body"].own():
+        if node.kind in {"assignment_statement", "inc_statement", "dec_statement"}:
+            target = node["left"].children[0] if node.kind[0] == "a" else node.children[0]
+            if next((n.name for n in target.walk() if n.kind == "identifier"), "") in asked:
+                return True
+    return False
 
 
 def _sent_sentinel(channel: Channel, loop: Node) -> bool:

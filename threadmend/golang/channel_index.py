@@ -70,10 +70,9 @@ def behind(file: GoFile, operation: Node) -> Behind:
 def behind_channel(file: GoFile, operation: Node, operand: Node) -> Behind:
     """Return the same for an operation, as a close, whose operand stands elsewhere."""
     local = _index(file.package).get(operation, [])
-    if local and not any(isinstance(c.binding, FieldBinding) for c in local):
+    if local:
         return Behind(local)
-    shared = Behind([], shared_channel(file, operand))
-    return Behind(local) if local and not shared.known else shared
+    return Behind([], shared_channel(file, operand))
 
 
 def _is_own(channel: Channel, operation: ChannelOperation) -> bool:
@@ -99,7 +98,7 @@ def _index(package: Package) -> dict[Node, list[Channel]]:
         for file in package.files:
             for function in file.functions(making(file.package)):
                 for channel in held_channels(file, function):
-                    for operation in channel.operations:
-                        if _is_own(channel, operation):
+                    if all(_is_own(channel, o) for o in channel.operations):
+                        for operation in channel.operations:
                             known.setdefault(operation.node, []).append(channel)
     return known

@@ -176,8 +176,8 @@ def _ends(file: GoFile, channel: Channel, loop: Node) -> bool:
     owner = asked["operand"] if asked is not None and asked.kind == "selector_expression" else None
     binding = file.binding(owner) if owner is not None and owner.kind == "identifier" else None
     return binding is not None and any(
-        escape.up("argument_list") is not None and binding.declaration.contains(escape)
-        for escape in channel.escapes
+        use.up("argument_list") is not None and binding.declaration.contains(use)
+        for use in channel.binding.uses
     )
 
 

@@ -118,7 +118,7 @@ def _witnesses(file: GoFile) -> Iterator[tuple[Edge, Witness]]:
                 continue
             if _is_own(pair, pair.held.access) or _is_own(pair, pair.event.access):
                 continue
-            if _is_new(file, pair):
+            if _is_new(file, pair) or _is_of_wrapper(file, held) or _is_of_wrapper(file, taken):
                 continue
             yield (held, taken), Witness(pair, _gates(file, pair))
 
@@ -131,6 +131,19 @@ def _is_own(pair: Pair, access: Access | None) -> bool:
     if access is None or access.steps or not isinstance(access.root, Binding):
         return False
     return access.root.function is pair.function or access.root.kind != "variable"
+
+
+def _is_of_wrapper(file: GoFile, lock_class: str) -> bool:
+    """Return whether a lock is what a type that is a lock itself embeds: `type traced struct {
+    sync.Mutex; … }` with a `Lock` of its own. Its objects are as many locks as there are.
+    """
+    type_name, _, name = lock_class.rpartition(".")
+    key, _, owner = type_name.rpartition(".")
+    package = file.package.workspace.package_by_key(key) if name in _EMBEDDED else None
+    return package is not None and "Lock" in package.methods(owner)
+
+
+_EMBEDDED = frozenset({"Mutex", "RWMutex"})
 
 
 def _starts(file: GoFile, function: Node) -> bool:

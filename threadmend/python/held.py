@@ -240,7 +240,19 @@ def assumes_lock(function: Function) -> bool:
     """Return whether the name, the docstring or a comment at the top says that callers lock."""
     if _NAMED.search(function.name) or _SAID.search(docstring(function.node)):
         return True
+    if _SAID.search(_comments_at_top(function)):
+        return True
     return any(looks_like_lock(name) for name in function.decorators)
+
+
+def _comments_at_top(function: Function) -> str:
+    """Return the comments between the head of a function and its first statement."""
+    file, node = function.file, function.node
+    if isinstance(node, ast.Lambda):
+        return ""
+    head = file.data[file.span(node)[0] : file.span(node.body[0])[0]]
+    lines = (line.strip() for line in head.splitlines()[1:])
+    return b"\n".join(line for line in lines if line.startswith(b"#")).decode("utf-8", "replace")
 
 
 def callers_hold(function: Function) -> Held:

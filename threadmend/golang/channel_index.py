@@ -87,6 +87,8 @@ def _is_own(channel: Channel, operation: ChannelOperation) -> bool:
     if not operation.calls:
         return True
     node = operation.node
+    if node.kind == "binary_expression":  # a test for nil, or of two channels
+        return all(side.kind in {"identifier", "nil"} for side in (node["left"], node["right"]))
     given = node["arguments"].children[0] if node.kind == "call_expression" else operand_of(node)
     return given.kind == "identifier"
 

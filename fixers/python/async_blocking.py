@@ -83,8 +83,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             elif _waits(file, call):
                 yield _waiting(file, call, file.text(call.func))
             elif (callee := function.callees.get(call)) is not None:
-                if inner := _blocks(callee):
-                    yield _through(file, call, callee, inner)
+                if waiting := _blocks(callee):
+                    yield _through(file, call, callee, *waiting)
 
 
 def _has_loop_of_its_own(file: PythonFile, function: Function) -> bool:
@@ -217,16 +217,24 @@ def _sleeping(file: PythonFile, call: ast.Call) -> Finding:
     return Finding(file.path, start, end, said, fixes=(fix,), confidence=level)
 
 
-def _blocks(callee: Function) -> ast.Call | None:
-    """Return the call that waits for another machine or process in a plain function, one that
-    it makes in every case.
+def _blocks(callee: Function, depth: int = 3) -> tuple[Function, ast.Call] | None:
+    """Return the call that waits for another machine, process or thread in a plain function or in
+    one that it calls, and the function that makes it: one that is made in every case.
     """
     if callee.is_async or callee.is_generator or callee.decorators:
         return None
     certain = set(_always(callee.body))
     for call in callee.calls:
-        if call in certain and callee.file.qualified(call.func) in _BLOCKING | {"time.sleep"}:
-            return call
+        if call not in certain:
+            continue
+        if callee.file.qualified(call.func) in _BLOCKING | {"time.sleep"}:
+            return callee, call
+        inner = callee.callees.get(call)
+        if inner is not None and depth:
+            if found := _blocks(inner, depth - 1):
+                return found
+        elif last_name(call.func) in {"get", "join", "wait"} and _waits(callee.file, call):
+            return callee, call
     return None
 
 
@@ -243,12 +251,14 @@ def _always(block: list[ast.stmt]) -> Iterator[ast.AST]:
             return
 
 
-def _through(file: PythonFile, call: ast.Call, callee: Function, inner: ast.Call) -> Finding:
+def _through(
+    file: PythonFile, call: ast.Call, callee: Function, waiter: Function, inner: ast.Call
+) -> Finding:
     """Return the finding about a function that waits, called as if it did not."""
-    name = callee.file.text(inner.func)
-    finding = _waiting(file, call, f"{name} in {callee.name}", file.text(call.func))
-    place = Related(callee.file.path, *callee.file.span(inner), f"{name} waits here")
-    if name == "time.sleep":
+    name = waiter.file.text(inner.func)
+    finding = _waiting(file, call, f"{name} in {waiter.name}", file.text(call.func))
+    place = Related(waiter.file.path, *waiter.file.span(inner), f"{name} waits here")
+    if name == "time.sleep" and waiter is callee:
         slept = slept_here(file, call, callee, inner)
         if slept is not None:
             reason = f"what {callee.name} does is written out here"

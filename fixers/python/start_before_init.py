@@ -26,7 +26,7 @@ from threadmend.python.builders import (
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
-from threadmend.python.functions import Function
+from threadmend.python.functions import Function, function_of
 from threadmend.python.threads import reached
 from threadmend.python.uses import AttributeUse
 
@@ -77,9 +77,14 @@ def _waits(cls: Class, target: Function, late: set[str]) -> bool:
 
 
 def _is_free(target: Function, node: ast.expr) -> bool:
-    """Return whether what is entered is a lock that the object has made for itself: nobody has
-    it before the object is complete, unless `__init__` holds it.
+    """Return whether nobody else has what is entered: a lock that the object has made for itself,
+    which nobody takes before the object is complete unless `__init__` holds it, or a new file.
     """
+    if isinstance(node, ast.Call):
+        # a file, a connection, a lock of its own: what a library has just made is not another's
+        file = target.file
+        name = file.qualified(node.func)
+        return name is not None and function_of(file, node.func) is None and not file.lock(node)
     lock = target.file.lock(node)
     if lock is None or lock.own.base != "self" or target.home is None:
         return False

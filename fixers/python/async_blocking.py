@@ -7,8 +7,8 @@ threads.
 Not reported: functions that are not `async`, also nested ones; calls that do not wait
 (`acquire(blocking=False)`); modules that use trio or anyio; those that name neither asyncio nor a
 framework on top of it, in a project that names other loops or drives coroutines itself;
-coroutines that a thread runs in a loop of their own; `get` right after a `put` to the same queue.
-In tests it is a hint.
+coroutines that a thread runs in a loop of their own; `get` right after a `put` to the same queue,
+or where the coroutine asks a queue whether it is empty. In tests it is a hint.
 
 Unsafe: all but `time.sleep`: the call runs in a thread, beside code that it did not run beside.
 """
@@ -81,9 +81,11 @@ def check(file: PythonFile) -> Iterator[Finding]:
             elif _is_result(file, call):
                 yield _wrapped(file, call)
             elif _waits(file, call):
-                yield _waiting(file, call, file.text(call.func))
+                if not _asks_first(function, call):
+                    yield _waiting(file, call, file.text(call.func))
             elif (callee := function.callees.get(call)) is not None:
-                if waiting := _blocks(callee):
+                waiting = _blocks(callee)
+                if waiting and not _asks_first(function, waiting[1]):
                     yield _through(file, call, callee, *waiting)
 
 
@@ -177,6 +179,15 @@ def _waits(file: PythonFile, call: ast.Call) -> bool:
             return False
     timeout = argument(call, 99, "timeout")
     return not (isinstance(timeout, ast.Constant) and timeout.value == 0)
+
+
+def _asks_first(function: Function, call: ast.Call) -> bool:
+    """Return whether a coroutine asks whether there is something before it gets it: `empty()` is
+    no answer for several consumers, but one of the loop does not wait then.
+    """
+    if last_name(call.func) != "get":
+        return False
+    return any(last_name(one.func) in {"empty", "qsize"} for one in function.calls)
 
 
 def _was_just_put(file: PythonFile, call: ast.Call, queue: ast.expr) -> bool:

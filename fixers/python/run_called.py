@@ -5,7 +5,7 @@ on, and a lock or a thread-local value is the caller's.
 
 Not reported: `super().run()` and `Thread.run(self)`, inside a subclass; `run` on the object
 itself (`self.run()`), which asks for the work here; objects that are no thread by their
-constructor; a thread that a test runs in place.
+constructor; a thread that a test runs in place, or the `run` of another one.
 
 Unsafe: the work now runs beside the code that follows, which may rely on its end. Where that
 reads what the thread fills, it is joined as well.
@@ -48,6 +48,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if not file.is_a(func.value, api.THREADS | api.PROCESSES) or _is_started(file, func.value):
             continue
+        if _is_in_run(file, call):
+            continue
         start, end = file.span(call)
         name = file.text(func.value)
         what = "process" if file.is_a(func.value, api.PROCESSES) else "thread"
@@ -60,6 +62,16 @@ def check(file: PythonFile) -> Iterator[Finding]:
         reason = "the code that follows no longer waits for the work"
         fix = Fix(f"Call {name}.start", edits, Safety.UNSAFE, reason)
         yield Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _is_in_run(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether a thread's own `run` makes the call: it has a thread already, and does what
+    another one would do as a part of its work.
+    """
+    function = file.function(call)
+    if function is None or function.name != "run" or function.home is None:
+        return False
+    return function.home.inherits(*api.THREADS, *api.PROCESSES)
 
 
 def _joined(file: PythonFile, call: ast.Call, thread: ast.expr) -> tuple[Edit, ...]:

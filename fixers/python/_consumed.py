@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import walk
+from threadmend.python.flow import target_of, walk
 from threadmend.python.locks import Section
 from threadmend.python.scope import scope_of
 from threadmend.python.uses import use_mode
@@ -119,6 +119,8 @@ def _place(node: ast.expr) -> tuple[int, int]:
 
 def _is_looked_after(file: PythonFile, section: Section, use: ast.expr) -> bool:
     """Return whether a section tests again, or is ready for what it does not find."""
+    if _is_read_to_test(file, section, use):
+        return True
     if isinstance(use.ctx, ast.Load):  # type: ignore[attr-defined]
         below: ast.AST = use
         for above in file.ancestors(use):
@@ -139,6 +141,19 @@ def _is_looked_after(file: PythonFile, section: Section, use: ast.expr) -> bool:
         ):
             return True
     return False
+
+
+def _is_read_to_test(file: PythonFile, section: Section, use: ast.expr) -> bool:
+    """Return whether a use is read into a variable that the section tests: `job = d.get(key)`."""
+    statement = file.statement(use)
+    name = target_of(statement) if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+    if not isinstance(name, ast.Name):
+        return False
+    return any(
+        isinstance(node, ast.If | ast.While | ast.IfExp | ast.Assert)
+        and any(isinstance(n, ast.Name) and n.id == name.id for n in ast.walk(node.test))
+        for node in walk(section.body)
+    )
 
 
 def _is_ready(handler: ast.ExceptHandler) -> bool:

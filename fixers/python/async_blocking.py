@@ -171,6 +171,8 @@ def _waits(file: PythonFile, call: ast.Call) -> bool:
         return False
     if func.attr == "get" and _was_just_put(file, call, func.value):
         return False
+    if func.attr == "acquire" and _is_new(file, call, func.value):
+        return False
     for position, name in enumerate(("blocking", "block")):
         given = argument(call, 0 if func.attr != "put" else 1, name)
         if isinstance(given, ast.Constant) and given.value is False:
@@ -204,6 +206,15 @@ def _was_just_put(file: PythonFile, call: ast.Call, queue: ast.expr) -> bool:
         and func.attr in {"put", "put_nowait"}
         and file.place(func.value) == file.place(queue) is not None
     )
+
+
+def _is_new(file: PythonFile, call: ast.Call, lock: ast.expr) -> bool:
+    """Return whether the statement before makes the lock: it is free."""
+    statement, value = file.statement(call), file.value(lock)
+    block = block_of(statement)
+    made = value.made if value is not None and value.file is file else None
+    at = block.index(statement)
+    return made is not None and at > 0 and file.statement(made) is block[at - 1]
 
 
 def _is_bounded(file: PythonFile, queue: ast.expr) -> bool:

@@ -21,6 +21,7 @@ from threadmend.model import Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing, walk
+from threadmend.python.functions import Function
 from threadmend.python.implied import receiver_of, runs
 from threadmend.python.lockcalls import helpers_of
 from threadmend.python.lockorder import Nesting, nestings
@@ -44,6 +45,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if nesting.outer.kind in {"acquire", "helped"} and nesting.outer.release is None:
             continue
         if _is_told(nesting) or _is_released_first(nesting) or _is_handed_over(nesting):
+            continue
+        if _leaves_before(nesting):
             continue
         yield _finding(file, nesting)
 
@@ -80,24 +83,51 @@ def _is_told(nesting: Nesting) -> bool:
 
 def _is_released_first(nesting: Nesting) -> bool:
     """Return whether a function on the way releases the lock before it goes on."""
-    at: list[tuple[PythonFile, ast.AST]] = []
-    function = nesting.function
-    for call in nesting.inner.calls:
-        callee = None if function is None else runs(function).get(call)
-        if callee is None:
-            return False
-        number = nesting.inner.calls.index(call) + 1
-        calls = nesting.inner.calls
-        end: ast.AST = calls[number] if number < len(calls) else nesting.inner.section.start
-        at.append((callee.file, end))
-        function = callee
-    for file, end in at:
+    for callee, end in _way(nesting):
+        file = callee.file
         for call in file.calls("release"):
             if file.function(call) is file.function(end) and call.lineno < end.lineno:  # type: ignore[attr-defined]
                 lock = file.lock(receiver(call))
                 if lock is not None and lock.place.anywhere == nesting.held.anywhere:
                     return True
     return False
+
+
+def _way(nesting: Nesting) -> Iterator[tuple[Function, ast.AST]]:
+    """Yield the functions between the first lock and the second, each with where it goes on."""
+    function, calls = nesting.function, nesting.inner.calls
+    for number, call in enumerate(calls, start=1):
+        function = None if function is None else runs(function).get(call)
+        if function is None:
+            return
+        yield function, calls[number] if number < len(calls) else nesting.inner.section.start
+
+
+def _leaves_before(nesting: Nesting) -> bool:
+    """Return whether a function on the way returns before it goes on, where what the call is made
+    for is there: `if cls._one: return cls._one`, called by `if cls._one: …`.
+    """
+    calls = nesting.inner.calls
+    known = {
+        _seen(nesting, nesting.file.place(test.test))
+        for test in (enclosing(calls[0], ast.If) if calls else ())
+        if isinstance(test, ast.If) and nesting.file.statement(calls[0]) in walk(test.body)
+    }
+    known.discard(None)
+    return any(
+        isinstance(statement, ast.If)
+        and isinstance(statement.body[-1], ast.Return)
+        and statement.lineno < end.lineno  # type: ignore[attr-defined]
+        and _seen(nesting, function.file.place(statement.test)) in known
+        for function, end in _way(nesting)
+        if known
+        for statement in function.body
+    )
+
+
+def _seen(nesting: Nesting, place: Place | None) -> Place | None:
+    """Return a place as all functions see it that take a lock of the class: `cls.x` is `C.x`."""
+    return place.anywhere if place is not None and nesting.held.base == "class" else place
 
 
 def _is_handed_over(nesting: Nesting) -> bool:

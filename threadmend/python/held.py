@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.python import api
 from threadmend.python.borrowed import borrowed_by, makers_of, wrapped_calls
-from threadmend.python.flow import always_leaves, block_of
+from threadmend.python.flow import always_leaves, block_of, is_text
 from threadmend.python.functions import Function, function_of
 from threadmend.python.lockcalls import entered_lock, lock_calls, nested_entries
 from threadmend.python.locks import (
@@ -35,6 +35,8 @@ _NAMED = re.compile(r"(?:_|\b)(?:un)?(?:locked|nolock|no_lock|lock_held|with_loc
 _SAID = re.compile(
     r"(?is)(?:lock|mutex|condition)\W+(?:\w+\W+){0,4}?(?:held|acquired|owned|taken)"
     r"|(?:hold|holding|holds|held|acquire|acquired|own)\W+(?:\w+\W+){0,4}?(?:\w*_)?(?:lock|mutex)"
+    r"|(?:not|n't|no)\W+(?:need|require)\w*\W+(?:(?:any|a|thread|to|for|be)\W+)*lock"
+    r"|no\W+(?:thread\W+)?lock(?:s|ing)?\W+(?:(?:is|are)\W+)?(?:needed|required|necessary)"
     r"|not thread[- ]?safe|(?:under|with|inside)\W+(?:\w+\W+){0,3}?(?:lock|mutex)"
 )
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
@@ -246,11 +248,14 @@ def assumes_lock(function: Function) -> bool:
 
 
 def _comments_at_top(function: Function) -> str:
-    """Return the comments between the head of a function and its first statement."""
+    """Return the comments ahead of the first statement of a function, the docstring aside."""
     file, node = function.file, function.node
     if isinstance(node, ast.Lambda):
         return ""
-    head = file.data[file.span(node)[0] : file.span(node.body[0])[0]]
+    start, first = file.span(node)[0], node.body[0]
+    if is_text(first) and len(node.body) > 1:
+        start, first = file.span(first)[1], node.body[1]
+    head = file.data[start : file.span(first)[0]]
     lines = (line.strip() for line in head.splitlines()[1:])
     return b"\n".join(line for line in lines if line.startswith(b"#")).decode("utf-8", "replace")
 

@@ -141,7 +141,8 @@ def lock_of(file: PythonFile, node: ast.AST | None) -> Lock | None:
             if shared.base == "self" and own.kind == "attribute":
                 shared = shared._replace(base=own.base)
             return Lock(shared, value.type, reentrant, own, value)
-        reentrant = not value.type.startswith("asyncio.")
+        # What `Condition(*args)` is made with nobody knows.
+        reentrant = not value.type.startswith("asyncio.") or _is_spread(value)
     return Lock(own, value.type, reentrant, own, value)
 
 
@@ -153,7 +154,16 @@ def _inner(value: Value) -> ast.expr | None:
         if keyword.arg == "lock":
             return None if _is_none(keyword.value) else keyword.value
     given = value.made.args[0] if value.made.args else None
-    return None if given is None or _is_none(given) else given
+    return None if given is None or _is_none(given) or _is_spread(value) else given
+
+
+def _is_spread(value: Value) -> bool:
+    """Return whether a constructor gets arguments that do not stand there one by one."""
+    made = value.made
+    return isinstance(made, ast.Call) and (
+        any(isinstance(given, ast.Starred) for given in made.args)
+        or any(keyword.arg is None for keyword in made.keywords)
+    )
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from threadmend.golang.access import Access, access_of, classify, lock_class
 from threadmend.golang.calls import code_files, leaf_at, occurrences
 from threadmend.golang.infer import is_decl
-from threadmend.golang.lock_helpers import taking
+from threadmend.golang.lock_runners import locking
 from threadmend.golang.locks import LOCK_CALLS, Held, held_at, held_inside
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_local_value, is_made_here, is_setup
@@ -140,10 +140,9 @@ def _scan(package: Package) -> Iterator[FieldAccess]:
     files = _sources(package)
     if not any(f.holds(LOCK_CALLS) for f in files):
         return
-    takes = taking(package)
-    locking = [(f, d) for f in files for d in f.declarations(takes)]
-    fields = _candidate_fields(package, files, locking)
-    variables = _candidate_variables(package, locking)
+    sections = [(f, d) for f in files for d in f.declarations(locking(package))]
+    fields = _candidate_fields(package, files, sections)
+    variables = _candidate_variables(package, sections)
     words = [rb"\.(?:" + b"|".join(sorted(fields)) + rb")\b"] if fields else []
     if variables:
         words.append(rb"\b(?:" + b"|".join(v.encode() for v in sorted(variables)) + rb")\b")
@@ -156,7 +155,7 @@ def _scan(package: Package) -> Iterator[FieldAccess]:
 
 
 def _candidate_fields(
-    package: Package, files: list[GoFile], locking: list[tuple[GoFile, Declaration]]
+    package: Package, files: list[GoFile], taking: list[tuple[GoFile, Declaration]]
 ) -> frozenset[bytes]:
     """Return the names of fields of structs that hold a lock, used where locks are taken.
 
@@ -174,7 +173,7 @@ def _candidate_fields(
     if not names:
         return frozenset()
     used: set[bytes] = set()
-    for file, declaration in locking:
+    for file, declaration in taking:
         used.update(_SELECTED.findall(file.data, declaration.start, declaration.end))
     for methods in package.all_methods().values():
         for name, decls in methods.items():
@@ -234,7 +233,7 @@ _SAFE = re.compile(
 
 
 def _candidate_variables(
-    package: Package, locking: list[tuple[GoFile, Declaration]]
+    package: Package, taking: list[tuple[GoFile, Declaration]]
 ) -> frozenset[str]:
     """Return the package variables used where a lock of the package is taken."""
     names = {n for n, ds in package.names.items() if n != "_" and any(d.kind == "var" for d in ds)}
@@ -243,7 +242,7 @@ def _candidate_variables(
     words = b"|".join(re.escape(n.encode()) for n in names)
     pattern = re.compile(rb"(?<![.\w])(?:" + words + rb")\b")
     used: set[str] = set()
-    for file, declaration in locking:
+    for file, declaration in taking:
         found = pattern.findall(file.data, declaration.start, declaration.end)
         used.update(name.decode() for name in found)
     return frozenset(n for n in used if not _SAFE.match(_type_text(package, n)))

@@ -177,8 +177,11 @@ def held_at(file: GoFile, node: Node) -> frozenset[Held]:
     """Return the locks that are certainly held when a node runs.
 
     What the function holds, what all its callers hold, for a literal that runs where it
-    stands what its surroundings hold, and for a deferred one what a defer further up releases.
+    stands what its surroundings hold, for a deferred one what a defer further up releases, and
+    for one that a helper runs (`s.withLock(func() {…})`) what that holds meanwhile.
     """
+    from threadmend.golang.lock_runners import held_by_runner
+
     function = node.function
     if function is None:
         return frozenset()
@@ -188,6 +191,8 @@ def held_at(file: GoFile, node: Node) -> frozenset[Held]:
             held |= held_at(file, function)
         elif function.is_deferred:
             held |= _held_at_the_end(file, function)
+        elif function.field != "function":
+            held |= held_by_runner(file, function)
         return held
     released = {o.access for o in locks_of(file, function).operations if o.releases}
     entry = entry_locks(file, function)

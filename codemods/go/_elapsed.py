@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from threadmend.golang.access import uses_of
 from threadmend.golang.file import GoFile
+from threadmend.golang.scope import declared_name
 from threadmend.golang.syntax import Node
 
 __all__ = ["measures"]
@@ -31,12 +32,8 @@ def measures(file: GoFile, call: Node) -> bool:
 
 def _only(file: GoFile, call: Node, fits: Callable[[Node], bool]) -> bool:
     """Return whether `name := call`, and every use of the name fits."""
-    values = call.parent
-    statement = values.parent if values is not None else None
-    if statement is None or statement.kind != "short_var_declaration":
-        return False
-    names = statement["left"].children
-    binding = file.binding(names[0]) if len(names) == 1 else None
+    name = declared_name(call)
+    binding = None if name is None else file.binding(name)
     if binding is None:
         return False
     return all(fits(use.node) for use in uses_of(binding) if use.kind != "declare")

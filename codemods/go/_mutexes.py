@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from threadmend.golang.access import uses_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.package import Decl, Package
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, declared_name
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Struct, deref, is_named
 
@@ -269,18 +269,14 @@ def _is_locker(file: GoFile, address: Node) -> bool:
 
 def _is_brief(file: GoFile, address: Node) -> bool:
     """Return whether `p := &x.mu` names it for its methods alone."""
-    values = address.parent
-    statement = values.parent if values is not None else None
-    if statement is None or statement.kind != "short_var_declaration":
-        return False
-    names = statement["left"].children
-    binding = file.binding(names[0]) if len(names) == 1 else None
+    name = declared_name(address)
+    binding = None if name is None else file.binding(name)
     if binding is None:
         return False
     return all(
         use.kind == "declare" or _calls_method(use.node)
         for use in uses_of(binding)
-        if use.node is not names[0]
+        if use.node is not name
     )
 
 

@@ -24,7 +24,16 @@ from threadmend.golang.types import is_named
 from threadmend.golang.uses import declaration_of, is_api
 from threadmend.model import Edit
 
-__all__ = ["Plan", "at_hand", "edits_of", "follow", "plan", "reached", "refuse_boundaries"]
+__all__ = [
+    "Plan",
+    "at_hand",
+    "edits_of",
+    "follow",
+    "plan",
+    "reached",
+    "refuse_boundaries",
+    "unreached",
+]
 
 _DEPTH = 5  # callers of callers
 _FIXED = (
@@ -233,6 +242,16 @@ def refuse_boundaries(made: Plan, others: int = 0) -> None:
 
 
 # -- its edits ---------------------------------------------------------------------------
+
+
+def unreached(made: Plan) -> str:
+    """Return what to say of the places that no context reaches, if there are any."""
+    if not made.boundaries:
+        return ""
+    site = made.boundaries[0]
+    line = site.file.source.line_of(site.node.start)
+    more = f" and {len(made.boundaries) - 1} more" if len(made.boundaries) > 1 else ""
+    return f"; context.TODO() marks {site.file.path}:{line}{more}, which none reaches"
 
 
 def edits_of(made: Plan) -> Iterator[Edit]:

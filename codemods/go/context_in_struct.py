@@ -39,7 +39,7 @@ from threadmend.golang.workspace import Module
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._stored import BOUND, Stored, Use, enclosing, is_main, origin, stored_contexts
-from ._threading import Plan, at_hand, edits_of, follow, plan, reached, refuse_boundaries
+from ._threading import Plan, at_hand, edits_of, follow, plan, reached, refuse_boundaries, unreached
 from ._unstored import taken_away, unused_imports
 
 CATEGORY = "context"
@@ -241,9 +241,4 @@ def _title(stored: Stored) -> str:
 def _why(stored: Stored, made: Plan, endless: bool) -> str:
     ended = "which nothing ended before" if endless else "no longer with that of the struct"
     why = f"the calls end with the context of their callers, {ended}"
-    if made.boundaries:
-        site = made.boundaries[0]
-        line = site.file.source.line_of(site.node.start)
-        more = f" and {len(made.boundaries) - 1} more" if len(made.boundaries) > 1 else ""
-        why += f"; context.TODO() marks {site.file.path}:{line}{more}, which none reaches"
-    return why
+    return why + unreached(made)

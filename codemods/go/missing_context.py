@@ -43,7 +43,7 @@ from threadmend.golang.uses import declaration_of, is_fixed_outside
 from threadmend.golang.workspace import Module
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
-from ._threading import Plan, at_hand, edits_of, follow, plan, reached, refuse_boundaries
+from ._threading import Plan, at_hand, edits_of, follow, plan, reached, refuse_boundaries, unreached
 
 CATEGORY = "context"
 ALSO = "noctx"
@@ -199,10 +199,4 @@ def _title(decl: Decl, made: Plan) -> str:
 
 
 def _why(made: Plan) -> str:
-    why = "the calls now end with the context"
-    if made.boundaries:
-        site = made.boundaries[0]
-        line = site.file.source.line_of(site.node.start)
-        more = f" and {len(made.boundaries) - 1} more" if len(made.boundaries) > 1 else ""
-        why += f"; context.TODO() marks {site.file.path}:{line}{more}, which none reaches"
-    return why
+    return "the calls now end with the context" + unreached(made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from threadmend.python.classes import Class
@@ -55,20 +56,21 @@ class Data:
 
     def races(self, use: Use) -> bool:
         """Return whether two threads may be at a use and a change at the same time."""
-        for other in self.uses:
-            if not other.changes:
-                continue
-            for mine in use.threads:
-                for its in other.threads:
-                    if mine is its and (mine is None or not self._is_many(mine)):
-                        continue
-                    if not self._are_apart(mine, its):
-                        return True
-        return False
+        return any(True for _ in self._meetings(use))
 
     def is_near(self, use: Use) -> bool:
         """Return whether what races with a use is in plain sight: several threads of one kind,
         or changes by what the threads run at once and not through a chain of calls.
+        """
+        return any(
+            (mine is not None and self._is_many(mine))
+            or (_is_direct(mine, use.function) and _is_direct(its, other.function))
+            for other, mine, its in self._meetings(use)
+        )
+
+    def _meetings(self, use: Use) -> Iterator[tuple[Use, Spawn | None, Spawn | None]]:
+        """Yield the changes that may happen at the same time as a use, with the thread of the use
+        and that of the change.
         """
         for other in self.uses:
             if not other.changes:
@@ -77,13 +79,8 @@ class Data:
                 for its in other.threads:
                     if mine is its and (mine is None or not self._is_many(mine)):
                         continue
-                    if self._are_apart(mine, its):
-                        continue
-                    if mine is not None and self._is_many(mine):
-                        return True
-                    if _is_direct(mine, use.function) and _is_direct(its, other.function):
-                        return True
-        return False
+                    if not self._are_apart(mine, its):
+                        yield other, mine, its
 
     def _are_apart(self, mine: Spawn | None, its: Spawn | None) -> bool:
         """Return whether the threads of two spawns belong to objects of classes that have nothing

@@ -21,7 +21,7 @@ from threadmend.golang.makers import (
     makers,
     making,
 )
-from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.scope import Binding, bindings_in, declared_name
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
 
@@ -158,21 +158,9 @@ def _channels_of(file: GoFile, function: Node) -> Iterator[Channel]:
 
 def initialised(file: GoFile, value: Node) -> Binding | None:
     """Return the variable that a declaration initialises with `value`."""
-    group = value.parent
-    if group is None or group.kind != "expression_list" or group.parent is None:
-        return None
-    declaration = group.parent
-    index = next(i for i, child in enumerate(group.children) if child is value)
-    if declaration.kind == "short_var_declaration":
-        names = declaration["left"].children
-    elif declaration.kind == "var_spec":
-        names = declaration.all("name")
-    else:
-        return None
-    if len(names) != len(group.children):
-        return None
-    binding = file.binding(names[index])
-    return binding if binding is not None and binding.node is names[index] else None
+    name = declared_name(value)
+    binding = None if name is None else file.binding(name)
+    return binding if binding is not None and binding.node is name else None
 
 
 def channel_of(file: GoFile, binding: Binding, make: Node, maker: Maker | None = None) -> Channel:

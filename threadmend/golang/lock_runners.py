@@ -126,6 +126,8 @@ def _decide(decl: Decl, index: int, depth: int) -> frozenset[Held]:
                 return frozenset()
             call, callee, at = handed
             inner = _runs_under(callee, at, depth - 1)
-            held = bind(file, call, callee.node, inner) | held_inside(file, call) if inner else inner
+            if not inner:
+                return frozenset()
+            held = bind(file, call, callee.node, inner) | held_inside(file, call)
         result = held if result is None else result & held
     return result or frozenset()

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from threadmend.golang.syntax import FUNCTIONS, Node
 
 __all__ = [
+    "SCOPES",
     "Binding",
     "argument_of",
     "bindings_in",
+    "declared_by",
+    "declared_name",
     "identifiers",
     "position_of",
     "resolve_local",
@@ -71,7 +74,7 @@ class Binding:
 
 Table = dict[str, list[Binding]]
 
-_SCOPES = frozenset(
+SCOPES = frozenset(
     {
         *FUNCTIONS,
         "block",
@@ -83,11 +86,11 @@ _SCOPES = frozenset(
         "type_case",
         "communication_case",
         "default_case",
-        "type_declaration",
-        "type_spec",
-        "type_alias",
     }
 )
+"""Where variables can be declared."""
+
+_SCOPES = SCOPES | {"type_declaration", "type_spec", "type_alias"}
 _PARAMETERS = {"receiver": "receiver", "parameters": "parameter", "result": "result"}
 _NAMES = frozenset({"identifier", "type_identifier"})
 
@@ -272,6 +275,38 @@ def _short(node: Node, scope: Node, table: Table, kind: str) -> None:
 
 
 # -- parameters and arguments -----------------------------------------------------------------
+
+
+def declared_name(value: Node, *, untyped: bool = False) -> Node | None:
+    """Return the name that `x := value` or `var x = value` gives a value; None where a call gives
+    several, and with `untyped` for `var x T = value`.
+    """
+    values = value.parent
+    if values is None or values.kind != "expression_list" or values.parent is None:
+        return None
+    statement = values.parent
+    if values.field not in {"right", "value"}:
+        return None
+    if statement.kind == "short_var_declaration":
+        names = statement["left"].children
+    elif statement.kind == "var_spec" and not (untyped and statement.get("type")):
+        names = statement.all("name")
+    else:
+        return None
+    if len(names) != len(values.children):
+        return None
+    return names[next(i for i, child in enumerate(values.children) if child is value)]
+
+
+def declared_by(name: Node) -> Binding | None:
+    """Return the binding that a name in a declaration declares, None when it existed."""
+    scope = name.parent
+    while scope is not None:
+        for binding in bindings_in(scope).get(name.name, ()) if scope.kind in SCOPES else ():
+            if binding.node is name:
+                return binding
+        scope = scope.parent
+    return None
 
 
 def argument_of(call: Node, body: Node, root: Binding) -> Node | None:

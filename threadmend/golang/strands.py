@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.goroutines import Launch, launch_of_literal
 from threadmend.golang.locks import runs_in_place
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, declared_name
 from threadmend.golang.subtests import is_subtest, parallel_call
 from threadmend.golang.syntax import Node
 
@@ -150,21 +150,9 @@ def _runs(file: GoFile, literal: Node) -> Iterator[tuple[Node | None, Launch | N
 
 def literal_binding(file: GoFile, literal: Node) -> Binding | None:
     """Return the variable that holds a literal for good: `f := func() {…}`."""
-    group = literal.parent
-    declaration = group.parent if group is not None and group.kind == "expression_list" else None
-    if group is None or declaration is None:
-        return None
-    if declaration.kind == "short_var_declaration":
-        names = declaration["left"].children
-    elif declaration.kind == "var_spec":
-        names = declaration.all("name")
-    else:
-        return None
-    if len(names) != len(group.children):
-        return None
-    at = next(i for i, child in enumerate(group.children) if child is literal)
-    binding = file.binding(names[at])
-    if binding is None or binding.node is not names[at] or not is_assigned_once(binding):
+    name = declared_name(literal)
+    binding = None if name is None else file.binding(name)
+    if binding is None or binding.node is not name or not is_assigned_once(binding):
         return None
     return binding
 

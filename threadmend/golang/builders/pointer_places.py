@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.builders.names import free_name, taken_names
 from threadmend.golang.builders.pointers import (
-    SCOPES,
     CannotFollow,
     Rewrite,
     assigned_pointer,
-    declared_by,
     follow,
     place_of,
     pointer_to,
@@ -21,7 +19,7 @@ from threadmend.golang.builders.pointers import (
 from threadmend.golang.builders.statements import insert_at_start
 from threadmend.golang.infer import is_decl
 from threadmend.golang.nocopy import is_ours
-from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.scope import SCOPES, Binding, bindings_in, declared_by, declared_name
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Array, Map, Named, Pointer, Slice
 from threadmend.golang.uses import addressable, field_uses, is_api, type_uses
@@ -205,19 +203,8 @@ def elements_to_pointers(file: GoFile, literal: Node) -> Rewrite:
 
 
 def _sole_name(literal: Node) -> Binding | None:
-    values = literal.parent
-    statement = values.parent if values is not None else None
-    if values is None or statement is None or values.kind != "expression_list":
-        return None
-    if statement.kind == "short_var_declaration":
-        names = statement["left"].children
-    elif statement.kind == "var_spec" and statement.get("type") is None:
-        names = statement.all("name")
-    else:
-        return None
-    if statement.function is None or len(names) != len(values.children):
-        return None
-    return declared_by(names[values.children.index(literal)])
+    name = declared_name(literal, untyped=True)
+    return None if name is None or name.function is None else declared_by(name)
 
 
 def _follow_container(file: GoFile, use: Node, rewrite: Rewrite, *, is_map: bool) -> None:

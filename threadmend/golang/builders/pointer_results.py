@@ -10,7 +10,6 @@ from threadmend.golang.builders.pointer_signatures import calls_of
 from threadmend.golang.builders.pointers import (
     CannotFollow,
     Rewrite,
-    declared_by,
     follow,
     place_of,
     pointer_to,
@@ -18,7 +17,7 @@ from threadmend.golang.builders.pointers import (
 )
 from threadmend.golang.calls import Site
 from threadmend.golang.copies import unparenthesized
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, declared_by
 from threadmend.golang.syntax import Node
 from threadmend.golang.uses import declaration_of, is_api, is_fixed_outside, variants
 

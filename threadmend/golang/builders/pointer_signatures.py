@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from threadmend.golang.builders.pointers import (
     CannotFollow,
     Rewrite,
-    declared_by,
     follow,
     place_of,
     pointer_to,
@@ -18,7 +17,7 @@ from threadmend.golang.calls import Site, callers
 from threadmend.golang.conversions import interface_value
 from threadmend.golang.copies import unparenthesized
 from threadmend.golang.nocopy import nocopy
-from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.scope import Binding, bindings_in, declared_by, declared_name
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Pointer
 from threadmend.golang.uses import (
@@ -177,7 +176,7 @@ def _literal_calls(file: GoFile, literal: Node) -> Iterator[Site]:
     if parent is not None and parent.kind == "call_expression" and place.field == "function":
         yield Site(file, literal, parent)
         return
-    name = _name_of(place)
+    name = declared_name(place, untyped=True)
     binding = declared_by(name) if name is not None else None
     if binding is None:
         raise CannotFollow("the function literal is handed on, and its type with it")
@@ -188,22 +187,6 @@ def _literal_calls(file: GoFile, literal: Node) -> Iterator[Site]:
         if at.parent is None or at.parent.kind != "call_expression" or at.field != "function":
             raise CannotFollow(f"{binding.name} is used as a value")
         yield Site(file, use, at.parent)
-
-
-def _name_of(value: Node) -> Node | None:
-    """Return the name that `f := func…` or `var f = func…` gives a literal."""
-    values = value.parent
-    if values is None or values.kind != "expression_list" or values.parent is None:
-        return None
-    statement = values.parent
-    position = values.children.index(value)
-    if statement.kind == "short_var_declaration":
-        names = statement["left"].children
-    elif statement.kind == "var_spec" and statement.get("type") is None:
-        names = statement.all("name")
-    else:
-        return None
-    return names[position] if len(names) == len(values.children) else None
 
 
 def _point_arguments(site: Site, positions: range, rewrite: Rewrite, kept: set[Node]) -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from threadmend.golang.builders.realign import realign
 from threadmend.golang.copies import unparenthesized
 from threadmend.golang.nocopy import nocopy
-from threadmend.golang.scope import Binding, bindings_in
-from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.scope import Binding, declared_by, declared_name
+from threadmend.golang.syntax import Node
 from threadmend.golang.types import Pointer, deref
 from threadmend.golang.uses import addressable
 from threadmend.model import Edit
@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from threadmend.golang.workspace import Workspace
 
 __all__ = [
-    "SCOPES",
     "CannotFollow",
     "Rewrite",
     "assigned_pointer",
-    "declared_by",
     "follow",
     "place_of",
     "pointer_to",
@@ -240,52 +238,8 @@ def assigned_pointer(file: GoFile, target: Node) -> Edit:
 
 def _alias(use: Node) -> Binding | None:
     """Return the new variable that `y := x` (or `var y = x`) makes of a use of x."""
-    place = place_of(use)
-    values = place.parent
-    if values is None or values.kind != "expression_list" or values.parent is None:
-        return None
-    statement = values.parent
-    position = values.children.index(place)
-    if statement.kind == "short_var_declaration":
-        names = statement["left"].children
-    elif statement.kind == "var_spec" and statement.get("type") is None:
-        names = statement.all("name")
-    else:
-        return None
-    if values.field not in {"right", "value"} or len(names) != len(values.children):
-        return None
-    return declared_by(names[position])
-
-
-def declared_by(name: Node) -> Binding | None:
-    """Return the binding that a name in a declaration declares, None when it existed."""
-    scope = name.parent
-    while scope is not None:
-        for binding in bindings_in(scope).get(name.name, ()) if _is_scope(scope) else ():
-            if binding.node is name:
-                return binding
-        scope = scope.parent
-    return None
-
-
-def _is_scope(node: Node) -> bool:
-    return node.kind in SCOPES
-
-
-SCOPES = frozenset(
-    {
-        *FUNCTIONS,
-        "block",
-        "if_statement",
-        "for_statement",
-        "expression_switch_statement",
-        "type_switch_statement",
-        "expression_case",
-        "type_case",
-        "communication_case",
-        "default_case",
-    }
-)
+    name = declared_name(place_of(use), untyped=True)
+    return None if name is None else declared_by(name)
 
 
 def launched_in(use: Node, binding: Binding) -> bool:

@@ -204,7 +204,8 @@ class Project:
 
         bad = {unreadable.path for unreadable in self.unreadable}
         paths = [path for path in self.paths if path not in bad]
-        return PythonProject(paths, self.source, self.settings, trees)
+        package = _package(self.root) if "__init__.py" in paths else ""
+        return PythonProject(paths, self.source, self.settings, trees, package)
 
     @property
     def files(self) -> ProjectFiles:
@@ -281,6 +282,16 @@ def _hidden_from_go(path: str, named: Sequence[str]) -> bool:
             top = "/".join(folders[:depth])
             return not any(one == top or one.startswith(top + "/") for one in named)
     return False
+
+
+def _package(root: Path) -> str:
+    """Return the dotted name by which a folder that is a Python package is imported."""
+    names: list[str] = []
+    folder = root.resolve()
+    while folder.name and (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(names)
 
 
 def _is_below(path: str, folder: str) -> bool:

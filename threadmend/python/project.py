@@ -46,7 +46,10 @@ _TOPS = ("src", "lib", "python")
 
 
 class PythonProject:
-    """Every Python file of the project; `settings` reads a file that need not be listed."""
+    """Every Python file of the project; `settings` reads a file that need not be listed.
+
+    `package` is the dotted name of the folder itself where that is a package.
+    """
 
     def __init__(
         self,
@@ -54,7 +57,9 @@ class PythonProject:
         source: Callable[[str], SourceFile],
         settings: Callable[[str], bytes | None] = lambda path: None,
         trees: Mapping[str, Tree] | None = None,
+        package: str = "",
     ) -> None:
+        self.package = package
         self.paths = tuple(sorted(path for path in paths if path.endswith((".py", ".ipynb"))))
         self._known = frozenset(self.paths)
         self.source = source
@@ -169,6 +174,8 @@ class PythonProject:
         while depth and "/".join((*folders[:depth], "__init__.py")) in self._known:
             depth -= 1
         parts = folders[depth:] + ([] if name == "__init__" else [name])
+        if self.package and not depth:
+            parts.insert(0, self.package)
         return ".".join(parts) or ".".join(folders[-1:]) or name
 
     @cached_property
@@ -177,6 +184,8 @@ class PythonProject:
         for path in self.paths:
             found.setdefault(self.module_of(path), path)
         for path in self.paths:
+            if self.package and self.module_of(path).startswith(self.package):
+                continue  # `queue.py` in a package is not what `import queue` means
             parts = path.removesuffix(".py").removesuffix("/__init__").split("/")
             for start in (0, 1) if parts[0] in _TOPS else (0,):
                 found.setdefault(".".join(parts[start:]), path)

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
-from threadmend.python.builders import BuilderError
+from threadmend.python.builders import BuilderError, replace
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import block_of, enclosing
-from threadmend.python.functions import Function
-from threadmend.python.guards import Guard, guards_of
-from threadmend.python.locks import Lock
+from threadmend.python.flow import block_of, enclosing, walk
+from threadmend.python.functions import Function, function_of
+from threadmend.python.guards import Guard, guards_of, is_named_for
+from threadmend.python.locks import Lock, Section
+from threadmend.python.threads import reached
 from threadmend.python.uses import AttributeUse
 
 from ._data import Data, Use
@@ -34,7 +35,10 @@ _IN_PLACE = frozenset({"mutate", "augment", "delete"})
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forgotten:
-    """A public method that changes an attribute without the lock that the others all hold."""
+    """A public method that changes an attribute without the lock that the others all hold.
+
+    `instead` is a section of another lock, which nothing in it needs, that it does so in.
+    """
 
     file: PythonFile
     cls: Class
@@ -42,6 +46,7 @@ class Forgotten:
     lock: Lock
     function: Function
     uses: list[AttributeUse]
+    instead: Section | None = None
 
     def finding(self, said: str) -> Finding:
         """Return the finding, with the fix that takes the lock around all uses; `said` gets
@@ -77,7 +82,8 @@ def _forgotten(file: PythonFile) -> Iterator[Forgotten]:
                 if is_made_with(cls, lock, file.held(uses[0].node)):
                     continue
                 seen.add(key)
-                yield Forgotten(file, cls, guard, lock, function, uses)
+                instead = _instead(file, cls, uses)
+                yield Forgotten(file, cls, guard, lock, function, uses, instead)
 
 
 def _is_alone(guard: Guard, function: Function, uses: list[AttributeUse]) -> bool:
@@ -93,6 +99,11 @@ def _is_alone(guard: Guard, function: Function, uses: list[AttributeUse]) -> boo
     if any(use.function is function for use in (*guard.locked, *guard.unsure)):
         return False  # it knows of the lock
     others = [use for use in guard.unlocked if use.function is not function]
+    others = [use for use in others if use.changes or not _is_answer(use.function)]
+    if is_named_for(guard.lock.name, guard.name) and not function.is_private:
+        # What the lock is for needs no majority to say so.
+        if any(use.mode in _IN_PLACE for use in guard.locked):
+            return any(use.mode in _IN_PLACE for use in uses)
     if any(use.changes for use in others) or _FEW * len(others) > len(guard.locked):
         return False
     if function.is_private and (
@@ -107,6 +118,15 @@ def _is_alone(guard: Guard, function: Function, uses: list[AttributeUse]) -> boo
     if any(use.mode in _IN_PLACE for use in uses):
         return True
     return any(use.changes for use in uses) and any(_decides(use) for use in uses)
+
+
+def _is_answer(function: Function) -> bool:
+    """Return whether a function does nothing but return: `return len(self.jobs)`."""
+    body = getattr(function.node, "body", None)
+    if not isinstance(body, list):
+        return False
+    code = [s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+    return len(code) == 1 and isinstance(code[0], ast.Return)
 
 
 def _is_expected(use: AttributeUse) -> bool:
@@ -127,6 +147,29 @@ def _decides(use: AttributeUse) -> bool:
         if use.node in ast.walk(above.test):
             return True
     return False
+
+
+def _instead(file: PythonFile, cls: Class, uses: list[AttributeUse]) -> Section | None:
+    """Return the section that all uses are in and that none of its lock's own data are in, nor
+    any lock in what it calls: whoever wrote it took the wrong lock.
+    """
+    for section in file.sections:
+        inside = set(walk(section.body))
+        if section.kind != "with" or not all(use.node in inside for use in uses):
+            continue
+        if section.lock.family != "thread" or len(section.start.items) != 1:  # type: ignore[attr-defined]
+            continue
+        calls = [node for node in inside if isinstance(node, ast.Call)]
+        callees = [function_of(file, call.func) for call in calls]
+        functions = {f for callee in callees if callee is not None for f in reached(callee)}
+        own = [g for g in guards_of(cls).values() if g.lock == section.lock.place]
+        touched = (u for g in own for u in (*g.locked, *g.unlocked, *g.unsure))
+        if any(use.node in inside or use.function in functions for use in touched):
+            continue
+        if not own or any(s.function in functions or s.start in inside for s in file.sections):
+            continue
+        return section
+    return None
 
 
 def _may_hold(file: PythonFile, function: Function, lock: Lock) -> bool:
@@ -157,6 +200,13 @@ def _finding(one: Forgotten, said: str) -> Finding:
         related = (Related(file.path, *file.span(other.node), seen),)
     level = Confidence.MEDIUM
     spelled = f"{ast.unparse(use.owner)}.{lock.place.name}"
+    if one.instead is not None:
+        text = file.text(one.instead.item)
+        said = f"{ast.unparse(use.node)} is changed under {text}, but elsewhere under {spelled}"
+        edits = replace(file, one.instead.item, spelled)
+        reason = f"it no longer waits for {text}"
+        fix = Fix(f"Hold {spelled} in place of it", edits, Safety.UNSAFE, reason)
+        return Finding(file.path, start, end, said, (fix,), related, confidence=level)
     try:
         plan = plan_of(_unit(one, use))
         if not lock.reentrant:

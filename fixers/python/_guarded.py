@@ -11,14 +11,14 @@ from threadmend.python.borrowed import all_sections
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
-from threadmend.python.guards import guards_of
+from threadmend.python.guards import guards_of, is_named_for
 from threadmend.python.held import callers_hold
 from threadmend.python.locks import Lock
 from threadmend.python.places import Place
 from threadmend.python.scope import Binding
-from threadmend.python.uses import use_mode
+from threadmend.python.uses import AttributeUse, use_mode
 
-__all__ = ["Guarded", "guarded", "may_be_held"]
+__all__ = ["Guarded", "copied", "guarded", "may_be_held"]
 
 _KINDS = api.COLLECTIONS | {
     "weakref.WeakSet", "weakref.WeakKeyDictionary", "weakref.WeakValueDictionary"
@@ -32,6 +32,7 @@ class Guarded:
 
     `kind` is its type; `changed` are the places where it is changed under the lock, `uses` all
     others of this file outside of initializers; `only_grows`: nothing is ever taken out.
+    `is_copied`: the class only copies it under the lock, and `changed` are these places.
     """
 
     lock: Lock
@@ -39,6 +40,7 @@ class Guarded:
     changed: list[tuple[PythonFile, ast.expr]]
     uses: list[tuple[ast.expr, Function]]
     only_grows: bool
+    is_copied: bool = False
 
     def lock_in(self, function: Function) -> str | None:
         """Return how a function of the same file writes the lock."""
@@ -71,7 +73,9 @@ def _of_class(cls: Class) -> Iterator[Guarded]:
             continue
         changed = [use for use in guard.locked if use.mode == "mutate"]
         other = [use for use in guard.unlocked if use.mode == "mutate"]
-        if not changed or len(other) >= len(changed):
+        if not changed:
+            continue
+        if len(other) >= len(changed) and not is_named_for(guard.lock.name, guard.name):
             continue
         value = changed[0].function.file.value(changed[0].node)
         lock = _lock(cls, guard.lock)
@@ -85,6 +89,61 @@ def _of_class(cls: Class) -> Iterator[Guarded]:
         places: list[tuple[PythonFile, ast.expr]] = [(u.function.file, u.node) for u in changed]
         grows = all(_grows(f, node) for f, node in places) and not other
         yield Guarded(lock, value.type, places, list(uses), grows)
+
+
+def copied(file: PythonFile) -> Iterator[Guarded]:
+    """Yield the collections that are copied under a lock which is called after them, and that
+    nothing in the class changes: those that it hands them to do, with the lock.
+    """
+    for cls in file.classes:
+        known = guards_of(cls)
+        names = {use.name for use in cls.uses if use.name not in known}
+        taken = {s.lock.place: s.lock for s in all_sections(file) if s.lock.place == s.lock.own}
+        for name in sorted(names):
+            for place, lock in taken.items():
+                if place.base == "self" and is_named_for(place.name, name):
+                    yield from _of_copies(cls, name, lock)
+
+
+def _of_copies(cls: Class, name: str, lock: Lock) -> Iterator[Guarded]:
+    file = cls.file
+    uses = [u for u in cls.uses_of(name) if u.function not in cls.init_only]
+    if lock.family != "thread" or any(u.changes for u in uses) or not _is_own(cls, lock):
+        return
+    made = [(u.function.file, u.node) for u in uses if _is_copied(u.function.file, u.node)]
+    made = [(f, node) for f, node in made if lock.place in f.held(node)]
+    value = made[0][0].value(made[0][1]) if made else None
+    if value is not None and value.is_a(_KINDS) and _is_given(file, uses, lock):
+        places: list[tuple[PythonFile, ast.expr]] = [*made]
+        copies = {node for _, node in made}
+        reads: list[tuple[ast.expr, Function]]
+        reads = [(u.node, u.function) for u in uses if u.function.file is file]
+        reads = [(node, function) for node, function in reads if node not in copies]
+        yield Guarded(lock, value.type, places, reads, False, is_copied=True)
+
+
+def _is_own(cls: Class, lock: Lock) -> bool:
+    return any(made is lock.value.made for _, made in cls.values_of(lock.place.name))
+
+
+def _is_copied(file: PythonFile, node: ast.expr) -> bool:
+    above = file.parent(node)
+    if isinstance(above, ast.Attribute) and above.attr == "copy":
+        return isinstance(file.parent(above), ast.Call)
+    if not isinstance(above, ast.Call) or node not in above.args:
+        return False
+    return file.qualified(above.func) in {"list", "tuple", "dict", "set", "sorted", "copy.copy"}
+
+
+def _is_given(file: PythonFile, uses: list[AttributeUse], lock: Lock) -> bool:
+    """Return whether a collection is handed on together with its lock."""
+    for use in uses:
+        above = use.function.file.parent(use.node)
+        beside = above.args if isinstance(above, ast.Call) else getattr(above, "elts", ())
+        others = (use.function.file.lock(given) for given in beside)
+        if any(other is not None and other.place == lock.place for other in others):
+            return True
+    return False
 
 
 def _lock(cls: Class, place: Place) -> Lock | None:

@@ -3,7 +3,9 @@
 All other methods hold the lock when they use what this one changes: what they tested or counted
 is no longer true, and their loops break. Where most uses of an attribute stand under a lock and
 a few do not, that is a hint (shown when the rule is selected): either those few are mistakes, or
-the lock is not what keeps the attribute safe.
+the lock is not what keeps the attribute safe. A lock that is called after the attribute
+(`_jobs_lock` of `_jobs`) is there for it, and where another lock is held that nothing there needs,
+it is the wrong one.
 
 Not reported: values that are computed from the old one, see `counter-unlocked`; single reads,
 which see the value before or the one after; attributes with fewer than two thirds of their uses

@@ -2,7 +2,8 @@
 
 While a loop goes through a dictionary, a set or a deque, another thread changes it: "dictionary
 changed size during iteration", in a thread where nobody looks; a list silently skips. Other
-code takes a lock to change the collection, the loop does not. `sys.modules` changes with every
+code takes a lock to change the collection (or to copy it, where another function changes it), the
+loop does not. `sys.modules` changes with every
 import, also of what another thread runs.
 
 Not reported: a loop under the lock, or whose callers all hold it, as far as the project shows
@@ -38,16 +39,20 @@ from threadmend.python.functions import Function
 from threadmend.python.held import callers_seem_to_hold
 from threadmend.python.threads import reached, spawns_reaching
 
-from ._guarded import Guarded, guarded, may_be_held
+from ._guarded import Guarded, copied, guarded, may_be_held
 
 CATEGORY = "shared-state"
-GATE = rb"\bfor\b|\byield from\b"
+GATE = rb"\bfor\b|\byield from\b|\breturn iter\("
 
 _LEVEL = Confidence.MEDIUM
 """Whether two threads get there at the same time cannot be seen: a fix of another rule that
 locks a change may bring such a loop to light, and is not refused for it.
 """
 _VIEWS = frozenset({"items", "values", "keys"})
+_OLD_VIEWS = frozenset(
+    {"iteritems", "itervalues", "iterkeys", "viewitems", "viewvalues", "viewkeys"}
+)
+"""Methods of Python 2, and the functions of `six` that stand for them."""
 _LAZY = frozenset({"enumerate", "reversed", "zip", "map", "filter"})
 _QUICK = frozenset({"__repr__", "__str__"})
 """Methods that may run anywhere, also in a thread that has the lock."""
@@ -58,7 +63,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     if file.is_test:
         return
     yield from _modules(file)
-    for one in guarded(file):
+    for one in (*guarded(file), *copied(file)):
         if one.kind == "list" and one.only_grows:
             continue
         for node, function in one.uses:
@@ -97,15 +102,23 @@ def _modules(file: PythonFile) -> Iterator[Finding]:
 
 
 def _looped(file: PythonFile, node: ast.expr) -> ast.expr | None:
-    """Return what a loop goes over when that is the collection, or a view of it."""
+    """Return what a loop goes over when that is the collection, or a view of it; also what a
+    method returns an iterator of.
+    """
     found = node
     above = file.parent(node)
-    if isinstance(above, ast.Attribute) and above.attr in _VIEWS:
+    if isinstance(above, ast.Attribute) and above.attr in _VIEWS | _OLD_VIEWS:
         call = file.parent(above)
         if isinstance(call, ast.Call) and call.func is above:
             found, above = call, file.parent(call)
+    if isinstance(above, ast.Call) and above.args[:1] == [found]:
+        name = file.qualified(above.func) or ""
+        if name.rpartition(".")[2] in _OLD_VIEWS:
+            found, above = above, file.parent(above)
     inner: ast.expr = found
     while isinstance(above, ast.Call) and inner in above.args:
+        if file.qualified(above.func) == "iter" and isinstance(file.parent(above), ast.Return):
+            return found
         if file.qualified(above.func) not in _LAZY:
             return None
         inner, above = above, file.parent(above)
@@ -189,9 +202,13 @@ def _finding(
     start, end = file.span(looped)
     lock = one.lock_in(function)
     name = file.text(node)
-    said = f"{name} may change while the loop goes over it: other code changes it under {lock}"
+    above = file.parent(looped)
+    is_made = isinstance(above, ast.Call) and file.qualified(above.func) == "iter"
+    what = "an iterator" if is_made else "the loop"
+    does, done = ("copies", "copied") if one.is_copied else ("changes", "changed")
+    said = f"{name} may change while {what} goes over it: other code {does} it under {lock}"
     other, place = one.changed[0]
-    related = (Related(other.path, *other.span(place), "it is changed here, under the lock"),)
+    related = (Related(other.path, *other.span(place), f"it is {done} here, under the lock"),)
     try:
         fix = _fix(file, one, node, function, looped)
     except BuilderError as error:

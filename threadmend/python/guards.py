@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from threadmend.python.classes import Class
@@ -10,7 +11,9 @@ from threadmend.python.places import Place
 from threadmend.python.sharing import is_synchronized
 from threadmend.python.uses import AttributeUse
 
-__all__ = ["Guard", "guards_of"]
+__all__ = ["Guard", "guards_of", "is_named_for"]
+
+_LOCK_WORDS = re.compile(r"(?:^|_)r?(?:lock|mutex|cond|condition|guard|cv)$")
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +38,13 @@ class Guard:
     def is_meant(self) -> bool:
         """Return whether the lock is there for the attribute: two uses, and a change, under it."""
         return len(self.locked) > 1 and any(use.changes for use in self.locked)
+
+
+def is_named_for(lock: str, data: str) -> bool:
+    """Return whether a lock is called after the data it is there for: `_jobs_lock` and `_jobs`."""
+    stem, found = _LOCK_WORDS.subn("", lock.lower())
+    stem, data = stem.strip("_").rstrip("s"), data.lower().strip("_").rstrip("s")
+    return bool(found) and len(data) > 2 and stem == data
 
 
 def guards_of(cls: Class) -> dict[str, Guard]:

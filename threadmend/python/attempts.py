@@ -1,15 +1,31 @@
-"""Attempts: `if not x.acquire(timeout=1): return`, behind which x is held for certain."""
+"""Attempts: `if not x.acquire(timeout=1): return`, behind which x is held for certain, and
+`if x.acquire(False):`, in which it is.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, always_leaves
-from threadmend.python.locks import Lock, Section, is_release, receiver
+from threadmend.python.locks import Lock, Section, is_acquire, is_release, lock_of, receiver
 from threadmend.python.scope import parent
 
-__all__ = ["attempted", "behind"]
+if TYPE_CHECKING:
+    from threadmend.python.file import PythonFile
+
+__all__ = ["attempted", "attempts", "behind"]
+
+
+def attempts(file: PythonFile) -> Iterator[Section]:
+    """Yield what runs under the locks of a file where an attempt to take them succeeds."""
+    for call in file.calls("acquire"):
+        lock = lock_of(file, receiver(call)) if is_acquire(call) else None
+        if lock is not None:
+            section = attempted(file, call, lock) or _inside(file, call, lock)
+            if section is not None:
+                yield section
 
 
 def attempted(file: PythonFile, call: ast.Call, lock: Lock) -> Section | None:
@@ -30,6 +46,26 @@ def behind(file: PythonFile, start: ast.stmt, call: ast.Call, lock: Lock) -> Sec
             if file.text(receiver(inner)) == file.text(item):
                 body, function = rest[:number], file.function(start)
                 return Section(lock, "tried", start, item, body, following, function)
+    return None
+
+
+def _inside(file: PythonFile, call: ast.Call, lock: Lock) -> Section | None:
+    """Return the body of `if x.acquire(False):`, also when the result has a name of its own."""
+    above = parent(call)
+    branch: ast.AST | None = above
+    test: ast.AST = call
+    if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
+        following = after(above)
+        branch = following[0] if following else None
+        test = above.targets[0]
+    if not isinstance(branch, ast.If) or ast.unparse(branch.test) != ast.unparse(test):
+        return None
+    text = file.text(receiver(call))
+    for node in (node for statement in branch.body for node in ast.walk(statement)):
+        if isinstance(node, ast.Expr) and is_release(node.value):
+            if file.text(receiver(node.value)) == text:  # type: ignore[arg-type]
+                item, function = receiver(call), file.function(call)
+                return Section(lock, "tried", branch, item, branch.body, node, function)
     return None
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["receiver_of", "runs", "seen_from", "seen_of", "stands_for", "text_at"]
+__all__ = ["is_own", "receiver_of", "runs", "seen_from", "seen_of", "stands_for", "text_at"]
 
 _BUILTINS = {"len": "__len__", "str": "__str__", "repr": "__repr__", "iter": "__iter__",
              "bool": "__bool__", "next": "__next__"}  # fmt: skip
@@ -137,12 +137,12 @@ def seen_of(
     if place.kind == "local":
         return place if callee.outer is not None else None
     if place.base.endswith("/self"):  # of what `self` holds: the same when it is called on `self`
-        return place if receiver is not None and _is_own(file, receiver) else None
+        return place if receiver is not None and is_own(file, receiver) else None
     if place.base != "self":
         return None
     if callee.cls is None or receiver is None:
         return place if callee.outer is not None else None
-    if _is_own(file, receiver):
+    if is_own(file, receiver):
         return place
     if isinstance(receiver, ast.Call):
         return None
@@ -150,7 +150,8 @@ def seen_of(
     return None if owner is None else place._replace(base="/".join(owner))
 
 
-def _is_own(file: PythonFile, receiver: ast.expr) -> bool:
+def is_own(file: PythonFile, receiver: ast.expr) -> bool:
+    """Return whether a method is called on the object itself: `self`, `super()`."""
     if isinstance(receiver, ast.Call):
         return getattr(receiver.func, "id", "") == "super"
     return is_self(file, receiver)

@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from threadmend.graph import components
+from threadmend.python.attempts import attempts
 from threadmend.python.borrowed import borrowed_sections
 from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.held import held_at
-from threadmend.python.implied import runs, seen_from
+from threadmend.python.implied import is_own, receiver_of, runs, seen_from
 from threadmend.python.locks import Lock, Section
 from threadmend.python.places import Place
 
 if TYPE_CHECKING:
+    from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -63,24 +65,28 @@ class Nesting:
         return self.held == self.inner.place
 
 
-def takings(function: Function) -> list[Taking]:
+def takings(function: Function, cls: Class | None = None) -> list[Taking]:
     """Return the locks that a call of a function takes, each once by its shortest way.
 
     What a nested function takes counts only when it is called. Calls without a name (a property,
-    `len(x)`) count as well; see implied.
+    `len(x)`) count as well; see implied. For an object of a class `cls` that inherits the
+    function, what it calls on itself is what that class has put in the place of it.
     """
-    known: dict[Function, list[Taking]] = function.file.__dict__.setdefault("_takings", {})
-    if function not in known:
-        known[function] = []  # one that calls itself takes nothing more by that
-        known[function] = _each_once(_takings(function))
-    return known[function]
+    if cls is function.home:
+        cls = None
+    known: dict[tuple[Function, Class | None], list[Taking]]
+    known = function.file.__dict__.setdefault("_takings", {})
+    if (function, cls) not in known:
+        known[function, cls] = []  # one that calls itself takes nothing more by that
+        known[function, cls] = _each_once(_takings(function, cls))
+    return known[function, cls]
 
 
-def _takings(function: Function) -> Iterator[Taking]:
+def _takings(function: Function, cls: Class | None) -> Iterator[Taking]:
     for section in _sections(function.file).get(function, ()):
         yield Taking(section.lock.place, section, (), function.file)
     for call, callee in runs(function).items():
-        yield from _through(function.file, call, callee)
+        yield from _through(function.file, call, callee, cls or function.home)
 
 
 def _sections(file: PythonFile) -> dict[Function | None, list[Section]]:
@@ -92,11 +98,27 @@ def _sections(file: PythonFile) -> dict[Function | None, list[Section]]:
     return found
 
 
-def _through(file: PythonFile, call: ast.expr, callee: Function) -> Iterator[Taking]:
-    for taking in takings(callee):
+def _through(
+    file: PythonFile, call: ast.expr, callee: Function, cls: Class | None
+) -> Iterator[Taking]:
+    receiver = receiver_of(call)
+    if cls is not None and (receiver is None or not is_own(file, receiver)):
+        cls = None
+    if cls is not None and isinstance(receiver, ast.Name):
+        callee = _of_class(cls, callee)
+    for taking in takings(callee, cls):
         place = seen_from(file, call, callee, taking.place)
         if place is not None:
             yield replace(taking, place=place, calls=(call, *taking.calls))
+
+
+def _of_class(cls: Class, method: Function) -> Function:
+    """Return the method that an object of a class has in the place of one that it inherits."""
+    if method.cls is None or method.cls not in cls.mro:
+        return method
+    found = cls.method(method.name)
+    same = found is not None and found.is_async == method.is_async
+    return found if found is not None and same and not found.is_generator else method
 
 
 def _each_once(found: Iterable[Taking]) -> list[Taking]:
@@ -124,7 +146,7 @@ def _nestings(file: PythonFile) -> Iterator[Nesting]:
     entered = [s for s in borrowed_sections(file) if not _is_called(s)]
     for section in (*file.sections, *entered):
         inner_sections.setdefault(section.start, []).append(section)
-    for outer in (*file.sections, *borrowed_sections(file)):
+    for outer in (*file.sections, *borrowed_sections(file), *attempts(file)):
         held = outer.lock.place
         same = inner_sections.get(outer.start, [])
         for later in same[same.index(outer) + 1 :] if outer in same else ():
@@ -150,7 +172,7 @@ def _taken_at(
     if isinstance(node, ast.expr) and outer.function is not None:
         callee = runs(outer.function).get(node)
         if callee is not None and outer.lock.place in held_at(file, node):
-            yield from _through(file, node, callee)
+            yield from _through(file, node, callee, outer.function.home)
 
 
 def _is_called(section: Section) -> bool:

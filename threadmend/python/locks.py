@@ -54,7 +54,7 @@ class Section:
     """A critical section.
 
     `kind` is `with`; or `acquire`, for a statement that acquires with its release further
-    down the same block or in the `finally` of the try statement after it. `body` are the
+    down the same block or in the `finally` of the try statement after or around it. `body` are the
     statements in between (of a try statement: its own), `start` the With or the acquiring
     statement, `item` the expression of the lock, `release` the releasing statement. Of the kinds
     `borrowed` and `tried`, see there and `attempts.py`.
@@ -270,4 +270,10 @@ def _acquire_section(file: PythonFile, statement: ast.Expr, call: ast.Call) -> S
                     if file.text(receiver(last.value)) == text:  # type: ignore[arg-type]
                         body = following.body
                         return Section(lock, "acquire", statement, item, body, last, function)
+    above = parent(statement)
+    if isinstance(above, ast.Try) and block is above.body:  # taken in the try statement itself
+        for last in above.finalbody:
+            if isinstance(last, ast.Expr) and is_release(last.value):
+                if file.text(receiver(last.value)) == text:  # type: ignore[arg-type]
+                    return Section(lock, "acquire", statement, item, rest, last, function)
     return Section(lock, "acquire", statement, item, rest, None, function)

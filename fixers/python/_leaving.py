@@ -6,12 +6,20 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.python.file import PythonFile, last_name
-from threadmend.python.flow import after, can_raise, innermost_loop, leaves, walk
+from threadmend.python.flow import (
+    after,
+    always_leaves,
+    can_raise,
+    innermost_loop,
+    leaves,
+    walk,
+)
+from threadmend.python.functions import Function
 from threadmend.python.lockcalls import lock_calls
 from threadmend.python.locks import Lock, Section, is_acquire, is_release, receiver
 from threadmend.python.scope import parent
 
-__all__ = ["before_try", "goes_round", "way_out"]
+__all__ = ["before_try", "goes_round", "half_handled", "way_out"]
 
 _HARMLESS = frozenset({"debug", "info", "warning", "warn", "error", "log", "print", "len", "repr",
                        "str", "time", "monotonic", "perf_counter", "current_thread", "get_ident",
@@ -87,9 +95,49 @@ def way_out(file: PythonFile, section: Section) -> tuple[list[ast.AST], list[ast
     if section.lock.family == "async":
         leaving = [node for node in leaving if not isinstance(node, ast.Await)]
     plain = ast.Return | ast.Raise
+    if _is_manager(section.function):  # what is raised under its `with` comes out of the yield
+        given = [node for node in leaving if isinstance(node, ast.Yield)]
+        if given:
+            leaving = [node for node in leaving if node not in given]
+            return (leaving, released) if all(isinstance(n, plain) for n in leaving) else None
     if not all(isinstance(n, plain) or goes_round(file, section, n) for n in leaving):
         return None  # a hand-over, or a generator that is left in the middle
     return (leaving, released) if leaving or can_raise(section.body) else None
+
+
+def _is_manager(function: Function | None) -> bool:
+    """Return whether a function is a `contextlib.contextmanager`."""
+    return function is not None and any("contextmanager" in d for d in function.decorators)
+
+
+def half_handled(file: PythonFile, section: Section) -> ast.Try | None:
+    """Return the try statement of a section all of whose handlers release and leave, but which
+    lets through what none of them names.
+    """
+    if section.kind != "acquire" or section.release is None or section.is_protected:
+        return None
+    inner = [s for s in section.body if isinstance(s, ast.Try)]
+    tried = inner[0] if len(inner) == 1 else None
+    if tried is None or not tried.handlers or tried.finalbody or not can_raise(tried.body):
+        return None
+    if not all(_gives_up(file, section, handler) for handler in tried.handlers):
+        return None
+    for call, takes in _touching(file, section):
+        at = [*file.ancestors(call)]
+        if takes and tried in at:
+            return None
+        if tried in at and not any(handler in at for handler in tried.handlers):
+            return None
+    return tried
+
+
+def _gives_up(file: PythonFile, section: Section, handler: ast.ExceptHandler) -> bool:
+    """Return whether a handler of some exceptions releases first of all, and leaves."""
+    names = [] if handler.type is None else [last_name(n) for n in ast.walk(handler.type)]
+    if handler.type is None or "Exception" in names or "BaseException" in names:
+        return False
+    first = handler.body[0]
+    return _released(file, [first], section.item) is not None and always_leaves(handler.body)
 
 
 def _released_before_leaving(file: PythonFile, section: Section) -> list[ast.stmt] | None:

@@ -2,7 +2,9 @@
 
 Between `acquire()` and `release()` something raises, and the lock is never released: every
 other thread that wants it waits for ever, and the traceback that could explain it is of
-another thread. A `return` that somebody adds in between does the same, every time.
+another thread. A `return` that somebody adds in between does the same, every time, and so does
+an exception that none of the handlers names which release it; in a `contextmanager`, what is
+raised under its `with` comes out of the `yield`.
 
 Not reported: acquire and release that do not stand in one block; a release in `finally`;
 nothing in between that can raise or leave; a lock that is handed over on purpose (left
@@ -20,9 +22,10 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
-from threadmend.python.attempts import attempted
+from threadmend.python.attempts import asked_for, attempted
 from threadmend.python.builders import (
     BuilderError,
+    add_handler,
     begin_try_earlier,
     section_to_try,
     section_to_with,
@@ -33,7 +36,7 @@ from threadmend.python.functions import function_of
 from threadmend.python.lockcalls import helped_sections
 from threadmend.python.locks import Section
 
-from ._leaving import before_try, way_out
+from ._leaving import before_try, half_handled, way_out
 
 CATEGORY = "lock"
 ALSO = "R1732 consider-using-with"
@@ -51,10 +54,17 @@ def check(file: PythonFile) -> Iterator[Finding]:
         yield _finding(file, section, *lost)
     for section, tried in _late(file):
         yield _finding(file, section, leaves(section.body), [], tried)
+    for section in file.sections:
+        half = half_handled(file, section)
+        if half is not None and not _is_signal(file, section):
+            yield _half_finding(file, section, half)
 
 
 def _tried(file: PythonFile) -> Iterator[Section]:
-    """Yield what lies between `if not x.acquire(timeout=1): return` and the release."""
+    """Yield what lies between `if not x.acquire(timeout=1): return`, or `if lock: x.acquire()`,
+    and the release.
+    """
+    yield from asked_for(file)
     for call in file.calls("acquire"):
         lock = file.lock(call.func.value) if isinstance(call.func, ast.Attribute) else None
         section = None if lock is None else attempted(file, call, lock)
@@ -135,6 +145,22 @@ def _finding(
     confidence = Confidence.MEDIUM if is_mild else Confidence.HIGH
     fix = _fix(title, edits, leaving)
     return Finding(file.path, start, end, what, fixes=(fix,), confidence=confidence)
+
+
+def _half_finding(file: PythonFile, section: Section, tried: ast.Try) -> Finding:
+    """Return the finding about exceptions that no handler releases for."""
+    name = section.name(file)
+    start, end = file.span(section.start)
+    said = f"{name} stays locked when the code raises what line {tried.handlers[0].lineno} does"
+    said += " not name"
+    text = f"except BaseException:\n    {name}.release()\n    raise"
+    try:
+        edits = add_handler(file, tried, text)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    # Only where the lock was lost for good does anything else happen than before.
+    fix = Fix(f"Release {name} whatever is raised", edits)
+    return Finding(file.path, start, end, said, fixes=(fix,))
 
 
 def _fix(title: str, edits: tuple[Edit, ...], leaving: list[ast.AST]) -> Fix:

@@ -1,5 +1,5 @@
 """Attempts: `if not x.acquire(timeout=1): return`, behind which x is held for certain, and
-`if x.acquire(False):`, in which it is.
+`if x.acquire(False):`, in which it is; and what is taken only by those who ask for it.
 """
 
 from __future__ import annotations
@@ -9,13 +9,21 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.python.flow import after, always_leaves
-from threadmend.python.locks import Lock, Section, is_acquire, is_release, lock_of, receiver
+from threadmend.python.locks import (
+    Lock,
+    Section,
+    is_acquire,
+    is_release,
+    lock_of,
+    receiver,
+    taken_under,
+)
 from threadmend.python.scope import parent
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
 
-__all__ = ["attempted", "attempts", "behind"]
+__all__ = ["asked_for", "attempted", "attempts", "behind"]
 
 
 def attempts(file: PythonFile) -> Iterator[Section]:
@@ -26,6 +34,34 @@ def attempts(file: PythonFile) -> Iterator[Section]:
             section = attempted(file, call, lock) or _inside(file, call, lock)
             if section is not None:
                 yield section
+
+
+def asked_for(file: PythonFile) -> Iterator[Section]:
+    """Yield what lies between `if lock: x.acquire()` and `if lock: x.release()` of one block; the
+    section's kind is `tried`, its start and its release are these two.
+    """
+    for call in file.calls("acquire"):
+        start = parent(parent(call)) if is_acquire(call) else None  # type: ignore[arg-type]
+        if not isinstance(start, ast.If) or start.orelse or len(start.body) > 1:
+            continue
+        lock = lock_of(file, receiver(call)) if call in taken_under(start) else None
+        rest = after(start)
+        for number, last in enumerate(rest if lock is not None else ()):
+            if isinstance(last, ast.If) and _gives_back(file, last, start, call):
+                assert lock is not None
+                item, function = receiver(call), file.function(call)
+                yield Section(lock, "tried", start, item, rest[:number], last, function)
+                break
+
+
+def _gives_back(file: PythonFile, last: ast.If, start: ast.If, call: ast.Call) -> bool:
+    """Return whether an `if` of the same test does nothing but to release."""
+    if last.orelse or len(last.body) > 1 or ast.dump(last.test) != ast.dump(start.test):
+        return False
+    inner = last.body[0].value if isinstance(last.body[0], ast.Expr) else None
+    if not isinstance(inner, ast.Call) or not is_release(inner):
+        return False
+    return file.text(receiver(inner)) == file.text(receiver(call))
 
 
 def attempted(file: PythonFile, call: ast.Call, lock: Lock) -> Section | None:

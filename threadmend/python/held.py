@@ -21,6 +21,7 @@ from threadmend.python.locks import (
     lock_of,
     looks_like_lock,
     receiver,
+    taken_under,
 )
 from threadmend.python.places import Place
 from threadmend.python.project import docstring
@@ -175,6 +176,9 @@ def _acquired(file: PythonFile, statement: ast.stmt, gone: set[str]) -> Held:
         for text, held in _taken_by_calls(file).get(earlier, ()):
             if text not in here and text not in gone:
                 found |= held
+        for call in taken_under(earlier):
+            if file.text(receiver(call)) not in here | gone:
+                found |= _UNKNOWN  # by those who ask for it
         here.update(_released(file, earlier))
     gone |= here
     return found

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from threadmend.python.functions import Function
     from threadmend.python.value import Value
 
-__all__ = ["Lock", "Section", "acquisitions", "lock_of", "looks_like_lock", "sections_of"]
+__all__ = [
+    "Lock",
+    "Section",
+    "acquisitions",
+    "lock_of",
+    "looks_like_lock",
+    "sections_of",
+    "taken_under",
+]
 
 _LOCKISH = re.compile(r"(?i)lock|mutex|sem(?:aphore)?\b|cond(?:ition)?\b|synchron|critical|guard")
 
@@ -198,6 +206,15 @@ def acquisitions(statement: ast.stmt) -> Iterator[tuple[ast.Call, str]]:
         if is_acquire(inner):
             assert isinstance(inner, ast.Call)
             yield inner, "after" if negated else "body"
+
+
+def taken_under(statement: ast.stmt) -> Iterator[ast.Call]:
+    """Yield the calls of `if lock: x.acquire()`, behind which x is held perhaps."""
+    if isinstance(statement, ast.If):
+        for inner in (*statement.body, *statement.orelse):
+            value = inner.value if isinstance(inner, ast.Expr) else None
+            if isinstance(value, ast.Call) and is_acquire(value):
+                yield value
 
 
 def is_acquire(node: ast.AST | None) -> bool:

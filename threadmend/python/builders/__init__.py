@@ -16,6 +16,7 @@ from threadmend.python.builders.lines import (
 )
 from threadmend.python.builders.names import free_attribute, free_name, is_free
 from threadmend.python.builders.sections import (
+    add_handler,
     begin_try_earlier,
     section_to_try,
     section_to_with,
@@ -36,6 +37,7 @@ from threadmend.python.builders.statements import (
 __all__ = [
     "BuilderError",
     "add_attribute",
+    "add_handler",
     "add_import",
     "add_method",
     "add_variable",

@@ -18,7 +18,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.locks import Section
 from threadmend.python.scope import parent
 
-__all__ = ["begin_try_earlier", "section_to_try", "section_to_with"]
+__all__ = ["add_handler", "begin_try_earlier", "section_to_try", "section_to_with"]
 
 
 def section_to_with(
@@ -86,7 +86,25 @@ def section_to_try(
         edits.append(Edit(file.path, at, at, head + unit))
     edits += [Edit(file.path, begin, end, b"") for begin, end in dropped]
     edits.append(Edit(file.path, last, last, indent + b"finally:" + newline + unit))
+    further = file.source.line_end(last)
+    for at in indented_lines(file, [release], further, line_span(file, release)[1]):
+        if at >= further:
+            edits.append(Edit(file.path, at, at, unit))
     return tuple(edits)
+
+
+def add_handler(file: PythonFile, tried: ast.Try, text: str) -> tuple[Edit, ...]:
+    """Put a further `except` clause behind those of a try statement."""
+    last = tried.handlers[-1].body[-1]
+    if not is_alone(file, last):
+        raise BuilderError("the statement shares its line with another one")
+    indent, unit, newline = indent_of(file, tried), indent_unit(file, tried), file.source.newline
+    at = line_span(file, last)[1]
+    lines = [line.replace("    ", unit.decode()) for line in text.splitlines()]
+    code = b"".join(indent + file.encode(line) + newline for line in lines)
+    if not file.data[:at].endswith((b"\n", b"\r")):
+        code = newline + code.rstrip(newline)
+    return (Edit(file.path, at, at, code),)
 
 
 def begin_try_earlier(

@@ -4,7 +4,8 @@ Between `acquire()` and `release()` something raises, and the lock is never rele
 other thread that wants it waits for ever, and the traceback that could explain it is of
 another thread. A `return` that somebody adds in between does the same, every time, and so does
 an exception that none of the handlers names which release it; in a `contextmanager`, what is
-raised under its `with` comes out of the `yield`.
+raised under its `with` comes out of the `yield`. `while self._lock:` locks nothing: it is a slip
+of the pen.
 
 Not reported: acquire and release that do not stand in one block; a release in `finally`;
 nothing in between that can raise or leave; a lock that is handed over on purpose (left
@@ -37,10 +38,11 @@ from threadmend.python.lockcalls import helped_sections
 from threadmend.python.locks import Section
 
 from ._leaving import before_try, half_handled, way_out
+from ._tested_lock import tested
 
 CATEGORY = "lock"
 ALSO = "R1732 consider-using-with"
-GATE = rb"\.acquire\(|lock\w*\(\)|release\w*\(\)"
+GATE = rb"\.acquire\(|lock\w*\(\)|release\w*\(\)|\b(?:while|if) [\w.]+:"
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -58,6 +60,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         half = half_handled(file, section)
         if half is not None and not _is_signal(file, section):
             yield _half_finding(file, section, half)
+    yield from tested(file)
 
 
 def _tried(file: PythonFile) -> Iterator[Section]:

@@ -2,10 +2,14 @@
 
 `wait` returns when somebody notified, not when what was waited for is true: another thread may
 have been faster, `notify_all` wakes all, and wake-ups happen without any. After an `if` the
-code goes on with a condition that no longer holds.
+code goes on with a condition that no longer holds. A loop whose test is made before the condition
+is held misses what is notified between the two, and waits for ever.
 
 Not reported: waits with a time limit, whose end is looked at; waits in a loop; code that tests
-again after the wait; an `if` with an `else`, or whose test itself waits or takes something.
+again after the wait; an `if` with an `else`, or whose test itself waits or takes something; for
+tests ahead of the lock, loops that do more than to test, or conditions that nobody notifies here.
+
+Unsafe: a test that is made with the condition held waits for it.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from threadmend.python import api
 from threadmend.python.builders import BuilderError, is_alone, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, enclosing, walk
+
+from ._lost_news import lost_news
 
 CATEGORY = "lock"
 GATE = rb"\.wait\(\s*\)"
@@ -44,6 +50,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if not _tests_again(file, test):
             yield _finding(file, call, test, None if is_last else waits)
+    if not file.is_test:
+        yield from lost_news(file)
 
 
 def _tried(file: PythonFile, wait: ast.stmt) -> ast.stmt:

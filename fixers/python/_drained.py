@@ -36,6 +36,10 @@ __all__ = [
 ]
 
 
+_ALL_AT_ONCE = frozenset({"dict", "extend", "frozenset", "join", "list", "max", "min", "set",
+                          "sorted", "sum", "tuple", "update"})  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tail:
     """What a helper does from the join on (`rest`), and the statements behind its only call
@@ -112,10 +116,14 @@ def puts_of_its_own(
     ]
 
 
-def takes_in(use: QueueUse, file: PythonFile, function: Function) -> list[ast.Call] | None:
+def takes_in(
+    use: QueueUse, file: PythonFile, function: Function, spawn: Spawn | None = None
+) -> list[ast.Call] | None:
     """Return the calls of a function that take from the queue, themselves or by a helper that
-    nobody else calls; None when somebody else takes as well.
+    nobody else calls; None when somebody else takes as well. Others may call a public helper, but
+    not while the thread of a `spawn` runs that the function itself starts and waits for.
     """
+    is_whole = spawn is not None and file.function(spawn.node) is function
     found = []
     for get in use.gets:
         taker = file.function(get)
@@ -123,11 +131,26 @@ def takes_in(use: QueueUse, file: PythonFile, function: Function) -> list[ast.Ca
             sites = [] if taker is None else _callers_with(use, file, taker, get)
             if taker is None or len(sites) != 1 or not taker.is_only_called:
                 return None
-            if sites[0].caller is not function or not taker.is_private:
+            if sites[0].caller is not function or not (taker.is_private or is_whole):
                 return None
             get = sites[0].call
+            if taker.is_generator and not _is_used_up(file, get):
+                return None
         found.append(get)
     return found
+
+
+def _is_used_up(file: PythonFile, call: ast.AST) -> bool:
+    """Return whether a generator is gone through where it is called, not handed on as it is."""
+    above = file.parent(call)
+    if isinstance(above, ast.comprehension):
+        whole = file.parent(above)
+        is_lazy = isinstance(whole, ast.GeneratorExp)
+        return not is_lazy or (whole is not None and _is_used_up(file, whole))
+    if isinstance(above, ast.Call) and call in above.args:
+        name = above.func.attr if isinstance(above.func, ast.Attribute) else ""
+        return name in _ALL_AT_ONCE or file.qualified(above.func) in _ALL_AT_ONCE
+    return isinstance(above, ast.For | ast.Starred)
 
 
 def _callers_with(

@@ -13,6 +13,7 @@ from threadmend.python.functions import Function
 from threadmend.python.project import PythonProject
 from threadmend.python.threads import STARTS, Spawn, reached, spawns_reaching, wrappers
 from threadmend.python.uses import is_self
+from threadmend.python.wrapped import helped
 
 from ._handed import asked_of, handed, kept_functions
 
@@ -131,7 +132,7 @@ def abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spawn
 
 def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spawn]]]:
     found: dict[PythonFile, dict[Function, list[Spawn]]] = {}
-    for file in project.files(STARTS, tests=False):
+    for file in dict.fromkeys((*project.files(STARTS, tests=False), *helped(project))):
         for spawn in file.spawns:
             target = spawn.target
             if spawn.is_threaded and target is not None and target.file is not file:

@@ -26,7 +26,7 @@ from threadmend.python.arguments import argument, keyword
 from threadmend.python.builders import BuilderError, drop_import, reference
 from threadmend.python.file import PythonFile, last_name
 from threadmend.python.flow import block_of, walk
-from threadmend.python.functions import Function
+from threadmend.python.functions import Function, function_of
 from threadmend.python.threads import reached, spawns_reaching
 from threadmend.python.uses import use_mode
 
@@ -103,8 +103,8 @@ def _has_loop_of_its_own(file: PythonFile, function: Function) -> bool:
 
 def _awaits_for_anybody(file: PythonFile, function: Function) -> bool:
     """Return whether a coroutine of a module that names no loop is asyncio's all the same: it
-    awaits what it is given, or modules of the project that name asyncio await it, and nobody in
-    the project has a loop of another kind.
+    awaits what it is given, another coroutine awaits it, or modules of the project name asyncio;
+    and nobody in the project has a loop of another kind.
     """
     known: dict[str, bool] = file.project.__dict__.setdefault("_loops", {})
     if "other" not in known:
@@ -113,7 +113,19 @@ def _awaits_for_anybody(file: PythonFile, function: Function) -> bool:
         known["asyncio"] = not known["other"] and any(map(_ASYNCIO.search, texts))
     if known["other"]:
         return False
-    return known["asyncio"] or any(isinstance(node, ast.Await) for node in function.own)
+    if known["asyncio"] or any(isinstance(node, ast.Await) for node in function.own):
+        return True
+    return _is_awaited(function)
+
+
+def _is_awaited(function: Function) -> bool:
+    """Return whether a coroutine of the project awaits this one."""
+    for other in function.file.project.files(b"await", function.file.encode(function.name)):
+        for call in other.calls(function.name):
+            if isinstance(other.parent(call), ast.Await):
+                if function_of(other, call.func) is function:
+                    return True
+    return False
 
 
 def _is_result(file: PythonFile, call: ast.Call) -> bool:

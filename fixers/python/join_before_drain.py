@@ -96,7 +96,7 @@ def _drain(
     loop = file.parent(statement)
     if isinstance(loop, ast.For) and len(loop.body) == 1:
         top = loop
-    gets = takes_in(use, file, function)
+    gets = takes_in(use, file, function, spawn)
     if gets is None:
         return tail_of(file, use, top, function)  # or somebody else empties it
     takes = [s for s in after(top) if any(get in walk(s) for get in gets)]

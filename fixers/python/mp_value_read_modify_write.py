@@ -21,11 +21,16 @@ from threadmend.python.arguments import keyword
 from threadmend.python.builders import BuilderError, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing, walk
+from threadmend.python.value import Value
 
 CATEGORY = "process"
 GATE = rb"\bValue\b|\bArray\b|\.value\b"
 
 _KINDS = {"multiprocessing.Value", "multiprocessing.Array"}
+_PROMISED = _KINDS | {
+    f"multiprocessing.sharedctypes.{name}"
+    for name in ("Synchronized", "SynchronizedBase", "SynchronizedArray", "SynchronizedString")
+}
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -101,7 +106,7 @@ def _is_shared(file: PythonFile, node: ast.expr) -> bool:
     that of the argument that every process gets for the parameter.
     """
     value = file.value(node)
-    if value is not None:
+    if value is not None and not _is_promised(value):
         return _has_lock(value.file, value.type, value.made)
     binding = file.binding(node)
     function = file.function(node)
@@ -119,6 +124,13 @@ def _is_shared(file: PythonFile, node: ast.expr) -> bool:
     return bool(found) and all(
         one is not None and _has_lock(one.file, one.type, one.made) for one in found
     )
+
+
+def _is_promised(value: Value) -> bool:
+    """Return whether only an annotation says what a value is, which does not tell whether it has a
+    lock: `Synchronized` is also what `Value(…, lock=…)` makes of any lock.
+    """
+    return value.made is None and value.type in _PROMISED
 
 
 def _has_lock(file: PythonFile, kind: str, made: ast.expr | None) -> bool:

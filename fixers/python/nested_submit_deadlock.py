@@ -26,6 +26,7 @@ from threadmend.python.threads import Spawn, reached
 from threadmend.python.uses import is_self
 
 from ._pooled import in_place, waiting_inside
+from ._started_by import Started, in_place_of, started_by
 
 CATEGORY = "executor"
 GATE = rb"\.submit\(|\.map\(|\.result\("
@@ -37,6 +38,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the jobs that a job waits for in the same pool."""
     jobs = [s for s in file.spawns if _is_job(file, s)]
     seen: set[Spawn] = set()
+    told: set[ast.AST] = {job.node for job in jobs}
     for outer in jobs:
         if outer.target is None:
             continue
@@ -50,6 +52,10 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if function is not None and _is_waited_for(file, inner, function):
                 seen.add(inner)
                 yield _finding(file, outer, inner, function)
+            for one in started_by(file, inner, functions):
+                if one.call not in told and _is_waited_for(file, one.spawn, one.caller):
+                    told.add(one.call)
+                    yield _of_helper(file, outer, one)
     for call, given, function in waiting_inside(file):
         yield _of_object(file, call, given, function)
 
@@ -59,6 +65,14 @@ def _of_object(file: PythonFile, call: ast.Call, given: ast.Call, function: Func
     assert isinstance(call.func, ast.Attribute)
     pool = file.text(call.func.value)
     return _waiting(file, call, given, pool, function, in_place(file, call))
+
+
+def _of_helper(file: PythonFile, outer: Spawn, one: Started) -> Finding:
+    """Return the finding about the call of a helper that returns the future of a job."""
+    direct = one.direct(file)
+    placed = None if direct is None else in_place_of(file, one.call, direct)
+    edits = None if direct is None else _called(file, one.call, direct, one.caller, placed)
+    return _waiting(file, one.call, outer.node, file.text(_pool(one.spawn)), one.caller, edits)
 
 
 def _waiting(
@@ -101,6 +115,8 @@ def _is_job(file: PythonFile, spawn: Spawn) -> bool:
         return False
     owner = call.func.value if isinstance(call.func, ast.Attribute) else None
     is_own = owner is None or is_self(file, owner)
+    if inner.node is call:
+        return True  # one of those between which a condition chooses
     returned = isinstance(file.parent(inner.node), ast.Return)
     return is_own and returned and (spawn.target_node, *(spawn.args or ())) == tuple(call.args)
 
@@ -150,8 +166,13 @@ def _is_waited_for(file: PythonFile, inner: Spawn, function: Function) -> bool:
         return False
     if isinstance(statement, ast.Expr) and statement.value is inner.node:
         return False  # nobody has the future
+    above = file.parent(inner.node)
+    if isinstance(above, ast.Attribute) and above.attr not in {"result", "exception"}:
+        return False  # it gets a callback, and is nobody's
     for call in function.calls:
         if call.lineno < inner.node.lineno or call.keywords or len(call.args) > 1:
+            continue
+        if _is_of_another(call, inner):
             continue
         if isinstance(call.func, ast.Attribute) and call.func.attr in {"result", "exception"}:
             if not call.args:
@@ -159,6 +180,12 @@ def _is_waited_for(file: PythonFile, inner: Spawn, function: Function) -> bool:
         if file.qualified(call.func) in _WAITING or _is_handed_on(file, inner, function, call):
             return True
     return False
+
+
+def _is_of_another(call: ast.Call, inner: Spawn) -> bool:
+    """Return whether `f(…).result()` asks for what another call returns."""
+    asked = call.func.value if isinstance(call.func, ast.Attribute) else None
+    return isinstance(asked, ast.Call) and asked is not inner.node
 
 
 def _is_handed_on(file: PythonFile, inner: Spawn, function: Function, call: ast.Call) -> bool:
@@ -223,11 +250,24 @@ def _edits(file: PythonFile, inner: Spawn, function: Function) -> tuple[Edit, ..
     rest = [*call.args[1:], *call.keywords]
     head = f"({target})" if isinstance(call.args[0], ast.Lambda) else target
     direct = f"{head}({', '.join(file.text(argument) for argument in rest)})"
+    return _called(file, call, direct, function)
+
+
+def _called(
+    file: PythonFile,
+    call: ast.Call,
+    direct: str,
+    function: Function,
+    placed: tuple[Edit, ...] | None = None,
+) -> tuple[Edit, ...] | None:
+    """Return the edits that put a call of the function in the place of its future; `placed` does
+    that where the future itself stands.
+    """
     result = _result_of(file, call)
     if result is not None:
         return replace(file, result, direct)
     results = _results(file, call, function)
-    return None if results is None else (*replace(file, call, direct), *results)
+    return None if results is None else (*(placed or replace(file, call, direct)), *results)
 
 
 def _results(file: PythonFile, call: ast.Call, function: Function) -> tuple[Edit, ...] | None:

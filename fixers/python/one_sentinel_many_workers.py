@@ -24,6 +24,7 @@ from threadmend.python.queues import QueueUse, feeding, queues_of
 from threadmend.python.threads import Spawn
 
 from ._crew import crew_of
+from ._sentinels import ending, is_of_class
 from ._taken import Taken, taken
 from ._workers import each, started_at, workers_elsewhere
 
@@ -48,8 +49,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             worker = file.function(one.statement)
             if ends is None or worker is None or not one.waits:
                 continue
-            text = file.text(ends)
-            puts = [put for put in use.puts if put.args and file.text(put.args[0]) == text]
+            puts = [put for put in use.puts if _is_end(file, put, ends)]
             if len(puts) != 1 or innermost_loop(puts[0]) is not None:
                 continue
             if file.function(puts[0]) is worker:
@@ -104,9 +104,21 @@ def _of_object(file: PythonFile, use: QueueUse) -> Iterator[Finding]:
             yield _finding(file, use, one, puts[0], spawn, workers)
 
 
+def _is_end(file: PythonFile, put: ast.Call, ends: ast.expr) -> bool:
+    """Return whether what is put ends a worker of the same file."""
+    if not put.args:
+        return False
+    is_written = ast.dump(put.args[0]) == ast.dump(ends)
+    return is_written or is_of_class(file, put.args[0], file, ends)
+
+
 def _is_same(file: PythonFile, put: ast.Call, other: PythonFile, ends: ast.expr) -> bool:
-    """Return whether what is put ends a worker of another file: the same constant or name."""
+    """Return whether what is put ends a worker of another file: the same constant or name, or an
+    object of the class that it asks for.
+    """
     item = put.args[0] if put.args else None
+    if item is not None and is_of_class(file, item, other, ends):
+        return True
     if isinstance(item, ast.Constant) or isinstance(ends, ast.Constant):
         return item is not None and ast.dump(item) == ast.dump(ends)
     name = None if item is None else file.qualified(item)
@@ -121,16 +133,7 @@ def _sentinel(file: PythonFile, use: QueueUse, one: Taken) -> ast.expr | None:
             return None  # it puts the end back
     if one.end is not None:
         return one.end
-    for statement in one.rest:
-        if not isinstance(statement, ast.If) or not isinstance(statement.test, ast.Compare):
-            continue
-        test = statement.test
-        if not isinstance(test.left, ast.Name) or test.left.id != one.name:
-            continue
-        if isinstance(test.ops[0], ast.Is | ast.Eq):
-            if isinstance(statement.body[-1], ast.Break | ast.Return):
-                return test.comparators[0]
-    return None
+    return next((end for s in one.rest if (end := ending(file, s, one.name)) is not None), None)
 
 
 def _many(file: PythonFile, use: QueueUse, worker: Function) -> Spawn | None:

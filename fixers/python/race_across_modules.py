@@ -57,7 +57,14 @@ def check(project: PythonProject) -> Iterator[Finding]:
         if not _THREADS.search(file.data):  # the rules of one file leave it out
             every = raced(file)
             for data, units in every:
-                yield finding(data, units, _SAID, every)
+                found = finding(data, units, _SAID, every)
+                helping = {
+                    inner
+                    for unit in units
+                    for spawn in unit.use.threads
+                    if spawn is not None and (inner := spawn.through) is not None
+                }
+                yield replace(found, related=(*found.related, *_starts(file, helping)))
 
 
 def _is_asked_for(file: PythonFile, node: ast.expr) -> bool:

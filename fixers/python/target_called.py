@@ -20,6 +20,7 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python.annotations import is_data
 from threadmend.python.arguments import keyword
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function, function_of
@@ -34,6 +35,15 @@ GATE = (
 _DATA = (ast.Constant, ast.JoinedStr, ast.Compare, ast.List, ast.Dict, ast.Set, ast.Tuple,
          ast.BinOp, ast.ListComp, ast.DictComp, ast.SetComp)  # fmt: skip
 """Results that nobody can call."""
+_MAKERS = frozenset(
+    {
+        "abs", "all", "any", "bool", "bytes", "dict", "float", "frozenset", "int", "len", "list",
+        "repr", "round", "set", "sorted", "str", "sum", "tuple",
+    }
+)  # fmt: skip
+"""Builtins whose results nobody can call. A sum of numbers is one, whatever they are."""
+_PLAIN = frozenset({"staticmethod", "classmethod", "functools.cache", "functools.lru_cache"})
+"""Decorators that leave what a function returns as it is."""
 _ENDLESS = frozenset({"run_forever", "serve_forever", "mainloop"})
 _KINDS = frozenset({"thread", "timer", "process", "submit", "executor", "to_thread"})
 
@@ -50,7 +60,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if function is None or isinstance(function.node, ast.Lambda) or _is_class(file, call.func):
             continue
-        if function.is_async or function.is_generator or _may_return_callable(function):
+        if function.is_async or function.is_generator or not _PLAIN.issuperset(function.decorators):
+            continue
+        if _may_return_callable(function):
             continue
         yield _finding(file, spawn, call, function)
 
@@ -80,8 +92,25 @@ def _is_class(file: PythonFile, node: ast.expr) -> bool:
 
 
 def _may_return_callable(function: Function) -> bool:
-    """Return whether a result of the function may be something to call."""
-    return not all(isinstance(value, _DATA) for value in _results(function))
+    """Return whether a result of the function may be something to call: its annotation or all of
+    its results say otherwise.
+    """
+    if is_data(function.file, getattr(function.node, "returns", None)):
+        return False
+    return not all(_is_data(function.file, value) for value in _results(function))
+
+
+def _is_data(file: PythonFile, value: ast.expr) -> bool:
+    """Return whether an expression is certainly nothing to call: also what a builtin makes."""
+    if isinstance(value, ast.Call):
+        return file.qualified(value.func) in _MAKERS
+    if isinstance(value, ast.BoolOp):
+        return all(_is_data(file, one) for one in value.values)
+    if isinstance(value, ast.IfExp):
+        return _is_data(file, value.body) and _is_data(file, value.orelse)
+    return isinstance(value, _DATA) or (
+        isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.Not)
+    )
 
 
 def _results(function: Function) -> list[ast.expr]:

@@ -18,6 +18,7 @@ from threadmend.python.builders import BuilderError, insert_after, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.queues import QueueUse, queues_of
 
+from ._apart import elsewhere
 from ._iterable import Yielding, undone
 from ._taken import Taken, leaves_loop, taken
 
@@ -32,9 +33,11 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if use.value.type.endswith("SimpleQueue") or use.value.type == "multiprocessing.Queue":
             continue  # these have no join
-        takers = taken(file, use)
-        if takers and len(takers) == len(use.gets):
-            yield _finding(file, use, takers)
+        where = (file, use) if use.gets else elsewhere(file, use)
+        if where is not None:
+            takers = taken(*where)
+            if takers and len(takers) == len(where[1].gets):
+                yield _finding(file, use, where[0], takers)
     told: set[ast.Expr] = set()
     for join in file.calls("join"):
         one = None if join.args or join.keywords else undone(file, join)
@@ -59,23 +62,24 @@ def _finding_at(file: PythonFile, join: ast.Call, one: Yielding) -> Finding:
     return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
-def _finding(file: PythonFile, use: QueueUse, takers: list[Taken]) -> Finding:
+def _finding(file: PythonFile, use: QueueUse, there: PythonFile, takers: list[Taken]) -> Finding:
+    """Return the finding about a join, whose items are taken in the same or another file."""
     start, end = file.span(use.joins[0])
     queue = takers[0].queue
     said = f"{file.text(use.joins[0].func)} waits for ever: nobody calls task_done"
     related = tuple(
-        Related(file.path, *file.span(one.call), "the item is taken here") for one in takers
+        Related(there.path, *there.span(one.call), "the item is taken here") for one in takers
     )
     try:
         edits: list[Edit] = []
         for one in takers:
             done = f"{one.queue}.task_done()"
             if one.rest:
-                edits += wrap(file, one.rest, "try:", f"finally:\n    {done}")
+                edits += wrap(there, one.rest, "try:", f"finally:\n    {done}")
             if one.end is not None:
-                edits += _at_end(file, one, done)
+                edits += _at_end(there, one, done)
             elif not one.rest:
-                edits += insert_after(file, one.statement, done)
+                edits += insert_after(there, one.statement, done)
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=related, reason=str(error))
     reason = "join returns where it did not"

@@ -9,9 +9,10 @@ from threadmend.python.names import qualified
 from threadmend.python.value import Value, agreed
 
 if TYPE_CHECKING:
+    from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["DEPTH", "annotated", "annotated_element"]
+__all__ = ["DEPTH", "annotated", "annotated_element", "is_data"]
 
 DEPTH = 12
 """How far an answer may be from the question."""
@@ -46,6 +47,43 @@ def annotated(file: PythonFile, node: ast.expr | None, depth: int = 0) -> Value 
     return Value(name if cls is None else cls.qualified, file, None, cls)
 
 
+def is_data(file: PythonFile, node: ast.expr | None, depth: int = 0) -> bool:
+    """Return whether an annotation promises something that nobody can call: `int`, `list[str]`,
+    `float | None`, or an object of a class of the project that is known down to its last base and
+    has no `__call__`.
+    """
+    if node is None or depth > DEPTH:
+        return False
+    if _is_none(node):
+        return True
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return is_data(file, _parsed(file, node.value), depth + 1)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return all(is_data(file, side, depth + 1) for side in (node.left, node.right))
+    if isinstance(node, ast.Subscript):
+        name = qualified(file, node.value)
+        if name in _OPTIONAL or name == "typing.Union":
+            inside = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            said = inside[:1] if name == "typing.Annotated" else inside
+            return all(is_data(file, one, depth + 1) for one in said)
+        return name in _DATA or (name or "").rpartition(".")[2].lower() in _MAPPINGS | _ROWS
+    name = qualified(file, node)
+    if name is None:
+        return False
+    if name in _DATA or name.rpartition(".")[2] in _NAMED:
+        return True
+    cls = file.project.class_named(name) if "." in name else None
+    return cls is not None and cls.method("__call__") is None and _is_whole(cls)
+
+
+def _is_whole(cls: Class) -> bool:
+    """Return whether a class of the project has no base of other people, so that all of its
+    methods are seen.
+    """
+    foreign = (len(set(one.base_names) - {"object"}) - len(one.bases) for one in cls.mro)
+    return not any(foreign) and not any(heir.method("__call__") for heir in cls.heirs)
+
+
 def annotated_element(
     file: PythonFile, node: ast.expr | None, *, is_mapping: bool, depth: int = 0
 ) -> Value | None:
@@ -65,6 +103,12 @@ def annotated_element(
     return annotated(file, parts[-1], depth + 1) if len(parts) == 1 + is_mapping else None
 
 
+_DATA = frozenset({"int", "float", "complex", "bool", "str", "bytes", "bytearray", "list", "dict",
+                   "set", "frozenset", "tuple", "range", "memoryview", "typing.Tuple",
+                   "decimal.Decimal", "fractions.Fraction", "pathlib.Path", "datetime.datetime",
+                   "datetime.date", "datetime.timedelta", "uuid.UUID"})  # fmt: skip
+_NAMED = frozenset({"Sequence", "Mapping", "List", "Dict", "Set"})
+"""Names of collections that stand bare as well."""
 _MAPPINGS = frozenset({"dict", "mapping", "mutablemapping", "ordereddict", "defaultdict"})
 _ROWS = frozenset({"list", "sequence", "iterable", "iterator", "set", "deque", "collection",
                    "frozenset", "mutablesequence"})  # fmt: skip

@@ -1,4 +1,5 @@
-"""Thread classes of the project that run what they are made with: `Runner(work, item).start()`.
+"""Classes of the project whose threads run what their objects are made with:
+`Runner(work, item).start()`.
 
 class Runner(threading.Thread):
     def __init__(self, work, *args):
@@ -15,7 +16,9 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from threadmend.python.flow import enclosing
 from threadmend.python.functions import Function
+from threadmend.python.locks import looks_like_lock
 from threadmend.python.uses import is_self
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ __all__ = ["Runner", "runners_of"]
 
 
 class Runner(NamedTuple):
-    """A class that calls a parameter of its `__init__` in `run`, with parameters, when known."""
+    """A class whose thread calls a parameter of its `__init__`, with parameters, when known."""
 
     cls: Class
     init: Function
@@ -35,18 +38,58 @@ class Runner(NamedTuple):
 
 
 def runners_of(spawn: Spawn) -> Iterator[Runner]:
-    """Yield what the class of a spawn of the kind `run` calls of what its objects are made with."""
-    run, file = spawn.target, spawn.file
-    if run is None or not isinstance(spawn.node, ast.ClassDef):
+    """Yield what the thread of a class calls of what its objects are made with: what `run` calls in
+    a class of threads, and the method that is the target where an object starts a thread for
+    itself, with the other methods that these call. What they call under a lock is left out.
+    """
+    cls = _class_of(spawn)
+    init = None if cls is None else cls.method("__init__")
+    if cls is None or init is None or spawn.target is None:
         return
-    cls = file.class_of(spawn.node)
-    init = cls.method("__init__")
-    for call in run.calls if init is not None else ():
-        func = call.func
-        if isinstance(func, ast.Attribute) and is_self(file, func.value):
-            name = _parameter(cls, init, func.attr)
-            if init is not None and name:
-                yield Runner(cls, init, name, _arguments(cls, init, call))
+    for method in _own(spawn.target, cls):
+        for call in method.calls:
+            func = call.func
+            if isinstance(func, ast.Attribute) and is_self(method.file, func.value):
+                name = _parameter(cls, init, func.attr)
+                if name and not _is_locked(method, call):
+                    yield Runner(cls, init, name, _arguments(cls, init, call))
+
+
+def _class_of(spawn: Spawn) -> Class | None:
+    """Return the class whose object runs in a thread of its own: one of threads, or one that has
+    `Thread(target=self._work)`.
+    """
+    if isinstance(spawn.node, ast.ClassDef):
+        return spawn.file.class_of(spawn.node)
+    node, starter = spawn.target_node, spawn.file.function(spawn.node)
+    if not isinstance(node, ast.Attribute) or not is_self(spawn.file, node.value):
+        return None
+    return None if starter is None or spawn.kind not in {"thread", "timer"} else starter.cls
+
+
+def _own(target: Function, cls: Class) -> list[Function]:
+    """Return a method and those of the same object that it calls."""
+    found: list[Function] = []
+    pending = [target]
+    while pending:
+        one = pending.pop()
+        if one not in found and one.cls in cls.mro:
+            found.append(one)
+            pending += [
+                callee
+                for call, callee in one.callees.items()
+                if isinstance(call.func, ast.Attribute) and is_self(one.file, call.func.value)
+            ]
+    return found
+
+
+def _is_locked(method: Function, call: ast.Call) -> bool:
+    """Return whether a call seems to be made under a lock."""
+    return any(
+        looks_like_lock(method.file.text(item.context_expr))
+        for block in enclosing(call, ast.With)
+        for item in getattr(block, "items", ())
+    )
 
 
 def _parameter(cls: Class, init: Function | None, attribute: str) -> str:
@@ -62,7 +105,7 @@ def _parameter(cls: Class, init: Function | None, attribute: str) -> str:
 
 
 def _arguments(cls: Class, init: Function, call: ast.Call) -> tuple[ast.expr, ...] | None:
-    """Return the arguments of a call in `run` as names of parameters of `__init__`."""
+    """Return the arguments of a call in the thread as names of parameters of `__init__`."""
     found: list[ast.expr] = []
     for given in call.args:
         inner = given.value if isinstance(given, ast.Starred) else given

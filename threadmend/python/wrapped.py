@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from threadmend.python.project import PythonProject
     from threadmend.python.threads import Spawn
 
-__all__ = ["Handed", "handed_to", "helped", "offers"]
+__all__ = ["Handed", "alternatives", "handed_to", "helped", "offers"]
 
 _MANY = 60
 """Files of a project: of a larger one each process would read most for a few helpers."""
@@ -90,7 +90,7 @@ class Offer:
     args: tuple[ast.expr, ...] | ast.expr | None
     spawn: Spawn
     cls: Class | None = None
-    """The thread class that keeps the parameter of its `__init__`, and runs it."""
+    """The class that keeps the parameter of its `__init__`, and whose thread runs it."""
 
     @property
     def called(self) -> str:
@@ -109,6 +109,7 @@ def handed_to(file: PythonFile, spawns: list[Spawn]) -> Iterator[Handed]:
             for node, _ in _run(file, spawn):
                 if _parameter(file, node)[0] is None:
                     yield from _elements(file, spawn, node)
+            yield from _chosen(file, spawn)
     for offer in (*offers(file, spawns), *_foreign(file)):
         for call in file.calls(offer.called):
             if function_of(file, call.func) is offer.helper:
@@ -136,9 +137,8 @@ def offers(file: PythonFile, spawns: list[Spawn]) -> list[Offer]:
             helper, name, many = _parameter(file, node)
             if helper is not None and (spawn.many or not _waits(helper)):
                 found.append(Offer(helper, name, many, args, spawn))
-        if spawn.kind == "run":
-            kept = runners_of(spawn)
-            found += [Offer(r.init, r.name, False, r.args, spawn, r.cls) for r in kept]
+        kept = runners_of(spawn)
+        found += [Offer(r.init, r.name, False, r.args, spawn, r.cls) for r in kept]
     return found
 
 
@@ -191,7 +191,7 @@ def _taken(offer: Offer, site: CallSite) -> Iterator[Handed]:
             same = sum(ast.dump(one) == ast.dump(other) for other in given)
             repeated = same > 1 or _loops(site.call) > 0
         args = _arguments(helper, site, name, offer.args)
-        made = offer.cls is not None
+        made = offer.spawn.kind == "run"
         yield Handed(site.call, one, args, offer.spawn, repeated, is_object=made)
 
 
@@ -208,6 +208,40 @@ def _elements(file: PythonFile, spawn: Spawn, node: ast.Name) -> Iterator[Handed
         same = sum(ast.dump(one) == ast.dump(other) for other in found)
         repeated = same > 1 or _loops(spawn.node) > 1
         yield Handed(spawn.node, one, spawn.args, spawn, repeated)
+
+
+def _chosen(file: PythonFile, spawn: Spawn) -> Iterator[Handed]:
+    """Yield the functions of `submit(read if ready else wait)`, and of a variable that is set to
+    one or the other before.
+    """
+    node = spawn.target_node
+    if spawn.target is not None or node is None or not isinstance(spawn.node, ast.Call):
+        return
+    found = list(alternatives(file, node))
+    for one in found if len(found) > 1 else ():
+        if function_of(file, one) is not None:
+            yield Handed(spawn.node, one, spawn.args, spawn, spawn.many)
+
+
+def alternatives(file: PythonFile, node: ast.expr) -> Iterator[ast.expr]:
+    """Yield what an expression may be: the sides of a condition, of a variable each of its values
+    when they are all plain assignments.
+    """
+    if isinstance(node, ast.IfExp):
+        yield from alternatives(file, node.body)
+        yield from alternatives(file, node.orelse)
+        return
+    binding = file.binding(node)
+    sites = [] if binding is None else binding.sites
+    values = [site.value for site in sites if site.kind == "assign"]
+    if binding is None or len(values) != len(sites) or binding.scope.kind != "function":
+        yield node
+        return
+    for value in values:
+        if isinstance(value, ast.IfExp):
+            yield from (value.body, value.orelse)
+        elif value is not None:
+            yield value
 
 
 def _loops(node: ast.AST) -> int:

@@ -39,7 +39,15 @@ from threadmend.golang.types import is_named
 from threadmend.model import Edit
 
 from ._guard_copies import is_momentary, last_part, lowered, read_ahead, released_above
-from ._guard_moves import LockForm, begun_earlier, kept_on, moved_up, run_with_exits, whole_body
+from ._guard_moves import (
+    LockForm,
+    begun_earlier,
+    kept_on,
+    moved_up,
+    run_with_exits,
+    whole_body,
+    widened,
+)
 from ._guard_names import named_once
 from ._guard_references import copied_references
 from ._quick import is_slow, slow_nodes, waits
@@ -91,6 +99,7 @@ def put_under_lock(
         moved_up(file, function, statements, lock)
         or kept_on(file, statements, lock)
         or begun_earlier(file, statements, lock)
+        or widened(file, statements, nodes, lock)
     )
     if moved:
         return moved, reason
@@ -310,7 +319,7 @@ def _each(
         if any(c.contains(statement) for c in covered):
             continue
         inside = [n for n in nodes if statement.contains(n)]
-        if _can_surround(file, statement):
+        if _can_surround(file, statement) and not _takes(file, function, statement, lock):
             covered.append(statement)
             _add_region(regions, statement, lock)
         elif (computed := _computed(file, statement, inside)) is not None:
@@ -344,6 +353,14 @@ def _can_surround(file: GoFile, statement: Node) -> bool:
         if not any(c.kind == "range_clause" for c in statement.children):
             return False
     return not any(n.kind in _JUMPS or is_slow(file, n) for n in statement.own())
+
+
+def _takes(file: GoFile, function: Node, statement: Node, lock: LockForm) -> bool:
+    """Return whether a part of a statement takes the lock itself."""
+    return any(
+        o.lock_class == lock.lock_class and statement.contains(o.call)
+        for o in locks_of(file, function).operations
+    )
 
 
 def _computed(file: GoFile, statement: Node, nodes: list[Node]) -> Node | None:

@@ -107,6 +107,51 @@ def kept_on(file: GoFile, statements: list[Node], lock: LockForm) -> tuple[Edit,
     return (*delete(given), *insert_after(last, given.name))
 
 
+def widened(
+    file: GoFile, statements: list[Node], nodes: Sequence[Node], lock: LockForm
+) -> tuple[Edit, ...]:
+    """Take the lock of an `if` block before its condition, which asks for what the lock guards.
+
+    if len(s.q) > 0 {         s.mu.Lock()
+        s.mu.Lock()           if len(s.q) > 0 {
+        s.q = s.q[1:]     →       s.q = s.q[1:]
+        s.mu.Unlock()         }
+    }                         s.mu.Unlock()
+
+    The section is all that the block does, and nothing slow is in it: it grows by the condition.
+    """
+    test = statements[0]
+    if len(statements) != 1 or test.kind != "if_statement":
+        return ()
+    if test.get("alternative") is not None or test.get("initializer") is not None:
+        return ()
+    inside = test["consequence"].statements
+    if len(inside) < 3 or not all(test["condition"].contains(n) for n in nodes):
+        return ()
+    taken, given = inside[0], inside[-1]
+    if {taken.kind, given.kind} != {"expression_statement"}:
+        return ()
+    if (taken.name, given.name) != (f"{lock.name}.Lock()", f"{lock.name}.Unlock()"):
+        return ()
+    rest = [n for s in inside[1:-1] for n in (s, *s.own())]
+    if any(n.kind in _LEAVES or is_slow(file, n) for n in (*rest, *test["condition"].own())):
+        return ()
+    return (
+        *insert_before(test, taken.name),
+        *delete(taken),
+        *delete(given),
+        *insert_after(test, given.name),
+    )
+
+
+_LEAVES = frozenset(
+    {
+        *("return_statement", "break_statement", "continue_statement", "goto_statement"),
+        *("go_statement", "defer_statement", "labeled_statement"),
+    }
+)
+
+
 def begun_earlier(file: GoFile, statements: list[Node], lock: LockForm) -> tuple[Edit, ...]:
     """Take a lock before the accesses that stand right above its Lock, when they are all there is.
 

@@ -25,11 +25,11 @@ from collections.abc import Iterator
 from threadmend.golang.access import Access
 from threadmend.golang.atomics import AtomicAccess, atomic_accesses, plain_accesses
 from threadmend.golang.belief import (
-    caller_classes,
     is_beyond_judgement,
     is_explained,
     outer_function,
 )
+from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import FieldAccess
 from threadmend.golang.handovers import given_away

@@ -8,7 +8,8 @@ this order: a variable of the goroutine's own where nobody else needs the value;
 of its own for each iteration; an atomic counter or flag; a mutex beside the variable, under
 which the first of several errors is kept.
 
-Likewise a variable whose address a function gets that a loop launches.
+Likewise a variable whose address a function gets that a loop launches, and one that a loop
+writes on while a goroutine that it launched reads it: each goroutine gets a copy.
 
 Not reported:
 - what a Wait, a receive, a lock, sync.Once or an atomic operation may order, also in a call
@@ -19,7 +20,8 @@ Not reported:
 - functions that are passed on, whose caller decides when they run.
 
 Unsafe: where a read decides about a later write in another critical section, where a call
-stays under the new lock, where an empty slice replaces a nil one.
+stays under the new lock, where an empty slice replaces a nil one, where a goroutine gets a
+copy of what its loop writes.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from threadmend.golang.types import Map, Pointer
 from threadmend.model import Finding, Related
 
 from ._launched_parameter import passed_pointers
+from ._loop_carried import loop_carried
 from ._passed_on import passed_on
 from ._racy import Names, Race, top_of
 from ._racy_choice import fixes_of
@@ -50,13 +53,16 @@ _WRITES = frozenset({"write", "update", "store"})
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield one finding for each variable that goroutines access without order."""
     names: dict[Node, Names] = {}
+    known: set[Binding] = set()
     for binding in _candidates(file):
         pairs = _pairs(file, binding)
         if pairs is not None:
+            known.add(binding)
             top = top_of(binding.node)
             if top not in names:
                 names[top] = Names.of(file, top)
             yield _finding(_race(file, binding, *pairs, names[top]))
+    yield from loop_carried(file, known)
     yield from passed_on(file)
     yield from passed_pointers(file)
 

@@ -31,9 +31,10 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of
-from threadmend.golang.belief import caller_classes, doc_of, outer_function
+from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.bodycalls import receiver_of
 from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
+from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.conditions import CondCall, cond_calls, state_names, wait_loop, waits_on
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of

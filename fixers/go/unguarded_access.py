@@ -3,10 +3,10 @@
 The field (or package variable) is accessed under one and the same lock nearly everywhere,
 and here without it; or goroutines whose launch is visible write it at the same time, and
 others take the lock. Likewise a call of a function that all other callers enter with the
-lock held, and a look before the lock that is repeated under it (double-checked
-locking). The lock protects only those who take it: this access may see a value
-half written, or lose an update that another goroutine makes at the same moment. The Go
-memory model promises nothing about such a program.
+lock held, a map that is read from its field under the lock and looked into later, and a look
+before the lock that is repeated under it (double-checked locking). The lock protects only
+those who take it: this access may see a value half written, or lose an update that another
+goroutine makes at the same moment. The Go memory model promises nothing about such a program.
 
 Not reported:
 - constructors, set-up and tear-down code (`new…`, `init…`, `start…`, `close…` and what only
@@ -42,6 +42,7 @@ from ._entrusted import called_without
 from ._guard_edits import LockForm, put_under_lock
 from ._held_guard import form_of_helpers, lock_form, operation_of, witness
 from ._left_out import found_by_encounter, left_out
+from ._map_kept import maps_kept
 
 CATEGORY = "shared-state"
 GATE = rb"\.R?Lock\(\)"
@@ -70,6 +71,7 @@ def check(package: Package) -> Iterator[Finding]:
         if lapse.calls[0].node.function not in lacking:
             yield called_without(lapse)
     yield from _met(package, {*known, *(s.access.node for s in shown)})
+    yield from maps_kept(package)
 
 
 def _shown(package: Package) -> Iterator[Suspect]:

@@ -3,7 +3,8 @@
 The field (or package variable) is changed while only the read lock is held. Readers do not
 keep each other out: two of them may change the field at once, or one changes it while
 another reads. On a map that ends the process, on a counter it loses updates. A method that
-moves an element of a list or writes to a buffer changes it as well (`order.MoveToFront(e)`).
+moves an element of a list or writes to a buffer changes it as well (`order.MoveToFront(e)`),
+and so does one of the project that writes the fields of its object and takes no lock.
 
 Not reported: a write under a second lock that is held as well (a cache that readers fill
 lazily), or inside `once.Do`; objects that nobody else knows yet; writes through a pointer to
@@ -36,6 +37,7 @@ from threadmend.golang.locks import (
     lock_name,
 )
 from threadmend.golang.package import Package
+from threadmend.golang.self_changes import changed_by_method
 from threadmend.golang.setup import runs_once
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related
@@ -72,7 +74,11 @@ def _is_unprotected(access: FieldAccess) -> bool:
 
 
 def _changes(access: FieldAccess) -> bool:
-    return access.writes or bool(called_writer(access.file, access.node))
+    return (
+        access.writes
+        or bool(called_writer(access.file, access.node))
+        or changed_by_method(access.file, access.node)
+    )
 
 
 def _read_lock(access: FieldAccess) -> Held | None:
@@ -218,12 +224,13 @@ def _edits(
     """Take and release the write lock instead; without edits, the reason why not.
 
     Sound: the critical section is the same, and it keeps out all that the read lock kept
-    out; nothing inside of it takes the lock again, so it cannot wait for itself.
+    out; nothing inside of it takes the lock again, so it cannot wait for itself. (Of what an
+    interface may lead to, the method itself is not it: that would wrap its own object.)
     """
     name = lock_name(file, lock)
     for pair in pairs_of(file, locks.function):
         if pair.held.access == lock.access and pair.event.lock_class == lock.lock_class:
-            if pair.event.kind == "acquire":
+            if pair.event.kind == "acquire" and (pair.same or pair.event.sure):
                 return (), f"{name} is taken again while it is held"
     releases = _releases(locks, taken)
     if releases is None:

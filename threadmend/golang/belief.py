@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.awaited import awaited_under, comes_after_wait, runs_after_wait
+from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.calls import own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
@@ -20,15 +21,16 @@ from threadmend.golang.guards import FieldAccess, Guard, guard_of, guarded_place
 from threadmend.golang.locks import (
     LOCK_CALLS,
     declaration_of,
-    held_at,
     locks_of,
     runs_in_place,
 )
 from threadmend.golang.majority import confidence_in
 from threadmend.golang.marshalled import is_marshalled_under
+from threadmend.golang.own_sections import is_in_use
 from threadmend.golang.parts import reads_another_part
 from threadmend.golang.preparing import may_be_held, prepares, sets_up_once
 from threadmend.golang.remarks import needs_no_lock
+from threadmend.golang.same_goroutine import is_built_for, is_only_writer
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import runs_once
 from threadmend.golang.syntax import Node
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Suspect",
-    "caller_classes",
     "doc_of",
     "is_beyond_judgement",
     "is_explained",
@@ -58,6 +59,13 @@ _SAYS = re.compile(
     rb"(?i)\b(?:un)?lock(?:s|ed|ing)?\b|\bmutex\b|\bmu\b|\bhold(?:s|ing)?\b|\bheld\b"
     rb"|\bracy?\b|\braces?\b|\bconcurren|\bthread|\bgoroutine|\batomic|\bsynchroni"
     rb"|\bonly (?:be )?called|\bunsafe|\bserial|\bsafe(?:ly)?\b"
+)
+# What is done elsewhere, and when: it says nothing of who runs here.
+_OTHERS_RUN = re.compile(rb"(?i)\b(?:another|(?:a )?(?:new|separate|background)) goroutines?\b")
+# What a caller's comment can say of those that it calls.
+_SAYS_ENTERED = re.compile(
+    rb"(?i)\b(?:un)?lock(?:s|ed|ing)?\b|\bmutex\b|\bmu\b|\bhold(?:s|ing)?\b|\bheld\b"
+    rb"|\bonly (?:be )?called|\bserial|\b(?:one|single|same|own|main)[- ](?:goroutine|thread)"
 )
 _DEPTH = 3
 
@@ -84,11 +92,24 @@ def suspects(package: Package) -> list[Suspect]:
             if not any(a.writes and not a.setup for a in (*guard.locked, *guard.unlocked)):
                 continue
             wrong = [a for a in guard.unlocked if is_suspect(a, guard)]
-            confidence = confidence_in(guard, wrong)
+            confidence = confidence_in(_counted(guard, wrong), wrong)
             if confidence is not None:
                 found.extend(Suspect(place, access, guard, confidence) for access in wrong)
         found.sort(key=lambda s: (s.access.file.path, s.access.node.start))
     return found
+
+
+def _counted(guard: Guard, wrong: list[FieldAccess]) -> Guard:
+    """Return a guard with the accesses that speak for or against it.
+
+    What only sets up, and what callers enter with the lock held, does neither, unless most is
+    like that.
+    """
+    rest = [a for a in guard.unlocked if a in wrong or not a.setup]
+    entered = [a for a in rest if a not in wrong and _callers_hold(a, guard.lock_class)]
+    if len(entered) > len(guard.locked):
+        return guard
+    return guard._replace(unlocked=[a for a in rest if a not in entered])
 
 
 def _is_exempt(guard: Guard) -> bool:
@@ -105,13 +126,17 @@ def _is_exempt(guard: Guard) -> bool:
 def is_suspect(access: FieldAccess, guard: Guard) -> bool:
     """Return whether nothing explains that an access lacks its guard."""
     return not (
-        is_beyond_judgement(access)
+        is_beyond_judgement(
+            access,
+            locked_too=_is_firm(guard) and not _shares_lock(access, guard),
+            in_use=is_in_use(access, guard.lock_class),
+        )
         or _leads_to_lock(access)
         or awaited_under(access.file, access.node, guard.lock_class)
         or runs_after_wait(access.file, access.node)
         or comes_after_wait(access)
         or runs_once(access.node)
-        or _is_only_writer(access, guard)
+        or is_only_writer(access, guard)
         or _callers_protect(access, guard)
         or _callers_explain(access)
         or prepares(access)
@@ -121,6 +146,7 @@ def is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or not _has_lock(access, guard)
         or may_be_held(access.file, access.node, guard.lock_class)
         or _is_set_up_for(access, guard)
+        or is_built_for(access)
         or reads_another_part(access, (*guard.locked, *guard.unlocked))
     )
 
@@ -179,22 +205,43 @@ def _has_lock(access: FieldAccess, guard: Guard) -> bool:
 
 
 def is_beyond_judgement(
-    access: FieldAccess, *, locked_too: bool = False, any_object: bool = False
+    access: FieldAccess,
+    *,
+    locked_too: bool = False,
+    any_object: bool = False,
+    in_use: bool = False,
 ) -> bool:
     """Return whether an access may well be right, whatever the others do.
 
-    Set-up code, an object that is not the method's own (unless `any_object`), a lock that is
-    held (unless `locked_too`), a function that runs somewhere else, a comment that speaks of it.
+    Set-up code (unless `in_use`), an object that is not the method's own (unless
+    `any_object`), a lock that is held (unless `locked_too`), a function that runs somewhere
+    else, a comment that speaks of it.
     """
     return (
         access.kind in {"call", "address", "declare"}
-        or access.setup
+        or (access.setup and not in_use)
         or (bool(access.held) and not locked_too)
         or not (any_object or _belongs_to_receiver(access))
         or not _runs_here_and_now(access)
         or _holds_unknown_lock(access)
         or is_explained(access.file, access.node)
     )
+
+
+_FIRM = 6
+
+
+def _is_firm(guard: Guard) -> bool:
+    """Return whether hardly anybody lacks the lock."""
+    shared = [a for a in guard.unlocked if not a.setup]
+    return len(guard.locked) >= _FIRM * max(1, len(shared))
+
+
+def _shares_lock(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether a lock that is held at an access keeps it from all that conflict with it."""
+    held = _classes(access)
+    others = [a for a in (*guard.locked, *guard.unlocked) if a is not access and not a.setup]
+    return all(held & _classes(a) for a in others if a.writes or access.writes)
 
 
 def _belongs_to_receiver(access: FieldAccess) -> bool:
@@ -241,18 +288,6 @@ def _holds_unknown_lock(access: FieldAccess) -> bool:
     )
 
 
-def _is_only_writer(access: FieldAccess, guard: Guard) -> bool:
-    """Return whether a read stands in the one function that writes, itself or through others."""
-    if access.writes:
-        return False
-    reader = outer_function(access.node)
-    writers = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
-    if all(outer_function(a.node) is reader or _runs_in(a, reader, _DEPTH) for a in writers):
-        return True
-    functions = {outer_function(a.node) for a in writers}
-    return len(functions) == 1 and _runs_in(access, functions.pop(), _DEPTH)
-
-
 def _is_set_up_for(access: FieldAccess, guard: Guard) -> bool:
     """Return whether a goroutine reads what its launcher sets up once, before the launch."""
     function = outer_function(access.node)
@@ -283,31 +318,6 @@ def _launches_of(file: GoFile, function: Node, depth: int) -> Iterator[Node | No
         yield None
 
 
-def _runs_in(access: FieldAccess, caller: Node | None, depth: int) -> bool:
-    """Return whether the access's function runs only when `caller` calls it, levels down."""
-    function = outer_function(access.node)
-    return access.node.function is function and _is_called_in(access.file, function, caller, depth)
-
-
-def _is_called_in(file: GoFile, function: Node | None, caller: Node | None, depth: int) -> bool:
-    decl = declaration_of(file, function) if function is not None else None
-    if decl is None or caller is None or depth == 0:
-        return False
-    sites = [*own_callers(decl, LOCK_CALLS)]
-    return bool(sites) and all(
-        s.call is not None
-        and not s.launched
-        and (
-            s.node.function is caller
-            or (
-                s.node.function is outer_function(s.node)
-                and _is_called_in(s.file, s.node.function, caller, depth - 1)
-            )
-        )
-        for s in sites
-    )
-
-
 def is_explained(file: GoFile, node: Node) -> bool:
     """Return whether the function's name or comment, or one beside the node, speaks of it."""
     function = outer_function(node)
@@ -317,7 +327,8 @@ def is_explained(file: GoFile, node: Node) -> bool:
     line = source.line_start(node.start)
     above = source.line_start(max(0, line - 1))
     comments = tree.comments_in(above, source.line_end(node.start))
-    return any(_SAYS.search(tree.data[c.start : c.end]) for c in comments)
+    said = [_OTHERS_RUN.sub(b"", tree.data[c.start : c.end]) for c in comments]
+    return any(_SAYS.search(text) for text in said)
 
 
 def says_locked(name: str) -> bool:
@@ -337,7 +348,9 @@ def _callers_explain(access: FieldAccess) -> bool:
     if decl is None or decl.exported:
         return False
     above = [(s.file, outer_function(s.node)) for s in own_callers(decl, LOCK_CALLS)]
-    return bool(above) and all(f is not None and _SAYS.search(doc_of(o, f)) for o, f in above)
+    return bool(above) and all(
+        f is not None and _SAYS_ENTERED.search(doc_of(o, f)) for o, f in above
+    )
 
 
 def doc_of(file: GoFile, function: Node) -> bytes:
@@ -358,10 +371,16 @@ def _callers_protect(access: FieldAccess, guard: Guard) -> bool:
     held = caller_classes(access.file, function) if function is not None else frozenset()
     if not held:
         return False
-    if guard.lock_class in held:
+    if _callers_hold(access, guard.lock_class):
         return True
     writes = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
     return all(held & _classes(a) for a in writes)
+
+
+def _callers_hold(access: FieldAccess, lock_class: str) -> bool:
+    """Return whether some caller of an access's function holds a lock of this class."""
+    function = outer_function(access.node)
+    return function is not None and lock_class in caller_classes(access.file, function)
 
 
 def _classes(access: FieldAccess) -> frozenset[str]:
@@ -370,26 +389,3 @@ def _classes(access: FieldAccess) -> frozenset[str]:
     return frozenset(own) | (
         caller_classes(access.file, function) if function is not None else frozenset()
     )
-
-
-def caller_classes(file: GoFile, function: Node, depth: int = _DEPTH) -> frozenset[str]:
-    """Return the classes of the locks that any caller in the package may hold, levels up.
-
-    Of whatever object: this is for doubt, not for proof.
-    """
-    decl = declaration_of(file, function)
-    if decl is None or depth == 0:
-        return frozenset()
-    known: dict[tuple[str, int], frozenset[str]] = file.package.facts.setdefault("held above", {})
-    if decl.key in known:
-        return known[decl.key]
-    known[decl.key] = frozenset()
-    found: set[str] = set()
-    for site in own_callers(decl, LOCK_CALLS):
-        held = held_at(site.file, site.node)
-        found.update(h.lock_class for h in held if h.lock_class is not None)
-        caller = outer_function(site.node)
-        if caller is not None:
-            found |= caller_classes(site.file, caller, depth - 1)
-    known[decl.key] = frozenset(found)
-    return known[decl.key]

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from threadmend.golang.access import access_of
 from threadmend.golang.awaited import awaited_under
 from threadmend.golang.belief import (
-    caller_classes,
     doc_of,
     is_explained,
     says_locked,
     speaks_of_locks,
 )
+from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal

@@ -9,6 +9,7 @@ from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import FieldAccess, Guard
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of
+from threadmend.golang.own_sections import takes_guard
 from threadmend.golang.setup import is_setup
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence
@@ -76,11 +77,14 @@ _SETS = re.compile(r"(?:[Ss]et|[Ww]ith)(?![a-z])")
 def _is_alone(guard: Guard, wrong: list[FieldAccess]) -> bool:
     """Return whether one exported method lacks the lock that all other methods take.
 
-    How often it touches the place says nothing then: it was forgotten there once.
+    Or one that takes it itself, elsewhere. How often it touches the place says nothing then: it
+    was forgotten there once.
     """
     functions = {outer_function(a.node) for a in wrong}
     left = [a for a in guard.unlocked if a not in wrong and not a.setup]
-    if len(functions) != 1 or left or not all(_is_reached(a, guard) for a in wrong):
+    if len(functions) != 1 or left:
+        return False
+    if not all(_is_reached(a, guard) or _is_forgotten(a, guard) for a in wrong):
         return False
     others = [a for a in guard.locked if outer_function(a.node) not in functions]
     if len({outer_function(a.node) for a in others if not a.setup}) < _OTHERS:
@@ -92,6 +96,21 @@ def _is_alone(guard: Guard, wrong: list[FieldAccess]) -> bool:
     if setter is None or _SETS.match(setter["name"].name) or not any(a.writes for a in wrong):
         return False
     return not all(_works_for(a.file, outer_function(a.node), setter, _LEVELS) for a in others)
+
+
+def _is_forgotten(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether the function takes the guard itself, elsewhere, and the access needs it, too.
+
+    A read does when users of the package get to a write: the function may run in the one
+    goroutine that makes all the others.
+    """
+    if not takes_guard(access, guard.lock_class):
+        return False
+    function = outer_function(access.node)
+    writes = [a for a in guard.locked if a.writes and not a.setup]
+    return access.writes or any(
+        _is_exported(a) for a in writes if outer_function(a.node) is not function
+    )
 
 
 _LEVELS = 6

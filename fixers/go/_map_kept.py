@@ -1,0 +1,207 @@
+"""A map that a function reads from a field under the lock, and goes on using without.
+
+    d.mu.Lock()                    d.mu.Lock()
+    networks := d.networks         networks := d.networks
+    d.mu.Unlock()                  n, ok := networks[id]
+    n, ok := networks[id]     →    d.mu.Unlock()
+
+The variable is another name for the map of the field, and not a copy of it: whoever stores
+into the map under the lock does so while it is read here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from threadmend.golang.access import classify, is_assigned_once
+from threadmend.golang.belief import is_explained
+from threadmend.golang.builders import BuilderError
+from threadmend.golang.callers_locks import caller_classes
+from threadmend.golang.clones import clone
+from threadmend.golang.functions import outer_function
+from threadmend.golang.guards import FieldAccess, guard_of, guarded_places
+from threadmend.golang.lock_operations import is_wrapped
+from threadmend.golang.locks import Held, held_at
+from threadmend.golang.mutations import mutations
+from threadmend.golang.package import Package
+from threadmend.golang.preparing import may_be_held
+from threadmend.golang.scope import Binding
+from threadmend.golang.setup import is_setup
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Map
+from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._guard_edits import put_under_lock
+from ._held_guard import lock_form, operation_of
+
+__all__ = ["maps_kept"]
+
+
+def maps_kept(package: Package) -> Iterator[Finding]:
+    """Yield the uses, without the lock, of a map that was read from a field under it."""
+    for place, accesses in guarded_places(package).items():
+        if not any(_is_map(a) for a in accesses[:1]):
+            continue
+        for access in accesses:
+            variable = _named_here(access)
+            if variable is None:
+                continue
+            found = _unlocked(place, access, variable, accesses)
+            if found is not None:
+                yield _finding(access, variable, *found)
+
+
+def _is_map(access: FieldAccess) -> bool:
+    return isinstance(access.file.underlying(access.file.type_of(access.node)), Map)
+
+
+def _named_here(access: FieldAccess) -> Binding | None:
+    """Return the variable that gets the map of a field: `networks := d.networks`."""
+    values = access.node.parent
+    statement = values.parent if values is not None else None
+    if values is None or statement is None or values.kind != "expression_list":
+        return None
+    if statement.kind != "short_var_declaration" or values.field != "right":
+        return None
+    names = statement["left"].children
+    if len(names) != len(values.children):
+        return None
+    index = next(i for i, v in enumerate(values.children) if v is access.node)
+    binding = access.file.binding(names[index])
+    if binding is None or binding.node is not names[index] or not is_assigned_once(binding):
+        return None
+    return binding
+
+
+def _unlocked(
+    place: str, access: FieldAccess, variable: Binding, accesses: list[FieldAccess]
+) -> tuple[Held, list[Node], Node, FieldAccess] | None:
+    """Return the lock, the uses of a variable without it, and where others change the map.
+
+    None where the map is taken away with the name (`d.networks = nil`), or may be nobody else's.
+    """
+    file, function = access.file, access.node.function
+    guard = guard_of(accesses, written=False)
+    held = next((h for h in access.held_here if access.belongs(h) and h.mode), None)
+    if guard is None or held is None or held.lock_class != guard.lock_class or function is None:
+        return None
+    if any(a.kind == "write" and a.node.function is function for a in accesses):
+        return None
+    if access.fresh or is_setup(file, access.node) or is_explained(file, access.node):
+        return None
+    outer = outer_function(access.node)
+    if outer is None or guard.lock_class in caller_classes(file, outer):
+        return None
+    uses = [
+        use
+        for use in variable.uses
+        if use.function is function
+        and _touches(use)
+        and not any(h.lock_class == guard.lock_class for h in held_at(file, use))
+        and not may_be_held(file, use, guard.lock_class)
+    ]
+    writes = [use for use in uses if classify(use, variable).kind == "store"]
+    name = access.node["field"].name if access.node.kind == "selector_expression" else ""
+    changes = [
+        m
+        for m in mutations(file.package, place, name or access.node.name)
+        if m.kind == "store"
+        and m.under(guard.lock_class)
+        and not m.initial
+        and not is_setup(m.file, m.node)
+        and m.node.function is not function
+    ]
+    if uses and changes:
+        shown = next((a for a in guard.locked if changes[0].node.contains(a.node)), None)
+        if shown is not None:
+            return held, uses, changes[0].node, shown
+    if not writes:
+        return None
+    others = [a for a in guard.locked if a.node.function is not function and not a.setup]
+    return (held, uses, others[0].node, others[0]) if others else None
+
+
+_BUILTINS = re.compile(r"delete|len|clear")
+
+
+def _touches(use: Node) -> bool:
+    """Return whether a use reads or changes what the map holds."""
+    parent = use.parent
+    if parent is None:
+        return False
+    if parent.kind == "index_expression":
+        return use.field == "operand"
+    if parent.kind == "range_clause":
+        return use.field == "right"
+    call = parent.parent
+    return (
+        parent.kind == "argument_list"
+        and call is not None
+        and call.kind == "call_expression"
+        and parent.children[0] is use
+        and _BUILTINS.fullmatch(call["function"].name) is not None
+    )
+
+
+def _finding(
+    access: FieldAccess,
+    variable: Binding,
+    held: Held,
+    uses: list[Node],
+    change: Node,
+    shown: FieldAccess,
+) -> Finding:
+    file, function = access.file, access.node.function
+    assert function is not None
+    assert held.lock_class is not None
+    first = uses[0]
+    writes = [u for u in uses if classify(u, variable).kind == "store"]
+    operation = operation_of(access, held.lock_class)
+    reads = not writes
+    lock = None
+    if operation is not None:
+        lock = lock_form(file, access.base, held.lock_class, operation, reads=reads)
+    fix, reason = None, "the lock has no name here"
+    ranged = any(u.parent is not None and u.parent.kind == "range_clause" for u in uses)
+    if ranged:
+        fix, reason = _copied(access, writes)
+    elif lock is not None:
+        try:
+            edits, reason = put_under_lock(file, function, uses, lock, together=False)
+            safety = Safety.UNSAFE if reason else Safety.SAFE
+            title = f"Call {lock.take.removesuffix('()')} around the access"
+            fix, reason = Fix(title, edits, safety, reason), ""
+        except BuilderError as error:
+            reason = str(error)
+    name = lock.name if lock is not None else (held.lock_class or "").rpartition(".")[2]
+    if operation is not None and operation.via and not is_wrapped(held.lock_class):
+        name = f"the lock of {name}"
+    return Finding(
+        path=file.path,
+        start=first.start,
+        end=first.end,
+        message=f"{variable.name} is the map of {access.node.name}, and used here without {name}",
+        fixes=(fix,) if fix is not None else (),
+        related=(
+            Related(file.path, access.node.start, access.node.end, "read under the lock here"),
+            Related(shown.file.path, change.start, change.end, "others hold it here"),
+        ),
+        reason=reason,
+    )
+
+
+def _copied(access: FieldAccess, writes: list[Node]) -> tuple[Fix | None, str]:
+    """Copy the map where it is read: who goes through it may take long.
+
+    Sound: the copy has what was there at that moment, and is nobody else's.
+    """
+    file, node, function = access.file, access.node, access.node.function
+    if writes or function is None:
+        return None, f"{node.name} is gone through here and changed"
+    copied = clone(file, function, node.name, file.type_of(node))
+    if copied is None:
+        return None, "the copy needs a loop before Go 1.21"
+    text, imports = copied
+    edits = (Edit(file.path, node.start, node.end, text.encode()), *imports)
+    return Fix(f"Copy {node.name} under the lock", edits), ""

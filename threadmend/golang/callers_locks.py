@@ -1,0 +1,61 @@
+"""Callers' locks: which locks anybody above may hold when a function runs.
+
+Of whatever object, on whatever way: this is for doubt, not for proof. A goroutine does not run
+under the locks of who launched it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from threadmend.golang.calls import Site, own_callers
+from threadmend.golang.functions import outer_function
+from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl
+    from threadmend.golang.syntax import Node
+
+__all__ = ["caller_classes"]
+
+_LEVELS = 6
+
+
+def caller_classes(file: GoFile, function: Node) -> frozenset[str]:
+    """Return the classes of the locks that any caller in the package may hold, levels up."""
+    decl = declaration_of(file, function)
+    if decl is None:
+        return frozenset()
+    known: dict[tuple[str, int], frozenset[str]] = file.package.facts.setdefault("held above", {})
+    if decl.key not in known:
+        known[decl.key] = frozenset(_held_above(decl))
+    return known[decl.key]
+
+
+def _held_above(decl: Decl) -> set[str]:
+    found: set[str] = set()
+    seen, level = {decl.key}, [decl]
+    for _ in range(_LEVELS):
+        above: list[Decl] = []
+        for site in (s for d in level for s in own_callers(d, LOCK_CALLS) if not s.launched):
+            held = held_at(site.file, site.node)
+            found.update(h.lock_class for h in held if h.lock_class is not None)
+            caller = _caller(site)
+            if caller is not None and caller.key not in seen:
+                seen.add(caller.key)
+                above.append(caller)
+        level = above
+    return found
+
+
+def _caller(site: Site) -> Decl | None:
+    """Return the function that a call stands in, None where a goroutine of its own makes it."""
+    function = site.node.function
+    while function is not None and function.kind == "func_literal":
+        if launch_of_literal(site.file, function) is not None:
+            return None
+        function = function.function
+    outer = outer_function(site.node)
+    return declaration_of(site.file, outer) if outer is not None else None

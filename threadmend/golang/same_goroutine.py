@@ -1,0 +1,104 @@
+"""Same goroutine: accesses that never meet a write, because who makes them has made it, too.
+
+`go s.loop()` alone calls, at whatever depth, what reads and what writes: who reads there
+without the lock sees what the same goroutine has written. The lock is for the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import access_of
+from threadmend.golang.calls import own_callers
+from threadmend.golang.functions import outer_function
+from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.locks import LOCK_CALLS, declaration_of
+from threadmend.golang.setup import is_made_here
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.guards import FieldAccess, Guard
+    from threadmend.golang.syntax import Node
+
+__all__ = ["is_built_for", "is_only_writer"]
+
+_DEPTH = 6
+_RUNS = 3
+
+
+def is_only_writer(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether a read stands in the one function that writes, itself or through others."""
+    if access.writes:
+        return False
+    reader = outer_function(access.node)
+    writers = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
+    if all(outer_function(a.node) is reader or _runs_in(a, reader, _RUNS) for a in writers):
+        return True
+    if _run_together(access, writers):
+        return True
+    functions = {outer_function(a.node) for a in writers}
+    return len(functions) == 1 and _runs_in(access, functions.pop(), _RUNS)
+
+
+def _runs_in(access: FieldAccess, caller: Node | None, depth: int) -> bool:
+    """Return whether the access's function runs only when `caller` calls it, levels down."""
+    function = outer_function(access.node)
+    return access.node.function is function and _is_called_in(access.file, function, caller, depth)
+
+
+def _is_called_in(file: GoFile, function: Node | None, caller: Node | None, depth: int) -> bool:
+    decl = declaration_of(file, function) if function is not None else None
+    if decl is None or caller is None or depth == 0:
+        return False
+    sites = [*own_callers(decl, LOCK_CALLS)]
+    return bool(sites) and all(
+        s.call is not None
+        and not s.launched
+        and (
+            s.node.function is caller
+            or (
+                s.node.function is outer_function(s.node)
+                and _is_called_in(s.file, s.node.function, caller, depth - 1)
+            )
+        )
+        for s in sites
+    )
+
+
+def _run_together(access: FieldAccess, others: list[FieldAccess]) -> bool:
+    """Return whether one launch alone runs an access and all the others."""
+    root = _root(access.file, access.node, _DEPTH)
+    return root is not None and all(_root(o.file, o.node, _DEPTH) is root for o in others)
+
+
+def _root(file: GoFile, node: Node, depth: int) -> Node | None:
+    """Return the function that one goroutine runs, and that alone leads to a node."""
+    function, outer = node.function, outer_function(node)
+    if function is not outer and function is not None:
+        return function if launch_of_literal(file, function) is not None else None
+    decl = declaration_of(file, outer) if outer is not None and depth > 0 else None
+    if decl is None or decl.exported:
+        return None
+    sites = [s for s in own_callers(decl, LOCK_CALLS) if not decl.node.contains(s.node)]
+    if len(sites) == 1 and sites[0].launched:
+        return outer
+    if any(s.launched or s.call is None for s in sites):
+        return None
+    roots = {_root(s.file, s.node, depth - 1) for s in sites}
+    return roots.pop() if len(roots) == 1 else None
+
+
+def is_built_for(access: FieldAccess) -> bool:
+    """Return whether an access stands in a method that is called on objects just made, only."""
+    function = access.node.function
+    decl = declaration_of(access.file, function) if function is not None else None
+    if decl is None or decl.exported or decl.kind != "method":
+        return False
+    sites = list(own_callers(decl, LOCK_CALLS))
+    for site in sites:
+        operand = site.call["function"].get("operand") if site.call is not None else None
+        if operand is None or site.launched:
+            return False
+        if not is_made_here(site.file, operand, access_of(site.file, operand)):
+            return False
+    return bool(sites)

@@ -1,0 +1,96 @@
+"""Self changes: methods that change their own object, and take no lock for it.
+
+    func (l *LRU) Get(k K) V { l.order.MoveToFront(l.elems[k]); … }
+
+Whoever calls one needs the lock that keeps all others away, whatever the method's name says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from threadmend.golang.captured import called_writer
+from threadmend.golang.functions import outer_function
+from threadmend.golang.guards import access_kind
+from threadmend.golang.locks import LOCK_CALLS, declaration_of
+from threadmend.golang.setup import runs_once
+from threadmend.golang.targets import targets
+from threadmend.golang.types import Interface, Named, Pointer, deref
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.syntax import Node
+    from threadmend.golang.targets import Body
+
+__all__ = ["changed_by_method"]
+
+_DEPTH = 3
+_WRITES = frozenset({"write", "update", "store"})
+_OWN_SAFETY = ("sync.", "atomic.", "singleflight.")
+
+
+def changed_by_method(file: GoFile, operand: Node, depth: int = _DEPTH) -> bool:
+    """Return whether the method that is called on an expression changes the object in any case.
+
+    Through an interface of the project: when all types that implement it do so, but for the one
+    that wraps another of them here.
+    """
+    selector = operand.parent
+    if selector is None or selector.kind != "selector_expression" or operand.field != "operand":
+        return False
+    call = selector.parent
+    if call is None or call.kind != "call_expression" or selector.field != "function":
+        return False
+    type_ = file.type_of(operand)
+    if not isinstance(deref(type_), Named):
+        return False
+    if not isinstance(file.underlying(type_), Interface | Pointer):
+        return False
+    own = outer_function(operand)
+    wrapper = declaration_of(file, own) if own is not None else None
+    bodies = [
+        b
+        for b in targets(file, call).bodies
+        if b.decl is None or wrapper is None or b.decl.receiver != wrapper.receiver
+    ]
+    return bool(bodies) and all(_changes_itself(body, depth) for body in bodies)
+
+
+def _changes_itself(body: Body, depth: int) -> bool:
+    """Return whether a method with a pointer receiver writes its fields, or has it done."""
+    function, file = body.node, body.file
+    known: dict[Node, bool] = file.package.facts.setdefault("changes itself", {})
+    if function in known or depth == 0:
+        return known.get(function, False)
+    known[function] = False
+    known[function] = _writes_fields(file, function, depth)
+    return known[function]
+
+
+def _writes_fields(file: GoFile, function: Node, depth: int) -> bool:
+    receiver, block = function.get("receiver"), function.get("body")
+    if receiver is None or block is None or b"*" not in receiver.text:
+        return False
+    if LOCK_CALLS.search(file.data, block.start, block.end) is not None:
+        return False
+    for node in block.find("selector_expression"):
+        operand = node["operand"]
+        binding = file.binding(operand) if operand.kind == "identifier" else None
+        if binding is None or binding.kind != "receiver" or runs_once(node):
+            continue
+        selection = file.selection(node)
+        if selection is None:
+            continue
+        if selection.kind == "field":
+            text = str(deref(file.type_of(node)))
+            if not text.startswith(_OWN_SAFETY) and (
+                access_kind(file, node) in _WRITES
+                or called_writer(file, node)
+                or changed_by_method(file, node, depth - 1)
+            ):
+                return True
+        elif node.field == "function" and node.parent is not None:
+            inner = targets(file, node.parent).certain
+            if inner is not None and _changes_itself(inner, depth - 1):
+                return True
+    return False

@@ -25,7 +25,7 @@ from threadmend.model import Edit, Fix, Safety
 
 from ._racy import Race
 from ._racy_publish import published
-from ._racy_statements import Guarded, guarded
+from ._racy_statements import Guarded, guarded, is_brief, reads_once
 
 
 @dataclass(slots=True)
@@ -158,6 +158,8 @@ def _statements(race: Race, bare: list[CapturedAccess]) -> list[tuple[Node, list
     for statement, accesses in ordered:
         if any(outer.contains(statement) for outer in whole):
             continue
+        if reads_once(race, statement):
+            accesses = [a for a in bare if statement.contains(a.node)]
         kept.append((statement, accesses))
         if covers(race, statement):
             whole.append(statement)
@@ -165,9 +167,9 @@ def _statements(race: Race, bare: list[CapturedAccess]) -> list[tuple[Node, list
 
 
 def covers(race: Race, statement: Node) -> bool:
-    """Return whether a compound statement is put under the lock as a whole."""
-    from ._racy_statements import is_brief
-
+    """Return whether a compound statement is put under the lock as a whole, or looks once."""
+    if reads_once(race, statement):
+        return True
     compound = statement.kind in {"if_statement", "for_statement", "expression_switch_statement"}
     return compound and is_brief(race, statement)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from threadmend.golang.builders import BuilderError
@@ -9,7 +10,7 @@ from threadmend.golang.builders.blocks import place
 from threadmend.golang.builders.regions import Region
 from threadmend.golang.captured import CapturedAccess
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Map, is_named
+from threadmend.golang.types import Map, Named, is_named
 from threadmend.model import Edit
 
 from ._racy import Race
@@ -31,11 +32,13 @@ _QUICK_PACKAGES = frozenset(
     {
         *("fmt", "errors", "strings", "strconv", "time", "math", "sort", "slices", "maps"),
         *("bytes", "unicode", "path", "path/filepath", "log", "cmp", "go.uber.org/multierr"),
-        *("github.com/stretchr/testify/assert", "github.com/stretchr/testify/require"),
-        *("github.com/hashicorp/go-multierror", "github.com/pkg/errors"),
+        *("github.com/stretchr/testify/assert", "github.com/hashicorp/go-multierror"),
+        "github.com/pkg/errors",
     }
 )
 _QUICK_METHODS = frozenset({"Error", "Err", "String", "Len", "Name", "ID", "Key"})
+# These end the goroutine, and a lock that it holds then is never released.
+_ENDS = re.compile(r"Fatal|FailNow|Skip|Panic|Exit")
 _TESTS = ("testing.T", "testing.B", "testing.F", "testing.TB", "testing.common")
 
 
@@ -78,6 +81,24 @@ def is_brief(race: Race, statement: Node) -> bool:
     return True
 
 
+_AGAIN = frozenset({"for_statement", "select_statement", "func_literal", "go_statement"})
+
+
+def reads_once(race: Race, statement: Node) -> bool:
+    """Return whether an `if` only looks at the variable, so that one look does for all of it."""
+    if statement.kind != "if_statement" or statement.get("initializer") is not None:
+        return False
+    type_ = race.file.underlying(race.type)
+    if str(race.type) != "error" and not (isinstance(type_, Named) and not type_.package):
+        return False
+    inside = race.inside(statement)
+    if any(a.kind != "read" or a.steps for a in inside):
+        return False
+    around = (n for a in inside for n in a.node.ancestors() if statement.contains(n))
+    looks = any(statement["condition"].contains(a.node) for a in inside)
+    return looks and not any(n.kind in _AGAIN or n.kind == "defer_statement" for n in around)
+
+
 # -- what takes long ------------------------------------------------------------------
 
 
@@ -98,12 +119,13 @@ def _is_slow(race: Race, node: Node) -> bool:
         if operand.kind == "identifier" and race.file.binding(operand) is None:
             path = race.file.imported(operand.name)
             if path is not None:
-                sleeps = path == "time" and function["field"].name == "Sleep"
-                return path not in _QUICK_PACKAGES or sleeps
+                name = function["field"].name
+                sleeps = path == "time" and name == "Sleep"
+                return path not in _QUICK_PACKAGES or sleeps or bool(_ENDS.match(name))
         if race.file.binding(operand) is race.binding:
             return False
         if is_named(race.file.type_of(operand), *_TESTS):
-            return False
+            return bool(_ENDS.match(function["field"].name))
         quick = function["field"].name in _QUICK_METHODS
         return not (quick and not node["arguments"].children)
     return function.kind not in {"array_type", "slice_type", "map_type", "pointer_type"}
@@ -131,6 +153,8 @@ def _simple(race: Race, lock: str, statement: Node, accesses: list[CapturedAcces
     if assigned:
         return _assignment(race, lock, statement, accesses)
     slow = _slow(race, statement)
+    if statement.kind == "short_var_declaration" and any(a.writes for a in accesses):
+        return _redeclared(race, lock, statement, accesses)
     if statement.kind in {"go_statement", "defer_statement"}:
         slow = [s for s in slow if s.parent is not statement]
     if not slow:
@@ -215,6 +239,18 @@ def _unpacked(race: Race, lock: str, statement: Node, first: bool) -> Guarded:
     before = f"{', '.join(names)} := {value.name}\n{lock}.Lock()"
     edit = _indented(statement, "\n".join(lines))
     return Guarded([edit], [Region(statement, statement, before, f"{lock}.Unlock()")])
+
+
+def _redeclared(race: Race, lock: str, statement: Node, accesses: list[CapturedAccess]) -> Guarded:
+    """Rewrite `v, err := f()`, which declares v alone: `v, err2 := f()`, then `err = err2`."""
+    if any(not a.whole for a in accesses) or any(
+        statement["right"].contains(a.node) for a in race.racing
+    ):
+        raise BuilderError(f"{race.name} is read where it is assigned")
+    name = race.names.free(race.name)
+    edits = [Edit(a.node.path, a.node.start, a.node.end, name.encode()) for a in accesses]
+    after = f"{lock}.Lock()\n{race.name} = {name}\n{lock}.Unlock()"
+    return Guarded(edits, [Region(statement, statement, "", after)])
 
 
 def _indented(statement: Node, code: str) -> Edit:
@@ -314,6 +350,8 @@ def _snapshot(
 def _compound(race: Race, lock: str, statement: Node, accesses: list[CapturedAccess]) -> Guarded:
     if is_brief(race, statement):
         return _plain(lock, statement)
+    if reads_once(race, statement):
+        return _snapshot(race, lock, statement, accesses)
     writes = any(a.writes and statement.contains(a.node) for a in race.racing)
     reason = f"{race.name} may change between its test and its write" if writes else ""
     if statement.kind == "if_statement":

@@ -141,9 +141,29 @@ def _race(
     file: GoFile, binding: Binding, accesses: list[CapturedAccess], pairs: list[Pair], names: Names
 ) -> Race:
     inference = file.package.workspace.inference
-    racing = [a for a in accesses if any(a is one or a is other for one, other in pairs)]
+    racing = _all_racing(file, binding, accesses, pairs)
     type_ = inference.binding_type(binding)
     return Race(file, binding, type_, accesses, racing, pairs, names)
+
+
+def _all_racing(
+    file: GoFile, binding: Binding, accesses: list[CapturedAccess], pairs: list[Pair]
+) -> list[CapturedAccess]:
+    """Return what takes part in a race; once there is one, also what is only supposed to wait."""
+    shown = [a for a in accesses if any(a is one or a is other for one, other in pairs)]
+    order = Ordering(file, binding)
+    return [
+        access
+        for access in accesses
+        if any(access is a for a in shown)
+        or any(
+            order.concurrent(a, b, supposed=False)
+            for one in shown
+            if one.writes and one.inside and conflict(file, binding, one, access)
+            for a in one.places or ()
+            for b in access.places or ()
+        )
+    ]
 
 
 # -- say ------------------------------------------------------------------------------

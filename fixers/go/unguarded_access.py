@@ -110,6 +110,7 @@ def _met(package: Package, known: set[Node]) -> Iterator[Finding]:
         if bare.node not in known:
             finding = found_by_encounter(encounter, locked, bare, held)
             if finding is not None:
+                known.add(bare.node)
                 yield finding
 
 

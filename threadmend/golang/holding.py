@@ -63,9 +63,22 @@ class Holding:
                     classes = released_classes(self.file, node, decl, releasing[decl.key])
                     gone = frozenset(h for h in self._all_held if h.lock_class in classes)
                     found.setdefault(point, []).append(("drop", gone))
-                elif _UNLOCK_NAME.search(name):
-                    found.setdefault(point, []).append(("drop", self._all_held))
+                elif _UNLOCK_NAME.search(name) and not _is_seen(self.file, node):
+                    found.setdefault(point, []).append(("drop", self._given_back_by(point)))
         return found
+
+    def _given_back_by(self, point: Point) -> frozenset[Held]:
+        """Return the locks that a call of unseen code may release, told by its name.
+
+        Not those that the function itself releases afterwards: nobody unlocks twice.
+        """
+        after = self.locks.flow.reachable(point)
+        kept = {
+            o.access
+            for o in self.locks.operations
+            if o.releases and (o.deferred is not None or self.locks.flow.point_of(o.call) in after)
+        }
+        return frozenset(h for h in self._all_held if h.access not in kept)
 
     @cached_property
     def _all_held(self) -> frozenset[Held]:
@@ -205,6 +218,12 @@ def _after(
 
 def _is_deferred(call: Node) -> bool:
     return call.parent is not None and call.parent.kind in {"defer_statement", "go_statement"}
+
+
+def _is_seen(file: GoFile, call: Node) -> bool:
+    """Return whether the body of what a call runs is at hand, so that `releases` has read it."""
+    decl = file.callee(call)
+    return decl is not None and decl.node.get("body") is not None
 
 
 def _last_name(call: Node) -> str:

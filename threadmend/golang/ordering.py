@@ -42,11 +42,11 @@ class Ordering:
 
     # -- the question -----------------------------------------------------------------
 
-    def concurrent(self, one: Place, other: Place) -> bool:
+    def concurrent(self, one: Place, other: Place, *, supposed: bool = True) -> bool:
         """Return whether nothing orders two uses of the variable, one of which writes.
 
         For one and the same place: whether several instances of its goroutine may be there
-        at once.
+        at once. `supposed`: a call that is not known orders what shares an object with it.
         """
         if self._share_lock(one, other):
             return False
@@ -58,7 +58,7 @@ class Ordering:
             parent = other if ours is not None else one
             strand = ours or theirs
             assert strand is not None
-            return self._beside_parent(strand, launched, parent)
+            return self._beside_parent(strand, launched, parent, supposed)
         if self._alone(one) and self._alone(other):
             return False
         if not (self._beside(ours, theirs, one) or self._beside(theirs, ours, other)):
@@ -156,7 +156,9 @@ class Ordering:
 
     # -- the parent -------------------------------------------------------------------
 
-    def _beside_parent(self, strand: Strand, launched: Place, parent: Place) -> bool:
+    def _beside_parent(
+        self, strand: Strand, launched: Place, parent: Place, supposed: bool
+    ) -> bool:
         """Return whether a launched use and one of the goroutine above are concurrent."""
         after = [*self.waiting.after(launched), *self.waiting.end_of(strand)]
         if self.many(parent.strand):
@@ -164,7 +166,7 @@ class Ordering:
         if not self.reaches(strand, parent, after):
             return False
         # The goroutine may wait for the parent instead.
-        return not self._handed_over(parent, launched, related=True)
+        return not self._handed_over(parent, launched, related=supposed)
 
     def _beside(self, one: Strand, other: Strand, place: Place) -> bool:
         """Return whether `other` may be launched while `one` runs, by the same goroutine."""

@@ -28,7 +28,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, captures, launch_of_literal, launches
 from threadmend.golang.scope import Binding, resolve_local
-from threadmend.golang.stops import endless
+from threadmend.golang.stops import endless, never_ends
 from threadmend.golang.subtests import TESTS
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import deref, is_named
@@ -208,6 +208,28 @@ def _partner(file: GoFile, launch: Launch) -> Binding | None:
     return None
 
 
+_RUNS = re.compile(r"(?i)(?:run|serve|start|listen|watch|consume|loop|poll|subscribe|receive|work)")
+
+
+def _runs_for_good(file: GoFile, launch: Launch) -> bool:
+    """Return whether a goroutine gives `context.Background()` to what seems to run until it ends.
+
+    `ctx := context.Background(); go func() { if err := consumer.Run(ctx); … }()`
+    """
+    for call in launch.node.find("call_expression"):
+        function = call["function"]
+        name = function.get("field") or function
+        if not _RUNS.match(name.name):
+            continue
+        for argument in call["arguments"].children:
+            if argument.text in {b"context.Background()", b"context.TODO()"}:
+                return True
+            binding = file.binding(argument) if argument.kind == "identifier" else None
+            if binding is not None and never_ends(binding):
+                return True
+    return False
+
+
 def _fix(file: GoFile, launch: Launch, test: Binding) -> tuple[Fix | None, str]:
     """Wait for the goroutine when the test is cleaned up."""
     function, body = launch.function, launch.body
@@ -217,6 +239,8 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> tuple[Fix | None, str]:
         return None, "what it ranges over may be closed later than the test waits"
     if (partner := _partner(file, launch)) is not None:
         return None, f"it may wait for the other side of {partner.name} when the test is over"
+    if _runs_for_good(file, launch):
+        return None, "it runs until its context ends, and nobody ends that"
     name = free_name("wg", taken_names(function))
     package = import_name(file.tree, "sync") or "sync"
     group = f"var {name} {package}.WaitGroup\n{test.name}.Cleanup({name}.Wait)"

@@ -133,10 +133,16 @@ def _is_ours(call: Node, stop: Stop) -> bool:
 
 
 def _made_in(loop: Node, call: Node, stop: Stop) -> bool:
-    """Return whether the stop is made anew in each iteration: a context of one attempt."""
-    name = re.escape(stop.receive.partition(".")[0].encode())
-    made = re.compile(rb"\b" + name + rb"\b[\w, ]*:=")
-    return made.search(loop.tree.data, loop.start, call.start) is not None
+    """Return whether the stop is made anew in each iteration: a context of one attempt.
+
+    Or whenever somebody cancelled the last: `if ctx == nil { ctx, cancel = …WithCancel(s.ctx) }`.
+    """
+    name = rb"\b" + re.escape(stop.receive.partition(".")[0].encode()) + rb"\b[\w, ]*"
+    made = re.compile(name + rb":=")
+    if made.search(loop.tree.data, loop.start, call.start) is not None:
+        return True
+    anew = re.compile(name + rb"=\s*context\.With(?:Cancel|Timeout|Deadline)")
+    return bool(stop.context) and anew.search(loop.tree.data, loop.start, loop.end) is not None
 
 
 def _finding(file: GoFile, call: Node, statement: Node, loop: Node, stop: Stop) -> Finding:

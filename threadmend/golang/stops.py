@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.addressees import is_for_another, tells_its_maker
 from threadmend.golang.failing import fails
-from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.scope import Binding, bindings_in, resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
 
@@ -28,6 +28,7 @@ __all__ = [
     "is_failure",
     "leaves_loop",
     "listens",
+    "never_ends",
     "stops_at",
     "visible",
     "ways_out",
@@ -79,17 +80,18 @@ _SCOPES = frozenset(
 
 
 def stops_at(file: GoFile, node: Node) -> list[Stop]:
-    """Return what a place can listen to: contexts first, then stop channels.
+    """Return what a place can listen to: contexts (variables, then fields), then stop channels.
 
+    No context that the function around the place makes of nothing and alone can cancel.
     A stop channel is a channel of empty structs, or of flags or numbers that nobody sends, with
     a telling name that somebody closes; a local one, or a field of a visible struct. One that
     the function around the place closes tells others of its own end, and one may be for others.
     """
-    contexts, channels = [], []
+    contexts, kept, channels = [], [], []
     for binding in visible(node):
         type_ = file.package.workspace.inference.binding_type(binding)
         if is_named(type_, "context.Context"):
-            if _never_ends(binding):
+            if never_ends(binding) or _is_own(node, binding):
                 continue
             contexts.append(Stop(f"{binding.name}.Done()", binding.name))
         elif is_named(type_, "net/http.Request"):
@@ -105,12 +107,12 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
             for name, kind in _fields(file, type_):
                 if kind == "context":
                     receive = f"{binding.name}.{name}"
-                    contexts.append(Stop(f"{receive}.Done()", receive))
+                    kept.append(Stop(f"{receive}.Done()", receive))
                 elif _NAMES.search(name) and _closed_for(file, node, name):
                     if not _set_to_nil(file, name) and not _tells_of_worker(file, name):
                         if not is_for_another(file, node, kept_in, name):
                             channels.append(Stop(f"{binding.name}.{name}"))
-    return [stop for stop in contexts if not _is_nil(node, stop)] + channels
+    return [stop for stop in contexts + kept if not _is_nil(node, stop)] + channels
 
 
 def _is_nil(node: Node, stop: Stop) -> bool:
@@ -130,12 +132,34 @@ def _is_nil(node: Node, stop: Stop) -> bool:
 _BACKGROUND = re.compile(rb"context\.(?:Background|TODO)\(\)")
 
 
-def _never_ends(binding: Binding) -> bool:
+def never_ends(binding: Binding) -> bool:
     """Return whether a variable holds `context.Background()` or `context.TODO()` for good."""
     values = binding.declaration.get("right") or binding.declaration.get("value")
     if values is None or len(values.children) != 1:
         return False
     return bool(_BACKGROUND.fullmatch(values.text)) and is_assigned_once(binding)
+
+
+_MADE_OF_NOTHING = re.compile(rb"context\.WithCancel(?:Cause)?\(context\.(?:Background|TODO)\(\)\)")
+
+
+def _is_own(node: Node, binding: Binding) -> bool:
+    """Return whether only the function of a place can cancel a context, and has not: it is there.
+
+    `ctx, cancel := context.WithCancel(context.Background())`, cancel called here alone.
+    """
+    function, made = node.function, binding.declaration
+    value = made.get("right") or made.get("value")
+    if value is None or binding.index or binding.function is not function:
+        return False
+    names = made["left"].children if made.get("left") is not None else made.all("name")
+    if len(names) != 2 or not _MADE_OF_NOTHING.fullmatch(value.text):
+        return False
+    if not is_assigned_once(binding):
+        return False
+    cancel = resolve_local(names[1])
+    uses = cancel.uses if cancel is not None else []
+    return all(u is names[1] or (u.field == "function" and u.function is function) for u in uses)
 
 
 def _is_signal(file: GoFile, type_: Type | None, field: str = "") -> bool:

@@ -32,6 +32,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.leaving import owed_after
 from threadmend.golang.locks import declaration_of, held_at
+from threadmend.golang.recovering import sends_if_open
 from threadmend.golang.runners import runners_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import is_run_here, waitgroup_calls
@@ -130,10 +131,12 @@ def sending_loop(channel: SharedChannel, close: Node) -> SendingLoop | None:
 def keeps_out(loop: SendingLoop, file: GoFile, close: Node) -> bool:
     """Return whether no send can meet the close.
 
-    Both run under one lock, the last sender is the one to close, or the goroutine that closes at
+    Or who sends recovers from that. Both run under one lock, the last sender is the one to close, or the goroutine that closes at
     its end is the one that sends: the function that sends is called in it, passed to what calls
     it, or is a literal of it. Likewise the callers of a method that only closes.
     """
+    if all(sends_if_open(send.file, send.node) for send in loop.sends):
+        return True
     held = {h.lock_class for h in held_at(file, close)} - {None}
     for send in loop.sends:
         if held & {h.lock_class for h in held_at(send.file, send.node)}:

@@ -4,7 +4,8 @@ A send on a closed channel panics, and a select with a default does not help: th
 chosen, and panics. The close belongs behind the last send on every path. Likewise a channel in a
 field that one method closes and another one sends to, called in this order or at the same time.
 
-Not reported: a channel that may be another one by then; a send by a goroutine that nobody
+Not reported: a channel that may be another one by then; a send by a function that does nothing
+else and recovers from the panic; a send by a goroutine that nobody
 orders after the close; a send on a path that excludes the close.
 
 Without a fix: a close and a send in different functions, unless one function calls both.
@@ -26,6 +27,7 @@ from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.iterations import decided_once
 from threadmend.golang.local_fields import held_channels
+from threadmend.golang.recovering import sends_if_open
 from threadmend.golang.scope import Binding
 from threadmend.golang.sequels import sequels
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -73,11 +75,15 @@ def _in_other_functions(file: GoFile) -> Iterator[Finding]:
         yield _distant(close, send, fix)
     for encounter in encounters(file.package):
         if encounter.one.in_channel and encounter.one.file.path == file.path:
-            if not encounter.other.writes and not _has_waited(encounter.one.node):
-                if encounter.one.node not in counted:
-                    yield _distant(encounter.one.node, encounter.other.node, _APART)
+            other = encounter.other
+            if other.writes or _has_waited(encounter.one.node):
+                continue
+            if encounter.one.node not in counted and not sends_if_open(other.file, other.node):
+                yield _distant(encounter.one.node, other.node, _APART)
     for one, other in sequels(file.package):
         if one.file.path == file.path and not other.writes:
+            if sends_if_open(other.file, other.node):
+                continue
             yield _distant(one.node, other.node, moved_behind(one.path[0], other.path[0]))
 
 

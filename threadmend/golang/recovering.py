@@ -10,7 +10,7 @@ from threadmend.golang.syntax import Node
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["recovers"]
+__all__ = ["recovers", "sends_if_open"]
 
 _RECOVERS = re.compile(rb"\brecover\(\)")
 
@@ -30,3 +30,18 @@ def recovers(file: GoFile, body: Node) -> bool:
         if decl is not None and decl.has_body and _RECOVERS.search(decl.node.text):
             return True
     return False
+
+
+_ASIDE = frozenset({"defer_statement", "return_statement", "short_var_declaration"})
+
+
+def sends_if_open(file: GoFile, send: Node) -> bool:
+    """Return whether a function does no more than to send, and recovers where that panics.
+
+    `func (c *conn) put(b []byte) { defer func() { _ = recover() }(); select { case c.in <- b: … } }`
+    """
+    function = send.function
+    if function is None or not recovers(file, function):
+        return False
+    statements = [s for s in function["body"].statements if s.kind not in _ASIDE]
+    return len(statements) == 1 and statements[0].contains(send)

@@ -15,7 +15,7 @@ from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import Channel, ChannelOperation, channel_of
 from threadmend.golang.effects import Event, Pair, effects_of
-from threadmend.golang.flow import flow_of
+from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.groups import is_group
 from threadmend.golang.infer import is_decl
@@ -280,11 +280,12 @@ def _needs(
             return None
         function, flow, deferred = outer, flow_of(outer), True
         at = flow.point_of(function)
+    launched = _reached_from_launch(flow, function, pair)
     for event in effects_of(Body(file, function)):
         if not _is_wanted(event, access, pair, function):
             continue
         start = flow.point_of(event.path[0])
-        if start is None:
+        if start is None or (launched is not None and start not in launched):
             continue
         if deferred or (at is not None and at in flow.reachable(start)):
             return (event.path[0],)
@@ -297,6 +298,19 @@ def _needs(
             if related(pair, held.access, access):
                 return (None,)
     return None
+
+
+def _reached_from_launch(flow: Flow, function: Node, pair: Pair) -> set[Point] | None:
+    """Return what a function comes to once it has launched who waits; None if it does not.
+
+    What it locks before that, it has given back, or nobody could wait under the lock.
+    """
+    inner: Node | None = pair.node
+    while inner is not None and inner.function is not function:
+        inner = inner.function
+    statement = inner.up("go_statement") if inner is not None else None
+    start = flow.point_of(statement) if statement is not None else None
+    return flow.reachable(start) if start is not None else None
 
 
 def _in_a_round(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access
 from threadmend.golang.belief import is_beyond_judgement, outer_function
 from threadmend.golang.calls import code_files, own_callers
+from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
 from threadmend.golang.guards import FieldAccess, accesses_like
 from threadmend.golang.lefts import touches_of_launch
@@ -111,7 +112,7 @@ def _watched(file: GoFile, launch: Launch) -> Iterator[Actor]:
                 continue
         elif not any(_goes_on(file.package.workspace.file_of(n), n) for n in touch.path):
             continue
-        other = _looked_at(file, root, body, touch)
+        other = _looked_at(file, root, launch, touch)
         if other is not None:
             yield Actor(launch, touch, other)
 
@@ -132,8 +133,15 @@ def _goes_on(file: GoFile, call: Node) -> bool:
 _COPIES = frozenset({"Copy", "CopyN", "CopyBuffer", "ReadAll"})
 
 
-def _looked_at(file: GoFile, root: Binding, body: Node, touch: Touch) -> FieldAccess | None:
-    """Return the access of an exported method of the object, to the part that is written."""
+def _looked_at(
+    file: GoFile, root: Binding, launch: Launch, touch: Touch
+) -> FieldAccess | None:
+    """Return the access of an exported method of the object, to the part that is written.
+
+    Not what the method that launches does on another path: `if now { s.send(); return }; go …`.
+    """
+    body = launch.body
+    assert body is not None
     package, owner = file.package, deref(file.type_of(root.node))
     if not isinstance(owner, Named) or owner.package != package.key:
         return None
@@ -149,10 +157,20 @@ def _looked_at(file: GoFile, root: Binding, body: Node, touch: Touch) -> FieldAc
                 continue
             if other.access.steps != touch.access.steps or other.locks or other.apart:
                 continue
+            if decl.node is launch.function and not _comes_after(launch, other.path[0]):
+                continue
             for access in accesses_like(package, other.file, other.node):
                 if access.node is other.node and not is_beyond_judgement(access, any_object=True):
                     return access
     return None
+
+
+def _comes_after(launch: Launch, node: Node) -> bool:
+    """Return whether the launching function may come to a node after the launch."""
+    assert launch.function is not None
+    flow = flow_of(launch.function)
+    start, point = flow.point_of(launch.node), flow.point_of(node)
+    return start is None or point is None or point in flow.reachable(start)
 
 
 def is_handed_out(launch: Launch, access: Access) -> bool:

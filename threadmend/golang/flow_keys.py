@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from threadmend.golang.flow_graph import Point
 from threadmend.golang.flow_names import Names, declared_and_assigned
+from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 
 __all__ = ["Condition", "Keys", "bits_of"]
@@ -343,12 +344,33 @@ def _assignments(node: Node) -> Iterator[tuple[Node, str | bytes | None]]:
 def _constant(value: Node) -> str | bytes | None:
     if value.kind in _LITERALS:
         return value.name
-    surely = value.kind in _NOT_NIL
+    surely = value.kind in _NOT_NIL or _is_sentinel(value)
     if value.kind == "call_expression":
-        surely = value.children[0].text in _NOT_NIL_CALLS
+        surely = value.children[0].text in _NOT_NIL_CALLS or _says_why(value)
     elif value.kind == "unary_expression":
         surely = value.children[0].kind == "&"
     return b"" if surely else None
+
+
+_SENTINEL = re.compile(rb"[Ee]rr[A-Z]\w*|EOF|Canceled|DeadlineExceeded")
+
+
+def _is_sentinel(value: Node) -> bool:
+    """Return whether a value is a package's variable for one error: `ErrTimeout`, `io.EOF`."""
+    if value.kind == "identifier":
+        return _SENTINEL.fullmatch(value.text) is not None and resolve_local(value) is None
+    if value.kind != "selector_expression" or value["operand"].kind != "identifier":
+        return False
+    sentinel = _SENTINEL.fullmatch(value["field"].text)
+    return sentinel is not None and resolve_local(value["operand"]) is None
+
+
+def _says_why(call: Node) -> bool:
+    """Return whether a call is `ctx.Err()` in `case <-ctx.Done():`."""
+    case, function = call.up("communication_case"), call["function"]
+    if case is None or function.kind != "selector_expression" or function["field"].text != b"Err":
+        return False
+    return case["communication"].text == b"<-" + function["operand"].text + b".Done()"
 
 
 def _zero(declared: Node) -> str | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from threadmend.golang.access import is_assigned_once
 from threadmend.golang.channel_fields import made_by
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, outermost_loop
@@ -264,10 +265,18 @@ class Ordering:
         return condition["operator"].kind == "==" and any(map(self._of_instance, sides))
 
     def _of_instance(self, value: Node) -> bool:
-        """Return whether a value is a number or name that an instance was given."""
+        """Return whether a value is a number or name that an instance was given.
+
+        Or a copy of it, as loops have made them: `s := s`.
+        """
         binding = self.file.binding(value)
         if binding is None or binding is self.binding:
             return False
+        if binding.kind == "variable" and binding.declaration.kind == "short_var_declaration":
+            values = binding.declaration["right"].children
+            copied = binding.index < len(values) and values[binding.index].kind == "identifier"
+            if copied and is_assigned_once(binding):
+                return self._of_instance(values[binding.index])
         return binding.kind in {"range", "parameter"}
 
     def _ends_life(self, point: Point) -> bool:

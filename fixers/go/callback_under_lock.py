@@ -71,8 +71,29 @@ def check(file: GoFile) -> Iterator[Finding]:
                 continue
             callback = _callback(file, call) or _through_helper(file, call)
             lock = _own_lock(file, callback, held) if callback is not None else None
-            if callback is not None and lock is not None:
+            if callback is not None and lock is not None and not _is_the_purpose(file, call, lock):
                 yield _finding(file, callback, lock)
+
+
+def _is_the_purpose(file: GoFile, call: Node, lock: Held) -> bool:
+    """Return whether a lock is there to let one set of callbacks run at a time, on its object.
+
+    All who take it call them, and give them the object whose state it keeps as it is:
+    `s.reload.Lock(); s.settings = read(); for _, f := range s.callbacks { f(s) }`.
+    """
+    owner = lock.access.owner
+    given = (access_of(file, a) for a in call["arguments"].children)
+    if owner is None or not any(a == owner for a in given if a is not None):
+        return False
+    kept = _origin(file, call["function"])
+    for other in file.package.files:
+        for function in holders(other) if not other.is_test else ():
+            taken = (o for o in locks_of(other, function).operations if o.acquires)
+            if any(o.lock_class == lock.lock_class for o in taken):
+                named = function.find("selector_expression")
+                if kept is None or not any(n["field"].text == kept["field"].text for n in named):
+                    return False
+    return True
 
 
 def _asks(call: Node) -> bool:

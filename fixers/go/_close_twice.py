@@ -81,7 +81,7 @@ def _finding(close: MethodClose) -> Iterator[Finding]:
         path=close.file.path,
         start=close.call.start,
         end=close.call.end,
-        message=f"a second call of {owner}{close.decl.name} closes {name} again and panics",
+        message=_message(close, f"{owner}{close.decl.name}", name),
         fixes=(fix,) if fix else (),
         related=tuple(
             Related(s.node.path, s.node.start, s.node.end, "called here") for s in twice or ()
@@ -89,6 +89,12 @@ def _finding(close: MethodClose) -> Iterator[Finding]:
         reason=reason,
         confidence=Confidence.MEDIUM if sure else Confidence.LOW,
     )
+
+
+def _message(close: MethodClose, method: str, name: str) -> str:
+    if close.select is not None:  # it asks first, and another may close in between
+        return f"two calls of {method} at the same time may both close {name}, which panics"
+    return f"a second call of {method} closes {name} again and panics"
 
 
 # What the author says about it: "must be called once", "not idempotent".

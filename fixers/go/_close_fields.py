@@ -131,9 +131,10 @@ def sending_loop(channel: SharedChannel, close: Node) -> SendingLoop | None:
 def keeps_out(loop: SendingLoop, file: GoFile, close: Node) -> bool:
     """Return whether no send can meet the close.
 
-    Or who sends recovers from that. Both run under one lock, the last sender is the one to close, or the goroutine that closes at
-    its end is the one that sends: the function that sends is called in it, passed to what calls
-    it, or is a literal of it. Likewise the callers of a method that only closes.
+    Or who sends recovers from that. Both run under one lock, the last sender is the one to
+    close, or the goroutine that closes at its end is the one that sends: the function that sends
+    is called in it, passed to what calls it, or is a literal of it. Likewise the callers of a
+    method that only closes.
     """
     if all(sends_if_open(send.file, send.node) for send in loop.sends):
         return True

@@ -133,9 +133,7 @@ def _goes_on(file: GoFile, call: Node) -> bool:
 _COPIES = frozenset({"Copy", "CopyN", "CopyBuffer", "ReadAll"})
 
 
-def _looked_at(
-    file: GoFile, root: Binding, launch: Launch, touch: Touch
-) -> FieldAccess | None:
+def _looked_at(file: GoFile, root: Binding, launch: Launch, touch: Touch) -> FieldAccess | None:
     """Return the access of an exported method of the object, to the part that is written.
 
     Not what the method that launches does on another path: `if now { s.send(); return }; go …`.

@@ -38,7 +38,7 @@ _ASIDE = frozenset({"defer_statement", "return_statement", "short_var_declaratio
 def sends_if_open(file: GoFile, send: Node) -> bool:
     """Return whether a function does no more than to send, and recovers where that panics.
 
-    `func (c *conn) put(b []byte) { defer func() { _ = recover() }(); select { case c.in <- b: … } }`
+    `func (c *conn) put(b int) { defer func() { _ = recover() }(); select { case c.in <- b: … } }`
     """
     function = send.function
     if function is None or not recovers(file, function):

@@ -35,7 +35,7 @@ def existing(data: Data, units: list[Unit]) -> Lock | None:
     counts = [0] * len(locks)
     for held in _held_at_uses(data):
         for number, lock in enumerate(locks):
-            counts[number] += lock.place in held
+            counts[number] += _is_among(data, lock, held)
     for unit in units:
         if unit.inner is not None:
             late = file.lock(unit.inner.items[0].context_expr)
@@ -48,6 +48,15 @@ def existing(data: Data, units: list[Unit]) -> Lock | None:
         raise BuilderError("its other uses stand under a lock that cannot be named here")
     places = {lock.place for lock in locks}
     return locks[0] if len(places) == 1 else None
+
+
+def _is_among(data: Data, lock: Lock, held: frozenset[Place]) -> bool:
+    """Return whether a lock of the data's class is held: another module names it as that of an
+    object, which has to be the one that the data is of.
+    """
+    if data.home is None or data.cls is None:
+        return lock.place in held
+    return any(place.anywhere == lock.place.anywhere for place in held)
 
 
 def _held_at_uses(data: Data) -> Iterator[frozenset[Place]]:
@@ -74,6 +83,8 @@ def _locks(data: Data) -> Iterator[Lock]:
                 continue
             seen.add(use.name)
             yield lock
+        if not data.of_class:
+            yield from _declared(data.cls, seen)
     elif data.binding is not None:
         file = data.owner
         for binding in data.binding.scope.bindings.values():
@@ -82,6 +93,18 @@ def _locks(data: Data) -> Iterator[Lock]:
                 lock = file.lock(site.node)
                 if lock is not None and lock.family == "thread" and lock.own == lock.place:
                     yield lock
+
+
+def _declared(cls: Class, known: set[str]) -> Iterator[Lock]:
+    """Yield the locks that are fields of a dataclass."""
+    for name in cls.scope.bindings if _is_dataclass(cls) else ():
+        values = [file.value(value) for file, value in cls.values_of(name)]
+        value = values[0] if len(values) == 1 else None
+        if name in known or value is None or value.type not in api.THREAD_LOCKS:
+            continue
+        if value.type not in api.CONDITIONS:
+            place = Place("attribute", cls.qualified, name, "self")
+            yield Lock(place, value.type, value.type in api.REENTRANT, place, value)
 
 
 def new(data: Data, use: Use, kind: str) -> tuple[str, list[Edit]]:
@@ -109,7 +132,7 @@ def new(data: Data, use: Use, kind: str) -> tuple[str, list[Edit]]:
 
 
 def _new_attribute(data: Data, cls: Class, kind: str) -> tuple[str, list[Edit]]:
-    file = data.file
+    file = cls.file
     at = cls.methods.get("__init__")
     text, added = reference(file, f"threading.{kind}", at.node if at else None)
     name = "_lock"

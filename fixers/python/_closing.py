@@ -1,4 +1,4 @@
-"""Workers that end where the object is closed that has them."""
+"""Workers that end where the object is closed that has them, or is used for the last time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from threadmend.python.builders import (
     insert_before,
 )
 from threadmend.python.classes import Class
-from threadmend.python.file import PythonFile
-from threadmend.python.flow import always_leaves
+from threadmend.python.file import PythonFile, is_test
+from threadmend.python.flow import always_leaves, block_of, target_of
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.threads import Spawn
@@ -24,7 +24,7 @@ from threadmend.python.uses import is_self
 from ._handed import makers
 from ._workers import each
 
-__all__ = ["at_close"]
+__all__ = ["at_close", "at_last_wait"]
 
 _CLOSING = ("close", "stop", "shutdown", "terminate", "quit", "disconnect", "__exit__")
 
@@ -56,6 +56,74 @@ def at_close(file: PythonFile, use: QueueUse, spawn: Spawn) -> tuple[Edit, ...]:
     if not isinstance(target, ast.Attribute) or not is_self(file, target.value):
         return ()
     return _at_end(closing, _ended(f"{me}.{queue}", f"{me}.{target.attr}"))
+
+
+def at_last_wait(file: PythonFile, use: QueueUse, spawn: Spawn) -> tuple[Edit, ...]:
+    """Return the edits that end the workers of a list, and wait for them, in the method that waits
+    for all items, where the project shows that this is the last that is done to each object.
+    """
+    maker = file.function(spawn.node)
+    waiting = file.function(use.joins[0]) if len(use.joins) == 1 else None
+    if maker is None or waiting is None or waiting.cls is None or maker.cls is not waiting.cls:
+        return ()
+    last, me = waiting.body[-1], waiting.self_name
+    workers = each(file, spawn)
+    if last is not file.statement(use.joins[0]) or workers is None or waiting.is_async:
+        return ()
+    own = f"{me}."
+    if not workers.startswith(own) or not workers[len(own) :].isidentifier():
+        return ()
+    if not _is_last_of_all(waiting.cls, waiting):
+        return ()
+    name = free_name(file, "worker", last)
+    queue = use.text(file, use.joins[0])
+    told = f"for _ in {workers}:\n    {queue}.put(None)"
+    return insert_after(file, last, f"{told}\nfor {name} in {workers}:\n    {name}.join()")
+
+
+def _is_last_of_all(cls: Class, method: Function) -> bool:
+    """Return whether every object of a class that other code than tests makes is a variable of a
+    function, in no loop but the one that makes it, on which the method is called last.
+    """
+    project, name = cls.file.project, cls.file.encode(method.name)
+    if method.callers or cls.heirs:
+        return False
+    ended = False
+    for path in project.paths:
+        data = project.source(path).data
+        if is_test(path) or (cls.file.encode(cls.name) not in data and name not in data):
+            continue
+        file = project.readable(path)
+        for call in file.calls(cls.name) if file is not None else ():
+            assert file is not None
+            value = file.value(call)
+            if value is None or value.cls is not cls or value.made is not call:
+                continue
+            if not _is_ended_by(file, call, method):
+                return False
+            ended = True
+    return ended
+
+
+def _is_ended_by(file: PythonFile, made: ast.Call, method: Function) -> bool:
+    """Return whether the last use of a variable that keeps a new object calls a method of it."""
+    binding = file.binding(target_of(file.parent(made)))
+    if binding is None or len(binding.sites) != 1 or binding.scope.kind != "function":
+        return False
+    uses = [use for use in file.uses(binding) if isinstance(use.ctx, ast.Load)]
+    last = file.parent(uses[-1]) if uses else None
+    call = file.parent(last) if isinstance(last, ast.Attribute) else None
+    if (
+        not isinstance(call, ast.Call)
+        or call.func is not last
+        or not isinstance(last, ast.Attribute)
+    ):
+        return False
+    plain = all(isinstance(file.parent(use), ast.Attribute) for use in uses)
+    once = sum(getattr(file.parent(use), "attr", "") == method.name for use in uses) == 1
+    same_block = block_of(file.statement(made)) is block_of(file.statement(call))
+    own = all(file.function(use) is file.function(made) for use in uses)
+    return plain and once and same_block and own and last.attr == method.name
 
 
 def _all_ended(file: PythonFile, spawn: Spawn, closing: Function, queue: str) -> tuple[Edit, ...]:

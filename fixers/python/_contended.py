@@ -17,7 +17,7 @@ from threadmend.python.uses import is_self, use_mode
 
 from ._captured import Running, captured, is_alone
 from ._data import Data, Use
-from ._foreign import foreign_names
+from ._foreign import foreign_classes, foreign_names
 from ._given import given, reaching
 from ._handed import argument_for, kept_functions
 
@@ -58,7 +58,7 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
         for node in function.own
         if isinstance(node, ast.Attribute)
     }
-    for cls in file.classes:
+    for cls in (*file.classes, *foreign_classes(file, running)):
         if cls.inherits(*api.PER_THREAD):
             continue  # every thread has attributes of its own
         family = set(cls.mro)
@@ -87,7 +87,8 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
             if whole and name not in cls.scope.bindings:
                 continue
             known = by_class if whole else by_object
-            data = known.setdefault(name, Data(file, name, cls=cls, of_class=whole))
+            home = None if cls.file is file else cls.file
+            data = known.setdefault(name, Data(file, name, cls=cls, of_class=whole, home=home))
             spawns = running.get(function, [])
             threads: set[Spawn | None] = {
                 s if whole else _one(cls, s)

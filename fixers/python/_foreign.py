@@ -1,4 +1,6 @@
-"""Variables of other modules of the project that threads of a file change."""
+"""Variables of other modules of the project, and objects of their classes, that threads of a file
+change.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
-from threadmend.python.uses import use_mode
+from threadmend.python.uses import is_self, use_mode
 
 from ._data import Data, Use
+from ._given import given
 
-__all__ = ["foreign_names"]
+__all__ = ["foreign_classes", "foreign_names"]
 
 
 _Named: TypeAlias = ast.Name | ast.Attribute
@@ -47,6 +51,26 @@ def foreign_names(file: PythonFile, running: Mapping[Function, list[Spawn]]) -> 
             threads.add(None)
         data.uses.append(Use(node, use_mode(node), function, frozenset(threads)))
     yield from found.values()
+
+
+def foreign_classes(file: PythonFile, running: Mapping[Function, list[Spawn]]) -> list[Class]:
+    """Return the classes of other modules of whose objects functions that threads run change
+    attributes: `self.totals.weight += 1`.
+    """
+    found: dict[Class, None] = {}
+    for function in running:
+        for node in function.own if function.file is file else ():
+            if not isinstance(node, ast.Attribute) or not _is_changed(node):
+                continue
+            if isinstance(node.value, ast.Name | ast.Attribute) and not is_self(file, node.value):
+                cls = given(file, node.value)
+                if cls is not None and cls.file is not file and not cls.file.is_test:
+                    found[cls] = None
+    return list(found)
+
+
+def _is_changed(node: ast.Attribute) -> bool:
+    return use_mode(node) in {"write", "augment", "mutate", "delete"}
 
 
 def _named(file: PythonFile) -> Iterator[tuple[_Named, Function, _Variable]]:

@@ -16,6 +16,7 @@ from threadmend.python.uses import is_self
 from threadmend.python.wrapped import helped
 
 from ._handed import asked_of, handed, kept_functions
+from ._listeners import listeners
 
 __all__ = ["abroad", "called", "given", "in_threads", "reaching"]
 
@@ -72,6 +73,10 @@ def _methods(file: PythonFile, function: Function) -> Iterator[tuple[ast.expr, F
                 yield call, method
             for callback in kept_functions(file, func):
                 yield call, callback
+        elif call not in function.callees and isinstance(func, ast.Name):
+            found = list(listeners(file, func))
+            if found and not file.held(call):
+                yield from ((call, listener) for listener in found)
     if b"@property" in file.data:
         for node in function.own:
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):

@@ -14,6 +14,8 @@ from threadmend.python.scope import Binding, parent
 from threadmend.python.threads import Spawn
 from threadmend.python.uses import is_self
 
+from ._listeners import handed_to_method
+
 _MAKES = re.compile(rb"\b_*[A-Z]\w*(?=\()")
 _FEW = 20
 """What more files make than these is too common to ask them all."""
@@ -69,7 +71,8 @@ def makers(cls: Class) -> list[PythonFile]:
 
 def kept_functions(file: PythonFile, func: ast.Attribute) -> Iterator[Function]:
     """Yield the functions that an attribute keeps for its object: `self.emit(line)`, where
-    `self.emit = emit` is a parameter, and whoever makes the object hands one in.
+    `self.emit = emit` is a parameter, and whoever makes the object hands one in, or calls the
+    method that sets it.
     """
     function = file.function(func)
     cls = None if function is None or not is_self(file, func.value) else function.home
@@ -86,6 +89,8 @@ def kept_functions(file: PythonFile, func: ast.Attribute) -> Iterator[Function]:
                 callback = function_of(where, given)
                 if callback is not None:
                     yield callback
+        elif maker is not None and maker.cls is not None and binding.name in maker.parameters[1:]:
+            yield from handed_to_method(maker, binding.name)
 
 
 def _made_with(cls: Class, name: str) -> Iterator[Function]:

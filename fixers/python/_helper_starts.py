@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from threadmend.model import Edit
 from threadmend.python.builders import (
@@ -16,12 +17,29 @@ from threadmend.python.builders import (
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop, target_of
 from threadmend.python.functions import Function, function_of
+from threadmend.python.scope import parent
 from threadmend.python.threads import Spawn
 
 from ._results import waits
 from ._started import kept_in, list_of, started
 
-__all__ = ["joined_here", "started_by_helper"]
+__all__ = ["begun_by_makers", "joined_here", "started_by_helper"]
+
+
+def begun_by_makers(file: PythonFile) -> Iterator[Spawn]:
+    """Yield the calls of helpers of the file that start a thread of their own, with a nested
+    function as its target, and return it: `threads = [self._ask(host, found) for host in hosts]`.
+    """
+    for inner in file.spawns:
+        target = inner.target
+        helper = file.function(inner.node)
+        if inner.kind != "thread" or inner.through is not None or inner.many or target is None:
+            continue
+        if helper is None or target.outer is not helper or helper.is_async:
+            continue
+        if _is_returned(file, inner.node, helper):
+            for site in helper.callers:
+                yield Spawn("thread", site.call, None, target, (), file, inner, begun=True)
 
 
 def started_by_helper(file: PythonFile, spawn: Spawn) -> ast.stmt | None:
@@ -58,10 +76,18 @@ def _keeping(file: PythonFile, spawn: Spawn) -> ast.stmt | None:
         return None
     for use in file.uses(binding):
         above = file.parent(use)
-        if isinstance(use.ctx, ast.Load) and kept_in(file, use) is None:
+        if isinstance(use.ctx, ast.Load) and kept_in(file, use) is None and not _is_tested(use):
             if not (isinstance(above, ast.Attribute) and above.attr == "append"):
                 return None
     return statement
+
+
+def _is_tested(use: ast.Name) -> bool:
+    """Return whether somebody only asks whether there is a thread: `if not threads`."""
+    above = parent(use)
+    if isinstance(above, ast.UnaryOp):
+        above = parent(above)
+    return isinstance(above, ast.If)
 
 
 def _are_returned(inner: Spawn, helper: Function) -> bool:

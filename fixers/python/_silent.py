@@ -6,11 +6,19 @@ import ast
 
 from threadmend.python.arguments import argument
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import enclosing
-from threadmend.python.functions import Function
+from threadmend.python.flow import after, enclosing
+from threadmend.python.functions import Function, function_of
+from threadmend.python.implied import seen_from
+from threadmend.python.places import Place
 from threadmend.python.scope import Binding
 
-__all__ = ["handles_everything", "helper_block", "pool_block"]
+__all__ = [
+    "handed_pool_is_closed",
+    "handles_everything",
+    "helper_block",
+    "pool_block",
+    "shut_down_behind",
+]
 
 
 _ASKS = frozenset({"sys.exc_info", "sys.exception", "traceback.format_exc"})
@@ -57,6 +65,69 @@ def pool_block(file: PythonFile, call: ast.Call) -> ast.With | ast.Try | None:
     assert isinstance(call.func, ast.Attribute)
     pool = file.binding(call.func.value)
     return None if pool is None else _closing(file, call, pool)
+
+
+def shut_down_behind(file: PythonFile, call: ast.Call) -> tuple[ast.stmt, ast.stmt] | None:
+    """Return the statement with the call that gives a job to a pool, and one behind it in the same
+    block that shuts the pool down and waits: `pool.shutdown()`, or a call of a helper that does.
+    """
+    assert isinstance(call.func, ast.Attribute)
+    place = file.place(call.func.value)
+    function, at = file.function(call), file.statement(call)
+    while place is not None and function is not None:
+        for later in after(at):
+            if _waits_for_all(file, later, place):
+                return at, later
+        above = file.parent(at)
+        if not isinstance(above, ast.For | ast.AsyncFor | ast.While | ast.If | ast.With):
+            return None
+        at = above
+    return None
+
+
+def _waits_for_all(file: PythonFile, statement: ast.stmt, pool: Place) -> bool:
+    """Return whether a statement shuts a pool down, or has a helper do it in any case."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call):
+        return False
+    if _is_shutdown(call):
+        assert isinstance(call.func, ast.Attribute)
+        return file.place(call.func.value) == pool
+    helper = function_of(file, call.func)
+    if helper is None or helper.is_async or helper.is_generator:
+        return False
+    for inner in helper.body:
+        if any(isinstance(node, ast.Return) for node in ast.walk(inner)):
+            return False
+        made = inner.value if isinstance(inner, ast.Expr) else None
+        if isinstance(made, ast.Call) and _is_shutdown(made):
+            assert isinstance(made.func, ast.Attribute)
+            place = helper.file.place(made.func.value)
+            if place is not None and seen_from(file, call, helper, place) == pool:
+                return True
+    return False
+
+
+def handed_pool_is_closed(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether jobs are given to a pool that all callers of a helper hand in, and close
+    behind the call: nothing but them has to wait.
+    """
+    helper = file.function(call)
+    assert isinstance(call.func, ast.Attribute)
+    pool = file.binding(call.func.value)
+    if helper is None or pool is None or pool.scope is not helper.scope or helper.is_async:
+        return False
+    if [site.kind for site in pool.sites] != ["parameter"] or pool.name not in helper.parameters:
+        return False
+    if not helper.is_only_called or (not helper.is_private and helper.outer is None):
+        return False
+    position = helper.parameters.index(pool.name) - (helper.self_name is not None)
+    given = [file.binding(argument(s.call, position, pool.name)) for s in helper.callers]
+    blocks = (
+        one is not None and _closing(file, site.call, one)
+        for one, site in zip(given, helper.callers, strict=True)
+    )
+    return bool(given) and all(blocks)
 
 
 def helper_block(file: PythonFile, call: ast.Call) -> list[ast.stmt] | None:
@@ -107,10 +178,16 @@ def _stack_of(file: PythonFile, pool: Binding) -> Binding | None:
 
 def _shuts_down(file: PythonFile, statement: ast.stmt, pool: Binding) -> bool:
     call = statement.value if isinstance(statement, ast.Expr) else None
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+    if not isinstance(call, ast.Call) or not _is_shutdown(call):
         return False
-    if call.func.attr != "shutdown" or file.binding(call.func.value) is not pool:
+    return isinstance(call.func, ast.Attribute) and file.binding(call.func.value) is pool
+
+
+def _is_shutdown(call: ast.Call) -> bool:
+    """Return whether a call is `pool.shutdown()`, which waits."""
+    if not isinstance(call.func, ast.Attribute) or call.func.attr != "shutdown" or call.args:
+        return False
+    if any(k.arg == "cancel_futures" for k in call.keywords):
         return False
     waits = next((k.value for k in call.keywords if k.arg == "wait"), None)
-    plain = not call.args and waits is None
-    return plain or (isinstance(waits, ast.Constant) and waits.value is True)
+    return waits is None or (isinstance(waits, ast.Constant) and waits.value is True)

@@ -9,7 +9,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, innermost_loop, walk
 from threadmend.python.queues import QueueUse
 
-__all__ = ["Taken", "is_call_of", "taken"]
+__all__ = ["Taken", "is_call_of", "taken", "taken_in_steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,27 @@ def taken(file: PythonFile, use: QueueUse) -> list[Taken]:
         waits = call in use.written or not (call.args or call.keywords)
         queue = use.text(file, call)
         found.append(Taken(statement, call, name, queue, loop, rest, waits=waits))
+    return found
+
+
+def taken_in_steps(file: PythonFile, use: QueueUse) -> list[Taken]:
+    """Return the places where a function takes an item that is one round of its callers' loops:
+    `while True: self._step()`. What such a one does to leave its round is to return.
+    """
+    found = []
+    for call in use.gets:
+        statement, step = file.parent(call), file.function(call)
+        if not isinstance(statement, ast.Assign) or step is None or innermost_loop(statement):
+            continue
+        target = statement.targets[0]
+        if statement not in step.body or not isinstance(target, ast.Name | ast.Tuple):
+            continue
+        if not step.is_private or not step.is_only_called or step.is_generator or call.args:
+            continue
+        loops = [innermost_loop(site.call) for site in step.callers]
+        if loops and loops[0] is not None and None not in loops:
+            name, queue = getattr(target, "id", ""), use.text(file, call)
+            found.append(Taken(statement, call, name, queue, loops[0], after(statement)))
     return found
 
 

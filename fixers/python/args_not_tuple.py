@@ -18,7 +18,7 @@ from threadmend.model import Edit, Finding, Fix
 from threadmend.python.arguments import argument, keyword
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function, function_of
-from threadmend.python.scope import parent
+from threadmend.python.scope import Site, parent
 
 CATEGORY = "thread"
 GATE = rb"args\s*=\s*\(|Timer\b|Thread\(None|Process\(None|\.apply"
@@ -41,10 +41,13 @@ def check(file: PythonFile) -> Iterator[Finding]:
         yield from _wrong(file, argument(spawn.node, at, "args"), spawn.target)
     spawned = {spawn.node for spawn in file.spawns if not spawn.through}
     for call in file.nodes(ast.Call):
-        given = keyword(call, "args")
-        if given is not None and call not in spawned:
-            for target in _handed_to(file, call):
+        if call not in spawned and any(_closing(file, value) for value in _given(call)):
+            for given, target in _handed_to(file, call):
                 yield from _wrong(file, given, target)
+
+
+def _given(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(k.value for k in call.keywords)]
 
 
 def _wrong(file: PythonFile, value: ast.expr | None, target: Function | None) -> Iterator[Finding]:
@@ -61,27 +64,52 @@ def _wrong(file: PythonFile, value: ast.expr | None, target: Function | None) ->
     yield Finding(file.path, start, end, said, fixes=(fix,))
 
 
-def _handed_to(file: PythonFile, call: ast.Call) -> Iterator[Function | None]:
-    """Yield the target of a thread that a helper makes with the keywords that it is handed:
-    `spawn(f, args=(x))`, where `spawn` says `Thread(target=f, **options)`.
+def _handed_to(
+    file: PythonFile, call: ast.Call
+) -> Iterator[tuple[ast.expr | None, Function | None]]:
+    """Yield the arguments that a helper is given for the thread it makes, and the target of that:
+    `spawn(f, args=(x))`, where `spawn` says `Thread(target=f, **options)` or
+    `Thread(target=f, args=args)`.
     """
     helper = function_of(file, call.func)
-    kwarg = None if helper is None else helper.node.args.kwarg
-    if helper is None or kwarg is None:
+    if helper is None or helper.name == "__init__":
         return
     for spawn in helper.file.spawns:
         made = spawn.node
         if spawn.kind not in _KINDS or made not in helper.calls or not isinstance(made, ast.Call):
             continue
-        names = [k.value.id for k in made.keywords if not k.arg and isinstance(k.value, ast.Name)]
-        if kwarg.arg in names:
-            target = spawn.target_node
-            name = target.id if isinstance(target, ast.Name) else ""
-            at = helper.parameters.index(name) if name in helper.parameters else None
-            bound = int(helper.self_name is not None)
-            given = None if at is None else argument(call, at - bound, name)
-            yield function_of(file, given)
+        args = argument(made, _POSITIONS.get(spawn.kind, 99), "args")
+        if args is None and _hands_on_keywords(helper, made):
+            yield keyword(call, "args"), function_of(file, _for(helper, call, spawn.target_node))
             return
+        if _is_parameter(helper, args):
+            given = _for(helper, call, args)
+            yield given, function_of(file, _for(helper, call, spawn.target_node))
+            return
+
+
+def _hands_on_keywords(helper: Function, made: ast.Call) -> bool:
+    """Return whether a call gets the keywords that its function is called with: `**options`."""
+    kwarg = helper.node.args.kwarg
+    names = [k.value.id for k in made.keywords if not k.arg and isinstance(k.value, ast.Name)]
+    return kwarg is not None and kwarg.arg in names
+
+
+def _is_parameter(helper: Function, node: ast.expr | None) -> bool:
+    """Return whether a node is what a function was given, as it was."""
+    binding = helper.file.binding(node)
+    if binding is None or binding.scope is not helper.scope:
+        return False
+    rest = {helper.node.args.vararg, helper.node.args.kwarg}
+    return [s.kind for s in binding.sites] == ["parameter"] and binding.sites[0].node not in rest
+
+
+def _for(helper: Function, call: ast.Call, node: ast.expr | None) -> ast.expr | None:
+    """Return what a call gives a helper for one of its parameters."""
+    if not isinstance(node, ast.Name):
+        return None
+    at = helper.parameters.index(node.id) if node.id in helper.parameters else 99
+    return argument(call, at - int(helper.self_name is not None), node.id)
 
 
 def _is_apply(call: ast.Call) -> bool:
@@ -117,9 +145,16 @@ def _is_tuple(file: PythonFile, value: ast.expr) -> bool:
         return True
     binding = file.binding(value)
     return binding is not None and any(
-        isinstance(site.value, ast.Tuple | ast.List) or _is_vararg(site.node)
-        for site in binding.sites
+        _holds_several(site) or _is_vararg(site.node) for site in binding.sites
     )
+
+
+def _holds_several(site: Site) -> bool:
+    """Return whether a variable is set to a list or a tuple, or loops over one of such."""
+    if not isinstance(site.value, ast.Tuple | ast.List):
+        return False
+    plain = all(isinstance(one, ast.Constant | ast.JoinedStr) for one in site.value.elts)
+    return not (site.kind == "for" and plain)
 
 
 def _is_vararg(node: ast.AST) -> bool:

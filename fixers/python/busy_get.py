@@ -154,6 +154,7 @@ def _finding(file: PythonFile, call: ast.Call, block: list[ast.stmt], pause: str
     edits = [Edit(file.path, start, end, file.encode(f"{queue}.get(timeout={_seconds(pause)})"))]
     for statement in block:
         if isinstance(statement, ast.Expr):
+            edits += drop_import(file, getattr(statement.value, "func", statement.value))
             said = f"the loop asks {queue} every {pause} seconds"
             word = b"pass" if statement is block[-1] else b""
             first, last = file.span(statement)

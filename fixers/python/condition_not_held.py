@@ -14,6 +14,7 @@ Unsafe: the statements around it now wait for whoever has the condition.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
@@ -21,7 +22,7 @@ from threadmend.python import api
 from threadmend.python.builders import BuilderError, delete, insert_at_end, is_alone, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, always_leaves, before, enclosing, walk
-from threadmend.python.functions import Function, function_of
+from threadmend.python.functions import Function, attributes_of, function_of, is_called
 from threadmend.python.locks import Lock
 from threadmend.python.threads import reached
 
@@ -75,7 +76,26 @@ def _is_bare(file: PythonFile, call: ast.Call, lock: Lock) -> bool:
     is_open = function.is_private or function.outer is not None
     if is_open and not function.is_only_called and not _is_spawned(file, function):
         return False  # whoever gets it may hold the condition when calling it
-    return not any(site.caller and file.held(site.call) for site in function.callers)
+    if any(site.caller and site.file.held(site.call) for site in function.callers):
+        return False
+    return not _is_held_abroad(function)
+
+
+def _is_held_abroad(function: Function) -> bool:
+    """Return whether some other file calls a method while it holds something, or hands it on: an
+    heir, or whoever has the object.
+    """
+    name, project = function.file.encode(function.name), function.file.project
+    word = re.compile(rb"\." + re.escape(name) + rb"\b")
+    for path in project.paths:
+        if path == function.file.path or not word.search(project.source(path).data):
+            continue
+        other = project.readable(path)
+        for node in attributes_of(other).get(function.name, ()) if other is not None else ():
+            assert other is not None
+            if function_of(other, node) is function and (not is_called(node) or other.held(node)):
+                return True
+    return False
 
 
 def _is_given(file: PythonFile, call: ast.Call) -> bool:

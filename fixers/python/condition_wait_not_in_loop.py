@@ -5,6 +5,8 @@ have been faster, `notify_all` wakes all, and wake-ups happen without any. After
 code goes on with a condition that no longer holds. A loop whose test is made before the condition
 is held misses what is notified between the two, and waits for ever.
 
+A method that does nothing but wait counts where it is called, also one of a base class.
+
 Not reported: waits with a time limit, whose end is looked at; waits in a loop; code that tests
 again after the wait; an `if` with an `else`, or whose test itself waits or takes something; for
 tests ahead of the lock, loops that do more than to test, or conditions that nobody notifies here.
@@ -23,21 +25,20 @@ from threadmend.python import api
 from threadmend.python.builders import BuilderError, is_alone, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, enclosing, walk
+from threadmend.python.forwarded import only_call
+from threadmend.python.functions import function_of
+from threadmend.python.uses import is_self
 
 from ._lost_news import lost_news
 
 CATEGORY = "lock"
-GATE = rb"\.wait\(\s*\)"
+GATE = rb"\.wait\(\s*\)|\bif\b[^\n]*:[ \t]*(?:#[^\n]*)?\n\s*self\.\w+\(\)"
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the waits for a condition that is tested once."""
-    for call in file.calls("wait"):
-        func = call.func
-        if call.args or call.keywords or not isinstance(func, ast.Attribute):
-            continue
-        if not file.is_a(func.value, api.CONDITIONS):
-            continue
+    helped = (call for call in file.nodes(ast.Call) if _is_helper(file, call))
+    for call in (*(c for c in file.calls("wait") if _is_wait(file, c)), *helped):
         waits = file.statement(call)
         top = _tried(file, waits)
         test = file.parent(top)
@@ -52,6 +53,31 @@ def check(file: PythonFile) -> Iterator[Finding]:
             yield _finding(file, call, test, None if is_last else waits)
     if not file.is_test:
         yield from lost_news(file)
+
+
+def _is_wait(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether a call waits for a condition, for as long as it takes."""
+    if call.args or call.keywords or not isinstance(call.func, ast.Attribute):
+        return False
+    return file.is_a(call.func.value, api.CONDITIONS)
+
+
+def _is_helper(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether a statement only has a method of its object wait, which does nothing else:
+    `if self._is_empty(): self._pause()`.
+    """
+    func = call.func
+    if call.args or call.keywords or not isinstance(func, ast.Attribute):
+        return False
+    if not is_self(file, func.value) or not isinstance(file.parent(call), ast.Expr):
+        return False
+    if not isinstance(file.parent(file.statement(call)), ast.If):
+        return False
+    helper = function_of(file, func)
+    inner = None if helper is None else only_call(helper)
+    if helper is None or inner is None or getattr(inner.func, "attr", "") != "wait":
+        return False
+    return _is_wait(helper.file, inner)
 
 
 def _tried(file: PythonFile, wait: ast.stmt) -> ast.stmt:

@@ -23,10 +23,11 @@ from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.borrowed import all_sections
 from threadmend.python.builders import BuilderError, insert_before, wrap
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import block_of, is_text, walk
-from threadmend.python.functions import Function
+from threadmend.python.flow import block_of, is_text, target_of, walk
+from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import Section
 from threadmend.python.scope import parent, scope_of
+from threadmend.python.uses import is_self
 
 from ._consumed import consumed
 
@@ -62,7 +63,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if test is None or file.held(test.node):
             continue
-        setting = _setting(file, section, test)
+        setting = _setting(file, section, test) or _setting_helper(file, section, test)
         if setting is not None and not _is_tested(file, section, test, setting):
             yield _finding(file, section, test)
 
@@ -239,6 +240,45 @@ def _setting(file: PythonFile, section: Section, test: _Test) -> ast.stmt | None
             elif file.text(target) == test.owner:
                 return file.statement(node)
     return None
+
+
+def _setting_helper(file: PythonFile, section: Section, test: _Test) -> ast.stmt | None:
+    """Return the statement of a section that only calls a method of the object which sets what
+    was tested in any case, without a look at it: `self._fill()`.
+    """
+    for statement in section.body if test.key is None else ():
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        func = call.func if isinstance(call, ast.Call) else None
+        if not isinstance(func, ast.Attribute) or not is_self(file, func.value):
+            continue
+        helper = function_of(file, func)
+        if helper is None or helper.decorators or helper.is_async or helper.is_generator:
+            continue
+        owner = helper.self_name
+        if owner == file.text(func.value) and _only_sets(helper, test.owner):
+            return statement
+    return None
+
+
+def _only_sets(helper: Function, owner: str) -> bool:
+    """Return whether a method sets a variable for good, and neither reads it nor leaves early."""
+    for node in helper.own:
+        if isinstance(node, ast.Return) and node is not helper.body[-1]:
+            return False
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+            if helper.file.text(node) == owner:
+                return False
+    targets = [
+        target
+        for statement in helper.body
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and not _is_none(statement.value)
+        for target in getattr(statement, "targets", None) or [target_of(statement)]
+    ]
+    return any(target is not None and helper.file.text(target) == owner for target in targets)
+
+
+def _is_none(node: ast.expr | None) -> bool:
+    return node is None or (isinstance(node, ast.Constant) and node.value is None)
 
 
 def _is_key(file: PythonFile, node: ast.expr, test: _Test) -> bool:

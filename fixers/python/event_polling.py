@@ -21,6 +21,8 @@ from threadmend.python import api
 from threadmend.python.builders import drop_import, replace
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
+from threadmend.python.forwarded import only_call
+from threadmend.python.heircalls import calls_by_heirs
 from threadmend.python.implied import receiver_of, stands_for
 from threadmend.python.uses import is_self
 
@@ -36,14 +38,44 @@ def check(file: PythonFile) -> Iterator[Finding]:
         statement = file.parent(call)
         if file.qualified(call.func) != "time.sleep" or not isinstance(statement, ast.Expr):
             continue
+        if len(call.args) != 1 or call.keywords:
+            continue
         loop = innermost_loop(statement)
-        if not isinstance(loop, ast.While) or len(call.args) != 1 or call.keywords:
+        helped = _in_helper(file, call) if loop is None else None
+        if helped is not None and not _is_breath(call.args[0]):
+            yield _finding(file, call, helped[0], is_last=helped[1])
+        if not isinstance(loop, ast.While):
             continue
         if _is_breath(call.args[0]) and len(loop.body) > 1:
             continue
         event = _event(file, loop)
         if event is not None:
-            yield _finding(file, loop, statement, call, event)
+            yield _finding(file, call, event, is_last=loop.body[-1] is statement)
+
+
+def _in_helper(file: PythonFile, call: ast.Call) -> tuple[str, bool] | None:
+    """Return the event that ends all loops which have a helper do nothing but sleep, and whether
+    they do so at their ends: `while not self._stop.is_set(): self.work(); self._rest()`.
+    """
+    helper = file.function(call)
+    if helper is None or helper.self_name is None or only_call(helper) is not call:
+        return None
+    if not helper.is_private or not helper.is_only_called or calls_by_heirs(helper):
+        return None
+    found: set[str] = set()
+    at_end = True
+    for site in helper.callers:
+        statement, loop = file.parent(site.call), innermost_loop(site.call)
+        event = _event(file, loop) if isinstance(loop, ast.While) else None
+        receiver = receiver_of(site.call)
+        if event is None or receiver is None or not isinstance(statement, ast.Expr):
+            return None
+        if not is_self(file, receiver) or file.text(receiver) != helper.self_name:
+            return None
+        found.add(event)
+        at_end = at_end and isinstance(loop, ast.While) and loop.body[-1] is statement
+    event = found.pop() if len(found) == 1 else ""
+    return (event, at_end) if event.startswith(f"{helper.self_name}.") else None
 
 
 def _is_breath(given: ast.expr) -> bool:
@@ -111,14 +143,12 @@ def _is_set(file: PythonFile, node: ast.expr) -> ast.expr | None:
     return node.func.value
 
 
-def _finding(
-    file: PythonFile, loop: ast.While, statement: ast.Expr, call: ast.Call, event: str
-) -> Finding:
+def _finding(file: PythonFile, call: ast.Call, event: str, *, is_last: bool) -> Finding:
     start, end = file.span(call)
     said = f"the loop sleeps on when {event} is set"
     edits = (*replace(file, call.func, f"{event}.wait"), *drop_import(file, call.func))
     title = f"Wait for {event} instead of sleeping"
-    if loop.body[-1] is statement:
+    if is_last:
         # The condition is looked at next, as before: only the sleep may be shorter.
         return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))
     reason = "what follows in the loop runs sooner when the event is set"

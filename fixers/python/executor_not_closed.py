@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python import api
@@ -27,7 +28,7 @@ from ._tests import softened
 
 CATEGORY = "executor"
 ALSO = "R1732 consider-using-with SIM115"
-GATE = rb"PoolExecutor\b"
+GATE = rb"PoolExecutor\b|\.(?:submit|map|run_in_executor)\("
 
 _TAKERS = frozenset({"list", "tuple", "set", "dict", "sorted", "sum", "any", "all", "next"})
 _METHODS = frozenset({"submit", "map"})
@@ -158,8 +159,9 @@ def _edits(
             last = number
     if last < 0 or sum(_is_in(call, rest) for call in calls) < len(calls):
         raise BuilderError("the executor is used outside of the block that makes it")
-    while last + 1 < len(rest) and _reads_results(rest[last + 1]):
-        last += 1
+    kept = {n.id for s in rest[: last + 1] for n in walk([s]) if _is_set(n)}
+    reading = (n for n, s in enumerate(rest) if n > last and _reads_results(s, kept))
+    last = max([last, *reading])
     if any(getattr(call.func, "attr", "") == "run_in_executor" for call in calls):
         # The block must not end before the jobs do: that would stop the loop.
         waits = [n for n, s in enumerate(rest) if any(isinstance(a, ast.Await) for a in walk(s))]
@@ -172,9 +174,14 @@ def _is_in(call: ast.Call, statements: list[ast.stmt]) -> bool:
     return any(above in statements for above in ancestors(call))
 
 
-def _reads_results(statement: ast.stmt) -> bool:
+def _is_set(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+def _reads_results(statement: ast.stmt, futures: set[str]) -> bool:
+    """Return whether a statement asks what the variables that are set with the jobs hold."""
     return any(
         isinstance(node, ast.Attribute)
         and node.attr in {"result", "exception", "add_done_callback"}
         for node in ast.walk(statement)
-    )
+    ) and any(isinstance(n, ast.Name) and n.id in futures for n in ast.walk(statement))

@@ -15,7 +15,7 @@ lives on and nobody is there who could wait.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 from threadmend.python.builders import (
@@ -30,7 +30,7 @@ from threadmend.python.flow import leaves
 from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
 
-from ._silent import handles_everything, helper_block, pool_block
+from ._silent import handles_everything, helper_block, pool_block, shut_down_behind
 from ._told import raises_unseen, teller
 from ._unasked import Kept, kept, listed
 
@@ -91,6 +91,9 @@ def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, held: Kept | None =
     said = f"nobody sees the exceptions of {what}: its future is {done}"
     block = pool_block(file, call)
     body = None if held is not None else helper_block(file, call) if block is None else block.body
+    closed = shut_down_behind(file, call) if held is None and body is None else None
+    if closed is not None:
+        return _asked_behind(file, call, said, *closed)
     if body is None and block is None and (held is None or held.wait is None):
         if held is None and listed(file, call) is None and raises_unseen(spawn.target):
             try:
@@ -104,6 +107,29 @@ def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, held: Kept | None =
             edits = _asked(file, call, block, held)
         else:
             edits = _edits(file, call, block, body or [])
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    reason = "exceptions that were hidden are raised"
+    fix = Fix("Ask for the results", edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _asked_behind(
+    file: PythonFile, call: ast.Call, said: str, given: ast.stmt, closed: ast.stmt
+) -> Finding:
+    """Return the finding about jobs of a pool that the function closes in a later statement, which
+    waits for all: their results are asked for behind it.
+    """
+    start, end = file.span(call)
+    try:
+        if any(isinstance(node, ast.Return) for node in leaves([given])):
+            raise BuilderError("the function is left in the middle")
+        if file.parent(call) is given:
+            name, first = free_name(file, "future", call), file.span(given)[0]
+            named = Edit(file.path, first, first, file.encode(f"{name} = "))
+            edits = (named, *insert_after(file, closed, f"{name}.result()"))
+        else:
+            edits = _collected(file, call, given, lambda text: insert_after(file, closed, text))
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
     reason = "exceptions that were hidden are raised"
@@ -128,16 +154,26 @@ def _edits(
     """
     if any(isinstance(node, ast.Return | ast.Break | ast.Continue) for node in leaves(body)):
         raise BuilderError("the block is left in the middle")
+    at = block or _top(call, body)
+    return _collected(file, call, at, lambda text: insert_at_end(file, body, text))
+
+
+def _collected(
+    file: PythonFile, call: ast.Call, at: ast.stmt, ask: Callable[[str], tuple[Edit, ...]]
+) -> tuple[Edit, ...]:
+    """Return the edits that keep the futures in a list, and what `ask` makes of the loop that asks
+    each for its result.
+    """
     name = free_name(file, "futures", call)
     one = free_name(file, "future", call)
     start, end = file.span(call)
-    asked = insert_at_end(file, body, f"for {one} in {name}:\n    {one}.result()")
+    asked = ask(f"for {one} in {name}:\n    {one}.result()")
     made = listed(file, call)
     if made is not None:
         first = file.span(made)[0]
         return (Edit(file.path, first, first, file.encode(f"{name} = ")), *asked)
     return (
-        *insert_before(file, block or _top(call, body), f"{name} = []"),
+        *insert_before(file, at, f"{name} = []"),
         Edit(file.path, start, start, file.encode(f"{name}.append(")),
         Edit(file.path, end, end, b")"),
         *asked,

@@ -32,6 +32,7 @@ from threadmend.python.queues import QueueUse, queues_of
 from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, is_made_by, reached
 
+from ._clogged import Clogged, clogged
 from ._drained import Tail, moved, producer, puts_elsewhere, puts_of_its_own, tail_of, takes_in
 from ._feeding import Early, early
 from ._results import objects
@@ -52,8 +53,39 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 yield _moved(file, use, join, found)
             elif found is not None:
                 yield _finding(file, use, join, *found)
+    for join in file.calls("join"):
+        around = _around_queue(file, join)
+        if around is not None:
+            yield _clogged(file, join, around)
     for one in early(file):
         yield _of_object(file, one)
+
+
+def _around_queue(file: PythonFile, join: ast.Call) -> Clogged | None:
+    """Return the object around a queue that the thread which is joined fills."""
+    if join.args or join.keywords or not isinstance(file.parent(join), ast.Expr):
+        return None
+    spawn = _joined(file, join.func.value) if isinstance(join.func, ast.Attribute) else None
+    return None if spawn is None or spawn.kind != "thread" else clogged(file, join, spawn)
+
+
+def _clogged(file: PythonFile, join: ast.Call, one: Clogged) -> Finding:
+    """Return the finding about a join whose thread fills an object around a queue."""
+    start, end = file.span(join)
+    queue = f"{one.cls.name}.{one.name}"
+    said = f"{file.text(join.func)} waits for room in {queue}, which is emptied only afterwards"
+    related = (Related(file.path, *file.span(one.takes[0]), f"{queue} is emptied here"),)
+    try:
+        if one.at_once:
+            edits, title = one.without_limit(), f"Let {queue} hold every item"
+            reason = "the queue holds every item until then"
+        else:
+            edits, title = _edits(file, one.top, one.takes[-1]), f"Join after {queue} is emptied"
+            reason = "the join comes later"
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    fix = Fix(title, edits, Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
 def _of_object(file: PythonFile, one: Early) -> Finding:

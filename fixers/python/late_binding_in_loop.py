@@ -25,7 +25,10 @@ from threadmend.python.threads import Spawn
 
 CATEGORY = "thread"
 ALSO = "B023 W0640 cell-var-from-loop"
-GATE = rb"Thread|Timer|Process|submit|call_later|call_soon|call_at|add_done_callback|executor"
+GATE = (
+    rb"Thread|Timer|Process|submit|call_later|call_soon|call_at|add_done_callback|executor"
+    rb"|\(lambda\b|[,=]\s*lambda\b|\n[ \t]{8,}def "
+)
 
 _KINDS = frozenset(
     {"thread", "timer", "submit", "executor", "to_thread", "call", "callback", "pool"}
@@ -40,7 +43,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the functions that run elsewhere and read a variable of the loop they are made in."""
     for spawn in file.spawns:
         closure = _closure(spawn)
-        if spawn.kind not in _KINDS or closure is None or isinstance(spawn.node, ast.ClassDef):
+        if closure is None or isinstance(spawn.node, ast.ClassDef) or not _is_later(spawn):
             continue
         loops = _loops_around(closure, spawn.node)
         ends = (at for at, loop in enumerate(loops) if _ends_in_round(file, spawn, loop))
@@ -52,6 +55,15 @@ def check(file: PythonFile) -> Iterator[Finding]:
         ]
         if names:
             yield _finding(file, closure, names)
+
+
+def _is_later(spawn: Spawn) -> bool:
+    """Return whether a closure may run after the round that makes it, also by a helper that hands
+    it to a thread or a timer.
+    """
+    if spawn.kind == "handed" and spawn.through is not None:
+        return spawn.through.kind in _KINDS
+    return spawn.kind in _KINDS
 
 
 def _closure(spawn: Spawn) -> FunctionNode | None:

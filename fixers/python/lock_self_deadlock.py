@@ -31,7 +31,10 @@ from threadmend.python.places import Place
 from ._reentrant import is_looked_at, make_reentrant
 
 CATEGORY = "lock"
-GATE = rb"\bwith\b|\.acquire\(|\bLock\("
+GATE = (
+    rb"\bwith\b|\.acquire\(|\bLock\("
+    rb"|\n[ \t]+@(?!property|staticmethod|classmethod|override|abc\.|abstract|\w+\.[sg]etter)"
+)
 
 
 def check(file: PythonFile) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from threadmend.python.flow import enclosing, walk
 from threadmend.python.functions import Function
 from threadmend.python.threads import spawns_reaching
 
-from ._silent import handles_everything, pool_block
+from ._silent import handed_pool_is_closed, handles_everything, pool_block, shut_down_behind
 from ._told import raises_unseen, teller
 
 CATEGORY = "executor"
@@ -53,7 +53,12 @@ def _is_dropped(above: ast.AST | None) -> bool:
 def _finding(file: PythonFile, call: ast.Call, target: Function | None) -> Finding:
     start, end = file.span(call)
     said = "nobody sees what map returns, nor the exceptions of its jobs"
-    lives_on = pool_block(file, call) is None and not _is_shut_down(file, call)
+    lives_on = not (
+        pool_block(file, call) is not None
+        or _is_shut_down(file, call)
+        or shut_down_behind(file, call) is not None
+        or handed_pool_is_closed(file, call)
+    )
     if lives_on and not _raises_for_caller(file, call, target):
         if raises_unseen(target) and len(call.args) == 2 and not call.keywords:
             try:

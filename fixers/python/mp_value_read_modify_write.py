@@ -105,10 +105,13 @@ def _is_shared(file: PythonFile, node: ast.expr) -> bool:
     """Return whether an expression is a Value or an Array with a lock: by its constructor, or by
     that of the argument that every process gets for the parameter.
     """
+    binding = file.binding(node)
+    either = binding.sites[0].value if binding is not None and len(binding.sites) == 1 else node
+    if isinstance(either, ast.IfExp):
+        return _is_shared(file, either.body) and _is_shared(file, either.orelse)
     value = file.value(node)
     if value is not None and not _is_promised(value):
         return _has_lock(value.file, value.type, value.made)
-    binding = file.binding(node)
     function = file.function(node)
     if binding is None or function is None or not isinstance(node, ast.Name):
         return False

@@ -23,10 +23,12 @@ from threadmend.python.builders import BuilderError, drop_import
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import always_leaves
 from threadmend.python.functions import Function
+from threadmend.python.heircalls import calls_by_heirs
 from threadmend.python.threads import spawns_reaching
 from threadmend.python.uses import use_mode
 
 from ._flags import Flag, event_beside, event_edits, flag_of, flag_of_other, value_given
+from ._given import in_threads
 from ._tests import softened
 
 CATEGORY = "thread"
@@ -143,7 +145,7 @@ def _setter(poll: Poll, flag: Flag) -> ast.expr | None:
     file = flag.file
     reaching = spawns_reaching(file)
     if not reaching:
-        return None
+        return _setter_abroad(poll, flag) if poll.is_alone else None
     function = poll.file.function(poll.loop)
     if function is None or (flag.is_other and not poll.is_alone):
         return None
@@ -160,6 +162,30 @@ def _setter(poll: Poll, flag: Flag) -> ast.expr | None:
             if flag.cls is None or other not in flag.cls.init_only:
                 return node
     return None
+
+
+def _setter_abroad(poll: Poll, flag: Flag) -> ast.expr | None:
+    """Return the place where a thread of another file sets the flag of a class: by a method that it
+    calls, or that an heir of the class calls in it.
+    """
+    function = poll.file.function(poll.loop)
+    for node in flag.uses if flag.cls is not None else ():
+        setter = flag.file.function(node)
+        if setter is None or setter is function or use_mode(node) != "write":
+            continue
+        if value_given(flag.file, node) is poll.end and any(map(_is_threaded, _sites(setter))):
+            return node
+    return None
+
+
+def _sites(setter: Function) -> Iterator[Function]:
+    """Yield a method and those of heirs in other files that call it."""
+    yield setter
+    yield from (site.caller for site in calls_by_heirs(setter) if site.caller is not None)
+
+
+def _is_threaded(function: Function) -> bool:
+    return function in in_threads(function.file)
 
 
 def _is_signal(file: PythonFile, function: Function) -> bool:

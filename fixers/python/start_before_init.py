@@ -16,6 +16,7 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python.arguments import argument
 from threadmend.python.builders import (
     BuilderError,
     delete,
@@ -35,6 +36,8 @@ from ._begun import begun, callee_of, may_follow, run_by, started
 CATEGORY = "thread"
 GATE = rb"\bdef __init__\("
 
+_MOMENT = 0.5
+"""Seconds that a slow `__init__` takes longer than."""
 _WAITS = frozenset({"wait", "get", "acquire", "join", "recv", "wait_for"})
 
 
@@ -93,9 +96,14 @@ def _is_free(target: Function, node: ast.expr) -> bool:
 
 
 def _is_wait(call: ast.Call) -> bool:
-    """Return whether a call may wait: not `", ".join(names)` and `options.get("port")`."""
+    """Return whether a call may wait: not `", ".join(names)` and `options.get("port")`, nor for so
+    short a time as in `while not self._stop.wait(0.1)` that it is no wait for anything.
+    """
     if not isinstance(call.func, ast.Attribute) or call.func.attr not in _WAITS:
         return False
+    limit = argument(call, 0, "timeout") if call.func.attr == "wait" else None
+    if isinstance(limit, ast.Constant) and isinstance(limit.value, int | float):
+        return limit.value > _MOMENT
     if call.func.attr not in {"get", "join"} or not call.args:
         return True
     first = call.args[0]

@@ -17,10 +17,10 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
-from threadmend.python.builders import BuilderError, reference
+from threadmend.python.builders import BuilderError, drop_import, reference
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
-from threadmend.python.locks import Section
+from threadmend.python.locks import Lock, Section
 from threadmend.python.places import Place
 
 from ._tests import softened
@@ -69,22 +69,42 @@ def _edits(file: PythonFile, section: Section) -> tuple[Edit, ...]:
     is used where nothing can be awaited.
     """
     lock = section.lock
-    made = lock.value.made
+    made, home = lock.value.made, lock.value.file
     new = _KINDS.get(lock.type, "")
-    if not new or not isinstance(made, ast.Call) or lock.value.file is not file:
+    if not new or not isinstance(made, ast.Call):
         raise BuilderError(f"a {lock.type} has no counterpart in asyncio that could replace it")
-    if file.function(made) is None and file.python_version < (3, 10):
+    if home.function(made) is None and file.python_version < (3, 10):
         raise BuilderError("before Python 3.10 asyncio.Lock belongs to the loop that is running")
     edits: list[Edit] = []
-    for use in file.sections:
-        if _same(use.lock.place, lock.place):
-            if use.function is None or not use.function.is_async:
-                raise BuilderError("the lock is also used outside of coroutines")
-            edits.append(_awaited(file, use))
-    _other_uses(file, section)
-    name, added = reference(file, new, made)
-    first, last = file.span(made.func)
-    return (*edits, Edit(file.path, first, last, file.encode(name)), *added)
+    for other in _users(file, lock):
+        for use in other.sections:
+            if _same(use.lock.place, lock.place):
+                if use.function is None or not use.function.is_async:
+                    raise BuilderError("the lock is also used outside of coroutines")
+                edits.append(_awaited(other, use))
+        _other_uses(other, section)
+    name, added = reference(home, new, made)
+    first, last = home.span(made.func)
+    gone = drop_import(home, made.func, added)
+    return (*edits, Edit(home.path, first, last, home.encode(name)), *added, *gone)
+
+
+def _users(file: PythonFile, lock: Lock) -> list[PythonFile]:
+    """Return the files that may use a lock: those that hold its name."""
+    home = lock.value.file
+    if home is file and (lock.place.kind == "local" or lock.place.name.startswith("_")):
+        cls = file.project.class_named(lock.place.owner) if lock.place.base == "self" else None
+        if cls is None or all(heir.file is file for heir in cls.heirs):
+            return [file]
+    name = file.encode(lock.place.name.rpartition(".")[2])
+    found = {file: None, home: None}
+    for path in file.project.paths:
+        if name in file.project.source(path).data:
+            other = file.project.readable(path)
+            if other is None:
+                raise BuilderError(f"{path} may use the lock")
+            found[other] = None
+    return list(found)
 
 
 def _awaited(file: PythonFile, use: Section) -> Edit:

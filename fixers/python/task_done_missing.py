@@ -20,6 +20,7 @@ from threadmend.python.queues import QueueUse, queues_of
 
 from ._apart import elsewhere
 from ._iterable import Yielding, undone
+from ._lent import Lent, lent
 from ._taken import Taken, leaves_loop, taken
 
 CATEGORY = "queue"
@@ -38,12 +39,30 @@ def check(file: PythonFile) -> Iterator[Finding]:
             takers = taken(*where)
             if takers and len(takers) == len(where[1].gets):
                 yield _finding(file, use, where[0], takers)
+            elif use.gets and (managers := lent(file, use)):
+                yield _finding_of_managers(file, use, managers)
     told: set[ast.Expr] = set()
     for join in file.calls("join"):
         one = None if join.args or join.keywords else undone(file, join)
         if one is not None and one.given not in told:
             told.add(one.given)
             yield _finding_at(file, join, one)
+
+
+def _finding_of_managers(file: PythonFile, use: QueueUse, managers: list[Lent]) -> Finding:
+    """Return the finding about a queue whose items context managers lend."""
+    start, end = file.span(use.joins[0])
+    said = f"{file.text(use.joins[0].func)} waits for ever: nobody calls task_done"
+    related = tuple(
+        Related(file.path, *file.span(one.call), "the item is taken here") for one in managers
+    )
+    try:
+        edits = tuple(edit for one in managers for edit in one.edits(file))
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    title = f"Call {managers[0].queue}.task_done when the block with the item ends"
+    fix = Fix(title, edits, Safety.UNSAFE, "join returns where it did not")
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
 def _finding_at(file: PythonFile, join: ast.Call, one: Yielding) -> Finding:

@@ -30,7 +30,7 @@ from threadmend.python.flow import block_of, can_raise, in_finally, is_text, wal
 from threadmend.python.queues import QueueUse, is_joined, queues_of
 
 from ._failing import may_fail
-from ._taken import Taken, is_call_of, taken
+from ._taken import Taken, is_call_of, taken, taken_in_steps
 
 CATEGORY = "queue"
 GATE = rb"\.task_done\("
@@ -41,7 +41,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for use in queues_of(file):
         if not use.dones or not is_joined(file, use):
             continue
-        for one in taken(file, use):
+        for one in (*taken(file, use), *taken_in_steps(file, use)):
             dones = [node for node in walk(one.rest) if is_call_of(node, use.dones)]
             if not dones:
                 helped = _in_helper(file, use, one)

@@ -30,7 +30,7 @@ from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, reached
 
 from ._filled import filled, read_behind
-from ._helper_starts import joined_here, started_by_helper
+from ._helper_starts import begun_by_makers, joined_here, started_by_helper
 from ._results import objects, read_early, returned, waits
 from ._started import keeper, kept_by_object, list_of, started
 
@@ -51,7 +51,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 def _early(file: PythonFile) -> Iterator[_Early]:
     """Yield the threads, where they are started, and what is read of them before they end."""
-    for spawn in [*file.spawns, *objects(file)]:
+    for spawn in [*file.spawns, *objects(file), *begun_by_makers(file)]:
         if spawn.kind == "handed" or spawn.begun:
             yield from _by_helper(file, spawn)
         if spawn.kind != "thread" or spawn.begun or spawn.target is None or _goes_on(spawn):

@@ -23,7 +23,7 @@ from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, feeding, queues_of
 from threadmend.python.threads import Spawn, is_made_by
 
-from ._closing import at_close
+from ._closing import at_close, at_last_wait
 from ._endless import as_daemon, behind_last_item, is_left_alone
 from ._taken import Taken, leaves_loop, taken
 from ._tests import softened
@@ -164,6 +164,10 @@ def _left_alone(
             edits = (*_ended(file, use, one), *closed)
             reason = "an item that is None ends the worker, which is waited for"
             fix = Fix("End the worker when its object is closed", edits, Safety.UNSAFE, reason)
+        elif waited := at_last_wait(file, use, spawn):
+            edits = (*_ended(file, use, one), *waited)
+            reason = "an item that is None ends the worker, which is waited for"
+            fix = Fix("End the workers when all is done", edits, Safety.UNSAFE, reason)
         else:
             edits, is_told = as_daemon(file, use, spawn)
             if is_told:

@@ -1,4 +1,4 @@
-"""Helpers that only make one call of a queue's method for who calls them.
+"""Helpers that only make one call, of a queue's method, say, for who calls them.
 
 def _next(self):                        item = self._next()
     return self._jobs.get()             self._done()
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
     from threadmend.python.functions import Function
 
-__all__ = ["forwarded"]
+__all__ = ["forwarded", "only_call"]
 
 
 def forwarded(file: PythonFile, call: ast.Call) -> list[tuple[ast.Call, str]]:
@@ -30,7 +30,7 @@ def forwarded(file: PythonFile, call: ast.Call) -> list[tuple[ast.Call, str]]:
     helper = file.function(call)
     if helper is None or call.args or call.keywords or not isinstance(call.func, ast.Attribute):
         return []
-    if not _is_all(helper, call) or not helper.callers or not helper.is_only_called:
+    if only_call(helper) is not call or not helper.callers or not helper.is_only_called:
         return []
     if not helper.is_private and any(_named_elsewhere(file, helper)):
         return []
@@ -43,15 +43,17 @@ def forwarded(file: PythonFile, call: ast.Call) -> list[tuple[ast.Call, str]]:
     return found
 
 
-def _is_all(helper: Function, call: ast.Call) -> bool:
-    """Return whether a function does nothing but make a call, and return what that returns."""
+def only_call(helper: Function) -> ast.Call | None:
+    """Return the call that a function only makes, returning what that returns; a coroutine
+    awaits it.
+    """
     body = [statement for statement in helper.body if not is_text(statement)]
     value = body[0].value if len(body) == 1 and isinstance(body[0], ast.Return | ast.Expr) else None
     if isinstance(value, ast.Await):
         value = value.value
     elif helper.is_async:
-        return False
-    return value is call and not helper.decorators
+        return None
+    return value if isinstance(value, ast.Call) and not helper.decorators else None
 
 
 def _named_elsewhere(file: PythonFile, helper: Function) -> Iterator[bool]:

@@ -22,6 +22,7 @@ __all__ = [
     "bound_by_partial",
     "function_of",
     "functions_of",
+    "is_called",
     "within",
 ]
 
@@ -188,13 +189,14 @@ class Function:
     def is_only_called(self) -> bool:
         """Return whether every mention of the function in its file is a call of it."""
         for node in self.file.tree.names.get(self.name, ()):
-            if isinstance(node.ctx, ast.Load) and not _is_called(node):
+            if isinstance(node.ctx, ast.Load) and not is_called(node):
                 if function_of(self.file, node) is self:
                     return False
-        return all(map(_is_called, attributes_of(self.file).get(self.name, ())))
+        return all(map(is_called, attributes_of(self.file).get(self.name, ())))
 
 
-def _is_called(node: ast.expr) -> bool:
+def is_called(node: ast.expr) -> bool:
+    """Return whether an expression is what a call calls."""
     above = parent(node)
     return isinstance(above, ast.Call) and above.func is node
 

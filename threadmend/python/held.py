@@ -12,6 +12,7 @@ from threadmend.python import api
 from threadmend.python.borrowed import borrowed_by, makers_of, wrapped_calls
 from threadmend.python.flow import always_leaves, block_of, is_text
 from threadmend.python.functions import Function, function_of
+from threadmend.python.heircalls import calls_by_heirs, is_only_called_by_heirs
 from threadmend.python.lockcalls import entered_lock, lock_calls, nested_entries
 from threadmend.python.locks import (
     Lock,
@@ -35,7 +36,8 @@ __all__ = ["Held", "assumes_lock", "callers_hold", "callers_seem_to_hold", "held
 _NAMED = re.compile(r"(?:_|\b)(?:un)?(?:locked|nolock|no_lock|lock_held|with_lock)(?:_|$)")
 _SAID = re.compile(
     r"(?is)(?:lock|mutex|condition)\W+(?:\w+\W+){0,4}?(?:held|acquired|owned|taken)"
-    r"|(?:hold|holding|holds|held|acquire|acquired|own)\W+(?:\w+\W+){0,4}?(?:\w*_)?(?:lock|mutex)"
+    r"|(?:hold|holding|holds|held|acquire|acquired|own)\W+(?:\w+\W+){0,4}?"
+    r"(?:\w*_)?(?:lock|mutex|cond(?:ition)?(?:_var)?\b|cv\b)"
     r"|(?:not|n't|no)\W+(?:need|require)\w*\W+(?:(?:any|a|thread|to|for|be)\W+)*lock"
     r"|no\W+(?:thread\W+)?lock(?:s|ing)?\W+(?:(?:is|are)\W+)?(?:needed|required|necessary)"
     r"|not thread[- ]?safe|(?:under|with|inside)\W+(?:\w+\W+){0,3}?(?:lock|mutex)"
@@ -288,9 +290,12 @@ def _callers_hold(function: Function) -> Held:
     if function in quiet:
         return said
     sites = [s for s in function.callers if s.caller is not function and s.caller not in quiet]
+    if not sites and is_only_called_by_heirs(function):
+        # What the class itself does not call is there for its heirs.
+        sites = calls_by_heirs(function)
     if not sites:
         return said
-    held = [_translated(held_at(function.file, s.call), s.call, function) for s in sites]
+    held = [_translated(held_at(s.file, s.call), s.call, function) for s in sites]
     if not all(held):
         return said
     locks = frozenset.intersection(*(h.locks for h in held))

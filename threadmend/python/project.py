@@ -79,7 +79,8 @@ class PythonProject:
     def matters(self, path: str) -> bool:
         """Return whether a file's bytes speak of threads, locks, tasks at all, or of a class of
         the project that has some: as a base, as a thread that is started or told to run, as what
-        gets jobs or is looped over, or where a loop sleeps until it is ready.
+        gets jobs or is looped over, where a loop sleeps until it is ready; or have a class sleep
+        that is a base of one.
         """
         found = self._matters.get(path)
         if found is None:
@@ -93,6 +94,8 @@ class PythonProject:
         if _RUNS.search(data):
             bases |= set(_WORD.findall(data))
         if bases and not bases.isdisjoint(self._concurrent):
+            return True
+        if b"sleep(" in data and not self._concurrent_bases.isdisjoint(_CLASS.findall(data)):
             return True
         if not self._starting:
             return False
@@ -121,6 +124,13 @@ class PythonProject:
             if MAKES.search(data):
                 found.update(_CLASS.findall(data))
         return frozenset(found)
+
+    @cached_property
+    def _concurrent_bases(self) -> frozenset[bytes]:
+        """Return the names of the bases of classes whose files make threads, locks or queues."""
+        datas = (self.source(path).data for path in self.paths)
+        given = (one for data in datas if MAKES.search(data) for one in _BASES.findall(data))
+        return frozenset(word for bases in given for word in _WORD.findall(bases))
 
     def file(self, path: str) -> PythonFile:
         """Return a file; raises UnreadableError when it does not parse."""

@@ -276,6 +276,12 @@ def _factory(file: PythonFile, node: ast.expr, depth: int) -> Value | None:
     if name is None:
         return None
     cls = file.project.class_named(name) if "." in name else None
+    if cls is None:
+        from threadmend.python.functions import function_of
+
+        maker = function_of(file, node)
+        if maker is not None:
+            return _returned(maker, depth)
     return Value(name, file, node, cls)
 
 

@@ -1,0 +1,54 @@
+"""Calls of a method by classes of other modules that inherit it.
+
+class Gate:                             class Mailbox(Gate):
+    def _wake(self):                        def post(self, letter):
+        self._changed.notify_all()              with self._changed:
+                                                    self._wake()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from threadmend.python.functions import CallSite, Function, attributes_of, function_of, is_called
+
+if TYPE_CHECKING:
+    from threadmend.python.classes import Class
+
+__all__ = ["calls_by_heirs", "is_only_called_by_heirs"]
+
+
+def calls_by_heirs(function: Function) -> list[CallSite]:
+    """Return the calls of a method in the other files of the project whose classes inherit it."""
+    known: dict[Function, list[CallSite]] = function.file.__dict__.setdefault("_heir_calls", {})
+    if function not in known:
+        known[function] = [
+            CallSite(call, heir.file.function(call), heir.file)
+            for heir in _heirs_elsewhere(function)
+            for call in heir.file.calls(function.name)
+            if _is_in(heir, call.func) and function_of(heir.file, call.func) is function
+        ]
+    return known[function]
+
+
+def is_only_called_by_heirs(function: Function) -> bool:
+    """Return whether the files of those classes do nothing with the method but call it."""
+    return all(
+        is_called(node)
+        for heir in _heirs_elsewhere(function)
+        for node in attributes_of(heir.file).get(function.name, ())
+    )
+
+
+def _heirs_elsewhere(function: Function) -> list[Class]:
+    cls = function.cls
+    if cls is None:
+        return []
+    name = function.file.encode(function.name)
+    return [h for h in cls.heirs if h.file is not cls.file and name in h.file.data]
+
+
+def _is_in(heir: Class, node: object) -> bool:
+    """Return whether a node is of a method of the class (files may hold several heirs)."""
+    inside = heir.file.function(node)  # type: ignore[arg-type]
+    return inside is not None and inside.home is heir

@@ -12,6 +12,7 @@ from threadmend.python.builders import (
     free_name,
     insert_after,
     insert_before,
+    nothing,
 )
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile, is_test
@@ -168,7 +169,8 @@ def _at_owner(cls: Class, queue: str) -> tuple[Edit, ...]:
         return ()
     closing, attribute = owners[0]
     name = free_attribute(cls, "stop")
-    head = f'def {name}(self):\n    """Let the thread do what is left, and end."""\n'
+    head = f"def {name}(self){nothing(cls.file)}:\n"
+    head += '    """Let the thread do what is left, and end."""\n'
     body = _ended(f"self.{queue}", "self").replace("\n", "\n    ")
     told = _at_end(closing, f"{closing.self_name}.{attribute}.{name}()")
     return (*add_method(cls, f"{head}    {body}\n"), *told) if told else ()

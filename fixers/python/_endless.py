@@ -12,11 +12,12 @@ from threadmend.python.builders import (
     add_method,
     free_attribute,
     insert_after,
+    nothing,
     reference,
 )
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import block_of
+from threadmend.python.flow import block_of, target_of
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.scope import ancestors
@@ -188,7 +189,7 @@ def as_daemon(file: PythonFile, use: QueueUse, spawn: Spawn) -> tuple[tuple[Edit
     """Return the edits that make a worker a daemon, and whether one that puts None for it at
     the end of the program is among them: where nobody waits for the items themselves.
     """
-    if use.joins:
+    if use.joins and not _is_owned(file, use, spawn):
         return _daemon(file, spawn), False
     cls, starter = _owner(file, spawn)
     if cls is None or starter.self_name is None or use.place.kind != "attribute":
@@ -205,6 +206,18 @@ def as_daemon(file: PythonFile, use: QueueUse, spawn: Spawn) -> tuple[tuple[Edit
         *add_method(cls, text),
         *added,
     ), True
+
+
+def _is_owned(file: PythonFile, use: QueueUse, spawn: Spawn) -> bool:
+    """Return whether an object has made a queue and keeps the only thread that takes from it: it
+    can let that end, with what was put after the last wait for its items.
+    """
+    above = file.parent(spawn.node)
+    kept = target_of(above) if isinstance(above, ast.Assign | ast.AnnAssign) else None
+    is_own = isinstance(kept, ast.Attribute) and is_self(file, kept.value)
+    starter = file.function(spawn.node)
+    is_initial = starter is not None and starter.name == "__init__"
+    return is_own and is_initial and not spawn.many and use.place.kind == "attribute"
 
 
 def _owner(file: PythonFile, spawn: Spawn) -> tuple[Class | None, Function]:
@@ -264,7 +277,7 @@ def _last_of_start(file: PythonFile, spawn: Spawn, starter: Function) -> ast.stm
 
 def _finish(file: PythonFile, spawn: Spawn, me: str, queue: str, name: str) -> str:
     """Return the method that ends the worker when the program ends."""
-    head = f'def {name}({me}):\n    """Let the worker do what is left, and end."""\n'
+    head = f'def {name}({me}){nothing(file)}:\n    """Let the worker do what is left, and end."""\n'
     if isinstance(spawn.node, ast.ClassDef):
         return f"{head}    if {me}.is_alive():\n        {queue}.put(None)\n        {me}.join()\n"
     above = file.parent(spawn.node)

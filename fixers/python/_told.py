@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from threadmend.model import Edit
-from threadmend.python.builders import add_variable, free_name, reference
+from threadmend.python.builders import add_variable, free_name, hint, nothing, reference
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
@@ -13,7 +13,7 @@ from threadmend.python.functions import Function
 __all__ = ["raises_unseen", "teller"]
 
 _NAME = "_log_failure"
-_TEXT = '''def {name}(future):
+_TEXT = '''def {name}(future{said}){returns}:
     """Log what a job raised: nobody asks for its result."""
     if not future.cancelled() and future.exception() is not None:
         {log}.error("a job failed", exc_info=future.exception())
@@ -47,8 +47,9 @@ def teller(file: PythonFile) -> tuple[str, tuple[Edit, ...]]:
     body = file.tree.module.body
     blocks = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     first = next((s for s in body if isinstance(s, blocks)), body[-1])
-    text = _TEXT.format(name=name, log=log)
-    return name, (*add_variable(file, text, before=first), *added)
+    said, imports = hint(file, "concurrent.futures.Future[typing.Any]", first)
+    text = _TEXT.format(name=name, log=log, said=said, returns=nothing(file))
+    return name, (*add_variable(file, text, before=first), *added, *imports)
 
 
 def _is_ours(node: ast.AST) -> bool:

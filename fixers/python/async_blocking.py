@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -53,6 +53,8 @@ _ASYNCIO = re.compile(
     rb"|pyrogram|uvicorn|httpx|websockets|aiofiles|asyncpg|litestar|blacksheep)\b"
 )
 _BY_HAND = re.compile(rb"types\.coroutine|import +coroutine|\.send\(None\)")
+_LONG = 88
+"""Columns of a line that is not to be broken."""
 _SEEN = frozenset({"done", "wait", "as_completed", "gather", "wrap_future", "sleep"})
 _RUNNERS = frozenset({"run_until_complete", "run"})
 _WAITERS = frozenset({"join", "get", "put", "wait", "acquire", "result"})
@@ -343,9 +345,13 @@ def _in_thread(file: PythonFile, call: ast.Call) -> tuple[Edit, ...] | None:
     start, end = file.span(call)
     first = file.span(call.func)[1]
     opened = file.data.index(b"(", first) + 1
+    head = file.encode(f"await {name}(")
     follows = file.data[opened : opened + 1] in {b"\n", b"\r"}
-    gap = (b"," if follows else b", ") if call.args or call.keywords else b""
-    head = file.encode(f"await {name}({file.text(call.func)}") + gap
+    given: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
+    if follows and given:
+        added = (*added, _as_first(file, call, given))
+    else:
+        head += file.encode(file.text(call.func)) + (b", " if given else b"")
     if _needs_parentheses(file, call):
         return (
             Edit(file.path, start, opened, b"(" + head),
@@ -353,6 +359,21 @@ def _in_thread(file: PythonFile, call: ast.Call) -> tuple[Edit, ...] | None:
             *added,
         )
     return (Edit(file.path, start, opened, head), *added)
+
+
+def _as_first(file: PythonFile, call: ast.Call, given: Sequence[ast.expr | ast.keyword]) -> Edit:
+    """Return the edit that puts the function before arguments on lines of their own: on a line of
+    its own as well, unless they share one with room for it.
+    """
+    first = min(given, key=lambda node: (node.lineno, node.col_offset))
+    at = file.span(first)[0]
+    start = file.tree.starts[first.lineno - 1]
+    name, line = file.text(call.func), file.data[start:].split(b"\n", 1)[0]
+    is_one = all(node.end_lineno == first.lineno for node in given)
+    if is_one and len(line.rstrip()) + len(name) + 2 <= _LONG:
+        return Edit(file.path, at, at, file.encode(f"{name}, "))
+    gap = b"," + file.source.newline + file.data[start:at]
+    return Edit(file.path, at, at, file.encode(name) + gap)
 
 
 def _needs_parentheses(file: PythonFile, call: ast.Call) -> bool:

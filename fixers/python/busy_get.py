@@ -16,11 +16,21 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python import api
-from threadmend.python.builders import BuilderError, delete, drop_import, is_alone, reference, wrap
+from threadmend.python.builders import (
+    BuilderError,
+    delete,
+    drop_import,
+    is_alone,
+    reference,
+    replace_statement,
+    wrap,
+)
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, innermost_loop
+from threadmend.python.threads import spawns_reaching
 
 from ._asking import asker, pause_of
+from ._sentinels import ending
 
 CATEGORY = "queue"
 GATE = rb"\.get_nowait\(|\.get\((?:block=)?False\)|\.empty\(\)"
@@ -29,6 +39,7 @@ _WAIT = "1"
 """Seconds: often enough to see that the loop is to end, too seldom to cost anything."""
 
 _WITH_LIMIT = api.QUEUES - {"multiprocessing.SimpleQueue"}
+_ALONE = "the loop waits for as long as there is nothing"
 _REASON = "the loop looks at its own condition less often"
 
 
@@ -151,6 +162,13 @@ def _finding(file: PythonFile, call: ast.Call, block: list[ast.stmt], pause: str
     assert isinstance(call.func, ast.Attribute)
     queue = file.text(call.func.value)
     said = f"the loop asks {queue} all the time"
+    attempt = _alone(file, call, block)
+    if attempt is not None and is_alone(file, attempt):
+        if pause:
+            said = f"the loop asks {queue} every {pause} seconds"
+        plain = tuple(_plain(file, call, attempt, block))
+        fix = Fix(f"Wait for {queue}", plain, Safety.UNSAFE, _ALONE)
+        return Finding(file.path, start, end, said, fixes=(fix,))
     edits = [Edit(file.path, start, end, file.encode(f"{queue}.get(timeout={_seconds(pause)})"))]
     for statement in block:
         if isinstance(statement, ast.Expr):
@@ -166,6 +184,46 @@ def _finding(file: PythonFile, call: ast.Call, block: list[ast.stmt], pause: str
             edits.append(Edit(file.path, first, last, word))
     fix = Fix(f"Wait for {queue}", tuple(edits), Safety.UNSAFE, _REASON)
     return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _alone(file: PythonFile, call: ast.Call, block: list[ast.stmt]) -> ast.Try | None:
+    """Return the try statement that does nothing but take an item, where nothing but an item ends
+    the loop of a thread or one that a sentinel ends.
+    """
+    statement = file.statement(call)
+    attempt, loop = file.parent(statement), innermost_loop(call)
+    if not isinstance(attempt, ast.Try) or not isinstance(loop, ast.While):
+        return None
+    if attempt.body != [statement] or attempt.orelse or not isinstance(statement, ast.Assign):
+        return None
+    if not isinstance(loop.test, ast.Constant) or not loop.test.value:
+        return None
+    if not all(isinstance(s, ast.Continue | ast.Pass | ast.Expr) for s in block):
+        return None  # it looks whether it is over
+    start, end = file.span(attempt)
+    if b"#" in file.data[start:end]:
+        return None
+    name = getattr(statement.targets[0], "id", "")
+    is_ended = any(ending(file, s, name) is not None for s in after(attempt))
+    return attempt if is_ended or file.function(call) in spawns_reaching(file) else None
+
+
+def _plain(
+    file: PythonFile, call: ast.Call, attempt: ast.Try, block: list[ast.stmt]
+) -> Iterator[Edit]:
+    """Yield the edits that take an item without a try statement."""
+    statement = attempt.body[0]
+    start, (first, last) = file.span(statement)[0], file.span(call)
+    assert isinstance(call.func, ast.Attribute)
+    asked = f"{file.text(call.func.value)}.get()"
+    before = file.data[start:first].decode(file.tree.encoding)
+    behind = file.data[last : file.span(statement)[1]].decode(file.tree.encoding)
+    yield from replace_statement(file, attempt, f"{before}{asked}{behind}")
+    if attempt.handlers[0].type is not None:
+        yield from drop_import(file, attempt.handlers[0].type)
+    for slept in block:
+        if isinstance(slept, ast.Expr) and isinstance(slept.value, ast.Call):
+            yield from drop_import(file, slept.value.func)
 
 
 def _seconds(pause: str) -> str:

@@ -8,8 +8,9 @@ Not reported: `submit` of other types; futures that are looked at, awaited or ge
 of the project that handle every exception themselves. Jobs that a long-lived pool gets are
 hints where they are not functions of the project.
 
-Unsafe: what was hidden is raised, at the end of the pool's `with` block; or logged, where the pool
-lives on and nobody is there who could wait.
+Unsafe: what was hidden is raised, at the end of the pool's `with` block, or before a function
+reports what it has done (`return len(photos)`), which then waits for its jobs; or logged, where the
+pool lives on and nobody is there who could wait.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from threadmend.python.flow import leaves
 from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
 
+from ._reported import asked_for, reported
 from ._silent import handles_everything, helper_block, pool_block, shut_down_behind
 from ._told import raises_unseen, teller
 from ._unasked import Kept, kept, listed
@@ -94,6 +96,16 @@ def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, held: Kept | None =
     closed = shut_down_behind(file, call) if held is None and body is None else None
     if closed is not None:
         return _asked_behind(file, call, said, *closed)
+    if (
+        body is None
+        and block is None
+        and held is None
+        and (loop := reported(file, call, spawn.target))
+    ):
+        edits = asked_for(file, call, loop)
+        reason = "exceptions that were hidden are raised, and the function waits for its jobs"
+        fix = Fix("Ask for the results", edits, Safety.UNSAFE, reason)
+        return Finding(file.path, start, end, said, fixes=(fix,))
     if body is None and block is None and (held is None or held.wait is None):
         if held is None and listed(file, call) is None and raises_unseen(spawn.target):
             try:

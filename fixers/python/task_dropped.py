@@ -21,6 +21,7 @@ from threadmend.python.builders import (
     add_variable,
     free_attribute,
     free_name,
+    hint,
     insert_after,
     is_alone,
     is_free,
@@ -37,6 +38,7 @@ GATE = rb"create_task\b|ensure_future\b"
 _MAKERS = frozenset({"asyncio.create_task", "asyncio.ensure_future"})
 _RUNNERS = frozenset({"run", "run_forever", "run_until_complete", "serve_forever", "mainloop"})
 _NAME = "_background_tasks"
+_KEPT = "set[asyncio.Task[typing.Any]]"
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -160,7 +162,8 @@ def _attribute(cls: Class) -> tuple[str, tuple[Edit, ...]]:
     if values and all(file.is_a(value, {"set"}) for file, value in values):
         return _NAME, ()
     name = free_attribute(cls, _NAME)
-    return name, add_attribute(cls, name, "set()")
+    said, added = hint(cls.file, _KEPT)
+    return name, (*add_attribute(cls, name, "set()", said), *added)
 
 
 def _variable(file: PythonFile, statement: ast.stmt) -> tuple[str, tuple[Edit, ...]]:
@@ -172,4 +175,5 @@ def _variable(file: PythonFile, statement: ast.stmt) -> tuple[str, tuple[Edit, .
     body = file.tree.module.body
     blocks = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     first = next((s for s in body if isinstance(s, blocks)), statement)
-    return name, add_variable(file, f"{name} = set()", before=first)
+    said, added = hint(file, _KEPT, first)
+    return name, (*add_variable(file, f"{name}{said} = set()", before=first), *added)

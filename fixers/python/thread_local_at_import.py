@@ -17,7 +17,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from threadmend.model import Edit, Finding, Fix, Safety
-from threadmend.python.builders import BuilderError, delete, free_name, insert_before, is_alone
+from threadmend.python.builders import (
+    BuilderError,
+    delete,
+    free_name,
+    insert_before,
+    is_alone,
+    nothing,
+)
 from threadmend.python.builders.lines import line_span
 from threadmend.python.builders.statements import comments_above
 from threadmend.python.file import PythonFile
@@ -213,7 +220,8 @@ def _edits(
                 raise BuilderError("the value needs what is defined further down")
     words = target.id.strip("_").split("_")
     cls = free_name(file, "_" + "".join(word.title() for word in words), made)
-    lines = [f"class {cls}({file.text(made.value.func)}):", "    def __init__(self):"]
+    head = f"    def __init__(self){nothing(file)}:"
+    lines = [f"class {cls}({file.text(made.value.func)}):", head]
     lines += [line for s in sets for line in _as_attribute(file, s)]
     first, last = file.span(made.value.func)
     gone = [_gone(file, s) for s in moved]

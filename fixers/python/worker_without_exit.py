@@ -203,11 +203,29 @@ def _ended(file: PythonFile, use: QueueUse, one: Taken) -> tuple[Edit, ...]:
     done = f"    {one.queue}.task_done()\n" if use.dones else ""
     name = one.name or free_name(file, "got", one.call)
     text = f"if {name} is None:\n{done}    break"
+    said = _or_none(file, use)
     if one.name and one.statement not in one.rest:
-        return insert_after(file, one.statement, text)
+        return (*insert_after(file, one.statement, text), *said)
     named = Edit(file.path, *file.span(one.call), file.encode(name))
     taking = f"{name} = {file.text(one.call)}\n{text}"
-    return (*insert_before(file, one.statement, taking), named)
+    return (*insert_before(file, one.statement, taking), named, *said)
+
+
+def _or_none(file: PythonFile, use: QueueUse) -> tuple[Edit, ...]:
+    """Return the edit that lets an annotated queue hold None: `queue.Queue[Mail | None]`."""
+    made = use.value.made
+    above = file.parent(made) if made is not None and use.value.file is file else None
+    if not isinstance(above, ast.AnnAssign) or not isinstance(above.annotation, ast.Subscript):
+        return ()
+    item = above.annotation.slice
+    is_read = not isinstance(above.target, ast.Attribute) and file.function(above) is None
+    later = b"from __future__ import annotations" in file.data
+    if is_read and not later and file.python_version < (3, 10):
+        return ()
+    if isinstance(item, ast.Tuple | ast.Constant) or "None" in file.text(item):
+        return ()
+    end = file.span(item)[1]
+    return (Edit(file.path, end, end, b" | None"),)
 
 
 def _named(file: PythonFile, use: QueueUse, at: ast.Call) -> str:

@@ -6,6 +6,7 @@ line endings and encoding. What cannot be written well raises BuilderError.
 
 from threadmend.python.builders.classes import add_attribute, add_method, add_variable
 from threadmend.python.builders.concrete import rewrite
+from threadmend.python.builders.hints import hint, is_annotated, nothing
 from threadmend.python.builders.imports import add_import, drop_import, reference
 from threadmend.python.builders.lines import (
     BuilderError,
@@ -47,13 +48,16 @@ __all__ = [
     "drop_import",
     "free_attribute",
     "free_name",
+    "hint",
     "indent_of",
     "insert_after",
     "insert_at_end",
     "insert_at_start",
     "insert_before",
     "is_alone",
+    "is_annotated",
     "is_free",
+    "nothing",
     "put_under",
     "reference",
     "replace",

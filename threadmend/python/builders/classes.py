@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from threadmend.model import Edit
+from threadmend.python.builders.hints import hint, nothing
 from threadmend.python.builders.lines import (
     BuilderError,
     indent_of,
@@ -24,8 +25,9 @@ __all__ = ["add_attribute", "add_method", "add_variable"]
 Edits = tuple[Edit, ...]
 
 
-def add_attribute(cls: Class, name: str, value: str) -> Edits:
-    """Set `self.name = value` in `__init__`, before anything that may use it.
+def add_attribute(cls: Class, name: str, value: str, said: str = "") -> Edits:
+    """Set `self.name = value` in `__init__`, before anything that may use it; `said` is its
+    annotation, with the colon.
 
     That is after the docstring and `super().__init__()` calls at the start; in a class without
     `__init__` one is written that passes everything on. Raises BuilderError where that
@@ -37,10 +39,10 @@ def add_attribute(cls: Class, name: str, value: str) -> Edits:
     if any(_makes_itself(heir) for heir in cls.heirs):
         raise BuilderError("a class below makes its own __init__")
     if init is None:
-        return _with_init(cls, name, value)
+        return _with_init(cls, f"self.{name}{said} = {value}")
     if init.self_name is None or not init.body:
         raise BuilderError("__init__ has no self")
-    text = f"{init.self_name}.{name} = {value}"
+    text = f"{init.self_name}.{name}{said} = {value}"
     anchor = _after_super(init)
     if anchor is not None:
         return insert_after(cls.file, anchor, text)
@@ -69,19 +71,20 @@ def _after_super(init: Function) -> ast.stmt | None:
     return None
 
 
-def _with_init(cls: Class, name: str, value: str) -> Edits:
+def _with_init(cls: Class, line: str) -> Edits:
     decorators = [cls.file.text(d) for d in cls.node.decorator_list]
     special = {"typing.NamedTuple", "enum.Enum", "typing.Protocol", "typing.TypedDict", "type"}
     if decorators or cls.inherits(*special) or cls.node.keywords:
         raise BuilderError("the class makes its own __init__")
     if cls.base_names and cls.base_names != ["object"]:
+        said, added = hint(cls.file, "typing.Any", cls.node)
         text = (
-            "def __init__(self, *args, **kwargs):\n"
+            f"def __init__(self, *args{said}, **kwargs{said}){nothing(cls.file)}:\n"
             "    super().__init__(*args, **kwargs)\n"
-            f"    self.{name} = {value}\n"
+            f"    {line}\n"
         )
-    else:
-        text = f"def __init__(self):\n    self.{name} = {value}\n"
+        return (*add_method(cls, text, first=True), *added)
+    text = f"def __init__(self){nothing(cls.file)}:\n    {line}\n"
     return add_method(cls, text, first=True)
 
 

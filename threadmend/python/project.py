@@ -66,6 +66,7 @@ class PythonProject:
         self._settings = settings
         self.trees: dict[str, Tree] = dict(trees or {})
         self._files: dict[str, PythonFile] = {}
+        self._broken: dict[str, UnreadableError] = {}
         self._matters: dict[str, bool] = {}
         self._notebooks: dict[str, Notebook] = {}
         self._versions: dict[str, Version | None] = {}
@@ -136,9 +137,15 @@ class PythonProject:
         """Return a file; raises UnreadableError when it does not parse."""
         found = self._files.get(path)
         if found is None:
+            if path in self._broken:
+                raise self._broken[path]
             tree = self.trees.get(path)
             if tree is None:
-                tree = self.trees[path] = Tree(self.code(path))
+                try:
+                    tree = self.trees[path] = Tree(self.code(path))
+                except UnreadableError as error:
+                    self._broken[path] = error
+                    raise
             found = self._files[path] = PythonFile(tree, self, self.module_of(path))
         return found
 

@@ -27,6 +27,8 @@ __all__ = ["Forgotten", "forgotten"]
 
 _FEW = 2
 """Uses elsewhere without the lock may be glances at the value: of two, one is locked."""
+_MOST = 6
+"""Where so many uses are under the lock and one is not, that one was forgotten, whatever it is."""
 _MANY = 4
 """So many uses under the lock say what a private helper is to do as well."""
 _LOOKUPS = frozenset({"KeyError", "IndexError", "LookupError"})
@@ -92,6 +94,9 @@ def _is_alone(guard: Guard, function: Function, uses: list[AttributeUse]) -> boo
     """
     if function.is_async or is_left_out(function):
         return False
+    if len(guard.unlocked) == 1 and len(guard.locked) >= _MOST and not function.is_private:
+        if len({use.function for use in guard.locked}) >= _MANY and not guard.unsure:
+            return uses[0].mode in _IN_PLACE
     if any("property" in name for name in function.decorators):
         return False  # whoever reads it may hold the lock: that is seen of calls alone
     if any(_is_expected(use) for use in uses):

@@ -2,6 +2,8 @@
 
 A sum and a count that every method changes under one lock belong together. Whoever reads both
 without it, `self.total / self.count`, may see the sum of one moment and the count of another.
+So may who reads one of them twice: `if self.timer: self.timer.cancel()`, where others set it to
+None under the lock.
 
 Not reported: attributes that change apart, or somewhere without the lock; reads
 of one of them, or in most functions; private helpers and properties; `repr`, pickling and handlers
@@ -26,6 +28,7 @@ from threadmend.python.guards import Guard, guards_of
 from threadmend.python.locks import Lock
 from threadmend.python.uses import AttributeUse
 
+from ._gone import gone
 from ._guarding import is_held_before
 from ._tests import softened
 from ._uneven import is_left_out, lock_of
@@ -37,7 +40,7 @@ _PURE = frozenset({"len", "min", "max", "sum", "round", "float", "int", "dict", 
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Yield the statements that read several such attributes without the lock."""
+    """Yield the statements that read several such attributes, or one twice, without the lock."""
     for cls in file.classes if not file.is_test else ():
         seen: set[Function] = set()
         guards = [g for g in guards_of(cls).values() if _is_whole(g)]
@@ -51,6 +54,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 if function not in seen:
                     seen.add(function)
                     yield softened(file, _finding(file, lock, function, statement, uses, first))
+    if not file.is_test:
+        yield from gone(file)
 
 
 def _is_whole(guard: Guard) -> bool:

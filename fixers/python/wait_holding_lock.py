@@ -1,11 +1,13 @@
-"""Do not wait for a thread with its lock held
+"""Do not wait with a lock held that others need
 
 `stop` takes the lock, says that it is over and joins the thread; the thread wants the lock to look
-whether it is over. Neither goes on. The same goes for an executor that is shut down, and for the
-result of a job, while the lock is held that a job takes.
+whether it is over. Neither goes on. The same goes for an executor that is shut down and for the
+result of a job, while the lock is held that a job takes; and for an event, a queue or a condition
+with another lock held, where whoever sets, puts or notifies needs that lock.
 
 Not reported: waits with a time limit; locks that the thread takes of another object, or only by an
-attempt; what is released in between; asyncio; tests.
+attempt; events, queues and conditions that somebody serves without the lock, or out of sight; what
+is released in between; asyncio; tests.
 
 Unsafe: what stood under the lock is done after it was released, when others may have changed what
 it looks at.
@@ -41,8 +43,10 @@ from threadmend.python.places import Place
 from threadmend.python.threads import Spawn, reached
 from threadmend.python.uses import is_self
 
+from ._signalled import signalled
+
 CATEGORY = "lock"
-GATE = rb"\.(?:join|shutdown|result)\("
+GATE = rb"\.(?:join|shutdown|result|wait|get)\("
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -56,6 +60,13 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if found is not None:
             told.add(call)
             yield _finding(file, call, *found)
+    for call, place, served in signalled(file):
+        section = _section(file, call, place)
+        if section is not None:
+            said = f"{file.text(call.func)}() waits with {section.name(file)} held, under which"
+            said += f" {file.text(served.func)}() ends the wait"
+            told.add(call)
+            yield _told(file, call, section, said, file, served)
     for section in file.sections:
         for call, inner in _called(file, section):
             if call in told or section.lock.place not in held_here(file, call).locks:
@@ -179,16 +190,28 @@ def _is_of_object(function: Function, target: Function) -> bool:
 
 
 def _finding(file: PythonFile, call: ast.Call, place: Place, taking: Taking) -> Finding:
-    start, end = file.span(call)
     section = _section(file, call, place)
     name = place.name if section is None else section.name(file)
     said = f"{file.text(call.func)}() waits with {name} held for what takes {name}"
-    related = [Related(taking.file.path, *taking.file.span(taking.section.item), "it waits here")]
-    if section is not None:
-        related.insert(0, Related(file.path, *file.span(section.item), "the lock is taken here"))
+    return _told(file, call, section, said, taking.file, taking.section.item)
+
+
+def _told(
+    file: PythonFile,
+    call: ast.Call,
+    section: Section | None,
+    said: str,
+    other: PythonFile,
+    place: ast.AST,
+) -> Finding:
+    start, end = file.span(call)
+    related = [Related(other.path, *other.span(place), "what it waits for waits here")]
     try:
         if section is None:
             raise BuilderError("nobody can see where the lock is released")
+        name = section.name(file)
+        seen = Related(file.path, *file.span(section.item), "the lock is taken here")
+        related.insert(0, seen)
         edits = _edits(file, call, section)
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=tuple(related), reason=str(error))
@@ -211,14 +234,16 @@ def _edits(file: PythonFile, call: ast.Call, section: Section) -> tuple[Edit, ..
     moved = next(s for s in section.body if s in above)
     if section.body[-1] is not moved:
         raise BuilderError("more is done under the lock afterwards")
-    if isinstance(moved, ast.Return) and moved.value is call and section.kind == "with":
+    is_answer = isinstance(moved, ast.Return) and moved.value is call
+    if is_answer and section.kind == "with" and call.func.attr == "result":  # type: ignore[attr-defined]
+        assert isinstance(moved, ast.Return)
         return _read_first(file, call, moved, section.start)
-    if len(section.body) == 1 and _is_plain(moved) and isinstance(section.start, ast.With):
+    if not (is_answer or _is_plain(moved)) or not is_alone(file, moved):
+        raise BuilderError("more is done there than to wait")
+    if len(section.body) == 1 and isinstance(section.start, ast.With):
         return unwrap(file, section.start)
     if len(section.body) == 1:
         raise BuilderError("nothing else is done under the lock")
-    if not _is_plain(moved) or not is_alone(file, moved):
-        raise BuilderError("more is done there than to wait")
     last = _end(file, section)
     return (*delete(file, moved), *insert_after(file, last, _text(file, moved)))
 

@@ -23,7 +23,7 @@ from threadmend.python.builders import BuilderError, delete, insert_at_end, is_a
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, always_leaves, before, enclosing, walk
 from threadmend.python.functions import Function, attributes_of, function_of, is_called
-from threadmend.python.locks import Lock
+from threadmend.python.locks import Lock, set_to
 from threadmend.python.threads import reached
 
 CATEGORY = "lock"
@@ -45,9 +45,27 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if not isinstance(func, ast.Attribute) or not file.is_a(func.value, api.CONDITIONS):
             continue
         lock = file.lock(func.value)
-        if lock is None or not lock.is_condition or not _is_bare(file, call, lock):
+        if lock is None or not lock.is_condition or _has_other_lock(file, func.value, lock):
+            continue
+        if not _is_bare(file, call, lock):
             continue
         yield _finding(file, call, func, lock)
+
+
+def _has_other_lock(file: PythonFile, node: ast.expr, lock: Lock) -> bool:
+    """Return whether a condition is made with a lock of which nobody can tell which one it is."""
+    made = lock.value.made
+    if lock.place != lock.own:
+        return False
+    if isinstance(made, ast.Call) and all(map(_is_new, made.args[:1])):
+        return False
+    # A function makes it: with a lock that nobody else has?
+    calls = [value for _, value in set_to(file, node)]
+    return not (calls and all(isinstance(c, ast.Call) and all(map(_is_new, c.args)) for c in calls))
+
+
+def _is_new(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant | ast.Call)
 
 
 def _sources(file: PythonFile) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
+from threadmend.python.arguments import argument
 from threadmend.python.flow import block_of
 from threadmend.python.places import Place
 from threadmend.python.scope import parent
@@ -135,13 +136,20 @@ def lock_of(file: PythonFile, node: ast.AST | None) -> Lock | None:
         return None
     reentrant = value.type in api.REENTRANT
     if value.type in api.CONDITIONS:
-        inner = _inner(value)
+        inner = _inner(value) if value.made is not None else None
+        if value.made is None:  # by an annotation: that of what a function returns, say
+            given = _given_to_maker(file, node, None)
+            if given is not None:
+                return Lock(given.place, value.type, given.reentrant, own, value)
         if inner is not None:
             known = lock_of(value.file, inner)
             if known is None:
                 made = value.file.value(inner)
                 reentrant = made is not None and made.type in api.REENTRANT
                 shared = value.file.place(inner)
+                given = _given_to_maker(file, node, inner)
+                if given is not None:
+                    shared, reentrant = given.place, given.reentrant
                 if shared is None or shared.kind == "local":
                     return Lock(own, value.type, reentrant, own, value)
             else:
@@ -163,6 +171,52 @@ def _inner(value: Value) -> ast.expr | None:
             return None if _is_none(keyword.value) else keyword.value
     given = value.made.args[0] if value.made.args else None
     return None if given is None or _is_none(given) or _is_spread(value) else given
+
+
+def _given_to_maker(file: PythonFile, node: ast.AST | None, inner: ast.expr | None) -> Lock | None:
+    """Return the lock that a function gets which makes a condition with it (`inner`, where that is
+    known), when that is all that a variable is set to: `self.cond = make_condition(self.lock)`.
+    """
+    from threadmend.python.functions import function_of
+
+    found: list[Lock | None] = []
+    for other, made in set_to(file, node):
+        maker = function_of(other, made.func) if isinstance(made, ast.Call) else None
+        parameter = None if maker is None else _parameter(maker, inner)
+        if maker is None or parameter is None or not isinstance(made, ast.Call):
+            return None
+        names = maker.parameters[1:] if maker.self_name else maker.parameters
+        given = argument(made, names.index(parameter), parameter)
+        found.append(None if given is None else lock_of(other, given))
+    first = found[0] if found else None
+    same = all(one is not None and first is not None and one.place == first.place for one in found)
+    return first if same else None
+
+
+def _parameter(maker: Function, inner: ast.expr | None) -> str | None:
+    """Return the parameter of a function that is the lock of the condition which it returns."""
+    if inner is None:
+        made = (one.value for one in maker.returns() if isinstance(one.value, ast.Call))
+        conditions = (c for c in made if maker.file.qualified(c.func) in api.CONDITIONS)
+        inner = next((c.args[0] for c in conditions if c.args), None)
+    parameter = maker.file.binding(inner)
+    if parameter is None or parameter.scope is not maker.scope:
+        return None
+    names = maker.parameters[1:] if maker.self_name else maker.parameters
+    if [site.kind for site in parameter.sites] != ["parameter"] or parameter.name not in names:
+        return None
+    return parameter.name
+
+
+def set_to(file: PythonFile, node: ast.AST | None) -> list[tuple[PythonFile, ast.expr | None]]:
+    """Return what a variable or an attribute is set to."""
+    binding = file.binding(node)
+    if binding is not None:
+        return [(file, site.value) for site in binding.sites]
+    owner = file.value(node.value) if isinstance(node, ast.Attribute) else None
+    if owner is None or owner.cls is None or not isinstance(node, ast.Attribute):
+        return []
+    return [*owner.cls.values_of(node.attr)]
 
 
 def _is_spread(value: Value) -> bool:

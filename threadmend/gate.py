@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from threadmend.literals import Alternative, alternatives, plain, quick
+from threadmend.literals import words as words_of
 from threadmend.model import Rule
 
 __all__ = ["Gates", "Text"]
@@ -89,7 +90,6 @@ def _is_long(piece: bytes) -> bool:
 
 _ONE_WORD = re.compile(rb"\0\w+\0")
 _WORD = re.compile(rb"\w+")
-_APART = bytes(byte if _WORD.match(bytes([byte])) else 0x20 for byte in range(256))
 
 
 class _Pieces:
@@ -113,7 +113,7 @@ class _Pieces:
 
     def of(self, data: bytes) -> frozenset[bytes]:
         """Return the pieces that are in some bytes."""
-        words = set(data.translate(_APART).split())
+        words = words_of(data)
         found = [piece for piece in self._other if plain(piece) in data]
         for word in self._words & words:
             found += _with(word, self._whole[word], data)

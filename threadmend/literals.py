@@ -97,6 +97,15 @@ def _looked_back_at(hit: re.Match[bytes]) -> bytes:
     return hit[1] + rb"(?<!\w" + hit[1] + rb")"
 
 
+_WORD = re.compile(rb"\w+")
+_APART = bytes(byte if _WORD.match(bytes([byte])) else 0x20 for byte in range(256))
+
+
+def words(data: bytes) -> set[bytes]:
+    """Return the words of a text."""
+    return set(data.translate(_APART).split())
+
+
 class Piece(NamedTuple):
     """Some text, and whether a word has to begin with it and to end with it."""
 
@@ -111,6 +120,18 @@ class Piece(NamedTuple):
             return data.find(self.text, start, stop)
         hit = _bordered(self).search(data, start, stop)
         return hit.start() if hit is not None else -1
+
+
+@lru_cache(maxsize=1024)
+def whole_word(piece: Piece) -> bytes | None:
+    """Return the longest word of a piece that cannot go on around it, None without one."""
+    size = len(piece.text)
+    found = [
+        hit[0]
+        for hit in _WORD.finditer(piece.text)
+        if (hit.start() > 0 or piece.begins) and (hit.end() < size or piece.ends)
+    ]
+    return max(found, key=len, default=None)
 
 
 @lru_cache(maxsize=1024)

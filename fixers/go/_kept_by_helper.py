@@ -42,7 +42,7 @@ def kept_by_helpers(file: GoFile) -> Iterator[Finding]:
     """Yield the calls of helpers that return locked after which a way out does not release."""
     always = net_acquires(file.package)
     for declaration in file.declarations(_TAKES):
-        decl = next((d for d in file.package.functions() if d.node is declaration.node), None)
+        decl = file.package.function_at(file.path, declaration.start)
         if decl is None or decl.file.is_test or not decl.sound:
             continue
         held = always.get(decl.key) or _left_sometimes(decl)
@@ -159,7 +159,7 @@ def _is_contract(file: GoFile, function: Node, lock: Held) -> bool:
     name = function["name"].name
     if _LOCKER.search(name) or says_locked(name):
         return True
-    decl = next((d for d in file.package.functions() if d.node is function), None)
+    decl = file.package.function_at(file.path, function.start)
     return decl is not None and any(_only_gives(site, lock) for site in callers(decl))
 
 

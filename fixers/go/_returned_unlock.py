@@ -46,7 +46,7 @@ class _Lender:
 def kept_returned(file: GoFile) -> Iterator[Finding]:
     """Yield the calls after which a returned unlock function is not called on some path."""
     for declaration in file.declarations(_LENDS):
-        decl = next((d for d in file.package.functions() if d.node is declaration.node), None)
+        decl = file.package.function_at(file.path, declaration.start)
         lender = _lender(file, decl) if decl is not None else None
         for site in callers(lender.decl) if lender is not None else ():
             if site.call is not None and not site.launched and not site.file.generated:

@@ -179,7 +179,7 @@ def _is_contract(file: GoFile, leak: _Leak) -> bool:
 
 def _is_released_by_callers(file: GoFile, leak: _Leak) -> bool:
     """Return whether all callers release a lock of which they take none themselves."""
-    decl = next((d for d in file.package.functions() if d.node is leak.locks.function), None)
+    decl = file.package.function_at(file.path, leak.locks.function.start)
     sites = [s for s in callers(decl) if not s.file.is_test] if decl is not None else []
     gives = net_releases(file.package)
     return bool(sites) and all(

@@ -115,6 +115,8 @@ def _may_restart(file: GoFile, call: Node, function: Node, timer: Access) -> boo
     name = (timer.steps[-1] if timer.steps else getattr(timer.root, "name", "")).encode()
     resets = re.compile(rb"\b" + re.escape(name) + rb"\.Reset\(")
     for other in file.package.files:
+        if not (other.may_hold(name) and other.may_hold(b"Reset")):
+            continue
         for found in resets.finditer(other.data):
             if other is not file or not function.start <= found.start() < function.end:
                 return True

@@ -99,7 +99,7 @@ def is_set_in_literals(package: Package, element: str, field: str) -> bool:
     """Return whether nothing assigns to the field, and every literal of the type sets it."""
     assigned = re.compile(rb"\." + re.escape(field.encode()) + rb"\b\s*(?:,[^=\n;]*)?=[^=]")
     files = code_files(package)
-    if any(assigned.search(f.data) for f in files):
+    if any(f.may_hold(field.encode()) and assigned.search(f.data) for f in files):
         return False
     literals = [n for f in files for n in _literals(f, element)]
     return bool(literals) and all(_value(n, field) is not None for n in literals)

@@ -78,17 +78,40 @@ def own_callers(decl: Decl, first: re.Pattern[bytes]) -> Iterator[Site]:
     if decl.key in known:
         yield from (site for site in known[decl.key] if not site.file.is_test)
         return
+    package = decl.file.package
+    ordered: dict[tuple[str, str, re.Pattern[bytes]], list[tuple[GoFile, int]]]
+    ordered = package.facts.setdefault("named in order", {})
+    key = (decl.kind, decl.name, first)
+    if key not in ordered:
+        ordered[key] = list(_in_order(_own_places(decl), first))
+    sites: dict[tuple[tuple[str, int], str, int], list[Site]]
+    sites = package.facts.setdefault("own sites", {})
+    for file, at in ordered[key]:
+        place = (decl.key, file.path, at)
+        if place not in sites:
+            sites[place] = list(_site(file, decl, at))
+        yield from sites[place]
+
+
+def _in_order(
+    places: list[tuple[GoFile, int]], first: re.Pattern[bytes]
+) -> Iterator[tuple[GoFile, int]]:
+    """Yield the places in declarations, those that do not match a pattern before the others."""
     later: list[tuple[GoFile, int]] = []
-    for file, at in _own_places(decl):
+    matches: dict[tuple[str, int], bool] = {}
+    for file, at in places:
         declaration = file.tree.declaration_at(at)
         if declaration is None:
             continue
-        if first.search(file.data, declaration.start, declaration.end):
+        key = (file.path, declaration.start)
+        if key not in matches:
+            found = first.search(file.data, declaration.start, declaration.end)
+            matches[key] = found is not None
+        if matches[key]:
             later.append((file, at))
         else:
-            yield from _site(file, decl, at)
-    for file, at in later:
-        yield from _site(file, decl, at)
+            yield file, at
+    yield from later
 
 
 def code_files(package: Package) -> list[GoFile]:
@@ -97,8 +120,12 @@ def code_files(package: Package) -> list[GoFile]:
     A package of test files only, as reduced examples are, has all of them; an external test
     (`package x_test`) has none.
     """
-    found = [f for f in package.files if not f.is_test]
-    return found if found or package.name.endswith("_test") else package.files
+    known: list[GoFile] | None = package.facts.get("code files")
+    if known is None:
+        found = [f for f in package.files if not f.is_test]
+        external = package.name.endswith("_test")
+        known = package.facts["code files"] = found if found or external else package.files
+    return known
 
 
 def _own_places(decl: Decl) -> list[tuple[GoFile, int]]:
@@ -135,10 +162,28 @@ def sites_in(file: GoFile, decl: Decl) -> Iterator[Site]:
 
 
 def _named(file: GoFile, decl: Decl) -> Iterator[int]:
-    """Yield the offsets where the name of a function stands, for a method behind a dot."""
-    for at in occurrences(file.data, decl.name.encode()):
-        if decl.kind != "method" or _selected(file.data, at):
+    """Yield the offsets where the name of a function may mean it, as far as the bytes tell.
+
+    A method stands behind a dot, as a function does in other packages, but not in its own.
+    """
+    data, package, name = file.data, decl.file.package, decl.name.encode()
+    if not file.may_hold(name):
+        return
+    anywhere = False
+    if decl.kind != "method" and file.package is not package:
+        if f'"{package.path}"'.encode() not in data:
+            return
+        anywhere = _DOT_IMPORT.search(data) is not None
+    for at in occurrences(data, name):
+        if decl.kind != "method" and file.package is package:
+            possible = not _selected(data, at, b".")
+        else:
+            possible = anywhere or _selected(data, at)
+        if possible:
             yield at
+
+
+_DOT_IMPORT = re.compile(rb"\.\s*[\"`]")
 
 
 def _site(file: GoFile, decl: Decl, at: int) -> Iterator[Site]:
@@ -167,11 +212,14 @@ def _is_word(byte: bytes) -> bool:
     return byte.isalnum() or byte == b"_" or byte > b"\x7f"
 
 
-def _selected(data: bytes, at: int) -> bool:
-    """Return whether a name is selected from something: a dot stands before it."""
+def _selected(data: bytes, at: int, signs: bytes = b"./") -> bool:
+    """Return whether a name is selected from something: a dot stands before it.
+
+    With a slash among the signs also where a comment may stand in between.
+    """
     while at > 0 and data[at - 1] in b" \t\r\n":
         at -= 1
-    return data[at - 1 : at] in {b".", b"/"}  # a comment may stand in between
+    return at > 0 and data[at - 1] in signs and not data.endswith(b"...", 0, at)
 
 
 def leaf_at(declaration: Declaration, at: int) -> Node | None:

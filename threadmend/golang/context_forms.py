@@ -125,7 +125,18 @@ def names_with_forms(workspace: Workspace) -> tuple[str, ...]:
     return known
 
 
+# A function of such a name: a package without one need not be parsed.
+_DECLARES = re.compile(
+    rb"func\s*(?:\((?:[^()]|\([^()]*\))*+\)\s*)?\w+(?:"
+    + "|".join(_SUFFIXES).encode()
+    + rb")\s*[(\[]"
+)
+
+
 def _bases(package: Package) -> set[str]:
+    sources = (package.workspace.source(path).data for path in package.file_paths)
+    if not any(_DECLARES.search(data) for data in sources):
+        return set()
     declared = {d.name for d in package.functions()}
     bases = {n.removesuffix(s) for n in declared for s in _SUFFIXES if n.endswith(s)}
     return bases & declared

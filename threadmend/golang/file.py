@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import Declaration, Node, SyntaxTree
-from threadmend.literals import is_plain, pieces, quick
+from threadmend.literals import Piece, is_plain, pieces, quick, whole_word
 from threadmend.source import SourceFile
 
 if TYPE_CHECKING:
@@ -147,9 +147,19 @@ class GoFile:
     def holds(self, pattern: re.Pattern[bytes]) -> bool:
         """Return whether some bytes of the file match a pattern."""
         asked = pieces(pattern)
-        if asked and all(piece.find(self.data) < 0 for piece in asked):
+        if asked and all(self._lacks(piece) for piece in asked):
             return False
         return bool(asked and is_plain(pattern)) or quick(pattern).search(self.data) is not None
+
+    def may_hold(self, word: bytes) -> bool:
+        """Return whether a word may stand in the file, which large packages know."""
+        return self.package.may_hold(self.path, word)
+
+    def _lacks(self, piece: Piece) -> bool:
+        word = whole_word(piece)
+        if word is not None and not self.may_hold(word):
+            return True
+        return piece.find(self.data) < 0
 
     def _possible(self, pattern: re.Pattern[bytes]) -> list[Declaration]:
         """Return the declarations that hold plain text without which there is no match."""
@@ -159,7 +169,8 @@ class GoFile:
         data = self.data
         found: dict[int, Declaration] = {}
         for piece in asked:
-            at = piece.find(data)
+            word = whole_word(piece)
+            at = piece.find(data) if word is None or self.may_hold(word) else -1
             while at >= 0:
                 declaration = self.tree.declaration_at(at)
                 if declaration is not None and declaration.kind in _FUNCTION_KINDS:

@@ -239,13 +239,14 @@ def _candidate_variables(
     names = {n for n, ds in package.names.items() if n != "_" and any(d.kind == "var" for d in ds)}
     if not names or not any(_is_lock(package, n) for n in names):
         return frozenset()
-    words = b"|".join(re.escape(n.encode()) for n in names)
-    pattern = re.compile(rb"(?<![.\w])(?:" + words + rb")\b")
     used: set[str] = set()
     for file, declaration in taking:
-        found = pattern.findall(file.data, declaration.start, declaration.end)
-        used.update(name.decode() for name in found)
-    return frozenset(n for n in used if not _SAFE.match(_type_text(package, n)))
+        found = _UNSELECTED.findall(file.data, declaration.start, declaration.end)
+        used.update(map(bytes.decode, found))
+    return frozenset(n for n in used & names if not _SAFE.match(_type_text(package, n)))
+
+
+_UNSELECTED = re.compile(rb"(?<![.\w])\w+")
 
 
 def _is_lock(package: Package, name: str) -> bool:

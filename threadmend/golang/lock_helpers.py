@@ -71,7 +71,7 @@ def _only_taking(package: Package, takes: re.Pattern[bytes]) -> Iterator[Decl]:
     for decl in package.functions():
         start, end = decl.span
         data = decl.file.data
-        if end - start <= 800 and decl.sound and decl.has_body and takes.search(data, start, end):
+        if decl.has_body and end - start <= 800 and decl.sound and takes.search(data, start, end):
             given = [m.start() for m in _GIVES.finditer(data, start, end)]
             last = decl.node["body"].statements[-1:] if given else []
             if not given or (last and _returns_release(last[0], given)):

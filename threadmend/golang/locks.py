@@ -297,10 +297,7 @@ def declaration_of(file: GoFile, function: Node) -> Decl | None:
     """Return the package-level declaration of a function or method node."""
     if function.kind == "func_literal":
         return None
-    known: dict[tuple[str, int], Decl] | None = file.package.facts.get("declared")
-    if known is None:
-        known = file.package.facts["declared"] = {d.key: d for d in file.package.functions()}
-    return known.get((file.path, function.start))
+    return file.package.function_at(file.path, function.start)
 
 
 def _entry(decl: Decl, depth: int) -> frozenset[Held]:

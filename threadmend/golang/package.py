@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from threadmend.golang.file import GoFile, Version
+from threadmend.golang.scope import identifiers
 from threadmend.golang.syntax import Declaration, Node
+from threadmend.literals import words
 
 if TYPE_CHECKING:
     from threadmend.golang.workspace import Module, Workspace
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["LATEST", "Decl", "Package"]
 
 LATEST: Version = (1, 27)
+
+_LARGE = 300_000
+"""Bytes of a package from which on the words of its files are remembered."""
 
 _FOREIGN = re.compile(
     r"_(?:windows|darwin|freebsd|openbsd|netbsd|dragonfly|solaris|illumos|aix|plan9|js|wasip1"
@@ -85,7 +90,7 @@ class Decl:
     @property
     def has_body(self) -> bool:
         """Return whether a function has its body in Go; nothing is lowered for the answer."""
-        return self._declaration.raw.child_by_field_name("body") is not None
+        return self._declaration.has_body
 
     @property
     def exported(self) -> bool:
@@ -187,6 +192,41 @@ class Package:
         found = [d for decls in names.values() for d in decls if d.kind == "func"]
         return found + [d for by_name in methods.values() for ds in by_name.values() for d in ds]
 
+    def function_at(self, path: str, offset: int) -> Decl | None:
+        """Return the function or method that begins at a byte offset of a file, not lowered."""
+        return self._by_key.get((path, offset))
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[str, int], Decl]:
+        return {decl.key: decl for decl in self.functions()}
+
+    def may_hold(self, path: str, word: bytes) -> bool:
+        """Return whether a word stands in one of the files: False is certain, and soon told.
+
+        A question about one name reads every byte of a package. Where that is long, it is
+        remembered which words each file has.
+        """
+        known = self._words
+        if known is None or not word.isascii():
+            return True
+        return bool(known.get(word, 0) >> self._numbers[path] & 1)
+
+    @cached_property
+    def _words(self) -> dict[bytes, int] | None:
+        """Return the files that hold a word, a bit for each; None for a small package."""
+        if sum(len(file.data) for file in self.files) < _LARGE:
+            return None
+        found: dict[bytes, int] = {}
+        for number, file in enumerate(self.files):
+            bit = 1 << number
+            for word in words(file.data):
+                found[word] = found.get(word, 0) | bit
+        return found
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {file.path: number for number, file in enumerate(self.files)}
+
     def mentions(self, word: str) -> Iterator[GoFile]:
         """Yield the files whose bytes contain a word."""
         pattern = re.compile(rb"\b" + re.escape(word.encode()) + rb"\b")
@@ -201,17 +241,15 @@ class Package:
             return
         pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
         for file in self.files:
-            for declaration in file.tree.declarations:
+            for declaration in file.tree.declarations if file.holds(pattern) else ():
                 if pattern.search(file.data, declaration.start, declaration.end):
-                    for node in declaration.node.walk():
-                        if node.kind in _NAMES and node.name == name:
-                            meant = file.resolve(node)
-                            if isinstance(meant, Decl) and meant.name == name:
-                                if meant.file.package is self and meant.kind != "method":
-                                    yield node
+                    for node in identifiers(declaration.node, name):
+                        meant = file.resolve(node)
+                        if isinstance(meant, Decl) and meant.name == name:
+                            if meant.file.package is self and meant.kind != "method":
+                                yield node
 
 
-_NAMES = frozenset({"identifier", "type_identifier"})
 _HOLD_TYPES = frozenset({"function_declaration", "method_declaration", "var_declaration"})
 
 

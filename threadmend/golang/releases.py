@@ -235,6 +235,7 @@ def _first_releases(locks: Locks) -> Iterator[tuple[LockOperation, Point]]:
     """
     flow = locks.flow
     own = {o.lock_class for o in locks.operations if not o.releases}
+    untaken: dict[str, set[Point]] = {}
     for operation in locks.operations:
         lock_class = operation.lock_class
         point = flow.point_of(operation.deferred or operation.call)
@@ -242,13 +243,15 @@ def _first_releases(locks: Locks) -> Iterator[tuple[LockOperation, Point]]:
             continue
         if operation.deferred and (lock_class in own or _takes_by_call(locks.function)):
             continue
-        taken = {
-            p
-            for o in locks.operations
-            if not o.releases and o.lock_class == lock_class
-            if (p := flow.point_of(o.call))
-        }
-        if point in flow.reachable(flow.entry, stop=taken.__contains__):
+        if lock_class not in untaken:
+            taken = {
+                p
+                for o in locks.operations
+                if not o.releases and o.lock_class == lock_class
+                if (p := flow.point_of(o.call))
+            }
+            untaken[lock_class] = flow.reachable(flow.entry, stop=taken.__contains__)
+        if point in untaken[lock_class]:
             yield operation, point
 
 
@@ -265,9 +268,8 @@ def _takes_by_call(function: Node) -> bool:
 def _through_callers(package: Package, found: dict[tuple[str, int], set[str]]) -> None:
     from threadmend.golang.calls import callers
 
-    by_key = {d.key: d for d in package.functions()}
     for key, classes in list(found.items()):
-        decl = by_key.get(key)
+        decl = package.function_at(*key)
         for site in callers(decl) if decl is not None else ():
             function = site.node.function
             if function is None or function.kind == "func_literal" or site.call is None:

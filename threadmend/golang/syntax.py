@@ -42,6 +42,7 @@ class Declaration:
         "_node",
         "_number",
         "end",
+        "has_body",
         "has_error",
         "kind",
         "start",
@@ -55,6 +56,7 @@ class Declaration:
         self.start = raw.start_byte
         self.end = raw.end_byte
         self.has_error = raw.has_error
+        self.has_body = self.kind in FUNCTIONS and raw.child_by_field_name("body") is not None
         self._node: Node | None = None
         self._header: Node | None = None
         self._index: dict[str, list[Node]] | None = None
@@ -185,11 +187,15 @@ class SyntaxTree:
         comments = self.comments
         return comments[bisect_left(comments, (start, 0)) : bisect_left(comments, (end, 0))]
 
+    @cached_property
+    def _first_block(self) -> int:
+        return self.data.find(b"/*")
+
     def in_comment(self, offset: int) -> bool:
         """Return whether a byte offset lies in a comment."""
         data = self.data
         line = data.rfind(b"\n", 0, offset) + 1
-        if data.find(b"//", line, offset + 2) < 0 and data.find(b"/*", 0, offset + 2) < 0:
+        if data.find(b"//", line, offset + 2) < 0 and not -1 < self._first_block <= offset:
             return False  # nothing begins one: the comments need not be read
         at = bisect_right(self.comments, (offset, 1 << 62)) - 1
         return at >= 0 and self.comments[at].end > offset

@@ -36,8 +36,7 @@ __all__ = [
 
 def declaration_of(file: GoFile, function: Node) -> Decl | None:
     """Return the declaration of a function or method by its syntax."""
-    key = (file.path, function.start)
-    return next((d for d in file.package.functions() if d.key == key), None)
+    return file.package.function_at(file.path, function.start)
 
 
 def variants(decl: Decl) -> list[Decl]:

@@ -26,7 +26,7 @@ from threadmend.golang.types import Pointer, deref, is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Package
+    from threadmend.golang.package import Decl, Package
 
 __all__ = ["Crowd", "crowds", "is_made_anew", "overlaps", "own_nodes", "runs_along"]
 
@@ -267,18 +267,27 @@ def _followed(crowd: Crowd, depth: int) -> Iterator[Crowd]:
     if depth == 0:
         return
     file = crowd.file
-    for node in own_nodes(file, crowd.body):
-        if node.kind != "call_expression" or _is_launched(node):
-            continue
-        decl = file.callee(node)
-        if decl is None or decl.file.package is not file.package or not decl.sound:
-            continue
+    for node, decl in _own_calls(file, crowd.body):
         body = decl.node
         if body is crowd.body or any(body.contains(step) for step in crowd.path):
             continue
         shared = frozenset(_passed(file, node, body, crowd.shared))
         inner = Crowd(decl.file, body, shared, crowd.root, crowd.why, (*crowd.path, node))
         yield from _followed(inner, depth - 1)
+
+
+def _own_calls(file: GoFile, body: Node) -> list[tuple[Node, Decl]]:
+    """Return the calls of a body with the function of the package that each runs."""
+    known: dict[Node, list[tuple[Node, Decl]]] = file.package.facts.setdefault("own calls", {})
+    found = known.get(body)
+    if found is None:
+        found = known[body] = []
+        for node in own_nodes(file, body):
+            if node.kind == "call_expression" and not _is_launched(node):
+                decl = file.callee(node)
+                if decl is not None and decl.file.package is file.package and decl.sound:
+                    found.append((node, decl))
+    return found
 
 
 def _is_launched(call: Node) -> bool:

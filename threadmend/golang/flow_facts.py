@@ -42,6 +42,8 @@ class Facts:
         self._pairs = _pairs(tests)
         self._live = self._liveness(points, keys)
         self._turns = self._loop_turns(points)
+        # Searches come by the same states again and again.
+        self._following: dict[tuple[Point, int], list[tuple[Point, int]]] = {}
 
     @classmethod
     def of(cls, function: Node, points: list[Point], jumps: bool) -> Facts | None:
@@ -126,6 +128,15 @@ class Facts:
 
     def steps(self, point: Point, state: int, label: Label | None) -> list[tuple[Point, int]]:
         """Return where a point can lead in a state, with the state there."""
+        if label is not None:
+            return self._steps(point, state, label)
+        key = (point, state)
+        found = self._following.get(key)
+        if found is None:
+            found = self._following[key] = self._steps(point, state, None)
+        return found
+
+    def _steps(self, point: Point, state: int, label: Label | None) -> list[tuple[Point, int]]:
         effect = self._effects.get(point)
         if effect is not None:
             state = state & effect[0] | effect[1]
@@ -217,6 +228,7 @@ class Facts:
             return False
         self._shared &= ~retested
         self._forgotten |= self._both(retested)
+        self._following.clear()
         for point in self._live:
             self._live[point] &= ~self._forgotten
         return True

@@ -132,10 +132,39 @@ def or_spawning(package: Package, pattern: re.Pattern[bytes]) -> re.Pattern[byte
 
 def launches_in(file: GoFile, root: Node) -> Iterator[Launch]:
     """Yield the launches at or below a node, those inside literals included."""
-    for node in root.find("go_statement", "call_expression"):
+    for node in _candidates(file, root):
         launch = _go(file, node) if node.kind == "go_statement" else _by_call(file, node)
         if launch is not None:
             yield launch
+
+
+def _candidates(file: GoFile, root: Node) -> list[Node]:
+    """Return the `go` statements and the calls that may launch by their names; computed once."""
+    known: dict[Node, list[Node]] = file.package.facts.setdefault("may launch", {})
+    found = known.get(root)
+    if found is None:
+        names, data = _launching_names(file.package), root.tree.data
+        found = known[root] = []
+        for node in root.find("go_statement", "call_expression"):
+            if node.kind == "call_expression":
+                function = node["function"]
+                if function.kind == "selector_expression":
+                    function = function["field"]
+                if data[function.start : function.end] not in names:
+                    continue
+            found.append(node)
+    return found
+
+
+def _launching_names(package: Package) -> frozenset[bytes]:
+    """Return the names of the calls that `_by_call` knows."""
+    from threadmend.golang.spawners import plain_names
+
+    known: frozenset[bytes] | None = package.facts.get("launching names")
+    if known is None:
+        names = {*_LAUNCHING, *plain_names(package)}
+        known = package.facts["launching names"] = frozenset(n.encode() for n in names)
+    return known
 
 
 def launch_of_literal(file: GoFile, node: Node) -> Launch | None:
@@ -242,6 +271,9 @@ def _by_spawner(file: GoFile, node: Node) -> Launch | None:
         return None
     body, decl = _runs(file, given)
     return Launch("spawner", node, None, body, decl, given)
+
+
+_LAUNCHING = ("Go", "TryGo", "AfterFunc")
 
 
 def _by_call(file: GoFile, node: Node) -> Launch | None:

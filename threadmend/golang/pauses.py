@@ -41,6 +41,8 @@ def _pauses(file: GoFile, body: Node, depth: int) -> Iterator[Point]:
     flow = flow_of(body)
     waits = _MAY.search(body.text) is not None
     for node in own_nodes(file, body):
+        if node.kind not in _SIGNALLING:
+            continue
         if waits and any(way == "acquire" for way, _ in signal_at(file, node)):
             if not _is_deferred(node, body):
                 point = flow.point_of(_in(node, body))
@@ -54,6 +56,10 @@ def _pauses(file: GoFile, body: Node, depth: int) -> Iterator[Point]:
                 point = flow.point_of(_in(node, body))
                 if point is not None:
                     yield point
+
+
+# The kinds of nodes that `signal_at` knows.
+_SIGNALLING = frozenset({"send_statement", "unary_expression", "range_clause", "call_expression"})
 
 
 def _must_wait(file: GoFile, body: Node, depth: int) -> bool:

@@ -32,20 +32,33 @@ __all__ = ["without_detours"]
 
 def without_detours(file: GoFile, access: Access) -> Access:
     """Return a path without the steps that lead from an object back to itself."""
-    root = access.root
-    if len(access.steps) < 2 or not isinstance(root, Binding):
+    root, steps = access.root, access.steps
+    if len(steps) < 2 or not isinstance(root, Binding):
         return access
+    known: dict[tuple[Binding, tuple[str, ...]], int]
+    known = file.package.facts.setdefault("steps back", {})
+    key = (root, steps[: _FURTHEST + 1])
+    count = known.get(key)
+    if count is None:
+        count = known[key] = _steps_back(file, *key)
+    return Access(root, steps[count:]) if count else access
+
+
+_FURTHEST = 2  # steps of a way back
+
+
+def _steps_back(file: GoFile, root: Binding, steps: tuple[str, ...]) -> int:
+    """Return how many of the first steps from a variable lead back to its object."""
     owner = deref(file.type_of(root.node))
     if not isinstance(owner, Named) or owner.local:
-        return access
+        return 0
     package = file.package.workspace.package_by_key(owner.package)
     if package is None:
-        return access
-    steps = access.steps
-    for count in (1, 2):
-        if len(steps) > count and _leads_back(package, owner, steps[:count]):
-            return Access(root, steps[count:])
-    return access
+        return 0
+    for count in range(1, len(steps)):
+        if _leads_back(package, owner, steps[:count]):
+            return count
+    return 0
 
 
 def _leads_back(package: Package, owner: Named, steps: tuple[str, ...]) -> bool:
@@ -60,7 +73,7 @@ def _leads_back(package: Package, owner: Named, steps: tuple[str, ...]) -> bool:
 
 
 def _always(package: Package, owner: Named, steps: tuple[str, ...]) -> bool:
-    stored = list(stored_values(package, owner, steps[0]))
+    stored = stored_values(package, owner, steps[0])
     if stored and all(_is_its_owner(file, value, steps[1:]) for file, value in stored):
         return True
     return (
@@ -92,7 +105,7 @@ def _set_later(package: Package, owner: Named, outer: str, inner: str) -> bool:
             type_ = deref(file.type_of(part))
             if found or not isinstance(type_, Named) or type_.package != package.key:
                 return False
-            if len(list(stored_values(package, type_, inner))) != 1:
+            if len(stored_values(package, type_, inner)) != 1:
                 return False
             if deref(file.type_of(whole)) != owner:
                 return False

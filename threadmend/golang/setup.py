@@ -99,7 +99,10 @@ def is_setup(file: GoFile, node: Node) -> bool:
         return True  # the initialiser of a package variable
     if _NAME.match(function["name"].name) or _is_for_tests(function) or _gives_back(function):
         return True
-    if _comes_before(file, function):
+    known: dict[Node, bool] = file.package.facts.setdefault("comes before", {})
+    if function not in known:
+        known[function] = _comes_before(file, function)
+    if known[function]:
         return True
     decl = declaration_of(file, function)
     return decl is not None and only_from_setup(decl)

@@ -240,8 +240,17 @@ def _of_field(workspace: Workspace, owner: Named, name: str, depth: int) -> Targ
     return known[key]
 
 
-def stored_values(package: Package, owner: Named, name: str) -> Iterator[tuple[GoFile, Node]]:
-    """Yield the values that a package assigns to a field, `nil` left out."""
+def stored_values(package: Package, owner: Named, name: str) -> list[tuple[GoFile, Node]]:
+    """Return the values that a package assigns to a field, `nil` left out."""
+    known: dict[tuple[str, str, str], list[tuple[GoFile, Node]]]
+    known = package.facts.setdefault("stored values", {})
+    key = (owner.package, owner.name, name)
+    if key not in known:
+        known[key] = list(_stored_values(package, owner, name))
+    return known[key]
+
+
+def _stored_values(package: Package, owner: Named, name: str) -> Iterator[tuple[GoFile, Node]]:
     pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b\s*(?::|=|,)")
     for file in code_files(package):
         if not file.holds(pattern):

@@ -44,7 +44,8 @@ def held_slots(file: GoFile) -> Iterator[Finding]:
     if file.generated:
         return
     for function in file.functions(_RELEASES):
-        given = [s for n in function.own() if (s := _given(file, n)) is not None]
+        statements = [n for n in function.own() if n.kind == "expression_statement"]
+        given = [s for n in statements if (s := _given(file, n)) is not None]
         for name in sorted({s.name for s in given}):
             finding = _kept(file, function, name, [s.at for s in given if s.name == name])
             if finding is not None:
@@ -92,8 +93,6 @@ _FAILED = re.compile(rb"\b\w*[eE]rr\w* != nil|^!\w+$|\b\w+ == nil$|\.Err\(\) != 
 
 def _given(file: GoFile, node: Node) -> _Slot | None:
     """Return the slot that a statement gives back: `<-sem`, `s.release()`."""
-    if node.kind != "expression_statement":
-        return None
     child = node.children[0]
     if child.kind == "unary_expression" and child["operator"].kind == "<-":
         operand = child["operand"]

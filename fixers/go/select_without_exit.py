@@ -78,7 +78,7 @@ def _with_context(file: GoFile, launched: set[Node]) -> Iterator[Node]:
     for body in file.functions(_SELECTS):
         taken = _contexts(body)
         name = body.get("name")
-        if body in launched or not taken:
+        if body in launched or not taken or next(_endless_selects(file, body), None) is None:
             continue
         handles = any(p.text.endswith(b"Request") for p in taken)
         lasts = name is not None and name.name[:1].isupper()

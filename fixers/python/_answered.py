@@ -11,12 +11,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError, is_alone, replace_statement, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, always_leaves, is_text, walk
-from threadmend.python.functions import Function
+from threadmend.python.functions import Function, function_of
 from threadmend.python.guards import guards_of
 from threadmend.python.locks import Section
 from threadmend.python.uses import is_self
@@ -46,7 +47,7 @@ def answered(file: PythonFile) -> Iterator[Finding]:
         return
     for cls in file.classes:
         for function in cls.methods.values():
-            if function.is_async or function.is_generator or not function.callees:
+            if function.is_async or function.is_generator:
                 continue
             for pair in _pairs(file, function):
                 yield _finding(file, pair)
@@ -55,9 +56,10 @@ def answered(file: PythonFile) -> Iterator[Finding]:
 
 def _pairs(file: PythonFile, function: Function) -> Iterator[_Pair]:
     for branch in (node for node in function.own if isinstance(node, ast.If)):
-        if branch.orelse or file.held(branch):
+        calls = [node for node in ast.walk(branch.test) if _is_of_self(node, file)]
+        if branch.orelse or not calls or file.held(branch):
             continue
-        for call in (node for node in ast.walk(branch.test) if isinstance(node, ast.Call)):
+        for call in calls:
             asker = _own(file, function, call)
             asked = None if asker is None else _answer(asker)
             if asker is None or asked is None:
@@ -69,11 +71,18 @@ def _pairs(file: PythonFile, function: Function) -> Iterator[_Pair]:
                     yield _Pair(function, branch, change, asked[0], asker, name)
 
 
+def _is_of_self(node: ast.AST, file: PythonFile) -> TypeGuard[ast.Call]:
+    """Return whether a node is a call `self.m()`, whatever that runs."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    return is_self(file, node.func.value)
+
+
 def _own(file: PythonFile, function: Function, call: ast.expr) -> Function | None:
     """Return the method of the same object that a call runs."""
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-        return None
-    return function.callees.get(call) if is_self(file, call.func.value) else None
+    if not _is_of_self(call, file) or not any(one is call for one in function.calls):
+        return None  # in a lambda, perhaps
+    return function_of(file, call.func)
 
 
 def _only_section(function: Function) -> Section | None:

@@ -28,6 +28,13 @@ def given(file: PythonFile, node: ast.expr) -> Class | None:
     """Return the class of an object: by its constructor, by what spawns and constructor calls
     of the file hand in for a parameter.
     """
+    known: dict[ast.expr, Class | None] = file.__dict__.setdefault("_given_objects", {})
+    if node not in known:
+        known[node] = _given(file, node)
+    return known[node]
+
+
+def _given(file: PythonFile, node: ast.expr) -> Class | None:
     value = file.value(node)
     if value is not None:
         return value.cls

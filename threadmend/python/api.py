@@ -29,6 +29,7 @@ __all__ = [
     "THREADS",
     "THREAD_LOCKS",
     "canonical",
+    "makes",
 ]
 
 import re
@@ -45,6 +46,16 @@ MAKES = re.compile(
     rb"\b(?:Thread|R?Lock|Condition|Event|\w*Semaphore|\w*Queue|\w*PoolExecutor)\(|\bThread\)"
 )
 """What makes a thread or a pool, or what threads share, or a class of threads."""
+
+_MADE = (b"Thread", b"Lock(", b"Condition(", b"Event(", b"Semaphore(", b"Queue(", b"PoolExecutor(")
+
+
+def makes(data: bytes) -> bool:
+    """Return whether a file's bytes match `MAKES`, without which one of its words the pattern
+    need not be tried at every byte.
+    """
+    return any(word in data for word in _MADE) and MAKES.search(data) is not None
+
 
 THREAD_LOCKS = frozenset({"threading.Lock", "threading.RLock", "threading.Condition"})
 PROCESS_LOCKS = frozenset(

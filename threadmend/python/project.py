@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from threadmend.python.api import MAKES, PREFILTER
+from threadmend.python.api import PREFILTER, makes
 from threadmend.python.file import PythonFile, Version, is_test
 from threadmend.python.notebook import Notebook, read
 from threadmend.python.syntax import Tree
@@ -122,7 +122,7 @@ class PythonProject:
         found: set[bytes] = set()
         for path in self.paths:
             data = self.source(path).data
-            if MAKES.search(data):
+            if makes(data):
                 found.update(_CLASS.findall(data))
         return frozenset(found)
 
@@ -130,7 +130,7 @@ class PythonProject:
     def _concurrent_bases(self) -> frozenset[bytes]:
         """Return the names of the bases of classes whose files make threads, locks or queues."""
         datas = (self.source(path).data for path in self.paths)
-        given = (one for data in datas if MAKES.search(data) for one in _BASES.findall(data))
+        given = (one for data in datas if makes(data) for one in _BASES.findall(data))
         return frozenset(word for bases in given for word in _WORD.findall(bases))
 
     def file(self, path: str) -> PythonFile:

@@ -202,7 +202,8 @@ def _names_kept_queue(file: PythonFile) -> bool:
     project = file.project
     known: frozenset[bytes] | None = project.__dict__.get("_kept_queues")
     if known is None:
-        found = {n for p in project.paths for n in _KEPT.findall(project.source(p).data)}
+        texts = (project.source(path).data for path in project.paths)
+        found = {n for data in texts if b"Queue" in data for n in _KEPT.findall(data)}
         known = project.__dict__["_kept_queues"] = frozenset(kept or cls for kept, cls in found)
     return any(name in file.data for name in known)
 

@@ -6,7 +6,7 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from threadmend.python.api import MAKES
+from threadmend.python.api import makes
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
@@ -28,7 +28,7 @@ def calls_with_self(function: Function) -> Handed:
     """
     known: dict[Function, Handed] = function.file.__dict__.setdefault("_calls_with_self", {})
     if "_makes_shared" not in function.file.__dict__:
-        function.file.__dict__["_makes_shared"] = MAKES.search(function.file.data) is not None
+        function.file.__dict__["_makes_shared"] = makes(function.file.data)
     if not function.file.__dict__["_makes_shared"]:
         return []  # it shares nothing with threads that it knows of
     if function not in known:

@@ -43,8 +43,10 @@ class Started:
         given, target = self._given(), submit.args[0]
         if given is None or len(body) > 2 or not isinstance(body[-1], ast.Return):
             return None
+        if not _is_plain_return(file, submit):
+            return None
         first = body[0]
-        if len(body) == 2:
+        if len(body) == 2 and file.parent(submit) is not first:
             if not isinstance(first, ast.Assign) or not isinstance(first.targets[0], ast.Name):
                 return None
             if not isinstance(target, ast.Name) or target.id != first.targets[0].id:
@@ -99,13 +101,32 @@ def started_by(file: PythonFile, job: Spawn, functions: Collection[Function]) ->
     future.
     """
     helper = file.function(job.node)
-    if helper is None or not isinstance(file.parent(job.node), ast.Return):
+    if helper is None or not _is_returned(file, job.node):
         return
     plain = job if job.through is None or job.through.node is not job.node else job.through
     for caller in sorted(functions, key=lambda f: getattr(f.node, "lineno", 0)):
         for call, callee in caller.callees.items():
             if callee is helper and caller.file is file and caller is not helper:
                 yield Started(call, caller, helper, replace(plain, node=call, through=plain))
+
+
+def _is_plain_return(file: PythonFile, submit: ast.AST) -> bool:
+    """Return whether the future itself is returned, at once or by a variable."""
+    return isinstance(file.parent(submit), ast.Return | ast.Assign)
+
+
+def _is_returned(file: PythonFile, submit: ast.AST) -> bool:
+    """Return whether a helper returns the future, a list of such futures, or a variable that is."""
+    above = file.parent(submit)
+    if isinstance(above, ast.ListComp) and above.elt is submit:
+        above = file.parent(above)
+    if not isinstance(above, ast.Assign):
+        return isinstance(above, ast.Return)
+    binding = file.binding(above.targets[0])
+    if binding is None or len(binding.sites) != 1:
+        return False
+    used = [use for use in file.uses(binding) if isinstance(use.ctx, ast.Load)]
+    return bool(used) and all(isinstance(file.parent(use), ast.Return) for use in used)
 
 
 def in_place_of(file: PythonFile, call: ast.Call, text: str) -> tuple[Edit, ...] | None:

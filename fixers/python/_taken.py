@@ -121,6 +121,8 @@ def _in_head(file: PythonFile, use: QueueUse, call: ast.Call) -> Taken | None:
     if isinstance(above, ast.NamedExpr) and is_method:
         test = file.parent(above)
         loop = file.parent(test) if test is not None else None
+        if isinstance(loop, ast.UnaryOp) and isinstance(test, ast.Call):
+            return _unless(file, use, call, above, test, loop)
         if not isinstance(test, ast.Compare) or not isinstance(loop, ast.While):
             return None
         if loop.test is test and isinstance(test.ops[0], ast.IsNot | ast.NotEq):
@@ -129,6 +131,25 @@ def _in_head(file: PythonFile, use: QueueUse, call: ast.Call) -> Taken | None:
                 waits = call in use.written or not (call.args or call.keywords)
                 return Taken(loop, call, above.target.id, queue, loop, loop.body, end, waits)
     return None
+
+
+def _unless(
+    file: PythonFile,
+    use: QueueUse,
+    call: ast.Call,
+    named: ast.NamedExpr,
+    test: ast.Call,
+    negated: ast.UnaryOp,
+) -> Taken | None:
+    """Return what `while not isinstance(item := q.get(), Stop)` takes, up to an object of Stop."""
+    loop = file.parent(negated)
+    if not isinstance(loop, ast.While) or not isinstance(negated.op, ast.Not):
+        return None
+    if file.qualified(test.func) != "isinstance" or len(test.args) != 2:
+        return None
+    waits = call in use.written or not (call.args or call.keywords)
+    queue, name, end = use.text(file, call), named.target.id, test.args[1]
+    return Taken(loop, call, name, queue, loop, loop.body, end, waits)
 
 
 def is_call_of(statement: ast.AST, calls: list[ast.Call]) -> bool:

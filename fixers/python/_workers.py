@@ -17,6 +17,7 @@ from threadmend.python.uses import is_self
 
 __all__ = ["each", "started_at", "workers_elsewhere"]
 
+_STARTED = frozenset({"thread", "process"})
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
 
@@ -73,10 +74,14 @@ def _range(file: PythonFile, loop: ast.For) -> str | None:
 
 
 def workers_elsewhere(file: PythonFile, use: QueueUse) -> tuple[Spawn, QueueUse] | None:
-    """Return the objects of a Thread class of another file to which a queue is handed, and to
-    nobody else, with what they do with it there.
+    """Return the threads of a function, or the objects of a Thread class, of another file to which
+    a queue is handed, and to nobody else, with what they do with it there.
     """
     given = use.escapes[0] if len(use.escapes) == 1 and not use.gets else None
+    for spawn in file.spawns if given is not None else ():
+        if spawn.kind in _STARTED and given in (spawn.args or ()) and spawn.through is None:
+            there = _used_by_target(file, spawn, given, use)
+            return None if there is None else (spawn, there)
     call = None if given is None else file.parent(given)
     call = file.parent(call) if isinstance(call, ast.keyword) else call
     value = file.value(call) if isinstance(call, ast.Call) else None
@@ -94,6 +99,42 @@ def workers_elsewhere(file: PythonFile, use: QueueUse) -> tuple[Spawn, QueueUse]
             if there is not None:
                 return Spawn("thread", call, None, run, tuple(call.args), file), there
     return None
+
+
+def _used_by_target(
+    file: PythonFile, spawn: Spawn, given: ast.expr | None, use: QueueUse
+) -> QueueUse | None:
+    """Return what the target of a thread, a function of another file, does with a queue that it is
+    handed; None when it hands it on.
+    """
+    target, there = spawn.target, QueueUse(use.place, use.value)
+    if target is None or target.file is file or spawn.args is None or given is None:
+        return None
+    names = target.parameters[1:] if target.self_name else target.parameters
+    at = spawn.args.index(given)
+    binding = target.scope.bindings.get(names[at]) if at < len(names) else None
+    if binding is None or len(binding.sites) != 1:
+        return None
+    for node in target.file.uses(binding):
+        if isinstance(node.ctx, ast.Load) and not _add(there, target.file, node):
+            return None
+    return there
+
+
+def _add(there: QueueUse, file: PythonFile, node: ast.expr) -> bool:
+    """Add a use of a queue where it is a call of one of its methods."""
+    method = file.parent(node)
+    call = None if method is None else file.parent(method)
+    if not isinstance(method, ast.Attribute) or not isinstance(call, ast.Call):
+        return False
+    is_called = call.func is method
+    if method.attr == "get" and (is_called or file.qualified(call.func) == "iter"):
+        there.gets.append(call)
+        return True
+    if method.attr == "put" and is_called:
+        there.puts.append(call)
+        return True
+    return method.attr == "task_done"
 
 
 def _kept(cls: Class, init: Function, name: str) -> str | None:
@@ -116,17 +157,6 @@ def _used_there(cls: Class, run: Function, kept: str, use: QueueUse) -> QueueUse
     for one in cls.uses_of(kept):
         if one.mode == "write":
             continue
-        method = cls.file.parent(one.node)
-        call = None if method is None else cls.file.parent(method)
-        if not isinstance(method, ast.Attribute) or not isinstance(call, ast.Call):
-            return None
-        if one.function not in functions:
-            return None
-        is_called = call.func is method
-        if method.attr == "get" and (is_called or cls.file.qualified(call.func) == "iter"):
-            there.gets.append(call)
-        elif method.attr == "put" and is_called:
-            there.puts.append(call)
-        elif method.attr != "task_done":
+        if one.function not in functions or not _add(there, cls.file, one.node):
             return None
     return there

@@ -162,7 +162,12 @@ def _is_waited_for(file: PythonFile, inner: Spawn, function: Function) -> bool:
     statement = file.statement(inner.node)
     if inner.kind == "map":
         return not isinstance(statement, ast.Expr) or statement.value is not inner.node
-    if isinstance(statement, ast.Return) and not _result_of(file, inner.node):
+    is_looped_over = isinstance(file.parent(inner.node), ast.comprehension)
+    if (
+        isinstance(statement, ast.Return)
+        and not _result_of(file, inner.node)
+        and not is_looped_over
+    ):
         return False
     if isinstance(statement, ast.Expr) and statement.value is inner.node:
         return False  # nobody has the future

@@ -16,6 +16,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from threadmend.python.arguments import argument
 from threadmend.python.flow import enclosing
 from threadmend.python.functions import Function
 from threadmend.python.locks import looks_like_lock
@@ -29,12 +30,15 @@ __all__ = ["Runner", "runners_of"]
 
 
 class Runner(NamedTuple):
-    """A class whose thread calls a parameter of its `__init__`, with parameters, when known."""
+    """A class whose thread calls a parameter of its `__init__`, with parameters, when known; or
+    with no `name` a `hook`, an attribute that is None until somebody sets it.
+    """
 
     cls: Class
     init: Function
     name: str
     args: tuple[ast.expr, ...] | None
+    hook: str = ""
 
 
 def runners_of(spawn: Spawn) -> Iterator[Runner]:
@@ -51,8 +55,12 @@ def runners_of(spawn: Spawn) -> Iterator[Runner]:
             func = call.func
             if isinstance(func, ast.Attribute) and is_self(method.file, func.value):
                 name = _parameter(cls, init, func.attr)
-                if name and not _is_locked(method, call):
+                if _is_locked(method, call):
+                    continue
+                if name:
                     yield Runner(cls, init, name, _arguments(cls, init, call))
+                elif _is_hook(cls, func.attr):
+                    yield Runner(cls, init, "", None, func.attr)
 
 
 def _class_of(spawn: Spawn) -> Class | None:
@@ -92,16 +100,49 @@ def _is_locked(method: Function, call: ast.Call) -> bool:
     )
 
 
+def _is_hook(cls: Class, attribute: str) -> bool:
+    """Return whether the methods of a class only ever set an attribute to None."""
+    values = [value for _, value in cls.values_of(attribute)]
+    is_none = all(isinstance(v, ast.Constant) and v.value is None for v in values)
+    return bool(values) and is_none and cls.method(attribute) is None
+
+
 def _parameter(cls: Class, init: Function | None, attribute: str) -> str:
-    """Return the parameter of `__init__` that an attribute keeps for good."""
+    """Return the parameter of `__init__` that an attribute keeps for good, also by handing it on to
+    the `__init__` of a base.
+    """
     values = cls.values_of(attribute)
     if init is None or len(values) != 1 or cls.method(attribute) is not None:
         return ""
     file, value = values[0]
     binding = file.binding(value)
-    if binding is None or binding.scope is not init.scope or not isinstance(value, ast.Name):
+    if binding is None or not isinstance(value, ast.Name):
         return ""
-    return binding.name if [site.kind for site in binding.sites] == ["parameter"] else ""
+    if [site.kind for site in binding.sites] != ["parameter"]:
+        return ""
+    if binding.scope is init.scope:
+        return binding.name
+    keeper = file.function(binding.scope.node)
+    return "" if keeper is None else _handed_up(init, keeper, binding.name)
+
+
+def _handed_up(init: Function, keeper: Function, name: str) -> str:
+    """Return the parameter of an `__init__` that it hands to that of a base for `name`."""
+    if keeper.name != "__init__" or name not in keeper.parameters:
+        return ""
+    for call, callee in init.callees.items():
+        if callee is keeper:
+            at = keeper.parameters.index(name)
+            is_super = isinstance(call.func, ast.Attribute) and isinstance(
+                call.func.value, ast.Call
+            )
+            given = argument(call, at - is_super, name)
+            binding = init.file.binding(given)
+            if binding is None or binding.scope is not init.scope:
+                return ""
+            kinds = [site.kind for site in binding.sites]
+            return binding.name if kinds == ["parameter"] else ""
+    return ""
 
 
 def _arguments(cls: Class, init: Function, call: ast.Call) -> tuple[ast.expr, ...] | None:

@@ -11,7 +11,7 @@ from threadmend.python.arguments import argument
 from threadmend.python.calling import run_by
 from threadmend.python.elements import elements_of
 from threadmend.python.flow import target_of
-from threadmend.python.functions import CallSite, function_of
+from threadmend.python.functions import CallSite, attributes_of, function_of
 from threadmend.python.runners import runners_of
 from threadmend.python.scope import Scope, ancestors, parent
 
@@ -91,6 +91,8 @@ class Offer:
     spawn: Spawn
     cls: Class | None = None
     """The class that keeps the parameter of its `__init__`, and whose thread runs it."""
+    hook: str = ""
+    """In its place the attribute that is set later: `fetcher.on_page = stats.page_done`."""
 
     @property
     def called(self) -> str:
@@ -113,7 +115,10 @@ def handed_to(file: PythonFile, spawns: list[Spawn]) -> Iterator[Handed]:
     for offer in (*offers(file, spawns), *_foreign(file)):
         for call in file.calls(offer.called):
             if function_of(file, call.func) is offer.helper:
-                yield from _taken(offer, CallSite(call, file.function(call), file))
+                if offer.hook:
+                    yield from _hooked(file, offer, call)
+                else:
+                    yield from _taken(offer, CallSite(call, file.function(call), file))
         if not offer.many and offer.cls is None:
             yield from _decorated(file, offer)
 
@@ -138,7 +143,7 @@ def offers(file: PythonFile, spawns: list[Spawn]) -> list[Offer]:
             if helper is not None and (spawn.many or not _waits(helper)):
                 found.append(Offer(helper, name, many, args, spawn))
         kept = runners_of(spawn)
-        found += [Offer(r.init, r.name, False, r.args, spawn, r.cls) for r in kept]
+        found += [Offer(r.init, r.name, False, r.args, spawn, r.cls, r.hook) for r in kept]
     return found
 
 
@@ -193,6 +198,20 @@ def _taken(offer: Offer, site: CallSite) -> Iterator[Handed]:
         args = _arguments(helper, site, name, offer.args)
         made = offer.spawn.kind == "run"
         yield Handed(site.call, one, args, offer.spawn, repeated, is_object=made)
+
+
+def _hooked(file: PythonFile, offer: Offer, made: ast.Call) -> Iterator[Handed]:
+    """Yield the functions that a hook of an object is set to where the object is made."""
+    for node in attributes_of(file).get(offer.hook, ()):
+        above = parent(node)
+        if not isinstance(node.ctx, ast.Store) or not isinstance(above, ast.Assign):
+            continue
+        value, binding = file.value(node.value), file.binding(node.value)
+        is_it = value is not None and value.made is made
+        is_it = is_it or (binding is not None and any(s.value is made for s in binding.sites))
+        if is_it and function_of(file, above.value) is not None:
+            is_object = offer.spawn.kind == "run"
+            yield Handed(made, above.value, None, offer.spawn, is_object=is_object)
 
 
 def _elements(file: PythonFile, spawn: Spawn, node: ast.Name) -> Iterator[Handed]:

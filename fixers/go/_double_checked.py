@@ -14,7 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of
-from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
+from threadmend.golang.builders import (
+    BuilderError,
+    delete,
+    delete_all,
+    insert_after,
+    insert_before,
+)
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.guards import access_kind
@@ -178,14 +184,14 @@ def _edits(file: GoFile, outer: Node, read: Node, lock: LockOperation) -> tuple[
         raise BuilderError("the lock is taken inside of a larger statement")
     if sum(o.acquires for o in own) != 1 or innermost_loop(outer) is not None:
         raise BuilderError("the function takes the lock at several places")
-    edits = list(delete(statement))
     deferred = next((o.deferred for o in own if o.deferred is not None), None)
     name = lock.lock.name
     if deferred is not None:
         if deferred is not statement.next:
             raise BuilderError("the lock is not released by the statement that follows")
-        edits += delete(deferred)
-        return (*edits, *insert_before(outer, f"{name}.Lock()\ndefer {name}.Unlock()"))
+        taken = insert_before(outer, f"{name}.Lock()\ndefer {name}.Unlock()")
+        return (*delete_all([statement, deferred]), *taken)
+    edits = list(delete(statement))
     edits += insert_before(outer, f"{name}.Lock()")
     if outer.contains(statement):
         edits += _released_behind(outer, own)

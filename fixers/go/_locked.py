@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from threadmend.golang.access import Access, root_name
-from threadmend.golang.builders import BuilderError, delete, free_name
+from threadmend.golang.builders import BuilderError, delete, delete_all, free_name
 from threadmend.golang.builders.lines import leading_start
 from threadmend.golang.file import GoFile
 from threadmend.golang.lock_calls import is_helped, lock_calls
@@ -57,8 +57,7 @@ def split(decl: Decl, access: Access) -> Split:
         released = f"defer {lock}.{'RUnlock' if taken.mode == 'read' else 'Unlock'}()"
         lines = [f"{lock}.{taken.method}()", released, _forward(node, name)]
     edits = [*_head(decl, name, lines, lock), *_unused(node, [taken, *given_back])]
-    for operation in [taken, *given_back]:
-        edits += delete(operation.deferred or _statement(operation))
+    edits += delete_all([o.deferred or _statement(o) for o in [taken, *given_back]])
     return Split(name, tuple(_merged(edits)))
 
 
@@ -104,8 +103,7 @@ def without_lock(file: GoFile, function: Node, access: Access) -> tuple[Edit, ..
     """Return the edits that leave locking to the callers of a function, all of which hold."""
     taken, given_back = _operations(file, function, access, anywhere=True)
     edits = _unused(function, [taken, *given_back])
-    for operation in [taken, *given_back]:
-        edits += delete(operation.deferred or _statement(operation))
+    edits += delete_all([o.deferred or _statement(o) for o in [taken, *given_back]])
     return tuple(_merged(edits))
 
 

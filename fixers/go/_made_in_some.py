@@ -48,8 +48,28 @@ def forgotten(channel: SharedChannel, hangs: ChannelOperation | None) -> Iterato
             continue
         if file.package is not channel.package or not _is_constructed(channel, literal):
             continue
+        if _comes_complete(channel, literal, with_it):
+            continue
         if any(_keys(one) - _keys(literal) <= _channels(one) for one in with_it):
             yield Forgotten(file, literal, hangs, _fix(channel, literal))
+
+
+def _comes_complete(channel: SharedChannel, literal: Node, with_it: list[Node]) -> bool:
+    """Return whether a literal has at once what the others wait for, so that it needs no channel.
+
+    `if c.reader == nil { <-c.ready }`, where this one alone sets `reader`.
+    """
+    own = _keys(literal).difference(*(_keys(one) for one in with_it))
+    receives = channel.of("receive", "range")
+    return bool(receives) and all(
+        any(
+            test.kind == "if_statement"
+            and test["consequence"].contains(receive.node)
+            and any(test["condition"].text.endswith(b".%b == nil" % n.encode()) for n in own)
+            for test in receive.node.ancestors()
+        )
+        for receive in receives
+    )
 
 
 def _keys(literal: Node) -> set[str]:

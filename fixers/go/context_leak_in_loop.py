@@ -4,7 +4,8 @@
 files and connections pile up until the loop is through, and a mutex that is locked again in
 the next round is still held there, so that the function waits for itself.
 
-Not reported: a defer after which the loop never goes round again; a context, file or
+Not reported: a defer after which the loop never goes round again; a context that the round itself
+cancels at its end; a context, file or
 connection that is stored, returned or handed on for later; a listener, whose port is meant to
 stay taken; the locks of the elements that are ranged over, which may all be wanted together; a
 lock taken under a condition.
@@ -110,6 +111,8 @@ def _released(
         if binding is None or binding not in cancels or not _of_round(binding, loop):
             return None
         context = cancels[binding]
+        if _called_at_the_end(binding, loop):
+            return None
         if context is not None and _lives_on(file, loop, context, call):
             return None
         if context is not None and _is_for_later_rounds(loop, context, call):
@@ -129,6 +132,16 @@ def _released(
     if any(_is_kept(use) for use in binding.uses):
         return None
     return f"{function.name} runs when the function returns, not when the round ends"
+
+
+def _called_at_the_end(cancel: Binding, loop: Node) -> bool:
+    """Return whether the round calls cancel itself, further down: the defer is for the returns."""
+    for use in cancel.uses:
+        call = use.parent
+        if use.field == "function" and call is not None and call.parent is not None:
+            if call.parent.kind == "expression_statement" and call.parent.parent is loop["body"]:
+                return True
+    return False
 
 
 def _of_round(binding: Binding, loop: Node) -> bool:

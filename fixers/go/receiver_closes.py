@@ -3,8 +3,9 @@
 Only who sends knows when there is nothing left to send. A receiver that closes because it
 has seen enough takes the channel from under the sender, and the next send panics.
 
-Not reported: a receiver that closes after it has received all that is sent; a channel of
-which the receiver is the sender too; a channel that is passed to code that is not visible.
+Not reported: a receiver that closes after it has received all that is sent, or has waited for
+the goroutines; a channel of which the receiver is the sender too; a channel that is passed to
+code that is not visible.
 
 Unsafe: the receiver no longer stops early; it takes what the sender has.
 """
@@ -51,7 +52,9 @@ def _of_locals(file: GoFile) -> Iterator[Finding]:
             if len(closes) != 1 or channel.escapes or not is_assigned_once(channel.binding):
                 continue
             loop = _receiving_loop(function, channel, closes[0])
-            if loop is not None and _others_send(function, channel, closes[0]):
+            if loop is None or _has_waited(closes[0], loop):
+                continue
+            if _others_send(function, channel, closes[0]):
                 yield _finding(file, function, channel, closes[0], loop)
 
 
@@ -102,6 +105,23 @@ def _after_a_break(loop: Node, close: ChannelOperation) -> bool:
         if not any(loop.contains(s.node) for s in p.successors)
     ]
     return any(point in flow.reachable(p) for p in leaves)
+
+
+def _has_waited(close: ChannelOperation, loop: Node) -> bool:
+    """Return whether the goroutines have ended by the close: `wg.Wait()` stands above it."""
+    body = close.node.function
+    flow = flow_of(body) if body is not None else None
+    point = flow.point_of(close.node) if flow is not None else None
+    if body is None or flow is None or point is None:
+        return False
+    for call in body.own():
+        if call.kind != "call_expression" or not call["function"].text.endswith(b".Wait"):
+            continue
+        at = flow.point_of(call)
+        if loop.end <= call.start < close.node.start and not call["arguments"].children:
+            if at is not None and flow.dominates(at, point):
+                return True
+    return False
 
 
 def _others_send(function: Node, channel: Channel, close: ChannelOperation) -> bool:

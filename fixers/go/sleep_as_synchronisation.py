@@ -5,8 +5,8 @@ has not, and what it should have done is missing; on an idle one the time is was
 `wg.Wait()` returns when the last goroutine has ended, neither before nor after.
 
 Not reported: functions that also wait by other means; goroutines that go on for ever, block,
-or whose code is not visible; a Sleep that is not right behind the launches; loops that sleep;
-what comes after it having nothing to do with the goroutines.
+or whose code is not visible; launches that an `if` decides on; a Sleep that is not right behind
+the launches; loops that sleep; what comes after it having nothing to do with the goroutines.
 
 Unsafe: Wait takes as long as the goroutines do.
 """
@@ -103,7 +103,16 @@ def _launches(file: GoFile, function: Node, sleep: Node) -> list[Launch]:
     mine = [x for x in found if any(r.contains(x.node) for r in run)]
     if len(mine) != len(found) or not all(x.uncounted for x in mine):
         return []
+    if all(_is_optional(x, sleep) for x in mine):
+        return []
     return mine if all(x.function is function for x in mine) else []
+
+
+def _is_optional(launch: Launch, sleep: Node) -> bool:
+    """Return whether an `if` decides on the launch, and the Sleep comes either way."""
+    return any(
+        a.kind == "if_statement" and not a.contains(sleep) for a in launch.node.ancestors()
+    )
 
 
 def _ends(file: GoFile, launch: Launch) -> bool:

@@ -38,6 +38,7 @@ from threadmend.golang.builders.signatures import (
 from threadmend.golang.builders.statements import (
     at_margin,
     delete,
+    delete_all,
     insert_after,
     insert_at_end,
     insert_at_start,
@@ -80,6 +81,7 @@ __all__ = [
     "change_results",
     "composed",
     "delete",
+    "delete_all",
     "delete_clause",
     "fields",
     "free_name",

@@ -27,6 +27,7 @@ __all__ = [
     "Comments",
     "at_margin",
     "delete",
+    "delete_all",
     "insert_after",
     "insert_at_end",
     "insert_at_start",
@@ -159,6 +160,38 @@ def delete(statement: Node, *, comments: Comments = "keep") -> tuple[Edit, ...]:
         return (Edit(tree.source.path, start, end, b"".join(lines)),)
     start, end = _without_blank_lines(container, index, start, end)
     return (Edit(tree.source.path, start, end, b""),)
+
+
+def delete_all(statements: Sequence[Node]) -> tuple[Edit, ...]:
+    """Delete statements; of the blank lines around several that follow one another one stays.
+
+    >>> delete_all([lock, deferred_unlock])  # doctest: +SKIP
+    """
+    edits = [edit for statement in statements for edit in delete(statement)]
+    first: Node | None = None
+    for statement in sorted(statements, key=lambda s: s.start):
+        if first is None or statement.previous not in statements:
+            first = statement
+        if statement is not first and statement.next not in statements:
+            edits += _blank_line_below(first, statement, edits)
+    return tuple(edits)
+
+
+def _blank_line_below(first: Node, last: Node, edits: list[Edit]) -> list[Edit]:
+    """Return the deletion of the blank lines below a run that has one above or opens its block."""
+    container, index = place(first)
+    tree, source = first.tree, first.tree.source
+    start, end = source.line_start(first.start), source.line_end(content_end(tree, last.end))
+    if not any(e.end == end for e in edits):
+        return []
+    blank = start > 0 and not tree.data[source.line_start(start - 1) : start].strip()
+    opens = index == 0 and source.line_end(content_end(tree, container.open)) == start
+    below = end
+    while below < len(tree.data) and not tree.data[below : source.line_end(below)].strip():
+        below = source.line_end(below)
+    if below == end or not (blank or opens):
+        return []
+    return [Edit(source.path, end, below, b"")]
 
 
 def _comment_text(tree: SyntaxTree, comment: Comment) -> bytes:

@@ -27,6 +27,7 @@ from threadmend.golang.guards import access_kind
 from threadmend.golang.locks import LOCK_CALLS, LockOperation, held_at, locks_of
 from threadmend.golang.package import Package
 from threadmend.golang.races import explained
+from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -59,6 +60,8 @@ def _looked_twice(file: GoFile, outer: Node) -> tuple[set[Node], Finding] | None
     if lock is None:
         return None
     for read in _reads(file, outer["condition"]):
+        if _is_own(file, read, lock):
+            continue
         second, write = _second_look(file, function, read, lock)
         if explained(file, read) or held_at(file, read):
             continue
@@ -103,6 +106,14 @@ def _reads(file: GoFile, condition: Node) -> Iterator[Node]:
 def _is_local(file: GoFile, node: Node) -> bool:
     access = access_of(file, node)
     return access is not None and not isinstance(access.root, tuple)
+
+
+def _is_own(file: GoFile, read: Node, lock: LockOperation) -> bool:
+    """Return whether a place is in a variable of the function, and the lock in another object."""
+    access = access_of(file, read)
+    if access is None or not isinstance(access.root, Binding) or lock.access is None:
+        return False
+    return access.root.kind == "variable" and lock.access.root != access.root
 
 
 def _second_look(

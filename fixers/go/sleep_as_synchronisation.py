@@ -110,9 +110,7 @@ def _launches(file: GoFile, function: Node, sleep: Node) -> list[Launch]:
 
 def _is_optional(launch: Launch, sleep: Node) -> bool:
     """Return whether an `if` decides on the launch, and the Sleep comes either way."""
-    return any(
-        a.kind == "if_statement" and not a.contains(sleep) for a in launch.node.ancestors()
-    )
+    return any(a.kind == "if_statement" and not a.contains(sleep) for a in launch.node.ancestors())
 
 
 def _ends(file: GoFile, launch: Launch) -> bool:

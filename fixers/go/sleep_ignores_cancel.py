@@ -8,7 +8,8 @@ context (or the stop channel) waits as long, and ends at once when it should.
 `<-time.After(d)` as a statement is a sleep as well.
 
 Not reported:
-- a sleep outside of a loop, or of a constant under a millisecond;
+- a sleep outside of a loop, or after which the loop is left, or of a constant under a
+  millisecond;
 - a loop over a channel, where the sleep paces what is received;
 - a function that no context and no stop channel reaches;
 - a sleep after the branch for contexts that can be cancelled (`if ctx.Done() != nil { … }`);
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, free_name, replace, taken_names
 from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.leaving import leave_at
 from threadmend.golang.scope import resolve_local
@@ -65,6 +67,8 @@ def check(file: GoFile) -> Iterator[Finding]:
             yield from (_paused(file, p) for p in paused(file, call))
         if loop is None or not is_time_call(file, call) or _over_channel(file, loop):
             continue
+        if not _comes_again(call):
+            continue
         if _is_left_alone(file, loop) or _ASKED.search(file.tree.data, loop.start, call.start):
             continue
         if _SHORT.fullmatch(call["arguments"].children[0].name):
@@ -73,6 +77,13 @@ def check(file: GoFile) -> Iterator[Finding]:
         stop = next((s for s in stops if not _made_in(loop, call, s)), None)
         if stop is not None:
             yield _finding(file, call, statement, loop, stop)
+
+
+def _comes_again(call: Node) -> bool:
+    """Return whether the loop may come to a sleep again: it is not left after every sleep."""
+    flow = flow_of(call.function) if call.function is not None else None
+    point = flow.point_of(call) if flow is not None else None
+    return flow is None or point is None or point in flow.reachable(point)
 
 
 def _received(receive: Node) -> Node | None:

@@ -68,14 +68,15 @@ def _holds_lock(file: GoFile, function: Node, node: Node) -> bool:
     return any(held.access not in deferred for held in locks.held_before(node))
 
 
-_OWES = re.compile(rb"(?s)(?:close|\w*[cC]ancel)\(.*\)$|.*\.Done\(\)$")
+_OWES = re.compile(rb"(?s)(?:close|\w*[cC]ancel)\(.*\)$|.*\.Done\(\)$|\w+\.(?:End|Finish)\(.*\)$")
 _UNLOCKS = re.compile(rb"\.R?Unlock\(\)")
 
 
 def owed_after(function: Node, node: Node, beside: Node | None = None) -> Node | None:
     """Return the first statement after a node by which a function lets others go on.
 
-    A close, a cancel, a Done that is not deferred, a plain send; none in a loop to pass by.
+    A close, a cancel, a Done that is not deferred, the end of a span, a plain send; none in a loop
+    to pass by.
     """
     for statement in function["body"].own():
         if statement.start <= node.start or _on_another_arm(statement, node):

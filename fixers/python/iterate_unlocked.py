@@ -38,6 +38,7 @@ from threadmend.python.flow import before, enclosing
 from threadmend.python.functions import Function
 from threadmend.python.held import callers_seem_to_hold
 from threadmend.python.threads import reached, spawns_reaching
+from threadmend.python.uses import is_self
 
 from ._guarded import Guarded, copied, guarded, may_be_held
 
@@ -225,6 +226,7 @@ def _fix(
     interrupts in the interpreter.
     """
     held = may_be_held(function, one.lock.place) or function.name in _QUICK
+    held = held or (function.name == "__iter__" and _is_gone_over(file, one, function))
     copy = f"list({file.text(looped)})"
     if held and not one.lock.reentrant:
         edits: tuple[Edit, ...] = replace(file, looped, copy)
@@ -241,6 +243,20 @@ def _fix(
         return Fix(title, edits)
     reason = "the lock is taken where it was not, and the loop sees no later changes"
     return Fix(title, edits, Safety.UNSAFE, reason)
+
+
+def _is_gone_over(file: PythonFile, one: Guarded, method: Function) -> bool:
+    """Return whether the class loops over itself with the lock held: `for key in self:`."""
+    for node in file.nodes(ast.Name):
+        function = file.function(node)
+        if function is None or function.home is not method.home or not is_self(file, node):
+            continue
+        above = file.parent(node)
+        loops = isinstance(above, ast.For | ast.comprehension) and above.iter is node
+        if loops or (isinstance(above, ast.Call) and node in above.args):
+            if one.lock.place in file.held(node):
+                return True
+    return False
 
 
 def _statement(file: PythonFile, looped: ast.expr, function: Function) -> ast.stmt:

@@ -4,8 +4,8 @@ All other methods hold the lock when they use what this one changes: what they t
 is no longer true, and their loops break. Where most uses of an attribute stand under a lock and
 a few do not, that is a hint (shown when the rule is selected): either those few are mistakes, or
 the lock is not what keeps the attribute safe. A lock that is called after the attribute
-(`_jobs_lock` of `_jobs`) is there for it, and where another lock is held that nothing there needs,
-it is the wrong one.
+(`_jobs_lock` of `_jobs`) is there for it and for the calls of its methods, and where another lock
+is held that nothing there needs, it is the wrong one.
 
 Not reported: values that are computed from the old one, see `counter-unlocked`; single reads,
 which see the value before or the one after; attributes with fewer than two thirds of their uses
@@ -26,12 +26,14 @@ from threadmend.model import Confidence, Finding
 from threadmend.python.file import PythonFile
 
 from ._forgotten import forgotten
+from ._named_calls import named_calls
 from ._uneven import uneven
 
 CATEGORY = "shared-state"
 GATE = rb"[lL]ock|Condition"
 
 _SAID = "{} is used without {}, which {} other uses are under"
+_CALLED = "{} is called without {}, which {} other calls are under"
 _CHANGED = "{} is changed without {}, which {} other uses are under"
 
 
@@ -44,6 +46,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if place not in told:  # counter-unlocked tells it
             told.add(place)
             yield method.finding(_CHANGED)
+    for call in named_calls(file):
+        yield call.finding(_CALLED)
     for one in others:
         if not one.is_step and (one.use.function, one.lock.place) not in told:
             yield replace(one.finding(_SAID), confidence=Confidence.LOW)

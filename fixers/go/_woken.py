@@ -6,16 +6,16 @@ import re
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import callers
-from threadmend.golang.conditions import CondCall
+from threadmend.golang.conditions import CondCall, loop_condition
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, launch_of_literal
+from threadmend.golang.goroutines import Launch, innermost_loop, launch_of_literal
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
 
-__all__ = ["flag_set", "given_to", "many", "passed_conditions"]
+__all__ = ["asked_by_callers", "flag_set", "given_to", "many", "passed_conditions"]
 
 
 def given_to(wait: CondCall, condition: Node) -> str | None:
@@ -60,6 +60,26 @@ def passed_conditions(wait: CondCall, condition: Node) -> list[Node] | None:
         if len(inside) != 1 or inside[0].kind != "return_statement":
             return []
         found.append(inside[0].children[-1])
+    return found
+
+
+def asked_by_callers(wait: CondCall) -> list[Node]:
+    """Return the conditions of the loops in which callers call a function that only waits.
+
+    `func (g *gate) await() { g.changed.Wait() }`; nothing is known when some caller asks in
+    another way.
+    """
+    function = wait.call.function
+    if function is None or wait.statement is None or function["body"].statements != [wait.statement]:
+        return []
+    decl = declaration_of(wait.file, function)
+    found = []
+    for site in callers(decl) if decl is not None else ():
+        loop = innermost_loop(site.call) if site.call is not None else None
+        condition = loop_condition(loop) if loop is not None else None
+        if condition is None:
+            return []
+        found.append(condition)
     return found
 
 

@@ -35,7 +35,14 @@ from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.bodycalls import receiver_of
 from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
 from threadmend.golang.callers_locks import caller_classes
-from threadmend.golang.conditions import CondCall, cond_calls, state_names, wait_loop, waits_on
+from threadmend.golang.conditions import (
+    CondCall,
+    cond_calls,
+    loop_condition,
+    state_names,
+    wait_loop,
+    waits_on,
+)
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.locks import held_at, locks_of
@@ -46,7 +53,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 from ._unsignalled import never_changes, never_signalled, never_tested, wait_values
 from ._wake_lost import wakes_lost
-from ._woken import flag_set, given_to, many, passed_conditions
+from ._woken import asked_by_callers, flag_set, given_to, many, passed_conditions
 
 CATEGORY = "goroutine"
 GATE = rb"\.(?:Wait|Signal|Broadcast)\(\)|\.Wait[,)]|<- (?:struct\{\}\{\}|true):"
@@ -58,7 +65,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         if call.method == "Wait":
             yield from _tested_once(call)
             yield from _ended_by_nobody(call)
-        elif call.statement is not None and call.lock_class is not None:
+        elif call.lock_class is not None and (call.statement is not None or call.deferred):
             yield from _signalled(call)
     for value in wait_values(file):
         message = f"{value.name} is passed on: it waits once, and with the lock of another"
@@ -183,10 +190,10 @@ def _signalled(call: CondCall) -> Iterator[Finding]:
 
 
 def _conditions(wait: CondCall) -> list[Node]:
-    """Return what a Wait waits for: its own condition, or those that callers pass."""
+    """Return what a Wait waits for: its own condition, or those of its function's callers."""
     condition = _condition(wait)
     if condition is None:
-        return []
+        return asked_by_callers(wait)
     passed = passed_conditions(wait, condition)
     return [condition] if passed is None else passed
 
@@ -195,12 +202,7 @@ def _condition(wait: CondCall) -> Node | None:
     """Return the condition of a Wait's loop, or of its `if`."""
     loop, test = wait_loop(wait), _test(wait)
     if loop is not None and not endless(loop):
-        clause = next(
-            (c for c in loop.children if c.kind not in {"for", "block", "range_clause"}), None
-        )
-        if clause is not None and clause.kind == "for_clause":
-            clause = clause.get("condition")
-        return clause
+        return loop_condition(loop)
     return test["condition"] if test is not None else None
 
 
@@ -208,11 +210,14 @@ def _wakes_too_few(
     call: CondCall, waits: list[CondCall], conditions: list[tuple[CondCall, Node]]
 ) -> Iterator[Finding]:
     tested = [state_names(wait.file, node) for wait, node in conditions]
-    texts = {_normal(wait, node) for wait, node in conditions}
+    texts: dict[bytes, set[str]] = {}  # of each type: two that embed one gate have a gate each
+    for wait, node in conditions:
+        texts.setdefault(_owner(node), set()).add(_normal(wait, node))
+    differ = any(len(some) > 1 for some in texts.values())
     name = call.cond.name
     if any(one.cond.kind == "index_expression" for one in (call, *waits)):
         return  # each pair of goroutines has its own: one of them waits at a time
-    if len(texts) > 1 and {w.call for w, _ in conditions} == {w.call for w in waits}:
+    if differ and {w.call for w, _ in conditions} == {w.call for w in waits}:
         message = f"{name}.Signal may wake a goroutine that waits for something else"
         yield _finding(call, message, _broadcast(call))
         return
@@ -225,6 +230,13 @@ def _wakes_too_few(
     if flag is not None and any(many(wait) for wait in waits):
         message = f"{name}.Signal wakes one of the goroutines that wait for {flag}"
         yield _finding(call, message, _broadcast(call))
+
+
+def _owner(condition: Node) -> bytes:
+    """Return the type whose method tests a condition, empty for a function."""
+    outer = outer_function(condition)
+    receiver = outer.get("receiver") if outer is not None else None
+    return receiver.children[0]["type"].text.lstrip(b"*") if receiver is not None else b""
 
 
 def _normal(wait: CondCall, condition: Node) -> str:

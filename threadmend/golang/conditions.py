@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["CondCall", "cond_calls", "state_names", "wait_loop", "waits_on"]
+__all__ = ["CondCall", "cond_calls", "loop_condition", "state_names", "wait_loop", "waits_on"]
 
 _METHODS = ("Wait", "Signal", "Broadcast")
 
@@ -37,6 +37,12 @@ class CondCall:
         """Return the statement that the call is, None where it is deferred or a part."""
         parent = self.call.parent
         return parent if parent is not None and parent.kind == "expression_statement" else None
+
+    @property
+    def deferred(self) -> bool:
+        """Return whether the call itself is deferred."""
+        parent = self.call.parent
+        return parent is not None and parent.kind == "defer_statement"
 
 
 def cond_calls(file: GoFile) -> list[CondCall]:
@@ -81,6 +87,16 @@ def wait_loop(wait: CondCall) -> Node | None:
         if ancestor.kind == "for_statement":
             return ancestor
     return None
+
+
+def loop_condition(loop: Node) -> Node | None:
+    """Return the condition that a `for` tests, None for an endless one and a range."""
+    clause = next(
+        (c for c in loop.children if c.kind not in {"for", "block", "range_clause"}), None
+    )
+    if clause is not None and clause.kind == "for_clause":
+        clause = clause.get("condition")
+    return clause
 
 
 _NO_STATE = frozenset({"len", "cap", "nil", "true", "false", "Load", "int", "int64", "time"})

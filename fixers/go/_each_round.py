@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, insert_before
+from threadmend.golang.calls import callers
+from threadmend.golang.count_helpers import count_call, counts, home, said
 from threadmend.golang.counting import Counter, counter_of
+from threadmend.golang.dones import leads_to_done
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
-from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
+from threadmend.golang.waitgroups import WaitGroupCall
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 __all__ = ["skipped_rounds"]
-
-_DONE = re.compile(rb"\.Done\(\)")
 
 
 def skipped_rounds(file: GoFile) -> Iterator[Finding]:
@@ -25,7 +26,7 @@ def skipped_rounds(file: GoFile) -> Iterator[Finding]:
 
     Who sends on the channel adds one for each value.
     """
-    for function in file.functions(_DONE):
+    for function in file.functions(counts(file.package, "Done")):
         for loop in function.own():
             clause = next((c for c in loop.children if c.kind == "range_clause"), None)
             done = _last(file, loop) if loop.kind == "for_statement" and clause else None
@@ -34,7 +35,7 @@ def skipped_rounds(file: GoFile) -> Iterator[Finding]:
             if not isinstance(file.underlying(file.type_of(clause["right"])), Chan):
                 continue
             skips = _skips(file, function, loop, clause, done)
-            counter = counter_of(file, done) if skips else None
+            counter = counter_of(*home(file, done)) if skips else None
             if counter is not None and _one_for_each(counter, clause):
                 yield _finding(file, done, skips)
 
@@ -44,7 +45,7 @@ def _last(file: GoFile, loop: Node) -> WaitGroupCall | None:
     if not statements or statements[-1].kind != "expression_statement":
         return None
     call = statements[-1].children[0]
-    found = waitgroup_call(file, call) if call.kind == "call_expression" else None
+    found = count_call(file, call) if call.kind == "call_expression" else None
     return found if found is not None and found.method == "Done" else None
 
 
@@ -55,7 +56,11 @@ def _skips(
     flow = flow_of(function)
     points = set()
     for node in loop["body"].own():
-        call = waitgroup_call(file, node) if node.kind == "call_expression" else None
+        if node.kind != "call_expression":
+            continue
+        call = count_call(file, node)
+        if call is None and leads_to_done(file, node):
+            points.add(flow.point_of(node))
         if call is not None and call.method == "Done" and call.access == done.access:
             points.add(flow.point_of(node))
     head = flow.point_of(clause)
@@ -79,23 +84,37 @@ def _one_for_each(counter: Counter, clause: Node) -> bool:
     name = clause["right"].name.rpartition(".")[2]
     for add in counter.of("Add"):
         function = add.call.function
-        sends = function.find("send_statement") if function is not None else ()
-        if not any(s["channel"].name.rpartition(".")[2] == name for s in sends):
+        if function is None or not all(_sends(f, name) for f in _adding(counter, function)):
             return False
     return True
 
 
+def _sends(function: Node, name: str) -> bool:
+    sends = function.find("send_statement")
+    return any(s["channel"].name.rpartition(".")[2] == name for s in sends)
+
+
+def _adding(counter: Counter, function: Node) -> list[Node]:
+    """Return a function that adds; of one that does nothing else, those that call it."""
+    if len(function["body"].statements) != 1:
+        return [function]
+    decl = declaration_of(counter.file_of(function), function)
+    sites = callers(decl) if decl is not None else ()
+    outer = [site.node.function for site in sites if site.call is not None]
+    return [f for f in outer if f is not None] or [function]
+
+
 def _finding(file: GoFile, done: WaitGroupCall, skips: list[Node]) -> Finding:
-    name = done.waitgroup.name
+    name = said(done)
     edits: tuple[Edit, ...] = ()
     reason = ""
     try:
         for skip in skips:
-            edits += insert_before(skip, f"{name}.Done()")
+            edits += insert_before(skip, f"{name}()")
     except BuilderError as error:
         reason = str(error)
     fix = Fix(
-        f"Call {name}.Done for what is skipped, too",
+        f"Call {name} for what is skipped, too",
         edits,
         Safety.UNSAFE,
         "Wait goes on where it waited for ever",
@@ -104,7 +123,7 @@ def _finding(file: GoFile, done: WaitGroupCall, skips: list[Node]) -> Finding:
         path=file.path,
         start=done.call.start,
         end=done.call.end,
-        message=f"{name}.Done is not called for every value that is received",
+        message=f"{name} is not called for every value that is received",
         fixes=() if reason else (fix,),
         related=tuple(Related(s.path, s.start, s.end, "goes on without Done") for s in skips),
         reason=reason,

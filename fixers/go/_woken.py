@@ -70,7 +70,11 @@ def asked_by_callers(wait: CondCall) -> list[Node]:
     another way.
     """
     function = wait.call.function
-    if function is None or wait.statement is None or function["body"].statements != [wait.statement]:
+    if (
+        function is None
+        or wait.statement is None
+        or function["body"].statements != [wait.statement]
+    ):
         return []
     decl = declaration_of(wait.file, function)
     found = []

@@ -16,7 +16,6 @@ Unsafe: when a path lacked Done, or when other deferred calls ran after it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,6 +28,7 @@ from threadmend.golang.builders import (
     parameters,
 )
 from threadmend.golang.builders.blocks import Container
+from threadmend.golang.count_helpers import HelpedCall, count_calls, counts, home, said
 from threadmend.golang.counting import counter_of, known_whole
 from threadmend.golang.dones import done_in_other_literal, may_call_done
 from threadmend.golang.file import GoFile
@@ -40,16 +40,15 @@ from threadmend.golang.scope import resolve_local
 from threadmend.golang.subtests import TESTS
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
-from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
+from threadmend.golang.waitgroups import WaitGroupCall
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._behind_recover import skipped_by_panics
 from ._each_round import skipped_rounds
 
 CATEGORY = "waitgroup"
-GATE = rb"\.Done\(\)"
+GATE = rb"\.Done\(\)|(?i:done|finish|leave|ready|complete|ended?|exit)\w*\(\)"
 
-_DONE = re.compile(GATE)
 _HARMLESS = frozenset(
     {"len", "cap", "make", "new", "append", "copy", "delete", "print", "println", "min", "max"}
 )
@@ -72,13 +71,13 @@ class _Counted:
 
     @property
     def name(self) -> str:
-        return self.first.waitgroup.name
+        return said(self.first)
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the goroutines that may end without the Done they call."""
     for body, launch in _bodies(file):
-        calls = list(waitgroup_calls(file, body))
+        calls = count_calls(file, body)
         for access in dict.fromkeys(c.access for c in calls if c.method == "Done"):
             own = [c for c in calls if c.access == access and access is not None]
             counted = _counted(file, body, launch, own)
@@ -90,19 +89,20 @@ def check(file: GoFile) -> Iterator[Finding]:
 
 def _bodies(file: GoFile) -> Iterator[tuple[Node, Launch]]:
     """Yield what goroutines run, as far as it stands in this file and calls Done."""
+    calls = counts(file.package, "Done")
     seen: set[int] = set()
     for launch in launches(file):
         body = launch.literal
         if body is not None and launch.uncounted and body.start not in seen:
             seen.add(body.start)
-            if _DONE.search(body.text):
+            if calls.search(body.text):
                 yield body, launch
         elif launch.kind == "go":
             for literal in _handed_over(launch):
-                if literal.start not in seen and _DONE.search(literal.text):
+                if literal.start not in seen and calls.search(literal.text):
                     seen.add(literal.start)
                     yield literal, launch
-    for function in file.functions(_DONE):
+    for function in file.functions(calls):
         decl = declaration_of(file, function)
         sites = launch_sites(file.package).get(decl.key, []) if decl is not None else []
         launched = next((s for s in sites if s.uncounted), None)
@@ -198,7 +198,7 @@ def _done_elsewhere(file: GoFile, counted: _Counted) -> bool:
     if access is None or done_in_other_literal(file, counted.body, access):
         return True
     calls = {done.call for done in counted.dones.values()}
-    counter = known_whole(file, counted.first)
+    counter = known_whole(*home(file, counted.first))
     return may_call_done(file, counted.body, calls, counter=counter)
 
 
@@ -208,7 +208,7 @@ def _counts_some(file: GoFile, counted: _Counted) -> bool:
     statements = [d.call.parent for d in counted.dones.values()]
     if any(s is not None and s.parent is body for s in statements):
         return False
-    counter = counter_of(file, counted.first)
+    counter = counter_of(*home(file, counted.first))
     adds = counter.of("Add") if counter is not None else []
     return bool(adds) and not any(a.count is not None and a.count.text == b"1" for a in adds)
 
@@ -280,7 +280,7 @@ def _skipped(counted: _Counted, missing: list[Exit], last: bool) -> Finding:
         path=done.call.path,
         start=done.call.start,
         end=done.call.end,
-        message=f"{counted.name}.Done is not called on every path out of the goroutine",
+        message=f"{counted.name} is not called on every path out of the goroutine",
         fixes=(fix,) if fix else (),
         related=tuple(related),
         reason=reason,
@@ -301,7 +301,7 @@ def _not_deferred(counted: _Counted, survives: bool) -> Finding:
         path=done.call.path,
         start=done.call.start,
         end=done.call.end,
-        message=f"{counted.name}.Done is skipped when the goroutine panics or exits before it",
+        message=f"{counted.name} is skipped when the goroutine panics or exits before it",
         fixes=(fix,) if fix else (),
         reason=reason,
         confidence=Confidence.MEDIUM if survives else Confidence.LOW,
@@ -314,11 +314,11 @@ def _defer(counted: _Counted, *, skipped: bool) -> tuple[Fix | None, str]:
     Sound: each Done was the last thing that ran before the goroutine's end, and runs there
     still; no path called it twice.
     """
-    root = root_name(counted.first.waitgroup)
+    root = _root(counted)
     binding = _binding(root) if root is not None else None
     if root is None or binding is False:
         return None, "which WaitGroup is meant is only known further down"
-    code = f"defer {counted.name}.Done()"
+    code = f"defer {counted.name}()"
     block = counted.body["body"]
     edits: list[Edit] = []
     try:
@@ -333,7 +333,7 @@ def _defer(counted: _Counted, *, skipped: bool) -> tuple[Fix | None, str]:
                 edits.extend(delete(statement))
     except BuilderError as error:
         return None, str(error)
-    title = f"Defer {counted.name}.Done as the first statement"
+    title = f"Defer {counted.name} as the first statement"
     if skipped:
         reason = "Wait goes on where it waited for ever"
         return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
@@ -341,6 +341,11 @@ def _defer(counted: _Counted, *, skipped: bool) -> tuple[Fix | None, str]:
         reason = "the other deferred calls then run before Done"
         return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
     return Fix(title, tuple(edits)), ""
+
+
+def _root(counted: _Counted) -> Node | None:
+    first = counted.first
+    return root_name(first.call["function"] if isinstance(first, HelpedCall) else first.waitgroup)
 
 
 def _binding(root: Node) -> bool:
@@ -361,13 +366,13 @@ def _before_exits(counted: _Counted, missing: list[Exit]) -> tuple[Fix | None, s
         if exit_.kind != "return" or _binding_is_late(counted):
             return None, "a path ends without Done other than by a return"
         try:
-            edits.extend(insert_before(exit_.node, f"{counted.name}.Done()"))
+            edits.extend(insert_before(exit_.node, f"{counted.name}()"))
         except BuilderError as error:
             return None, str(error)
-    title = f"Call {counted.name}.Done on the paths that lack it"
+    title = f"Call {counted.name} on the paths that lack it"
     return Fix(title, tuple(edits), Safety.UNSAFE, "Wait goes on where it waited for ever"), ""
 
 
 def _binding_is_late(counted: _Counted) -> bool:
-    root = root_name(counted.first.waitgroup)
+    root = _root(counted)
     return root is None or not _binding(root)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from threadmend.golang.counting import Counter
     from threadmend.golang.file import GoFile
 
-__all__ = ["done_in_other_literal", "may_call_done"]
+__all__ = ["done_in_other_literal", "leads_to_done", "may_call_done"]
 
 _DEPTH = 4
 _METHODS = frozenset({"Add", "Done", "Wait", "Go"})
@@ -46,6 +46,11 @@ def may_call_done(
         if not only:
             return False
     return _Reader(only).may(file, body, known, _DEPTH)
+
+
+def leads_to_done(file: GoFile, call: Node) -> bool:
+    """Return whether a function that is called, or one further down, may call Done."""
+    return _Reader(None).call_may(file, call, _DEPTH)
 
 
 def _is_launched_apart(counter: Counter, done: WaitGroupCall, body: Node) -> bool:
@@ -108,14 +113,15 @@ class _Reader:
         self.seen.add((body.path, body.start))
         for node in body.walk():
             if node.kind == "call_expression":
-                if node not in known and self._call_may(file, node, depth):
+                if node not in known and self.call_may(file, node, depth):
                     return True
             elif node.kind in {"identifier", "selector_expression"}:
                 if self.only is None and _hands_on(file, node):
                     return True
         return False
 
-    def _call_may(self, file: GoFile, call: Node, depth: int) -> bool:
+    def call_may(self, file: GoFile, call: Node, depth: int) -> bool:
+        """Return whether a call is Done, or runs a body that may call it."""
         operation = waitgroup_call(file, call)
         if operation is not None:
             return operation.method == "Done" and (self.only is None or call in self.only)

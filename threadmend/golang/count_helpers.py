@@ -1,0 +1,115 @@
+"""Helpers that only count: functions that consist of one call on a WaitGroup, and their calls.
+
+func (q *queue) done() { q.open.Done() }   // q.done() is q.open.Done()
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from threadmend.golang.syntax import Node
+from threadmend.golang.waitgroups import (
+    WAITGROUP_CALLS,
+    WaitGroupCall,
+    waitgroup_call,
+    waitgroup_calls,
+)
+from threadmend.golang.wording import translated
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl, Package
+
+__all__ = ["HelpedCall", "count_call", "count_calls", "counts", "home", "said"]
+
+_LONGEST = 200
+
+
+@dataclass(slots=True)
+class HelpedCall(WaitGroupCall):
+    """A call of a helper; `inner` is what the helper does, in the words of its `decl`."""
+
+    inner: WaitGroupCall
+    decl: Decl
+
+
+def count_call(file: GoFile, call: Node) -> WaitGroupCall | None:
+    """Return the operation that a call is, or that the helper which it calls consists of."""
+    direct = waitgroup_call(file, call)
+    if direct is not None:
+        return direct
+    helpers = _helpers(file.package)
+    decl = file.callee(call) if helpers else None
+    inner = helpers.get(decl.key) if decl is not None else None
+    if decl is None or inner is None:
+        return None
+    access = translated(file, call, decl.node, inner.access)
+    return HelpedCall(call, inner.method, inner.waitgroup, access, inner, decl)
+
+
+def count_calls(file: GoFile, function: Node) -> list[WaitGroupCall]:
+    """Return the operations of a function itself and its calls of helpers, in source order."""
+    found = list(waitgroup_calls(file, function))
+    if _helpers(file.package):
+        known = {operation.call for operation in found}
+        for node in function.own():
+            if node.kind == "call_expression" and node not in known:
+                helped = count_call(file, node)
+                if helped is not None:
+                    found.append(helped)
+        found.sort(key=lambda operation: operation.call.start)
+    return found
+
+
+def counts(package: Package, method: str) -> re.Pattern[bytes]:
+    """Return what code looks like that calls a method of a WaitGroup, itself or by a helper."""
+    helpers = _helpers(package)
+    names = {d.name for d in package.functions() if d.key in helpers}
+    words = "".join(rf"|\b{re.escape(name)}\(" for name in sorted(names))
+    return re.compile(rf"\.{method}\({words}".encode())
+
+
+def home(file: GoFile, operation: WaitGroupCall) -> tuple[GoFile, WaitGroupCall]:
+    """Return the operation on the WaitGroup itself, and the file that it stands in."""
+    if isinstance(operation, HelpedCall):
+        return operation.decl.file, operation.inner
+    return file, operation
+
+
+def said(operation: WaitGroupCall) -> str:
+    """Return an operation without arguments as it is written: `wg.Done`, `q.done`."""
+    if isinstance(operation, HelpedCall):
+        return operation.call["function"].name
+    return f"{operation.waitgroup.name}.{operation.method}"
+
+
+def _helpers(package: Package) -> dict[tuple[str, int], WaitGroupCall]:
+    """Return, by `Decl.key`, the functions whose body is one Done or Wait or `Add(1)`."""
+    known: dict[tuple[str, int], WaitGroupCall] | None = package.facts.get("count_helpers")
+    if known is None:
+        known = package.facts["count_helpers"] = {}
+        for decl in package.functions():
+            operation = _only_operation(decl)
+            if operation is not None:
+                known[decl.key] = operation
+    return known
+
+
+def _only_operation(decl: Decl) -> WaitGroupCall | None:
+    start, end = decl.span
+    if end - start > _LONGEST or not WAITGROUP_CALLS.search(decl.file.data, start, end):
+        return None
+    if not decl.sound or not decl.has_body or decl.node["parameters"].children:
+        return None
+    statements = decl.node["body"].statements
+    if len(statements) != 1 or statements[0].kind != "expression_statement":
+        return None
+    call = statements[0].children[0]
+    operation = waitgroup_call(decl.file, call) if call.kind == "call_expression" else None
+    if operation is None or operation.access is None or operation.method == "Go":
+        return None
+    if operation.method == "Add" and (operation.count is None or operation.count.text != b"1"):
+        return None
+    return operation

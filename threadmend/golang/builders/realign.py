@@ -1,11 +1,14 @@
 """Put columns right after edits: the last step of a fix.
 
 gofmt aligns struct fields, `key: value` pairs, specs, one-line functions and the comments
-at the ends of lines. An edit of one line can move the columns of its neighbours.
+at the ends of lines. An edit of one line can move the columns of its neighbours. And it leaves
+out the blanks around operators in a list of arguments: an expression that is moved into one
+loses them.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -14,6 +17,7 @@ from typing import NamedTuple
 from threadmend.golang.builders.layout import gap_widths
 from threadmend.golang.builders.lines import applied
 from threadmend.golang.builders.oneline import opened_up
+from threadmend.golang.builders.spacing import respaced_within
 from threadmend.golang.syntax import Declaration, SyntaxTree
 from threadmend.model import Edit
 from threadmend.source import SourceFile
@@ -51,6 +55,10 @@ def realign(tree: SyntaxTree, edits: Iterable[Edit]) -> tuple[Edit, ...]:
         if not opened:
             break
         first = composed(tree.data, first, opened)
+        after = _parsed(tree, first)
+    blanks = _blanks(after, first)
+    if blanks:
+        first = composed(tree.data, first, blanks)
         after = _parsed(tree, first)
     gaps = _gap_edits(tree, after, first)
     return composed(tree.data, first, gaps) if gaps else first
@@ -95,6 +103,22 @@ def _opened(after: SyntaxTree, edits: Sequence[Edit]) -> list[Edit]:
     ranges = [(piece.start, piece.end) for piece in pieces]
     runs = _touched(after, pieces)
     return [edit for run in runs for d in run for edit in opened_up(d.node, ranges)]
+
+
+_OPERATION = re.compile(rb"[\w)\]\"] ?(?:[-+*/%|^&]|<<|>>) ?[\w(\"]")
+
+
+def _blanks(after: SyntaxTree, edits: Sequence[Edit]) -> list[Edit]:
+    """Return the edits of blanks around operators in new text."""
+    pieces = [p for p in _pieces(edits) if _OPERATION.search(p.edit.new)]
+    found = {
+        edit
+        for piece in pieces
+        for declaration in after.declarations
+        if declaration.start <= piece.start and piece.end <= declaration.end
+        for edit in respaced_within(declaration.node, piece.start, piece.end)
+    }
+    return sorted(found)
 
 
 def _gap_edits(tree: SyntaxTree, after: SyntaxTree, edits: Sequence[Edit]) -> list[Edit]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
 
-__all__ = ["depth_of", "respaced"]
+__all__ = ["depth_of", "respaced", "respaced_within"]
 
 _PRECEDENCE = {
     **dict.fromkeys(["||"], 1),
@@ -31,6 +31,44 @@ def respaced(expression: Node, depth: int) -> Iterator[Edit]:
         below = _below(expression, child, depth)
         if below:
             yield from respaced(child, below)
+
+
+def respaced_within(root: Node, start: int, end: int) -> Iterator[Edit]:
+    """Yield the edits of the blanks around operators for what stands in a range of the text.
+
+    Not where gofmt has rules of its own: the bounds of a slice expression.
+    """
+    for node in root.find("binary_expression"):
+        outer = node.parent
+        if start <= node.start and node.end <= end and outer is not None:
+            if outer.kind != "binary_expression" and _begins(node):
+                edits = respaced(node, depth_of(node))
+                yield from (e for e in edits if start <= e.start and e.end <= end)
+
+
+def _begins(expression: Node) -> bool:
+    """Return whether the depth of an expression is known: all kinds around it are."""
+    for outer in expression.ancestors():
+        if outer.kind in _BEGINNINGS:
+            return True
+        if outer.kind not in _AROUND:
+            return False
+    return False
+
+
+_BEGINNINGS = frozenset(
+    {
+        *("expression_list", "expression_statement", "send_statement", "if_statement"),
+        *("for_statement", "for_clause", "literal_element", "keyed_element"),
+        *("go_statement", "defer_statement"),
+    }
+)
+_AROUND = frozenset(
+    {
+        *("binary_expression", "parenthesized_expression", "call_expression", "unary_expression"),
+        *("index_expression", "selector_expression", "argument_list", "variadic_argument"),
+    }
+)
 
 
 def depth_of(expression: Node) -> int:

@@ -20,6 +20,8 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 
+from ._ending_calls import only_ends
+
 __all__ = ["nothing_ends", "used_after_signals"]
 
 _TELLS = (b"<-", b"close(")
@@ -64,11 +66,14 @@ def _receives(literal: Node) -> bool:
 
 
 def _shares_only_channels(file: GoFile, launch: Launch, test: Binding) -> bool:
-    """Return whether the test goes on with nothing of the goroutine's but where that sends."""
+    """Return whether the test goes on with nothing of the goroutine's but where that sends.
+
+    It may end what the goroutine works with, if it does not wait there.
+    """
     for binding in captures(launch.node):
         outside = [u for u in binding.uses if not launch.node.contains(u) and u is not binding.node]
         later = (u for u in outside if u.start > launch.node.end or u.up("defer_statement"))
-        if binding is test or next(later, None) is None:
+        if binding is test or all(only_ends(file, use) for use in later):
             continue
         inside = [u for u in binding.uses if launch.node.contains(u)]
         if not isinstance(file.underlying(file.type_of(binding.node)), Chan):

@@ -6,7 +6,8 @@ whole test binary in the middle of another test, and what it meant to check was 
 
 Not reported: goroutines that signal their end in any way (a channel, a WaitGroup, a lock, an
 atomic, a cancel); those that share a variable with what the test does after the launch,
-because it may wait for them by that. (A signal says nothing of what comes after it; who ranges
+because it may wait for them by that; a method that only closes a channel or cancels waits
+for nobody. (A signal says nothing of what comes after it; who ranges
 over a subscription that the test never gives up tells only of its rounds.)
 
 Unsafe: the test takes as long as its goroutines do.
@@ -22,6 +23,7 @@ from threadmend.golang.builders import (
     add_import,
     free_name,
     import_name,
+    insert_after,
     insert_before,
     taken_names,
 )
@@ -35,6 +37,7 @@ from threadmend.golang.types import deref, is_named
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._counted import counted_launch
+from ._ending_calls import ending_statement, only_ends
 from ._subscribed import subscribed
 from ._told_too_soon import nothing_ends, used_after_signals
 
@@ -63,7 +66,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue
         use = used_after_signals(file, launch, test, _SIGNALS)
         if use is None:
-            if _signals(launch.node) or _signals(launch.body) or _shares(launch, test):
+            if _signals(launch.node) or _signals(launch.body) or _shares(file, launch, test):
                 continue
             use = next((u for u in test.uses if _is_in(launch, u)), None)
         if use is not None:
@@ -140,13 +143,15 @@ def _is_test(function: Node) -> bool:
     return call["function"].text.endswith(b".Run")
 
 
-def _shares(launch: Launch, test: Binding) -> bool:
-    """Return whether the test goes on with something that the goroutine has."""
+def _shares(file: GoFile, launch: Launch, test: Binding) -> bool:
+    """Return whether the test goes on with something that the goroutine has, but to end it."""
     for binding in captures(launch.literal or launch.node):
         if binding is test:
             continue
         for use in binding.uses:
             if _is_in(launch, use) or use is binding.node:
+                continue
+            if use.function is launch.function and only_ends(file, use):
                 continue
             if use.start > launch.node.end or use.up("defer_statement") is not None:
                 return True
@@ -235,7 +240,8 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> tuple[Fix | None, str]:
     function, body = launch.function, launch.body
     if function is None or body is None or any(endless(n) for n in body.find("for_statement")):
         return None, "the goroutine goes on for ever: it lacks a way to be stopped"
-    if nothing_ends(file, launch, test):
+    ending = ending_statement(file, launch, test)
+    if ending is None and nothing_ends(file, launch, test):
         return None, "what it ranges over may be closed later than the test waits"
     if (partner := _partner(file, launch)) is not None:
         return None, f"it may wait for the other side of {partner.name} when the test is over"
@@ -243,8 +249,10 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> tuple[Fix | None, str]:
         return None, "it runs until its context ends, and nobody ends that"
     name = free_name("wg", taken_names(function))
     package = import_name(file.tree, "sync") or "sync"
-    group = f"var {name} {package}.WaitGroup\n{test.name}.Cleanup({name}.Wait)"
+    group = f"var {name} {package}.WaitGroup"
     edits: list[Edit] = []
+    if ending is None:
+        group += f"\n{test.name}.Cleanup({name}.Wait)"
     try:
         loops = [a for a in launch.node.ancestors() if a.kind == "for_statement"]
         outer = next((a for a in reversed(loops) if a.function is function), None)
@@ -257,9 +265,12 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> tuple[Fix | None, str]:
         if counted is None:
             return None, "an argument of the launch would be evaluated later"
         edits.extend(counted)
+        if ending is not None:
+            edits.extend(insert_after(ending, f"{name}.Wait()"))
         if import_name(file.tree, "sync") is None:
             edits.extend(add_import(file.tree, "sync"))
     except BuilderError as error:
         return None, str(error)
     reason = "the test takes as long as its goroutines do"
-    return Fix("Wait for the goroutine in a Cleanup", tuple(edits), Safety.UNSAFE, reason), ""
+    where = "in a Cleanup" if ending is None else f"after {ending.name}"
+    return Fix(f"Wait for the goroutine {where}", tuple(edits), Safety.UNSAFE, reason), ""

@@ -1,0 +1,87 @@
+"""Calls that end something and wait for nobody: `h.Stop()`, which only closes a channel."""
+
+from __future__ import annotations
+
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import Launch, captures
+from threadmend.golang.package import Decl
+from threadmend.golang.scope import Binding
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import is_named
+
+__all__ = ["ending_statement", "only_ends"]
+
+_DEPTH = 2
+
+
+def only_ends(file: GoFile, use: Node) -> bool:
+    """Return whether a use of an object calls a method that ends it, and waits for nobody."""
+    call = _called(use)
+    decl = file.callee(call) if call is not None else None
+    return decl is not None and _ends(decl, _DEPTH)
+
+
+def ending_statement(file: GoFile, launch: Launch, test: Binding) -> Node | None:
+    """Return the last statement of a test itself that ends what a goroutine of it works with."""
+    function = launch.function
+    if function is None or launch.loop is not None:
+        return None
+    found = []
+    for binding in captures(launch.literal or launch.node):
+        for use in binding.uses if binding is not test else ():
+            call = _called(use) if use.start > launch.node.end else None
+            statement = call.parent if call is not None else None
+            if statement is None or statement.kind != "expression_statement":
+                continue
+            if statement.parent is function["body"] and only_ends(file, use):
+                found.append(statement)
+    return max(found, key=lambda s: s.start, default=None)
+
+
+def _called(use: Node) -> Node | None:
+    """Return the call `use.Method()`."""
+    selector = use.parent
+    if selector is None or selector.kind != "selector_expression" or use.field != "operand":
+        return None
+    call = selector.parent
+    return call if call is not None and selector.field == "function" else None
+
+
+def _ends(decl: Decl, depth: int) -> bool:
+    """Return whether a method closes or cancels something, and does nothing that could wait."""
+    if decl.kind != "method" or not decl.sound or not decl.has_body:
+        return False
+    ended = False
+    for node in decl.node["body"].walk():
+        if node.kind in {"send_statement", "range_clause", "go_statement", "type_conversion"}:
+            return False
+        if node.kind == "unary_expression" and node["operator"].kind == "<-":
+            select = node.up("select_statement")
+            if select is None or all(c.kind != "default_case" for c in select.children):
+                return False
+        if node.kind == "call_expression":
+            closes = _closes(decl.file, node)
+            if not closes and not _is_brief(decl.file, node):
+                callee = decl.file.callee(node)
+                if callee is None or not depth or not _ends(callee, depth - 1):
+                    return False
+                closes = True
+            ended = ended or closes
+    return ended
+
+
+def _closes(file: GoFile, call: Node) -> bool:
+    function = call["function"]
+    if function.kind == "identifier" and function.name == "close":
+        return file.resolve(function) is None
+    return is_named(file.type_of(function), "context.CancelFunc", "context.CancelCauseFunc")
+
+
+def _is_brief(file: GoFile, call: Node) -> bool:
+    """Return whether a call locks, looks at a flag, or runs what it is given on the spot, once."""
+    function = call["function"]
+    selection = file.selection(function) if function.kind == "selector_expression" else None
+    owner = str(selection.owner) if selection is not None and selection.owner else ""
+    if owner in {"sync.Mutex", "sync.RWMutex"} or owner.startswith("sync/atomic."):
+        return True
+    return owner == "sync.Once" or (owner == "time.Ticker" and function["field"].name == "Stop")

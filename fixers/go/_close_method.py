@@ -9,12 +9,21 @@ from threadmend.golang.access import Access, access_of
 from threadmend.golang.calls import Site
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import BLOCKS, FUNCTIONS, Node
 
-__all__ = ["ENDS", "MethodClose", "closes_another", "method_close", "others_of", "outer_closes"]
+__all__ = [
+    "ENDS",
+    "MethodClose",
+    "closes_another",
+    "launched_close",
+    "method_close",
+    "others_of",
+    "outer_closes",
+]
 
 ENDS = re.compile(
     r"(?i)^(?:close|stop|shutdown|quit|cancel|halt|kill|finish|end|terminate|destroy|dispose"
@@ -53,6 +62,25 @@ def method_close(file: GoFile, call: Node, ends: re.Pattern[str] = ENDS) -> Meth
     parent = call.parent
     if parent is None or parent.kind not in {"expression_statement", "defer_statement"}:
         return None
+    return _close_in(file, call, operand, outer)
+
+
+def launched_close(file: GoFile, call: Node) -> MethodClose | None:
+    """Return the close in a goroutine that a method launches: `go func() { defer close(p.done)`."""
+    literal, arguments = call.function, call["arguments"].children
+    if literal is None or literal.kind != "func_literal" or len(arguments) != 1:
+        return None
+    launch = launch_of_literal(file, literal)
+    statement = call.parent
+    if launch is None or launch.loop is not None or launch.function is None or statement is None:
+        return None
+    deferred = statement.kind == "defer_statement" and statement.parent is literal["body"]
+    if not deferred or launch.function.kind == "func_literal" or file.resolve(call["function"]):
+        return None
+    return _close_in(file, call, arguments[0], launch.function)
+
+
+def _close_in(file: GoFile, call: Node, operand: Node, outer: Node) -> MethodClose | None:
     access = access_of(file, operand)
     decl = declaration_of(file, outer)
     channel = shared_channel(file, operand)

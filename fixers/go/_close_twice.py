@@ -9,7 +9,8 @@ from threadmend.golang.access import access_of
 from threadmend.golang.calls import Site, callers, importers, own_callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import innermost_loop, launch_of_literal
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.releases import documentation
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -19,6 +20,7 @@ from ._close_method import (
     ENDS,
     MethodClose,
     closes_another,
+    launched_close,
     method_close,
     others_of,
     outer_closes,
@@ -36,7 +38,7 @@ def closed_by_methods(file: GoFile) -> Iterator[Finding]:
     for call in file.calls("close"):
         if file.is_test or file.generated:
             continue
-        close = method_close(file, call) or _behind_an_end(file, call)
+        close = method_close(file, call) or _behind_an_end(file, call) or _run_twice(file, call)
         if close is None:
             continue
         key = (close.decl.key, str(close.access))
@@ -53,6 +55,17 @@ def _behind_an_end(file: GoFile, call: Node) -> MethodClose | None:
     return close if outer_closes(close, list(own_callers(close.decl, _NO_LAST))) else None
 
 
+def _run_twice(file: GoFile, call: Node) -> MethodClose | None:
+    """Return the close in a method of any name that runs twice on one object, as can be seen."""
+    close = method_close(file, call, _ANY) or launched_close(file, call)
+    return close if close is not None and _seen_twice(close) is not None else None
+
+
+def _seen_twice(close: MethodClose) -> tuple[Site, Site] | None:
+    visible = list(own_callers(close.decl, _NO_LAST))
+    return _called_twice(visible) or _by_two_goroutines(visible)
+
+
 _ANY = re.compile("")
 
 
@@ -64,12 +77,11 @@ def _finding(close: MethodClose) -> Iterator[Finding]:
     place = (close.file.path, close.call.start)
     if any(ENDS.match(o.decl.name) and (o.file.path, o.call.start) < place for o in others):
         return  # reported there
-    if any(site.launched for site in visible):
+    twice = _seen_twice(close)
+    if twice is None and any(site.launched for site in visible):
         return
-    once = _only_in_once(visible)
-    if once:
+    if _only_in_once(visible):
         return
-    twice = _called_twice(close, visible)
     public = close.decl.exported and (not close.decl.receiver or close.decl.receiver[:1].isupper())
     hidden = close.decl.exported and bool(importers(close.file.package))
     sure = twice is not None or ((public or not (visible or hidden)) and _is_open(close))
@@ -130,7 +142,59 @@ def _is_open(close: MethodClose) -> bool:
     return len(own) != 1 or innermost_loop(own[0].node) is not None
 
 
-def _called_twice(close: MethodClose, sites: list[Site]) -> tuple[Site, Site] | None:
+_HELPERS = 3
+
+
+def _by_two_goroutines(
+    sites: list[Site], depth: int = _HELPERS, seen: frozenset[tuple[str, int]] = frozenset()
+) -> tuple[Site, Site] | None:
+    """Return two calls on one object of a method that always comes to a close at its end.
+
+    By itself, or in the goroutine that it launches: a copy in both directions,
+    `go l.pump(a, b); go l.pump(b, a)` with `defer l.hangUp()` in `pump`.
+    """
+    for site in sites if depth else ():
+        outer = _method_that_ends(site)
+        decl = declaration_of(site.file, outer) if outer is not None else None
+        if decl is None or decl.key in seen:
+            continue
+        outer_sites = [s for s in callers(decl) if s.call is not None and not s.file.is_test]
+        if _only_in_once(outer_sites):
+            continue
+        found = _called_twice(outer_sites)
+        found = found or _by_two_goroutines(outer_sites, depth - 1, seen | {decl.key})
+        if found is not None:
+            return found
+    return None
+
+
+def _method_that_ends(site: Site) -> Node | None:
+    """Return the method which makes a call on its own object in any case.
+
+    It, or the goroutine that it launches, comes to the call on every path.
+    """
+    call, body = site.call, site.node.function
+    if call is None or body is None or call["function"].kind != "selector_expression":
+        return None
+    base = access_of(site.file, call["function"]["operand"])
+    if base is None or not isinstance(base.root, Binding) or base.root.kind != "receiver":
+        return None
+    statement = call.parent
+    if statement is None or statement.parent is not body["body"]:
+        return None
+    flow = flow_of(body)
+    exits = flow.exits_from(flow.entry, stop=lambda p: p is flow.point_of(call))
+    if not flow.complete or (statement.kind != "go_statement" and exits):
+        return None
+    if statement.kind == "defer_statement" and not flow.exits_from(flow.entry):
+        return None
+    if body.kind == "func_literal":
+        launch = launch_of_literal(site.file, body)
+        body = launch.function if launch is not None and launch.loop is None else None
+    return body if body is not None and body.kind == "method_declaration" else None
+
+
+def _called_twice(sites: list[Site]) -> tuple[Site, Site] | None:
     """Return two calls on one object, of which one may run after the other."""
     placed = []
     for site in sites:

@@ -15,14 +15,18 @@ from threadmend.golang.builders import (
     import_name,
     insert_after,
     insert_before,
+    parameters,
     reach_import,
     realign,
 )
 from threadmend.golang.channel_fields import SharedChannel
+from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import innermost_loop, launch_sites
 from threadmend.golang.infer import is_decl
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
+from threadmend.golang.targets import stored_values
 from threadmend.golang.types import Named, deref, is_named
 from threadmend.model import Fix, Safety
 
@@ -37,12 +41,14 @@ class Waiting:
     """The method that stops an object by waiting: its name and the call of Wait.
 
     `items`: what is counted is each value of the channel, so that the workers need no close
-    before the Wait, but one after it.
+    before the Wait, but one after it. `holder` is what has the channel, in the method's words:
+    the object itself, or a part of it (`o.desk`).
     """
 
     method: str
     call: Node
     items: bool
+    holder: str
 
 
 def waiting_method(shared: SharedChannel) -> Waiting | None:
@@ -67,12 +73,43 @@ def waiting_method(shared: SharedChannel) -> Waiting | None:
             if group["operand"].kind != "identifier" or not isinstance(owner, Named):
                 continue
             counter = group["field"].name
-            sent = _counted_when_sent(shared, counter)
-            if owner.name == shared.decl.name and (sent or _counted(shared, counter)):
+            holder = _holder(file, group["operand"], owner, shared)
+            sent = holder is not None and _counted_when_sent(shared, counter)
+            if holder is not None and (sent or _counted(shared, counter)):
                 items = sent or _in_rounds(shared, counter)
                 if not items or (_LAST.match(name.name) and _is_last(call)):
-                    return Waiting(name.name, call, items)
+                    return Waiting(name.name, call, items, holder)
     return None
+
+
+def _holder(file: GoFile, object_: Node, owner: Named, shared: SharedChannel) -> str | None:
+    """Return how a method of a type names what has the channel: itself, or a part of its own.
+
+    A part is a field whose every value is made for it: `&Office{desk: newDesk(limit)}`.
+    """
+    package = shared.package
+    if owner.package != package.key or owner.local:
+        return None
+    if owner.name == shared.decl.name:
+        return object_.name
+    decl = package.lookup(owner.name)
+    struct = decl.node.get("type") if is_decl(decl, "type") else None
+    found, pointer = [], False
+    for field in struct.find("field_declaration") if struct is not None else ():
+        type_ = field["type"]
+        part = deref(decl.file.type_from(type_)) if decl is not None else None
+        if isinstance(part, Named) and (part.package, part.name) == (package.key, shared.decl.name):
+            found += [n.name for n in field.all("name")] or [shared.decl.name]
+            pointer = b"*" in field.text
+    if len(found) != 1 or found[0][:1].isupper():
+        return None
+    values = list(stored_values(package, owner, found[0]))
+    if (pointer and not values) or not all(value.kind in _MADE for _, value in values):
+        return None
+    return f"{object_.name}.{found[0]}"
+
+
+_MADE = frozenset({"call_expression", "composite_literal", "unary_expression"})
 
 
 def _runs_in(file: GoFile, call: Node, method: Node) -> bool:
@@ -118,9 +155,26 @@ def _counted(channel: SharedChannel, group: str) -> bool:
         outer = function.parent if function.kind == "func_literal" else function
         while outer is not None and outer.kind in {"argument_list", "call_expression"}:
             outer = outer.parent
-        if outer is None or not pattern.search(outer.text):
+        if outer is None:
+            return False
+        if not pattern.search(outer.text) and not _counts_by_parameter(operation, outer, group):
             return False
     return True
+
+
+def _counts_by_parameter(operation: ChannelOperation, worker: Node, group: str) -> bool:
+    """Return whether a worker counts itself off on a parameter that every launch gives: `&o.wg`."""
+    decl = declaration_of(operation.file, worker)
+    sites = launch_sites(operation.file.package).get(decl.key, ()) if decl is not None else ()
+    for index, parameter in enumerate(parameters(worker) if sites else ()):
+        name = parameter.name
+        if name is None or not re.search(
+            rb"\b" + re.escape(name.text) + rb"\.Done\(", worker["body"].text
+        ):
+            continue
+        given = [s.call["arguments"].children[index] for s in sites if s.call is not None]
+        return bool(given) and all(a.text.endswith(f".{group}".encode()) for a in given)
+    return False
 
 
 def _counted_when_sent(channel: SharedChannel, group: str) -> bool:
@@ -140,12 +194,12 @@ def _counted_when_sent(channel: SharedChannel, group: str) -> bool:
     return bool(sends)
 
 
-def closed_around(channel: SharedChannel, found: Waiting, receiver: str) -> Fix | str:
+def closed_around(channel: SharedChannel, found: Waiting) -> Fix | str:
     """Close the channel before waiting for who ranges over it; once, if called again.
 
     Sound: until now the Wait never returned. What waits for the work alone closes after that.
     """
-    wait = found.call
+    wait, receiver = found.call, found.holder
     file = channel.package.workspace.file_of(wait)
     close = f"close({receiver}.{channel.name})"
     where = "after" if found.items else "before"
@@ -161,6 +215,9 @@ def closed_around(channel: SharedChannel, found: Waiting, receiver: str) -> Fix 
         return "the Wait is deferred"
     if struct is None or struct.kind != "struct_type" or not _by_pointer(wait):
         return "the type has no place for a sync.Once"
+    methods = (d for some in channel.package.methods(channel.decl.name).values() for d in some)
+    if not all(d.node["receiver"].text.count(b"*") for d in methods):
+        return "a method has a copy of the object"
     declared = [f for f in struct.find("field_declaration") if f.up("struct_type") is struct]
     names = {n.name for f in declared for n in f.all("name")}
     name = free_name("stopOnce", names | set(channel.package.methods(channel.decl.name)))

@@ -259,8 +259,7 @@ def _never_closed(file: GoFile, body: Node, at: Node, shared: SharedChannel) -> 
         message = f"{wait.method} waits for a worker that waits for {name}, which nobody closes"
         if wait.items:
             message = f"the worker waits for {name}, which {wait.method} does not close"
-        receiver = wait.call["function"]["operand"]["operand"].name
-        yield finding(file, at, message, closed_around(shared, wait, receiver))
+        yield finding(file, at, message, closed_around(shared, wait))
 
 
 # -- for { v, ok := <-ch; if !ok { return } … } ------------------------------------------

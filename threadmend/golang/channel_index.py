@@ -86,6 +86,11 @@ def _is_own(channel: Channel, operation: ChannelOperation) -> bool:
         return False
     if not operation.calls:
         return True
+    return _is_by_name(operation)
+
+
+def _is_by_name(operation: ChannelOperation) -> bool:
+    """Return whether a variable stands for the channel in an operation, and no field."""
     node = operation.node
     if node.kind == "binary_expression":  # a test for nil, or of two channels
         return all(side.kind in {"identifier", "nil"} for side in (node["left"], node["right"]))
@@ -100,7 +105,9 @@ def _index(package: Package) -> dict[Node, list[Channel]]:
         for file in package.files:
             for function in file.functions(making(file.package)):
                 for channel in held_channels(file, function):
-                    if all(_is_own(channel, o) for o in channel.operations):
+                    if channel.in_fields or all(_is_own(channel, o) for o in channel.operations):
                         for operation in channel.operations:
+                            if channel.in_fields and not _is_by_name(operation):
+                                continue
                             known.setdefault(operation.node, []).append(channel)
     return known

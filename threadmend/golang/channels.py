@@ -96,7 +96,7 @@ class Channel:
     """A channel made in a function and held by one variable.
 
     `make` is the call, of the function `maker` if it is not `make`; `capacity` the argument that
-    says it (None: unbuffered).
+    says it (None: unbuffered). `in_fields`: objects have it, and their methods operate on it.
     """
 
     binding: Binding
@@ -105,6 +105,7 @@ class Channel:
     operations: list[ChannelOperation] = field(default_factory=list)
     escapes: list[Node] = field(default_factory=list)
     maker: Maker | None = None
+    in_fields: bool = False
 
     @property
     def function(self) -> Node | None:

@@ -2,12 +2,17 @@
 
 run := &run{out: make(chan int)}   // run.out is followed like a variable: through closures,
 go run.produce()                   // methods and parameters that get the object
+
+lines := make(chan string)         // a variable's channel is followed into objects that get it
+t := &tail{out: lines}             // also by a function that only makes one: newTail(lines)
+go t.run()
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
@@ -19,6 +24,7 @@ from threadmend.golang.types import Chan, Named, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl
 
 __all__ = ["FieldBinding", "held_channels"]
 
@@ -53,8 +59,113 @@ def held_channels(file: GoFile, function: Node) -> list[Channel]:
     known: dict[Node, list[Channel]] = vars(file).setdefault("_held_channels", {})
     found = known.get(function)
     if found is None:
-        found = known[function] = [*local_channels(file, function), *_kept(file, function)]
+        variables = [_with_objects(file, c) for c in local_channels(file, function)]
+        found = known[function] = [*variables, *_kept(file, function)]
     return found
+
+
+def _with_objects(file: GoFile, channel: Channel) -> Channel:
+    """Return a channel with what is done to it in the fields of local objects that get it."""
+    if not any(_keyed(node) is not None for node in channel.escapes):
+        return channel
+    full = replace(channel, operations=list(channel.operations), escapes=[])
+    for node in channel.escapes:
+        seen = Channel(channel.binding, channel.make, channel.capacity)
+        keyed = _keyed(node)
+        starts = list(_objects(file, channel, keyed)) if keyed is not None else []
+        if keyed is None or not starts or not all(_enter(keyed, s, seen) for s in starts):
+            full.escapes.append(node)
+            continue
+        full.operations += seen.operations
+        full.escapes += seen.escapes
+        full.in_fields = True
+    return full
+
+
+def _keyed(node: Node) -> Node | None:
+    """Return the `field: ch` of a composite literal that a name is the value of."""
+    element = node.parent
+    keyed = element.parent if element is not None else None
+    if element is None or keyed is None or keyed.kind != "keyed_element":
+        return None
+    return keyed if element is not keyed["key"] else None
+
+
+_Start = tuple["GoFile", Binding, tuple[Node, ...]]
+
+
+def _objects(file: GoFile, channel: Channel, keyed: Node) -> Iterator[_Start]:
+    """Yield the names of an object that gets a channel, and the call in between.
+
+    Nothing where the object has none, or another function has it.
+    """
+    literal = keyed.parent.parent if keyed.parent is not None else None
+    if literal is None or literal.kind != "composite_literal":
+        return
+    if literal.parent is not None and literal.parent.kind == "unary_expression":
+        literal = literal.parent
+    top = literal.function
+    while top is not None and top is not channel.function and top.kind == "func_literal":
+        top = top.function
+    here = top is channel.function
+    for value in [literal] if here else list(_constructions(file, channel, literal)):
+        holder = initialised(file, value)
+        if holder is not None and is_assigned_once(holder):
+            yield file, holder, ()
+            continue
+        while value.parent is not None and value.parent.kind == "parenthesized_expression":
+            value = value.parent
+        entered = _entered(file, value)
+        if entered is not None:
+            yield entered[1], entered[2], (entered[0],)
+
+
+def _constructions(file: GoFile, channel: Channel, literal: Node) -> Iterator[Node]:
+    """Yield the calls that give a channel to a function which only returns an object with it."""
+    function = literal.function
+    if function is None or function["body"].statements != [literal.up("return_statement")]:
+        return
+    for use in channel.binding.uses:
+        call = use.parent.parent if use.parent is not None else None
+        if use.up("argument_list") is use.parent and call is not None:
+            decl = file.callee(call)
+            if decl is not None and decl.node is function:
+                yield call
+
+
+def _entered(file: GoFile, value: Node) -> tuple[Node, GoFile, Binding] | None:
+    """Return the call `value.method()`, and the receiver's name there."""
+    selector = value.parent
+    call = selector.parent if selector is not None else None
+    if selector is None or call is None or selector.kind != "selector_expression":
+        return None
+    decl = file.callee(call) if call.kind == "call_expression" else None
+    if decl is None or not decl.sound or not decl.has_body:
+        return None
+    receiver = _receiver(decl)
+    return (call, decl.file, receiver) if receiver is not None else None
+
+
+def _receiver(decl: Decl) -> Binding | None:
+    names = decl.node["receiver"].children[0].all("name") if decl.kind == "method" else []
+    for binding in bindings_in(decl.node).get(names[0].name, ()) if names else ():
+        if binding.node is names[0]:
+            return binding
+    return None
+
+
+def _enter(keyed: Node, start: _Start, channel: Channel) -> bool:
+    """Follow the channel in a field of an object from a name of it."""
+    file, holder, calls = start
+    owner = deref(file.type_of(holder.node))
+    key = keyed["key"].children[0] if keyed["key"].children else keyed["key"]
+    if not isinstance(owner, Named) or key.kind not in {"identifier", "field_identifier"}:
+        return False
+    own = FieldBinding(holder, key.name, key if not calls else holder.node, keyed)
+    if not is_assigned_once(own):
+        return False
+    follow(file, own, calls, channel, _DEPTH - len(calls))
+    return _wander(key.name, owner, [start], channel)
 
 
 def _kept(file: GoFile, function: Node) -> Iterator[Channel]:
@@ -141,10 +252,15 @@ def _follow(file: GoFile, binding: FieldBinding, channel: Channel) -> bool:
     field = binding.name.partition(".")[2]
     owner = deref(file.type_of(binding.holder.node))
     follow(file, binding, (), channel, _DEPTH)
-    todo: list[tuple[GoFile, Binding, tuple[Node, ...]]] = [(file, binding.holder, ())]
+    return _wander(field, owner, [(file, binding.holder, ())], channel)
+
+
+def _wander(field: str, owner: object, todo: list[_Start], channel: Channel) -> bool:
+    """Add what methods and other functions that get an object do to its field."""
+    first = {start[1] for start in todo}
     while todo:
         file, holder, calls = todo.pop()
-        if calls:
+        if holder not in first:
             own = FieldBinding(holder, field, holder.node, holder.declaration)
             if not is_assigned_once(own):
                 return False
@@ -187,8 +303,5 @@ def _given(
         return None
     if not isinstance(owner, Named) or decl.receiver != owner.name:
         return ()  # of an embedded type, which has another field of that name, if any
-    receiver = decl.node["receiver"].children[0].all("name")
-    for binding in bindings_in(decl.node).get(receiver[0].name, ()) if receiver else ():
-        if binding.node is receiver[0]:
-            return call, decl.file, binding
-    return ()
+    receiver = _receiver(decl)
+    return (call, decl.file, receiver) if receiver is not None else ()

@@ -16,6 +16,7 @@ from threadmend.golang.uses import type_uses
 from threadmend.model import Edit
 
 __all__ = [
+    "is_built",
     "is_made",
     "is_made_with_values",
     "made_with_values",
@@ -93,9 +94,51 @@ def made_with_values(decl: Decl, name: str, type_: Node) -> tuple[Edit, ...]:
             _names_known(decl, file, type_)
             code = f"&{written.name}{{{made}}}"
             edits.append(Edit(file.path, call.start, call.end, code.encode()))
+    for file, literal, field in _in_parts(decl):
+        _names_known(decl, file, type_)
+        edits += add_element(literal, f"{field}: {decl.name}{{{made}}}")
     if not edits:
         raise BuilderError("no place makes a value of the type")
     return tuple(edits)
+
+
+def is_built(decl: Decl) -> bool:
+    """Return whether some code may make a value of a type: no value, no use of its fields.
+
+    Receivers and pointers to it make none.
+    """
+    for _, node in type_uses(decl):
+        outer = node.parent
+        if outer is not None and outer.kind == "generic_type":
+            outer = outer.parent
+        if outer is not None and outer.kind == "pointer_type":
+            continue
+        above = outer.parent if outer is not None else None
+        if outer is None or above is None or outer.kind != "parameter_declaration":
+            return True
+        if above.field != "receiver":
+            return True
+    return False
+
+
+def _in_parts(decl: Decl) -> Iterator[tuple[GoFile, Node, str]]:
+    """Yield the literals of structs with a field of the type, a value, that they leave out."""
+    package = decl.file.package
+    for file, node in type_uses(decl):
+        declared = node.parent
+        if declared is None or declared.kind != "field_declaration" or file.is_test:
+            continue
+        struct = declared.up("type_spec")
+        owner = package.lookup(struct["name"].name) if struct is not None else None
+        if owner is None or owner.node is not struct or struct.get("type_parameters") is not None:
+            continue
+        if declared.parent is None or declared.parent.parent is not struct.get("type"):
+            continue
+        names = [n.name for n in declared.all("name")] or [decl.name]
+        for other, literal in literals_of(owner):
+            for name in names if other.package is package else ():
+                if not other.is_test and not sets_field(literal, name):
+                    yield other, literal, name
 
 
 def _owner(file: GoFile, field: Node) -> Decl | None:

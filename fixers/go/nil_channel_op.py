@@ -32,7 +32,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._made_in_some import Forgotten, forgotten
 from ._made_with_room import WithRoom, made_with_room
-from ._unmade import made_with_values
+from ._unmade import is_built, made_with_values
 
 CATEGORY = "channel"
 GATE = rb"\b(?:\w+|,)\s+chan\b"
@@ -180,7 +180,7 @@ def _fields(file: GoFile, spec: Node) -> Iterator[Finding]:
             if left_nil is not None:
                 yield _without_room(f"{decl.name}.{name.name}", left_nil)
             operation = _never_made(channel)
-            if operation is None or _set_by_position(channel):
+            if operation is None or _set_by_position(channel) or not is_built(decl):
                 continue
             fix, reason = _in_literals(channel, declared)
             owner = decl.name

@@ -158,15 +158,22 @@ def _has_said_goodbye(escape: Escape, mutation: Mutation) -> bool:
         and not runners.called
         and all(
             launch.body is not None
-            and any(_closes(s, heard) for s in launch.body["body"].statements)
+            and any(_closes(s, heard, mutation.node) for s in launch.body["body"].statements)
             for launch in runners.launches
         )
     )
 
 
-def _closes(statement: Node, names: set[str]) -> bool:
-    """Return whether a statement of a goroutine is `defer close(b.stopped)`."""
-    if statement.kind != "defer_statement":
+def _closes(statement: Node, names: set[str], change: Node) -> bool:
+    """Return whether a goroutine's statement is `defer close(b.stopped)`, or the last is a close.
+
+    That one comes behind the change: who has received has seen it.
+    """
+    if statement.kind == "expression_statement":
+        same = change.function is not None and change.function["body"] is statement.parent
+        if statement.next is not None or not same or change.end > statement.start:
+            return False
+    elif statement.kind != "defer_statement":
         return False
     found = re.fullmatch(rb"close\((?:\w+\.)*(\w+)\)", statement.children[-1].text)
     return found is not None and found[1].decode() in names

@@ -40,6 +40,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._called_behind import called_behind
 from ._closed_flag import closed_under_senders
+from ._closed_snapshot import closed_beside_snapshot
 from ._last_one import left_to_the_last
 
 __all__ = [
@@ -76,8 +77,11 @@ def closed_fields(file: GoFile) -> Iterator[Finding]:
         if not all(_only_receives(e) for e in channel.escapes):
             continue
         if len(channel.of("close")) == 1 and _is_first_thing(call):
+            copied = list(closed_beside_snapshot(file, call, channel, _outermost(call)))
             loop = sending_loop(channel, call)
-            if loop is not None and not keeps_out(loop, file, call):
+            if copied:
+                yield from copied
+            elif loop is not None and not keeps_out(loop, file, call):
                 yield _finding(file, call, channel, loop)
             elif loop is None:
                 yield from closed_under_senders(file, call, channel, _outermost(call))

@@ -18,6 +18,7 @@ from threadmend.golang.calls import own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.guards import FieldAccess, Guard, guard_of, guarded_places
+from threadmend.golang.hooks import may_be_called_under
 from threadmend.golang.locks import (
     LOCK_CALLS,
     declaration_of,
@@ -368,6 +369,8 @@ def doc_of(file: GoFile, function: Node) -> bytes:
 def _callers_protect(access: FieldAccess, guard: Guard) -> bool:
     """Return whether some caller holds the guard, or a lock that all writers hold too."""
     function = outer_function(access.node)
+    if function is not None and may_be_called_under(access.file, function, guard.lock_class):
+        return True
     held = caller_classes(access.file, function) if function is not None else frozenset()
     if not held:
         return False

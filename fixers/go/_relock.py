@@ -31,7 +31,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from ._after_unlock import call_after_unlock
 from ._locked import Split, call_edit, copied, split, without_lock
 from ._locked_interface import widened
-from ._relock_checks import check_named, check_place, given, shrinks_its_loop
+from ._relock_checks import check_named, check_place, check_same_object, given, shrinks_its_loop
 from ._relock_once import dropped
 
 __all__ = ["relocks"]
@@ -290,6 +290,7 @@ def _chain(file: GoFile, path: tuple[Node, ...], site: int) -> tuple[str, list[E
     if decl is None or made is None or made.access is None:
         raise BuilderError("the function that locks has no name")
     check_place(file, path[site], decl.file)
+    check_same_object(file, path[site + 1 :])
     try:
         result = split(decl, made.access)
     except BuilderError:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from threadmend.golang.access import is_assigned_once, root_name
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.effects import Pair
 from threadmend.golang.file import GoFile
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Pointer
 
-__all__ = ["check_named", "check_place", "given", "shrinks_its_loop"]
+__all__ = ["check_named", "check_place", "check_same_object", "given", "shrinks_its_loop"]
 
 
 def shrinks_its_loop(pair: Pair, site: int) -> bool:
@@ -57,3 +59,22 @@ def check_place(file: GoFile, call: Node, other: GoFile) -> None:
         raise BuilderError("the function that locks is in another package")
     if other.is_test and not here.is_test:
         raise BuilderError("the function that locks is in a test file")
+
+
+def check_same_object(file: GoFile, steps: tuple[Node, ...]) -> None:
+    """Refuse where a call or an operation means other objects later: `r.get(); r = r.base`.
+
+    Only the first of them is locked by who calls.
+    """
+    for step in steps:
+        function = step.get("function")
+        root = root_name(function) if function is not None else None
+        owner = file.package.workspace.file_of(step)
+        names = [root] if root is not None and root.kind == "identifier" else []
+        if step.kind == "call_expression":
+            names += [a for a in step["arguments"].children if a.kind == "identifier"]
+        for name in names:
+            binding = owner.binding(name)
+            if binding is not None and binding.kind in {"receiver", "parameter"}:
+                if isinstance(owner.type_of(name), Pointer) and not is_assigned_once(binding):
+                    raise BuilderError(f"{binding.name} becomes another object on the way")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import variable_meant
+from threadmend.golang.access import is_assigned_once, variable_meant
 from threadmend.golang.calls import callers, code_files
 from threadmend.golang.goroutines import Launch, captures, launches_in, or_spawning
 from threadmend.golang.iterations import ends_after
@@ -306,7 +306,7 @@ def _passed(
             if binding.kind not in {"receiver", "parameter"}:
                 continue
             own = file.package.workspace.file_of(body)
-            if not _is_pointer(own, binding):
+            if not _is_pointer(own, binding) or not is_assigned_once(binding):
                 continue
             given = _given(call, body, binding)
             root = _root(given) if given is not None else None

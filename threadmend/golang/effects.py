@@ -291,7 +291,8 @@ def _through(body: Body, call: Call, events: Events, known: dict[Node, Events]) 
         if event.kind == "param":
             yield from _of_argument(body, call, event, known)
             continue
-        access = translated(body.file, call.call, call.body.node, event.access, call.extra)
+        at = event.path[0]
+        access = translated(body.file, call.call, call.body.node, event.access, call.extra, at)
         class_ = event.lock_class
         if event.access is not None and not event.access.steps and call.call is not None:
             class_ = _class_here(body, call, event.access) or class_
@@ -309,7 +310,11 @@ def _held_here(body: Body, call: Call, event: Event) -> frozenset[Held]:
     return frozenset(
         Held(access, h.mode, h.lock_class)
         for h in event.held
-        if (access := translated(body.file, call.call, call.body.node, h.access, call.extra))
+        if (
+            access := translated(
+                body.file, call.call, call.body.node, h.access, call.extra, event.path[0]
+            )
+        )
     )
 
 

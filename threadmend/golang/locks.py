@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of
+from threadmend.golang.access import Access, access_of, is_assigned_once
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.inplace import is_called_in_place
 from threadmend.golang.lock_operations import (
@@ -320,6 +320,8 @@ def held_on_entry(file: GoFile, call: Node, decl: Decl) -> frozenset[Held]:
     if not held:
         return held
     receiver = _receiver(decl)
+    if receiver is not None and not is_assigned_once(receiver):
+        receiver = None  # `for ; n != nil; n = n.next`: it becomes another object
     function = call["function"]
     base = None
     if receiver is not None and function.kind == "selector_expression":

@@ -293,7 +293,8 @@ class _Here:
         """Return a touch in the terms of the body around the call."""
         if is_on_copy(self.file, touch.access):
             return None
-        access = translated(self.file, self.call, self.inner, touch.access)
+        at = touch.path[0] if touch.path else touch.node
+        access = translated(self.file, self.call, self.inner, touch.access, at=at)
         word = ONE if self.launched else EACH
         access = as_element(self.file, access, self.body, word)
         if access is None:
@@ -303,7 +304,7 @@ class _Here:
             touch.file,
             access,
             touch.writes,
-            self._held(touch.held, touch.apart),
+            self._held(touch.held, touch.apart, at),
             (self.call, *touch.path),
             touch.place,
             touch.early and self.early,
@@ -311,12 +312,14 @@ class _Here:
             touch.apart or self.launched,
         )
 
-    def _held(self, held: frozenset[Held], apart: bool = False) -> frozenset[Held]:
+    def _held(
+        self, held: frozenset[Held], apart: bool = False, at: Node | None = None
+    ) -> frozenset[Held]:
         if not held:
             return frozenset() if apart else self.held
         found = set(() if apart else self.held)
         for lock in held:
-            access = translated(self.file, self.call, self.inner, lock.access)
+            access = translated(self.file, self.call, self.inner, lock.access, at=at)
             if access is not None:
                 found.add(Held(access, lock.mode, lock.lock_class))
         return frozenset(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threadmend.golang.access import is_assigned_once
 from threadmend.golang.scope import Binding, argument_of, resolve_local
 from threadmend.golang.syntax import Node
 
@@ -44,7 +45,7 @@ def at_launch(call: Node | None, body: Node, expression: Node) -> str | None:
 
 def argument_for(call: Node, body: Node, binding: Binding) -> bytes | None:
     """Return the argument that a call passes for a parameter or the receiver."""
-    if binding.scope is not body:
+    if binding.scope is not body or not is_assigned_once(binding):
         return None
     function = call["function"]
     if binding.kind == "receiver":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of, lock_class
+from threadmend.golang.access import Access, access_of, is_assigned_once, lock_class, uses_of
 from threadmend.golang.backrefs import homeward
 from threadmend.golang.locks import Held
 from threadmend.golang.scope import Binding, argument_of
@@ -15,7 +15,7 @@ from threadmend.golang.syntax import Node
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["bind", "translated"]
+__all__ = ["bind", "is_given_at", "translated"]
 
 
 def bind(file: GoFile, call: Node, body: Node, held: frozenset[Held]) -> frozenset[Held]:
@@ -49,8 +49,13 @@ def translated(
     body: Node,
     access: Access | None,
     extra: Mapping[Binding, Access | None] | None = None,
+    at: Node | None = None,
 ) -> Access | None:
-    """Return a callee's access path in the caller's terms, None when it has none there."""
+    """Return a callee's access path in the caller's terms, None when it has none there.
+
+    A parameter or receiver that gets another value, as in `for ; r != nil; r = r.base`, is what
+    the caller gave only where that comes later: `at` is the place that is asked about.
+    """
     if access is None:
         return None
     root = access.root
@@ -62,11 +67,28 @@ def translated(
         return access  # captured: the same variable
     elif call is None or root.scope is not body:
         return None
-    else:
+    elif is_assigned_once(root) or (at is not None and is_given_at(root, at)):
         base = _given(file, call, body, root)
+    else:
+        return None
     if base is None or len(base.steps) + len(access.steps) > _LONGEST:
         return None
     return without_detours(file, homeward(file, Access(base.root, base.steps + access.steps)))
+
+
+def is_given_at(parameter: Binding, node: Node) -> bool:
+    """Return whether the first run of a place finds in a parameter what the caller gave.
+
+    It does where every assignment stands further down, or between two rounds of a loop.
+    """
+    for use in uses_of(parameter):
+        if use.kind not in {"write", "update"} or use.node.start > node.start:
+            continue
+        update = next((a for a in use.node.ancestors() if a.field == "update"), None)
+        loop = update.up("for_statement") if update is not None else None
+        if loop is None or not loop["body"].contains(node):
+            return False
+    return True
 
 
 def _given(file: GoFile, call: Node, body: Node, root: Binding) -> Access | None:

@@ -20,27 +20,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access
-from threadmend.golang.belief import is_beyond_judgement, outer_function
+from threadmend.golang.belief import doc_of, is_beyond_judgement, outer_function
 from threadmend.golang.calls import code_files, own_callers
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
 from threadmend.golang.guards import FieldAccess, accesses_like
-from threadmend.golang.lefts import touches_of_launch
+from threadmend.golang.lefts import calls_leaving, lefts_of, lefts_of_call, touches_of_launch
 from threadmend.golang.library import methods_called
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.summaries import touches_of
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.touches import Touch
-from threadmend.golang.types import Chan, Named, deref
+from threadmend.golang.types import Chan, Named, Type, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Actor", "actors", "in_endless_loop", "is_handed_out"]
+__all__ = ["Actor", "actors", "comes_after", "handed_out", "in_endless_loop", "is_handed_out"]
 
-_LAUNCH = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
+_LAUNCH = re.compile(rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\(")
 # What printing calls, in the goroutine too, and what is asked when all is over.
 _OWN_OR_LATE = re.compile(
     r"(?:String|GoString|Error|Format|Marshal\w*|Err|Result\w*|Trailer|Header|Close|Stop)$"
@@ -59,18 +59,43 @@ class Actor:
 
 
 def actors(package: Package) -> Iterator[Actor]:
-    """Yield the writes of goroutines that methods may meet, one for each field."""
+    """Yield the writes of goroutines that methods may meet, one for each place."""
     seen: set[str] = set()
     for file in code_files(package):
-        if file.generated or not file.holds(_LAUNCH):
+        if file.generated:
             continue
-        for declaration in file.declarations(_LAUNCH):
-            for launch in launches_in(file, declaration.node):
-                if launch.body is not None and launch.kind != "timer":
-                    for actor in (*_of_launch(file, launch), *_watched(file, launch)):
-                        if actor.write.place not in seen:
-                            seen.add(actor.write.place)
-                            yield actor
+        for declaration in file.tree.declarations:
+            if declaration.kind not in {"function_declaration", "method_declaration"}:
+                continue
+            for start in _starts(file, declaration):
+                timed = start.launch.kind == "timer"
+                own = () if timed or start.left else _of_launch(file, start.launch)
+                for actor in (*own, *_watched(file, start)):
+                    if actor.write.place not in seen:
+                        seen.add(actor.write.place)
+                        yield actor
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A launch by a function, or by one that it calls (`left`), touches in its own terms."""
+
+    function: Node
+    launch: Launch
+    touches: list[Touch]
+    left: bool = False
+
+
+def _starts(file: GoFile, declaration: Declaration) -> Iterator[_Start]:
+    if _LAUNCH.search(file.data, declaration.start, declaration.end):
+        for launch in launches_in(file, declaration.node):
+            if launch.body is not None and launch.function is not None:
+                yield _Start(launch.function, launch, touches_of_launch(file, launch))
+    if calls_leaving(file, declaration):
+        for call in declaration.index.get("call_expression", ()):
+            if call.function is declaration.node:
+                for left in lefts_of_call(file, call):
+                    yield _Start(declaration.node, left.launch, left.touches, left=True)
 
 
 def _of_launch(file: GoFile, launch: Launch) -> Iterator[Actor]:
@@ -97,24 +122,66 @@ def _of_launch(file: GoFile, launch: Launch) -> Iterator[Actor]:
                 break
 
 
-def _watched(file: GoFile, launch: Launch) -> Iterator[Actor]:
-    """Yield the writes to parts of an object that is handed out, with a method that looks there."""
-    body, own = launch.body, launch.decl.file if launch.decl is not None else file
+def _watched(file: GoFile, start: _Start) -> Iterator[Actor]:
+    """Yield the writes to what others know as well, with an exported function that looks there."""
+    launch, body = start.launch, start.launch.body
     assert body is not None
-    for touch in touches_of_launch(file, launch):
-        root = touch.access.root
-        if not touch.writes or touch.in_channel or touch.locks or not isinstance(root, Binding):
+    for touch in start.touches:
+        if not touch.writes or touch.in_channel or touch.locks:
             continue
-        if not is_handed_out(launch, touch.access):
+        workspace = file.package.workspace
+        rounds = _ENDLESS if launch.kind == "timer" else _rounds(file, body, touch)
+        if not rounds and any(_goes_on(workspace.file_of(n), n) for n in touch.path):
+            rounds = _ENDLESS
+        if not rounds or not (start.left or launch.kind == "timer" or _is_left(file, launch)):
             continue
-        if in_endless_loop(own, body, touch):
-            if root.kind == "receiver" and len(touch.access.steps) == 1:
-                continue
-        elif not any(_goes_on(file.package.workspace.file_of(n), n) for n in touch.path):
-            continue
-        other = _looked_at(file, root, launch, touch)
+        other = _onlooker(file, start, touch, rounds)
         if other is not None:
             yield Actor(launch, touch, other)
+
+
+def _onlooker(file: GoFile, start: _Start, touch: Touch, rounds: str) -> FieldAccess | None:
+    if isinstance(touch.access.root, Binding):
+        known = handed_out(file, start.function, touch.access)
+        if known is None:
+            return None
+        return _looked_at(file, start, touch, *known, rounds)
+    if rounds is not _ENDLESS or len(touch.access.steps) > 0 or file.package.name == "main":
+        return None
+    if str(touch.access.root[0]).startswith("="):
+        return None
+    body = start.launch.body
+    assert body is not None
+    for other in accesses_like(file.package, touch.file, touch.node):
+        if outer_function(other.node) is outer_function(start.function):
+            continue
+        if _meets(file, body, touch, other):
+            return other
+    return None
+
+
+def _is_left(file: GoFile, launch: Launch) -> bool:
+    """Return whether the launching function does not wait for the goroutine's end."""
+    function = launch.function
+    return function is not None and any(
+        left.launch.node is launch.node for left in lefts_of(file, function)
+    )
+
+
+_ENDLESS, _SOME = "endless", "some"
+
+
+def _rounds(file: GoFile, body: Node, touch: Touch) -> str:
+    """Return whether a goroutine comes to a touch round after round, for ever or for a while."""
+    found, inside = "", False
+    for step in touch.path:
+        inside = inside or body.contains(step)
+        loop = innermost_loop(step) if inside else None
+        while loop is not None:
+            if _is_endless(file.package.workspace.file_of(loop), loop):
+                return _ENDLESS
+            found, loop = _SOME, innermost_loop(loop)
+    return found
 
 
 def _goes_on(file: GoFile, call: Node) -> bool:
@@ -133,32 +200,50 @@ def _goes_on(file: GoFile, call: Node) -> bool:
 _COPIES = frozenset({"Copy", "CopyN", "CopyBuffer", "ReadAll"})
 
 
-def _looked_at(file: GoFile, root: Binding, launch: Launch, touch: Touch) -> FieldAccess | None:
+# What one asks while the work goes on.
+_MEANWHILE = re.compile(
+    r"(?i)(?:(?:get)?(?:progress|percent\w*|remaining|processed|position|status)|is_?running)$"
+)
+
+
+def _looked_at(
+    file: GoFile, start: _Start, touch: Touch, owner: Type | None, steps: tuple[str, ...], how: str
+) -> FieldAccess | None:
     """Return the access of an exported method of the object, to the part that is written.
 
     Not what the method that launches does on another path: `if now { s.send(); return }; go …`.
     """
-    body = launch.body
-    assert body is not None
-    package, owner = file.package, deref(file.type_of(root.node))
-    if not isinstance(owner, Named) or owner.package != package.key:
+    package, body = file.package, start.launch.body
+    if not isinstance(owner, Named) or owner.package != package.key or body is None:
         return None
     for name, decls in package.methods(owner.name).items():
         if not name[:1].isupper() or _OWN_OR_LATE.match(name) or len(decls) != 1:
             continue
         decl = decls[0]
+        if how is not _ENDLESS and not _MEANWHILE.match(name):
+            continue
         if not decl.sound or decl.file.is_test or _belongs_to(decl.file, decl.node, body):
+            continue
+        timed = start.launch.kind == "timer"
+        launches = not timed and decl.node is outer_function(start.function)
+        if launches and (start.left or start.function is not decl.node):
+            continue
+        if comes_after(decl.file, decl.node):
             continue
         for other in touches_of(decl.file, decl.node):
             base = other.access.root
             if not isinstance(base, Binding) or base.kind != "receiver" or not other.early:
                 continue
-            if other.access.steps != touch.access.steps or other.locks or other.apart:
+            if other.access.steps != steps or other.apart:
                 continue
-            if decl.node is launch.function and not _comes_after(launch, other.path[0]):
+            if other.locks and len(decl.node["body"].statements) > _SHORT:
+                continue  # what hands work to the goroutine is ordered with it, perhaps
+            if _stops(decl.node, other.path[0]):
+                continue
+            if launches and not _comes_after(start.launch, other.path[0]):
                 continue
             for access in accesses_like(package, other.file, other.node):
-                if access.node is other.node and not is_beyond_judgement(access, any_object=True):
+                if access.node is other.node and _may_meet(access, bool(other.locks)):
                     return access
     return None
 
@@ -171,13 +256,81 @@ def _comes_after(launch: Launch, node: Node) -> bool:
     return start is None or point is None or point in flow.reachable(start)
 
 
+def _may_meet(access: FieldAccess, locked: bool) -> bool:
+    if locked:  # somebody else is expected there, whatever a comment says
+        return access.kind not in {"call", "address", "declare"} and not access.setup
+    return not is_beyond_judgement(access, any_object=True)
+
+
+def _stops(function: Node, node: Node) -> bool:
+    """Return whether a function asks a timer before a node whether it has stopped it."""
+    return any(
+        other.kind == "if_statement"
+        and other.start < node.start
+        and b".Stop()" in other["condition"].text
+        for other in function.own()
+    )
+
+
+# `Last tells when it ran` says what comes back, and nothing about the time of the call.
+_TERMS = re.compile(
+    rb"(?i)\b(?:after|once|until)\b|(?<!says )(?<!tells )(?<!is )(?<!returns )(?<!reports )\bwhen\b"
+)
+
+
+def comes_after(file: GoFile, function: Node | None) -> bool:
+    """Return whether a function's comment says when it may be called: after the end, mostly."""
+    return function is not None and bool(_TERMS.search(doc_of(file, function)))
+
+
+def handed_out(
+    file: GoFile, function: Node, access: Access
+) -> tuple[Type | None, tuple[str, ...]] | None:
+    """Return the object that others have when a function returns, and a path within it.
+
+    The receiver, the result, or what has become a part of one: `&task{stage: s}`.
+    """
+    root = access.root
+    if not isinstance(root, Binding) or root.function is not function:
+        return None
+    if root.kind == "receiver" or _is_returned(function, root):
+        return deref(file.type_of(root.node)), access.steps
+    for use in root.uses:
+        value = use.parent
+        if value is not None and value.kind == "unary_expression":
+            value = value.parent
+        element = value.parent if value is not None and value.kind == "literal_element" else None
+        key = element.get("key") if element is not None else None
+        if element is None or element.kind != "keyed_element" or key is None or key is value:
+            continue
+        literal = element.up("composite_literal")
+        owner = _kept_in(file, literal) if literal is not None else None
+        if owner is not None and literal is not None and _is_returned(function, owner):
+            return deref(file.type_of(literal)), (key.name, *access.steps)
+    return None
+
+
+def _kept_in(file: GoFile, literal: Node) -> Binding | None:
+    """Return the variable of `t := &task{…}`."""
+    value = literal.parent
+    if value is not None and value.kind == "unary_expression":
+        value = value.parent
+    statement = value.parent if value is not None and value.kind == "expression_list" else None
+    if statement is None or statement.kind != "short_var_declaration":
+        return None
+    names = statement["left"].children
+    return file.binding(names[0]) if len(names) == 1 else None
+
+
 def is_handed_out(launch: Launch, access: Access) -> bool:
     """Return whether an object outlives the launching function: its receiver, or its result."""
     root, function = access.root, launch.function
     if not isinstance(root, Binding) or function is None or root.function is not function:
         return False
-    if root.kind == "receiver":
-        return True
+    return root.kind == "receiver" or _is_returned(function, root)
+
+
+def _is_returned(function: Node, root: Binding) -> bool:
     returns = [n for n in function.own() if n.kind == "return_statement"]
     return root.kind == "variable" and any(
         use.up("return_statement") in returns and use.parent is not None

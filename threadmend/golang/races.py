@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import access_of, variable_meant
-from threadmend.golang.actors import actors
+from threadmend.golang.actors import actors, comes_after
 from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.crowds import Crowd, crowds, own_nodes
 from threadmend.golang.encounters import Encounter, encounters
@@ -118,28 +118,18 @@ def _acted(package: Package) -> Iterator[SharedWrite]:
     """Yield the writes of goroutines in endless loops that methods may meet."""
     for actor in actors(package):
         touch = actor.write
-        if _comes_after(actor.other):
+        if comes_after(actor.other.file, outer_function(actor.other.node)):
             continue
         file, node = touch.file, touch.node
-        selection = file.selection(node)
-        base = access_of(file, node["operand"], selection.via if selection else ())
+        base = None
+        if node.kind == "selector_expression":
+            selection = file.selection(node)
+            base = access_of(file, node["operand"], selection.via if selection else ())
         access = FieldAccess(file, node, access_kind(file, node), base)
         launch = actor.launch
         crowd = Crowd(file, node, frozenset(), launch.node, "launched here", touch.path[:-1])
         if not _is_exclusive(crowd, access):
             yield SharedWrite(touch.place, access, crowd, actor.other.node)
-
-
-# `Last tells when it ran` says what comes back, and nothing about the time of the call.
-_TERMS = re.compile(
-    rb"(?i)\b(?:after|once|until)\b|(?<!says )(?<!tells )(?<!is )(?<!returns )(?<!reports )\bwhen\b"
-)
-
-
-def _comes_after(access: FieldAccess) -> bool:
-    """Return whether a method's comment says when it may be called: after the end, mostly."""
-    function = outer_function(access.node)
-    return function is not None and bool(_TERMS.search(doc_of(access.file, function)))
 
 
 def _is_exclusive_read(encounter: Encounter) -> bool:

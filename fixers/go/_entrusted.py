@@ -21,7 +21,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._guard_moves import LockForm, whole_body
 from ._held_guard import lock_form, operation_of_class
-from ._quick import slow_nodes, waits
+from ._quick import only_computes, slow_nodes, waits
 
 __all__ = ["called_without"]
 
@@ -128,5 +128,5 @@ _SIMPLE = frozenset({"expression_statement", "assignment_statement", "short_var_
 
 def _slow(file: GoFile, root: Node, calls: list[Node]) -> bool:
     """Return whether anything but the calls takes its time, or launches a goroutine."""
-    slow = [n for n in slow_nodes(file, root) if n not in calls]
+    slow = [n for n in slow_nodes(file, root) if n not in calls and not only_computes(file, n)]
     return bool(slow) or any(waits(file, n) and n not in calls for n in root.own())

@@ -7,7 +7,7 @@ from threadmend.golang.locks import LOCK_TYPES
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Func
 
-__all__ = ["is_slow", "slow_nodes", "waits"]
+__all__ = ["is_slow", "only_computes", "slow_nodes", "waits"]
 
 _WAITS = frozenset({"send_statement", "select_statement", "go_statement"})
 _PURE_PACKAGES = frozenset(
@@ -56,6 +56,22 @@ def is_slow(file: GoFile, node: Node) -> bool:
     if owner in LOCK_TYPES:
         return False
     return not owner.startswith(("time.", "strings.", "sync/atomic.", "bytes."))
+
+
+def only_computes(file: GoFile, call: Node, depth: int = 2) -> bool:
+    """Return whether a call runs a function of the package that waits for nobody and locks nothing.
+
+    It reads and writes what the lock guards, like the code around it.
+    """
+    decl = file.callee(call) if call.kind == "call_expression" else None
+    body = decl.node.get("body") if decl is not None else None
+    if decl is None or body is None or depth == 0 or decl.file.package is not file.package:
+        return False
+    return not any(waits(decl.file, n) or _takes_time(decl.file, n, depth) for n in body.walk())
+
+
+def _takes_time(file: GoFile, node: Node, depth: int) -> bool:
+    return is_slow(file, node) and not only_computes(file, node, depth - 1)
 
 
 def waits(file: GoFile, node: Node) -> bool:

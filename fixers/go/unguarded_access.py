@@ -58,7 +58,10 @@ def check(package: Package) -> Iterator[Finding]:
     shown = [s for s in _shown(package) if s.access.node not in known]
     known.update(s.access.node for s in shown)
     shown += [s for s in _unlocked_side(package) if s.access.node not in known]
-    places = [list(g) for _, g in groupby(sorted([*believed, *shown], key=_place), key=_place)]
+    open_calls = list(lapses(package))
+    entered = {lapse.callee.node for lapse in open_calls}
+    every = [s for s in (*believed, *shown) if _function(s) not in entered]
+    places = [list(g) for _, g in groupby(sorted(every, key=_place), key=_place)]
     beside: dict[tuple[Node, str], list[list[Suspect]]] = {}
     for place in places:
         key = (_function(place[0]), place[0].guard.lock_class)
@@ -67,7 +70,7 @@ def check(package: Package) -> Iterator[Finding]:
         others = beside[(_function(place[0]), place[0].guard.lock_class)]
         yield _finding(place[0].access.file, place, others)
     lacking = {_function(s[0]) for s in places}
-    for lapse in lapses(package):
+    for lapse in open_calls:
         if lapse.calls[0].node.function not in lacking:
             yield called_without(lapse)
     yield from _met(package, {*known, *(s.access.node for s in shown)})

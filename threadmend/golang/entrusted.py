@@ -132,7 +132,7 @@ def _lacks(site: Site, lock_class: str) -> bool:
         binding = file.binding(operand) if operand.kind == "identifier" else None
         if binding is None or binding.kind != "receiver":
             return False
-    if function is outer and not decl.name[:1].isupper():
+    if function is outer and not decl.name[:1].isupper() and not _runs_apart(decl, _DEPTH):
         return False
     return not (
         _takes(site, function, lock_class)
@@ -141,6 +141,29 @@ def _lacks(site: Site, lock_class: str) -> bool:
         or is_explained(file, site.node)
         or awaited_under(file, site.node, lock_class)
     )
+
+
+_DEPTH = 3
+
+
+def _runs_apart(decl: Decl, depth: int) -> bool:
+    """Return whether a function runs nowhere but in goroutines, which hold no lock there."""
+    sites = list(own_callers(decl, LOCK_CALLS))
+    return bool(sites) and depth > 0 and all(_is_apart_at(site, depth) for site in sites)
+
+
+def _is_apart_at(site: Site, depth: int) -> bool:
+    function = site.node.function
+    if site.call is None or function is None:
+        return False
+    if site.launched:
+        return True
+    if held_at(site.file, site.call):
+        return False
+    if function.kind == "func_literal":
+        return launch_of_literal(site.file, function) is not None
+    caller = declaration_of(site.file, function)
+    return caller is not None and not caller.exported and _runs_apart(caller, depth - 1)
 
 
 def _takes(site: Site, function: Node, lock_class: str) -> bool:

@@ -98,6 +98,8 @@ def _pays_for_a_child(file: GoFile, body: Node, add: WaitGroupCall) -> bool:
             continue
         if child.kind == "waitgroup" or child.body is body:
             continue  # it counts itself, as this body does
+        if _has_its_own(file, body, add, child):
+            continue
         if child.literal is None:
             # What it runs gets the WaitGroup: it may be the one that is counted.
             if child.call is None or _mentions(child.call, add.access):
@@ -110,6 +112,22 @@ def _pays_for_a_child(file: GoFile, body: Node, add: WaitGroupCall) -> bool:
         ):
             return True
     return False
+
+
+def _has_its_own(file: GoFile, body: Node, add: WaitGroupCall, child: Launch) -> bool:
+    """Return whether another `Add(1)` pays for a child: the one right above its launch.
+
+    And the one that is asked about pays for the `defer wg.Done()` right below it.
+    """
+    own = add.call.parent.next if add.call.parent is not None else None
+    if own is None or own.text != b"defer " + add.waitgroup.text + b".Done()":
+        return False
+    above = child.statement.previous
+    return any(
+        other.call.parent is above and other.call is not add.call and other.access == add.access
+        for other in waitgroup_calls(file, body)
+        if other.method == "Add" and other.count is not None and other.count.text == b"1"
+    )
 
 
 def _mentions(node: Node, access: Access | None) -> bool:

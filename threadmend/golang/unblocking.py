@@ -7,7 +7,7 @@ in the round of a loop that comes back to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, is_assigned_once, lock_class
@@ -16,13 +16,13 @@ from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import Channel, ChannelOperation, channel_of
 from threadmend.golang.effects import Event, Pair, effects_of
 from threadmend.golang.flow import Flow, Point, flow_of
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.groups import is_group
 from threadmend.golang.infer import is_decl
 from threadmend.golang.lock_relations import is_foreign, needed_by_given, related
 from threadmend.golang.locks import declaration_of, entry_locks, held_at, locks_of
 from threadmend.golang.makers import is_make, maker_of
-from threadmend.golang.scope import argument_of
+from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
 from threadmend.golang.uses import is_api
@@ -209,6 +209,9 @@ def _done(pair: Pair) -> OtherSide | None:
             if found is None or found.method not in {"Done", "Go"}:
                 continue
             if lock_class(file, found.waitgroup) != wanted:
+                takes = _needs_given(file, found, wanted, pair)
+                if takes is not None:
+                    return OtherSide(call, takes[0])
                 continue
             takes: tuple[Node | None] | None
             if found.method == "Done":
@@ -223,6 +226,37 @@ def _done(pair: Pair) -> OtherSide | None:
                 takes = _body_needs(file, call, found.access, pair)
             if takes is not None:
                 return OtherSide(call, takes[0])
+    return None
+
+
+def _needs_given(
+    file: GoFile, done: WaitGroupCall, wanted: str, pair: Pair
+) -> tuple[Node | None] | None:
+    """Return where a function that is given the WaitGroup takes the lock before its Done.
+
+    `go s.deliver(m, &wg)`, launched by the function that waits.
+    """
+    root, function = done.access.root if done.access is not None else None, done.call.function
+    if not isinstance(root, Binding) or root.kind != "parameter" or root.scope is not function:
+        return None
+    decl, flow = declaration_of(file, root.scope), flow_of(root.scope)
+    if decl is None or done.method != "Done" or len(pair.event.path) != 1:
+        return None
+    for site in callers(decl):
+        launched = launch_of_literal(site.file, site.node.function or site.node)
+        outer = site.node.function if launched is None else launched.function
+        given = argument_of(site.call, decl.node, root) if site.call is not None else None
+        if given is None or outer is not pair.function or not (site.launched or launched):
+            continue
+        if lock_class(site.file, given) != wanted:
+            continue
+        for event in effects_of(Body(file, decl.node)):
+            first = event.path[0]
+            access = translated(site.file, site.call, decl.node, event.access, at=first)
+            start, at = flow.point_of(first), flow.point_of(done.call)
+            before = done.deferred is not None or (start and at in flow.reachable(start))
+            if before and _is_wanted(replace(event, access=access), None, pair):
+                return (first,)
     return None
 
 

@@ -8,8 +8,8 @@ atomic number that is loaded, tested, and stored in a step of its own.
 
 Not reported: a write whose section looks at the place again before it writes; sections with
 a call in between that is not known to be quick, because the lock was released for it, unless it
-makes a value with a Close that the write stores in a map (in a method of its own, too); reads
-that do not decide the write.
+makes a value with a Close that the write stores in a map (in a method of its own, too), or the
+function returns an error when it finds the key; reads that do not decide the write.
 
 Unsafe: always; the lock is held for longer. Without a fix: sections in a loop or in branches
 that cannot become one, functions called in between that take the lock themselves.
@@ -33,6 +33,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._atomic_steps import atomic_steps
 from ._quick import is_slow
+from ._refused_again import refused_again
 from ._stored_by_helper import stored_by_helper
 from ._stored_twice import stored_twice
 
@@ -48,7 +49,7 @@ def check(package: Package) -> Iterator[Finding]:
         if statement is None or statement in seen:
             continue
         if not _released_for_nothing(decision):
-            again = stored_twice(decision)
+            again = stored_twice(decision) or refused_again(decision)
             if again is not None:
                 seen.add(statement)
                 yield again

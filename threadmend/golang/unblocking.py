@@ -209,9 +209,9 @@ def _done(pair: Pair) -> OtherSide | None:
             if found is None or found.method not in {"Done", "Go"}:
                 continue
             if lock_class(file, found.waitgroup) != wanted:
-                takes = _needs_given(file, found, wanted, pair)
-                if takes is not None:
-                    return OtherSide(call, takes[0])
+                given_to = _needs_given(file, found, wanted, pair)
+                if given_to is not None:
+                    return OtherSide(call, given_to[0])
                 continue
             takes: tuple[Node | None] | None
             if found.method == "Done":

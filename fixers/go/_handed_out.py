@@ -14,7 +14,7 @@ from threadmend.golang.mutations import Mutation
 from threadmend.golang.runners import runners_of
 from threadmend.golang.syntax import Node
 
-__all__ = ["is_meant", "is_over"]
+__all__ = ["asks_for_copy", "is_meant", "is_over", "says_shared"]
 
 _SAYS = re.compile(
     rb"(?i)\b(?:not|never|n't)\b[^.]{0,40}\b(?:modif|mutat|chang|writ|alter|edit|updat)"
@@ -30,9 +30,9 @@ def is_meant(file: GoFile, escape: Escape) -> bool:
     """Return whether a reference is out for a reason: nobody changes it, or the caller knows."""
     function = escape.function
     return (
-        _says_shared(file, function)
+        says_shared(file, function)
         or _handed_over(file, escape)
-        or _asks_for_copy(function)
+        or asks_for_copy(function)
         or _is_missing(escape)
         or _goes_with_its_lock(escape)
     )
@@ -47,13 +47,13 @@ def _goes_with_its_lock(escape: Escape) -> bool:
     return re.search(rb"[:{,]\s*&?" + re.escape(lock.encode()) + rb"\b", literal.text) is not None
 
 
-def _says_shared(file: GoFile, function: Node) -> bool:
+def says_shared(file: GoFile, function: Node) -> bool:
     """Return whether the function's comment tells the caller what it gets."""
     doc = doc_of(file, function).replace(b"//", b" ")
     return bool(_SAYS.search(b" ".join(doc.split())))
 
 
-def _asks_for_copy(function: Node) -> bool:
+def asks_for_copy(function: Node) -> bool:
     """Return whether the function's name or a parameter leaves copying to the caller."""
     names = [function["name"], *(n for p in function["parameters"].children for n in p.all("name"))]
     return any(_COPIES.search(name.name) for name in names)

@@ -5,6 +5,9 @@ the lock has been released, while another goroutine changes it under the lock. W
 that ends the process ("concurrent map iteration and map write"), with a slice the caller
 sees half of a change, or writes into the object's own state without knowing.
 
+Likewise a pointer out of a guarded map or slice, where fields of what it leads to are written under
+the lock, and a caller reads them without.
+
 Not reported:
 - what nobody changes in place under that lock: values that are only replaced as a whole
   (copy on write) or never changed once they are made;
@@ -48,6 +51,7 @@ from threadmend.golang.types import Map, Pointer, Slice, Struct, Type
 from threadmend.golang.uses import declaration_of
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
+from ._element_handed_out import elements_handed_out
 from ._handed_out import is_meant, is_over
 
 CATEGORY = "mutex"
@@ -83,6 +87,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             if evidence is not None:
                 seen.add(place)
                 yield _finding(file, escape, evidence)
+        yield from elements_handed_out(file, function)
 
 
 def _evidence(file: GoFile, escape: Escape) -> _Evidence | None:

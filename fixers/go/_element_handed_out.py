@@ -117,6 +117,8 @@ def _written_under(package: Package, owner: Named, lock: Held, getter: Node) -> 
                     continue
                 if is_made_here(file, node, access_of(file, node["operand"])):
                     continue
+                if not isinstance(file.underlying(file.type_of(node["operand"])), Pointer):
+                    continue  # a copy, which is to take the record's place
                 if any(h.lock_class == lock.lock_class for h in held_at(file, node)):
                     found[node["field"].name] = node
     return found

@@ -20,6 +20,8 @@ the second one must not get past.
 
 from __future__ import annotations
 
+import re
+
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import BuilderError, insert_before
 from threadmend.golang.decisions import Decision
@@ -142,9 +144,20 @@ def _refuses(file: GoFile, function: Node, statement: Node) -> bool:
     values = statement.children[1].children
     if types[-1].text != b"error" and not is_named(file.type_from(types[-1]), "error"):
         return False
-    return values[-1].text != b"nil" and values[-1].kind in {
-        *("identifier", "selector_expression", "call_expression"),
-    }
+    return len(values) == len(types) and _is_error(file, values[-1])
+
+
+_ERROR = re.compile(r"(?:\w+\.)?(?:[eE]rr[A-Z0-9]\w*|\w*Err(?:or)?f?)")
+
+
+def _is_error(file: GoFile, value: Node) -> bool:
+    """Return whether a value is an error for sure: `ErrTaken`, `fmt.Errorf(…)`."""
+    if value.kind == "call_expression":
+        name = value["function"].name
+        return name == "errors.New" or _ERROR.fullmatch(name) is not None
+    if value.kind not in {"identifier", "selector_expression"} or file.binding(value):
+        return False
+    return _ERROR.fullmatch(value.name) is not None
 
 
 def _other_locks(decision: Decision) -> bool:

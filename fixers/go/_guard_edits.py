@@ -33,6 +33,7 @@ from threadmend.golang.builders.regions import Region, surround
 from threadmend.golang.effects import effects_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import locks_of
+from threadmend.golang.map_methods import is_map_method
 from threadmend.golang.syntax import BLOCKS, Node
 from threadmend.golang.targets import Body
 from threadmend.golang.types import is_named
@@ -88,6 +89,8 @@ def put_under_lock(
         raise BuilderError(f"{lock.name} may be held here already, on some path")
     if lock.lock_class and awaited_under(file, nodes[0], lock.lock_class):
         raise BuilderError(f"{lock.name} is held until this goroutine is done")
+    if any(_has_slow_method(file, node) for node in nodes):
+        raise BuilderError("a method of the map would have to run under the lock")
     statements = _statements(function, nodes)
     body = function.get("body")
     if body is None or not statements:
@@ -136,6 +139,15 @@ def put_under_lock(
             raise
         risk = _risk(file, function, slow, lock, nodes, first.start)
         return insert_before(first, f"{lock.take}\ndefer {lock.give}"), risk or reason
+
+
+def _has_slow_method(file: GoFile, node: Node) -> bool:
+    """Return whether a method is called of a map, whose elements it sees, and takes its time."""
+    selector = node.parent
+    call = selector.parent if selector is not None and selector.field == "function" else None
+    if selector is None or call is None or call.kind != "call_expression":
+        return False
+    return is_map_method(file, selector) and is_slow(file, call)
 
 
 def _behind_calls(

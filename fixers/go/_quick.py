@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import LOCK_TYPES
+from threadmend.golang.map_methods import is_map_method
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Func
 
@@ -52,26 +53,31 @@ def is_slow(file: GoFile, node: Node) -> bool:
     if selection is not None and selection.kind == "package":
         path = file.imported(operand.name)
         return not (path in _PURE_PACKAGES or (path, function["field"].name) in _PURE)
+    if is_map_method(file, function) and only_computes(file, node):
+        return False
     owner = str(selection.owner) if selection is not None and selection.owner else ""
     if owner in LOCK_TYPES:
         return False
     return not owner.startswith(("time.", "strings.", "sync/atomic.", "bytes."))
 
 
-def only_computes(file: GoFile, call: Node, depth: int = 2) -> bool:
+def only_computes(file: GoFile, call: Node) -> bool:
     """Return whether a call runs a function of the package that waits for nobody and locks nothing.
 
     It reads and writes what the lock guards, like the code around it.
     """
     decl = file.callee(call) if call.kind == "call_expression" else None
     body = decl.node.get("body") if decl is not None else None
-    if decl is None or body is None or depth == 0 or decl.file.package is not file.package:
+    if decl is None or body is None or decl.file.package is not file.package:
         return False
-    return not any(waits(decl.file, n) or _takes_time(decl.file, n, depth) for n in body.walk())
-
-
-def _takes_time(file: GoFile, node: Node, depth: int) -> bool:
-    return is_slow(file, node) and not only_computes(file, node, depth - 1)
+    known: dict[Node, bool] = file.package.facts.setdefault("only computes", {})
+    if decl.node not in known:
+        known[decl.node] = False  # one that calls itself may go on for long
+        known[decl.node] = not any(
+            waits(decl.file, n) or (is_slow(decl.file, n) and not only_computes(decl.file, n))
+            for n in body.walk()
+        )
+    return known[decl.node]
 
 
 def waits(file: GoFile, node: Node) -> bool:

@@ -19,12 +19,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access
 from threadmend.golang.belief import doc_of, is_beyond_judgement, outer_function
 from threadmend.golang.calls import code_files, own_callers
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
 from threadmend.golang.guards import FieldAccess, accesses_like
+from threadmend.golang.handouts import handed_out
 from threadmend.golang.lefts import calls_leaving, lefts_of, lefts_of_call, touches_of_launch
 from threadmend.golang.library import methods_called
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
@@ -32,13 +32,13 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.touches import Touch
-from threadmend.golang.types import Chan, Named, Type, deref
+from threadmend.golang.types import Chan, Named, Type
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["Actor", "actors", "comes_after", "handed_out", "in_endless_loop", "is_handed_out"]
+__all__ = ["Actor", "actors", "comes_after", "in_endless_loop"]
 
 _LAUNCH = re.compile(rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\(")
 # What printing calls, in the goroutine too, and what is asked when all is over.
@@ -281,62 +281,6 @@ _TERMS = re.compile(
 def comes_after(file: GoFile, function: Node | None) -> bool:
     """Return whether a function's comment says when it may be called: after the end, mostly."""
     return function is not None and bool(_TERMS.search(doc_of(file, function)))
-
-
-def handed_out(
-    file: GoFile, function: Node, access: Access
-) -> tuple[Type | None, tuple[str, ...]] | None:
-    """Return the object that others have when a function returns, and a path within it.
-
-    The receiver, the result, or what has become a part of one: `&task{stage: s}`.
-    """
-    root = access.root
-    if not isinstance(root, Binding) or root.function is not function:
-        return None
-    if root.kind == "receiver" or _is_returned(function, root):
-        return deref(file.type_of(root.node)), access.steps
-    for use in root.uses:
-        value = use.parent
-        if value is not None and value.kind == "unary_expression":
-            value = value.parent
-        element = value.parent if value is not None and value.kind == "literal_element" else None
-        key = element.get("key") if element is not None else None
-        if element is None or element.kind != "keyed_element" or key is None or key is value:
-            continue
-        literal = element.up("composite_literal")
-        owner = _kept_in(file, literal) if literal is not None else None
-        if owner is not None and literal is not None and _is_returned(function, owner):
-            return deref(file.type_of(literal)), (key.name, *access.steps)
-    return None
-
-
-def _kept_in(file: GoFile, literal: Node) -> Binding | None:
-    """Return the variable of `t := &task{…}`."""
-    value = literal.parent
-    if value is not None and value.kind == "unary_expression":
-        value = value.parent
-    statement = value.parent if value is not None and value.kind == "expression_list" else None
-    if statement is None or statement.kind != "short_var_declaration":
-        return None
-    names = statement["left"].children
-    return file.binding(names[0]) if len(names) == 1 else None
-
-
-def is_handed_out(launch: Launch, access: Access) -> bool:
-    """Return whether an object outlives the launching function: its receiver, or its result."""
-    root, function = access.root, launch.function
-    if not isinstance(root, Binding) or function is None or root.function is not function:
-        return False
-    return root.kind == "receiver" or _is_returned(function, root)
-
-
-def _is_returned(function: Node, root: Binding) -> bool:
-    returns = [n for n in function.own() if n.kind == "return_statement"]
-    return root.kind == "variable" and any(
-        use.up("return_statement") in returns and use.parent is not None
-        and use.parent.kind in {"expression_list", "return_statement"}
-        for use in root.uses
-    )  # fmt: skip
 
 
 def _is_endless(file: GoFile, loop: Node) -> bool:

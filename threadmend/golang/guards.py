@@ -20,6 +20,7 @@ from threadmend.golang.calls import code_files, leaf_at, occurrences
 from threadmend.golang.infer import is_decl
 from threadmend.golang.lock_runners import locking
 from threadmend.golang.locks import LOCK_CALLS, Held, held_at, held_inside
+from threadmend.golang.map_methods import stores_through
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_local_value, is_made_here, is_setup
 from threadmend.golang.syntax import Declaration, Node
@@ -327,7 +328,8 @@ def access_kind(file: GoFile, node: Node) -> str:
     """Return how a field or variable is used: like `Use.kind`, but a pointer ends the path.
 
     `s.p.x = 1` reads `s.p`. Whoever takes a lock inside of a struct (`s.mu.Lock()`, where `mu`
-    embeds the lock among what it guards) does not read the struct: that is a `call`.
+    embeds the lock among what it guards) does not read the struct: that is a `call`. A method
+    of a map type that writes elements is a `store`.
     """
     kind = classify(node).kind
     if kind in {"store", "read"}:
@@ -338,7 +340,9 @@ def access_kind(file: GoFile, node: Node) -> str:
             if isinstance(file.underlying(type_), Pointer):
                 return "read"
             if parent.field == "function":
-                return "call" if _is_lock_itself(type_) else kind
+                if _is_lock_itself(type_):
+                    return "call"
+                return "store" if stores_through(file, parent) else kind
             target, parent = parent, parent.parent
     return kind
 

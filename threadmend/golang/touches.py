@@ -17,6 +17,7 @@ from threadmend.golang.guards import access_kind
 from threadmend.golang.holding import holding_of
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import Held
+from threadmend.golang.map_methods import stored_by_methods
 from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -151,7 +152,7 @@ def written_names(package: Package) -> frozenset[bytes]:
         for file in code_files(package):
             names.update(_ASSIGNED.findall(file.data))
             names.update(_DELETED.findall(file.data))
-        found = package.facts["written"] = frozenset(names)
+        found = package.facts["written"] = frozenset(names | stored_by_methods(package))
     return found
 
 

@@ -67,13 +67,21 @@ def translated(
         return access  # captured: the same variable
     elif call is None or root.scope is not body:
         return None
-    elif is_assigned_once(root) or (at is not None and is_given_at(root, at)):
+    elif _is_kept(file, root) or (at is not None and is_given_at(root, at)):
         base = _given(file, call, body, root)
     else:
         return None
     if base is None or len(base.steps) + len(access.steps) > _LONGEST:
         return None
     return without_detours(file, homeward(file, Access(base.root, base.steps + access.steps)))
+
+
+def _is_kept(file: GoFile, root: Binding) -> bool:
+    """Return whether a receiver or parameter is never assigned; every event of a callee asks."""
+    known: dict[Binding, bool] = file.package.facts.setdefault("kept parameters", {})
+    if root not in known:
+        known[root] = is_assigned_once(root)
+    return known[root]
 
 
 def is_given_at(parameter: Binding, node: Node) -> bool:

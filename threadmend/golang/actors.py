@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.belief import doc_of, is_beyond_judgement, outer_function
 from threadmend.golang.calls import code_files, own_callers
-from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
 from threadmend.golang.guards import FieldAccess, accesses_like
 from threadmend.golang.handouts import handed_out
@@ -211,7 +210,7 @@ def _looked_at(
 ) -> FieldAccess | None:
     """Return the access of an exported method of the object, to the part that is written.
 
-    Not what the method that launches does on another path: `if now { s.send(); return }; go …`.
+    Not what the method that launches does, on another path: `if now { s.send(); return }; go …`.
     """
     package, body = file.package, start.launch.body
     if not isinstance(owner, Named) or owner.package != package.key or body is None:
@@ -224,9 +223,7 @@ def _looked_at(
             continue
         if not decl.sound or decl.file.is_test or _belongs_to(decl.file, decl.node, body):
             continue
-        timed = start.launch.kind == "timer"
-        launches = not timed and decl.node is outer_function(start.function)
-        if launches and (start.left or start.function is not decl.node):
+        if decl.node is outer_function(start.function) and start.launch.kind != "timer":
             continue
         if comes_after(decl.file, decl.node):
             continue
@@ -240,20 +237,10 @@ def _looked_at(
                 continue  # what hands work to the goroutine is ordered with it, perhaps
             if _stops(decl.node, other.path[0]):
                 continue
-            if launches and not _comes_after(start.launch, other.path[0]):
-                continue
             for access in accesses_like(package, other.file, other.node):
                 if access.node is other.node and _may_meet(access, bool(other.locks)):
                     return access
     return None
-
-
-def _comes_after(launch: Launch, node: Node) -> bool:
-    """Return whether the launching function may come to a node after the launch."""
-    assert launch.function is not None
-    flow = flow_of(launch.function)
-    start, point = flow.point_of(launch.node), flow.point_of(node)
-    return start is None or point is None or point in flow.reachable(start)
 
 
 def _may_meet(access: FieldAccess, locked: bool) -> bool:

@@ -84,6 +84,12 @@ class _Start:
     touches: list[Touch]
     left: bool = False
 
+    @property
+    def declaration(self) -> Node | None:
+        """Return the function or method that the launch stands in."""
+        literal = self.function.kind == "func_literal"
+        return outer_function(self.function) if literal else self.function
+
 
 def _starts(file: GoFile, declaration: Declaration) -> Iterator[_Start]:
     if _LAUNCH.search(file.data, declaration.start, declaration.end):
@@ -152,7 +158,7 @@ def _onlooker(file: GoFile, start: _Start, touch: Touch, rounds: str) -> FieldAc
     body = start.launch.body
     assert body is not None
     for other in accesses_like(file.package, touch.file, touch.node):
-        if outer_function(other.node) is outer_function(start.function):
+        if outer_function(other.node) is start.declaration:
             continue
         if _meets(file, body, touch, other):
             return other
@@ -223,7 +229,7 @@ def _looked_at(
             continue
         if not decl.sound or decl.file.is_test or _belongs_to(decl.file, decl.node, body):
             continue
-        if decl.node is outer_function(start.function) and start.launch.kind != "timer":
+        if decl.node is start.declaration and start.launch.kind != "timer":
             continue
         if comes_after(decl.file, decl.node):
             continue

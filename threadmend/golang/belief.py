@@ -27,13 +27,13 @@ from threadmend.golang.locks import (
 )
 from threadmend.golang.majority import confidence_in
 from threadmend.golang.marshalled import is_marshalled_under
-from threadmend.golang.own_sections import is_in_use
+from threadmend.golang.own_sections import has_accessor, is_in_use
 from threadmend.golang.parts import reads_another_part
 from threadmend.golang.preparing import may_be_held, prepares, sets_up_once
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.same_goroutine import is_built_for, is_only_writer
 from threadmend.golang.scope import Binding
-from threadmend.golang.setup import runs_once
+from threadmend.golang.setup import runs_only_once
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Array, Func, Map, Pointer, Slice, deref
 from threadmend.model import Confidence
@@ -129,14 +129,15 @@ def is_suspect(access: FieldAccess, guard: Guard) -> bool:
     return not (
         is_beyond_judgement(
             access,
-            locked_too=_is_firm(guard) and not _shares_lock(access, guard),
+            locked_too=_is_evident(guard) and not _shares_lock(access, guard),
+            any_object=_goes_around(access, guard),
             in_use=is_in_use(access, guard.lock_class),
         )
         or _leads_to_lock(access)
         or awaited_under(access.file, access.node, guard.lock_class)
         or runs_after_wait(access.file, access.node)
         or comes_after_wait(access)
-        or runs_once(access.node)
+        or runs_only_once(access.file, access.node)
         or is_only_writer(access, guard)
         or _callers_protect(access, guard)
         or _callers_explain(access)
@@ -232,10 +233,20 @@ def is_beyond_judgement(
 _FIRM = 6
 
 
-def _is_firm(guard: Guard) -> bool:
-    """Return whether hardly anybody lacks the lock."""
+def _is_evident(guard: Guard) -> bool:
+    """Return whether hardly anybody lacks the lock, or a method is there that takes it for all."""
     shared = [a for a in guard.unlocked if not a.setup]
-    return len(guard.locked) >= _FIRM * max(1, len(shared))
+    return len(guard.locked) >= _FIRM * max(1, len(shared)) or has_accessor(guard)
+
+
+def _goes_around(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether a function reads from another object what that has an accessor for."""
+    if access.writes or access.fresh or not has_accessor(guard):
+        return False
+    function = outer_function(access.node)
+    decl = declaration_of(access.file, function) if function is not None else None
+    owner = (access.place or "").rpartition(".")[0].rpartition(".")[2]
+    return decl is not None and decl.kind == "method" and decl.receiver != owner
 
 
 def _shares_lock(access: FieldAccess, guard: Guard) -> bool:
@@ -265,7 +276,19 @@ def _runs_here_and_now(access: FieldAccess) -> bool:
         if not runs_in_place(access.file, function):
             return False
         function = function.function
-    return function is not None
+    return function is not None and not _is_kept(access.file, function)
+
+
+def _is_kept(file: GoFile, function: Node) -> bool:
+    """Return whether an unexported function is kept as a value: who calls it may hold the lock."""
+    decl = declaration_of(file, function)
+    if decl is None or decl.exported:
+        return False
+    values = (s.node.up(*_KEEPERS) for s in own_callers(decl, LOCK_CALLS) if s.call is None)
+    return any(v is not None and v.kind != "call_expression" for v in values)
+
+
+_KEEPERS = ("call_expression", "assignment_statement", "short_var_declaration", "keyed_element")
 
 
 def _leads_to_lock(access: FieldAccess) -> bool:

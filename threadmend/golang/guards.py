@@ -22,7 +22,7 @@ from threadmend.golang.lock_runners import locking
 from threadmend.golang.locks import LOCK_CALLS, Held, held_at, held_inside
 from threadmend.golang.map_methods import stores_through
 from threadmend.golang.scope import Binding
-from threadmend.golang.setup import is_local_value, is_made_here, is_setup
+from threadmend.golang.setup import is_local_value, is_made_here, is_setup, tears_down_early
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.types import Named, Pointer, Struct, Type
 
@@ -86,8 +86,13 @@ class FieldAccess:
 
     @cached_property
     def setup(self) -> bool:
-        """Return whether the code only sets up or tears down."""
-        return is_setup(self.file, self.node)
+        """Return whether the code only sets up or tears down.
+
+        Who takes a lock to write while it tears down has others beside it.
+        """
+        if not is_setup(self.file, self.node):
+            return False
+        return not (self.writes and self.held_here and tears_down_early(self.file, self.node))
 
     def holds(self, lock: str, *, here: bool = False) -> bool:
         """Return whether a lock of this class, of the same object, is held."""

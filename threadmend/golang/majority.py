@@ -10,6 +10,7 @@ from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import FieldAccess, Guard
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of
 from threadmend.golang.own_sections import takes_guard
+from threadmend.golang.same_goroutine import launched_root
 from threadmend.golang.setup import is_setup
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence
@@ -47,7 +48,7 @@ def confidence_in(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
             return Confidence.MEDIUM
         if locked >= 2 and all(_locks_later(a, guard) for a in wrong):
             return Confidence.MEDIUM
-    if _is_alone(guard, wrong):
+    if _is_alone(guard, wrong) or _meets_users(guard, wrong):
         return Confidence.MEDIUM
     if locked + unlocked > _INNER_BAR and locked >= 2 * unlocked and len(wrong) == unlocked:
         return Confidence.LOW
@@ -69,6 +70,26 @@ def _is_of_another(access: FieldAccess, lock_class: str) -> bool:
     base = access.base.steps if access.base is not None else ()
     held = [h.access.steps for h in access.held if h.lock_class == lock_class]
     return bool(held) and all(h[: len(base)] == base and len(h) - len(base) > 1 for h in held)
+
+
+def _meets_users(guard: Guard, wrong: list[FieldAccess]) -> bool:
+    """Return whether a goroutine of the object looks at what users of the package write.
+
+    They do so under the lock, by a method that they may call at any time.
+    """
+    writes = [a for a in guard.locked if a.writes and not a.setup and _is_exported(a)]
+    by_users = [a for a in writes if not _SETS.match(_name(a)) and a.held_here]
+    return (
+        bool(wrong)
+        and bool(by_users)
+        and all(launched_root(a) is not None for a in wrong)
+        and not any(launched_root(w) is launched_root(a) for w in by_users for a in wrong)
+    )
+
+
+def _name(access: FieldAccess) -> str:
+    function = outer_function(access.node)
+    return function["name"].name if function is not None else ""
 
 
 _SETS = re.compile(r"(?:[Ss]et|[Ww]ith)(?![a-z])")

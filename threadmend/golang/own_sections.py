@@ -2,7 +2,8 @@
 
 A function that takes the lock of an object is not entered with it, and runs beside others: its
 author says so. What it does to the object outside of its sections has no excuse that rests on
-who calls it.
+who calls it. A method that does nothing but read or set a place under the lock says as much of
+the place: it is there for those who run beside.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from threadmend.golang.lock_operations import Held
 from threadmend.golang.locks import locks_of
 
 if TYPE_CHECKING:
-    from threadmend.golang.guards import FieldAccess
+    from threadmend.golang.guards import FieldAccess, Guard
 
-__all__ = ["is_in_use", "takes_guard"]
+__all__ = ["has_accessor", "is_in_use", "takes_guard"]
 
 
 def takes_guard(access: FieldAccess, lock_class: str) -> bool:
@@ -59,3 +60,23 @@ def is_in_use(access: FieldAccess, lock_class: str) -> bool:
         and _WAITS.search(access.file.data, function.start, access.node.start) is None
         and takes_guard(access, lock_class)
     )
+
+
+def has_accessor(guard: Guard) -> bool:
+    """Return whether some method does nothing but read or set the place under the lock."""
+    return any(_is_accessor(a) for a in guard.locked)
+
+
+def _is_accessor(access: FieldAccess) -> bool:
+    function = access.node.function
+    body = function.get("body") if function is not None else None
+    if body is None or function is None or function.get("receiver") is None:
+        return False
+    calls = [n["function"] for n in body.find("call_expression")]
+    return len(body.statements) <= _FEW and all(
+        f.kind == "selector_expression" and f["field"].name in _LOCKING for f in calls
+    )
+
+
+_FEW = 4
+_LOCKING = frozenset({"Lock", "RLock", "Unlock", "RUnlock"})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from threadmend.golang.guards import FieldAccess, Guard
     from threadmend.golang.syntax import Node
 
-__all__ = ["is_built_for", "is_only_writer"]
+__all__ = ["is_built_for", "is_only_writer", "launched_root"]
 
 _DEPTH = 6
 _RUNS = 3
@@ -65,6 +65,11 @@ def _is_called_in(file: GoFile, function: Node | None, caller: Node | None, dept
     )
 
 
+def launched_root(access: FieldAccess) -> Node | None:
+    """Return the function whose one launch alone leads to an access."""
+    return _root(access.file, access.node, _DEPTH)
+
+
 def _run_together(access: FieldAccess, others: list[FieldAccess]) -> bool:
     """Return whether one launch alone runs an access and all the others."""
     root = _root(access.file, access.node, _DEPTH)
@@ -91,14 +96,24 @@ def _root(file: GoFile, node: Node, depth: int) -> Node | None:
 def is_built_for(access: FieldAccess) -> bool:
     """Return whether an access stands in a method that is called on objects just made, only."""
     function = access.node.function
-    decl = declaration_of(access.file, function) if function is not None else None
-    if decl is None or decl.exported or decl.kind != "method":
+    return function is not None and _is_built_for(access.file, function, _RUNS)
+
+
+def _is_built_for(file: GoFile, function: Node, depth: int) -> bool:
+    decl = declaration_of(file, function)
+    if decl is None or decl.exported or decl.kind != "method" or depth == 0:
         return False
     sites = list(own_callers(decl, LOCK_CALLS))
     for site in sites:
         operand = site.call["function"].get("operand") if site.call is not None else None
         if operand is None or site.launched:
             return False
-        if not is_made_here(site.file, operand, access_of(site.file, operand)):
+        if is_made_here(site.file, operand, access_of(site.file, operand)):
+            continue
+        binding = site.file.binding(operand) if operand.kind == "identifier" else None
+        above = site.node.function
+        if binding is None or binding.kind != "receiver" or above is None:
+            return False
+        if not _is_built_for(site.file, above, depth - 1):
             return False
     return bool(sites)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access
 from threadmend.golang.calls import own_callers
+from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl
 
-__all__ = ["is_local_value", "is_made_here", "is_setup", "runs_once"]
+__all__ = [
+    "is_local_value",
+    "is_made_here",
+    "is_setup",
+    "runs_once",
+    "runs_only_once",
+    "tears_down_early",
+]
 
 _NAME = re.compile(
     r"(?:[Nn]ew|[Ii]nit(?:ial(?:i[sz]e)?)?|[Mm]ake|[Cc]reate|[Bb]uild|[Ss]tart|[Oo]pen|[Ss]et[Uu]p"
@@ -108,6 +116,21 @@ def is_setup(file: GoFile, node: Node) -> bool:
     return decl is not None and only_from_setup(decl)
 
 
+_ENDS = re.compile(r"(?:[Cc]lose|[Ss]top|[Ss]hutdown|[Tt]eardown|[Dd]estroy|[Cc]leanup)(?![a-z])")
+_WAITS = re.compile(rb"Wait\w*\(|<-|\b[Jj]oin\w*\(")
+
+
+def tears_down_early(file: GoFile, node: Node) -> bool:
+    """Return whether a method ends the work of its object, and has waited for nobody yet."""
+    function = outer_function(node)
+    return (
+        function is not None
+        and function.get("receiver") is not None
+        and _ENDS.match(function["name"].name) is not None
+        and _WAITS.search(file.data, function.start, node.start) is None
+    )
+
+
 def _gives_back(function: Node) -> bool:
     """Return whether a method returns its object to a pool: whoever does so is the last user."""
     receiver, body = function.get("receiver"), function.get("body")
@@ -174,6 +197,18 @@ def _only(decl: Decl) -> bool:
 
 
 _SET_UP = re.compile(rb"\bfunc\s*(?:\([^)]*\)\s*)?(?:[Nn]ew|[Ii]nit|[Ss]tart|[Oo]nStart|main\b)")
+
+
+def runs_only_once(file: GoFile, node: Node, depth: int = 3) -> bool:
+    """Return whether a node is inside of `once.Do(func() {…})`, or of what only that calls."""
+    if runs_once(node):
+        return True
+    function = outer_function(node)
+    decl = declaration_of(file, function) if function is not None and depth > 0 else None
+    if decl is None or decl.exported:
+        return False
+    sites = list(own_callers(decl, _SET_UP))
+    return bool(sites) and all(runs_only_once(s.file, s.node, depth - 1) for s in sites)
 
 
 def runs_once(node: Node) -> bool:

@@ -83,10 +83,15 @@ def _race(
     reads = [a for a in accesses if literal.contains(a.node) and not a.writes]
     order = Ordering(file, binding)
     for write in writes:
+        # The loop writes in every round: a call that is not known does not wait for the next one.
         met = [
             read
             for read in reads
-            if any(order.concurrent(a, b) for a in read.places or () for b in write.places or ())
+            if any(
+                order.concurrent(a, b, supposed=False)
+                for a in read.places or ()
+                for b in write.places or ()
+            )
         ]
         if met:
             return write, met

@@ -28,17 +28,22 @@ if TYPE_CHECKING:
 __all__ = ["awaited_under", "comes_after_wait", "runs_after_wait"]
 
 
-def awaited_under(file: GoFile, node: Node, lock_class: str) -> bool:
+def awaited_under(file: GoFile, node: Node, lock_class: str, depth: int = 2) -> bool:
     """Return whether a node runs in goroutines that are awaited with a lock of a class held.
 
-    The node stands in the goroutine's literal, at any depth, or is what launches it.
+    The node stands in the goroutine's literal, at any depth, or is what launches it, or in a
+    function that such a goroutine calls.
     """
     at = node
     while at.function is not None:
         if _waits_behind(file, at, lock_class):
             return True
         at = at.function
-    return False
+    decl = declaration_of(file, at) if depth > 0 else None
+    if decl is None or decl.exported:
+        return False
+    sites = own_callers(decl, LOCK_CALLS)
+    return any(awaited_under(s.file, s.node, lock_class, depth - 1) for s in sites)
 
 
 def _waits_behind(file: GoFile, launch: Node, lock_class: str) -> bool:

@@ -23,6 +23,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, captures, launches
 from threadmend.golang.ordering import Ordering
 from threadmend.golang.scope import Binding
+from threadmend.golang.strands import Place
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -83,19 +84,32 @@ def _race(
     reads = [a for a in accesses if literal.contains(a.node) and not a.writes]
     order = Ordering(file, binding)
     for write in writes:
-        # The loop writes in every round: a call that is not known does not wait for the next one.
         met = [
             read
             for read in reads
-            if any(
-                order.concurrent(a, b, supposed=False)
-                for a in read.places or ()
-                for b in write.places or ()
-            )
+            if any(_meet(order, a, b) for a in read.places or () for b in write.places or ())
         ]
         if met:
             return write, met
     return None
+
+
+def _meet(order: Ordering, read: Place, write: Place) -> bool:
+    """Return whether a goroutine may read while the loop writes in its next round.
+
+    It does in every round: a call that is not known does not wait for that, nor does an atomic
+    operation, unless the goroutine asks again and again.
+    """
+    if order.concurrent(read, write, supposed=False):
+        return True
+    before = list(order.waiting.before(read))
+    around = [s.node.up("for_statement", "func_literal") for s in before]
+    if any(s.kind != "atomic" for s in before):
+        return False
+    if any(node is not None and node.kind == "for_statement" for node in around):
+        return False
+    after = [*order.waiting.after(read), *order.waiting.end_of(read.strand)]
+    return order.reaches(read.strand, write, after)
 
 
 def _finding(

@@ -11,7 +11,7 @@ from threadmend.golang.guards import FieldAccess, Guard
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of
 from threadmend.golang.own_sections import takes_guard
 from threadmend.golang.same_goroutine import launched_root
-from threadmend.golang.setup import is_setup
+from threadmend.golang.setup import is_setup, tears_down_early
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence
 
@@ -73,23 +73,18 @@ def _is_of_another(access: FieldAccess, lock_class: str) -> bool:
 
 
 def _meets_users(guard: Guard, wrong: list[FieldAccess]) -> bool:
-    """Return whether a goroutine of the object looks at what users of the package write.
+    """Return whether a goroutine of the object looks at what the end of its work writes.
 
-    They do so under the lock, by a method that they may call at any time.
+    Users end it under the lock, by a method that they may call at any time.
     """
-    writes = [a for a in guard.locked if a.writes and not a.setup and _is_exported(a)]
-    by_users = [a for a in writes if not _SETS.match(_name(a)) and a.held_here]
+    writes = [a for a in guard.locked if a.writes and a.held_here and _is_exported(a)]
+    ends = [a for a in writes if tears_down_early(a.file, a.node)]
     return (
         bool(wrong)
-        and bool(by_users)
+        and bool(ends)
         and all(launched_root(a) is not None for a in wrong)
-        and not any(launched_root(w) is launched_root(a) for w in by_users for a in wrong)
+        and not any(launched_root(e) is launched_root(a) for e in ends for a in wrong)
     )
-
-
-def _name(access: FieldAccess) -> str:
-    function = outer_function(access.node)
-    return function["name"].name if function is not None else ""
 
 
 _SETS = re.compile(r"(?:[Ss]et|[Ww]ith)(?![a-z])")

@@ -27,8 +27,7 @@ _STORES = re.compile(rb"\]\s*(?:[-+*/|&^]?=(?!=)|\+\+|--)|\b(?:delete|clear)\(")
 
 def is_map_method(file: GoFile, selector: Node) -> bool:
     """Return whether a method, as in `x.postings.sum`, is one of a map type of the project."""
-    type_ = file.type_of(selector["operand"])
-    if not isinstance(type_, Named) or not isinstance(file.underlying(type_), Map):
+    if _map_of(file, selector) is None:
         return False
     selection = file.selection(selector)
     return selection is not None and selection.kind == "method"
@@ -36,11 +35,17 @@ def is_map_method(file: GoFile, selector: Node) -> bool:
 
 def stores_through(file: GoFile, selector: Node) -> bool:
     """Return whether a method, as in `x.postings.add`, writes elements of its map."""
-    type_ = file.type_of(selector["operand"])
-    if not isinstance(type_, Named) or not isinstance(file.underlying(type_), Map):
+    type_ = _map_of(file, selector)
+    package = None if type_ is None else file.package.workspace.package_by_key(type_.package)
+    if type_ is None or package is None:
         return False
-    package = file.package.workspace.package_by_key(type_.package)
-    return package is not None and (type_.name, selector["field"].name) in _storing(package)
+    return (type_.name, selector["field"].name) in _storing(package)
+
+
+def _map_of(file: GoFile, selector: Node) -> Named | None:
+    """Return the map type of what a selector selects from; a conversion, `(*T)(x)`, is none."""
+    type_ = file.type_of(selector["operand"]) if selector.kind == "selector_expression" else None
+    return type_ if isinstance(type_, Named) and isinstance(file.underlying(type_), Map) else None
 
 
 def stored_by_methods(package: Package) -> set[bytes]:

@@ -42,6 +42,7 @@ from threadmend.model import Edit
 from ._guard_copies import is_momentary, last_part, lowered, read_ahead, released_above
 from ._guard_moves import (
     LockForm,
+    asks_for_owner,
     begun_earlier,
     kept_on,
     moved_up,
@@ -95,6 +96,9 @@ def put_under_lock(
     body = function.get("body")
     if body is None or not statements:
         raise BuilderError("the accesses stand in no statement")
+    for statement in statements:
+        if owner := asks_for_owner(statement, nodes, lock):
+            raise BuilderError(f"{owner} may be nil where the lock would be taken")
     reason = _other_locks(file, function, lock)
     own = locks_of(file, function).operations
     slow = slow_nodes(file, body)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from threadmend.golang.builders import (
     BuilderError,
     delete,
+    delete_all,
     insert_after,
     insert_at_start,
     insert_before,
@@ -81,7 +82,7 @@ def moved_up(
     if any(is_slow(file, n) for s in between for n in s.own()):
         return ()
     code = f"{taken.name}\n{given.name}"
-    return (*insert_before(first, code), *delete(taken), *delete(given))
+    return (*insert_before(first, code), *delete_all([taken, given]))
 
 
 def kept_on(file: GoFile, statements: list[Node], lock: LockForm) -> tuple[Edit, ...]:
@@ -222,6 +223,20 @@ def whole_body(body: Node, nodes: Sequence[Node], lock: LockForm) -> tuple[Edit,
     if any(not any(g.contains(t) for g in guards) for t in tests):
         raise BuilderError(f"{root} may be nil where the lock would be taken")
     return insert_after(guards[-1], code) if guards else insert_at_start(body, code)
+
+
+def asks_for_owner(statement: Node, nodes: Sequence[Node], lock: LockForm) -> str:
+    """Return the name that a statement tests for nil ahead of an access, when the lock belongs to
+    what it names: `m == nil || m.rules == nil` cannot take `m.mu` first.
+    """
+    parts = lock.name.split(".")
+    owners = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+    tests = [b for b in statement.own() if b.kind == "binary_expression"]
+    for node in (n for n in nodes if statement.contains(n)):
+        for test in (t for t in tests if t.start < node.start):
+            if named := next((o for o in owners if _tests_nil(test, o)), ""):
+                return named
+    return ""
 
 
 def _tests_nil(binary: Node, root: str) -> bool:

@@ -12,7 +12,7 @@ func (l *ledger) audit() int {           func (l *ledger) audit() int {
 from __future__ import annotations
 
 from threadmend.golang.access import Access
-from threadmend.golang.builders import BuilderError, delete, insert_before
+from threadmend.golang.builders import BuilderError, delete_all, insert_before
 from threadmend.golang.effects import Pair
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
@@ -110,11 +110,8 @@ def hoisted(pair: Pair) -> tuple[Edit, ...]:
             raise BuilderError(f"a condition asks about {owner.decode()}")
     name = inner.lock.name
     take, give = ("RLock", "RUnlock") if inner.mode == "read" else ("Lock", "Unlock")
-    edits = [*insert_before(outer, f"{name}.{take}()\ndefer {name}.{give}()")]
-    for node in (statement, *ends):
-        if node is not None:
-            edits += delete(node)
-    return tuple(edits)
+    gone = [node for node in (statement, *ends) if node is not None]
+    return (*insert_before(outer, f"{name}.{take}()\ndefer {name}.{give}()"), *delete_all(gone))
 
 
 def _held_to_the_end(pair: Pair) -> Node:

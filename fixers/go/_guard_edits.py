@@ -86,12 +86,7 @@ def put_under_lock(
     the lock from its start; not when it calls something that takes the lock too. Raises
     BuilderError with the reason when there is no good form.
     """
-    if _may_be_held(file, function, nodes, lock):
-        raise BuilderError(f"{lock.name} may be held here already, on some path")
-    if lock.lock_class and awaited_under(file, nodes[0], lock.lock_class):
-        raise BuilderError(f"{lock.name} is held until this goroutine is done")
-    if any(_has_slow_method(file, node) for node in nodes):
-        raise BuilderError("a method of the map would have to run under the lock")
+    _refuse_access(file, function, nodes, lock)
     statements = _statements(function, nodes)
     body = function.get("body")
     if body is None or not statements:
@@ -143,6 +138,16 @@ def put_under_lock(
             raise
         risk = _risk(file, function, slow, lock, nodes, first.start)
         return insert_before(first, f"{lock.take}\ndefer {lock.give}"), risk or reason
+
+
+def _refuse_access(file: GoFile, function: Node, nodes: Sequence[Node], lock: LockForm) -> None:
+    """Raise BuilderError where no form of a lock around the accesses would do."""
+    if _may_be_held(file, function, nodes, lock):
+        raise BuilderError(f"{lock.name} may be held here already, on some path")
+    if lock.lock_class and awaited_under(file, nodes[0], lock.lock_class):
+        raise BuilderError(f"{lock.name} is held until this goroutine is done")
+    if any(_has_slow_method(file, node) for node in nodes):
+        raise BuilderError("a method of the map would have to run under the lock")
 
 
 def _has_slow_method(file: GoFile, node: Node) -> bool:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.golang.one_liners import naming, one_liners, only_call
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import (
     WAITGROUP_CALLS,
@@ -67,8 +68,8 @@ def counts(package: Package, method: str) -> re.Pattern[bytes]:
     """Return what code looks like that calls a method of a WaitGroup, itself or by a helper."""
     helpers = _helpers(package)
     names = {d.name for d in package.functions() if d.key in helpers}
-    words = "".join(rf"|\b{re.escape(name)}\(" for name in sorted(names))
-    return re.compile(rf"\.{method}\({words}".encode())
+    words = b"|" + naming(names) if names else b""
+    return re.compile(rf"\.{method}\(".encode() + words)
 
 
 def home(file: GoFile, operation: WaitGroupCall) -> tuple[GoFile, WaitGroupCall]:
@@ -87,27 +88,14 @@ def said(operation: WaitGroupCall) -> str:
 
 def _helpers(package: Package) -> dict[tuple[str, int], WaitGroupCall]:
     """Return, by `Decl.key`, the functions whose body is one Done or Wait or `Add(1)`."""
-    known: dict[tuple[str, int], WaitGroupCall] | None = package.facts.get("count_helpers")
-    if known is None:
-        known = package.facts["count_helpers"] = {}
-        for decl in package.functions():
-            operation = _only_operation(decl)
-            if operation is not None:
-                known[decl.key] = operation
-    return known
+    return one_liners(package, "count_helpers", _only_operation)
 
 
 def _only_operation(decl: Decl) -> WaitGroupCall | None:
-    start, end = decl.span
-    if end - start > _LONGEST or not WAITGROUP_CALLS.search(decl.file.data, start, end):
+    call = only_call(decl, WAITGROUP_CALLS, _LONGEST)
+    if call is None or decl.node["parameters"].children:
         return None
-    if not decl.sound or not decl.has_body or decl.node["parameters"].children:
-        return None
-    statements = decl.node["body"].statements
-    if len(statements) != 1 or statements[0].kind != "expression_statement":
-        return None
-    call = statements[0].children[0]
-    operation = waitgroup_call(decl.file, call) if call.kind == "call_expression" else None
+    operation = waitgroup_call(decl.file, call)
     if operation is None or operation.access is None or operation.method == "Go":
         return None
     if operation.method == "Add" and (operation.count is None or operation.count.text != b"1"):

@@ -18,6 +18,7 @@ from threadmend.golang.locks import (
     lock_operation,
     locks_of,
 )
+from threadmend.golang.one_liners import naming, one_liners, only_call
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.wording import bind
@@ -129,37 +130,24 @@ def _place(decl: Decl, operation: LockOperation) -> tuple[object, ...]:
 
 def _helpers(package: Package) -> dict[tuple[str, int], LockOperation]:
     """Return, by `Decl.key`, the functions whose body is one operation, and the operation."""
-    known: dict[tuple[str, int], LockOperation] | None = package.facts.get("one_operation")
-    if known is None:
-        known = package.facts["one_operation"] = {}
-        for decl in package.functions():
-            operation = _only_operation(decl)
-            if operation is not None:
-                known[decl.key] = operation
-        names = {decl.name.encode() for decl in package.functions() if decl.key in known}
-        if names:
-            words = b"|".join(map(re.escape, sorted(names)))
-            package.facts["one_operation_calls"] = re.compile(rb"\b(?:" + words + rb")\(")
-    return known
+    return one_liners(package, "one_operation", _only_operation)
 
 
 def _calls(package: Package) -> re.Pattern[bytes] | None:
-    _helpers(package)
+    """Return what a call of a helper looks like, None where there is none."""
+    helpers = _helpers(package)
     found: re.Pattern[bytes] | None = package.facts.get("one_operation_calls")
+    if found is None and helpers:
+        names = {decl.name for decl in package.functions() if decl.key in helpers}
+        found = package.facts["one_operation_calls"] = re.compile(naming(names))
     return found
 
 
 def _only_operation(decl: Decl) -> LockOperation | None:
-    start, end = decl.span
-    if end - start > _LONGEST or not LOCK_CALLS.search(decl.file.data, start, end):
+    call = only_call(decl, LOCK_CALLS, _LONGEST)
+    if call is None or decl.node.get("result") is not None:
         return None
-    if not decl.sound or not decl.has_body or decl.node.get("result") is not None:
-        return None
-    statements = decl.node["body"].statements
-    if len(statements) != 1 or statements[0].kind != "expression_statement":
-        return None
-    call = statements[0].children[0]
-    operation = lock_operation(decl.file, call) if call.kind == "call_expression" else None
+    operation = lock_operation(decl.file, call)
     if operation is None or not (operation.acquires or operation.releases):
         return None
     return operation

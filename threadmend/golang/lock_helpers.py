@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.locks import LOCK_CALLS, Held, locks_of
+from threadmend.golang.one_liners import naming
 from threadmend.golang.releases import net_releases
 from threadmend.golang.syntax import Node
 from threadmend.golang.wording import bind
@@ -59,11 +60,8 @@ def taking(package: Package) -> re.Pattern[bytes]:
 
 def _taking(package: Package) -> re.Pattern[bytes]:
     helpers = net_acquires(package)
-    names = {d.name.encode() for d in package.functions() if d.key in helpers}
-    if not names:
-        return LOCK_CALLS
-    words = rb"|\b(?:" + b"|".join(map(re.escape, sorted(names))) + rb")\("
-    return re.compile(LOCK_CALLS.pattern + words)
+    names = {d.name for d in package.functions() if d.key in helpers}
+    return re.compile(LOCK_CALLS.pattern + b"|" + naming(names)) if names else LOCK_CALLS
 
 
 def _only_taking(package: Package, takes: re.Pattern[bytes]) -> Iterator[Decl]:

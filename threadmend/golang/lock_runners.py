@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.keepers import parameter_name
 from threadmend.golang.lock_helpers import taking
 from threadmend.golang.locks import Held, held_at, held_inside
+from threadmend.golang.one_liners import naming
 from threadmend.golang.releases import net_releases
 from threadmend.golang.syntax import Node
 from threadmend.golang.wording import bind
@@ -36,11 +37,8 @@ def locking(package: Package) -> re.Pattern[bytes]:
 
 def _locking(package: Package) -> re.Pattern[bytes]:
     takes = taking(package)
-    names = {decl.name.encode() for decl in package.functions() if _is_runner(decl, takes)}
-    if not names:
-        return takes
-    words = rb"|\b(?:" + b"|".join(map(re.escape, sorted(names))) + rb")\("
-    return re.compile(takes.pattern + words)
+    names = {decl.name for decl in package.functions() if _is_runner(decl, takes)}
+    return re.compile(takes.pattern + b"|" + naming(names)) if names else takes
 
 
 def _is_runner(decl: Decl, takes: re.Pattern[bytes]) -> bool:

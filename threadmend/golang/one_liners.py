@@ -1,0 +1,52 @@
+"""One-liners: functions whose body is one call, and what calls of functions look like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from threadmend.golang.syntax import Node
+
+if TYPE_CHECKING:
+    from threadmend.golang.package import Decl, Package
+
+__all__ = ["naming", "one_liners", "only_call"]
+
+_Operation = TypeVar("_Operation")
+
+
+def one_liners(
+    package: Package, fact: str, read: Callable[[Decl], _Operation | None]
+) -> dict[tuple[str, int], _Operation]:
+    """Return, by `Decl.key`, what `read` makes of the functions of a package that it knows; kept
+    as a fact of the package.
+    """
+    known: dict[tuple[str, int], _Operation] | None = package.facts.get(fact)
+    if known is None:
+        known = package.facts[fact] = {}
+        for decl in package.functions():
+            operation = read(decl)
+            if operation is not None:
+                known[decl.key] = operation
+    return known
+
+
+def only_call(decl: Decl, pattern: re.Pattern[bytes], longest: int) -> Node | None:
+    """Return the call that is all that a function does, when its text has the pattern and at most
+    `longest` bytes.
+    """
+    start, end = decl.span
+    if end - start > longest or not pattern.search(decl.file.data, start, end):
+        return None
+    statements = decl.node["body"].statements if decl.sound and decl.has_body else []
+    if len(statements) != 1 or statements[0].kind != "expression_statement":
+        return None
+    call = statements[0].children[0]
+    return call if call.kind == "call_expression" else None
+
+
+def naming(names: Iterable[str]) -> bytes:
+    """Return the pattern of a call of a function, or method, by one of its possible names."""
+    words = "|".join(map(re.escape, sorted(set(names))))
+    return rf"\b(?:{words})\(".encode()

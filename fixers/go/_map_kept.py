@@ -26,7 +26,7 @@ from threadmend.golang.locks import Held, held_at
 from threadmend.golang.mutations import mutations
 from threadmend.golang.package import Package
 from threadmend.golang.preparing import may_be_held
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, declared_by, declared_name
 from threadmend.golang.setup import is_setup
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map
@@ -58,20 +58,11 @@ def _is_map(access: FieldAccess) -> bool:
 
 def _named_here(access: FieldAccess) -> Binding | None:
     """Return the variable that gets the map of a field: `networks := d.networks`."""
-    values = access.node.parent
-    statement = values.parent if values is not None else None
-    if values is None or statement is None or values.kind != "expression_list":
+    name = declared_name(access.node)
+    if name is None or name.parent is None or name.parent.kind == "var_spec":
         return None
-    if statement.kind != "short_var_declaration" or values.field != "right":
-        return None
-    names = statement["left"].children
-    if len(names) != len(values.children):
-        return None
-    index = next(i for i, v in enumerate(values.children) if v is access.node)
-    binding = access.file.binding(names[index])
-    if binding is None or binding.node is not names[index] or not is_assigned_once(binding):
-        return None
-    return binding
+    binding = declared_by(name)
+    return binding if binding is not None and is_assigned_once(binding) else None
 
 
 def _unlocked(

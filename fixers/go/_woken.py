@@ -8,9 +8,9 @@ from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import callers
 from threadmend.golang.conditions import CondCall, loop_condition
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, innermost_loop, launch_of_literal
+from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.locks import declaration_of
-from threadmend.golang.package import Decl
+from threadmend.golang.runners import runners_of
 from threadmend.golang.scope import argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
@@ -123,40 +123,17 @@ def many(wait: CondCall) -> bool:
     """Return whether several goroutines may run a Wait: an exported or often-called function, or
     one that a loop launches, also through other calls.
     """
-    launch, decl = _runner(wait.file, wait.call)
-    if launch is not None or decl is None:
-        return launch is not None and launch.loop is not None
-    sites = [site for site in callers(decl) if not site.file.is_test]
-    return len(sites) > 1 or (decl.exported and not sites) or _of_loop(decl, 3)
-
-
-def _runner(file: GoFile, node: Node) -> tuple[Launch | None, Decl | None]:
-    """Return the launch of the literal that a place runs in, or the declared function."""
-    function = node.function
+    function = wait.call.function
     while function is not None and function.kind == "func_literal":
-        launch = launch_of_literal(file, function)
+        launch = launch_of_literal(wait.file, function)
         if launch is not None:
-            return launch, None
+            return launch.loop is not None
         function = function.function
-    return None, None if function is None else declaration_of(file, function)
-
-
-def _of_loop(decl: Decl, depth: int) -> bool:
-    """Return whether a loop launches what runs a function."""
-    for site in callers(decl):
-        if site.file.is_test or site.call is None:
-            continue
-        if site.launched:
-            if _in_loop(site.call):
-                return True
-            continue
-        launch, above = _runner(site.file, site.call)
-        if launch is not None and launch.loop is not None:
-            return True
-        if launch is None and above is not None and depth and _of_loop(above, depth - 1):
-            return True
-    return False
-
-
-def _in_loop(node: Node) -> bool:
-    return node.up("for_statement") is not None
+    decl = None if function is None else declaration_of(wait.file, function)
+    if function is None or decl is None:
+        return False
+    sites = [site for site in callers(decl) if not site.file.is_test]
+    if len(sites) > 1 or (decl.exported and not sites):
+        return True
+    launches = runners_of(wait.file, function).launches
+    return any(r.loop is not None and not r.node.path.endswith("_test.go") for r in launches)

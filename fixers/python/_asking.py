@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, innermost_loop, is_text
+from threadmend.python.flow import after, innermost_loop, is_none, is_text
 
 from ._slept import pause_in
 
@@ -93,5 +93,5 @@ def _is_nothing(statement: ast.stmt) -> bool:
     """Return whether a statement returns None, or is none: a docstring, `pass`."""
     if isinstance(statement, ast.Return):
         value = statement.value
-        return value is None or (isinstance(value, ast.Constant) and value.value is None)
+        return value is None or is_none(value)
     return isinstance(statement, ast.Pass) or is_text(statement)

@@ -16,7 +16,7 @@ from threadmend.python.builders import (
 )
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import enclosing
+from threadmend.python.flow import enclosing, is_none
 from threadmend.python.functions import Function
 from threadmend.python.guards import Guard, guards_of
 from threadmend.python.held import callers_seem_to_hold
@@ -50,19 +50,15 @@ def _emptied(cls: Class, guard: Guard) -> AttributeUse | None:
     """Return where the attribute becomes None under the lock, or what a parameter is that may
     be: the object begins with None.
     """
-    begins = any(_is_none(value) for _, value in cls.values_of(guard.name))
+    begins = any(is_none(value) for _, value in cls.values_of(guard.name))
     for use in guard.locked:
         statement = use.function.file.statement(use.node)
         if use.mode != "write" or not isinstance(statement, ast.Assign):
             continue
         given = getattr(statement.value, "id", "") in use.function.parameters[1:]
-        if _is_none(statement.value) or (begins and given):
+        if is_none(statement.value) or (begins and given):
             return use
     return None
-
-
-def _is_none(node: ast.AST | None) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _tests(
@@ -101,7 +97,7 @@ def _is_test(branch: ast.If, node: ast.AST) -> bool:
         if part is node:
             return True
         if isinstance(part, ast.Compare) and part.left is node and len(part.ops) == 1:
-            return isinstance(part.ops[0], ast.IsNot) and _is_none(part.comparators[0])
+            return isinstance(part.ops[0], ast.IsNot) and is_none(part.comparators[0])
     return False
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.builders import BuilderError, add_attribute, delete, replace
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import is_none
 from threadmend.python.functions import Function
 from threadmend.python.places import Place
 
@@ -48,9 +49,8 @@ def _test(file: PythonFile, statement: ast.Assign, place: Place) -> ast.If | ast
         if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
             return above if _names(file, test.operand, place) else None
         if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is):
-            none = test.comparators[0]
-            is_none = isinstance(none, ast.Constant) and none.value is None
-            return above if is_none and file.place(test.left) == place else None
+            unset = is_none(test.comparators[0])
+            return above if unset and file.place(test.left) == place else None
     if isinstance(above, ast.ExceptHandler):
         tried = file.parent(above)
         if isinstance(tried, ast.Try) and file.qualified(above.type) in {

@@ -23,6 +23,7 @@ from threadmend.python.arguments import argument
 from threadmend.python.attempts import behind
 from threadmend.python.builders import BuilderError, is_alone, section_to_try
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import is_none
 from threadmend.python.implied import text_at
 from threadmend.python.places import only_result
 
@@ -92,7 +93,7 @@ def _may_fail(call: ast.Call) -> str | None:
         return "taken"
     if timeout is None or isinstance(timeout, ast.UnaryOp):  # -1 waits for ever
         return None
-    if isinstance(timeout, ast.Constant) and timeout.value is None:
+    if is_none(timeout):
         return None
     return "late"
 

@@ -23,7 +23,7 @@ from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.borrowed import all_sections
 from threadmend.python.builders import BuilderError, insert_before, wrap
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import block_of, is_text, target_of, walk
+from threadmend.python.flow import block_of, is_none, is_text, target_of, walk
 from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import Section
 from threadmend.python.scope import parent, scope_of
@@ -271,14 +271,12 @@ def _only_sets(helper: Function, owner: str) -> bool:
     targets = [
         target
         for statement in helper.body
-        if isinstance(statement, ast.Assign | ast.AnnAssign) and not _is_none(statement.value)
+        if isinstance(statement, ast.Assign | ast.AnnAssign)
+        and statement.value is not None
+        and not is_none(statement.value)
         for target in getattr(statement, "targets", None) or [target_of(statement)]
     ]
     return any(target is not None and helper.file.text(target) == owner for target in targets)
-
-
-def _is_none(node: ast.expr | None) -> bool:
-    return node is None or (isinstance(node, ast.Constant) and node.value is None)
 
 
 def _is_key(file: PythonFile, node: ast.expr, test: _Test) -> bool:

@@ -23,6 +23,7 @@ from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.annotations import is_data
 from threadmend.python.arguments import keyword
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import is_none
 from threadmend.python.functions import Function, function_of
 from threadmend.python.threads import Spawn
 
@@ -116,7 +117,7 @@ def _is_data(file: PythonFile, value: ast.expr) -> bool:
 def _results(function: Function) -> list[ast.expr]:
     """Return the values that the function returns, None left out."""
     values = [found.value for found in function.returns() if found.value is not None]
-    return [v for v in values if not (isinstance(v, ast.Constant) and v.value is None)]
+    return [v for v in values if not is_none(v)]
 
 
 def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, function: Function) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from threadmend.python.flow import is_none
 from threadmend.python.names import qualified
 from threadmend.python.value import Value, agreed
 
@@ -31,7 +32,7 @@ def annotated(file: PythonFile, node: ast.expr | None, depth: int = 0) -> Value 
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return annotated(file, _parsed(file, node.value), depth + 1)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        sides = [s for s in (node.left, node.right) if not _is_none(s)]
+        sides = [s for s in (node.left, node.right) if not is_none(s)]
         return agreed(annotated(file, side, depth + 1) for side in sides)
     if isinstance(node, ast.Subscript):
         name = qualified(file, node.value)
@@ -54,7 +55,7 @@ def is_data(file: PythonFile, node: ast.expr | None, depth: int = 0) -> bool:
     """
     if node is None or depth > DEPTH:
         return False
-    if _is_none(node):
+    if is_none(node):
         return True
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return is_data(file, _parsed(file, node.value), depth + 1)
@@ -123,7 +124,3 @@ def _parsed(file: PythonFile, text: str) -> ast.expr | None:
     for child in ast.walk(inner):
         child.scope_ = file.tree.scopes[0]  # type: ignore[attr-defined]
     return inner
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None

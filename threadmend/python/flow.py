@@ -20,6 +20,7 @@ __all__ = [
     "enclosing",
     "in_finally",
     "innermost_loop",
+    "is_none",
     "is_text",
     "leaves",
     "statements",
@@ -79,6 +80,11 @@ def statements(block: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
 def is_text(statement: ast.stmt) -> bool:
     """Return whether a statement is a literal that does nothing: a docstring."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def is_none(node: ast.AST | None) -> bool:
+    """Return whether an expression is the constant None."""
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def target_of(statement: ast.AST | None) -> ast.expr | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.python import api
 from threadmend.python.arguments import argument
-from threadmend.python.flow import block_of
+from threadmend.python.flow import block_of, is_none
 from threadmend.python.places import Place
 from threadmend.python.scope import parent
 
@@ -168,9 +168,9 @@ def _inner(value: Value) -> ast.expr | None:
         return None
     for keyword in value.made.keywords:
         if keyword.arg == "lock":
-            return None if _is_none(keyword.value) else keyword.value
+            return None if is_none(keyword.value) else keyword.value
     given = value.made.args[0] if value.made.args else None
-    return None if given is None or _is_none(given) or _is_spread(value) else given
+    return None if given is None or is_none(given) or _is_spread(value) else given
 
 
 def _given_to_maker(file: PythonFile, node: ast.AST | None, inner: ast.expr | None) -> Lock | None:
@@ -226,10 +226,6 @@ def _is_spread(value: Value) -> bool:
         any(isinstance(given, ast.Starred) for given in made.args)
         or any(keyword.arg is None for keyword in made.keywords)
     )
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def looks_like_lock(text: str) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.python.arguments import argument
-from threadmend.python.flow import enclosing
+from threadmend.python.flow import enclosing, is_none
 from threadmend.python.functions import Function
 from threadmend.python.locks import looks_like_lock
 from threadmend.python.uses import is_self
@@ -103,8 +103,7 @@ def _is_locked(method: Function, call: ast.Call) -> bool:
 def _is_hook(cls: Class, attribute: str) -> bool:
     """Return whether the methods of a class only ever set an attribute to None."""
     values = [value for _, value in cls.values_of(attribute)]
-    is_none = all(isinstance(v, ast.Constant) and v.value is None for v in values)
-    return bool(values) and is_none and cls.method(attribute) is None
+    return bool(values) and all(map(is_none, values)) and cls.method(attribute) is None
 
 
 def _parameter(cls: Class, init: Function | None, attribute: str) -> str:

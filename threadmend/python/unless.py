@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from threadmend.python.flow import is_none
 from threadmend.python.scope import Binding, Site
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def _is_for_nothing(file: PythonFile, site: Site, name: str) -> bool:
         return isinstance(test.operand, ast.Name) and test.operand.id == name
     if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Is):
         return False
-    is_none = _is_nothing(test.comparators[0])
-    return is_none and isinstance(test.left, ast.Name) and test.left.id == name
+    if not is_none(test.comparators[0]):
+        return False
+    return isinstance(test.left, ast.Name) and test.left.id == name
 
 
 def is_unless_given(node: ast.IfExp) -> bool:
@@ -50,12 +52,8 @@ def is_unless_given(node: ast.IfExp) -> bool:
     test, name, made = node.test, node.body, node.orelse
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         test, name, made = test.operand, made, name
-    if isinstance(test, ast.Compare) and _is_nothing(test.comparators[0]):
+    if isinstance(test, ast.Compare) and is_none(test.comparators[0]):
         if isinstance(test.ops[0], ast.Is | ast.Eq):
             name, made = made, name
         test = test.left
     return isinstance(test, ast.Name) and isinstance(name, ast.Name) and test.id == name.id
-
-
-def _is_nothing(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None

@@ -12,7 +12,7 @@ from threadmend.python.threads import Spawn, reached
 
 from ._handed import argument_for
 
-__all__ = ["homes", "is_outside"]
+__all__ = ["homes", "is_outside", "runs_loop"]
 
 _RUNS = frozenset({"run_forever", "run_until_complete"})
 _MADE = frozenset(
@@ -78,7 +78,7 @@ def is_outside(file: PythonFile, call: ast.Call, function: Function, spawns: lis
     if function.is_async or isinstance(function.node, ast.Lambda) or function.outer is not None:
         return False
     inside = _inside(file, spawns)
-    if function in inside or _begins(function, spawns, call):
+    if function in inside or _begins(function, spawns, call) or runs_loop(function):
         return False
     earlier = [c for c in function.calls if c.lineno <= call.lineno and c is not call]
     if any(last_name(c.func) in _ASKS | {"join"} for c in earlier):
@@ -89,6 +89,11 @@ def is_outside(file: PythonFile, call: ast.Call, function: Function, spawns: lis
     if function.is_private:
         return bool(callers) and function.is_only_called and None not in callers
     return function.name not in {"__init__", "__del__"}
+
+
+def runs_loop(function: Function) -> bool:
+    """Return whether a function runs a loop itself: whoever calls it is the loop's thread."""
+    return any(last_name(call.func) in _RUNS for call in function.calls)
 
 
 def _inside(file: PythonFile, spawns: list[Spawn]) -> set[Function]:

@@ -6,6 +6,7 @@ import ast
 
 from threadmend.python.api import MUTATORS, QUEUES, THREAD_LOCKS
 from threadmend.python.flow import block_of
+from threadmend.python.locks import looks_like_lock
 
 from ._checks import check
 from ._data import Data, Use
@@ -44,7 +45,7 @@ def _end(statement: ast.stmt) -> int:
 def _unit(data: Data, use: Use) -> Unit | None:
     file = data.file
     statement = file.statement(use.node)
-    if _is_under_new_lock(data, use):
+    if _is_under_new_lock(data, use) or _is_under_its_lock(data, use):
         return None
     checked = check(data, use, statement)
     if checked is not None or file.held(use.node):
@@ -70,6 +71,27 @@ def _is_under_new_lock(data: Data, use: Use) -> bool:
             if isinstance(made, ast.Call) and data.file.is_a(made, THREAD_LOCKS):
                 return True
     return False
+
+
+def _is_under_its_lock(data: Data, use: Use) -> bool:
+    """Return whether a use is of the element that the lock around it is for: `with
+    self.locks[key]: self.users[key] = user`.
+    """
+    file, above = data.file, data.file.parent(use.node)
+    key: ast.expr | None = above.slice if isinstance(above, ast.Subscript) else None
+    if isinstance(above, ast.Attribute):
+        call = file.parent(above)
+        key = call.args[0] if isinstance(call, ast.Call) and call.args else None
+    if key is None:
+        return False
+    text = file.text(key)
+    return any(
+        isinstance(lock := getattr(item, "context_expr", None), ast.Subscript)
+        and file.text(lock.slice) == text
+        and (looks_like_lock(file.text(lock.value)) or file.is_a(lock, THREAD_LOCKS))
+        for around in file.ancestors(use.node)
+        for item in getattr(around, "items", ())
+    )
 
 
 def _computed(data: Data, use: Use, statement: ast.stmt, kind: str) -> Unit | None:

@@ -28,7 +28,7 @@ from threadmend.python.functions import Function
 from threadmend.python.threads import Spawn, reached
 
 from ._given import in_threads
-from ._homes import homes, is_outside
+from ._homes import homes, is_outside, runs_loop
 
 CATEGORY = "asyncio"
 GATE = (
@@ -58,6 +58,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         function = file.function(call)
         if function is None or function.is_async or not isinstance(call.func, ast.Attribute):
             continue
+        if runs_loop(function):
+            continue  # it is the loop's thread
         if not file.is_a(call.func.value, _WAKERS.get(call.func.attr, _LOOP)):
             continue
         running = running if running is not None else in_threads(file)

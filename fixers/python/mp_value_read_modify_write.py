@@ -5,7 +5,8 @@ between them another process counts as well. One of the two is lost. So it is wi
 `counts[i] += 1` of an `Array`, and with `if size > top.value: top.value = size`.
 
 Not reported: plain reads and writes; changes under `get_lock()` or another lock; values made
-with `lock=False` (they have none), and `RawValue`.
+with `lock=False` (they have none), and `RawValue`; values that one process alone changes, as far
+as one can tell: the others read what it counts.
 
 Unsafe: what else runs where a value is tested, under the lock then.
 """
@@ -22,6 +23,8 @@ from threadmend.python.builders import BuilderError, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing, walk
 from threadmend.python.value import Value
+
+from ._sole import is_changed_by_one
 
 CATEGORY = "process"
 GATE = rb"\bValue\b|\bArray\b|\.value\b"
@@ -64,7 +67,7 @@ def _decided(file: PythonFile, test: ast.If) -> ast.expr | None:
             if target.attr == "value" and _reads(file, test.test, target):
                 if _is_tested_again(file, node, test, target):
                     return None
-                return target if _is_shared(file, target.value) else None
+                return target if _is_contended(file, target.value) else None
     return None
 
 
@@ -89,7 +92,7 @@ def _changed(file: PythonFile, statement: ast.AugAssign | ast.Assign) -> ast.exp
         return None
     if isinstance(statement, ast.Assign) and not _reads(file, statement.value, target):
         return None
-    return target if _is_shared(file, target.value) else None
+    return target if _is_contended(file, target.value) else None
 
 
 def _reads(file: PythonFile, expression: ast.expr, target: ast.expr) -> bool:
@@ -99,6 +102,10 @@ def _reads(file: PythonFile, expression: ast.expr, target: ast.expr) -> bool:
         isinstance(n, type(target)) and isinstance(n.ctx, ast.Load) and file.text(n) == text  # type: ignore[attr-defined]
         for n in ast.walk(expression)
     )
+
+
+def _is_contended(file: PythonFile, node: ast.expr) -> bool:
+    return _is_shared(file, node) and not is_changed_by_one(file, node)
 
 
 def _is_shared(file: PythonFile, node: ast.expr) -> bool:

@@ -29,6 +29,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, innermost_loop
 
 from ._filled import filled, read_behind
+from ._given import reaching
 from ._results import objects, read_early, waits
 from ._started import list_of
 
@@ -65,13 +66,15 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 
 def _is_in_run(file: PythonFile, call: ast.Call) -> bool:
-    """Return whether a thread's own `run` makes the call: it has a thread already, and does what
-    another one would do as a part of its work.
+    """Return whether a thread makes the call, by its `run` or its target: it has a thread already,
+    and does what another one would do as a part of its work.
     """
     function = file.function(call)
-    if function is None or function.name != "run" or function.home is None:
+    if function is None:
         return False
-    return function.home.inherits(*api.THREADS, *api.PROCESSES)
+    if function.name == "run" and function.home is not None:
+        return function.home.inherits(*api.THREADS, *api.PROCESSES)
+    return any(s.kind in {"thread", "run"} for s in reaching(file).get(function, ()))
 
 
 def _joined(file: PythonFile, call: ast.Call, thread: ast.expr) -> tuple[Edit, ...]:

@@ -1,4 +1,5 @@
-"""Calls of a method by classes of other modules that inherit it.
+"""Calls of a method by classes of other modules that inherit it, and by those that it is
+inherited from: what a method overrides the base calls.
 
 class Gate:                             class Mailbox(Gate):
     def _wake(self):                        def post(self, letter):
@@ -15,7 +16,14 @@ from threadmend.python.functions import CallSite, Function, attributes_of, funct
 if TYPE_CHECKING:
     from threadmend.python.classes import Class
 
-__all__ = ["calls_by_heirs", "is_only_called_by_heirs"]
+__all__ = ["calls_by_bases", "calls_by_heirs", "is_only_called_by_heirs"]
+
+
+def calls_by_bases(function: Function) -> list[CallSite]:
+    """Return the calls of a method by the bases whose method of that name it overrides."""
+    cls = function.cls
+    overridden = [] if cls is None else [b.methods.get(function.name) for b in cls.mro[1:]]
+    return [site for method in overridden if method is not None for site in method.callers]
 
 
 def calls_by_heirs(function: Function) -> list[CallSite]:

@@ -12,7 +12,7 @@ from threadmend.python import api
 from threadmend.python.borrowed import borrowed_by, makers_of, wrapped_calls
 from threadmend.python.flow import always_leaves, block_of, is_text
 from threadmend.python.functions import Function, function_of
-from threadmend.python.heircalls import calls_by_heirs, is_only_called_by_heirs
+from threadmend.python.heircalls import calls_by_bases, calls_by_heirs, is_only_called_by_heirs
 from threadmend.python.lockcalls import entered_lock, lock_calls, nested_entries
 from threadmend.python.locks import (
     Lock,
@@ -293,6 +293,7 @@ def _callers_hold(function: Function) -> Held:
     if not sites and is_only_called_by_heirs(function):
         # What the class itself does not call is there for its heirs.
         sites = calls_by_heirs(function)
+    sites = sites or calls_by_bases(function)
     if not sites:
         return said
     held = [_translated(held_at(s.file, s.call), s.call, function) for s in sites]
@@ -308,6 +309,7 @@ def callers_seem_to_hold(function: Function, place: Place, depth: int = 3) -> bo
     others to call it as well: that is no proof.
     """
     sites = [site for site in function.callers if site.caller is not function]
+    sites = sites or calls_by_bases(function)
     home = function.home
     if not sites or not depth or home is None or not function.is_only_called:
         return False

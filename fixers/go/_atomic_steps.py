@@ -17,14 +17,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.belief import outer_function, speaks_of_locks
 from threadmend.golang.builders import BuilderError, free_name, taken_names
 from threadmend.golang.calls import code_files
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import held_at
 from threadmend.golang.package import Package
 from threadmend.golang.setup import is_setup
+from threadmend.golang.spoken import speaks_of_locks
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from threadmend.golang.access import access_of
-from threadmend.golang.belief import doc_of
 from threadmend.golang.calls import callers
 from threadmend.golang.escapes import Escape
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.mutations import Mutation
 from threadmend.golang.runners import runners_of
+from threadmend.golang.spoken import doc_of
 from threadmend.golang.syntax import Node
 
 __all__ = ["asks_for_copy", "is_meant", "is_over", "says_shared"]

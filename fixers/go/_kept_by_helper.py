@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.belief import says_locked
 from threadmend.golang.builders import BuilderError, insert_at_end
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.file import GoFile
@@ -25,6 +24,7 @@ from threadmend.golang.locks import Held, locks_of, may_leave
 from threadmend.golang.package import Decl
 from threadmend.golang.releases import net_releases
 from threadmend.golang.scope import Binding
+from threadmend.golang.spoken import says_locked
 from threadmend.golang.syntax import Node
 from threadmend.golang.wording import bind
 from threadmend.model import Edit, Finding, Fix, Related, Safety

@@ -16,16 +16,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access
-from threadmend.golang.belief import outer_function, speaks_of_locks
 from threadmend.golang.builders.regions import Region, surround
 from threadmend.golang.effects import effects_of
 from threadmend.golang.encounters import Encounter, encounters
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import outer_function
 from threadmend.golang.locks import Held
 from threadmend.golang.package import Package
 from threadmend.golang.preparing import may_be_held
 from threadmend.golang.races import explained
 from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.spoken import speaks_of_locks
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import targets
 from threadmend.golang.touches import Touch

@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import classify, is_assigned_once
-from threadmend.golang.belief import is_explained
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.clones import clone
@@ -28,6 +27,7 @@ from threadmend.golang.package import Package
 from threadmend.golang.preparing import may_be_held
 from threadmend.golang.scope import Binding, declared_by, declared_name
 from threadmend.golang.setup import is_setup
+from threadmend.golang.spoken import is_explained
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map
 from threadmend.model import Edit, Finding, Fix, Related, Safety

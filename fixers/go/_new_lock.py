@@ -15,13 +15,13 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 from threadmend.golang.access import variable_meant
-from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import BuilderError, add_field, add_import, free_name
 from threadmend.golang.builders.lines import leading_start
 from threadmend.golang.builders.structs import fields
 from threadmend.golang.calls import occurrences
 from threadmend.golang.crowds import own_nodes, runs_along
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
 from threadmend.golang.package import Decl, Package
 from threadmend.golang.races import SharedWrite, shared_writes

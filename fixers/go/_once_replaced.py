@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of
-from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import code_files
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import FieldAccess, access_kind, accesses_like
 from threadmend.golang.package import Package
 from threadmend.golang.races import explained

@@ -28,12 +28,13 @@ from threadmend.golang.builders import (
     taken_names,
 )
 from threadmend.golang.captured import accesses_of
+from threadmend.golang.crowded_calls import crowded_opens
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import captures
 from threadmend.golang.lefts import calls_leaving, may_leave
 from threadmend.golang.races import explained
 from threadmend.golang.scope import Binding, argument_of
-from threadmend.golang.summaries import called_body, crowded_opens
+from threadmend.golang.summaries import called_body
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import bodies_of_value
 from threadmend.golang.touches import held_within

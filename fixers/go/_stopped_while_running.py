@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import code_files, own_callers
+from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import innermost_loop, or_spawning
 from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
 from threadmend.golang.lefts import STARTS, Left, lefts_of

@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import root_name
-from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import (
     BuilderError,
     delete,
@@ -36,6 +35,7 @@ from threadmend.golang.channels import (
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
+from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node

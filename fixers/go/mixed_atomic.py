@@ -24,19 +24,17 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import Access
 from threadmend.golang.atomics import AtomicAccess, atomic_accesses, plain_accesses
-from threadmend.golang.belief import (
-    is_beyond_judgement,
-    is_explained,
-    outer_function,
-)
+from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import FieldAccess
 from threadmend.golang.handovers import given_away
 from threadmend.golang.locks import held_at
 from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here, is_setup
+from threadmend.golang.spoken import is_explained
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related
 

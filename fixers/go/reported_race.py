@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.belief import outer_function
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.evidence import Evidence, evidence_in
+from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
 from threadmend.golang.package import Package
 from threadmend.golang.syntax import Node

@@ -31,7 +31,6 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of
-from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.bodycalls import receiver_of
 from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
 from threadmend.golang.callers_locks import caller_classes
@@ -45,8 +44,10 @@ from threadmend.golang.conditions import (
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
+from threadmend.golang.functions import outer_function
 from threadmend.golang.locks import held_at, locks_of
 from threadmend.golang.setup import is_made_here
+from threadmend.golang.spoken import doc_of
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety

@@ -18,7 +18,6 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.belief import doc_of
 from threadmend.golang.builders import BuilderError, insert_at_end, insert_before, with_capacity
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.counts import Count, product, rounds
@@ -26,6 +25,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
+from threadmend.golang.spoken import doc_of
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 

@@ -19,12 +19,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.calls import own_callers
 from threadmend.golang.captured import called_writer
 from threadmend.golang.effects import pairs_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point
+from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.guards import FieldAccess, accesses_like, guarded_places
 from threadmend.golang.lock_calls import helped_locks, spelled
@@ -39,6 +39,7 @@ from threadmend.golang.locks import (
 from threadmend.golang.package import Package
 from threadmend.golang.self_changes import changed_by_method
 from threadmend.golang.setup import runs_once
+from threadmend.golang.spoken import doc_of
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related
 

@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.belief import doc_of, is_beyond_judgement, outer_function
+from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.calls import code_files, own_callers
+from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
 from threadmend.golang.guards import FieldAccess, accesses_like
 from threadmend.golang.handouts import handed_out
@@ -28,6 +29,7 @@ from threadmend.golang.lefts import calls_leaving, lefts_of, lefts_of_call, touc
 from threadmend.golang.library import methods_called
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.scope import Binding
+from threadmend.golang.spoken import doc_of
 from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.touches import Touch

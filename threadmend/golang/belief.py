@@ -7,8 +7,6 @@ author says why. Each such reason is a test here; what is left has none.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,56 +17,27 @@ from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.guards import FieldAccess, Guard, guard_of, guarded_places
 from threadmend.golang.hooks import may_be_called_under
-from threadmend.golang.locks import (
-    LOCK_CALLS,
-    declaration_of,
-    locks_of,
-    runs_in_place,
-)
+from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of, runs_in_place
 from threadmend.golang.majority import confidence_in
 from threadmend.golang.marshalled import is_marshalled_under
 from threadmend.golang.own_sections import has_accessor, is_in_use
 from threadmend.golang.parts import reads_another_part
-from threadmend.golang.preparing import may_be_held, prepares, sets_up_once
+from threadmend.golang.preparing import is_set_up_for, may_be_held, prepares
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.same_goroutine import is_built_for, is_only_writer
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import runs_only_once
+from threadmend.golang.spoken import callers_explain, is_explained
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Array, Func, Map, Pointer, Slice, deref
+from threadmend.golang.types import Func, deref
+from threadmend.golang.unchanging import is_length_only, is_reference_only, leads_to_lock
 from threadmend.model import Confidence
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = [
-    "Suspect",
-    "doc_of",
-    "is_beyond_judgement",
-    "is_explained",
-    "outer_function",
-    "says_locked",
-    "speaks_of_locks",
-    "suspects",
-]
-
-_SAYS_LOCKED = re.compile(
-    r"[lL]ocked|[uU]nsafe|[nN]o[lL]ock|[uU]nlocked|[wW]ithLock|[uU]nderLock|[wW]ithoutLock"
-)
-_SAYS = re.compile(
-    rb"(?i)\b(?:un)?lock(?:s|ed|ing)?\b|\bmutex\b|\bmu\b|\bhold(?:s|ing)?\b|\bheld\b"
-    rb"|\bracy?\b|\braces?\b|\bconcurren|\bthread|\bgoroutine|\batomic|\bsynchroni"
-    rb"|\bonly (?:be )?called|\bunsafe|\bserial|\bsafe(?:ly)?\b"
-)
-# What is done elsewhere, and when: it says nothing of who runs here.
-_OTHERS_RUN = re.compile(rb"(?i)\b(?:another|(?:a )?(?:new|separate|background)) goroutines?\b")
-# What a caller's comment can say of those that it calls.
-_SAYS_ENTERED = re.compile(
-    rb"(?i)\b(?:un)?lock(?:s|ed|ing)?\b|\bmutex\b|\bmu\b|\bhold(?:s|ing)?\b|\bheld\b"
-    rb"|\bonly (?:be )?called|\bserial|\b(?:one|single|same|own|main)[- ](?:goroutine|thread)"
-)
-_DEPTH = 3
+__all__ = ["Suspect", "is_beyond_judgement", "suspects"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +61,7 @@ def suspects(package: Package) -> list[Suspect]:
                 continue
             if not any(a.writes and not a.setup for a in (*guard.locked, *guard.unlocked)):
                 continue
-            wrong = [a for a in guard.unlocked if is_suspect(a, guard)]
+            wrong = [a for a in guard.unlocked if _is_suspect(a, guard)]
             confidence = confidence_in(_counted(guard, wrong), wrong)
             if confidence is not None:
                 found.extend(Suspect(place, access, guard, confidence) for access in wrong)
@@ -124,7 +93,7 @@ def _is_exempt(guard: Guard) -> bool:
     return any(a.kind == "address" for a in (*guard.locked, *guard.unlocked))
 
 
-def is_suspect(access: FieldAccess, guard: Guard) -> bool:
+def _is_suspect(access: FieldAccess, guard: Guard) -> bool:
     """Return whether nothing explains that an access lacks its guard."""
     return not (
         is_beyond_judgement(
@@ -133,57 +102,24 @@ def is_suspect(access: FieldAccess, guard: Guard) -> bool:
             any_object=_goes_around(access, guard),
             in_use=is_in_use(access, guard.lock_class),
         )
-        or _leads_to_lock(access)
+        or leads_to_lock(access)
         or awaited_under(access.file, access.node, guard.lock_class)
         or runs_after_wait(access.file, access.node)
         or comes_after_wait(access)
         or runs_only_once(access.file, access.node)
         or is_only_writer(access, guard)
         or _callers_protect(access, guard)
-        or _callers_explain(access)
+        or callers_explain(access)
         or prepares(access)
-        or _is_reference_only(access, guard)
-        or _is_length_only(access, guard)
+        or is_reference_only(access, guard)
+        or is_length_only(access, guard)
         or _is_encoded(access, guard)
         or not _has_lock(access, guard)
         or may_be_held(access.file, access.node, guard.lock_class)
-        or _is_set_up_for(access, guard)
+        or is_set_up_for(access, guard)
         or is_built_for(access)
         or reads_another_part(access, (*guard.locked, *guard.unlocked))
     )
-
-
-def _is_reference_only(access: FieldAccess, guard: Guard) -> bool:
-    """Return whether a map or pointer that never changes is only given another name.
-
-    `cache := t.fromTun` and then the lock: what the field holds is the same ever after.
-    """
-    if not isinstance(access.file.underlying(access.file.type_of(access.node)), Map | Pointer):
-        return False
-    values = access.node.parent
-    if access.kind != "read" or values is None or values.kind != "expression_list":
-        return False
-    if values.field == "left" or values.parent is None or "return" in values.parent.kind:
-        return False
-    every = (*guard.locked, *guard.unlocked)
-    return not any(a.kind in {"write", "update"} and not a.setup for a in every)
-
-
-def _is_length_only(access: FieldAccess, guard: Guard) -> bool:
-    """Return whether only the length of a slice is asked for that nobody puts another one for.
-
-    Whoever writes an element leaves it alone.
-    """
-    call = access.node.parent.parent if access.node.parent is not None else None
-    if call is None or call.kind != "call_expression" or call["function"].name not in _LENGTHS:
-        return False
-    if not isinstance(access.file.underlying(access.file.type_of(access.node)), Slice | Array):
-        return False
-    every = (*guard.locked, *guard.unlocked)
-    return not any(a.kind in {"write", "update"} and not a.setup for a in every)
-
-
-_LENGTHS = frozenset({"len", "cap"})
 
 
 def _is_encoded(access: FieldAccess, guard: Guard) -> bool:
@@ -291,16 +227,6 @@ def _is_kept(file: GoFile, function: Node) -> bool:
 _KEEPERS = ("call_expression", "assignment_statement", "short_var_declaration", "keyed_element")
 
 
-def _leads_to_lock(access: FieldAccess) -> bool:
-    """Return whether the access is a part of `s.inner.mu.Lock()`."""
-    node: Node | None = access.node.parent if access.node.field == "operand" else access.node
-    while node is not None and node.kind in {"selector_expression", "parenthesized_expression"}:
-        if node.field == "function" and node.kind == "selector_expression":
-            return node["field"].name in {"Lock", "Unlock", "RLock", "RUnlock"}
-        node = node.parent
-    return False
-
-
 def _holds_unknown_lock(access: FieldAccess) -> bool:
     """Return whether the function takes a lock through an interface (`cond.L.Lock()`)."""
     function = access.node.function
@@ -310,83 +236,6 @@ def _holds_unknown_lock(access: FieldAccess) -> bool:
         o.type == "sync.Locker" or o.access is None
         for o in locks_of(access.file, function).operations
     )
-
-
-def _is_set_up_for(access: FieldAccess, guard: Guard) -> bool:
-    """Return whether a goroutine reads what its launcher sets up once, before the launch."""
-    function = outer_function(access.node)
-    if access.writes or function is None:
-        return False
-    writes = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
-    launches = list(_launches_of(access.file, function, _DEPTH))
-    return bool(launches) and all(
-        launch is not None and sets_up_once(write.node, launch)
-        for write in writes
-        for launch in launches
-    )
-
-
-def _launches_of(file: GoFile, function: Node, depth: int) -> Iterator[Node | None]:
-    """Yield the statements that launch a function or its callers, None for any other way in."""
-    decl = declaration_of(file, function)
-    sites = list(own_callers(decl, LOCK_CALLS)) if decl is not None and depth > 0 else []
-    for site in sites:
-        caller = outer_function(site.node)
-        if site.launched and site.call is not None:
-            yield site.call.parent
-        elif site.call is None or caller is None or caller is function:
-            yield None
-        else:
-            yield from _launches_of(site.file, caller, depth - 1)
-    if not sites:
-        yield None
-
-
-def is_explained(file: GoFile, node: Node) -> bool:
-    """Return whether the function's name or comment, or one beside the node, speaks of it."""
-    function = outer_function(node)
-    if function is None or speaks_of_locks(file, function):
-        return True
-    source, tree = file.source, file.tree
-    line = source.line_start(node.start)
-    above = source.line_start(max(0, line - 1))
-    comments = tree.comments_in(above, source.line_end(node.start))
-    said = [_OTHERS_RUN.sub(b"", tree.data[c.start : c.end]) for c in comments]
-    return any(_SAYS.search(text) for text in said)
-
-
-def says_locked(name: str) -> bool:
-    """Return whether a function's name says that its callers hold a lock."""
-    return _SAYS_LOCKED.search(name) is not None
-
-
-def speaks_of_locks(file: GoFile, function: Node) -> bool:
-    """Return whether a declaration's name or comment tells who holds a lock when it runs."""
-    return bool(says_locked(function["name"].name) or _SAYS.search(doc_of(file, function)))
-
-
-def _callers_explain(access: FieldAccess) -> bool:
-    """Return whether the comments of all callers speak of it: `run is called serially`."""
-    function = outer_function(access.node)
-    decl = declaration_of(access.file, function) if function is not None else None
-    if decl is None or decl.exported:
-        return False
-    above = [(s.file, outer_function(s.node)) for s in own_callers(decl, LOCK_CALLS)]
-    return bool(above) and all(
-        f is not None and _SAYS_ENTERED.search(doc_of(o, f)) for o, f in above
-    )
-
-
-def doc_of(file: GoFile, function: Node) -> bytes:
-    """Return the comment above a declaration."""
-    start = file.source.line_start(function.start)
-    doc = b""
-    for comment in reversed(file.tree.comments_in(max(0, start - 4000), start)):
-        if file.data[comment.end : start].strip():
-            break
-        doc = file.data[comment.start : comment.end] + b"\n" + doc
-        start = comment.start
-    return doc
 
 
 def _callers_protect(access: FieldAccess, guard: Guard) -> bool:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, lock_class
-from threadmend.golang.belief import outer_function
 from threadmend.golang.calls import code_files
+from threadmend.golang.crowded_calls import crowded
 from threadmend.golang.crowds import is_made_anew, overlaps, own_nodes
 from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import Launch, launches_in, or_spawning
 from threadmend.golang.lefts import (
     STARTS,
@@ -28,7 +29,7 @@ from threadmend.golang.lefts import (
 from threadmend.golang.pauses import SignalOf, pauses, signal_at
 from threadmend.golang.preparing import sets_up_once
 from threadmend.golang.scope import Binding
-from threadmend.golang.summaries import crowded, touches_after
+from threadmend.golang.summaries import touches_after
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.targets import targets
 from threadmend.golang.touches import EACH, ONE, Touch

@@ -13,12 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.access import access_of
 from threadmend.golang.awaited import awaited_under
-from threadmend.golang.belief import (
-    doc_of,
-    is_explained,
-    says_locked,
-    speaks_of_locks,
-)
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.functions import outer_function
@@ -28,6 +22,7 @@ from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at, held_on
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here, is_setup
+from threadmend.golang.spoken import doc_of, is_explained, says_locked, speaks_of_locks
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:

@@ -1,24 +1,28 @@
 """Preparing: why an access without its lock may be right, from what the function does around it.
 
-It sets a field up before it launches the goroutines that share it, or it took the lock itself,
-under a condition of its caller's.
+It sets a field up before it launches the goroutines that share it, or is such a goroutine, or it
+took the lock itself, under a condition of its caller's.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from threadmend.golang.locks import locks_of
+from threadmend.golang.calls import own_callers
+from threadmend.golang.functions import outer_function
+from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.guards import FieldAccess
+    from threadmend.golang.guards import FieldAccess, Guard
 
-__all__ = ["may_be_held", "prepares", "sets_up_once"]
+__all__ = ["is_set_up_for", "may_be_held", "prepares", "sets_up_once"]
 
 _LAUNCHES = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
+_DEPTH = 3
 
 
 def prepares(access: FieldAccess) -> bool:
@@ -60,6 +64,36 @@ def _calls_launcher(access: FieldAccess, statement: Node, function: Node) -> boo
             if _LAUNCHES.search(decl.file.data, start, end) is not None:
                 return True
     return False
+
+
+def is_set_up_for(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether a goroutine reads what its launcher sets up once, before the launch."""
+    function = outer_function(access.node)
+    if access.writes or function is None:
+        return False
+    writes = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
+    launches = list(_launches_of(access.file, function, _DEPTH))
+    return bool(launches) and all(
+        launch is not None and sets_up_once(write.node, launch)
+        for write in writes
+        for launch in launches
+    )
+
+
+def _launches_of(file: GoFile, function: Node, depth: int) -> Iterator[Node | None]:
+    """Yield the statements that launch a function or its callers, None for any other way in."""
+    decl = declaration_of(file, function)
+    sites = list(own_callers(decl, LOCK_CALLS)) if decl is not None and depth > 0 else []
+    for site in sites:
+        caller = outer_function(site.node)
+        if site.launched and site.call is not None:
+            yield site.call.parent
+        elif site.call is None or caller is None or caller is function:
+            yield None
+        else:
+            yield from _launches_of(site.file, caller, depth - 1)
+    if not sites:
+        yield None
 
 
 def sets_up_once(node: Node, launch: Node) -> bool:

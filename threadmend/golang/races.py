@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import access_of, variable_meant
 from threadmend.golang.actors import actors, comes_after
-from threadmend.golang.belief import doc_of, outer_function
 from threadmend.golang.crowds import Crowd, crowds, own_nodes
 from threadmend.golang.encounters import Encounter, encounters
+from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import FieldAccess, access_kind
 from threadmend.golang.infer import is_decl
 from threadmend.golang.lock_helpers import net_acquires
@@ -24,6 +24,7 @@ from threadmend.golang.locks import held_at, locks_of
 from threadmend.golang.node import bare
 from threadmend.golang.preparing import may_be_held
 from threadmend.golang.setup import runs_once
+from threadmend.golang.spoken import doc_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Map, Named, Type, deref
 from threadmend.golang.wording import bind

@@ -14,17 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.calls import code_files
-from threadmend.golang.crowds import overlaps, own_nodes
-from threadmend.golang.goroutines import launch_of_literal, launches_in
+from threadmend.golang.crowds import own_nodes
+from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.library import methods_called
 from threadmend.golang.locks import Held
-from threadmend.golang.scope import Binding, argument_of
+from threadmend.golang.open_calls import Way, as_passed, open_call, passed
+from threadmend.golang.scope import argument_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.targets import Body, bodies_of_value, targets
+from threadmend.golang.targets import Body, targets
 from threadmend.golang.touches import (
     EACH,
     ONE,
@@ -40,7 +41,7 @@ from threadmend.golang.touches import (
     own_touch,
     written_names,
 )
-from threadmend.golang.types import Interface, Named, deref
+from threadmend.golang.types import Interface
 from threadmend.golang.wording import translated
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ if TYPE_CHECKING:
 __all__ = [
     "called",
     "called_body",
-    "crowded",
-    "crowded_opens",
+    "close_opens",
     "summary_of",
     "touches_after",
     "touches_of",
@@ -166,7 +166,7 @@ def called(
     """
     if depth is None:
         depth = _depth(file.package)
-    own = _open(file, body, call)
+    own = open_call(file, body, call)
     target = called_body(file, call) if own is None or own.method else None
     if target is None:
         if own is None:
@@ -196,58 +196,24 @@ def _by_library(file: GoFile, body: Node, call: Node, depth: int) -> Summary:
             if binding.kind == "parameter":
                 found.opens.append(Open(binding, method, held, (call,), early, classes(held)))
             continue
-        target, _ = _passed(file, argument, method)
+        target, _ = passed(file, argument, method)
         if target is None or target.node is body:
             continue
         given = as_element(file, access_of(file, argument), body)
-        way = _Way(held, (call,), early, classes(held))
+        way = Way(held, (call,), early, classes(held))
         for touch in summary_of(target.file, target.node, max(0, depth - 2)).touches:
-            closed = _closed(touch, way, target.node, given)
+            closed = as_passed(touch, way, target.node, given)
             if closed is not None:
                 found.touches.append(closed)
     return found
 
 
-def crowded(file: GoFile, body: Node, call: Node) -> Summary:
-    """Return what a call lets several goroutines do at the same time with what it passes.
-
-    `parallel(8, s.step)` runs `s.step` in goroutines that a loop of `parallel` launches.
-    """
-    target = called_body(file, call)
-    if target is None or target.node is body or target.node.get("body") is None:
-        return Summary()
-    opens = crowded_opens(target.file, target.node)
-    found = Summary()
-    if opens:
-        here = _Here(file, call, target.node, body)
-        for open_ in opens:
-            here.close(open_, found, _depth(file.package))
+def close_opens(file: GoFile, body: Node, call: Node, inner: Node, opens: list[Open]) -> Summary:
+    """Return what open calls of the function that a call runs do, in the terms of the body."""
+    here, found = _Here(file, call, inner, body), Summary()
+    for open_ in opens:
+        here.close(open_, found, _depth(file.package))
     return found
-
-
-def crowded_opens(file: GoFile, body: Node) -> list[Open]:
-    """Return the open calls that several goroutines of a body make at the same time."""
-    known: dict[Node, list[Open]] = file.package.facts.setdefault("crowded", {})
-    if body not in known:
-        known[body] = []
-        found: list[Open] = []
-        for launch in launches_in(file, body):
-            loop, literal = launch.loop, launch.literal
-            if launch.kind == "timer" or loop is None or literal is None:
-                continue
-            if launch.function is body and overlaps(loop, launch):
-                opens = summary_of(file, literal).opens
-                found.extend(o for o in opens if o.parameter.scope is body and not o.locks)
-        if not found and body.get("parameters") is not None and b"func(" in _head(body):
-            for node in own_nodes(file, body):
-                if node.kind == "call_expression":
-                    found.extend(crowded(file, body, node).opens)
-        known[body] = found
-    return known[body]
-
-
-def _head(body: Node) -> bytes:
-    return body["parameters"].text
 
 
 def called_body(file: GoFile, call: Node) -> Body | None:
@@ -259,21 +225,6 @@ def called_body(file: GoFile, call: Node) -> Body | None:
         return Body(decl.file, decl.node, decl)
     target = targets(file, call).certain
     return target if target is not None and target.file.package is file.package else None
-
-
-def _open(file: GoFile, body: Node, call: Node) -> Open | None:
-    function, method = call["function"], ""
-    if function.kind == "selector_expression":
-        method, function = function["field"].name, function["operand"]
-        if not isinstance(file.underlying(file.type_of(function)), Interface):
-            return None
-    if function.kind != "identifier":
-        return None
-    binding = file.binding(function)
-    if binding is None or binding.kind != "parameter":
-        return None
-    held = held_within(file, body, call)
-    return Open(binding, method, held, (call,), is_early(file, body, call), classes(held))
 
 
 class _Here:
@@ -345,7 +296,7 @@ class _Here:
         if binding is not None and binding.kind == "parameter" and not open_.method:
             found.opens.append(replace(open_, parameter=binding))
             return
-        target, receiver = _passed(self.file, argument, open_.method)
+        target, receiver = passed(self.file, argument, open_.method)
         if target is None:
             if binding is not None and binding.kind == "parameter":
                 found.opens.append(replace(open_, parameter=binding))
@@ -354,59 +305,6 @@ class _Here:
             return
         for touch in summary_of(target.file, target.node, max(0, depth - 2)).touches:
             given = as_element(self.file, access_of(self.file, receiver), self.body)
-            closed = _closed(touch, open_, target.node, given)
+            closed = as_passed(touch, open_, target.node, given)
             if closed is not None:
                 found.touches.append(closed)
-
-
-def _passed(file: GoFile, argument: Node, method: str) -> tuple[Body | None, Node | None]:
-    """Return the body that a parameter, or a method of it, means for an argument."""
-    if not method:
-        receiver = argument["operand"] if argument.kind == "selector_expression" else None
-        return bodies_of_value(file, argument).certain, receiver
-    type_ = deref(file.type_of(argument))
-    if not isinstance(type_, Named) or isinstance(file.underlying(type_), Interface):
-        return None, None
-    package = file.package
-    decls = package.methods(type_.name).get(method) if type_.package == package.key else None
-    if not decls or not decls[0].sound:
-        return None, None
-    return Body(decls[0].file, decls[0].node, decls[0]), argument
-
-
-class _Way(NamedTuple):
-    """How a call comes to what it runs: what is known of an `Open`, but for the parameter."""
-
-    held: frozenset[Held]
-    path: tuple[Node, ...]
-    early: bool
-    locks: frozenset[str]
-
-
-def _closed(touch: Touch, open_: Open | _Way, body: Node, receiver: Access | None) -> Touch | None:
-    """Return a touch of a body that an open call runs; its receiver is what was passed."""
-    access = _received(touch.access, body, receiver)
-    if access is None or is_on_copy(touch.file, touch.access):
-        return None
-    held = set(() if touch.apart else open_.held)
-    for lock in touch.held:
-        own = _received(lock.access, body, receiver)
-        if own is not None:
-            held.add(Held(own, lock.mode, lock.lock_class))
-    return replace(
-        touch,
-        access=access,
-        held=frozenset(held),
-        locks=touch.locks if touch.apart else touch.locks | open_.locks,
-        path=(*open_.path, *touch.path),
-        early=touch.early and open_.early,
-    )
-
-
-def _received(access: Access, body: Node, receiver: Access | None) -> Access | None:
-    root = access.root
-    if not isinstance(root, Binding) or not body.contains(root.scope):
-        return access
-    if root.kind != "receiver" or receiver is None:
-        return None
-    return Access(receiver.root, receiver.steps + access.steps)

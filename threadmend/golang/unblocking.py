@@ -7,27 +7,21 @@ in the round of a loop that comes back to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of, is_assigned_once, lock_class
-from threadmend.golang.calls import callers
+from threadmend.golang.access import access_of, is_assigned_once
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import Channel, ChannelOperation, channel_of
-from threadmend.golang.effects import Event, Pair, effects_of
-from threadmend.golang.flow import Flow, Point, flow_of
-from threadmend.golang.goroutines import innermost_loop, launch_of_literal
-from threadmend.golang.groups import is_group
+from threadmend.golang.done_needs import done_needing_lock
+from threadmend.golang.effects import Pair
+from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.infer import is_decl
-from threadmend.golang.lock_relations import is_foreign, needed_by_given, related
-from threadmend.golang.locks import declaration_of, entry_locks, held_at, locks_of
+from threadmend.golang.lock_needs import needs_lock
+from threadmend.golang.locks import held_at
 from threadmend.golang.makers import is_make, maker_of
-from threadmend.golang.scope import Binding, argument_of
+from threadmend.golang.scope import argument_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.targets import Body, bodies_of_value
-from threadmend.golang.uses import is_api
-from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
-from threadmend.golang.wording import translated
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -59,7 +53,8 @@ def needing_lock(pair: Pair) -> OtherSide | None:
     may be out of sight. For a WaitGroup one Done is enough.
     """
     if pair.event.mode == "wait":
-        return _done(pair)
+        done = done_needing_lock(pair)
+        return OtherSide(*done) if done is not None else None
     found = _operations(*_waited_on(pair))
     if found is None:
         return None
@@ -76,7 +71,7 @@ def needing_lock(pair: Pair) -> OtherSide | None:
     result: OtherSide | None = None
     for other in others:
         place = _channel_place(other)
-        takes = _needs(other.file, other.node, access_of(other.file, place), pair)
+        takes = needs_lock(other.file, other.node, access_of(other.file, place), pair)
         if takes is None:
             return None
         result = result or OtherSide(other.node, takes[0], buffered)
@@ -194,212 +189,3 @@ def _is_large(file: GoFile, capacity: Node | None) -> bool:
     if capacity.kind == "int_literal":
         return len(capacity.text) > 3
     return capacity.kind == "identifier" and is_decl(file.resolve(capacity), "const", "var")
-
-
-def _done(pair: Pair) -> OtherSide | None:
-    """Return a Done, or the body of a `wg.Go`, that needs the lock."""
-    wanted = pair.event.lock_class
-    if wanted is None:
-        return None
-    for file in pair.file.package.files:
-        if file.is_test and not pair.file.is_test:
-            continue
-        for call in file.calls("Done", "Go", "TryGo"):
-            found = waitgroup_call(file, call) or _group_call(file, call)
-            if found is None or found.method not in {"Done", "Go"}:
-                continue
-            if lock_class(file, found.waitgroup) != wanted:
-                given_to = _needs_given(file, found, wanted, pair)
-                if given_to is not None:
-                    return OtherSide(call, given_to[0])
-                continue
-            takes: tuple[Node | None] | None
-            if found.method == "Done":
-                if call.function in {pair.function, pair.event.operation.function}:
-                    continue
-                takes = _needs(file, call, found.access, pair)
-                given = needed_by_given(pair, call.function) if call.function else None
-                takes = (given,) if takes is None and given is not None else takes
-                if takes is not None and _is_done_before(file, call, wanted, pair):
-                    continue
-            else:
-                takes = _body_needs(file, call, found.access, pair)
-            if takes is not None:
-                return OtherSide(call, takes[0])
-    return None
-
-
-def _needs_given(
-    file: GoFile, done: WaitGroupCall, wanted: str, pair: Pair
-) -> tuple[Node | None] | None:
-    """Return where a function that is given the WaitGroup takes the lock before its Done.
-
-    `go s.deliver(m, &wg)`, launched by the function that waits.
-    """
-    root, function = done.access.root if done.access is not None else None, done.call.function
-    if not isinstance(root, Binding) or root.kind != "parameter" or root.scope is not function:
-        return None
-    decl, flow = declaration_of(file, root.scope), flow_of(root.scope)
-    if decl is None or done.method != "Done" or len(pair.event.path) != 1:
-        return None
-    for site in callers(decl):
-        launched = launch_of_literal(site.file, site.node.function or site.node)
-        outer = site.node.function if launched is None else launched.function
-        given = argument_of(site.call, decl.node, root) if site.call is not None else None
-        if given is None or outer is not pair.function or not (site.launched or launched):
-            continue
-        if lock_class(site.file, given) != wanted:
-            continue
-        for event in effects_of(Body(file, decl.node)):
-            first = event.path[0]
-            access = translated(site.file, site.call, decl.node, event.access, at=first)
-            start, at = flow.point_of(first), flow.point_of(done.call)
-            before = done.deferred is not None or (start and at in flow.reachable(start))
-            if before and _is_wanted(replace(event, access=access), None, pair):
-                return (first,)
-    return None
-
-
-def _group_call(file: GoFile, call: Node) -> WaitGroupCall | None:
-    """Return the launch by an errgroup that a call is: Wait waits for it, too."""
-    function = call["function"]
-    selection = file.selection(function) if function.kind == "selector_expression" else None
-    if selection is None or not is_group(file.package.workspace, selection.owner):
-        return None
-    group = function["operand"]
-    return WaitGroupCall(call, "Go", group, access_of(file, group, selection.via))
-
-
-def _is_done_before(file: GoFile, done: Node, wanted: str, pair: Pair) -> bool:
-    """Return whether the function calls Done another time, without the lock: in two phases."""
-    function = done.function
-    for call in function.own() if function is not None else ():
-        if call.kind != "call_expression" or call is done:
-            continue
-        found = waitgroup_call(file, call)
-        if found is not None and found.method == "Done":
-            if lock_class(file, found.waitgroup) == wanted:
-                if _needs(file, call, found.access, pair) is None:
-                    return True
-    return False
-
-
-def _body_needs(
-    file: GoFile, call: Node, access: Access | None, pair: Pair
-) -> tuple[Node | None] | None:
-    body = bodies_of_value(file, call["arguments"].children[0]).certain
-    if body is None:
-        return None
-    for event in effects_of(body):
-        if event.kind == "acquire" and event.sure and event.lock_class == pair.held.lock_class:
-            if related(pair, event.access, access):
-                return (event.path[0],)
-    return None
-
-
-def _needs(
-    file: GoFile, node: Node, access: Access | None, pair: Pair
-) -> tuple[Node | None] | None:
-    """Return where the function around an operation takes the lock before it gets there."""
-    function = node.function
-    if function is None:
-        return None
-    flow = flow_of(function)
-    at = flow.point_of(node)
-    wanted = pair.held.lock_class
-    deferred = node.parent is not None and node.parent.kind == "defer_statement"
-    if function.kind == "func_literal" and function.is_deferred:
-        outer = function.function
-        if outer is None or function.parent is None:
-            return None
-        function, flow, deferred = outer, flow_of(outer), True
-        at = flow.point_of(function)
-    launched = _reached_from_launch(flow, function, pair)
-    for event in effects_of(Body(file, function)):
-        if not _is_wanted(event, access, pair, function):
-            continue
-        start = flow.point_of(event.path[0])
-        if start is None or (launched is not None and start not in launched):
-            continue
-        if deferred or (at is not None and at in flow.reachable(start)):
-            return (event.path[0],)
-    around = _in_a_round(file, function, access, pair)
-    if around is not None or function.kind == "func_literal":
-        return around
-    released = {o.lock_class for o in locks_of(file, function).operations if o.releases}
-    for held in entry_locks(file, function):
-        if held.lock_class == wanted and wanted not in released:
-            if related(pair, held.access, access):
-                return (None,)
-    return None
-
-
-def _reached_from_launch(flow: Flow, function: Node, pair: Pair) -> set[Point] | None:
-    """Return what a function comes to once it has launched who waits; None if it does not.
-
-    What it locks before that, it has given back, or nobody could wait under the lock.
-    """
-    inner: Node | None = pair.node
-    while inner is not None and inner.function is not function:
-        inner = inner.function
-    statement = inner.up("go_statement") if inner is not None else None
-    start = flow.point_of(statement) if statement is not None else None
-    return flow.reachable(start) if start is not None else None
-
-
-def _in_a_round(
-    file: GoFile, function: Node, access: Access | None, pair: Pair, depth: int = 2
-) -> tuple[Node | None] | None:
-    """Return where those who call a function take the lock between two calls of it.
-
-    `for { s.next() }`, where `next` receives first and locks afterwards. All callers have to
-    be in sight, and to call it in such a loop.
-    """
-    decl = declaration_of(file, function) if function.kind != "func_literal" else None
-    if decl is None or depth == 0 or pair.event.mode == "wait" or is_api(decl):
-        return None
-    takes: tuple[Node | None] | None = None
-    for site in callers(decl):
-        if site.file.is_test and not pair.file.is_test:
-            continue
-        outer = site.node.function
-        if site.call is None or site.launched or outer is None:
-            return None
-        given = translated(site.file, site.call, function, access)
-        takes = _between_rounds(site.file, site.call, outer, given, pair)
-        takes = takes or _in_a_round(site.file, outer, given, pair, depth - 1)
-        if takes is None:
-            return None
-    return takes
-
-
-def _between_rounds(
-    file: GoFile, call: Node, function: Node, access: Access | None, pair: Pair
-) -> tuple[Node | None] | None:
-    flow = flow_of(function)
-    at = flow.point_of(call)
-    following = flow.reachable(at) if at is not None else set()
-    if at is None or at not in following:
-        return None
-    for event in effects_of(Body(file, function)):
-        if _is_wanted(event, access, pair):
-            start = flow.point_of(event.path[0])
-            if start in following and (start is at or at in flow.reachable(start)):
-                return (event.path[0],)
-    return None
-
-
-def _is_wanted(
-    event: Event, access: Access | None, pair: Pair, function: Node | None = None
-) -> bool:
-    """Return whether an event takes the lock that the pair holds, so that it waits.
-
-    Or one of its class that a function value brings along into `function`.
-    """
-    if event.kind != "acquire" or not event.sure or event.lock_class != pair.held.lock_class:
-        return False
-    if pair.held.mode == "read" and event.mode == "read":
-        return False
-    if function is not None and is_foreign(event.access, function):
-        return True
-    return related(pair, event.access, access)

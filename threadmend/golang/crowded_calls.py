@@ -1,0 +1,49 @@
+"""Crowded calls: those that let several goroutines run at the same time what they are passed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from threadmend.golang.crowds import overlaps, own_nodes
+from threadmend.golang.goroutines import launches_in
+from threadmend.golang.summaries import called_body, close_opens, summary_of
+from threadmend.golang.syntax import Node
+from threadmend.golang.touches import Open, Summary
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["crowded", "crowded_opens"]
+
+
+def crowded(file: GoFile, body: Node, call: Node) -> Summary:
+    """Return what a call lets several goroutines do at the same time with what it passes.
+
+    `parallel(8, s.step)` runs `s.step` in goroutines that a loop of `parallel` launches.
+    """
+    target = called_body(file, call)
+    if target is None or target.node is body or target.node.get("body") is None:
+        return Summary()
+    opens = crowded_opens(target.file, target.node)
+    return close_opens(file, body, call, target.node, opens)
+
+
+def crowded_opens(file: GoFile, body: Node) -> list[Open]:
+    """Return the open calls that several goroutines of a body make at the same time."""
+    known: dict[Node, list[Open]] = file.package.facts.setdefault("crowded", {})
+    if body not in known:
+        known[body] = []
+        found: list[Open] = []
+        for launch in launches_in(file, body):
+            loop, literal = launch.loop, launch.literal
+            if launch.kind == "timer" or loop is None or literal is None:
+                continue
+            if launch.function is body and overlaps(loop, launch):
+                opens = summary_of(file, literal).opens
+                found.extend(o for o in opens if o.parameter.scope is body and not o.locks)
+        if not found and body.get("parameters") is not None and b"func(" in body["parameters"].text:
+            for node in own_nodes(file, body):
+                if node.kind == "call_expression":
+                    found.extend(crowded(file, body, node).opens)
+        known[body] = found
+    return known[body]

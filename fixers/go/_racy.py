@@ -1,16 +1,18 @@
-"""What the rewrites of racy-capture share: the race itself, and names for new variables."""
+"""What the rewrites of racy-capture share: the race, names for variables, edits of a statement."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from threadmend.golang.builders import free_name, taken_names
+from threadmend.golang.builders.regions import Region
 from threadmend.golang.captured import CapturedAccess
 from threadmend.golang.file import GoFile
 from threadmend.golang.scope import Binding
 from threadmend.golang.strands import Strand
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Type
+from threadmend.model import Edit
 
 
 @dataclass(slots=True)
@@ -78,3 +80,16 @@ class Race:
 def top_of(node: Node) -> Node:
     """Return the top-level declaration around a node."""
     return ([node, *node.ancestors()])[-1]
+
+
+@dataclass(slots=True)
+class Guarded:
+    """The edits of one statement and the code around it.
+
+    `plain`: it is only surrounded, so that it may share a critical section with the next.
+    """
+
+    edits: list[Edit]
+    regions: list[Region]
+    reason: str = ""
+    plain: bool = False

@@ -23,9 +23,9 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix, Safety
 
-from ._racy import Race
+from ._racy import Guarded, Race
 from ._racy_publish import published
-from ._racy_statements import Guarded, guarded, is_brief, reads_once
+from ._racy_statements import guarded, is_brief, reads_once
 
 
 @dataclass(slots=True)

@@ -28,9 +28,8 @@ from threadmend.golang.strands import Strand
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
 
-from ._racy import Race
+from ._racy import Guarded, Race
 from ._racy_copy import exposed, short_declaration
-from ._racy_statements import Guarded
 
 
 def published(race: Race, lock: str) -> tuple[list[Guarded], set[Node]]:

@@ -10,10 +10,10 @@ from threadmend.python.arguments import argument
 from threadmend.python.classes import INITIALIZERS, Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
+from threadmend.python.offers import helped
 from threadmend.python.project import PythonProject
 from threadmend.python.threads import STARTS, Spawn, reached, spawns_reaching, wrappers
 from threadmend.python.uses import is_self
-from threadmend.python.wrapped import helped
 
 from ._handed import asked_of, handed, kept_functions
 from ._listeners import listeners

@@ -23,9 +23,9 @@ from dataclasses import replace
 from threadmend.model import Finding, Related
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing
+from threadmend.python.offers import helped
 from threadmend.python.project import PythonProject
 from threadmend.python.threads import Spawn
-from threadmend.python.wrapped import helped
 
 from ._contended import contended_by
 from ._data import Data

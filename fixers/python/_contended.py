@@ -15,6 +15,7 @@ from threadmend.python.sharing import is_synchronized
 from threadmend.python.threads import Spawn, reached_outside, spawns_reaching, wrappers
 from threadmend.python.uses import is_self, use_mode
 
+from ._callers_own import is_made_by_callers
 from ._captured import Running, captured, is_alone
 from ._data import Data, Use
 from ._foreign import foreign_classes, foreign_names
@@ -315,7 +316,7 @@ def _is_own(file: PythonFile, node: ast.expr, function: Function, spawn: Spawn) 
     if spawn.target is function:
         arg = argument_for(spawn, binding.name)
         return arg is None or _is_fresh(spawn.file, arg, spawn.node)
-    return function.self_name == binding.name
+    return function.self_name == binding.name or is_made_by_callers(function, binding.name)
 
 
 # -- parameters -----------------------------------------------------------------------------

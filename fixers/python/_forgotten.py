@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -178,7 +179,13 @@ def _instead(file: PythonFile, cls: Class, uses: list[AttributeUse]) -> Section 
 
 
 def _may_hold(file: PythonFile, function: Function, lock: Lock) -> bool:
-    """Return whether somebody calls a method with the lock, or it deals with locks by hand."""
+    """Return whether somebody calls a method with the lock, or it deals with locks by hand, or a
+    comment in it speaks of the lock: whoever wrote it had thought of it.
+    """
+    start, end = file.span(function.node)
+    name = re.escape(file.encode(lock.place.name.rpartition(".")[2]))
+    if re.search(rb"#[^\n]*\b" + name + rb"\b", file.data[start:end]):
+        return True
     if any(isinstance(call.func, ast.Attribute) and call.func.attr in {"acquire", "release"}
            for call in function.calls):  # fmt: skip
         return True

@@ -1,0 +1,48 @@
+"""Parameters for what every caller has just made: no other thread knows the object yet."""
+
+from __future__ import annotations
+
+import ast
+
+from threadmend.python.arguments import argument
+from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function, function_of
+
+__all__ = ["is_made_by_callers"]
+
+
+def is_made_by_callers(function: Function, name: str) -> bool:
+    """Return whether a parameter only ever gets objects that the caller has made itself and
+    handed to nobody before, as far as the function's file shows: by any call of that name.
+    """
+    file = function.file
+    at = function.parameters.index(name) - (function.self_name is not None)
+    calls = [c for c in file.calls(function.name) if file.function(c) is not function]
+    return bool(calls) and all(_is_new(file, call, argument(call, at, name)) for call in calls)
+
+
+def _is_new(file: PythonFile, call: ast.Call, given: ast.expr | None) -> bool:
+    if isinstance(given, ast.Call):
+        return True
+    binding, caller = file.binding(given), file.function(call)
+    if not isinstance(given, ast.Name) or binding is None or caller is None:
+        return False
+    if binding.scope is not caller.scope or len(binding.sites) != 1:
+        return False
+    if not isinstance(binding.sites[0].value, ast.Call):
+        return False
+    return all(
+        _stays_here(file, node)
+        for node in file.uses(binding)
+        if (node.lineno, node.col_offset) < (given.lineno, given.col_offset)
+    )
+
+
+def _stays_here(file: PythonFile, node: ast.Name) -> bool:
+    """Return whether a use of a variable hands its object to nobody who may keep it: functions of
+    the project fill it.
+    """
+    above = file.parent(node)
+    if isinstance(above, ast.Call) and node in above.args:
+        return function_of(file, above.func) is not None
+    return isinstance(node.ctx, ast.Store) or isinstance(above, ast.Attribute)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, delete, parameters, wrap
+from threadmend.golang.builders import BuilderError, delete, or_reason, parameters, wrap
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches
 from threadmend.golang.recovering import recovers
@@ -65,22 +65,20 @@ def _finding(file: GoFile, launch: Launch, done: WaitGroupCall) -> Finding:
     )
 
 
-def _fix(launch: Launch, done: WaitGroupCall) -> Fix | str:
+@or_reason
+def _fix(launch: Launch, done: WaitGroupCall) -> Fix:
     """Defer Done in a literal around the call, behind what the function does for the end.
 
     Sound: the call's arguments are literals and names that the goroutine has captured already.
     """
     call, statement = launch.call, done.call.parent
     if call is None or statement is None:
-        return "what is launched cannot be wrapped"
+        raise BuilderError("what is launched cannot be wrapped")
     for value in call["arguments"].children:
         if value.kind not in {"func_literal", "identifier"} and not value.kind.endswith("literal"):
-            return "an argument of the launch would be evaluated later"
-    try:
-        gone = delete(statement)
-        around = wrap([launch.node], f"go func() {{\n\tdefer {done.waitgroup.name}.Done()", "}()")
-    except BuilderError as error:
-        return str(error)
+            raise BuilderError("an argument of the launch would be evaluated later")
+    gone = delete(statement)
+    around = wrap([launch.node], f"go func() {{\n\tdefer {done.waitgroup.name}.Done()", "}()")
     inside = [e for e in around if not any(g.start <= e.start < g.end for g in gone)]
     bare = Edit(launch.node.path, launch.node.start, call.start, b"")
     edits = _joined([*inside, bare, *gone])

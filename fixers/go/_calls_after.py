@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
+from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before, or_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.syntax import Node
@@ -76,34 +76,33 @@ def _finding(close: Node, statement: Node, call: Node, send: Node) -> Finding:
     )
 
 
-def _fix(statement: Node, call: Node) -> Fix | str:
+@or_reason
+def _fix(statement: Node, call: Node) -> Fix:
     """Make the call before the close.
 
     Sound: nothing in between waits for the close, and the call panicked where it stood.
     """
     if any(WAITS.search(s.text) for s in statement.following if s.start < call.start):
-        return "something in between may wait for the close"
-    try:
-        edits = (*insert_before(statement, call.name), *delete(call))
-    except BuilderError as error:
-        return str(error)
+        raise BuilderError("something in between may wait for the close")
+    edits = (*insert_before(statement, call.name), *delete(call))
     return Fix(
         "Make the call before the close", edits, Safety.UNSAFE, "the channel is closed later"
     )
 
 
-def moved_behind(close: Node, send: Node) -> Fix | str:
+@or_reason
+def moved_behind(close: Node, send: Node) -> Fix:
     """Make the call that closes after the last one, further down in its block, that sends.
 
     Sound: nothing in between waits for the close or leaves, and what sends panicked before.
     """
     statement = close.parent
     if statement is None or statement.kind != "expression_statement":
-        return "the call that closes is part of another statement"
+        raise BuilderError("the call that closes is part of another statement")
     following = list(statement.following)
     first = next((s for s in following if s.contains(send)), None)
     if first is None or close.function is not send.function:
-        return "the calls are in different blocks"
+        raise BuilderError("the calls are in different blocks")
     last, behind = first, [s for s in following if s.start > first.start]
     for other in behind:
         if WAITS.search(other.text):
@@ -112,13 +111,10 @@ def moved_behind(close: Node, send: Node) -> Fix | str:
             last = other
     for between in (s for s in following if s.start <= last.start):
         if WAITS.search(between.text):
-            return "something in between may wait for the close"
+            raise BuilderError("something in between may wait for the close")
         if any(n.kind in LEAVES for n in between.own()):
-            return "a path in between leaves"
-    try:
-        edits = (*delete(statement), *insert_after(last, close.name))
-    except BuilderError as error:
-        return str(error)
+            raise BuilderError("a path in between leaves")
+    edits = (*delete(statement), *insert_after(last, close.name))
     title = f"Call {close['function'].name} after the last send"
     return Fix(title, edits, Safety.UNSAFE, "the channel is closed later")
 

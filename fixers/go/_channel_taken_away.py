@@ -21,7 +21,13 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of, lock_class
-from threadmend.golang.builders import BuilderError, free_name, insert_before, taken_names
+from threadmend.golang.builders import (
+    BuilderError,
+    free_name,
+    insert_before,
+    taken_names,
+    with_reason,
+)
 from threadmend.golang.calls import code_files
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
@@ -100,33 +106,31 @@ def _finding(target: Node, file: GoFile, launch: Launch, read: Node) -> Finding:
     )
 
 
-def _fix(file: GoFile, launch: Launch, read: Node) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, launch: Launch, read: Node) -> Fix:
     """Let the goroutine keep the channel that it was launched with."""
     literal, function = launch.literal, launch.function
     access = access_of(file, read)
     if literal is None or function is None or access is None or not _is_known(access.root, literal):
-        return None, "the channel has no name where the goroutine is launched"
+        raise BuilderError("the channel has no name where the goroutine is launched")
     for node in function.walk():
         if node.kind == "selector_expression" and node.text == read.text:
             if node.start > launch.node.start and not literal.contains(node):
-                return None, "the function that launches uses the field afterwards"
+                raise BuilderError("the function that launches uses the field afterwards")
             if literal.contains(node) and not _is_value(node):
-                return None, "the goroutine writes the field itself"
+                raise BuilderError("the goroutine writes the field itself")
     name = free_name(read["field"].name, taken_names(function))
     uses = [
         n
         for n in literal.find("selector_expression")
         if n.text == read.text and access_of(file, n) == access
     ]
-    try:
-        before = launch.statement
-        if literal.start < before.start and literal.statement is not None:
-            before = literal.statement  # `watch := func() {…}`, then `go watch()`
-        edits: list[Edit] = [*insert_before(before, f"{name} := {read.name}")]
-    except BuilderError as error:
-        return None, str(error)
+    before = launch.statement
+    if literal.start < before.start and literal.statement is not None:
+        before = literal.statement  # `watch := func() {…}`, then `go watch()`
+    edits: list[Edit] = [*insert_before(before, f"{name} := {read.name}")]
     edits.extend(Edit(u.path, u.start, u.end, name.encode()) for u in uses)
-    return Fix("Let the goroutine keep its channel", tuple(edits), Safety.SAFE), ""
+    return Fix("Let the goroutine keep its channel", tuple(edits), Safety.SAFE)
 
 
 def _is_known(root: object, literal: Node) -> bool:

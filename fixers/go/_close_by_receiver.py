@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, realign
+from threadmend.golang.builders import BuilderError, or_reason, realign
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
@@ -101,25 +101,23 @@ def _finding(call: Node, channel: SharedChannel, loop: SendingLoop) -> Finding:
     )
 
 
-def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix | str:
+@or_reason
+def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
     """Tell the goroutine to end by a channel of its own; nobody waits for the close.
 
     Sound: no receiver asks whether the channel is closed, and what it did not take is lost
     before as after.
     """
     if channel.of("range") or any(_tells(r) for r in channel.of("receive")):
-        return "a receiver waits for the close"
+        raise BuilderError("a receiver waits for the close")
     if len(loop.launches) != 1 or loop.launches[0].loop is not None:
-        return "several goroutines send"
+        raise BuilderError("several goroutines send")
     receiver = receiver_of(loop.body) if loop.body.kind == "method_declaration" else None
     if receiver is None or loop.body.get("result") is not None:
-        return "the function that sends is no method without results"
+        raise BuilderError("the function that sends is no method without results")
     if any(owed_after(loop.body, send.node) is not None for send in loop.sends):
-        return "the goroutine owes others something after the send"
-    try:
-        edits = with_stop(call, channel, loop, receiver)
-    except BuilderError as error:
-        return str(error)
+        raise BuilderError("the goroutine owes others something after the send")
+    edits = with_stop(call, channel, loop, receiver)
     aligned: list[Edit] = []
     trees = {loop.file.path: loop.file.tree, call.path: call.tree}
     for path in {e.path for e in edits}:

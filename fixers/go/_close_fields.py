@@ -19,6 +19,7 @@ from threadmend.golang.builders import (
     insert_before,
     realign,
     replace,
+    with_reason,
 )
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import (
@@ -184,42 +185,34 @@ def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop
     )
 
 
-def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
     """Let the goroutine that sends close when it ends; a stop channel tells it to."""
     waits = _wait_of(call, loop)
     if waits is not None and call.parent is not None:
-        try:
-            edits = list(insert_before(call.parent, waits))
-        except BuilderError as error:
-            return None, str(error)
+        edits = list(insert_before(call.parent, waits))
         reason = "the method now waits for the goroutines"
         title = f"Wait for the senders before closing {channel.name}"
-        return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
+        return Fix(title, tuple(edits), Safety.UNSAFE, reason)
     launch = loop.launches[0]
     group = _group(call, loop, launch)
     if group is not None:
-        try:
-            return _told_and_awaited(call, channel, loop, *group), ""
-        except BuilderError as error:
-            return None, str(error)
+        return _told_and_awaited(call, channel, loop, *group)
     if len(loop.launches) != 1 or launch.loop is not None:
-        return None, "several goroutines send"
+        raise BuilderError("several goroutines send")
     if not _runs_once(loop, launch):
-        return None, "the goroutine may call the method that sends more than once"
+        raise BuilderError("the goroutine may call the method that sends more than once")
     if loop.body.get("result") is not None or loop.body.kind != "method_declaration":
-        return None, "the function that sends is no method without results"
+        raise BuilderError("the function that sends is no method without results")
     receiver = receiver_of(loop.body)
     if receiver is None:
-        return None, "the method that sends has no name for its receiver"
-    try:
-        stop = _stop_channel(call, loop, receiver)
-        if stop:
-            edits = list(delete(call.parent)) if call.parent is not None else []
-        else:
-            edits = with_stop(call, channel, loop, receiver)
-        edits += insert_at_start(loop.body["body"], f"defer close({receiver}.{channel.name})")
-    except BuilderError as error:
-        return None, str(error)
+        raise BuilderError("the method that sends has no name for its receiver")
+    stop = _stop_channel(call, loop, receiver)
+    if stop:
+        edits = list(delete(call.parent)) if call.parent is not None else []
+    else:
+        edits = with_stop(call, channel, loop, receiver)
+    edits += insert_at_start(loop.body["body"], f"defer close({receiver}.{channel.name})")
     aligned: list[Edit] = []
     trees = {loop.file.path: loop.file.tree, call.path: call.tree}
     trees[channel.decl.file.path] = channel.decl.file.tree
@@ -227,7 +220,7 @@ def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> tuple[Fix | N
         tree = trees.get(path) or channel.package.workspace.file(path).tree
         aligned += realign(tree, [e for e in edits if e.path == path])
     title = f"Let the goroutine that sends close {channel.name}"
-    return Fix(title, tuple(aligned), Safety.UNSAFE, "the channel is closed later"), ""
+    return Fix(title, tuple(aligned), Safety.UNSAFE, "the channel is closed later")
 
 
 def _group(call: Node, loop: SendingLoop, launch: Launch) -> tuple[str, str] | None:

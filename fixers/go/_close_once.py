@@ -13,6 +13,7 @@ from threadmend.golang.builders import (
     import_name,
     reach_import,
     realign,
+    with_reason,
     wrap,
 )
 from threadmend.golang.channel_fields import SharedChannel
@@ -28,24 +29,22 @@ from ._close_method import MethodClose, closes_another
 __all__ = ["close_once"]
 
 
-def close_once(close: MethodClose, others: list[MethodClose]) -> tuple[Fix | None, str]:
+@with_reason
+def close_once(close: MethodClose, others: list[MethodClose]) -> Fix:
     """Run the close through a `sync.Once` beside the channel.
 
     Sound: the first call does what it did; a later one, which panicked, does the rest of the
     function. The Once lives where the channel lives, and is not copied with it.
     """
-    try:
-        if close.channel.is_field:
-            edits = _with_field(close, others)
-        else:
-            edits = _with_variable(close, others)
-    except BuilderError as error:
-        return None, str(error)
+    if close.channel.is_field:
+        edits = _with_field(close, others)
+    else:
+        edits = _with_variable(close, others)
     title = f"Close {close.operand.name} only once"
     if any(map(_does_more, (close, *others))):
         reason = "a second caller waits for the first, which does the rest as well"
-        return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
-    return Fix(title, tuple(edits)), ""
+        return Fix(title, tuple(edits), Safety.UNSAFE, reason)
+    return Fix(title, tuple(edits))
 
 
 def _does_more(close: MethodClose) -> bool:

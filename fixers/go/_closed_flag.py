@@ -10,6 +10,7 @@ from threadmend.golang.builders import (
     add_import,
     import_name,
     insert_at_start,
+    or_reason,
     realign,
 )
 from threadmend.golang.channel_fields import (
@@ -86,9 +87,10 @@ def _looping(send: ChannelOperation) -> Launch | None:
     return None
 
 
+@or_reason
 def _fix(
     file: GoFile, call: Node, channel: SharedChannel, method: Node, send: ChannelOperation
-) -> Fix | str:
+) -> Fix:
     """Close under a lock, and send only under it and before.
 
     Sound: a send holds the read lock until its value is taken, so that the close comes after
@@ -96,14 +98,11 @@ def _fix(
     """
     body = send.node.function
     if body is None or body.get("result") is not None:
-        return "what the method that sends should return then cannot be told"
+        raise BuilderError("what the method that sends should return then cannot be told")
     sender, closer = _pointer(body), _pointer(method)
     if sender is None or closer is None:
-        return "a method has no pointer to its object"
-    try:
-        place = beside(channel)
-    except BuilderError as error:
-        return str(error)
+        raise BuilderError("a method has no pointer to its object")
+    place = beside(channel)
     mu, flag = place.free("mu"), place.free("closed")
     tree = channel.decl.file.tree
     sync = import_name(tree, "sync") or "sync"
@@ -111,14 +110,11 @@ def _fix(
         f"{sender}.{mu}.RLock()\ndefer {sender}.{mu}.RUnlock()\nif {sender}.{flag} {{\n\treturn\n}}"
     )
     code = f"{closer}.{mu}.Lock()\ndefer {closer}.{mu}.Unlock()\n{closer}.{flag} = true"
-    try:
-        edits: tuple[Edit, ...] = add_field(place.struct, mu, f"{sync}.RWMutex", before=place.field)
-        edits += add_field(place.struct, flag, "bool", after=place.field)
-        if import_name(tree, "sync") is None:
-            edits += add_import(tree, "sync")
-        edits += insert_at_start(body["body"], check) + insert_at_start(method["body"], code)
-    except BuilderError as error:
-        return str(error)
+    edits: tuple[Edit, ...] = add_field(place.struct, mu, f"{sync}.RWMutex", before=place.field)
+    edits += add_field(place.struct, flag, "bool", after=place.field)
+    if import_name(tree, "sync") is None:
+        edits += add_import(tree, "sync")
+    edits += insert_at_start(body["body"], check) + insert_at_start(method["body"], code)
     here = [e for e in edits if e.path == channel.decl.file.path]
     rest = tuple(e for e in edits if e.path != channel.decl.file.path)
     title = f"Send to {channel.name} only until it is closed"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access, access_of
-from threadmend.golang.builders import BuilderError, move_after
+from threadmend.golang.builders import BuilderError, move_after, or_reason
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import declaration_of
@@ -56,7 +56,8 @@ def _send_behind(site: Site, function: Node, closed: Access) -> Node | None:
     return None
 
 
-def counted_behind(leaving: Node, send: Node) -> Fix | str:
+@or_reason
+def counted_behind(leaving: Node, send: Node) -> Fix:
     """Move what counts a goroutine out, and lets the last one close, behind its last send.
 
     Sound: nothing between them leaves or waits for anybody, and the count still comes to zero when
@@ -66,7 +67,7 @@ def counted_behind(leaving: Node, send: Node) -> Fix | str:
     while statement.parent is not None and statement.parent is not send.parent:
         statement = statement.parent
     if statement.parent is None or statement.end > send.start:
-        return "the close and the send are in different blocks"
+        raise BuilderError("the close and the send are in different blocks")
     last = send
     for other in send.following:
         if other.kind == "send_statement" and other["channel"].text == name:
@@ -75,12 +76,9 @@ def counted_behind(leaving: Node, send: Node) -> Fix | str:
         if between.kind == "send_statement" and between["channel"].text == name:
             continue
         if WAITS.search(between.text):
-            return "something in between may wait for the close"
+            raise BuilderError("something in between may wait for the close")
         if any(n.kind in LEAVES for n in between.own()):
-            return "a path in between leaves"
-    try:
-        edits = move_after(statement, last)
-    except BuilderError as error:
-        return str(error)
+            raise BuilderError("a path in between leaves")
+    edits = move_after(statement, last)
     title = f"Send on {send['channel'].name} before the goroutine is counted out"
     return Fix(title, edits, Safety.UNSAFE, "the channel is closed later")

@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from threadmend.golang.builders import BuilderError, add_case, at_margin, replace
+from threadmend.golang.builders import add_case, at_margin, or_reason, replace
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_index import behind
 from threadmend.golang.channels import Channel, ChannelOperation, local_channels
@@ -66,22 +66,20 @@ class Fed:
                     return True
         return False
 
-    def fix(self) -> Fix | str:
+    @or_reason
+    def fix(self) -> Fix:
         """Take the result beside the send.
 
         Sound: it is what the function returns at its end; while the worker runs there is none.
         """
         communication, code = f"err := <-{self.result}", "return err"
         select = self.send.select
-        try:
-            if select is not None:
-                edits = add_case(select, communication, code)
-            else:
-                text = at_margin(self.send.node)
-                select_text = f"select {{\ncase {text}:\ncase {communication}:\n\t{code}\n}}"
-                edits = replace(self.send.node, select_text)
-        except BuilderError as error:
-            return str(error)
+        if select is not None:
+            edits = add_case(select, communication, code)
+        else:
+            text = at_margin(self.send.node)
+            select_text = f"select {{\ncase {text}:\ncase {communication}:\n\t{code}\n}}"
+            edits = replace(self.send.node, select_text)
         reason = "the function returns the worker's result when the worker has left"
         return Fix(f"Take {self.result} where the worker is fed", edits, Safety.UNSAFE, reason)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import or_reason
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channels import Channel, local_channels
 from threadmend.golang.file import GoFile
@@ -41,14 +41,12 @@ def fed_here(file: GoFile, body: Node, shared: SharedChannel) -> tuple[str, Fix 
     return feeder["name"].name, _fix(made.file, feeder, channel)
 
 
-def _fix(file: GoFile, feeder: Node, channel: Channel) -> Fix | str:
+@or_reason
+def _fix(file: GoFile, feeder: Node, channel: Channel) -> Fix:
     """Close below the last send.
 
     Sound: nobody else has the channel to send on it, and the workers range over it.
     """
-    try:
-        edits = tuple(after_sends(file, feeder, channel))
-    except BuilderError as error:
-        return str(error)
+    edits = tuple(after_sends(file, feeder, channel))
     title = f"Close {channel.binding.name} after the last send"
     return Fix(title, edits, Safety.UNSAFE, "the workers now end")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access, access_of
-from threadmend.golang.builders import BuilderError, insert_at_start
+from threadmend.golang.builders import BuilderError, insert_at_start, with_reason
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import behind, operand_of
 from threadmend.golang.file import GoFile
@@ -137,7 +137,8 @@ def _finding(file: GoFile, clause: Node, channel: SharedChannel, launch: Launch)
     )
 
 
-def _fix(channel: SharedChannel, launch: Launch) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(channel: SharedChannel, launch: Launch) -> Fix:
     """Let the producer close when it ends.
 
     Sound: nobody else sends, and the producer runs once for each channel.
@@ -146,10 +147,7 @@ def _fix(channel: SharedChannel, launch: Launch) -> tuple[Fix | None, str]:
     assert body is not None
     names = [n for d in body["receiver"].children for n in d.all("name")]
     if not names or names[0].name == "_":
-        return None, "the producer has no name for its receiver"
-    try:
-        edits = insert_at_start(body["body"], f"defer close({names[0].name}.{channel.name})")
-    except BuilderError as error:
-        return None, str(error)
+        raise BuilderError("the producer has no name for its receiver")
+    edits = insert_at_start(body["body"], f"defer close({names[0].name}.{channel.name})")
     title = f"Close {channel.name} when its producer ends"
-    return Fix(title, edits, Safety.UNSAFE, "the loops over it now end"), ""
+    return Fix(title, edits, Safety.UNSAFE, "the loops over it now end")

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, insert_at_end
+from threadmend.golang.builders import BuilderError, insert_at_end, with_reason
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
@@ -203,31 +203,29 @@ def _finding(
     )
 
 
+@with_reason
 def _fix(
     file: GoFile, exits: list[Exit], flow: Flow, start: Point, releases: dict[Point, Node]
-) -> tuple[Fix | None, str]:
+) -> Fix:
     """Release before each exit that lacks it, as the function does elsewhere.
 
     Sound: every way to the exit comes from where the lock is held, and none by a release.
     """
     texts = {call.name for call in releases.values() if not call["arguments"].children}
     if len(texts) != 1:
-        return None, "how the lock is released here cannot be told"
+        raise BuilderError("how the lock is released here cannot be told")
     unlock = texts.pop()
     edits: list[Edit] = []
     after = {p for release in releases for p in flow.reachable(release)}
-    try:
-        for exit_ in exits:
-            point = flow.point_of(exit_.node)
-            if exit_.kind == "end" or point is None:
-                if any(flow.end in flow.reachable(p) for p in releases):
-                    return None, "the lock is held at the end of the function on some paths only"
-                edits += insert_at_end(exit_.node.get("body") or exit_.node, unlock)
-            elif point in after or not (point is start or flow.dominates(start, point)):
-                return None, "the lock is held at the return on some paths only"
-            else:
-                edits += release_at(file, exit_.node, unlock)
-    except BuilderError as error:
-        return None, str(error)
+    for exit_ in exits:
+        point = flow.point_of(exit_.node)
+        if exit_.kind == "end" or point is None:
+            if any(flow.end in flow.reachable(p) for p in releases):
+                raise BuilderError("the lock is held at the end of the function on some paths only")
+            edits += insert_at_end(exit_.node.get("body") or exit_.node, unlock)
+        elif point in after or not (point is start or flow.dominates(start, point)):
+            raise BuilderError("the lock is held at the return on some paths only")
+        else:
+            edits += release_at(file, exit_.node, unlock)
     reason = "the lock is released where it stayed taken"
-    return Fix(f"Call {unlock} on the paths that lack it", tuple(edits), Safety.UNSAFE, reason), ""
+    return Fix(f"Call {unlock} on the paths that lack it", tuple(edits), Safety.UNSAFE, reason)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.failing import fails
 from threadmend.golang.file import GoFile
@@ -108,19 +108,17 @@ def _releases(file: GoFile, function: Node, lock: LockOperation) -> Iterator[Nod
                 yield call
 
 
+@with_reason
 def released_before(
     file: GoFile, locks: Locks, lock: LockOperation, exits: Sequence[Exit], unlock: str
-) -> tuple[Fix | None, str]:
+) -> Fix:
     """Release before the returns that fail.
 
     Sound: the lock is certainly held there, and no caller releases after a failure.
     """
     edits: list[Edit] = []
-    try:
-        for exit_ in exits:
-            if not any(h.access == lock.access for h in locks.held_before(exit_.node)):
-                return None, "the lock is held at the return on some paths only"
-            edits += release_at(file, exit_.node, unlock)
-    except BuilderError as error:
-        return None, str(error)
-    return Fix(f"Call {unlock.removesuffix('()')} where it fails", tuple(edits)), ""
+    for exit_ in exits:
+        if not any(h.access == lock.access for h in locks.held_before(exit_.node)):
+            raise BuilderError("the lock is held at the return on some paths only")
+        edits += release_at(file, exit_.node, unlock)
+    return Fix(f"Call {unlock.removesuffix('()')} where it fails", tuple(edits))

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import classify
-from threadmend.golang.builders import BuilderError, insert_before
+from threadmend.golang.builders import BuilderError, insert_before, with_reason
 from threadmend.golang.captured import CapturedAccess, accesses_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, captures, launches
@@ -133,7 +133,8 @@ def _finding(
     )
 
 
-def _fix(binding: Binding, launch: Launch, names: Names) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(binding: Binding, launch: Launch, names: Names) -> Fix:
     """Copy the variable right above the launch.
 
     Unsafe: the goroutine no longer sees what the loop assigns later on. One that looks again
@@ -143,7 +144,7 @@ def _fix(binding: Binding, launch: Launch, names: Names) -> tuple[Fix | None, st
     assert literal is not None
     uses = [n for n in binding.uses if literal.contains(n)]
     if any(_is_asked_again(use, literal) for use in uses):
-        return None, f"the goroutine may wait for what the loop assigns to {binding.name}"
+        raise BuilderError(f"the goroutine may wait for what the loop assigns to {binding.name}")
     name = binding.name
     block = statement.up("block")
     later = [n for n in binding.uses if n.start >= statement.end]
@@ -151,12 +152,9 @@ def _fix(binding: Binding, launch: Launch, names: Names) -> tuple[Fix | None, st
     if block is None or any(block.contains(n) for n in later):
         name = names.free(name)
         edits += [Edit(n.path, n.start, n.end, name.encode()) for n in uses]
-    try:
-        edits += insert_before(statement, f"{name} := {binding.name}")
-    except BuilderError as error:
-        return None, str(error)
+    edits += insert_before(statement, f"{name} := {binding.name}")
     reason = f"the goroutine sees the value that {binding.name} has at its launch"
-    return Fix(f"Copy {binding.name} for each goroutine", tuple(edits), Safety.UNSAFE, reason), ""
+    return Fix(f"Copy {binding.name} for each goroutine", tuple(edits), Safety.UNSAFE, reason)
 
 
 def _is_asked_again(use: Node, literal: Node) -> bool:

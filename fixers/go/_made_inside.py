@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of, lock_class
-from threadmend.golang.builders import BuilderError, delete, insert_before
+from threadmend.golang.builders import BuilderError, delete, insert_before, with_reason
 from threadmend.golang.calls import callers
 from threadmend.golang.crowds import own_nodes
 from threadmend.golang.file import GoFile
@@ -132,28 +132,24 @@ def _finding(
     )
 
 
-def _fix(
-    file: GoFile, launch: Launch, own: GoFile, statements: list[Node]
-) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, launch: Launch, own: GoFile, statements: list[Node]) -> Fix:
     """Make the channels before the launch: only one launch runs the body."""
     if launch.decl is not None:
         if len(callers(launch.decl)) != 1:
-            return None, "the function is called from elsewhere, too"
+            raise BuilderError("the function is called from elsewhere, too")
         if own.package is not file.package:
-            return None, "the function belongs to another package"
+            raise BuilderError("the function belongs to another package")
     lines = []
     edits: list[Edit] = []
-    try:
-        for statement in statements:
-            line = _line(file, launch, own, statement)
-            if line is None:
-                return None, "the channel has no name outside of the goroutine"
-            lines.append(line)
-            edits.extend(delete(statement))
-        edits.extend(insert_before(launch.statement, "\n".join(lines)))
-    except BuilderError as error:
-        return None, str(error)
-    return Fix("Make the channel before the launch", tuple(edits), Safety.SAFE), ""
+    for statement in statements:
+        line = _line(file, launch, own, statement)
+        if line is None:
+            raise BuilderError("the channel has no name outside of the goroutine")
+        lines.append(line)
+        edits.extend(delete(statement))
+    edits.extend(insert_before(launch.statement, "\n".join(lines)))
+    return Fix("Make the channel before the launch", tuple(edits), Safety.SAFE)
 
 
 def _line(file: GoFile, launch: Launch, own: GoFile, statement: Node) -> str | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from threadmend.golang.builders import BuilderError, replace
+from threadmend.golang.builders import BuilderError, or_reason, replace
 from threadmend.golang.channel_fields import Make, SharedChannel, arguments_of
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
@@ -78,17 +78,15 @@ def _is_asked(operation: Node) -> bool:
     return any(n.kind == "if_statement" and n.start < operation.start for n in own)
 
 
-def _fix(file: GoFile, test: Node, name: str) -> Fix | str:
+@or_reason
+def _fix(file: GoFile, test: Node, name: str) -> Fix:
     """Make the channel whatever room it gets.
 
     Sound: without room it was nil, on which the operations only hang or panic.
     """
     statement = test["consequence"].statements[0]
     if file.tree.comments_in(test.start, test.end):
-        return "a comment would be lost"
-    try:
-        edits = replace(test, statement.name)
-    except BuilderError as error:
-        return str(error)
+        raise BuilderError("a comment would be lost")
+    edits = replace(test, statement.name)
     reason = "what has no room gets a channel as well"
     return Fix(f"Make {name} in any case", edits, Safety.UNSAFE, reason)

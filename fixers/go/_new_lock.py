@@ -15,7 +15,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 from threadmend.golang.access import variable_meant
-from threadmend.golang.builders import BuilderError, add_field, add_import, free_name
+from threadmend.golang.builders import BuilderError, add_field, add_import, free_name, with_reason
 from threadmend.golang.builders.lines import leading_start
 from threadmend.golang.builders.structs import fields
 from threadmend.golang.calls import occurrences
@@ -72,11 +72,9 @@ def _is_guarded(package: Package, write: SharedWrite) -> bool:
 _Attempt = Callable[[Package, list[SharedWrite]], Fix]
 
 
-def _attempt(fix: _Attempt, package: Package, writes: list[SharedWrite]) -> tuple[Fix | None, str]:
-    try:
-        return fix(package, writes), ""
-    except BuilderError as error:
-        return None, str(error)
+@with_reason
+def _attempt(fix: _Attempt, package: Package, writes: list[SharedWrite]) -> Fix:
+    return fix(package, writes)
 
 
 def _finding(writes: list[SharedWrite], fix: Fix | None, reason: str) -> Finding:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import Access, access_of
-from threadmend.golang.builders import BuilderError, insert_before, move_before
+from threadmend.golang.builders import BuilderError, insert_before, move_before, or_reason
 from threadmend.golang.calls import code_files
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch
@@ -47,30 +47,30 @@ class Options:
     does: str = "options"
     """What the call does: `options` applies them, `sets` only sets fields, `more` also calls."""
 
-    def fix(self, file: GoFile, launch: Launch) -> Fix | str:
+    @or_reason
+    def fix(self, file: GoFile, launch: Launch) -> Fix:
         """Return how the options are applied before the launch, or why they are not."""
         between = [s for s in launch.statement.following if s.start < self.statement.start]
         if any(s.kind not in {"expression_statement"} for s in between):
-            return "what stands between the launch and the options may need the goroutine"
+            raise BuilderError(
+                "what stands between the launch and the options may need the goroutine"
+            )
         reason = "the options run before the launch"
         function = launch.function
         if self.statement.kind == "if_statement" and self.statement.get("alternative") is not None:
             last = self.statement.next is None
             if last and function is not None and function.get("result") is not None:
-                return "the function returns in that statement"
-        try:
-            if self.statement.kind != "return_statement":
-                edits: tuple[Edit, ...] = move_before(self.statement, launch.statement)
-            else:
-                owner = _returns_itself(file, self.call)
-                if owner is None:
-                    return "the result of the call is returned"
-                edits = (
-                    *insert_before(launch.statement, self.call.name),
-                    Edit(file.path, self.call.start, self.call.end, owner.encode()),
-                )
-        except BuilderError as error:
-            return str(error)
+                raise BuilderError("the function returns in that statement")
+        if self.statement.kind != "return_statement":
+            edits: tuple[Edit, ...] = move_before(self.statement, launch.statement)
+        else:
+            owner = _returns_itself(file, self.call)
+            if owner is None:
+                raise BuilderError("the result of the call is returned")
+            edits = (
+                *insert_before(launch.statement, self.call.name),
+                Edit(file.path, self.call.start, self.call.end, owner.encode()),
+            )
         if self.does == "sets":
             return Fix("Set the fields before the launch", edits)
         if self.does == "more":

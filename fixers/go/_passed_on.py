@@ -26,6 +26,7 @@ from threadmend.golang.builders import (
     import_name,
     insert_before,
     taken_names,
+    with_reason,
 )
 from threadmend.golang.captured import accesses_of
 from threadmend.golang.crowded_calls import crowded_opens
@@ -167,13 +168,12 @@ def _finding(
     )
 
 
-def _fix(
-    file: GoFile, call: Node, literal: Node, binding: Binding, uses: list[Node]
-) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, call: Node, literal: Node, binding: Binding, uses: list[Node]) -> Fix:
     """Declare a lock before the literal's statement, and take it around the uses."""
     function, statement = literal.function, literal.statement
     if function is None or statement is None:
-        return None, "the literal is made elsewhere"
+        raise BuilderError("the literal is made elsewhere")
     accesses = accesses_of(file, binding)
     if accesses is not None:
         type_ = file.package.workspace.inference.binding_type(binding)
@@ -181,23 +181,20 @@ def _fix(
         race = Race(file, binding, type_, accesses, [], [], names, shown=True)
         own = own_in(race, literal)
         if own is not None:
-            return Fix(f"Give each call its own {binding.name}", own), ""
+            return Fix(f"Give each call its own {binding.name}", own)
         race.racing = [a for a in accesses if a.node.function is literal]
         race.pairs = [(a, a) for a in race.racing if a.writes]
         only_set = str(type_) == "error" and all(a.whole for a in race.racing)
         locked, _ = by_mutex(race) if only_set else (None, "")  # of errors, the first is kept
         if locked is not None:
             reason = locked.reason or f"each call waits for its turn at {binding.name}"
-            return replace(locked, safety=Safety.UNSAFE, reason=reason), ""
+            return replace(locked, safety=Safety.UNSAFE, reason=reason)
     package = import_name(file.tree, "sync") or "sync"
     name = free_name("mu", taken_names(function))
     inside = [u for u in uses if u.function is literal]
-    try:
-        edits, risk = put_under_lock(file, literal, inside, LockForm(name, name), together=True)
-        edits = (*insert_before(statement, f"var {name} {package}.Mutex"), *edits)
-        if import_name(file.tree, "sync") is None:
-            edits = (*edits, *add_import(file.tree, "sync"))
-    except BuilderError as error:
-        return None, str(error)
+    edits, risk = put_under_lock(file, literal, inside, LockForm(name, name), together=True)
+    edits = (*insert_before(statement, f"var {name} {package}.Mutex"), *edits)
+    if import_name(file.tree, "sync") is None:
+        edits = (*edits, *add_import(file.tree, "sync"))
     reason = risk or f"each call waits for its turn at {binding.name}"
-    return Fix(f"Guard {binding.name} with a mutex", tuple(edits), Safety.UNSAFE, reason), ""
+    return Fix(f"Guard {binding.name} with a mutex", tuple(edits), Safety.UNSAFE, reason)

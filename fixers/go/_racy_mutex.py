@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from threadmend.golang.builders import BuilderError, add_import, insert_at_start
+from threadmend.golang.builders import BuilderError, add_import, insert_at_start, with_reason
 from threadmend.golang.builders.regions import Region, surround
 from threadmend.golang.captured import CapturedAccess
 from threadmend.golang.locks import held_at
@@ -37,27 +37,25 @@ class _Plan:
     reason: str = ""
 
 
-def by_mutex(race: Race) -> tuple[Fix | None, str]:
+@with_reason
+def by_mutex(race: Race) -> Fix:
     """Return the fix that locks, or the reason why none is offered."""
-    try:
-        lock, bare = _lock(race)
-        plan = _Plan(race, lock)
-        kept, literals = published(race, lock)
-        for one in kept:
-            _add(plan, one)
-        left = [a for a in bare if not any(body.contains(a.node) for body in literals)]
-        statements = _statements(race, left)
-        found = [guarded(race, lock, at, accesses) for at, accesses in statements]
-        for one in _merged(found):
-            _add(plan, one)
-        if not _held_somewhere(race, bare):
-            _declare(plan)
-        plan.edits += surround(plan.regions)
-    except BuilderError as error:
-        return None, str(error)
+    lock, bare = _lock(race)
+    plan = _Plan(race, lock)
+    kept, literals = published(race, lock)
+    for one in kept:
+        _add(plan, one)
+    left = [a for a in bare if not any(body.contains(a.node) for body in literals)]
+    statements = _statements(race, left)
+    found = [guarded(race, lock, at, accesses) for at, accesses in statements]
+    for one in _merged(found):
+        _add(plan, one)
+    if not _held_somewhere(race, bare):
+        _declare(plan)
+    plan.edits += surround(plan.regions)
     title = f"Guard {race.name} with {lock}"
     safety = Safety.UNSAFE if plan.reason else Safety.SAFE
-    return Fix(title, tuple(dict.fromkeys(plan.edits)), safety, plan.reason), ""
+    return Fix(title, tuple(dict.fromkeys(plan.edits)), safety, plan.reason)
 
 
 def _add(plan: _Plan, one: Guarded) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import Access, is_assigned_once, uses_of
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
@@ -164,9 +164,8 @@ def _finding(
     )
 
 
-def _fix(
-    file: GoFile, name: str, exits: list[Exit], flow: Flow, releases: set[Point]
-) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, name: str, exits: list[Exit], flow: Flow, releases: set[Point]) -> Fix:
     """Call the function right before each exit that lacks it.
 
     Sound: no path on which it was called already leads to such an exit.
@@ -175,11 +174,8 @@ def _fix(
     edits: list[Edit] = []
     for exit_ in exits:
         if exit_.kind != "return":
-            return None, "the function's end is reached with and without the lock"
+            raise BuilderError("the function's end is reached with and without the lock")
         if flow.point_of(exit_.node) in released:
-            return None, "the lock is held at the return on some paths only"
-        try:
-            edits.extend(release_at(file, exit_.node, f"{name}()"))
-        except BuilderError as error:
-            return None, str(error)
-    return Fix(f"Call {name} on the paths that lack it", tuple(edits)), ""
+            raise BuilderError("the lock is held at the return on some paths only")
+        edits.extend(release_at(file, exit_.node, f"{name}()"))
+    return Fix(f"Call {name} on the paths that lack it", tuple(edits))

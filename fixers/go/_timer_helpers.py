@@ -20,6 +20,7 @@ from threadmend.golang.builders import (
     insert_before,
     replace,
     taken_names,
+    with_reason,
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.syntax import Node
@@ -44,19 +45,20 @@ class TimerHelper:
     calls: list[tuple[GoFile, Node]]
     waits: list[tuple[GoFile, Waiting]]
 
-    def fix(self) -> tuple[Fix | None, str]:
+    @with_reason
+    def fix(self) -> Fix:
         """Return the timer itself, stopped by the loops where another case is taken.
 
         Sound: it is made where it was, runs as long, and its channel is the one that was waited on.
         """
         result, name = self.function["result"], self.function.get("name")
         if name is not None and name.name[:1].isupper():
-            return None, "the function that returns the channel is exported"
+            raise BuilderError("the function that returns the channel is exported")
         if name is not None and _in_interface(self.file, name.name):
-            return None, "an interface may ask for the function as it is"
+            raise BuilderError("an interface may ask for the function as it is")
         returns = [n for n in self.function.own() if n.kind == "return_statement"]
         if len(returns) != len(self.afters):
-            return None, "the function does not always make a timer"
+            raise BuilderError("the function does not always make a timer")
         package = self.afters[0]["function"]["operand"].name
         edits: list[Edit] = [
             Edit(result.path, result.start, result.end, f"*{package}.Timer".encode())
@@ -64,12 +66,9 @@ class TimerHelper:
         for after in self.afters:
             field = after["function"]["field"]
             edits.append(Edit(field.path, field.start, field.end, b"NewTimer"))
-        try:
-            for file, call in self.calls:
-                edits += self._at_call(file, call)
-        except BuilderError as error:
-            return None, str(error)
-        return Fix("Return the timer, and stop it when another case is taken", tuple(edits)), ""
+        for file, call in self.calls:
+            edits += self._at_call(file, call)
+        return Fix("Return the timer, and stop it when another case is taken", tuple(edits))
 
     def _at_call(self, file: GoFile, call: Node) -> tuple[Edit, ...]:
         waiting = next((w for _, w in self.waits if w.call is call), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, delete, insert_before
+from threadmend.golang.builders import BuilderError, delete, insert_before, or_reason
 from threadmend.golang.channel_index import behind, operand_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches
@@ -99,7 +99,8 @@ def _finding(launch: Launch, statement: Node, send: Node) -> Finding:
     )
 
 
-def _fix(launch: Launch, statement: Node) -> Fix | str:
+@or_reason
+def _fix(launch: Launch, statement: Node) -> Fix:
     """Launch the receiver before the first send.
 
     Sound: execution never got from the send to the launch, and nothing in between prepares
@@ -109,10 +110,9 @@ def _fix(launch: Launch, statement: Node) -> Fix | str:
         if between is launch.node:
             break
         if between.kind != "expression_statement":
-            return "what stands between the send and the launch may be for the goroutine"
-    try:
-        edits = (*insert_before(statement, launch.node.name), *delete(launch.node))
-    except BuilderError as error:
-        return str(error)
+            raise BuilderError(
+                "what stands between the send and the launch may be for the goroutine"
+            )
+    edits = (*insert_before(statement, launch.node.name), *delete(launch.node))
     title = "Launch the receiver before the first send"
     return Fix(title, edits, Safety.UNSAFE, "the goroutine starts earlier")

@@ -15,6 +15,7 @@ from threadmend.golang.builders import (
     import_name,
     insert_after,
     insert_before,
+    or_reason,
     parameters,
     reach_import,
     realign,
@@ -194,7 +195,8 @@ def _counted_when_sent(channel: SharedChannel, group: str) -> bool:
     return bool(sends)
 
 
-def closed_around(channel: SharedChannel, found: Waiting) -> Fix | str:
+@or_reason
+def closed_around(channel: SharedChannel, found: Waiting) -> Fix:
     """Close the channel before waiting for who ranges over it; once, if called again.
 
     Sound: until now the Wait never returned. What waits for the work alone closes after that.
@@ -205,19 +207,16 @@ def closed_around(channel: SharedChannel, found: Waiting) -> Fix | str:
     where = "after" if found.items else "before"
     title, reason = f"Close {receiver}.{channel.name} {where} waiting", _REASON
     if _once(file, wait) and wait.parent is not None:
-        try:
-            put = insert_after if found.items else insert_before
-            return Fix(title, tuple(put(wait.parent, close)), Safety.UNSAFE, reason)
-        except BuilderError as error:
-            return str(error)
+        put = insert_after if found.items else insert_before
+        return Fix(title, tuple(put(wait.parent, close)), Safety.UNSAFE, reason)
     struct = channel.decl.node.get("type")
     if wait.parent is None or wait.parent.kind != "expression_statement":
-        return "the Wait is deferred"
+        raise BuilderError("the Wait is deferred")
     if struct is None or struct.kind != "struct_type" or not _by_pointer(wait):
-        return "the type has no place for a sync.Once"
+        raise BuilderError("the type has no place for a sync.Once")
     methods = (d for some in channel.package.methods(channel.decl.name).values() for d in some)
     if not all(d.node["receiver"].text.count(b"*") for d in methods):
-        return "a method has a copy of the object"
+        raise BuilderError("a method has a copy of the object")
     declared = [f for f in struct.find("field_declaration") if f.up("struct_type") is struct]
     names = {n.name for f in declared for n in f.all("name")}
     name = free_name("stopOnce", names | set(channel.package.methods(channel.decl.name)))
@@ -225,15 +224,12 @@ def closed_around(channel: SharedChannel, found: Waiting) -> Fix | str:
     after = next(f for f in declared if any(n.name == channel.name for n in f.all("name")))
     code = f"{receiver}.{name}.Do(func() {{ {close} }})"
     put = insert_after if found.items else insert_before
-    try:
-        added = add_field(struct, name, f"{import_name(tree, 'sync') or 'sync'}.Once", after=after)
-        edits = (*added, *reach_import(tree, "sync"))
-        if wait.path == tree.source.path:
-            edits = realign(tree, (*edits, *put(wait.parent, code)))
-        else:
-            edits = realign(tree, edits) + tuple(put(wait.parent, code))
-    except BuilderError as error:
-        return str(error)
+    added = add_field(struct, name, f"{import_name(tree, 'sync') or 'sync'}.Once", after=after)
+    edits = (*added, *reach_import(tree, "sync"))
+    if wait.path == tree.source.path:
+        edits = realign(tree, (*edits, *put(wait.parent, code)))
+    else:
+        edits = realign(tree, edits) + tuple(put(wait.parent, code))
     return Fix(title, edits, Safety.UNSAFE, reason)
 
 

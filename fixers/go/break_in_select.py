@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import uses_of
-from threadmend.golang.builders import BuilderError, add_label, replace
+from threadmend.golang.builders import BuilderError, add_label, replace, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with, result_nodes
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens
@@ -201,27 +201,25 @@ def _finding(file: GoFile, statement: Node, loop: Node) -> Finding:
     )
 
 
-def _fix(file: GoFile, statement: Node, loop: Node) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, statement: Node, loop: Node) -> Fix:
     function = loop.function
     if function is None:
-        return None, "the loop is not in a function"
+        raise BuilderError("the loop is not in a function")
     reason = "what follows the loop now runs"
-    try:
-        body = function["body"]
-        others = _partners(file, statement)
-        if loop.parent is body and body.statements[-1] is loop:
-            leave = leave_with(function) or _returned(file, loop)
-            if leave is None:
-                return None, "what the function should return then cannot be told"
-            title = "Return instead of leaving the select"
-            return Fix(title, replace(statement, leave) + others, Safety.UNSAFE, reason), ""
-        if result_nodes(function) and not leaves_loop(loop) and _ends_function(loop):
-            return None, "what the function should return then cannot be told"
-        edits, label = _labelled(loop, function)
-        edits += replace(statement, f"break {label}") + others
-    except BuilderError as error:
-        return None, str(error)
-    return Fix(f"Break to the label {label}", edits, Safety.UNSAFE, reason), ""
+    body = function["body"]
+    others = _partners(file, statement)
+    if loop.parent is body and body.statements[-1] is loop:
+        leave = leave_with(function) or _returned(file, loop)
+        if leave is None:
+            raise BuilderError("what the function should return then cannot be told")
+        title = "Return instead of leaving the select"
+        return Fix(title, replace(statement, leave) + others, Safety.UNSAFE, reason)
+    if result_nodes(function) and not leaves_loop(loop) and _ends_function(loop):
+        raise BuilderError("what the function should return then cannot be told")
+    edits, label = _labelled(loop, function)
+    edits += replace(statement, f"break {label}") + others
+    return Fix(f"Break to the label {label}", edits, Safety.UNSAFE, reason)
 
 
 def _partners(file: GoFile, statement: Node) -> tuple[Edit, ...]:

@@ -19,7 +19,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, at_margin, delete, insert_after, replace
+from threadmend.golang.builders import (
+    BuilderError,
+    at_margin,
+    delete,
+    insert_after,
+    replace,
+    with_reason,
+)
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
@@ -249,46 +256,44 @@ def _finding(
     )
 
 
+@with_reason
 def _fix(
     file: GoFile,
     function: Node,
     channel: Channel,
     close: ChannelOperation,
     senders: list[_Sender],
-) -> tuple[Fix | None, str]:
+) -> Fix:
     name = channel.binding.name
     statement = close.node.parent
     launches = [s.launch for s in senders]
     if len(channel.of("close")) > 1:
-        return None, "the channel is closed in several places"
+        raise BuilderError("the channel is closed in several places")
     if any(runner_of(s, function) is function for s in channel.of("send")):
-        return None, "the function sends as well as the goroutines that it launches"
+        raise BuilderError("the function sends as well as the goroutines that it launches")
     if statement is None:
-        return None, "the close is part of another statement"
+        raise BuilderError("the close is part of another statement")
     receives = [o.anchor for o in channel.of("range", "receive")]
     receives = [r for r in receives if r.function is function]
     if _is_unseen(file, function, channel, statement):
-        return Fix(f"Leave {name} open: nobody waits for the close", delete(statement)), ""
-    try:
-        if not all(ends(x) for x in launches):
-            edits = _with_done(file, function, channel, statement, senders)
-            return Fix(
-                f"Tell the senders to stop, then close {name}",
-                tuple(edits),
-                Safety.UNSAFE,
-                "the senders end when the function says so",
-            ), ""
-        if isinstance(runner_of(close, function), Launch):
-            edits = close_after(file, function, channel.make, name, launches, into=statement)
-        elif len(launches) == 1 and launches[0].loop is None:
-            edits = [*delete(statement), *by_producer(file, channel, launches[0])]
-        else:
-            closes = [statement]
-            edits = close_after(file, function, channel.make, name, launches, closes, receives)
-    except BuilderError as error:
-        return None, str(error)
+        return Fix(f"Leave {name} open: nobody waits for the close", delete(statement))
+    if not all(ends(x) for x in launches):
+        edits = _with_done(file, function, channel, statement, senders)
+        return Fix(
+            f"Tell the senders to stop, then close {name}",
+            tuple(edits),
+            Safety.UNSAFE,
+            "the senders end when the function says so",
+        )
+    if isinstance(runner_of(close, function), Launch):
+        edits = close_after(file, function, channel.make, name, launches, into=statement)
+    elif len(launches) == 1 and launches[0].loop is None:
+        edits = [*delete(statement), *by_producer(file, channel, launches[0])]
+    else:
+        closes = [statement]
+        edits = close_after(file, function, channel.make, name, launches, closes, receives)
     reason = "the channel is closed later, after the last send"
-    return Fix(f"Close {name} after the last sender", tuple(edits), Safety.UNSAFE, reason), ""
+    return Fix(f"Close {name} after the last sender", tuple(edits), Safety.UNSAFE, reason)
 
 
 def _is_unseen(file: GoFile, function: Node, channel: Channel, close: Node) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, delete, insert_after, reach_import
+from threadmend.golang.builders import BuilderError, delete, insert_after, reach_import, with_reason
 from threadmend.golang.channels import (
     Channel,
     ChannelOperation,
@@ -268,6 +268,7 @@ def _finding(channel: Channel, pair: _Pair, fix: Fix | None, reason: str) -> Fin
     )
 
 
+@with_reason
 def _fix(
     file: GoFile,
     function: Node,
@@ -275,23 +276,20 @@ def _fix(
     flow: Flow,
     pair: _Pair,
     closes: list[ChannelOperation],
-) -> tuple[Fix | None, str]:
+) -> Fix:
     name = channel.binding.name
-    try:
-        senders = [runner_of(o, function) for o in channel.of("send")]
-        if pair.second is None and isinstance(runner_of(pair.first, function), Launch):
-            if senders:
-                return _last_closes(file, function, channel, closes), ""
-        one = _one_path(function, flow, pair, name)
-        if one is not None:
-            return one, ""
-        if any(isinstance(s, Launch) for s in senders) and len({id(s) for s in senders}) > 1:
-            return None, "several goroutines send, and the first close would meet their sends"
-        if pair.second is None and _meets_sends(function, channel):
-            return None, "a goroutine sends on and on, and the first close would meet its sends"
-        return _once(file, function, channel, closes), ""
-    except BuilderError as error:
-        return None, str(error)
+    senders = [runner_of(o, function) for o in channel.of("send")]
+    if pair.second is None and isinstance(runner_of(pair.first, function), Launch):
+        if senders:
+            return _last_closes(file, function, channel, closes)
+    one = _one_path(function, flow, pair, name)
+    if one is not None:
+        return one
+    if any(isinstance(s, Launch) for s in senders) and len({id(s) for s in senders}) > 1:
+        raise BuilderError("several goroutines send, and the first close would meet their sends")
+    if pair.second is None and _meets_sends(function, channel):
+        raise BuilderError("a goroutine sends on and on, and the first close would meet its sends")
+    return _once(file, function, channel, closes)
 
 
 def _meets_sends(function: Node, channel: Channel) -> bool:

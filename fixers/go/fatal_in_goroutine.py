@@ -26,6 +26,7 @@ from threadmend.golang.builders import (
     import_name,
     insert_after,
     remove_import,
+    with_reason,
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with
@@ -153,7 +154,8 @@ def _finding(file: GoFile, launch: Launch, body: Node, call: Node, name: str) ->
     )
 
 
-def _fix(file: GoFile, body: Node, call: Node, name: str) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, body: Node, call: Node, name: str) -> Fix:
     """Mark the test as failed and leave the goroutine where the call would have ended it.
 
     Sound: the test failed before and fails after; the goroutine ended there and ends there,
@@ -161,26 +163,21 @@ def _fix(file: GoFile, body: Node, call: Node, name: str) -> tuple[Fix | None, s
     """
     statement = call.parent
     if statement is None or statement.kind != "expression_statement":
-        return None, "the call is part of another statement"
+        raise BuilderError("the call is part of another statement")
     if call.function is not body:
-        return None, "the call stands in a function literal of its own"
+        raise BuilderError("the call stands in a function literal of its own")
     leave = leave_with(body)
     if name in _SKIPS:
-        return None, "a test can only be skipped from its own goroutine"
+        raise BuilderError("a test can only be skipped from its own goroutine")
     if leave is None:
-        return None, "what the function should return then cannot be told"
-    try:
-        if name.startswith("require."):
-            return _assert(file, body, call, statement, leave), ""
-        method = call["function"]["field"]
-        edits: tuple[Edit, ...] = (
-            Edit(file.path, method.start, method.end, _REPLACED[name].encode()),
-        )
-        if not _is_last(body, statement):
-            edits += insert_after(statement, leave)
-    except BuilderError as error:
-        return None, str(error)
-    return Fix(f"Call {_REPLACED[name]} and return", edits), ""
+        raise BuilderError("what the function should return then cannot be told")
+    if name.startswith("require."):
+        return _assert(file, body, call, statement, leave)
+    method = call["function"]["field"]
+    edits: tuple[Edit, ...] = (Edit(file.path, method.start, method.end, _REPLACED[name].encode()),)
+    if not _is_last(body, statement):
+        edits += insert_after(statement, leave)
+    return Fix(f"Call {_REPLACED[name]} and return", edits)
 
 
 def _is_last(body: Node, statement: Node) -> bool:

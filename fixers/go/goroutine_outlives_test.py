@@ -26,6 +26,7 @@ from threadmend.golang.builders import (
     insert_after,
     insert_before,
     taken_names,
+    with_reason,
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, captures, launch_of_literal, launches
@@ -235,42 +236,42 @@ def _runs_for_good(file: GoFile, launch: Launch) -> bool:
     return False
 
 
-def _fix(file: GoFile, launch: Launch, test: Binding) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, launch: Launch, test: Binding) -> Fix:
     """Wait for the goroutine when the test is cleaned up."""
     function, body = launch.function, launch.body
     if function is None or body is None or any(endless(n) for n in body.find("for_statement")):
-        return None, "the goroutine goes on for ever: it lacks a way to be stopped"
+        raise BuilderError("the goroutine goes on for ever: it lacks a way to be stopped")
     ending = ending_statement(file, launch, test)
     if ending is None and nothing_ends(file, launch, test):
-        return None, "what it ranges over may be closed later than the test waits"
+        raise BuilderError("what it ranges over may be closed later than the test waits")
     if (partner := _partner(file, launch)) is not None:
-        return None, f"it may wait for the other side of {partner.name} when the test is over"
+        raise BuilderError(
+            f"it may wait for the other side of {partner.name} when the test is over"
+        )
     if _runs_for_good(file, launch):
-        return None, "it runs until its context ends, and nobody ends that"
+        raise BuilderError("it runs until its context ends, and nobody ends that")
     name = free_name("wg", taken_names(function))
     package = import_name(file.tree, "sync") or "sync"
     group = f"var {name} {package}.WaitGroup"
     edits: list[Edit] = []
     if ending is None:
         group += f"\n{test.name}.Cleanup({name}.Wait)"
-    try:
-        loops = [a for a in launch.node.ancestors() if a.kind == "for_statement"]
-        outer = next((a for a in reversed(loops) if a.function is function), None)
-        if outer is None or outer.parent is None or outer.parent.kind != "block":
-            edits.extend(insert_before(launch.statement, f"{group}\n{name}.Add(1)"))
-        else:
-            edits.extend(insert_before(outer, group))
-            edits.extend(insert_before(launch.statement, f"{name}.Add(1)"))
-        counted = counted_launch(file, launch, name)
-        if counted is None:
-            return None, "an argument of the launch would be evaluated later"
-        edits.extend(counted)
-        if ending is not None:
-            edits.extend(insert_after(ending, f"{name}.Wait()"))
-        if import_name(file.tree, "sync") is None:
-            edits.extend(add_import(file.tree, "sync"))
-    except BuilderError as error:
-        return None, str(error)
+    loops = [a for a in launch.node.ancestors() if a.kind == "for_statement"]
+    outer = next((a for a in reversed(loops) if a.function is function), None)
+    if outer is None or outer.parent is None or outer.parent.kind != "block":
+        edits.extend(insert_before(launch.statement, f"{group}\n{name}.Add(1)"))
+    else:
+        edits.extend(insert_before(outer, group))
+        edits.extend(insert_before(launch.statement, f"{name}.Add(1)"))
+    counted = counted_launch(file, launch, name)
+    if counted is None:
+        raise BuilderError("an argument of the launch would be evaluated later")
+    edits.extend(counted)
+    if ending is not None:
+        edits.extend(insert_after(ending, f"{name}.Wait()"))
+    if import_name(file.tree, "sync") is None:
+        edits.extend(add_import(file.tree, "sync"))
     reason = "the test takes as long as its goroutines do"
     where = "in a Cleanup" if ending is None else f"after {ending.name}"
-    return Fix(f"Wait for the goroutine {where}", tuple(edits), Safety.UNSAFE, reason), ""
+    return Fix(f"Wait for the goroutine {where}", tuple(edits), Safety.UNSAFE, reason)

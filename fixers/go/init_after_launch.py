@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access, access_of
-from threadmend.golang.builders import BuilderError, move_before
+from threadmend.golang.builders import BuilderError, move_before, with_reason
 from threadmend.golang.crowds import own_nodes
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches_in, or_spawning
@@ -315,7 +315,8 @@ def _finding(file: GoFile, assignment: Node, read: Node, fix: Fix | None, reason
     )
 
 
-def _fix(file: GoFile, launch: Launch, assignment: Node) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, launch: Launch, assignment: Node) -> Fix:
     """Move the assignment above the launch.
 
     Sound when its value is computed from what the statements in between do not touch: then
@@ -326,15 +327,12 @@ def _fix(file: GoFile, launch: Launch, assignment: Node) -> tuple[Fix | None, st
     for statement in between:
         for node in statement.find("identifier"):
             if node.text in used and _is_changed(file, node, statement):
-                return None, f"{node.name} is set between the launch and the assignment"
+                raise BuilderError(f"{node.name} is set between the launch and the assignment")
     slow = [n for n in assignment["right"].own() if is_slow(file, n)]
-    try:
-        edits: tuple[Edit, ...] = move_before(assignment, launch.statement)
-    except BuilderError as error:
-        return None, str(error)
+    edits: tuple[Edit, ...] = move_before(assignment, launch.statement)
     safety = Safety.UNSAFE if slow else Safety.SAFE
     why = "the value is computed by a call, which now runs before the launch" if slow else ""
-    return Fix("Move the assignment before the launch", edits, safety, why), ""
+    return Fix("Move the assignment before the launch", edits, safety, why)
 
 
 def _is_changed(file: GoFile, node: Node, statement: Node) -> bool:

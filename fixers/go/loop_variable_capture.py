@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from threadmend.golang.access import classify
-from threadmend.golang.builders import BuilderError, insert_at_start, insert_before
+from threadmend.golang.builders import BuilderError, insert_at_start, insert_before, with_reason
 from threadmend.golang.closures import Later, outlives, used_later
 from threadmend.golang.file import GoFile
 from threadmend.golang.iterations import ends_after
@@ -189,7 +189,8 @@ def _finding(file: GoFile, loop: Node, captures: list[_Capture]) -> Finding:
 # -- the copy -------------------------------------------------------------------------
 
 
-def _fix(loop: Node, captures: list[_Capture]) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(loop: Node, captures: list[_Capture]) -> Fix:
     """Copy the variables at the start of the body.
 
     What could change: the copy takes the value that the variable has when the iteration
@@ -203,26 +204,23 @@ def _fix(loop: Node, captures: list[_Capture]) -> tuple[Fix | None, str]:
     copy = f"{', '.join(names)} := {', '.join(names)}"
     body = loop["body"]
     if any(bindings_in(body).get(name) for name in names):
-        return None, f"the loop's body declares another {' or '.join(names)}"
+        raise BuilderError(f"the loop's body declares another {' or '.join(names)}")
     written = [use for b in bindings for use in _writes(loop, b, captures)]
     inside = [use for use in written if use.function is not loop.function]
     ranged = all(b.scope is loop for b in bindings) and _is_range(loop)
-    try:
-        if ranged or not written:
-            edits = insert_at_start(body, copy)
-        elif inside:
-            return None, f"the function also assigns {names[0]}, which the loop's head reads"
-        else:
-            edits = _above_capture(loop, captures, written, copy)
-    except BuilderError as error:
-        return None, str(error)
+    if ranged or not written:
+        edits = insert_at_start(body, copy)
+    elif inside:
+        raise BuilderError(f"the function also assigns {names[0]}, which the loop's head reads")
+    else:
+        edits = _above_capture(loop, captures, written, copy)
     if not edits:
-        return None, f"the loop's body assigns {names[0]} after it is captured"
+        raise BuilderError(f"the loop's body assigns {names[0]} after it is captured")
     title = f"Copy {' and '.join(names)} for each iteration"
     if inside:
         reason = f"the function assigns {names[0]}, which then changes the copy only"
-        return Fix(title, edits, Safety.UNSAFE, reason), ""
-    return Fix(title, edits), ""
+        return Fix(title, edits, Safety.UNSAFE, reason)
+    return Fix(title, edits)
 
 
 def _is_range(loop: Node) -> bool:

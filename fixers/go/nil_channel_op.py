@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from threadmend.golang.access import uses_of
-from threadmend.golang.builders import BuilderError, realign
+from threadmend.golang.builders import realign, with_reason
 from threadmend.golang.channel_fields import SharedChannel, literals_of, shared_channel_of
 from threadmend.golang.channels import ChannelOperation, follow, runner_of
 from threadmend.golang.file import GoFile
@@ -270,14 +270,12 @@ def _set_by_position(channel: SharedChannel) -> bool:
     return False
 
 
-def _in_literals(channel: SharedChannel, declared: Node) -> tuple[Fix | None, str]:
+@with_reason
+def _in_literals(channel: SharedChannel, declared: Node) -> Fix:
     """Make the channel wherever a value of the type is written."""
-    try:
-        edits = made_with_values(channel.decl, channel.name, declared["type"])
-    except BuilderError as error:
-        return None, str(error)
+    edits = made_with_values(channel.decl, channel.name, declared["type"])
     reason = "every value of the type gets a channel"
-    return Fix(f"Make {channel.name} with the value", edits, Safety.UNSAFE, reason), ""
+    return Fix(f"Make {channel.name} with the value", edits, Safety.UNSAFE, reason)
 
 
 def _finding(

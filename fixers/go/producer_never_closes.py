@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.calls import callers
 from threadmend.golang.channels import (
     Channel,
@@ -155,9 +155,8 @@ def _finding(
     )
 
 
-def _fix(
-    file: GoFile, function: Node, channel: Channel, producers: list[Launch | Node]
-) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, function: Node, channel: Channel, producers: list[Launch | Node]) -> Fix:
     """Close when the last producer is done.
 
     Sound: all sends are visible, each of them happens before its goroutine's end, and the
@@ -165,26 +164,23 @@ def _fix(
     """
     name = channel.binding.name
     launches = [p for p in producers if isinstance(p, Launch)]
-    try:
-        if not launches:
-            edits = after_sends(file, function, channel)
-            title = f"Close {name} after the last send"
-        elif len(launches) != len(producers):
-            return None, "the function sends as well as the goroutines that it launches"
-        elif len(launches) == 1 and not _repeats(function, channel, launches[0]):
-            edits = by_producer(file, channel, launches[0])
-            title = f"Close {name} when its producer ends"
-        else:
-            receives = [o.anchor for o in channel.of("range", "receive")]
-            receives = [r for r in receives if r.function is function]
-            edits = close_after(file, function, channel.make, name, launches, (), receives)
-            title = f"Close {name} when all its producers are done"
-    except BuilderError as error:
-        return None, str(error)
+    if not launches:
+        edits = after_sends(file, function, channel)
+        title = f"Close {name} after the last send"
+    elif len(launches) != len(producers):
+        raise BuilderError("the function sends as well as the goroutines that it launches")
+    elif len(launches) == 1 and not _repeats(function, channel, launches[0]):
+        edits = by_producer(file, channel, launches[0])
+        title = f"Close {name} when its producer ends"
+    else:
+        receives = [o.anchor for o in channel.of("range", "receive")]
+        receives = [r for r in receives if r.function is function]
+        edits = close_after(file, function, channel.make, name, launches, (), receives)
+        title = f"Close {name} when all its producers are done"
     if any(o.case is not None for o in channel.of("receive")):
         reason = "a select receives from it too, and finds it closed"
-        return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
-    return Fix(title, tuple(edits)), ""
+        return Fix(title, tuple(edits), Safety.UNSAFE, reason)
+    return Fix(title, tuple(edits))
 
 
 def _repeats(function: Node, channel: Channel, launch: Launch) -> bool:

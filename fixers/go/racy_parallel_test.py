@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import Use, classify
-from threadmend.golang.builders import BuilderError, delete, insert_after
+from threadmend.golang.builders import BuilderError, delete, insert_after, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import captures, innermost_loop
 from threadmend.golang.locks import held_at
@@ -231,7 +231,8 @@ def _fix(file: GoFile, binding: Binding) -> tuple[Fix | None, str]:
     return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
 
 
-def _made_again(file: GoFile, binding: Binding, *, by_call: bool = False) -> tuple[Fix | None, str]:
+@with_reason
+def _made_again(file: GoFile, binding: Binding, *, by_call: bool = False) -> Fix:
     """Make what a pointer, map or slice refers to in each subtest, not once for all of them.
 
     For a value that stands for itself (`newStyle()`, `map[string]int{}`), and that nothing but
@@ -240,28 +241,25 @@ def _made_again(file: GoFile, binding: Binding, *, by_call: bool = False) -> tup
     subtests, whole = list(_subtests(file)), _own_statement(file, binding)
     shares = "a copy of the variable would still share what it refers to"
     if whole is None:
-        return None, shares
+        raise BuilderError(shares)
     edits: list[Edit] = []
     for subtest in subtests:
         inside = [u for u in binding.uses if subtest.literal.contains(u)]
         if any(u.start < subtest.parallel.start for u in inside):
-            return None, f"{binding.name} is used above t.Parallel, too"
+            raise BuilderError(f"{binding.name} is used above t.Parallel, too")
         kinds = [classify(u, binding).kind for u in inside]
         if "write" in kinds or not _sets_first(binding, inside):
-            return None, shares
+            raise BuilderError(shares)
         if "address" in kinds and not by_call:
-            return None, shares
+            raise BuilderError(shares)
         if inside:
             edits += insert_after(subtest.parallel, whole.name)
     outside = [u for u in binding.uses[1:] if not any(s.literal.contains(u) for s in subtests)]
     if outside:
-        return None, shares
-    try:
-        edits += delete(whole)
-    except BuilderError as error:
-        return None, str(error)
+        raise BuilderError(shares)
+    edits += delete(whole)
     reason = "what a subtest writes is no longer seen outside of it"
-    return Fix(f"Make {binding.name} in each subtest", tuple(edits), Safety.UNSAFE, reason), ""
+    return Fix(f"Make {binding.name} in each subtest", tuple(edits), Safety.UNSAFE, reason)
 
 
 def _own_statement(file: GoFile, binding: Binding) -> Node | None:

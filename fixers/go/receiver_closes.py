@@ -16,7 +16,14 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, delete, free_name, replace, taken_names
+from threadmend.golang.builders import (
+    BuilderError,
+    delete,
+    free_name,
+    replace,
+    taken_names,
+    with_reason,
+)
 from threadmend.golang.calls import callers
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.file import GoFile
@@ -160,13 +167,14 @@ def _finding(
     )
 
 
+@with_reason
 def _fix(
     file: GoFile, function: Node, channel: Channel, close: ChannelOperation, loop: Node
-) -> tuple[Fix | None, str]:
+) -> Fix:
     """Move the close to the sender, and receive until then."""
     name = channel.binding.name
     if not _is_only_use(close):
-        return None, "the receiving function is used elsewhere too"
+        raise BuilderError("the receiving function is used elsewhere too")
     runners = {}
     for send in channel.of("send"):
         runner = runner_of(send, function)
@@ -175,23 +183,20 @@ def _fix(
             runners[node.start] = runner
     launches = [r for r in runners.values() if isinstance(r, Launch)]
     if any(not ends(x) for x in launches):
-        return None, "the sender never ends by itself"
-    try:
-        edits = _without_close(channel, close, loop)
-        if not launches:
-            edits += after_sends(file, function, channel)
-        elif len(launches) != len(runners):
-            return None, "the function sends as well as the goroutines that it launches"
-        elif len(launches) == 1 and launches[0].loop is None:
-            edits += by_producer(file, channel, launches[0])
-        else:
-            receives = [r.anchor for r in channel.of("receive", "range")]
-            receives = [r for r in receives if r.function is function]
-            edits += close_after(file, function, channel.make, name, launches, (), receives)
-    except BuilderError as error:
-        return None, str(error)
+        raise BuilderError("the sender never ends by itself")
+    edits = _without_close(channel, close, loop)
+    if not launches:
+        edits += after_sends(file, function, channel)
+    elif len(launches) != len(runners):
+        raise BuilderError("the function sends as well as the goroutines that it launches")
+    elif len(launches) == 1 and launches[0].loop is None:
+        edits += by_producer(file, channel, launches[0])
+    else:
+        receives = [r.anchor for r in channel.of("receive", "range")]
+        receives = [r for r in receives if r.function is function]
+        edits += close_after(file, function, channel.make, name, launches, (), receives)
     reason = "the receiver takes all that is sent, where it stopped before"
-    return Fix(f"Let the sender close {name}", tuple(edits), Safety.UNSAFE, reason), ""
+    return Fix(f"Let the sender close {name}", tuple(edits), Safety.UNSAFE, reason)
 
 
 def _is_only_use(close: ChannelOperation) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, add_case
+from threadmend.golang.builders import BuilderError, add_case, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with
 from threadmend.golang.runners import runners_of
@@ -120,17 +120,13 @@ def _finding(
     )
 
 
-def _fix(
-    file: GoFile, body: Node, select: Node, stop: Stop, given: Given | None
-) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, body: Node, select: Node, stop: Stop, given: Given | None) -> Fix:
     leave = leave_with(body, f"{stop.context}.Err()" if stop.context else "")
     if leave is None:
-        return None, "what the function should return then cannot be told"
-    try:
-        edits = add_case(select, f"<-{stop.receive}", leave)
-        edits += given.edits() if given is not None else ()
-    except BuilderError as error:
-        return None, str(error)
+        raise BuilderError("what the function should return then cannot be told")
+    edits = add_case(select, f"<-{stop.receive}", leave)
+    edits += given.edits() if given is not None else ()
     edits += deserted(file, select, stop)
     title = f"Leave the loop when {stop.receive} is ready"
-    return Fix(title, edits, Safety.UNSAFE, "the goroutine now ends with it"), ""
+    return Fix(title, edits, Safety.UNSAFE, "the goroutine now ends with it")

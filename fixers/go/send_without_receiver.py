@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once, uses_of
-from threadmend.golang.builders import BuilderError, with_capacity, wrap
+from threadmend.golang.builders import BuilderError, with_capacity, with_reason, wrap
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.counts import Count, rounds
 from threadmend.golang.file import GoFile
@@ -210,14 +210,12 @@ def _finding(file: GoFile, function: Node, channel: Channel, send: ChannelOperat
     )
 
 
-def _fix(file: GoFile, function: Node, channel: Channel) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, function: Node, channel: Channel) -> Fix:
     total = _total(file, function, channel)
     if total is not None and not (total.is_constant and total.factor == 0):
-        return _room(file, channel, total), ""
-    try:
-        return _in_goroutine(file, function, channel), ""
-    except BuilderError as error:
-        return None, str(error)
+        return _room(file, channel, total)
+    return _in_goroutine(file, function, channel)
 
 
 def _room(file: GoFile, channel: Channel, total: Count) -> Fix:

@@ -32,7 +32,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import access_of
 from threadmend.golang.bodycalls import receiver_of
-from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
+from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before, or_reason
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.conditions import (
     CondCall,
@@ -351,22 +351,20 @@ def _target(statement: Node) -> str:
     return target["field"].name if target.kind == "selector_expression" else target.name
 
 
-def _locked(call: CondCall, writes: list[Node], signal: Node) -> Fix | str:
+@or_reason
+def _locked(call: CondCall, writes: list[Node], signal: Node) -> Fix:
     """Take the variable's lock from the first change to the last.
 
     Sound: nothing else runs under it, and the function takes no lock of its own.
     """
     first, last = writes[0], writes[-1]
     if first.parent is None or first.parent is not last.parent:
-        return "the changes are in several blocks"
+        raise BuilderError("the changes are in several blocks")
     between = [s for s in first.parent.statements if first.start <= s.start <= last.start]
     if any(_may_block(s) for s in between):
-        return "code between the changes may block"
+        raise BuilderError("code between the changes may block")
     name = call.cond.name
-    try:
-        edits = insert_before(first, f"{name}.L.Lock()") + insert_after(last, f"{name}.L.Unlock()")
-    except BuilderError as error:
-        return str(error)
+    edits = insert_before(first, f"{name}.L.Lock()") + insert_after(last, f"{name}.L.Unlock()")
     reason = "the change waits for whoever holds the lock"
     return Fix("Change the state under the lock", edits, Safety.UNSAFE, reason)
 
@@ -378,18 +376,16 @@ def _may_block(statement: Node) -> bool:
     return not plain or next(statement.find(*blocking), None) is not None
 
 
-def _moved(signal: Node, write: Node) -> Fix | str:
+@or_reason
+def _moved(signal: Node, write: Node) -> Fix:
     """Signal after the last change, and after the lock under which it happens is released."""
     anchor: Node | None = write
     while anchor is not None and anchor.parent is not signal.parent:
         anchor = anchor.parent
     if anchor is None:
-        return "the change is in another block"
+        raise BuilderError("the change is in another block")
     following = anchor.next
     if following is not None and re.search(rb"\.Unlock\(\)$", following.text):
         anchor = following
-    try:
-        edits = delete(signal) + insert_after(anchor, signal.name)
-    except BuilderError as error:
-        return str(error)
+    edits = delete(signal) + insert_after(anchor, signal.name)
     return Fix("Signal after the change", edits, Safety.UNSAFE, "waiters wake up later")

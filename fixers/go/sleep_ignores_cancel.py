@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, free_name, replace, taken_names
+from threadmend.golang.builders import BuilderError, free_name, replace, taken_names, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
@@ -202,7 +202,8 @@ def _milliseconds(duration: str) -> int:
     return unit * int(found[1] or 1) * int(found[3] or 1)
 
 
-def _fix(file: GoFile, call: Node, statement: Node, stop: Stop) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, call: Node, statement: Node, stop: Stop) -> Fix:
     """Wait on a timer and the stop together.
 
     Sound: nothing of the loop's body runs that did not run before, and where the function
@@ -210,7 +211,7 @@ def _fix(file: GoFile, call: Node, statement: Node, stop: Stop) -> tuple[Fix | N
     """
     leave = leave_at(file, call, stop)
     if isinstance(leave, str):
-        return None, leave
+        raise BuilderError(leave)
     top = file.tree.declaration_at(call.start)
     assert top is not None
     imports = [i.name for i in file.imports]
@@ -221,9 +222,6 @@ def _fix(file: GoFile, call: Node, statement: Node, stop: Stop) -> tuple[Fix | N
         receive=stop.receive,
         leave=leave.code,
     )
-    try:
-        edits = leave.edits + replace(statement, code)
-    except BuilderError as error:
-        return None, str(error)
+    edits = leave.edits + replace(statement, code)
     reason = f"the loop now ends when {stop.receive} is ready"
-    return Fix(f"Wait on a timer and {stop.receive}", edits, Safety.UNSAFE, reason), ""
+    return Fix(f"Wait on a timer and {stop.receive}", edits, Safety.UNSAFE, reason)

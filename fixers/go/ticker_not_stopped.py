@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import uses_of
-from threadmend.golang.builders import BuilderError, insert_after, insert_at_start
+from threadmend.golang.builders import BuilderError, insert_after, insert_at_start, with_reason
 from threadmend.golang.channels import initialised
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
@@ -160,22 +160,20 @@ def _finding(file: GoFile, call: Node, binding: Binding, owner: Node) -> Finding
     )
 
 
-def _fix(binding: Binding, owner: Node) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(binding: Binding, owner: Node) -> Fix:
     """Stop it at the end of the function that uses it.
 
     Sound: nobody else knows the ticker, and Stop may be called twice.
     """
     code = f"defer {binding.name}.Stop()"
-    try:
-        if owner is not binding.function:
-            edits = insert_at_start(owner["body"], code)
-        elif innermost_loop(binding.node) is not None:
-            return None, "it is made in a loop, where a defer would wait for the function's end"
-        else:
-            statement = binding.node.statement
-            if statement is None:
-                return None, "it is made in the header of a statement"
-            edits = insert_after(statement, code)
-    except BuilderError as error:
-        return None, str(error)
-    return Fix(f"Defer {binding.name}.Stop()", edits), ""
+    if owner is not binding.function:
+        edits = insert_at_start(owner["body"], code)
+    elif innermost_loop(binding.node) is not None:
+        raise BuilderError("it is made in a loop, where a defer would wait for the function's end")
+    else:
+        statement = binding.node.statement
+        if statement is None:
+            raise BuilderError("it is made in the header of a statement")
+        edits = insert_after(statement, code)
+    return Fix(f"Defer {binding.name}.Stop()", edits)

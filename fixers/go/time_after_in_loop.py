@@ -30,6 +30,7 @@ from threadmend.golang.builders import (
     insert_at_start,
     insert_before,
     replace,
+    with_reason,
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import outermost_loop
@@ -101,20 +102,18 @@ def _free_name(file: GoFile, node: Node, named: set[str]) -> str:
 # -- two forms ------------------------------------------------------------------------
 
 
-def _fix(file: GoFile, waiting: Waiting, name: str) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, waiting: Waiting, name: str) -> Fix:
     """Return a timer made once, or one that each iteration stops when it is not needed.
 
     Both wait as long as before: the timer starts where time.After did. One made before the
     loop needs its duration there, without running anything of the loop twice or early.
     """
-    try:
-        if _known_before(file, waiting):
-            return Fix("Set one timer again in each iteration", _reused(file, waiting, name)), ""
-        if waiting.variable is not None:
-            return None, "the duration is known in the loop only, and the channel has a name"
-        return Fix("Stop the timer when another case is taken", _stopped(waiting, name)), ""
-    except BuilderError as error:
-        return None, str(error)
+    if _known_before(file, waiting):
+        return Fix("Set one timer again in each iteration", _reused(file, waiting, name))
+    if waiting.variable is not None:
+        raise BuilderError("the duration is known in the loop only, and the channel has a name")
+    return Fix("Stop the timer when another case is taken", _stopped(waiting, name))
 
 
 def _known_before(file: GoFile, waiting: Waiting) -> bool:

@@ -24,6 +24,7 @@ from threadmend.golang.builders import (
     insert_before,
     replace,
     taken_names,
+    with_reason,
 )
 from threadmend.golang.channels import initialised
 from threadmend.golang.file import GoFile
@@ -89,37 +90,35 @@ def _finding(file: GoFile, call: Node, binding: Binding | None) -> Finding:
     )
 
 
-def _fix(file: GoFile, call: Node, binding: Binding | None) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, call: Node, binding: Binding | None) -> Fix:
     """Make the ticker before the statement (before the loop), and stop it at the end."""
     if binding is not None and only_user(binding) not in {None, call.function}:
-        return None, "another function receives from it"
+        raise BuilderError("another function receives from it")
     if binding is not None and _shared(binding, call):
-        return None, "several functions receive from it"
+        raise BuilderError("several functions receive from it")
     duration = call["arguments"].children[0]
     loop = _loop(call)
     if loop is not None and not _known_before(file, duration, loop):
-        return None, "the interval is known in the loop only"
+        raise BuilderError("the interval is known in the loop only")
     statement = loop if loop is not None else call.statement
     top = file.tree.declaration_at(call.start)
     if statement is None or top is None:
-        return None, "it is made outside of a function"
+        raise BuilderError("it is made outside of a function")
     imports = [i.name for i in file.imports]
     name = free_name("ticker", taken_names(top.node, names=[*file.package.names, *imports]))
     package = call["function"]["operand"].name
     made = f"{name} := {package}.NewTicker({duration.name})\ndefer {name}.Stop()"
-    try:
-        edits: tuple[Edit, ...] = insert_before(statement, made)
-        edits += replace(call, f"{name}.C")
-    except BuilderError as error:
-        return None, str(error)
+    edits: tuple[Edit, ...] = insert_before(statement, made)
+    edits += replace(call, f"{name}.C")
     title = "Use a ticker, and stop it"
     if loop is not None:
         reason = "the ticker no longer starts anew in each iteration"
-        return Fix(title, edits, Safety.UNSAFE, reason), ""
+        return Fix(title, edits, Safety.UNSAFE, reason)
     if not _is_constant(file, duration):
         reason = "NewTicker panics when the interval is not positive"
-        return Fix(title, edits, Safety.UNSAFE, reason), ""
-    return Fix(title, edits), ""
+        return Fix(title, edits, Safety.UNSAFE, reason)
+    return Fix(title, edits)
 
 
 def _shared(binding: Binding, call: Node) -> bool:

@@ -18,7 +18,13 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, insert_at_end, insert_before, with_capacity
+from threadmend.golang.builders import (
+    BuilderError,
+    insert_at_end,
+    insert_before,
+    with_capacity,
+    with_reason,
+)
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.counts import Count, product, rounds
 from threadmend.golang.file import GoFile
@@ -89,25 +95,21 @@ def _finding(file: GoFile, function: Node, channel: Channel, launches: list[Laun
     )
 
 
-def _fix(
-    file: GoFile, function: Node, channel: Channel, launches: list[Launch]
-) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, function: Node, channel: Channel, launches: list[Launch]) -> Fix:
     """Make room for all results, close after the last goroutine, collect until then."""
     name = channel.binding.name
     body = function.get("body")
     if body is None:
-        return None, "the function has no body"
-    try:
-        statements = [s for c in channel.of("close") if (s := _close_in(function, c)) is not None]
-        if len(statements) != len(channel.of("close")):
-            return None, "another function closes the channel"
-        edits = close_after(file, function, channel.make, name, launches, statements, waits=True)
-        edits += _room(file, channel, launches)
-        edits += _collect(file, function, channel, launches)
-    except BuilderError as error:
-        return None, str(error)
+        raise BuilderError("the function has no body")
+    statements = [s for c in channel.of("close") if (s := _close_in(function, c)) is not None]
+    if len(statements) != len(channel.of("close")):
+        raise BuilderError("another function closes the channel")
+    edits = close_after(file, function, channel.make, name, launches, statements, waits=True)
+    edits += _room(file, channel, launches)
+    edits += _collect(file, function, channel, launches)
     reason = "the function now waits for the goroutines"
-    return Fix(f"Collect what is sent to {name}", tuple(edits), Safety.UNSAFE, reason), ""
+    return Fix(f"Collect what is sent to {name}", tuple(edits), Safety.UNSAFE, reason)
 
 
 def _close_in(function: Node, close: ChannelOperation) -> Node | None:

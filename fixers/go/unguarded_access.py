@@ -27,7 +27,7 @@ from itertools import groupby
 
 from threadmend.golang.awaited import awaited_under
 from threadmend.golang.belief import Suspect, suspects
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import with_reason
 from threadmend.golang.entrusted import lapses
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import accesses_like, guard_of
@@ -176,15 +176,13 @@ def _finding(file: GoFile, group: list[Suspect], beside: list[list[Suspect]]) ->
     )
 
 
-def _fix(file: GoFile, group: list[Suspect], lock: LockForm) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, group: list[Suspect], lock: LockForm) -> Fix:
     nodes = list(dict.fromkeys(s.access.node for s in group))
     together = len(nodes) > 1 and any(s.access.writes for s in group)
-    try:
-        edits, reason = put_under_lock(file, _function(group[0]), nodes, lock, together=together)
-    except BuilderError as error:
-        return None, str(error)
+    edits, reason = put_under_lock(file, _function(group[0]), nodes, lock, together=together)
     safety = Safety.UNSAFE if reason else Safety.SAFE
-    return Fix(f"Call {lock.take.removesuffix('()')} around the access", edits, safety, reason), ""
+    return Fix(f"Call {lock.take.removesuffix('()')} around the access", edits, safety, reason)
 
 
 def _one_section(

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, delete, insert_after
+from threadmend.golang.builders import BuilderError, delete, insert_after, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point
 from threadmend.golang.lock_calls import helped_locks, is_helped, spelled
@@ -271,7 +271,8 @@ def _finding(
     )
 
 
-def _fix(file: GoFile, lock: LockOperation, releases: dict[Point, Node]) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, lock: LockOperation, releases: dict[Point, Node]) -> Fix:
     """Replace the releases by one defer.
 
     Sound: each release stood right before an exit that evaluates nothing more, so that the
@@ -280,12 +281,9 @@ def _fix(file: GoFile, lock: LockOperation, releases: dict[Point, Node]) -> tupl
     unlock = spelled(file, lock, "RUnlock" if lock.mode == "read" else "Unlock")
     statement = lock.call.parent
     if statement is None:
-        return None, "the call is part of another statement"
+        raise BuilderError("the call is part of another statement")
     edits: list[Edit] = []
-    try:
-        edits.extend(insert_after(statement, f"defer {unlock}"))
-        for release in releases.values():
-            edits.extend(delete(release))
-    except BuilderError as error:
-        return None, str(error)
-    return Fix(f"Defer {unlock.removesuffix('()')} right after the Lock", tuple(edits)), ""
+    edits.extend(insert_after(statement, f"defer {unlock}"))
+    for release in releases.values():
+        edits.extend(delete(release))
+    return Fix(f"Defer {unlock.removesuffix('()')} right after the Lock", tuple(edits))

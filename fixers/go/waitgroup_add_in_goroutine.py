@@ -18,7 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access
-from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
+from threadmend.golang.builders import (
+    BuilderError,
+    delete,
+    insert_at_start,
+    insert_before,
+    with_reason,
+)
 from threadmend.golang.calls import callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
@@ -206,7 +212,8 @@ def _finding(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall) -> Fi
     )
 
 
-def _fix(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall) -> Fix:
     """Move the Add before every launch.
 
     Sound: Add then happens before the goroutine starts, hence before its Done; the counter
@@ -214,28 +221,25 @@ def _fix(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall) -> tuple[
     """
     statement = add.call.parent
     if statement is None or statement.kind != "expression_statement":
-        return None, "the call is part of another statement"
+        raise BuilderError("the call is part of another statement")
     sites = _all_launches(file, launch, body)
     if sites is None:
-        return None, "the function is also used other than by a go statement"
+        raise BuilderError("the function is also used other than by a go statement")
     edits: list[Edit] = []
-    try:
-        for site in sites:
-            code = _code_at(site, body, add)
-            if code is None:
-                return None, "the count is only known inside the goroutine"
-            edits.extend(insert_before(site.statement, code))
-        done = _done_to_lead(body, statement, add)
-        if done is False:
-            return None, "the goroutine may end before the Add, and its Done stands elsewhere"
-        edits.extend(delete(statement))
-        if isinstance(done, Node):
-            block = body["body"]
-            edits.extend(delete(done))
-            edits.extend(insert_at_start(block, done.name))
-    except BuilderError as error:
-        return None, str(error)
-    return Fix(f"Move {add.waitgroup.name}.Add before the go statement", tuple(edits)), ""
+    for site in sites:
+        code = _code_at(site, body, add)
+        if code is None:
+            raise BuilderError("the count is only known inside the goroutine")
+        edits.extend(insert_before(site.statement, code))
+    done = _done_to_lead(body, statement, add)
+    if done is False:
+        raise BuilderError("the goroutine may end before the Add, and its Done stands elsewhere")
+    edits.extend(delete(statement))
+    if isinstance(done, Node):
+        block = body["body"]
+        edits.extend(delete(done))
+        edits.extend(insert_at_start(block, done.name))
+    return Fix(f"Move {add.waitgroup.name}.Add before the go statement", tuple(edits))
 
 
 def _all_launches(file: GoFile, launch: Launch, body: Node) -> list[Launch] | None:

@@ -26,6 +26,7 @@ from threadmend.golang.builders import (
     insert_at_start,
     insert_before,
     parameters,
+    with_reason,
 )
 from threadmend.golang.builders.blocks import Container
 from threadmend.golang.count_helpers import HelpedCall, count_calls, counts, home, said
@@ -308,7 +309,8 @@ def _not_deferred(counted: _Counted, survives: bool) -> Finding:
     )
 
 
-def _defer(counted: _Counted, *, skipped: bool) -> tuple[Fix | None, str]:
+@with_reason
+def _defer(counted: _Counted, *, skipped: bool) -> Fix:
     """Defer Done as the first statement.
 
     Sound: each Done was the last thing that ran before the goroutine's end, and runs there
@@ -317,30 +319,27 @@ def _defer(counted: _Counted, *, skipped: bool) -> tuple[Fix | None, str]:
     root = _root(counted)
     binding = _binding(root) if root is not None else None
     if root is None or binding is False:
-        return None, "which WaitGroup is meant is only known further down"
+        raise BuilderError("which WaitGroup is meant is only known further down")
     code = f"defer {counted.name}()"
     block = counted.body["body"]
     edits: list[Edit] = []
-    try:
-        if Container(block).inline and b"\n" not in block.text:
-            first = block.statements[0]
-            edits.append(Edit(first.path, first.start, first.start, f"{code}; ".encode()))
-        else:
-            edits.extend(insert_at_start(block, code))
-        for done in counted.dones.values():
-            statement = done.call.parent
-            if statement is not None:
-                edits.extend(delete(statement))
-    except BuilderError as error:
-        return None, str(error)
+    if Container(block).inline and b"\n" not in block.text:
+        first = block.statements[0]
+        edits.append(Edit(first.path, first.start, first.start, f"{code}; ".encode()))
+    else:
+        edits.extend(insert_at_start(block, code))
+    for done in counted.dones.values():
+        statement = done.call.parent
+        if statement is not None:
+            edits.extend(delete(statement))
     title = f"Defer {counted.name} as the first statement"
     if skipped:
         reason = "Wait goes on where it waited for ever"
-        return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
+        return Fix(title, tuple(edits), Safety.UNSAFE, reason)
     if counted.flow.defers:
         reason = "the other deferred calls then run before Done"
-        return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
-    return Fix(title, tuple(edits)), ""
+        return Fix(title, tuple(edits), Safety.UNSAFE, reason)
+    return Fix(title, tuple(edits))
 
 
 def _root(counted: _Counted) -> Node | None:
@@ -359,18 +358,16 @@ def _binding(root: Node) -> bool:
     return binding.kind in {"parameter", "receiver"} or not function.contains(binding.node)
 
 
-def _before_exits(counted: _Counted, missing: list[Exit]) -> tuple[Fix | None, str]:
+@with_reason
+def _before_exits(counted: _Counted, missing: list[Exit]) -> Fix:
     """Call Done before the returns that lack it: elsewhere work follows it on purpose."""
     edits: list[Edit] = []
     for exit_ in missing:
         if exit_.kind != "return" or _binding_is_late(counted):
-            return None, "a path ends without Done other than by a return"
-        try:
-            edits.extend(insert_before(exit_.node, f"{counted.name}()"))
-        except BuilderError as error:
-            return None, str(error)
+            raise BuilderError("a path ends without Done other than by a return")
+        edits.extend(insert_before(exit_.node, f"{counted.name}()"))
     title = f"Call {counted.name} on the paths that lack it"
-    return Fix(title, tuple(edits), Safety.UNSAFE, "Wait goes on where it waited for ever"), ""
+    return Fix(title, tuple(edits), Safety.UNSAFE, "Wait goes on where it waited for ever")
 
 
 def _binding_is_late(counted: _Counted) -> bool:

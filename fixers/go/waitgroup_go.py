@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, delete
+from threadmend.golang.builders import BuilderError, delete, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -100,23 +100,21 @@ def _finding(
     )
 
 
+@with_reason
 def _fix(
     file: GoFile, name: str, statement: Node, launch: Node, literal: Node, done: WaitGroupCall
-) -> tuple[Fix | None, str]:
+) -> Fix:
     """Write `wg.Go(func() { … })`.
 
     Sound: Go adds one, launches, and calls Done when the function returns; the deferred Done
     ran after all other defers of the literal, and still does.
     """
     if done.deferred is None:
-        return None, "Done is not deferred"
-    try:
-        edits = [
-            *delete(statement),
-            Edit(file.path, launch.start, literal.start, f"{name}.Go(".encode()),
-            Edit(file.path, literal.end, launch.end, b")"),
-            *delete(done.deferred),
-        ]
-    except BuilderError as error:
-        return None, str(error)
-    return Fix(f"Call {name}.Go", tuple(edits)), ""
+        raise BuilderError("Done is not deferred")
+    edits = [
+        *delete(statement),
+        Edit(file.path, launch.start, literal.start, f"{name}.Go(".encode()),
+        Edit(file.path, literal.end, launch.end, b")"),
+        *delete(done.deferred),
+    ]
+    return Fix(f"Call {name}.Go", tuple(edits))

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import root_name
-from threadmend.golang.builders import BuilderError, insert_at_start
+from threadmend.golang.builders import BuilderError, insert_at_start, with_reason
 from threadmend.golang.calls import callers
 from threadmend.golang.counting import Counter, counter_of, known_whole
 from threadmend.golang.dones import may_call_done
@@ -89,7 +89,8 @@ def _finding(file: GoFile, add: WaitGroupCall, launch: Launch) -> Finding:
     )
 
 
-def _fix(file: GoFile, add: WaitGroupCall, launch: Launch) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, add: WaitGroupCall, launch: Launch) -> Fix:
     """Begin the goroutine with `defer wg.Done()`, in a literal around what knows no `wg`.
 
     Sound: no code that the goroutine runs calls Done, so that it does exactly once now.
@@ -98,23 +99,20 @@ def _fix(file: GoFile, add: WaitGroupCall, launch: Launch) -> tuple[Fix | None, 
     body = launch.body
     unsafe = (Safety.UNSAFE, "Wait goes on where it waited for ever")
     if body is None:
-        return None, "the goroutine's code is not visible"
-    try:
-        if launch.literal is not None and launch.node.contains(body):
-            if not _same_inside(file, add, body):
-                return None, f"{add.waitgroup.name} means something else in the goroutine"
-            edits = insert_at_start(body["body"], f"defer {add.waitgroup.name}.Done()")
-            return Fix(title, edits, *unsafe), ""
-        name = _name_inside(file, add, launch, body)
-        if name is None:
-            around = counted_launch(file, launch, add.waitgroup.name)
-            if around is None:
-                return None, "the launched function does not know the WaitGroup"
-            return Fix(f"Defer {add.waitgroup.name}.Done around the call", around, *unsafe), ""
-        edits = insert_at_start(body["body"], f"defer {name}.Done()")
-        return Fix(title, edits, *unsafe), ""
-    except BuilderError as error:
-        return None, str(error)
+        raise BuilderError("the goroutine's code is not visible")
+    if launch.literal is not None and launch.node.contains(body):
+        if not _same_inside(file, add, body):
+            raise BuilderError(f"{add.waitgroup.name} means something else in the goroutine")
+        edits = insert_at_start(body["body"], f"defer {add.waitgroup.name}.Done()")
+        return Fix(title, edits, *unsafe)
+    name = _name_inside(file, add, launch, body)
+    if name is None:
+        around = counted_launch(file, launch, add.waitgroup.name)
+        if around is None:
+            raise BuilderError("the launched function does not know the WaitGroup")
+        return Fix(f"Defer {add.waitgroup.name}.Done around the call", around, *unsafe)
+    edits = insert_at_start(body["body"], f"defer {name}.Done()")
+    return Fix(title, edits, *unsafe)
 
 
 def _same_inside(file: GoFile, add: WaitGroupCall, body: Node) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, delete, insert_after
+from threadmend.golang.builders import BuilderError, delete, insert_after, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop, launch_at, launches_in
 from threadmend.golang.scope import Binding
@@ -119,16 +119,14 @@ def _finding(wait: WaitGroupCall, statement: Node, loop: Node, launch: Node, how
     )
 
 
-def _fix(name: str, statement: Node, loop: Node) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(name: str, statement: Node, loop: Node) -> Fix:
     """Wait once, behind the loop."""
     for node in loop["body"].own():
         if node.kind in {"return_statement", "goto_statement"}:
-            return None, "the loop may return without a Wait then"
+            raise BuilderError("the loop may return without a Wait then")
         if node.kind in {"break_statement", "continue_statement"} and len(node.children) > 1:
-            return None, "the loop may be left past a Wait behind it"
-    try:
-        edits = (*delete(statement), *insert_after(loop, f"{name}.Wait()"))
-    except BuilderError as error:
-        return None, str(error)
+            raise BuilderError("the loop may be left past a Wait behind it")
+    edits = (*delete(statement), *insert_after(loop, f"{name}.Wait()"))
     reason = "the goroutines run at the same time then"
-    return Fix(f"Move {name}.Wait behind the loop", edits, Safety.UNSAFE, reason), ""
+    return Fix(f"Move {name}.Wait behind the loop", edits, Safety.UNSAFE, reason)

@@ -20,6 +20,7 @@ from threadmend.golang.builders.imports import (
 from threadmend.golang.builders.lines import BuilderError, applied
 from threadmend.golang.builders.names import KEYWORDS, PREDECLARED, free_name, taken_names
 from threadmend.golang.builders.realign import composed, realign
+from threadmend.golang.builders.reasons import or_reason, with_reason
 from threadmend.golang.builders.signatures import (
     Parameter,
     add_argument,
@@ -93,6 +94,7 @@ __all__ = [
     "insert_before",
     "move_after",
     "move_before",
+    "or_reason",
     "parameters",
     "pointer_receiver",
     "reach_import",
@@ -106,5 +108,6 @@ __all__ = [
     "taken_names",
     "through_pointer",
     "with_capacity",
+    "with_reason",
     "wrap",
 ]

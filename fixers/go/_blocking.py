@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, insert_after, insert_before, move_before
+from threadmend.golang.builders import (
+    BuilderError,
+    insert_after,
+    insert_before,
+    move_before,
+    with_reason,
+)
 from threadmend.golang.conditions import cond_calls
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
@@ -93,11 +99,7 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
         takes = other.takes
         related.append(Related(takes.path, takes.start, takes.end, f"which needs {name} here"))
     certain = pair.event.kind == "block" and not (other.buffered or other.stop)
-    fix, reason = None, ""
-    try:
-        fix = _fix(file, pair)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(file, pair)
     return Finding(
         path=node.path,
         start=node.start,
@@ -115,6 +117,7 @@ def _shown(node: Node) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
+@with_reason
 def _fix(file: GoFile, pair: Pair) -> Fix:
     """Return the rewrite after which the wait happens without the lock.
 

@@ -25,6 +25,7 @@ from threadmend.golang.builders import (
     reach_import,
     realign,
     replace,
+    with_reason,
 )
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import SharedChannel
@@ -59,10 +60,7 @@ def closed_beside_snapshot(
     if held_at(file, call) or not _only_tries(send) or not _goes_to_copies(send):
         return
     name = call["arguments"].children[0].name
-    try:
-        fix, reason = _fix(file, call, channel, send), ""
-    except BuilderError as error:
-        fix, reason = None, str(error)
+    fix, reason = _fix(file, call, channel, send)
     yield Finding(
         path=file.path,
         start=call.start,
@@ -135,6 +133,7 @@ def _is_element(file: GoFile, node: Node, binding: Binding) -> bool:
     return bool(runners_of(file, node.function).launches)
 
 
+@with_reason
 def _fix(file: GoFile, call: Node, channel: SharedChannel, send: ChannelOperation) -> Fix:
     """Close under a lock of the subscriber's, and send only under it and before.
 

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access, access_of
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.calls import code_files
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import accesses_like
@@ -178,13 +178,10 @@ def _finding(
     file: GoFile, outer: Node, table: Node, own: GoFile, call: Node, decl: Decl,
     access: Access, lock: Held,
 ) -> Finding:  # fmt: skip
-    name, fix, reason = lock_name(file, lock), None, ""
+    name = lock_name(file, lock)
     taken = locks_of(decl.file, decl.node).operations
     again = next(o.call for o in taken if o.access == access and o.acquires)
-    try:
-        fix = _fix(file, table, own, call, decl, access, lock)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(file, table, own, call, decl, access, lock)
     return Finding(
         path=call.path,
         start=call.start,
@@ -199,6 +196,7 @@ def _finding(
     )
 
 
+@with_reason
 def _fix(
     file: GoFile, table: Node, own: GoFile, call: Node, decl: Decl, access: Access, lock: Held
 ) -> Fix:

@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of, uses_of
-from threadmend.golang.builders import BuilderError, free_name, replace, taken_names
+from threadmend.golang.builders import BuilderError, free_name, replace, taken_names, with_reason
 from threadmend.golang.calls import Site, callers, code_files
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import access_kind
@@ -175,11 +175,7 @@ def _finding(
 ) -> Finding:
     file, value = decl.file, statement.children[1].children[0]
     name = lock_name(file, lock)
-    fix, reason = None, ""
-    try:
-        fix = _fix(decl, statement, owner)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(decl, statement, owner)
     return Finding(
         path=file.path,
         start=value.start,
@@ -196,6 +192,7 @@ def _finding(
     )
 
 
+@with_reason
 def _fix(decl: Decl, statement: Node, owner: Named) -> Fix:
     """Return a pointer to a copy that is made under the lock.
 

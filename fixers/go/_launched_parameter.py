@@ -22,6 +22,7 @@ from threadmend.golang.builders import (
     insert_before,
     parameters,
     taken_names,
+    with_reason,
 )
 from threadmend.golang.calls import callers, code_files
 from threadmend.golang.crowds import overlaps
@@ -137,11 +138,8 @@ def _is_safe(file: GoFile, use: Node) -> bool:
 def _finding(
     file: GoFile, launch: Launch, shared: Binding, uses: list[Node], written: Node
 ) -> Finding:
-    node, fix, reason = launch.node, None, ""
-    try:
-        fix = _fix(file, launch, shared, uses)
-    except BuilderError as error:
-        reason = str(error)
+    node = launch.node
+    fix, reason = _fix(file, launch, shared, uses)
     return Finding(
         path=written.path,
         start=written.start,
@@ -193,6 +191,7 @@ def _shown(written: Node) -> str:
     return outer.name if outer is not None and outer.kind == "unary_expression" else written.name
 
 
+@with_reason
 def _fix(file: GoFile, launch: Launch, shared: Binding, uses: list[Node]) -> Fix:
     """Pass a lock along with the map or pointer.
 

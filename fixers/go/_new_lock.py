@@ -48,7 +48,9 @@ def owner_races(package: Package, *, maps: bool) -> Iterator[Finding]:
         mine = [w for w in writes if w.is_map is maps]
         if mine:
             later = launch_after_writes(package, writes)
-            yield _finding(mine, *((later, "") if later else _attempt(_field_fix, package, writes)))
+            yield _finding(
+                mine, *((later, "") if later else with_reason(_field_fix)(package, writes))
+            )
 
 
 def variable_races(package: Package, *, maps: bool) -> Iterator[Finding]:
@@ -60,21 +62,13 @@ def variable_races(package: Package, *, maps: bool) -> Iterator[Finding]:
         if not _is_guarded(package, write):
             groups.setdefault(write.place, []).append(write)
     for writes in groups.values():
-        yield _finding(writes, *_attempt(_variable_fix, package, writes))
+        yield _finding(writes, *with_reason(_variable_fix)(package, writes))
 
 
 def _is_guarded(package: Package, write: SharedWrite) -> bool:
     """Return whether a lock is believed to guard the place: then the write should take it."""
     accesses = accesses_like(package, write.access.file, write.access.node)
     return guard_of(accesses, written=False) is not None
-
-
-_Attempt = Callable[[Package, list[SharedWrite]], Fix]
-
-
-@with_reason
-def _attempt(fix: _Attempt, package: Package, writes: list[SharedWrite]) -> Fix:
-    return fix(package, writes)
 
 
 def _finding(writes: list[SharedWrite], fix: Fix | None, reason: str) -> Finding:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import with_reason
 from threadmend.golang.calls import code_files
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
@@ -21,7 +21,7 @@ from threadmend.golang.package import Package
 from threadmend.golang.races import explained
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
-from threadmend.model import Confidence, Finding, Fix, Related
+from threadmend.model import Confidence, Finding, Related
 
 from ._new_lock import guard_fields
 
@@ -60,12 +60,9 @@ def _replaced(package: Package, file: GoFile, target: Node) -> Iterator[Finding]
     if not calls:
         return
     racing = [access, *(a for call in calls for a in _set_up(call))]
-    fix: Fix | None = None
-    reason = ""
-    try:
-        fix = guard_fields(package, _one_each(racing), {outer_function(a.node) for a in racing})
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = with_reason(guard_fields)(
+        package, _one_each(racing), {outer_function(a.node) for a in racing}
+    )
     first = calls[0]
     yield Finding(
         path=file.path,

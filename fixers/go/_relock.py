@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from threadmend.golang.access import Access
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.calls import callers
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
@@ -190,11 +190,7 @@ def _finding(file: GoFile, pair: Pair, site: int) -> Finding:
         message = f"{_called(node)} locks {name}{through} while it is already {held}"
         if again == "read-locked":
             message = message.replace(" locks ", " read-locks ", 1)
-    fix, reason = None, ""
-    try:
-        fix = _fix(file, pair, site)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(file, pair, site)
     return Finding(
         path=node.path,
         start=node.start,
@@ -216,6 +212,7 @@ def _called(call: Node) -> str:
 # --- the fixes ---------------------------------------------------------------------------
 
 
+@with_reason
 def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
     """Return the rewrite after which the lock is taken once.
 

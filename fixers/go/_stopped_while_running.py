@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import with_reason
 from threadmend.golang.calls import code_files, own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import innermost_loop, or_spawning
@@ -25,7 +25,7 @@ from threadmend.golang.races import explained, shared_writes
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.touches import Touch, is_early
-from threadmend.model import Finding, Fix, Related
+from threadmend.model import Finding, Related
 
 from ._new_lock import guard_fields
 
@@ -109,12 +109,7 @@ def _stops(access: FieldAccess) -> bool:
 def _finding(package: Package, left: Left, write: FieldAccess, other: FieldAccess) -> Finding:
     node = write.node
     tops = {outer_function(node), outer_function(other.node)}
-    fix: Fix | None = None
-    reason = ""
-    try:
-        fix = guard_fields(package, [write], tops, [other])
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = with_reason(guard_fields)(package, [write], tops, [other])
     launch = left.launch.node
     return Finding(
         path=node.path,

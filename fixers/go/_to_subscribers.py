@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of, lock_class
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.channel_fields import SharedChannel, shared_channel_of
 from threadmend.golang.channel_index import behind
 from threadmend.golang.file import GoFile
@@ -110,11 +110,7 @@ def _finding(
     file: GoFile, send: Node, loop: Node, members: Node, held: Held, leaving: Mutation
 ) -> Finding:
     name = lock_name(file, held)
-    fix, reason = None, ""
-    try:
-        fix = _fix(file, send, loop, held)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(file, send, loop, held)
     return Finding(
         path=send.path,
         start=send.start,
@@ -128,6 +124,7 @@ def _finding(
     )
 
 
+@with_reason
 def _fix(file: GoFile, send: Node, loop: Node, held: Held) -> Fix:
     """Send without the lock, or until the other one has left.
 

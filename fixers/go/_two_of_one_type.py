@@ -27,6 +27,7 @@ from threadmend.golang.builders import (
     free_name,
     insert_after,
     insert_before,
+    with_reason,
 )
 from threadmend.golang.builders.lines import leading_start
 from threadmend.golang.calls import code_files
@@ -139,11 +140,7 @@ def _is_ordered(pair: Pair, first: Binding, second: Binding) -> bool:
 def _finding(package: Package, owner: str, found: list[_Both]) -> Finding:
     both = found[0]
     node, first, second = both.pair.node, both.first.name, both.second.name
-    fix, reason = None, ""
-    try:
-        fix = _fix(package, owner, found)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(package, owner, found)
     related = []
     if both.pair.taken_at is not None:
         at = both.pair.taken_at
@@ -163,6 +160,7 @@ def _finding(package: Package, owner: str, found: list[_Both]) -> Finding:
     )
 
 
+@with_reason
 def _fix(package: Package, owner: str, found: list[_Both]) -> Fix:
     """Return the fix: a mutex of the package around each taking of two locks."""
     decl = package.lookup(owner)

@@ -19,7 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, delete, insert_after, insert_before
+from threadmend.golang.builders import (
+    BuilderError,
+    delete,
+    insert_after,
+    insert_before,
+    with_reason,
+)
 from threadmend.golang.decisions import Decision, decisions
 from threadmend.golang.effects import effects_of
 from threadmend.golang.file import GoFile
@@ -89,18 +95,7 @@ def _finding(decision: Decision) -> Finding:
     lock = first.lock.name
     if is_helped(first) and first.held is not None:
         lock = lock_name(file, first.held)
-    try:
-        fix, reason = (
-            Fix(
-                f"Hold {lock} from the check to the write",
-                _edits(decision),
-                Safety.UNSAFE,
-                f"{lock} is held for longer",
-            ),
-            "",
-        )
-    except BuilderError as error:
-        fix, reason = None, str(error)
+    fix, reason = _fix(decision, lock)
     return Finding(
         path=file.path,
         start=node.start,
@@ -114,6 +109,12 @@ def _finding(decision: Decision) -> Finding:
         reason=reason,
         confidence=Confidence.MEDIUM,
     )
+
+
+@with_reason
+def _fix(decision: Decision, lock: str) -> Fix:
+    title, reason = f"Hold {lock} from the check to the write", f"{lock} is held for longer"
+    return Fix(title, _edits(decision), Safety.UNSAFE, reason)
 
 
 def _edits(decision: Decision) -> tuple[Edit, ...]:

@@ -36,6 +36,7 @@ from threadmend.golang.builders import (
     insert_before,
     replace,
     taken_names,
+    with_reason,
 )
 from threadmend.golang.clones import clone, map_loop
 from threadmend.golang.escapes import Escape, escapes
@@ -149,10 +150,7 @@ def _fields(file: GoFile, type_: Type | None) -> list[tuple[str, Type | None]]:
 def _finding(file: GoFile, escape: Escape, evidence: _Evidence) -> Finding:
     name = escape.source.name
     lock = lock_name(file, escape.lock)
-    try:
-        fix, reason = _fix(file, escape)
-    except BuilderError as error:
-        fix, reason = None, str(error)
+    fix, reason = _fix(file, escape)
     shallow = _shared_elements(file, escape)
     note = f"; a copy is shallow: {shallow} stays shared" if shallow and fix else ""
     place = escape.value or escape.statement
@@ -188,18 +186,15 @@ def _shared_elements(file: GoFile, escape: Escape) -> str:
     return f"what its {found} refer to" if found else ""
 
 
-def _fix(file: GoFile, escape: Escape) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, escape: Escape) -> Fix:
     if escape.kind == "pointer":
         return _copy_pointee(file, escape)
     if escape.kind == "struct":
         return _copy_fields(file, escape)
-    edits, reason = _copy_reference(file, escape)
-    if not edits:
-        return None, reason
-    title = f"Return a copy of {escape.source.name}"
-    why = _why_unsafe(file, escape)
+    edits, why = _copy_reference(file, escape), _why_unsafe(file, escape)
     safety = Safety.UNSAFE if why else Safety.SAFE
-    return Fix(title, edits, safety, why), ""
+    return Fix(f"Return a copy of {escape.source.name}", edits, safety, why)
 
 
 def _why_unsafe(file: GoFile, escape: Escape) -> str:
@@ -212,7 +207,7 @@ def _why_unsafe(file: GoFile, escape: Escape) -> str:
     return f"a caller {how} ({node.path}:{line})"
 
 
-def _copy_reference(file: GoFile, escape: Escape) -> tuple[tuple[Edit, ...], str]:
+def _copy_reference(file: GoFile, escape: Escape) -> tuple[Edit, ...]:
     """Copy while the lock is held: at the return, else where the reference is read.
 
     Sound: a copy of the same type and content, nil for nil, made under the lock; readers see
@@ -225,9 +220,9 @@ def _copy_reference(file: GoFile, escape: Escape) -> tuple[tuple[Edit, ...], str
         return _copy_in_place(file, escape, escape.value, escape.statement)
     capture, variable = escape.capture, escape.variable
     if capture is None or variable is None:
-        return (), "where the copy could be made is not clear"
+        raise BuilderError("where the copy could be made is not clear")
     if any(u.kind in {"store", "address"} for u in uses_of(variable)):
-        return (), f"{variable.name} is also written through before it is returned"
+        raise BuilderError(f"{variable.name} is also written through before it is returned")
     right = capture.get("right") or capture.get("value")
     left = capture.get("left")
     names = left.children if left is not None else capture.all("name")
@@ -235,34 +230,32 @@ def _copy_reference(file: GoFile, escape: Escape) -> tuple[tuple[Edit, ...], str
     if single and clone(file, function, escape.source.name, escape.type) is not None:
         return _copy_in_place(file, escape, escape.source, capture)
     if capture.parent is None or capture.kind == "var_spec":
-        return (), "the copy needs statements of its own"
+        raise BuilderError("the copy needs statements of its own")
     name = variable.name
     copied = clone(file, function, name, escape.type)
     if copied is not None:
-        return (*insert_after(capture, f"{name} = {copied[0]}"), *copied[1]), ""
+        return (*insert_after(capture, f"{name} = {copied[0]}"), *copied[1])
     text = _type_text(file, escape)
     if text is None or not single or len(names) != 1:
-        return (), "the copy needs a loop, and where it could stand is not clear"
+        raise BuilderError("the copy needs a loop, and where it could stand is not clear")
     declares = capture.kind == "short_var_declaration"
     code = map_loop(function, name, escape.source.name, text, declare=declares)
-    return replace(capture, code), ""
+    return replace(capture, code)
 
 
-def _copy_in_place(
-    file: GoFile, escape: Escape, value: Node, statement: Node
-) -> tuple[tuple[Edit, ...], str]:
+def _copy_in_place(file: GoFile, escape: Escape, value: Node, statement: Node) -> tuple[Edit, ...]:
     """Wrap an expression in a copy; before Go 1.21 a map needs a loop above the statement."""
     function = escape.function
     copied = _wrapped(file, escape, bare(value))
     if copied is not None:
-        return (Edit(file.path, value.start, value.end, copied[0].encode()), *copied[1]), ""
+        return (Edit(file.path, value.start, value.end, copied[0].encode()), *copied[1])
     text = _type_text(file, escape)
     if text is None or not isinstance(file.underlying(escape.type), Map):
-        return (), "the type of the copy cannot be written here"
+        raise BuilderError("the type of the copy cannot be written here")
     name = free_name(escape.name, taken_names(function))
     code = map_loop(function, name, value.name, text)
     edit = Edit(file.path, value.start, value.end, name.encode())
-    return (*insert_before(statement, code), edit), ""
+    return (*insert_before(statement, code), edit)
 
 
 def _wrapped(file: GoFile, escape: Escape, value: Node) -> tuple[str, tuple[Edit, ...]] | None:
@@ -299,28 +292,28 @@ def _result_node(function: Node, index: int) -> Node | None:
     return types[index] if index < len(types) else None
 
 
-def _copy_pointee(file: GoFile, escape: Escape) -> tuple[Fix | None, str]:
+def _copy_pointee(file: GoFile, escape: Escape) -> Fix:
     """Return the address of a copy: `stats := s.stats; return &stats`."""
     source = escape.source
     operand = source["operand"]
     if not escape.held or escape.value is None or escape.value is not source:
-        return None, "the pointer is read in one place and returned in another"
+        raise BuilderError("the pointer is read in one place and returned in another")
     if nocopy(file.package.workspace).path(file.type_of(operand)):
-        return None, f"{operand.name} holds a lock and must not be copied"
+        raise BuilderError(f"{operand.name} holds a lock and must not be copied")
     name = free_name(escape.name, taken_names(escape.function))
     edits = (
         *insert_before(escape.statement, f"{name} := {operand.name}"),
         Edit(file.path, operand.start, operand.end, name.encode()),
     )
     reason = "callers that write through the pointer no longer change the object"
-    return Fix(f"Return a pointer to a copy of {operand.name}", edits, Safety.UNSAFE, reason), ""
+    return Fix(f"Return a pointer to a copy of {operand.name}", edits, Safety.UNSAFE, reason)
 
 
-def _copy_fields(file: GoFile, escape: Escape) -> tuple[Fix | None, str]:
+def _copy_fields(file: GoFile, escape: Escape) -> Fix:
     """Copy the struct, then the maps and slices in it that are changed in place."""
     direct = escape.held and escape.value is not None and escape.value is escape.source
     if not direct and (escape.capture is None or escape.variable is None):
-        return None, "the struct is read in one place and returned in another"
+        raise BuilderError("the struct is read in one place and returned in another")
     name = escape.variable.name if escape.variable is not None else escape.name
     if direct:
         name = free_name(escape.name, taken_names(escape.function))
@@ -332,7 +325,7 @@ def _copy_fields(file: GoFile, escape: Escape) -> tuple[Fix | None, str]:
             continue
         copied = clone(file, escape.function, f"{name}.{field}", types[field])
         if copied is None:
-            return None, "the copy of a map in it needs a loop before Go 1.21"
+            raise BuilderError("the copy of a map in it needs a loop before Go 1.21")
         lines.append(f"{name}.{field} = {copied[0]}")
         edits.extend(e for e in copied[1] if e not in edits)
     if direct:
@@ -343,4 +336,4 @@ def _copy_fields(file: GoFile, escape: Escape) -> tuple[Fix | None, str]:
         edits.extend(insert_after(escape.capture, "\n".join(lines)))
     reason = "callers that write through the struct's maps or slices no longer change the object"
     title = f"Return a copy of {escape.source.name} with its own maps and slices"
-    return Fix(title, tuple(edits), Safety.UNSAFE, reason), ""
+    return Fix(title, tuple(edits), Safety.UNSAFE, reason)

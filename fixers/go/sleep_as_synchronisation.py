@@ -25,6 +25,7 @@ from threadmend.golang.builders import (
     remove_import,
     replace,
     taken_names,
+    with_reason,
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, captures, innermost_loop, launches_in
@@ -191,10 +192,7 @@ def _matters(file: GoFile, launches: list[Launch], sleep: Node) -> bool:
 
 
 def _finding(file: GoFile, call: Node, statement: Node, launches: list[Launch]) -> Finding:
-    try:
-        fix, reason = _fix(file, statement, launches)
-    except BuilderError as error:
-        fix, reason = None, str(error)
+    fix, reason = _fix(file, statement, launches)
     word = "goroutine" if len(launches) == 1 and launches[0].loop is None else "goroutines"
     return Finding(
         path=file.path,
@@ -210,11 +208,12 @@ def _finding(file: GoFile, call: Node, statement: Node, launches: list[Launch]) 
     )
 
 
-def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> tuple[Fix | None, str]:
+@with_reason
+def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> Fix:
     """Count the goroutines and wait for them where the Sleep was."""
     function = sleep.function
     if function is None:
-        return None, "the call stands outside of a function"
+        raise BuilderError("the call stands outside of a function")
     name = free_name("wg", taken_names(function))
     package = import_name(file.tree, "sync") or "sync"
     first = sleep
@@ -232,14 +231,14 @@ def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> tuple[Fix | None,
         edits.extend(insert_before(launch.statement, add))
         counted = counted_launch(file, launch, name)
         if counted is None:
-            return None, "an argument of the launch would be evaluated later"
+            raise BuilderError("an argument of the launch would be evaluated later")
         edits.extend(counted)
     if not direct:
         edits.extend(insert_before(first, declared))
     edits.extend(replace(sleep, f"{name}.Wait()"))
     edits.extend(_imports(file, sleep))
     title = f"Wait with a WaitGroup {name} instead of sleeping"
-    return Fix(title, tuple(edits), Safety.UNSAFE, "Wait takes as long as the goroutines do"), ""
+    return Fix(title, tuple(edits), Safety.UNSAFE, "Wait takes as long as the goroutines do")
 
 
 def _imports(file: GoFile, sleep: Node) -> tuple[Edit, ...]:

@@ -13,10 +13,12 @@ from threadmend.cli.options import (
     AllowNetwork,
     AuditFormat,
     BaselineFile,
+    Branch,
     ConfidenceLevel,
     ConfigFile,
     Count,
     Cpu,
+    Diff,
     ExitZero,
     Format,
     FromReport,
@@ -25,6 +27,7 @@ from threadmend.cli.options import (
     Jobs,
     ListFormat,
     MapFormat,
+    Mbox,
     Memory,
     NoCache,
     NoProve,
@@ -37,6 +40,8 @@ from threadmend.cli.options import (
     Since,
     StdinFilename,
     TimeOut,
+    UnsafeFixes,
+    Write,
     split,
 )
 
@@ -123,20 +128,14 @@ def fix(
     paths: Paths = None,
     select: Select = None,
     ignore: Ignore = None,
-    diff: Annotated[bool, typer.Option("--diff", help="Print a diff (the default).")] = False,
-    write: Annotated[bool, typer.Option("--write", "-w", help="Change the files.")] = False,
+    diff: Diff = False,
+    write: Write = False,
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="Ask about each hunk, write what is taken.")
     ] = False,
-    mbox: Annotated[
-        bool, typer.Option("--mbox", help="Print a mail per rule, for git am.")
-    ] = False,
-    commit: Annotated[
-        str | None, typer.Option(metavar="BRANCH", help="Commit to a new branch, one per rule.")
-    ] = None,
-    unsafe_fixes: Annotated[
-        bool, typer.Option("--unsafe-fixes", help="Take fixes that may change behaviour, too.")
-    ] = False,
+    mbox: Mbox = False,
+    commit: Branch = None,
+    unsafe_fixes: UnsafeFixes = False,
     output_format: Annotated[
         ListFormat, typer.Option(help="How to print the results; json brings outcomes and patch.")
     ] = ListFormat.TEXT,

@@ -16,10 +16,12 @@ __all__ = [
     "AllowNetwork",
     "AuditFormat",
     "BaselineFile",
+    "Branch",
     "ConfidenceLevel",
     "ConfigFile",
     "Count",
     "Cpu",
+    "Diff",
     "ExitZero",
     "Format",
     "FromReport",
@@ -28,6 +30,7 @@ __all__ = [
     "Jobs",
     "ListFormat",
     "MapFormat",
+    "Mbox",
     "Memory",
     "NoCache",
     "NoProve",
@@ -36,6 +39,7 @@ __all__ = [
     "Packages",
     "Paths",
     "ProveLevel",
+    "ResultFormat",
     "RuleName",
     "RulesFormat",
     "Select",
@@ -43,6 +47,8 @@ __all__ = [
     "StdinFilename",
     "Stress",
     "TimeOut",
+    "UnsafeFixes",
+    "Write",
     "folders",
     "split",
 ]
@@ -143,6 +149,16 @@ ConfidenceLevel = Annotated[
 ]
 ExitZero = Annotated[bool, typer.Option("--exit-zero", help="Exit 0 whatever is found.")]
 OutputFormat = Annotated[Format, typer.Option(help="How to print the results.")]
+ResultFormat = Annotated[ListFormat, typer.Option(help="How to print the results.")]
+Diff = Annotated[bool, typer.Option("--diff", help="Print a diff (the default).")]
+Write = Annotated[bool, typer.Option("--write", "-w", help="Change the files.")]
+Mbox = Annotated[bool, typer.Option("--mbox", help="Print a mail per rule, for git am.")]
+Branch = Annotated[
+    str | None, typer.Option(metavar="BRANCH", help="Commit to a new branch, one per rule.")
+]
+UnsafeFixes = Annotated[
+    bool, typer.Option("--unsafe-fixes", help="Take fixes that may change behaviour, too.")
+]
 StdinFilename = Annotated[
     str | None,
     typer.Option(metavar="PATH", help="Read this file's text from standard input."),

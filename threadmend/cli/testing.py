@@ -8,22 +8,28 @@ import typer
 
 from threadmend.cli.options import (
     AllowNetwork,
+    Branch,
     ConfidenceLevel,
     ConfigFile,
     Count,
     Cpu,
+    Diff,
     ExitZero,
     Ignore,
     Isolated,
     Jobs,
     ListFormat,
+    Mbox,
     Memory,
     NoCache,
     NoRace,
     Packages,
+    ResultFormat,
     Select,
     Stress,
     TimeOut,
+    UnsafeFixes,
+    Write,
     folders,
     split,
 )
@@ -38,12 +44,8 @@ def prove(
     no_fixes: Annotated[
         bool, typer.Option("--no-fixes", help="Run the tests of the code as it is, and stop.")
     ] = False,
-    unsafe_fixes: Annotated[
-        bool, typer.Option("--unsafe-fixes", help="Take fixes that may change behaviour, too.")
-    ] = False,
-    output_format: Annotated[
-        ListFormat, typer.Option(help="How to print the results.")
-    ] = ListFormat.TEXT,
+    unsafe_fixes: UnsafeFixes = False,
+    output_format: ResultFormat = ListFormat.TEXT,
     no_race: NoRace = False,
     stress: Stress = False,
     count: Count = 1,
@@ -93,17 +95,11 @@ def mend(
     paths: Packages = None,
     select: Select = None,
     ignore: Ignore = None,
-    diff: Annotated[bool, typer.Option("--diff", help="Print a diff (the default).")] = False,
-    write: Annotated[bool, typer.Option("--write", "-w", help="Change the files.")] = False,
-    mbox: Annotated[
-        bool, typer.Option("--mbox", help="Print a mail per rule, for git am.")
-    ] = False,
-    commit: Annotated[
-        str | None, typer.Option(metavar="BRANCH", help="Commit to a new branch, one per rule.")
-    ] = None,
-    output_format: Annotated[
-        ListFormat, typer.Option(help="How to print the results.")
-    ] = ListFormat.TEXT,
+    diff: Diff = False,
+    write: Write = False,
+    mbox: Mbox = False,
+    commit: Branch = None,
+    output_format: ResultFormat = ListFormat.TEXT,
     stress: Stress = False,
     no_race: NoRace = False,
     count: Count = 1,

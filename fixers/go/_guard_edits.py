@@ -78,51 +78,80 @@ def put_under_lock(
         if owner := asks_for_owner(statement, nodes, lock):
             raise BuilderError(f"{owner} may be nil where the lock would be taken")
     reason = other_locks(file, function, lock)
+    if moved := _by_moving(file, function, statements, nodes, lock):
+        return moved, reason
     own = locks_of(file, function).operations
     slow = slow_nodes(file, body)
-    moved = (
-        moved_up(file, function, statements, lock)
-        or kept_on(file, statements, lock)
-        or begun_earlier(file, statements, lock)
-        or widened(file, statements, nodes, lock)
-    )
-    if moved:
-        return moved, reason
     if whole and not own and not slow and (together or _is_small(body, statements)):
         return whole_body(body, nodes, lock), reason
     if slow and not own and (named := named_once(file, function, nodes, lock)):
         return named, reason
     if len(statements) == 1 or not together:
         try:
-            each = each_locked(file, function, statements, nodes, lock)
-            kept = [copied_references(file, function, [s], _inside(s, nodes)) for s in statements]
-            return (*each, *chain.from_iterable(kept)), reason
+            return _one_by_one(file, function, statements, nodes, lock), reason
         except BuilderError:
             if own or not whole:
                 raise
-    if called := _run_after_call(file, function, statements, nodes, lock):
-        return called, reason
-    run = _run(file, statements)
-    around = run or _around(file, statements)
-    if around is not None:
-        kept_here = copied_references(file, function, around, nodes)
-        return (*surround([Region(*around, lock.take, lock.give)]), *kept_here), reason
+    if run := _in_a_run(file, function, statements, nodes, lock):
+        return run, reason
     if not own and (left_early := run_with_exits(file, statements, nodes, lock)):
         return left_early, reason
     if own:
         raise BuilderError("the function takes locks at several places")
     if not whole:
         raise BuilderError("a function called between the accesses takes the lock too")
+    edits, risk = _to_the_end(file, function, statements, nodes, lock)
+    return edits, risk or reason
+
+
+def _by_moving(
+    file: GoFile, function: Node, statements: list[Node], nodes: Sequence[Node], lock: LockForm
+) -> tuple[Edit, ...]:
+    """Put the accesses into a critical section that is there, or that is widened for them."""
+    return (
+        moved_up(file, function, statements, lock)
+        or kept_on(file, statements, lock)
+        or begun_earlier(file, statements, lock)
+        or widened(file, statements, nodes, lock)
+    )
+
+
+def _one_by_one(
+    file: GoFile, function: Node, statements: list[Node], nodes: Sequence[Node], lock: LockForm
+) -> tuple[Edit, ...]:
+    """Take the lock for each statement; what it keeps of a guarded object is copied."""
+    each = each_locked(file, function, statements, nodes, lock)
+    kept = [copied_references(file, function, [s], _inside(s, nodes)) for s in statements]
+    return (*each, *chain.from_iterable(kept))
+
+
+def _in_a_run(
+    file: GoFile, function: Node, statements: list[Node], nodes: Sequence[Node], lock: LockForm
+) -> tuple[Edit, ...]:
+    """Take the lock around all statements, from the first to the last, or around their loop."""
+    if called := _run_after_call(file, function, statements, nodes, lock):
+        return called
+    around = _run(file, statements) or _around(file, statements)
+    if around is None:
+        return ()
+    kept_here = copied_references(file, function, around, nodes)
+    return (*surround([Region(*around, lock.take, lock.give)]), *kept_here)
+
+
+def _to_the_end(
+    file: GoFile, function: Node, statements: list[Node], nodes: Sequence[Node], lock: LockForm
+) -> tuple[tuple[Edit, ...], str]:
+    """Hold the lock until the function ends: from its start, else behind calls that take it."""
+    body = function["body"]
+    slow = slow_nodes(file, body)
     try:
-        return whole_body(body, nodes, lock), risk_over_body(
-            file, function, slow, lock, nodes
-        ) or reason
+        return whole_body(body, nodes, lock), risk_over_body(file, function, slow, lock, nodes)
     except BuilderError:
         first = _behind_calls(body, statements, nodes, lock)
         if first is None:
             raise
         risk = risk_over_body(file, function, slow, lock, nodes, first.start)
-        return insert_before(first, f"{lock.take}\ndefer {lock.give}"), risk or reason
+        return insert_before(first, f"{lock.take}\ndefer {lock.give}"), risk
 
 
 def _behind_calls(

@@ -6,7 +6,7 @@ What it reads of the guarded object is copied to local variables while the lock 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from threadmend.golang.access import Access
 from threadmend.golang.builders import (
@@ -103,8 +103,11 @@ def _something_left(file: GoFile, access: Access, statement: Node) -> bool:
     return any(other not in about for other in inside)
 
 
-def widened(statement: Node) -> Node:
-    """Return the loop or condition that holds nothing else than a statement, as far as it goes."""
+def widened(statement: Node, stays: Callable[[Node], bool] = lambda around: False) -> Node:
+    """Return the loop or condition that holds nothing else than a statement, as far as it goes.
+
+    `stays` says what is no part of it.
+    """
     while True:
         block = statement.parent
         around = block.statement if block is not None and block.kind == "block" else None
@@ -112,7 +115,7 @@ def widened(statement: Node) -> Node:
             return statement
         if len(block.statements) != 1 or around.kind not in {"for_statement", "if_statement"}:
             return statement
-        if around.get("alternative") is not None:
+        if around.get("alternative") is not None or stays(around):
             return statement
         statement = around
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from threadmend.golang.access import access_of
 from threadmend.golang.atomics import AtomicAccess, atomic_accesses
 from threadmend.golang.builders.structs import fields
-from threadmend.golang.guards import FieldAccess, accesses_like
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.package import Decl, Package
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, Pointer

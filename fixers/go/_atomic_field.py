@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from threadmend.golang.builders import add_import, change_field_type, import_name
 from threadmend.golang.builders.structs import fields
 from threadmend.golang.calls import occurrences
-from threadmend.golang.guards import FieldAccess, accesses_like
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.package import Package
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named

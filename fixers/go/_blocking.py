@@ -23,7 +23,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.unblocking import OtherSide, closed_under, needing_lock
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-from ._after_unlock import after_unlock
+from ._after_unlock import after_unlock, widened
 from ._left_behind import left_by
 from ._stop_cases import in_select
 
@@ -129,7 +129,8 @@ def _fix(file: GoFile, pair: Pair) -> Fix:
         raise BuilderError(f"{name} keeps the channel from being closed during the send")
     try:
         send = pair.event.mode == "send"
-        edits = after_unlock(file, pair.held.access, _widened(pair, statement), move=send)
+        whole = widened(statement, lambda around: _holds(pair, around))
+        edits = after_unlock(file, pair.held.access, whole, move=send)
     except BuilderError:
         first = _taken_right_above(pair, statement)
         if first is not None:
@@ -171,20 +172,6 @@ def _statement(pair: Pair) -> Node:
     if statement.kind == "defer_statement":
         raise BuilderError("what blocks is deferred")
     return statement
-
-
-def _widened(pair: Pair, statement: Node) -> Node:
-    """Return the loop or condition that holds nothing else than the statement."""
-    while True:
-        block = statement.parent
-        around = block.statement if block is not None and block.kind == "block" else None
-        if block is None or around is None or around.function is not pair.function:
-            return statement
-        if len(block.statements) != 1 or around.kind not in {"for_statement", "if_statement"}:
-            return statement
-        if around.get("alternative") is not None or _holds(pair, around):
-            return statement
-        statement = around
 
 
 def _taken_right_above(pair: Pair, statement: Node) -> Node | None:

@@ -29,9 +29,9 @@ from threadmend.golang.builders import (
     with_reason,
 )
 from threadmend.golang.calls import code_files
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
-from threadmend.golang.guards import FieldAccess, accesses_like
 from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node

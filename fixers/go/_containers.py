@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from threadmend.golang.access import lock_class
 from threadmend.golang.builders.structs import fields
-from threadmend.golang.guards import FieldAccess, accesses_like
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.package import Decl, Package
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import deref

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.calls import code_files
+from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import accesses_like
 from threadmend.golang.locks import LOCK_CALLS, Held, held_at, lock_name, locks_of
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding

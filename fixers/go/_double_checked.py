@@ -14,16 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of
-from threadmend.golang.builders import (
-    BuilderError,
-    delete,
-    delete_all,
-    insert_after,
-    insert_before,
-)
+from threadmend.golang.builders import BuilderError, delete, delete_all, insert_after, insert_before
+from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
-from threadmend.golang.guards import access_kind
 from threadmend.golang.locks import LOCK_CALLS, LockOperation, held_at, locks_of
 from threadmend.golang.package import Package
 from threadmend.golang.races import explained

@@ -23,8 +23,8 @@ from collections.abc import Iterator
 from threadmend.golang.access import access_of, uses_of
 from threadmend.golang.builders import BuilderError, free_name, replace, taken_names, with_reason
 from threadmend.golang.calls import Site, callers, code_files
+from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import access_kind
 from threadmend.golang.locks import Held, declaration_of, held_at, held_inside, lock_name, locks_of
 from threadmend.golang.nocopy import nocopy
 from threadmend.golang.package import Decl, Package

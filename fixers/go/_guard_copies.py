@@ -12,8 +12,8 @@ import re
 
 from threadmend.golang.access import lock_class
 from threadmend.golang.builders import BuilderError, free_name, insert_before
+from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import access_kind
 from threadmend.golang.mutations import last_name, mutations
 from threadmend.golang.syntax import BLOCKS, Node
 from threadmend.golang.types import Map, Pointer, Slice

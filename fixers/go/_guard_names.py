@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from threadmend.golang.builders import free_name, insert_after, insert_before, taken_names
+from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import access_kind
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Func, Interface, Pointer
 from threadmend.model import Edit

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from threadmend.golang.access import Access
 from threadmend.golang.calls import code_files
+from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import FieldAccess
 from threadmend.golang.locks import LOCK_CALLS, LockOperation, locks_of
 from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from threadmend.golang.builders import BuilderError, move_after
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches_in
-from threadmend.golang.guards import FieldAccess, accesses_like
 from threadmend.golang.lefts import lefts_of_call
 from threadmend.golang.package import Decl, Package
 from threadmend.golang.races import SharedWrite

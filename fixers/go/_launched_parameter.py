@@ -26,9 +26,9 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.calls import callers, code_files
 from threadmend.golang.crowds import overlaps
+from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches_in, or_spawning
-from threadmend.golang.guards import access_kind
 from threadmend.golang.lefts import STARTS
 from threadmend.golang.locks import LOCK_CALLS, held_at
 from threadmend.golang.node import bare

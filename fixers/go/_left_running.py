@@ -19,10 +19,11 @@ from threadmend.golang.actors import in_endless_loop
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import code_files
 from threadmend.golang.crowds import own_nodes
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in, or_spawning
-from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
+from threadmend.golang.guards import guard_of
 from threadmend.golang.handouts import is_handed_out
 from threadmend.golang.lefts import STARTS, touches_of_launch
 from threadmend.golang.package import Package

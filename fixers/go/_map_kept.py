@@ -18,8 +18,9 @@ from threadmend.golang.access import classify, is_assigned_once
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.clones import clone
+from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.functions import outer_function
-from threadmend.golang.guards import FieldAccess, guard_of, guarded_places
+from threadmend.golang.guards import guard_of, guarded_places
 from threadmend.golang.lock_operations import is_wrapped
 from threadmend.golang.locks import Held, held_at
 from threadmend.golang.mutations import mutations

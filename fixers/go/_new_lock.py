@@ -20,9 +20,10 @@ from threadmend.golang.builders.lines import leading_start
 from threadmend.golang.builders.structs import fields
 from threadmend.golang.calls import occurrences
 from threadmend.golang.crowds import own_nodes, runs_along
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
-from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
+from threadmend.golang.guards import guard_of
 from threadmend.golang.package import Decl, Package
 from threadmend.golang.races import SharedWrite, shared_writes
 from threadmend.golang.syntax import FUNCTIONS, Node

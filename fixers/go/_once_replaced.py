@@ -11,12 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.access import access_of
 from threadmend.golang.builders import with_reason
 from threadmend.golang.calls import code_files
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
-from threadmend.golang.guards import FieldAccess, access_kind, accesses_like
 from threadmend.golang.package import Package
 from threadmend.golang.races import explained
 from threadmend.golang.syntax import Node
@@ -44,7 +43,7 @@ def once_replaced(package: Package) -> Iterator[Finding]:
 
 
 def _replaced(package: Package, file: GoFile, target: Node) -> Iterator[Finding]:
-    access = _access(file, target)
+    access = FieldAccess.at(file, target)
     function = outer_function(target)
     if access.setup or access.fresh or access.held or explained(file, target) or function is None:
         return
@@ -76,13 +75,6 @@ def _replaced(package: Package, file: GoFile, target: Node) -> Iterator[Finding]
     )
 
 
-def _access(file: GoFile, node: Node) -> FieldAccess:
-    selection = file.selection(node)
-    via = selection.via if selection is not None else ()
-    base = access_of(file, node["operand"], via)
-    return FieldAccess(file, node, access_kind(file, node), base)
-
-
 def _done(once: Node) -> Node | None:
     """Return the call of `once.Do(…)` that an expression begins."""
     function = once.parent
@@ -101,7 +93,7 @@ def _set_up(call: FieldAccess) -> Iterator[FieldAccess]:
         return
     owner = call.place.rpartition(".")[0] if call.place else ""
     for node in arguments[0].find("selector_expression"):
-        access = _access(call.file, node)
+        access = FieldAccess.at(call.file, node)
         if access.writes and access.place and access.place.rpartition(".")[0] == owner:
             yield access
 

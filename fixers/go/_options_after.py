@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders import BuilderError, insert_before, move_before, or_reason
 from threadmend.golang.calls import code_files
+from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch
-from threadmend.golang.guards import access_kind
 from threadmend.golang.locks import held_at
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding, bindings_in

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from threadmend.golang.access import access_of
 from threadmend.golang.calls import own_callers
+from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
-from threadmend.golang.guards import FieldAccess
 from threadmend.golang.locks import LOCK_CALLS, Held, declaration_of, held_at, locks_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from threadmend.golang.access import access_of, lock_class
 from threadmend.golang.atomics import AtomicAccess
 from threadmend.golang.calls import code_files, leaf_at, occurrences
+from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
-from threadmend.golang.guards import FieldAccess
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, Struct, deref

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from threadmend.golang.access import Access, access_of
 from threadmend.golang.captured import CapturedAccess, accesses_of, conflict
 from threadmend.golang.evidence import Evidence, Site, nodes_at
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import FieldAccess, access_kind, accesses_like
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import held_at
 from threadmend.golang.ordering import Ordering
@@ -54,18 +53,11 @@ def _accesses(package: Package, site: Site) -> Iterator[FieldAccess]:
         if node.field == "field" or not _is_shared(file, node):
             continue
         if file.is_test:  # these are nobody's witnesses, and were seen nevertheless
-            yield FieldAccess(file, node, access_kind(file, node), _base(file, node))
+            yield FieldAccess.at(file, node)
             continue
         for access in accesses_like(package, file, node):
             if access.node is node:
                 yield access
-
-
-def _base(file: GoFile, node: Node) -> Access | None:
-    if node.kind != "selector_expression":
-        return None
-    selection = file.selection(node)
-    return access_of(file, node["operand"], selection.via if selection is not None else ())
 
 
 def _is_shared(file: GoFile, node: Node) -> bool:

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 
 from threadmend.golang.builders import with_reason
 from threadmend.golang.calls import code_files, own_callers
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import innermost_loop, or_spawning
-from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
+from threadmend.golang.guards import guard_of
 from threadmend.golang.lefts import STARTS, Left, lefts_of
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.package import Package

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from threadmend.golang.calls import Site
+from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import FieldAccess
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding, argument_of

@@ -28,8 +28,9 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.calls import callers
 from threadmend.golang.decisions import Decision, section_of
+from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import FieldAccess, guarded_places
+from threadmend.golang.guards import guarded_places
 from threadmend.golang.locks import locks_of
 from threadmend.golang.package import Decl, Package
 from threadmend.golang.syntax import Node

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from threadmend.golang.builders import BuilderError, add_element
 from threadmend.golang.builders.structs import fields
 from threadmend.golang.channel_fields import literals_of
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import FieldAccess, accesses_like
 from threadmend.golang.package import Decl
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named

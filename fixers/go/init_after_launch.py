@@ -22,9 +22,9 @@ from collections.abc import Iterator
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders import BuilderError, move_before, with_reason
 from threadmend.golang.crowds import own_nodes
+from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches_in, or_spawning
-from threadmend.golang.guards import access_kind
 from threadmend.golang.lefts import calls_leaving
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding, bindings_in

@@ -26,9 +26,9 @@ from threadmend.golang.access import Access
 from threadmend.golang.atomics import AtomicAccess, atomic_accesses, plain_accesses
 from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.callers_locks import caller_classes
+from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
-from threadmend.golang.guards import FieldAccess
 from threadmend.golang.handovers import given_away
 from threadmend.golang.locks import held_at
 from threadmend.golang.package import Package

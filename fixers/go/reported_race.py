@@ -19,8 +19,9 @@ from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.evidence import Evidence, evidence_in
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.functions import outer_function
-from threadmend.golang.guards import FieldAccess, accesses_like, guard_of
+from threadmend.golang.guards import guard_of
 from threadmend.golang.package import Package
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety

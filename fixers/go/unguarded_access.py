@@ -29,8 +29,9 @@ from threadmend.golang.awaited import awaited_under
 from threadmend.golang.belief import Suspect, suspects
 from threadmend.golang.builders import with_reason
 from threadmend.golang.entrusted import lapses
+from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
-from threadmend.golang.guards import accesses_like, guard_of
+from threadmend.golang.guards import guard_of
 from threadmend.golang.lock_operations import is_wrapped
 from threadmend.golang.package import Package
 from threadmend.golang.races import shared_writes

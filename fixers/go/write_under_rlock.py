@@ -22,11 +22,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from threadmend.golang.calls import own_callers
 from threadmend.golang.captured import called_writer
 from threadmend.golang.effects import pairs_of
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import innermost_loop
-from threadmend.golang.guards import FieldAccess, accesses_like, guarded_places
+from threadmend.golang.guards import guarded_places
 from threadmend.golang.lock_calls import helped_locks, spelled
 from threadmend.golang.locks import (
     LOCK_CALLS,

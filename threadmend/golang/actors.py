@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.calls import code_files, own_callers
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
-from threadmend.golang.guards import FieldAccess, accesses_like
 from threadmend.golang.handouts import handed_out
 from threadmend.golang.lefts import calls_leaving, lefts_of, lefts_of_call, touches_of_launch
 from threadmend.golang.library import methods_called

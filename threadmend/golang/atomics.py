@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import lock_class
 from threadmend.golang.calls import code_files, importers
-from threadmend.golang.guards import FieldAccess, accesses_like
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.infer import is_decl
 from threadmend.golang.node import bare
 from threadmend.golang.syntax import Node

@@ -22,8 +22,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import waitgroup_call
 
 if TYPE_CHECKING:
+    from threadmend.golang.field_accesses import FieldAccess
     from threadmend.golang.file import GoFile
-    from threadmend.golang.guards import FieldAccess
 
 __all__ = ["awaited_under", "comes_after_wait", "runs_after_wait"]
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from threadmend.golang.awaited import awaited_under, comes_after_wait, runs_after_wait
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.calls import own_callers
+from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
-from threadmend.golang.guards import FieldAccess, Guard, guard_of, guarded_places
+from threadmend.golang.guards import Guard, guard_of, guarded_places
 from threadmend.golang.hooks import may_be_called_under
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of, runs_in_place
 from threadmend.golang.majority import confidence_in

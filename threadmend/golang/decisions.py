@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.guards import FieldAccess, guarded_places
+from threadmend.golang.field_accesses import FieldAccess
+from threadmend.golang.guards import guarded_places
 from threadmend.golang.lock_calls import helped_locks
 from threadmend.golang.locks import LockOperation, Locks
 from threadmend.golang.scope import Binding

@@ -15,9 +15,10 @@ from threadmend.golang.access import access_of
 from threadmend.golang.awaited import awaited_under
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.calls import Site, own_callers
+from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
-from threadmend.golang.guards import FieldAccess, guarded_places
+from threadmend.golang.guards import guarded_places
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at, held_on_entry, locks_of
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.scope import Binding

@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import Site, own_callers
+from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.functions import outer_function
-from threadmend.golang.guards import FieldAccess, Guard
+from threadmend.golang.guards import Guard
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of
 from threadmend.golang.own_sections import takes_guard
 from threadmend.golang.same_goroutine import launched_root

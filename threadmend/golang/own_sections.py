@@ -16,7 +16,8 @@ from threadmend.golang.lock_operations import Held
 from threadmend.golang.locks import locks_of
 
 if TYPE_CHECKING:
-    from threadmend.golang.guards import FieldAccess, Guard
+    from threadmend.golang.field_accesses import FieldAccess
+    from threadmend.golang.guards import Guard
 
 __all__ = ["has_accessor", "is_in_use", "takes_guard"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from threadmend.golang.guards import FieldAccess
+from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.types import Struct
 
 __all__ = ["reads_another_part"]

@@ -16,8 +16,9 @@ from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
+    from threadmend.golang.field_accesses import FieldAccess
     from threadmend.golang.file import GoFile
-    from threadmend.golang.guards import FieldAccess, Guard
+    from threadmend.golang.guards import Guard
 
 __all__ = ["is_set_up_for", "may_be_held", "prepares", "sets_up_once"]
 

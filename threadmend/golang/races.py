@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import access_of, variable_meant
+from threadmend.golang.access import variable_meant
 from threadmend.golang.actors import actors, comes_after
 from threadmend.golang.crowds import Crowd, crowds, own_nodes
 from threadmend.golang.encounters import Encounter, encounters
+from threadmend.golang.field_accesses import FieldAccess, access_kind
 from threadmend.golang.functions import outer_function
-from threadmend.golang.guards import FieldAccess, access_kind
 from threadmend.golang.infer import is_decl
 from threadmend.golang.lock_helpers import net_acquires
 from threadmend.golang.locks import held_at, locks_of
@@ -101,11 +101,7 @@ def _met(package: Package) -> Iterator[SharedWrite]:
         if touch.in_channel:
             continue
         file, node = touch.file, touch.node
-        base = None
-        if node.kind == "selector_expression":
-            selection = file.selection(node)
-            base = access_of(file, node["operand"], selection.via if selection else ())
-        access = FieldAccess(file, node, access_kind(file, node), base)
+        access = FieldAccess.at(file, node)
         launch = encounter.launch
         crowd = Crowd(file, node, frozenset(), launch.node, "launched here", touch.path[:-1])
         if touch.place not in seen and not _is_exclusive(crowd, access, encounter.left):
@@ -122,11 +118,7 @@ def _acted(package: Package) -> Iterator[SharedWrite]:
         if comes_after(actor.other.file, outer_function(actor.other.node)):
             continue
         file, node = touch.file, touch.node
-        base = None
-        if node.kind == "selector_expression":
-            selection = file.selection(node)
-            base = access_of(file, node["operand"], selection.via if selection else ())
-        access = FieldAccess(file, node, access_kind(file, node), base)
+        access = FieldAccess.at(file, node)
         launch = actor.launch
         crowd = Crowd(file, node, frozenset(), launch.node, "launched here", touch.path[:-1])
         if not _is_exclusive(crowd, access):
@@ -159,11 +151,10 @@ def _writes(crowd: Crowd, variables: set[str]) -> Iterator[FieldAccess]:
             selection = file.selection(node)
             if selection is None or selection.kind != "field" or selection.owner is None:
                 continue
-            base = access_of(file, operand, selection.via)
-            yield FieldAccess(file, node, access_kind(file, node), base)
+            yield FieldAccess.at(file, node)
         elif node.kind == "identifier" and node.name in variables and _is_written(file, node):
             if is_decl(file.resolve(node), "var"):
-                yield FieldAccess(file, node, access_kind(file, node), None)
+                yield FieldAccess.at(file, node)
 
 
 def _is_written(file: GoFile, node: Node) -> bool:

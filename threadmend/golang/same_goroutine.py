@@ -16,8 +16,9 @@ from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.setup import is_made_here
 
 if TYPE_CHECKING:
+    from threadmend.golang.field_accesses import FieldAccess
     from threadmend.golang.file import GoFile
-    from threadmend.golang.guards import FieldAccess, Guard
+    from threadmend.golang.guards import Guard
     from threadmend.golang.syntax import Node
 
 __all__ = ["is_built_for", "is_only_writer", "launched_root"]

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from threadmend.golang.captured import called_writer
+from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.functions import outer_function
-from threadmend.golang.guards import access_kind
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.setup import runs_once
 from threadmend.golang.targets import targets

@@ -10,8 +10,8 @@ from threadmend.golang.functions import outer_function
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 
 if TYPE_CHECKING:
+    from threadmend.golang.field_accesses import FieldAccess
     from threadmend.golang.file import GoFile
-    from threadmend.golang.guards import FieldAccess
     from threadmend.golang.syntax import Node
 
 __all__ = ["callers_explain", "doc_of", "is_explained", "says_locked", "speaks_of_locks"]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, lock_class
 from threadmend.golang.calls import code_files
+from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.flow import flow_of
-from threadmend.golang.guards import access_kind
 from threadmend.golang.holding import holding_of
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import Held
@@ -21,16 +21,7 @@ from threadmend.golang.map_methods import stored_by_methods
 from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import (
-    Chan,
-    Interface,
-    Map,
-    Named,
-    Pointer,
-    Slice,
-    Struct,
-    deref,
-)
+from threadmend.golang.types import Chan, Interface, Map, Named, Pointer, Slice, Struct, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile

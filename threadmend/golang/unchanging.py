@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from threadmend.golang.types import Array, Map, Pointer, Slice
 
 if TYPE_CHECKING:
-    from threadmend.golang.guards import FieldAccess, Guard
+    from threadmend.golang.field_accesses import FieldAccess
+    from threadmend.golang.guards import Guard
     from threadmend.golang.syntax import Node
 
 __all__ = ["is_length_only", "is_reference_only", "leads_to_lock"]

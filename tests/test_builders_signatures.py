@@ -14,16 +14,10 @@ from threadmend.golang.builders import (
     add_argument,
     add_parameter,
     address,
-    arguments,
-    change_argument,
-    change_parameter_type,
-    change_results,
     parameters,
-    pointer_receiver,
     realign,
     remove_argument,
     remove_parameter,
-    through_pointer,
 )
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
@@ -58,15 +52,6 @@ def method(name: str, before: str, build: Callable[[Node], Iterable[Edit]], afte
         f"package p\n\ntype I interface {{\n\tm{before}\n}}\n",
         lambda t: build(node(t, "m(", "method_elem")),
         f"package p\n\ntype I interface {{\n\tm{after}\n}}\n",
-    )
-
-
-def use(before: str, after: str) -> Case:
-    return Case(
-        f"use: {before}",
-        body(before),
-        lambda t: realign(t, through_pointer(node(t, "w", "identifier"))),
-        body(after),
     )
 
 
@@ -154,73 +139,12 @@ CASES = [
     ),
     method("add", "()", lambda f: add_parameter(f, *CTX), "(ctx context.Context)"),
     method("add unnamed", "(int)", lambda f: add_parameter(f, *CTX), "(int, context.Context)"),
-    signature("type", "(a T)", lambda f: change_parameter_type(f, 0, "*T"), "(a *T)"),
-    signature(
-        "type of first", "(a, b T)", lambda f: change_parameter_type(f, 0, "*T"), "(a *T, b T)"
-    ),
-    signature(
-        "type of last", "(a, b T)", lambda f: change_parameter_type(f, 1, "*T"), "(a T, b *T)"
-    ),
-    signature(
-        "type of middle",
-        "(x int, a, b, c T)",
-        lambda f: change_parameter_type(f, 2, "*T"),
-        "(x int, a T, b *T, c T)",
-    ),
-    signature("type unnamed", "(T, U)", lambda f: change_parameter_type(f, 1, "*U"), "(T, *U)"),
-    signature(
-        "type variadic", "(a ...T)", lambda f: change_parameter_type(f, 0, "...*T"), "(a ...*T)"
-    ),
-    signature(
-        "type qualified",
-        "(wg sync.WaitGroup)",
-        lambda f: change_parameter_type(f, 0, "*sync.WaitGroup"),
-        "(wg *sync.WaitGroup)",
-    ),
     signature("remove", "(a T)", lambda f: remove_parameter(f, 0), "()"),
     signature("remove first", "(a T, b U)", lambda f: remove_parameter(f, 0), "(b U)"),
     signature("remove last", "(a T, b U)", lambda f: remove_parameter(f, 1), "(a T)"),
     signature("remove of group", "(a, b, c T)", lambda f: remove_parameter(f, 1), "(a T, c T)"),
     signature("remove a line", LINES, lambda f: remove_parameter(f, 0), "(\n\tb string,\n)"),
     signature("remove last line", LINES, lambda f: remove_parameter(f, 1), "(\n\ta int,\n)"),
-    signature("result", "()", lambda f: change_results(f, ["error"]), "() error"),
-    signature(
-        "results", "() error", lambda f: change_results(f, ["int", "error"]), "() (int, error)"
-    ),
-    signature("no result", "() (int, error)", lambda f: change_results(f, []), "()"),
-    signature("named", "() error", lambda f: change_results(f, ["err error"]), "() (err error)"),
-    signature("channel", "() error", lambda f: change_results(f, ["<-chan int"]), "() <-chan int"),
-    signature(
-        "function", "()", lambda f: change_results(f, ["func(a int) error"]), "() func(a int) error"
-    ),
-    method("result", "(a int)", lambda f: change_results(f, ["error"]), "(a int) error"),
-    Case(
-        "pointer receiver",
-        "package p\n\nfunc (s T[K]) Len() int { return 1 }\n\nfunc (*T) x() {}\n",
-        lambda t: realign(
-            t,
-            [
-                *pointer_receiver(node(t, "func (s", "method_declaration")),
-                *pointer_receiver(node(t, "func (*T", "method_declaration")),
-            ],
-        ),
-        "package p\n\nfunc (s *T[K]) Len() int { return 1 }\n\nfunc (*T) x() {}\n",
-    ),
-    Case(
-        "pointer receiver without a name, one-line functions aligned",
-        "package p\n\nfunc (T) a() int { return 1 }\nfunc (T) bcd()   {}\n",
-        lambda t: realign(t, pointer_receiver(t.declarations[1].node)),
-        "package p\n\nfunc (*T) a() int { return 1 }\nfunc (T) bcd()    {}\n",
-    ),
-    Case(
-        "a literal's parameter",
-        body("go func(wg sync.WaitGroup) { wg.Done() }(wg)"),
-        lambda t: [
-            *change_parameter_type(node(t, "func(wg", "func_literal"), 0, "*sync.WaitGroup"),
-            *address(arguments(node(t, "func(wg", "call_expression"))[0]),
-        ],
-        body("go func(wg *sync.WaitGroup) { wg.Done() }(&wg)"),
-    ),
     call("add", "g()", lambda c: add_argument(c, "ctx"), "g(ctx)"),
     call("add first", "g(a, b...)", lambda c: add_argument(c, "ctx"), "g(ctx, a, b...)"),
     call("add last", "g(a)", lambda c: add_argument(c, "b", index=1), "g(a, b)"),
@@ -279,27 +203,6 @@ CASES = [
         "g(\n\tb, // b\n)",
     ),
     call("remove the only line", "g(\n\ta,\n)", lambda c: remove_argument(c, 0), "g()"),
-    call("change", "g(a, b)", lambda c: change_argument(c, 1, "x"), "g(a, x)"),
-    use("w.Add(1)", "w.Add(1)"),
-    use("f(w)", "f(*w)"),
-    use("f(&w)", "f(w)"),
-    use("f(&w.mu)", "f(&w.mu)"),
-    use("w = x", "*w = x"),
-    use("w++", "*w++"),
-    use("x := w[1]", "x := (*w)[1]"),
-    use("x := w[1:2]", "x := (*w)[1:2]"),
-    use("w()", "(*w)()"),
-    use("x := w.(T)", "x := (*w).(T)"),
-    use("x := (w).a", "x := (w).a"),
-    use("x := (w)", "x := (*w)"),
-    use("x := a * w", "x := a * (*w)"),
-    use("x := a / w", "x := a / (*w)"),
-    use("x := a + w", "x := a + *w"),
-    use("if w == 1 {\n}", "if *w == 1 {\n}"),
-    use("x := -w", "x := -*w"),
-    use("for range w {\n}", "for range *w {\n}"),
-    use("return a, w", "return a, *w"),
-    use("x := T{w}", "x := T{*w}"),
     addressed("x", "&x"),
     addressed("*p", "p"),
     addressed("(*p)", "p"),
@@ -339,7 +242,6 @@ def test_parameters() -> None:
         lambda n: add_argument(n("g()", "call_expression"), "x", index=1),
         lambda n: add_argument(n("a + b", "binary_expression"), "x"),
         lambda n: remove_argument(n("i(", "call_expression"), 1),
-        lambda n: change_argument(n("i(", "call_expression"), 1, "x"),
     ],
 )
 def test_refused(build: Callable[[Callable[..., Node]], object]) -> None:

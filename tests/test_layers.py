@@ -78,7 +78,6 @@ def layer(module: str) -> int | None:
 
 
 MODULES = modules()
-FACES = len(LAYERS)
 
 
 def test_the_parts_are_where_the_picture_has_them() -> None:

@@ -12,7 +12,7 @@ from threadmend.python.flow import always_leaves, can_raise, leaves
 from threadmend.python.held import held_here
 from threadmend.python.implied import runs
 from threadmend.python.queues import queues_of
-from threadmend.python.sharing import shared_attributes, shared_names
+from threadmend.python.sharing import shared_names
 from threadmend.python.threads import reached, spawns_reaching
 from threadmend.source import UnreadableError
 
@@ -316,14 +316,6 @@ def test_spawns_and_what_they_run() -> None:
     assert names == {"run", "step", "_loop", "_tick", "<lambda>", "helper"}
     assert file.spawns[1].daemon is True
     assert {f.name for f in reached(file.classes[0].methods["run"])} == {"run", "step"}
-
-
-def test_attributes_that_two_threads_touch() -> None:
-    owner = file_of(THREADS).classes[1]
-    shared = shared_attributes(owner)
-    assert set(shared) == {"count"}
-    assert shared["count"].is_contended
-    assert [use.function.name for use in shared["count"].outside] == ["total"]
 
 
 def test_names_that_threads_share() -> None:

@@ -70,8 +70,6 @@ class Hunk:
     """Index, from 0, of the first old line; for none, of the line before which to insert."""
     old: tuple[bytes, ...]
     new: tuple[bytes, ...]
-    leads: bool
-    """Whether it begins with a line of context."""
     trails: bool
     """Whether it ends with a line of context."""
     at: int
@@ -263,7 +261,7 @@ class _Parser:
                 raise self._error("a hunk has more lines than its header says")
         if not signs:
             raise self._error("an empty hunk", at)
-        return Hunk(begin, tuple(old), tuple(new), signs[0] == b" ", signs[-1] == b" ", at)
+        return Hunk(begin, tuple(old), tuple(new), signs[-1] == b" ", at)
 
     def _body(self, hunk: int) -> tuple[bytes, bytes]:
         line = self._line()

@@ -51,7 +51,6 @@ class Early:
     call: ast.Call
     joins: ast.stmt
     takes: ast.stmt
-    joiner: Function
     queue: str
 
     def edits(self, file: PythonFile) -> tuple[Edit, ...]:
@@ -99,7 +98,7 @@ def early(file: PythonFile) -> Iterator[Early]:
             continue
         found = _taken_behind(file, feeder, call.func.value, statement)
         if found is not None:
-            yield Early(call, statement, found, callee, feeder.use.place.name)
+            yield Early(call, statement, found, feeder.use.place.name)
 
 
 def _taken_behind(

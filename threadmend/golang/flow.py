@@ -179,25 +179,6 @@ class Flow:
             found.append(exit_)
         return found
 
-    def path_to(
-        self, start: Point, exit_: Exit | Point, *, stop: Stop = _never, label: Label | None = None
-    ) -> list[Point]:
-        """Return a shortest feasible path from `start` to an exit or point, both included.
-
-        Empty when there is none that passes no `stop` point.
-        """
-        target = exit_.point if isinstance(exit_, Exit) else exit_
-        came = self._search(start, stop, label)
-        state = next((s for s in came if s[0] is target), None)
-        if state is None:
-            return [start] if target is start and not start.successors else []
-        path = []
-        while state is not None:
-            path.append(state[0])
-            state = came[state]
-        path.append(start)
-        return path[::-1]
-
     def dominates(self, a: Point, b: Point) -> bool:
         """Return whether every path from the beginning to `b` passes `a` (or is `a`)."""
         if not b.live or not a.live:
@@ -212,17 +193,6 @@ class Flow:
             return True
         left = self.exits_from(b, stop=lambda p: p is a, feasible=False)
         return not left and a in self._walk(b, _never)
-
-    def straight_line(self, a: Point, b: Point) -> bool:
-        """Return whether `b` follows `a` with nothing that branches or joins between."""
-        at = a
-        while at is not b:
-            if len(at.successors) != 1:
-                return False
-            at = at.successors[0]
-            if len(at.predecessors) != 1 or at is a:
-                return False
-        return a is not b
 
     def count(self, point: Point, since: Point | None = None) -> tuple[int, int | None]:
         """Return how often a point runs, at least and at most (None: any number of times).
@@ -280,17 +250,6 @@ class Flow:
                 return {}
         return before
 
-    # --- defers ---
-
-    def defers_at(self, point: Point) -> tuple[list[Defer], list[Defer]]:
-        """Return the defers surely active when `point` runs, and those that may be."""
-        sure: list[Defer] = []
-        possible: list[Defer] = []
-        for defer in self.defers:
-            if defer.point.live and point in self._walk(defer.point, _never):
-                (sure if self.dominates(defer.point, point) else possible).append(defer)
-        return sure, possible
-
     # --- the searches ---
 
     @cached_property
@@ -330,35 +289,35 @@ class Flow:
             todo.extend(point.successors)
         return seen
 
-    def _search(self, start: Point, stop: Stop, label: Label | None) -> dict[_State, _State | None]:
-        """Return the states that follow `start`, nearest first, each with the one before."""
+    def _search(self, start: Point, stop: Stop, label: Label | None) -> set[_State]:
+        """Return the states that follow `start`."""
         if not start.live:
-            return {}
+            return set()
         facts = self._facts
         begin = {0} if facts is None else self._known.get(start, set())
         if not self.complete:
-            return {}
+            return set()
         return self._explore([(start, state) for state in begin], stop, label, facts)
 
     def _explore(
         self, begin: list[_State], stop: Stop, label: Label | None, facts: Facts | None
-    ) -> dict[_State, _State | None]:
-        came: dict[_State, _State | None] = {}
+    ) -> set[_State]:
+        seen: set[_State] = set()
         todo: list[_State] = []
         for point, state in begin:
-            for successor, after in _steps(point, state, facts, label):
-                if (successor, after) not in came and not stop(successor):
-                    came[successor, after] = None
-                    todo.append((successor, after))
+            for following in _steps(point, state, facts, label):
+                if following not in seen and not stop(following[0]):
+                    seen.add(following)
+                    todo.append(following)
         for at in todo:
             for following in _steps(*at, facts, None):
-                if following not in came and not stop(following[0]):
-                    came[following] = at
+                if following not in seen and not stop(following[0]):
+                    seen.add(following)
                     todo.append(following)
             if len(todo) > _MAX_STATES:
                 self.complete = False
-                return {}
-        return came
+                return set()
+        return seen
 
 
 def _successors(point: Point, label: Label | None) -> list[Point]:

@@ -22,8 +22,6 @@ __all__ = ["Retester"]
 
 _LINE = re.compile(r"^\s+([\w.-]+\.go):(\d+): (.*)$", re.M)
 
-Runs = Mapping[str, PackageRun]
-
 
 class Retester:
     """Runs tests with patches of one project; what is so without any is run once."""

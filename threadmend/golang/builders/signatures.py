@@ -22,14 +22,9 @@ __all__ = [
     "add_parameter",
     "address",
     "arguments",
-    "change_argument",
-    "change_parameter_type",
-    "change_results",
     "parameters",
-    "pointer_receiver",
     "remove_argument",
     "remove_parameter",
-    "through_pointer",
 ]
 
 
@@ -118,20 +113,6 @@ def _split(listed: Sequence[Parameter], index: int, middle: Sequence[str], *, ke
     return Edit(declaration.path, declaration.start, declaration.end, ", ".join(parts).encode())
 
 
-def change_parameter_type(function: Node, index: int, type_: str) -> tuple[Edit, ...]:
-    """Replace the type of one parameter; a group `a, b T` is taken apart for it.
-
-    A variadic parameter is changed with its `...`: give `"...T"` to keep it.
-    """
-    listed = parameters(function)
-    chosen = listed[index]
-    if len(chosen.declaration.all("name")) > 1 and chosen.name is not None:
-        return (_split(listed, index, [f"{chosen.name.name} {type_}"], keep=False),)
-    dots = next((c for c in chosen.declaration.children if c.kind == "..."), None)
-    start = (dots or chosen.type).start
-    return (Edit(function.path, start, chosen.type.end, type_.encode()),)
-
-
 def remove_parameter(function: Node, index: int) -> tuple[Edit, ...]:
     """Remove one parameter."""
     listed = parameters(function)
@@ -141,36 +122,6 @@ def remove_parameter(function: Node, index: int) -> tuple[Edit, ...]:
     items = _parameter_items(function)
     place = next(i for i, d in enumerate(items.nodes) if d is chosen.declaration)
     return (removed(items, place),)
-
-
-def change_results(function: Node, results: Sequence[str]) -> tuple[Edit, ...]:
-    """Replace the results, each given as a type or as `name type`.
-
-    >>> change_results(function, ["int", "error"])  # doctest: +SKIP
-    """
-    old = function.get("result")
-    plain = len(results) == 1 and " " not in results[0].strip().partition("(")[0]
-    bare = plain or (len(results) == 1 and results[0].startswith(_TYPE_WORDS))
-    text = (results[0] if bare else f"({', '.join(results)})") if results else ""
-    start = function["parameters"].end
-    if old is not None and old.tree.comments_in(old.start, old.end):
-        raise BuilderError("a comment in the results would be lost")
-    end = start if old is None else old.end
-    return (Edit(function.path, start, end, f" {text}".rstrip().encode()),)
-
-
-_TYPE_WORDS = ("chan ", "chan<- ", "<-chan ", "func(", "struct", "interface", "map[", "[]", "*")
-
-
-def pointer_receiver(method: Node) -> tuple[Edit, ...]:
-    """Make a method's receiver a pointer: `(s T)` becomes `(s *T)`; nothing when it is one."""
-    declaration = next(c for c in method["receiver"].children if c.kind == "parameter_declaration")
-    type_ = declaration["type"]
-    while type_.kind == "parenthesized_type" and type_.children:
-        type_ = type_.children[0]
-    if type_.kind == "pointer_type":
-        return ()
-    return (Edit(method.path, type_.start, type_.start, b"*"),)
 
 
 def arguments(call: Node) -> list[Node]:
@@ -212,14 +163,6 @@ def _spaced(call: Node, items: Items, left: Sequence[Node], change: int) -> Iter
         yield from respaced(node, depth)
 
 
-def change_argument(call: Node, index: int, text: str) -> tuple[Edit, ...]:
-    """Replace an argument by an expression."""
-    node = _argument_items(call).nodes[index]
-    if node.tree.comments_in(node.start, node.end):
-        raise BuilderError("a comment in the argument would be lost")
-    return (Edit(node.path, node.start, node.end, text.encode()),)
-
-
 _ADDRESSABLE = frozenset({"identifier", "selector_expression", "index_expression"})
 
 
@@ -239,42 +182,3 @@ def address(expression: Node) -> tuple[Edit, ...]:
     if inner.kind in _ADDRESSABLE or inner.kind == "composite_literal":
         return (Edit(path, expression.start, expression.start, b"&"),)
     raise BuilderError(f"a {inner.kind} has no address")
-
-
-_POSTFIX = {
-    "index_expression": "operand",
-    "slice_expression": "operand",
-    "call_expression": "function",
-    "type_assertion_expression": "operand",
-}
-_TIGHT = frozenset({"*", "/", "%", "<<", ">>", "&", "&^"})
-
-
-def through_pointer(use: Node) -> tuple[Edit, ...]:
-    """Rewrite one use of a variable that became a pointer to what it was.
-
-    `x.f` stays, `&x` becomes `x`, a value `x` becomes `*x`, or `(*x)` where `*` would bind
-    to more: `(*x)[i]`. Calling a method that needs no address stays right too: `x.m()`.
-    """
-    outer = use.parent if use.parent and use.parent.kind == "parenthesized_expression" else use
-    above = outer.parent
-    if above is None:
-        raise BuilderError("a use outside an expression")
-    if above.kind == "selector_expression" and outer.field == "operand":
-        return ()
-    if above.kind == "unary_expression" and above["operator"].kind == "&":
-        return (Edit(use.path, above.start, above["operand"].start, b""),)
-    if outer is use and _binds_tighter(use, above):
-        return (
-            Edit(use.path, use.start, use.start, b"(*"),
-            Edit(use.path, use.end, use.end, b")"),
-        )
-    return (Edit(use.path, use.start, use.start, b"*"),)
-
-
-def _binds_tighter(use: Node, above: Node) -> bool:
-    if _POSTFIX.get(above.kind) == use.field and use.field:
-        return True
-    if above.kind == "binary_expression":
-        return above["operator"].kind in _TIGHT
-    return False

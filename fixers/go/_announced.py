@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, insert_before
+from threadmend.golang.builders import insert_before, with_reason
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
@@ -133,13 +133,7 @@ def _may_close(file: GoFile, point: Point, owner: Binding) -> bool:
 def _finding(
     file: GoFile, operand: Node, close: Node, waiter: ChannelOperation, exits: list[Node]
 ) -> Finding:
-    fix, reason = None, ""
-    try:
-        edits = tuple(e for left in exits for e in insert_before(left, close.name))
-        why = "the waiter goes on where it hung before"
-        fix = Fix("Close it before returning", edits, Safety.UNSAFE, why)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(close, exits)
     exit_, at = exits[0], waiter.node
     return Finding(
         path=file.path,
@@ -150,3 +144,10 @@ def _finding(
         related=(Related(at.path, at.start, at.end, "waits here"),),
         reason=reason,
     )
+
+
+@with_reason
+def _fix(close: Node, exits: list[Node]) -> Fix:
+    edits = tuple(e for left in exits for e in insert_before(left, close.name))
+    why = "the waiter goes on where it hung before"
+    return Fix("Close it before returning", edits, Safety.UNSAFE, why)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, free_name, taken_names
+from threadmend.golang.builders import BuilderError, free_name, taken_names, with_reason
 from threadmend.golang.calls import code_files
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
@@ -78,13 +78,7 @@ def _stored(file: GoFile, store: Node) -> Iterator[Finding]:
     loads = _loads(file, computed or statement, place)
     if test is None or len(loads) != 1:
         return
-    fix: Fix | None = None
-    reason = ""
-    try:
-        edits = _retried(file, test, computed, statement, place)
-        fix = Fix(f"Compare and swap {place}", edits, Safety.UNSAFE, _REASON)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(file, test, computed, statement, place)
     yield Finding(
         path=file.path,
         start=store.start,
@@ -95,6 +89,12 @@ def _stored(file: GoFile, store: Node) -> Iterator[Finding]:
         reason=reason,
         confidence=Confidence.MEDIUM,
     )
+
+
+@with_reason
+def _fix(file: GoFile, test: Node, computed: Node | None, statement: Node, place: str) -> Fix:
+    edits = _retried(file, test, computed, statement, place)
+    return Fix(f"Compare and swap {place}", edits, Safety.UNSAFE, _REASON)
 
 
 def _computed(file: GoFile, statement: Node, value: Node, place: str) -> Node | None:

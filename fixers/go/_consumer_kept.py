@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from threadmend.golang.builders import BuilderError, insert_before
+from threadmend.golang.builders import insert_before, with_reason
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import (
     Channel,
@@ -178,13 +178,7 @@ def _left(
     if not left or any(n.kind != "return_statement" for n in left):
         return
     code = ends[0].name
-    fix, reason = None, ""
-    try:
-        edits = tuple(e for exit_ in left for e in insert_before(exit_, code))
-        why = "the goroutine ends where it stayed before"
-        fix = Fix(f"{code} before returning", edits, Safety.UNSAFE, why)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(code, left)
     yield Finding(
         path=function.path,
         start=left[0].start,
@@ -194,6 +188,13 @@ def _left(
         related=(Related(range_.path, range_.start, range_.end, "waits for the close"),),
         reason=reason,
     )
+
+
+@with_reason
+def _fix(code: str, left: list[Node]) -> Fix:
+    edits = tuple(e for exit_ in left for e in insert_before(exit_, code))
+    why = "the goroutine ends where it stayed before"
+    return Fix(f"{code} before returning", edits, Safety.UNSAFE, why)
 
 
 def _verb(code: str, name: str) -> str:

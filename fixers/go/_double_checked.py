@@ -14,7 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of
-from threadmend.golang.builders import BuilderError, delete, delete_all, insert_after, insert_before
+from threadmend.golang.builders import (
+    BuilderError,
+    delete,
+    delete_all,
+    insert_after,
+    insert_before,
+    with_reason,
+)
 from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
@@ -155,16 +162,7 @@ def _looks(file: GoFile, outer: Node, read: Node) -> set[Node]:
 
 
 def _finding(file: GoFile, outer: Node, read: Node, second: Node, lock: LockOperation) -> Finding:
-    fix, reason = None, ""
-    try:
-        fix = Fix(
-            f"Take {lock.lock.name} before the first look",
-            _edits(file, outer, read, lock),
-            Safety.UNSAFE,
-            f"every call now takes {lock.lock.name}",
-        )
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(file, outer, read, lock)
     return Finding(
         path=file.path,
         start=read.start,
@@ -174,6 +172,13 @@ def _finding(file: GoFile, outer: Node, read: Node, second: Node, lock: LockOper
         related=(Related(second.path, second.start, second.end, "read under the lock here"),),
         reason=reason,
     )
+
+
+@with_reason
+def _fix(file: GoFile, outer: Node, read: Node, lock: LockOperation) -> Fix:
+    name, edits = lock.lock.name, _edits(file, outer, read, lock)
+    reason = f"every call now takes {name}"
+    return Fix(f"Take {name} before the first look", edits, Safety.UNSAFE, reason)
 
 
 def _edits(file: GoFile, outer: Node, read: Node, lock: LockOperation) -> tuple[Edit, ...]:

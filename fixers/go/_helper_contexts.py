@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.ambient import CLEANUP, ambient, speaks_of_detachment
 from threadmend.golang.backgrounds import works_under
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import with_reason
 from threadmend.golang.contexts import derives
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import declaration_of
@@ -59,14 +59,7 @@ def _is_cut_off(file: GoFile, call: Node, name: str) -> bool:
 def _finding(file: GoFile, name: str, fresh: list[Node], given: Given) -> Finding:
     """Let the helper take a context, and every caller pass its own."""
     written, caller = fresh[0].name, given.calls[0]
-    fix, why = None, ""
-    try:
-        edits = given.edits()
-        edits += tuple(Edit(file.path, c.start, c.end, given.name.encode()) for c in fresh)
-        reason = f"the calls now end with {caller[2].context}"
-        fix = Fix(f"Pass {name} the context to derive from", edits, Safety.UNSAFE, reason)
-    except BuilderError as error:
-        why = str(error)
+    fix, why = _fix(file, name, fresh, given)
     node = caller[1]
     return Finding(
         path=file.path,
@@ -77,3 +70,11 @@ def _finding(file: GoFile, name: str, fresh: list[Node], given: Given) -> Findin
         related=(Related(node.path, node.start, node.end, "called here"),),
         reason=why,
     )
+
+
+@with_reason
+def _fix(file: GoFile, name: str, fresh: list[Node], given: Given) -> Fix:
+    edits = given.edits()
+    edits += tuple(Edit(file.path, c.start, c.end, given.name.encode()) for c in fresh)
+    reason = f"the calls now end with {given.calls[0][2].context}"
+    return Fix(f"Pass {name} the context to derive from", edits, Safety.UNSAFE, reason)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, insert_before
+from threadmend.golang.builders import BuilderError, insert_before, with_reason
 from threadmend.golang.decisions import Decision
 from threadmend.golang.file import GoFile
 from threadmend.golang.lock_calls import is_helped, spelled
@@ -55,14 +55,7 @@ def refused_again(decision: Decision) -> Finding | None:
     test, asks = refusal
     if any(n.start > decision.second.call.end for n in _same(decision) if n.end < store.start):
         return None  # looks again, in its own way
-    fix: Fix | None = None
-    reason = ""
-    try:
-        edits = insert_before(store, _again(decision, test, asks))
-        why = "who comes second is refused, after the work between the two sections"
-        fix = Fix(f"Look again before {node.name} is written", edits, Safety.UNSAFE, why)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(decision, store, test, asks)
     read = decision.read.node
     return Finding(
         path=file.path,
@@ -78,6 +71,14 @@ def refused_again(decision: Decision) -> Finding | None:
         reason=reason,
         confidence=Confidence.MEDIUM,
     )
+
+
+@with_reason
+def _fix(decision: Decision, store: Node, test: str, asks: Node) -> Fix:
+    edits = insert_before(store, _again(decision, test, asks))
+    why = "who comes second is refused, after the work between the two sections"
+    title = f"Look again before {decision.write.node.name} is written"
+    return Fix(title, edits, Safety.UNSAFE, why)
 
 
 def _looked_up(decision: Decision) -> tuple[Node, list[Binding | None]] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access, access_of
-from threadmend.golang.builders import BuilderError, move_after
+from threadmend.golang.builders import move_after, with_reason
 from threadmend.golang.channel_index import behind, operand_of
 from threadmend.golang.evidence import nodes_at
 from threadmend.golang.file import GoFile
@@ -96,21 +96,20 @@ def _belongs_before(send: Node, statement: Node) -> bool:
 
 def _moved(file: GoFile, send: Node, launch: Node) -> Finding:
     name = send["channel"].name
-    fixes: tuple[Fix, ...] = ()
-    why = ""
-    try:
-        edits = move_after(send, launch)
-        reason = "what the launch does happens before the send now"
-        title = f"Send to {name} after its receiver is launched"
-        fixes = (Fix(title, edits, Safety.UNSAFE, reason),)
-    except BuilderError as error:
-        why = str(error)
+    fix, why = _fix(send, launch)
     return Finding(
         path=file.path,
         start=send.start,
         end=send.end,
         message=f"the send to {name} was seen to wait: its receiver is launched below",
-        fixes=fixes,
+        fixes=(fix,) if fix else (),
         related=(Related(file.path, launch.start, launch.start + 1, "launched here"),),
         reason=why,
     )
+
+
+@with_reason
+def _fix(send: Node, launch: Node) -> Fix:
+    reason = "what the launch does happens before the send now"
+    title = f"Send to {send['channel'].name} after its receiver is launched"
+    return Fix(title, move_after(send, launch), Safety.UNSAFE, reason)

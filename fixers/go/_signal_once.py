@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import uses_of
-from threadmend.golang.builders import BuilderError, insert_after, insert_at_start
+from threadmend.golang.builders import insert_after, insert_at_start, with_reason
 from threadmend.golang.channel_index import Behind, behind_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
@@ -27,7 +27,7 @@ from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
-from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._bodies import bodies, launched_in_loop
 
@@ -199,26 +199,25 @@ def _finding(
     name = signal.close["arguments"].children[0].name
     at = exits[0].node if exits[0].kind == "return" else signal.close
     where = "the goroutine returns here" if at is not signal.close else "the goroutine may end"
-    fixes: tuple[Fix, ...] = ()
-    reason = ""
-    try:
-        edits: tuple[Edit, ...]
-        if signal.below is None:
-            edits = insert_at_start(body["body"], signal.again)
-        else:
-            edits = insert_after(signal.below, signal.again)
-        why = "the waiter goes on where it hung before"
-        fixes = (Fix(f"Close {name} at the end, if not yet", edits, Safety.UNSAFE, why),)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(name, body, signal)
     certain = at is not signal.close and not file.is_test
     return Finding(
         path=file.path,
         start=at.start,
         end=at.end,
         message=f"{where} without closing {name}, which others wait for",
-        fixes=fixes,
+        fixes=(fix,) if fix else (),
         reason=reason,
         related=(Related(waiter.node.path, waiter.node.start, waiter.node.end, "waits here"),),
         confidence=Confidence.HIGH if certain else Confidence.MEDIUM,
     )
+
+
+@with_reason
+def _fix(name: str, body: Node, signal: _Signal) -> Fix:
+    if signal.below is None:
+        edits = insert_at_start(body["body"], signal.again)
+    else:
+        edits = insert_after(signal.below, signal.again)
+    why = "the waiter goes on where it hung before"
+    return Fix(f"Close {name} at the end, if not yet", edits, Safety.UNSAFE, why)

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from threadmend.golang.builders import BuilderError, delete, insert_before
+from threadmend.golang.builders import delete, insert_before, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import innermost_loop
@@ -207,23 +207,7 @@ def _finding(
     stops: dict[Point, Node],
     exits: list[Node],
 ) -> Finding:
-    code = next(iter(stops.values())).name
-    fix, reason = None, ""
-    try:
-        edits: list[Edit] = []
-        if all(_is_last(flow, p) for p in stops) and start.parent is function["body"]:
-            deferred = code if code.endswith(")") else f"func() {{ {code} }}()"
-            edits += insert_before(start, f"defer {deferred}")
-            for statement in stops.values():
-                edits += delete(statement)
-            title = f"Defer {code}"
-        else:
-            for left in exits:
-                edits += insert_before(left, code)
-            title = f"Give the slot back before the return: {code}"
-        fix = Fix(title, tuple(edits), Safety.UNSAFE, "others get the slot that was lost")
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(function, flow, start, stops, exits)
     exit_ = exits[0]
     return Finding(
         path=function.path,
@@ -235,6 +219,25 @@ def _finding(
         reason=reason,
         confidence=Confidence.MEDIUM,
     )
+
+
+@with_reason
+def _fix(
+    function: Node, flow: Flow, start: Node, stops: dict[Point, Node], exits: list[Node]
+) -> Fix:
+    code = next(iter(stops.values())).name
+    edits: list[Edit] = []
+    if all(_is_last(flow, p) for p in stops) and start.parent is function["body"]:
+        deferred = code if code.endswith(")") else f"func() {{ {code} }}()"
+        edits += insert_before(start, f"defer {deferred}")
+        for statement in stops.values():
+            edits += delete(statement)
+        title = f"Defer {code}"
+    else:
+        for left in exits:
+            edits += insert_before(left, code)
+        title = f"Give the slot back before the return: {code}"
+    return Fix(title, tuple(edits), Safety.UNSAFE, "others get the slot that was lost")
 
 
 def _is_last(flow: Flow, point: Point) -> bool:

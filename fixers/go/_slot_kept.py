@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, delete, insert_at_start, insert_before
+from threadmend.golang.builders import (
+    delete,
+    insert_at_start,
+    insert_before,
+    with_reason,
+)
 from threadmend.golang.channels import Channel
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
@@ -77,21 +82,7 @@ def _finding(
     exits: list[Exit],
 ) -> Finding:
     name, exit_, send = channel.binding.name, exits[0].node, channel.of("send")[0].node
-    fix, reason = None, ""
-    try:
-        edits: list[Edit] = []
-        if all(_is_last(flow, p) for p in points):
-            edits += insert_at_start(body["body"], f"defer func() {{ <-{name} }}()")
-            for statement in points.values():
-                edits += delete(statement) if statement is not None else ()
-            title = f"Defer the receive from {name}"
-        else:
-            for left in exits:
-                edits += insert_before(left.node, f"<-{name}")
-            title = f"Receive from {name} before the return"
-        fix = Fix(title, tuple(edits), Safety.UNSAFE, "the loop goes on where it waited for ever")
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(name, body, flow, points, exits)
     return Finding(
         path=file.path,
         start=exit_.start,
@@ -101,6 +92,23 @@ def _finding(
         related=(Related(send.path, send.start, send.end, "waits for a free slot here"),),
         reason=reason,
     )
+
+
+@with_reason
+def _fix(
+    name: str, body: Node, flow: Flow, points: dict[Point, Node | None], exits: list[Exit]
+) -> Fix:
+    edits: list[Edit] = []
+    if all(_is_last(flow, p) for p in points):
+        edits += insert_at_start(body["body"], f"defer func() {{ <-{name} }}()")
+        for statement in points.values():
+            edits += delete(statement) if statement is not None else ()
+        title = f"Defer the receive from {name}"
+    else:
+        for left in exits:
+            edits += insert_before(left.node, f"<-{name}")
+        title = f"Receive from {name} before the return"
+    return Fix(title, tuple(edits), Safety.UNSAFE, "the loop goes on where it waited for ever")
 
 
 def _is_last(flow: Flow, point: Point) -> bool:

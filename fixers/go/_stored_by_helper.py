@@ -25,6 +25,7 @@ from threadmend.golang.builders import (
     insert_after,
     insert_before,
     taken_names,
+    with_reason,
 )
 from threadmend.golang.calls import callers
 from threadmend.golang.decisions import Decision, section_of
@@ -86,14 +87,7 @@ def _stored_here(access: FieldAccess, looks: list[Helper]) -> Iterator[Finding]:
 def _finding(store: Helper, uses: list[Use]) -> Finding:
     use = uses[0]
     file, call = use.site.file, use.call
-    fix, reason = None, ""
-    try:
-        edits = (*_helper_edits(store), *(e for u in uses for e in _caller_edits(store, u)))
-        why = "the value that was stored first is kept, and the other one closed"
-        title = f"Look again before {store.access.node.name} is written"
-        fix = Fix(title, edits, Safety.UNSAFE, why)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(store, uses)
     look, access = use.look, store.access
     return Finding(
         path=file.path,
@@ -109,6 +103,13 @@ def _finding(store: Helper, uses: list[Use]) -> Finding:
         reason=reason,
         confidence=Confidence.MEDIUM,
     )
+
+
+@with_reason
+def _fix(store: Helper, uses: list[Use]) -> Fix:
+    edits = (*_helper_edits(store), *(e for u in uses for e in _caller_edits(store, u)))
+    why = "the value that was stored first is kept, and the other one closed"
+    return Fix(f"Look again before {store.access.node.name} is written", edits, Safety.UNSAFE, why)
 
 
 def _returns_error(decl: Decl) -> bool:

@@ -13,7 +13,13 @@ return conn                           return conn
 
 from __future__ import annotations
 
-from threadmend.golang.builders import BuilderError, free_name, insert_before, taken_names
+from threadmend.golang.builders import (
+    BuilderError,
+    free_name,
+    insert_before,
+    taken_names,
+    with_reason,
+)
 from threadmend.golang.decisions import Decision
 from threadmend.golang.file import GoFile
 from threadmend.golang.syntax import Node
@@ -45,14 +51,7 @@ def stored_twice(decision: Decision, looked: Node | None = None) -> Finding | No
     begin = decision.second.call.end
     if any(begin < n.start < store.start for n in _uses(decision, node)):
         return None  # looks again, in its own way
-    fix: Fix | None = None
-    reason = ""
-    try:
-        edits = insert_before(store, _looks_again(decision, store, value))
-        why = "the value that was stored first is kept, and the other one closed"
-        fix = Fix(f"Look again before {node.name} is written", edits, Safety.UNSAFE, why)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(decision, store, value)
     read = looked or decision.read.node
     return Finding(
         path=file.path,
@@ -65,6 +64,14 @@ def stored_twice(decision: Decision, looked: Node | None = None) -> Finding | No
         reason=reason,
         confidence=Confidence.MEDIUM,
     )
+
+
+@with_reason
+def _fix(decision: Decision, store: Node, value: Node) -> Fix:
+    edits = insert_before(store, _looks_again(decision, store, value))
+    why = "the value that was stored first is kept, and the other one closed"
+    title = f"Look again before {decision.write.node.name} is written"
+    return Fix(title, edits, Safety.UNSAFE, why)
 
 
 def _uses(decision: Decision, node: Node) -> list[Node]:

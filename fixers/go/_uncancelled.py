@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, insert_before
+from threadmend.golang.builders import insert_before, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import launches_in
 from threadmend.golang.stops import endless
@@ -123,13 +123,7 @@ def _cancel_of(file: GoFile, place: Node, context: str) -> str | None:
 
 
 def _finding(wait: Node, context: str, cancel: str, loop: Node) -> Finding:
-    fix, reason = None, ""
-    try:
-        why = "the goroutines end when the function was told to"
-        edits = insert_before(wait, cancel)
-        fix = Fix(f"Call {cancel} before the Wait", edits, Safety.UNSAFE, why)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(wait, cancel)
     return Finding(
         path=wait.path,
         start=wait.start,
@@ -139,3 +133,9 @@ def _finding(wait: Node, context: str, cancel: str, loop: Node) -> Finding:
         related=(Related(loop.path, loop.start, loop.start + 3, "goes on until then"),),
         reason=reason,
     )
+
+
+@with_reason
+def _fix(wait: Node, cancel: str) -> Fix:
+    why = "the goroutines end when the function was told to"
+    return Fix(f"Call {cancel} before the Wait", insert_before(wait, cancel), Safety.UNSAFE, why)

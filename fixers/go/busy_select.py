@@ -18,7 +18,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from threadmend.golang.builders import BuilderError, add_import, delete, delete_clause, import_name
+from threadmend.golang.builders import (
+    add_import,
+    delete,
+    delete_clause,
+    import_name,
+    with_reason,
+)
 from threadmend.golang.file import GoFile
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Declaration, Node
@@ -94,22 +100,22 @@ _NOTHING = re.compile(
 
 
 def _spinning(file: GoFile, loop: Node, default: Node) -> Finding:
-    fixes: tuple[Fix, ...] = ()
-    reason = ""
-    try:
-        edits = delete_clause(default, _NOTHING) + _without_label(file, loop, default)
-        title = "Drop the empty default, so that the select waits"
-        fixes = (Fix(title, edits, Safety.UNSAFE, "the loop now waits for one of its cases"),)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _without_default(file, loop, default)
     return Finding(
         path=file.path,
         start=default.start,
         end=default.start + len("default"),
         message="the default does nothing: the endless loop around the select spins",
-        fixes=fixes,
+        fixes=(fix,) if fix else (),
         reason=reason,
     )
+
+
+@with_reason
+def _without_default(file: GoFile, loop: Node, default: Node) -> Fix:
+    edits = delete_clause(default, _NOTHING) + _without_label(file, loop, default)
+    title = "Drop the empty default, so that the select waits"
+    return Fix(title, edits, Safety.UNSAFE, "the loop now waits for one of its cases")
 
 
 _ALIVE = re.compile(rb"([\w.]+)\.Err\(\) == nil")

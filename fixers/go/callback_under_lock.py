@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import access_of
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import with_reason
 from threadmend.golang.effects import effects_of, holders
 from threadmend.golang.file import GoFile
 from threadmend.golang.holding import holding_of
@@ -265,13 +265,7 @@ def _finding(file: GoFile, callback: _Callback, lock: Held) -> Finding:
         related.append(Related(taken.path, taken.start, taken.end, f"{name} is taken here"))
     supplier = callback.supplier
     related.append(Related(supplier.path, supplier.start, supplier.end, "it is supplied here"))
-    fix, reason = None, ""
-    try:
-        edits = _after(file, callback, lock)
-        title = f"Call {function} after {name} is released"
-        fix = Fix(title, edits, Safety.UNSAFE, "the callback runs after the critical section")
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _fix(file, callback, lock)
     return Finding(
         path=file.path,
         start=call.start,
@@ -282,6 +276,14 @@ def _finding(file: GoFile, callback: _Callback, lock: Held) -> Finding:
         reason=reason,
         confidence=_confidence(file, callback, lock),
     )
+
+
+@with_reason
+def _fix(file: GoFile, callback: _Callback, lock: Held) -> Fix:
+    function = " ".join(callback.call["function"].name.split())
+    title = f"Call {function} after {lock_name(file, lock)} is released"
+    edits = _after(file, callback, lock)
+    return Fix(title, edits, Safety.UNSAFE, "the callback runs after the critical section")
 
 
 def _after(file: GoFile, callback: _Callback, lock: Held) -> tuple[Edit, ...]:

@@ -34,7 +34,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.ambient import Ambient, ambient, left
 from threadmend.golang.backgrounds import Fresh, fresh_contexts
-from threadmend.golang.builders import BuilderError, import_name, remove_import
+from threadmend.golang.builders import import_name, remove_import, with_reason
 from threadmend.golang.context_forms import Form, context_form, names_with_forms
 from threadmend.golang.file import GoFile
 from threadmend.golang.lasting import lives_on
@@ -144,15 +144,8 @@ _LITERAL = re.compile(r"\{[^{}]*\n[^{}]*\}")
 
 def _without(file: GoFile, call: Node, context: Ambient, form: Form) -> Finding:
     message = f"{_on_one_line(form.old)} takes no context, though {context.text} is in scope"
-    fix, reason = None, ""
     unsure = form.carries or context.kind == "command"
-    try:
-        safety = Safety.SAFE if form.carries else Safety.UNSAFE
-        why = "" if form.carries else _REASON.format(context.text)
-        title = f"Call {_on_one_line(form.new)} with {context.text}"
-        fix = Fix(title, form.write(context.text), safety, why)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _with_context(context, form)
     return Finding(
         path=file.path,
         start=call.start,
@@ -162,3 +155,11 @@ def _without(file: GoFile, call: Node, context: Ambient, form: Form) -> Finding:
         reason=reason,
         confidence=Confidence.LOW if unsure else Confidence.HIGH,
     )
+
+
+@with_reason
+def _with_context(context: Ambient, form: Form) -> Fix:
+    safety = Safety.SAFE if form.carries else Safety.UNSAFE
+    why = "" if form.carries else _REASON.format(context.text)
+    title = f"Call {_on_one_line(form.new)} with {context.text}"
+    return Fix(title, form.write(context.text), safety, why)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.lock_calls import helped_locks, is_helped, spelled
 from threadmend.golang.lock_helpers import taking
@@ -112,13 +112,7 @@ def _returned(file: GoFile, returned: Returned) -> Finding:
     """
     taken, field = returned.wrong[0], returned.field
     right = RELEASE[taken.mode]
-    fixes: tuple[Fix, ...] = ()
-    reason = ""
-    try:
-        where = " on the paths that need it" if returned.right else ""
-        fixes = (Fix(f"Return {right}{where}", right_edits(returned)),)
-    except BuilderError as error:
-        reason = str(error)
+    fix, reason = _return_right(returned, right)
     on_some = " on some paths" if returned.right else ""
     name = taken.lock.name
     return Finding(
@@ -126,9 +120,15 @@ def _returned(file: GoFile, returned: Returned) -> Finding:
         start=field.start,
         end=field.end,
         message=f"{name} is taken by {taken.method}{on_some}, and {field.name} is returned for it",
-        fixes=fixes,
+        fixes=(fix,) if fix else (),
         reason=reason,
         related=(
             Related(file.path, taken.call.start, taken.call.end, f"taken by {taken.method} here"),
         ),
     )
+
+
+@with_reason
+def _return_right(returned: Returned, right: str) -> Fix:
+    where = " on the paths that need it" if returned.right else ""
+    return Fix(f"Return {right}{where}", right_edits(returned))

@@ -18,7 +18,7 @@ from dataclasses import replace as replace_in
 from functools import partial
 
 from threadmend.golang.access import access_of
-from threadmend.golang.builders import BuilderError, wrap
+from threadmend.golang.builders import with_reason, wrap
 from threadmend.golang.evidence import function_at, nodes_at, sites_in
 from threadmend.golang.file import GoFile
 from threadmend.golang.package import Package
@@ -114,20 +114,20 @@ def _is_tested(file: GoFile, call: Node, channel: Node) -> bool:
 
 
 def _finding(file: GoFile, misuse: Misuse) -> Finding:
-    fixes: tuple[Fix, ...] = ()
-    why = ""
-    try:
-        fixes = (Fix(misuse.title, misuse.build(), Safety.UNSAFE, misuse.reason),)
-    except BuilderError as error:
-        why = str(error)
+    fix, why = _fix(misuse)
     return Finding(
         path=file.path,
         start=misuse.node.start,
         end=misuse.node.end,
         message=misuse.said,
-        fixes=fixes,
+        fixes=(fix,) if fix else (),
         reason=why,
     )
+
+
+@with_reason
+def _fix(misuse: Misuse) -> Fix:
+    return Fix(misuse.title, misuse.build(), Safety.UNSAFE, misuse.reason)
 
 
 _MISUSES = {

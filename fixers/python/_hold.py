@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import builtins
 from dataclasses import dataclass, field
-from keyword import iskeyword
 
 from threadmend.model import Edit
 from threadmend.python.builders import BuilderError, free_name
@@ -14,6 +12,7 @@ from threadmend.python.builders.statements import indented_lines
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, leaves, walk
 
+from ._ahead import calls_ahead, names_taken, result_name
 from ._reserved import counted, reserved
 from ._unit import Unit, reads
 from ._waiting import is_plain, waits
@@ -57,8 +56,7 @@ def plan_of(unit: Unit) -> Plan:
     plan = Plan(unit, block, moved)
     if isinstance(block[0], ast.While):
         return _loop_plan(plan, block[0])
-    scopes = (scope for scope in file.tree.scopes if scope.kind != "class")
-    taken = set(file.tree.names).union(*(scope.bindings for scope in scopes))
+    taken = names_taken(file)
     for statement in block:
         if leaves([statement]):
             break  # what follows is not always computed
@@ -143,55 +141,8 @@ def _computed(
         for n in ast.walk(s)
         if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }
-    looked = set(reads(unit.data))
-    found: list[ast.expr] = []
-
-    def visit(node: ast.expr) -> None:
-        if isinstance(node, ast.Call) and not is_plain(file, node):
-            inside = set(ast.walk(node))
-            names = {n.id for n in inside if isinstance(n, ast.Name)}
-            if not inside & looked and not names & own:
-                found.append(node)
-                return
-        if isinstance(node, ast.Await):
-            if not set(ast.walk(node)) & looked:
-                found.append(node)
-            return
-        if isinstance(node, ast.BinOp):
-            visit(node.left)
-            visit(node.right)
-        elif isinstance(node, ast.UnaryOp):
-            visit(node.operand)
-        elif isinstance(node, ast.Call):
-            for argument in node.args:
-                visit(argument)
-        elif isinstance(node, ast.Tuple | ast.List):
-            for one in node.elts:
-                visit(one)
-
-    visit(statement.value)
-    named = []
-    for value in found:
-        name = _name(file, value, taken)
-        taken.add(name)
-        named.append((value, name))
-    return named
-
-
-def _name(file: PythonFile, value: ast.expr, taken: set[str]) -> str:
-    inner = value.value if isinstance(value, ast.Await) else value
-    func = inner.func if isinstance(inner, ast.Call) else inner
-    last = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "value")
-    stem = last.strip("_").lower()
-    for verb in ("get_", "compute_", "calculate_", "fetch_", "load_", "make_", "read_"):
-        stem = stem.removeprefix(verb)
-    if len(stem) < 2 or stem in taken or hasattr(builtins, stem) or not stem.isidentifier():
-        stem = "value"
-    number, name = 1, stem
-    while name in taken or iskeyword(name):
-        number += 1
-        name = f"{stem}_{number}"
-    return name
+    found = calls_ahead(file, statement.value, set(reads(unit.data)), own)
+    return [(value, result_name(value, taken)) for value in found]
 
 
 def _split(plan: Plan, test: ast.If) -> None:

@@ -9,7 +9,8 @@ which raise (by constructor).
 
 In tests it is a hint.
 
-Unsafe: an exception is raised where the code went on without the lock.
+Unsafe: an exception is raised where the code went on without the lock: the module's own, where
+another attempt to take the lock raises it, or callers wait for it in vain.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from threadmend.python.implied import text_at
 from threadmend.python.places import only_result
 
 from ._leaving import way_out
+from ._own_error import own_error
 from ._tests import softened
 
 CATEGORY = "lock"
@@ -115,7 +117,7 @@ def _finding(
     begin = file.span(statement)[0]
     indent = file.data[file.tree.starts[statement.lineno - 1] : begin]
     unit = b"\t" if b"\t" in indent else b"    "
-    error = "TimeoutError" if why == "late" else "RuntimeError"
+    error = own_error(file, call) or ("TimeoutError" if why == "late" else "RuntimeError")
     raised = f'raise {error}("{name} is not free")'.encode()
     edits = (
         Edit(file.path, begin, start, b"if not "),

@@ -5,7 +5,10 @@ string is taken apart into one argument per letter, a number is no sequence at a
 `TypeError` appears in the thread, where nobody waits for it.
 
 Not reported: arguments without parentheses, which may hold a tuple; tuples, lists and calls
-that make one; a starred value.
+that make one; names of what `zip`, `enumerate`, `.items()` and their like give, of what an
+annotation calls a tuple or a list; a starred value.
+
+Unsafe: a value that nothing tells what it is, and that may hold the arguments.
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ import ast
 import re
 from collections.abc import Iterator
 
-from threadmend.model import Edit, Finding, Fix
+from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.arguments import argument, keyword
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function, function_of
 from threadmend.python.scope import Site, parent
+
+from ._rows import is_row, is_single
 
 CATEGORY = "thread"
 GATE = rb"args\s*=\s*\(|Timer\b|Thread\(None|Process\(None|\.apply"
@@ -59,7 +64,11 @@ def _wrong(file: PythonFile, value: ast.expr | None, target: Function | None) ->
         return
     start, end = file.span(value)
     text = file.text(value)
-    fix = Fix(f"Make ({text},) a tuple", (Edit(file.path, end, end, b","),))
+    title, edits = f"Make ({text},) a tuple", (Edit(file.path, end, end, b","),)
+    if is_single(file, value):
+        fix = Fix(title, edits)
+    else:
+        fix = Fix(title, edits, Safety.UNSAFE, f"nothing tells what {text} is: it may be a tuple")
     said = f"({text}) is not a tuple: the target gets {_gets(value)}"
     yield Finding(file.path, start, end, said, fixes=(fix,))
 
@@ -140,8 +149,7 @@ def _is_tuple(file: PythonFile, value: ast.expr) -> bool:
         return False
     if isinstance(value, ast.Name) and value.id in {"args", "params", "arguments"}:
         return True
-    known = file.value(value)
-    if known is not None and known.type in {"tuple", "list"}:
+    if is_row(file, value):
         return True
     binding = file.binding(value)
     return binding is not None and any(

@@ -8,7 +8,9 @@ Not reported: plain reads and writes; changes under `get_lock()` or another lock
 with `lock=False` (they have none), and `RawValue`; values that one process alone changes, as far
 as one can tell: the others read what it counts.
 
-Unsafe: what else runs where a value is tested, under the lock then.
+What the new value is made of is called before the lock is taken.
+
+Unsafe: what else runs where a value is tested, or in between, under the lock then.
 """
 
 from __future__ import annotations
@@ -16,15 +18,18 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from threadmend.model import Finding, Fix, Safety
+from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python import api
 from threadmend.python.arguments import keyword
 from threadmend.python.builders import BuilderError, wrap
+from threadmend.python.builders.lines import indent_of, line_span
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import enclosing, walk
 from threadmend.python.value import Value
 
+from ._ahead import calls_ahead, names_taken, result_name
 from ._sole import is_changed_by_one
+from ._waiting import is_plain
 
 CATEGORY = "process"
 GATE = rb"\bValue\b|\bArray\b|\.value\b"
@@ -175,14 +180,56 @@ def _finding(file: PythonFile, statement: ast.stmt, target: ast.expr) -> Finding
     start, end = file.span(statement.test if isinstance(statement, ast.If) else statement)
     said = f"{file.text(target)} is read and written in two steps"
     try:
-        edits = wrap(file, [statement], f"with {name}.get_lock():")
+        edits = (*wrap(file, [statement], f"with {name}.get_lock():"), *_ahead(file, statement))
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
     title = f"Change {file.text(target)} under its lock"
-    if isinstance(statement, ast.If) and any(isinstance(n, ast.Call) for n in walk(statement)):
-        reason = "what the condition leads to runs under the lock"
+    if _keeps_calls(file, statement):
+        reason = "what it calls runs under the lock"
         fix = Fix(title, edits, Safety.UNSAFE, reason)
     else:
         # The lock is re-entrant, and each step took it before.
         fix = Fix(title, edits)
     return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _ahead(file: PythonFile, statement: ast.stmt) -> Iterator[Edit]:
+    """Yield the edits that call what the new value is made of before the lock is taken."""
+    if not isinstance(statement, ast.AugAssign | ast.Assign):
+        return
+    start, taken = line_span(file, statement)[0], names_taken(file)
+    head = b""
+    for call in _movable(file, statement):
+        name = result_name(call, taken)
+        line = indent_of(file, statement) + file.encode(f"{name} = {file.text(call)}")
+        head += line + file.source.newline
+        yield Edit(file.path, *file.span(call), file.encode(name))
+    if head:
+        yield Edit(file.path, start, start, head)
+
+
+def _movable(file: PythonFile, statement: ast.AugAssign | ast.Assign) -> list[ast.expr]:
+    """Return the calls that a new value is made of and that can run before the old one is read:
+    they are not given the shared value.
+    """
+    target = statement.target if isinstance(statement, ast.AugAssign) else statement.targets[0]
+    assert isinstance(target, ast.Attribute | ast.Subscript)
+    text, kind = file.text(target.value), type(target.value)
+    parts = (n for n in ast.walk(statement.value) if isinstance(n, ast.expr))
+    looked = {n for n in parts if isinstance(n, kind) and file.text(n) == text}
+    calls = calls_ahead(file, statement.value, looked, set())
+    return [] if "\n" in file.text(statement) else calls
+
+
+def _keeps_calls(file: PythonFile, statement: ast.stmt) -> bool:
+    """Return whether something is called under the lock that may take a while, or wait."""
+    if isinstance(statement, ast.If):
+        return any(isinstance(n, ast.Call) for n in walk(statement))
+    assert isinstance(statement, ast.AugAssign | ast.Assign)
+    moved = {n for call in _movable(file, statement) for n in ast.walk(call)}
+    return any(
+        isinstance(n, ast.Await | ast.Yield | ast.YieldFrom)
+        or (isinstance(n, ast.Call) and n not in moved and not is_plain(file, n))
+        for n in walk(statement)
+        if n not in moved
+    )

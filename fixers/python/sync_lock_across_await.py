@@ -69,11 +69,13 @@ def _edits(file: PythonFile, section: Section) -> tuple[Edit, ...]:
     is used where nothing can be awaited.
     """
     lock = section.lock
-    made, home = lock.value.made, lock.value.file
-    new = _KINDS.get(lock.type, "")
-    if not new or not isinstance(made, ast.Call):
+    home = lock.value.file
+    new, maker = _KINDS.get(lock.type, ""), _maker(lock)
+    if not new or maker is None:
         raise BuilderError(f"a {lock.type} has no counterpart in asyncio that could replace it")
-    if home.function(made) is None and file.python_version < (3, 10):
+    if maker is lock.value.made:
+        _not_given(file, lock, maker)
+    elif home.function(maker) is None and home.python_version < (3, 10):
         raise BuilderError("before Python 3.10 asyncio.Lock belongs to the loop that is running")
     edits: list[Edit] = []
     for other in _users(file, lock):
@@ -83,10 +85,50 @@ def _edits(file: PythonFile, section: Section) -> tuple[Edit, ...]:
                     raise BuilderError("the lock is also used outside of coroutines")
                 edits.append(_awaited(other, use))
         _other_uses(other, section)
-    name, added = reference(home, new, made)
-    first, last = home.span(made.func)
-    gone = drop_import(home, made.func, added)
-    return (*edits, Edit(home.path, first, last, home.encode(name)), *added, *gone)
+    name, added = reference(home, new, maker)
+    kinds = [maker, *_annotated(home, maker, lock.type)]
+    edits += [Edit(home.path, *home.span(kind), home.encode(name)) for kind in kinds]
+    return (*edits, *added, *drop_import(home, maker, added, kinds))
+
+
+def _maker(lock: Lock) -> ast.expr | None:
+    """Return what names the kind of a lock where it is made: `threading.Lock` of a call, of
+    `field(default_factory=threading.Lock)` and of `defaultdict(threading.Lock)`.
+    """
+    made = lock.value.made
+    if isinstance(made, ast.Call):
+        return made.func
+    is_named = isinstance(made, ast.Name | ast.Attribute)
+    return made if is_named and lock.value.file.qualified(made) == lock.type else None
+
+
+def _annotated(file: PythonFile, maker: ast.expr, kind: str) -> list[ast.expr]:
+    """Return what names the kind of a lock in the annotation of what it is assigned to."""
+    statement = file.statement(maker)
+    if not isinstance(statement, ast.AnnAssign):
+        return []
+    names = (n for n in ast.walk(statement.annotation) if isinstance(n, ast.Name | ast.Attribute))
+    return [name for name in names if file.qualified(name) == kind]
+
+
+def _not_given(file: PythonFile, lock: Lock, maker: ast.expr) -> None:
+    """Raise BuilderError when somebody hands an object the lock that it makes by default."""
+    home = lock.value.file
+    owner = next((n for n in home.ancestors(maker) if isinstance(n, ast.ClassDef)), None)
+    if owner is None or home.function(maker) is not None:
+        return
+    name = lock.place.name.rpartition(".")[2]
+    fields = [s.target for s in owner.body if isinstance(s, ast.AnnAssign)]
+    at = next((n for n, f in enumerate(fields) if isinstance(f, ast.Name) and f.id == name), 99)
+    for path in file.project.paths:
+        other = file.project.readable(path) if owner.name.encode() in _data(file, path) else None
+        for call in other.calls(owner.name, "replace") if other is not None else ():
+            if len(call.args) > at or any(word.arg in {name, None} for word in call.keywords):
+                raise BuilderError("a caller may give the object its lock")
+
+
+def _data(file: PythonFile, path: str) -> bytes:
+    return file.project.source(path).data
 
 
 def _users(file: PythonFile, lock: Lock) -> list[PythonFile]:
@@ -139,6 +181,18 @@ def _other_uses(file: PythonFile, section: Section) -> None:
         found = file.place(node)
         if found is not None and _same(found, place):
             raise BuilderError("the lock is used in another way than with")
+        if place.base and _may_take(file, node):
+            raise BuilderError(f"{file.text(node)} may be the lock, and is taken here as well")
+
+
+def _may_take(file: PythonFile, node: ast.Attribute | ast.Name) -> bool:
+    """Return whether a lock of an object that nobody tells the kind of is taken."""
+    if not isinstance(node, ast.Attribute) or file.value(node.value) is not None:
+        return False
+    above = file.parent(node)
+    if isinstance(above, ast.Attribute):
+        return above.attr in {"acquire", "release"}
+    return isinstance(above, ast.withitem) and isinstance(file.parent(above), ast.With)
 
 
 def _receiver(release: ast.stmt) -> ast.expr | None:

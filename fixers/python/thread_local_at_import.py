@@ -185,10 +185,40 @@ def _finding(
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
     title = f"Give every thread its own {name}.{' and '.join(attributes)}"
-    if all(isinstance(s.value, ast.Constant) for s in sets):
+    if all(_is_plain(file, s.value) for s in sets):
         return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))
     reason = "each thread works the value out when it first uses it"
     return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))
+
+
+def _is_plain(file: PythonFile, value: ast.expr) -> bool:
+    """Return whether a value is the same whenever it is worked out, and nobody notices that it is:
+    a constant, a new collection of such, a name that the module sets to one and never changes.
+    """
+    if isinstance(value, ast.Constant):
+        return True
+    if isinstance(value, ast.UnaryOp):
+        return _is_plain(file, value.operand)
+    if isinstance(value, ast.List | ast.Tuple | ast.Set):
+        return all(_is_plain(file, one) for one in value.elts)
+    if isinstance(value, ast.Dict):
+        parts = [*value.keys, *value.values]
+        return all(one is not None and _is_plain(file, one) for one in parts)
+    if isinstance(value, ast.Call):
+        made = file.qualified(value.func) in _COLLECTIONS and not value.keywords
+        return made and all(_is_plain(file, one) for one in value.args)
+    binding = file.binding(value)
+    if binding is None or binding.scope.kind != "module" or len(binding.sites) != 1:
+        return file.qualified(value) in _TYPES
+    site = binding.sites[0]
+    return site.kind == "assign" and isinstance(site.value, ast.Constant)
+
+
+_TYPES = frozenset({"list", "dict", "set", "int", "float", "str", "tuple"})
+_COLLECTIONS = _TYPES | {
+    "collections.deque", "collections.OrderedDict", "collections.Counter",
+    "collections.defaultdict", "frozenset",
+}  # fmt: skip
 
 
 def _attribute(statement: ast.Assign) -> str:

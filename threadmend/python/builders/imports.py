@@ -207,10 +207,13 @@ def _after_comments(file: PythonFile) -> int:
     return at
 
 
-def drop_import(file: PythonFile, node: ast.expr, added: Sequence[Edit] = ()) -> Edits:
+def drop_import(
+    file: PythonFile, node: ast.expr, added: Sequence[Edit] = (), also: Sequence[ast.expr] = ()
+) -> Edits:
     """Remove the import that a name (`time` of `time.sleep`) comes from, when the name stands
-    nowhere else; of `import os, time` the name and its comma. In a notebook it stays: magics and
-    whoever works with it use more than is seen. `added` are the edits of an import that comes.
+    nowhere else but in `also`, which go as well; of `import os, time` the name and its comma. In a
+    notebook it stays: magics and whoever works with it use more than is seen. `added` are the
+    edits of an import that comes.
     """
     if file.path.endswith(".ipynb"):
         return ()
@@ -218,7 +221,11 @@ def drop_import(file: PythonFile, node: ast.expr, added: Sequence[Edit] = ()) ->
     while isinstance(root, ast.Attribute):
         root = root.value
     binding = file.binding(root)
-    if binding is None or len(binding.sites) != 1 or len(file.uses(binding)) != 1:
+    if binding is None or len(binding.sites) != 1:
+        return ()
+    gone_too = {part for other in also for part in ast.walk(other)}
+    uses = file.uses(binding)
+    if root not in uses or any(use is not root and use not in gone_too for use in uses):
         return ()
     statement = binding.sites[0].node
     if not isinstance(statement, ast.Import | ast.ImportFrom):

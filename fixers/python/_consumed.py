@@ -16,6 +16,7 @@ __all__ = ["consumed"]
 _TAKING = frozenset({"pop", "popleft", "popitem", "remove"})
 _CHANGES = frozenset({"write", "augment", "mutate", "delete"})
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_COPIES = frozenset({"list", "tuple", "set", "dict", "sorted"})
 _READY = frozenset({"KeyError", "IndexError", "LookupError", "ValueError", "AttributeError"})
 
 
@@ -106,10 +107,19 @@ def _is_used_up(uses: list[ast.Name | ast.Attribute]) -> bool:
 
 
 def _is_looped(file: PythonFile, section: Section, text: str) -> bool:
-    """Return whether a section goes over the collection, which may be empty by now."""
+    """Return whether a section goes over the collection, or a copy, which may be empty by now."""
     return any(
-        isinstance(loop, ast.For | ast.AsyncFor) and text in file.text(loop.iter)
-        for loop in walk(section.body)
+        (
+            isinstance(node, ast.For | ast.AsyncFor | ast.comprehension)
+            and text in file.text(node.iter)
+        )
+        or (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Call)
+            and file.qualified(node.value.func) in _COPIES
+            and text in map(file.text, node.value.args)
+        )
+        for node in walk(section.body)
     )
 
 

@@ -30,6 +30,7 @@ def given(file: PythonFile, node: ast.expr) -> Class | None:
     """
     known: dict[ast.expr, Class | None] = file.__dict__.setdefault("_given_objects", {})
     if node not in known:
+        known[node] = None  # what objects hand each other in a circle is nothing that one knows
         known[node] = _given(file, node)
     return known[node]
 

@@ -5,7 +5,8 @@ taken, and go on. The code after them runs beside whoever has the lock, and its 
 takes the lock away from them.
 
 Not reported: a plain `acquire()`, which waits; a result that is used; locks of other libraries,
-which raise (by constructor).
+which raise (by constructor); a semaphore that the function does not give back: it is waited for as
+for an event.
 
 In tests it is a hint.
 
@@ -54,8 +55,19 @@ def check(file: PythonFile) -> Iterator[Finding]:
         why = _may_fail(call)
         if why is not None and file.is_a(call.func.value, _KINDS):
             name = file.text(call.func.value)
+            if file.is_a(call.func.value, api.SEMAPHORES) and not _is_given_back(file, call, name):
+                continue
             released = _released(file, statement, call)
             yield softened(file, _finding(file, statement, call, why, name, released))
+
+
+def _is_given_back(file: PythonFile, call: ast.Call, name: str) -> bool:
+    """Return whether the function that takes a slot gives one back."""
+    return any(
+        isinstance(other.func, ast.Attribute) and file.text(other.func.value) == name
+        for other in file.calls("release")
+        if file.function(other) is file.function(call)
+    )
 
 
 def _of_helper(file: PythonFile, call: ast.Call) -> Iterator[Finding]:

@@ -26,7 +26,7 @@ from threadmend.python.builders import (
     wrap,
 )
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, innermost_loop
+from threadmend.python.flow import after, innermost_loop, walk
 from threadmend.python.threads import spawns_reaching
 
 from ._asking import asker, pause_of
@@ -154,7 +154,24 @@ def _when_empty(file: PythonFile, attempt: ast.Try) -> list[ast.stmt] | None:
         return asker(file, attempt)
     if not isinstance(loop, ast.While) or loop.body[0] is not attempt:
         return None
+    if _asks_first(file, loop, attempt):
+        return None
     return block if isinstance(block[-1], ast.Continue) or len(loop.body) == 1 else None
+
+
+def _asks_first(file: PythonFile, loop: ast.While, attempt: ast.Try) -> bool:
+    """Return whether a loop ends when there is nothing left: `while not queue.empty():`."""
+    taken = {
+        file.text(call.func.value)
+        for call in walk(attempt.body)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+    }
+    return any(
+        isinstance(n, ast.Attribute)
+        and n.attr in {"empty", "qsize"}
+        and file.text(n.value) in taken
+        for n in ast.walk(loop.test)
+    )
 
 
 def _finding(file: PythonFile, call: ast.Call, block: list[ast.stmt], pause: str) -> Finding:

@@ -173,6 +173,18 @@ class Class:
         return {f.name: f for f in mine if not PROPERTIES.isdisjoint(f.decorators)}
 
     @cached_property
+    def replaced(self) -> frozenset[str]:
+        """Return the methods that objects may have something else for: `self._send = send`."""
+        return frozenset(
+            use.name
+            for cls in self.mro
+            for use in cls.written_uses
+            if use.mode == "write"
+            and self.method(use.name) is not None
+            and self.getter(use.name) is None
+        )
+
+    @cached_property
     def init_only(self) -> frozenset[Function]:
         """Return initializers, and private methods that only those call: no other thread
         can hold the object then, as long as no thread was started before.

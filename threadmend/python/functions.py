@@ -258,6 +258,8 @@ def function_of(file: PythonFile, node: ast.AST | None) -> Function | None:
     if isinstance(node, ast.Attribute):
         cls = _receiver(file, node.value)
         if cls is not None:
+            if node.attr in cls.replaced:
+                return None
             return cls.method(node.attr) or _in_other_half(file, cls, node)
     binding = file.binding(node)
     if binding is not None and len(binding.sites) == 1:

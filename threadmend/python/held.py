@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
+from threadmend.python.arguments import argument
 from threadmend.python.borrowed import borrowed_by, makers_of, wrapped_calls
 from threadmend.python.flow import always_leaves, block_of, is_text
 from threadmend.python.functions import Function, function_of
@@ -27,6 +28,7 @@ from threadmend.python.locks import (
 from threadmend.python.places import Place
 from threadmend.python.project import docstring
 from threadmend.python.scope import parent
+from threadmend.python.value import Value
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
@@ -212,8 +214,18 @@ def _taken(file: PythonFile, node: ast.expr) -> Held:
         return Held(frozenset({lock.place}))
     value = file.value(node)
     if value is not None and value.is_a(api.SEMAPHORES):
-        return NOTHING
+        return _UNKNOWN if _is_for_one(value) else NOTHING
     return Held(unknown=True)
+
+
+def _is_for_one(value: Value) -> bool:
+    """Return whether a semaphore has one slot, and does what a lock does."""
+    made = value.made
+    if not isinstance(made, ast.Call):
+        return False
+    given = argument(made, 0, "value")
+    alone = not made.args and not made.keywords
+    return alone or (isinstance(given, ast.Constant) and given.value == 1)
 
 
 def _entered(file: PythonFile, node: ast.expr) -> Held:
@@ -233,7 +245,9 @@ def _entered(file: PythonFile, node: ast.expr) -> Held:
         lock = entered_lock(file, node)
         if lock is not None:
             return _of(lock)
-    if value is not None and value.is_a(api.SEMAPHORES | api.EXECUTORS | {"open"}):
+    if value is not None and value.is_a(api.SEMAPHORES):
+        return _UNKNOWN if _is_for_one(value) else NOTHING
+    if value is not None and value.is_a(api.EXECUTORS | {"open"}):
         return NOTHING
     name = file.text(target)
     if looks_like_lock(name) or (value is not None and looks_like_lock(value.type)):

@@ -125,6 +125,9 @@ def test_outcomes_are_summed_up_by_kind_and_only_the_rest_is_listed() -> None:
         Outcome(at(b"mu"), OutcomeKind.MANUAL, "two owners"),
     ]
     assert text.outcome_summary(outcomes, 1) == "1 fixed, 1 to fix by hand; 1 file changed"
+    gone = Outcome(at(b"func"), OutcomeKind.FIXED, "by the fix of go/x")
+    expected = "1 fixed, 1 gone with another's fix, 1 to fix by hand; 1 file changed"
+    assert text.outcome_summary([*outcomes, gone], 1) == expected
     lines = [text.plain(line) for line in text.outcome_lines(outcomes, sources, str)]
     assert lines == ["svc/a.go:4:2: go/x: mu is still locked: manual (two owners)"]
 

@@ -15,7 +15,7 @@ the call gets belongs to that call alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from threadmend.golang.access import classify
@@ -52,6 +52,7 @@ __all__ = ["passed_on"]
 
 _LITERAL = re.compile(rb"func\(")
 _WRITES = frozenset({"write", "update", "store"})
+_WAITS_FOR = "each call waits for its turn at {}"
 
 
 def passed_on(file: GoFile) -> Iterator[Finding]:
@@ -65,10 +66,7 @@ def passed_on(file: GoFile) -> Iterator[Finding]:
             if literal is None:
                 continue
             known.add(literal)
-            for binding, uses in captures(literal).items():
-                writes = [u for u in uses if _is_shared_write(file, literal, binding, u)]
-                if writes:
-                    yield _finding(file, call, literal, binding, uses, writes[0])
+            yield from _findings(file, call, literal)
     yield from _kept_and_called(file, known)
 
 
@@ -77,10 +75,7 @@ def _kept_and_called(file: GoFile, known: set[Node]) -> Iterator[Finding]:
     for kept in kept_closures(file.package):
         if kept.file.path != file.path or kept.literal in known:
             continue
-        for binding, uses in captures(kept.literal).items():
-            writes = [u for u in uses if _is_shared_write(file, kept.literal, binding, u)]
-            if writes:
-                yield _finding(file, kept.call, kept.literal, binding, uses, writes[0])
+        yield from _findings(file, kept.call, kept.literal)
 
 
 def _crowded_literal(file: GoFile, call: Node) -> Node | None:
@@ -153,48 +148,74 @@ def _decides(literal: Node, node: Node) -> bool:
     )
 
 
-def _finding(
-    file: GoFile, call: Node, literal: Node, binding: Binding, uses: list[Node], write: Node
-) -> Finding:
-    fix, reason = _fix(file, call, literal, binding, uses)
-    return Finding(
-        path=file.path,
-        start=write.start,
-        end=write.end,
-        message=f"several goroutines write {binding.name} at the same time",
-        fixes=(fix,) if fix is not None else (),
-        related=(Related(call.path, call.start, call["function"].end, "called by goroutines"),),
-        reason=reason,
-    )
+def _findings(file: GoFile, call: Node, literal: Node) -> Iterator[Finding]:
+    """Yield a finding for each variable that the literal writes; one lock guards them together."""
+    shared = {
+        binding: uses
+        for binding, uses in captures(literal).items()
+        if any(_is_shared_write(file, literal, binding, use) for use in uses)
+    }
+    alone = {binding: _fix_alone(file, literal, binding) for binding in shared}
+    locked = {b: uses for b, uses in shared.items() if alone[b] is None}
+    together, reason = _locked(file, literal, locked) if len(locked) > 1 else (None, "")
+    if together is not None and together.reason != _WAITS_FOR.format(_names_of(locked)):
+        together = None  # what makes it long stands between them
+    for binding, uses in shared.items():
+        write = next(u for u in uses if _is_shared_write(file, literal, binding, u))
+        fix = alone[binding] or together
+        if fix is None:
+            fix, reason = _locked(file, literal, {binding: uses})
+        yield Finding(
+            path=file.path,
+            start=write.start,
+            end=write.end,
+            message=f"several goroutines write {binding.name} at the same time",
+            fixes=(fix,) if fix is not None else (),
+            related=(Related(call.path, call.start, call["function"].end, "called by goroutines"),),
+            reason="" if fix is not None else reason,
+        )
+
+
+def _fix_alone(file: GoFile, literal: Node, binding: Binding) -> Fix | None:
+    """Return the fix of one variable: a copy of its own for each call, the first of the errors."""
+    accesses = accesses_of(file, binding)
+    if accesses is None or literal.function is None or literal.statement is None:
+        return None
+    type_ = file.package.workspace.inference.binding_type(binding)
+    names = Names.of(file, top_of(literal))
+    race = Race(file, binding, type_, accesses, [], [], names, shown=True)
+    own = own_in(race, literal)
+    if own is not None:
+        return Fix(f"Give each call its own {binding.name}", own)
+    race.racing = [a for a in accesses if a.node.function is literal]
+    race.pairs = [(a, a) for a in race.racing if a.writes]
+    if str(type_) != "error" or not all(a.whole for a in race.racing):
+        return None
+    locked, _ = by_mutex(race)  # of errors, the first is kept
+    if locked is None:
+        return None
+    reason = locked.reason or _WAITS_FOR.format(binding.name)
+    return replace(locked, safety=Safety.UNSAFE, reason=reason)
 
 
 @with_reason
-def _fix(file: GoFile, call: Node, literal: Node, binding: Binding, uses: list[Node]) -> Fix:
+def _locked(file: GoFile, literal: Node, shared: dict[Binding, list[Node]]) -> Fix:
     """Declare a lock before the literal's statement, and take it around the uses."""
     function, statement = literal.function, literal.statement
     if function is None or statement is None:
         raise BuilderError("the literal is made elsewhere")
-    accesses = accesses_of(file, binding)
-    if accesses is not None:
-        type_ = file.package.workspace.inference.binding_type(binding)
-        names = Names.of(file, top_of(literal))
-        race = Race(file, binding, type_, accesses, [], [], names, shown=True)
-        own = own_in(race, literal)
-        if own is not None:
-            return Fix(f"Give each call its own {binding.name}", own)
-        race.racing = [a for a in accesses if a.node.function is literal]
-        race.pairs = [(a, a) for a in race.racing if a.writes]
-        only_set = str(type_) == "error" and all(a.whole for a in race.racing)
-        locked, _ = by_mutex(race) if only_set else (None, "")  # of errors, the first is kept
-        if locked is not None:
-            reason = locked.reason or f"each call waits for its turn at {binding.name}"
-            return replace(locked, safety=Safety.UNSAFE, reason=reason)
     package = import_name(file.tree, "sync") or "sync"
     name = free_name("mu", taken_names(function))
-    inside = [u for u in uses if u.function is literal]
+    inside = [u for uses in shared.values() for u in uses if u.function is literal]
+    inside.sort(key=lambda u: u.start)
     edits, risk = put_under_lock(file, literal, inside, LockForm(name, name), together=True)
     edits = (*insert_before(statement, f"var {name} {package}.Mutex"), *edits)
     if import_name(file.tree, "sync") is None:
         edits = (*edits, *add_import(file.tree, "sync"))
-    reason = risk or f"each call waits for its turn at {binding.name}"
-    return Fix(f"Guard {binding.name} with a mutex", tuple(edits), Safety.UNSAFE, reason)
+    what = _names_of(shared)
+    reason = risk or _WAITS_FOR.format(what)
+    return Fix(f"Guard {what} with a mutex", tuple(edits), Safety.UNSAFE, reason)
+
+
+def _names_of(shared: Iterable[Binding]) -> str:
+    return " and ".join(sorted(binding.name for binding in shared))

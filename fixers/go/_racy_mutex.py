@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from threadmend.golang.builders import BuilderError, add_import, insert_at_start, with_reason
+from threadmend.golang.builders.lines import first_on_line, leading_start, line_indent
 from threadmend.golang.builders.regions import Region, surround
 from threadmend.golang.captured import CapturedAccess
 from threadmend.golang.locks import held_at
@@ -26,6 +27,8 @@ from threadmend.model import Edit, Fix, Safety
 from ._racy import Guarded, Race
 from ._racy_publish import published
 from ._racy_statements import guarded, is_brief, reads_once
+
+_GROUP = b"sync.WaitGroup"
 
 
 @dataclass(slots=True)
@@ -116,23 +119,60 @@ def _visible(race: Race, name: str, there: Node, here: Node) -> bool:
 
 
 def _declare(plan: _Plan) -> None:
-    """Declare the lock above the variable, or at the start of the function."""
+    """Declare the lock above the variable, or before the first statement that takes it."""
     race = plan.race
     code = f"var {plan.lock} sync.Mutex"
     statement = declaring_statement(race.binding)
-    if statement is not None:
-        plan.regions.insert(0, Region(statement, statement, code))
-    else:
+    spec = race.binding.node.up("var_spec")
+    if statement is None:
         function = race.binding.function
         body = function.get("body") if function is not None else None
         if body is None:
             raise BuilderError("the function has no body")
-        plan.edits += insert_at_start(body, code)
+        statement = _first_use(race, body)
+        if statement is None:
+            plan.edits += insert_at_start(body, code)
+    if statement is not None and spec is not None and _is_listed(spec):
+        at = leading_start(spec.tree, spec.start)
+        line = line_indent(spec.tree, spec.start) + f"{plan.lock} sync.Mutex".encode()
+        plan.edits.append(Edit(spec.path, at, at, line + spec.tree.source.newline))
+    elif statement is not None:
+        plan.regions.insert(0, Region(statement, statement, code))
     if race.file.imported("sync") not in {None, "sync"} or (
         race.file.imported("sync") is None and "sync" in race.names.taken
     ):
         raise BuilderError("the name sync is taken")
     plan.edits += add_import(race.file.tree, "sync")
+
+
+def _is_listed(spec: Node) -> bool:
+    """Return whether a variable is declared on a line of its own in `var (…)`."""
+    above = spec.parent
+    return (
+        above is not None
+        and above.kind == "var_spec_list"
+        and first_on_line(spec.tree, spec.start)
+        and not first_on_line(spec.tree, above.start)
+    )
+
+
+def _first_use(race: Race, body: Node) -> Node | None:
+    """Return the statement of a body where the lock of a named result or parameter is declared.
+
+    Beside the WaitGroup of the goroutines, if it is declared right above; None where the
+    statement has to be put under the lock itself.
+    """
+    for statement in body.statements:
+        inside = [a.node for a in race.racing if statement.contains(a.node)]
+        if not inside:
+            continue
+        if any(node.statement is statement for node in inside):
+            return None
+        above = next((s for s in body.statements if s.next is statement), None)
+        if above is None or above.kind != "var_declaration" or _GROUP not in above.text:
+            return statement
+        return above
+    return None
 
 
 # -- the statements -------------------------------------------------------------------

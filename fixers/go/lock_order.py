@@ -41,14 +41,19 @@ def check(module: Module) -> Iterator[Finding]:
     """Yield a finding for each circle of locks, where its rarest order is taken."""
     graph = lock_order_graph(module.workspace)
     told: set[tuple[str, str]] = set()
+    turned: set[tuple[str, str]] = set()
     for cycle in sorted(graph.cycles, key=lambda c: (len(c.classes), c.classes)):
         steps = _steps(graph, cycle)
         if any(edge in told for edge, _ in steps[:1]):
             continue  # the same odd place out, in a longer circle
+        if any(edge in turned for edge, _ in steps):
+            continue  # the fix of a shorter circle opens this one, too
         fix, index, reason = _first_fix(graph, steps)
         edge, witness = steps[index]
         told.add(steps[0][0])
         told.add(edge)
+        if fix is not None:
+            turned.add(edge)
         if witness.pair.file.package.module is module:
             yield _finding(cycle, witness, fix, reason)
     yield from two_of_one_type(module)

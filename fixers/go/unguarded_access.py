@@ -28,6 +28,7 @@ from itertools import groupby
 from threadmend.golang.awaited import awaited_under
 from threadmend.golang.belief import Suspect, suspects
 from threadmend.golang.builders import with_reason
+from threadmend.golang.empty_sections import is_behind_empty_section
 from threadmend.golang.entrusted import lapses
 from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
@@ -62,6 +63,7 @@ def check(package: Package) -> Iterator[Finding]:
     open_calls = list(lapses(package))
     entered = {lapse.callee.node for lapse in open_calls}
     every = [s for s in (*believed, *shown) if _function(s) not in entered]
+    every = [s for s in every if not _is_released_above(s)]
     places = [list(g) for _, g in groupby(sorted(every, key=_place), key=_place)]
     beside: dict[tuple[Node, str], list[list[Suspect]]] = {}
     for place in places:
@@ -120,6 +122,12 @@ def _met(package: Package, known: set[Node]) -> Iterator[Finding]:
 
 def _place(suspect: Suspect) -> tuple[str, str, int]:
     return (suspect.place, suspect.access.file.path, _function(suspect).start)
+
+
+def _is_released_above(suspect: Suspect) -> bool:
+    """Return whether go/empty-critical-section holds the lock for this access, and for others."""
+    access = suspect.access
+    return is_behind_empty_section(access.file, access.node, suspect.guard.lock_class)
 
 
 def _function(suspect: Suspect) -> Node:

@@ -250,8 +250,12 @@ def outcome_summary(outcomes: Sequence[Outcome], files: int, where: str = "chang
     """Return the last line of `fix`: how many findings ended how, and what became of the files."""
     if not outcomes:
         return "nothing to fix"
+    gone = sum(o.kind is OutcomeKind.FIXED and o.fix is None and bool(o.reason) for o in outcomes)
     counts = Counter(outcome.kind for outcome in outcomes)
+    counts[OutcomeKind.FIXED] -= gone
     parts = [f"{counts[kind]} {words}" for kind, words in WORDS.items() if counts[kind]]
+    if gone:
+        parts.insert(1 if counts[OutcomeKind.FIXED] else 0, f"{gone} gone with another's fix")
     return f"{', '.join(parts)}; {count(files, 'file')} {where}"
 
 

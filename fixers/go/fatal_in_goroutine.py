@@ -9,9 +9,9 @@ hand the goroutine a `*testing.PB` only.
 
 A function that nothing but goroutines calls is one of theirs.
 
-Without a fix: Skip; functions with results.
+Without a fix: Skip; functions with results; where a caller's caller would go on.
 
-Unsafe: in a function that goroutines call: they go on behind the call, where they ended.
+Unsafe: in a function that goroutines call: it gets a result, by which they know when to leave.
 """
 
 from __future__ import annotations
@@ -20,21 +20,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from threadmend.golang.builders import (
-    BuilderError,
-    add_import,
-    import_name,
-    insert_after,
-    remove_import,
-    with_reason,
-)
 from threadmend.golang.file import GoFile
-from threadmend.golang.functions import leave_with
 from threadmend.golang.goroutines import Launch, launches
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
-from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.model import Finding, Related
 
+from ._fatal_fix import REPLACED, SKIPS, ends_callers_too, fix_here, goes_nowhere
 from ._fatal_helpers import launched_behind
 
 CATEGORY = "goroutine"
@@ -42,10 +34,7 @@ ALSO = "govet testinggoroutine staticcheck SA2002"
 GATE = rb"\.(?:Fatalf?|FailNow|Skipf?|SkipNow)\(|\brequire\."
 
 _TESTING = ("testing.T", "testing.B", "testing.F", "testing.TB", "testing.common")
-_REPLACED = {"Fatal": "Error", "Fatalf": "Errorf", "FailNow": "Fail"}
-_SKIPS = frozenset({"Skip", "Skipf", "SkipNow"})
 _REQUIRE = "github.com/stretchr/testify/require"
-_ASSERT = "github.com/stretchr/testify/assert"
 _CALLS = re.compile(GATE)
 
 
@@ -77,7 +66,8 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue
         for node, name in ending:
             seen.add(node.start)
-            yield _in_helper(_finding(file, behind, function, node, name))
+            in_helper = _finding(file, behind, function, node, name)
+            yield _in_helper(file, function, ending, in_helper)
 
 
 _TESTS = re.compile(rb"func (?:Test|Benchmark|Fuzz|Example)")
@@ -102,11 +92,14 @@ def _helpers(file: GoFile) -> Iterator[Node]:
                     yield literal
 
 
-def _in_helper(found: Finding) -> Finding:
+def _in_helper(
+    file: GoFile, function: Node, ending: list[tuple[Node, str]], found: Finding
+) -> Finding:
     """Return the finding of a call in a function whose callers go on when it returns."""
-    why = "the goroutine goes on when the function has returned"
-    fixes = tuple(replace(f, safety=Safety.UNSAFE, reason=why) for f in found.fixes)
-    return replace(found, fixes=fixes)
+    if not found.fixes or goes_nowhere(file, function):
+        return found
+    fix, reason = ends_callers_too(file, function, ending)
+    return replace(found, fixes=(fix,) if fix is not None else (), reason=reason)
 
 
 def _runs(file: GoFile, body: Node) -> Iterator[Node]:
@@ -133,7 +126,7 @@ def _ends_goroutine(file: GoFile, call: Node) -> str:
     operand = function["operand"]
     if operand.kind == "identifier" and file.imported(operand.name) == _REQUIRE:
         return "" if name == "New" else f"require.{name}"
-    if name not in _REPLACED and name not in _SKIPS:
+    if name not in REPLACED and name not in SKIPS:
         return ""
     selection = file.selection(function)
     owner = selection.owner if selection else None
@@ -141,7 +134,7 @@ def _ends_goroutine(file: GoFile, call: Node) -> str:
 
 
 def _finding(file: GoFile, launch: Launch, body: Node, call: Node, name: str) -> Finding:
-    fix, reason = _fix(file, body, call, name)
+    fix, reason = fix_here(file, body, call, name)
     text = call["function"].name
     return Finding(
         path=file.path,
@@ -152,75 +145,3 @@ def _finding(file: GoFile, launch: Launch, body: Node, call: Node, name: str) ->
         related=(Related(launch.node.path, launch.node.start, launch.node.end, "launched here"),),
         reason=reason,
     )
-
-
-@with_reason
-def _fix(file: GoFile, body: Node, call: Node, name: str) -> Fix:
-    """Mark the test as failed and leave the goroutine where the call would have ended it.
-
-    Sound: the test failed before and fails after; the goroutine ended there and ends there,
-    its defers run.
-    """
-    statement = call.parent
-    if statement is None or statement.kind != "expression_statement":
-        raise BuilderError("the call is part of another statement")
-    if call.function is not body:
-        raise BuilderError("the call stands in a function literal of its own")
-    leave = leave_with(body)
-    if name in _SKIPS:
-        raise BuilderError("a test can only be skipped from its own goroutine")
-    if leave is None:
-        raise BuilderError("what the function should return then cannot be told")
-    if name.startswith("require."):
-        return _assert(file, body, call, statement, leave)
-    method = call["function"]["field"]
-    edits: tuple[Edit, ...] = (Edit(file.path, method.start, method.end, _REPLACED[name].encode()),)
-    if not _is_last(body, statement):
-        edits += insert_after(statement, leave)
-    return Fix(f"Call {_REPLACED[name]} and return", edits)
-
-
-def _is_last(body: Node, statement: Node) -> bool:
-    """Return whether nothing runs after the statement, or it returns anyhow."""
-    after = statement.next
-    if after is not None:
-        return after.kind == "return_statement"
-    return statement.parent is body.get("body")
-
-
-def _assert(file: GoFile, body: Node, call: Node, statement: Node, leave: str) -> Fix:
-    """Use assert; what the arguments say stays as it is, however many lines it takes."""
-    known = import_name(file.tree, _ASSERT)
-    check_name = call["function"]["field"].name
-    package = call["function"]["operand"]
-    name = (known or "assert").encode()
-    edits: tuple[Edit, ...] = (Edit(file.path, package.start, package.end, name),)
-    title = f"Check with assert.{check_name}"
-    if not _is_last(body, statement):
-        newline = file.source.newline + file.source.indent_at(statement.start)
-        tail = b" {" + newline + b"\t" + leave.encode() + newline + b"}"
-        edits = (
-            Edit(file.path, package.start, package.end, b"if !" + name),
-            Edit(file.path, statement.end, statement.end, tail),
-        )
-        title += " and return"
-    if known is None:
-        edits += _import_instead(file) if _only_use(file, call) else add_import(file.tree, _ASSERT)
-    elif _only_use(file, call):
-        edits += remove_import(file.tree, _REQUIRE)
-    return Fix(title, edits)
-
-
-def _only_use(file: GoFile, call: Node) -> bool:
-    """Return whether the package name of a call stands nowhere else in the file."""
-    name = call["function"]["operand"].text
-    return len(re.findall(rb"\b" + re.escape(name) + rb"\.", file.data)) == 1
-
-
-def _import_instead(file: GoFile) -> tuple[Edit, ...]:
-    """Import assert in the place of require, which nothing else uses."""
-    for entry in file.imports:
-        if entry.path == _REQUIRE:
-            path = entry.node["path"]
-            return (Edit(file.path, path.start, path.end, f'"{_ASSERT}"'.encode()),)
-    raise BuilderError("the import of require was not found")

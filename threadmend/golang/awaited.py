@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import own_callers
 from threadmend.golang.functions import outer_function
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import innermost_loop, launches_in
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
 from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from threadmend.golang.field_accesses import FieldAccess
     from threadmend.golang.file import GoFile
 
-__all__ = ["awaited_under", "comes_after_wait", "runs_after_wait"]
+__all__ = ["awaited_under", "comes_after_wait", "has_waited", "runs_after_wait"]
 
 
 def awaited_under(file: GoFile, node: Node, lock_class: str, depth: int = 2) -> bool:
@@ -75,7 +75,7 @@ def runs_after_wait(file: GoFile, node: Node) -> bool:
         return False
     sites = list(own_callers(decl, LOCK_CALLS))
     return bool(sites) and all(
-        s.call is not None and not s.launched and _has_waited(s.call) for s in sites
+        s.call is not None and not s.launched and has_waited(s.file, s.call) for s in sites
     )
 
 
@@ -99,14 +99,17 @@ def comes_after_wait(access: FieldAccess) -> bool:
     return False
 
 
-def _has_waited(call: Node) -> bool:
-    function = call.function
-    own = list(function.own()) if function is not None else []
-    launches = [node for node in own if node.kind == "go_statement"]
-    if not launches or call.start < launches[-1].end:
+def has_waited(file: GoFile, place: Node) -> bool:
+    """Return whether a function has waited for all that it launched when it comes to a place."""
+    function = place.function
+    if function is None:
+        return False
+    own = list(function.own())
+    launches = [each.node for each in launches_in(file, function) if each.function is function]
+    if not launches or place.start < launches[-1].end:
         return False
     alone = len(launches) == 1 and innermost_loop(launches[0]) is None
-    between = (node for node in own if launches[-1].end <= node.start and node.end <= call.start)
+    between = (node for node in own if launches[-1].end <= node.start and node.end <= place.start)
     return any(_waits_for_all(node, alone) for node in between)
 
 

@@ -14,6 +14,7 @@ from threadmend.golang.awaited import awaited_under, comes_after_wait, runs_afte
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.calls import own_callers
 from threadmend.golang.field_accesses import FieldAccess
+from threadmend.golang.finished import is_finished
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.guards import Guard, guard_of, guarded_places
@@ -119,6 +120,7 @@ def _is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or may_be_held(access.file, access.node, guard.lock_class)
         or is_set_up_for(access, guard)
         or is_built_for(access)
+        or is_finished(access, guard)
         or reads_another_part(access, (*guard.locked, *guard.unlocked))
     )
 

@@ -204,13 +204,16 @@ def others_of(close: MethodClose) -> list[MethodClose]:
     return found
 
 
-def outer_closes(close: MethodClose, sites: list[Site]) -> list[MethodClose]:
+def outer_closes(
+    close: MethodClose, sites: list[Site], *, parts: bool = False
+) -> list[MethodClose]:
     """Return the methods (`Close`) of an exported type that run the close through another method.
 
     Unguarded ones; each as if it closed itself:
-    `func (c *Conn) Close() error { c.shutdown(); return nil }`.
+    `func (c *Conn) Close() error { c.shutdown(); return nil }`. With `parts` also those of types
+    that have the closing object in a field, embedded or not.
     """
-    if close.decl.exported or not close.decl.receiver[:1].isupper():
+    if not parts and (close.decl.exported or not close.decl.receiver[:1].isupper()):
         return []
     found = []
     for site in sites:
@@ -218,10 +221,14 @@ def outer_closes(close: MethodClose, sites: list[Site]) -> list[MethodClose]:
         if site.call is None or outer is None or outer.kind != "method_declaration":
             continue
         decl, selector = declaration_of(site.file, outer), site.call["function"]
-        if decl is None or decl.receiver != close.decl.receiver or not decl.exported:
+        if decl is None or not (decl.exported and decl.receiver[:1].isupper()):
             continue
-        access = access_of(site.file, selector["operand"])
-        if not ENDS.match(decl.name) or access is None or access.steps:
+        selection = site.file.selection(selector)
+        via = selection.via if selection is not None else ()
+        access = access_of(site.file, selector["operand"], via)
+        if not ENDS.match(decl.name) or access is None or not _is_receivers(access):
+            continue
+        if not parts and (access.steps or decl.receiver != close.decl.receiver):
             continue
         parent = site.call.parent
         if parent is None or parent.kind not in {"expression_statement", "defer_statement"}:
@@ -230,6 +237,12 @@ def outer_closes(close: MethodClose, sites: list[Site]) -> list[MethodClose]:
         if not _guarded(given):
             found.append(given)
     return found
+
+
+def _is_receivers(access: Access) -> bool:
+    """Return whether a path leads from a receiver through fields alone."""
+    indexed = any(step.startswith("[") for step in access.steps)
+    return isinstance(access.root, Binding) and access.root.kind == "receiver" and not indexed
 
 
 def closes_another(close: MethodClose, statement: Node) -> bool:

@@ -16,6 +16,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Related
 
+from ._close_beside_goroutine import beside_a_goroutine
 from ._close_method import (
     ENDS,
     MethodClose,
@@ -63,7 +64,9 @@ def _run_twice(file: GoFile, call: Node) -> MethodClose | None:
 
 def _seen_twice(close: MethodClose) -> tuple[Site, Site] | None:
     visible = list(own_callers(close.decl, _NO_LAST))
-    return _called_twice(visible) or _by_two_goroutines(visible)
+    return (
+        _called_twice(visible) or _by_two_goroutines(visible) or beside_a_goroutine(close, visible)
+    )
 
 
 _ANY = re.compile("")

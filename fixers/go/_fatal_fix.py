@@ -12,7 +12,6 @@ import re
 from threadmend.golang.builders import (
     BuilderError,
     add_import,
-    change_results,
     import_name,
     insert_after,
     insert_at_end,
@@ -171,7 +170,8 @@ def _told(
     decl = declaration_of(file, function)
     if decl is not None and decl.kind == "method" and fixing_interface(decl) is not None:
         raise BuilderError("an interface fixes what the method returns")
-    edits = list(change_results(function, ["bool"]))
+    end = function["parameters"].end
+    edits = [Edit(file.path, end, end, b" bool")]
     for call, name in ending:
         edits += _edits(file, call, name, _TELL)
     checks = sum(name.startswith("require.") for _, name in ending)

@@ -13,18 +13,20 @@ s.slots.release()
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.builders import delete, insert_before, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.one_liners import naming
+from threadmend.golang.package import Decl, Package
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Struct, is_named
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-__all__ = ["held_slots"]
+__all__ = ["has_failed", "held_slots", "kept_on", "slot_finding"]
 
 _RELEASES = re.compile(
     rb"(?m)^\s*<-[\w.]+\s*$|\.(?:[rR]elease|[pP]ut|[gG]ive|[lL]eave|[dD]one|[uU]nlock)\w*\("
@@ -43,7 +45,7 @@ def held_slots(file: GoFile) -> Iterator[Finding]:
     """Yield the error exits of functions that keep a slot which their other paths give back."""
     if file.generated:
         return
-    for function in file.functions(_RELEASES):
+    for function in file.functions(_releasing(file.package)):
         statements = [n for n in function.own() if n.kind == "expression_statement"]
         given = [s for n in statements if (s := _given(file, n)) is not None]
         for name in sorted({s.name for s in given}):
@@ -54,7 +56,7 @@ def held_slots(file: GoFile) -> Iterator[Finding]:
 
 def _kept(file: GoFile, function: Node, name: str, given: list[Node]) -> Finding | None:
     starts = [p for n in function.own() for p in _taken(file, n, name)]
-    if len(starts) != 1 or starts[0][1] is None or innermost_loop(starts[0][0]) is not None:
+    if len(starts) != 1 or starts[0][1] is None:
         return None
     taken, start = starts[0][0], starts[0][1]
     mentions = re.compile(rb"(?:<-\s*|\b)" + re.escape(name.encode()) + rb"(?![\w.]*\w\()")
@@ -66,16 +68,42 @@ def _kept(file: GoFile, function: Node, name: str, given: list[Node]) -> Finding
     stops = {p: n for n in given if (p := flow.point_of(n)) is not None}
     if begin is None or not flow.complete or begin in stops or len(stops) != len(given):
         return None
+    kept = kept_on(flow, begin, stops)
+    if not kept or not all(map(has_failed, kept)):
+        return None  # the slot may be what the function returns
+    return slot_finding(function, flow, name, taken, start, stops, kept)
+
+
+def kept_on(flow: Flow, begin: Point, stops: Collection[Point]) -> list[Node]:
+    """Return the returns, and the `continue`s of a loop, on which what is taken at `begin` is kept.
+
+    None of them where a round comes to its end with it.
+    """
     exits = flow.exits_from(begin, stop=stops.__contains__)
     kept = [e.node for e in exits if e.kind in {"return", "end"}]
-    failing = [n for n in kept if n.kind == "return_statement" and _failed(n)]
-    if not failing or len(failing) != len(kept):
-        return None  # the slot may be what the function returns
-    return _finding(function, flow, name, taken, start, stops, failing)
+    loop = innermost_loop(begin.node)
+    if loop is not None:
+        holding = flow.reachable(begin, stop=stops.__contains__)
+        rounds = {
+            point: node
+            for node in loop.find("continue_statement")
+            if innermost_loop(node) is loop
+            and node.function is flow.function
+            and node.text == b"continue"
+            and (point := flow.point_of(node)) in holding
+        }
+        ends = {*stops, *rounds}
+        if begin in flow.reachable(begin, stop=ends.__contains__):
+            return []
+        exits = flow.exits_from(begin, stop=ends.__contains__)
+        kept = [e.node for e in exits if e.kind in {"return", "end"}] + list(rounds.values())
+    return kept if all(n.kind != "block" for n in kept) else []
 
 
-def _failed(exit_: Node) -> bool:
-    """Return whether a return is taken because something failed: `if err != nil`, `if !ok`."""
+def has_failed(exit_: Node) -> bool:
+    """Return whether code is left because something failed: `if err != nil`, `if !ok`."""
+    if exit_.kind not in {"return_statement", "continue_statement"}:
+        return False
     block = exit_.parent
     test = block.parent if block is not None else None
     if test is None or test.kind != "if_statement" or block is None:
@@ -85,7 +113,33 @@ def _failed(exit_: Node) -> bool:
     return bool(_FAILED.search(test["condition"].text))
 
 
-_FAILED = re.compile(rb"\b\w*[eE]rr\w* != nil|^!\w+$|\b\w+ == nil$|\.Err\(\) != nil")
+_FAILED = re.compile(
+    rb"\b\w*[eE]rr\w* != nil|^!\w+$|\b\w+ == nil$|\.Err\(\) != nil|^errors\.(?:Is|As)\("
+)
+
+
+def _releasing(package: Package) -> re.Pattern[bytes]:
+    """Return the pattern of what may give a slot back, also by a method of any name."""
+    known: re.Pattern[bytes] | None = package.facts.get("slot releases")
+    if known is None:
+        names = {d.name for d in package.functions() if d.kind == "method" and _only_receives(d)}
+        more = b"|" + naming(names) if names else b""
+        known = package.facts["slot releases"] = re.compile(_RELEASES.pattern + more)
+    return known
+
+
+_RECEIVES = re.compile(rb"^\s*<-[\w.]+\s*$", re.MULTILINE)
+_LONGEST = 200
+
+
+def _only_receives(decl: Decl) -> bool:
+    """Return whether a short function waits for a channel whose values it does not want."""
+    start, end = decl.span
+    text = decl.file.data[start:end]
+    return (
+        len(text) <= _LONGEST
+        and _RECEIVES.search(text.replace(b"{", b"\n").replace(b"}", b"\n")) is not None
+    )
 
 
 # -- what takes and gives -----------------------------------------------------------------
@@ -198,7 +252,7 @@ def _is_signal(file: GoFile, operand: Node) -> bool:
 # -- the finding --------------------------------------------------------------------------
 
 
-def _finding(
+def slot_finding(
     function: Node,
     flow: Flow,
     name: str,
@@ -209,11 +263,12 @@ def _finding(
 ) -> Finding:
     fix, reason = _fix(function, flow, start, stops, exits)
     exit_ = exits[0]
+    leaves = "the loop goes on" if exit_.kind == "continue_statement" else "the function returns"
     return Finding(
         path=function.path,
         start=exit_.start,
         end=exit_.end,
-        message=f"the function returns here with the slot of {name.split(' ')[0]} that it took",
+        message=f"{leaves} here with the slot of {name.split(' ')[0]} that it took",
         fixes=(fix,) if fix else (),
         related=(Related(taken.path, taken.start, taken.end, "taken here"),),
         reason=reason,
@@ -236,7 +291,7 @@ def _fix(
     else:
         for left in exits:
             edits += insert_before(left, code)
-        title = f"Give the slot back before the return: {code}"
+        title = f"Give the slot back before the {exits[0].kind.partition('_')[0]}: {code}"
     return Fix(title, tuple(edits), Safety.UNSAFE, "others get the slot that was lost")
 
 

@@ -51,10 +51,11 @@ from ._never_signals import never_signalled
 from ._signal_once import signalled_once
 from ._slot_held import held_slots
 from ._slot_kept import kept_slots
+from ._token_kept import kept_tokens
 from ._uncancelled import uncancelled_waits
 
 CATEGORY = "goroutine"
-GATE = rb"<-|\bclose\(|elease\w*\("
+GATE = rb"<-|\bclose\(|(?m:^\s*[\w.]+\.\w+\([^,(){}]*\)$)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         signalled_once,
         kept_slots,
         held_slots,
+        kept_tokens,
         not_announced,
         consumers_kept,
         uncancelled_waits,

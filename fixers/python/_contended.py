@@ -15,7 +15,7 @@ from threadmend.python.sharing import is_synchronized
 from threadmend.python.threads import Spawn, reached_outside, spawns_reaching, wrappers
 from threadmend.python.uses import is_self, use_mode
 
-from ._callers_own import is_made_by_callers
+from ._alone import is_made_by_callers, is_made_for
 from ._captured import Running, captured, is_alone
 from ._data import Data, Use
 from ._foreign import foreign_classes, foreign_names
@@ -178,7 +178,7 @@ def _is_shared_with(
         if target.outer is not None and at not in _of_same(target):
             return any(not _is_own(f.file, n, f, spawn) for f, n in _asked_of_others(cls, spawn))
         if isinstance(spawn.target_node, ast.Attribute):
-            return not _is_fresh(spawn.file, spawn.target_node.value, spawn.node)
+            return not _is_for(spawn, spawn.target_node.value)
         return spawn.kind != "handler"
     return bool(_calls(cls, spawn))
 
@@ -251,14 +251,28 @@ def _is_part(spawn: Spawn, function: Function, node: ast.expr) -> bool:
     """Return whether an object is an attribute that the thread's own object made for itself."""
     if not isinstance(node, ast.Attribute) or not is_self(function.file, node.value):
         return False
+    target = spawn.target_node
     if not isinstance(spawn.node, ast.ClassDef):
-        target = spawn.target_node
-        bound = isinstance(target, ast.Attribute) and is_self(spawn.file, target.value)
-        if spawn.many or not bound:
+        if not isinstance(target, ast.Attribute):
+            return False
+        if _is_of_target(function, spawn) and _is_for(spawn, target.value):
+            pass  # a thread, an object
+        elif spawn.many or not is_self(spawn.file, target.value):
             return False
     values = [] if function.home is None else function.home.values_of(node.attr)
     made = [v for _, v in values if not isinstance(v, ast.Constant)]
     return bool(made) and all(isinstance(v, ast.Call) for v in made)
+
+
+def _is_of_target(function: Function, spawn: Spawn) -> bool:
+    """Return whether a function is a method of the object whose method the thread runs."""
+    own = None if spawn.target is None else spawn.target.home
+    return own is not None and function.home is not None and function.home in own.mro
+
+
+def _is_for(spawn: Spawn, node: ast.expr) -> bool:
+    """Return whether an object is made for a thread: right there, or to be nobody else's."""
+    return _is_fresh(spawn.file, node, spawn.node) or is_made_for(spawn, node)
 
 
 def _calls(cls: Class, spawn: Spawn) -> list[tuple[Function, ast.expr]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from threadmend.python import api
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import innermost_loop
+from threadmend.python.flow import are_alternatives, innermost_loop
 from threadmend.python.functions import Function
 from threadmend.python.threads import Spawn, is_repeated
 from threadmend.python.uses import is_self
@@ -120,7 +120,7 @@ def _is_harmless(file: PythonFile, node: ast.AST, process: ast.AST) -> bool:
         above = file.parent(above)
     if not isinstance(above, ast.Call):
         return isinstance(above, ast.Return)
-    if above is process or _is_instead(file, above, process):
+    if above is process or are_alternatives(above, process):
         return True
     return isinstance(above.func, ast.Attribute) and above.func.attr in _KEPT
 
@@ -129,18 +129,6 @@ def _is_reset(file: PythonFile, target: ast.Attribute) -> bool:
     """Return whether a value is only set to a constant: it is no count that gets lost."""
     statement = file.parent(target)
     return isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
-
-
-def _is_instead(file: PythonFile, call: ast.Call, process: ast.AST) -> bool:
-    """Return whether a call stands in the other branch of an `if`: either is made, not both."""
-    mine, others = list(file.ancestors(process)), list(file.ancestors(call))
-    for above in mine:
-        if isinstance(above, ast.If) and above in others:
-            arms = (above.body, above.orelse)
-            here = [any(s in mine for s in arm) for arm in arms]
-            there = [any(s in others for s in arm) for arm in arms]
-            return here != there and any(here) and any(there)
-    return False
 
 
 def _is_kept(file: PythonFile, spawn: Spawn) -> bool:

@@ -167,10 +167,29 @@ class Class:
                 return cls._getters.get(name)
         return None
 
+    def setter(self, name: str) -> Function | None:
+        """Return the function that is run when a property is set, also an inherited one."""
+        for cls in self.mro:
+            if name in cls.methods:
+                return cls._setters.get(name)
+        return None
+
+    def counterpart(self, method: Function) -> Function | None:
+        """Return what an object of this class has in the place of a method of a base, of a
+        property's two functions that of the same kind.
+        """
+        if not PROPERTIES.isdisjoint(method.decorators):
+            return self.getter(method.name)
+        return self.setter(method.name) if is_setter(method) else self.method(method.name)
+
     @cached_property
     def _getters(self) -> dict[str, Function]:
         mine = (f for f in self.file.functions if f.cls is self)
         return {f.name: f for f in mine if not PROPERTIES.isdisjoint(f.decorators)}
+
+    @cached_property
+    def _setters(self) -> dict[str, Function]:
+        return {f.name: f for f in self.file.functions if f.cls is self and is_setter(f)}
 
     @cached_property
     def replaced(self) -> frozenset[str]:
@@ -279,6 +298,11 @@ class Class:
             if cls.declares(name):
                 found = cls
         return found
+
+
+def is_setter(function: Function) -> bool:
+    """Return whether a function is what `@name.setter` makes of it."""
+    return any(name.endswith(".setter") for name in function.decorators)
 
 
 def classes_of(file: PythonFile) -> list[Class]:

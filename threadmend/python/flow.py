@@ -167,6 +167,20 @@ def leaves(block: Sequence[ast.stmt]) -> list[ast.AST]:
 _ENDS = frozenset({"exit", "_exit", "abort", "fail", "skip", "xfail"})
 
 
+def are_alternatives(first: ast.AST, second: ast.AST) -> bool:
+    """Return whether two nodes stand in different branches of an `if`: one of them runs, not both
+    in one go.
+    """
+    mine, others = [first, *ancestors(first)], [second, *ancestors(second)]
+    for above in mine:
+        if isinstance(above, ast.If) and above in others:
+            arms = (above.body, above.orelse)
+            here = [any(s in mine for s in arm) for arm in arms]
+            there = [any(s in others for s in arm) for arm in arms]
+            return here != there and any(here) and any(there)
+    return False
+
+
 def always_leaves(block: Sequence[ast.stmt]) -> bool:
     """Return whether the end of a block is never reached."""
     for statement in block:

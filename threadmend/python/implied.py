@@ -1,5 +1,5 @@
-"""Implied calls: properties that are read, `len(x)`, `x[key]`, `key in x`; and what a call or a
-property that does nothing else returns.
+"""Implied calls: properties that are read or set, `len(x)`, `x[key]`, `key in x`; and what a call
+or a property that does nothing else returns.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ def _implied(function: Function) -> Iterator[tuple[ast.expr, Function]]:
         name = _method(node)
         if name not in names or (isinstance(node, ast.Call) and file.binding(node.func)):
             continue
-        method = _found(file, receiver_of(node), name, isinstance(node, ast.Attribute))
+        method = _found(file, node, name)
         if method is not None and not method.is_generator and isinstance(node, ast.expr):
             yield node, method
 
 
 def _method(node: ast.AST) -> str:
     """Return the method that an expression would run, empty when it is none of these."""
-    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+    if isinstance(node, ast.Attribute):
         above = parent(node)
         return "" if isinstance(above, ast.Call) and above.func is node else node.attr
     if isinstance(node, ast.Subscript):
@@ -96,13 +96,15 @@ def receiver_of(node: ast.AST) -> ast.expr | None:
     return node.comparators[-1] if isinstance(node, ast.Compare) else None
 
 
-def _found(file: PythonFile, node: ast.expr | None, name: str, read: bool) -> Function | None:
-    """Return the method of an object; of a name that is `read` the getter of a property."""
-    value = file.value(node)
+def _found(file: PythonFile, node: ast.AST, name: str) -> Function | None:
+    """Return the method that an expression runs: of an attribute the getter or the setter of a
+    property.
+    """
+    value = file.value(receiver_of(node))
     cls: Class | None = None if value is None or value.is_class else value.cls
-    if cls is None:
-        return None
-    return cls.getter(name) if read else cls.method(name)
+    if cls is None or not isinstance(node, ast.Attribute):
+        return None if cls is None else cls.method(name)
+    return cls.getter(name) if isinstance(node.ctx, ast.Load) else cls.setter(name)
 
 
 def _special(file: PythonFile) -> frozenset[str]:

@@ -116,7 +116,7 @@ def _of_class(cls: Class, method: Function) -> Function:
     """Return the method that an object of a class has in the place of one that it inherits."""
     if method.cls is None or method.cls not in cls.mro:
         return method
-    found = cls.method(method.name)
+    found = cls.counterpart(method)
     same = found is not None and found.is_async == method.is_async
     return found if found is not None and same and not found.is_generator else method
 

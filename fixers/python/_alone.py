@@ -1,4 +1,4 @@
-"""Parameters for what every caller has just made: no other thread knows the object yet."""
+"""Objects that one thread alone knows: what a caller has just made, or is made for a thread."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import ast
 
 from threadmend.python.arguments import argument
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import are_alternatives
 from threadmend.python.functions import Function, function_of
+from threadmend.python.threads import Spawn, is_repeated
 
-__all__ = ["is_made_by_callers"]
+__all__ = ["is_made_by_callers", "is_made_for"]
 
 
 def is_made_by_callers(function: Function, name: str) -> bool:
@@ -46,3 +48,36 @@ def _stays_here(file: PythonFile, node: ast.Name) -> bool:
     if isinstance(above, ast.Call) and node in above.args:
         return function_of(file, above.func) is not None
     return isinstance(node.ctx, ast.Store) or isinstance(above, ast.Attribute)
+
+
+def is_made_for(spawn: Spawn, node: ast.expr) -> bool:
+    """Return whether an object is a variable of the function that starts a thread, which does
+    nothing with it but run its method there, in one thread or another.
+    """
+    file, binding = spawn.file, spawn.file.binding(node)
+    if binding is None or binding.scope.kind != "function" or is_repeated(spawn.node):
+        return False
+    if not all(isinstance(site.value, ast.Call) for site in binding.sites):
+        return False
+    made = [site.node.lineno for site in binding.sites]  # type: ignore[attr-defined]
+    targets = {s.target_node: s.node for s in file.spawns}
+    starts = []
+    for use in file.uses(binding):
+        method = file.parent(use)
+        if isinstance(use.ctx, ast.Store):
+            continue
+        if not isinstance(method, ast.Attribute) or method not in targets:
+            return False
+        starts.append(targets[method])
+    return all(
+        one is spawn.node or are_alternatives(one, spawn.node) or _between(one, spawn.node, made)
+        for one in starts
+    )
+
+
+def _between(
+    one: ast.Call | ast.ClassDef, other: ast.Call | ast.ClassDef, lines: list[int]
+) -> bool:
+    """Return whether one of the lines stands between two nodes: there the variable is another."""
+    first, last = sorted((one.lineno, other.lineno))
+    return any(first < line <= last for line in lines)

@@ -8,7 +8,8 @@ Not reported: locks that are released before the await; locks of asyncio.
 
 In tests it is a hint.
 
-Unsafe: the lock becomes one of asyncio, where every use of it is in coroutines.
+Unsafe: the lock becomes one of asyncio, or of trio or anyio in a program that runs on these, where
+every use of it is in coroutines.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from threadmend.python.flow import walk
 from threadmend.python.locks import Lock, Section
 from threadmend.python.places import Place
 
+from ._loops import loop_library
 from ._tests import softened
 
 CATEGORY = "asyncio"
 GATE = rb"\bawait\b|\basync +with\b|\basync +for\b"
 
-_KINDS = {"threading.Lock": "asyncio.Lock", "threading.RLock": "", "threading.Condition": ""}
+_LIBRARIES = ("asyncio", "trio", "anyio")
+"""Those whose Lock() excludes tasks and is taken with `async with`."""
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -55,27 +58,35 @@ def _finding(file: PythonFile, section: Section, waits: ast.AST) -> Finding:
     line = file.tree.line_of(file.span(waits)[0])
     related = (Related(file.path, *file.span(waits), f"{name} is held here (line {line})"),)
     try:
-        edits = _edits(file, section)
+        library = _library(section.lock)
+        edits = _edits(file, section, f"{library}.Lock")
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=related, reason=str(error))
-    fix = Fix(
-        f"Make {name} a lock of asyncio", edits, Safety.UNSAFE, "the kind of the lock changes"
-    )
+    title = f"Make {name} a lock of {library}"
+    fix = Fix(title, edits, Safety.UNSAFE, "the kind of the lock changes")
     return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
-def _edits(file: PythonFile, section: Section) -> tuple[Edit, ...]:
+def _library(lock: Lock) -> str:
+    """Return whose lock it is to become; raises BuilderError when nobody can tell."""
+    found = loop_library(lock.value.file)
+    if found not in _LIBRARIES:
+        raise BuilderError("nobody can tell which library runs the coroutines")
+    return found
+
+
+def _edits(file: PythonFile, section: Section, new: str) -> tuple[Edit, ...]:
     """Return the edits of the constructor and of every use; raises BuilderError when the lock
     is used where nothing can be awaited.
     """
     lock = section.lock
     home = lock.value.file
-    new, maker = _KINDS.get(lock.type, ""), _maker(lock)
-    if not new or maker is None:
+    maker = _maker(lock)
+    if lock.type != "threading.Lock" or maker is None:
         raise BuilderError(f"a {lock.type} has no counterpart in asyncio that could replace it")
     if maker is lock.value.made:
         _not_given(file, lock, maker)
-    elif home.function(maker) is None and home.python_version < (3, 10):
+    elif _is_early(home, maker, new):
         raise BuilderError("before Python 3.10 asyncio.Lock belongs to the loop that is running")
     edits: list[Edit] = []
     for other in _users(file, lock):
@@ -89,6 +100,12 @@ def _edits(file: PythonFile, section: Section) -> tuple[Edit, ...]:
     kinds = [maker, *_annotated(home, maker, lock.type)]
     edits += [Edit(home.path, *home.span(kind), home.encode(name)) for kind in kinds]
     return (*edits, *added, *drop_import(home, maker, added, kinds))
+
+
+def _is_early(home: PythonFile, maker: ast.expr, new: str) -> bool:
+    """Return whether a lock of asyncio would be made where no loop runs yet that it is for."""
+    is_outside = home.function(maker) is None and home.python_version < (3, 10)
+    return is_outside and new == "asyncio.Lock"
 
 
 def _maker(lock: Lock) -> ast.expr | None:

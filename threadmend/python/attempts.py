@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from threadmend.python.flow import after, always_leaves
+from threadmend.python.flow import after, always_leaves, block_of
 from threadmend.python.locks import (
     Lock,
     Section,
@@ -38,13 +38,16 @@ def attempts(file: PythonFile) -> Iterator[Section]:
 
 def asked_for(file: PythonFile) -> Iterator[Section]:
     """Yield what lies between `if lock: x.acquire()` and `if lock: x.release()` of one block; the
-    section's kind is `tried`, its start and its release are these two.
+    section's kind is `tried`, its start and its release are these two. Before the release the
+    second may do more.
     """
     for call in file.calls("acquire"):
         start = parent(parent(call)) if is_acquire(call) else None  # type: ignore[arg-type]
-        if not isinstance(start, ast.If) or start.orelse or len(start.body) > 1:
+        if not isinstance(start, ast.If) or start.orelse or call not in taken_under(start):
             continue
-        lock = lock_of(file, receiver(call)) if call in taken_under(start) else None
+        if not all(_is_flag(s) for s in start.body if getattr(s, "value", None) is not call):
+            continue
+        lock = lock_of(file, receiver(call))
         rest = after(start)
         for number, last in enumerate(rest if lock is not None else ()):
             if isinstance(last, ast.If) and _gives_back(file, last, start, call):
@@ -54,14 +57,46 @@ def asked_for(file: PythonFile) -> Iterator[Section]:
                 break
 
 
+def _is_flag(statement: ast.stmt) -> bool:
+    """Return whether a statement is `is_held = True`."""
+    return (
+        isinstance(statement, ast.Assign)
+        and isinstance(statement.value, ast.Constant)
+        and all(isinstance(target, ast.Name) for target in statement.targets)
+    )
+
+
 def _gives_back(file: PythonFile, last: ast.If, start: ast.If, call: ast.Call) -> bool:
-    """Return whether an `if` of the same test does nothing but to release."""
-    if last.orelse or len(last.body) > 1 or ast.dump(last.test) != ast.dump(start.test):
+    """Return whether an `if` of the same test, or of what is only true where that holds, ends
+    with the release.
+    """
+    if last.orelse or not (ast.dump(last.test) == ast.dump(start.test) or _tells(last.test, start)):
         return False
-    inner = last.body[0].value if isinstance(last.body[0], ast.Expr) else None
+    inner = last.body[-1].value if isinstance(last.body[-1], ast.Expr) else None
     if not isinstance(inner, ast.Call) or not is_release(inner):
         return False
     return file.text(receiver(inner)) == file.text(receiver(call))
+
+
+def _tells(test: ast.expr, start: ast.If) -> bool:
+    """Return whether a test is a name that is false until `if lock: is_held = True`, and is set
+    nowhere else in the block.
+    """
+    if not isinstance(test, ast.Name):
+        return False
+    block = block_of(start)
+    stores = [
+        node
+        for statement in block
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and node.id == test.id and isinstance(node.ctx, ast.Store)
+    ]
+    values = [getattr(parent(node), "value", None) for node in stores]
+    if len(stores) != 2 or not all(isinstance(value, ast.Constant) for value in values):
+        return False
+    first, second = (value.value for value in values if isinstance(value, ast.Constant))
+    is_before = parent(stores[0]) in block[: block.index(start)]
+    return is_before and not first and second is True and parent(stores[1]) in start.body
 
 
 def attempted(file: PythonFile, call: ast.Call, lock: Lock) -> Section | None:

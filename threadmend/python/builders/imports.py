@@ -234,8 +234,9 @@ def drop_import(
         return ()
     if len(statement.names) == 1:
         gone = delete(file, statement, comments=False)
-        is_first = any(edit.path == file.path and not edit.end for edit in added)
-        return gone if is_first else _without_gap(file, gone)
+        beside = {at for edit in gone for at in (edit.start, edit.end)}
+        is_beside = any(edit.path == file.path and edit.end in beside for edit in added)
+        return gone if is_beside else _without_gap(file, gone)
     alias = binding.sites[0].alias
     if alias not in statement.names:
         return ()

@@ -69,15 +69,18 @@ def section_to_try(
     start, release = section.start, section.release
     if release is None or parent(release) is not parent(start) or not section.body:
         raise BuilderError("the lock is not released in the same block")
-    for statement in (release, *section.body, *also):
+    inner = release.body if isinstance(release, ast.If) and len(release.body) > 1 else []
+    for statement in (release, *section.body, *also, *inner):
         if not is_alone(file, statement):
             raise BuilderError("the statement shares its line with another one")
     unit, indent = indent_unit(file, start), indent_of(file, start)
     first = line_span(file, start)[1]
-    last = line_span(file, release)[0]
+    last = line_span(file, release)[1 if inner else 0]
     newline = file.source.newline
     dropped = [line_span(file, statement) for statement in also]
-    lines = indented_lines(file, section.body, first, last)
+    if inner:
+        dropped.append((line_span(file, inner[-2])[1], line_span(file, inner[-1])[1]))
+    lines = indented_lines(file, [*section.body, *([release] if inner else [])], first, last)
     edits = [Edit(file.path, first, first, indent + b"try:" + newline)]
     for at in lines:
         if any(begin <= at < end for begin, end in dropped):
@@ -85,12 +88,33 @@ def section_to_try(
         head = edits.pop().new if at == first else b""
         edits.append(Edit(file.path, at, at, head + unit))
     edits += [Edit(file.path, begin, end, b"") for begin, end in dropped]
+    if isinstance(release, ast.If) and inner:
+        edits.append(Edit(file.path, last, last, _finally_if(file, release, indent, unit)))
+        return tuple(edits)
     edits.append(Edit(file.path, last, last, indent + b"finally:" + newline + unit))
     further = file.source.line_end(last)
     for at in indented_lines(file, [release], further, line_span(file, release)[1]):
         if at >= further:
             edits.append(Edit(file.path, at, at, unit))
     return tuple(edits)
+
+
+def _finally_if(file: PythonFile, release: ast.If, indent: bytes, unit: bytes) -> bytes:
+    """Return a `finally` clause that does of an `if` statement no more than its last line."""
+    test, begin, end = (
+        file.text(release.test),
+        line_span(file, release.body[-2])[1],
+        line_span(file, release)[1],
+    )
+    if "\n" in test or "\n" in file.text(release.body[-1]):
+        raise BuilderError("the release is written in several lines")
+    moved = (line.strip() for line in file.data[begin:end].splitlines())
+    lines = [b"finally:", unit + file.encode(f"if {test}:")]
+    lines += [unit + unit + line for line in moved if line]
+    newline = file.source.newline
+    if file.data[:end].endswith((b"\n", b"\r")):
+        return b"".join(indent + line + newline for line in lines)
+    return newline + newline.join(indent + line for line in lines)
 
 
 def add_handler(file: PythonFile, tried: ast.Try, text: str) -> tuple[Edit, ...]:

@@ -5,9 +5,9 @@ whether it is over. Neither goes on. The same goes for an executor that is shut 
 result of a job, while the lock is held that a job takes; and for an event, a queue or a condition
 with another lock held, where whoever sets, puts or notifies needs that lock.
 
-Not reported: waits with a time limit; locks that the thread takes of another object, or only by an
-attempt; events, queues and conditions that somebody serves without the lock, or out of sight; what
-is released in between; asyncio; tests.
+Not reported: waits with a time limit; locks that the thread takes of another object than the one
+that made it, or only by an attempt; events, queues and conditions that somebody serves without the
+lock, or out of sight; what is released in between; asyncio; tests.
 
 Unsafe: what stood under the lock is done after it was released, when others may have changed what
 it looks at.
@@ -43,6 +43,7 @@ from threadmend.python.places import Place
 from threadmend.python.threads import Spawn, reached
 from threadmend.python.uses import is_self
 
+from ._owned_threads import waits_for_owned
 from ._signalled import signalled
 
 CATEGORY = "lock"
@@ -75,6 +76,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if found is not None:
                 told.add(call)
                 yield _finding(file, call, *found)
+    for call, place, taking in waits_for_owned(file):
+        if call not in told:
+            yield _finding(file, call, place, taking)
 
 
 # -- find -----------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.borrowed import all_sections
-from threadmend.python.builders import BuilderError, insert_before, wrap
+from threadmend.python.builders import BuilderError, delete, insert_before, is_alone, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, is_none, is_text, target_of, walk
 from threadmend.python.functions import Function, function_of
@@ -83,8 +83,8 @@ def _spent(file: PythonFile, section: Section) -> _Test | None:
 def _if_ahead(start: ast.stmt) -> ast.If | None:
     """Return the `if` around a statement, or the one before it that leaves."""
     above = parent(start)
-    if isinstance(above, ast.If) and not above.orelse and above.body == [start]:
-        return above
+    if isinstance(above, ast.If) and not above.orelse and above.body[0] is start:
+        return above if all(isinstance(s, ast.Return) for s in above.body[1:]) else None
     before = _before(start)
     if isinstance(before, ast.If) and not before.orelse and len(before.body) == 1:
         return before if isinstance(before.body[0], _EXITS) else None
@@ -335,11 +335,36 @@ def _again(file: PythonFile, section: Section, test: _Test) -> tuple[Edit, ...]:
     text = f"({text})" if "\n" in text else text
     read = f"{test.read}\n" if test.read else ""
     if (test.at or section.start) in test.node.body:
-        return wrap(file, section.body, f"{read}if {text}:")
+        header = f"{read}if {text}:"
+        return (*wrap(file, section.body, header, _answer(file, test)), *_gone(file, test))
     leave = "return" if test.at is not None else file.text(test.node.body[0])
     if "\n" in read.strip() or "\n" in leave:
         raise BuilderError("what comes before the lock takes several lines")
     return insert_before(file, section.body[0], f"{read}if {text}:\n    {leave}")
+
+
+def _answer(file: PythonFile, test: _Test) -> str:
+    """Return what is answered behind the section, to be answered in it: it is only true when the
+    second test is as well. Not so what was tested itself.
+    """
+    last = test.node.body[-1]
+    if test.at is not None or not _is_moved(file, test):
+        return ""
+    if "\n" in file.text(last) or not is_alone(file, last):
+        raise BuilderError("what is answered takes several lines")
+    start = file.span(last)[0]
+    return "    " + file.data[start : file.source.line_end(start)].decode().rstrip()
+
+
+def _gone(file: PythonFile, test: _Test) -> tuple[Edit, ...]:
+    return delete(file, test.node.body[-1]) if test.at is None and _is_moved(file, test) else ()
+
+
+def _is_moved(file: PythonFile, test: _Test) -> bool:
+    last = test.node.body[-1]
+    if len(test.node.body) == 1 or not isinstance(last, ast.Return):
+        return False
+    return last.value is None or file.text(last.value) != test.owner
 
 
 def _is_get(call: ast.Call) -> bool:

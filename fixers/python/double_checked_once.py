@@ -21,7 +21,14 @@ from dataclasses import dataclass, replace
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.borrowed import all_sections
-from threadmend.python.builders import BuilderError, delete, insert_before, is_alone, wrap
+from threadmend.python.builders import (
+    BuilderError,
+    delete,
+    insert_before,
+    is_alone,
+    with_comment,
+    wrap,
+)
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, is_none, is_text, target_of, walk
 from threadmend.python.functions import Function, function_of
@@ -352,8 +359,7 @@ def _answer(file: PythonFile, test: _Test) -> str:
         return ""
     if "\n" in file.text(last) or not is_alone(file, last):
         raise BuilderError("what is answered takes several lines")
-    start = file.span(last)[0]
-    return "    " + file.data[start : file.source.line_end(start)].decode().rstrip()
+    return "    " + with_comment(file, last)
 
 
 def _gone(file: PythonFile, test: _Test) -> tuple[Edit, ...]:

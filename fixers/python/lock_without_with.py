@@ -5,7 +5,8 @@ other thread that wants it waits for ever, and the traceback that could explain 
 another thread. A `return` that somebody adds in between does the same, every time, and so does
 an exception that none of the handlers names which release it; in a `contextmanager`, what is
 raised under its `with` comes out of the `yield`. `while self._lock:` locks nothing: it is a slip
-of the pen.
+of the pen. `finally: if lock.locked(): lock.release()` takes the lock away from whoever has it, when
+the task was cancelled while it still waited for it.
 
 Not reported: acquire and release that do not stand in one block; a release in `finally`;
 nothing in between that can raise or leave; a lock that is handed over on purpose (left
@@ -37,6 +38,7 @@ from threadmend.python.functions import function_of
 from threadmend.python.lockcalls import helped_sections
 from threadmend.python.locks import Section
 
+from ._anybodys import released_for_others
 from ._leaving import before_try, half_handled, way_out
 from ._tested_lock import tested
 
@@ -61,6 +63,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if half is not None and not _is_signal(file, section):
             yield _half_finding(file, section, half)
     yield from tested(file)
+    yield from released_for_others(file)
 
 
 def _tried(file: PythonFile) -> Iterator[Section]:

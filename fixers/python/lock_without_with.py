@@ -5,8 +5,8 @@ other thread that wants it waits for ever, and the traceback that could explain 
 another thread. A `return` that somebody adds in between does the same, every time, and so does
 an exception that none of the handlers names which release it; in a `contextmanager`, what is
 raised under its `with` comes out of the `yield`. `while self._lock:` locks nothing: it is a slip
-of the pen. `finally: if lock.locked(): lock.release()` takes the lock away from whoever has it, when
-the task was cancelled while it still waited for it.
+of the pen. `finally: if lock.locked(): lock.release()` takes the lock away from whoever has it,
+when the task was cancelled while it still waited for it.
 
 Not reported: acquire and release that do not stand in one block; a release in `finally`;
 nothing in between that can raise or leave; a lock that is handed over on purpose (left

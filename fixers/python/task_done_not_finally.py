@@ -1,7 +1,8 @@
 """Say task_done in finally
 
-`queue.join()` waits until `task_done` was called as often as `put`. One item whose work
-raises, or a `return` in between, and it waits for ever.
+`queue.join()` waits until `task_done` was called as often as `put`, and so does who looks whether
+`unfinished_tasks` is 0. One item whose work raises, or a `return` in between, and it waits for
+ever.
 
 Not reported: queues that nobody joins; work that can neither raise nor leave the loop, or
 whose exceptions are all caught; a `task_done` in `finally`, or one on each way out.
@@ -30,6 +31,7 @@ from threadmend.python.flow import block_of, can_raise, in_finally, is_text, wal
 from threadmend.python.queues import QueueUse, is_joined, queues_of
 
 from ._failing import may_fail
+from ._handed_on import handed_on
 from ._taken import Taken, is_call_of, taken, taken_in_steps
 
 CATEGORY = "queue"
@@ -41,6 +43,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for use in queues_of(file):
         if not use.dones or not is_joined(file, use):
             continue
+        yield from handed_on(file, use)
         for one in (*taken(file, use), *taken_in_steps(file, use)):
             dones = [node for node in walk(one.rest) if is_call_of(node, use.dones)]
             if not dones:
@@ -82,11 +85,14 @@ def _findings(
     if not rest or not here or not _may_miss(file, rest, use):
         return
     start, end = file.span(here[-1])
-    said = f"{one.queue}.join waits for ever when the work before task_done raises"
+    waits = f"{one.queue}.join waits for ever"
+    if use.counts and not use.joins:
+        waits = f"{one.queue}.unfinished_tasks never becomes 0"
+    said = f"{waits} when the work before task_done raises"
     early = _early(rest, use)
     if early is not None:
         line = file.tree.line_of(file.span(early)[0])
-        said = f"the item is not done when line {line} leaves, and {one.queue}.join waits for ever"
+        said = f"the item is not done when line {line} leaves, and {waits}"
     try:
         edits = _edits(file, one, rest, here)
     except BuilderError as error:

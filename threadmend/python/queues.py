@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
 from threadmend.python.file import last_name
+from threadmend.python.flow import innermost_loop
 from threadmend.python.forwarded import forwarded
 from threadmend.python.functions import function_of
 from threadmend.python.handedclasses import made_by_helpers
@@ -53,6 +54,8 @@ class QueueUse:
     joins: list[ast.Call] = field(default_factory=list)
     shutdowns: list[ast.Call] = field(default_factory=list)
     tests: list[ast.Call] = field(default_factory=list)
+    counts: list[ast.expr] = field(default_factory=list)
+    """Where somebody looks how many items are not done: `q.unfinished_tasks`."""
     escapes: list[ast.expr] = field(default_factory=list)
     written: dict[ast.Call, str] = field(default_factory=dict)
 
@@ -118,7 +121,7 @@ def is_joined(file: PythonFile, use: QueueUse) -> bool:
     """Return whether a file of the project waits for all items of a queue: this one, or one
     that imports it, or that it imports it from.
     """
-    if use.joins:
+    if use.joins or any(innermost_loop(node) for node in use.counts):
         return True
     if use.place.kind not in {"global", "attribute"}:
         return False
@@ -251,6 +254,9 @@ def _note(use: QueueUse, node: ast.expr, file: PythonFile) -> None:
         if call.args[:1] == [above] and file.qualified(call.func) == "iter":
             use.gets.append(call)
             return
+    if isinstance(above, ast.Attribute) and above.attr == "unfinished_tasks":
+        use.counts.append(above)
+        return
     use.escapes.append(node)
 
 

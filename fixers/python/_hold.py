@@ -15,7 +15,7 @@ from threadmend.python.flow import after, leaves, walk
 from ._ahead import calls_ahead, names_taken, result_name
 from ._reserved import counted, reserved
 from ._unit import Unit, reads
-from ._waiting import is_plain, waits
+from ._waiting import idles, is_plain, waits
 
 __all__ = ["Plan", "edits_of", "plan_of"]
 
@@ -72,6 +72,8 @@ def plan_of(unit: Unit) -> Plan:
     for call in plan.calls():
         if waits(file, call):
             return _counting(plan, call)
+        if idles(file, call):
+            raise BuilderError("the lock would be held while the loop sleeps")
     return plan
 
 

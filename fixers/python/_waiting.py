@@ -8,10 +8,12 @@ from collections.abc import Iterable
 
 from threadmend.python import api
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import after
 from threadmend.python.functions import Function, function_of
+from threadmend.python.scope import parent
 from threadmend.python.threads import reached
 
-__all__ = ["is_plain", "may_return", "waits"]
+__all__ = ["idles", "is_plain", "may_return", "waits"]
 
 _MODULES = ("requests.", "subprocess.", "socket.", "urllib.", "http.client.", "select.", "ssl.",
             "smtplib.", "ftplib.", "urllib3.", "httpx.", "asyncio.")  # fmt: skip
@@ -42,6 +44,17 @@ def waits(file: PythonFile, call: ast.Call) -> bool:
     if callee is not None:
         return any(_waits(one.file, c) for one in reached(callee) for c in one.calls)
     return _waits(file, call)
+
+
+def idles(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether a call only lets time pass until the next round of a loop: `time.sleep(1)`
+    before `continue`.
+    """
+    statement = parent(call)
+    if file.qualified(call.func) != "time.sleep" or not isinstance(statement, ast.Expr):
+        return False
+    rest = after(statement)
+    return bool(rest) and isinstance(rest[0], ast.Continue)
 
 
 def _waits(file: PythonFile, call: ast.Call) -> bool:

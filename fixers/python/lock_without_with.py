@@ -6,7 +6,8 @@ another thread. A `return` that somebody adds in between does the same, every ti
 an exception that none of the handlers names which release it; in a `contextmanager`, what is
 raised under its `with` comes out of the `yield`. `while self._lock:` locks nothing: it is a slip
 of the pen. `finally: if lock.locked(): lock.release()` takes the lock away from whoever has it,
-when the task was cancelled while it still waited for it.
+when the task was cancelled while it still waited for it. `if lock.acquire(False):` that only meant
+to ask has the lock from then on.
 
 Not reported: acquire and release that do not stand in one block; a release in `finally`;
 nothing in between that can raise or leave; a lock that is handed over on purpose (left
@@ -40,6 +41,7 @@ from threadmend.python.locks import Section
 
 from ._anybodys import released_for_others
 from ._leaving import before_try, half_handled, way_out
+from ._never_released import never_released
 from ._tested_lock import tested
 
 CATEGORY = "lock"
@@ -64,6 +66,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             yield _half_finding(file, section, half)
     yield from tested(file)
     yield from released_for_others(file)
+    yield from never_released(file)
 
 
 def _tried(file: PythonFile) -> Iterator[Section]:

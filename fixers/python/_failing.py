@@ -10,7 +10,7 @@ from threadmend.python import api
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import can_raise
 
-__all__ = ["may_fail"]
+__all__ = ["is_logged", "may_fail"]
 
 _LOGS = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
 _LOGGER = re.compile(r"(?i)log(?:ger|ging)?$")
@@ -53,6 +53,13 @@ def _without_store(target: ast.expr) -> ast.expr:
     if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name | ast.Attribute):
         return target.slice
     return target
+
+
+def is_logged(file: PythonFile, statement: ast.stmt) -> bool:
+    """Return whether a statement writes to a log, and does nothing else."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    func = call.func if isinstance(call, ast.Call) else None
+    return isinstance(func, ast.Attribute) and _is_logging(file, func)
 
 
 def _is_logging(file: PythonFile, func: ast.Attribute) -> bool:

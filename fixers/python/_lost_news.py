@@ -16,6 +16,8 @@ from threadmend.python.functions import function_of
 from threadmend.python.lockorder import takings
 from threadmend.python.locks import Lock
 
+from ._failing import is_logged
+
 __all__ = ["lost_news"]
 
 _NEWS = ("notify", "notify_all", "notifyAll")
@@ -48,12 +50,14 @@ def _entered(file: PythonFile, call: ast.Call) -> ast.With | None:
 
 
 def _loop(file: PythonFile, entered: ast.With) -> ast.While | None:
-    """Return the loop that does nothing else but to test and to leave."""
+    """Return the loop that does nothing else but to test, to leave and to write to a log."""
     loop = file.parent(entered)
     if not isinstance(loop, ast.While) or loop.orelse or loop.body[-1] is not entered:
         return None
     for statement in loop.body[:-1]:
         leaves = isinstance(statement, ast.If) and always_leaves(statement.body)
+        if is_logged(file, statement):
+            continue
         if not is_text(statement) and (not leaves or statement.orelse):  # type: ignore[attr-defined]
             return None
     return loop

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass, field
 
 from threadmend.python.classes import Class
 from threadmend.python.held import held_at
-from threadmend.python.places import Place
+from threadmend.python.places import Place, only_result
 from threadmend.python.sharing import is_synchronized
-from threadmend.python.uses import AttributeUse
+from threadmend.python.uses import AttributeUse, is_self
 
 __all__ = ["Guard", "guards_of", "is_named_for"]
 
@@ -51,7 +52,7 @@ def guards_of(cls: Class) -> dict[str, Guard]:
     """Return the attributes of a class that some lock is held around, by name.
 
     An attribute that only initializers change needs no lock, and is left out, as are objects
-    made for several threads.
+    made for several threads. What a property shows is used where the property is.
     """
     known: dict[Class, dict[str, Guard]] = cls.file.__dict__.setdefault("_guards", {})
     if cls not in known:
@@ -64,7 +65,7 @@ def _guards_of(cls: Class) -> dict[str, Guard]:
     uses: dict[str, list[AttributeUse]] = {}
     for use in (use for base in cls.mro for use in base.uses):
         if use.function not in quiet:
-            uses.setdefault(use.name, []).append(use)
+            uses.setdefault(_shown_name(cls, use.name), []).append(use)
     found = {}
     for name, some in uses.items():
         if not any(use.changes for use in some) or cls.method(name) is not None:
@@ -75,6 +76,16 @@ def _guards_of(cls: Class) -> dict[str, Guard]:
         if guard is not None:
             found[name] = guard
     return found
+
+
+def _shown_name(cls: Class, name: str) -> str:
+    """Return the attribute that a property shows: `_tasks` for `tasks`."""
+    getter = cls.getter(name)
+    shown = None if getter is None else only_result(getter)
+    if getter is None or not isinstance(shown, ast.Attribute):
+        return name
+    is_own = is_self(getter.file, shown.value) and cls.method(shown.attr) is None
+    return shown.attr if is_own else name
 
 
 def _guard(name: str, uses: list[AttributeUse]) -> Guard | None:

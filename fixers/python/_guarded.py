@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from threadmend.python import api
 from threadmend.python.borrowed import all_sections
 from threadmend.python.classes import Class
-from threadmend.python.file import PythonFile
+from threadmend.python.file import PythonFile, is_test
 from threadmend.python.functions import Function
-from threadmend.python.guards import guards_of, is_named_for
+from threadmend.python.guards import Guard, guards_of, is_named_for
 from threadmend.python.held import callers_hold
 from threadmend.python.locks import Lock
 from threadmend.python.places import Place
 from threadmend.python.scope import Binding
-from threadmend.python.uses import AttributeUse, use_mode
+from threadmend.python.uses import AttributeUse, is_self, use_mode
 
-__all__ = ["Guarded", "copied", "guarded", "may_be_held"]
+__all__ = ["Guarded", "copied", "guarded", "looked_into", "may_be_held"]
 
 _KINDS = api.COLLECTIONS | {
     "weakref.WeakSet", "weakref.WeakKeyDictionary", "weakref.WeakValueDictionary"
@@ -32,7 +32,8 @@ class Guarded:
 
     `kind` is its type; `changed` are the places where it is changed under the lock, `uses` all
     others of this file outside of initializers; `only_grows`: nothing is ever taken out.
-    `is_copied`: the class only copies it under the lock, and `changed` are these places.
+    `is_copied`: the class only copies it under the lock, and `changed` are these places. `owner`:
+    how the object is written that the uses look into from outside of its class.
     """
 
     lock: Lock
@@ -41,10 +42,13 @@ class Guarded:
     uses: list[tuple[ast.expr, Function]]
     only_grows: bool
     is_copied: bool = False
+    owner: str = ""
 
     def lock_in(self, function: Function) -> str | None:
         """Return how a function of the same file writes the lock."""
         place = self.lock.place
+        if self.owner:
+            return f"{self.owner}.{place.name}"
         if place.kind == "global":
             return place.name
         outer: Function | None = function
@@ -67,28 +71,61 @@ def guarded(file: PythonFile) -> Iterator[Guarded]:
 
 def _of_class(cls: Class) -> Iterator[Guarded]:
     for guard in guards_of(cls).values():
-        if guard.lock.kind != "global" and guard.lock.base not in {"self", "class"}:
-            continue
-        if guard.lock.kind == "global" and guard.lock.owner != cls.file.module:
-            continue
-        changed = [use for use in guard.locked if use.mode == "mutate"]
-        other = [use for use in guard.unlocked if use.mode == "mutate"]
-        if not changed:
-            continue
-        if len(other) >= len(changed) and not is_named_for(guard.lock.name, guard.name):
-            continue
-        value = changed[0].function.file.value(changed[0].node)
-        lock = _lock(cls, guard.lock)
-        if value is None or not value.is_a(_KINDS) or lock is None or lock.family != "thread":
-            continue
-        uses = [
-            (use.node, use.function)
-            for use in (*guard.locked, *guard.unlocked)
-            if use.function.home is cls and use.mode == "read"
-        ]
-        places: list[tuple[PythonFile, ast.expr]] = [(u.function.file, u.node) for u in changed]
-        grows = all(_grows(f, node) for f, node in places) and not other
-        yield Guarded(lock, value.type, places, list(uses), grows)
+        found = _by_guard(cls, guard)
+        if found is not None:
+            yield found
+
+
+def _by_guard(cls: Class, guard: Guard) -> Guarded | None:
+    if guard.lock.kind != "global" and guard.lock.base not in {"self", "class"}:
+        return None
+    if guard.lock.kind == "global" and guard.lock.owner != cls.file.module:
+        return None
+    changed = [use for use in guard.locked if use.mode == "mutate"]
+    other = [use for use in guard.unlocked if use.mode == "mutate"]
+    if not changed:
+        return None
+    if len(other) >= len(changed) and not is_named_for(guard.lock.name, guard.name):
+        return None
+    value = changed[0].function.file.value(changed[0].node)
+    lock = _lock(cls, guard.lock)
+    if value is None or not value.is_a(_KINDS) or lock is None or lock.family != "thread":
+        return None
+    uses = [
+        (use.node, use.function)
+        for use in (*guard.locked, *guard.unlocked)
+        if use.function.home is cls and use.mode == "read"
+    ]
+    places: list[tuple[PythonFile, ast.expr]] = [(u.function.file, u.node) for u in changed]
+    grows = all(_grows(f, node) for f, node in places) and not other
+    return Guarded(lock, value.type, places, list(uses), grows)
+
+
+def looked_into(file: PythonFile, node: ast.Attribute) -> Guarded | None:
+    """Return the collection of an object that code outside of its class looks into, when methods
+    of the class change it under a lock of the object: `for job in pool._jobs:`.
+    """
+    function, value = file.function(node), file.value(node.value)
+    cls = None if value is None or value.is_class else value.cls
+    if function is None or cls is None or function.home is cls or is_self(file, node.value):
+        return None
+    if (function.home is not None and cls in function.home.mro) or is_test(cls.file.path):
+        return None
+    if not isinstance(node.value, ast.Attribute | ast.Name) or _is_new(file, node.value, function):
+        return None
+    guard = guards_of(cls).get(node.attr)
+    found = None if guard is None else _by_guard(cls, guard)
+    if found is None or found.lock.place.base != "self" or found.lock.place.kind != "attribute":
+        return None
+    return replace(found, uses=[(node, function)], owner=file.text(node.value))
+
+
+def _is_new(file: PythonFile, node: ast.expr, function: Function) -> bool:
+    """Return whether a variable holds what its function has made."""
+    binding = file.binding(node)
+    if binding is None or binding.scope is not function.scope:
+        return False
+    return any(isinstance(site.value, ast.Call) for site in binding.sites)
 
 
 def copied(file: PythonFile) -> Iterator[Guarded]:

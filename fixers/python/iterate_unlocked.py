@@ -3,7 +3,7 @@
 While a loop goes through a dictionary, a set or a deque, another thread changes it: "dictionary
 changed size during iteration", in a thread where nobody looks; a list silently skips. Other
 code takes a lock to change the collection (or to copy it, where another function changes it), the
-loop does not. `sys.modules` changes with every
+loop does not, also where it looks into an object from outside. `sys.modules` changes with every
 import, also of what another thread runs.
 
 Not reported: a loop under the lock, or whose callers all hold it, as far as the project shows
@@ -40,7 +40,7 @@ from threadmend.python.held import callers_seem_to_hold
 from threadmend.python.threads import reached, spawns_reaching
 from threadmend.python.uses import is_self
 
-from ._guarded import Guarded, copied, guarded, may_be_held
+from ._guarded import Guarded, copied, guarded, looked_into, may_be_held
 
 CATEGORY = "shared-state"
 GATE = rb"\bfor\b|\byield from\b|\breturn iter\("
@@ -64,7 +64,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     if file.is_test:
         return
     yield from _modules(file)
-    for one in (*guarded(file), *copied(file)):
+    for one in (*guarded(file), *copied(file), *_abroad(file)):
         if one.kind == "list" and one.only_grows:
             continue
         for node, function in one.uses:
@@ -78,6 +78,16 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if callers_seem_to_hold(function, one.lock.place):
                 continue
             yield _finding(file, one, node, function, looped)
+
+
+def _abroad(file: PythonFile) -> Iterator[Guarded]:
+    """Yield the collections of other objects that loops of a file go over."""
+    for node in file.nodes(ast.Attribute):
+        assert isinstance(node, ast.Attribute)
+        if isinstance(node.ctx, ast.Load) and _looped(file, node) is not None:
+            one = looked_into(file, node)
+            if one is not None:
+                yield one
 
 
 def _modules(file: PythonFile) -> Iterator[Finding]:

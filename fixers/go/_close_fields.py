@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -43,12 +42,11 @@ from ._called_behind import called_behind
 from ._closed_flag import closed_under_senders
 from ._closed_snapshot import closed_beside_snapshot
 from ._last_one import left_to_the_last
+from ._may_wait import may_wait
 
 __all__ = [
     *("SendingLoop", "closed_fields", "keeps_out", "receiver_of", "sending_loop", "with_stop"),
 ]
-
-_WAITS = re.compile(rb"(?i)<-|(?:wait|join|drain|stop|shutdown|finish|cancel)\w*\(|\bselect\b")
 
 
 @dataclass(slots=True)
@@ -77,7 +75,7 @@ def closed_fields(file: GoFile) -> Iterator[Finding]:
             continue
         if not all(_only_receives(e) for e in channel.escapes):
             continue
-        if len(channel.of("close")) == 1 and _is_first_thing(call):
+        if len(channel.of("close")) == 1 and _is_first_thing(file, call):
             copied = list(closed_beside_snapshot(file, call, channel, _outermost(call)))
             loop = sending_loop(channel, call)
             if copied:
@@ -103,17 +101,16 @@ def _outermost(call: Node) -> Node:
     return top
 
 
-def _is_first_thing(call: Node) -> bool:
+def _is_first_thing(file: GoFile, call: Node) -> bool:
     """Return whether nothing before the close, in the whole function, may wait."""
     top = _outermost(call)
     body = top.get("body")
     if body is None or top.kind != "method_declaration":
         return False
-    text = call.tree.data
     deferred = call.up("defer_statement")  # itself, or in a literal
     if deferred is not None:
-        return not _WAITS.search(text, deferred.end, body.end)
-    return not _WAITS.search(text, body.start, call.start)
+        return not may_wait(file, body, deferred.end, body.end)
+    return not may_wait(file, body, body.start, call.start)
 
 
 def sending_loop(channel: SharedChannel, close: Node) -> SendingLoop | None:

@@ -124,10 +124,11 @@ def widened(
     test = statements[0]
     if len(statements) != 1 or test.kind != "if_statement":
         return ()
-    if test.get("alternative") is not None or test.get("initializer") is not None:
+    if test.get("alternative") is not None:
         return ()
     inside = test["consequence"].statements
-    if len(inside) < 3 or not all(test["condition"].contains(n) for n in nodes):
+    asked = [part for part in (test.get("initializer"), test["condition"]) if part is not None]
+    if len(inside) < 3 or not all(any(part.contains(n) for part in asked) for n in nodes):
         return ()
     taken, given = inside[0], inside[-1]
     if {taken.kind, given.kind} != {"expression_statement"}:
@@ -135,7 +136,8 @@ def widened(
     if (taken.name, given.name) != (f"{lock.name}.Lock()", f"{lock.name}.Unlock()"):
         return ()
     rest = [n for s in inside[1:-1] for n in (s, *s.own())]
-    if any(n.kind in _LEAVES or is_slow(file, n) for n in (*rest, *test["condition"].own())):
+    rest += [n for part in asked for n in part.own()]
+    if any(n.kind in _LEAVES or is_slow(file, n) for n in rest):
         return ()
     return (
         *insert_before(test, taken.name),
@@ -174,7 +176,7 @@ def begun_earlier(file: GoFile, statements: list[Node], lock: LockForm) -> tuple
     return (*insert_before(statements[0], taken.name), *delete(taken))
 
 
-_LEAVES = frozenset(
+_PASSES = frozenset(
     {
         *("break_statement", "continue_statement", "goto_statement", "labeled_statement"),
         *("fallthrough_statement", "go_statement", "defer_statement"),
@@ -197,7 +199,7 @@ def run_with_exits(
     edits = [*insert_before(first, lock.take), *insert_after(last, lock.give)]
     for statement in siblings[siblings.index(first) : siblings.index(last) + 1]:
         for node in statement.own():
-            if node.kind in _LEAVES or is_slow(file, node):
+            if node.kind in _PASSES or is_slow(file, node):
                 return ()
             if node.kind == "return_statement":
                 if any(node.contains(n) for n in nodes):

@@ -32,10 +32,18 @@ def is_meant(file: GoFile, escape: Escape) -> bool:
     return (
         says_shared(file, function)
         or _handed_over(file, escape)
-        or asks_for_copy(function)
+        or (asks_for_copy(function) and not _promises_copy(escape))
         or _is_missing(escape)
         or _goes_with_its_lock(escape)
     )
+
+
+_PROMISES = re.compile(r"(?i)(?:deep)?(?:copy|clone|snapshot)$")
+
+
+def _promises_copy(escape: Escape) -> bool:
+    """Return whether `Clone` gives the copy that it makes a reference of the original's."""
+    return escape.part and _PROMISES.match(escape.function["name"].name) is not None
 
 
 def _goes_with_its_lock(escape: Escape) -> bool:

@@ -29,7 +29,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._racy import Names, top_of
 
-__all__ = ["loop_carried"]
+__all__ = ["is_asked_again", "loop_carried"]
 
 _CHANGES = frozenset({"write", "update"})
 
@@ -143,7 +143,7 @@ def _fix(binding: Binding, launch: Launch, names: Names) -> Fix:
     literal, statement = launch.literal, launch.statement
     assert literal is not None
     uses = [n for n in binding.uses if literal.contains(n)]
-    if any(_is_asked_again(use, literal) for use in uses):
+    if any(is_asked_again(use, literal) for use in uses):
         raise BuilderError(f"the goroutine may wait for what the loop assigns to {binding.name}")
     name = binding.name
     block = statement.up("block")
@@ -157,7 +157,7 @@ def _fix(binding: Binding, launch: Launch, names: Names) -> Fix:
     return Fix(f"Copy {binding.name} for each goroutine", tuple(edits), Safety.UNSAFE, reason)
 
 
-def _is_asked_again(use: Node, literal: Node) -> bool:
+def is_asked_again(use: Node, literal: Node) -> bool:
     """Return whether a loop of the goroutine reads the variable in its head or body."""
     loop = use.up("for_statement")
     return loop is not None and literal.contains(loop)

@@ -36,7 +36,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from ._guard_edits import put_under_lock
 from ._held_guard import lock_form, operation_of
 
-__all__ = ["maps_kept"]
+__all__ = ["found_in_use", "maps_kept", "touches", "without"]
 
 
 def maps_kept(package: Package) -> Iterator[Finding]:
@@ -50,7 +50,7 @@ def maps_kept(package: Package) -> Iterator[Finding]:
                 continue
             found = _unlocked(place, access, variable, accesses)
             if found is not None:
-                yield _finding(access, variable, *found)
+                yield found_in_use(access, variable, *found)
 
 
 def _is_map(access: FieldAccess) -> bool:
@@ -85,14 +85,7 @@ def _unlocked(
     outer = outer_function(access.node)
     if outer is None or guard.lock_class in caller_classes(file, outer):
         return None
-    uses = [
-        use
-        for use in variable.uses
-        if use.function is function
-        and _touches(use)
-        and not any(h.lock_class == guard.lock_class for h in held_at(file, use))
-        and not may_be_held(file, use, guard.lock_class)
-    ]
+    uses = without(access, variable, guard.lock_class)
     writes = [use for use in uses if classify(use, variable).kind == "store"]
     name = access.node["field"].name if access.node.kind == "selector_expression" else ""
     changes = [
@@ -114,10 +107,22 @@ def _unlocked(
     return (held, uses, others[0].node, others[0]) if others else None
 
 
+def without(access: FieldAccess, variable: Binding, lock_class: str) -> list[Node]:
+    """Return the uses of a map by a variable, in the function of an access, without a lock."""
+    return [
+        use
+        for use in variable.uses
+        if use.function is access.node.function
+        and touches(use)
+        and not any(h.lock_class == lock_class for h in held_at(access.file, use))
+        and not may_be_held(access.file, use, lock_class)
+    ]
+
+
 _BUILTINS = re.compile(r"delete|len|clear")
 
 
-def _touches(use: Node) -> bool:
+def touches(use: Node) -> bool:
     """Return whether a use reads or changes what the map holds."""
     parent = use.parent
     if parent is None:
@@ -136,18 +141,21 @@ def _touches(use: Node) -> bool:
     )
 
 
-def _finding(
+def found_in_use(
     access: FieldAccess,
     variable: Binding,
     held: Held,
     uses: list[Node],
     change: Node,
     shown: FieldAccess,
+    what: str = "the map of",
 ) -> Finding:
+    """Build the finding of uses, without a lock, of a map that a field has as well."""
     file, function = access.file, access.node.function
     assert function is not None
     assert held.lock_class is not None
     first = uses[0]
+    verb = "written" if access.kind == "write" else "read"
     writes = [u for u in uses if classify(u, variable).kind == "store"]
     operation = operation_of(access, held.lock_class)
     reads = not writes
@@ -156,7 +164,9 @@ def _finding(
         lock = lock_form(file, access.base, held.lock_class, operation, reads=reads)
     fix, reason = None, "the lock has no name here"
     ranged = any(u.parent is not None and u.parent.kind == "range_clause" for u in uses)
-    if ranged:
+    if ranged and verb == "written":
+        reason = f"{variable.name} is gone through here"
+    elif ranged:
         fix, reason = _copied(access, writes)
     elif lock is not None:
         try:
@@ -173,10 +183,10 @@ def _finding(
         path=file.path,
         start=first.start,
         end=first.end,
-        message=f"{variable.name} is the map of {access.node.name}, and used here without {name}",
+        message=f"{variable.name} is {what} {access.node.name}, and used here without {name}",
         fixes=(fix,) if fix is not None else (),
         related=(
-            Related(file.path, access.node.start, access.node.end, "read under the lock here"),
+            Related(file.path, access.node.start, access.node.end, f"{verb} under the lock here"),
             Related(shown.file.path, change.start, change.end, "others hold it here"),
         ),
         reason=reason,

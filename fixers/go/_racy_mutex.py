@@ -43,7 +43,7 @@ class _Plan:
 @with_reason
 def by_mutex(race: Race) -> Fix:
     """Return the fix that locks, or the reason why none is offered."""
-    lock, bare = _lock(race)
+    lock, bare, held = _lock(race)
     plan = _Plan(race, lock)
     kept, literals = published(race, lock)
     for one in kept:
@@ -53,7 +53,7 @@ def by_mutex(race: Race) -> Fix:
     found = [guarded(race, lock, at, accesses) for at, accesses in statements]
     for one in _merged(found):
         _add(plan, one)
-    if not _held_somewhere(race, bare):
+    if not held:
         _declare(plan)
     plan.edits += surround(plan.regions)
     title = f"Guard {race.name} with {lock}"
@@ -70,15 +70,15 @@ def _add(plan: _Plan, one: Guarded) -> None:
 # -- the lock -------------------------------------------------------------------------
 
 
-def _lock(race: Race) -> tuple[str, list[CapturedAccess]]:
-    """Return the name of the lock, and the racing accesses that need it.
+def _lock(race: Race) -> tuple[str, list[CapturedAccess], bool]:
+    """Return the name of the lock, the racing accesses that need it, and whether it is there.
 
-    When some of them hold a lock already, the others take that one.
+    When some of them hold a lock already, or others that goroutines make, that one is taken.
     """
     bare = [a for a in race.racing if not _locks(race, a)]
-    holding = [a for a in race.racing if a not in bare]
+    holding = [a for a in race.accesses if _locks(race, a) and (a.inside or a in race.racing)]
     if not holding:
-        return race.names.free("mu"), bare
+        return race.names.free("mu"), bare, False
     common = set.intersection(*(_locks(race, a) for a in holding))
     if not common or not bare:
         raise BuilderError("the accesses hold different locks")
@@ -87,7 +87,7 @@ def _lock(race: Race) -> tuple[str, list[CapturedAccess]]:
     for access in bare:
         if not _visible(race, first, holding[0].node, access.node):
             raise BuilderError(f"{name} is not visible at every access")
-    return name, bare
+    return name, bare, True
 
 
 def _locks(race: Race, access: CapturedAccess) -> set[str]:
@@ -98,10 +98,6 @@ def _locks(race: Race, access: CapturedAccess) -> set[str]:
                 if isinstance(held.access.root, Binding):
                     found.add(str(held.access))
     return found
-
-
-def _held_somewhere(race: Race, bare: list[CapturedAccess]) -> bool:
-    return len(bare) < len(race.racing)
 
 
 def _visible(race: Race, name: str, there: Node, here: Node) -> bool:

@@ -6,7 +6,8 @@ that ends the process ("concurrent map iteration and map write"), with a slice t
 sees half of a change, or writes into the object's own state without knowing.
 
 Likewise a pointer out of a guarded map or slice, where fields of what it leads to are written under
-the lock, and a caller reads them without.
+the lock, and a caller reads them without. Likewise a slice or map that the function sends on a
+channel, or gives a `Clone` of the object.
 
 Not reported:
 - what nobody changes in place under that lock: values that are only replaced as a whole
@@ -18,8 +19,8 @@ Not reported:
 The copy is shallow: where elements are pointers, maps or slices, what they lead to is still
 shared, and the finding says so.
 
-Unsafe: when a caller writes through the result or keeps the map, and when what is returned
-is a pointer to a field or a struct that holds a map or slice.
+Unsafe: when a caller writes through the result or keeps the map, when it is sent, and when what is
+returned is a pointer to a field or a struct that holds a map or slice.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ from ._handed_out import is_meant, is_over
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
 
-_RETURNS = re.compile(rb"\breturn\b")
+_RETURNS = re.compile(rb"\breturn\b|<-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ def _finding(file: GoFile, escape: Escape, evidence: _Evidence) -> Finding:
     fix, reason = _fix(file, escape)
     shallow = _shared_elements(file, escape)
     note = f"; a copy is shallow: {shallow} stays shared" if shallow and fix else ""
+    where = "sent to receivers" if escape.is_sent else "returned to callers"
     place = escape.value or escape.statement
     if escape.part or (escape.capture is not None and not escape.held):
         place = escape.source
@@ -160,7 +162,7 @@ def _finding(file: GoFile, escape: Escape, evidence: _Evidence) -> Finding:
         path=file.path,
         start=place.start,
         end=place.end,
-        message=f"{name}, guarded by {lock}, is returned to callers that do not hold it{note}",
+        message=f"{name}, guarded by {lock}, is {where} that do not hold it{note}",
         fixes=(fix,) if fix else (),
         related=(
             Related(
@@ -188,16 +190,21 @@ def _shared_elements(file: GoFile, escape: Escape) -> str:
 
 @with_reason
 def _fix(file: GoFile, escape: Escape) -> Fix:
+    if escape.is_sent and escape.kind != "reference":
+        raise BuilderError("what is sent is a copy that shares what its fields refer to")
     if escape.kind == "pointer":
         return _copy_pointee(file, escape)
     if escape.kind == "struct":
         return _copy_fields(file, escape)
     edits, why = _copy_reference(file, escape), _why_unsafe(file, escape)
     safety = Safety.UNSAFE if why else Safety.SAFE
-    return Fix(f"Return a copy of {escape.source.name}", edits, safety, why)
+    title = f"{'Send' if escape.is_sent else 'Return'} a copy of {escape.source.name}"
+    return Fix(title, edits, safety, why)
 
 
 def _why_unsafe(file: GoFile, escape: Escape) -> str:
+    if escape.is_sent:
+        return "a receiver that writes to it no longer changes the object"
     decl = declaration_of(file, escape.function)
     shared = why_shared(decl, escape.index) if decl is not None else None
     if shared is None:
@@ -273,7 +280,7 @@ def _wrapped(file: GoFile, escape: Escape, value: Node) -> tuple[str, tuple[Edit
 
 def _type_text(file: GoFile, escape: Escape) -> str | None:
     """Return the type of a copy as it is written in this file."""
-    if not escape.part:
+    if not escape.part and not escape.is_sent:
         node = _result_node(escape.function, escape.index)
         under = file.underlying(file.type_from(node))
         return node.name if node is not None and isinstance(under, Map | Slice) else None

@@ -57,24 +57,28 @@ def check(file: GoFile) -> Iterator[Finding]:
     """Yield the assignments that come after the launch of a goroutine that reads them."""
     for declaration in file.declarations(or_spawning(file.package, _STARTS)):
         assigns = _ASSIGNS.search(file.data, declaration.start, declaration.end) is not None
+        known: set[Node] = set()
         for launch in launches_in(file, declaration.node):
             if launch.kind != "timer" and launch.body is not None:
                 yield from made_inside(file, launch)
                 yield from _late_options(file, launch)
                 if assigns:
-                    yield from _late_assignments(file, launch)
+                    yield from _late_assignments(file, launch, known)
     for declaration in file.declarations(_APPLIES):
         if calls_leaving(file, declaration):
             for call in declaration.index.get("call_expression", ()):
                 yield from _options_after_call(file, call)
 
 
-def _late_assignments(file: GoFile, launch: Launch) -> Iterator[Finding]:
+def _late_assignments(file: GoFile, launch: Launch, known: set[Node]) -> Iterator[Finding]:
+    """Yield what comes too late for a launch; `known` is what an earlier one told of."""
     found = [
         (assignment, read)
         for assignment in _assignments_after(file, launch)
+        if assignment not in known
         if (read := _read_by(file, launch, assignment)) is not None
     ]
+    known.update(assignment for assignment, _ in found)
     names = {assignment["left"].children[0].text for assignment, _ in found}
     last = _set_again(launch, names)
     later = None
@@ -93,8 +97,21 @@ def _late_assignments(file: GoFile, launch: Launch) -> Iterator[Finding]:
 def _is_set_anew(launch: Launch, assignment: Node) -> bool:
     """Return whether what was there before is used in between: the goroutine has it by then."""
     target = assignment["left"].children[0].text
-    between = (s for s in launch.statement.following if s.start < assignment.start)
-    return any(node.text == target for s in between for node in s.walk())
+    above = _beside(launch, assignment)
+    return any(
+        node.text == target and not launch.node.contains(node)
+        for statement in [*([above] if above is not launch.statement else []), *above.following]
+        if statement.start < assignment.start
+        for node in statement.walk()
+    )
+
+
+def _beside(launch: Launch, assignment: Node) -> Node:
+    """Return the statement with a launch in it that stands beside an assignment."""
+    statement = launch.statement
+    while statement.parent is not assignment.parent and statement.parent is not None:
+        statement = statement.parent
+    return statement
 
 
 def _set_again(launch: Launch, names: set[bytes]) -> Node | None:
@@ -118,12 +135,23 @@ def _assignments_after(file: GoFile, launch: Launch) -> Iterator[Node]:
     """Yield the plain assignments that follow a launch in its block, before anything waits."""
     statement: Node | None = launch.statement
     for _ in range(_MOST):
-        statement = statement.next if statement is not None else None
+        statement = _next(statement) if statement is not None else None
         if statement is None or statement.kind in _STOPS or _waits(file, statement):
             return
         if statement.kind == "assignment_statement" and statement["operator"].kind == "=":
             if len(statement["left"].children) == 1 and not held_at(file, statement):
                 yield statement
+
+
+def _next(statement: Node) -> Node | None:
+    """Return the statement that runs next: behind the condition, at the end of its branch."""
+    while statement.next is None:
+        block = statement.parent
+        above = block.parent if block is not None and block.kind == "block" else None
+        if above is None or above.kind != "if_statement":
+            return None
+        statement = above
+    return statement.next
 
 
 def _waits(file: GoFile, statement: Node) -> bool:
@@ -169,10 +197,15 @@ def _first_read(
     file: GoFile, body: Node, call: Node | None, outer: GoFile, wanted: Access, depth: int
 ) -> Node | None:
     waited = body.stop
+    select: Node | None = None
     for node in own_nodes(file, body):
         if node.at >= waited:
             return None
-        if _acquires(node):
+        if select is not None and not _is_operand(node, select):
+            continue
+        if node.kind == "select_statement":
+            select = node
+        if _acquires(node) and (select is None or node is select):
             waited = min(waited, node.stop)  # its operands are read before it waits
         if node.kind == "call_expression" and depth > 0 and not _is_launched(node):
             decl = file.callee(node)
@@ -227,6 +260,15 @@ def _is_access(
             return False  # the goroutine has the value that the variable had at the launch
         access = translated(outer, call, body, access)
     return access == wanted
+
+
+def _is_operand(node: Node, select: Node) -> bool:
+    """Return whether a node is a part of what a select looks at, at first, in all its cases."""
+    case = node.up("communication_case")
+    communication = case.get("communication") if case is not None else None
+    if case is None or communication is None:
+        return False
+    return case.parent is select and communication.contains(node)
 
 
 def _acquires(node: Node) -> bool:
@@ -322,14 +364,17 @@ def _fix(file: GoFile, launch: Launch, assignment: Node) -> Fix:
     Sound when its value is computed from what the statements in between do not touch: then
     it is the same value, and the goroutine sees it as the function's later code does.
     """
-    between = [s for s in launch.statement.following if s.start < assignment.start]
+    above = _beside(launch, assignment)
+    between = [s for s in above.following if s.start < assignment.start]
+    if above is not launch.statement:
+        between.insert(0, above)
     used = {n.text for n in assignment.find("identifier")}
     for statement in between:
         for node in statement.find("identifier"):
             if node.text in used and _is_changed(file, node, statement):
                 raise BuilderError(f"{node.name} is set between the launch and the assignment")
     slow = [n for n in assignment["right"].own() if is_slow(file, n)]
-    edits: tuple[Edit, ...] = move_before(assignment, launch.statement)
+    edits: tuple[Edit, ...] = move_before(assignment, above)
     safety = Safety.UNSAFE if slow else Safety.SAFE
     why = "the value is computed by a call, which now runs before the launch" if slow else ""
     return Fix("Move the assignment before the launch", edits, safety, why)

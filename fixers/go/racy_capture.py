@@ -9,7 +9,8 @@ of its own for each iteration; an atomic counter or flag; a mutex beside the var
 which the first of several errors is kept.
 
 Likewise a variable whose address a function gets that a loop launches, and one that a loop
-writes on while a goroutine that it launched reads it: each goroutine gets a copy.
+writes on while a goroutine that it launched reads it: each goroutine gets a copy. Likewise what
+the function writes after the launch and the goroutine only reads.
 
 Not reported:
 - what a Wait, a receive, a lock, sync.Once or an atomic operation may order, also in a call
@@ -40,6 +41,7 @@ from threadmend.model import Finding, Related
 
 from ._launched_parameter import passed_pointers
 from ._loop_carried import loop_carried
+from ._parent_writes import parent_writes
 from ._passed_on import passed_on
 from ._racy import Names, Race, top_of
 from ._racy_choice import fixes_of
@@ -63,6 +65,7 @@ def check(file: GoFile) -> Iterator[Finding]:
                 names[top] = Names.of(file, top)
             yield _finding(_race(file, binding, *pairs, names[top]))
     yield from loop_carried(file, known)
+    yield from parent_writes(file, known)
     yield from passed_on(file)
     yield from passed_pointers(file)
 

@@ -45,6 +45,7 @@ from ._guard_edits import LockForm, put_under_lock
 from ._held_guard import form_of_helpers, lock_form, operation_of, witness
 from ._left_out import found_by_encounter, left_out
 from ._map_kept import maps_kept
+from ._map_shared import maps_shared
 
 CATEGORY = "shared-state"
 GATE = rb"\.R?Lock\(\)"
@@ -78,6 +79,7 @@ def check(package: Package) -> Iterator[Finding]:
             yield called_without(lapse)
     yield from _met(package, {*known, *(s.access.node for s in shown)})
     yield from maps_kept(package)
+    yield from maps_shared(package)
 
 
 def _shown(package: Package) -> Iterator[Suspect]:

@@ -22,13 +22,13 @@ from threadmend.golang.hooks import may_be_called_under
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of, runs_in_place
 from threadmend.golang.majority import confidence_in
 from threadmend.golang.marshalled import is_marshalled_under
-from threadmend.golang.own_sections import has_accessor, is_in_use
+from threadmend.golang.own_sections import has_accessor, is_in_use, takes_guard
 from threadmend.golang.parts import reads_another_part
 from threadmend.golang.preparing import is_set_up_for, may_be_held, prepares
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.same_goroutine import is_built_for, is_only_writer
 from threadmend.golang.scope import Binding
-from threadmend.golang.setup import runs_only_once
+from threadmend.golang.setup import is_cleared_once, makes_another, runs_only_once
 from threadmend.golang.spoken import callers_explain, is_explained
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, deref
@@ -63,12 +63,24 @@ def suspects(package: Package) -> list[Suspect]:
                 continue
             if not any(a.writes and not a.setup for a in (*guard.locked, *guard.unlocked)):
                 continue
-            wrong = [a for a in guard.unlocked if _is_suspect(a, guard)]
-            confidence = confidence_in(_counted(guard, wrong), wrong)
-            if confidence is not None:
-                found.extend(Suspect(place, access, guard, confidence) for access in wrong)
+            found.extend(_suspects_of(place, guard))
         found.sort(key=lambda s: (s.access.file.path, s.access.node.start))
     return found
+
+
+def _suspects_of(place: str, guard: Guard) -> list[Suspect]:
+    """Return the suspects of a place, none where the counts do not support the belief.
+
+    Makers (`newSession`) are right more often than others: they are no votes against the rest.
+    """
+    wrong = [a for a in guard.unlocked if _is_suspect(a, guard)]
+    confidence = confidence_in(_counted(guard, wrong), wrong)
+    if confidence is None:
+        made = [a for a in guard.unlocked if makes_another(a.file, a.node)]
+        guard = guard._replace(unlocked=[a for a in guard.unlocked if a not in made])
+        wrong = [a for a in wrong if a not in made]
+        confidence = confidence_in(_counted(guard, wrong), wrong) if made else None
+    return [Suspect(place, a, guard, confidence) for a in wrong] if confidence is not None else []
 
 
 def _counted(guard: Guard, wrong: list[FieldAccess]) -> Guard:
@@ -101,14 +113,14 @@ def _is_suspect(access: FieldAccess, guard: Guard) -> bool:
         is_beyond_judgement(
             access,
             locked_too=_is_evident(guard) and not _shares_lock(access, guard),
-            any_object=_goes_around(access, guard),
+            any_object=_goes_around(access, guard) or _locks_it_too(access, guard),
             in_use=is_in_use(access, guard.lock_class),
         )
         or leads_to_lock(access)
         or awaited_under(access.file, access.node, guard.lock_class)
         or runs_after_wait(access.file, access.node)
         or comes_after_wait(access)
-        or runs_only_once(access.file, access.node)
+        or (runs_only_once(access.file, access.node) and not is_cleared_once(access.node))
         or is_only_writer(access, guard)
         or _callers_protect(access, guard)
         or callers_explain(access)
@@ -174,8 +186,8 @@ _FIRM = 6
 
 def _is_evident(guard: Guard) -> bool:
     """Return whether hardly anybody lacks the lock, or a method is there that takes it for all."""
-    shared = [a for a in guard.unlocked if not a.setup]
-    return len(guard.locked) >= _FIRM * max(1, len(shared)) or has_accessor(guard)
+    statements = {a.node.statement for a in guard.unlocked if not a.setup}
+    return len(guard.locked) >= _FIRM * max(1, len(statements)) or has_accessor(guard)
 
 
 def _goes_around(access: FieldAccess, guard: Guard) -> bool:
@@ -186,6 +198,11 @@ def _goes_around(access: FieldAccess, guard: Guard) -> bool:
     decl = declaration_of(access.file, function) if function is not None else None
     owner = (access.place or "").rpartition(".")[0].rpartition(".")[2]
     return decl is not None and decl.kind == "method" and decl.receiver != owner
+
+
+def _locks_it_too(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether the function takes the lock of that very object, elsewhere."""
+    return not access.fresh and access.base is not None and takes_guard(access, guard.lock_class)
 
 
 def _shares_lock(access: FieldAccess, guard: Guard) -> bool:

@@ -1,4 +1,4 @@
-"""Escapes: references to what a lock guards that a function returns to its caller.
+"""Escapes: references to what a lock guards that a function returns to its caller, or sends.
 
     func (s *S) Items() []T { s.mu.Lock(); defer s.mu.Unlock(); return s.items }
 
@@ -9,7 +9,7 @@ question (`mutations`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ _PATHS = frozenset({"selector_expression", "index_expression", "identifier"})
 
 @dataclass(frozen=True, slots=True)
 class Escape:
-    """One reference that leaves a function by a return statement.
+    """One reference that leaves a function by a return statement, or by a send.
 
     `value` is the returned expression (None for a named result in a bare return), `index`
     its position; `source` the expression read under `lock`; `container` the class of the
@@ -62,6 +62,11 @@ class Escape:
     held: bool
     part: bool
 
+    @property
+    def is_sent(self) -> bool:
+        """Return whether it leaves by a send."""
+        return self.statement.kind == "send_statement"
+
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
@@ -77,9 +82,10 @@ class _Shape:
 
 
 def escapes(file: GoFile, function: Node) -> Iterator[Escape]:
-    """Yield the references to guarded state that a function or method returns."""
+    """Yield the references to guarded state that a function or method returns, or sends."""
     locks = locks_of(file, function)
-    if function.get("result") is None:
+    returns = function.get("result") is not None
+    if not returns and b"<-" not in function.text:
         return
     if not locks.operations and not net_acquires(file.package):
         return
@@ -87,11 +93,15 @@ def escapes(file: GoFile, function: Node) -> Iterator[Escape]:
     if not released:
         return
     for statement in function.own():
-        if statement.kind == "return_statement":
-            for index, value, binding in _results(file, function, statement):
-                for escape in _at(file, locks, statement, index, value, binding):
-                    if escape.lock.access in released:
-                        yield escape
+        found: Iterable[tuple[int, Node | None, Binding | None]] = ()
+        if statement.kind == "return_statement" and returns:
+            found = _results(file, function, statement)
+        elif statement.kind == "send_statement":
+            found = [(0, statement["value"], file.binding(bare(statement["value"])))]
+        for index, value, binding in found:
+            for escape in _at(file, locks, statement, index, value, binding):
+                if escape.lock.access in released:
+                    yield escape
 
 
 def _released(file: GoFile, locks: Locks) -> set[Access | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from threadmend.golang.access import access_of
 from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.functions import outer_function
@@ -12,7 +13,7 @@ from threadmend.golang.guards import Guard
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of
 from threadmend.golang.own_sections import takes_guard
 from threadmend.golang.same_goroutine import launched_root
-from threadmend.golang.setup import is_setup, tears_down_early
+from threadmend.golang.setup import is_made_here, is_setup, tears_down_early
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence
 
@@ -88,7 +89,7 @@ def _meets_users(guard: Guard, wrong: list[FieldAccess]) -> bool:
     )
 
 
-_SETS = re.compile(r"(?:[Ss]et|[Ww]ith)(?![a-z])")
+_SETS = re.compile(r"(?:[Ss]et|[Ww]ith|[Rr]egister|[Oo]n|[Hh]andle)(?![a-z])")
 
 
 def _is_alone(guard: Guard, wrong: list[FieldAccess]) -> bool:
@@ -99,7 +100,7 @@ def _is_alone(guard: Guard, wrong: list[FieldAccess]) -> bool:
     """
     functions = {outer_function(a.node) for a in wrong}
     left = [a for a in guard.unlocked if a not in wrong and not a.setup]
-    if len(functions) != 1 or left:
+    if len(functions) != 1 or any(outer_function(a.node) not in functions for a in left):
         return False
     if not all(_is_reached(a, guard) or _is_forgotten(a, guard) for a in wrong):
         return False
@@ -121,13 +122,36 @@ def _is_forgotten(access: FieldAccess, guard: Guard) -> bool:
     A read does when users of the package get to a write: the function may run in the one
     goroutine that makes all the others.
     """
-    if not takes_guard(access, guard.lock_class):
+    if not takes_guard(access, guard.lock_class) and not _calls_taker(access, guard):
         return False
     function = outer_function(access.node)
     writes = [a for a in guard.locked if a.writes and not a.setup]
     return access.writes or any(
         _is_exported(a) for a in writes if outer_function(a.node) is not function
     )
+
+
+def _calls_taker(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether the function calls another one that takes the guard for the very place.
+
+    Nobody enters it with the lock held, then: it would wait for itself.
+    """
+    function = access.node.function
+    takers = [outer_function(a.node) for a in guard.locked if a.holds(guard.lock_class, here=True)]
+    for call in function.own() if function is not None else ():
+        decl = access.file.callee(call) if call.kind == "call_expression" else None
+        if decl is not None and decl.node is not function and decl.node in takers:
+            if access.base is None or _is_on(access, call):
+                return True
+    return False
+
+
+def _is_on(access: FieldAccess, call: Node) -> bool:
+    """Return whether a call is one of a method on the object of an access."""
+    function = call["function"]
+    if function.kind != "selector_expression" or access.base is None:
+        return False
+    return access_of(access.file, function["operand"]) == access.base
 
 
 _LEVELS = 6
@@ -153,8 +177,9 @@ def _is_exported(access: FieldAccess) -> bool:
 def _is_reached(access: FieldAccess, guard: Guard) -> bool:
     """Return whether users of the package get to an access: its method, or one that calls it.
 
-    On its own object, without the lock: `func (b *Book) Convert(…) { … b.cross(…) }`. What one
-    function alone writes may well have been written before anybody can call.
+    On its own object, without the lock: `func (b *Book) Convert(…) { … b.cross(…) }`, or on
+    another one, where no lock is taken. What one function alone writes, others may well read
+    when it has been written for good.
     """
     function = outer_function(access.node)
     decl = declaration_of(access.file, function) if function is not None else None
@@ -163,28 +188,33 @@ def _is_reached(access: FieldAccess, guard: Guard) -> bool:
     writers = {outer_function(a.node) for a in guard.locked if a.writes and not a.setup}
     sites = list(own_callers(decl, LOCK_CALLS)) if decl.kind == "method" else []
     return (
-        len(writers) > 1
-        and any(_calls_on_itself(site, decl.receiver, guard.lock_class) for site in sites)
+        (len(writers) > 1 or access.writes)
+        and any(_calls_openly(site, decl.receiver, guard.lock_class) for site in sites)
         and not any(site.call is None or site.launched for site in sites)
     )
 
 
-def _calls_on_itself(site: Site, type_name: str, lock_class: str) -> bool:
+def _calls_openly(site: Site, type_name: str, lock_class: str) -> bool:
     """Return whether an exported method of a type, that takes no other lock, calls on its receiver.
 
-    One that takes the guard, and not for the call, is called by several goroutines at once.
+    One that takes the guard, and not for the call, is called by several goroutines at once. One
+    of another type takes no lock, and has the object from somewhere.
     """
     caller = site.node.function
     above = declaration_of(site.file, caller) if caller is not None else None
     operand = site.call["function"].get("operand") if site.call is not None else None
     if caller is None or above is None or operand is None or above.kind != "method":
         return False
-    if not above.exported or above.receiver != type_name or is_setup(site.file, site.node):
+    if not above.exported or is_setup(site.file, site.node):
         return False
+    operations = locks_of(site.file, caller).operations
+    if above.receiver != type_name:
+        object_ = access_of(site.file, operand)
+        return not operations and not is_made_here(site.file, operand, object_)
     binding = site.file.binding(operand) if operand.kind == "identifier" else None
     if binding is None or binding.kind != "receiver":
         return False
-    return all(o.lock_class == lock_class for o in locks_of(site.file, caller).operations)
+    return all(o.lock_class == lock_class for o in operations)
 
 
 def _locks_later(access: FieldAccess, guard: Guard) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.channel_fields import made_by
+from threadmend.golang.feeding import feeding, orders_no_round
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, outermost_loop
 from threadmend.golang.iterations import in_one_round, point_in
@@ -164,10 +165,11 @@ class Ordering:
         after = [*self.waiting.after(launched), *self.waiting.end_of(strand)]
         if self.many(parent.strand):
             return not self._alone(launched) and not self._alone(parent)
-        if not self.reaches(strand, parent, after):
+        feeds = feeding(self.waiting, strand, launched, parent)
+        if not self.reaches(strand, parent, [s for s in after if not orders_no_round(s, feeds)]):
             return False
         # The goroutine may wait for the parent instead.
-        return not self._handed_over(parent, launched, related=supposed)
+        return not self._handed_over(parent, launched, related=supposed, feeds=feeds)
 
     def _beside(self, one: Strand, other: Strand, place: Place) -> bool:
         """Return whether `other` may be launched while `one` runs, by the same goroutine."""
@@ -198,11 +200,17 @@ class Ordering:
             return False
         return any(h.access in ours for lv in other.levels for h in held_at(self.file, lv.node))
 
-    def _handed_over(self, first: Place, second: Place, related: bool = False) -> bool:
+    def _handed_over(
+        self,
+        first: Place,
+        second: Place,
+        related: bool = False,
+        feeds: Sequence[Signal] = (),
+    ) -> bool:
         """Return whether `second` may wait for something that is signalled after `first`.
 
         A call that is not known waits when it sounds so or, with `related`, when it shares an
-        object with what comes after `first`.
+        object with what comes after `first`. `feeds` do not count: they come round after round.
         """
         own = [s for s in second.strand.ancestors if s.launch is not None]
         after = [
@@ -216,6 +224,7 @@ class Ordering:
         return any(
             may_match(release, acquire)
             for acquire in self.waiting.before(second)
+            if not orders_no_round(acquire, feeds)
             for release in after
             if _waits_for_sure(acquire) or (related and acquire.kind == "call")
             if not (acquire.kind == "call" and acquire.anything and not acquire.waits)

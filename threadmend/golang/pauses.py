@@ -13,7 +13,7 @@ from threadmend.golang.access import lock_class
 from threadmend.golang.crowds import own_nodes
 from threadmend.golang.flow import Point, flow_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Chan
+from threadmend.golang.types import Chan, is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -128,9 +128,16 @@ def signal_at(file: GoFile, node: Node) -> Iterator[SignalOf]:
             name = function["field"].name
             ways = _CALLS.get(name, ())
     # What a call returns is a clock, or a context's channel.
-    if operand is not None and ways and operand.kind != "call_expression":
+    if operand is not None and ways and not _is_clock(file, operand):
         class_ = lock_class(file, operand)
         yield from ((way, (kind, class_)) for way in ways)
+
+
+def _is_clock(file: GoFile, operand: Node) -> bool:
+    """Return whether nobody else gives a signal: what a call returns, or a timer's channel."""
+    if operand.kind != "selector_expression" or operand["field"].name != "C":
+        return operand.kind == "call_expression"
+    return is_named(file.type_of(operand["operand"]), "time.Timer", "time.Ticker")
 
 
 _CALLS = {

@@ -14,6 +14,7 @@ from threadmend.golang.access import Access
 from threadmend.golang.calls import own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.kept_literals import runs_later
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Decl
 
 __all__ = [
+    "is_cleared_once",
     "is_local_value",
     "is_made_here",
     "is_setup",
+    "makes_another",
     "runs_once",
     "runs_only_once",
     "tears_down_early",
@@ -94,18 +97,22 @@ def is_local_value(file: GoFile, node: Node) -> bool:
 def is_setup(file: GoFile, node: Node) -> bool:
     """Return whether code only sets up or tears down, by its function's name or its callers'.
 
-    A goroutine that such a function launches runs beside the others.
+    A goroutine that such a function launches runs beside the others, and so does a literal that
+    it only returns or hands over to be kept. A method that makes something else does not set up
+    its own object.
     """
     function = node.function
     while function is not None and function.kind == "func_literal":
-        if launch_of_literal(file, function) is not None:
+        if launch_of_literal(file, function) is not None or runs_later(file, function, node):
             return False
         if function.function is None:
             break
         function = function.function
     if function is None or function.get("name") is None:
         return True  # the initialiser of a package variable
-    if _NAME.match(function["name"].name) or _is_for_tests(function) or _gives_back(function):
+    if _NAME.match(function["name"].name) and not makes_another(file, node):
+        return True
+    if _is_for_tests(function) or _gives_back(function):
         return True
     known: dict[Node, bool] = file.package.facts.setdefault("comes before", {})
     if function not in known:
@@ -114,6 +121,28 @@ def is_setup(file: GoFile, node: Node) -> bool:
         return True
     decl = declaration_of(file, function)
     return decl is not None and only_from_setup(decl)
+
+
+_MAKES = re.compile(r"(?:[Nn]ew|[Mm]ake|[Cc]reate|[Bb]uild|[Oo]pen)(?![a-z])")
+
+
+def makes_another(file: GoFile, node: Node) -> bool:
+    """Return whether a method makes another object, and a node is about its own one.
+
+    `func (s *Server) newSession() *Session`, `func (d *Driver) Open(name string) (Conn, error)`.
+    """
+    function = outer_function(node)
+    if function is None or not _MAKES.match(function["name"].name):
+        return False
+    receiver, results = function.get("receiver"), function.get("result")
+    if receiver is None or results is None:
+        return False
+    root = file.binding(next(node.find("identifier"), node))
+    if root is None or root.kind != "receiver":
+        return False
+    made = next((n.name for n in results.find("type_identifier", "qualified_type")), "")
+    owner = {n.name for n in receiver.find("type_identifier")}
+    return made not in {"", "error", "bool", *owner}
 
 
 _ENDS = re.compile(r"(?:[Cc]lose|[Ss]top|[Ss]hutdown|[Tt]eardown|[Dd]estroy|[Cc]leanup)(?![a-z])")
@@ -213,9 +242,25 @@ def runs_only_once(file: GoFile, node: Node, depth: int = 3) -> bool:
 
 def runs_once(node: Node) -> bool:
     """Return whether a node is inside of `once.Do(func() {…})`."""
-    return any(
-        a.kind == "call_expression"
-        and a["function"].kind == "selector_expression"
-        and a["function"]["field"].name == "Do"
-        for a in node.ancestors()
-    )
+    return _once_around(node) is not None
+
+
+def _once_around(node: Node) -> Node | None:
+    for above in node.ancestors():
+        if above.kind == "call_expression" and above["function"].kind == "selector_expression":
+            if above["function"]["field"].name == "Do":
+                return above
+    return None
+
+
+def is_cleared_once(node: Node) -> bool:
+    """Return whether `once.Do(func() {…})` around a node empties what the node names.
+
+    That is no set-up: who uses it has been there before.
+    """
+    once, name = _once_around(node), node.text
+    for statement in once.find("assignment_statement") if once is not None else ():
+        target, value = statement["left"].children[0], statement["right"].children[0]
+        if value.kind == "nil" and target.text == name:
+            return True
+    return False

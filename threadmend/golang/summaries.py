@@ -123,12 +123,13 @@ def _depth(package: Package) -> int:
 
 
 def _collect(file: GoFile, body: Node, depth: int) -> Summary:
-    found: dict[tuple[Access, bool, frozenset[str], bool], Touch] = {}
+    found: dict[tuple[Access, bool, frozenset[str], bool, bool], Touch] = {}
     opens: list[Open] = []
     names = written_names(file.package)
 
     def add(touch: Touch) -> None:
-        found.setdefault((touch.access, touch.writes, touch.locks, touch.early), touch)
+        again = touch.path[0].up("for_statement") is not None
+        found.setdefault((touch.access, touch.writes, touch.locks, touch.early, again), touch)
 
     for node in own_nodes(file, body):
         if node.kind in {"selector_expression", "identifier"}:

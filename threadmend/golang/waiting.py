@@ -133,8 +133,8 @@ class Waiting:
     ) -> set[Point]:
         """Return the points at which a function may wait for one of some signals.
 
-        A loop that waits counts as a whole, unless it holds `start`: how often it runs is
-        not known.
+        A loop that waits counts as a whole, unless it holds `start`, or returns then: how often
+        it runs is not known.
         """
         found = set()
         for at, signal in self.signals_of(flow.function):
@@ -151,6 +151,8 @@ class Waiting:
                 continue
             found.add(at)
             for loop in flow.loops(at):
+                if _leaves_at_once(signal.node, loop):
+                    continue
                 if start is None or not loop.contains(start):
                     found |= {p for p in flow.points if loop.contains(p.node)}
         return found
@@ -162,6 +164,19 @@ class Waiting:
             at in deferred and any(may_match(release, signal) for release in after)
             for at, signal in self.signals_of(flow.function)
         )
+
+
+def _leaves_at_once(node: Node, loop: Node) -> bool:
+    """Return whether a wait is a case of a select that returns then: no round comes after it.
+
+    The other cases run in rounds before, without having waited.
+    """
+    case = node.up("communication_case")
+    communication = case.get("communication") if case is not None else None
+    if case is None or communication is None or not communication.contains(node):
+        return False
+    last = case.statements[-1:]
+    return loop.contains(case) and bool(last) and last[0].kind == "return_statement"
 
 
 def _passes(release: Signal, acquire: Signal) -> bool:

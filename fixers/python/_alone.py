@@ -18,6 +18,8 @@ def is_made_by_callers(function: Function, name: str) -> bool:
     handed to nobody before, as far as the function's file shows: by any call of that name.
     """
     file = function.file
+    if name not in function.parameters:
+        return False  # one that is only given by its name
     at = function.parameters.index(name) - (function.self_name is not None)
     calls = [c for c in file.calls(function.name) if file.function(c) is not function]
     return bool(calls) and all(_is_new(file, call, argument(call, at, name)) for call in calls)

@@ -107,8 +107,8 @@ def _claimed(
         if change is not None and _answers(file, test.test, seen, change):
             pair = _Pair(first, second, name, change, test=test)
             is_key = isinstance(file.parent(seen), ast.Compare) and use_mode(change) != "write"
-            if is_key or _is_calm(file, _between(pair)):
-                return pair  # who sets a flag after the work may be the only one who does it
+            if (is_key and _refuses(test.body[0])) or _is_calm(file, _between(pair)):
+                return pair  # else the work is done twice, and as well by the second one
     return None
 
 
@@ -120,6 +120,14 @@ def _only_leaves(test: ast.If) -> bool:
     if isinstance(last, ast.Return):
         return last.value is None or isinstance(last.value, ast.Constant)
     return isinstance(last, ast.Raise)
+
+
+def _refuses(leave: ast.stmt) -> bool:
+    """Return whether a statement says no: `raise`, `return False`."""
+    answer = leave.value if isinstance(leave, ast.Return) else None
+    return isinstance(leave, ast.Raise) or (
+        isinstance(answer, ast.Constant) and answer.value is not None
+    )
 
 
 def _answers(file: PythonFile, test: ast.expr, seen: ast.expr, change: ast.expr) -> bool:

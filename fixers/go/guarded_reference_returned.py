@@ -103,7 +103,7 @@ def _evidence(file: GoFile, escape: Escape) -> _Evidence | None:
                 continue
             if mutation.kind == "append" and escape.kind == "pointer":
                 certain = True
-            if not certain and (escape.part or escape.kind == "struct"):
+            if not certain and (escape.part or escape.is_sent or escape.kind == "struct"):
                 continue  # a snapshot: it sees the elements that were there
             if mutation.under(lock) and not mutation.initial and not is_over(escape, mutation):
                 found.append(_Evidence(mutation.file, mutation.node, certain))

@@ -34,6 +34,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Finding, Fix, Safety
 
+from ._pause_of_object import paused_by_object
 from ._sleeps_within import Pause, paused
 from ._tickers import is_time_call
 
@@ -64,7 +65,8 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue  # `for ; !done(); time.Sleep(pause) {}`: no place for a select
         loop = innermost_loop(call)
         if loop is None and is_time_call(file, call):
-            yield from (_paused(file, p) for p in paused(file, call))
+            pauses = [*paused(file, call)] or paused_by_object(file, call)
+            yield from (_paused(file, p) for p in pauses)
         if loop is None or not is_time_call(file, call) or _over_channel(file, loop):
             continue
         if not _comes_again(call):

@@ -187,8 +187,14 @@ def _is_empty(file: GoFile, channel: Chan) -> bool:
     return next(elem.node.find("field_declaration"), None) is None
 
 
-def _fields(file: GoFile, type_: Type | None) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a struct of this package that can be listened to."""
+_EMBEDDED = 2
+
+
+def _fields(file: GoFile, type_: Type | None, depth: int = _EMBEDDED) -> Iterator[tuple[str, str]]:
+    """Yield the fields of a struct of this package that can be listened to.
+
+    Those of the structs that it embeds are its own, too.
+    """
     base = deref(type_)
     if not isinstance(base, Named) or base.package != file.package.key:
         return
@@ -196,8 +202,10 @@ def _fields(file: GoFile, type_: Type | None) -> Iterator[tuple[str, str]]:
     if not isinstance(under, Struct):
         return
     for field in under.node.find("field_declaration"):
+        found = file.type_from(field.get("type"))
+        if not field.all("name") and depth > 0:
+            yield from _fields(file, found, depth - 1)
         for name in field.all("name"):
-            found = file.type_from(field.get("type"))
             if is_named(found, "context.Context"):
                 yield name.name, "context"
             elif _is_signal(file, found, name.name):

@@ -11,6 +11,7 @@ go func() {
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from threadmend.golang.access import classify
 from threadmend.golang.file import GoFile
@@ -22,7 +23,7 @@ from threadmend.golang.types import Chan
 
 from ._ending_calls import only_ends
 
-__all__ = ["nothing_ends", "used_after_signals"]
+__all__ = ["may_wait_to_send", "nothing_ends", "used_after_signals"]
 
 _TELLS = (b"<-", b"close(")
 
@@ -38,6 +39,7 @@ def used_after_signals(
     if literal is None or any(h[0] not in _TELLS for h in signals.finditer(literal.text)):
         return None
     sends = [n for n in literal.find("send_statement", "call_expression") if _tells(n)]
+    sends += (call for call, _ in _passed_to_send(file, launch))
     if not sends or any(n.function is not literal or n.field == "communication" for n in sends):
         return None
     if any(n.up("defer_statement") is not None for n in sends) or _receives(literal):
@@ -60,6 +62,59 @@ def _tells(node: Node) -> bool:
     return node.kind == "send_statement" or node["function"].text == b"close"
 
 
+def _passed_to_send(file: GoFile, launch: Launch) -> Iterator[tuple[Node, Binding]]:
+    """Yield the calls in a goroutine that get a channel for nothing but to send on it."""
+    for binding in captures(launch.node):
+        if isinstance(file.underlying(file.type_of(binding.node)), Chan):
+            for use in binding.uses:
+                call = _call_with(use) if launch.node.contains(use) else None
+                if call is not None and _only_sends(file, call, use):
+                    yield call, binding
+
+
+def _call_with(use: Node) -> Node | None:
+    """Return the call that a variable is an argument of."""
+    group = use.parent
+    if group is None or group.kind != "argument_list" or group.parent is None:
+        return None
+    return group.parent if group.parent.kind == "call_expression" else None
+
+
+def _only_sends(file: GoFile, call: Node, argument: Node) -> bool:
+    """Return whether the parameter for an argument is a `chan<- T`."""
+    called = file.callee(call)
+    if called is None or called.kind not in {"func", "method"}:
+        return False
+    index = call["arguments"].children.index(argument)
+    types = [
+        parameter.get("type")
+        for parameter in called.node["parameters"].children
+        for _ in parameter.all("name") or [parameter]
+    ]
+    type_ = (
+        called.file.underlying(called.file.type_from(types[index])) if index < len(types) else None
+    )
+    return isinstance(type_, Chan) and type_.direction == "send"
+
+
+_MEASURES = frozenset({b"len", b"cap"})
+
+
+def _is_measured(use: Node) -> bool:
+    call = _call_with(use)
+    return call is not None and call["function"].text in _MEASURES
+
+
+def may_wait_to_send(file: GoFile, launch: Launch) -> bool:
+    """Return whether what a goroutine calls may send on when the test receives no more."""
+    for _, binding in _passed_to_send(file, launch):
+        values = binding.declaration.get("right") or binding.declaration.get("value")
+        made = values.children[0] if values is not None and len(values.children) == 1 else None
+        if made is None or made.kind != "call_expression" or len(made["arguments"].children) < 2:
+            return True
+    return False
+
+
 def _receives(literal: Node) -> bool:
     """Return whether the goroutine waits for a word of the test: a range may be over anything."""
     return any(n["operator"].kind == "<-" for n in literal.find("unary_expression"))
@@ -78,7 +133,11 @@ def _shares_only_channels(file: GoFile, launch: Launch, test: Binding) -> bool:
         inside = [u for u in binding.uses if launch.node.contains(u)]
         if not isinstance(file.underlying(file.type_of(binding.node)), Chan):
             return False
-        if not all(u.field == "channel" or _is_closed(u) for u in inside):
+        sent = {call for call, _ in _passed_to_send(file, launch)}
+        if not all(
+            u.field == "channel" or _is_closed(u) or _is_measured(u) or _call_with(u) in sent
+            for u in inside
+        ):
             return False
         if any(classify(u, binding).kind == "write" for u in binding.uses[1:]):
             return False

@@ -40,7 +40,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from ._counted import counted_launch
 from ._ending_calls import ending_statement, only_ends
 from ._subscribed import subscribed
-from ._told_too_soon import nothing_ends, used_after_signals
+from ._told_too_soon import may_wait_to_send, nothing_ends, used_after_signals
 
 CATEGORY = "goroutine"
 GATE = rb"\*testing\.[TBF]\b"
@@ -251,6 +251,8 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> Fix:
         )
     if _runs_for_good(file, launch):
         raise BuilderError("it runs until its context ends, and nobody ends that")
+    if ending is None and may_wait_to_send(file, launch):
+        raise BuilderError("it may send more than the test receives, and wait then")
     name = free_name("wg", taken_names(function))
     package = import_name(file.tree, "sync") or "sync"
     group = f"var {name} {package}.WaitGroup"

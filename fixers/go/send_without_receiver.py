@@ -27,7 +27,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import Launch, captures, innermost_loop
-from threadmend.golang.local_fields import held_channels
+from threadmend.golang.local_fields import handed_channels, held_channels
 from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
@@ -47,7 +47,18 @@ _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends that wait for a receiver which cannot come before them."""
-    yield from each_once(file, _of_locals, never_received, sent_too_early)
+    yield from each_once(file, _of_locals, never_received, sent_too_early, _before_handed_on)
+
+
+def _before_handed_on(file: GoFile) -> Iterator[Finding]:
+    """Yield those on channels in fields of an object that nobody else has yet."""
+    for function in file.functions(making(file.package, _MAKES)):
+        flow = flow_of(function)
+        for channel in handed_channels(file, function):
+            if flow.complete and channel.unbuffered and is_assigned_once(channel.binding):
+                stuck = _stuck(function, channel, flow)
+                if stuck is not None and len(stuck.calls) < 2:
+                    yield _finding(file, function, channel, stuck)
 
 
 def _of_locals(file: GoFile) -> Iterator[Finding]:

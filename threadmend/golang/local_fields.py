@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl
 
-__all__ = ["FieldBinding", "held_channels"]
+__all__ = ["FieldBinding", "handed_channels", "held_channels"]
 
 _DEPTH = 3
 _STORED = re.compile(rb"[:=]\s*(?:\w+\.)?\w+\(")
@@ -62,6 +62,20 @@ def held_channels(file: GoFile, function: Node) -> list[Channel]:
         variables = [_with_objects(file, c) for c in local_channels(file, function)]
         found = known[function] = [*variables, *_kept(file, function)]
     return found
+
+
+def handed_channels(file: GoFile, function: Node) -> list[Channel]:
+    """Return the channels in fields of an object that a function makes and hands on.
+
+    Their operations are those that the function itself comes to; where the object goes to code
+    out of sight, or is returned, is among the escapes.
+    """
+    known: dict[Node, list[Channel]] = vars(file).setdefault("_handed_channels", {})
+    if function not in known:
+        kept = {c.make for c in held_channels(file, function)}
+        every = _kept(file, function, handed=True)
+        known[function] = [c for c in every if c.make not in kept and c.escapes]
+    return known[function]
 
 
 def _with_objects(file: GoFile, channel: Channel) -> Channel:
@@ -168,7 +182,7 @@ def _enter(keyed: Node, start: _Start, channel: Channel) -> bool:
     return _wander(key.name, owner, [start], channel)
 
 
-def _kept(file: GoFile, function: Node) -> Iterator[Channel]:
+def _kept(file: GoFile, function: Node, *, handed: bool = False) -> Iterator[Channel]:
     data = file.data
     if not making(file.package).search(data, function.start, function.end):
         return
@@ -185,7 +199,7 @@ def _kept(file: GoFile, function: Node) -> Iterator[Channel]:
             continue
         capacity = maker.capacity(node) if maker is not None else capacity_of(node)
         channel = Channel(binding, node, capacity, maker=maker)
-        if _follow(file, binding, channel):
+        if _follow(file, binding, channel, handed=handed):
             yield channel
 
 
@@ -244,18 +258,21 @@ def _selected(holder: Binding) -> Iterator[tuple[Node, str]]:
             yield parent, parent["field"].name
 
 
-def _follow(file: GoFile, binding: FieldBinding, channel: Channel) -> bool:
+def _follow(file: GoFile, binding: FieldBinding, channel: Channel, *, handed: bool) -> bool:
     """Add what is done to the channel in a field, wherever the object goes.
 
-    False where the object goes to code out of sight, or the field gets another channel.
+    False where the object goes to code out of sight, unless it may be `handed` on, or the field
+    gets another channel.
     """
     field = binding.name.partition(".")[2]
     owner = deref(file.type_of(binding.holder.node))
     follow(file, binding, (), channel, _DEPTH)
-    return _wander(field, owner, [(file, binding.holder, ())], channel)
+    return _wander(field, owner, [(file, binding.holder, ())], channel, handed=handed)
 
 
-def _wander(field: str, owner: object, todo: list[_Start], channel: Channel) -> bool:
+def _wander(
+    field: str, owner: object, todo: list[_Start], channel: Channel, *, handed: bool = False
+) -> bool:
     """Add what methods and other functions that get an object do to its field."""
     first = {start[1] for start in todo}
     while todo:
@@ -269,6 +286,9 @@ def _wander(field: str, owner: object, todo: list[_Start], channel: Channel) -> 
             if use is holder.node:
                 continue
             given = _given(file, use, field, owner)
+            if given is None and handed:
+                channel.escapes.append(use)
+                continue
             if given is None or (given and len(calls) >= _DEPTH):
                 return False
             if given:

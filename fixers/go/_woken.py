@@ -11,7 +11,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.runners import runners_of
-from threadmend.golang.scope import argument_of
+from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
 
@@ -19,7 +19,10 @@ __all__ = ["asked_by_callers", "flag_set", "given_to", "many", "passed_condition
 
 
 def given_to(wait: CondCall, condition: Node) -> str | None:
-    """Return the parameter, a key or an amount, that each waiter's condition has of its own."""
+    """Return the parameter, a key or an amount, that each waiter's condition has of its own.
+
+    Or a flag that some want to be set, and others not.
+    """
     function = wait.call.function
     if function is None or not many(wait):
         return None
@@ -28,11 +31,21 @@ def given_to(wait: CondCall, condition: Node) -> str | None:
         if binding is None or binding.kind != "parameter" or binding.scope is not function:
             continue
         type_ = wait.file.underlying(wait.file.type_of(name))
-        if not isinstance(type_, Named) or type_.package or type_.name in {"bool", "error"}:
+        if not isinstance(type_, Named) or type_.package or type_.name == "error":
+            continue
+        if type_.name == "bool" and not _both_given(wait.file, function, binding):
             continue
         if is_assigned_once(binding):
             return binding.name
     return None
+
+
+def _both_given(file: GoFile, function: Node, binding: Binding) -> bool:
+    """Return whether callers pass true, and others false: `g.await(true)`, `g.await(false)`."""
+    decl = declaration_of(file, function)
+    calls = [site.call for site in callers(decl)] if decl is not None else []
+    given = [argument_of(call, function, binding) for call in calls if call is not None]
+    return {b"true", b"false"} <= {node.text for node in given if node is not None}
 
 
 def passed_conditions(wait: CondCall, condition: Node) -> list[Node] | None:

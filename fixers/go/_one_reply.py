@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from threadmend.golang.builders import with_capacity
+from threadmend.golang.calls import own_callers
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import behind
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import Launch, innermost_loop, launch_sites
+from threadmend.golang.goroutines import (
+    Launch,
+    innermost_loop,
+    launch_of_literal,
+    launch_sites,
+    launches,
+)
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -24,10 +34,7 @@ def left_replies(file: GoFile) -> Iterator[Finding]:
     """
     if file.is_test or file.generated:
         return
-    for sites in launch_sites(file.package).values():
-        body = sites[0].body
-        if body is None or body.kind != "method_declaration" or body.path != file.path:
-            continue
+    for body, begun in _once_launched(file):
         for send in body.own():
             if send.kind != "send_statement" or send["channel"].kind != "selector_expression":
                 continue
@@ -35,8 +42,56 @@ def left_replies(file: GoFile) -> Iterator[Finding]:
             if channel is None or not _is_for_one(channel, send):
                 continue
             left = _left_by(channel)
-            if left is not None and all(_is_new(s, channel) for s in sites):
-                yield _finding(file, channel, send, left)
+            if left is not None and all(_is_new(each, channel) for each in begun):
+                yield _finding(file, channel, send, left, begun)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A launch of what sends for an object: by a method of it, or in a literal.
+
+    `call` is the method's, None where the literal itself sends.
+    """
+
+    launch: Launch
+    owner: Node | None
+    call: Node | None
+
+
+def _once_launched(file: GoFile) -> Iterator[tuple[Node, list[_Begun]]]:
+    """Yield the functions of a file that goroutines run, once each, with all their launches."""
+    for sites in launch_sites(file.package).values():
+        body = sites[0].body
+        if body is not None and body.kind == "method_declaration" and body.path == file.path:
+            yield body, [_Begun(s, _owner(s.call), s.call) for s in sites]
+    for function in file.functions(_SENDS):
+        decl = declaration_of(file, function) if function.kind == "method_declaration" else None
+        called = list(own_callers(decl, _SENDS)) if decl is not None else []
+        if len(called) == 1 and called[0].call is not None and not called[0].launched:
+            begun = _in_literal(called[0].file, called[0].call)
+            if begun is not None:
+                yield function, [begun]
+    for launch in launches(file):
+        if launch.literal is not None and _SENDS.search(launch.literal.text):
+            send = next(launch.literal.find("send_statement"), None)
+            owner = send["channel"].get("operand") if send is not None else None
+            yield launch.literal, [_Begun(launch, owner, None)]
+
+
+_SENDS = re.compile(rb"\w <- ")
+
+
+def _in_literal(file: GoFile, call: Node) -> _Begun | None:
+    """Return the launch of a literal that makes a call once: `go func() { p.settle(f()) }()`."""
+    literal = call.function
+    if literal is None or literal.kind != "func_literal" or innermost_loop(call) is not None:
+        return None
+    launch = launch_of_literal(file, literal)
+    return _Begun(launch, _owner(call), call) if launch is not None else None
+
+
+def _owner(call: Node | None) -> Node | None:
+    return call["function"].get("operand") if call is not None else None
 
 
 def _is_for_one(channel: SharedChannel, send: Node) -> bool:
@@ -71,9 +126,9 @@ def _left_by(channel: SharedChannel) -> ChannelOperation | None:
     return None
 
 
-def _is_new(launch: Launch, channel: SharedChannel) -> bool:
+def _is_new(begun: _Begun, channel: SharedChannel) -> bool:
     """Return whether a launch is for an object that the function made right there."""
-    operand = launch.call["function"].get("operand") if launch.call is not None else None
+    launch, operand = begun.launch, begun.owner
     file = channel.package.workspace.file_of(launch.node)
     binding = file.binding(operand) if operand is not None else None
     if launch.kind != "go" or binding is None or binding.function is not launch.function:
@@ -92,7 +147,13 @@ def _is_new(launch: Launch, channel: SharedChannel) -> bool:
     return decl is not None and decl.node.contains(make)
 
 
-def _finding(file: GoFile, channel: SharedChannel, send: Node, left: ChannelOperation) -> Finding:
+def _finding(
+    file: GoFile,
+    channel: SharedChannel,
+    send: Node,
+    left: ChannelOperation,
+    begun: list[_Begun],
+) -> Finding:
     make = channel.makes[0]
     edit = with_capacity(make.call, "1", make.maker)
     title = f"Make {channel.name} with a buffer of 1"
@@ -102,7 +163,7 @@ def _finding(file: GoFile, channel: SharedChannel, send: Node, left: ChannelOper
         start=send.start,
         end=send.end,
         message=f"the goroutine waits for ever on its send to {name}: who receives may leave",
-        fixes=(_fix(title, edit, send),),
+        fixes=(_fix(title, edit, send, begun),),
         related=(
             Related(make.call.path, make.call.start, make.call.end, "made here"),
             Related(left.node.path, left.node.start, left.node.end, "one of several cases"),
@@ -110,12 +171,20 @@ def _finding(file: GoFile, channel: SharedChannel, send: Node, left: ChannelOper
     )
 
 
-def _fix(title: str, edit: Edit, send: Node) -> Fix:
+def _fix(title: str, edit: Edit, send: Node, begun: list[_Begun]) -> Fix:
     """Make room for the reply.
 
     Sound: one value is sent for each channel, and the send is the goroutine's last act.
     """
-    if send.next is None and send.parent is not None and send.parent.parent is send.function:
+    acts = [send, *(each.call.parent for each in begun if each.call is not None)]
+    if all(act is not None and _is_last(act) for act in acts):
         return Fix(title, (edit,))
     reason = "code after the send no longer waits for the receiver"
     return Fix(title, (edit,), Safety.UNSAFE, reason)
+
+
+def _is_last(act: Node) -> bool:
+    """Return whether a statement is a launch, or the last that its function does."""
+    if act.kind == "go_statement":
+        return True
+    return act.next is None and act.parent is not None and act.parent.parent is act.function

@@ -31,7 +31,7 @@ from threadmend.model import Edit, Fix, Safety
 
 from ._quick import is_slow, waits
 
-__all__ = ["Options", "options_after"]
+__all__ = ["Options", "applied_to", "options_after"]
 
 _WRITES = frozenset({"write", "update", "store"})
 _MOST = 4
@@ -90,7 +90,7 @@ def options_after(file: GoFile, launch: Launch) -> Iterator[Options]:
         run = statement.get("initializer") if statement.kind == "if_statement" else statement
         calls = [n for n in run.own() if n.kind == "call_expression"] if run is not None else []
         for call in calls:
-            fields = _applied(file, call) or _applied_within(file, call)
+            fields = applied_to(file, call) or _applied_within(file, call)
             if fields:
                 yield Options(statement, call, tuple(fields))
                 return
@@ -107,8 +107,11 @@ def options_after(file: GoFile, launch: Launch) -> Iterator[Options]:
             return
 
 
-def _applied(file: GoFile, call: Node) -> list[Access]:
-    """Return the fields that `opt(t)` may set, for an element of a list of options."""
+def applied_to(file: GoFile, call: Node, *, address: bool = False) -> list[Access]:
+    """Return the fields that `opt(t)` may set, for an element of a list of options.
+
+    With `address` also those that `opt(&t)` sets.
+    """
     function, arguments = call["function"], call["arguments"].children
     binding = file.binding(function) if function.kind == "identifier" else None
     type_ = file.type_of(function)
@@ -118,7 +121,10 @@ def _applied(file: GoFile, call: Node) -> list[Access]:
         return []
     under = file.underlying(type_)
     target = access_of(file, arguments[0])
-    if not isinstance(under, Func) or target is None or arguments[0].kind != "identifier":
+    given = arguments[0]
+    if address and given.kind == "unary_expression" and given["operator"].kind == "&":
+        given = given["operand"]
+    if not isinstance(under, Func) or target is None or given.kind != "identifier":
         return []
     if len(under.params) != 1 or not isinstance(under.params[0], Pointer):
         return []
@@ -133,7 +139,7 @@ def _applied_within(file: GoFile, call: Node) -> list[Access]:
     found = []
     for node in decl.node.own():
         if node.kind == "call_expression":
-            for inner in _applied(decl.file, node):
+            for inner in applied_to(decl.file, node):
                 access = translated(file, call, decl.node, inner)
                 if access is not None:
                     found.append(access)

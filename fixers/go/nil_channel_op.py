@@ -5,7 +5,8 @@ for ever, `range` over it too, and `close` panics. Nothing says so: the goroutin
 never heard of again.
 
 The same goes for a value that one constructor makes without the channel that all others make,
-and for one that is made only if it gets a buffer, where a caller wants none.
+for one that is made only if it gets a buffer, where a caller wants none, and for one that
+nothing but an option makes.
 
 Not reported: operations that are all in selects, where nil switches a case off; a variable
 that anybody assigns, or whose address is taken; an exported field, or one that is set in any
@@ -30,6 +31,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._made_by_option import made_by_options
 from ._made_in_some import Forgotten, forgotten
 from ._made_with_room import WithRoom, made_with_room
 from ._unmade import is_built, made_with_values
@@ -174,7 +176,9 @@ def _fields(file: GoFile, spec: Node) -> Iterator[Finding]:
                 continue
             channel = shared_channel_of(decl, name.name)
             used = [o for o in channel.operations if not o.file.is_test]
-            for found in forgotten(channel, _first(used)):
+            every = [*forgotten(channel, _first(used))]
+            every += made_by_options(channel, _first(used), declared["type"])
+            for found in every:
                 yield _left_out(f"{decl.name}.{name.name}", found)
             left_nil = made_with_room(channel, _first(used))
             if left_nil is not None:
@@ -189,10 +193,11 @@ def _fields(file: GoFile, spec: Node) -> Iterator[Finding]:
 
 def _left_out(label: str, found: Forgotten) -> Finding:
     node, literal = found.operation.node, found.literal
+    body = literal.get("body")
     return Finding(
         path=literal.path,
         start=literal.start,
-        end=literal["body"].start,
+        end=body.start if body is not None else literal.end,
         message=f"{label} is not made here: {_WORDS[found.operation.kind]}",
         fixes=(found.fix,) if found.fix is not None else (),
         related=(Related(node.path, node.start, node.end, "used here"),),

@@ -26,7 +26,7 @@ from threadmend.model import Edit, Fix, Safety
 
 from ._sleeps_within import Pause
 
-__all__ = ["paused_by_object"]
+__all__ = ["left_behind", "paused_by_object"]
 
 _CODE = """\
 {timer} := {package}.NewTimer({duration})
@@ -100,11 +100,21 @@ def _told(file: GoFile, call: Node, field: str) -> tuple[Edit, ...] | None:
     Empty where the next round asks by itself, None where the loop cannot be left.
     """
     loop, statement = innermost_loop(call), call.parent
-    if loop is None or statement is None or statement.kind != "expression_statement":
+    if loop is None or statement is None:
         return None
-    last = statement.parent is loop["body"] and statement.next is None
-    if last and _asks(file, loop, field):
+    if statement.parent is loop["body"] and statement.next is None and _asks(file, loop, field):
         return ()
+    return left_behind(file, call, field)
+
+
+def left_behind(file: GoFile, call: Node, field: str) -> tuple[Edit, ...] | None:
+    """Return the edits by which the code behind a call asks for a stop of its object, and leaves.
+
+    None where it cannot be left there.
+    """
+    statement = call.parent
+    if statement is None or statement.kind != "expression_statement":
+        return None
     stops = (s for s in stops_at(file, call) if s.receive.rpartition(".")[2] == field)
     stop = next(stops, None)
     if stop is None:

@@ -4,9 +4,10 @@ A plain send waits until somebody receives. When the receiver has left (its cont
 cancelled, its stop channel closed, its caller had enough), the sender waits for ever: the
 goroutine, its stack and all that it refers to stay, and so does whoever waits for it.
 
-Four forms are found:
+Five forms are found:
 - a goroutine that sends in a loop (or in a callback or closure that it runs again and again),
   with a context or stop channel in scope that it ignores;
+- a send of an object's goroutine where the object closes a stop that nobody listens to;
 - a send on a field's channel whose receivers all leave on a stop that is in scope here;
 - a send in the default case of the select that asks for the stop: it comes too late there;
 - a send on a parameter or a result in a loop that leaves on its context, but not from the send.
@@ -43,6 +44,7 @@ from ._in_callbacks import leave_of, runs_again_in
 from ._left_behind import left_by
 from ._outgoing import outgoing
 from ._stop_cases import finding, in_select, partners_too
+from ._stop_unheard import unheard_by
 
 CATEGORY = "goroutine"
 GATE = rb"<-"
@@ -79,6 +81,12 @@ def check(file: GoFile) -> Iterator[Finding]:
             message = f"whoever receives from {send['channel'].name} leaves on {stop.receive},"
             message += " and this send does not"
             yield finding(file, send, message, in_select(file, send, stop, _REASON))
+            continue
+        unheard = unheard_by(file, send)
+        if unheard is not None:
+            message = f"nobody listens to {unheard.stop.receive}, and the goroutine waits for ever"
+            message += f" on its send to {send['channel'].name}"
+            yield finding(file, send, message, unheard.fix)
             continue
         out = outgoing(file, send)
         fix = out.fix(file) if out is not None else ""

@@ -2,7 +2,8 @@
 
 Closing a closed channel panics, and the panic takes the whole process down. It happens when
 two goroutines both think that they are the one to finish, when a deferred close meets an
-explicit one on some path, or when somebody calls `Close` a second time, as deferred clean-up
+explicit one on some path, when a goroutine of an object closes what the method that stops the
+object closes as well, or when somebody calls `Close` a second time, as deferred clean-up
 code does all the time.
 
 Not reported: a close that a `sync.Once`, a flag, an atomic or any other state of the object

@@ -4,7 +4,8 @@ A goroutine closes a channel, or sends on it, when it is done, and somebody wait
 path out of it (an error, a cancelled context, nothing to do) returns without the signal: the
 waiter waits for ever. Nobody notices until that error happens. The same goes for
 - a slot of a semaphore, a buffered channel, that was taken for the goroutine and is not given
-  back, and for one that a function takes, and keeps only where it fails;
+  back, and for one that a function, or a round of a loop, takes and keeps only where it fails;
+- a token out of a pool, a channel that was filled beforehand;
 - a function that sets a result, and does not close the channel by which others learn of it;
 - one that ends its own goroutine by a close on some paths only;
 - one that waits for goroutines which a context ends, and has not cancelled it.

@@ -9,8 +9,8 @@
         for _, l := range h.listeners { l.Close() }    // in here l.hub is h
     }
 
-Certain when the field is set in composite literals alone, to the method's own object, and every
-element that is put into the list was made so in the same method.
+Certain when the field is set in composite literals alone, to the method's own object or to one
+that the function made, and every element that is put into the list was made so in that function.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, is_assigned_once
 from threadmend.golang.calls import callers, code_files
+from threadmend.golang.literal_fields import field_value
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map, Named, Pointer, Slice, deref
@@ -101,8 +102,8 @@ def is_set_in_literals(package: Package, element: str, field: str) -> bool:
     files = code_files(package)
     if any(f.may_hold(field.encode()) and assigned.search(f.data) for f in files):
         return False
-    literals = [n for f in files for n in _literals(f, element)]
-    return bool(literals) and all(_value(n, field) is not None for n in literals)
+    literals = [(f, n) for f in files for n in _literals(f, element)]
+    return bool(literals) and all(field_value(f, n, field) is not None for f, n in literals)
 
 
 def _literals(file: GoFile, element: str) -> Iterator[Node]:
@@ -111,15 +112,6 @@ def _literals(file: GoFile, element: str) -> Iterator[Node]:
         for literal in declaration.index.get("composite_literal", ()):
             if literal["type"].name == element:
                 yield literal
-
-
-def _value(literal: Node, field: str) -> Node | None:
-    """Return what a keyed literal gives a field."""
-    for entry in literal["body"].children:
-        if entry.kind == "keyed_element" and entry.children[0].name == field:
-            value = entry.children[-1]
-            return value.children[0] if value.kind == "literal_element" else value
-    return None
 
 
 def _is_filled(package: Package, element: str, field: str, owner: str, list_: str) -> bool:
@@ -163,7 +155,9 @@ def _added(target: Node, value: Node, list_: str) -> Iterator[Node]:
 def _was_made_by(file: GoFile, added: Node, owner: Node, element: str, field: str) -> bool:
     """Return whether an element was made in this function, with the list's owner in its field."""
     binding = file.binding(owner) if owner.kind == "identifier" else None
-    if binding is None or binding.kind != "receiver":
+    if binding is None or binding.kind not in {"receiver", "variable"}:
+        return False
+    if not is_assigned_once(binding):
         return False
     value: Node | None = added
     if added.kind == "identifier":
@@ -181,12 +175,12 @@ def given_field(file: GoFile, value: Node, element: str, field: str) -> Node | N
     if value.kind == "unary_expression" and value["operator"].kind == "&":
         value = value["operand"]
     if value.kind == "composite_literal":
-        return _value(value, field) if value["type"].name == element else None
+        return field_value(file, value, field) if value["type"].name == element else None
     decl = file.callee(value) if value.kind == "call_expression" else None
     if decl is None or decl.kind != "func" or not decl.sound:
         return None
     literals = [n for n in _literals(decl.file, element) if decl.node.contains(n)]
-    inner = _value(literals[0], field) if len(literals) == 1 else None
+    inner = field_value(decl.file, literals[0], field) if len(literals) == 1 else None
     parameter = decl.file.binding(inner) if inner is not None else None
     if parameter is None or parameter.kind != "parameter" or not is_assigned_once(parameter):
         return None

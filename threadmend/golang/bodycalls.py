@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.flow import Point
 
-__all__ = ["ANY", "Call", "call_nodes", "calls_at", "calls_of", "released_before"]
+__all__ = [
+    "ANY",
+    "Call",
+    "call_nodes",
+    "calls_at",
+    "calls_of",
+    "is_kept",
+    "released_before",
+    "unconverted",
+]
 
 
 # What names that a body brings along stand for in the caller; None: something else.
@@ -203,6 +212,7 @@ def receiver_of(function: Node) -> Binding | None:
 
 
 def _passed(file: GoFile, call: Node, argument: Node) -> Iterator[Call]:
+    argument = unconverted(file, argument)
     if argument.kind == "func_literal":
         in_place = runs_in_place(file, argument)
         yield Call(call, None, Body(file, argument), True, in_place)
@@ -212,6 +222,29 @@ def _passed(file: GoFile, call: Node, argument: Node) -> Iterator[Call]:
             in_place = argument.kind == "selector_expression" and runs_in_place(file, argument)
             meant = _bound(file, argument, inner) if in_place else None
             yield Call(call, None, inner, True, in_place, meant)
+    elif is_kept(file, argument):
+        inner = bodies_of_value(file, argument).certain
+        if inner is not None:
+            mine = _outermost(inner.node) is _outermost(call)
+            yield Call(call, None, inner, not mine, False)
+
+
+def unconverted(file: GoFile, value: Node) -> Node:
+    """Return the function value that a conversion to a function type is of: `f` of `Handler(f)`."""
+    while value.kind == "call_expression":
+        inner = file.package.workspace.inference.calls.converted(value)
+        if inner is None:
+            break
+        value = inner
+    return value
+
+
+def is_kept(file: GoFile, value: Node) -> bool:
+    """Return whether a value is a function that a field of a struct keeps."""
+    if value.kind != "selector_expression":
+        return False
+    selection = file.selection(value)
+    return selection is not None and selection.kind == "field"
 
 
 def _bound(file: GoFile, value: Node, method: Body) -> Captured | None:

@@ -23,6 +23,7 @@ from threadmend.golang.channels import (
 )
 from threadmend.golang.getters import calls_of_getter, returned_field
 from threadmend.golang.infer import is_decl
+from threadmend.golang.literal_fields import values_by_place
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import Maker, capacity_of, is_make, maker_of
 from threadmend.golang.scope import Binding, position_of
@@ -169,14 +170,14 @@ def _collect(channel: SharedChannel) -> None:
     packages = [channel.package]
     if channel.name[:1].isupper():
         packages += importers(channel.package)
-    name = re.escape(channel.name.encode())
+    name, owner = re.escape(channel.name.encode()), channel.decl.name.encode()
     if channel.is_field:
         pattern = re.compile(rb"\.\s*" + name + rb"\b|\b" + name + rb"\s*:")
     else:
         pattern = re.compile(rb"\b" + name + rb"\b")
     for package in packages:
         for file in package.files:
-            if name in file.data:
+            if name in file.data or (channel.is_field and file.may_hold(owner)):
                 for node in _uses(file, channel, pattern):
                     _use(file, channel, node)
     if not channel.is_field:
@@ -201,6 +202,8 @@ def _uses(file: GoFile, channel: SharedChannel, pattern: re.Pattern[bytes]) -> I
             if isinstance(type_, Named) and type_.name == channel.decl.name and value.children:
                 if type_.package == channel.package.key:
                     _store(file, channel, value.children[0])
+        for given in values_by_place(file, channel.decl.name, channel.package.key, channel.name):
+            _store(file, channel, given)
     elif file.package is channel.package:
         for node in channel.package.uses(channel.name):
             if node.path == file.path and node is not channel.decl.node.get("name"):

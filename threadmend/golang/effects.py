@@ -24,7 +24,9 @@ from threadmend.golang.bodycalls import (
     call_nodes,
     calls_at,
     calls_of,
+    is_kept,
     released_before,
+    unconverted,
 )
 from threadmend.golang.calls import callers
 from threadmend.golang.holding import holding_of
@@ -74,7 +76,8 @@ class Pair:
         return holding_of(self.file, self.function).taken_at(self.held, self.node)
 
 
-_PASSES = re.compile(rb"\bfunc\b")
+_NAMES = re.compile(rb"[(,]\s*(\w+)")
+_CALLED = re.compile(rb"(?<![\w.])(\w+)\(")
 
 
 def holders(file: GoFile) -> list[Node]:
@@ -109,8 +112,8 @@ def _calls_parameter(decl: Decl) -> bool:
     data = decl.file.data
     if not decl.sound or not LOCK_CALLS.search(data, start, end):
         return False
-    signature = data[start : data.find(b"{", start, end)]
-    if len(_PASSES.findall(signature)) < 2:
+    opens = data.find(b"{\n", start, end)
+    if not {*_NAMES.findall(data, start, opens)} & {*_CALLED.findall(data, opens, end)}:
         return False
     return any(e.kind == "param" and e.held for e in events_of(Body(decl.file, decl.node)))
 
@@ -166,7 +169,7 @@ def _called_events(body: Body) -> Iterator[Event]:
     holding = holding_of(body.file, body.node)
     known: dict[Node, Events] = body.file.package.workspace.facts.setdefault("effects", {})
     for node in call_nodes(body):
-        if not holding.at(node) and not _passes_function(node):
+        if not holding.at(node) and not _passes_function(body.file, node):
             continue
         calls = calls_at(body, node)
         for call in calls:
@@ -176,10 +179,11 @@ def _called_events(body: Body) -> Iterator[Event]:
                 yield from _through(body, call, known.get(call.body.node, {}), known)
 
 
-def _passes_function(call: Node) -> bool:
+def _passes_function(file: GoFile, call: Node) -> bool:
     """Return whether a function is passed along, so that the callee may hold a lock itself."""
     return any(
-        a.kind in {"func_literal", "selector_expression"} for a in call["arguments"].children
+        unconverted(file, a).kind in {"func_literal", "selector_expression"}
+        for a in call["arguments"].children
     )
 
 
@@ -334,7 +338,7 @@ def _of_argument(
     position = int(event.mode)
     if call.call is None or position >= len(arguments):
         return
-    value = arguments[position]
+    value = unconverted(body.file, arguments[position])
     held = _held_here(body, call, event)
     binding = body.file.binding(value)
     index = position_of(body.node, binding) if binding is not None else None
@@ -349,7 +353,9 @@ def _of_argument(
         assert inner is not None
         access = _in_callback(body, call, event, inner, passed.access)
         if inner.decl is not None and access is passed.access:
-            access = _of_method_value(body.file, value, access)
+            # The object of a method that a field keeps is not the one that has the field.
+            kept = is_kept(body.file, value)
+            access = None if kept else _of_method_value(body.file, value, access)
         yield replace(
             passed,
             access=access,

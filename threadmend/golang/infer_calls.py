@@ -85,6 +85,13 @@ class Calls:
             return callee.results[0]
         return Tuple(callee.results)
 
+    def converted(self, call: Node) -> Node | None:
+        """Return the operand of a call that is a conversion: x of `T(x)`."""
+        arguments = call["arguments"].children
+        if len(arguments) != 1 or self.type_named_by(call["function"]) is None:
+            return None
+        return arguments[0]
+
     def type_named_by(self, node: Node) -> Type | None:
         """Return the type that a call's function names when the call is a conversion."""
         if node.kind == "identifier":

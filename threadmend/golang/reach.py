@@ -1,11 +1,13 @@
 """Reach: which function names may lead to a lock, a wait or a callback, told by bytes alone.
 
 Most calls under a lock lead nowhere: `effects` asks here before it looks at what a call runs.
+A field that keeps a literal (`OnAdd: func() {…}`) leads where the literal does.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ _FUNCTION = re.compile(rb"\nfunc[ \t]*(?:\([^)\n]*\)[ \t]*)?(\w+)")
 _CALLED = re.compile(rb"\b(\w++)(?:\[[\w, .*\[\]]*\])?\(")
 _LOCKS = re.compile(rb"\.(?:Try)?R?(?:Lock|Unlock)\(")
 _WAITS = re.compile(rb"<-|\.Wait\(\)")
+# A literal that a field or variable gets, up to the brace in the column where its line begins.
+_KEPT = re.compile(rb"(?m)^([ \t]*)[^\n]*?\b(\w+)[ \t]*(?::|=|:=)[ \t]*(?:\w+\()?func\(")
 # How many calls away from a lock, a wait, a callback a name still matters.
 _FAR, _NEAR, _NEXT = 8, 2, 1
 
@@ -49,6 +53,7 @@ def _read(workspace: Workspace) -> Reach:
     locks: set[bytes] = set()
     waits: set[bytes] = set()
     takes: set[bytes] = set()
+    kept: list[tuple[bytes, bytes]] = []
     for path in workspace.go_files:
         data = workspace.source(path).data
         heads = list(_FUNCTION.finditer(data))
@@ -64,10 +69,27 @@ def _read(workspace: Workspace) -> Reach:
                 takes.add(name)
             for called in set(_CALLED.findall(data, head.end(), end)):
                 callers.setdefault(called, set()).add(name)
+            if b"func(" in data[head.end() : end]:
+                kept.extend(_kept(data, head.end(), end))
+    for name, body in kept:
+        if name in callers and name not in declared:  # called by the name of a field
+            if _LOCKS.search(body):
+                locks.add(name)
+            if _WAITS.search(body):
+                waits.add(name)
+            for called in set(_CALLED.findall(body)):
+                callers.setdefault(called, set()).add(name)
     relevant = _closure(callers, locks, _FAR)
     relevant |= _closure(callers, waits, _NEAR)
     relevant |= _closure(callers, takes, _NEXT)
     return Reach(frozenset(declared), frozenset(relevant))
+
+
+def _kept(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the literals that a function gives to names, each with its text."""
+    for match in _KEPT.finditer(data, start, end):
+        last = data.find(b"\n" + match[1] + b"}", match.end(), end)
+        yield match[2], data[match.end() : last if last >= 0 else end]
 
 
 def _closure(callers: dict[bytes, set[bytes]], names: set[bytes], calls: int) -> set[bytes]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import callers, code_files
+from threadmend.golang.literal_fields import values_by_place
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
@@ -105,6 +106,9 @@ def _bodies(file: GoFile, value: Node, depth: int) -> Targets:
     if value.kind == "selector_expression":
         return _of_selector(file, value, depth)
     if value.kind == "call_expression" and depth:
+        converted = file.package.workspace.inference.calls.converted(value)
+        if converted is not None:  # `http.HandlerFunc(f)` is f
+            return bodies_of_value(file, converted, depth)
         return _of_result(file, value, depth - 1)
     return _NONE
 
@@ -253,6 +257,9 @@ def stored_values(package: Package, owner: Named, name: str) -> list[tuple[GoFil
 def _stored_values(package: Package, owner: Named, name: str) -> Iterator[tuple[GoFile, Node]]:
     pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b\s*(?::|=|,)")
     for file in code_files(package):
+        for given in values_by_place(file, owner.name, owner.package, name):
+            if given.kind != "nil":
+                yield file, given
         if not file.holds(pattern):
             continue
         for statement in file.find("assignment_statement", pattern):

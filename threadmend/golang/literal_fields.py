@@ -1,0 +1,65 @@
+"""Literal fields: what a composite literal gives a field, by its name or by its place.
+
+&health{stop: make(chan struct{})}      &health{make(chan struct{})}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named, Struct, deref
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["field_value", "values_by_place"]
+
+
+def field_value(file: GoFile, literal: Node, field: str) -> Node | None:
+    """Return what a composite literal of a struct gives a field."""
+    for entry in literal["body"].children:
+        if entry.kind == "keyed_element" and entry.children[0].name == field:
+            value = entry.children[-1]
+            return value.children[0] if value.kind == "literal_element" else value
+    return _by_place(file, literal, field)
+
+
+def values_by_place(file: GoFile, type_: str, package: str, field: str) -> Iterator[Node]:
+    """Yield what the literals of a named struct that name no fields give a field."""
+    pattern = _BY_PLACE % re.escape(type_.encode())
+    for literal in file.find("composite_literal", re.compile(pattern)):
+        value = _by_place(file, literal, field)
+        owner = deref(file.type_of(literal)) if value is not None else None
+        if isinstance(owner, Named) and (owner.package, owner.name) == (package, type_):
+            assert value is not None
+            yield value
+
+
+# `name{` and something that is no `field:`
+_BY_PLACE = rb"\b%b(?:\[[^\n{}]*\])?\{\s*(?!\w+\s*:)[^\s}]"
+
+
+def _by_place(file: GoFile, literal: Node, field: str) -> Node | None:
+    """Return what a composite literal that names no fields gives a field."""
+    entries = literal["body"].children
+    if not entries or entries[0].kind != "literal_element":
+        return None
+    under = file.underlying(file.type_of(literal))
+    if not isinstance(under, Struct):
+        return None
+    names = [name.name for name in _names(under.node)]
+    place = names.index(field) if field in names else len(entries)
+    return entries[place].children[0] if place < len(entries) else None
+
+
+def _names(struct: Node) -> list[Node]:
+    """Return a struct's own fields in order; an embedded one by its type's name."""
+    found: list[Node] = []
+    for declaration in struct.find("field_declaration"):
+        if declaration.up("struct_type") is struct:
+            named = declaration.all("name")
+            found += named or [[n for n in declaration["type"].walk() if not n.children][-1]]
+    return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access, access_of, is_assigned_once, lock_class, uses_of
 from threadmend.golang.backrefs import homeward
 from threadmend.golang.locks import Held
+from threadmend.golang.made_around import unwrapped
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.selfrefs import without_detours
 from threadmend.golang.syntax import Node
@@ -73,7 +74,8 @@ def translated(
         return None
     if base is None or len(base.steps) + len(access.steps) > _LONGEST:
         return None
-    return without_detours(file, homeward(file, Access(base.root, base.steps + access.steps)))
+    path = unwrapped(file, Access(base.root, base.steps + access.steps))
+    return without_detours(file, homeward(file, path))
 
 
 def _is_kept(file: GoFile, root: Binding) -> bool:

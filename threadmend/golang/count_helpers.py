@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["HelpedCall", "count_call", "count_calls", "counts", "home", "said"]
+__all__ = ["HelpedCall", "count_call", "count_calls", "counts", "helper_names", "home", "said"]
 
 _LONGEST = 200
 
@@ -70,6 +70,15 @@ def counts(package: Package, method: str) -> re.Pattern[bytes]:
     names = {d.name for d in package.functions() if d.key in helpers}
     words = b"|" + naming(names) if names else b""
     return re.compile(rf"\.{method}\(".encode() + words)
+
+
+def helper_names(package: Package, method: str) -> list[str]:
+    """Return the names of the helpers that consist of a call of a WaitGroup's method."""
+    helpers = _helpers(package)
+    found = {
+        d.name for d in package.functions() if d.key in helpers and helpers[d.key].method == method
+    }
+    return sorted(found)
 
 
 def home(file: GoFile, operation: WaitGroupCall) -> tuple[GoFile, WaitGroupCall]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, lock_class
 from threadmend.golang.calls import callers
+from threadmend.golang.count_helpers import count_call, helper_names, home
 from threadmend.golang.effects import Pair, effects_of
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import launch_of_literal
@@ -34,11 +35,12 @@ def done_needing_lock(pair: Pair) -> tuple[Node, Node | None] | None:
     for file in pair.file.package.files:
         if file.is_test and not pair.file.is_test:
             continue
-        for call in file.calls("Done", "Go", "TryGo"):
-            found = waitgroup_call(file, call) or _group_call(file, call)
+        for call in file.calls("Done", "Go", "TryGo", *helper_names(file.package, "Done")):
+            found = count_call(file, call) or _group_call(file, call)
             if found is None or found.method not in {"Done", "Go"}:
                 continue
-            if lock_class(file, found.waitgroup) != wanted:
+            where, inner = home(file, found)
+            if lock_class(where, inner.waitgroup) != wanted:
                 given_to = _needs_given(file, found, wanted, pair)
                 if given_to is not None:
                     return call, given_to[0]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from threadmend.golang.access import Access
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import Access, access_of, is_assigned_once
 from threadmend.golang.backrefs import homeward
+from threadmend.golang.calls import callers
 from threadmend.golang.effects import Pair, effects_of
+from threadmend.golang.getters import returned_field
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, argument_of, resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import bodies_of_value
 from threadmend.golang.wording import translated
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
 
 __all__ = ["is_foreign", "needed_by_given", "related"]
 
@@ -29,7 +37,9 @@ def related(pair: Pair, lock: Access | None, other: Access | None) -> bool:
     if _as_waited_for(pair, lock, other) == held:
         return True
     here, there = _relation(held, pair.event.access), _relation(lock, other)
-    return here is not None and here == there
+    if here is not None and here == there:
+        return True
+    return here is not None and _given_together(pair, here, lock, other)
 
 
 def _as_called(pair: Pair, lock: Access) -> Access | None:
@@ -90,7 +100,55 @@ def is_foreign(lock: Access | None, function: Node) -> bool:
     return not (root.scope.contains(function) or function.contains(root.scope))
 
 
-def _relation(lock: Access, other: Access | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+Relation = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def _given_together(pair: Pair, wanted: Relation, lock: Access, other: Access | None) -> bool:
+    """Return whether every caller gives a lock's owner and a channel that belong together so.
+
+    `go watch(c, c.health.stopped())`, where `watch(c, stop)` takes c.mu and receives from stop.
+    """
+    if other is None or not isinstance(lock.root, Binding) or not isinstance(other.root, Binding):
+        return False
+    function = lock.root.scope
+    if lock.root is other.root or other.root.scope is not function or other.steps:
+        return False
+    if lock.root.kind != "parameter" or other.root.kind != "parameter":
+        return False
+    file = pair.file.package.workspace.file_of(function)
+    decl = declaration_of(file, function)
+    if decl is None or not is_assigned_once(other.root):
+        return False
+    sites = callers(decl)
+    for site in sites:
+        given = argument_of(site.call, function, other.root) if site.call is not None else None
+        if given is None:
+            return False
+        place = translated(site.file, site.call, function, lock)
+        if place is None or _relation(place, _shown(site.file, given)) != wanted:
+            return False
+    return bool(sites)
+
+
+def _shown(file: GoFile, channel: Node) -> Access | None:
+    """Return the path of a channel, also of one that a getter hands out."""
+    if channel.kind == "identifier":
+        binding = file.binding(channel)
+        right = binding.declaration.get("right") if binding is not None else None
+        if binding is not None and right is not None and is_assigned_once(binding):
+            if binding.index < len(right.children):
+                channel = right.children[binding.index]
+    if channel.kind != "call_expression":
+        return access_of(file, channel)
+    returned = returned_field(file, channel)
+    if returned is None:
+        return None
+    where, field = returned
+    body = field.function
+    return translated(file, channel, body, access_of(where, field)) if body is not None else None
+
+
+def _relation(lock: Access, other: Access | None) -> Relation | None:
     if other is None or lock.root != other.root:
         return None
     common = 0

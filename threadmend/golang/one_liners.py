@@ -34,16 +34,28 @@ def one_liners(
 
 def only_call(decl: Decl, pattern: re.Pattern[bytes], longest: int) -> Node | None:
     """Return the call that is all that a function does, when its text has the pattern and at most
-    `longest` bytes.
+    `longest` bytes. A test of the receiver for nil may stand around it.
     """
     start, end = decl.span
     if end - start > longest or not pattern.search(decl.file.data, start, end):
         return None
     statements = decl.node["body"].statements if decl.sound and decl.has_body else []
+    if len(statements) == 1 and statements[0].kind == "if_statement":
+        statements = _tested(decl, statements[0])
     if len(statements) != 1 or statements[0].kind != "expression_statement":
         return None
     call = statements[0].children[0]
     return call if call.kind == "call_expression" else None
+
+
+def _tested(decl: Decl, test: Node) -> list[Node]:
+    """Return the statements of `if r != nil { … }`, where `r` is the receiver."""
+    receiver = decl.node.get("receiver")
+    names = [n.name for d in receiver.children for n in d.all("name")] if receiver else []
+    if not names or test.get("alternative") is not None or test.get("initializer") is not None:
+        return []
+    asks = test["condition"].text == f"{names[0]} != nil".encode()
+    return test["consequence"].statements if asks else []
 
 
 def naming(names: Iterable[str]) -> bytes:

@@ -26,6 +26,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from ._after_unlock import after_unlock, widened
 from ._left_behind import left_by
 from ._stop_cases import in_select
+from ._wake_lost import remembered
 
 __all__ = ["blocked"]
 
@@ -135,12 +136,17 @@ def _fix(file: GoFile, pair: Pair) -> Fix:
         first = _taken_right_above(pair, statement)
         if first is not None:
             edits = move_before(statement, first)
-            reason = f"others may take {name} between the Wait and what follows"
-            return Fix(f"Wait before taking {name}", edits, Safety.UNSAFE, reason)
+            reason = f"others may take {name} between the {word} and what follows"
+            return Fix(f"{word.capitalize()} before taking {name}", edits, Safety.UNSAFE, reason)
         edits = _meanwhile(pair, statement)
         reason = f"others may change what {name} guards during the {word}"
         return Fix(f"Release {name} during the {word}", edits, Safety.UNSAFE, reason)
     reason = "the critical section ends earlier"
+    if pair.event.mode == "receive" and len(pair.event.path) == 1:
+        slot = remembered(pair.file, pair.event.operation)
+        if slot:
+            edits = (*edits, *slot)
+            reason += ", and a slot keeps the signal that comes in between"
     if statement.kind == "send_statement":
         # Without the lock it would be found to wait for receivers that have left.
         stop = left_by(pair.file, statement, locked=True)
@@ -175,12 +181,11 @@ def _statement(pair: Pair) -> Node:
 
 
 def _taken_right_above(pair: Pair, statement: Node) -> Node | None:
-    """Return the statement that takes the lock when a plain `wg.Wait()` comes right behind it,
-    or behind it and its deferred release.
+    """Return the statement that takes the lock when what waits comes right behind it, or behind
+    it and its deferred release.
     """
-    call = statement.children[0] if statement.kind == "expression_statement" else None
     above = statement.previous
-    if pair.event.mode != "wait" or call is None or pair.event.operation is not call:
+    if statement.kind not in _SIMPLE - {"select_statement"}:
         return None
     if above is not None and above.kind == "defer_statement":
         operation = lock_operation(pair.file, above.children[-1])

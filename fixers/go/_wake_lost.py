@@ -6,7 +6,15 @@
     default:                            }
     }
 
-One slot remembers that there is something new.
+One slot remembers that there is something new. The same for who looks under a lock, and waits
+when it has given the lock back:
+
+    c.mu.Lock()                         c.mu.Lock()
+    c.busy = true                       if !c.busy {
+    select {                                c.mu.Unlock()       // a wake-up here is lost
+    case c.wake <- struct{}{}:              <-c.wake
+    default:
+    }
 """
 
 from __future__ import annotations
@@ -20,12 +28,13 @@ from threadmend.golang.channel_index import Behind, behind
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
-from threadmend.golang.locks import declaration_of
+from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Node
-from threadmend.model import Finding, Fix, Related, Safety
+from threadmend.golang.targets import is_closed
+from threadmend.model import Edit, Finding, Fix, Related, Safety
 
-__all__ = ["wakes_lost"]
+__all__ = ["remembered", "wakes_lost"]
 
 _SENDS = re.compile(rb"<-\s*(?:struct\s*\{\s*\}\s*\{\s*\}|true)\s*:")
 _REASON = "a wake-up now waits for the worker"
@@ -33,7 +42,7 @@ _REASON = "a wake-up now waits for the worker"
 
 def wakes_lost(file: GoFile) -> Iterator[Finding]:
     """Yield the sends that nobody takes while the one worker is not at its receive."""
-    if file.is_test:
+    if file.is_test and not is_closed(file.package):
         return
     for send in file.find("send_statement", _SENDS):
         if not _is_tried(send) or not _changes(file, send):
@@ -41,11 +50,14 @@ def wakes_lost(file: GoFile) -> Iterator[Finding]:
         channel = behind(file, send)
         if not channel.known or not channel.unbuffered or channel.of("len", "compare"):
             continue
-        sends = [o for o in channel.of("send") if not o.file.is_test]
-        receives = [o for o in channel.of("receive", "range") if not o.file.is_test]
+        sends = [o for o in channel.of("send") if o.file.is_test == file.is_test]
+        receives = channel.of("receive", "range")
+        receives = [o for o in receives if o.file.is_test == file.is_test]
         if sends[0].node is not send or len(receives) != 1:
             continue
-        if all(_is_tried(o.node) for o in sends) and _works(receives[0]):
+        if not all(_is_tried(o.node) for o in sends):
+            continue
+        if _works(receives[0]) or _looked_before(file, send, receives[0]):
             yield _finding(file, send, channel, receives[0])
 
 
@@ -106,11 +118,24 @@ def _works(receive: ChannelOperation) -> bool:
     return any(c.start > receive.node.end and not c.text.endswith(b".Done()") for c in calls)
 
 
+def _looked_before(file: GoFile, send: Node, receive: ChannelOperation) -> bool:
+    """Return whether the test that leads to the wait was made under the lock of who wakes, and
+    the lock given back in between.
+    """
+    test = receive.node.up("if_statement")
+    if receive.kind == "range" or test is None or test.function is not receive.node.function:
+        return False
+    if receive.select is not None and len(receive.select.children) > 1:
+        return False
+    changing = {held.lock_class for held in held_at(file, send)}
+    asking = {held.lock_class for held in held_at(receive.file, test["condition"])}
+    waiting = {held.lock_class for held in held_at(receive.file, receive.node)}
+    return bool(changing & asking - waiting - {None})
+
+
 def _finding(file: GoFile, send: Node, channel: Behind, receive: ChannelOperation) -> Finding:
     name = send["channel"].name
-    makes = [(m.call, m.maker) for m in channel.shared.makes] if channel.shared is not None else []
-    makes += [(c.make, c.maker) for c in channel.local]
-    edits = tuple(with_capacity(make, "1", maker) for make, maker in makes)
+    edits = _one_slot(channel)
     title = f"Make {name.rpartition('.')[2]} with a buffer of 1"
     at = receive.node
     return Finding(
@@ -121,3 +146,22 @@ def _finding(file: GoFile, send: Node, channel: Behind, receive: ChannelOperatio
         fixes=(Fix(title, edits, Safety.UNSAFE, _REASON),),
         related=(Related(at.path, at.start, at.end, "received here"),),
     )
+
+
+def _one_slot(channel: Behind) -> tuple[Edit, ...]:
+    makes = [(m.call, m.maker) for m in channel.shared.makes] if channel.shared is not None else []
+    makes += [(c.make, c.maker) for c in channel.local]
+    return tuple(with_capacity(make, "1", maker) for make, maker in makes)
+
+
+def remembered(file: GoFile, receive: Node) -> tuple[Edit, ...]:
+    """Return the slot that an unbuffered channel needs when its receive leaves a lock.
+
+    Who only tries to send found the receiver either waiting or, under the lock, not yet looking;
+    without the lock there is a time in between.
+    """
+    channel = behind(file, receive)
+    if not channel.known or not channel.unbuffered or channel.of("len", "compare", "close"):
+        return ()
+    sends = channel.of("send")
+    return _one_slot(channel) if sends and all(_is_tried(o.node) for o in sends) else ()

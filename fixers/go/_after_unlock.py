@@ -207,6 +207,8 @@ def _with_deferred(
     behind = [s for s in body.statements if s.start >= statement.end and copies.touched(s)]
     if any(s.kind != "return_statement" or not move or not copies.replaceable(s) for s in behind):
         raise BuilderError("the critical section goes on after it")
+    if any(_may_change(statement, s) for s in behind):
+        raise BuilderError("what is returned may be changed by the call")
     unlock = defer.children[-1].name
     edits: list[Edit] = [*delete(defer)]
     for node in body.own():
@@ -219,6 +221,13 @@ def _with_deferred(
     copied, replaced = copies.taken(*behind)
     edits += insert_before(statement, "\n".join([*copied, unlock]))
     return (*edits, *replaced, *copies.imports)
+
+
+def _may_change(statement: Node, returned: Node) -> bool:
+    """Return whether a statement calls a method of what a return reads: `s.add(); return s.n`."""
+    calls = [c["function"].get("operand") for c in statement.find("call_expression")]
+    owners = tuple(operand.text + b"." for operand in calls if operand is not None)
+    return any(n.text.startswith(owners) for n in returned.find("selector_expression"))
 
 
 def _panics(node: Node) -> bool:

@@ -27,6 +27,7 @@ from threadmend.golang.workspace import Module
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock, call_after_unlock
+from ._lock_between import waited_without
 from ._lock_first import hoisted, means_the_same, taken_first
 from ._lock_runs import in_common_order
 from ._two_of_one_type import two_of_one_type
@@ -74,15 +75,19 @@ def _first_fix(graph: LockOrder, steps: list[Step]) -> tuple[Fix | None, int, st
     """Return a fix for the rarest order that can be turned round in all of its places."""
     reason = ""
     rarest = len(graph.edges[steps[0][0]])
-    for index, (edge, _) in enumerate(steps):
-        witnesses = graph.edges[edge]
-        if len(witnesses) > max(rarest, 1) or len(witnesses) > _MOST:
-            break
+    few = [graph.edges[edge] for edge, _ in steps]
+    few = [f for f in few if len(f) <= min(max(rarest, 1), _MOST)]
+    for index, witnesses in enumerate(few):
         try:
             found = in_common_order(graph, witnesses)
             return found or _fix(witnesses), index, ""
         except BuilderError as error:
             reason = reason or str(error)
+    for index, witnesses in enumerate(few):
+        try:
+            return _without(witnesses), index, ""
+        except BuilderError:
+            continue
     return None, 0, reason or "the order is taken in too many places"
 
 
@@ -172,6 +177,17 @@ def _all_taken_first(witnesses: list[Witness]) -> set[Edit] | None:
         return {edit for witness in witnesses for edit in taken_first(witness.pair)}
     except BuilderError:
         return None
+
+
+def _without(witnesses: list[Witness]) -> Fix:
+    """Release the first lock while the second is waited for, in all places that have the order."""
+    held = _short(witnesses[0].pair.held.lock_class or "")
+    taken = _short(witnesses[0].pair.event.lock_class or "")
+    if any(len(witness.pair.event.path) > 1 for witness in witnesses):
+        raise BuilderError("the second lock is taken in a function further down")
+    edits = {edit for witness in witnesses for edit in waited_without(witness.pair)}
+    reason = f"what {held} guards may change before {taken} is there"
+    return Fix(f"Wait for {taken} without {held}", tuple(edits), Safety.UNSAFE, reason)
 
 
 def _given_back(witnesses: list[Witness], held: str, taken: str) -> Fix:

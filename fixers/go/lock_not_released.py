@@ -51,6 +51,7 @@ from threadmend.model import Edit, Finding, Fix, Related
 from ._kept_by_helper import kept_by_helpers
 from ._kept_on_failure import released_before, returns_that_fail
 from ._release_edits import release_at
+from ._released_in_rounds import released_in_rounds
 from ._returned_unlock import kept_returned
 
 CATEGORY = "mutex"
@@ -301,7 +302,7 @@ def _before_exits(file: GoFile, leak: _Leak) -> tuple[Fix | None, str]:
     stops = set(leak.stops)
     for jump in _held_jumps(leak):
         if jump.node.kind == "continue_statement" and _releases_after(leak, jump):
-            return None, "the release after the loop would run without the lock"
+            return released_in_rounds(leak.locks, leak.lock, leak.unlock), ""
         stops.add(jump)
         edits.extend(insert_before(jump.node, leak.unlock))
     if leak.point in leak.flow.reachable(leak.point, stop=stops.__contains__):

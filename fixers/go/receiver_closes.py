@@ -4,8 +4,8 @@ Only who sends knows when there is nothing left to send. A receiver that closes 
 has seen enough takes the channel from under the sender, and the next send panics.
 
 Not reported: a receiver that closes after it has received all that is sent, or has waited for
-the goroutines; a channel of which the receiver is the sender too; a channel that is passed to
-code that is not visible.
+the goroutines, or when the sender has said on another channel that it is through; a channel of
+which the receiver is the sender too; a channel that is passed to code that is not visible.
 
 Unsafe: the receiver no longer stops early; it takes what the sender has.
 """
@@ -60,6 +60,8 @@ def _of_locals(file: GoFile) -> Iterator[Finding]:
                 continue
             loop = _receiving_loop(function, channel, closes[0])
             if loop is None or _has_waited(closes[0], loop):
+                continue
+            if _told_by_sender(file, function, channel, closes[0]):
                 continue
             if _others_send(function, channel, closes[0]):
                 yield _finding(file, function, channel, closes[0], loop)
@@ -129,6 +131,36 @@ def _has_waited(close: ChannelOperation, loop: Node) -> bool:
             if at is not None and flow.dominates(at, point):
                 return True
     return False
+
+
+def _told_by_sender(
+    file: GoFile, function: Node, channel: Channel, close: ChannelOperation
+) -> bool:
+    """Return whether the close comes when the sender has said, on another channel, that it is
+    through: `case <-stop: close(ch)`, where the sender closes `stop` and sends no more.
+    """
+    clause = close.node.up("communication_case")
+    told = clause.get("communication") if clause is not None else None
+    if told is None:
+        return False
+    for stop in held_channels(file, function):
+        if stop is channel or not any(told.contains(r.node) for r in stop.of("receive")):
+            continue
+        signals = stop.of("close", "send")
+        if stop.escapes or not signals:
+            return False
+        return all(_sends_before(s, signal) for s in channel.of("send") for signal in signals)
+    return False
+
+
+def _sends_before(send: ChannelOperation, signal: ChannelOperation) -> bool:
+    """Return whether one function makes a send and a signal, and the send never comes later."""
+    body = send.node.function
+    if body is None or signal.node.function is not body:
+        return False
+    flow = flow_of(body)
+    start, at = flow.point_of(signal.node), flow.point_of(send.node)
+    return start is not None and flow.complete and at not in flow.reachable(start)
 
 
 def _others_send(function: Node, channel: Channel, close: ChannelOperation) -> bool:

@@ -207,7 +207,7 @@ def _with_deferred(
     behind = [s for s in body.statements if s.start >= statement.end and copies.touched(s)]
     if any(s.kind != "return_statement" or not move or not copies.replaceable(s) for s in behind):
         raise BuilderError("the critical section goes on after it")
-    if any(_may_change(statement, s) for s in behind):
+    if any(_may_change(copies.file, statement, s) for s in behind):
         raise BuilderError("what is returned may be changed by the call")
     unlock = defer.children[-1].name
     edits: list[Edit] = [*delete(defer)]
@@ -223,11 +223,23 @@ def _with_deferred(
     return (*edits, *replaced, *copies.imports)
 
 
-def _may_change(statement: Node, returned: Node) -> bool:
-    """Return whether a statement calls a method of what a return reads: `s.add(); return s.n`."""
-    calls = [c["function"].get("operand") for c in statement.find("call_expression")]
-    owners = tuple(operand.text + b"." for operand in calls if operand is not None)
-    return any(n.text.startswith(owners) for n in returned.find("selector_expression"))
+def _may_change(file: GoFile, statement: Node, returned: Node) -> bool:
+    """Return whether a statement calls what writes a field that a return reads.
+
+    `s.add(); return s.n`, where `add` counts `n` up.
+    """
+    read = {n["field"].text for n in returned.find("selector_expression")}
+    for call in statement.find("call_expression") if read else ():
+        decl = file.callee(call)
+        found = _WRITES.finditer(decl.file.data, *decl.span) if decl is not None else ()
+        if any((match[1] or match[2]) in read for match in found):
+            return True
+    return False
+
+
+_WRITES = re.compile(
+    rb"\.(\w+)(?:\[[^\n\]]*\])?[ ]?(?:[-+*/|&^%]?=[^=]|\+\+|--)|\bdelete\([\w.]*\.(\w+),"
+)
 
 
 def _panics(node: Node) -> bool:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import Access
 from threadmend.golang.builders.regions import Region, surround
+from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.effects import effects_of
 from threadmend.golang.encounters import Encounter, encounters
 from threadmend.golang.file import GoFile
@@ -47,7 +48,7 @@ def left_out(package: Package) -> Iterator[tuple[Encounter, Touch, Touch, Held]]
                 continue
             if locked.locks and not bare.locks and not _is_explained(bare):
                 held = _own_lock(locked)
-                if held is not None:
+                if held is not None and not _is_entered(bare, held):
                     yield encounter, locked, bare, held
 
 
@@ -62,6 +63,17 @@ def _is_explained(bare: Touch) -> bool:
     return any(
         f is not None and speaks_of_locks(bare.file.package.workspace.file_of(f), f)
         for f in functions
+    )
+
+
+def _is_entered(bare: Touch, held: Held) -> bool:
+    """Return whether some caller of a function on the way to the access holds the lock."""
+    functions = [outer_function(n) for n in bare.path]
+    workspace = bare.file.package.workspace
+    return any(
+        function is not None
+        and held.lock_class in caller_classes(workspace.file_of(function), function)
+        for function in functions
     )
 
 

@@ -150,7 +150,7 @@ def _with_the_rest(
     file: GoFile, function: Node, start: _Start, reached: set[Point | None], seen: set[str]
 ) -> Iterator[Encounter]:
     """Yield encounters with what the launching function itself does afterwards."""
-    flow, waits = flow_of(function), pauses(file, function)
+    flow, waits = flow_of(function), pauses(file, function, clocks=False)
     early = [t for t in start.touches if t.early]
     if not early:
         return
@@ -260,7 +260,7 @@ def _reached(flow: Flow, node: Node, file: GoFile) -> set[Point | None]:
     start = flow.point_of(node)
     if start is None:
         return set()
-    waits = pauses(file, flow.function)
+    waits = pauses(file, flow.function, clocks=False)
     reached: set[Point | None] = set(flow.reachable(start, stop=waits.__contains__))
     loops = {loop for wait in waits for loop in flow.loops(wait) if not loop.contains(node)}
     within = {p for p in flow.points if any(loop.contains(p.node) for loop in loops)}

@@ -27,21 +27,29 @@ _MAY = re.compile(rb"<-|\brange\b|\.(?:Wait|Acquire|Join|Finish)\(")
 _DEPTH = 2
 
 
-def pauses(file: GoFile, body: Node, depth: int = _DEPTH) -> frozenset[Point]:
-    """Return the points of a body at which it waits: also in a call that cannot but wait."""
-    known: dict[tuple[Node, int], frozenset[Point]] = file.package.facts.setdefault("pauses", {})
-    key = (body, depth)
+def pauses(
+    file: GoFile, body: Node, depth: int = _DEPTH, *, clocks: bool = True
+) -> frozenset[Point]:
+    """Return the points of a body at which it waits: also in a call that cannot but wait.
+
+    `clocks`: a wait for a timer's channel is one, too. It lets time pass, and orders nothing.
+    """
+    known: dict[tuple[Node, int, bool], frozenset[Point]]
+    known = file.package.facts.setdefault("pauses", {})
+    key = (body, depth, clocks)
     if key not in known:
         known[key] = frozenset()
-        known[key] = frozenset(_pauses(file, body, depth))
+        known[key] = frozenset(_pauses(file, body, depth, clocks))
     return known[key]
 
 
-def _pauses(file: GoFile, body: Node, depth: int) -> Iterator[Point]:
+def _pauses(file: GoFile, body: Node, depth: int, clocks: bool) -> Iterator[Point]:
     flow = flow_of(body)
     waits = _MAY.search(body.text) is not None
     for node in own_nodes(file, body):
         if node.kind not in _SIGNALLING:
+            continue
+        if not clocks and _is_clock(file, node.get("operand")):
             continue
         if waits and any(way == "acquire" for way, _ in signal_at(file, node)):
             if not _is_deferred(node, body):
@@ -128,15 +136,15 @@ def signal_at(file: GoFile, node: Node) -> Iterator[SignalOf]:
             name = function["field"].name
             ways = _CALLS.get(name, ())
     # What a call returns is a clock, or a context's channel.
-    if operand is not None and ways and not _is_clock(file, operand):
+    if operand is not None and ways and operand.kind != "call_expression":
         class_ = lock_class(file, operand)
         yield from ((way, (kind, class_)) for way in ways)
 
 
-def _is_clock(file: GoFile, operand: Node) -> bool:
-    """Return whether nobody else gives a signal: what a call returns, or a timer's channel."""
-    if operand.kind != "selector_expression" or operand["field"].name != "C":
-        return operand.kind == "call_expression"
+def _is_clock(file: GoFile, operand: Node | None) -> bool:
+    """Return whether a channel is that of a timer: nobody else gives a signal there."""
+    if operand is None or operand.kind != "selector_expression" or operand["field"].name != "C":
+        return False
     return is_named(file.type_of(operand["operand"]), "time.Timer", "time.Ticker")
 
 

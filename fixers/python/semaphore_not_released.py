@@ -35,7 +35,11 @@ from ._given_back import until_callback
 from ._leaving import before_try, goes_round
 
 CATEGORY = "lock"
-GATE = rb"\.acquire\(|release\w*\(\)"
+GATE = (
+    rb"\.acquire\(|release\w*\(\)"
+    rb"|\.\w*(?:release|leave|exit|free|done|finish|unlock|give|put|return|back|end)\w*\("
+)
+"""Also the helpers by which other modules give slots back."""
 
 
 def check(file: PythonFile) -> Iterator[Finding]:

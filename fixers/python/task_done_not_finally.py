@@ -28,6 +28,7 @@ from threadmend.python.builders import (
 )
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, can_raise, in_finally, is_text, walk
+from threadmend.python.queue_objects import is_joined_within, queues_behind
 from threadmend.python.queues import QueueUse, is_joined, queues_of
 
 from ._failing import may_fail
@@ -35,13 +36,15 @@ from ._handed_on import handed_on
 from ._taken import Taken, is_call_of, taken, taken_in_steps
 
 CATEGORY = "queue"
-GATE = rb"\.task_done\("
+GATE = rb"\.task_done\(|\.\w*(?:done|finish|complete|processed|handled|ack|release)\w*\(\)"
+"""Also what an object around a queue may call it."""
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the items that are not done when their work raises or leaves the loop."""
-    for use in queues_of(file):
-        if not use.dones or not is_joined(file, use):
+    behind = queues_behind(file)
+    for use in (*queues_of(file), *behind):
+        if not use.dones or not (is_joined(file, use) or (use in behind and is_joined_within(use))):
             continue
         yield from handed_on(file, use)
         for one in (*taken(file, use), *taken_in_steps(file, use)):
@@ -98,7 +101,7 @@ def _findings(
     except BuilderError as error:
         yield Finding(file.path, start, end, said, reason=str(error))
         return
-    title = f"Call {one.queue}.task_done in finally"
+    title = f"Call {file.text(here[-1].value.func)} in finally"  # type: ignore[attr-defined]
     # Exactly one call for one item, on every way out.
     fix = Fix(title, edits)
     if len(here) > 1:
@@ -114,7 +117,8 @@ def _before_finally(file: PythonFile, use: QueueUse, one: Taken) -> Iterator[Fin
             continue
         for leaving in _leaves(one.rest[:number], use):
             if isinstance(leaving, ast.Continue) and _is_done_here(file, use):
-                yield _unseen(file, one, leaving)
+                last = next(s for s in ends if is_call_of(s, use.dones))
+                yield _unseen(file, one, leaving, file.text(last))
         return
 
 
@@ -124,10 +128,9 @@ def _is_done_here(file: PythonFile, use: QueueUse) -> bool:
     return all(file.function(call) in takers for call in use.dones)
 
 
-def _unseen(file: PythonFile, one: Taken, leaving: ast.Continue) -> Finding:
+def _unseen(file: PythonFile, one: Taken, leaving: ast.Continue, done: str) -> Finding:
     start, end = file.span(leaving)
     said = f"the next item is taken before this one is done, and {one.queue}.join waits for ever"
-    done = f"{one.queue}.task_done()"
     try:
         fix = Fix(f"Call {done} there as well", insert_before(file, leaving, done))
     except BuilderError as error:
@@ -208,9 +211,8 @@ def _loops(rest: list[ast.stmt]) -> list[ast.For | ast.AsyncFor | ast.While]:
 def _edits(
     file: PythonFile, one: Taken, rest: list[ast.stmt], dones: list[ast.AST]
 ) -> tuple[Edit, ...]:
-    done = f"{one.queue}.task_done()"
-    if len(dones) == 1 and isinstance(dones[0], ast.stmt):
-        done = with_comment(file, dones[0])
+    assert isinstance(dones[-1], ast.stmt)
+    done = with_comment(file, dones[-1]) if len(dones) == 1 else file.text(dones[-1])
     last = rest[-1]
     if isinstance(last, ast.Try) and not last.finalbody and len(rest) == 1:
         return (*_gone(file, dones), *insert_after(file, last, f"finally:\n    {done}"))

@@ -18,8 +18,9 @@ from threadmend.python import api
 from threadmend.python.arguments import argument
 from threadmend.python.flow import after
 from threadmend.python.functions import Function, function_of
-from threadmend.python.implied import receiver_of, seen_of, text_at
+from threadmend.python.implied import is_own, receiver_of, seen_of, text_at
 from threadmend.python.locks import Lock, Section, lock_of, receiver
+from threadmend.python.places import Place
 from threadmend.python.scope import ancestors, parent
 
 if TYPE_CHECKING:
@@ -145,9 +146,52 @@ def _seen(
     owner = receiver_of(call)
     lock = _seen_of(file, owner, callee, item)
     if lock is None:
-        return None
+        return _by_key(file, call, callee, item)
     text = text_at(file, call, callee, item)
     return None if text is None else (lock, text)
+
+
+def _by_key(
+    file: PythonFile, call: ast.Call, callee: Function, item: ast.expr
+) -> tuple[Lock, str] | None:
+    """Return the semaphore that an object has for a key, as who calls a method with the key sees
+    it: that of `self._for(url).acquire()`, or `self._by_host[host].acquire()`.
+    """
+    value, owner = callee.file.value(item), receiver_of(call)
+    if value is None or not value.is_a(api.SEMAPHORES) or owner is None or callee.cls is None:
+        return None
+    head: ast.expr | None = None
+    keys: list[ast.expr] = []
+    if isinstance(item, ast.Call) and not item.keywords:
+        head, keys = item.func, item.args
+    elif isinstance(item, ast.Subscript):
+        head, keys = item.value, [item.slice]
+    of_self = isinstance(head, ast.Attribute) and is_own(callee.file, head.value)
+    given = [_given(file, call, callee, key) for key in keys]
+    if not of_self or not keys or None in given:
+        return None
+    assert isinstance(head, ast.Attribute)
+    within = seen_of(
+        file, owner, callee, Place("attribute", callee.cls.qualified, head.attr, "self")
+    )
+    if within is None:
+        return None
+    key = ", ".join(one for one in given if one is not None)
+    sign = f"({key})" if isinstance(item, ast.Call) else f"[{key}]"
+    place = within._replace(name=within.name + sign)
+    return Lock(place, value.type, False, place, value), f"{file.text(owner)}.{head.attr}{sign}"
+
+
+def _given(file: PythonFile, call: ast.Call, callee: Function, key: ast.expr) -> str | None:
+    """Return how what a function gets for a parameter is written where it is called."""
+    names = callee.parameters[1:] if callee.self_name else callee.parameters
+    binding = callee.file.binding(key)
+    if not isinstance(key, ast.Name) or binding is None or key.id not in names:
+        return None
+    if [site.kind for site in binding.sites] != ["parameter"]:
+        return None
+    given = argument(call, names.index(key.id), key.id)
+    return None if given is None else file.text(given)
 
 
 def _seen_of(

@@ -31,7 +31,7 @@ _CLASS = re.compile(rb"(?m)^class[ \t]+(\w+)")
 _BASES = re.compile(rb"(?m)^[ \t]*class[ \t]+\w+\(([\w., \t]+)\)")
 _WORD = re.compile(rb"\b_*[A-Z]\w*")
 _RUNS = re.compile(
-    rb"\.(?:run|start)\(\)|\bsleep\(|\.(?:submit|map|put|task_done)\("
+    rb"\.(?:run|start)\(\)|\bsleep\(|\.(?:submit|map|put|task_done|release|leave|finished|done)\("
     rb"|\bfor \w+ in \w+(?:\.\w+\(\))?:"
 )
 _STARTS = re.compile(rb"\b(?:Thread|Timer|\w+Executor)\(")

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from threadmend.python.threads import Spawn
     from threadmend.python.value import Value
 
-__all__ = ["QueueUse", "feeding", "is_joined", "queues_of"]
+__all__ = ["METHODS", "QueueUse", "feeding", "is_joined", "queues_of"]
 
-_METHODS = {
+METHODS = {
     "put": "puts", "put_nowait": "puts", "get": "gets", "get_nowait": "gets",
     "task_done": "dones", "join": "joins", "shutdown": "shutdowns", "empty": "tests",
     "full": "tests", "qsize": "tests", "close": "shutdowns",
 }  # fmt: skip
+"""The methods of queues, and where a `QueueUse` has their calls."""
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +73,7 @@ class QueueUse:
         project that leaves its methods as they are, and at most adds to how it is made.
         """
         cls = self.value.cls
-        if cls is None or any(cls.method(name) is not None for name in _METHODS):
+        if cls is None or any(cls.method(name) is not None for name in METHODS):
             return self.value.type
         if cls.method("__init__") is not None and _base_made(cls) is None:
             return self.value.type
@@ -141,7 +142,7 @@ def _queues(file: PythonFile) -> list[QueueUse]:
     found: dict[Place, QueueUse] = {}
     passed = _passed(file)
     names: set[str] = set()
-    for call in file.calls(*_METHODS, "iter"):
+    for call in file.calls(*METHODS, "iter"):
         node = _receiver(file, call)
         value = file.value(node)
         place = file.place(node)
@@ -246,7 +247,7 @@ def _note(use: QueueUse, node: ast.expr, file: PythonFile) -> None:
     above = parent(node)
     call = parent(above) if above is not None else None
     if isinstance(above, ast.Attribute) and isinstance(call, ast.Call) and call.func is above:
-        kind = _METHODS.get(above.attr)
+        kind = METHODS.get(above.attr)
         if kind is not None:
             getattr(use, kind).append(call)
             return
@@ -307,7 +308,7 @@ def _lent(file: PythonFile) -> list[tuple[Place, ast.expr]]:
     """
     known: list[tuple[Place, ast.expr]] | None = file.__dict__.get("_lent_queues")
     if known is None:
-        bindings = {file.binding(_receiver(file, c)): None for c in file.calls(*_METHODS, "iter")}
+        bindings = {file.binding(_receiver(file, c)): None for c in file.calls(*METHODS, "iter")}
         known = file.__dict__["_lent_queues"] = [
             pair for one in bindings if one is not None for pair in _lent_as(file, one)
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.model import Edit
@@ -18,7 +19,7 @@ from threadmend.python.builders import (
     replace_statement,
 )
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, walk
+from threadmend.python.flow import after, is_text, leaves, walk
 from threadmend.python.functions import CallSite, Function
 from threadmend.python.queues import QueueUse
 from threadmend.python.threads import Spawn, reached
@@ -42,8 +43,8 @@ _ALL_AT_ONCE = frozenset({"dict", "extend", "frozenset", "join", "list", "max", 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tail:
-    """What a helper does from the join on (`rest`), and the statements behind its only call
-    (`call`) that take from the queue.
+    """What a helper does from the join on (`rest`), or the call of one that does nothing else, and
+    the statements behind its only call (`call`) that take from the queue.
     """
 
     helper: Function
@@ -65,7 +66,16 @@ def producer(file: PythonFile, node: ast.expr) -> Spawn | None:
 
 
 def puts_elsewhere(file: PythonFile, use: QueueUse, spawn: Spawn) -> list[ast.Call]:
-    """Return the calls of put of a thread that keeps the queue which it was made with."""
+    """Return the calls of put of a thread that keeps the queue which it was made with, or of a
+    function of another file that gets it.
+    """
+    if spawn.target is not None and spawn.target.file is not file:
+        names = spawn.target.parameters[1:] if spawn.target.self_name else spawn.target.parameters
+        given = zip(names, spawn.args or (), strict=False)
+        own = [name for name, node in given if file.place(node) == use.place]
+        found = [put for name in own for put in _puts_into(spawn.target, name, 0)]
+        if found:
+            return found
     cls = None if spawn.target is None else spawn.target.home
     init = None if cls is None else cls.method("__init__")
     if cls is None or init is None or spawn.target is None or cls.file is file:
@@ -91,6 +101,25 @@ def puts_elsewhere(file: PythonFile, use: QueueUse, spawn: Spawn) -> list[ast.Ca
         and isinstance(call.func.value, ast.Attribute)
         and call.func.value.attr in kept
     ]
+
+
+def _puts_into(function: Function, name: str, depth: int) -> Iterator[ast.Call]:
+    """Yield the calls by which a function, or one that it calls, puts into a parameter."""
+    binding = function.scope.bindings.get(name)
+    if binding is None or [site.kind for site in binding.sites] != ["parameter"] or depth > 3:
+        return
+    for use in function.file.uses(binding):
+        above = function.file.parent(use)
+        call = above if isinstance(above, ast.Call) else function.file.parent(above or use)
+        if isinstance(above, ast.Attribute) and isinstance(call, ast.Call):
+            if above.attr == "put" and call.func is above:
+                yield call
+        elif isinstance(call, ast.Call):
+            callee = function.callees.get(call)
+            names = [] if callee is None else callee.parameters[callee.self_name is not None :]
+            for at, inner in enumerate(names):
+                if callee is not None and argument(call, at, inner) is use:
+                    yield from _puts_into(callee, inner, depth + 1)
 
 
 def puts_of_its_own(
@@ -178,12 +207,27 @@ def tail_of(file: PythonFile, use: QueueUse, top: ast.stmt, helper: Function) ->
     if caller is None or not helper.is_only_called or not isinstance(statement, ast.Expr):
         return None
     gets = takes_in(use, file, caller)
-    if not gets or caller.self_name != helper.self_name or helper.body[0] is top:
+    first = next(s for s in helper.body if not is_text(s))
+    if not gets or caller.self_name != helper.self_name:
         return None
     takes = [s for s in after(statement) if any(get in walk(s) for get in gets)]
     if len([get for get in gets if any(get in walk(s) for s in takes)]) != len(gets):
         return None
+    if first is top:
+        return _whole(helper, statement, takes)
     return Tail(helper, helper.body[helper.body.index(top) :], statement, takes)
+
+
+def _whole(helper: Function, statement: ast.Expr, takes: list[ast.stmt]) -> Tail | None:
+    """Return the call of a helper that does nothing but join, as what comes too early."""
+    call = statement.value
+    if not takes or not isinstance(call, ast.Call) or call.args or call.keywords:
+        return None
+    between = after(statement)
+    alone = len([s for s in helper.body if not is_text(s)]) == 1
+    if not alone or leaves(between[: between.index(takes[-1])]):
+        return None
+    return Tail(helper, [statement], statement, takes)
 
 
 def moved(file: PythonFile, tail: Tail) -> tuple[Edit, ...]:

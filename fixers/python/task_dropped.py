@@ -7,6 +7,8 @@ Not reported: tasks of a TaskGroup, which keeps them; tasks that are awaited, re
 on; those assigned to a variable that more is done with than to give the task a callback, or whose
 function goes on and waits; `create_task` of other libraries; what stands outside of functions in
 a notebook, which keeps the value of a cell. In tests it is a hint.
+
+A function of the project that makes a task and returns it leaves it to its callers to hold it.
 """
 
 from __future__ import annotations
@@ -31,11 +33,12 @@ from threadmend.python.file import PythonFile, last_name
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function
 
+from ._begins_task import is_told, makes_task, started
+
 CATEGORY = "asyncio"
 ALSO = "RUF006"
-GATE = rb"create_task\b|ensure_future\b"
+GATE = rb"create_task\b|ensure_future\b|\basync\b|\bawait\b|\basyncio\b"
 
-_MAKERS = frozenset({"asyncio.create_task", "asyncio.ensure_future"})
 _RUNNERS = frozenset({"run", "run_forever", "run_until_complete", "serve_forever", "mainloop"})
 _NAME = "_background_tasks"
 _KEPT = "set[asyncio.Task[typing.Any]]"
@@ -43,9 +46,10 @@ _KEPT = "set[asyncio.Task[typing.Any]]"
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the tasks that nobody holds."""
-    for call in file.calls("create_task", "ensure_future"):
+    made = [c for c in file.calls("create_task", "ensure_future") if makes_task(file, c)]
+    for call in (*made, *started(file)):
         statement = file.parent(call)
-        if not isinstance(statement, ast.Expr | ast.Assign) or not _makes_task(file, call):
+        if not isinstance(statement, ast.Expr | ast.Assign):
             continue
         if isinstance(statement, ast.Assign) and not _is_dropped(file, statement):
             continue
@@ -64,13 +68,6 @@ def check(file: PythonFile) -> Iterator[Finding]:
             yield Finding(file.path, start, end, said, fixes=(fix,), confidence=level)
 
 
-def _makes_task(file: PythonFile, call: ast.Call) -> bool:
-    if file.qualified(call.func) in _MAKERS:
-        return True
-    func = call.func
-    return isinstance(func, ast.Attribute) and file.is_a(func.value, "asyncio.AbstractEventLoop")
-
-
 def _is_dropped(file: PythonFile, statement: ast.Assign) -> bool:
     """Return whether the task's variable is one of the function's that nothing reads, or only
     to give the task a callback or a name: the loop does not hold it for that.
@@ -83,7 +80,7 @@ def _is_dropped(file: PythonFile, statement: ast.Assign) -> bool:
         return False
     if innermost_loop(statement) is None and _goes_on(function, statement):
         return False  # the variable holds it meanwhile
-    return all(isinstance(u.ctx, ast.Store) or _is_told(file, u) for u in file.uses(binding))
+    return all(isinstance(u.ctx, ast.Store) or is_told(file, u) for u in file.uses(binding))
 
 
 def _goes_on(function: Function, statement: ast.stmt) -> bool:
@@ -95,17 +92,6 @@ def _goes_on(function: Function, statement: ast.stmt) -> bool:
             if isinstance(node, ast.Call) and last_name(node.func) in _RUNNERS:
                 return True
     return False
-
-
-def _is_told(file: PythonFile, use: ast.Name) -> bool:
-    attribute = file.parent(use)
-    call = None if attribute is None else file.parent(attribute)
-    return (
-        isinstance(attribute, ast.Attribute)
-        and attribute.attr in {"add_done_callback", "set_name"}
-        and isinstance(call, ast.Call)
-        and isinstance(file.parent(call), ast.Expr)
-    )
 
 
 def _edits(file: PythonFile, statement: ast.Expr | ast.Assign, call: ast.Call) -> tuple[Edit, ...]:

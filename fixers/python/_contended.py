@@ -19,7 +19,7 @@ from ._alone import is_made_by_callers, is_made_for
 from ._captured import Running, captured, is_alone
 from ._data import Data, Use
 from ._foreign import foreign_classes, foreign_names
-from ._given import given, reaching
+from ._given import given, reaching, run_abroad
 from ._handed import argument_for, kept_functions
 
 __all__ = ["Running", "contended", "contended_by"]
@@ -287,8 +287,15 @@ def _calls(cls: Class, spawn: Spawn) -> list[tuple[Function, ast.expr]]:
 
 
 def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
-    for function, spawns in reaching(spawn.file).items():
-        if spawn not in spawns or function.file is not spawn.file or function.home in cls.mro:
+    running = [
+        function
+        for function, spawns in reaching(spawn.file).items()
+        if spawn in spawns and function.file is spawn.file
+    ]
+    if not _is_made_for(spawn):
+        running += run_abroad(spawn)
+    for function in running:
+        if function.home in cls.mro:
             continue
         for call in function.calls:
             func = call.func
@@ -303,6 +310,12 @@ def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
                 continue
             if not _is_own(function.file, func.value, function, spawn):
                 yield function, func.value
+
+
+def _is_made_for(spawn: Spawn) -> bool:
+    """Return whether the object whose method a thread runs is made for that thread."""
+    node = spawn.target_node
+    return isinstance(node, ast.Attribute) and _is_fresh(spawn.file, node.value, spawn.node)
 
 
 def _is_fresh(file: PythonFile, node: ast.expr, spawn: ast.AST) -> bool:

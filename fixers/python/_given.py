@@ -18,7 +18,7 @@ from threadmend.python.uses import is_self
 from ._handed import asked_of, handed, kept_functions
 from ._listeners import listeners
 
-__all__ = ["abroad", "called", "given", "in_threads", "reaching"]
+__all__ = ["abroad", "called", "given", "in_threads", "reaching", "run_abroad"]
 
 _MANY = 600
 """Files of a project, of which every process that is asked about one would read most."""
@@ -52,7 +52,7 @@ def _given(file: PythonFile, node: ast.expr) -> Class | None:
     if function is None or is_self(file, node):
         return None
     values = [f.value(arg) for f, arg in handed(file, function, binding.name)]
-    if not values:
+    if all(value is None for value in values):
         return asked_of(file, binding)
     classes = {value.cls for value in values if value is not None and not value.is_class}
     return classes.pop() if len(classes) == 1 and None not in values else None
@@ -150,6 +150,7 @@ def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spaw
             target = spawn.target
             if spawn.is_threaded and target is not None and target.file is not file:
                 _note(found, target, [spawn])
+                _note_further(found, target, spawn)
         for function, spawns in reaching(file).items():
             if function.file is file:
                 for node, callee in called(function):
@@ -161,6 +162,19 @@ def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spaw
                     if method.file is not file:
                         _note(found, method, spawns)
     return found
+
+
+def _note_further(
+    found: dict[PythonFile, dict[Function, list[Spawn]]], target: Function, spawn: Spawn
+) -> None:
+    """Note what the target of a thread, a function of another file, calls in a third one."""
+    file = target.file
+    for function in _at_others(target):
+        for node, callee in called(function) if function.file is file else ():
+            if callee.file is file or callee.file is spawn.file or file.held(node):
+                continue
+            if not is_from_queue(file, _receiver(node)):
+                _note(found, callee, [spawn])
 
 
 def _receiver(node: ast.expr) -> ast.expr | None:
@@ -221,6 +235,14 @@ def _at_others(entry: Function) -> frozenset[Function]:
         callees = {*one.callees.values(), *wrappers(one)}
         pending += [f for f in callees if made is None or f.home not in made.mro]
     return frozenset(found)
+
+
+def run_abroad(spawn: Spawn) -> Iterator[Function]:
+    """Yield what a thread runs in the file of its target, which is another one than that which
+    starts it.
+    """
+    if spawn.target is not None and spawn.target.file is not spawn.file:
+        yield from (f for f in _at_others(spawn.target) if f.file is spawn.target.file)
 
 
 def in_threads(file: PythonFile, *, of_many: bool = False) -> dict[Function, list[Spawn]]:

@@ -20,6 +20,11 @@ _MAKES = re.compile(rb"\b_*[A-Z]\w*(?=\()")
 _FEW = 20
 """What more files make than these is too common to ask them all."""
 
+_METHOD = re.compile(rb"(?m)^[ \t]+(?:async[ \t]+)?def[ \t]+(\w+)\(")
+_RARE = 3
+"""A method that is defined in more files than these tells nothing."""
+_MANY = 600
+
 __all__ = ["argument_for", "asked_of", "handed", "kept_functions", "makers"]
 
 
@@ -43,12 +48,13 @@ def handed(file: PythonFile, function: Function, name: str) -> list[tuple[Python
     given = [argument_for(s, name) for s in file.spawns if s.target is function]
     found = [(file, one) for one in given if one is not None]
     at = function.parameters.index(name) if name in function.parameters else -1
-    if function.name != "__init__" or function.cls is None or at <= 0:
+    by_keyword = any(one.arg == name for one in function.node.args.kwonlyargs)
+    if function.name != "__init__" or function.cls is None or not (at > 0 or by_keyword):
         return found
     for other in makers(function.cls):
         for call in other.calls(function.cls.name):
             if function_of(other, call.func) is function:
-                if len(call.args) >= at:
+                if 0 < at <= len(call.args):
                     found.append((other, call.args[at - 1]))
                 else:
                     found += [(other, k.value) for k in call.keywords if k.arg == name]
@@ -119,15 +125,41 @@ def _made_with(cls: Class, name: str) -> Iterator[Function]:
 
 
 def asked_of(file: PythonFile, binding: Binding) -> Class | None:
-    """Return the class that a parameter is for which nobody in the project hands in: the only
-    one of the file, or of those that it imports or could import from where it does, that has its
-    name, and all that is asked of it.
+    """Return the class that a parameter is for which nobody in the project hands in what it is
+    known to be: the only one of the file, or of those that it imports or could import from where
+    it does, that has its name, and all that is asked of it; else that of the whole project.
     """
     if binding.sites[0].annotation is not None:
         return None
     asked = set(_asked(file, binding))
     found = [cls for cls in _named(file, binding.name) if all(_has(cls, name) for name in asked)]
+    if asked and not found:
+        return _only_one(file, binding.name, asked)
     return found[0] if asked and len(found) == 1 else None
+
+
+def _only_one(file: PythonFile, name: str, asked: set[str]) -> Class | None:
+    """Return the only class of the project that has the methods asked of a variable, when that is
+    called after it: `self._source.checkout()` of a ChannelSource.
+    """
+    word, project = _word(name), file.project
+    if len(word) < 4:
+        return None
+    known: dict[bytes, list[str]] | None = project.__dict__.get("_methods_by_name")
+    if known is None:
+        known = project.__dict__["_methods_by_name"] = {}
+        for path in project.paths if len(project.paths) <= _MANY else ():
+            for method in set(_METHOD.findall(project.source(path).data)):
+                known.setdefault(method, []).append(path)
+    paths = [[p for p in known.get(file.encode(one), ()) if not is_test(p)] for one in asked]
+    rarest = min(paths, key=len)
+    if not 0 < len(rarest) <= _RARE or not any(paths):
+        return None
+    files = [other for path in rarest if (other := project.readable(path)) is not None]
+    found = [cls for f in files for cls in f.classes if all(_has(cls, one) for one in asked)]
+    if len(found) != 1 or found[0].is_open or "." in found[0].qualname:
+        return None
+    return found[0] if found[0].name.lower().endswith(word) else None
 
 
 def _asked(file: PythonFile, binding: Binding) -> Iterator[str]:
@@ -146,12 +178,17 @@ def _asked(file: PythonFile, binding: Binding) -> Iterator[str]:
                     yield top.attr
 
 
+def _word(name: str) -> str:
+    """Return a variable's name as a class that it is called after would end."""
+    return name.strip("_").replace("_", "").lower()
+
+
 def _named(file: PythonFile, name: str) -> list[Class]:
     """Return the classes that a variable is called after: those that the file makes or imports, and
     others of the modules that it imports classes from.
     """
     found: dict[Class, None] = {}
-    word = name.strip("_").replace("_", "").lower()
+    word = _word(name)
     for other in file.tree.scopes[0].bindings.values():
         if len(word) < 3 or not other.name.lower().endswith(word) or other.name.islower():
             continue

@@ -2,8 +2,8 @@
 
 One thread has the first lock and waits for the second, another has the second and waits for the
 first: both wait for ever. It takes two places that nest the same locks in different orders, in
-one function each or through calls, and a moment of bad luck. Or one place that takes the locks of
-two objects as they come: `move(a, b)` meets `move(b, a)`.
+one function each or through calls and callbacks, and a moment of bad luck. Or one place that takes
+the locks of two objects as they come: `move(a, b)` meets `move(b, a)`.
 
 Not reported: nestings under a third lock that both have, which keeps them apart; locks that are
 tried or waited for with a time limit; code of initializers, which has the object for itself;
@@ -22,12 +22,13 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError, replace, unwrap
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import before, walk
-from threadmend.python.lockorder import Nesting, circles, nestings
+from threadmend.python.lockorder import Nesting, circles
 from threadmend.python.locks import Section
 from threadmend.python.places import Place
 
 from ._behind import moved_behind
 from ._reentrant import is_looked_at, make_reentrant
+from ._through_callbacks import all_nestings
 from ._twins import Twins, in_one_order, twins
 
 CATEGORY = "lock"
@@ -43,7 +44,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for pair in twins(file):
         yield _by_arguments(file, pair)
     by_edge: dict[_Edge, list[Nesting]] = {}
-    for nesting in (n for one in _together(file) for n in nestings(one)):
+    for nesting in (n for one in _together(file) for n in all_nestings(one)):
         if _counts(nesting):
             by_edge.setdefault(_edge(nesting), []).append(nesting)
     for victim in _victims(by_edge):
@@ -60,7 +61,7 @@ def _together(file: PythonFile) -> list[PythonFile]:
     """
     found, pending = {file}, [file]
     while pending:
-        others = {n.inner.file for n in nestings(pending.pop())} - found
+        others = {n.inner.file for n in all_nestings(pending.pop())} - found
         found |= others
         pending += others
     return sorted(found, key=lambda one: one.path)

@@ -292,7 +292,8 @@ def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
         for function, spawns in reaching(spawn.file).items()
         if spawn in spawns and function.file is spawn.file
     ]
-    if not _is_made_for(spawn):
+    target = spawn.target_node
+    if not (isinstance(target, ast.Attribute) and _is_for(spawn, target.value)):
         running += run_abroad(spawn)
     for function in running:
         if function.home in cls.mro:
@@ -310,12 +311,6 @@ def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
                 continue
             if not _is_own(function.file, func.value, function, spawn):
                 yield function, func.value
-
-
-def _is_made_for(spawn: Spawn) -> bool:
-    """Return whether the object whose method a thread runs is made for that thread."""
-    node = spawn.target_node
-    return isinstance(node, ast.Attribute) and _is_fresh(spawn.file, node.value, spawn.node)
 
 
 def _is_fresh(file: PythonFile, node: ast.expr, spawn: ast.AST) -> bool:

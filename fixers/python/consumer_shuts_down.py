@@ -2,7 +2,8 @@
 
 After `queue.shutdown()` (Python 3.13) every `put` raises `ShutDown`. A consumer that has had
 enough and shuts the queue down takes it from under the producer, which fails in the middle of
-what it does. Who puts knows when there is no more.
+what it does. Who puts knows when there is no more. So it is with who starts the producers, takes
+what he wants, and drops the rest (`immediate=True`).
 
 Not reported: queues that nobody else puts into; a function that puts as well; producers that
 handle `ShutDown`, or whose callers do; queues that are handed to code which is not seen.
@@ -14,9 +15,10 @@ found empty is heard to the end; one that is told that there is no use any more 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python.arguments import argument
 from threadmend.python.builders import (
     BuilderError,
     delete,
@@ -27,6 +29,7 @@ from threadmend.python.builders import (
 )
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, block_of, innermost_loop
+from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, is_joined, queues_of
 from threadmend.python.threads import Spawn, spawns_reaching
 
@@ -46,11 +49,37 @@ def check(file: PythonFile) -> Iterator[Finding]:
         putters = {file.function(call) for call in use.puts}
         for call in use.shutdowns:
             function = file.function(call)
-            if function not in getters or function in putters or function not in reaching:
+            if function is None or function not in getters or function in putters:
+                continue
+            if function not in reaching and not _is_cut_off(
+                file, function, call, putters, reaching
+            ):
                 continue
             puts = [p for p in use.puts if not _expects_it(file, p)]
             if puts:
-                yield softened(file, _finding(file, use, call, puts[0], reaching[function]))
+                spawns = reaching.get(function, [])
+                yield softened(file, _finding(file, use, call, puts[0], spawns))
+
+
+def _is_cut_off(
+    file: PythonFile,
+    function: Function,
+    call: ast.Call,
+    putters: set[Function | None],
+    reaching: Mapping[Function, list[Spawn]],
+) -> bool:
+    """Return whether who starts the producers takes what he wants and drops the rest:
+    `shutdown(immediate=True)`, before he has waited for them.
+    """
+    immediate = argument(call, 0, "immediate")
+    if not isinstance(immediate, ast.Constant) or immediate.value is not True:
+        return False
+    if any(putter not in reaching for putter in putters):
+        return False
+    waits = [
+        c for c in function.calls if isinstance(c.func, ast.Attribute) and c.func.attr == "join"
+    ]
+    return not any(one.lineno < call.lineno for one in waits)
 
 
 def _expects_it(file: PythonFile, call: ast.Call, depth: int = 2) -> bool:
@@ -106,8 +135,8 @@ def _fix(file: PythonFile, use: QueueUse, call: ast.Call, spawns: list[Spawn]) -
         edits = (*delete(file, guard), *_after_last(file, use, call))
         reason = "the consumers go on until the producer is done"
         return Fix("Shut down after the last put", edits, Safety.UNSAFE, reason)
-    several = len(spawns) > 1 or spawns[0].many
-    if not several and not use.is_bounded and not is_joined(file, use):
+    several = len(spawns) > 1 or any(spawn.many for spawn in spawns)
+    if spawns and not several and not use.is_bounded and not is_joined(file, use):
         reason = "what is put later stays in the queue"
         return Fix("Leave the shutdown to the producer", _gone(file, call), Safety.UNSAFE, reason)
     if several and any(put.args and isinstance(put.args[0], ast.Constant) for put in use.puts):

@@ -16,7 +16,7 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
-from threadmend.python.arguments import argument
+from threadmend.python.arguments import argument, default_of
 from threadmend.python.builders import (
     BuilderError,
     delete,
@@ -28,6 +28,7 @@ from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
 from threadmend.python.functions import Function, function_of
+from threadmend.python.scope import Binding, Site
 from threadmend.python.threads import reached
 from threadmend.python.uses import AttributeUse
 
@@ -54,7 +55,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 continue
             late = _late(cls, init, statement, target)
             if late and not _waits(cls, target, _set_in(init, late)):
-                yield _finding(file, init, statement, target, late)
+                yield _finding(file, cls, init, statement, target, late)
 
 
 def _waits(cls: Class, target: Function, late: set[str]) -> bool:
@@ -67,7 +68,7 @@ def _waits(cls: Class, target: Function, late: set[str]) -> bool:
         if isinstance(node, ast.Attribute) and _is_own(target, node) and node.attr in late:
             return False
         if isinstance(node, ast.Call):
-            if _is_wait(node):
+            if _is_wait(node, target.file):
                 return True
             callee = callee_of(cls, target, node)
             if callee is not None and any(
@@ -95,19 +96,49 @@ def _is_free(target: Function, node: ast.expr) -> bool:
     return all(isinstance(v, ast.Call) for v in values)
 
 
-def _is_wait(call: ast.Call) -> bool:
+def _is_wait(call: ast.Call, file: PythonFile | None = None) -> bool:
     """Return whether a call may wait: not `", ".join(names)` and `options.get("port")`, nor for so
     short a time as in `while not self._stop.wait(0.1)` that it is no wait for anything.
     """
     if not isinstance(call.func, ast.Attribute) or call.func.attr not in _WAITS:
         return False
     limit = argument(call, 0, "timeout") if call.func.attr == "wait" else None
-    if isinstance(limit, ast.Constant) and isinstance(limit.value, int | float):
-        return limit.value > _MOMENT
+    seconds = None if limit is None else _seconds(file, limit)
+    if seconds is not None:
+        return seconds > _MOMENT
     if call.func.attr not in {"get", "join"} or not call.args:
         return True
     first = call.args[0]
     return isinstance(first, ast.Constant) and isinstance(first.value, int | float)
+
+
+def _seconds(file: PythonFile | None, node: ast.expr, depth: int = 3) -> float | None:
+    """Return how long something waits: a number, also that of a variable, of an attribute and of
+    a parameter that nobody has to give.
+    """
+    if isinstance(node, ast.Constant):
+        number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+        return float(node.value) if number else None
+    if file is None or depth == 0:
+        return None
+    values: list[tuple[PythonFile, ast.expr | None]] = []
+    binding = file.binding(node)
+    if binding is not None:
+        values = [(file, _value(binding, site)) for site in binding.sites]
+    elif isinstance(node, ast.Attribute):
+        owner = file.value(node.value)
+        values = [*owner.cls.values_of(node.attr)] if owner is not None and owner.cls else []
+    found = [None if v is None else _seconds(other, v, depth - 1) for other, v in values]
+    known = [one for one in found if one is not None]
+    return max(known) if known and len(known) == len(found) else None
+
+
+def _value(binding: Binding, site: Site) -> ast.expr | None:
+    """Return what a variable is set to, a parameter by its default."""
+    above = binding.scope.node
+    if site.kind == "parameter" and isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
+        return default_of(above.args, binding.name)
+    return site.value if site.kind == "assign" else None
 
 
 def _as_run(body: list[ast.stmt]) -> Iterator[ast.AST]:
@@ -176,7 +207,12 @@ def _comes_before(init: Function, use: AttributeUse, start: ast.stmt) -> bool:
 
 
 def _finding(
-    file: PythonFile, init: Function, start: ast.stmt, target: Function, late: list[ast.stmt]
+    file: PythonFile,
+    cls: Class,
+    init: Function,
+    start: ast.stmt,
+    target: Function,
+    late: list[ast.stmt],
 ) -> Finding:
     first, end = file.span(start)
     text = file.text(late[0]).partition("\n")[0]
@@ -188,10 +224,11 @@ def _finding(
         reason = "what follows the start may rely on the thread"
         return Finding(file.path, first, end, said, related=related, reason=reason)
     try:
-        jumped = init.body[init.body.index(start) + 1 : init.body.index(late[-1]) + 1]
+        last = _last(cls, init, start, target, late)
+        jumped = init.body[init.body.index(start) + 1 : init.body.index(last) + 1]
         if not may_follow(init, start, jumped):
             raise BuilderError("what follows the call may rely on what it sets")
-        edits = _moved(file, start, late[-1])
+        edits = _moved(file, start, last)
     except BuilderError as error:
         return Finding(file.path, first, end, said, related=related, reason=str(error))
     if start.value in init.callees:  # type: ignore[attr-defined]
@@ -201,6 +238,18 @@ def _finding(
     # Nothing in between waits for the thread: it only starts later.
     fix = Fix(f"Start after {text.partition(' = ')[0]} is set", edits)
     return Finding(file.path, first, end, said, related=related, fixes=(fix,))
+
+
+def _last(
+    cls: Class, init: Function, start: ast.stmt, target: Function, late: list[ast.stmt]
+) -> ast.stmt:
+    """Return the last statement behind the start that sets something the thread uses: also what
+    it sets itself, which it would lose again.
+    """
+    functions = run_by(cls, target)
+    used = {u.name for one in cls.mro for u in one.uses if u.function in functions}
+    rest = init.body[init.body.index(start) + 1 :]
+    return [s for s in rest if s in late or _set_in(init, [s]) & used][-1]
 
 
 def _depends(init: Function, start: ast.stmt) -> bool:

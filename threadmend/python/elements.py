@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
     from threadmend.python.functions import Function
 
-__all__ = ["DICTS", "Holder", "elements_of", "handed_in", "iterated", "unpacked", "values_in"]
+__all__ = [
+    "DICTS",
+    "Holder",
+    "elements_of",
+    "handed_in",
+    "iterated",
+    "unpacked",
+    "values_in",
+    "yielded",
+]
 
 DICTS = frozenset({"dict", "collections.OrderedDict", "weakref.WeakValueDictionary"})
 """Mappings that hold nothing but what is put into them."""
@@ -28,15 +37,21 @@ _TAKING = {"submit": 0, "to_thread": 0, "run_in_executor": 1, "call_soon": 0,
 _HANDED = {"target": "args", "function": "args", "initializer": "initargs"}
 """Where the arguments stand of a function that is an argument itself."""
 
+_DEPTH = 4
+"""How many copies of copies are followed."""
+
 Elements = list[tuple["PythonFile", ast.expr]]
 Holder = tuple[ast.expr, bool]
 """A collection, and whether it is a mapping, whose values are meant."""
 
 
-def elements_of(file: PythonFile, node: ast.expr | None) -> Elements:
-    """Return every expression that is put into a list, set or tuple; empty when not all are
-    known.
+def elements_of(file: PythonFile, node: ast.expr | None, depth: int = 0) -> Elements:
+    """Return every expression that is put into a list, set or tuple, or that a generator of the
+    project yields; empty when not all are known.
     """
+    given = yielded(file, node)
+    if given or depth > _DEPTH:
+        return given
     value = file.value(node)
     if value is None or value.type not in {"list", "set", "tuple", "collections.deque"}:
         return []
@@ -46,9 +61,28 @@ def elements_of(file: PythonFile, node: ast.expr | None) -> Elements:
         found += [(value.file, e) for e in made.elts if not isinstance(e, ast.Starred)]
     elif isinstance(made, ast.ListComp | ast.SetComp):
         found.append((value.file, made.elt))
-    elif made is None or (isinstance(made, ast.Call) and made.args):
+    elif made is None:
         return []
+    elif isinstance(made, ast.Call) and made.args:
+        copied = _copied(value.file, made)
+        first = [] if copied is made else elements_of(value.file, copied, depth + 1)
+        if not first:
+            return []
+        found += first
     return found + list(_added(file, node))
+
+
+def yielded(file: PythonFile, node: ast.expr | None) -> Elements:
+    """Return what a call of a generator of the project yields; empty when not all is known."""
+    from threadmend.python.functions import function_of
+
+    callee = function_of(file, node.func) if isinstance(node, ast.Call) else None
+    if callee is None or not callee.is_generator or callee.is_async or callee.decorators:
+        return []
+    given = [one.value for one in callee.own if isinstance(one, ast.Yield)]
+    if None in given or any(isinstance(one, ast.YieldFrom) for one in callee.own):
+        return []
+    return [(callee.file, one) for one in given if one is not None]
 
 
 def _asked(node: ast.AST | None, name: str) -> ast.expr | None:

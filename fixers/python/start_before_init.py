@@ -117,8 +117,8 @@ def _seconds(file: PythonFile | None, node: ast.expr, depth: int = 3) -> float |
     a parameter that nobody has to give.
     """
     if isinstance(node, ast.Constant):
-        number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-        return float(node.value) if number else None
+        value = node.value
+        return value if isinstance(value, int | float) else None
     if file is None or depth == 0:
         return None
     values: list[tuple[PythonFile, ast.expr | None]] = []

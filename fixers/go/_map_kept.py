@@ -171,6 +171,8 @@ def found_in_use(
     elif lock is not None:
         try:
             edits, reason = put_under_lock(file, function, uses, lock, together=False)
+            if writes and len(uses) > len(writes) and not reason:
+                reason = "somebody else may store between the look and the store"
             safety = Safety.UNSAFE if reason else Safety.SAFE
             title = f"Call {lock.take.removesuffix('()')} around the access"
             fix, reason = Fix(title, edits, safety, reason), ""

@@ -189,9 +189,26 @@ def _is_reached(access: FieldAccess, guard: Guard) -> bool:
     sites = list(own_callers(decl, LOCK_CALLS)) if decl.kind == "method" else []
     return (
         (len(writers) > 1 or access.writes)
-        and any(_calls_openly(site, decl.receiver, guard.lock_class) for site in sites)
+        and _is_called_openly(sites, decl.receiver, guard.lock_class)
         and not any(site.call is None or site.launched for site in sites)
     )
+
+
+def _is_called_openly(sites: list[Site], type_name: str, lock_class: str) -> bool:
+    """Return whether users get to a method: by one of its own type, or by all of other types.
+
+    One of these that is kept as a hook may be called under the lock.
+    """
+    found = [(s, _calls_openly(s, type_name, lock_class)) for s in sites]
+    if any(is_open and _is_of(site, type_name) for site, is_open in found):
+        return True
+    return bool(found) and all(is_open for _, is_open in found)
+
+
+def _is_of(site: Site, type_name: str) -> bool:
+    caller = site.node.function
+    above = declaration_of(site.file, caller) if caller is not None else None
+    return above is not None and above.receiver == type_name
 
 
 def _calls_openly(site: Site, type_name: str, lock_class: str) -> bool:

@@ -25,6 +25,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.calls import code_files
 from threadmend.golang.effects import Pair, pairs_of
 from threadmend.golang.file import GoFile
+from threadmend.golang.lockorder import is_new
 from threadmend.golang.locks import (
     LOCK_CALLS,
     LockOperation,
@@ -56,6 +57,8 @@ def handed_out(file: GoFile) -> Iterator[Finding]:
                 continue
             if event.lock_class not in left or pair.held.lock_class in left:
                 continue
+            if is_new(file, pair):
+                continue  # nobody else has it yet
             taken = lock_operation(file, event.operation)
             class_ = meant_class(file, taken.lock) if taken is not None else None
             release = _given_back(pair, class_) if class_ is not None else None

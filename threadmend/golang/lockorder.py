@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.workspace import Workspace
 
-__all__ = ["Cycle", "LockOrder", "Witness", "lock_order_graph"]
+__all__ = ["Cycle", "LockOrder", "Witness", "is_new", "lock_order_graph"]
 
 _STARTS = re.compile(r"^(?:init|main|new|make|setup|Test|Benchmark|Example)|^New")
 _MOST_TRIED = 200  # combinations of witnesses of one cycle
@@ -118,7 +118,7 @@ def _witnesses(file: GoFile) -> Iterator[tuple[Edge, Witness]]:
                 continue
             if _is_own(pair, pair.held.access) or _is_own(pair, pair.event.access):
                 continue
-            if _is_new(file, pair) or _is_of_wrapper(file, held) or _is_of_wrapper(file, taken):
+            if is_new(file, pair) or _is_of_wrapper(file, held) or _is_of_wrapper(file, taken):
                 continue
             yield (held, taken), Witness(pair, _gates(file, pair))
 
@@ -157,7 +157,7 @@ def _starts(file: GoFile, function: Node) -> bool:
     return name is not None and bool(_STARTS.search(name.name))
 
 
-def _is_new(file: GoFile, pair: Pair) -> bool:
+def is_new(file: GoFile, pair: Pair) -> bool:
     """Return whether nobody else can know the object whose lock is taken, or is held, yet."""
     return any(
         access is not None and (is_made_here(file, pair.node, access) or _just_made(pair, access))

@@ -9,7 +9,8 @@ atomic number that is loaded, tested, and stored in a step of its own.
 Not reported: a write whose section looks at the place again before it writes; sections with
 a call in between that is not known to be quick, because the lock was released for it, unless it
 makes a value with a Close that the write stores in a map (in a method of its own, too), or the
-function returns an error when it finds the key; reads that do not decide the write.
+function returns an error when it finds the key, or all in between is computation and the section
+counts; reads that do not decide the write.
 
 Unsafe: always; the lock is held for longer. Without a fix: sections in a loop or in branches
 that cannot become one, functions called in between that take the lock themselves.
@@ -38,6 +39,7 @@ from threadmend.golang.targets import Body
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._atomic_steps import atomic_steps
+from ._looked_again import counts_beside, looks_again, only_computed_between
 from ._quick import is_slow
 from ._refused_again import refused_again
 from ._stored_by_helper import stored_by_helper
@@ -56,6 +58,8 @@ def check(package: Package) -> Iterator[Finding]:
             continue
         if not _released_for_nothing(decision):
             again = stored_twice(decision) or refused_again(decision)
+            if again is None and only_computed_between(decision) and counts_beside(decision):
+                again = _finding(decision)
             if again is not None:
                 seen.add(statement)
                 yield again
@@ -67,9 +71,9 @@ def check(package: Package) -> Iterator[Finding]:
 
 
 def _released_for_nothing(decision: Decision) -> bool:
-    """Return whether only quick code runs between the read and the write."""
+    """Return whether only quick code runs between the two sections."""
     file = decision.read.file
-    start, end = decision.read.node.end, decision.write.node.start
+    start, end = decision.read.node.end, decision.second.call.start
     operations = {o.call for o in decision.locks.operations}
     return not any(
         start <= node.start < end and node not in operations and not _is_quick(file, node)
@@ -114,7 +118,24 @@ def _finding(decision: Decision) -> Finding:
 @with_reason
 def _fix(decision: Decision, lock: str) -> Fix:
     title, reason = f"Hold {lock} from the check to the write", f"{lock} is held for longer"
+    if not _is_all_quick(decision):
+        try:
+            edits = looks_again(decision)
+        except BuilderError:
+            return Fix(title, _edits(decision), Safety.UNSAFE, reason)
+        again = f"Look again before {decision.write.node.name} is written"
+        return Fix(again, edits, Safety.UNSAFE, "who comes second gets what the first has stored")
     return Fix(title, _edits(decision), Safety.UNSAFE, reason)
+
+
+def _is_all_quick(decision: Decision) -> bool:
+    """Return whether nothing takes long from the look to the write: one section is as good."""
+    file, operations = decision.read.file, {o.call for o in decision.locks.operations}
+    return all(
+        node in operations or _is_quick(file, node)
+        for node in decision.locks.function.own()
+        if decision.read.node.end <= node.start < decision.write.node.start
+    )
 
 
 def _edits(decision: Decision) -> tuple[Edit, ...]:

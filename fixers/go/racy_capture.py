@@ -47,7 +47,7 @@ from ._racy import Names, Race, top_of
 from ._racy_choice import fixes_of
 
 CATEGORY = "shared-state"
-GATE = rb"\bgo\b|\.(?:Try)?Go\(|\bAfterFunc\(|\bfunc\("
+GATE = rb"\bgo\b|\.(?:Try)?Go\(|\bAfterFunc\b|\bfunc\("
 
 _WRITES = frozenset({"write", "update", "store"})
 

@@ -41,7 +41,7 @@ from ._once_replaced import once_replaced
 from ._stopped_while_running import stopped_while_running
 
 CATEGORY = "shared-state"
-GATE = rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\(|\bResponseWriter\b"
+GATE = rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\b|\bResponseWriter\b"
 
 
 def check(package: Package) -> Iterator[Finding]:

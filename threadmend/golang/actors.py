@@ -23,7 +23,7 @@ from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.calls import code_files, own_callers
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.functions import outer_function
-from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
+from threadmend.golang.goroutines import Launch, innermost_loop, launches_in, or_spawning
 from threadmend.golang.handouts import handed_out
 from threadmend.golang.lefts import calls_leaving, lefts_of, lefts_of_call, touches_of_launch
 from threadmend.golang.library import methods_called
@@ -94,7 +94,8 @@ class _Start:
 
 
 def _starts(file: GoFile, declaration: Declaration) -> Iterator[_Start]:
-    if _LAUNCH.search(file.data, declaration.start, declaration.end):
+    launch_names = or_spawning(file.package, _LAUNCH)
+    if launch_names.search(file.data, declaration.start, declaration.end):
         for launch in launches_in(file, declaration.node):
             if launch.body is not None and launch.function is not None:
                 yield _Start(launch.function, launch, touches_of_launch(file, launch))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.functions import outer_function
-from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.goroutines import is_handed_over, launch_of_literal
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Decl
     from threadmend.golang.syntax import Node
 
-__all__ = ["caller_classes"]
+__all__ = ["caller_classes", "runs_later"]
 
 _LEVELS = 6
 
@@ -39,7 +39,7 @@ def _held_above(decl: Decl) -> set[str]:
     seen, level = {decl.key}, [decl]
     for _ in range(_LEVELS):
         above: list[Decl] = []
-        for site in (s for d in level for s in own_callers(d, LOCK_CALLS) if not s.launched):
+        for site in (s for d in level for s in own_callers(d, LOCK_CALLS) if not runs_later(s)):
             held = held_at(site.file, site.node)
             found.update(h.lock_class for h in held if h.lock_class is not None)
             caller = _caller(site)
@@ -48,6 +48,14 @@ def _held_above(decl: Decl) -> set[str]:
                 above.append(caller)
         level = above
     return found
+
+
+def runs_later(site: Site) -> bool:
+    """Return whether a goroutine of its own, or a timer, makes the call."""
+    if site.launched or site.call is not None:
+        return site.launched
+    value = site.node.parent if site.node.field == "field" else site.node
+    return value is not None and is_handed_over(site.file, value)
 
 
 def _caller(site: Site) -> Decl | None:

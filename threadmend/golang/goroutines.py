@@ -22,6 +22,7 @@ __all__ = [
     "Launch",
     "captures",
     "innermost_loop",
+    "is_handed_over",
     "is_spawned_by",
     "launch_at",
     "launch_of_literal",
@@ -119,12 +120,19 @@ def launches(file: GoFile) -> Iterator[Launch]:
 
 
 def or_spawning(package: Package, pattern: re.Pattern[bytes]) -> re.Pattern[bytes]:
-    """Return a pattern for launches that finds calls of the package's plain spawners as well."""
+    """Return a pattern for launches that finds calls of the package's plain spawners as well.
+
+    Of its names for `time.AfterFunc`, too, where the pattern finds that.
+    """
     from threadmend.golang.spawners import plain_names
+    from threadmend.golang.timer_helpers import timer_names
 
     known: dict[bytes, re.Pattern[bytes]] = package.facts.setdefault("spawning", {})
     if pattern.pattern not in known:
-        names = [rb"\b%s\(" % name.encode() for name in sorted(plain_names(package))]
+        found = plain_names(package)
+        if pattern.search(b"AfterFunc("):
+            found = found | timer_names(package)
+        names = [rb"\b%s\(" % name.encode() for name in sorted(found)]
         both = re.compile(b"|".join([pattern.pattern, *names])) if names else pattern
         known[pattern.pattern] = both
     return known[pattern.pattern]
@@ -159,10 +167,11 @@ def _candidates(file: GoFile, root: Node) -> list[Node]:
 def _launching_names(package: Package) -> frozenset[bytes]:
     """Return the names of the calls that `_by_call` knows."""
     from threadmend.golang.spawners import plain_names
+    from threadmend.golang.timer_helpers import timer_names
 
     known: frozenset[bytes] | None = package.facts.get("launching names")
     if known is None:
-        names = {*_LAUNCHING, *plain_names(package)}
+        names = {*_LAUNCHING, *plain_names(package), *timer_names(package)}
         known = package.facts["launching names"] = frozenset(n.encode() for n in names)
     return known
 
@@ -277,7 +286,41 @@ _LAUNCHING = ("Go", "TryGo", "AfterFunc")
 
 
 def _by_call(file: GoFile, node: Node) -> Launch | None:
-    return _by_library(file, node) or _by_spawner(file, node)
+    return _by_library(file, node) or _by_timer(file, node) or _by_spawner(file, node)
+
+
+def _by_timer(file: GoFile, node: Node) -> Launch | None:
+    """Return the launch of a call that stands for `time.AfterFunc`."""
+    from threadmend.golang.timer_helpers import timed_argument, timer_names
+
+    function = node["function"]
+    name = function["field"].name if function.kind == "selector_expression" else function.name
+    given = timed_argument(file, node) if name in timer_names(file.package) else None
+    if given is None:
+        return None
+    body, decl = _runs(file, given)
+    return Launch("timer", node, None, body, decl, given)
+
+
+def is_handed_over(file: GoFile, value: Node) -> bool:
+    """Return whether a function value is launched, or kept for later, by the call that it is for.
+
+    `time.AfterFunc(d, s.fire)`, `g.Go(s.run)`, `http.HandleFunc("/", s.serve)`: it does not run
+    under the locks that are held there.
+    """
+    from threadmend.golang.keepers import keeper
+
+    arguments = value.parent
+    call = arguments.parent if arguments is not None else None
+    if arguments is None or arguments.kind != "argument_list" or call is None:
+        return False
+    if call.kind != "call_expression":
+        return False
+    launch = _by_call(file, call)
+    if launch is not None:
+        return launch.value is value
+    function = call["function"]
+    return function.kind == "selector_expression" and keeper(file, function) is not None
 
 
 def _by_library(file: GoFile, node: Node) -> Launch | None:

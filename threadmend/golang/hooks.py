@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from threadmend.golang.callers_locks import runs_later
 from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
 from threadmend.golang.scope import resolve_local
@@ -28,7 +29,7 @@ def may_be_called_under(file: GoFile, function: Node, lock_class: str) -> bool:
     if decl is None or not decl.receiver:
         return False
     for site in own_callers(decl, LOCK_CALLS):
-        if site.call is None and not site.launched:
+        if site.call is None and not runs_later(site):
             for name in _kept_in(site):
                 if _is_used_under(file, name, lock_class):
                     return True

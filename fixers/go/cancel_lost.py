@@ -10,7 +10,8 @@ Not reported:
 - paths that end the process or panic, and the end of `main`;
 - paths that have seen `<-ctx.Done()`: the context is over;
 - a cancel variable that belongs to an outer function or the package;
-- a field that keeps the cancel function, when any code looks at it.
+- a field that keeps the cancel function, when any code looks at it;
+- a helper's cancel function that a goroutine of the helper calls.
 
 No rewrite is offered where the context outlives the function: it is returned, stored, or
 used by a goroutine that nothing waits for. `defer cancel()` would end it too early.
@@ -35,6 +36,7 @@ from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.iterations import point_in
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Declaration, Node
+from threadmend.golang.types import is_named
 from threadmend.model import Finding, Fix, Related
 
 CATEGORY = "context"
@@ -78,7 +80,7 @@ def check(file: GoFile) -> Iterator[Finding]:
 def _lost(file: GoFile, derivation: Derivation) -> _Lost | None:
     cancel = derivation.cancel
     if cancel.name == "_":
-        return _Lost(derivation)
+        return None if _cancels_itself(file, derivation) else _Lost(derivation)
     if cancel.kind == "selector_expression":
         kept = derivation.context.kind != "identifier"  # both are stored, for whoever looks
         return _Lost(derivation) if not kept and _is_forgotten(file, cancel) else None
@@ -91,6 +93,21 @@ def _lost(file: GoFile, derivation: Derivation) -> _Lost | None:
     uses = [use for use in binding.uses if _is_use(use, binding)]
     exits = _skipping(function, derivation, binding, uses)
     return _Lost(derivation, tuple(exits), used=bool(uses)) if exits else None
+
+
+def _cancels_itself(file: GoFile, derivation: Derivation) -> bool:
+    """Return whether a helper's own goroutine cancels: `go func() { <-signals; cancel() }()`."""
+    decl = file.callee(derivation.call)
+    if decl is None or not decl.has_body:
+        return False
+    for literal in decl.node.find("func_literal"):
+        for call in literal.find("call_expression"):
+            if is_named(decl.file.type_of(call["function"]), *_CANCELS):
+                return True
+    return False
+
+
+_CANCELS = ("context.CancelFunc", "context.CancelCauseFunc")
 
 
 def _is_forgotten(file: GoFile, field: Node) -> bool:

@@ -31,10 +31,11 @@ from threadmend.golang.builders import (
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, captures, launch_of_literal, launches
 from threadmend.golang.scope import Binding, resolve_local
-from threadmend.golang.stops import endless, never_ends
+from threadmend.golang.stops import endless
 from threadmend.golang.subtests import TESTS
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import deref, is_named
+from threadmend.golang.unended import never_ends
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._counted import counted_launch
@@ -231,7 +232,7 @@ def _runs_for_good(file: GoFile, launch: Launch) -> bool:
             if argument.text in {b"context.Background()", b"context.TODO()"}:
                 return True
             binding = file.binding(argument) if argument.kind == "identifier" else None
-            if binding is not None and never_ends(binding):
+            if binding is not None and never_ends(file, binding):
                 return True
     return False
 

@@ -10,7 +10,7 @@ text that was split and not counted, a division by a variable that nothing compa
 a map that nobody made.
 
 Not reported: an Unlock with work after it; a lock that is taken in a loop or more than once;
-a release by another function.
+a release by another function; a method of an interface that only asks for something.
 """
 
 from __future__ import annotations
@@ -137,7 +137,9 @@ def _called(file: GoFile, call: Node) -> str:
     elif function.kind == "selector_expression":
         selection = file.selection(function)
         if selection is not None and selection.kind == "method":
-            return f"{function.name} panics" if _supplied(file, function["operand"]) else ""
+            if _only_asks(call) or not _supplied(file, function["operand"]):
+                return ""
+            return f"{function.name} panics"
         if selection is None or selection.kind != "field":
             return ""
     elif function.kind != "index_expression" or file.callee(call) is not None:
@@ -174,6 +176,13 @@ def _looked_up(file: GoFile, binding: Binding) -> bool:
         return False
     selection = file.selection(value)
     return selection is not None and selection.kind == "field"
+
+
+def _only_asks(call: Node) -> bool:
+    """Return whether a call gives nothing and uses what comes back: `track.ID()`, a getter."""
+    parent, arguments = call.parent, call.get("arguments")
+    is_statement = parent is not None and parent.kind.endswith("_statement")
+    return arguments is not None and not arguments.children and not is_statement
 
 
 def _supplied(file: GoFile, operand: Node) -> bool:

@@ -120,7 +120,19 @@ def _precedes(access: FieldAccess, write: FieldAccess) -> bool:
             if at.field in {"condition", "initializer", "value"}:
                 return True
         at = outer
-    return _condition_between(access, write, set(_results(access))) is not None
+    if _condition_between(access, write, set(_results(access))) is not None:
+        return True
+    return _place(access) == _place(write) and _decided_by(access, write) is not None
+
+
+def _place(access: FieldAccess) -> bytes:
+    """Return the text of the very place that is read or written, an element with its key."""
+    node: Node = access.node
+    while node.parent is not None and node.parent.kind == "index_expression":
+        if node.field != "operand":
+            break
+        node = node.parent
+    return node.text
 
 
 def _statement(access: FieldAccess) -> Node | None:

@@ -93,8 +93,14 @@ def owed_after(function: Node, node: Node, beside: Node | None = None) -> Node |
 
 
 def _ends_by_count(function: Node, loop: Node) -> bool:
-    """Return whether what follows a counted loop runs as well when the count is not reached."""
-    if result_nodes(function) or not any(c.kind in _COUNTED for c in loop.children):
+    """Return whether what follows a counted loop runs as well when the count is not reached.
+
+    Behind a clause that steps nothing (`for next := get(); next == old; {`) the condition holds.
+    """
+    clause = next((c for c in loop.children if c.kind in _COUNTED), None)
+    if result_nodes(function) or clause is None:
+        return False
+    if clause.kind == "for_clause" and clause.get("update") is None:
         return False
     return not endless(loop) and loop is not function["body"].statements[-1]
 

@@ -17,6 +17,7 @@ from threadmend.golang.failing import fails
 from threadmend.golang.scope import Binding, bindings_in, resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
+from threadmend.golang.unended import never_ends
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -28,7 +29,6 @@ __all__ = [
     "is_failure",
     "leaves_loop",
     "listens",
-    "never_ends",
     "stops_at",
     "visible",
     "ways_out",
@@ -91,7 +91,7 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
     for binding in visible(node):
         type_ = file.package.workspace.inference.binding_type(binding)
         if is_named(type_, "context.Context"):
-            if never_ends(binding) or _is_own(node, binding):
+            if never_ends(file, binding) or _is_own(node, binding):
                 continue
             contexts.append(Stop(f"{binding.name}.Done()", binding.name))
         elif is_named(type_, "net/http.Request"):
@@ -127,17 +127,6 @@ def _is_nil(node: Node, stop: Stop) -> bool:
                 return True
         inner = outer
     return False
-
-
-_BACKGROUND = re.compile(rb"context\.(?:Background|TODO)\(\)")
-
-
-def never_ends(binding: Binding) -> bool:
-    """Return whether a variable holds `context.Background()` or `context.TODO()` for good."""
-    values = binding.declaration.get("right") or binding.declaration.get("value")
-    if values is None or len(values.children) != 1:
-        return False
-    return bool(_BACKGROUND.fullmatch(values.text)) and is_assigned_once(binding)
 
 
 _MADE_OF_NOTHING = re.compile(rb"context\.WithCancel(?:Cause)?\(context\.(?:Background|TODO)\(\)\)")

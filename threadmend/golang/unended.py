@@ -1,0 +1,56 @@
+"""Contexts that never end: `context.Background()`, also where callers pass nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.calls import Site, callers
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.scope import Binding, position_of
+from threadmend.golang.syntax import Node
+from threadmend.golang.uses import is_api
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["never_ends"]
+
+_BACKGROUND = re.compile(rb"context\.(?:Background|TODO)\(\)")
+_DEPTH = 3
+
+
+def never_ends(file: GoFile, binding: Binding, depth: int = _DEPTH) -> bool:
+    """Return whether a variable holds `context.Background()` or `context.TODO()` for good.
+
+    A parameter does where all callers are known, and each passes such a context.
+    """
+    if not is_assigned_once(binding):
+        return False
+    if binding.kind == "parameter":
+        return depth > 0 and _is_given_nothing_else(file, binding, depth - 1)
+    values = binding.declaration.get("right") or binding.declaration.get("value")
+    if values is None or len(values.children) != 1:
+        return False
+    return bool(_BACKGROUND.fullmatch(values.text))
+
+
+def _is_given_nothing_else(file: GoFile, binding: Binding, depth: int) -> bool:
+    position = position_of(binding.scope, binding)
+    decl = declaration_of(file, binding.scope)
+    if position is None or decl is None or is_api(decl):
+        return False
+    sites = [site for site in callers(decl) if not site.file.is_test]
+    return bool(sites) and all(_passes_nothing_else(site, position, depth) for site in sites)
+
+
+def _passes_nothing_else(site: Site, position: int, depth: int) -> bool:
+    arguments: list[Node] = site.call["arguments"].children if site.call is not None else []
+    if position >= len(arguments):
+        return False
+    given = arguments[position]
+    if given.kind != "identifier":
+        return bool(_BACKGROUND.fullmatch(given.text))
+    binding = site.file.binding(given)
+    return binding is not None and never_ends(site.file, binding, depth)

@@ -34,6 +34,7 @@ from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import guard_of
 from threadmend.golang.lock_operations import is_wrapped
+from threadmend.golang.other_locks import is_of_another_struct
 from threadmend.golang.package import Package
 from threadmend.golang.races import shared_writes
 from threadmend.golang.syntax import Node
@@ -91,6 +92,8 @@ def _shown(package: Package) -> Iterator[Suspect]:
         accesses = accesses_like(package, write.access.file, write.access.node)
         guard = guard_of(accesses, written=False)
         if guard is None or not guard.locked:
+            continue
+        if is_of_another_struct(guard.locked[0], guard.lock_class):
             continue
         root = write.crowd.root
         if awaited_under(package.workspace.file_of(root), root, guard.lock_class):

@@ -38,6 +38,7 @@ from threadmend.golang.locks import (
     lock_name,
 )
 from threadmend.golang.package import Package
+from threadmend.golang.scope import Binding
 from threadmend.golang.self_changes import changed_by_method
 from threadmend.golang.setup import runs_once
 from threadmend.golang.spoken import doc_of
@@ -62,6 +63,8 @@ def check(package: Package) -> Iterator[Finding]:
             lock = lock or next((one.lock for one in above), None)
             if lock is None or _is_another_s(lock, access, accesses):
                 continue
+            if not access.writes and _is_elsewhere(lock, access):
+                continue  # what a method changes of a part of one variable, under another's lock
             if _is_of_one_goroutine(access):
                 continue
             seen.add((access.node.function, place))
@@ -101,6 +104,13 @@ def _is_another_s(lock: Held, access: FieldAccess, accesses: Sequence[FieldAcces
     others = [a for a in accesses if a.node.function is not function and not (a.setup or a.fresh)]
     held = {h.lock_class for a in others for h in a.held}
     return len(others) > 1 and lock.lock_class not in held
+
+
+def _is_elsewhere(lock: Held, access: FieldAccess) -> bool:
+    """Return whether a lock and a field belong to different variables of a package."""
+    if access.base is None or isinstance(access.base.root, Binding):
+        return False
+    return not isinstance(lock.access.root, Binding) and lock.access.root != access.base.root
 
 
 _DEPTH = 4  # calls between a goroutine and an access

@@ -10,6 +10,7 @@ return g.Wait()
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import own_callers
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
     from threadmend.golang.field_accesses import FieldAccess
     from threadmend.golang.file import GoFile
 
-__all__ = ["awaited_under", "comes_after_wait", "has_waited", "runs_after_wait"]
+__all__ = [
+    "awaited_under",
+    "comes_after_wait",
+    "end_awaited_under",
+    "has_waited",
+    "runs_after_wait",
+]
 
 
 def awaited_under(file: GoFile, node: Node, lock_class: str, depth: int = 2) -> bool:
@@ -44,6 +51,38 @@ def awaited_under(file: GoFile, node: Node, lock_class: str, depth: int = 2) -> 
         return False
     sites = own_callers(decl, LOCK_CALLS)
     return any(awaited_under(s.file, s.node, lock_class, depth - 1) for s in sites)
+
+
+def end_awaited_under(access: FieldAccess, lock_class: str) -> bool:
+    """Return whether somebody waits with the lock held until an access's function has ended.
+
+    `func (s *S) work() { … s.name …; close(s.stopped) }`, where `s.mu.Lock(); <-s.stopped` comes
+    before `s.name` is written: to take the lock in there would be a deadlock.
+    """
+    function = outer_function(access.node)
+    body = function.get("body") if function is not None else None
+    if body is None or access.node.function is not function:
+        return False
+    for node in body.own():
+        if node.kind != "call_expression" or not _tells_end(node, access.node):
+            continue
+        field = node["arguments"].children[0]["field"].name
+        pattern = re.compile(rb"<-[\w.]*\." + re.escape(field.encode()) + rb"\b")
+        for other in access.file.package.files:
+            for declaration in other.declarations(pattern):
+                for receive in declaration.node.find("unary_expression"):
+                    if pattern.fullmatch(receive.text) and _holds(other, receive, lock_class):
+                        return True
+    return False
+
+
+def _tells_end(call: Node, access: Node) -> bool:
+    """Return whether a call closes a field's channel after an access, or when all is over."""
+    given = call["arguments"].children
+    if call["function"].name != "close" or len(given) != 1:
+        return False
+    is_deferred = call.parent is not None and call.parent.kind == "defer_statement"
+    return given[0].kind == "selector_expression" and (is_deferred or call.start > access.end)
 
 
 def _waits_behind(file: GoFile, launch: Node, lock_class: str) -> bool:
@@ -80,9 +119,14 @@ def runs_after_wait(file: GoFile, node: Node) -> bool:
 
 
 def comes_after_wait(access: FieldAccess) -> bool:
-    """Return whether a read comes after `x.wg.Wait()`, for a WaitGroup of the same object."""
+    """Return whether a read comes after `x.wg.Wait()`, for a WaitGroup of the same object.
+
+    For a package variable: one of the function, also in a goroutine that it launches later.
+    """
+    if access.base is None:
+        return not access.writes and _comes_after_own_wait(access)
     function = access.node.function
-    root = access.base.root if access.base is not None else None
+    root = access.base.root
     if function is None or access.writes or not isinstance(root, Binding):
         return False
     body = function.get("body")
@@ -96,6 +140,24 @@ def comes_after_wait(access: FieldAccess) -> bool:
         if wait is not None and wait.method == "Wait" and wait.access is not None:
             if wait.access.root is root and wait.access.steps:
                 return True
+    return False
+
+
+def _comes_after_own_wait(access: FieldAccess) -> bool:
+    """Return whether a function has waited for the goroutines that it launched before a read."""
+    function = outer_function(access.node)
+    body = function.get("body") if function is not None else None
+    launched = False
+    for statement in body.statements if body is not None else ():
+        if statement.end > access.node.start:
+            return False
+        launched = launched or any(n.kind == "go_statement" for n in statement.walk())
+        call = statement.children[0] if statement.kind == "expression_statement" else None
+        if launched and call is not None and call.kind == "call_expression":
+            wait = waitgroup_call(access.file, call)
+            if wait is not None and wait.method == "Wait" and wait.access is not None:
+                if not wait.access.steps:
+                    return True
     return False
 
 

@@ -10,7 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.awaited import awaited_under, comes_after_wait, runs_after_wait
+from threadmend.golang.awaited import (
+    awaited_under,
+    comes_after_wait,
+    end_awaited_under,
+    runs_after_wait,
+)
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.calls import own_callers
 from threadmend.golang.field_accesses import FieldAccess
@@ -22,6 +27,7 @@ from threadmend.golang.hooks import may_be_called_under
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of, runs_in_place
 from threadmend.golang.majority import confidence_in
 from threadmend.golang.marshalled import is_marshalled_under
+from threadmend.golang.other_locks import is_of_another_struct, may_share_lock
 from threadmend.golang.own_sections import has_accessor, is_in_use, takes_guard
 from threadmend.golang.parts import reads_another_part
 from threadmend.golang.preparing import is_set_up_for, may_be_held, prepares
@@ -101,7 +107,7 @@ def _is_exempt(guard: Guard) -> bool:
     first = guard.locked[0]
     if isinstance(first.file.underlying(first.file.type_of(first.node)), Func):
         return True  # taken under the lock or not: it is called outside of it on purpose
-    if needs_no_lock(first.file, first.node):
+    if needs_no_lock(first.file, first.node) or is_of_another_struct(first, guard.lock_class):
         return True
     # Some access is made through sync/atomic, or by somebody who was given the address.
     return any(a.kind == "address" for a in (*guard.locked, *guard.unlocked))
@@ -118,11 +124,13 @@ def _is_suspect(access: FieldAccess, guard: Guard) -> bool:
         )
         or leads_to_lock(access)
         or awaited_under(access.file, access.node, guard.lock_class)
+        or end_awaited_under(access, guard.lock_class)
         or runs_after_wait(access.file, access.node)
         or comes_after_wait(access)
         or (runs_only_once(access.file, access.node) and not is_cleared_once(access.node))
         or is_only_writer(access, guard)
         or _callers_protect(access, guard)
+        or may_share_lock(access, guard)
         or callers_explain(access)
         or prepares(access)
         or is_reference_only(access, guard)

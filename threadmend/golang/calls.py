@@ -74,11 +74,15 @@ def own_callers(decl: Decl, first: re.Pattern[bytes]) -> Iterator[Site]:
     One after the other, for a question that one site can answer: those in declarations that
     do not match `first` come before the others.
     """
-    known: dict[tuple[str, int], list[Site]] = decl.file.package.facts.get("callers", {})
-    if decl.key in known:
-        yield from (site for site in known[decl.key] if not site.file.is_test)
-        return
     package = decl.file.package
+    known: dict[tuple[str, int], list[Site]] = package.facts.get("callers", {})
+    if decl.key in known:  # importers too: what is found must not depend on who asked first
+        yield from (
+            site
+            for site in known[decl.key]
+            if site.file.package is package and not site.file.is_test
+        )
+        return
     ordered: dict[tuple[str, str, re.Pattern[bytes]], list[tuple[GoFile, int]]]
     ordered = package.facts.setdefault("named in order", {})
     key = (decl.kind, decl.name, first)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import code_files
 from threadmend.golang.functions import outer_function
-from threadmend.golang.locks import declaration_of, held_at
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.locks import declaration_of, held_at, locks_of
 from threadmend.golang.types import Named, deref
 
 if TYPE_CHECKING:
@@ -43,7 +44,25 @@ def is_marshalled_under(
                     other, call, above
                 ):
                     return True
+                if _locks_each(other, call, lock_class):
+                    return True
     return False
+
+
+def _locks_each(file: GoFile, call: Node, lock_class: str) -> bool:
+    """Return whether a function takes the locks of all parts before it encodes what holds them.
+
+    `for _, part := range all.parts { part.mu.RLock() }; json.Marshal(all)`
+    """
+    function = call.function
+    if function is None or not _CALLS.search(call["function"].text + b"("):
+        return False
+    own = [o for o in locks_of(file, function).operations if o.lock_class == lock_class]
+    taken = [o for o in own if o.acquires and innermost_loop(o.call) is not None]
+    given = [o for o in own if o.releases and innermost_loop(o.call) is not None]
+    return any(t.call.end < call.start for t in taken) and any(
+        g.call.start > call.end or g.deferred is not None for g in given
+    )
 
 
 def _is_given(file: GoFile, call: Node, owner: str) -> bool:

@@ -1,0 +1,59 @@
+"""Locks of others: shared by a pointer, or part of a struct that is not the one it seems to guard.
+
+iface := &iface{mu: srv.mu}    // who holds srv.mu holds iface.mu
+config.Lock()                  // guards what is in config; app.stats is only looked at
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import lock_class
+from threadmend.golang.callers_locks import caller_classes
+from threadmend.golang.functions import outer_function
+from threadmend.golang.scope import Binding
+from threadmend.golang.targets import stored_values
+from threadmend.golang.types import Named, Struct, deref
+
+if TYPE_CHECKING:
+    from threadmend.golang.guards import FieldAccess, Guard
+    from threadmend.golang.package import Package
+
+__all__ = ["is_of_another_struct", "may_share_lock"]
+
+
+def may_share_lock(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether some caller holds the lock of another struct that the guard points to."""
+    package, function = access.file.package, outer_function(access.node)
+    held = caller_classes(access.file, function) if function is not None else frozenset()
+    return bool(held) and any(shared in held for shared in _given(package, guard.lock_class))
+
+
+def _given(package: Package, guard_class: str) -> Iterator[str | None]:
+    """Yield the classes of the locks that a field is given."""
+    owner, _, field = guard_class.rpartition(".")
+    name = owner.removeprefix(f"{package.key}.")
+    decl = package.lookup(name)
+    if decl is not None and decl.kind == "type":
+        for file, value in stored_values(package, Named(package.key, name), field):
+            yield lock_class(file, value)
+
+
+def is_of_another_struct(first: FieldAccess, guard_class: str) -> bool:
+    """Return whether a package variable is a struct, and the lock a field of some other struct.
+
+    What is in there has its own locks, or none.
+    """
+    package = first.file.package
+    owner = guard_class.rpartition(".")[0].removeprefix(f"{package.key}.")
+    decl = package.lookup(owner)
+    if decl is None or decl.kind != "type":
+        return False
+    if first.base is not None:
+        of_field = (first.place or "").rpartition(".")[0].removeprefix(f"{package.key}.")
+        return not isinstance(first.base.root, Binding) and of_field != owner
+    type_ = deref(first.file.type_of(first.node))
+    return (
+        isinstance(first.file.underlying(type_), Struct) and str(type_) != f"{package.key}.{owner}"
+    )

@@ -48,6 +48,8 @@ def leave_at(file: GoFile, node: Node, stop: Stop, *, received: Node | None = No
     if _holds_lock(file, function, node):
         return "a lock is held there"
     outer = outermost_loop(node)
+    if released := _released_by_others(node):
+        return f"the other ways out begin with {_first_line(released)}"
     waits = received is not None and received["body"].statements[0].contains(node)
     owed = owed_after(function, node, received if waits else None)
     if owed is None and outer is not None and _ends_by_count(function, outer):
@@ -68,6 +70,25 @@ def _holds_lock(file: GoFile, function: Node, node: Node) -> bool:
     return any(held.access not in deferred for held in locks.held_before(node))
 
 
+def _released_by_others(node: Node) -> Node | None:
+    """Return what another return in the loop around a node gives back first: `unlock(); return`.
+
+    A lock that was taken before the loop is held there, too, by whatever name.
+    """
+    loop = innermost_loop(node)
+    for way_out in loop["body"].own() if loop is not None else ():
+        if way_out.kind != "return_statement":
+            continue
+        before = way_out.previous
+        while before is not None:
+            if before.kind == "expression_statement" and _GIVES_BACK.match(before.text):
+                if not _UNLOCKS.search(before.text):  # `_holds_lock` knows of those
+                    return before
+            before = before.previous
+    return None
+
+
+_GIVES_BACK = re.compile(rb"(?i)(?:[\w.]+\.)?(?:unlock|release|rollback)\w*\([^()]*\)$")
 _OWES = re.compile(rb"(?s)(?:close|\w*[cC]ancel)\(.*\)$|.*\.Done\(\)$|\w+\.(?:End|Finish)\(.*\)$")
 _UNLOCKS = re.compile(rb"\.R?Unlock\(\)")
 

@@ -12,9 +12,11 @@ from threadmend.golang.builders import (
     move_before,
     with_reason,
 )
+from threadmend.golang.channel_index import behind
 from threadmend.golang.conditions import cond_calls
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import Leave
 from threadmend.golang.locks import lock_name, lock_operation
 from threadmend.golang.releases import documentation
@@ -44,6 +46,8 @@ def blocked(file: GoFile, modes: set[str]) -> Iterator[Finding]:
             if pair.node.start in seen:
                 continue
             other = needing_lock(pair) or needed_meanwhile(pair)
+            if other is not None and other.buffered and _is_last_word(pair):
+                continue
             if other is not None and not (_on_purpose(file, pair) or _is_first(pair)):
                 seen.add(pair.node.start)
                 yield _finding(file, pair, other)
@@ -75,6 +79,19 @@ def _is_first(pair: Pair) -> bool:
     if above is None or above.kind not in {"assignment_statement", "short_var_declaration"}:
         return False
     return above["left"].text == send["channel"].text and bool(_BUFFERED.search(above.text))
+
+
+_ENDS = re.compile(r"(?i)(?:close|stop|shutdown|quit|end|finish|terminate)")
+
+
+def _is_last_word(pair: Pair) -> bool:
+    """Return whether a send tells the end, once: the buffer has room for the only thing sent."""
+    send, name = pair.event.operation, pair.function.get("name")
+    if send.kind != "send_statement" or name is None or not _ENDS.match(name.name):
+        return False
+    if send.function is not pair.function or innermost_loop(send) is not None:
+        return False
+    return [o.node for o in behind(pair.file, send).of("send")] == [send]
 
 
 def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:

@@ -17,7 +17,8 @@ from threadmend.golang.targets import stored_values
 from threadmend.golang.types import Named, Struct, deref
 
 if TYPE_CHECKING:
-    from threadmend.golang.guards import FieldAccess, Guard
+    from threadmend.golang.field_accesses import FieldAccess
+    from threadmend.golang.guards import Guard
     from threadmend.golang.package import Package
 
 __all__ = ["is_of_another_struct", "may_share_lock"]

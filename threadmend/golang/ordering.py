@@ -87,13 +87,33 @@ class Ordering:
         if place.deferred:
             return False
         targets = {level.function: level.node for level in place.levels}
+        launched = {level.function: level.node for level in (launch.at.levels if launch.at else ())}
         for flow, start, stops in self._outwards(launch, after):
             target = targets.get(flow.function)
             if target is not None:
+                if self._waits_for_result(flow, launched[flow.function], target, after):
+                    return False
                 end = point_in(flow, target)
                 if end is None or end is start or end in stops or not flow.complete:
                     return False
                 return end in flow.reachable(start, stop=stops.__contains__)
+        return False
+
+    def _waits_for_result(
+        self, flow: Flow, call: Node, target: Node, after: Sequence[Signal]
+    ) -> bool:
+        """Return whether the call that launches is waited for where it stands: `<-start()`.
+
+        In a select, for what that case goes on to do.
+        """
+        for _, signal in self.waiting.signals_of(flow.function):
+            if signal.kind != "receive" or not signal.node.contains(call):
+                continue
+            case = signal.node.up("communication_case")
+            if case is not None and case.function is flow.function and not case.contains(target):
+                continue
+            if any(may_match(release, signal) for release in after):
+                return True
         return False
 
     def _outwards(

@@ -113,7 +113,22 @@ def _objects(file: GoFile, node: Node) -> frozenset[Token]:
     if access is not None:
         return _with_aliases(file, access) | frozenset(_received_or_given(file, access))
     context = _done_of(file, node)
-    return _cancels(file, context) if context is not None else _mentioned(file, node)
+    if context is not None:
+        return _cancels(file, context)
+    return _mentioned(file, node) | frozenset(_made_by(file, node))
+
+
+def _made_by(file: GoFile, call: Node) -> Iterator[Token]:
+    """Yield what a literal returns that is called through its variable: `<-start()`."""
+    function = call.get("function") if call.kind == "call_expression" else None
+    if function is None or function.kind != "identifier":
+        return
+    literal = literal_called(file, function)
+    for node in literal.own() if literal is not None else ():
+        listed = node.children[-1] if node.kind == "return_statement" else None
+        for value in listed.children if listed is not None else ():
+            if value.kind == "identifier" and (access := access_of(file, value)) is not None:
+                yield access
 
 
 def _done_of(file: GoFile, node: Node) -> Node | None:
@@ -179,7 +194,8 @@ def _with_aliases(file: GoFile, access: Access) -> frozenset[Token]:
 
 def _received_or_given(file: GoFile, access: Access) -> Iterator[Token]:
     """Yield what else a channel may be: what a literal that runs where it stands is handed, and
-    for one that was received (`done := <-requests`) whoever the requests are known to.
+    for one that was received (`done := <-requests`) whoever the requests are known to, and what
+    a literal returns (`done := start()`).
     """
     root = access.root
     if not isinstance(root, Binding):
@@ -193,6 +209,8 @@ def _received_or_given(file: GoFile, access: Access) -> Iterator[Token]:
     value = values[root.index] if root.index < len(values) else None
     if value is not None and value.kind == "unary_expression" and value["operator"].kind == "<-":
         yield from _registered(file, value["operand"])
+    elif value is not None:
+        yield from _made_by(file, value)
 
 
 def _handed_in_place(parameter: Binding) -> Node | None:

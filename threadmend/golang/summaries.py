@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.calls import code_files
 from threadmend.golang.crowds import own_nodes
+from threadmend.golang.given_constants import CONSTANTS, branch_of, leaves_out
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.library import methods_called
 from threadmend.golang.locks import Held
@@ -123,13 +124,17 @@ def _depth(package: Package) -> int:
 
 
 def _collect(file: GoFile, body: Node, depth: int) -> Summary:
-    found: dict[tuple[Access, bool, frozenset[str], bool, bool], Touch] = {}
+    found: dict[tuple[Access, bool, frozenset[str], bool, bool, int], Touch] = {}
     opens: list[Open] = []
     names = written_names(file.package)
+    parameters = body.get("parameters")
+    is_told = parameters is not None and b"bool" in parameters.text  # which way to go
 
     def add(touch: Touch) -> None:
         again = touch.path[0].up("for_statement") is not None
-        found.setdefault((touch.access, touch.writes, touch.locks, touch.early, again), touch)
+        branch = branch_of(body, touch.path[0]) if is_told else 0
+        key = (touch.access, touch.writes, touch.locks, touch.early, again, branch)
+        found.setdefault(key, touch)
 
     for node in own_nodes(file, body):
         if node.kind in {"selector_expression", "identifier"}:
@@ -240,12 +245,16 @@ class _Here:
         self.held = frozenset[Held]() if self.launched else held_within(file, body, call)
         self.locks = classes(self.held)
         self.early = is_early(file, body, call)
+        given = call["arguments"].children
+        self.constants = any(argument.kind in CONSTANTS for argument in given)
 
     def touch(self, touch: Touch) -> Touch | None:
         """Return a touch in the terms of the body around the call."""
         if is_on_copy(self.file, touch.access):
             return None
         at = touch.path[0] if touch.path else touch.node
+        if self.constants and leaves_out(self.call, self.inner, at):
+            return None
         access = translated(self.file, self.call, self.inner, touch.access, at=at)
         word = ONE if self.launched else EACH
         access = as_element(self.file, access, self.body, word)

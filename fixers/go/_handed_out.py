@@ -35,6 +35,7 @@ def is_meant(file: GoFile, escape: Escape) -> bool:
         or (asks_for_copy(function) and not _promises_copy(escape))
         or _is_missing(escape)
         or _goes_with_its_lock(escape)
+        or _copies_longer_ones(escape)
     )
 
 
@@ -44,6 +45,26 @@ _PROMISES = re.compile(r"(?i)(?:deep)?(?:copy|clone|snapshot)$")
 def _promises_copy(escape: Escape) -> bool:
     """Return whether `Clone` gives the copy that it makes a reference of the original's."""
     return escape.part and _PROMISES.match(escape.function["name"].name) is not None
+
+
+_COPIED = rb"\bcopy\([^\n]*,\s*%s\)|\bslices\.Clone\(%s\)|\bappend\([^\n]*,\s*%s\.\.\.\)"
+
+
+def _copies_longer_ones(escape: Escape) -> bool:
+    """Return whether the function copies what is longer than the one element returned here.
+
+    `if len(hs) <= 1 { return hs }`: the author knows.
+    """
+    if escape.value is None or escape.value.kind != "identifier":
+        return False
+    name = re.escape(escape.value.text)
+    short = re.compile(rb"len\(" + name + rb"\) (?:(?:<=|==) [01]|< [12])")
+    for outer in escape.statement.ancestors():
+        if outer.kind == "if_statement" and outer["consequence"].contains(escape.statement):
+            if short.fullmatch(outer["condition"].text):
+                text = escape.function.text
+                return re.search(_COPIED.replace(b"%s", name), text) is not None
+    return False
 
 
 def _goes_with_its_lock(escape: Escape) -> bool:

@@ -48,7 +48,7 @@ _GOES_ON = re.compile(
 )
 _SERVES = re.compile(
     r"Listen\w*|Serve\w*|Accept\w*|Run|Start\w*|Watch\w*|Subscribe\w*|Recv\w*|Read\w*|Poll\w*"
-    r"|Dial\w*|Connect\w*|Loop|Block\w*|Stop|Close|Shutdown|Exec|Do"
+    r"|Dial\w*|Connect\w*|Loop|Block\w*|Stop|Close|Shutdown|Exec|Do|Query\w*|Fetch\w*|Wait\w*"
 )
 _UNLOCK = re.compile(rb"[\w.]+\.R?Unlock\(\)")
 _SETTLED = re.compile(rb"(?:fmt\.Print\w*|log\.Print\w*|println|print)\(")

@@ -22,6 +22,7 @@ from threadmend.golang.access import Access, access_of
 from threadmend.golang.crowds import own_nodes
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, launches_in, or_spawning
+from threadmend.golang.iterations import point_in
 from threadmend.golang.locks import Held
 from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
@@ -169,14 +170,16 @@ def _result(body: Node) -> tuple[str, int, int]:
 
 def _as_result(body: Node, touch: Touch) -> Touch:
     """Let a path begin at the result where it begins at the variable that is returned."""
-    access = _from_result(body, touch.access)
+    access = _from_result(body, touch.access, touch.path[0])
     if access is touch.access:
         return touch
-    held = (Held(_from_result(body, h.access), h.mode, h.lock_class) for h in touch.held)
+    held = (
+        Held(_from_result(body, h.access, touch.path[0]), h.mode, h.lock_class) for h in touch.held
+    )
     return replace(touch, access=access, held=frozenset(held))
 
 
-def _from_result(body: Node, access: Access) -> Access:
+def _from_result(body: Node, access: Access, at: Node) -> Access:
     root = access.root
     if not isinstance(root, Binding) or root.function is not body:
         return access
@@ -188,8 +191,21 @@ def _from_result(body: Node, access: Access) -> Access:
         if node.kind == "return_statement" and node.children:
             values = [c for c in node.children if c.kind == "expression_list"]
             if values and _is_name_of(values[0].children[0], root):
-                return Access(_result(body), access.steps)
+                if _comes_to(body, at, node, root):
+                    return Access(_result(body), access.steps)
     return access
+
+
+def _comes_to(body: Node, at: Node, end: Node, root: Binding) -> bool:
+    """Return whether a return gives back what a variable holds at a place, and no later one.
+
+    `for { x := <-pool; if x.old() { go x.close(); continue }; return x }`
+    """
+    flow = flow_of(body)
+    start, exit_, made = point_in(flow, at), flow.point_of(end), point_in(flow, root.node)
+    if start is None or exit_ is None or made is None or not flow.complete:
+        return True
+    return exit_ is start or exit_ in flow.reachable(start, stop=lambda p: p is made)
 
 
 def _is_name_of(value: Node, binding: Binding) -> bool:

@@ -19,6 +19,7 @@ __all__ = ["asks_for_copy", "is_meant", "is_over", "says_shared"]
 _SAYS = re.compile(
     rb"(?i)\b(?:not|never|n't)\b[^.]{0,40}\b(?:modif|mutat|chang|writ|alter|edit|updat)"
     rb"|\bread[- ]?only|\bimmutable|\bshared?\b|\balias|\bunsafe|\bnot a copy|\bwithout copy"
+    rb"|\bno longer safe|\bnot (?:\w+[- ])?safe"
     rb"|\bno copy|\bcallers?\b[^.]{0,60}\block|\bcopy[- ]on[- ]write|\blive\b"
 )
 
@@ -33,6 +34,7 @@ def is_meant(file: GoFile, escape: Escape) -> bool:
         says_shared(file, function)
         or _handed_over(file, escape)
         or (asks_for_copy(function) and not _promises_copy(escape))
+        or _is_asked_not_to_copy(escape)
         or _is_missing(escape)
         or _goes_with_its_lock(escape)
         or _copies_longer_ones(escape)
@@ -64,6 +66,14 @@ def _copies_longer_ones(escape: Escape) -> bool:
             if short.fullmatch(outer["condition"].text):
                 text = escape.function.text
                 return re.search(_COPIED.replace(b"%s", name), text) is not None
+    return False
+
+
+def _is_asked_not_to_copy(escape: Escape) -> bool:
+    """Return whether an option decides that nothing is copied: `if l.opt.NoCopy { return … }`."""
+    for outer in escape.statement.ancestors():
+        if outer.kind == "if_statement" and _COPIES.search(outer["condition"].name):
+            return True
     return False
 
 
@@ -157,13 +167,18 @@ def is_over(escape: Escape, mutation: Mutation) -> bool:
 
 
 def _counts_itself_off(mutation: Mutation, waits: list[Node]) -> bool:
-    """Return whether a change stands in a function that ends with Done of what was waited for."""
+    """Return whether a change stands in a function that ends with Done of what was waited for.
+
+    Of the group of an object, in a method as well: `s.report[id] = r; s.group.Done()`.
+    """
     function = mutation.node.function
-    if function is None or function.kind != "func_literal":
+    if function is None:
         return False
-    groups = {wait["function"]["operand"].name.rpartition(".")[2] for wait in waits}
+    fields = [wait for wait in waits if "." in wait["function"]["operand"].name]
+    counted = waits if function.kind == "func_literal" else fields
+    groups = {wait["function"]["operand"].name.rpartition(".")[2] for wait in counted}
     return any(
-        statement.kind == "defer_statement"
+        (statement.kind == "defer_statement" or statement.start > mutation.node.end)
         and re.search(rb"\b(\w+)\.Done\(\)$", statement.text) is not None
         and statement.text.rpartition(b".Done")[0].rpartition(b".")[2].decode() in groups
         for statement in function["body"].statements

@@ -20,7 +20,19 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, Struct, deref
 
-__all__ = ["is_called_upon", "is_part_of_receiver", "is_same_place"]
+__all__ = ["is_called_upon", "is_of_result", "is_part_of_receiver", "is_same_place"]
+
+
+def is_of_result(plain: FieldAccess) -> bool:
+    """Return whether the field is that of a struct which a call returned by value: a copy."""
+    node = plain.node
+    while node.kind in {"selector_expression", "index_expression", "parenthesized_expression"}:
+        node = node.get("operand") or node.children[0]
+        if not isinstance(plain.file.underlying(plain.file.type_of(node)), Struct):
+            return False
+        if node.kind == "call_expression":
+            return True
+    return False
 
 
 def is_part_of_receiver(plain: FieldAccess) -> bool:

@@ -39,6 +39,7 @@ from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.scope import resolve_local
+from threadmend.golang.stops import ways_out
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -47,6 +48,7 @@ from ._announced import not_announced
 from ._bodies import bodies, launched_in_loop
 from ._consumer_kept import consumers_kept
 from ._each_once import each_once
+from ._every_tick import ticks
 from ._last_one import left_to_the_last
 from ._never_signals import never_signalled
 from ._signal_once import signalled_once
@@ -96,7 +98,7 @@ def _skipped(file: GoFile) -> Iterator[Finding]:
             if signals is None or _deferred(body, name):
                 continue
             waiter = _waiter(file, body, signals)
-            exits = _skipping(flow, signals, waiter) if waiter is not None else []
+            exits = _skipping(file, flow, signals, waiter) if waiter is not None else []
             if waiter is not None and exits:
                 yield _finding(file, body, signals, exits, waiter)
 
@@ -198,12 +200,26 @@ def _conditions(node: Node) -> set[bytes]:
     return found
 
 
-def _skipping(flow: Flow, signals: _Signals, waiter: ChannelOperation) -> list[Exit]:
+def _skipping(file: GoFile, flow: Flow, signals: _Signals, waiter: ChannelOperation) -> list[Exit]:
     """Return the exits without a signal; for who receives once, a value is one as well."""
     stops = signals.points if waiter.kind == "range" else signals.points | signals.sends
     exits = flow.exits_from(flow.entry, stop=lambda p: p in stops)
     kinds = {"return", "end", "goexit"}
-    return [e for e in exits if e.kind in kinds and not _says_so(e.node, waiter)]
+    left = [e for e in exits if e.kind in kinds and not _says_so(e.node, waiter)]
+    forever = [n.end for n in flow.function["body"].statements if _ticks_for_ever(file, n)]
+    return [
+        e
+        for e in left
+        if e.node.start < min(forever, default=e.node.end) and not (forever and e.kind == "end")
+    ]
+
+
+def _ticks_for_ever(file: GoFile, statement: Node) -> bool:
+    """Return whether a loop takes one tick after another, and only a return leaves it."""
+    clause = next((c for c in statement.children if c.kind == "range_clause"), None)
+    if statement.kind != "for_statement" or clause is None or not ticks(file, clause):
+        return False
+    return all(way_out.kind == "return_statement" for way_out in ways_out(statement))
 
 
 def _says_so(exit_: Node, waiter: ChannelOperation) -> bool:

@@ -42,7 +42,7 @@ from ._added_above import loaded_after_addition, result_of_addition
 from ._atomic_copies import copies, copy_edits, in_place
 from ._atomic_names import atomic_name, imported
 from ._lost_addition import lost_additions
-from ._same_place import is_called_upon, is_part_of_receiver, is_same_place
+from ._same_place import is_called_upon, is_of_result, is_part_of_receiver, is_same_place
 
 CATEGORY = "shared-state"
 GATE = (
@@ -99,7 +99,7 @@ def _stored_back(access: AtomicAccess) -> Finding:
 
 def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
     """Return whether something keeps a plain access apart from the atomic ones."""
-    if plain.kind not in {"read", "write", "update"}:
+    if plain.kind not in {"read", "write", "update"} or is_of_result(plain):
         return True
     fresh = plain.fresh or _is_of_fresh(plain)
     if fresh and not _is_given_away(plain):

@@ -28,7 +28,8 @@ from collections.abc import Iterator
 
 from threadmend.golang.copies import Copy
 from threadmend.golang.file import GoFile
-from threadmend.golang.types import is_named
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named, deref, is_named
 from threadmend.model import Finding
 
 from ._copied import found
@@ -39,8 +40,28 @@ ALSO = "govet copylocks revive"
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield a finding for every copy of a value that contains a lock."""
-    yield from found(file, _is_wanted)
+
+    def is_wanted(copy: Copy) -> bool:
+        return not is_named(copy.type, "sync.WaitGroup") and not _is_of_a_variant(file, copy)
+
+    yield from found(file, is_wanted)
 
 
-def _is_wanted(copy: Copy) -> bool:
-    return not is_named(copy.type, "sync.WaitGroup")
+def _is_of_a_variant(file: GoFile, copy: Copy) -> bool:
+    """Return whether a field's struct has another form for the platform of this file."""
+    if copy.node.kind != "selector_expression":
+        return False
+    owner = deref(file.type_of(copy.node["operand"]))
+    if not isinstance(owner, Named) or owner.package != file.package.key:
+        return False
+    forms = [d for d in file.package.lookup_all(owner.name) if d.kind == "type"]
+    field = copy.node["field"].text
+    return len(forms) > 1 and len({_declared(d.node, field) for d in forms}) > 1
+
+
+def _declared(struct: Node, name: bytes) -> bytes:
+    """Return the type that a struct declares for a field, as it is written."""
+    for field in struct.find("field_declaration"):
+        if any(n.text == name for n in field.all("name")):
+            return field["type"].text
+    return b""

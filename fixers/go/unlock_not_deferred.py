@@ -38,6 +38,7 @@ from ._missing_part import missing_part
 CATEGORY = "mutex"
 GATE = rb"\.R?Unlock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
 
+_CANCELS = re.compile(r"(?i)cancel\w*$")
 _INTEGERS = re.compile(r"u?int(8|16|32|64|ptr)?$")
 
 
@@ -146,6 +147,8 @@ def _called(file: GoFile, call: Node) -> str:
         return ""  # an instance of a generic function
     if is_named(file.type_of(function), "context.CancelFunc", "context.CancelCauseFunc"):
         return ""
+    if _CANCELS.search(function.name) and not call["arguments"].children:
+        return ""  # a context's, by another type
     if not isinstance(file.underlying(file.type_of(function)), Func):
         return ""
     return f"{function.name} panics"

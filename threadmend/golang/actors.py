@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING
 from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.calls import code_files, own_callers
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
+from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in, or_spawning
 from threadmend.golang.handouts import handed_out
 from threadmend.golang.lefts import calls_leaving, lefts_of, lefts_of_call, touches_of_launch
 from threadmend.golang.library import methods_called
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
+from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
 from threadmend.golang.spoken import doc_of
 from threadmend.golang.summaries import touches_of
@@ -151,7 +153,7 @@ def _watched(file: GoFile, start: _Start) -> Iterator[Actor]:
 def _onlooker(file: GoFile, start: _Start, touch: Touch, rounds: str) -> FieldAccess | None:
     if isinstance(touch.access.root, Binding):
         known = handed_out(file, start.function, touch.access)
-        if known is None:
+        if known is None or _has_waited(file, start, touch.access.root):
             return None
         return _looked_at(file, start, touch, *known, rounds)
     if rounds is not _ENDLESS or len(touch.access.steps) > 0 or file.package.name == "main":
@@ -166,6 +168,21 @@ def _onlooker(file: GoFile, start: _Start, touch: Touch, rounds: str) -> FieldAc
         if _meets(file, body, touch, other):
             return other
     return None
+
+
+def _has_waited(file: GoFile, start: _Start, root: Binding) -> bool:
+    """Return whether a function waits for something before it returns a variable, each time.
+
+    `if err := g.Wait(); err != nil { return nil, err }` leaves the goroutine, and keeps the object.
+    """
+    flow = flow_of(start.function)
+    point = flow.point_of(start.launch.node)
+    if root.kind != "variable" or start.left or point is None or not flow.complete:
+        return False
+    waits = pauses(file, start.function)
+    early = flow.exits_from(point, stop=waits.__contains__)
+    returns = [use.up("return_statement") for use in root.uses]
+    return any(returns) and not any(e.node in returns for e in early)
 
 
 def _is_left(file: GoFile, launch: Launch) -> bool:

@@ -31,6 +31,7 @@ from threadmend.golang.other_locks import is_of_another_struct, may_share_lock
 from threadmend.golang.own_sections import has_accessor, is_in_use, takes_guard
 from threadmend.golang.parts import reads_another_part
 from threadmend.golang.preparing import is_set_up_for, may_be_held, prepares
+from threadmend.golang.published import is_published
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.same_goroutine import is_built_for, is_only_writer
 from threadmend.golang.scope import Binding
@@ -141,6 +142,7 @@ def _is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or is_set_up_for(access, guard)
         or is_built_for(access)
         or is_finished(access, guard)
+        or is_published(access, guard)
         or reads_another_part(access, (*guard.locked, *guard.unlocked))
     )
 

@@ -58,8 +58,8 @@ def context_form(file: GoFile, call: Node) -> Form | None:
     if decl is None or function.kind not in {"identifier", "selector_expression"}:
         return None
     package = decl.file.package
-    if package.module is None and "." in package.path:
-        return None  # a table of another module's API: what its variants promise is not known
+    if (package.module is None and "." in package.path) or _is_vendored(decl):
+        return None  # another module's API: what its variants promise is not known
     special = _SPECIAL.get(f"{package.path}.{decl.name}") if decl.kind == "func" else None
     if special is not None:
         return special(file, call)
@@ -78,6 +78,10 @@ def context_form(file: GoFile, call: Node) -> Form | None:
     new = function.name[: name.start - function.start] + other.name
     carries = package.path == "log/slog" or bool(_LOGS.match(decl.name))
     return Form(function.name, new, write, carries)
+
+
+def _is_vendored(decl: Decl) -> bool:
+    return "vendor" in decl.file.path.split("/")[:-1]
 
 
 # -- twins -----------------------------------------------------------------------------

@@ -195,6 +195,8 @@ def _handlers(file: GoFile, declaration: Node) -> Iterator[Crowd]:
         if _is_handler(file, function):
             if _is_only_called(file, function):
                 continue  # by a handler perhaps: it is followed from there
+            if _is_served_here(function):
+                continue  # once, for the one request that is at hand
             if function.kind == "func_literal":
                 shared = frozenset(captures(function))
             else:
@@ -210,6 +212,18 @@ def _is_handler(file: GoFile, function: Node) -> bool:
         return False
     types = [file.type_from(p.get("type")) for p in parameters.children]
     return is_named(types[0], "net/http.ResponseWriter") and is_named(types[1], "net/http.Request")
+
+
+def _is_served_here(function: Node) -> bool:
+    """Return whether a handler is called where it is made: `wrap(func(…) {…}).ServeHTTP(w, r)`."""
+    for outer in function.ancestors():
+        if outer.kind in FUNCTIONS or outer.kind.endswith("_statement"):
+            return False
+        if outer.kind == "call_expression" and outer["function"].kind == "selector_expression":
+            called = outer["function"]
+            if called["field"].name == "ServeHTTP" and called["operand"].contains(function):
+                return True
+    return False
 
 
 def _is_only_called(file: GoFile, function: Node) -> bool:

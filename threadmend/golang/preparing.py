@@ -68,13 +68,17 @@ def _calls_launcher(access: FieldAccess, statement: Node, function: Node) -> boo
 
 
 def is_set_up_for(access: FieldAccess, guard: Guard) -> bool:
-    """Return whether a goroutine reads what its launcher sets up once, before the launch."""
+    """Return whether a goroutine reads what its launcher sets up once, before the launch.
+
+    What it then writes itself does not matter.
+    """
     function = outer_function(access.node)
     if access.writes or function is None:
         return False
-    writes = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
+    every = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
+    writes = [a for a in every if outer_function(a.node) is not function]
     launches = list(_launches_of(access.file, function, _DEPTH))
-    return bool(launches) and all(
+    return bool(launches and writes) and all(
         launch is not None and sets_up_once(write.node, launch)
         for write in writes
         for launch in launches

@@ -1,0 +1,120 @@
+"""Published: what is set in one place alone, before an atomic says that it is there.
+
+c.mu.Lock(); c.conn = conn; c.mu.Unlock()     func (c *C) Send(b []byte) error {
+c.state.Store(open)                               if c.state.Load() != open { return errClosed }
+go c.read()                                       return c.conn.Write(b)
+                                              }
+
+Or before a channel is closed that the reader has received from.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from threadmend.golang.calls import own_callers
+from threadmend.golang.functions import outer_function
+from threadmend.golang.locks import LOCK_CALLS, declaration_of
+
+if TYPE_CHECKING:
+    from threadmend.golang.field_accesses import FieldAccess
+    from threadmend.golang.file import GoFile
+    from threadmend.golang.guards import Guard
+    from threadmend.golang.syntax import Node
+
+__all__ = ["is_published"]
+
+_LOADS = re.compile(rb"\.Load(?:Int32|Int64|Uint32|Uint64|Pointer)?\(")
+_STORES = re.compile(rb"\.(?:Store|Swap|CompareAndSwap)(?:Int32|Int64|Uint32|Uint64|Pointer)?\(")
+_LEAVES = frozenset({"return_statement", "continue_statement"})
+_DEPTH = 2
+
+
+def is_published(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether a read comes after the one write, by an atomic or a launch in between."""
+    writes = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
+    setter = outer_function(writes[0].node) if len(writes) == 1 else None
+    function = outer_function(access.node)
+    if access.writes or function is None:
+        return False
+    if writes and all(_is_announced(access, write) for write in writes):
+        return True
+    if setter is None or function is setter:
+        return False
+    write = writes[0]
+    if _is_launched_behind(access.file, function, write):
+        return True
+    tells = (n for n in setter.own() if n.kind == "call_expression" and n.start > write.node.end)
+    if not any(_does(write.file, call, _STORES, _DEPTH) for call in tells):
+        return False
+    return _asks_before(access, function)
+
+
+def _is_announced(access: FieldAccess, write: FieldAccess) -> bool:
+    """Return whether a function has received what is closed behind a write: `<-c.ready; c.err`."""
+    function, writer = access.node.function, outer_function(write.node)
+    if function is None or writer is None:
+        return False
+    closed = set(_CLOSED.findall(write.file.data, write.node.end, writer.end))
+    for node in function.own():
+        if node.start >= access.node.start:
+            return False
+        if node.kind != "unary_expression" or node["operator"].kind != "<-":
+            continue
+        channel, case = node["operand"], node.up("communication_case")
+        if case is not None and not case.contains(access.node):
+            continue
+        if channel.kind == "selector_expression" and channel["field"].text in closed:
+            return True
+    return False
+
+
+_CLOSED = re.compile(rb"\bclose\([\w.]*\.(\w+)\)")
+
+
+def _is_launched_behind(file: GoFile, function: Node, write: FieldAccess) -> bool:
+    """Return whether all that runs a function are launches behind a write, in the same function."""
+    decl = declaration_of(file, function)
+    sites = list(own_callers(decl, LOCK_CALLS)) if decl is not None and not decl.exported else []
+    return bool(sites) and all(
+        site.launched
+        and site.node.function is write.node.function
+        and site.node.start > write.node.end
+        for site in sites
+    )
+
+
+def _asks_before(access: FieldAccess, function: Node) -> bool:
+    """Return whether a function leaves above an access when an atomic does not allow it."""
+    body = function["body"]
+    asked: int | None = None
+    for node in body.own():
+        if node.start >= access.node.start:
+            return False
+        if node.kind == "call_expression" and _does(access.file, node, _LOADS, _DEPTH):
+            asked = node.start
+        if node.kind == "if_statement" and not node.contains(access.node):
+            inside = node["consequence"].statements
+            if inside and inside[-1].kind in _LEAVES:
+                if asked is not None or _does_in(access.file, node):
+                    return True
+    return False
+
+
+def _does_in(file: GoFile, test: Node) -> bool:
+    calls = test["condition"].find("call_expression")
+    return any(_does(file, call, _LOADS, _DEPTH) for call in calls)
+
+
+def _does(file: GoFile, call: Node, what: re.Pattern[bytes], depth: int) -> bool:
+    """Return whether a call is an operation on an atomic, or of a function that makes one."""
+    if what.search(call["function"].text + b"("):
+        return True
+    decl = file.callee(call) if depth > 0 else None
+    if decl is None or not decl.has_body or decl.file.package is not file.package:
+        return False
+    if len(decl.node["body"].statements) > 3:
+        return False  # it does other things, and more
+    calls = decl.node.find("call_expression")
+    return any(_does(decl.file, inner, what, depth - 1) for inner in calls)

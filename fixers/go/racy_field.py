@@ -30,6 +30,7 @@ it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from threadmend.golang.package import Package
 from threadmend.model import Finding
@@ -45,9 +46,18 @@ GATE = rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\b|\bResponseWriter\b"
 
 
 def check(package: Package) -> Iterator[Finding]:
-    """Yield the structs whose fields several goroutines write."""
-    yield from owner_races(package, maps=False)
-    yield from channels_taken_away(package)
-    yield from left_running(package)
-    yield from stopped_while_running(package)
-    yield from once_replaced(package)
+    """Yield the structs whose fields several goroutines write, each place once.
+
+    `s.options.nodes = …` writes the options, and the nodes.
+    """
+    seen: set[tuple[str, int]] = set()
+    for finding in chain(
+        owner_races(package, maps=False),
+        channels_taken_away(package),
+        left_running(package),
+        stopped_while_running(package),
+        once_replaced(package),
+    ):
+        if (finding.path, finding.start) not in seen:
+            seen.add((finding.path, finding.start))
+            yield finding

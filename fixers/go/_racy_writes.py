@@ -31,7 +31,7 @@ def assigned_under(
         if node in busy:
             continue
         name = race.names.free(_name_for(race, node))
-        before.append(f"{name} := {node.name}")
+        before.append(f"{name} := {_outdented(statement, node)}")
         edits.append(Edit(node.path, node.start, node.end, name.encode()))
         texts[node] = name
     if first and len(left) == 1:
@@ -81,7 +81,8 @@ def _unpacked(race: Race, lock: str, statement: Node, first: bool) -> Guarded:
         kept = [(t, n) for t, n in zip(targets, names, strict=True) if n != "_"]
         lines = [f"{', '.join(t for t, _ in kept)} = {', '.join(n for _, n in kept)}"]
     value = statement["right"].children[0]
-    before = f"{', '.join(names)} := {value.name}\n{lock}.Lock()"
+    made = _outdented(statement, value)
+    before = f"{', '.join(names)} := {made}\n{lock}.Lock()"
     edit = _indented(statement, "\n".join(lines))
     return Guarded([edit], [Region(statement, statement, before, f"{lock}.Unlock()")])
 
@@ -98,6 +99,11 @@ def redeclared_under(
     edits = [Edit(a.node.path, a.node.start, a.node.end, name.encode()) for a in accesses]
     after = f"{lock}.Lock()\n{race.name} = {name}\n{lock}.Unlock()"
     return Guarded(edits, [Region(statement, statement, "", after)])
+
+
+def _outdented(statement: Node, value: Node) -> str:
+    """Return the text of a value as it stands in a statement without indentation."""
+    return value.name.replace("\n" + place(statement)[0].inner.decode(), "\n")
 
 
 def _indented(statement: Node, code: str) -> Edit:

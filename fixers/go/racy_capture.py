@@ -162,7 +162,7 @@ def _all_racing(
         or any(
             order.concurrent(a, b, supposed=False)
             for one in shown
-            if one.writes and (one.inside or access.inside) and conflict(file, binding, one, access)
+            if one.writes and one.inside and conflict(file, binding, one, access)
             for a in one.places or ()
             for b in access.places or ()
         )

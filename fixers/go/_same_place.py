@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.access import access_of, lock_class
+from threadmend.golang.access import access_of, is_assigned_once, lock_class
 from threadmend.golang.atomics import AtomicAccess
 from threadmend.golang.calls import code_files, leaf_at, occurrences
 from threadmend.golang.field_accesses import FieldAccess
@@ -36,16 +36,37 @@ def is_of_result(plain: FieldAccess) -> bool:
 
 
 def is_part_of_receiver(plain: FieldAccess) -> bool:
-    """Return whether the field lies in the method's own object: `c.stats.hits`, by no pointer."""
+    """Return whether the field lies in the method's own object: `c.stats.hits`, by no pointer.
+
+    Also where a local name stands for a part: `s := &c.stats`.
+    """
     root = plain.base.root if plain.base is not None else None
     if not isinstance(root, Binding) or root.kind != "receiver":
         return False
     operand = plain.node["operand"]
+    name = plain.file.binding(operand) if operand.kind == "identifier" else None
+    if name is not None and name is not root:
+        part = _address_in(name)
+        if part is None:
+            return False
+        operand = part
     while operand.kind == "selector_expression":
         if not isinstance(plain.file.underlying(plain.file.type_of(operand)), Struct):
             return False
         operand = operand["operand"]
     return operand.kind == "identifier"
+
+
+def _address_in(variable: Binding) -> Node | None:
+    """Return `c.stats` of a variable that is `&c.stats` from beginning to end."""
+    right = variable.declaration.get("right")
+    values = right.children if right is not None else []
+    if variable.index >= len(values) or not is_assigned_once(variable):
+        return None
+    value = values[variable.index]
+    if value.kind != "unary_expression" or value["operator"].kind != "&":
+        return None
+    return value["operand"] if value["operand"].kind == "selector_expression" else None
 
 
 def is_same_place(plain: FieldAccess, atomic: AtomicAccess) -> bool:
@@ -60,8 +81,10 @@ def is_same_place(plain: FieldAccess, atomic: AtomicAccess) -> bool:
         return False
     if base.steps[:-1] != plain.base.steps:
         return _is_held_once(plain) or is_called_upon(plain, [atomic])
-    ours, theirs = _root(plain.node), _root(atomic.target)
-    return _type_name(plain.file, ours) == _type_name(atomic.file, theirs)
+    ours, theirs = plain.base.root, base.root
+    if isinstance(ours, Binding) and isinstance(theirs, Binding):
+        return _type_name(plain.file, ours) == _type_name(atomic.file, theirs)
+    return ours == theirs
 
 
 def _is_held_once(plain: FieldAccess) -> bool:
@@ -96,14 +119,8 @@ def _mentions(file: GoFile, name: bytes) -> Iterator[Node]:
             yield leaf
 
 
-def _root(node: Node) -> Node:
-    while node.kind in {"selector_expression", "parenthesized_expression", "index_expression"}:
-        node = node.children[0]
-    return node
-
-
-def _type_name(file: GoFile, node: Node) -> str:
-    type_ = deref(file.type_of(node))
+def _type_name(file: GoFile, binding: Binding) -> str:
+    type_ = deref(file.package.workspace.inference.binding_type(binding))
     return f"{type_.package}.{type_.name}" if isinstance(type_, Named) else str(type_)
 
 

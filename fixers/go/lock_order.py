@@ -36,6 +36,7 @@ CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)"
 
 _MOST = 4  # places that one fix changes
+_FEW = 2  # the same, of an order that is not the rarest, where that cannot be turned
 
 
 def check(module: Module) -> Iterator[Finding]:
@@ -86,6 +87,13 @@ def _first_fix(graph: LockOrder, steps: list[Step]) -> tuple[Fix | None, int, st
     for index, witnesses in enumerate(few):
         try:
             return _without(witnesses), index, ""
+        except BuilderError:
+            continue
+    for index, (edge, _) in enumerate(steps):
+        if not rarest < len(graph.edges[edge]) <= _FEW:
+            continue
+        try:
+            return _fix(graph.edges[edge]), index, ""
         except BuilderError:
             continue
     return None, 0, reason or "the order is taken in too many places"

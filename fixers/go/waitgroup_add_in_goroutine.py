@@ -26,6 +26,7 @@ from threadmend.golang.builders import (
     with_reason,
 )
 from threadmend.golang.calls import callers
+from threadmend.golang.count_helpers import HelpedCall, count_call, count_calls, said
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import (
@@ -38,12 +39,12 @@ from threadmend.golang.goroutines import (
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.translate import at_launch
-from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
+from threadmend.golang.waitgroups import WaitGroupCall
 from threadmend.model import Edit, Finding, Fix, Related
 
 CATEGORY = "waitgroup"
 ALSO = "govet staticcheck SA2000"
-GATE = rb"\.Add\("
+GATE = rb"\.Add\(|(?i:add|begin|start|enter|track|acquir|inc|count|open|regist|hold|join)\w*\(\)"
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -75,11 +76,16 @@ def _launches_into(file: GoFile) -> Iterator[Launch]:
 
 
 def _own_adds(file: GoFile, launch: Launch, body: Node) -> Iterator[WaitGroupCall]:
-    calls = list(waitgroup_calls(file, body))
+    calls = list(count_calls(file, body))
     for add in calls:
-        if add.method != "Add" or add.access is None or add.deferred is not None:
+        if (
+            add.method != "Add"
+            or _named(add) is None
+            or add.access is None
+            or add.deferred is not None
+        ):
             continue
-        if _declared_inside(add.access, body):
+        if _named(add) is None or _declared_inside(add.access, body):
             continue
         if not any(c.method == "Done" and c.access == add.access for c in calls):
             continue
@@ -113,8 +119,7 @@ def _pays_for_a_child(file: GoFile, body: Node, add: WaitGroupCall) -> bool:
             if child.decl is not None and child.decl.kind == "method":
                 return True
         elif any(
-            c.method == "Done" and c.access == add.access
-            for c in waitgroup_calls(file, child.literal)
+            c.method == "Done" and c.access == add.access for c in count_calls(file, child.literal)
         ):
             return True
     return False
@@ -131,8 +136,8 @@ def _has_its_own(file: GoFile, body: Node, add: WaitGroupCall, child: Launch) ->
     above = child.statement.previous
     return any(
         other.call.parent is above and other.call is not add.call and other.access == add.access
-        for other in waitgroup_calls(file, body)
-        if other.method == "Add" and other.count is not None and other.count.text == b"1"
+        for other in count_calls(file, body)
+        if other.method == "Add" and _is_one(other)
     )
 
 
@@ -146,15 +151,19 @@ def _counted_before(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall
     function = launch.function
     if function is None:
         return False
-    outer = at_launch(launch.call or launch.node, body, add.waitgroup)
+    named = _named(add)
+    outer = at_launch(launch.call or launch.node, body, named) if named is not None else None
     if outer is None:
         return False
     where = file.package.workspace.file_of(function)
-    for other in waitgroup_calls(where, function):
+    for other in count_calls(where, function):
         if other.method == "Add" and other.call.start < launch.node.start:
             if _counts_another(where, other, launch):
                 continue
-            if other.waitgroup.text == outer.encode() or other.access == add.access:
+            theirs = _named(other)
+            if theirs is not None and theirs.text == outer.encode():
+                return True
+            if other.access == add.access:
                 return True
     return False
 
@@ -192,20 +201,20 @@ def _counts_another(file: GoFile, add: WaitGroupCall, launch: Launch) -> bool:
     if below is None or below.kind != "go_statement" or below is launch.node:
         return False
     other = launch_of_literal(file, below)
-    if other is None or other.literal is None or add.count is None or add.count.text != b"1":
+    if other is None or other.literal is None or not _is_one(add):
         return False
-    calls = waitgroup_calls(file, other.literal)
+    calls = count_calls(file, other.literal)
     return any(c.method == "Done" and c.access == add.access for c in calls)
 
 
 def _finding(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall) -> Finding:
-    name = add.waitgroup.name
+    name = said(add)
     fix, reason = _fix(file, launch, body, add)
     return Finding(
         path=file.path,
         start=add.call.start,
         end=add.call.end,
-        message=f"{name}.Add is called inside the goroutine it counts",
+        message=f"{name} is called inside the goroutine it counts",
         fixes=(fix,) if fix else (),
         related=(Related(launch.node.path, launch.node.start, launch.node.end, "launched here"),),
         reason=reason,
@@ -231,7 +240,7 @@ def _fix(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall) -> Fix:
         if code is None:
             raise BuilderError("the count is only known inside the goroutine")
         edits.extend(insert_before(site.statement, code))
-    done = _done_to_lead(body, statement, add)
+    done = _done_to_lead(file, body, statement, add)
     if done is False:
         raise BuilderError("the goroutine may end before the Add, and its Done stands elsewhere")
     edits.extend(delete(statement))
@@ -239,7 +248,7 @@ def _fix(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall) -> Fix:
         block = body["body"]
         edits.extend(delete(done))
         edits.extend(insert_at_start(block, done.name))
-    return Fix(f"Move {add.waitgroup.name}.Add before the go statement", tuple(edits))
+    return Fix(f"Move {said(add)} before the go statement", tuple(edits))
 
 
 def _all_launches(file: GoFile, launch: Launch, body: Node) -> list[Launch] | None:
@@ -269,7 +278,7 @@ def _launched_call(name: Node) -> Node | None:
     return call if call.parent is not None and call.parent.kind == "go_statement" else None
 
 
-def _done_to_lead(body: Node, statement: Node, add: WaitGroupCall) -> Node | bool:
+def _done_to_lead(file: GoFile, body: Node, statement: Node, add: WaitGroupCall) -> Node | bool:
     """Return what has to happen to Done when Add no longer stands where it stood.
 
     True: nothing, every path passes the Add. A `defer wg.Done()`: it becomes the first
@@ -287,7 +296,8 @@ def _done_to_lead(body: Node, statement: Node, add: WaitGroupCall) -> Node | boo
     if statement.parent is not body["body"]:
         return False
     call = after.children[-1]
-    if call.text == add.waitgroup.text + b".Done()":
+    done = count_call(file, call) if call.kind == "call_expression" else None
+    if done is not None and done.method == "Done" and done.access == add.access:
         root = add.access.root if add.access else None
         inside = isinstance(root, Binding) and root.scope is not body and body.contains(root.node)
         return False if inside else after
@@ -296,10 +306,27 @@ def _done_to_lead(body: Node, statement: Node, add: WaitGroupCall) -> Node | boo
 
 def _code_at(site: Launch, body: Node, add: WaitGroupCall) -> str | None:
     """Return the Add as it reads at a launch, None when it cannot be said there."""
-    call = site.call or site.node
-    waitgroup = at_launch(call, body, add.waitgroup)
-    count = add.count
-    if waitgroup is None or count is None:
+    call, named = site.call or site.node, _named(add)
+    if named is None:
         return None
-    number = at_launch(call, body, count)
+    waitgroup = at_launch(call, body, named)
+    if waitgroup is None:
+        return None
+    if isinstance(add, HelpedCall):
+        return f"{waitgroup}.{add.call['function']['field'].name}()"
+    number = at_launch(call, body, add.count) if add.count is not None else None
     return f"{waitgroup}.Add({number})" if number is not None else None
+
+
+def _named(operation: WaitGroupCall) -> Node | None:
+    """Return what stands before the method: the WaitGroup, or the object that a helper is of."""
+    if isinstance(operation, HelpedCall):
+        return operation.call["function"].get("operand")
+    return operation.waitgroup
+
+
+def _is_one(add: WaitGroupCall) -> bool:
+    """Return whether an Add counts one goroutine; a helper does."""
+    if isinstance(add, HelpedCall):
+        return True
+    return add.count is not None and add.count.text == b"1"

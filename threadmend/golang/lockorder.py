@@ -20,7 +20,7 @@ from threadmend.golang.access import Access, uses_of
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.holding import holding_of
-from threadmend.golang.locks import LOCK_CALLS, entry_locks
+from threadmend.golang.locks import entry_locks
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here
 from threadmend.golang.syntax import Node
@@ -95,7 +95,7 @@ def lock_order_graph(workspace: Workspace) -> LockOrder:
         known = workspace.facts["lock_order"] = LockOrder()
         for package in workspace.packages:
             for file in package.files:
-                if file.is_test or file.generated or not file.holds(LOCK_CALLS):
+                if file.is_test or file.generated:
                     continue
                 for edge, witness in _witnesses(file):
                     known.edges.setdefault(edge, []).append(witness)

@@ -31,6 +31,7 @@ from threadmend.golang.library import methods_called
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
+from threadmend.golang.setup import is_setup
 from threadmend.golang.spoken import doc_of
 from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Declaration, Node
@@ -328,7 +329,7 @@ def _meets(file: GoFile, body: Node, touch: Touch, other: FieldAccess) -> bool:
     if is_beyond_judgement(other, locked_too=True):
         return False
     function = outer_function(other.node)
-    if function is None or not function["name"].name[:1].isupper():
+    if function is None or not _is_open(other.file, function):
         return False
     if _OWN_OR_LATE.match(function["name"].name):
         return False
@@ -341,6 +342,29 @@ def _meets(file: GoFile, body: Node, touch: Touch, other: FieldAccess) -> bool:
     if not other.held and _waits_before(function, other.node):
         return False
     return not _belongs_to(other.file, function, body)
+
+
+def _is_open(file: GoFile, function: Node) -> bool:
+    """Return whether others may call a function: an exported one, or what one returns at once.
+
+    `func table() *Table { return current }`, called by an exported function of the package.
+    """
+    if function["name"].name[:1].isupper():
+        return True
+    body, decl = function.get("body"), declaration_of(file, function)
+    if body is None or decl is None or function["parameters"].children:
+        return False
+    if [s.kind for s in body.statements] != ["return_statement"]:
+        return False
+    for site in own_callers(decl, LOCK_CALLS):
+        caller = site.node.function
+        above = declaration_of(site.file, caller) if caller is not None else None
+        if site.call is None or caller is None or above is None or not above.exported:
+            continue
+        if not _waits_before(caller, site.node):
+            if not _OWN_OR_LATE.match(above.name) and not is_setup(site.file, site.node):
+                return not comes_after(site.file, caller)
+    return False
 
 
 def _waits_before(function: Node, node: Node) -> bool:

@@ -56,8 +56,33 @@ def lapses(package: Package) -> Iterator[Lapse]:
             decl = declaration_of(access.file, function) if function is not None else None
             if decl is not None and _is_internal(decl):
                 inside.setdefault(decl.key, (decl, []))[1].append(access)
+    for decl, accesses in list(inside.values()):
+        for above in _handing_on(decl):
+            inside.setdefault(above.key, (above, []))[1].extend(accesses)
     for decl, accesses in inside.values():
         yield from _lapses_of(decl, accesses)
+
+
+def _handing_on(decl: Decl) -> Iterator[Decl]:
+    """Yield the functions without locks that call a function on their own object.
+
+    What that needs they need as well: `func (s *set) bump(k string) { s.entry(k).n++ }`.
+    """
+    if locks_of(decl.file, decl.node).operations:
+        return
+    seen = {decl.key}
+    for site in own_callers(decl, LOCK_CALLS):
+        function = site.node.function
+        above = declaration_of(site.file, function) if function is not None else None
+        operand = site.call["function"].get("operand") if site.call is not None else None
+        if function is None or above is None or operand is None or operand.kind != "identifier":
+            continue
+        binding = site.file.binding(operand)
+        if binding is None or binding.kind != "receiver" or site.launched or above.key in seen:
+            continue
+        if _is_internal(above) and not locks_of(site.file, function).operations:
+            seen.add(above.key)
+            yield above
 
 
 def _is_internal(decl: Decl) -> bool:
@@ -128,8 +153,9 @@ def _lacks(site: Site, lock_class: str) -> bool:
         binding = file.binding(operand) if operand.kind == "identifier" else None
         if binding is None or binding.kind != "receiver":
             return False
-    if function is outer and not decl.name[:1].isupper() and not _runs_apart(decl, _DEPTH):
-        return False
+    if function is outer and not decl.name[:1].isupper():
+        if not _runs_apart(decl, _DEPTH) and not _is_open(decl):
+            return False
     return not (
         _takes(site, function, lock_class)
         or _takes(site, outer, lock_class)
@@ -146,6 +172,26 @@ def _runs_apart(decl: Decl, depth: int) -> bool:
     """Return whether a function runs nowhere but in goroutines, which hold no lock there."""
     sites = list(own_callers(decl, LOCK_CALLS))
     return bool(sites) and depth > 0 and all(_is_apart_at(site, depth) for site in sites)
+
+
+def _is_open(decl: Decl) -> bool:
+    """Return whether exported methods alone call a method, on their object and under no lock."""
+    sites = list(own_callers(decl, LOCK_CALLS))
+    return bool(sites) and all(_is_call_by_anybody(site) for site in sites)
+
+
+def _is_call_by_anybody(site: Site) -> bool:
+    function = site.node.function
+    caller = declaration_of(site.file, function) if function is not None else None
+    operand = site.call["function"].get("operand") if site.call is not None else None
+    if function is None or caller is None or operand is None or site.call is None:
+        return False
+    binding = site.file.binding(operand) if operand.kind == "identifier" else None
+    if binding is None or binding.kind != "receiver" or not caller.exported:
+        return False
+    if held_at(site.file, site.call) or locks_of(site.file, function).operations:
+        return False
+    return not is_setup(site.file, site.node) and not speaks_of_locks(site.file, function)
 
 
 def _is_apart_at(site: Site, depth: int) -> bool:

@@ -16,42 +16,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from threadmend.golang.access import access_of
-from threadmend.golang.builders import with_reason
+from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.effects import effects_of, holders
 from threadmend.golang.file import GoFile
 from threadmend.golang.holding import holding_of
 from threadmend.golang.locks import LOCK_CALLS, Held, lock_name, locks_of
-from threadmend.golang.package import Package
 from threadmend.golang.releases import documentation
-from threadmend.golang.scope import Binding, resolve_local
+from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import targets
-from threadmend.golang.types import Func, Interface, Named, Type, is_named
+from threadmend.golang.types import Func, Interface
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock
-from ._told_through import Told, told_through
+from ._supplied import (
+    SAYS,
+    Callback,
+    callback_of,
+    is_of,
+    is_question,
+    may_be_value,
+    origin,
+    supplier_of,
+)
+from ._told_by_method import calls_of_method
+from ._told_through import told_through
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
 
 _LOCKS = re.compile(r"(?i)lock")
 _LISTENER = 2  # methods of an interface that is there to be told; more make a collaborator
-_SAYS = re.compile(rb"(?i)\block|\bheld\b|\bmust not\b|deadlock|synchronous")
-
-
-@dataclass(frozen=True, slots=True)
-class _Callback:
-    """A call of something that was supplied: the field that keeps it, and who supplied it."""
-
-    call: Node
-    field: Node
-    supplier: Node
-    told: Told | None = None
-    """The call of a helper that goes through the list, with a literal that calls each."""
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -60,19 +57,89 @@ def check(file: GoFile) -> Iterator[Finding]:
         name = function.get("name")
         if name is not None and _LOCKS.search(name.name):
             continue  # its very contract
-        if _SAYS.search(documentation(file, function)):
+        if SAYS.search(documentation(file, function)):
             continue
         holding = holding_of(file, function)
         for call in function.own():
-            if call.kind != "call_expression" or _asks(call):
+            if call.kind != "call_expression" or is_question(call):
                 continue
             held = holding.at(call)
-            if not held or not _may_be_value(file, call["function"]):
+            if not held or not may_be_value(file, call["function"]):
                 continue
-            callback = _callback(file, call) or _through_helper(file, call)
-            lock = _own_lock(file, callback, held) if callback is not None else None
-            if callback is not None and lock is not None and not _is_the_purpose(file, call, lock):
+            callback = callback_of(file, call) or _through_helper(file, call)
+            if callback is None:
+                yield from _by_method(file, call, held)
+                continue
+            lock = _own_lock(file, callback, held)
+            if lock is not None and not _is_the_purpose(file, call, lock):
                 yield _finding(file, callback, lock)
+
+
+def _by_method(file: GoFile, call: Node, held: frozenset[Held]) -> Iterator[Finding]:
+    """Yield the finding for a method of the same object that calls what was supplied."""
+    own = [
+        h for h in held if isinstance(h.access.root, Binding) and h.access.root.kind == "receiver"
+    ]
+    if not own or call.parent is None or call.parent.kind != "expression_statement":
+        return
+    for where, inner, levels in calls_of_method(file, call):
+        function = inner.function
+        if function is None or is_question(inner) or not may_be_value(where, inner["function"]):
+            continue
+        callback = callback_of(where, inner)
+        if callback is None or SAYS.search(documentation(where, function)):
+            continue
+        place = access_of(where, callback.field)
+        root = place.root if place is not None else None
+        if isinstance(root, Binding) and root.kind == "receiver":
+            yield _told_below(file, call, own[0], (where, callback), levels)
+            return
+
+
+def _told_below(
+    file: GoFile, call: Node, lock: Held, told: tuple[GoFile, Callback], levels: int
+) -> Finding:
+    where, callback = told
+    function, name = " ".join(callback.call["function"].name.split()), lock_name(file, lock)
+    inner, supplier = callback.call, callback.supplier
+    fix, reason = _fix_below(file, call, lock, told, levels)
+    return Finding(
+        path=file.path,
+        start=call.start,
+        end=call.end,
+        message=f"{call['function'].name} calls the supplied {function} while {name} is held",
+        fixes=(fix,) if fix else (),
+        related=(
+            Related(inner.path, inner.start, inner.end, "it is called here"),
+            Related(supplier.path, supplier.start, supplier.end, "it is supplied here"),
+        ),
+        reason=reason,
+        confidence=_confidence(where, callback, lock),
+    )
+
+
+@with_reason
+def _fix_below(
+    file: GoFile, call: Node, lock: Held, told: tuple[GoFile, Callback], levels: int
+) -> Fix:
+    where, callback = told
+    if levels > 1:
+        raise BuilderError("the method that calls it does other things as well")
+    if callback.supplier.kind != "keyed_element":
+        raise BuilderError("the list that the method goes through may change")
+    body = callback.call.function
+    if body is None or any(
+        n.kind == "selector_expression"
+        and n.text != callback.field.text
+        and not n.contains(callback.field)
+        and access_of(where, n) is not None
+        and not callback.call.contains(n)
+        for n in body["body"].own()
+    ):
+        raise BuilderError("the method that calls it does other things as well")
+    edits = after_unlock(file, lock.access, _statement(call, lock))
+    title = f"Call {call['function'].name} after {lock_name(file, lock)} is released"
+    return Fix(title, edits, Safety.UNSAFE, "the callback runs after the critical section")
 
 
 def _is_the_purpose(file: GoFile, call: Node, lock: Held) -> bool:
@@ -85,7 +152,7 @@ def _is_the_purpose(file: GoFile, call: Node, lock: Held) -> bool:
     given = (access_of(file, a) for a in call["arguments"].children)
     if owner is None or not any(a == owner for a in given if a is not None):
         return False
-    kept = _origin(file, call["function"])
+    kept = origin(file, call["function"])
     for other in file.package.files:
         for function in holders(other) if not other.is_test else ():
             taken = (o for o in locks_of(other, function).operations if o.acquires)
@@ -96,46 +163,11 @@ def _is_the_purpose(file: GoFile, call: Node, lock: Held) -> bool:
     return True
 
 
-def _asks(call: Node) -> bool:
-    """Return whether the result is used: a question to a collaborator, not a notice."""
-    return call.parent is None or call.parent.kind != "expression_statement"
-
-
-def _may_be_value(file: GoFile, function: Node) -> bool:
-    """Return whether what is called may be a function value or an interface's method."""
-    if function.kind == "index_expression":
-        return True
-    if function.kind == "identifier":
-        binding = resolve_local(function)
-        return binding is not None and binding.kind in {"range", "variable"}
-    if function.kind != "selector_expression":
-        return False
-    operand = function["operand"]
-    return operand.kind != "identifier" or file.imported(operand.name) is None
-
-
-def _callback(file: GoFile, call: Node) -> _Callback | None:
-    """Return the field that what is called comes from, if somebody else fills it."""
-    field = _origin(file, call["function"])
-    if field is None:
-        return None
-    selection = file.selection(field)
-    if selection is None or selection.kind != "field" or selection.owner is None:
-        return None
-    package = file.package.workspace.package_by_key(selection.owner.package)
-    if package is not file.package or selection.owner.local:
-        return None
-    if is_named(file.type_of(call["function"]), "context.CancelFunc", "context.CancelCauseFunc"):
-        return None
-    supplier = _supplier(package, selection.owner, selection.name)
-    return _Callback(call, field, supplier) if supplier is not None else None
-
-
-def _through_helper(file: GoFile, call: Node) -> _Callback | None:
+def _through_helper(file: GoFile, call: Node) -> Callback | None:
     """Return the callback that a literal calls, once for each that a helper goes through."""
     told = told_through(file, call)
     for inner in told.literal["body"].own() if told is not None else ():
-        if told is None or inner.kind != "call_expression" or _asks(inner):
+        if told is None or inner.kind != "call_expression" or is_question(inner):
             continue
         function = inner["function"]
         name = function["operand"] if function.kind == "selector_expression" else function
@@ -144,107 +176,15 @@ def _through_helper(file: GoFile, call: Node) -> _Callback | None:
             continue
         kind = Func if name is function else Interface
         known = told.helper.file.selection(told.field)
-        if known is None or known.owner is None or not _is(file, file.type_of(name), kind):
+        if known is None or known.owner is None or not is_of(file, file.type_of(name), kind):
             continue
-        supplier = _supplier(file.package, known.owner, known.name)
+        supplier = supplier_of(file.package, known.owner, known.name)
         if supplier is not None:
-            return _Callback(inner, told.field, supplier, told)
+            return Callback(inner, told.field, supplier, told)
     return None
 
 
-def _origin(file: GoFile, function: Node) -> Node | None:
-    """Return `s.hooks` of `s.hooks(…)`, `s.hooks[i](…)`, `for _, h := range s.hooks { h(…) }`."""
-    if function.kind == "index_expression":
-        return _field(function["operand"])
-    if function.kind == "selector_expression":
-        selection = file.selection(function)
-        operand = function["operand"]
-        if selection is not None and selection.kind == "field":
-            if not _is(file, file.type_of(function), Func):
-                return None
-            # `for _, sub := range s.subs { sub.notify(…) }`: the list is what is supplied.
-            element = _element_of(file, operand) if operand.kind == "identifier" else None
-            return element or function
-        if not _is(file, file.type_of(operand), Interface):
-            return None
-        if operand.kind == "identifier":
-            return _element_of(file, operand)
-        return None  # a collaborator, not a list of listeners
-    if function.kind == "identifier" and _is(file, file.type_of(function), Func):
-        return _element_of(file, function)
-    return None
-
-
-def _is(file: GoFile, type_: Type | None, kind: type) -> bool:
-    return isinstance(file.underlying(type_), kind)
-
-
-def _element_of(file: GoFile, name: Node) -> Node | None:
-    """Return the field over which a variable ranges, or an element of which it is."""
-    binding = file.binding(name)
-    if binding is None:
-        return None
-    declaration = binding.declaration
-    if binding.kind == "range" and declaration.kind == "range_clause":
-        return _field(declaration["right"])
-    right = declaration.get("right")
-    if declaration.kind == "short_var_declaration" and right is not None:
-        if len(right.children) == 1 and right.children[0].kind == "index_expression":
-            return _field(right.children[0]["operand"])
-    return None
-
-
-def _field(node: Node) -> Node | None:
-    """Return the field that a list stands in: `s.hooks`, or `s.hooks[name]` of several lists."""
-    while node.kind == "index_expression":
-        node = node["operand"]
-    return node if node.kind == "selector_expression" else None
-
-
-def _supplier(package: Package, owner: Named, name: str) -> Node | None:
-    """Return where an exported function puts one of its parameters into a field."""
-    known: dict[tuple[str, str], Node | None] = package.facts.setdefault("suppliers", {})
-    key = (owner.name, name)
-    if key not in known:
-        known[key] = next(_supplied(package, owner, name), None)
-    return known[key]
-
-
-def _supplied(package: Package, owner: Named, name: str) -> Iterator[Node]:
-    pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
-    for file in package.files:
-        if file.is_test or not file.holds(pattern):
-            continue
-        for statement in file.find("assignment_statement", pattern):
-            for left in statement["left"].children:
-                place = left["operand"] if left.kind == "index_expression" else left
-                if place.kind != "selector_expression" or place["field"].name != name:
-                    continue
-                selection = file.selection(place)
-                if selection is None or selection.owner is None:
-                    continue
-                if selection.owner.name == owner.name and _from_outside(file, statement["right"]):
-                    yield statement
-
-
-def _from_outside(file: GoFile, value: Node) -> bool:
-    """Return whether a value holds a parameter, a function or interface, of exported code."""
-    for name in value.find("identifier"):
-        binding = file.binding(name)
-        if binding is None or binding.kind != "parameter":
-            continue
-        function = binding.scope
-        own = function.get("name")
-        if own is None or not own.name[:1].isupper():
-            continue
-        if _SAYS.search(documentation(file, function)):
-            continue
-        if isinstance(file.underlying(file.type_of(name)), Func | Interface):
-            return True
-    return False
-
-
-def _own_lock(file: GoFile, callback: _Callback, held: frozenset[Held]) -> Held | None:
+def _own_lock(file: GoFile, callback: Callback, held: frozenset[Held]) -> Held | None:
     """Return the held lock that belongs to the object which keeps the callback."""
     told = callback.told
     place = access_of(file, told.call["function"]["operand"] if told else callback.field)
@@ -255,7 +195,7 @@ def _own_lock(file: GoFile, callback: _Callback, held: frozenset[Held]) -> Held 
     return None
 
 
-def _finding(file: GoFile, callback: _Callback, lock: Held) -> Finding:
+def _finding(file: GoFile, callback: Callback, lock: Held) -> Finding:
     call, name = callback.call, lock_name(file, lock)
     function = " ".join(call["function"].name.split())
     related = []
@@ -279,14 +219,14 @@ def _finding(file: GoFile, callback: _Callback, lock: Held) -> Finding:
 
 
 @with_reason
-def _fix(file: GoFile, callback: _Callback, lock: Held) -> Fix:
+def _fix(file: GoFile, callback: Callback, lock: Held) -> Fix:
     function = " ".join(callback.call["function"].name.split())
     title = f"Call {function} after {lock_name(file, lock)} is released"
     edits = _after(file, callback, lock)
     return Fix(title, edits, Safety.UNSAFE, "the callback runs after the critical section")
 
 
-def _after(file: GoFile, callback: _Callback, lock: Held) -> tuple[Edit, ...]:
+def _after(file: GoFile, callback: Callback, lock: Held) -> tuple[Edit, ...]:
     """Return the edits that call after the Unlock; a list that a helper goes through is copied."""
     told = callback.told
     if told is None:
@@ -298,7 +238,7 @@ def _after(file: GoFile, callback: _Callback, lock: Held) -> tuple[Edit, ...]:
     return tuple(dict.fromkeys((*edits, *imports)))
 
 
-def _confidence(file: GoFile, callback: _Callback, lock: Held) -> Confidence:
+def _confidence(file: GoFile, callback: Callback, lock: Held) -> Confidence:
     """Return how likely the callback comes back to the object.
 
     High when a known one does; low when nothing that others may call takes the lock, and of
@@ -325,7 +265,7 @@ def _is_told(file: GoFile, function: Node) -> bool:
     return set(own) <= {"method_elem"} and len(own) <= _LISTENER
 
 
-def _is_open(file: GoFile, callback: _Callback, lock: Held) -> bool:
+def _is_open(file: GoFile, callback: Callback, lock: Held) -> bool:
     """Return whether an exported function takes the lock, apart from the two in question."""
     apart = (callback.call, callback.supplier)
     for decl in file.package.functions():

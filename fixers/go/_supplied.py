@@ -1,0 +1,195 @@
+"""Callbacks: functions and listeners that somebody else supplied, kept in a field of an object.
+
+s.hooks(…), s.hooks[i](…), for _, h := range s.hooks { h(…) }
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.golang.file import GoFile
+from threadmend.golang.package import Package
+from threadmend.golang.releases import documentation
+from threadmend.golang.scope import resolve_local
+from threadmend.golang.syntax import Node
+from threadmend.golang.types import Func, Interface, Named, Slice, Type, is_named
+
+from ._told_through import Told
+
+__all__ = [
+    "SAYS",
+    "Callback",
+    "callback_of",
+    "is_of",
+    "is_question",
+    "may_be_value",
+    "origin",
+    "supplier_of",
+]
+
+SAYS = re.compile(rb"(?i)\block|\bheld\b|\bmust not\b|deadlock|synchronous")
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A call of something that was supplied: the field that keeps it, and who supplied it."""
+
+    call: Node
+    field: Node
+    supplier: Node
+    told: Told | None = None
+    """The call of a helper that goes through the list, with a literal that calls each."""
+
+
+def is_question(call: Node) -> bool:
+    """Return whether the result is used: a question to a collaborator, not a notice."""
+    return call.parent is None or call.parent.kind != "expression_statement"
+
+
+def may_be_value(file: GoFile, function: Node) -> bool:
+    """Return whether what is called may be a function value or an interface's method."""
+    if function.kind == "index_expression":
+        return True
+    if function.kind == "identifier":
+        binding = resolve_local(function)
+        return binding is not None and binding.kind in {"range", "variable"}
+    if function.kind != "selector_expression":
+        return False
+    operand = function["operand"]
+    return operand.kind != "identifier" or file.imported(operand.name) is None
+
+
+def callback_of(file: GoFile, call: Node) -> Callback | None:
+    """Return the field that what is called comes from, if somebody else fills it."""
+    field = origin(file, call["function"])
+    if field is None:
+        return None
+    selection = file.selection(field)
+    if selection is None or selection.kind != "field" or selection.owner is None:
+        return None
+    package = file.package.workspace.package_by_key(selection.owner.package)
+    if package is not file.package or selection.owner.local:
+        return None
+    if is_named(file.type_of(call["function"]), "context.CancelFunc", "context.CancelCauseFunc"):
+        return None
+    supplier = supplier_of(package, selection.owner, selection.name)
+    return Callback(call, field, supplier) if supplier is not None else None
+
+
+def origin(file: GoFile, function: Node) -> Node | None:
+    """Return `s.hooks` of `s.hooks(…)`, `s.hooks[i](…)`, `for _, h := range s.hooks { h(…) }`."""
+    if function.kind == "index_expression":
+        return _field(function["operand"])
+    if function.kind == "selector_expression":
+        selection = file.selection(function)
+        operand = function["operand"]
+        if selection is not None and selection.kind == "field":
+            if not is_of(file, file.type_of(function), Func):
+                return None
+            # `for _, sub := range s.subs { sub.notify(…) }`: the list is what is supplied.
+            element = _element_of(file, operand) if operand.kind == "identifier" else None
+            return element or function
+        if not is_of(file, file.type_of(operand), Interface):
+            return None
+        if operand.kind == "identifier":
+            return _element_of(file, operand)
+        return None  # a collaborator, not a list of listeners
+    if function.kind == "identifier" and is_of(file, file.type_of(function), Func):
+        return _element_of(file, function)
+    return None
+
+
+def is_of(file: GoFile, type_: Type | None, kind: type) -> bool:
+    return isinstance(file.underlying(type_), kind)
+
+
+def _element_of(file: GoFile, name: Node) -> Node | None:
+    """Return the field over which a variable ranges, or an element of which it is."""
+    binding = file.binding(name)
+    if binding is None:
+        return None
+    declaration = binding.declaration
+    if binding.kind == "range" and declaration.kind == "range_clause":
+        return _field(declaration["right"])
+    right = declaration.get("right")
+    if declaration.kind == "short_var_declaration" and right is not None:
+        if len(right.children) == 1 and right.children[0].kind == "index_expression":
+            return _field(right.children[0]["operand"])
+    return None
+
+
+def _field(node: Node) -> Node | None:
+    """Return the field that a list stands in: `s.hooks`, or `s.hooks[name]` of several lists."""
+    while node.kind == "index_expression":
+        node = node["operand"]
+    return node if node.kind == "selector_expression" else None
+
+
+def supplier_of(package: Package, owner: Named, name: str) -> Node | None:
+    """Return where an exported function puts one of its parameters into a field."""
+    known: dict[tuple[str, str], Node | None] = package.facts.setdefault("suppliers", {})
+    key = (owner.name, name)
+    if key not in known:
+        known[key] = next(_supplied(package, owner, name), None)
+    return known[key]
+
+
+def _supplied(package: Package, owner: Named, name: str) -> Iterator[Node]:
+    pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
+    for file in package.files:
+        if file.is_test or not file.holds(pattern):
+            continue
+        for statement in file.find("assignment_statement", pattern):
+            for left in statement["left"].children:
+                place = left["operand"] if left.kind == "index_expression" else left
+                if place.kind != "selector_expression" or place["field"].name != name:
+                    continue
+                selection = file.selection(place)
+                if selection is None or selection.owner is None:
+                    continue
+                if selection.owner.name == owner.name and _from_outside(file, statement["right"]):
+                    yield statement
+        yield from _given_to_constructor(file, owner, pattern)
+
+
+def _given_to_constructor(file: GoFile, owner: Named, pattern: re.Pattern[bytes]) -> Iterator[Node]:
+    """Yield `hooks: hooks` in the literal of an exported function that is given a list of them."""
+    for element in file.find("keyed_element", pattern):
+        key, value, literal = element.get("key"), element.get("value"), element.parent
+        if key is None or value is None or literal is None or not pattern.fullmatch(key.text):
+            continue
+        type_ = file.type_of(literal)
+        if not isinstance(type_, Named) or (type_.package, type_.name) != (
+            owner.package,
+            owner.name,
+        ):
+            continue
+        name = value.children[0] if value.children else value
+        binding = file.binding(name) if name.kind == "identifier" else None
+        listed = file.underlying(file.type_of(name))
+        if binding is None or binding.kind != "parameter" or not isinstance(listed, Slice):
+            continue
+        own = binding.scope.get("name")
+        if own is None or not own.name[:1].isupper():
+            continue
+        if isinstance(file.underlying(listed.elem), Func | Interface):
+            yield element
+
+
+def _from_outside(file: GoFile, value: Node) -> bool:
+    """Return whether a value holds a parameter, a function or interface, of exported code."""
+    for name in value.find("identifier"):
+        binding = file.binding(name)
+        if binding is None or binding.kind != "parameter":
+            continue
+        function = binding.scope
+        own = function.get("name")
+        if own is None or not own.name[:1].isupper():
+            continue
+        if SAYS.search(documentation(file, function)):
+            continue
+        if isinstance(file.underlying(file.type_of(name)), Func | Interface):
+            return True
+    return False

@@ -1,0 +1,58 @@
+"""Callbacks that a method of the same object calls, one or two calls down, under the caller's lock.
+
+func (s *set) Apply(…) {                func (s *set) notify(flag string) {
+    s.mu.Lock()                             for _, w := range s.watchers {
+    defer s.mu.Unlock()                         w(flag)
+    …                                       }
+    s.notify(flag)                      }
+}
+
+The call moves behind the Unlock where nobody changes the list once the object is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from threadmend.golang.file import GoFile
+from threadmend.golang.locks import locks_of
+from threadmend.golang.package import Decl
+from threadmend.golang.syntax import Node
+
+__all__ = ["calls_of_method"]
+
+_DEPTH = 2
+
+
+def calls_of_method(
+    file: GoFile, call: Node, depth: int = _DEPTH
+) -> Iterator[tuple[GoFile, Node, int]]:
+    """Yield the calls that an unexported method of the caller's own object makes, levels down.
+
+    Each with its file and how many methods are on the way. Methods that lock are left out: they
+    may have given the lock back.
+    """
+    decl = _own_method(file, call)
+    if decl is None or locks_of(decl.file, decl.node).operations:
+        return
+    for inner in decl.node["body"].own():
+        if inner.kind == "call_expression":
+            yield decl.file, inner, _DEPTH - depth + 1
+            if depth > 1 and inner.parent is not None and inner.parent.kind != "go_statement":
+                yield from calls_of_method(decl.file, inner, depth - 1)
+
+
+def _own_method(file: GoFile, call: Node) -> Decl | None:
+    """Return the unexported method of the package that is called on the receiver."""
+    function = call["function"]
+    if function.kind != "selector_expression" or function["operand"].kind != "identifier":
+        return None
+    binding = file.binding(function["operand"])
+    if binding is None or binding.kind != "receiver":
+        return None
+    decl = file.callee(call)
+    if decl is None or not decl.sound or not decl.has_body or decl.kind != "method":
+        return None
+    if decl.exported or decl.file.package is not file.package or decl.file.is_test:
+        return None
+    return decl

@@ -29,15 +29,7 @@ from threadmend.golang.builders import (
     with_reason,
 )
 from threadmend.golang.builders.blocks import Container
-from threadmend.golang.count_helpers import (
-    EndingCall,
-    HelpedCall,
-    count_calls,
-    counts,
-    ending_calls,
-    home,
-    said,
-)
+from threadmend.golang.count_helpers import HelpedCall, count_calls, counts, home, said
 from threadmend.golang.counting import counter_of, known_whole
 from threadmend.golang.dones import done_in_other_literal, may_call_done
 from threadmend.golang.file import GoFile
@@ -56,7 +48,7 @@ from ._behind_recover import skipped_by_panics
 from ._each_round import skipped_rounds
 
 CATEGORY = "waitgroup"
-GATE = rb"\.Done\(\)|(?i:done|finish|leave|ready|complete|ended?|exit)\w*\("
+GATE = rb"\.Done\(\)|(?i:done|finish|leave|ready|complete|ended?|exit)\w*\(\)"
 
 _HARMLESS = frozenset(
     {"len", "cap", "make", "new", "append", "copy", "delete", "print", "println", "min", "max"}
@@ -82,17 +74,11 @@ class _Counted:
     def name(self) -> str:
         return said(self.first)
 
-    @property
-    def does_more(self) -> bool:
-        """Return whether the Done is that of a function which also takes what was made."""
-        return any(isinstance(done, EndingCall) for done in self.dones.values())
-
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the goroutines that may end without the Done they call."""
     for body, launch in _bodies(file):
-        calls = [*count_calls(file, body), *ending_calls(file, body)]
-        calls.sort(key=lambda operation: operation.call.start)
+        calls = count_calls(file, body)
         for access in dict.fromkeys(c.access for c in calls if c.method == "Done"):
             own = [c for c in calls if c.access == access and access is not None]
             counted = _counted(file, body, launch, own)
@@ -204,7 +190,7 @@ def _judged(file: GoFile, counted: _Counted) -> Iterator[Finding]:
     if missing:
         if not _done_elsewhere(file, counted) and not _counts_some(file, counted):
             yield _skipped(counted, missing, last)
-    elif last and not counted.adds and not counted.does_more and _may_leave(file, counted):
+    elif last and not counted.adds and _may_leave(file, counted):
         yield _not_deferred(counted, _survives(file, counted))
 
 
@@ -290,10 +276,7 @@ def _skipped(counted: _Counted, missing: list[Exit], last: bool) -> Finding:
     related = [
         Related(e.node.path, *_span(e.node), "ends without Done") for e in missing if e.node.tree
     ]
-    if last and not counted.does_more:
-        fix, reason = _defer(counted, skipped=True)
-    else:
-        fix, reason = _before_exits(counted, missing)
+    fix, reason = _defer(counted, skipped=True) if last else _before_exits(counted, missing)
     return Finding(
         path=done.call.path,
         start=done.call.start,
@@ -378,31 +361,13 @@ def _binding(root: Node) -> bool:
 @with_reason
 def _before_exits(counted: _Counted, missing: list[Exit]) -> Fix:
     """Call Done before the returns that lack it: elsewhere work follows it on purpose."""
-    code = f"{counted.name}()"
-    if counted.does_more:
-        code = _with_nothing(counted)
     edits: list[Edit] = []
     for exit_ in missing:
         if exit_.kind != "return" or _binding_is_late(counted):
             raise BuilderError("a path ends without Done other than by a return")
-        edits.extend(insert_before(exit_.node, code))
+        edits.extend(insert_before(exit_.node, f"{counted.name}()"))
     title = f"Call {counted.name} on the paths that lack it"
     return Fix(title, tuple(edits), Safety.UNSAFE, "Wait goes on where it waited for ever")
-
-
-def _with_nothing(counted: _Counted) -> str:
-    """Return the call as it reads where the goroutine has nothing to give: `t.finish("")`."""
-    empty = [
-        done.call
-        for done in counted.dones.values()
-        if all(a.text in _EMPTY for a in done.call["arguments"].children)
-    ]
-    if len({call.text for call in empty}) != 1:
-        raise BuilderError("what the function that calls Done is given cannot be told")
-    return empty[0].name
-
-
-_EMPTY = frozenset({b'""', b"nil", b"0", b"false"})
 
 
 def _binding_is_late(counted: _Counted) -> bool:

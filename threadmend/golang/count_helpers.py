@@ -23,17 +23,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = [
-    "EndingCall",
-    "HelpedCall",
-    "count_call",
-    "count_calls",
-    "counts",
-    "ending_calls",
-    "helper_names",
-    "home",
-    "said",
-]
+__all__ = ["HelpedCall", "count_call", "count_calls", "counts", "helper_names", "home", "said"]
 
 _LONGEST = 200
 
@@ -44,11 +34,6 @@ class HelpedCall(WaitGroupCall):
 
     inner: WaitGroupCall
     decl: Decl
-
-
-@dataclass(slots=True)
-class EndingCall(HelpedCall):
-    """A call of a function that begins with `defer wg.Done()`, and does more than that."""
 
 
 def count_call(file: GoFile, call: Node) -> WaitGroupCall | None:
@@ -79,47 +64,9 @@ def count_calls(file: GoFile, function: Node) -> list[WaitGroupCall]:
     return found
 
 
-def ending_calls(file: GoFile, function: Node) -> list[EndingCall]:
-    """Return a function's own calls of those that defer a Done first, in source order.
-
-    func (t *tracker) finish(name string) { defer t.wg.Done(); … }
-    """
-    helpers = _ending_helpers(file.package)
-    found = []
-    for node in function.own() if helpers else ():
-        decl = file.callee(node) if node.kind == "call_expression" else None
-        inner = helpers.get(decl.key) if decl is not None else None
-        if decl is not None and inner is not None:
-            access = translated(file, node, decl.node, inner.access)
-            found.append(EndingCall(node, inner.method, inner.waitgroup, access, inner, decl))
-    return sorted(found, key=lambda operation: operation.call.start)
-
-
-def _ending_helpers(package: Package) -> dict[tuple[str, int], WaitGroupCall]:
-    return one_liners(package, "ending_helpers", _deferred_first)
-
-
-def _deferred_first(decl: Decl) -> WaitGroupCall | None:
-    """Return the Done that a function defers before it does anything else."""
-    start, end = decl.span
-    if not _DEFERS_DONE.search(decl.file.data, start, end) or not decl.sound or not decl.has_body:
-        return None
-    statements = decl.node["body"].statements
-    if len(statements) < 2 or statements[0].kind != "defer_statement":
-        return None
-    call = statements[0].children[-1]
-    operation = waitgroup_call(decl.file, call) if call.kind == "call_expression" else None
-    if operation is None or operation.method != "Done" or operation.access is None:
-        return None
-    return operation if sum(1 for _ in waitgroup_calls(decl.file, decl.node)) == 1 else None
-
-
-_DEFERS_DONE = re.compile(rb"\{\s*defer [\w.]+\.Done\(\)")
-
-
 def counts(package: Package, method: str) -> re.Pattern[bytes]:
     """Return what code looks like that calls a method of a WaitGroup, itself or by a helper."""
-    helpers = {**_helpers(package), **(_ending_helpers(package) if method == "Done" else {})}
+    helpers = _helpers(package)
     names = {d.name for d in package.functions() if d.key in helpers}
     words = b"|" + naming(names) if names else b""
     return re.compile(rf"\.{method}\(".encode() + words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from threadmend.circles import Circles
 from threadmend.python import api
 from threadmend.python.arguments import argument
 from threadmend.python.classes import INITIALIZERS, Class
@@ -29,10 +30,10 @@ def given(file: PythonFile, node: ast.expr) -> Class | None:
     of the file hand in for a parameter.
     """
     known: dict[ast.expr, Class | None] = file.__dict__.setdefault("_given_objects", {})
-    if node not in known:
-        known[node] = None  # what objects hand each other in a circle is nothing that one knows
-        known[node] = _given(file, node)
-    return known[node]
+    asked: Circles[ast.expr, Class | None]
+    # What objects hand each other in a circle is nothing that one knows.
+    asked = file.project.__dict__.setdefault("_given_asked", Circles(None))
+    return asked.ask(node, known, lambda: _given(file, node))
 
 
 def _given(file: PythonFile, node: ast.expr) -> Class | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.circles import Circles
 from threadmend.python import api
 from threadmend.python.arguments import argument
 from threadmend.python.borrowed import borrowed_by, makers_of, wrapped_calls
@@ -288,11 +289,10 @@ def callers_hold(function: Function) -> Held:
     disturb, do not count).
     """
     known: dict[Function, Held] = function.file.__dict__.setdefault("_callers_hold", {})
-    if function not in known:
-        # One that calls itself holds what its other callers hold.
-        known[function] = NOTHING
-        known[function] = _callers_hold(function)
-    return known[function]
+    asked: Circles[Function, Held]
+    # One that calls itself holds what its other callers hold.
+    asked = function.file.project.__dict__.setdefault("_callers_asked", Circles(NOTHING))
+    return asked.ask(function, known, lambda: _callers_hold(function))
 
 
 def _callers_hold(function: Function) -> Held:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from threadmend.circles import Circles
 from threadmend.graph import components
 from threadmend.python.attempts import attempts
 from threadmend.python.borrowed import borrowed_sections
@@ -16,6 +17,7 @@ from threadmend.python.held import held_at
 from threadmend.python.implied import is_own, receiver_of, runs, seen_from
 from threadmend.python.locks import Lock, Section
 from threadmend.python.places import Place
+from threadmend.python.switches import is_switched_off, switches_of
 
 if TYPE_CHECKING:
     from threadmend.python.classes import Class
@@ -38,6 +40,11 @@ class Taking:
     calls: tuple[ast.expr, ...]
     file: PythonFile
     """The file of the section."""
+
+    @property
+    def first(self) -> ast.AST:
+        """Return what the function that was asked does for it."""
+        return self.calls[0] if self.calls else self.section.start
 
     @property
     def lock(self) -> Lock:
@@ -76,10 +83,10 @@ def takings(function: Function, cls: Class | None = None) -> list[Taking]:
         cls = None
     known: dict[tuple[Function, Class | None], list[Taking]]
     known = function.file.__dict__.setdefault("_takings", {})
-    if (function, cls) not in known:
-        known[function, cls] = []  # one that calls itself takes nothing more by that
-        known[function, cls] = _each_once(_takings(function, cls))
-    return known[function, cls]
+    asked: Circles[tuple[Function, Class | None], list[Taking]]
+    # One that calls itself takes nothing more by that.
+    asked = function.file.project.__dict__.setdefault("_takings_asked", Circles([]))
+    return asked.ask((function, cls), known, lambda: _each_once(_takings(function, cls)))
 
 
 def _takings(function: Function, cls: Class | None) -> Iterator[Taking]:
@@ -107,6 +114,8 @@ def _through(
     if cls is not None and isinstance(receiver, ast.Name):
         callee = _of_class(cls, callee)
     for taking in takings(callee, cls):
+        if is_switched_off(call, callee, taking.first):
+            continue
         place = seen_from(file, call, callee, taking.place)
         if place is not None:
             yield replace(taking, place=place, calls=(call, *taking.calls))
@@ -122,11 +131,13 @@ def _of_class(cls: Class, method: Function) -> Function:
 
 
 def _each_once(found: Iterable[Taking]) -> list[Taking]:
-    best: dict[Place, Taking] = {}
+    """Return the shortest way to each lock, and to what only some callers ask for."""
+    best: dict[tuple[Place, frozenset[tuple[str, bool]]], Taking] = {}
     for taking in found:
-        other = best.get(taking.place)
+        key = (taking.place, switches_of(taking.first))
+        other = best.get(key)
         if other is None or len(taking.calls) < len(other.calls):
-            best[taking.place] = taking
+            best[key] = taking
     return list(best.values())
 
 

@@ -1,0 +1,82 @@
+"""Parameters that switch a part of a function on, and calls that leave it off.
+
+def setup(settings=None, start=True):        setup(start=False)
+    if start:                                 does not start, and updates nothing
+        self._start()
+    if settings:
+        update(settings)
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from threadmend.python.arguments import argument, default_of
+from threadmend.python.flow import enclosing, is_none
+
+if TYPE_CHECKING:
+    from threadmend.python.functions import Function
+
+__all__ = ["is_switched_off", "switches_of"]
+
+
+def is_switched_off(call: ast.expr, callee: Function, node: ast.AST) -> bool:
+    """Return whether a node of a function only runs for callers that ask for it by an argument,
+    and a call does not: it gives nothing, or something that counts as false.
+    """
+    if not isinstance(call, ast.Call) or isinstance(callee.node, ast.Lambda):
+        return False
+    if any(isinstance(a, ast.Starred) for a in call.args) or any(
+        k.arg is None for k in call.keywords
+    ):
+        return False
+    return any(_is_off(call, callee, *switch) for switch in switches_of(node))
+
+
+def switches_of(node: ast.AST) -> frozenset[tuple[str, bool]]:
+    """Return the names that have to be true where a node runs, and whether it is enough that they
+    are not None.
+    """
+    found = (
+        _switch(above.test)
+        for above in enclosing(node, ast.If)
+        if isinstance(above, ast.If) and _is_in(node, above.body)
+    )
+    return frozenset(switch for switch in found if switch is not None)
+
+
+def _is_in(node: ast.AST, body: list[ast.stmt]) -> bool:
+    return any(node is inner for statement in body for inner in ast.walk(statement))
+
+
+def _switch(test: ast.expr) -> tuple[str, bool] | None:
+    """Return the name that has to be true, also as the first part of an `and`, and whether it is
+    enough that it is not None.
+    """
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        return _switch(test.values[0])
+    asks_for_none = (
+        isinstance(test, ast.Compare)
+        and isinstance(test.ops[0], ast.IsNot)
+        and is_none(test.comparators[0])
+    )
+    name = test.left if isinstance(test, ast.Compare) and asks_for_none else test
+    return (name.id, asks_for_none) if isinstance(name, ast.Name) else None
+
+
+def _is_off(call: ast.Call, callee: Function, name: str, only_none: bool) -> bool:
+    binding = callee.scope.bindings.get(name)
+    if binding is None or [site.kind for site in binding.sites] != ["parameter"]:
+        return False
+    assert not isinstance(callee.node, ast.Lambda)
+    given: ast.expr | None = None
+    if name in callee.parameters:
+        at = callee.parameters.index(name) - (callee.self_name is not None)
+        given = argument(call, at, name)
+    else:
+        given = next((k.value for k in call.keywords if k.arg == name), None)
+    given = given if given is not None else default_of(callee.node.args, name)
+    if only_none:
+        return is_none(given)
+    return isinstance(given, ast.Constant) and not given.value

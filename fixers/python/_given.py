@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from threadmend.circles import Circles
 from threadmend.python import api
 from threadmend.python.arguments import argument
+from threadmend.python.circles import Circles
 from threadmend.python.classes import INITIALIZERS, Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function

@@ -112,7 +112,7 @@ def _calls_parameter(decl: Decl) -> bool:
     data = decl.file.data
     if not decl.sound or not LOCK_CALLS.search(data, start, end):
         return False
-    opens = data.find(b"{\n", start, end)
+    opens = decl.node["body"].start
     if not {*_NAMES.findall(data, start, opens)} & {*_CALLED.findall(data, opens, end)}:
         return False
     return any(e.kind == "param" and e.held for e in events_of(Body(decl.file, decl.node)))

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.circles import Circles
 from threadmend.python import api
 from threadmend.python.arguments import argument
 from threadmend.python.borrowed import borrowed_by, makers_of, wrapped_calls
+from threadmend.python.circles import Circles
 from threadmend.python.flow import always_leaves, block_of, is_text
 from threadmend.python.functions import Function, function_of
 from threadmend.python.heircalls import calls_by_bases, calls_by_heirs, is_only_called_by_heirs

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from threadmend.circles import Circles
 from threadmend.graph import components
 from threadmend.python.attempts import attempts
 from threadmend.python.borrowed import borrowed_sections
+from threadmend.python.circles import Circles
 from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.held import held_at

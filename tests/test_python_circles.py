@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
-from threadmend.circles import Circles
+from threadmend.python.circles import Circles
 
 Answers = dict[int, frozenset[int]]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 from threadmend.golang.syntax import Node
@@ -29,13 +30,20 @@ def field_value(file: GoFile, literal: Node, field: str) -> Node | None:
 
 def values_by_place(file: GoFile, type_: str, package: str, field: str) -> Iterator[Node]:
     """Yield what the literals of a named struct that name no fields give a field."""
-    pattern = _BY_PLACE % re.escape(type_.encode())
-    for literal in file.find("composite_literal", re.compile(pattern)):
+    known: dict[str, list[Node]] = vars(file).setdefault("_by_place", {})
+    if type_ not in known:
+        known[type_] = list(file.find("composite_literal", _by_place_of(type_)))
+    for literal in known[type_]:
         value = _by_place(file, literal, field)
         owner = deref(file.type_of(literal)) if value is not None else None
         if isinstance(owner, Named) and (owner.package, owner.name) == (package, type_):
             assert value is not None
             yield value
+
+
+@cache
+def _by_place_of(type_: str) -> re.Pattern[bytes]:
+    return re.compile(_BY_PLACE % re.escape(type_.encode()))
 
 
 # `name{` and something that is no `field:`

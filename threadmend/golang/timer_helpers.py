@@ -121,6 +121,7 @@ def _of_variable(decl: Decl, depth: int) -> int | None:
     if any(
         m.end() <= spec.start or m.start() >= spec.end or f is not decl.file
         for f in code_files(decl.file.package)
+        if f.may_hold(decl.name.encode())
         for m in again.finditer(f.data)
     ):
         return None

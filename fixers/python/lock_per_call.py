@@ -161,12 +161,20 @@ def _anew(file: PythonFile) -> Iterator[Finding]:
             continue
         target = statement.targets[0]
         place = file.place(target)
-        if place is None or place.base != "self" or function in function.cls.init_only:
+        if place is None or place.base != "self" or _is_initializer(function, function.cls):
             continue
         following = after(statement)
         sections = [s for s in file.sections if s.start in following and s.lock.place == place]
         if sections and isinstance(target, ast.Attribute):
             yield _made_anew(file, statement, target.attr, function.cls)
+
+
+def _is_initializer(function: Function, cls: Class) -> bool:
+    """Return whether a method sets its object up: also one with a public name that says so."""
+    if function in cls.init_only:
+        return True
+    callers = [site.caller for site in function.callers]
+    return "init" in function.name and bool(callers) and all(c in cls.init_only for c in callers)
 
 
 # -- fix ------------------------------------------------------------------------------------

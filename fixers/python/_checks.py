@@ -20,6 +20,8 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
         return None
     if use.mode == "write" and _is_deadline(data, use, statement):
         return None
+    if _is_only_asked_whether_there(data, use):
+        return None
     if _takes_out(data, use) and (
         _is_harmless(data, use, statement) or not _is_emptied_meanwhile(data, use)
     ):
@@ -80,6 +82,32 @@ def _is_emptied_meanwhile(data: Data, use: Use) -> bool:
             if both.races(use):
                 return True
     return False
+
+
+def _is_only_asked_whether_there(data: Data, use: Use) -> bool:
+    """Return whether the test is whether there is an object at all, which nobody replaces or
+    takes anything out of: `if self.digest: self.digest.update(part)`.
+    """
+    if any(u.changes and not _adds(data, u) and not _updates(data, u) for u in data.uses):
+        return False
+    tests = [
+        above.test
+        for above in enclosing(use.node, ast.If)
+        if isinstance(above, ast.If) and looks(data, above.test)
+    ]
+    return bool(tests) and all(_is_presence(data, test) for test in tests)
+
+
+def _is_presence(data: Data, test: ast.expr) -> bool:
+    """Return whether a test is `x` or `x is not None`."""
+    if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.IsNot):
+        test = test.left
+    return any(use.node is test for use in data.uses)
+
+
+def _updates(data: Data, use: Use) -> bool:
+    above = data.file.parent(use.node)
+    return isinstance(above, ast.Attribute) and above.attr == "update"
 
 
 def _adds(data: Data, use: Use) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from threadmend.python import api
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import can_raise
+from threadmend.python.flow import can_raise, is_text
+from threadmend.python.functions import function_of
 
 __all__ = ["is_logged", "may_fail"]
 
@@ -41,7 +42,33 @@ def _may_fail(file: PythonFile, statement: ast.stmt) -> bool:
     if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
         if _is_logging(file, call.func) or _is_adding(file, call.func):
             return can_raise([*call.args, *(k.value for k in call.keywords)])
+    if isinstance(call, ast.Call) and _catches_what_it_does(file, call):
+        return can_raise([*call.args, *(k.value for k in call.keywords)])
     return can_raise([statement])
+
+
+def _catches_what_it_does(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether a call is of a function of the project that handles every exception of what
+    it does, and only tells of it.
+    """
+    callee = function_of(file, call.func)
+    if callee is None or callee.is_async or callee.is_generator or callee.decorators:
+        return False
+    body = callee.body[1:] if callee.body and is_text(callee.body[0]) else callee.body
+    attempt = body[0] if len(body) == 1 else None
+    if not isinstance(attempt, ast.Try) or attempt.finalbody:
+        return False
+    told = all(_is_told(callee.file, s) for h in attempt.handlers for s in h.body)
+    return told and any(_catches_all(callee.file, h) for h in attempt.handlers)
+
+
+def _is_told(file: PythonFile, statement: ast.stmt) -> bool:
+    """Return whether a statement of a handler says what has happened, and does nothing else."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call):
+        return isinstance(statement, ast.Pass)
+    name = file.qualified(call.func) or ""
+    return is_logged(file, statement) or name == "print" or name.startswith("traceback.")
 
 
 def _catches_all(file: PythonFile, handler: ast.ExceptHandler) -> bool:

@@ -35,7 +35,7 @@ _KINDS = frozenset(
 )
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_ENDS = frozenset({"join", "result", "get", "wait", "exception"})
+_ENDS = frozenset({"join", "result", "get", "wait", "exception", "run_until_complete"})
 Loop = ast.For | ast.AsyncFor | ast.While | ast.ListComp | ast.SetComp | ast.DictComp
 
 

@@ -26,6 +26,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, target_of, walk
 from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import is_acquire, is_release
+from threadmend.python.places import Place
 from threadmend.python.threads import reached
 
 from ._hoist import Home, declared, home_of, merged
@@ -165,8 +166,22 @@ def _anew(file: PythonFile) -> Iterator[Finding]:
             continue
         following = after(statement)
         sections = [s for s in file.sections if s.start in following and s.lock.place == place]
-        if sections and isinstance(target, ast.Attribute):
+        if not sections or _is_handed_on(file, function, following, place):
+            continue
+        if isinstance(target, ast.Attribute):
             yield _made_anew(file, statement, target.attr, function.cls)
+
+
+def _is_handed_on(
+    file: PythonFile, function: Function, following: list[ast.stmt], place: Place
+) -> bool:
+    """Return whether the call goes on to start threads that take the lock: it keeps them out, and
+    the next call has threads of its own.
+    """
+    behind = set(walk(following))
+    started = (s.target for s in file.spawns if s.node in behind and s.target is not None)
+    takers = {f for target in started for f in reached(target) if f is not function}
+    return any(s.lock.place == place and file.function(s.start) in takers for s in file.sections)
 
 
 def _is_initializer(function: Function, cls: Class) -> bool:

@@ -24,7 +24,7 @@ from threadmend.python.builders import (
 )
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, innermost_loop, target_of
+from threadmend.python.flow import after, innermost_loop, is_text, target_of
 from threadmend.python.functions import Function
 from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, reached
@@ -115,10 +115,24 @@ def _goes_on(spawn: Spawn) -> bool:
     read while it goes on.
     """
     assert spawn.target is not None
+    if spawn.daemon and _is_watchdog(spawn.target):
+        return True
     of_class = spawn.through is not None and isinstance(spawn.through.node, ast.ClassDef)
     return (of_class or bool(spawn.daemon)) and any(
         isinstance(n, ast.While) for n in spawn.target.own
     )
+
+
+def _is_watchdog(target: Function) -> bool:
+    """Return whether a function lets time go by first, and then does something only when it has
+    to: its maker asks whether it had to.
+    """
+    body = target.body[1:] if target.body and is_text(target.body[0]) else target.body
+    first = body[0] if len(body) > 1 else None
+    if not isinstance(first, ast.Expr) or not isinstance(first.value, ast.Call):
+        return False
+    sleeps = target.file.qualified(first.value.func) == "time.sleep"
+    return sleeps and isinstance(body[1], ast.If) and not body[1].orelse
 
 
 def _own(file: PythonFile, spawn: Spawn, start: ast.Expr) -> tuple[str, ast.stmt] | None:

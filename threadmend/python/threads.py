@@ -103,9 +103,9 @@ class Spawn:
         if value is not None and value.is_a(api.FUTURES):
             return value.type.startswith("concurrent")
         function = self.file.function(self.node)
-        if function is not None and function.is_async:
+        if (function is not None and function.is_async) or _is_of_loop(self.file, func.value):
             return False
-        return b"concurrent" in self.file.data or b"Executor" in self.file.data
+        return b"concurrent.futures" in self.file.data or b"Executor" in self.file.data
 
     @property
     def _is_process(self) -> bool:
@@ -137,6 +137,32 @@ class Spawn:
         if value is None and self.through is not None:
             return self.through.daemon
         return bool(value.value) if isinstance(value, ast.Constant) else None
+
+
+_MAKES_FUTURE = frozenset({"create_task", "ensure_future", "create_future"})
+
+
+def _is_of_loop(file: PythonFile, future: ast.expr) -> bool:
+    """Return whether a future is made by the calls that an event loop has for it, whosever loop
+    that is.
+    """
+    made = [future]
+    if isinstance(future, ast.Attribute):
+        function = file.function(future)
+        cls = None if function is None else function.cls
+        made = [value for _, value in cls.values_of(future.attr)] if cls is not None else []
+    elif isinstance(future, ast.Name):
+        binding = file.binding(future)
+        sites = [] if binding is None else binding.sites
+        made = [site.value for site in sites if site.value is not None]
+    calls = [node for node in made if not isinstance(node, ast.Constant)]
+    return bool(calls) and all(map(_makes_future, calls))
+
+
+def _makes_future(node: ast.expr) -> bool:
+    func = node.func if isinstance(node, ast.Call) else None
+    name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+    return name in _MAKES_FUTURE
 
 
 def is_repeated(node: ast.AST) -> bool:

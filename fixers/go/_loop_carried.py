@@ -17,19 +17,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import classify
-from threadmend.golang.builders import BuilderError, insert_before, with_reason
-from threadmend.golang.captured import CapturedAccess, accesses_of
+from threadmend.golang.builders import with_reason
+from threadmend.golang.captured import accesses_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, captures, launches
+from threadmend.golang.goroutines import Launch, launches
 from threadmend.golang.ordering import Ordering
 from threadmend.golang.scope import Binding
 from threadmend.golang.strands import Place
 from threadmend.golang.syntax import Node
-from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.model import Finding, Fix
 
-from ._racy import Names, top_of
+from ._launcher_writes import Meeting, ReadRace, read_races
 
-__all__ = ["is_asked_again", "loop_carried"]
+__all__ = ["loop_carried"]
 
 _CHANGES = frozenset({"write", "update"})
 
@@ -39,20 +39,9 @@ def loop_carried(file: GoFile, known: set[Binding]) -> Iterator[Finding]:
 
     Those of `known` are told of already.
     """
-    names: dict[Node, Names] = {}
-    for launch in launches(file):
-        literal, loop = launch.literal, launch.loop
-        if literal is None or loop is None or literal.path != file.path:
-            continue
-        for binding, uses in captures(literal).items():
-            if binding in known or not _is_older(binding, loop, launch):
-                continue
-            found = _race(file, binding, launch, uses)
-            if found is not None:
-                known.add(binding)
-                top = top_of(binding.node)
-                free = names.setdefault(top, Names.of(file, top))
-                yield _finding(file, binding, launch, *found, free)
+    looped = (launch for launch in launches(file) if launch.loop is not None)
+    for race in read_races(file, looped, known, _meeting):
+        yield race.finding("loop", *_fix(race))
 
 
 def _is_older(binding: Binding, loop: Node, launch: Launch) -> bool:
@@ -64,16 +53,16 @@ def _is_older(binding: Binding, loop: Node, launch: Launch) -> bool:
     )
 
 
-def _race(
-    file: GoFile, binding: Binding, launch: Launch, uses: list[Node]
-) -> tuple[CapturedAccess, list[CapturedAccess]] | None:
-    """Return the write of the loop, and the reads of the goroutine that it may meet.
+def _meeting(file: GoFile, binding: Binding, launch: Launch, uses: list[Node]) -> Meeting | None:
+    """Return the first read of the goroutine that a write of the loop may meet, and the write.
 
     None when the goroutine writes the variable too, or hands it on by its address.
     """
     loop, literal = launch.loop, launch.literal
     assert loop is not None
     assert literal is not None
+    if not _is_older(binding, loop, launch):
+        return None
     if any(classify(use, binding).kind != "read" for use in uses):
         return None
     inside = [n for n in binding.uses if n.function is launch.function and loop.contains(n)]
@@ -84,13 +73,9 @@ def _race(
     reads = [a for a in accesses if literal.contains(a.node) and not a.writes]
     order = Ordering(file, binding)
     for write in writes:
-        met = [
-            read
-            for read in reads
-            if any(_meet(order, a, b) for a in read.places or () for b in write.places or ())
-        ]
-        if met:
-            return write, met
+        for read in reads:
+            if any(_meet(order, a, b) for a in read.places or () for b in write.places or ()):
+                return read, write
     return None
 
 
@@ -112,52 +97,17 @@ def _meet(order: Ordering, read: Place, write: Place) -> bool:
     return order.reaches(read.strand, write, after)
 
 
-def _finding(
-    file: GoFile,
-    binding: Binding,
-    launch: Launch,
-    write: CapturedAccess,
-    reads: list[CapturedAccess],
-    names: Names,
-) -> Finding:
-    first = reads[0].node
-    fix, reason = _fix(binding, launch, names)
-    return Finding(
-        path=file.path,
-        start=first.start,
-        end=first.end,
-        message=f"the goroutine reads {binding.name} while the loop that launched it writes it",
-        fixes=(fix,) if fix is not None else (),
-        related=(Related(file.path, write.target.start, write.target.end, "written here"),),
-        reason=reason,
-    )
-
-
 @with_reason
-def _fix(binding: Binding, launch: Launch, names: Names) -> Fix:
+def _fix(race: ReadRace) -> Fix:
     """Copy the variable right above the launch.
 
     Unsafe: the goroutine no longer sees what the loop assigns later on. One that looks again
     and again may wait for just that, and gets no fix.
     """
-    literal, statement = launch.literal, launch.statement
-    assert literal is not None
-    uses = [n for n in binding.uses if literal.contains(n)]
-    if any(is_asked_again(use, literal) for use in uses):
-        raise BuilderError(f"the goroutine may wait for what the loop assigns to {binding.name}")
-    name = binding.name
+    race.refuse_waiting("loop")
+    binding, statement = race.binding, race.launch.statement
     block = statement.up("block")
     later = [n for n in binding.uses if n.start >= statement.end]
-    edits: list[Edit] = []
-    if block is None or any(block.contains(n) for n in later):
-        name = names.free(name)
-        edits += [Edit(n.path, n.start, n.end, name.encode()) for n in uses]
-    edits += insert_before(statement, f"{name} := {binding.name}")
-    reason = f"the goroutine sees the value that {binding.name} has at its launch"
-    return Fix(f"Copy {binding.name} for each goroutine", tuple(edits), Safety.UNSAFE, reason)
-
-
-def is_asked_again(use: Node, literal: Node) -> bool:
-    """Return whether a loop of the goroutine reads the variable in its head or body."""
-    loop = use.up("for_statement")
-    return loop is not None and literal.contains(loop)
+    hides = block is None or any(block.contains(n) for n in later)
+    name = race.names.free(binding.name) if hides else binding.name
+    return race.copied(name, f"Copy {binding.name} for each goroutine")

@@ -25,18 +25,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import classify
-from threadmend.golang.builders import BuilderError, insert_before, with_reason
+from threadmend.golang.builders import with_reason
 from threadmend.golang.captured import CapturedAccess, accesses_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, captures, launches
+from threadmend.golang.goroutines import Launch, launches
 from threadmend.golang.ordering import Ordering
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Named, deref
-from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.model import Finding, Fix
 
-from ._loop_carried import is_asked_again
-from ._racy import Names, top_of
+from ._launcher_writes import Meeting, ReadRace, read_races
 
 __all__ = ["parent_writes"]
 
@@ -48,28 +47,17 @@ def parent_writes(file: GoFile, known: set[Binding]) -> Iterator[Finding]:
 
     Those of `known` are told of already.
     """
-    names: dict[Node, Names] = {}
-    for launch in launches(file):
-        literal = launch.literal
-        if literal is None or launch.kind == "timer" or literal.path != file.path:
-            continue
-        for binding, uses in captures(literal).items():
-            if binding in known or binding.function is not launch.function:
-                continue
-            found = _race(file, binding, launch, uses)
-            if found is not None:
-                known.add(binding)
-                top = top_of(binding.node)
-                free = names.setdefault(top, Names.of(file, top))
-                yield _finding(file, binding, launch, *found, free)
+    started = (launch for launch in launches(file) if launch.kind != "timer")
+    for race in read_races(file, started, known, _meeting):
+        yield race.finding("function", *_fix(race))
 
 
-def _race(
-    file: GoFile, binding: Binding, launch: Launch, uses: list[Node]
-) -> tuple[CapturedAccess, CapturedAccess] | None:
+def _meeting(file: GoFile, binding: Binding, launch: Launch, uses: list[Node]) -> Meeting | None:
     """Return the read of a goroutine and the write that it may meet."""
     literal, end = launch.literal, launch.statement.end
     assert literal is not None
+    if binding.function is not launch.function:
+        return None
     if binding.kind not in {"variable", "parameter", "result"}:
         return None
     if any(classify(use, binding).kind != "read" for use in uses):
@@ -114,50 +102,18 @@ def _is_received(use: Node) -> bool:
     return parent.kind == "range_clause" and use.field == "right"
 
 
-def _finding(
-    file: GoFile,
-    binding: Binding,
-    launch: Launch,
-    read: CapturedAccess,
-    write: CapturedAccess,
-    names: Names,
-) -> Finding:
-    first = read.node
-    fix, reason = _fix(file, binding, launch, write, names)
-    return Finding(
-        path=file.path,
-        start=first.start,
-        end=first.end,
-        message=f"the goroutine reads {binding.name} while the function that launched it writes it",
-        fixes=(fix,) if fix is not None else (),
-        related=(Related(file.path, write.target.start, write.target.end, "written here"),),
-        reason=reason,
-    )
-
-
 @with_reason
-def _fix(
-    file: GoFile, binding: Binding, launch: Launch, write: CapturedAccess, names: Names
-) -> Fix:
+def _fix(race: ReadRace) -> Fix:
     """Copy the variable above the launch.
 
     Unsafe: the goroutine no longer sees what the function assigns later on. One that looks again
     and again may wait for just that, and gets no fix, but for a channel that is set to nil: that
     is meant for a select of the function's own.
     """
-    literal = launch.literal
-    assert literal is not None
-    uses = [n for n in binding.uses if literal.contains(n)]
-    if not _is_passed_over(file, write) and any(is_asked_again(use, literal) for use in uses):
-        raise BuilderError(
-            f"the goroutine may wait for what the function assigns to {binding.name}"
-        )
-    name = names.free(binding.name)
-    edits = [Edit(n.path, n.start, n.end, name.encode()) for n in uses]
-    edits += insert_before(launch.statement, f"{name} := {binding.name}")
-    reason = f"the goroutine sees the value that {binding.name} has at its launch"
-    title = f"Copy {binding.name} for the goroutine"
-    return Fix(title, tuple(edits), Safety.UNSAFE, reason)
+    if not _is_passed_over(race.file, race.write):
+        race.refuse_waiting("function")
+    name = race.binding.name
+    return race.copied(race.names.free(name), f"Copy {name} for the goroutine")
 
 
 def _is_passed_over(file: GoFile, write: CapturedAccess) -> bool:

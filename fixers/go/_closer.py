@@ -13,9 +13,9 @@ from threadmend.golang.builders import (
     insert_after,
     insert_at_start,
     insert_before,
+    names_around,
     reach_import,
     replace,
-    taken_names,
 )
 from threadmend.golang.calls import callers
 from threadmend.golang.channels import Channel
@@ -33,18 +33,8 @@ __all__ = [
     "close_after",
     "close_below",
     "ends",
-    "free_in",
     "same_block",
 ]
-
-
-def free_in(file: GoFile, function: Node, base: str) -> str:
-    """Return a name for a new variable of a function (and of what is declared around it)."""
-    top = function
-    while top.function is not None:
-        top = top.function
-    names = [*file.package.names, *(i.name for i in file.imports)]
-    return free_name(base, taken_names(top, names=names))
 
 
 def sync_name(file: GoFile) -> str:
@@ -111,7 +101,7 @@ def close_after(
     counted = _counted(file, function, launches)
     edits: list[Edit] = []
     if counted is None:
-        name = free_in(file, function, "wg")
+        name = free_name("wg", names_around(file, function))
         edits += _count(file, launches, anchors, name, closes)
         wait = None
     else:

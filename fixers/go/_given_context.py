@@ -11,7 +11,7 @@ from threadmend.golang.builders import (
     add_parameter,
     free_name,
     import_name,
-    taken_names,
+    names_around,
 )
 from threadmend.golang.calls import callers
 from threadmend.golang.families import CannotFollow, family
@@ -114,6 +114,5 @@ def given_context(file: GoFile, node: Node, depth: int = 2) -> Given | None:
             above[outer.decl.key] = outer
             stop = outer.stop
         calls.append((site.file, site.call, stop))
-    imports = [i.name for i in file.imports]
-    taken = taken_names(decl.node, names=[*file.package.names, *imports])
-    return Given(decl, free_name("ctx", taken), tuple(calls), tuple(above.values()))
+    name = free_name("ctx", names_around(file, node))
+    return Given(decl, name, tuple(calls), tuple(above.values()))

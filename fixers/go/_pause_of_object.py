@@ -13,28 +13,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, free_name, insert_after, replace, taken_names
+from threadmend.golang.builders import BuilderError, insert_after
 from threadmend.golang.calls import callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import leave_at
 from threadmend.golang.locks import declaration_of
-from threadmend.golang.stops import Stop, listens, stops_at
+from threadmend.golang.stops import listens, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix, Safety
 
 from ._sleeps_within import Pause
+from ._timer_wait import wait_on_timer
 
 __all__ = ["left_behind", "paused_by_object"]
-
-_CODE = """\
-{timer} := {package}.NewTimer({duration})
-select {{
-case <-{receive}:
-	{timer}.Stop()
-case <-{timer}.C:
-}}"""
 
 
 def paused_by_object(file: GoFile, sleep: Node) -> Iterator[Pause]:
@@ -60,7 +53,7 @@ def paused_by_object(file: GoFile, sleep: Node) -> Iterator[Pause]:
         return
     field = stop.receive.rpartition(".")[2]
     try:
-        edits = _waiting(file, sleep, stop)
+        edits = wait_on_timer(file, sleep, stop.receive)
         for site in sites:
             call = site.call
             if call is None or site.launched or site.deferred or innermost_loop(call) is None:
@@ -78,20 +71,6 @@ def paused_by_object(file: GoFile, sleep: Node) -> Iterator[Pause]:
         why = f"the loop now ends when {stop.receive} is ready"
         fix = Fix(title, edits, Safety.UNSAFE, why)
         yield Pause(first.call, first.file, loop, stop, fix)
-
-
-def _waiting(file: GoFile, sleep: Node, stop: Stop) -> tuple[Edit, ...]:
-    top = file.tree.declaration_at(sleep.start)
-    assert top is not None
-    assert sleep.statement is not None
-    imports = [i.name for i in file.imports]
-    code = _CODE.format(
-        timer=free_name("timer", taken_names(top.node, names=[*file.package.names, *imports])),
-        package=sleep["function"]["operand"].name,
-        duration=sleep["arguments"].children[0].name,
-        receive=stop.receive,
-    )
-    return replace(sleep.statement, code)
 
 
 def _told(file: GoFile, call: Node, field: str) -> tuple[Edit, ...] | None:

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from threadmend.golang.builders import (
-    BuilderError,
-    free_name,
-    insert_after,
-    replace,
-    taken_names,
-)
+from threadmend.golang.builders import BuilderError, insert_after
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop
@@ -22,16 +16,9 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix, Safety
 
 from ._given_context import Given, given_context, own_context
+from ._timer_wait import wait_on_timer
 
 __all__ = ["Pause", "paused"]
-
-_CODE = """\
-{timer} := {package}.NewTimer({duration})
-select {{
-case <-{ctx}.Done():
-	{timer}.Stop()
-case <-{timer}.C:
-}}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +66,9 @@ def _fix(file: GoFile, sleep: Node, given: Given) -> Fix | str:
 
     Sound: nothing of a loop's body runs that did not run before.
     """
-    assert sleep.statement is not None
-    imports = [i.name for i in file.imports]
-    taken = taken_names(given.decl.node, names=[*file.package.names, *imports])
-    code = _CODE.format(
-        timer=free_name("timer", taken),
-        package=sleep["function"]["operand"].name,
-        duration=sleep["arguments"].children[0].name,
-        ctx=given.name,
-    )
     try:
-        edits: tuple[Edit, ...] = replace(sleep.statement, code) + given.edits()
+        edits: tuple[Edit, ...] = wait_on_timer(file, sleep, given.stop.receive)
+        edits += given.edits()
         for caller, call, stop in given.calls:
             checked = _checked(caller, call, stop)
             if isinstance(checked, str):

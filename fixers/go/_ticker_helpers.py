@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from threadmend.golang.access import uses_of
-from threadmend.golang.builders import BuilderError, free_name, insert_before, replace
+from threadmend.golang.builders import BuilderError, free_name, insert_before, names_around, replace
 from threadmend.golang.calls import Site
 from threadmend.golang.channels import initialised
 from threadmend.golang.families import CannotFollow, Family, family
@@ -25,7 +25,6 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix
 
 from ._tickers import first_exit, is_time_call, ranged_for_ever, received
-from ._timer_helpers import names_around
 
 __all__ = ["TickerHelper", "ticker_helper"]
 

@@ -18,8 +18,8 @@ from threadmend.golang.builders import (
     free_name,
     insert_at_start,
     insert_before,
+    names_around,
     replace,
-    taken_names,
     with_reason,
 )
 from threadmend.golang.file import GoFile
@@ -29,7 +29,7 @@ from threadmend.model import Edit, Fix
 
 from ._all_calls import all_calls
 
-__all__ = ["TimerHelper", "names_around", "timer_helpers"]
+__all__ = ["TimerHelper", "timer_helpers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,3 @@ def _in_interface(file: GoFile, name: str) -> bool:
     """Return whether an interface of the package has a method of this name."""
     asked = re.compile(rb"\binterface\s*\{[^}]*\b" + re.escape(name.encode()) + rb"\(")
     return any(asked.search(other.data) for other in file.package.files)
-
-
-def names_around(file: GoFile, node: Node) -> frozenset[str]:
-    """Return the names that a new variable of the function around a node must not take."""
-    top = file.tree.declaration_at(node.start)
-    assert top is not None
-    imports = [i.name for i in file.imports]
-    return taken_names(top.node, names=[*file.package.names, *imports])

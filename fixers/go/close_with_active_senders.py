@@ -23,7 +23,9 @@ from threadmend.golang.builders import (
     BuilderError,
     at_margin,
     delete,
+    free_name,
     insert_after,
+    names_around,
     replace,
     with_reason,
 )
@@ -37,7 +39,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._close_fields import closed_fields
-from ._closer import by_producer, close_after, ends, free_in
+from ._closer import by_producer, close_after, ends
 from ._each_once import each_once
 from ._leaked_senders import senders_of, total_of
 from ._left_early import left_early
@@ -333,7 +335,7 @@ def _with_done(
     if made is None or statement.function is not function:
         raise BuilderError("the channel is not made by a statement")
     name = channel.binding.name
-    done = free_in(file, function, "done")
+    done = free_name("done", names_around(file, function))
     edits: list[Edit] = []
     for sender in senders:
         literal = sender.launch.literal

@@ -18,7 +18,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, delete, insert_after, reach_import, with_reason
+from threadmend.golang.builders import (
+    BuilderError,
+    delete,
+    free_name,
+    insert_after,
+    names_around,
+    reach_import,
+    with_reason,
+)
 from threadmend.golang.channels import (
     Channel,
     ChannelOperation,
@@ -39,7 +47,7 @@ from ._close_alone import decided_alone
 from ._close_given import closed_again, gives_up
 from ._close_of_parameter import closed_for_others
 from ._close_twice import closed_by_methods
-from ._closer import close_after, free_in, sync_name
+from ._closer import close_after, sync_name
 from ._each_once import each_once
 
 CATEGORY = "channel"
@@ -381,7 +389,7 @@ def _once(file: GoFile, function: Node, channel: Channel, closes: list[ChannelOp
     Sound: the first close does what it did, the others panicked.
     """
     name = channel.binding.name
-    once = free_in(file, function, f"{name.rpartition('.')[2]}Once")
+    once = free_name(f"{name.rpartition('.')[2]}Once", names_around(file, function))
     statement = channel.make.statement
     if statement is None:
         raise BuilderError("the channel is not made by a statement")

@@ -27,6 +27,7 @@ from threadmend.golang.builders import (
     free_name,
     insert_after,
     insert_at_start,
+    names_of_file,
     replace,
     taken_names,
 )
@@ -297,9 +298,7 @@ def _stop(
     statement = channel.make.statement
     if statement is None:
         return None, "the channel is made in the header of a statement"
-    imports = [i.name for i in file.imports]
-    names = taken_names(function, names=[*file.package.names, *imports])
-    name = free_name("exited", names)
+    name = free_name("exited", taken_names(function, names=names_of_file(file)))
     try:
         edits = insert_after(statement, f"{name} := make(chan struct{{}})")
         edits += insert_at_start(body["body"], f"defer close({name})")

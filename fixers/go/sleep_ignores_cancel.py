@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, free_name, replace, taken_names, with_reason
+from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
@@ -37,20 +37,13 @@ from threadmend.model import Confidence, Finding, Fix, Safety
 from ._pause_of_object import paused_by_object
 from ._sleeps_within import Pause, paused
 from ._tickers import is_time_call
+from ._timer_wait import wait_on_timer
 
 CATEGORY = "goroutine"
 GATE = rb"\.Sleep\(|\btime\.After\("
 
 _SHORT = re.compile(r"(?:\d+ ?\* ?)?time\.(?:Micro|Nano)second(?: ?\* ?\d+)?|\d{1,6}")
 _ASKED = re.compile(rb"\bif (?:(\w+) := )?[\w.]+\.Done\(\)(?:; \1)? != nil\b")
-_CODE = """\
-{timer} := {package}.NewTimer({duration})
-select {{
-case <-{receive}:
-	{timer}.Stop()
-	{leave}
-case <-{timer}.C:
-}}"""
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -78,7 +71,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         stops = (s for s in stops_at(file, call) if _is_ours(call, s))
         stop = next((s for s in stops if not _made_in(loop, call, s)), None)
         if stop is not None:
-            yield _finding(file, call, statement, loop, stop)
+            yield _finding(file, call, loop, stop)
 
 
 def _comes_again(call: Node) -> bool:
@@ -158,8 +151,8 @@ def _made_in(loop: Node, call: Node, stop: Stop) -> bool:
     return bool(stop.context) and anew.search(loop.tree.data, loop.start, loop.end) is not None
 
 
-def _finding(file: GoFile, call: Node, statement: Node, loop: Node, stop: Stop) -> Finding:
-    fix, reason = _fix(file, call, statement, stop)
+def _finding(file: GoFile, call: Node, loop: Node, stop: Stop) -> Finding:
+    fix, reason = _fix(file, call, stop)
     return Finding(
         path=file.path,
         start=call.start,
@@ -205,7 +198,7 @@ def _milliseconds(duration: str) -> int:
 
 
 @with_reason
-def _fix(file: GoFile, call: Node, statement: Node, stop: Stop) -> Fix:
+def _fix(file: GoFile, call: Node, stop: Stop) -> Fix:
     """Wait on a timer and the stop together.
 
     Sound: nothing of the loop's body runs that did not run before, and where the function
@@ -214,16 +207,6 @@ def _fix(file: GoFile, call: Node, statement: Node, stop: Stop) -> Fix:
     leave = leave_at(file, call, stop)
     if isinstance(leave, str):
         raise BuilderError(leave)
-    top = file.tree.declaration_at(call.start)
-    assert top is not None
-    imports = [i.name for i in file.imports]
-    code = _CODE.format(
-        timer=free_name("timer", taken_names(top.node, names=[*file.package.names, *imports])),
-        package=call["function"]["operand"].name,
-        duration=call["arguments"].children[0].name,
-        receive=stop.receive,
-        leave=leave.code,
-    )
-    edits = leave.edits + replace(statement, code)
+    edits = leave.edits + wait_on_timer(file, call, stop.receive, leave.code)
     reason = f"the loop now ends when {stop.receive} is ready"
     return Fix(f"Wait on a timer and {stop.receive}", edits, Safety.UNSAFE, reason)

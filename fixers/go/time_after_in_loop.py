@@ -29,6 +29,7 @@ from threadmend.golang.builders import (
     free_name,
     insert_at_start,
     insert_before,
+    names_around,
     replace,
     with_reason,
 )
@@ -40,7 +41,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.timers import Waiting, waits_in_loops
 from threadmend.model import Confidence, Edit, Finding, Fix
 
-from ._timer_helpers import names_around, timer_helpers
+from ._timer_helpers import timer_helpers
 
 CATEGORY = "select"
 GATE = rb"\.After\("

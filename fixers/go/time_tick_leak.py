@@ -22,8 +22,8 @@ from threadmend.golang.builders import (
     BuilderError,
     free_name,
     insert_before,
+    names_around,
     replace,
-    taken_names,
     with_reason,
 )
 from threadmend.golang.channels import initialised
@@ -102,11 +102,9 @@ def _fix(file: GoFile, call: Node, binding: Binding | None) -> Fix:
     if loop is not None and not _known_before(file, duration, loop):
         raise BuilderError("the interval is known in the loop only")
     statement = loop if loop is not None else call.statement
-    top = file.tree.declaration_at(call.start)
-    if statement is None or top is None:
+    if statement is None:
         raise BuilderError("it is made outside of a function")
-    imports = [i.name for i in file.imports]
-    name = free_name("ticker", taken_names(top.node, names=[*file.package.names, *imports]))
+    name = free_name("ticker", names_around(file, call))
     package = call["function"]["operand"].name
     made = f"{name} := {package}.NewTicker({duration.name})\ndefer {name}.Stop()"
     edits: tuple[Edit, ...] = insert_before(statement, made)

@@ -20,8 +20,10 @@ from collections.abc import Iterator
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import (
     BuilderError,
+    free_name,
     insert_at_end,
     insert_before,
+    names_around,
     with_capacity,
     with_reason,
 )
@@ -35,7 +37,7 @@ from threadmend.golang.spoken import doc_of
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
-from ._closer import anchor_in, close_after, free_in
+from ._closer import anchor_in, close_after
 
 CATEGORY = "goroutine"
 GATE = rb"<-"
@@ -151,7 +153,7 @@ def _collect(file: GoFile, function: Node, channel: Channel, launches: list[Laun
     if end.kind == "return_statement" and end is not last:
         slice_ = _returned_slice(function, end, element)
         if slice_ is not None:
-            value = free_in(file, function, "result")
+            value = free_name("result", names_around(file, function))
             loop = f"for {value} := range {channel.binding.name} {{\n\t"
             return list(insert_before(end, f"{loop}{slice_} = append({slice_}, {value})\n}}"))
         return list(insert_before(end, f"for range {channel.binding.name} {{\n}}"))

@@ -13,7 +13,7 @@ from threadmend.golang.builders import (
     insert_after,
     insert_at_end,
     insert_before,
-    taken_names,
+    names_around,
 )
 from threadmend.golang.closures import Later
 from threadmend.golang.contexts import Derivation, kept
@@ -161,12 +161,8 @@ def _named(file: GoFile, derivation: Derivation) -> tuple[str, tuple[Edit, ...]]
     node = derivation.cancel
     if node.name != "_":
         return node.name, _without_blanks(file, node)
-    top = file.tree.declaration_at(node.start)
-    assert top is not None
-    imports = [i.name for i in file.imports]
-    taken = taken_names(top.node, names=[*file.package.names, *imports])
     base = "stop" if derivation.function_name == "NotifyContext" else "cancel"
-    name = free_name(base, taken)
+    name = free_name(base, names_around(file, node))
     edits: tuple[Edit, ...] = (Edit(file.path, node.start, node.end, name.encode()),)
     statement = derivation.statement
     if statement.kind == "assignment_statement":

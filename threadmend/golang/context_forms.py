@@ -13,6 +13,7 @@ from threadmend.golang.builders import (
     add_import,
     free_name,
     import_name,
+    names_of_file,
     taken_names,
 )
 from threadmend.golang.builders.signatures import parameters
@@ -249,7 +250,7 @@ def _request(file: GoFile, call: Node, context: str) -> tuple[Edit, ...]:
         body = f"{strings or 'strings'}.NewReader({arguments[1]}.Encode())"
     method = f"{package}.Method{'Post' if name == 'PostForm' else name}"
     outer = call.function
-    request = free_name("req", taken_names(*([outer] if outer else []), names=_known(file)))
+    request = free_name("req", taken_names(*([outer] if outer else []), names=names_of_file(file)))
     err = statement["left"].children[1].name
     indent = file.data[file.source.line_start(statement.start) : statement.start]
     newline = file.source.newline
@@ -269,10 +270,6 @@ def _request(file: GoFile, call: Node, context: str) -> tuple[Edit, ...]:
         Edit(file.path, call.start, call.end, f"{client}.Do({request})".encode()),
         *imports,
     )
-
-
-def _known(file: GoFile) -> set[str]:
-    return {*file.package.names, *(i.name for i in file.imports)}
 
 
 def _assigned_and_tested(file: GoFile, call: Node) -> tuple[Node, Node]:

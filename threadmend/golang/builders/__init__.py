@@ -18,7 +18,14 @@ from threadmend.golang.builders.imports import (
     remove_import,
 )
 from threadmend.golang.builders.lines import BuilderError, applied
-from threadmend.golang.builders.names import KEYWORDS, PREDECLARED, free_name, taken_names
+from threadmend.golang.builders.names import (
+    KEYWORDS,
+    PREDECLARED,
+    free_name,
+    names_around,
+    names_of_file,
+    taken_names,
+)
 from threadmend.golang.builders.realign import composed, realign
 from threadmend.golang.builders.reasons import or_reason, with_reason
 from threadmend.golang.builders.signatures import (
@@ -86,6 +93,8 @@ __all__ = [
     "insert_before",
     "move_after",
     "move_before",
+    "names_around",
+    "names_of_file",
     "or_reason",
     "parameters",
     "reach_import",

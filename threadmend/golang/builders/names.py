@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING
 
 from threadmend.golang.syntax import Node
 
-__all__ = ["KEYWORDS", "PREDECLARED", "free_name", "taken_names"]
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = [
+    "KEYWORDS",
+    "PREDECLARED",
+    "free_name",
+    "names_around",
+    "names_of_file",
+    "taken_names",
+]
 
 _KEYWORDS = """
 break case chan const continue default defer else fallthrough for func go goto if import
@@ -48,3 +59,15 @@ def taken_names(*nodes: Node, names: Iterable[str] = ()) -> frozenset[str]:
         for node in root.find("identifier", "type_identifier", "package_identifier")
     }
     return frozenset(found.union(names, KEYWORDS, PREDECLARED))
+
+
+def names_around(file: GoFile, node: Node) -> frozenset[str]:
+    """Return the names that a new variable of the declaration around a node must not take."""
+    top = file.tree.declaration_at(node.start)
+    assert top is not None
+    return taken_names(top.node, names=names_of_file(file))
+
+
+def names_of_file(file: GoFile) -> set[str]:
+    """Return the names that mean something anywhere in a file: of the package, of imports."""
+    return {*file.package.names, *(i.name for i in file.imports)}

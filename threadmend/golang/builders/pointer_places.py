@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from threadmend.golang.builders.names import free_name, taken_names
+from threadmend.golang.builders.names import free_name, names_of_file, taken_names
 from threadmend.golang.builders.pointers import (
     CannotFollow,
     Rewrite,
@@ -84,8 +84,7 @@ def _own_copy(body: Node, variable: Binding) -> Binding | None:
 
 def _visible(file: GoFile, node: Node) -> Iterator[str]:
     """Yield the names that mean something where a statement stands."""
-    yield from file.package.names
-    yield from (i.name for i in file.imports)
+    yield from names_of_file(file)
     for scope in node.ancestors():
         if scope.kind in SCOPES:
             for name, bindings in bindings_in(scope).items():

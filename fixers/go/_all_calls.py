@@ -5,6 +5,7 @@ from __future__ import annotations
 from threadmend.golang.access import uses_of
 from threadmend.golang.calls import callers
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import call_of
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
 
@@ -26,8 +27,8 @@ def all_calls(file: GoFile, function: Node) -> list[tuple[GoFile, Node]] | None:
     binding = file.binding(names[0])
     found = []
     for use in uses_of(binding)[1:] if binding is not None else ():
-        call = use.node.parent
-        if call is None or call.kind != "call_expression" or use.node.field != "function":
+        call = call_of(use.node)
+        if call is None:
             return None
         found.append((file, call))
     return found

@@ -28,6 +28,7 @@ from threadmend.golang.channels import (
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point, flow_of
+from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import making
@@ -117,8 +118,8 @@ def _of_object(file: GoFile, function: Node, statement: Node) -> Iterator[Findin
             or use.function is not function
         ):
             return  # somebody else has it
-        call = selector.parent
-        if call is None or call.kind != "call_expression" or selector.field != "function":
+        call = call_of(selector)
+        if call is None:
             continue
         closed = _closes(file, call)
         if closed is None:

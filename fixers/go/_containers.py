@@ -11,8 +11,8 @@ from __future__ import annotations
 from threadmend.golang.access import lock_class
 from threadmend.golang.builders.structs import fields
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
+from threadmend.golang.functions import method_call
 from threadmend.golang.package import Decl, Package
-from threadmend.golang.syntax import Node
 from threadmend.golang.types import deref
 
 __all__ = ["calls_into", "containers_beside"]
@@ -54,9 +54,6 @@ def containers_beside(
 
 def calls_into(access: FieldAccess) -> bool:
     """Return whether an access calls a method of a container, which may change what it holds."""
-    selector: Node | None = access.node.parent
-    if selector is None or selector.kind != "selector_expression" or selector.parent is None:
-        return False
-    if selector.parent.kind != "call_expression" or selector.field != "function":
+    if method_call(access.node) is None:
         return False
     return str(deref(access.file.type_of(access.node))) in _CONTAINERS

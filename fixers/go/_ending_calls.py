@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import method_call
 from threadmend.golang.goroutines import Launch, captures
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
@@ -16,7 +17,7 @@ _DEPTH = 2
 
 def only_ends(file: GoFile, use: Node) -> bool:
     """Return whether a use of an object calls a method that ends it, and waits for nobody."""
-    call = _called(use)
+    call = method_call(use)
     decl = file.callee(call) if call is not None else None
     return decl is not None and _ends(decl, _DEPTH)
 
@@ -29,22 +30,13 @@ def ending_statement(file: GoFile, launch: Launch, test: Binding) -> Node | None
     found = []
     for binding in captures(launch.literal or launch.node):
         for use in binding.uses if binding is not test else ():
-            call = _called(use) if use.start > launch.node.end else None
+            call = method_call(use) if use.start > launch.node.end else None
             statement = call.parent if call is not None else None
             if statement is None or statement.kind != "expression_statement":
                 continue
             if statement.parent is function["body"] and only_ends(file, use):
                 found.append(statement)
     return max(found, key=lambda s: s.start, default=None)
-
-
-def _called(use: Node) -> Node | None:
-    """Return the call `use.Method()`."""
-    selector = use.parent
-    if selector is None or selector.kind != "selector_expression" or use.field != "operand":
-        return None
-    call = selector.parent
-    return call if call is not None and selector.field == "function" else None
 
 
 def _ends(decl: Decl, depth: int) -> bool:

@@ -20,6 +20,7 @@ from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
+from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.package import Decl
@@ -138,8 +139,8 @@ def _stays(file: GoFile, binding: Binding, seen: set[tuple[str, int]]) -> bool:
             return False
         if selection.kind == "field":
             continue
-        called = selector.parent
-        if called is None or called.kind != "call_expression" or selector.field != "function":
+        called = call_of(selector)
+        if called is None:
             return False
         if selection.decl is None or not _keeps(selection.decl, seen):
             return False

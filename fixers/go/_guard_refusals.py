@@ -10,6 +10,7 @@ from threadmend.golang.bodies import Event
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.effects import effects_of
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import method_call
 from threadmend.golang.locks import locks_of
 from threadmend.golang.map_methods import is_map_method
 from threadmend.golang.syntax import Node
@@ -32,11 +33,8 @@ def refuse_access(file: GoFile, function: Node, nodes: Sequence[Node], lock: Loc
 
 def _has_slow_method(file: GoFile, node: Node) -> bool:
     """Return whether a method is called of a map, whose elements it sees, and takes its time."""
-    selector = node.parent
-    call = selector.parent if selector is not None and selector.field == "function" else None
-    if selector is None or call is None or call.kind != "call_expression":
-        return False
-    return is_map_method(file, selector) and is_slow(file, call)
+    call = method_call(node)
+    return call is not None and is_map_method(file, call["function"]) and is_slow(file, call)
 
 
 def _may_be_held(file: GoFile, function: Node, nodes: Sequence[Node], lock: LockForm) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 
 from threadmend.golang.file import GoFile
-from threadmend.golang.functions import result_nodes
+from threadmend.golang.functions import call_of, result_nodes
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.leaving import Leave
 from threadmend.golang.locks import runs_in_place
@@ -89,8 +89,8 @@ def _called(file: GoFile, literal: Node, statement: Node) -> tuple[Node, bool] |
     for use in binding.uses:
         if use is binding.node or use is left.children[0]:
             continue
-        call = use.parent
-        if call is None or call.kind != "call_expression" or use.field != "function":
+        call = call_of(use)
+        if call is None:
             return None
         if literal.contains(call):
             repeats = True  # it calls itself

@@ -15,7 +15,7 @@ from threadmend.golang.builders import with_reason
 from threadmend.golang.calls import code_files
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.file import GoFile
-from threadmend.golang.functions import outer_function
+from threadmend.golang.functions import method_call, outer_function
 from threadmend.golang.package import Package
 from threadmend.golang.races import explained
 from threadmend.golang.syntax import Node
@@ -77,12 +77,8 @@ def _replaced(package: Package, file: GoFile, target: Node) -> Iterator[Finding]
 
 def _done(once: Node) -> Node | None:
     """Return the call of `once.Do(…)` that an expression begins."""
-    function = once.parent
-    if function is None or function.kind != "selector_expression" or once.field != "operand":
-        return None
-    call = function.parent
-    called = call is not None and call.kind == "call_expression" and function.field == "function"
-    return call if called and function["field"].name == "Do" else None
+    call = method_call(once)
+    return call if call is not None and call["function"]["field"].name == "Do" else None
 
 
 def _set_up(call: FieldAccess) -> Iterator[FieldAccess]:

@@ -11,6 +11,7 @@ from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.calls import callers
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import call_of
 from threadmend.golang.holding import holding_of
 from threadmend.golang.lock_calls import lock_call, lock_calls, spelled
 from threadmend.golang.locks import (
@@ -152,10 +153,10 @@ def _runs_under(file: GoFile, literal: Node, pair: Pair) -> bool:
         return False
     holding = holding_of(file, holder)
     for use in binding.uses:
-        call = use.parent
+        call = call_of(use)
         if use is binding.node:
             continue
-        if call is None or call.kind != "call_expression" or use.field != "function":
+        if call is None:
             return False
         if call.function is not holder or pair.held not in holding.at(call):
             return False

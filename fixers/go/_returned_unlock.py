@@ -21,6 +21,7 @@ from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
+from threadmend.golang.functions import call_of
 from threadmend.golang.locks import locks_of
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
@@ -116,8 +117,8 @@ def _releases(flow: Flow, function: Node, binding: Binding) -> set[Point]:
     """Return where the function is called, empty when it goes anywhere else."""
     found = set()
     for use in uses_of(binding)[1:]:
-        call = use.node.parent
-        if call is None or call.kind != "call_expression" or use.node.field != "function":
+        call = call_of(use.node)
+        if call is None:
             return set()
         point = flow.point_of(call) if use.function is function else None
         if point is None:

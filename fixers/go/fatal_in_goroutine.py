@@ -24,6 +24,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
+from threadmend.golang.waitgroups import is_run_here
 from threadmend.model import Finding, Related
 
 from ._fatal_fix import REPLACED, SKIPS, ends_callers_too, fix_here, goes_nowhere
@@ -106,15 +107,8 @@ def _runs(file: GoFile, body: Node) -> Iterator[Node]:
     """Yield what the goroutine itself runs: literals are entered unless they are subtests."""
     for node in body.own():
         yield node
-        if node.kind == "func_literal" and node is not body and _in_place(node):
+        if node.kind == "func_literal" and node is not body and is_run_here(node):
             yield from _runs(file, node)
-
-
-def _in_place(literal: Node) -> bool:
-    call = literal.parent
-    if call is None or call.kind != "call_expression" or literal.field != "function":
-        return False
-    return call.parent is not None and call.parent.kind != "go_statement"
 
 
 def _ends_goroutine(file: GoFile, call: Node) -> str:

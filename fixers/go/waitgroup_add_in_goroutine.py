@@ -29,6 +29,7 @@ from threadmend.golang.calls import callers
 from threadmend.golang.count_helpers import HelpedCall, count_call, count_calls, said
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
+from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import (
     Launch,
     launch_of_literal,
@@ -272,10 +273,9 @@ def _all_launches(file: GoFile, launch: Launch, body: Node) -> list[Launch] | No
 
 
 def _launched_call(name: Node) -> Node | None:
-    call = name.parent
-    if call is None or call.kind != "call_expression" or name.field != "function":
-        return None
-    return call if call.parent is not None and call.parent.kind == "go_statement" else None
+    call = call_of(name)
+    above = call.parent if call is not None else None
+    return call if above is not None and above.kind == "go_statement" else None
 
 
 def _done_to_lead(file: GoFile, body: Node, statement: Node, add: WaitGroupCall) -> Node | bool:

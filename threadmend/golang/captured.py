@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import classify
+from threadmend.golang.functions import method_call
 from threadmend.golang.scope import Binding
 from threadmend.golang.strands import Place, places_of
 from threadmend.golang.syntax import Node
@@ -137,15 +138,12 @@ def _reads_content(node: Node) -> bool:
 
 def called_writer(file: GoFile, operand: Node) -> bool | None:
     """Return whether a method that writes is called on a buffer; None for all other uses."""
-    selector = operand.parent
-    if selector is None or selector.kind != "selector_expression" or operand.field != "operand":
-        return None
-    call = selector.parent
-    if call is None or call.kind != "call_expression" or selector.field != "function":
+    call = method_call(operand)
+    if call is None:
         return None
     owner = deref(file.type_of(operand))
     prefixes = _WRITERS.get(str(owner)) if isinstance(owner, Named) else None
-    return selector["field"].name.startswith(prefixes) if prefixes is not None else None
+    return call["function"]["field"].name.startswith(prefixes) if prefixes is not None else None
 
 
 def _is_printed_to(file: GoFile, target: Node) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import Launch, launch_of_literal
 from threadmend.golang.makers import (
     MAKES_CHANNEL,
@@ -290,7 +291,7 @@ def _runner(like: GoFile, node: Node, body: Node) -> Launch | Node | None:
             return body
         if inner.kind != "func_literal":
             return None
-        called = inner.parent
-        if called is None or called.kind != "call_expression" or inner.field != "function":
+        called = call_of(inner)
+        if called is None:
             return launch_of_literal(file, inner)
         node = called

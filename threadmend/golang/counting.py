@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, is_assigned_once, lock_class
 from threadmend.golang.channels import passed_to
+from threadmend.golang.functions import call_of, method_call
 from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding
@@ -53,8 +54,8 @@ class Counter:
             launch = launch_of_literal(file, function)
             if launch is not None:
                 return [launch] if launch.uncounted else []
-            outer = function.parent
-            if outer is None or outer.kind != "call_expression" or function.field != "function":
+            outer = call_of(function)
+            if outer is None:
                 return []
             function = function.function
         decl = declaration_of(file, function) if function is not None else None
@@ -128,13 +129,8 @@ def _follow(file: GoFile, binding: Binding, counter: Counter, depth: int) -> Non
 
 
 def _operation(file: GoFile, use: Node) -> WaitGroupCall | None:
-    selector = use.parent
-    if selector is None or selector.kind != "selector_expression":
-        return None
-    call = selector.parent
-    if call is None or call.kind != "call_expression" or selector.field != "function":
-        return None
-    return waitgroup_call(file, call)
+    call = method_call(use)
+    return waitgroup_call(file, call) if call is not None else None
 
 
 def _shared(file: GoFile, call: WaitGroupCall, counter: Counter) -> Counter | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -89,8 +90,7 @@ def _hands_on(file: GoFile, node: Node) -> bool:
     if parent is None or node.field in {"field", "name"}:
         return False
     if parent.kind == "selector_expression" and node.field == "operand":
-        call = parent.parent
-        called = call is not None and call.kind == "call_expression" and parent.field == "function"
+        called = call_of(parent) is not None
         return not called and parent["field"].name in _METHODS and _is_waitgroup(file, node)
     if parent.kind not in {"argument_list", "unary_expression", "expression_list"}:
         return False

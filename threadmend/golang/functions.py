@@ -1,11 +1,13 @@
-"""Functions as syntax: the declaration around a node, what a function takes and returns."""
+"""Functions as syntax: the declaration around a node, its calls, what it takes and returns."""
 
 from __future__ import annotations
 
 from threadmend.golang.syntax import Node
 
 __all__ = [
+    "call_of",
     "leave_with",
+    "method_call",
     "only_returned",
     "outer_function",
     "result_nodes",
@@ -19,6 +21,22 @@ def outer_function(node: Node) -> Node | None:
     while function is not None and function.kind == "func_literal":
         function = function.function
     return function
+
+
+def call_of(function: Node) -> Node | None:
+    """Return the call whose function an expression is: `f` of `f(…)`."""
+    call = function.parent
+    if call is None or call.kind != "call_expression" or function.field != "function":
+        return None
+    return call
+
+
+def method_call(operand: Node) -> Node | None:
+    """Return the call of a method of an expression: `x` of `x.M(…)`."""
+    selector = operand.parent
+    if selector is None or selector.kind != "selector_expression" or operand.field != "operand":
+        return None
+    return call_of(selector)
 
 
 def only_returned(function: Node) -> Node | None:

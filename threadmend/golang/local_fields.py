@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.channels import Channel, follow, initialised, local_channels, passed_to
+from threadmend.golang.functions import call_of
 from threadmend.golang.makers import capacity_of, is_make, maker_of, making
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
@@ -315,8 +316,8 @@ def _given(
     selection = file.selection(parent)
     if selection is None or selection.kind != "method":
         return () if selection is not None else None
-    call = parent.parent
-    if call is None or call.kind != "call_expression" or call["function"] is not parent:
+    call = call_of(parent)
+    if call is None:
         return None
     decl = file.callee(call)
     if decl is None or not decl.sound or not decl.has_body:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.captured import called_writer
 from threadmend.golang.field_accesses import access_kind
-from threadmend.golang.functions import outer_function
+from threadmend.golang.functions import method_call, outer_function
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.setup import runs_once
 from threadmend.golang.targets import targets
@@ -35,11 +35,8 @@ def changed_by_method(file: GoFile, operand: Node, depth: int = _DEPTH) -> bool:
     Through an interface of the project: when all types that implement it do so, but for the one
     that wraps another of them here.
     """
-    selector = operand.parent
-    if selector is None or selector.kind != "selector_expression" or operand.field != "operand":
-        return False
-    call = selector.parent
-    if call is None or call.kind != "call_expression" or selector.field != "function":
+    call = method_call(operand)
+    if call is None:
         return False
     type_ = file.type_of(operand)
     if not isinstance(deref(type_), Named):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders.names import PREDECLARED
+from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import is_spawned_by
 from threadmend.golang.groups import is_group
 from threadmend.golang.locks import LOCK_TYPES
@@ -216,10 +217,8 @@ def _received_or_given(file: GoFile, access: Access) -> Iterator[Token]:
 def _handed_in_place(parameter: Binding) -> Node | None:
     """Return what a literal that is called where it stands gets: `go func(ch T) {…}(done)`."""
     literal = parameter.scope
-    call = literal.parent if literal.kind == "func_literal" else None
-    if call is None or call.kind != "call_expression" or literal.field != "function":
-        return None
-    return argument_of(call, literal, parameter)
+    call = call_of(literal) if literal.kind == "func_literal" else None
+    return argument_of(call, literal, parameter) if call is not None else None
 
 
 def _registered(file: GoFile, channel: Node) -> Iterator[Token]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import callers, code_files
+from threadmend.golang.functions import call_of
 from threadmend.golang.literal_fields import values_by_place
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, position_of
@@ -173,8 +174,8 @@ def _of_parameter(file: GoFile, binding: Binding, depth: int) -> Targets:
     if position is None:
         return _NONE
     if function.kind == "func_literal":
-        call = function.parent
-        if call is None or call.kind != "call_expression" or function.field != "function":
+        call = call_of(function)
+        if call is None:
             return _NONE
         return _argument(file, call, position, depth)
     decl = declaration_of(file, function)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
+from threadmend.golang.functions import call_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
 
@@ -85,7 +86,7 @@ def _own(root: Node) -> Iterator[Node]:
 
 def is_run_here(literal: Node) -> bool:
     """Return whether a literal is called where it stands, at once or deferred."""
-    call = literal.parent
-    if call is None or call.kind != "call_expression" or literal.field != "function":
+    call = call_of(literal)
+    if call is None:
         return False
     return call.parent is None or call.parent.kind != "go_statement"

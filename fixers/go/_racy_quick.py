@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from threadmend.golang.node import bare
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
 
@@ -29,9 +30,7 @@ def is_slow(race: Race, node: Node) -> bool:
         return node["operator"].kind == "<-"
     if node.kind != "call_expression":
         return False
-    function = node["function"]
-    while function.kind == "parenthesized_expression":
-        function = function.children[0]
+    function = bare(node["function"])
     if function.kind == "identifier":
         meant = race.file.resolve(function)
         return meant is not None and getattr(meant, "kind", "") != "type"

@@ -26,6 +26,7 @@ from threadmend.golang.lock_calls import helped_locks, is_helped, spelled
 from threadmend.golang.lock_helpers import taking
 from threadmend.golang.locks import LockOperation, Locks, lock_name
 from threadmend.golang.nocopy import is_ours
+from threadmend.golang.node import parenthesized
 from threadmend.golang.plain import is_plain
 from threadmend.golang.releases import hands_over
 from threadmend.golang.scope import Binding
@@ -202,9 +203,7 @@ def _supplied(file: GoFile, operand: Node) -> bool:
 
 def _with_ok(node: Node) -> bool:
     """Return whether an assertion's second result is taken."""
-    parent = node.parent
-    while parent is not None and parent.kind == "parenthesized_expression":
-        parent = parent.parent
+    parent = parenthesized(node).parent
     if parent is None:
         return False
     if parent.kind == "expression_list":

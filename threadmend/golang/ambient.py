@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.closures import Search
 from threadmend.golang.joins import is_joined
+from threadmend.golang.node import parenthesized
 from threadmend.golang.scope import Binding
 from threadmend.golang.stops import visible
 from threadmend.golang.subtests import TESTS
@@ -182,9 +183,7 @@ _KEEPS = re.compile(
 
 def _handed(file: GoFile, literal: Node) -> str:
     """Return how a literal's code runs otherwise than in place."""
-    parent = literal.parent
-    while parent is not None and parent.kind == "parenthesized_expression":
-        parent = parent.parent
+    parent = parenthesized(literal).parent
     if parent is None:
         return "function value"
     if parent.kind == "call_expression":  # func() {…}()

@@ -14,7 +14,7 @@ from threadmend.golang.access import lock_class
 from threadmend.golang.calls import code_files, importers
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.infer import is_decl
-from threadmend.golang.node import bare
+from threadmend.golang.node import bare, parenthesized
 from threadmend.golang.one_liners import naming, one_liners
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
@@ -170,7 +170,5 @@ def plain_accesses(package: Package, atomic: AtomicAccess) -> Iterator[FieldAcce
 
 
 def _has_address_taken(node: Node) -> bool:
-    outer = node.parent
-    while outer is not None and outer.kind == "parenthesized_expression":
-        outer = outer.parent
+    outer = parenthesized(node).parent
     return outer is not None and outer.kind == "unary_expression" and outer["operator"].kind == "&"

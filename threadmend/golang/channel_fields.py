@@ -26,6 +26,7 @@ from threadmend.golang.infer import is_decl
 from threadmend.golang.literal_fields import values_by_place
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import Maker, capacity_of, is_make, maker_of
+from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Named, deref
@@ -119,9 +120,7 @@ def made(file: GoFile, value: Node) -> Make | None:
 
 def shared_channel(file: GoFile, node: Node) -> SharedChannel | None:
     """Return the field's or package variable's channel that an expression means."""
-    while node.kind == "parenthesized_expression":
-        node = node.children[0]
-    decl, name = _holder(file, node)
+    decl, name = _holder(file, bare(node))
     return shared_channel_of(decl, name) if decl is not None else None
 
 

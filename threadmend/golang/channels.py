@@ -22,6 +22,7 @@ from threadmend.golang.makers import (
     makers,
     making,
 )
+from threadmend.golang.node import parenthesized
 from threadmend.golang.scope import Binding, bindings_in, declared_name
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
@@ -194,9 +195,7 @@ def follow(
 
 def operation_at(file: GoFile, name: Node, calls: tuple[Node, ...] = ()) -> ChannelOperation | None:
     """Return the operation that a use of a channel (a name or a selector) is, if it is one."""
-    node = name
-    while node.parent is not None and node.parent.kind == "parenthesized_expression":
-        node = node.parent
+    node = parenthesized(name)
     parent = node.parent
     if parent is None:
         return None

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import classify, root_name
 from threadmend.golang.flow import Point, flow_of
+from threadmend.golang.functions import call_of
 from threadmend.golang.infer import is_decl
 from threadmend.golang.iterations import turns, waits_at
 from threadmend.golang.keepers import keeper, parameter_name
+from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.subtests import TESTS, is_subtest, parallel_call
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -143,9 +145,7 @@ class Search:
         statement = call.parent
         if statement is not None and statement.kind in {"go_statement", "defer_statement"}:
             return self._called(call, call["function"])
-        function = call["function"]
-        while function.kind == "parenthesized_expression":
-            function = function.children[0]
+        function = bare(call["function"])
         if function.kind == "func_literal":
             return self.place(call) or self._parameter(function, call, argument)
         if function.kind == "identifier" and self.file.resolve(function) is None:
@@ -237,12 +237,8 @@ class Search:
             return Later("returned", statement)
         if literal is None or literal is self.outer or literal.kind != "func_literal":
             return None
-        call = literal.parent
-        while call is not None and call.kind == "parenthesized_expression":
-            call = call.parent
-        if call is not None and call.kind == "call_expression" and literal.field == "function":
-            return self.value(call)
-        return None
+        call = call_of(literal)
+        return self.value(call) if call is not None else None
 
     def _ranged(self, clause: Node) -> Later | None:
         left = clause.get("left")

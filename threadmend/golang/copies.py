@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from threadmend.golang.copy_suspects import suspects
 from threadmend.golang.nocopy import nocopy
+from threadmend.golang.node import bare
 from threadmend.golang.syntax import FUNCTIONS, Declaration, Node
 from threadmend.golang.types import (
     Array,
@@ -36,7 +37,6 @@ __all__ = [
     "is_interface",
     "parameter_of",
     "target_type",
-    "unparenthesized",
     "values",
 ]
 
@@ -164,7 +164,7 @@ def _blank(left: Node, position: int) -> bool:
 
 
 def _value(file: GoFile, kind: Kind, holder: Node, position: int, node: Node) -> Iterator[Copy]:
-    inner = unparenthesized(node)
+    inner = bare(node)
     if not _copyable(inner):
         return
     if kind == "argument" and _type_only(file, holder):
@@ -176,20 +176,13 @@ def _value(file: GoFile, kind: Kind, holder: Node, position: int, node: Node) ->
     yield Copy(kind, inner, holder, position, type_, locks)
 
 
-def unparenthesized(node: Node) -> Node:
-    """Return an expression without the parentheses around it."""
-    while node.kind == "parenthesized_expression" and len(node.children) == 1:
-        node = node.children[0]
-    return node
-
-
 def _copyable(node: Node) -> bool:
     """Return whether an expression reads an existing value: no call, no literal."""
     if node.kind == "unary_expression":
         operator = node["operator"].kind
         if operator == "*":
             # A call may return a pointer to a fresh value.
-            return unparenthesized(node["operand"]).kind != "call_expression"
+            return bare(node["operand"]).kind != "call_expression"
         return operator == "<-"
     return node.kind in {
         "identifier",

@@ -19,6 +19,8 @@ from typing import TypeVar
 from threadmend.golang.flow_build import TooDeepError, build
 from threadmend.golang.flow_facts import Facts
 from threadmend.golang.flow_graph import Defer, Exit, Graph, Label, Point
+from threadmend.golang.functions import call_of
+from threadmend.golang.node import parenthesized
 from threadmend.golang.noreturn import ExitKind, NoReturn, noreturn
 from threadmend.golang.syntax import BLOCKS, Node
 
@@ -345,9 +347,7 @@ _COMPOUND = frozenset(
 
 
 def _called_in_place(literal: Node) -> bool:
-    inner, outer = literal, literal.parent
-    while outer is not None and outer.kind == "parenthesized_expression":
-        inner, outer = outer, outer.parent
-    if outer is None or outer.kind != "call_expression" or inner.field != "function":
+    call = call_of(parenthesized(literal))
+    if call is None:
         return False
-    return outer.parent is None or outer.parent.kind not in {"go_statement", "defer_statement"}
+    return call.parent is None or call.parent.kind not in {"go_statement", "defer_statement"}

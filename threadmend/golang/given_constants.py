@@ -7,6 +7,7 @@ go copyTo(b, a, false)    // never gets to s.sent
 from __future__ import annotations
 
 from threadmend.golang.access import is_assigned_once
+from threadmend.golang.node import bare
 from threadmend.golang.scope import argument_of, resolve_local
 from threadmend.golang.syntax import Node
 
@@ -46,8 +47,7 @@ def leaves_out(call: Node, body: Node, at: Node) -> bool:
 
 
 def _conjuncts(condition: Node) -> list[Node]:
-    while condition.kind == "parenthesized_expression":
-        condition = condition.children[0]
+    condition = bare(condition)
     if condition.kind == "binary_expression" and condition["operator"].kind == "&&":
         return [*_conjuncts(condition["left"]), *_conjuncts(condition["right"])]
     return [condition]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.groups import is_group
-from threadmend.golang.node import as_launched
+from threadmend.golang.node import as_launched, bare
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import is_named
@@ -224,9 +224,7 @@ def _go(file: GoFile, node: Node) -> Launch | None:
     call = next((c for c in node.children if c.kind == "call_expression"), None)
     if call is None:
         return None
-    function = call["function"]
-    while function.kind == "parenthesized_expression":
-        function = function.children[0]
+    function = bare(call["function"])
     body, decl = _runs(file, function)
     if body is None:
         found = _stands_for(file, function)

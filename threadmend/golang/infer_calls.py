@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.infer_names import is_decl
 from threadmend.golang.infer_types import TYPE_KINDS
+from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding
 from threadmend.golang.types import (
     Array,
@@ -56,9 +57,7 @@ class Calls:
 
     def call(self, node: Node) -> Type | None:
         """Return what a call returns: a type, or a Tuple of several; a conversion's type."""
-        function = node["function"]
-        while function.kind == "parenthesized_expression" and function.children:
-            function = function.children[0]
+        function = bare(node["function"])
         arguments = node.get("arguments")
         args = arguments.children if arguments else []
         if function.kind == "identifier":
@@ -199,10 +198,9 @@ class Calls:
     def callee(self, call: Node) -> Decl | None:
         """Return the function or method declaration that a call certainly runs."""
         function = call.get("function")
-        while function is not None and function.kind == "parenthesized_expression":
-            function = function.children[0]
         if function is None:
             return None
+        function = bare(function)
         if function.kind in {"index_expression", "type_instantiation_expression"}:
             function = function.children[0]
         return self.function_decl(function)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.infer_names import is_decl
+from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding
 from threadmend.golang.types import (
     Func,
@@ -82,9 +83,7 @@ class Members:
             meant = self.inference.resolve(operand)
             if meant is not None and not isinstance(meant, Binding) and not is_decl(meant):
                 return self._member_of_package(meant.path, name)  # type: ignore[union-attr]
-        inner = operand
-        while inner.kind == "parenthesized_expression" and inner.children:
-            inner = inner.children[0]
+        inner = bare(operand)
         type_ = self.inference.type_of(operand)
         if type_ is None:
             # a method expression: T.Method, (*T).Method

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from threadmend.golang.node import bare
 from threadmend.golang.types import (
     Array,
     Chan,
@@ -109,9 +110,7 @@ class Values:
             return self.inference.value_type(values[index])
         if len(values) != 1:
             return None
-        value = values[0]
-        while value.kind == "parenthesized_expression":
-            value = value.children[0]
+        value = bare(values[0])
         type_ = self.inference.type_of(value)
         if isinstance(type_, Tuple):
             return type_.items[index] if index < len(type_.items) else None

@@ -19,6 +19,7 @@ from threadmend.golang.access import is_assigned_once
 from threadmend.golang.channels import Channel, follow, initialised, local_channels, passed_to
 from threadmend.golang.functions import call_of
 from threadmend.golang.makers import capacity_of, is_make, maker_of, making
+from threadmend.golang.node import parenthesized
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Named, deref
@@ -128,9 +129,7 @@ def _objects(file: GoFile, channel: Channel, keyed: Node) -> Iterator[_Start]:
         if holder is not None and is_assigned_once(holder):
             yield file, holder, ()
             continue
-        while value.parent is not None and value.parent.kind == "parenthesized_expression":
-            value = value.parent
-        entered = _entered(file, value)
+        entered = _entered(file, parenthesized(value))
         if entered is not None:
             yield entered[1], entered[2], (entered[0],)
 

@@ -20,6 +20,7 @@ from threadmend.golang.lock_operations import (
     lock_name,
     lock_operation,
 )
+from threadmend.golang.node import parenthesized
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 
@@ -235,9 +236,8 @@ def runs_in_place(file: GoFile, literal: Node) -> bool:
     of the module that call what they are given and do nothing else with it. Another function value
     is as good as a literal: `fs.WalkDir(fsys, ".", w.visit)`.
     """
-    inner, outer = literal, literal.parent
-    while outer is not None and outer.kind == "parenthesized_expression":
-        inner, outer = outer, outer.parent
+    inner = parenthesized(literal)
+    outer = inner.parent
     if outer is None:
         return False
     if outer.kind == "call_expression" and inner.field == "function":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from threadmend.golang.syntax import SyntaxTree
 
-__all__ = ["BLOCKS", "FUNCTIONS", "Node", "as_launched", "bare"]
+__all__ = ["BLOCKS", "FUNCTIONS", "Node", "as_launched", "bare", "parenthesized"]
 
 FUNCTIONS = frozenset({"function_declaration", "method_declaration", "func_literal"})
 
@@ -189,6 +189,13 @@ def bare(node: Node) -> Node:
     """Return an expression without the parentheses around it."""
     while node.kind == "parenthesized_expression" and node.children:
         node = node.children[0]
+    return node
+
+
+def parenthesized(node: Node) -> Node:
+    """Return an expression with the parentheses around it."""
+    while node.parent is not None and node.parent.kind == "parenthesized_expression":
+        node = node.parent
     return node
 
 

@@ -16,6 +16,7 @@ from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import is_spawned_by
 from threadmend.golang.groups import is_group
 from threadmend.golang.locks import LOCK_TYPES
+from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.signals import Signal
 from threadmend.golang.strands import literal_binding
@@ -265,9 +266,7 @@ def _plain_type(file: GoFile, type_: Type | None) -> bool:
 def _call(file: GoFile, call: Node) -> Signal | None:
     if is_spawned_by(file, call):
         return None  # what is launched signals by itself
-    function = call["function"]
-    while function.kind == "parenthesized_expression":
-        function = function.children[0]
+    function = bare(call["function"])
     if function.kind in {"func_literal", "array_type", "slice_type", "map_type"}:
         return None
     wrapped = _wrapped(file, call, function)

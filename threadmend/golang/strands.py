@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.goroutines import Launch, launch_of_literal
 from threadmend.golang.locks import runs_in_place
+from threadmend.golang.node import parenthesized
 from threadmend.golang.scope import Binding, declared_name
 from threadmend.golang.subtests import is_subtest, parallel_call
 from threadmend.golang.syntax import Node
@@ -132,9 +133,7 @@ def _runs(file: GoFile, literal: Node) -> Iterator[tuple[Node | None, Launch | N
     if launch is not None and launch.literal is literal:
         yield launch.node, launch, False
         return
-    call = literal.parent
-    while call is not None and call.kind == "parenthesized_expression":
-        call = call.parent
+    call = parenthesized(literal).parent
     if call is not None and call.parent is not None and call.parent.kind == "defer_statement":
         if literal.field == "function" or call["function"].contains(literal):
             yield call.parent, None, True

@@ -23,6 +23,7 @@ from threadmend.golang.given_constants import CONSTANTS, branch_of, leaves_out
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.library import methods_called
 from threadmend.golang.locks import Held
+from threadmend.golang.node import bare
 from threadmend.golang.open_calls import Way, as_passed, open_call, passed
 from threadmend.golang.scope import argument_of
 from threadmend.golang.syntax import Node
@@ -298,10 +299,9 @@ class _Here:
             found.opens.append(open_)  # a parameter of a function around this one
             return
         argument = argument_of(self.call, self.inner, open_.parameter)
-        while argument is not None and argument.kind == "parenthesized_expression":
-            argument = argument.children[0]
         if argument is None:
             return
+        argument = bare(argument)
         binding = self.file.binding(argument) if argument.kind == "identifier" else None
         if binding is not None and binding.kind == "parameter" and not open_.method:
             found.opens.append(replace(open_, parameter=binding))

@@ -19,6 +19,7 @@ from threadmend.golang.calls import callers, code_files
 from threadmend.golang.functions import call_of
 from threadmend.golang.literal_fields import values_by_place
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, Interface, Named, Struct, deref
@@ -69,10 +70,7 @@ _NONE = Targets((), False)
 
 def targets(file: GoFile, call: Node, depth: int = _DEPTH) -> Targets:
     """Return the bodies that a call may run."""
-    function = call["function"]
-    while function.kind == "parenthesized_expression":
-        function = function.children[0]
-    return bodies_of_value(file, function, depth)
+    return bodies_of_value(file, bare(call["function"]), depth)
 
 
 def bodies_of_value(file: GoFile, value: Node, depth: int = _DEPTH) -> Targets:
@@ -86,8 +84,7 @@ def bodies_of_value(file: GoFile, value: Node, depth: int = _DEPTH) -> Targets:
 
 
 def _bodies(file: GoFile, value: Node, depth: int) -> Targets:
-    while value.kind == "parenthesized_expression":
-        value = value.children[0]
+    value = bare(value)
     if value.kind == "func_literal":
         return Targets((Body(file, value),), True)
     if value.kind in {"index_expression", "type_instantiation_expression"}:

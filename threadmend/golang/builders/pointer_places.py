@@ -11,7 +11,6 @@ from threadmend.golang.builders.pointers import (
     Rewrite,
     assigned_pointer,
     follow,
-    place_of,
     pointer_to,
     prefixed,
     refer,
@@ -19,6 +18,7 @@ from threadmend.golang.builders.pointers import (
 from threadmend.golang.builders.statements import insert_at_start
 from threadmend.golang.infer import is_decl
 from threadmend.golang.nocopy import is_ours
+from threadmend.golang.node import parenthesized
 from threadmend.golang.scope import SCOPES, Binding, bindings_in, declared_by, declared_name
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Array, Map, Named, Pointer, Slice
@@ -207,7 +207,7 @@ def _sole_name(literal: Node) -> Binding | None:
 
 
 def _follow_container(file: GoFile, use: Node, rewrite: Rewrite, *, is_map: bool) -> None:
-    place = place_of(use)
+    place = parenthesized(use)
     parent = place.parent
     if parent is not None and parent.kind == "range_clause" and place.field == "right":
         left = parent.get("left")
@@ -234,7 +234,7 @@ def _refer_or_star(file: GoFile, node: Node, rewrite: Rewrite) -> None:
     """Let a place that now holds a pointer be used: assigned a pointer, or read with `*`."""
     if not refer(file, node, rewrite):
         return
-    values = place_of(node).parent
+    values = parenthesized(node).parent
     if values is not None and values.field == "left":
         rewrite.edits.append(assigned_pointer(file, node))
     else:

@@ -11,12 +11,11 @@ from threadmend.golang.builders.pointers import (
     CannotFollow,
     Rewrite,
     follow,
-    place_of,
     pointer_to,
     prefixed,
 )
 from threadmend.golang.calls import Site
-from threadmend.golang.copies import unparenthesized
+from threadmend.golang.node import bare, parenthesized
 from threadmend.golang.scope import Binding, declared_by
 from threadmend.golang.syntax import Node
 from threadmend.golang.uses import declaration_of, is_api, is_fixed_outside, variants
@@ -79,7 +78,7 @@ def _returned(function: Node, count: int) -> Iterator[list[Node]]:
 
 
 def _point_result(file: GoFile, function: Node, value: Node, rewrite: Rewrite) -> None:
-    inner = unparenthesized(value)
+    inner = bare(value)
     rewrite.edits.append(pointer_to(file, inner))
     if inner.kind == "composite_literal" or _is_local(file, inner, function):
         return
@@ -95,7 +94,7 @@ def _is_local(file: GoFile, node: Node, function: Node) -> bool:
     """Return whether a value is a variable of the function, or what a fresh pointer means."""
     starred = node.kind == "unary_expression"
     if starred:
-        node = unparenthesized(node["operand"])
+        node = bare(node["operand"])
     binding = file.binding(node)
     if binding is None or binding.function is not function:
         return False
@@ -107,7 +106,7 @@ def _is_local(file: GoFile, node: Node, function: Node) -> bool:
     values = declaration["right"].children
     if len(values) != len(declaration["left"].children):
         return False
-    value = unparenthesized(values[binding.index])
+    value = bare(values[binding.index])
     if value.kind == "call_expression":
         return value["function"].name == "new"
     if value.kind != "unary_expression" or value["operator"].kind != "&":
@@ -120,7 +119,7 @@ def _is_local(file: GoFile, node: Node, function: Node) -> bool:
 
 def _holder(call: Node) -> tuple[list[Node], Node] | None:
     """Return the names, and the statement, that take the results of a call."""
-    place = place_of(call)
+    place = parenthesized(call)
     values = place.parent
     statement = values.parent if values is not None else None
     if values is None or statement is None or len(values.children) != 1:
@@ -154,7 +153,7 @@ def _reassigned(use: Node, calls: set[Node | None], index: int) -> bool:
     right = statement.get("right")
     if right is None or len(right.children) != 1 or targets.children[index] is not use:
         return False
-    return unparenthesized(right.children[0]) in calls
+    return bare(right.children[0]) in calls
 
 
 def _follow_call(
@@ -162,7 +161,7 @@ def _follow_call(
 ) -> None:
     call = site.call
     assert call is not None
-    place = place_of(call)
+    place = parenthesized(call)
     parent = place.parent
     assert parent is not None
     if parent.kind in {"expression_statement", "go_statement", "defer_statement"}:

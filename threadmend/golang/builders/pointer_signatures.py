@@ -9,14 +9,13 @@ from threadmend.golang.builders.pointers import (
     CannotFollow,
     Rewrite,
     follow,
-    place_of,
     pointer_to,
     prefixed,
 )
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.conversions import interface_value
-from threadmend.golang.copies import unparenthesized
 from threadmend.golang.nocopy import nocopy
+from threadmend.golang.node import bare, parenthesized
 from threadmend.golang.scope import Binding, bindings_in, declared_by, declared_name
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Pointer
@@ -63,7 +62,7 @@ def parameter_to_pointer(file: GoFile, parameter: Node) -> Rewrite:
 
     def keeps(use: Node) -> bool:
         """The variable is handed on to the very parameter that changes."""
-        place = place_of(use)
+        place = parenthesized(use)
         arguments = place.parent
         if arguments is None or arguments.kind != "argument_list" or arguments.parent not in calls:
             return False
@@ -166,12 +165,12 @@ def _passes_lock(site: Site) -> bool:
 
 
 def _is_type(file: GoFile, node: Node) -> bool:
-    return file.type_of(unparenthesized(node)) is None
+    return file.type_of(bare(node)) is None
 
 
 def _literal_calls(file: GoFile, literal: Node) -> Iterator[Site]:
     """Yield the calls of a function literal: in place, or through its only name."""
-    place = place_of(literal)
+    place = parenthesized(literal)
     parent = place.parent
     if parent is not None and parent.kind == "call_expression" and place.field == "function":
         yield Site(file, literal, parent)
@@ -183,7 +182,7 @@ def _literal_calls(file: GoFile, literal: Node) -> Iterator[Site]:
     for use in binding.uses:
         if use is binding.node:
             continue
-        at = place_of(use)
+        at = parenthesized(use)
         if at.parent is None or at.parent.kind != "call_expression" or at.field != "function":
             raise CannotFollow(f"{binding.name} is used as a value")
         yield Site(file, use, at.parent)
@@ -213,7 +212,7 @@ def receiver_to_pointer(file: GoFile, parameter: Node) -> Rewrite:
         declaration = group.children[0] if group is not None and group.children else None
         if declaration is None:
             raise CannotFollow("a variant of the method has no receiver")
-        if unparenthesized(declaration["type"]).kind != "pointer_type":
+        if bare(declaration["type"]).kind != "pointer_type":
             rewrite.edits.append(prefixed(declaration["type"], b"*"))
             for binding in _bound(declaration):
                 follow(variant.file, binding, rewrite)
@@ -243,7 +242,7 @@ def _point_receiver(site: Site, decl: Decl, rewrite: Rewrite) -> None:
     selection = file.selection(selector)
     if selection is None or selection.decl is None:
         return  # another type's: what this project declares has a known type
-    operand = unparenthesized(selector["operand"])
+    operand = bare(selector["operand"])
     type_ = file.underlying(file.type_of(operand))
     if type_ is None:
         raise CannotFollow(f"{decl.name} is used as a method expression ({where})")

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from threadmend.golang.builders.realign import realign
-from threadmend.golang.copies import unparenthesized
 from threadmend.golang.nocopy import nocopy
+from threadmend.golang.node import bare, parenthesized
 from threadmend.golang.scope import Binding, declared_by, declared_name
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Pointer, deref
@@ -28,7 +28,6 @@ __all__ = [
     "Rewrite",
     "assigned_pointer",
     "follow",
-    "place_of",
     "pointer_to",
     "prefixed",
     "refer",
@@ -95,7 +94,7 @@ def prefixed(node: Node, prefix: bytes) -> Edit:
 
 def without_star(node: Node) -> Edit:
     """Return the edit that makes `p` of `*p`, or of `&p`."""
-    operand = unparenthesized(node["operand"])
+    operand = bare(node["operand"])
     if not operand.children:
         return Edit(node.path, node.start, node.end, operand.text)
     return Edit(node.path, node.start, node["operand"].start, b"")
@@ -103,7 +102,7 @@ def without_star(node: Node) -> Edit:
 
 def pointer_to(file: GoFile, node: Node) -> Edit:
     """Return the edit that makes a pointer to the value of an expression."""
-    inner = unparenthesized(node)
+    inner = bare(node)
     if inner.kind == "unary_expression" and inner["operator"].kind == "*":
         return without_star(inner)
     if inner.kind == "composite_literal" or addressable(file, inner):
@@ -112,20 +111,13 @@ def pointer_to(file: GoFile, node: Node) -> Edit:
     raise CannotFollow(f"{text if len(text) <= 40 else text[:37] + '...'} has no address")
 
 
-def place_of(node: Node) -> Node:
-    """Return an expression with the parentheses around it."""
-    while node.parent is not None and node.parent.kind == "parenthesized_expression":
-        node = node.parent
-    return node
-
-
 def refer(file: GoFile, node: Node, rewrite: Rewrite) -> bool:
     """Let one place that held a value hold a pointer; return whether it needs the value.
 
     `node` is the expression that changes its type: a variable, `x.f` or `xs[i]`. When the
     answer is yes, the caller decides whether it gets a `*`.
     """
-    place = place_of(node)
+    place = parenthesized(node)
     parent = place.parent
     if parent is None:
         return True
@@ -161,7 +153,7 @@ def _note(file: GoFile, place: Node, rewrite: Rewrite) -> None:
                 return
         if isinstance(file.type_of(node), Pointer):
             return
-        outer = place_of(node)
+        outer = parenthesized(node)
         following = outer.parent
         if following is None:
             return
@@ -214,7 +206,7 @@ def follow(
             rewrite.claims.append(use)
             follow(file, alias, rewrite, keeps)
             continue
-        if _is_target(place_of(use)):
+        if _is_target(parenthesized(use)):
             rewrite.edits.append(assigned_pointer(file, use))
         else:
             rewrite.edits.append(prefixed(use, b"*"))
@@ -225,7 +217,7 @@ def assigned_pointer(file: GoFile, target: Node) -> Edit:
 
     `*x = y` would write to what x points to, which the copy in x never did.
     """
-    place = place_of(target)
+    place = parenthesized(target)
     targets = place.parent
     statement = targets.parent if targets is not None else None
     if targets is None or statement is None or statement.kind != "assignment_statement":
@@ -238,7 +230,7 @@ def assigned_pointer(file: GoFile, target: Node) -> Edit:
 
 def _alias(use: Node) -> Binding | None:
     """Return the new variable that `y := x` (or `var y = x`) makes of a use of x."""
-    name = declared_name(place_of(use), untyped=True)
+    name = declared_name(parenthesized(use), untyped=True)
     return None if name is None else declared_by(name)
 
 

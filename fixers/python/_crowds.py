@@ -7,7 +7,7 @@ import ast
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
-from threadmend.python.threads import Spawn
+from threadmend.python.threads import Spawn, is_repeated
 
 __all__ = ["is_many"]
 
@@ -23,7 +23,7 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
         if spawn.kind == "handler" or own:
             return not own
         made = file.calls(started.name)
-        return len(made) > 1 or any(_repeats(file, call) for call in made)
+        return len(made) > 1 or any(is_repeated(call) for call in made)
     maker = spawn.through or spawn
     if _has_one_worker(maker.file, maker):
         return False
@@ -40,20 +40,7 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
         for n in ast.walk(arg)
     ):
         return True
-    return any(_repeats(site.file, site.call) for site in starter.callers)
-
-
-def _repeats(file: PythonFile, call: ast.AST) -> bool:
-    if innermost_loop(call) is not None:
-        return True
-    kinds = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
-    statement = file.statement(call)
-    for above in file.ancestors(call):
-        if isinstance(above, kinds):
-            return True
-        if above is statement:
-            return False
-    return False
+    return any(is_repeated(site.call) for site in starter.callers)
 
 
 def _is_endless_restart(file: PythonFile, spawn: Spawn) -> bool:

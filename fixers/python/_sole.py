@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 
 from threadmend.python import api
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import are_alternatives, innermost_loop
+from threadmend.python.flow import are_alternatives, in_comprehension, innermost_loop
 from threadmend.python.functions import Function
 from threadmend.python.threads import Spawn, is_repeated
 from threadmend.python.uses import is_self
@@ -17,7 +16,6 @@ from ._handed import argument_for, handed
 __all__ = ["is_changed_by_one"]
 
 _PROCESSES = frozenset({"process", "run"})
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
 _KEPT = frozenset({"append", "add"})
 
 
@@ -88,17 +86,9 @@ def _is_for_one(file: PythonFile, given: ast.expr, process: ast.AST) -> bool:
         return False
     if innermost_loop(binding.sites[0].node) is not innermost_loop(process):
         return False
-    if any(isinstance(n, _COMPREHENSIONS) for n in _within(file, process)):
+    if in_comprehension(process):
         return False
     return all(_is_harmless(file, node, process) for node in file.uses(binding))
-
-
-def _within(file: PythonFile, node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what stands around a node in its statement."""
-    for above in file.ancestors(node):
-        if isinstance(above, ast.stmt):
-            return
-        yield above
 
 
 def _is_assigned(file: PythonFile, process: ast.AST) -> bool:

@@ -18,7 +18,7 @@ from threadmend.python.uses import is_self
 __all__ = ["each", "started_at", "workers_elsewhere"]
 
 _STARTED = frozenset({"thread", "process"})
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
+_LISTING = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
 
 def started_at(file: PythonFile, spawn: Spawn) -> ast.Call | None:
@@ -43,7 +43,7 @@ def each(file: PythonFile, spawn: Spawn) -> str | None:
     """
     at = started_at(file, spawn) or spawn.node
     for above in ancestors(at):
-        if isinstance(above, _COMPREHENSIONS):
+        if isinstance(above, _LISTING):
             top = file.parent(above)
             kept = target_of(top)
             return file.text(kept) if isinstance(kept, ast.Name | ast.Attribute) else None

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import always_leaves, block_of
-from threadmend.python.scope import Binding, ancestors, resolve, scope_of
+from threadmend.python.scope import COMPREHENSIONS, Binding, ancestors, resolve, scope_of
 from threadmend.python.syntax import FunctionNode
 from threadmend.python.threads import Spawn
 
@@ -34,7 +34,6 @@ _KINDS = frozenset(
     {"thread", "timer", "submit", "executor", "to_thread", "call", "callback", "pool"}
 )
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _ENDS = frozenset({"join", "result", "get", "wait", "exception", "run_until_complete"})
 Loop = ast.For | ast.AsyncFor | ast.While | ast.ListComp | ast.SetComp | ast.DictComp
 
@@ -85,7 +84,7 @@ def _loops_around(closure: FunctionNode, call: ast.AST) -> list[ast.AST]:
         if isinstance(above, FunctionNode):
             break
         in_body = isinstance(above, _LOOPS) and below in above.body
-        if id(above) in around and (in_body or isinstance(above, _COMPREHENSIONS)):
+        if id(above) in around and (in_body or isinstance(above, COMPREHENSIONS)):
             found.append(above)
         below = above
     return found
@@ -103,7 +102,7 @@ def _ends_in_round(file: PythonFile, spawn: Spawn, loop: ast.AST) -> bool:
             return True
         if isinstance(above, ast.Attribute) and above.attr in _ENDS:
             return True
-    if isinstance(loop, _COMPREHENSIONS):
+    if isinstance(loop, COMPREHENSIONS):
         return False
     statement = file.statement(spawn.node)
     following = block_of(statement)[block_of(statement).index(statement) + 1 :]
@@ -155,7 +154,7 @@ def _is_of_round(binding: Binding, loop: ast.AST, closure: FunctionNode) -> bool
             if own:
                 continue
             return False
-        if not isinstance(loop, _COMPREHENSIONS) and _position(site.node) > start:
+        if not isinstance(loop, COMPREHENSIONS) and _position(site.node) > start:
             return False
     return bool(binding.sites)
 

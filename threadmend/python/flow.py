@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from threadmend.python.children import children
-from threadmend.python.scope import ancestors, parent
+from threadmend.python.scope import COMPREHENSIONS, ancestors, parent
 
 __all__ = [
     "after",
@@ -15,9 +15,11 @@ __all__ = [
     "between",
     "block_of",
     "blocks",
+    "branches_around",
     "can_raise",
     "dominates",
     "enclosing",
+    "in_comprehension",
     "in_finally",
     "innermost_loop",
     "is_none",
@@ -125,6 +127,17 @@ def enclosing(node: ast.AST, *types: type[ast.AST]) -> Iterator[ast.AST]:
             yield above
 
 
+def branches_around(node: ast.AST) -> Iterator[ast.If]:
+    """Yield the ifs of the function whose body (not their `else` or test) a node is in."""
+    below: ast.AST = node
+    for above in ancestors(node):
+        if isinstance(above, _NESTED):
+            return
+        if isinstance(above, ast.If) and below in above.body:
+            yield above
+        below = above
+
+
 def innermost_loop(node: ast.AST) -> Loop | None:
     """Return the loop whose body (not its `else`, test or iterable) a node is in."""
     below: ast.AST = node
@@ -135,6 +148,16 @@ def innermost_loop(node: ast.AST) -> Loop | None:
             return above
         below = above
     return None
+
+
+def in_comprehension(node: ast.AST) -> bool:
+    """Return whether a comprehension of its statement is around an expression."""
+    for above in ancestors(node):
+        if isinstance(above, COMPREHENSIONS):
+            return True
+        if isinstance(above, ast.stmt):
+            return False
+    return False
 
 
 def leaves(block: Sequence[ast.stmt]) -> list[ast.AST]:

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from threadmend.python.children import FIELDS
-from threadmend.python.scope import Scope, Site, parent
+from threadmend.python.scope import COMPREHENSIONS, Scope, Site, parent
 
 __all__ = ["Index", "build"]
 
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -145,7 +144,7 @@ def _class(run: _Pass, scope: Scope, node: ast.AST, todo: _Todo) -> None:
 
 
 def _comprehension(run: _Pass, scope: Scope, node: ast.AST, todo: _Todo) -> None:
-    assert isinstance(node, _COMPREHENSIONS)
+    assert isinstance(node, COMPREHENSIONS)
     body: _Todo = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
     inner = run.enter(node, "comprehension", scope, body)
     for number, generator in enumerate(node.generators):
@@ -200,7 +199,7 @@ _SPECIAL: dict[type[ast.AST], Callable[[_Pass, Scope, ast.AST, _Todo], None]] = 
     ast.MatchAs: _pattern,
     ast.MatchStar: _pattern,
     ast.MatchMapping: _pattern,
-    **dict.fromkeys(_COMPREHENSIONS, _comprehension),
+    **dict.fromkeys(COMPREHENSIONS, _comprehension),
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 __all__ = [
+    "COMPREHENSIONS",
     "Binding",
     "Scope",
     "Site",
@@ -15,6 +16,8 @@ __all__ = [
     "resolve",
     "scope_of",
 ]
+
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @dataclass(slots=True, eq=False)

@@ -13,7 +13,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from threadmend.python.arguments import argument, default_of
-from threadmend.python.flow import enclosing, is_none
+from threadmend.python.flow import branches_around, is_none
 
 if TYPE_CHECKING:
     from threadmend.python.functions import Function
@@ -38,16 +38,8 @@ def switches_of(node: ast.AST) -> frozenset[tuple[str, bool]]:
     """Return the names that have to be true where a node runs, and whether it is enough that they
     are not None.
     """
-    found = (
-        _switch(above.test)
-        for above in enclosing(node, ast.If)
-        if isinstance(above, ast.If) and _is_in(node, above.body)
-    )
+    found = (_switch(one.test) for one in branches_around(node))
     return frozenset(switch for switch in found if switch is not None)
-
-
-def _is_in(node: ast.AST, body: list[ast.stmt]) -> bool:
-    return any(node is inner for statement in body for inner in ast.walk(statement))
 
 
 def _switch(test: ast.expr) -> tuple[str, bool] | None:

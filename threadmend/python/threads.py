@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
-from threadmend.python.flow import innermost_loop
+from threadmend.python.flow import in_comprehension, innermost_loop
 from threadmend.python.functions import Function, bound_by_partial, function_of
-from threadmend.python.scope import ancestors, parent
+from threadmend.python.scope import parent
 from threadmend.python.wrapped import Handed, handed_to
 
 if TYPE_CHECKING:
@@ -167,15 +167,7 @@ def _makes_future(node: ast.expr) -> bool:
 
 def is_repeated(node: ast.AST) -> bool:
     """Return whether an expression is evaluated several times: in a loop, in a comprehension."""
-    comprehensions = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
-    if innermost_loop(node) is not None:
-        return True
-    for above in ancestors(node):
-        if isinstance(above, comprehensions):
-            return True
-        if isinstance(above, ast.stmt):
-            break
-    return False
+    return innermost_loop(node) is not None or in_comprehension(node)
 
 
 def spawns_of(file: PythonFile) -> list[Spawn]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import partial
 
 from threadmend.python import api
 from threadmend.python.arguments import argument
-from threadmend.python.circles import Circles
+from threadmend.python.circles import asked
 from threadmend.python.classes import INITIALIZERS, Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
@@ -29,11 +30,8 @@ def given(file: PythonFile, node: ast.expr) -> Class | None:
     """Return the class of an object: by its constructor, by what spawns and constructor calls
     of the file hand in for a parameter.
     """
-    known: dict[ast.expr, Class | None] = file.__dict__.setdefault("_given_objects", {})
-    asked: Circles[ast.expr, Class | None]
     # What objects hand each other in a circle is nothing that one knows.
-    asked = file.project.__dict__.setdefault("_given_asked", Circles(None))
-    return asked.ask(node, known, lambda: _given(file, node))
+    return asked(file, "_given_objects", node, None, partial(_given, file, node))
 
 
 def _given(file: PythonFile, node: ast.expr) -> Class | None:

@@ -9,12 +9,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-__all__ = ["Circles"]
+if TYPE_CHECKING:
+    from threadmend.python.file import PythonFile
+
+__all__ = ["Circles", "asked"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+
+def asked(file: PythonFile, kind: str, key: K, stand_in: V, answer: Callable[[], V]) -> V:
+    """Return what a file remembers under `kind`, or the answer to the question; what is open of a
+    kind is open for the whole project.
+    """
+    known: dict[K, V] | None = file.__dict__.get(kind)
+    if known is None:
+        known = file.__dict__[kind] = {}
+    if key in known:
+        return known[key]
+    circles: Circles[K, V] | None = file.project.__dict__.get(kind)
+    if circles is None:
+        circles = file.project.__dict__[kind] = Circles(stand_in)
+    return circles.ask(key, known, answer)
 
 
 class Circles(Generic[K, V]):

@@ -6,12 +6,13 @@ import ast
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
 from threadmend.python.arguments import argument
 from threadmend.python.borrowed import borrowed_by, makers_of, wrapped_calls
-from threadmend.python.circles import Circles
+from threadmend.python.circles import asked
 from threadmend.python.flow import always_leaves, block_of, is_text
 from threadmend.python.functions import Function, function_of
 from threadmend.python.heircalls import calls_by_bases, calls_by_heirs, is_only_called_by_heirs
@@ -288,11 +289,9 @@ def callers_hold(function: Function) -> Held:
     called, what all of its callers in the file hold (initializers, which nobody else can
     disturb, do not count).
     """
-    known: dict[Function, Held] = function.file.__dict__.setdefault("_callers_hold", {})
-    asked: Circles[Function, Held]
     # One that calls itself holds what its other callers hold.
-    asked = function.file.project.__dict__.setdefault("_callers_asked", Circles(NOTHING))
-    return asked.ask(function, known, lambda: _callers_hold(function))
+    answer = partial(_callers_hold, function)
+    return asked(function.file, "_callers_hold", function, NOTHING, answer)
 
 
 def _callers_hold(function: Function) -> Held:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from threadmend.graph import components
 from threadmend.python.attempts import attempts
 from threadmend.python.borrowed import borrowed_sections
-from threadmend.python.circles import Circles
+from threadmend.python.circles import asked
 from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.held import held_at
@@ -81,15 +82,16 @@ def takings(function: Function, cls: Class | None = None) -> list[Taking]:
     """
     if cls is function.home:
         cls = None
-    known: dict[tuple[Function, Class | None], list[Taking]]
-    known = function.file.__dict__.setdefault("_takings", {})
-    asked: Circles[tuple[Function, Class | None], list[Taking]]
     # One that calls itself takes nothing more by that.
-    asked = function.file.project.__dict__.setdefault("_takings_asked", Circles([]))
-    return asked.ask((function, cls), known, lambda: _each_once(_takings(function, cls)))
+    answer = partial(_takings, function, cls)
+    return asked(function.file, "_takings", (function, cls), [], answer)
 
 
-def _takings(function: Function, cls: Class | None) -> Iterator[Taking]:
+def _takings(function: Function, cls: Class | None) -> list[Taking]:
+    return _each_once(_all_takings(function, cls))
+
+
+def _all_takings(function: Function, cls: Class | None) -> Iterator[Taking]:
     for section in _sections(function.file).get(function, ()):
         yield Taking(section.lock.place, section, (), function.file)
     for call, callee in runs(function).items():

@@ -116,7 +116,6 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
     if other.takes is not None:
         takes = other.takes
         related.append(Related(takes.path, takes.start, takes.end, f"which needs {name} here"))
-    certain = pair.event.kind == "block" and not (other.buffered or other.stop)
     fix, reason = _fix(file, pair)
     return Finding(
         path=node.path,
@@ -126,8 +125,16 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
         fixes=(fix,) if fix else (),
         related=tuple(related),
         reason=reason,
-        confidence=Confidence.HIGH if certain else Confidence.MEDIUM,
+        confidence=_confidence(pair, other),
     )
+
+
+def _confidence(pair: Pair, other: OtherSide) -> Confidence:
+    """Return low where a buffer takes what is sent: nothing shows that it is ever full."""
+    if other.buffered:
+        return Confidence.LOW
+    certain = pair.event.kind == "block" and not other.stop
+    return Confidence.HIGH if certain else Confidence.MEDIUM
 
 
 def _shown(node: Node) -> str:

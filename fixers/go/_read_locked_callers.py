@@ -73,9 +73,11 @@ def _above(
         ours = [h for h in held if h.access.root == base.root and _owner(h) == whole]
         if any(h.mode == "write" for h in held):
             continue
+        for lock in sorted(ours, key=lambda h: str(h.access)):
+            yield ReadLocked(site.file, call, lock)
         if ours:
-            yield ReadLocked(site.file, call, ours[0])
-        elif base.root.kind == "receiver" and not held:
+            continue
+        if base.root.kind == "receiver" and not held:
             caller = site.node.function
             if caller is not None and caller not in seen:
                 yield from _above(site.file, caller, whole, depth - 1, seen | {caller})

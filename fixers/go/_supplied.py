@@ -182,7 +182,7 @@ def _from_outside(file: GoFile, value: Node) -> bool:
     """Return whether a value holds a parameter, a function or interface, of exported code."""
     for name in value.find("identifier"):
         binding = file.binding(name)
-        if binding is None or binding.kind != "parameter":
+        if binding is None or binding.kind != "parameter" or not _may_be_called(name, value):
             continue
         function = binding.scope
         own = function.get("name")
@@ -193,3 +193,12 @@ def _from_outside(file: GoFile, value: Node) -> bool:
         if isinstance(file.underlying(file.type_of(name)), Func | Interface):
             return True
     return False
+
+
+def _may_be_called(name: Node, value: Node) -> bool:
+    """Return whether a value is a parameter, or holds it, or calls it in a literal.
+
+    `func() { s.drop(ctx, id) }` is the code of who writes it, whatever it passes on.
+    """
+    around = [o for o in name.ancestors() if o.kind == "func_literal" and value.contains(o)]
+    return not around or name.field in {"function", "operand"}

@@ -163,6 +163,8 @@ def _skipping(
         return point in using
 
     left = [e for e in flow.exits_from(start, stop=stop) if _returns(e, binding)]
+    if any(_is_deferred_above(derivation, use) for use in uses):
+        left = []
     again = start in flow.reachable(start, stop=stop)
     if not flow.complete:
         return []
@@ -170,6 +172,24 @@ def _skipping(
         once = _is_tested(derivation) or _runs_once(derivation) or _is_taken_back(derivation, uses)
         return [] if once else [derivation.statement]
     return [exit_.node for exit_ in left]
+
+
+def _is_deferred_above(derivation: Derivation, use: Node) -> bool:
+    """Return whether a deferred literal that is set up above uses what cancel holds by then.
+
+    `defer func() { if cancel != nil { cancel() } }()`, and `_, cancel = …` further down.
+    """
+    literal = use.function
+    if literal is None or literal.kind != "func_literal" or not literal.is_deferred:
+        return False
+    deferred = literal.up("defer_statement")
+    block = deferred.parent if deferred is not None else None
+    return (
+        deferred is not None
+        and block is not None
+        and deferred.end <= derivation.statement.start
+        and block.contains(derivation.statement)
+    )
 
 
 def _is_tested(derivation: Derivation) -> bool:

@@ -20,8 +20,9 @@ Not reported:
 By hand: a Background in a function that passes its context to other calls.
 
 Hints (low confidence): those, findings in tests, variants of `log/slog`, commands of cobra (whose
-context is nil unless they are executed with one), and goroutines or deferred calls, whose form is
-`context.WithoutCancel`.
+context is nil unless they are executed with one), goroutines or deferred calls, whose form is
+`context.WithoutCancel`, functions that only read values of the context, and requests that are made
+and not sent.
 
 Unsafe: the call now ends when the context does, with its error. The variants of `log/slog`
 are safe.
@@ -36,6 +37,7 @@ from threadmend.golang.ambient import Ambient, ambient, left
 from threadmend.golang.backgrounds import Fresh, fresh_contexts
 from threadmend.golang.builders import import_name, remove_import, with_reason
 from threadmend.golang.context_forms import Form, context_form, names_with_forms
+from threadmend.golang.context_reads import is_unsent, only_reads_values
 from threadmend.golang.file import GoFile
 from threadmend.golang.lasting import lives_on
 from threadmend.golang.syntax import Node
@@ -113,6 +115,7 @@ def _instead(
     if fresh.detached:
         reason = f"the {fresh.detached} now sees the values of {context.text}"
     unsure = fresh.detached or file.is_test_file or fresh.told_apart or context.kind == "command"
+    unsure = unsure or _is_only_read(file, fresh.call)
     fix = Fix(f"Pass {text}", edits + imports, Safety.UNSAFE, reason)
     return Finding(
         path=file.path,
@@ -123,6 +126,15 @@ def _instead(
         reason=_TOLD_APART if fresh.told_apart else "",
         confidence=Confidence.LOW if unsure else Confidence.HIGH,
     )
+
+
+def _is_only_read(file: GoFile, context: Node) -> bool:
+    """Return whether who is given a context reads its values, as a log function does."""
+    arguments = context.parent
+    call = arguments.parent if arguments is not None else None
+    if call is None or call.kind != "call_expression":
+        return False
+    return only_reads_values(file, call, context)
 
 
 def _text(file: GoFile, fresh: Fresh) -> str:
@@ -145,6 +157,7 @@ _LITERAL = re.compile(r"\{[^{}]*\n[^{}]*\}")
 def _without(file: GoFile, call: Node, context: Ambient, form: Form) -> Finding:
     message = f"{_on_one_line(form.old)} takes no context, though {context.text} is in scope"
     unsure = form.carries or context.kind == "command"
+    unsure = unsure or (form.old.endswith(".NewRequest") and is_unsent(file, call))
     fix, reason = _with_context(context, form)
     return Finding(
         path=file.path,

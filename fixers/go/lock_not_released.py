@@ -46,7 +46,7 @@ from threadmend.golang.releases import (
 )
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.model import Edit, Finding, Fix, Related
+from threadmend.model import Confidence, Edit, Finding, Fix, Related
 
 from ._kept_by_helper import kept_by_helpers
 from ._kept_on_failure import released_before, returns_that_fail
@@ -213,7 +213,15 @@ def _finding(file: GoFile, leak: _Leak) -> Finding:
         fixes=(fix,) if fix else (),
         related=tuple(places),
         reason=reason,
+        confidence=Confidence.LOW if _is_kept_in_test(file, leak) else Confidence.HIGH,
     )
+
+
+def _is_kept_in_test(file: GoFile, leak: _Leak) -> bool:
+    """Return whether a test takes a lock and keeps it, so as to hold somebody off."""
+    name = leak.locks.function.get("name")
+    kept = leak.exits and not (leak.stops or leak.on_failure)
+    return bool(kept) and file.is_test_file and name is not None and name.name.startswith("Test")
 
 
 def _span(node: Node) -> tuple[int, int]:

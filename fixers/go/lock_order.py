@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, delete, insert_before
+from threadmend.golang.lock_operations import is_wrapped
 from threadmend.golang.lockorder import Cycle, LockOrder, Witness, lock_order_graph
 from threadmend.golang.locks import LockOperation, lock_operation, locks_of
 from threadmend.golang.syntax import Node
@@ -100,6 +101,8 @@ def _first_fix(graph: LockOrder, steps: list[Step]) -> tuple[Fix | None, int, st
 
 
 def _short(lock_class: str) -> str:
+    if is_wrapped(lock_class) and lock_class.rpartition("/")[2].count(".") > 2:
+        lock_class = lock_class.rpartition(".")[0]  # `s.mtx.Mutex`: a lock by another name
     if ":" in lock_class:
         return lock_class.rpartition(".")[2]
     return lock_class.rpartition("/")[2].partition(".")[2] or lock_class

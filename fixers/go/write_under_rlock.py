@@ -58,9 +58,10 @@ def check(package: Package) -> Iterator[Finding]:
         for access in accesses:
             if (access.node.function, place) in seen or not _is_unprotected(access):
                 continue
-            lock = _read_lock(access)
+            lock = _read_lock(access, accesses)
             above = read_locked_callers(access) if lock is None or not _is_taken(access) else []
-            lock = lock or next((one.lock for one in above), None)
+            lock = lock or _most_held((one.lock for one in above), accesses)
+            above = [a for a in above if lock is None or a.lock.lock_class == lock.lock_class]
             if lock is None or _is_another_s(lock, access, accesses):
                 continue
             if not access.writes and _is_elsewhere(lock, access):
@@ -86,9 +87,20 @@ def _changes(access: FieldAccess) -> bool:
     )
 
 
-def _read_lock(access: FieldAccess) -> Held | None:
-    """Return the read lock of the same object that is all that a write holds."""
-    return next((h for h in access.held if access.belongs(h)), None)
+def _read_lock(access: FieldAccess, accesses: Sequence[FieldAccess]) -> Held | None:
+    """Return the read lock of the same object that is all that a write holds.
+
+    Of several, the one that most others hold.
+    """
+    return _most_held([h for h in access.held if access.belongs(h)], accesses)
+
+
+def _most_held(locks: Iterable[Held], accesses: Sequence[FieldAccess]) -> Held | None:
+    def order(lock: Held) -> tuple[int, str]:
+        holders = sum(any(h.lock_class == lock.lock_class for h in a.held) for a in accesses)
+        return (-holders, str(lock.access))
+
+    return min(locks, key=order, default=None)
 
 
 def _is_taken(access: FieldAccess) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.infer import is_decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.golang.types import Chan, Map, Named, Pointer, deref
+from threadmend.golang.types import Chan, Map, Named, Pointer, Struct, Type, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -312,9 +312,13 @@ def _promoted(file: GoFile, node: Node, via: tuple[str, ...]) -> str | None:
     """Return the class of a lock that is embedded in what an expression holds.
 
     It is named for the innermost declared type, whose own methods reach it by a shorter way:
-    `desk.Lock()` and `book.Lock()`, where the desk embeds a book and the book the lock.
+    `desk.Lock()` and `book.Lock()`, where the desk embeds a book and the book the lock. A type
+    with nothing else in it (`type Mutex struct { sync.Mutex }`) is a lock by another name: each
+    field or variable of it is a lock of its own.
     """
     type_ = deref(file.type_of(node))
+    if len(via) == 1 and _is_bare(file, type_):
+        return None
     found = None
     for index, name in enumerate(via):
         if type_ is None:
@@ -324,6 +328,17 @@ def _promoted(file: GoFile, node: Node, via: tuple[str, ...]) -> str | None:
         selection = file.package.workspace.inference.member(type_, name)
         type_ = deref(selection.type) if selection is not None else None
     return found
+
+
+def _is_bare(file: GoFile, type_: Type | None) -> bool:
+    """Return whether a declared struct holds nothing but what it embeds."""
+    if not isinstance(type_, Named) or not type_.package or type_.local:
+        return False
+    under = file.underlying(type_)
+    if not isinstance(under, Struct):
+        return False
+    fields = list(under.node.find("field_declaration"))
+    return len(fields) == 1 and not fields[0].all("name")
 
 
 def _class_of_name(file: GoFile, node: Node, via: tuple[str, ...]) -> str | None:

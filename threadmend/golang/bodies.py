@@ -201,6 +201,28 @@ def _is_flag(body: Body, condition: Node) -> bool:
     for name in condition.find("identifier"):
         binding = body.file.binding(name)
         if binding is not None and binding.kind == "parameter":
-            if str(body.file.type_of(name)) == "bool":
+            if str(body.file.type_of(name)) == "bool" or _is_asked_for_nothing(name):
                 return True
     return False
+
+
+def _is_asked_for_nothing(name: Node) -> bool:
+    """Return whether a condition asks if a parameter was given: `ts == nil`, `key.IsEmpty()`.
+
+    Only some callers come to what it decides about.
+    """
+    parent = name.parent
+    if parent is None:
+        return False
+    if parent.kind == "binary_expression":
+        return parent["right"].kind == "nil" and parent["left"] is name
+    call = parent.parent
+    return (
+        parent.kind == "selector_expression"
+        and call is not None
+        and call.kind == "call_expression"
+        and _NOTHING.fullmatch(parent["field"].name) is not None
+    )
+
+
+_NOTHING = re.compile(r"(?i)is_?(?:empty|zero|nil|none|undef|null|unset|default)")

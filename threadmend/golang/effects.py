@@ -33,6 +33,7 @@ from threadmend.golang.holding import holding_of
 from threadmend.golang.lock_helpers import net_acquires
 from threadmend.golang.locks import LOCK_CALLS, Held, may_leave
 from threadmend.golang.scope import Binding, argument_of, position_of
+from threadmend.golang.setup import is_made_here
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
 from threadmend.golang.wording import translated
@@ -261,6 +262,8 @@ def _combined(body: Body, known: dict[Node, Events]) -> Events:
         if events:
             released = released_before(body, call.at)
             for event in _through(body, call, events, known):
+                if event.kind == "acquire" and is_made_here(body.file, call.at, event.access):
+                    continue  # the lock of an object that no caller knows
                 if released:
                     event = replace(event, without=event.without | released)
                 _add(found, event)

@@ -223,7 +223,8 @@ class Facts:
                 always = -1
                 for state in states:
                     always &= state
-                retested |= (always | always >> self._width) & bits
+                again = (always | always >> self._width) & bits
+                retested |= again & ~self._just_tested(point) if again else 0
         if not retested:
             return False
         self._shared &= ~retested
@@ -232,6 +233,17 @@ class Facts:
         for point in self._live:
             self._live[point] &= ~self._forgotten
         return True
+
+    def _just_tested(self, point: Point) -> int:
+        """Return the keys that the tests right before a point have looked at, on every way to it.
+
+        `if x.f == nil { return }; if x.f != nil {`: nothing happens in between.
+        """
+        found = -1
+        for before in point.predecessors:
+            test = self._tests.get(before)
+            found &= bits_of(test) if test is not None else 0
+        return found if point.predecessors else 0
 
 
 def _pairs(tests: dict[Point, Condition]) -> list[Condition]:

@@ -198,12 +198,26 @@ def net_releases(package: Package) -> dict[tuple[str, int], set[str]]:
                 # A callback that only releases counts: registered here, it runs elsewhere.
                 if released:
                     found[decl.file.path, literal.start] = released
+                if _is_launched(literal):
+                    # The goroutine takes over what the caller holds, and releases it.
+                    classes |= released - {o.lock_class for o in locks.operations}
             elif literal.function is decl.node and not _takes_by_call(decl.node):
                 classes |= released - {o.lock_class for o in locks.operations if not o.releases}
         if classes:
             found[decl.key] = classes
     _through_callers(package, found)
     return found
+
+
+def _is_launched(literal: Node) -> bool:
+    """Return whether a literal is what a go statement runs."""
+    call = literal.parent
+    return (
+        literal.field == "function"
+        and call is not None
+        and call.parent is not None
+        and call.parent.kind == "go_statement"
+    )
 
 
 def released_classes(file: GoFile, call: Node, decl: Decl, classes: set[str]) -> set[str]:

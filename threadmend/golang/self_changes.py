@@ -7,6 +7,8 @@ Whoever calls one needs the lock that keeps all others away, whatever the method
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.captured import called_writer
@@ -19,6 +21,7 @@ from threadmend.golang.types import Interface, Named, Pointer, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Package
     from threadmend.golang.syntax import Node
     from threadmend.golang.targets import Body
 
@@ -53,6 +56,50 @@ def changed_by_method(file: GoFile, operand: Node, depth: int = _DEPTH) -> bool:
     return bool(bodies) and all(_changes_itself(body, depth) for body in bodies)
 
 
+def _is_given(file: GoFile, field: Node) -> bool:
+    """Return whether a field keeps an object that somebody hands in: it has an owner elsewhere.
+
+    `func New(api Provider) *Pool { return &Pool{api: api} }`: what guards it is that owner's.
+    """
+    selection = file.selection(field) if field.kind == "selector_expression" else None
+    owner = selection.owner if selection is not None else None
+    package = file.package.workspace.package_by_key(owner.package) if owner is not None else None
+    if selection is None or owner is None or package is None:
+        return False
+    known: dict[tuple[str, str], bool] = package.facts.setdefault("given fields", {})
+    key = (owner.name, selection.name)
+    if key not in known:
+        known[key] = any(_is_parameter(f, value) for f, value in _stored(package, *key))
+    return known[key]
+
+
+def _stored(package: Package, owner: str, name: str) -> Iterator[tuple[GoFile, Node]]:
+    """Yield the values that a package stores in a field, tests left out."""
+    word = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
+    for file in package.files:
+        if file.is_test or not file.holds(word):
+            continue
+        for element in file.find("keyed_element", word):
+            key, value, literal = element.get("key"), element.get("value"), element.parent
+            if key is None or value is None or literal is None or key.name != name:
+                continue
+            type_ = deref(file.type_of(literal))
+            if isinstance(type_, Named) and type_.name == owner:
+                yield file, value.children[0] if value.kind == "literal_element" else value
+        for statement in file.find("assignment_statement", word):
+            left, right = statement["left"].children, statement["right"].children
+            for place, value in zip(left, right, strict=False):
+                if place.kind == "selector_expression" and place["field"].name == name:
+                    meant = file.selection(place)
+                    if meant is not None and meant.owner is not None and meant.owner.name == owner:
+                        yield file, value
+
+
+def _is_parameter(file: GoFile, value: Node) -> bool:
+    binding = file.binding(value) if value.kind == "identifier" else None
+    return binding is not None and binding.kind == "parameter"
+
+
 def _changes_itself(body: Body, depth: int) -> bool:
     """Return whether a method with a pointer receiver writes its fields, or has it done."""
     function, file = body.node, body.file
@@ -83,7 +130,7 @@ def _writes_fields(file: GoFile, function: Node, depth: int) -> bool:
             if not text.startswith(_OWN_SAFETY) and (
                 access_kind(file, node) in _WRITES
                 or called_writer(file, node)
-                or changed_by_method(file, node, depth - 1)
+                or (changed_by_method(file, node, depth - 1) and not _is_given(file, node))
             ):
                 return True
         elif node.field == "function" and node.parent is not None:

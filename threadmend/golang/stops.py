@@ -95,6 +95,8 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
                 continue
             contexts.append(Stop(f"{binding.name}.Done()", binding.name))
         elif is_named(type_, "net/http.Request"):
+            if _is_request_without(node, binding):
+                continue
             call = f"{binding.name}.Context()"
             contexts.append(Stop(f"{call}.Done()", call))
         elif _is_signal(file, type_):
@@ -106,6 +108,8 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
             kept_in = owner.name if isinstance(owner, Named) else ""
             for name, kind in _fields(file, type_):
                 if kind == "context":
+                    if _cancels_behind(node, binding.name):
+                        continue
                     receive = f"{binding.name}.{name}"
                     kept.append(Stop(f"{receive}.Done()", receive))
                 elif _NAMES.search(name) and _closed_for(file, node, name):
@@ -113,6 +117,31 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
                         if not is_for_another(file, node, kept_in, name):
                             channels.append(Stop(f"{binding.name}.{name}"))
     return [stop for stop in contexts + kept if not _is_nil(node, stop)] + channels
+
+
+def _is_request_without(node: Node, binding: Binding) -> bool:
+    """Return whether a request is made here, by a function that is given no context."""
+    function = node.up(*FUNCTIONS)
+    while function is not None and function is not binding.function:
+        function = function.up(*FUNCTIONS)
+    if binding.kind != "variable" or function is None:
+        return False
+    name = re.escape(binding.name.encode())
+    made = re.compile(rb"\b" + name + rb"(?:, \w+)? :?= (?:http|httptest)\.NewRequest\(")
+    return made.search(function.text) is not None and b".WithContext(" not in function.text
+
+
+def _cancels_behind(node: Node, owner: str) -> bool:
+    """Return whether a function itself ends the context of an object, behind a place.
+
+    `for s.busy() { time.Sleep(pause) }; s.cancel()`: it waits before it does so.
+    """
+    function = node.function
+    cancels = re.compile(rb"\b" + re.escape(owner.encode()) + rb"\.\w*[cC]ancel\w*\(")
+    return (
+        function is not None
+        and cancels.search(function.tree.data, node.end, function.end) is not None
+    )
 
 
 def _is_nil(node: Node, stop: Stop) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import Site, callers
+from threadmend.golang.functions import result_nodes
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["never_ends"]
 
 _BACKGROUND = re.compile(rb"context\.(?:Background|TODO)\(\)")
+_ENDS = re.compile(rb"(?i)cancel|timeout|deadline|signal|notify|interrupt|stop|group|limit")
 _DEPTH = 3
 
 
@@ -33,7 +35,28 @@ def never_ends(file: GoFile, binding: Binding, depth: int = _DEPTH) -> bool:
     values = binding.declaration.get("right") or binding.declaration.get("value")
     if values is None or len(values.children) != 1:
         return False
-    return bool(_BACKGROUND.fullmatch(values.text))
+    return _is_endless(file, values.children[0], depth)
+
+
+def _is_endless(file: GoFile, value: Node, depth: int) -> bool:
+    """Return whether a value is such a context, or one with more values and no end of its own.
+
+    `trace.With(context.Background(), id)`: without a cancel function, or a word of an end.
+    """
+    if _BACKGROUND.fullmatch(value.text):
+        return True
+    if value.kind == "identifier":
+        binding = file.binding(value)
+        return binding is not None and depth > 0 and never_ends(file, binding, depth - 1)
+    arguments = value["arguments"].children if value.kind == "call_expression" else []
+    if not arguments or depth == 0 or not _is_endless(file, arguments[0], depth - 1):
+        return False
+    decl = file.callee(value)
+    if decl is not None and decl.has_body:
+        if _ENDS.search(decl.file.data, *decl.span):
+            return False
+        return [n.text for n in result_nodes(decl.node)] == [b"context.Context"]
+    return _ENDS.search(value["function"].text) is None
 
 
 def _is_given_nothing_else(file: GoFile, binding: Binding, depth: int) -> bool:

@@ -22,7 +22,18 @@ from threadmend.golang.locks import declaration_of
 from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Func, Interface, Named, Struct, deref
+from threadmend.golang.types import (
+    Array,
+    Chan,
+    Func,
+    Interface,
+    Map,
+    Named,
+    Pointer,
+    Slice,
+    Struct,
+    deref,
+)
 from threadmend.golang.uses import is_api
 
 if TYPE_CHECKING:
@@ -211,6 +222,8 @@ def _of_selector(file: GoFile, value: Node, depth: int) -> Targets:
     if selection.kind == "package":
         return _NONE
     if selection.kind == "field" and selection.owner is not None and depth:
+        if isinstance(file.underlying(selection.type), _NO_FUNCTION):
+            return _NONE
         return _of_field(file.package.workspace, selection.owner, selection.name, depth - 1)
     if selection.kind == "method" and selection.decl is None:
         receiver = deref(file.type_of(value["operand"]))
@@ -218,6 +231,10 @@ def _of_selector(file: GoFile, value: Node, depth: int) -> Targets:
         if isinstance(owner, Named):
             return _of_interface(file.package.workspace, owner, selection.name)
     return _NONE
+
+
+# Types of fields that no function is stored in; a predeclared one stays a name.
+_NO_FUNCTION = (Array, Chan, Interface, Map, Named, Pointer, Slice, Struct)
 
 
 def is_closed(package: Package) -> bool:

@@ -11,7 +11,17 @@ import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-__all__ = ["Alternative", "Piece", "alternatives", "is_plain", "pieces", "plain", "quick"]
+__all__ = [
+    "Alternative",
+    "Piece",
+    "Search",
+    "alternatives",
+    "is_plain",
+    "pieces",
+    "plain",
+    "quick",
+    "search_of",
+]
 
 Alternative = tuple[frozenset[bytes], ...]
 """Sets of pieces: a text that matches holds at least one of every set.
@@ -97,6 +107,50 @@ def _looked_back_at(hit: re.Match[bytes]) -> bytes:
     return hit[1] + rb"(?<!\w" + hit[1] + rb")"
 
 
+class Search:
+    """What there is to know about a pattern that many texts are searched for; see `search_of`."""
+
+    __slots__ = ("_pattern", "_quick", "pieces", "plain")
+
+    def __init__(self, pattern: re.Pattern[bytes]) -> None:
+        self._pattern = pattern
+        self._quick: re.Pattern[bytes] | None = None
+        self.pieces: tuple[tuple[Piece, bytes | None], ...]
+        """The pattern's pieces, and for each the word that it cannot do without; see `whole_word`."""
+        one = _ONE_WORD.fullmatch(pattern.pattern)
+        if one is not None and not pattern.flags:  # nothing is taken apart for a single word
+            self.pieces, self.plain = ((Piece(one[1], True, True), one[1]),), True
+        else:
+            self.pieces = tuple((piece, whole_word(piece)) for piece in pieces(pattern))
+            self.plain = bool(self.pieces) and is_plain(pattern)
+
+    @property
+    def quick(self) -> re.Pattern[bytes]:
+        """Return the pattern as `re` finds it faster; made when something is searched."""
+        if self._quick is None:
+            self._quick = quick(self._pattern)
+        return self._quick
+
+
+_ONE_WORD = re.compile(rb"\\b(\w+)\\b")
+_MOST_SEARCHES = 4096
+_searches: dict[tuple[bytes, int], Search] = {}
+
+
+def search_of(pattern: re.Pattern[bytes]) -> Search:
+    """Return what is known about a pattern, the same object every time.
+
+    Found by its text: a pattern's own hash is that of all its code.
+    """
+    key = (pattern.pattern, pattern.flags)
+    found = _searches.get(key)
+    if found is None:
+        if len(_searches) >= _MOST_SEARCHES:
+            _searches.clear()
+        found = _searches[key] = Search(pattern)
+    return found
+
+
 _WORD = re.compile(rb"\w+")
 _APART = bytes(byte if _WORD.match(bytes([byte])) else 0x20 for byte in range(256))
 
@@ -116,10 +170,16 @@ class Piece(NamedTuple):
     def find(self, data: bytes, start: int = 0, end: int | None = None) -> int:
         """Return where the piece first stands in a part of some bytes, -1 for nowhere."""
         stop = len(data) if end is None else end
-        if not (self.begins or self.ends):
-            return data.find(self.text, start, stop)
-        hit = _bordered(self).search(data, start, stop)
-        return hit.start() if hit is not None else -1
+        text, size = self.text, len(self.text)
+        at = data.find(text, start, stop)
+        # Mostly the first one is it: an expression would have to be compiled for each word.
+        while at >= 0:
+            if not (self.begins and at and data[at - 1] in _WORD_BYTES) and not (
+                self.ends and at + size < stop and data[at + size] in _WORD_BYTES
+            ):
+                return at
+            at = data.find(text, at + 1, stop)
+        return -1
 
 
 @lru_cache(maxsize=1024)
@@ -132,18 +192,6 @@ def whole_word(piece: Piece) -> bytes | None:
         if (hit.start() > 0 or piece.begins) and (hit.end() < size or piece.ends)
     ]
     return max(found, key=len, default=None)
-
-
-@lru_cache(maxsize=1024)
-def _bordered(piece: Piece) -> re.Pattern[bytes]:
-    """Return what matches a piece with its borders.
-
-    The text comes first and the border before it is looked back at: `re` jumps from one text
-    to the next, while it would try a `\\b` at every byte.
-    """
-    text = re.escape(piece.text)
-    before = rb"(?<!\w" + text + rb")" if piece.begins else b""
-    return re.compile(text + before + (rb"(?!\w)" if piece.ends else b""))
 
 
 def _piece(text: bytes) -> Piece:

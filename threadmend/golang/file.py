@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import Declaration, Node, SyntaxTree
-from threadmend.literals import Piece, is_plain, pieces, quick, whole_word
+from threadmend.literals import Piece, Search, search_of
 from threadmend.source import SourceFile
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class GoFile:
         self.path = tree.source.path
         self.data = tree.data
         tree.is_field_key = package.workspace.inference.is_field_key
-        self._matching: dict[re.Pattern[bytes], list[Declaration]] = {}
+        self._matching: dict[Search, list[Declaration]] = {}
 
     def __repr__(self) -> str:
         return f"<GoFile {self.path}>"
@@ -135,41 +135,37 @@ class GoFile:
         """
         if pattern is None:
             return self._sound
-        found = self._matching.get(pattern)
+        asked = search_of(pattern)
+        found = self._matching.get(asked)
         if found is None:
-            found = self._possible(pattern)
-            if not is_plain(pattern):
-                search, data = quick(pattern).search, self.data
+            found = self._possible(asked)
+            if found and not asked.plain:
+                search, data = asked.quick.search, self.data
                 found = [d for d in found if search(data, d.start, d.end)]
-            self._matching[pattern] = found
+            self._matching[asked] = found
         return found
 
     def holds(self, pattern: re.Pattern[bytes]) -> bool:
         """Return whether some bytes of the file match a pattern."""
-        asked = pieces(pattern)
-        if asked and all(self._lacks(piece) for piece in asked):
+        asked = search_of(pattern)
+        if asked.pieces and all(self._lacks(piece, word) for piece, word in asked.pieces):
             return False
-        return bool(asked and is_plain(pattern)) or quick(pattern).search(self.data) is not None
+        return asked.plain or asked.quick.search(self.data) is not None
 
     def may_hold(self, word: bytes) -> bool:
-        """Return whether a word may stand in the file, which large packages know."""
+        """Return whether a word may stand in the file: False is certain, and soon told."""
         return self.package.may_hold(self.path, word)
 
-    def _lacks(self, piece: Piece) -> bool:
-        word = whole_word(piece)
-        if word is not None and not self.may_hold(word):
-            return True
-        return piece.find(self.data) < 0
+    def _lacks(self, piece: Piece, word: bytes | None) -> bool:
+        return (word is not None and not self.may_hold(word)) or piece.find(self.data) < 0
 
-    def _possible(self, pattern: re.Pattern[bytes]) -> list[Declaration]:
+    def _possible(self, asked: Search) -> list[Declaration]:
         """Return the declarations that hold plain text without which there is no match."""
-        asked = pieces(pattern)
-        if not asked:
+        if not asked.pieces:
             return self._sound
         data = self.data
         found: dict[int, Declaration] = {}
-        for piece in asked:
-            word = whole_word(piece)
+        for piece, word in asked.pieces:
             at = piece.find(data) if word is None or self.may_hold(word) else -1
             while at >= 0:
                 declaration = self.tree.declaration_at(at)

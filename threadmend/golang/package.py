@@ -19,9 +19,6 @@ __all__ = ["LATEST", "Decl", "Package"]
 
 LATEST: Version = (1, 27)
 
-_LARGE = 300_000
-"""Bytes of a package from which on the words of its files are remembered."""
-
 _FOREIGN = re.compile(
     r"_(?:windows|darwin|freebsd|openbsd|netbsd|dragonfly|solaris|illumos|aix|plan9|js|wasip1"
     r"|android|ios|wasm|arm|arm64|386|mips\w*|ppc64\w*|riscv64|s390x|loong64)(?:_test)?\.go$"
@@ -203,19 +200,17 @@ class Package:
     def may_hold(self, path: str, word: bytes) -> bool:
         """Return whether a word stands in one of the files: False is certain, and soon told.
 
-        A question about one name reads every byte of a package. Where that is long, it is
-        remembered which words each file has.
+        A question about one name would read every byte of a package: it is remembered which
+        words each file has.
         """
-        known = self._words
-        if known is None or not word.isascii():
-            return True
-        return bool(known.get(word, 0) >> self._numbers[path] & 1)
+        found = self._words.get(word)
+        if found is None:
+            return not word.isascii()
+        return bool(found >> self._numbers[path] & 1)
 
     @cached_property
-    def _words(self) -> dict[bytes, int] | None:
-        """Return the files that hold a word, a bit for each; None for a small package."""
-        if sum(len(file.data) for file in self.files) < _LARGE:
-            return None
+    def _words(self) -> dict[bytes, int]:
+        """Return the files that hold a word, a bit for each."""
         found: dict[bytes, int] = {}
         for number, file in enumerate(self.files):
             bit = 1 << number

@@ -13,6 +13,7 @@ from threadmend.golang.syntax import Declaration, Node
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
+    from threadmend.golang.workspace import Workspace
 
 __all__ = [
     "Site",
@@ -149,14 +150,23 @@ def importers(package: Package) -> list[Package]:
     known: dict[str, list[Package]] = workspace.facts.setdefault("importers", {})
     found = known.get(package.path)
     if found is None:
-        quoted = f'"{package.path}"'.encode()
-        found = known[package.path] = [
-            other
-            for other in workspace.packages
-            if other is not package
-            and any(quoted in workspace.source(path).data for path in other.file_paths)
-        ]
+        naming = _naming(workspace).get(package.path.encode(), ())
+        found = known[package.path] = [other for other in naming if other is not package]
     return found
+
+
+def _naming(workspace: Workspace) -> dict[bytes, list[Package]]:
+    """Return by import path the packages in whose files it stands between quotes."""
+    known: dict[bytes, list[Package]] | None = workspace.facts.get("naming")
+    if known is None:
+        known = workspace.facts["naming"] = {}
+        heads = {re.escape(p.path.partition("/")[0].encode()) for p in workspace.packages}
+        quoted = re.compile(rb'"((?:%b)(?:/[^"\n]*)?)(?=")' % b"|".join(sorted(heads)))
+        for package in workspace.packages:
+            datas = [workspace.source(path).data for path in package.file_paths]
+            for path in {path for data in datas for path in quoted.findall(data)}:
+                known.setdefault(path, []).append(package)
+    return known
 
 
 def sites_in(file: GoFile, decl: Decl) -> Iterator[Site]:

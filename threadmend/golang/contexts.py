@@ -90,8 +90,9 @@ def derivations(
 
 
 # `ctx, cancel := s.limited(ctx)`, not followed by `defer cancel()`: one of the names says so.
+# A plain start is found at once, and what stands before it is looked back at.
 _HELPED = re.compile(
-    rb"(?:\w+, (?=\w*[cC]ancel)|\w*[cC](?:tx|ontext), )(\w+)"
+    rb", (?:(?<=\w, )(?=\w*[cC]ancel)|(?<=[cC]tx, )|(?<=[cC]ontext, ))(\w+)"
     rb" :?= (?!context\.)[\w.]+\([^\n]*\)\n(?!\t+defer \1\(\)\n)"
 )
 _DERIVES = re.compile(rb"\bcontext\.With(?:Cancel|Timeout|Deadline)\w*\(")

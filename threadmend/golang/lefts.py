@@ -30,6 +30,7 @@ from threadmend.golang.summaries import called, called_body, summary_of
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.touches import Touch, as_element, is_on_copy
 from threadmend.golang.wording import translated
+from threadmend.literals import words
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -131,26 +132,39 @@ def lefts_of_call(file: GoFile, call: Node, depth: int = _DEPTH) -> list[Left]:
 
 def may_leave(package: Package, name: bytes) -> bool:
     """Return whether a function with this name may leave a goroutine running, told by bytes."""
+    return name in _names(package)
+
+
+def _names(package: Package) -> frozenset[bytes]:
     known: frozenset[bytes] | None = package.facts.get("leaving names")
     if known is None:
         known = package.facts["leaving names"] = frozenset(_leaving_names(package))
-    return name in known
+    return known
 
 
 def calls_leaving(file: GoFile, declaration: Declaration) -> bool:
     """Return whether a declaration calls, by its bytes, what may leave a goroutine running."""
-    names = _CALLED.findall(file.data, declaration.start, declaration.end)
-    return any(may_leave(file.package, name) for name in names[1:])
+    leaving = _names(file.package)
+    start, end = declaration.start, declaration.end
+    if not leaving or leaving.isdisjoint(words(file.data[start:end])):
+        return False
+    return not leaving.isdisjoint(_CALLED.findall(file.data, start, end)[1:])
 
 
 def _leaving_names(package: Package) -> set[bytes]:
+    starts = or_spawning(package, STARTS)
+    starting = {f.path for f in package.files if f.holds(starts)}
+    found = {
+        decl.name.encode()
+        for decl in package.functions()
+        if decl.file.path in starting and starts.search(decl.file.data, *decl.span)
+    }
+    if not found:
+        return found
     callers: dict[bytes, set[bytes]] = {}
-    found: set[bytes] = set()
     for decl in package.functions():
         start, end = decl.span
         name = decl.name.encode()
-        if or_spawning(decl.file.package, STARTS).search(decl.file.data, start, end):
-            found.add(name)
         for called_name in set(_CALLED.findall(decl.file.data, start, end)):
             callers.setdefault(called_name, set()).add(name)
     edge = found

@@ -22,7 +22,7 @@ _CALLED = re.compile(rb"\b(\w++)(?:\[[\w, .*\[\]]*\])?\(")
 _LOCKS = re.compile(rb"\.(?:Try)?R?(?:Lock|Unlock)\(")
 _WAITS = re.compile(rb"<-|\.Wait\(\)")
 # A literal that a field or variable gets, up to the brace in the column where its line begins.
-_KEPT = re.compile(rb"(?m)^([ \t]*)[^\n]*?\b(\w+)[ \t]*(?::|=|:=)[ \t]*(?:\w+\()?func\(")
+_KEPT = re.compile(rb"([ \t]*)[^\n]*?\b(\w+)[ \t]*(?::|=|:=)[ \t]*(?:\w+\()?func\(")
 # How many calls away from a lock, a wait, a callback a name still matters.
 _FAR, _NEAR, _NEXT = 8, 2, 1
 
@@ -87,9 +87,15 @@ def _read(workspace: Workspace) -> Reach:
 
 def _kept(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield the literals that a function gives to names, each with its text."""
-    for match in _KEPT.finditer(data, start, end):
-        last = data.find(b"\n" + match[1] + b"}", match.end(), end)
-        yield match[2], data[match.end() : last if last >= 0 else end]
+    at = data.find(b"func(", start, end)
+    while at >= 0:
+        line = data.rfind(b"\n", start, at)
+        match = _KEPT.match(data, line + 1, end) if line >= 0 else None
+        if match is not None:
+            last = data.find(b"\n" + match[1] + b"}", match.end(), end)
+            yield match[2], data[match.end() : last if last >= 0 else end]
+        following = data.find(b"\n", at, end)
+        at = data.find(b"func(", following, end) if following >= 0 else -1
 
 
 def _closure(callers: dict[bytes, set[bytes]], names: set[bytes], calls: int) -> set[bytes]:

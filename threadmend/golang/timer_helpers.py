@@ -36,15 +36,18 @@ def timer_names(package: Package) -> frozenset[str]:
     known: frozenset[str] | None = package.facts.get("timer names")
     if known is None:
         found: set[bytes] = set()
-        files = code_files(package)
+        every = code_files(package)
+        files = [f for f in every if f.may_hold(b"AfterFunc")]
         for file in files:
             found.update(m[1] for m in _HELPER.finditer(file.data))
         given = b"|".join([rb"\w+\.AfterFunc", *(re.escape(n) for n in sorted(found))])
         stored = re.compile(
             rb"\b(\w+)(?:[ \t]+func\([^\n=]*)?[ \t]*(?::?=|:)[ \t]*(?:%s)\b(?!\()" % given
         )
-        for file in files:
-            found.update(m[1] for m in stored.finditer(file.data))
+        words = {b"AfterFunc", *found}
+        for file in every:
+            if any(map(file.may_hold, words)):
+                found.update(m[1] for m in stored.finditer(file.data))
         known = package.facts["timer names"] = frozenset(n.decode() for n in found)
     return known
 

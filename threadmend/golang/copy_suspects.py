@@ -50,7 +50,8 @@ class _Suspects:
         self._fields: dict[Package, frozenset[str]] = {}
         self._patterns: dict[Package, re.Pattern[bytes] | None] = {}
         self._mentioned: dict[str, list[tuple[int, int]]] = {}
-        self._reads: dict[tuple[Package, bool], re.Pattern[bytes] | None] = {}
+        self._reads: dict[Package, re.Pattern[bytes] | None] = {}
+        self._selectable: dict[Package, frozenset[bytes]] = {}
 
     def _value_fields(self, package: Package) -> frozenset[str]:
         """Return the names of variables, and of fields as `.name`, that hold lock values.
@@ -134,8 +135,14 @@ class _Suspects:
         for start, end in self._named(file):
             if not _is_harmless(file, start, end):
                 yield start
-        for fields in self._field_patterns(file):
-            for hit in fields.finditer(data):
+        fields = self._readable(file)
+        if fields:
+            for hit in _SELECTED.finditer(data):
+                if hit[1] in fields and _is_copied(data, hit.start()):
+                    yield hit.start() + 1
+        variables = self._variables(file.package)
+        if variables is not None:
+            for hit in variables.finditer(data):
                 if _is_copied(data, hit.start()):
                     yield hit.start() + 1
         for hit in _DEREFERENCE.finditer(data):
@@ -150,28 +157,28 @@ class _Suspects:
                 if not decls or decls[0].kind != "type":
                     yield hit.start()
 
-    def _field_patterns(self, file: GoFile) -> Iterator[re.Pattern[bytes]]:
-        """Yield what matches the fields and variables that a file can read."""
+    def _readable(self, file: GoFile) -> set[bytes]:
+        """Return the names behind a dot by which a file can read a value with a lock."""
         package = file.package
-        own = self._pattern_of(package, exported=False)
-        if own is not None:
-            yield own
+        found = {n[1:].encode() for n in self._value_fields(package) if n.startswith(".")}
         for imported in file.imports:
             other = self._workspace.package(imported.path)
             if other is not None and other is not package and is_ours(other):
-                foreign = self._pattern_of(other, exported=True)
-                if foreign is not None:
-                    yield foreign
+                found |= self._exported(other)
+        return found
 
-    def _pattern_of(self, package: Package, *, exported: bool) -> re.Pattern[bytes] | None:
-        key = (package, exported)
-        if key not in self._reads:
-            names = self._value_fields(package)
-            if exported:
-                # From outside, variables are selected like fields: `pkg.Default`.
-                names = frozenset(f".{n.lstrip('.')}" for n in names if n.lstrip(".")[0].isupper())
-            self._reads[key] = _reads(names) if names else None
-        return self._reads[key]
+    def _exported(self, package: Package) -> frozenset[bytes]:
+        """Return the names that other packages select: of fields, and of variables like fields."""
+        if package not in self._selectable:
+            names = {n.lstrip(".") for n in self._value_fields(package)}
+            self._selectable[package] = frozenset(n.encode() for n in names if n[0].isupper())
+        return self._selectable[package]
+
+    def _variables(self, package: Package) -> re.Pattern[bytes] | None:
+        if package not in self._reads:
+            names = [n for n in self._value_fields(package) if not n.startswith(".")]
+            self._reads[package] = _reads(names) if names else None
+        return self._reads[package]
 
 
 @lru_cache(maxsize=512)
@@ -184,12 +191,15 @@ def _words(names: list[str]) -> re.Pattern[bytes]:
     return re.compile(rb"(?:" + "|".join(map(re.escape, names)).encode() + rb")\b")
 
 
-def _reads(names: frozenset[str]) -> re.Pattern[bytes]:
-    """Return what matches a field that is read as a whole: not `x.f.g`, not `f: `."""
+def _reads(names: list[str]) -> re.Pattern[bytes]:
+    """Return what matches a variable that is read as a whole: not `x.f.g`, not `f: `."""
     words = "|".join(sorted(map(re.escape, names))).encode()
-    return re.compile(rb"(?:" + words + rb")\b(?![ \t]*[.(\w:]|\{)")
+    return re.compile(rb"(?:" + words + rb")\b" + _WHOLE)
 
 
+# Nothing of it is selected or called, and it is no key.
+_WHOLE = rb"(?![ \t]*[.(\w:]|\{)"
+_SELECTED = re.compile(rb"\.([\w\x80-\xff]++)" + _WHOLE)
 _HOLDERS = frozenset({"type_declaration", "var_declaration"})
 _FUNCTIONS = frozenset({"function_declaration", "method_declaration", "var_declaration"})
 _EMBEDDED = re.compile(rb"[\n{;][ \t]*\Z")

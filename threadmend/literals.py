@@ -116,7 +116,7 @@ class Search:
         self._pattern = pattern
         self._quick: re.Pattern[bytes] | None = None
         self.pieces: tuple[tuple[Piece, bytes | None], ...]
-        """The pattern's pieces, and for each the word that it cannot do without; see `whole_word`."""
+        """The pattern's pieces, and for each the `whole_word` that it cannot do without."""
         one = _ONE_WORD.fullmatch(pattern.pattern)
         if one is not None and not pattern.flags:  # nothing is taken apart for a single word
             self.pieces, self.plain = ((Piece(one[1], True, True), one[1]),), True

@@ -25,8 +25,9 @@ _ASKS = frozenset({"sys.exc_info", "sys.exception", "traceback.format_exc"})
 
 
 def handles_everything(function: Function) -> bool:
-    """Return whether the body is nothing but try statements (behind a docstring and plain
-    assignments) that handle every exception, without raising it again.
+    """Return whether the body is nothing but try statements (behind a docstring, imports and plain
+    assignments) that handle every exception, without raising it again; what is taken out of
+    collections beside them may be gone (`known.pop(key, None)`).
     """
     body = [s for s in function.body if not _is_quiet(s)]
     if len(body) == 1 and isinstance(body[0], ast.While | ast.For | ast.With):
@@ -36,10 +37,19 @@ def handles_everything(function: Function) -> bool:
 
 def _is_quiet(statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Expr):
-        return isinstance(statement.value, ast.Constant)
+        return isinstance(statement.value, ast.Constant) or _takes_what_is_there(statement.value)
     if isinstance(statement, ast.Assign):
         return isinstance(statement.value, ast.Constant | ast.Name)
-    return isinstance(statement, ast.Pass | ast.Global | ast.Nonlocal)
+    return isinstance(statement, ast.Pass | ast.Global | ast.Nonlocal | ast.Import | ast.ImportFrom)
+
+
+def _takes_what_is_there(node: ast.expr) -> bool:
+    """Return whether a call is `x.pop(key, None)` or `x.discard(key)` of names."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    least = {"pop": 2, "discard": 1}.get(node.func.attr)
+    plain = all(isinstance(a, ast.Name | ast.Constant) for a in node.args)
+    return least is not None and len(node.args) == least and plain
 
 
 def _handles(statement: ast.Try, function: Function) -> bool:

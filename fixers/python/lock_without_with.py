@@ -34,10 +34,10 @@ from threadmend.python.builders import (
     section_to_with,
 )
 from threadmend.python.file import PythonFile, last_name
-from threadmend.python.flow import is_text, leaves
+from threadmend.python.flow import is_text, leaves, walk
 from threadmend.python.functions import function_of
 from threadmend.python.lockcalls import helped_sections
-from threadmend.python.locks import Section
+from threadmend.python.locks import Section, receiver
 
 from ._anybodys import released_for_others
 from ._leaving import before_try, half_handled, way_out
@@ -109,19 +109,34 @@ def _has_arguments(section: Section) -> bool:
 
 
 def _is_signal(file: PythonFile, section: Section) -> bool:
-    """Return whether threads tell each other something by a function's lock.
-
-    A nested function only takes it, or only releases what another one took.
+    """Return whether threads tell each other something by a lock: a nested function only takes it,
+    or only releases what another one took; or the function that takes it also releases it where
+    it has not taken it, for whoever has (a barrier).
     """
     place = section.lock.place
     if place.kind != "local":
-        return False
+        return _is_released_untaken(file, section)
     found: dict[ast.AST | None, set[str]] = {}
     for call in file.calls("acquire", "release"):
         lock = file.lock(call.func.value) if isinstance(call.func, ast.Attribute) else None
         if lock is not None and lock.place == place:
             found.setdefault(file.function_node(call), set()).add(last_name(call.func) or "")
     return any(len(done) == 1 for done in found.values())
+
+
+def _is_released_untaken(file: PythonFile, section: Section) -> bool:
+    """Return whether a release of the lock in the same function belongs to no section."""
+    function, place = section.function, section.lock.place
+    mine = [s for s in file.sections if s.function is function and s.lock.place == place]
+    within = {node for s in mine for node in walk(s.body)} | {section.release}
+    within |= {s.release for s in mine}
+    for call in file.calls("release"):
+        statement = file.statement(call)
+        if file.function(call) is section.function and statement not in within:
+            lock = file.lock(receiver(call))
+            if lock is not None and lock.place == section.lock.place:
+                return True
+    return False
 
 
 def _finding(

@@ -12,7 +12,7 @@ from ._unit import Unit
 
 __all__ = ["is_mild"]
 
-_PURE = frozenset({"re.compile", "bytes.fromhex", "dict.fromkeys"})
+_PURE = frozenset({"re.compile", "bytes.fromhex", "dict.fromkeys", "logging.getLogger"})
 _IMPURE = frozenset({"open", "input", "object", "iter", "next", "print", "id", "eval", "exec"})
 
 

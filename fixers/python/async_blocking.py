@@ -58,6 +58,7 @@ _LONG = 88
 _SEEN = frozenset({"done", "wait", "as_completed", "gather", "wrap_future", "sleep"})
 _RUNNERS = frozenset({"run_until_complete", "run"})
 _WAITERS = frozenset({"join", "get", "put", "wait", "acquire", "result"})
+_SHORT = 0.01
 _KINDS = api.THREADS | api.THREAD_LOCKS | api.EVENTS | api.QUEUES | api.SEMAPHORES | api.PROCESSES
 
 
@@ -264,7 +265,9 @@ def _blocks(callee: Function, depth: int = 3) -> tuple[Function, ast.Call] | Non
         if call not in certain:
             continue
         if callee.file.qualified(call.func) in _BLOCKING | {"time.sleep"}:
-            return callee, call
+            if not _is_short(call):
+                return callee, call
+            continue
         inner = callee.callees.get(call)
         if inner is not None and depth:
             if found := _blocks(inner, depth - 1):
@@ -272,6 +275,15 @@ def _blocks(callee: Function, depth: int = 3) -> tuple[Function, ast.Call] | Non
         elif last_name(call.func) in {"get", "join", "wait"} and _waits(callee.file, call):
             return callee, call
     return None
+
+
+def _is_short(call: ast.Call) -> bool:
+    """Return whether a call sleeps for a few milliseconds, no longer than other work of a plain
+    function takes: `time.sleep(0.001)` has two objects made at different times.
+    """
+    given = call.args[0] if call.args else None
+    length = given.value if isinstance(given, ast.Constant) else None
+    return isinstance(length, int | float) and length <= _SHORT
 
 
 def _always(block: list[ast.stmt]) -> Iterator[ast.AST]:

@@ -125,7 +125,11 @@ def _is_signal(file: PythonFile, section: Section) -> bool:
 
 
 def _is_released_untaken(file: PythonFile, section: Section) -> bool:
-    """Return whether a release of the lock in the same function belongs to no section."""
+    """Return whether a release of the lock in the same function belongs to no section, where all
+    of them are told by statements of their own.
+    """
+    if section not in file.sections:
+        return False
     function, place = section.function, section.lock.place
     mine = [s for s in file.sections if s.function is function and s.lock.place == place]
     within = {node for s in mine for node in walk(s.body)} | {section.release}

@@ -7,7 +7,7 @@ left out.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.python import api
@@ -22,7 +22,7 @@ from threadmend.python.elements import (
     values_in,
 )
 from threadmend.python.names import qualified
-from threadmend.python.scope import Site
+from threadmend.python.scope import Binding, Site
 from threadmend.python.unless import is_set_unless_given, is_unless_given
 from threadmend.python.value import Value, agreed, common
 
@@ -66,10 +66,19 @@ def _name(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
             return Value(cls.qualified, file, None, cls, is_class=is_class)
     if any(site.kind == "import" for site in binding.sites):
         return _named(file, qualified(file, node), depth)
-    found = [_site_value(file, site, depth) for site in binding.sites]
-    if len(found) > 1 and found[0] is None and is_set_unless_given(file, binding):
-        del found[0]
-    return agreed(found)
+    return agreed(_site_values(file, binding, depth))
+
+
+def _site_values(file: PythonFile, binding: Binding, depth: int) -> Iterator[Value | None]:
+    """Yield what each assignment makes a variable; one after the other, since the first that
+    nobody knows decides (a variable that is set from itself dozens of times leads everywhere).
+    """
+    for number, site in enumerate(binding.sites):
+        found = _site_value(file, site, depth)
+        if found is None and not number and binding.sites[1:]:
+            if is_set_unless_given(file, binding):
+                continue
+        yield found
 
 
 def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:

@@ -7,6 +7,8 @@ if !ok {
 if t.paid {
     return nil                 // without s.mu.Unlock()
 }
+
+Likewise the lock of what the helper returns: `slot, ok := s.checkout(id)`, and `slot.checkin()`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.access import is_assigned_once
+from threadmend.golang.access import Access, access_of, is_assigned_once
 from threadmend.golang.builders import BuilderError, insert_at_end, with_reason
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.file import GoFile
@@ -65,7 +67,40 @@ def _left_sometimes(decl: Decl) -> frozenset[Held]:
     ]
     if not any(o.releases for o in operations) or len(taken) != 1:
         return frozenset()
-    return frozenset(taken) if _LOCKER.search(decl.name) else frozenset()
+    named = _LOCKER.search(decl.name) or _result_of(decl, taken[0]) is not None
+    return frozenset(taken) if named else frozenset()
+
+
+def _result_of(decl: Decl, lock: Held) -> int | None:
+    """Return the place among the results of the object whose lock a function leaves taken.
+
+    Only where a caller gives that lock back.
+    """
+    root = lock.access.root
+    if not isinstance(root, Binding) or root.kind != "variable" or root.function is not decl.node:
+        return None
+    lists = [n.children[-1] for n in decl.node.own() if n.kind == "return_statement" and n.children]
+    places = {
+        i for values in lists for i, v in enumerate(values.children) if v.text == root.name.encode()
+    }
+    if len(places) != 1 or not is_assigned_once(root):
+        return None
+    sites = [s for s in callers(decl) if s.call is not None and not s.file.is_test]
+    return places.pop() if any(_only_gives(site, lock) for site in sites) else None
+
+
+def _of_result(file: GoFile, call: Node, helper: Decl, lock: Held) -> Held | None:
+    """Return the lock of what a helper returns in the words of its caller."""
+    place, statement = _result_of(helper, lock), call.statement
+    left = statement.get("left") if statement is not None else None
+    if place is None or left is None or place >= len(left.children):
+        return None
+    if statement is None or statement["right"].children != [call]:
+        return None
+    object_ = access_of(file, left.children[place])
+    if object_ is None:
+        return None
+    return Held(Access(object_.root, object_.steps + lock.access.steps), lock.mode, lock.lock_class)
 
 
 def _kept(
@@ -73,6 +108,7 @@ def _kept(
 ) -> Iterator[Finding]:
     file, function = site.file, call.function
     lock = next(iter(bind(file, call, helper.node, left)), None)
+    lock = lock or _of_result(file, call, helper, next(iter(left)))
     if function is None or lock is None or function.kind == "func_literal":
         return
     root = lock.access.root

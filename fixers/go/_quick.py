@@ -21,6 +21,7 @@ _PURE = frozenset(
     {
         *(("fmt", n) for n in ("Sprintf", "Sprint", "Sprintln", "Errorf")),
         *(("time", n) for n in ("Now", "Since", "Until", "Duration", "Unix")),
+        *(("runtime", n) for n in ("Gosched", "NumCPU", "NumGoroutine", "GOMAXPROCS", "KeepAlive")),
     }
 )
 

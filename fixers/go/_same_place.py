@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.access import access_of, is_assigned_once, lock_class
+from threadmend.golang.access import access_of, is_assigned_once, lock_class, uses_of
 from threadmend.golang.atomics import AtomicAccess
 from threadmend.golang.calls import code_files, leaf_at, occurrences
 from threadmend.golang.field_accesses import FieldAccess
@@ -18,9 +18,15 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named, Struct, deref
+from threadmend.golang.types import Named, Pointer, Struct, deref
 
-__all__ = ["is_called_upon", "is_of_result", "is_part_of_receiver", "is_same_place"]
+__all__ = [
+    "is_called_upon",
+    "is_kept_by_receiver",
+    "is_of_result",
+    "is_part_of_receiver",
+    "is_same_place",
+]
 
 
 def is_of_result(plain: FieldAccess) -> bool:
@@ -55,6 +61,67 @@ def is_part_of_receiver(plain: FieldAccess) -> bool:
             return False
         operand = operand["operand"]
     return operand.kind == "identifier"
+
+
+def is_kept_by_receiver(plain: FieldAccess) -> bool:
+    """Return whether the field is that of an object which the method's own one leads to.
+
+    `for _, b := range s.backends { … b.load … }`, a list of pointers: who has `s` has them, too.
+    """
+    operand = plain.node["operand"] if plain.node.kind == "selector_expression" else None
+    binding = plain.file.binding(operand) if operand is not None else None
+    if operand is None or binding is None:
+        return False
+    if not isinstance(plain.file.type_of(operand), Pointer):
+        return False
+    return _is_led_to(plain.file, binding, frozenset())
+
+
+def _is_led_to(file: GoFile, binding: Binding, seen: frozenset[Binding]) -> bool:
+    """Return whether all that a variable is ever given comes out of the method's own object."""
+    values = _sources(binding)
+    if not values or binding in seen or len(seen) > _VARIABLES:
+        return False
+    for value in values:
+        node = value
+        while node.kind in {"index_expression", "slice_expression", "selector_expression"}:
+            node = node["operand"]
+        root = file.binding(node) if node.kind == "identifier" else None
+        if root is None:
+            return False
+        if root.kind == "receiver":
+            if node is value or not is_assigned_once(root):
+                return False
+        elif root is not binding and not _is_led_to(file, root, seen | {binding}):
+            return False
+    return True
+
+
+_VARIABLES = 3
+
+
+def _sources(binding: Binding) -> list[Node]:
+    """Return what a variable is ever given: the list of its loop, or all that is assigned."""
+    declaration = binding.declaration
+    if binding.kind == "range" and declaration.kind == "range_clause" and binding.index == 1:
+        return [declaration["right"]] if is_assigned_once(binding) else []
+    given = declaration.get("right") or declaration.get("value")
+    if binding.kind != "variable" or given is None or binding.index >= len(given.children):
+        return []
+    found = [given.children[binding.index]]
+    for use in uses_of(binding):
+        if use.kind == "update":
+            return []
+        if use.kind == "write":
+            group, statement = use.node.parent, use.node.statement
+            if group is None or statement is None or group.parent is not statement:
+                return []
+            values = statement["right"].children
+            at = next((i for i, c in enumerate(group.children) if c is use.node), len(values))
+            if group.field != "left" or at >= len(values) or len(values) != len(group.children):
+                return []
+            found.append(values[at])
+    return found
 
 
 def _address_in(variable: Binding) -> Node | None:

@@ -54,7 +54,7 @@ def may_be_value(file: GoFile, function: Node) -> bool:
         return True
     if function.kind == "identifier":
         binding = resolve_local(function)
-        return binding is not None and binding.kind in {"range", "variable"}
+        return binding is not None and binding.kind in {"range", "variable", "parameter"}
     if function.kind != "selector_expression":
         return False
     operand = function["operand"]

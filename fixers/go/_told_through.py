@@ -12,14 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from threadmend.golang.builders import BuilderError, add_import, free_name, import_name, taken_names
+from threadmend.golang.calls import own_callers
 from threadmend.golang.file import GoFile
+from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map, Slice
 from threadmend.model import Edit
 
-__all__ = ["Told", "told_through"]
+__all__ = ["Told", "tells_each", "told_through"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +121,44 @@ def _names(clause: Node, inner: Node, literal: Node) -> tuple[str, ...] | None:
     if set(names) == {"_"} or any(g not in used for g in given):
         return None
     return tuple(names)
+
+
+def tells_each(file: GoFile, call: Node) -> Node | None:
+    """Return the list whose elements a method hands to its parameter, which calls each.
+
+    `for _, l := range s.listeners { do(l) }` under the lock, and `s.each(func(l Listener) {
+    l.Changed(key) })` at every caller.
+    """
+    given, does = call["arguments"].children, file.binding(call["function"])
+    function = call.function
+    if does is None or does.kind != "parameter" or does.scope is not function:
+        return None
+    decl = declaration_of(file, function) if function is not None else None
+    if decl is None or decl.kind != "method" or len(given) != 1 or given[0].kind != "identifier":
+        return None
+    element = file.binding(given[0])
+    if element is None or element.kind != "range" or element.index != 1:
+        return None
+    field = element.declaration["right"]
+    sites = list(own_callers(decl, LOCK_CALLS))
+    if not _is_field(decl, field) or not sites or decl.exported:
+        return None
+    for site in sites:
+        argument = argument_of(site.call, decl.node, does) if site.call is not None else None
+        if argument is None or not _calls_parameter(argument):
+            return None
+    return field
+
+
+def _calls_parameter(argument: Node) -> bool:
+    """Return whether a literal does nothing but to call its parameter, or a method of it."""
+    if argument.kind != "func_literal" or len(argument["body"].statements) != 1:
+        return False
+    statement = argument["body"].statements[0]
+    call = statement.children[0] if statement.kind == "expression_statement" else None
+    if call is None or call.kind != "call_expression":
+        return False
+    function = call["function"]
+    name = function["operand"] if function.kind == "selector_expression" else function
+    names = {n.text for p in argument["parameters"].children for n in p.all("name")}
+    return name.kind == "identifier" and name.text in names

@@ -42,7 +42,7 @@ from ._supplied import (
     supplier_of,
 )
 from ._told_by_method import calls_of_method
-from ._told_through import told_through
+from ._told_through import tells_each, told_through
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
@@ -67,6 +67,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             if not held or not may_be_value(file, call["function"]):
                 continue
             callback = callback_of(file, call) or _through_helper(file, call)
+            callback = callback or _by_parameter(file, call)
             if callback is None:
                 yield from _by_method(file, call, held)
                 continue
@@ -182,6 +183,18 @@ def _through_helper(file: GoFile, call: Node) -> Callback | None:
         if supplier is not None:
             return Callback(inner, told.field, supplier, told)
     return None
+
+
+def _by_parameter(file: GoFile, call: Node) -> Callback | None:
+    """Return the callback that a parameter is there to call, handed what was supplied."""
+    if call["function"].kind != "identifier":
+        return None
+    field = tells_each(file, call)
+    known = file.selection(field) if field is not None else None
+    if field is None or known is None or known.owner is None:
+        return None
+    supplier = supplier_of(file.package, known.owner, known.name)
+    return Callback(call, field, supplier) if supplier is not None else None
 
 
 def _own_lock(file: GoFile, callback: Callback, held: frozenset[Held]) -> Held | None:

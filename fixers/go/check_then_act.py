@@ -10,7 +10,8 @@ Not reported: a write whose section looks at the place again before it writes; s
 a call in between that is not known to be quick, because the lock was released for it, unless it
 makes a value with a Close that the write stores in a map (in a method of its own, too), or the
 function returns an error when it finds the key, or all in between is computation and the section
-counts; reads that do not decide the write.
+counts, or an exported method writes a number back that it has added to; reads that do not decide
+the write.
 
 Unsafe: always; the lock is held for longer. Without a fix: sections in a loop or in branches
 that cannot become one, functions called in between that take the lock themselves.
@@ -57,7 +58,7 @@ def check(package: Package) -> Iterator[Finding]:
         if statement is None or statement in seen:
             continue
         if not _released_for_nothing(decision):
-            again = stored_twice(decision) or refused_again(decision)
+            again = stored_twice(decision) or refused_again(decision) or _lost(decision)
             if again is None and only_computed_between(decision) and counts_beside(decision):
                 again = _finding(decision)
             if again is not None:
@@ -68,6 +69,31 @@ def check(package: Package) -> Iterator[Finding]:
         yield _finding(decision)
     yield from stored_by_helper(package)
     yield from atomic_steps(package)
+
+
+def _lost(decision: Decision) -> Finding | None:
+    """Return the finding for a number that goes back with what others did to it lost.
+
+    `free := h.free` … `h.free = free - 1`: whatever the lock was released for in between.
+    """
+    write, name = decision.write.node, decision.locks.function.get("name")
+    statement, look = write.statement, decision.read.node.statement
+    if statement is not decision.by or statement is None or look is None:
+        return None
+    if name is None or not name.name[:1].isupper() or innermost_loop(write) is not None:
+        return None
+    values, targets = statement["right"].children, statement["left"].children
+    if statement["operator"].kind != "=" or len(values) != 1 or targets != [write]:
+        return None
+    if values[0].kind != "binary_expression" or values[0]["operator"].kind not in {"+", "-"}:
+        return None
+    if look.kind != "short_var_declaration" or decision.read.node.text != write.text:
+        return None
+    sides = {values[0]["left"].text, values[0]["right"].text}
+    read = zip(look["left"].children, look["right"].children, strict=False)
+    if not any(b is decision.read.node and a.text in sides for a, b in read):
+        return None
+    return _finding(decision, "what runs in between may take long")
 
 
 def _released_for_nothing(decision: Decision) -> bool:
@@ -93,13 +119,13 @@ def _is_quick(file: GoFile, node: Node, depth: int = 1) -> bool:
     return all(_is_quick(decl.file, n, depth - 1) for n in decl.node["body"].own())
 
 
-def _finding(decision: Decision) -> Finding:
+def _finding(decision: Decision, unfixed: str = "") -> Finding:
     file, node = decision.write.file, decision.write.node
     read, first = decision.read.node, decision.first
     lock = first.lock.name
     if is_helped(first) and first.held is not None:
         lock = lock_name(file, first.held)
-    fix, reason = _fix(decision, lock)
+    fix, reason = (None, unfixed) if unfixed else _fix(decision, lock)
     return Finding(
         path=file.path,
         start=node.start,

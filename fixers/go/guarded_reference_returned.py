@@ -28,6 +28,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from dataclasses import replace as replace_
 
 from threadmend.golang.access import uses_of
 from threadmend.golang.builders import (
@@ -88,8 +89,20 @@ def check(file: GoFile) -> Iterator[Finding]:
             evidence = _evidence(file, escape)
             if evidence is not None:
                 seen.add(place)
-                yield _finding(file, escape, evidence)
+                yield _finding(*_where_it_stands(file, escape), evidence)
         yield from elements_handed_out(file, function)
+
+
+def _where_it_stands(file: GoFile, escape: Escape) -> tuple[GoFile, Escape]:
+    """Return the file and the escape of the function that reads the place, called by the other."""
+    source = escape.source
+    if escape.function.contains(source):
+        return file, escape
+    function, statement = source.function, source.statement
+    assert function is not None
+    assert statement is not None
+    own = file.package.workspace.file_of(source)
+    return own, replace_(escape, function=function, statement=statement, value=None, capture=None)
 
 
 def _evidence(file: GoFile, escape: Escape) -> _Evidence | None:

@@ -42,7 +42,13 @@ from ._added_above import loaded_after_addition, result_of_addition
 from ._atomic_copies import copies, copy_edits, in_place
 from ._atomic_names import atomic_name, imported
 from ._lost_addition import lost_additions
-from ._same_place import is_called_upon, is_of_result, is_part_of_receiver, is_same_place
+from ._same_place import (
+    is_called_upon,
+    is_kept_by_receiver,
+    is_of_result,
+    is_part_of_receiver,
+    is_same_place,
+)
 
 CATEGORY = "shared-state"
 GATE = (
@@ -104,7 +110,8 @@ def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
     fresh = plain.fresh or _is_of_fresh(plain)
     if fresh and not _is_given_away(plain):
         return True
-    own = fresh or is_part_of_receiver(plain) or is_called_upon(plain, atomics)
+    own = fresh or is_part_of_receiver(plain) or is_kept_by_receiver(plain)
+    own = own or is_called_upon(plain, atomics)
     if is_beyond_judgement(plain, any_object=own, locked_too=True) or _waits_before(plain.node):
         return True
     if not plain.writes and not any(a.writes for a in atomics):

@@ -22,12 +22,14 @@ from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import BuilderError, delete, insert_after, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point
+from threadmend.golang.functions import outer_function
 from threadmend.golang.lock_calls import helped_locks, is_helped, spelled
 from threadmend.golang.lock_helpers import taking
 from threadmend.golang.locks import LockOperation, Locks, lock_name
 from threadmend.golang.nocopy import is_ours
 from threadmend.golang.node import parenthesized
 from threadmend.golang.plain import is_plain
+from threadmend.golang.recovering import recovered_above
 from threadmend.golang.releases import hands_over
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -139,7 +141,7 @@ def _called(file: GoFile, call: Node) -> str:
     elif function.kind == "selector_expression":
         selection = file.selection(function)
         if selection is not None and selection.kind == "method":
-            if _only_asks(call) or not _supplied(file, function["operand"]):
+            if _only_asks(call) or not _supplied(file, call, function["operand"]):
                 return ""
             return f"{function.name} panics"
         if selection is None or selection.kind != "field":
@@ -189,16 +191,24 @@ def _only_asks(call: Node) -> bool:
     return arguments is not None and not arguments.children and not is_statement
 
 
-def _supplied(file: GoFile, operand: Node) -> bool:
-    """Return whether a method is that of an interface of the project, given as a parameter."""
-    binding = file.binding(operand) if operand.kind == "identifier" else None
+def _supplied(file: GoFile, call: Node, operand: Node) -> bool:
+    """Return whether a method is that of an interface of the project, given as a parameter.
+
+    Or kept in a field, where the package shows that it goes on after a panic.
+    """
     type_ = file.type_of(operand)
-    if binding is None or binding.kind != "parameter" or not isinstance(type_, Named):
+    if not isinstance(type_, Named) or not isinstance(file.underlying(type_), Interface):
         return False
     package = file.package.workspace.package_by_key(type_.package)
     if package is None or not is_ours(package):
         return False
-    return isinstance(file.underlying(type_), Interface)
+    if operand.kind == "selector_expression":
+        function = outer_function(call)
+        selection = file.selection(operand)
+        kept = selection is not None and selection.kind == "field" and type_.name[:1].isupper()
+        return kept and function is not None and recovered_above(file, function)
+    binding = file.binding(operand) if operand.kind == "identifier" else None
+    return binding is not None and binding.kind == "parameter"
 
 
 def _with_ok(node: Node) -> bool:

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.calls import code_files, own_callers
-from threadmend.golang.field_accesses import FieldAccess, accesses_like
+from threadmend.golang.field_accesses import FieldAccess, access_kind, accesses_like
 from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in, or_spawning
 from threadmend.golang.handouts import handed_out
+from threadmend.golang.kept_calls import is_kept, kept_launch
 from threadmend.golang.lefts import calls_leaving, lefts_of, lefts_of_call, touches_of_launch
 from threadmend.golang.library import methods_called
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
@@ -40,7 +41,7 @@ from threadmend.golang.types import Chan, Named, Type
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Package
+    from threadmend.golang.package import Decl, Package
 
 __all__ = ["Actor", "actors", "comes_after", "in_endless_loop"]
 
@@ -78,6 +79,29 @@ def actors(package: Package) -> Iterator[Actor]:
                     if actor.write.place not in seen:
                         seen.add(actor.write.place)
                         yield actor
+    for decl in package.functions():
+        for actor in _kept(decl):
+            if actor.write.place not in seen:
+                seen.add(actor.write.place)
+                yield actor
+
+
+def _kept(decl: Decl) -> Iterator[Actor]:
+    """Yield the writes of a method that a goroutine calls through a field which keeps it."""
+    if decl.kind != "method" or decl.exported or not decl.sound or not decl.has_body:
+        return
+    if decl.file.generated or decl.file.is_test:
+        return
+    launch = kept_launch(decl) if is_kept(decl) else None
+    if launch is None or launch.body is None:
+        return
+    again = launch.kind == "timer" or any(n.kind == "for_statement" for n in launch.body.walk())
+    start = _Start(decl.node, launch, touches_of(decl.file, decl.node))
+    for touch in start.touches:
+        if touch.writes and not touch.in_channel and not touch.locks and (again or _adds(touch)):
+            other = _onlooker(decl.file, start, touch, _ENDLESS)
+            if other is not None:
+                yield Actor(launch, touch, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +168,8 @@ def _watched(file: GoFile, start: _Start) -> Iterator[Actor]:
         rounds = _ENDLESS if launch.kind == "timer" else _rounds(file, body, touch)
         if not rounds and any(_goes_on(workspace.file_of(n), n) for n in touch.path):
             rounds = _ENDLESS
+        if not rounds and _adds_up(file, start, touch):
+            rounds = _ENDLESS
         if not rounds or not (start.left or launch.kind == "timer" or _is_left(file, launch)):
             continue
         other = _onlooker(file, start, touch, rounds)
@@ -208,6 +234,64 @@ def _rounds(file: GoFile, body: Node, touch: Touch) -> str:
                 return _ENDLESS
             found, loop = _SOME, innermost_loop(loop)
     return found
+
+
+# What runs once in the life of an object, also when its name is none of a set-up's.
+_FOR_GOOD = re.compile(
+    r"(?:Run|Serve|Listen|Launch|Begin|Connect|Dial|Watch|Enable|Resume|Attach|Join|Boot"
+    r"|Loop|Wait|Finish|Kill|Exit|Drain|Disconnect|Leave|Abort|Cancel|Activate|Monitor)(?![a-z])"
+)
+
+
+def _adds_up(file: GoFile, start: _Start, touch: Touch) -> bool:
+    """Return whether each call of a method launches a goroutine that adds to a field.
+
+    `func (r *Runner) Add(t Task) { go r.finish(t) }`: what counts, or collects, is there for many.
+    """
+    function, root = start.function, touch.access.root
+    if start.left or start.launch.kind == "timer" or function.kind != "method_declaration":
+        return False
+    if not isinstance(root, Binding) or root.kind != "receiver" or root.scope is not function:
+        return False
+    name = function["name"].name
+    if not name[:1].isupper() or _FOR_GOOD.match(name) or is_setup(file, start.launch.node):
+        return False
+    if _waits_before(function, start.launch.node) or _switches(function, root):
+        return False
+    return _adds(touch)
+
+
+def _adds(touch: Touch) -> bool:
+    """Return whether a write counts, or collects."""
+    return access_kind(touch.file, touch.node) == "update" or _appends(touch.node)
+
+
+def _appends(name: Node) -> bool:
+    """Return whether a statement is `name = append(name, …)`."""
+    statement = name.statement
+    if statement is None or statement.kind != "assignment_statement":
+        return False
+    values = statement["right"].children
+    return (
+        len(values) == 1
+        and values[0].kind == "call_expression"
+        and values[0]["function"].text == b"append"
+        and values[0]["arguments"].children[0].text == name.text
+    )
+
+
+def _switches(function: Node, receiver: Binding) -> bool:
+    """Return whether a method tests a field and sets it: `if s.on { return }; s.on = true`."""
+    paths = [u.parent for u in receiver.uses if u.parent is not None and u.function is function]
+    tested = {p.text for p in paths if p.up("if_statement") is not None}
+    return any(
+        p.text in tested
+        and (group := p.parent) is not None
+        and group.field == "left"
+        and (statement := group.parent) is not None
+        and statement.kind == "assignment_statement"
+        for p in paths
+    )
 
 
 def _goes_on(file: GoFile, call: Node) -> bool:

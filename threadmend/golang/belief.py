@@ -24,6 +24,7 @@ from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.guards import Guard, guard_of, guarded_places
 from threadmend.golang.hooks import may_be_called_under
+from threadmend.golang.kept_calls import kept_without_lock
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of, runs_in_place
 from threadmend.golang.majority import confidence_in
 from threadmend.golang.marshalled import is_marshalled_under
@@ -246,12 +247,14 @@ def _runs_here_and_now(access: FieldAccess) -> bool:
 
 
 def _is_kept(file: GoFile, function: Node) -> bool:
-    """Return whether an unexported function is kept as a value: who calls it may hold the lock."""
+    """Return whether an unexported function is kept as a value, whose callers may hold a lock."""
     decl = declaration_of(file, function)
     if decl is None or decl.exported:
         return False
     values = (s.node.up(*_KEEPERS) for s in own_callers(decl, LOCK_CALLS) if s.call is None)
-    return any(v is not None and v.kind != "call_expression" for v in values)
+    if not any(v is not None and v.kind != "call_expression" for v in values):
+        return False
+    return not kept_without_lock(decl)
 
 
 _KEEPERS = ("call_expression", "assignment_statement", "short_var_declaration", "keyed_element")

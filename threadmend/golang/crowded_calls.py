@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from threadmend.golang.crowds import overlaps, own_nodes
-from threadmend.golang.goroutines import launches_in
+from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
+from threadmend.golang.lefts import lefts_of
 from threadmend.golang.summaries import called_body, close_opens, summary_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.touches import Open, Summary
+from threadmend.golang.types import Func
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -41,9 +43,40 @@ def crowded_opens(file: GoFile, body: Node) -> list[Open]:
             if launch.function is body and overlaps(loop, launch):
                 opens = summary_of(file, literal).opens
                 found.extend(o for o in opens if o.parameter.scope is body and not o.locks)
-        if not found and body.get("parameters") is not None and b"func(" in body["parameters"].text:
+        if not found and _takes_function(file, body):
             for node in own_nodes(file, body):
                 if node.kind == "call_expression":
                     found.extend(crowded(file, body, node).opens)
+                    found.extend(_launched_in_loop(file, body, node))
         known[body] = found
     return known[body]
+
+
+def _takes_function(file: GoFile, body: Node) -> bool:
+    parameters = body.get("parameters")
+    return parameters is not None and any(
+        isinstance(file.underlying(file.type_from(p.get("type"))), Func)
+        for p in parameters.children
+    )
+
+
+def _launched_in_loop(file: GoFile, body: Node, call: Node) -> list[Open]:
+    """Return the open calls of goroutines that a call leaves running, in each round of a loop.
+
+    `for _, x := range xs { f.spawn(do, x) }`
+    """
+    loop, target = innermost_loop(call), called_body(file, call)
+    if loop is None or target is None or target.node is body or target.node.get("body") is None:
+        return []
+    if call.function is not body or not overlaps(loop, Launch("go", call, call, None, None)):
+        return []
+    inner = target.node
+    opens = [
+        open_
+        for left in lefts_of(target.file, inner)
+        if left.launch.function is inner and left.launch.literal is not None
+        for open_ in summary_of(target.file, left.launch.literal).opens
+        if open_.parameter.scope is inner and not open_.locks
+    ]
+    closed = close_opens(file, body, call, inner, opens).opens if opens else []
+    return [o for o in closed if o.parameter.scope is body and not o.locks]

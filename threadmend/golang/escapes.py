@@ -257,6 +257,8 @@ def _shapes(file: GoFile, node: Node | None) -> Iterator[_Shape]:
         shape = _shape(file, node)
         if shape is not None:
             yield shape
+        elif literal.kind == "call_expression":
+            yield from _of_view(file, literal)
         return
     for element in literal["body"].children:
         value = element.get("value") or element
@@ -265,6 +267,25 @@ def _shapes(file: GoFile, node: Node | None) -> Iterator[_Shape]:
         for shape in _shapes(file, value):
             if shape.kind == "reference":
                 yield replace(shape, part=True)
+
+
+def _of_view(file: GoFile, call: Node) -> Iterator[_Shape]:
+    """Yield what a method of the same object puts into the literal that is all it returns.
+
+    `return s.view()` under the lock, and `func (s *S) view() View { return View{s.counts} }`.
+    """
+    decl, function = file.callee(call), call["function"]
+    if decl is None or decl.kind != "method" or function.kind != "selector_expression":
+        return
+    if not decl.sound or decl.exported or decl.file.package is not file.package:
+        return
+    value, base = only_returned(decl.node), access_of(file, function["operand"])
+    if value is None or base is None or bare(value).kind == "call_expression":
+        return
+    for shape in _shapes(decl.file, value):
+        root = shape.access.root
+        if shape.part and isinstance(root, Binding) and root.kind == "receiver":
+            yield replace(shape, access=Access(base.root, base.steps + shape.access.steps))
 
 
 def _shape(file: GoFile, node: Node, depth: int = 2) -> _Shape | None:

@@ -10,6 +10,7 @@ from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import Guard
+from threadmend.golang.kept_calls import kept_launch, kept_without_lock
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of
 from threadmend.golang.own_sections import takes_guard
 from threadmend.golang.same_goroutine import launched_root
@@ -178,8 +179,8 @@ def _is_reached(access: FieldAccess, guard: Guard) -> bool:
     """Return whether users of the package get to an access: its method, or one that calls it.
 
     On its own object, without the lock: `func (b *Book) Convert(…) { … b.cross(…) }`, or on
-    another one, where no lock is taken. What one function alone writes, others may well read
-    when it has been written for good.
+    another one, where no lock is taken; or a goroutine does, which finds it in a field. What one
+    function alone writes, others may well read when it has been written for good.
     """
     function = outer_function(access.node)
     decl = declaration_of(access.file, function) if function is not None else None
@@ -187,10 +188,12 @@ def _is_reached(access: FieldAccess, guard: Guard) -> bool:
         return _is_exported(access)
     writers = {outer_function(a.node) for a in guard.locked if a.writes and not a.setup}
     sites = list(own_callers(decl, LOCK_CALLS)) if decl.kind == "method" else []
-    return (
-        (len(writers) > 1 or access.writes)
-        and _is_called_openly(sites, decl.receiver, guard.lock_class)
-        and not any(site.call is None or site.launched for site in sites)
+    if len(writers) <= 1 and not access.writes:
+        return False
+    if kept_launch(decl) is not None and kept_without_lock(decl):
+        return True
+    return _is_called_openly(sites, decl.receiver, guard.lock_class) and not any(
+        site.call is None or site.launched for site in sites
     )
 
 

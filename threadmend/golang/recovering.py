@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from threadmend.golang.calls import own_callers
+from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl
 
-__all__ = ["recovers", "sends_if_open"]
+__all__ = ["recovered_above", "recovers", "sends_if_open"]
 
 _RECOVERS = re.compile(rb"\brecover\(\)")
 
@@ -29,6 +33,39 @@ def recovers(file: GoFile, body: Node) -> bool:
         decl = file.callee(call) if call.kind == "call_expression" else None
         if decl is not None and decl.has_body and _RECOVERS.search(decl.node.text):
             return True
+    return False
+
+
+_LEVELS = 3
+
+
+def recovered_above(file: GoFile, function: Node) -> bool:
+    """Return whether the package goes on after a panic in a function, levels up.
+
+    The function recovers itself, or one that calls it does, in the same goroutine.
+    """
+    own = declaration_of(file, function)
+    if recovers(file, function):
+        return True
+    level, seen = [own] if own is not None else [], {own.key} if own is not None else set()
+    for _ in range(_LEVELS):
+        above: list[Decl] = []
+        for site in (s for d in level for s in own_callers(d, _RECOVERS)):
+            if site.call is None or site.launched:
+                continue
+            around: Node | None = site.node.function
+            while around is not None:
+                if recovers(site.file, around):
+                    return True
+                if around.kind == "func_literal" and launch_of_literal(site.file, around):
+                    break
+                if around.function is None:
+                    decl = declaration_of(site.file, around)
+                    if decl is not None and decl.key not in seen:
+                        seen.add(decl.key)
+                        above.append(decl)
+                around = around.function
+        level = above
     return False
 
 

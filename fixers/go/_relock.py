@@ -242,7 +242,8 @@ def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
             raise
         edits = [*released]
         title = f"Release {name} before the call"
-        return Fix(title, tuple(edits), Safety.UNSAFE, "the call runs after the critical section")
+        reason = "the call runs after the critical section, and others may come in between"
+        return Fix(title, tuple(edits), Safety.UNSAFE, reason)
     if (pair.held.mode, pair.event.mode) == ("read", "write"):
         title = f"Lock {name} for writing from the start"
     edits = sorted(set(edits))

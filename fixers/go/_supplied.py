@@ -14,7 +14,7 @@ from threadmend.golang.package import Package
 from threadmend.golang.releases import documentation
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Func, Interface, Named, Slice, Type, is_named
+from threadmend.golang.types import Func, Interface, Named, Slice, Type, deref, is_named
 
 from ._told_through import Told
 
@@ -132,7 +132,7 @@ def supplier_of(package: Package, owner: Named, name: str) -> Node | None:
     known: dict[tuple[str, str], Node | None] = package.facts.setdefault("suppliers", {})
     key = (owner.name, name)
     if key not in known:
-        known[key] = next(_supplied(package, owner, name), None)
+        known[key] = next(_supplied(package, owner, name), None) or _option(package, owner, name)
     return known[key]
 
 
@@ -169,13 +169,71 @@ def _given_to_constructor(file: GoFile, owner: Named, pattern: re.Pattern[bytes]
         name = value.children[0] if value.children else value
         binding = file.binding(name) if name.kind == "identifier" else None
         listed = file.underlying(file.type_of(name))
-        if binding is None or binding.kind != "parameter" or not isinstance(listed, Slice):
+        if binding is None or binding.kind != "parameter":
             continue
         own = binding.scope.get("name")
         if own is None or not own.name[:1].isupper():
             continue
-        if isinstance(file.underlying(listed.elem), Func | Interface):
+        if isinstance(listed, Func) and _NOTICE.match(key.name) and not _says(file, binding.scope):
             yield element
+        if isinstance(listed, Slice):
+            if isinstance(file.underlying(listed.elem), Func | Interface):
+                yield element
+
+
+# What tells that something has happened; what is asked, or does the work, is no such thing.
+_NOTICE = re.compile(
+    r"[oO]n[A-Z]\w*|\w*(?:[hH]ook|[cC]allback|[nN]otify|[lL]istener|[oO]bserver)s?$|cb$|changed$"
+)
+
+
+def _option(package: Package, owner: Named, name: str) -> Node | None:
+    """Return the field of options that an exported function is given, where it is a notice.
+
+    `type Options struct { OnChange func(from, to State) }` and `func New(o Options) *Breaker`.
+    """
+    decl = package.lookup(owner.name)
+    if decl is None or decl.kind != "type" or not owner.name[:1].isupper():
+        return None
+    if not name[:1].isupper() or not _NOTICE.match(name):
+        return None
+    field = next(
+        (
+            f
+            for f in decl.node.find("field_declaration")
+            if any(n.text == name.encode() for n in f.all("name"))
+        ),
+        None,
+    )
+    if field is None or SAYS.search(_remark(field)):
+        return None
+    for other in package.functions():
+        start, end = other.span
+        if other.exported and other.kind == "func" and other.sound and not other.file.is_test:
+            if other.file.data.find(owner.name.encode(), start, end) < 0:
+                continue
+            given = other.node.get("parameters")
+            for parameter in given.children if given is not None else ():
+                type_ = deref(other.file.type_from(parameter.get("type")))
+                if isinstance(type_, Named) and (type_.package, type_.name) == (
+                    owner.package,
+                    owner.name,
+                ):
+                    return None if _says(other.file, other.node) else field
+    return None
+
+
+def _says(file: GoFile, function: Node) -> bool:
+    return SAYS.search(documentation(file, function)) is not None
+
+
+def _remark(field: Node) -> bytes:
+    """Return the comments at a field: behind it, and right above."""
+    data = field.tree.data
+    start = max(data.rfind(b"\n\n", 0, field.start), data.rfind(b"{\n", 0, field.start), 0)
+    end = data.find(b"\n", field.end)
+    comments = field.tree.comments_in(start, end if end >= 0 else len(data))
+    return b" ".join(data[c.start : c.end] for c in comments)
 
 
 def _from_outside(file: GoFile, value: Node) -> bool:

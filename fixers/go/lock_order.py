@@ -179,7 +179,8 @@ def _fix(witnesses: list[Witness]) -> Fix:
         title = f"Take {taken} before {held}"
         return Fix(title, tuple(edits), Safety.UNSAFE, f"{taken} is held for longer")
     title = f"Release {held} before the call"
-    return Fix(title, tuple(edits), Safety.UNSAFE, "the call runs after the critical section")
+    reason = "the call runs after the critical section, and others may come in between"
+    return Fix(title, tuple(edits), Safety.UNSAFE, reason)
 
 
 def _all_taken_first(witnesses: list[Witness]) -> set[Edit] | None:

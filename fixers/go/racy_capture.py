@@ -45,6 +45,7 @@ from ._parent_writes import parent_writes
 from ._passed_on import passed_on
 from ._racy import Names, Race, top_of
 from ._racy_choice import fixes_of
+from ._without_done import without_done
 
 CATEGORY = "shared-state"
 GATE = rb"\bgo\b|\.(?:Try)?Go\(|\bAfterFunc\b|\bfunc\("
@@ -113,7 +114,25 @@ def _pairs(file: GoFile, binding: Binding) -> tuple[list[CapturedAccess], list[P
         if conflict(file, binding, one, other)
         if any(order.concurrent(a, b) for a in one.places or () for b in other.places or ())
     ]
+    pairs = [(a, b) for a, b in pairs if not _is_waited_for(file, a, b)]
     return (accesses, pairs) if pairs else None
+
+
+def _is_waited_for(file: GoFile, one: CapturedAccess, other: CapturedAccess) -> bool:
+    """Return whether a Wait would order two accesses if the goroutine did call Done.
+
+    It is counted and says never that it has ended: go/waitgroup-missing-done mends that.
+    """
+    if one.inside == other.inside:
+        return False
+    inner, outer = (one.node, other.node) if one.inside else (other.node, one.node)
+    for add, launch in without_done(file):
+        if launch.body is not None and launch.body.contains(inner):
+            for call in file.calls("Wait"):
+                waits = launch.node.end <= call.start and call.end <= outer.start
+                if waits and call["function"]["operand"].text == add.waitgroup.text:
+                    return True
+    return False
 
 
 def _is_foreign(file: GoFile, binding: Binding, writes: list[CapturedAccess]) -> bool:

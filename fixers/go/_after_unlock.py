@@ -13,6 +13,7 @@ from threadmend.golang.builders import (
     BuilderError,
     delete,
     insert_after,
+    insert_at_end,
     insert_before,
 )
 from threadmend.golang.builders.lines import content_end, leading_start
@@ -196,9 +197,13 @@ def _with_deferred(
     body = function.get("body") if function is not None else None
     deferred = [o.deferred for o in operations if o.releases and o.deferred is not None]
     explicit = [o for o in operations if o.releases and o.deferred is None]
-    if body is None or len(deferred) != 1 or explicit or statement.parent is not body:
+    if body is None or len(deferred) != 1 or explicit:
         raise BuilderError("the release is not in the same block")
     defer = deferred[0]
+    if statement.parent is not body and defer is not None and defer.parent is body:
+        return _in_last_branch(copies, defer, statement, body)
+    if statement.parent is not body:
+        raise BuilderError("the release is not in the same block")
     if defer is None or defer.parent is not body or defer.start > statement.start:
         raise BuilderError("the release is not in the same block")
     later = [n for n in body.own() if n.kind == "defer_statement" and n.start > defer.end]
@@ -220,6 +225,39 @@ def _with_deferred(
             edits += insert_before(node, unlock)
     copied, replaced = copies.taken(*behind)
     edits += insert_before(statement, "\n".join([*copied, unlock]))
+    return (*edits, *replaced, *copies.imports)
+
+
+def _in_last_branch(
+    copies: Copies, defer: Node, statement: Node, body: Node
+) -> tuple[Edit, ...]:
+    """Release in front of the statement that ends an `if`, and on each other way out.
+
+    `if open { b.state = opened; b.notify() }`, the last thing under a deferred Unlock.
+    """
+    block = statement.parent
+    test = block.statement if block is not None and block.kind == "block" else None
+    if test is None or block is None or test.kind != "if_statement" or test.parent is not body:
+        raise BuilderError("the release is not in the same block")
+    function = statement.function
+    is_last = block.statements[-1] is statement and body.statements[-1] is test
+    if function is None or function.get("result") is not None or not is_last:
+        raise BuilderError("the release is not in the same block")
+    if test.get("alternative") is not None or defer.start > test.start:
+        raise BuilderError("the release is not in the same block")
+    later = [n for n in body.own() if n.kind == "defer_statement" and n.start > defer.end]
+    if later:
+        raise BuilderError("another deferred call may need the lock")
+    unlock = defer.children[-1].name
+    edits: list[Edit] = [*delete(defer)]
+    for node in body.own():
+        if defer.end < node.start and not statement.contains(node):
+            if node.kind == "return_statement" or _panics(node):
+                edits += insert_before(node, unlock)
+    copied, replaced = copies.taken()
+    edits += insert_before(statement, "\n".join([*copied, unlock]))
+    edits += insert_after(statement, "return")
+    edits += insert_at_end(body, unlock)
     return (*edits, *replaced, *copies.imports)
 
 

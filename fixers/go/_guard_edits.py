@@ -94,7 +94,8 @@ def put_under_lock(
                 raise
     if run := _in_a_run(file, function, statements, nodes, lock):
         return run, reason
-    if not own and (left_early := run_with_exits(file, statements, nodes, lock)):
+    apart = all(o.deferred is None and o.call.start > statements[-1].end for o in own)
+    if apart and (left_early := run_with_exits(file, statements, nodes, lock)):
         return left_early, reason
     if own:
         raise BuilderError("the function takes locks at several places")

@@ -5,6 +5,8 @@
         c.fit = fitter{nodes: c}     // c.fit.nodes is c
         c.log = c                    // c.log is c
         c.plan.nodes = c             // c.plan.nodes is c
+        a := &audit{table: c}
+        c.watch = a                  // c.watch.table is c
 
 Certain when the package stores nothing else in these fields: an object that never set them
 cannot get anywhere through them.
@@ -15,7 +17,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of
+from threadmend.golang.access import Access, access_of, is_assigned_once
 from threadmend.golang.backrefs import given_field, is_set_in_literals
 from threadmend.golang.calls import code_files
 from threadmend.golang.scope import Binding
@@ -125,6 +127,15 @@ def _is_path(node: Node, outer: str, inner: str) -> bool:
     return operand.kind == "selector_expression" and operand["field"].name == outer
 
 
+def _made_as(file: GoFile, value: Node) -> Node:
+    """Return what a variable was declared with that keeps it: `a := &audit{table: t}`."""
+    binding = file.binding(value) if value.kind == "identifier" else None
+    right = binding.declaration.get("right") if binding is not None else None
+    if binding is None or right is None or not is_assigned_once(binding):
+        return value
+    return right.children[binding.index] if binding.index < len(right.children) else value
+
+
 def _is_its_owner(file: GoFile, value: Node, inner: tuple[str, ...]) -> bool:
     """Return whether `x.field = value` stores `x` itself, or what keeps `x` in a field."""
     group = value.parent
@@ -140,7 +151,7 @@ def _is_its_owner(file: GoFile, value: Node, inner: tuple[str, ...]) -> bool:
             return False
         if not is_set_in_literals(file.package, type_.name, inner[0]):
             return False
-        given = given_field(file, value, type_.name, inner[0])
+        given = given_field(file, _made_as(file, value), type_.name, inner[0])
     if given is None:
         return False
     if not isinstance(file.underlying(file.type_of(given)), Pointer | Interface):

@@ -228,9 +228,7 @@ def _with_deferred(
     return (*edits, *replaced, *copies.imports)
 
 
-def _in_last_branch(
-    copies: Copies, defer: Node, statement: Node, body: Node
-) -> tuple[Edit, ...]:
+def _in_last_branch(copies: Copies, defer: Node, statement: Node, body: Node) -> tuple[Edit, ...]:
     """Release in front of the statement that ends an `if`, and on each other way out.
 
     `if open { b.state = opened; b.notify() }`, the last thing under a deferred Unlock.

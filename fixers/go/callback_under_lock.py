@@ -4,6 +4,8 @@ A function that somebody else supplied runs while the lock is held. Whatever it 
 lock waits for it; and when it calls back into the object, as listeners like to do, it waits
 for the very lock that its caller holds.
 
+What a constructor or its options are given counts where the name is that of a notice: `OnChange`.
+
 Not reported: a callback that only unexported code can set; a function that is passed for this
 one call (`Each(fn)`) or whose result is used; calls in a goroutine of their own; a comment
 that speaks of the lock. Hints only: log functions, and methods of interfaces with more than two,

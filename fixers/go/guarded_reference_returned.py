@@ -7,7 +7,7 @@ sees half of a change, or writes into the object's own state without knowing.
 
 Likewise a pointer out of a guarded map or slice, where fields of what it leads to are written under
 the lock, and a caller reads them without. Likewise a slice or map that the function sends on a
-channel, or gives a `Clone` of the object.
+channel, or gives a `Clone` of the object; or puts into a view that a caller returns under the lock.
 
 Not reported:
 - what nobody changes in place under that lock: values that are only replaced as a whole

@@ -4,7 +4,7 @@ A path leaves the function (or starts the next round of its loop) with the lock 
 Nothing happens there and then; the next goroutine that wants the lock waits for ever, and
 after it every other. The forgotten path is nearly always an early return that was added
 later, for an error or a shortcut. Likewise the function that a helper returns to unlock with,
-and the lock that a helper takes for its caller.
+and the lock that a helper takes for its caller, of an object that it returns, too.
 
 Not reported: a function whose contract is to return locked (its name or comment says so, or
 another function of the package only releases the lock; a name alone does not excuse returns

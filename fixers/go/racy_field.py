@@ -16,6 +16,9 @@ of its rounds and an exported method sets.
 
 Likewise a field that a goroutine sets when it begins to serve, and the method that stops it reads.
 
+Likewise what a method counts or collects in a goroutine that each of its calls launches, and what
+one writes that a field keeps and a timer or goroutine calls.
+
 Likewise a sync.Once that an exported method replaces by a fresh one.
 
 Not reported: a write under a lock, an Once, a channel used as a lock, or a test for one

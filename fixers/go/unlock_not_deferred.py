@@ -5,9 +5,9 @@ HTTP and RPC servers do, the program goes on, and the next one who wants the loc
 ever. `defer mu.Unlock()` costs a few nanoseconds and runs in any case.
 
 Only what can really panic counts: a function that the caller supplied or that is stored in a
-field, a type assertion without `ok`, an index from outside that nothing compares, a part of a
-text that was split and not counted, a division by a variable that nothing compares, a write to
-a map that nobody made.
+field, a method of an exported interface in a field where a caller in the package recovers, a type
+assertion without `ok`, an index from outside that nothing compares, a part of a text that was split
+and not counted, a division by a variable that nothing compares, a write to a map that nobody made.
 
 Not reported: an Unlock with work after it; a lock that is taken in a loop or more than once;
 a release by another function; a method of an interface that only asks for something.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -229,6 +229,26 @@ def test_what_a_fix_leaves_to_harden_is_mended_in_the_same_run(tmp_path: Path) -
     assert patch.after == {"a.go": go("\tstrong()\n").encode()}
     assert became(patch) == [("go/turns", "fixed", ""), ("go/weak", "fixed", "")]
     assert fix(applied(opened, patch), options(turns, weak)).after == {}
+
+
+def test_what_a_dead_operation_hid_is_mended_in_the_same_run(tmp_path: Path) -> None:
+    def at_send(word: bytes, edit: bytes) -> Callable[[GoFile], Iterator[Finding]]:
+        def check(file: GoFile) -> Iterator[Finding]:
+            place, made = file.data.find(b"send()"), file.data.find(word)
+            if made >= 0 and place >= 0:
+                at = made if edit.startswith(b"made") else place
+                end = at + len(word) if at == made else place + 6
+                change = Fix("Change it", (Edit(file.path, at, end, edit),))
+                yield Finding(file.path, place, place + 6, "it waits", (change,))
+
+        return check
+
+    dead = replace(rule("dead", rb"unmade"), check=at_send(b"unmade()", b"made()"))
+    late = replace(rule("late", rb"send"), check=at_send(b"\tmade()", b"choose()"))
+    opened = project(tmp_path, {"a.go": go("\tunmade()\n\tsend()\n")})
+    patch = fix(opened, options(dead, late))
+    assert patch.after == {"a.go": go("\tmade()\n\tchoose()\n").encode()}
+    assert became(patch) == [("go/dead", "fixed", ""), ("go/late", "fixed", "")]
 
 
 def test_rules_that_were_not_selected_judge_too(tmp_path: Path) -> None:

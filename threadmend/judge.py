@@ -262,8 +262,9 @@ class Judge:
             mendable = finding.safety is Safety.SAFE or (
                 finding.safety is Safety.UNSAFE and self._options.unsafe
             )
-            if not still and not likely and mendable:
-                continue  # a matter of hardening, which a next round can mend
+            hidden = any(_hid(f, finding, edits) for f in fixed)
+            if not still and mendable and (hidden or not likely):
+                continue  # a matter of hardening, or not new: a next round can mend it
             reason = (
                 "the finding is still there after the fix"
                 if still
@@ -353,6 +354,19 @@ def _same(finding: Finding, fixed: Finding, edits: Edits) -> bool:
     return finding.message == fixed.message or finding.start == shift(
         edits, fixed.path, fixed.start
     )
+
+
+def _hid(fixed: Finding, finding: Finding, edits: Edits) -> bool:
+    """Return whether a finding is about the operation of a fixed one, which the fix left alone.
+
+    What waited for ever whatever happened (a nil channel) was nothing to talk about yet.
+    """
+    if finding.path != fixed.path or any(
+        e.start < fixed.end and fixed.start < e.end for e in edits.get(fixed.path, ())
+    ):
+        return False
+    place = (shift(edits, fixed.path, fixed.start), shift(edits, fixed.path, fixed.end))
+    return (finding.start, finding.end) == place
 
 
 def _distance(attempt: Attempt, complaint: Complaint, edits: Edits) -> tuple[int, int, int]:

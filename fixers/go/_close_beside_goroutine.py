@@ -11,9 +11,12 @@ Whatever brings the goroutine to its close, Stop closes again after it: nothing 
 
 from __future__ import annotations
 
+import re
+
 from threadmend.golang.access import Access, access_of
-from threadmend.golang.calls import Site
+from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
 from threadmend.golang.locks import declaration_of
@@ -27,20 +30,54 @@ from ._close_method import MethodClose, outer_closes
 __all__ = ["beside_a_goroutine"]
 
 
+_HELPERS = 2
+_NO_LAST = re.compile(rb"(?!)")
+
+
 def beside_a_goroutine(close: MethodClose, sites: list[Site]) -> tuple[Site, Site] | None:
     """Return the calls of a closing method by a goroutine and by who ends the same object."""
     for end in outer_closes(close, sites, parts=True):
         if end.decl.node is close.decl.node:
             continue
         for site in sites:
-            if site.call is not None and _by_goroutine_of(site, end):
-                return site, next(s for s in sites if s.call is end.call)
+            if site.call is not None and site.call is not end.call:
+                if _by_goroutine_of(site, end) or _by_helper(site, end, _HELPERS):
+                    return site, next(s for s in sites if s.call is end.call)
     return None
 
 
-def _by_goroutine_of(site: Site, end: MethodClose) -> bool:
-    """Return whether a call runs in a goroutine of the object that a method ends."""
+def _by_helper(site: Site, end: MethodClose, depth: int, below: tuple[str, ...] = ()) -> bool:
+    """Return whether a goroutine calls a method of its object that always comes to a call.
+
+    `func (l *Link) fail(err error) { log.Print(err); l.finish() }`
+    """
+    outer, base = site.node.function, _path(site.file, site.call)
+    decl = declaration_of(site.file, outer) if outer is not None else None
+    point = flow_of(outer).point_of(site.call) if outer is not None and site.call else None
+    if outer is None or decl is None or base is None or point is None or not depth:
+        return False
+    if decl.node is end.decl.node or not isinstance(base.root, Binding):
+        return False
+    flow = flow_of(outer)
+    always = flow.complete and not flow.exits_from(flow.entry, stop=lambda p: p is point)
+    if base.root.kind != "receiver" or not always:
+        return False
+    below = (*base.steps, *below)
+    return any(
+        _by_goroutine_of(each, end, below) or _by_helper(each, end, depth - 1, below)
+        for each in own_callers(decl, _NO_LAST)
+        if each.call is not None
+    )
+
+
+def _by_goroutine_of(site: Site, end: MethodClose, below: tuple[str, ...] = ()) -> bool:
+    """Return whether a call runs in a goroutine of the object that a method ends.
+
+    `below` leads from what is called to the part that closes.
+    """
     base = _path(site.file, site.call)
+    if base is not None and below:
+        base = Access(base.root, (*base.steps, *below))
     function = outer_function(site.node)
     decl = declaration_of(site.file, function) if function is not None else None
     root = base.root if base is not None else None

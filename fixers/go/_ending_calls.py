@@ -1,16 +1,18 @@
-"""Calls that end something and wait for nobody: `h.Stop()`, which only closes a channel."""
+"""Calls that wait for nobody: `h.Stop()` only closes a channel, `h.Size()` only looks."""
 
 from __future__ import annotations
 
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import method_call
-from threadmend.golang.goroutines import Launch, captures
+from threadmend.golang.goroutines import Launch, captures, innermost_loop
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
 
-__all__ = ["ending_statement", "only_ends"]
+from ._quick import is_slow, waits
+
+__all__ = ["ending_statement", "only_ends", "only_looks"]
 
 _DEPTH = 2
 
@@ -20,6 +22,34 @@ def only_ends(file: GoFile, use: Node) -> bool:
     call = method_call(use)
     decl = file.callee(call) if call is not None else None
     return decl is not None and _ends(decl, _DEPTH)
+
+
+def only_looks(file: GoFile, use: Node) -> bool:
+    """Return whether a use of an object calls a method, outside of a loop, that only computes.
+
+    It may take a lock, which tells nobody that somebody else has ended.
+    """
+    call = method_call(use)
+    decl = file.callee(call) if call is not None else None
+    asked_again = call is None or innermost_loop(call) is not None
+    return decl is not None and not asked_again and _is_quick(decl, _DEPTH)
+
+
+def _is_quick(decl: Decl, depth: int) -> bool:
+    if decl.kind not in {"func", "method"} or not decl.sound or not decl.has_body:
+        return False
+    if not decl.node["body"].statements:
+        return False  # who knows what it stands for
+    for node in decl.node["body"].walk():
+        if node.kind == "for_statement" and waits(decl.file, node):
+            return False
+        if node.kind == "call_expression" and _is_brief(decl.file, node):
+            continue
+        if is_slow(decl.file, node):
+            callee = decl.file.callee(node) if node.kind == "call_expression" else None
+            if callee is None or not depth or not _is_quick(callee, depth - 1):
+                return False
+    return True
 
 
 def ending_statement(file: GoFile, launch: Launch, test: Binding) -> Node | None:

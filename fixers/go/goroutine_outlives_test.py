@@ -39,7 +39,7 @@ from threadmend.golang.unended import never_ends
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._counted import counted_launch
-from ._ending_calls import ending_statement, only_ends
+from ._ending_calls import ending_statement, only_ends, only_looks
 from ._subscribed import subscribed
 from ._told_too_soon import may_wait_to_send, nothing_ends, used_after_signals
 
@@ -153,8 +153,9 @@ def _shares(file: GoFile, launch: Launch, test: Binding) -> bool:
         for use in binding.uses:
             if _is_in(launch, use) or use is binding.node:
                 continue
-            if use.function is launch.function and only_ends(file, use):
-                continue
+            if use.function is launch.function:
+                if only_ends(file, use) or only_looks(file, use):
+                    continue
             if use.start > launch.node.end or use.up("defer_statement") is not None:
                 return True
             if use.function is not launch.function:
@@ -237,6 +238,28 @@ def _runs_for_good(file: GoFile, launch: Launch) -> bool:
     return False
 
 
+def _is_given_up(file: GoFile, launch: Launch) -> bool:
+    """Return whether the test defers a call that takes from a goroutine what it works with.
+
+    `defer r.Close()` sets a flag: it would run before a Cleanup. Raises where the goroutine may
+    go round until then.
+    """
+    given = [b for b in captures(launch.literal or launch.node) if b.function is launch.function]
+    deferred = [
+        use
+        for binding in given
+        for use in binding.uses
+        if use.up("defer_statement") is not None and use.function is launch.function
+    ]
+    if not any(only_looks(file, u) and not only_ends(file, u) for u in deferred):
+        return False
+    bodies = [launch.body, *(file.callee(c) for c in launch.node.find("call_expression"))]
+    nodes = (b if isinstance(b, Node) else b.node for b in bodies if b is not None)
+    if any(next(n.find("for_statement"), None) is not None for n in nodes):
+        raise BuilderError("it may go on until the test gives up what they share")
+    return True
+
+
 @with_reason
 def _fix(file: GoFile, launch: Launch, test: Binding) -> Fix:
     """Wait for the goroutine when the test is cleaned up."""
@@ -258,7 +281,10 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> Fix:
     package = import_name(file.tree, "sync") or "sync"
     group = f"var {name} {package}.WaitGroup"
     edits: list[Edit] = []
-    if ending is None:
+    before = ending is None and _is_given_up(file, launch)
+    if before:
+        group += f"\ndefer {name}.Wait()"
+    elif ending is None:
         group += f"\n{test.name}.Cleanup({name}.Wait)"
     loops = [a for a in launch.node.ancestors() if a.kind == "for_statement"]
     outer = next((a for a in reversed(loops) if a.function is function), None)
@@ -277,4 +303,5 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> Fix:
         edits.extend(add_import(file.tree, "sync"))
     reason = "the test takes as long as its goroutines do"
     where = "in a Cleanup" if ending is None else f"after {ending.name}"
+    where = "before what is deferred" if before else where
     return Fix(f"Wait for the goroutine {where}", tuple(edits), Safety.UNSAFE, reason)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from threadmend.golang.callback_fields import all_sites
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import shared_channel_of
 from threadmend.golang.channel_index import behind
@@ -24,7 +25,7 @@ from threadmend.golang.leaving import Leave
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.package import Decl
 from threadmend.golang.runners import runners_of
-from threadmend.golang.stops import Stop, stops_at
+from threadmend.golang.stops import Stop, leaves_loop, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix
 
@@ -62,10 +63,12 @@ def unheard_by(file: GoFile, send: Node) -> Unheard | None:
         return None
     if any(o.has_alternative for o in channel.of("send")):
         return None
-    runners = runners_of(file, function)
+    runners = runners_of(file, function, through_fields=True)
     if not runners.launches or runners.called:
         return None
     drained = channel.of("receive", "range")
+    if drained and all(_takes_all(o) for o in drained):
+        return None
     own = _own_stops(file, send, operand.name)
     stop = next((s for s in own if _is_unheard(decl, s, drained)), None)
     if stop is None:
@@ -73,6 +76,12 @@ def unheard_by(file: GoFile, send: Node) -> Unheard | None:
     if innermost_loop(send) is not None:
         return Unheard(stop, in_select(file, send, stop, _REASON))
     return _through_helper(file, function, decl, send, stop)
+
+
+def _takes_all(receive: ChannelOperation) -> bool:
+    """Return whether a loop goes on until the channel is closed: its sender never waits long."""
+    loop = receive.node.parent
+    return receive.kind == "range" and loop is not None and not leaves_loop(loop)
 
 
 def _own_stops(file: GoFile, send: Node, owner: str) -> Iterator[Stop]:
@@ -104,6 +113,8 @@ def _through_helper(
     file: GoFile, function: Node, decl: Decl, send: Node, stop: Stop
 ) -> Unheard | None:
     """Return the finding of a method that only sends: its callers leave their loops."""
+    if _tells_success(function, send):
+        return _told_to_callers(file, decl, send, stop)
     if function["body"].statements != [send] or result_nodes(function):
         return None
     field = stop.receive.rpartition(".")[2]
@@ -118,3 +129,36 @@ def _through_helper(
         edits += left
     fix = in_select(file, send, stop, _REASON, leave=Leave(""))
     return Unheard(stop, replace(fix, edits=fix.edits + edits) if isinstance(fix, Fix) else fix)
+
+
+def _tells_success(function: Node, send: Node) -> bool:
+    """Return whether a method sends and returns true, whatever happens."""
+    results, statements = result_nodes(function), function["body"].statements
+    return (
+        len(statements) == 2
+        and statements[0] is send
+        and statements[1].text == b"return true"
+        and [r.text for r in results] == [b"bool"]
+    )
+
+
+def _told_to_callers(file: GoFile, decl: Decl, send: Node, stop: Stop) -> Unheard | None:
+    """Return the finding of a method whose callers all leave when it returns false."""
+    sites = all_sites(decl)
+    if not sites or not all(s.call is not None and _leaves_without(s.call) for s in sites):
+        return None
+    return Unheard(stop, in_select(file, send, stop, _REASON, leave=Leave("return false")))
+
+
+def _leaves_without(call: Node) -> bool:
+    """Return whether a call in a loop is asked in `if !emit(line) { return }`."""
+    test = call.parent
+    above = test.parent if test is not None else None
+    if test is None or above is None or innermost_loop(call) is None:
+        return False
+    if test.kind != "unary_expression" or test["operator"].kind != "!":
+        return False
+    if above.kind != "if_statement" or test.field != "condition":
+        return False
+    last = above["consequence"].statements[-1:]
+    return bool(last) and last[0].kind in {"return_statement", "break_statement"}

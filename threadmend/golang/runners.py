@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from threadmend.golang.calls import callers
+from threadmend.golang.callback_fields import calls_of_stored
+from threadmend.golang.calls import Site, callers
 from threadmend.golang.goroutines import Launch, launch_of_literal
 from threadmend.golang.locks import declaration_of, runs_in_place
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl
 
 __all__ = ["Runners", "runners_of"]
 
@@ -24,14 +27,21 @@ class Runners:
     called: bool = False
 
 
-def runners_of(file: GoFile, function: Node, depth: int = 3) -> Runners:
-    """Return the goroutines that run a function, callers followed three levels up."""
+def runners_of(
+    file: GoFile, function: Node, depth: int = 3, *, through_fields: bool = False
+) -> Runners:
+    """Return the goroutines that run a function, callers followed three levels up.
+
+    With `through_fields` also those that call it as a callback: `&tailer{emit: p.put}`.
+    """
     found = Runners()
-    _add_runners(file, function, depth, found, set())
+    _add_runners(file, function, depth, found, set(), through_fields)
     return found
 
 
-def _add_runners(file: GoFile, function: Node, depth: int, found: Runners, seen: set[Node]) -> None:
+def _add_runners(
+    file: GoFile, function: Node, depth: int, found: Runners, seen: set[Node], fields: bool
+) -> None:
     if function in seen:
         return
     seen.add(function)
@@ -42,7 +52,7 @@ def _add_runners(file: GoFile, function: Node, depth: int, found: Runners, seen:
             return
         outer = function.function
         if outer is not None and (runs_in_place(file, function) or function.is_deferred):
-            _add_runners(file, outer, depth, found, seen)
+            _add_runners(file, outer, depth, found, seen, fields)
         else:
             found.called = True
         return
@@ -52,11 +62,11 @@ def _add_runners(file: GoFile, function: Node, depth: int, found: Runners, seen:
         return
     if decl.exported:
         found.called = True
-    for site in callers(decl):
+    for site in _followed(decl) if fields else callers(decl):
         if site.call is None:
             value = site.node.up("selector_expression") or site.node
             if site.node.function is not None and runs_in_place(site.file, value):
-                _add_runners(site.file, site.node.function, depth - 1, found, seen)
+                _add_runners(site.file, site.node.function, depth - 1, found, seen, fields)
             else:
                 found.called = True
         elif site.launched and site.call.parent is not None:
@@ -64,4 +74,10 @@ def _add_runners(file: GoFile, function: Node, depth: int, found: Runners, seen:
             if launch is not None:
                 found.launches.append(launch)
         elif site.node.function is not None:
-            _add_runners(site.file, site.node.function, depth - 1, found, seen)
+            _add_runners(site.file, site.node.function, depth - 1, found, seen, fields)
+
+
+def _followed(decl: Decl) -> Iterator[Site]:
+    """Yield the uses of a function; for what a field calls (`emit: p.put`) the field's calls."""
+    for site in callers(decl):
+        yield from (calls_of_stored(site) if site.call is None else None) or [site]

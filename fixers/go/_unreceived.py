@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threadmend.golang.calls import Site, callers
-from threadmend.golang.channels import Channel, ChannelOperation, initialised, operation_at
+from threadmend.golang.channels import Channel, ChannelOperation, holder_of, operation_at
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import declaration_of
@@ -41,7 +41,7 @@ def partly_received(file: GoFile, function: Node, channel: Channel) -> Node | No
     """Return the call of a function whose caller may stop before it has received all results.
 
     acks := broadcast(nodes)             first := <-race(urls)
-    for range nodes {
+    for range nodes {                    all := collect(race(urls))
         if ack := <-acks; ack.bad {
             return                       // the others wait
         }
@@ -62,11 +62,12 @@ def partly_received(file: GoFile, function: Node, channel: Channel) -> Node | No
 def _leaves_some(site: Site) -> bool:
     """Return whether a caller, who alone has the channel, stops in the middle."""
     call = site.call
-    binding = initialised(site.file, call) if call is not None else None
+    holder = holder_of(site.file, call) if call is not None else None
     own = operation_at(site.file, call) if call is not None else None
-    if binding is None:
+    if holder is None:
         return own is not None and own.kind == "receive" and innermost_loop(own.node) is None
-    uses = [operation_at(site.file, u) for u in binding.uses if u is not binding.node]
+    file, binding, _ = holder
+    uses = [operation_at(file, u) for u in binding.uses if u is not binding.node]
     received = [u for u in uses if u is not None and u.kind in {"receive", "range"}]
     if not received or len(received) != len(uses):
         return False
@@ -123,10 +124,11 @@ def _may_leave_it(site: Site) -> bool:
     operation = operation_at(site.file, call)
     if operation is not None:
         return operation.kind == "receive" and operation.has_alternative
-    binding = initialised(site.file, call)
-    if binding is None:
+    holder = holder_of(site.file, call)
+    if holder is None:
         return _is_blank(call)
-    uses = [operation_at(site.file, u) for u in binding.uses if u is not binding.node]
+    file, binding, _ = holder
+    uses = [operation_at(file, u) for u in binding.uses if u is not binding.node]
     return bool(uses) and all(u is not None and u.has_alternative for u in uses)
 
 

@@ -22,9 +22,7 @@ from threadmend.golang.calls import callers
 from threadmend.golang.channels import (
     Channel,
     ChannelOperation,
-    follow,
-    initialised,
-    operation_at,
+    follow_result,
     runner_of,
 )
 from threadmend.golang.file import GoFile
@@ -81,13 +79,8 @@ def _ranges(file: GoFile, function: Node, channel: Channel) -> list[ChannelOpera
     for site in callers(decl):
         if site.call is None:
             return []
-        operation = operation_at(site.file, site.call)
-        alias = initialised(site.file, site.call)
         seen = Channel(channel.binding, channel.make, channel.capacity)
-        if operation is not None:
-            seen.operations.append(operation)
-        elif alias is not None:
-            follow(site.file, alias, (), seen, 2)
+        follow_result(site.file, site.call, seen)
         if seen.of("close") or seen.of("send"):
             return []
         ranges += _until_closed(seen)

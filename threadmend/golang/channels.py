@@ -36,6 +36,8 @@ __all__ = [
     "ChannelOperation",
     "channel_of",
     "follow",
+    "follow_result",
+    "holder_of",
     "initialised",
     "local_channels",
     "operation_at",
@@ -191,6 +193,35 @@ def follow(
             continue
         call, callee_file, parameter = passed
         follow(callee_file, parameter, (*calls, call), channel, depth - 1)
+
+
+def follow_result(file: GoFile, call: Node, channel: Followed) -> None:
+    """Add the operations and escapes of a channel that a call returns.
+
+    `for v := range start()`, `results := start()`, `collect(start())`.
+    """
+    operation = operation_at(file, call)
+    if operation is not None:
+        channel.operations.append(operation)
+        return
+    holder = holder_of(file, call)
+    if holder is None:
+        channel.escapes.append(call)
+    else:
+        holding, variable, calls = holder
+        follow(holding, variable, calls, channel, _DEPTH - 1)
+
+
+def holder_of(file: GoFile, call: Node) -> tuple[GoFile, Binding, tuple[Node, ...]] | None:
+    """Return the variable that holds a call's result: one of the caller's, or a parameter.
+
+    With the calls on the way to it: `results := start()`, `collect(start())`.
+    """
+    alias = initialised(file, call)
+    if alias is not None:
+        return file, alias, ()
+    passed = passed_to(file, call)
+    return (passed[1], passed[2], (passed[0],)) if passed is not None else None
 
 
 def operation_at(file: GoFile, name: Node, calls: tuple[Node, ...] = ()) -> ChannelOperation | None:

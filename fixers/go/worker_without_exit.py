@@ -38,6 +38,7 @@ from ._every_tick import at_a_tick, at_every_tick, ticks
 from ._fed_by_caller import fed_by_caller
 from ._fed_by_owner import fed_by_owner
 from ._fed_here import fed_here
+from ._refused_after import Refusal, closed_with_flag, refused_after
 from ._stop_cases import finding, partners_too
 from ._waits_for_workers import closed_around, waiting_method
 
@@ -260,6 +261,17 @@ def _never_closed(file: GoFile, body: Node, at: Node, shared: SharedChannel) -> 
         if wait.items:
             message = f"the worker waits for {name}, which {wait.method} does not close"
         yield finding(file, at, message, closed_around(shared, wait))
+        return
+    refusal = refused_after(shared)
+    if refusal is not None and not _asks(refusal, body):
+        message = f"the worker waits for {name}, to which nobody sends after {refusal.method}"
+        yield finding(file, at, message, closed_with_flag(refusal))
+
+
+def _asks(refusal: Refusal, body: Node) -> bool:
+    """Return whether a worker itself looks at the flag."""
+    flag = refusal.set["left"].children[0]["field"].text
+    return b"." + flag in body.text
 
 
 # -- for { v, ok := <-ch; if !ok { return } … } ------------------------------------------

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 
+from threadmend.python.arguments import argument
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.threads import Spawn, is_repeated
 
-__all__ = ["is_many"]
+__all__ = ["is_many", "take_turns"]
 
 
 def is_many(cls: Class | None, spawn: Spawn) -> bool:
@@ -25,7 +26,7 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
         made = file.calls(started.name)
         return len(made) > 1 or any(is_repeated(call) for call in made)
     maker = spawn.through or spawn
-    if _has_one_worker(maker.file, maker):
+    if _only_worker(maker) is not None:
         return False
     if maker.kind == "timer":
         return False
@@ -62,15 +63,22 @@ def _is_endless_restart(file: PythonFile, spawn: Spawn) -> bool:
     )
 
 
-def _has_one_worker(file: PythonFile, spawn: Spawn) -> bool:
-    """Return whether the executor has a single thread."""
+def take_turns(first: Spawn, second: Spawn) -> bool:
+    """Return whether two spawns give their work to the one worker of the same executor."""
+    worker = _only_worker(first.through or first)
+    return worker is not None and worker is _only_worker(second.through or second)
+
+
+def _only_worker(spawn: Spawn) -> ast.Call | None:
+    """Return the call that makes the executor of a spawn, when that has a single thread."""
     call = spawn.node
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
-        return False
-    value = file.value(call.func.value)
+        return None
+    given = argument(call, 0, "executor") if spawn.kind == "executor" else call.func.value
+    value = None if given is None else spawn.file.value(given)
     made = value.made if value is not None else None
     if not isinstance(made, ast.Call):
-        return False
-    given = [k.value for k in made.keywords if k.arg in {"max_workers", "processes"}]
-    given += made.args[:1]
-    return any(isinstance(one, ast.Constant) and one.value == 1 for one in given)
+        return None
+    sizes = [k.value for k in made.keywords if k.arg in {"max_workers", "processes"}]
+    sizes += made.args[:1]
+    return made if any(isinstance(n, ast.Constant) and n.value == 1 for n in sizes) else None

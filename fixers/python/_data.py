@@ -12,7 +12,7 @@ from threadmend.python.functions import Function
 from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
 
-from ._crowds import is_many
+from ._crowds import is_many, take_turns
 
 __all__ = ["Data", "Use"]
 
@@ -83,10 +83,14 @@ class Data:
                         yield other, mine, its
 
     def _are_apart(self, mine: Spawn | None, its: Spawn | None) -> bool:
-        """Return whether the threads of two spawns belong to objects of classes that have nothing
-        to do with each other, and each has made its own.
+        """Return whether the threads of two spawns take turns, or belong to objects of classes that
+        have nothing to do with each other, and each has made its own.
         """
-        if mine is None or its is None or mine is its or not {mine, its} <= self.single:
+        if mine is None or its is None or mine is its:
+            return False
+        if take_turns(mine, its):
+            return True
+        if not {mine, its} <= self.single:
             return False
         homes = [None if s.target is None else s.target.home for s in (mine, its)]
         first, second = homes

@@ -5,13 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.access import is_assigned_once
-from threadmend.golang.channel_fields import (
-    Make,
-    SharedChannel,
-    arguments_of,
-    shared_channel,
-)
+from threadmend.golang.capacities import is_counted
+from threadmend.golang.channel_fields import Make, SharedChannel, shared_channel
 from threadmend.golang.file import GoFile
 from threadmend.golang.package import Package
 from threadmend.golang.syntax import Node
@@ -62,26 +57,7 @@ def _is_known(channel: SharedChannel) -> bool:
 def _may_be_none(make: Make) -> bool:
     """Return whether a capacity comes from who knows where: no number, and counted nowhere."""
     capacity = make.capacity
-    return capacity is not None and not _is_counted(make.file, capacity, _CALLS)
-
-
-_CALLS = 3
-
-
-def _is_counted(file: GoFile, value: Node, depth: int) -> bool:
-    """Return whether a number is written down, or counted from what there is to send.
-
-    `len(ballots)`, also through a variable or what the callers give: `newRound(len(ballots))`.
-    """
-    binding = file.binding(value) if value.kind == "identifier" else None
-    if binding is None or not binding.is_variable:
-        return value.text != b"0"
-    if depth and is_assigned_once(binding) and binding.kind != "parameter":
-        made = binding.declaration.get("right") or binding.declaration.get("value")
-        values = made.children if made is not None else []
-        return binding.index < len(values) and _is_counted(file, values[binding.index], depth - 1)
-    given = arguments_of(file, binding) if depth and binding.kind == "parameter" else None
-    return given is not None and any(_is_counted(f, each, depth - 1) for f, each in given)
+    return capacity is not None and not is_counted(make.file, capacity)
 
 
 def _finding(file: GoFile, send: Node, channel: SharedChannel) -> Finding:

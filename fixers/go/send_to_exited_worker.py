@@ -52,6 +52,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from ._drained import drained, fed_through_fields
 from ._each_once import each_once
 from ._fed_beside_result import Fed, fed_beside_results
+from ._told_by_done import tells_otherwise, told_by_done
 
 CATEGORY = "goroutine"
 GATE = rb"<-|\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w"
@@ -94,6 +95,10 @@ def _of_others(file: GoFile) -> Iterator[Finding]:
         fix = drained(shared, receive, exits, send) if exits else None
         if fix is not None:
             yield _of_a_field(shared, send, exits[0], fix)
+    for told in told_by_done(file):
+        exits = _early_exits(told.loop, told.receive)
+        if exits and not any(tells_otherwise(e) for e in exits):
+            yield _of_a_field(told.channel, told.send.node, exits[0], told.fix(exits))
     for fed in fed_beside_results(file):
         exits = [e for e in _early_exits(fed.loop, fed.receive) if _tells(e, fed)]
         if exits and not fed.is_told:
@@ -122,15 +127,16 @@ def _beside_a_result(fed: Fed, exit_: Node) -> Finding:
     )
 
 
-def _of_a_field(channel: SharedChannel, send: Node, exit_: Node, fix: Fix) -> Finding:
+def _of_a_field(channel: SharedChannel, send: Node, exit_: Node, fix: Fix | str) -> Finding:
     name = f"{channel.decl.name}.{channel.name}"
     return Finding(
         path=send.path,
         start=send.start,
         end=send.end,
         message=f"nobody receives from {name} when the worker has returned early",
-        fixes=(fix,),
+        fixes=(fix,) if isinstance(fix, Fix) else (),
         related=(Related(exit_.path, exit_.start, exit_.end, "leaves here"),),
+        reason="" if isinstance(fix, Fix) else fix,
     )
 
 

@@ -1,0 +1,33 @@
+"""Capacities: whether the room of a channel was made for what is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.channel_fields import arguments_of
+from threadmend.golang.syntax import Node
+
+if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
+
+__all__ = ["is_counted"]
+
+_CALLS = 3
+
+
+def is_counted(file: GoFile, value: Node, depth: int = _CALLS) -> bool:
+    """Return whether a number is written down, or counted from what there is to send.
+
+    `len(ballots)`, also through a variable or what the callers give: `newRound(len(ballots))`.
+    What comes from who knows where is not.
+    """
+    binding = file.binding(value) if value.kind == "identifier" else None
+    if binding is None or not binding.is_variable:
+        return value.text != b"0"
+    if depth and is_assigned_once(binding) and binding.kind != "parameter":
+        made = binding.declaration.get("right") or binding.declaration.get("value")
+        values = made.children if made is not None else []
+        return binding.index < len(values) and is_counted(file, values[binding.index], depth - 1)
+    given = arguments_of(file, binding) if depth and binding.kind == "parameter" else None
+    return given is not None and any(is_counted(f, each, depth - 1) for f, each in given)

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import classify
-from threadmend.golang.builders import BuilderError
+from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.cancels import cancelled
 from threadmend.golang.contexts import Derivation, derivations, derivations_by_helpers
 from threadmend.golang.file import GoFile
@@ -39,11 +39,14 @@ from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.types import is_named
 from threadmend.model import Finding, Fix, Related
 
+from ._cancel_in_part import LostPart, lost_in_parts
+
 CATEGORY = "context"
 ALSO = "govet lostcancel"
 GATE = (
     rb"\bcontext\.With|\bNotifyContext\b|\bWith(?:Cancel|Timeout|Deadline)"
     rb"|\w+, \w*[cC]ancel\w* :?= |[cC](?:tx|ontext), \w+ :?= "
+    rb"|\b\w+ := [\w.]+\([\w.]*[cC](?:tx|ontext)\b"
 )
 
 # Nearly every derivation is followed by its `defer cancel()`: told from the bytes.
@@ -75,6 +78,24 @@ def check(file: GoFile) -> Iterator[Finding]:
         lost = _lost(file, derivation)
         if lost is not None:
             yield _finding(file, lost)
+    for part in lost_in_parts(file):
+        yield _in_part(file, part)
+
+
+def _in_part(file: GoFile, part: LostPart) -> Finding:
+    fix, reason = with_reason(LostPart.fix)(part, file)
+    name = part.call["function"].name
+    return Finding(
+        path=file.path,
+        start=part.name.start,
+        end=part.name.end,
+        message=f"{name} is not called on every path",
+        fixes=(fix,) if fix is not None else (),
+        related=tuple(
+            Related(file.path, e.start, e.end, f"this return skips {name}") for e in part.exits[:3]
+        ),
+        reason=reason,
+    )
 
 
 def _lost(file: GoFile, derivation: Derivation) -> _Lost | None:

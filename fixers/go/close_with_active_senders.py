@@ -41,8 +41,8 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from ._close_fields import closed_fields
 from ._closer import by_producer, close_after, ends
 from ._each_once import each_once
-from ._leaked_senders import senders_of, total_of
 from ._left_early import left_early
+from ._left_open import left_open
 from ._unreceived import is_returned
 
 CATEGORY = "channel"
@@ -277,8 +277,9 @@ def _fix(
         raise BuilderError("the close is part of another statement")
     receives = [o.anchor for o in channel.of("range", "receive")]
     receives = [r for r in receives if r.function is function]
-    if _is_unseen(file, function, channel, statement):
-        return Fix(f"Leave {name} open: nobody waits for the close", delete(statement))
+    unseen = left_open(file, function, channel, statement)
+    if unseen is not None:
+        return unseen
     if not all(ends(x) for x in launches):
         edits = _with_done(file, function, channel, statement, senders)
         return Fix(
@@ -296,24 +297,6 @@ def _fix(
         edits = close_after(file, function, channel.make, name, launches, closes, receives)
     reason = "the channel is closed later, after the last send"
     return Fix(f"Close {name} after the last sender", tuple(edits), Safety.UNSAFE, reason)
-
-
-def _is_unseen(file: GoFile, function: Node, channel: Channel, close: Node) -> bool:
-    """Return whether nobody can learn that a channel with room for all values is closed.
-
-    The function closes it when it returns, and it alone receives. Sound: a late value stays in
-    the buffer, and is collected with it.
-    """
-    total = total_of(file, channel, senders_of(file, function, channel) or [])
-    room = channel.capacity.name if channel.capacity is not None else "0"
-    if close.kind != "defer_statement" or channel.escapes or total is None:
-        return False
-    if str(total) != room and not (
-        total.is_constant and room.isdigit() and total.factor <= int(room)
-    ):
-        return False
-    receives = channel.of("receive", "range", "len")
-    return all(o.kind == "receive" and runner_of(o, function) is function for o in receives)
 
 
 def _with_done(

@@ -39,6 +39,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from ._close_by_receiver import closed_by_receivers
 from ._closer import after_sends, by_producer, close_after, ends
 from ._each_once import each_once
+from ._left_open import left_open
 
 CATEGORY = "channel"
 GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])|\bclose\("
@@ -216,6 +217,10 @@ def _fix(
     launches = [r for r in runners.values() if isinstance(r, Launch)]
     if any(not ends(x) for x in launches):
         raise BuilderError("the sender never ends by itself")
+    parent = close.node.parent
+    unseen = left_open(file, function, channel, parent) if parent is not None else None
+    if unseen is not None:
+        return unseen
     edits = _without_close(channel, close, loop)
     if not launches:
         edits += after_sends(file, function, channel)

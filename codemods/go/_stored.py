@@ -218,7 +218,7 @@ def _is_passed(file: GoFile, selector: Node) -> bool:
         return False
     if parent.children[0] is not selector:
         return False
-    if call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}:
+    if call.runs_later:
         return False
     function = call["function"]
     name = (function.get("field") or function).name

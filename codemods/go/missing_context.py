@@ -89,7 +89,7 @@ def _blocks(file: GoFile, call: Node) -> bool:
     """Return whether a call waits for something outside and has a form with a context."""
     if ambient(file, call) is not None:
         return False
-    if call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}:
+    if call.runs_later:
         return False
     if _is_marked(file, call):
         return True
@@ -112,7 +112,7 @@ def _is_marked(file: GoFile, call: Node) -> bool:
         return False
     if undoes(outer) or after_failure(call):
         return False
-    if outer.parent is not None and outer.parent.kind in {"go_statement", "defer_statement"}:
+    if outer.runs_later:
         return False
     name = outer["function"].name.rpartition(".")[2]
     top = file.tree.declaration_at(call.start)

@@ -44,7 +44,7 @@ def asked(file: GoFile, receive: Node, made: Channel) -> Stop | None:
     call = _request(made, receive)
     if call is None or call.function is not receive.function or call.end > receive.start:
         return None
-    if call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}:
+    if call.runs_later:
         return None
     return _stop(file, receive, call) if _is_out_of_sight(file, call) else None
 

@@ -60,9 +60,7 @@ def _is_of_a_request(file: GoFile, operand: Node, made: frozenset[str] = _MAKES)
     binding = file.binding(operand["operand"])
     if binding is None or binding.kind != "variable" or not is_assigned_once(binding):
         return False
-    right = binding.declaration.get("right") or binding.declaration.get("value")
-    values = right.children if right is not None else []
-    return bool(values) and values[0].kind in made
+    return bool(binding.values) and binding.values[0].kind in made
 
 
 def _is_looked_up(send: ChannelOperation) -> bool:

@@ -156,7 +156,7 @@ def _relocked(file: GoFile, owner: Binding, call: Node, held: list[Held]) -> Loc
     """Return the method that a call runs on the object, and the lock that both take."""
     function = call["function"]
     base = access_of(file, function["operand"]) if function.kind == "selector_expression" else None
-    if call.parent is not None and call.parent.kind == "go_statement":
+    if call.is_launched:
         return None
     decl = file.callee(call) if base == Access(owner) else None
     body = decl.node.get("body") if decl is not None else None

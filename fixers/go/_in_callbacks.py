@@ -98,6 +98,6 @@ def _called(file: GoFile, literal: Node, statement: Node) -> tuple[Node, bool] |
             calls.append(call)
     if not calls or len({id(c.function) for c in calls}) != 1:
         return None
-    if any(c.parent is not None and c.parent.kind == "go_statement" for c in calls):
+    if any(c.is_launched for c in calls):
         return None
     return calls[0], repeats

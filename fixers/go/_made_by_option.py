@@ -73,14 +73,12 @@ def _holder(file: GoFile, call: Node, channel: SharedChannel) -> Node | None:
             type_ = declared.get("type")
             alone = len(declared.all("name")) == 1
             return declared if alone and type_ is not None and _is_of(channel, type_) else None
-        values = declared.get("right") or declared.get("value")
-        if values is None or root.index >= len(values.children):
-            continue
-        value = values.children[root.index]
-        if value.kind == "unary_expression":
+        value = root.value
+        if value is not None and value.kind == "unary_expression":
             value = value["operand"]
-        if value.kind == "composite_literal" and _is_of(channel, value["type"]):
-            return value
+        if value is not None and value.kind == "composite_literal":
+            if _is_of(channel, value["type"]):
+                return value
     return None
 
 

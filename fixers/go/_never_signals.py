@@ -49,7 +49,7 @@ def _given(file: GoFile, channel: Channel) -> tuple[Node, str] | None:
         if passed is None:
             continue
         call, _, parameter = passed
-        if call.parent is None or call.parent.kind != "go_statement" or len(parameter.uses) > 1:
+        if not call.is_launched or len(parameter.uses) > 1:
             return None
         found.append((parameter.scope, parameter.name))
     return found[0] if len(found) == 1 and found[0][1] != "_" else None

@@ -151,7 +151,7 @@ def _set_within(file: GoFile, call: Node) -> list[Access]:
     decl = file.callee(call)
     if decl is None or not decl.sound or decl.file.package is not file.package:
         return []
-    if call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}:
+    if call.runs_later:
         return []
     found = []
     for node in decl.node.own():

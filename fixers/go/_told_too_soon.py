@@ -108,8 +108,7 @@ def _is_measured(use: Node) -> bool:
 def may_wait_to_send(file: GoFile, launch: Launch) -> bool:
     """Return whether what a goroutine calls may send on when the test receives no more."""
     for _, binding in _passed_to_send(file, launch):
-        values = binding.declaration.get("right") or binding.declaration.get("value")
-        made = values.children[0] if values is not None and len(values.children) == 1 else None
+        made = binding.values[0] if len(binding.values) == 1 else None
         if made is None or made.kind != "call_expression" or len(made["arguments"].children) < 2:
             return True
     return False

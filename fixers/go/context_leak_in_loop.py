@@ -152,9 +152,7 @@ def _opened(binding: Binding) -> bool:
     """Return whether a variable is declared with the result of a call, which is no listener:
     whoever looks for free ports keeps those that it has found until it has them all.
     """
-    declaration = binding.declaration
-    right = declaration.get("right") or declaration.get("value")
-    calls = [c for c in right.children if c.kind == "call_expression"] if right else []
+    calls = [c for c in binding.values if c.kind == "call_expression"]
     return bool(calls) and not any(_LISTENS.match(call.text) for call in calls)
 
 

@@ -207,7 +207,7 @@ def _first_read(
             select = node
         if _acquires(node) and (select is None or node is select):
             waited = min(waited, node.stop)  # its operands are read before it waits
-        if node.kind == "call_expression" and depth > 0 and not _is_launched(node):
+        if node.kind == "call_expression" and depth > 0 and not node.is_launched:
             decl = file.callee(node)
             if decl is not None and decl.sound and decl.file.package is file.package:
                 inner = _inward(file, body, call, outer, wanted)
@@ -281,10 +281,6 @@ def _acquires(node: Node) -> bool:
         name = node["function"]["field"].name
         return name in _WAITING and name != "Sleep"
     return False
-
-
-def _is_launched(call: Node) -> bool:
-    return call.parent is not None and call.parent.kind == "go_statement"
 
 
 def _late_options(file: GoFile, launch: Launch) -> Iterator[Finding]:

@@ -146,10 +146,8 @@ def _is_foreign(file: GoFile, binding: Binding, writes: list[CapturedAccess]) ->
         return False
     if type_ is None:
         return True
-    right = binding.declaration.get("right") or binding.declaration.get("value")
-    values = right.children if right is not None else []
-    value = values[binding.index] if binding.index < len(values) else None
-    if value is None or len(values) == 1 < binding.index + 1:
+    value = binding.value
+    if value is None:
         return True
     if value.kind == "unary_expression" and value["operator"].kind == "&":
         return value["operand"].kind != "composite_literal"

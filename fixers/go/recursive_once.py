@@ -87,7 +87,7 @@ def _comes_back(
         return None
     seen.add(key)
     for node in body.node.own():
-        if node.kind != "call_expression" or _launched(node):
+        if node.kind != "call_expression" or node.is_launched:
             continue
         if _once(body.file, node) == once:
             return node
@@ -118,10 +118,6 @@ def _run_by(body: Body, call: Node, once: Access) -> Iterator[tuple[Body, Access
 
 
 _FUNCTION_VALUES = frozenset({"func_literal", "selector_expression", "identifier"})
-
-
-def _launched(call: Node) -> bool:
-    return call.parent is not None and call.parent.kind == "go_statement"
 
 
 def _callees(body: Body, call: Node, called: Body, once: Access) -> Access | None:

@@ -170,12 +170,9 @@ def _inside(file: GoFile, call: Node) -> str:
 
 def _looked_up(file: GoFile, binding: Binding) -> bool:
     """Return whether a local variable holds what a field or its element does: `f := s.all[k]`."""
-    declaration = binding.declaration
-    right = declaration.get("right") or declaration.get("value")
-    values = right.children if right is not None else []
-    if binding.kind != "variable" or not values or not is_assigned_once(binding):
+    if binding.kind != "variable" or not binding.values or not is_assigned_once(binding):
         return False
-    value = values[binding.index] if binding.index < len(values) else values[0]
+    value = binding.value or binding.values[0]
     while value.kind == "index_expression":
         value = value["operand"]
     if value.kind != "selector_expression":

@@ -23,7 +23,7 @@ from threadmend.golang.types import Chan, is_named
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["Event", "depends_on_flag", "events_of", "is_launched", "parameter_called"]
+__all__ = ["Event", "depends_on_flag", "events_of", "parameter_called"]
 
 
 # Not frozen, which makes creation three times as slow: there are a hundred thousand.
@@ -58,11 +58,6 @@ class Event:
     def operation(self) -> Node:
         """Return the syntax that takes the lock or blocks."""
         return self.path[-1]
-
-
-def is_launched(call: Node) -> bool:
-    """Return whether a `go` statement makes the call."""
-    return call.parent is not None and call.parent.kind == "go_statement"
 
 
 def parameter_called(file: GoFile, body: Node, function: Node) -> int | None:
@@ -106,7 +101,7 @@ def _events(body: Body) -> Iterator[Event]:
     for node in function.own():
         if node.kind == "call_expression":
             index = parameter_called(file, function, node["function"])
-            if index is not None and not is_launched(node):
+            if index is not None and not node.is_launched:
                 held = holding_of(file, function).at(node)
                 yield Event("param", str(index), None, None, (node,), True, held)
     if _BLOCKS.search(file.data, function.start, function.end):
@@ -123,7 +118,7 @@ def _blocks(file: GoFile, function: Node) -> Iterator[Event]:
             if not isinstance(file.underlying(file.type_of(node["right"])), Chan):
                 continue
             mode, operand = "receive", node["right"]
-        elif node.kind == "call_expression" and _is_wait(file, node) and not is_launched(node):
+        elif node.kind == "call_expression" and _is_wait(file, node) and not node.is_launched:
             mode, operand = "wait", node["function"]["operand"]
         else:
             continue

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
-from threadmend.golang.bodies import is_launched, parameter_called
+from threadmend.golang.bodies import parameter_called
 from threadmend.golang.locks import locks_of, runs_in_place
 from threadmend.golang.printing import printed, prints
 from threadmend.golang.reach import reach_of
@@ -86,7 +86,7 @@ def call_nodes(body: Body) -> list[Node]:
         for node in body.node.own()
         if node.kind == "call_expression"
         and node not in own
-        and not is_launched(node)
+        and not node.is_launched
         and (not _leads_nowhere(file, node["function"]) or prints(file, node))
     ]
 

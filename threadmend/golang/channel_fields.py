@@ -312,10 +312,7 @@ def arguments_of(file: GoFile, parameter: Binding) -> list[tuple[GoFile, Node]] 
 
 def made_by(file: GoFile, binding: Binding) -> Make | None:
     """Return the channel that a variable is declared with."""
-    values = binding.declaration.get("right") or binding.declaration.get("value")
-    if values is None or binding.index >= len(values.children):
-        return None
-    return made(file, values.children[binding.index])
+    return made(file, binding.value) if binding.value is not None else None
 
 
 def _use(file: GoFile, channel: SharedChannel, node: Node, depth: int = _DEPTH) -> None:

@@ -72,10 +72,7 @@ def _of_variable(file: GoFile, name: Node) -> Behind | None:
     binding = file.binding(name)
     if binding is None or binding.kind != "variable" or not is_assigned_once(binding):
         return None
-    values = binding.declaration.get("right") or binding.declaration.get("value")
-    if values is None or binding.index >= len(values.children):
-        return None
-    found = _argument(file, values.children[binding.index])
+    found = _argument(file, binding.value) if binding.value is not None else None
     if found is None:
         return None
     lock, reads = found

@@ -95,10 +95,10 @@ def known_whole(file: GoFile, call: WaitGroupCall) -> Counter | None:
 
 def _is_new(binding: Binding) -> bool:
     """Return whether a variable holds the address of a WaitGroup that is made for it."""
-    values = binding.declaration.get("right") or binding.declaration.get("value")
-    if values is None or binding.index >= len(values.children) or not is_assigned_once(binding):
+    value = binding.value
+    if value is None or not is_assigned_once(binding):
         return False
-    return bool(_NEW.match(values.children[binding.index].text))
+    return bool(_NEW.match(value.text))
 
 
 _NEW = re.compile(rb"&sync\.WaitGroup\{\}|new\(sync\.WaitGroup\)")

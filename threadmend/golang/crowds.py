@@ -297,15 +297,11 @@ def _own_calls(file: GoFile, body: Node) -> list[tuple[Node, Decl]]:
     if found is None:
         found = known[body] = []
         for node in own_nodes(file, body):
-            if node.kind == "call_expression" and not _is_launched(node):
+            if node.kind == "call_expression" and not node.is_launched:
                 decl = file.callee(node)
                 if decl is not None and decl.file.package is file.package and decl.sound:
                     found.append((node, decl))
     return found
-
-
-def _is_launched(call: Node) -> bool:
-    return call.parent is not None and call.parent.kind == "go_statement"
 
 
 def _passed(

@@ -159,7 +159,7 @@ def _with_the_rest(
         for t in touches_after(file, function, start.node.end)
         if t.early
         and _is_reached(flow, t, reached, start.node, waits)
-        and not _is_launched(t.path[0])
+        and not t.path[0].is_launched
     ]
     for one, two in _conflicts(early, theirs):
         ours = any(one is t for t in early)
@@ -202,10 +202,6 @@ def _is_set_up(write: Touch, other: Touch, launch: Launch) -> bool:
     above = [n.parent for n in other.path if n.parent is not None]
     launches = [launch.node, *(n for n in above if n.kind == "go_statement")]
     return any(sets_up_once(write.node, node) for node in launches)
-
-
-def _is_launched(call: Node) -> bool:
-    return call.parent is not None and call.parent.kind == "go_statement"
 
 
 def _is_local(access: Access) -> bool:

@@ -350,4 +350,4 @@ def _called_in_place(literal: Node) -> bool:
     call = call_of(parenthesized(literal))
     if call is None:
         return False
-    return call.parent is None or call.parent.kind not in {"go_statement", "defer_statement"}
+    return not call.runs_later

@@ -373,11 +373,10 @@ def literal_of(file: GoFile, name: Node) -> Node | None:
     binding = file.binding(name)
     if binding is None or binding.declaration.kind not in {"short_var_declaration", "var_spec"}:
         return None
-    right = binding.declaration.get("right") or binding.declaration.get("value")
-    values = right.children if right is not None else []
-    if binding.index >= len(values) or values[binding.index].kind != "func_literal":
+    value = binding.value
+    if value is None or value.kind != "func_literal":
         return None
-    return values[binding.index] if is_assigned_once(binding) else None
+    return value if is_assigned_once(binding) else None
 
 
 def launch_sites(package: Package) -> dict[tuple[str, int], list[Launch]]:

@@ -114,7 +114,7 @@ def touches_of_launch(file: GoFile, launch: Launch) -> list[Touch]:
 
 def lefts_of_call(file: GoFile, call: Node, depth: int = _DEPTH) -> list[Left]:
     """Return the goroutines that a call leaves running, touches in the terms of the caller."""
-    if call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}:
+    if call.runs_later:
         return []
     name = call["function"].children[-1] if call["function"].children else call["function"]
     if not may_leave(file.package, name.text):

@@ -73,17 +73,13 @@ def _given_to(file: GoFile, argument: Node) -> tuple[Node, Decl, int] | None:
     """
     outer = argument.parent
     call = outer.parent if outer is not None and outer.kind == "argument_list" else None
-    if outer is None or call is None or call.kind != "call_expression" or _is_later(call):
+    if outer is None or call is None or call.kind != "call_expression" or call.runs_later:
         return None
     decl = file.callee(call)
     if decl is None or decl.kind not in {"func", "method"} or not decl.has_body:
         return None
     index = next(i for i, child in enumerate(outer.children) if child is argument)
     return call, decl, index
-
-
-def _is_later(call: Node) -> bool:
-    return call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}
 
 
 def _runs_under(decl: Decl, index: int, depth: int) -> frozenset[Held]:
@@ -115,7 +111,7 @@ def _decide(decl: Decl, index: int, depth: int) -> frozenset[Held]:
         if outer is None or use.function is not function:
             return frozenset()
         if outer.kind == "call_expression" and use.field == "function":
-            if _is_later(outer):
+            if outer.runs_later:
                 return frozenset()
             held = held_inside(file, outer)
         else:

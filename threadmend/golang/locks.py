@@ -241,11 +241,11 @@ def runs_in_place(file: GoFile, literal: Node) -> bool:
     if outer is None:
         return False
     if outer.kind == "call_expression" and inner.field == "function":
-        return outer.parent is None or outer.parent.kind not in {"go_statement", "defer_statement"}
+        return not outer.runs_later
     call = outer.parent
     if outer.kind != "argument_list" or call is None or call.kind != "call_expression":
         return False
-    if call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}:
+    if call.runs_later:
         return False
     function = call["function"]
     selection = file.selection(function) if function.kind == "selector_expression" else None

@@ -25,10 +25,8 @@ def meant_class(file: GoFile, lock: Node) -> str | None:
     binding = file.binding(lock) if lock.kind == "identifier" else None
     if binding is None:
         return lock_class(file, lock)
-    right = binding.declaration.get("right") or binding.declaration.get("value")
-    values = right.children if right is not None else []
-    if binding.index < len(values) and values[binding.index].kind == "index_expression":
-        return lock_class(file, values[binding.index])
+    if binding.value is not None and binding.value.kind == "index_expression":
+        return lock_class(file, binding.value)
     for use in uses_of(binding):
         place = _stored_in(use.node)
         if place is not None:

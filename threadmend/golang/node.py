@@ -146,12 +146,22 @@ class Node:
         return [c for c in self.children if c.field not in _CLAUSE_HEADER and c.kind not in _WORDS]
 
     @property
+    def is_launched(self) -> bool:
+        """Return whether a go statement makes this call."""
+        return self.parent is not None and self.parent.kind == "go_statement"
+
+    @property
     def is_deferred(self) -> bool:
         """Return whether a defer statement makes this call, or calls this function literal."""
         node = self
         if node.kind == "func_literal" and node.field == "function" and node.parent is not None:
             node = node.parent
         return node.parent is not None and node.parent.kind == "defer_statement"
+
+    @property
+    def runs_later(self) -> bool:
+        """Return whether a go or a defer statement makes this call."""
+        return self.is_launched or self.is_deferred
 
     @property
     def previous(self) -> Node | None:

@@ -56,7 +56,7 @@ def _pauses(file: GoFile, body: Node, depth: int, clocks: bool) -> Iterator[Poin
                 point = flow.point_of(_in(node, body))
                 if point is not None:
                     yield point
-        elif node.kind == "call_expression" and depth > 0 and not _is_put_off(node):
+        elif node.kind == "call_expression" and depth > 0 and not node.runs_later:
             decl = file.callee(node)
             if decl is None or decl.file.package is not file.package or not decl.sound:
                 continue
@@ -92,10 +92,6 @@ def _gives_up(body: Node, statement: Node) -> bool:
         return statement.text.endswith(b"false")
     last = result.children[-1] if result.children else result
     return last.kind == "parameter_declaration" and last.text.endswith(b" bool")
-
-
-def _is_put_off(call: Node) -> bool:
-    return call.parent is not None and call.parent.kind in {"go_statement", "defer_statement"}
 
 
 def _is_deferred(node: Node, body: Node) -> bool:

@@ -177,7 +177,7 @@ def _is_exclusive(crowd: Crowd, access: FieldAccess, known: bool = False) -> boo
         return True
     if any(runs_once(at) for at in (node, *crowd.path)):
         return True
-    if any(held_at(file.package.workspace.file_of(c), c) for c in crowd.path if not _is_launch(c)):
+    if any(held_at(file.package.workspace.file_of(c), c) for c in crowd.path if not c.is_launched):
         return True
     if _has_own_index(file, node) or _is_of_one_instance(node):
         return True
@@ -186,11 +186,6 @@ def _is_exclusive(crowd: Crowd, access: FieldAccess, known: bool = False) -> boo
         if _is_let_in(where, at) or _holds_some_lock(where, at) or may_be_held(where, at):
             return True
     return crowd.why == "an HTTP handler" and _is_made_per_request(crowd, access)
-
-
-def _is_launch(call: Node) -> bool:
-    """Return whether a goroutine begins with a call: it does not run under the locks held there."""
-    return call.parent is not None and call.parent.kind == "go_statement"
 
 
 def _is_made_to_be_shared(type_: Type | None) -> bool:

@@ -167,11 +167,8 @@ def _literal_called(file: GoFile, call: Node) -> tuple[str, int] | None:
     binding = file.binding(call["function"]) if call["function"].kind == "identifier" else None
     if binding is None or not is_assigned_once(binding):
         return None
-    values = binding.declaration.get("right") or binding.declaration.get("value")
-    if values is None or binding.index >= len(values.children):
-        return None
-    value = values.children[binding.index]
-    return (file.path, value.start) if value.kind == "func_literal" else None
+    value = binding.value
+    return (file.path, value.start) if value is not None and value.kind == "func_literal" else None
 
 
 def net_releases(package: Package) -> dict[tuple[str, int], set[str]]:

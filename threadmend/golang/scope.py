@@ -55,6 +55,22 @@ class Binding:
         return self.kind in {"variable", "parameter", "result", "receiver", "range"}
 
     @property
+    def values(self) -> list[Node]:
+        """Return what the declaration sets its names to: one each, or one call for all."""
+        if self.declaration.kind == "range_clause":
+            return []
+        listed = self.declaration.get("right") or self.declaration.get("value")
+        if listed is None:
+            return []
+        return listed.children if listed.kind == "expression_list" else [listed]
+
+    @property
+    def value(self) -> Node | None:
+        """Return what the declaration sets the name to, None when it is one of several results."""
+        values = self.values
+        return values[self.index] if self.index < len(values) else None
+
+    @property
     def function(self) -> Node | None:
         """Return the function, method or literal that the name belongs to."""
         return self.scope if self.scope.kind in FUNCTIONS else self.scope.function

@@ -54,12 +54,9 @@ def is_made_here(file: GoFile, node: Node, base: Access | None) -> bool:
     declaration = binding.declaration
     if declaration.kind == "var_spec" and declaration.get("value") is None:
         return declaration.get("type") is not None and declaration["type"].kind != "pointer_type"
-    values = declaration.get("right") or declaration.get("value")
-    if declaration.kind not in {"short_var_declaration", "var_spec"} or values is None:
+    if declaration.kind not in {"short_var_declaration", "var_spec"} or not binding.values:
         return False
-    if binding.index >= len(values.children):
-        return binding.index == 0 or _makes(values.children[0])
-    return _makes(values.children[binding.index])
+    return _makes(binding.value or binding.values[0])
 
 
 def _makes(value: Node) -> bool:

@@ -75,9 +75,7 @@ def literal_called(file: GoFile, name: Node) -> Node | None:
     binding = file.binding(name)
     if binding is None or binding.declaration.kind not in {"short_var_declaration", "var_spec"}:
         return None
-    right = binding.declaration.get("right") or binding.declaration.get("value")
-    values = right.children if right is not None else []
-    value = values[binding.index] if binding.index < len(values) else None
+    value = binding.value
     if value is None or value.kind != "func_literal":
         return None
     return value if literal_binding(file, value) is binding else None
@@ -180,15 +178,13 @@ def _with_aliases(file: GoFile, access: Access) -> frozenset[Token]:
         if declaration.kind in {"short_var_declaration", "var_spec"}:
             names = declaration.get("left")
             listed = names.children if names is not None else declaration.all("name")
-            right = declaration.get("right") or declaration.get("value")
-            values = right.children if right is not None else []
-            if len(values) == 1 < len(listed):
+            if len(root.values) == 1 < len(listed):
                 for name in listed:
                     binding = file.binding(name)
                     if binding is not None and not _is_plain(file, name):
                         found.add(Access(binding))
-            elif root.index < len(values):
-                other = access_of(file, values[root.index])
+            elif root.value is not None:
+                other = access_of(file, root.value)
                 if other is not None:
                     found.add(Access(other.root, other.steps + access.steps))
     return frozenset(found)
@@ -206,9 +202,7 @@ def _received_or_given(file: GoFile, access: Access) -> Iterator[Token]:
     other = access_of(file, given) if given is not None else None
     if other is not None:
         yield Access(other.root, other.steps + access.steps)
-    right = root.declaration.get("right") or root.declaration.get("value")
-    values = right.children if root.kind == "variable" and right is not None else []
-    value = values[root.index] if root.index < len(values) else None
+    value = root.value if root.kind == "variable" else None
     if value is not None and value.kind == "unary_expression" and value["operator"].kind == "<-":
         yield from _registered(file, value["operand"])
     elif value is not None:

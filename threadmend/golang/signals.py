@@ -98,10 +98,8 @@ def _is_known_outside(root: object) -> bool:
     """
     if not isinstance(root, Binding) or root.kind != "variable":
         return True
-    declaration = root.declaration
-    right = declaration.get("right") or declaration.get("value")
-    if right is not None:
-        value = right.children[root.index] if root.index < len(right.children) else None
+    if root.values:
+        value = root.value
         if value is None or value.kind not in {"call_expression", "composite_literal"}:
             return True
         if value.kind == "call_expression" and value["function"].text not in {b"make", b"new"}:

@@ -242,7 +242,7 @@ class _Here:
         self.call = call
         self.inner = inner
         self.body = body
-        self.launched = call.parent is not None and call.parent.kind == "go_statement"
+        self.launched = call.is_launched
         self.held = frozenset[Held]() if self.launched else held_within(file, body, call)
         self.locks = classes(self.held)
         self.early = is_early(file, body, call)

@@ -148,12 +148,11 @@ def _does_nothing(value: Node) -> bool:
 def _of_variable(file: GoFile, binding: Binding, depth: int) -> Targets:
     """`f := func() {…}`, `var f = s.run`: the value of a variable that is assigned once."""
     declaration = binding.declaration
-    right = declaration.get("right") or declaration.get("value")
-    if right is not None and binding.index < len(right.children):
+    if binding.value is not None:
         if is_assigned_once(binding):
-            return bodies_of_value(file, right.children[binding.index], depth)
+            return bodies_of_value(file, binding.value, depth)
         return _NONE
-    if declaration.kind != "var_spec" or right is not None:
+    if declaration.kind != "var_spec" or binding.values:
         return _NONE
     # `var visit func(n *node)` and then `visit = func(n *node) {…}`, for recursion
     assigned = [v for use in binding.uses if (v := _assigned_value(use)) is not None]

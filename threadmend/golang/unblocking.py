@@ -158,12 +158,9 @@ def _operations(file: GoFile, operand: Node) -> tuple[list[ChannelOperation], bo
     binding = file.binding(operand)
     if binding is None:
         return None
-    declaration = binding.declaration
-    right = declaration.get("right") or declaration.get("value")
-    values = right.children if right is not None else []
-    if binding.index >= len(values) or values[binding.index].kind != "call_expression":
+    make = binding.value
+    if make is None or make.kind != "call_expression":
         return None
-    make = values[binding.index]
     maker = maker_of(file, make)
     if maker is None and not is_make(make):
         return None

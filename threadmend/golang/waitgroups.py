@@ -89,4 +89,4 @@ def is_run_here(literal: Node) -> bool:
     call = call_of(literal)
     if call is None:
         return False
-    return call.parent is None or call.parent.kind != "go_statement"
+    return not call.is_launched

@@ -240,7 +240,7 @@ def launched_in(use: Node, binding: Binding) -> bool:
     while node is not None and node is not binding.scope:
         if node.kind == "func_literal" and node.parent is not None:
             call = node.parent
-            if call.parent is not None and call.parent.kind == "go_statement":
+            if call.is_launched:
                 return True
         node = node.parent
     return False

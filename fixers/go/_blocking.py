@@ -16,10 +16,10 @@ from threadmend.golang.channel_index import behind
 from threadmend.golang.conditions import cond_calls
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import doc_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import Leave
 from threadmend.golang.locks import lock_name, lock_operation
-from threadmend.golang.releases import documentation
 from threadmend.golang.stop_waits import needed_meanwhile
 from threadmend.golang.syntax import Node
 from threadmend.golang.unblocking import OtherSide, closed_under, needing_lock
@@ -65,7 +65,7 @@ def _on_purpose(file: GoFile, pair: Pair) -> bool:
     texts = [
         tree.data[c.start : c.end] for c in tree.comments_in(pair.function.start, pair.node.end)
     ]
-    together = documentation(file, pair.function) + b"\n".join(texts)
+    together = doc_of(pair.function) + b"\n".join(texts)
     return bool(name) and name in together and bool(_HOLDS.search(together))
 
 

@@ -9,7 +9,7 @@ from threadmend.golang.builders import add_field, add_import, import_name, or_re
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
-from threadmend.golang.releases import documentation
+from threadmend.golang.functions import doc_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Pointer
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -42,7 +42,7 @@ def closed_for_others(file: GoFile) -> Iterator[Finding]:
             continue
         channel = _of_a_parameter(file, arguments[0], method)
         others = _elsewhere(channel, call) if channel is not None else []
-        if channel is not None and others and not _SAYS.search(documentation(file, method)):
+        if channel is not None and others and not _SAYS.search(doc_of(method)):
             yield _finding(file, call, channel, others)
 
 

@@ -9,9 +9,9 @@ from threadmend.golang.access import access_of
 from threadmend.golang.calls import Site, callers, importers, own_callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
+from threadmend.golang.functions import doc_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.locks import declaration_of
-from threadmend.golang.releases import documentation
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Related
@@ -73,7 +73,7 @@ _ANY = re.compile("")
 
 
 def _finding(close: MethodClose) -> Iterator[Finding]:
-    if _closes_before(close) or _SAYS.search(documentation(close.file, close.decl.node)):
+    if _closes_before(close) or _SAYS.search(doc_of(close.decl.node)):
         return
     visible = list(own_callers(close.decl, _NO_LAST))
     others = others_of(close)

@@ -8,10 +8,10 @@ from threadmend.golang.access import access_of
 from threadmend.golang.calls import callers
 from threadmend.golang.escapes import Escape
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import doc_of
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.mutations import Mutation
 from threadmend.golang.runners import runners_of
-from threadmend.golang.spoken import doc_of
 from threadmend.golang.syntax import Node
 
 __all__ = ["asks_for_copy", "is_meant", "is_over", "says_shared"]
@@ -88,7 +88,7 @@ def _goes_with_its_lock(escape: Escape) -> bool:
 
 def says_shared(file: GoFile, function: Node) -> bool:
     """Return whether the function's comment tells the caller what it gets."""
-    doc = doc_of(file, function).replace(b"//", b" ")
+    doc = doc_of(function).replace(b"//", b" ")
     return bool(_SAYS.search(b" ".join(doc.split())))
 
 

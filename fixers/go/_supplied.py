@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import doc_of
 from threadmend.golang.package import Package
-from threadmend.golang.releases import documentation
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, Interface, Named, Slice, Type, deref, is_named
@@ -174,7 +174,7 @@ def _given_to_constructor(file: GoFile, owner: Named, pattern: re.Pattern[bytes]
         own = binding.scope.get("name")
         if own is None or not own.name[:1].isupper():
             continue
-        if isinstance(listed, Func) and _NOTICE.match(key.name) and not _says(file, binding.scope):
+        if isinstance(listed, Func) and _NOTICE.match(key.name) and not _says(binding.scope):
             yield element
         if isinstance(listed, Slice):
             if isinstance(file.underlying(listed.elem), Func | Interface):
@@ -219,12 +219,12 @@ def _option(package: Package, owner: Named, name: str) -> Node | None:
                     owner.package,
                     owner.name,
                 ):
-                    return None if _says(other.file, other.node) else field
+                    return None if _says(other.node) else field
     return None
 
 
-def _says(file: GoFile, function: Node) -> bool:
-    return SAYS.search(documentation(file, function)) is not None
+def _says(function: Node) -> bool:
+    return SAYS.search(doc_of(function)) is not None
 
 
 def _remark(field: Node) -> bytes:
@@ -246,7 +246,7 @@ def _from_outside(file: GoFile, value: Node) -> bool:
         own = function.get("name")
         if own is None or not own.name[:1].isupper():
             continue
-        if SAYS.search(documentation(file, function)):
+        if SAYS.search(doc_of(function)):
             continue
         if isinstance(file.underlying(file.type_of(name)), Func | Interface):
             return True

@@ -23,9 +23,9 @@ from threadmend.golang.access import access_of
 from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.effects import effects_of, holders
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import doc_of
 from threadmend.golang.holding import holding_of
 from threadmend.golang.locks import LOCK_CALLS, Held, lock_name, locks_of
-from threadmend.golang.releases import documentation
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import targets
@@ -59,7 +59,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         name = function.get("name")
         if name is not None and _LOCKS.search(name.name):
             continue  # its very contract
-        if SAYS.search(documentation(file, function)):
+        if SAYS.search(doc_of(function)):
             continue
         holding = holding_of(file, function)
         for call in function.own():
@@ -90,7 +90,7 @@ def _by_method(file: GoFile, call: Node, held: frozenset[Held]) -> Iterator[Find
         if function is None or is_question(inner) or not may_be_value(where, inner["function"]):
             continue
         callback = callback_of(where, inner)
-        if callback is None or SAYS.search(documentation(where, function)):
+        if callback is None or SAYS.search(doc_of(function)):
             continue
         place = access_of(where, callback.field)
         root = place.root if place is not None else None

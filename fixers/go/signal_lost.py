@@ -44,10 +44,9 @@ from threadmend.golang.conditions import (
 )
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
-from threadmend.golang.functions import outer_function
+from threadmend.golang.functions import doc_of, outer_function
 from threadmend.golang.locks import held_at, locks_of
 from threadmend.golang.setup import is_made_here
-from threadmend.golang.spoken import doc_of
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
@@ -297,7 +296,7 @@ def _is_told(file: GoFile, function: Node) -> bool:
     outer = outer_function(function) if function.kind == "func_literal" else function
     if outer is None:
         return False
-    return bool(_HELD.search(doc_of(file, outer)) or caller_classes(file, outer))
+    return bool(_HELD.search(doc_of(outer)) or caller_classes(file, outer))
 
 
 _HELD = re.compile(rb"(?i)\bheld\b|\bholds?\b|\bholding\b|\blocked\b")

@@ -30,10 +30,10 @@ from threadmend.golang.builders import (
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.counts import Count, product, rounds
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import doc_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
-from threadmend.golang.spoken import doc_of
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -64,7 +64,7 @@ _BEHIND = re.compile(
 
 def _goes_on(file: GoFile, function: Node) -> bool:
     """Return whether a function's comment says that it does not wait for its goroutines."""
-    return bool(_BEHIND.search(re.sub(rb"[\s/*]+", b" ", doc_of(file, function))))
+    return bool(_BEHIND.search(re.sub(rb"[\s/*]+", b" ", doc_of(function))))
 
 
 def _senders(function: Node, channel: Channel) -> list[Launch]:

@@ -25,7 +25,7 @@ from threadmend.golang.effects import pairs_of
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point
-from threadmend.golang.functions import outer_function
+from threadmend.golang.functions import doc_of, outer_function
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.guards import guarded_places
 from threadmend.golang.lock_calls import helped_locks, spelled
@@ -41,7 +41,6 @@ from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
 from threadmend.golang.self_changes import changed_by_method
 from threadmend.golang.setup import runs_once
-from threadmend.golang.spoken import doc_of
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related
 
@@ -136,7 +135,7 @@ _SAYS = re.compile(
 def _is_serial(access: FieldAccess) -> bool:
     """Return whether the function's comment says that its calls come one after the other."""
     function = outer_function(access.node)
-    return function is not None and _SAYS.search(doc_of(access.file, function)) is not None
+    return function is not None and _SAYS.search(doc_of(function)) is not None
 
 
 def _is_of_one_goroutine(access: FieldAccess) -> bool:

@@ -26,6 +26,7 @@ __all__ = [
     "lock_class",
     "path_behind",
     "root_name",
+    "stored_in",
     "uses_of",
     "variable_meant",
 ]
@@ -371,3 +372,16 @@ def root_name(target: Node) -> Node | None:
             node.children[0] if node.kind == "parenthesized_expression" else None
         )
     return node
+
+
+def stored_in(value: Node) -> Node | None:
+    """Return the field of `x.field = value`."""
+    group = value.parent
+    statement = group.parent if group is not None else None
+    if group is None or statement is None or statement.kind != "assignment_statement":
+        return None
+    index = next(i for i, child in enumerate(group.children) if child is value)
+    left = statement["left"].children
+    if index < len(left) and left[index].kind == "selector_expression":
+        return left[index]
+    return None

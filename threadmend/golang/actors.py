@@ -23,7 +23,7 @@ from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.calls import code_files, own_callers
 from threadmend.golang.field_accesses import FieldAccess, access_kind, accesses_like
 from threadmend.golang.flow import flow_of
-from threadmend.golang.functions import outer_function
+from threadmend.golang.functions import doc_of, outer_function
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in, or_spawning
 from threadmend.golang.handouts import handed_out
 from threadmend.golang.kept_calls import is_kept, kept_launch
@@ -33,7 +33,6 @@ from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_setup
-from threadmend.golang.spoken import doc_of
 from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.touches import Touch
@@ -378,7 +377,7 @@ _TERMS = re.compile(
 
 def comes_after(file: GoFile, function: Node | None) -> bool:
     """Return whether a function's comment says when it may be called: after the end, mostly."""
-    return function is not None and bool(_TERMS.search(doc_of(file, function)))
+    return function is not None and bool(_TERMS.search(doc_of(function)))
 
 
 def _is_endless(file: GoFile, loop: Node) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of
+from threadmend.golang.access import Access, access_of, stored_in
 from threadmend.golang.bodies import parameter_called
 from threadmend.golang.locks import locks_of, runs_in_place
 from threadmend.golang.printing import printed, prints
@@ -172,7 +172,7 @@ def _captured(file: GoFile, function: Node) -> dict[Node, Captured] | None:
     if package is None or base is None:
         return found
     for storing, value in stored_values(package, selection.owner, selection.name):
-        target = _stored_in(value)
+        target = stored_in(value)
         kept = access_of(storing, target["operand"]) if target is not None else None
         inner = bodies_of_value(storing, value).certain
         if kept is None or kept.steps or not isinstance(kept.root, Binding) or inner is None:
@@ -187,19 +187,6 @@ def _captured(file: GoFile, function: Node) -> dict[Node, Captured] | None:
             if owner is not None and owner.root is kept.root and receiver is not None:
                 found[inner.node] = {receiver: Access(base.root, base.steps + owner.steps)}
     return found
-
-
-def _stored_in(value: Node) -> Node | None:
-    """Return the field of `x.field = value`."""
-    group = value.parent
-    statement = group.parent if group is not None else None
-    if group is None or statement is None or statement.kind != "assignment_statement":
-        return None
-    index = next(i for i, child in enumerate(group.children) if child is value)
-    left = statement["left"].children
-    if index < len(left) and left[index].kind == "selector_expression":
-        return left[index]
-    return None
 
 
 def receiver_of(function: Node) -> Binding | None:

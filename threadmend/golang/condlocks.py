@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of, is_assigned_once, lock_class
+from threadmend.golang.access import Access, access_of, is_assigned_once, lock_class, stored_in
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
@@ -115,15 +115,9 @@ def _made(file: GoFile, owner: Named, name: str) -> _Made | None:
 
 def _base(file: GoFile, value: Node) -> Access | None:
     """Return the object of `object.field = value`."""
-    group = value.parent
-    statement = group.parent if group is not None else None
-    if group is None or statement is None or statement.kind != "assignment_statement":
+    target = stored_in(value)
+    if target is None:
         return None
-    index = next(i for i, child in enumerate(group.children) if child is value)
-    left = statement["left"].children
-    if index >= len(left) or left[index].kind != "selector_expression":
-        return None
-    target = left[index]
     selection = file.selection(target)
     base = access_of(file, target["operand"], selection.via if selection is not None else ())
     return base if base is not None and isinstance(base.root, Binding) else None

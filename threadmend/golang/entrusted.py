@@ -16,14 +16,14 @@ from threadmend.golang.awaited import awaited_under
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.field_accesses import FieldAccess
-from threadmend.golang.functions import outer_function
+from threadmend.golang.functions import doc_of, outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.guards import guarded_places
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at, held_on_entry, locks_of
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here, is_setup
-from threadmend.golang.spoken import doc_of, is_explained, says_locked, speaks_of_locks
+from threadmend.golang.spoken import is_explained, says_locked, speaks_of_locks
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _is_apart(site: Site) -> bool:
     outer = outer_function(site.node)
     if is_setup(site.file, site.node) or (outer and speaks_of_locks(site.file, outer)):
         return True
-    if outer is not None and _EARLY.search(doc_of(site.file, outer)):
+    if outer is not None and _EARLY.search(doc_of(outer)):
         return True
     operand = site.call["function"].get("operand")
     base = access_of(site.file, operand) if operand is not None else None

@@ -6,6 +6,7 @@ from threadmend.golang.syntax import Node
 
 __all__ = [
     "call_of",
+    "doc_of",
     "leave_with",
     "method_call",
     "only_returned",
@@ -37,6 +38,18 @@ def method_call(operand: Node) -> Node | None:
     if selector is None or selector.kind != "selector_expression" or operand.field != "operand":
         return None
     return call_of(selector)
+
+
+def doc_of(function: Node) -> bytes:
+    """Return the comment above a declaration."""
+    tree, start = function.tree, function.tree.source.line_start(function.start)
+    doc = b""
+    for comment in reversed(tree.comments_in(max(0, start - 4000), start)):
+        if tree.data[comment.end : start].strip():
+            break
+        doc = tree.data[comment.start : comment.end] + b"\n" + doc
+        start = comment.start
+    return doc
 
 
 def only_returned(function: Node) -> Node | None:

@@ -17,14 +17,13 @@ from threadmend.golang.actors import actors, comes_after
 from threadmend.golang.crowds import Crowd, crowds, own_nodes
 from threadmend.golang.encounters import Encounter, encounters
 from threadmend.golang.field_accesses import FieldAccess, access_kind
-from threadmend.golang.functions import outer_function
+from threadmend.golang.functions import doc_of, outer_function
 from threadmend.golang.infer import is_decl
 from threadmend.golang.lock_helpers import net_acquires
 from threadmend.golang.locks import held_at, locks_of
 from threadmend.golang.node import bare
 from threadmend.golang.preparing import may_be_held
 from threadmend.golang.setup import runs_once
-from threadmend.golang.spoken import doc_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Map, Named, Type, deref
 from threadmend.golang.wording import bind
@@ -195,7 +194,7 @@ def _is_made_to_be_shared(type_: Type | None) -> bool:
 
 def _is_explained(access: FieldAccess) -> bool:
     function = outer_function(access.node)
-    if function is None or _SAYS.search(doc_of(access.file, function)):
+    if function is None or _SAYS.search(doc_of(function)):
         return True
     source, tree = access.file.source, access.file.tree
     line = source.line_start(access.node.start)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once, lock_class
 from threadmend.golang.flow import Point
+from threadmend.golang.functions import doc_of
 from threadmend.golang.locks import LockOperation, Locks, locks_of
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Decl, Package
 
 __all__ = [
-    "documentation",
     "hands_over",
     "released_by_calls",
     "released_classes",
@@ -320,21 +320,7 @@ def _said_here(file: GoFile, lock: LockOperation) -> bool:
 
 def says_locked(file: GoFile, function: Node, lock: LockOperation) -> bool:
     """Return whether a comment, of the function or at the Lock, says that it returns locked."""
-    return bool(_SAYS.search(documentation(file, function))) or _said_here(file, lock)
-
-
-def documentation(file: GoFile, function: Node) -> bytes:
-    """Return the comments above a function."""
-    tree = file.tree
-    start = tree.source.line_start(function.start)
-    comments = tree.comments_in(max(0, start - 4000), start)
-    doc = b""
-    for comment in reversed(comments):
-        if tree.data[comment.end : start].strip():
-            break
-        doc = tree.data[comment.start : comment.end] + b"\n" + doc
-        start = comment.start
-    return doc
+    return bool(_SAYS.search(doc_of(function))) or _said_here(file, lock)
 
 
 def _returns_owner(function: Node, lock: LockOperation) -> bool:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import own_callers
-from threadmend.golang.functions import outer_function
+from threadmend.golang.functions import doc_of, outer_function
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.syntax import Node
 
-__all__ = ["callers_explain", "doc_of", "is_explained", "says_locked", "speaks_of_locks"]
+__all__ = ["callers_explain", "is_explained", "says_locked", "speaks_of_locks"]
 
 _SAYS_LOCKED = re.compile(
     r"[lL]ocked|[uU]nsafe|[nN]o[lL]ock|[uU]nlocked|[wW]ithLock|[uU]nderLock|[wW]ithoutLock"
@@ -53,7 +53,7 @@ def says_locked(name: str) -> bool:
 
 def speaks_of_locks(file: GoFile, function: Node) -> bool:
     """Return whether a declaration's name or comment tells who holds a lock when it runs."""
-    return bool(says_locked(function["name"].name) or _SAYS.search(doc_of(file, function)))
+    return bool(says_locked(function["name"].name) or _SAYS.search(doc_of(function)))
 
 
 def callers_explain(access: FieldAccess) -> bool:
@@ -63,18 +63,4 @@ def callers_explain(access: FieldAccess) -> bool:
     if decl is None or decl.exported:
         return False
     above = [(s.file, outer_function(s.node)) for s in own_callers(decl, LOCK_CALLS)]
-    return bool(above) and all(
-        f is not None and _SAYS_ENTERED.search(doc_of(o, f)) for o, f in above
-    )
-
-
-def doc_of(file: GoFile, function: Node) -> bytes:
-    """Return the comment above a declaration."""
-    start = file.source.line_start(function.start)
-    doc = b""
-    for comment in reversed(file.tree.comments_in(max(0, start - 4000), start)):
-        if file.data[comment.end : start].strip():
-            break
-        doc = file.data[comment.start : comment.end] + b"\n" + doc
-        start = comment.start
-    return doc
+    return bool(above) and all(f is not None and _SAYS_ENTERED.search(doc_of(f)) for o, f in above)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,17 @@ from threadmend.project import Project
 from threadmend.registry import enabled, load_rules
 from threadmend.suppress import excuse
 
-__all__ = ["Options", "Progress", "Survey", "Veto", "analyse", "recipes", "reported", "survey"]
+__all__ = [
+    "Options",
+    "Progress",
+    "Survey",
+    "Veto",
+    "analyse",
+    "both",
+    "recipes",
+    "reported",
+    "survey",
+]
 
 Progress = Callable[[int, int], None]
 """Told how much is done, of how much."""
@@ -142,6 +152,15 @@ def analyse(
     failures = _grouped(answers.failures)
     ordered = sorted(kept, key=lambda f: f.order)
     return Answers(ordered, failures, unreadable, answers.observed)
+
+
+def analysed(
+    project: Project, options: Options, progress: Progress | None = None
+) -> tuple[Answers, Survey]:
+    """Return what analyse() and survey() say; the survey names all that cannot be read."""
+    answers, about = analyse(project, options, progress=progress), survey(project, options)
+    unreadable = sorted({*about.unreadable, *answers.unreadable}, key=lambda one: one.path)
+    return answers, replace(about, unreadable=tuple(unreadable))
 
 
 def _grouped(failures: Iterable[Failure]) -> list[Failure]:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from threadmend import __version__
-from threadmend.analysis import Options, Progress, Survey, analyse, recipes, survey
+from threadmend.analysis import Options, Progress, Survey, analysed, recipes
 from threadmend.gather import Answers
 from threadmend.model import (
     Confidence,
@@ -57,22 +57,16 @@ def remembered(
     project: Project, options: Options, progress: Progress | None = None
 ) -> tuple[Answers, Survey]:
     """Return what analyse() and survey() say, from the cache when nothing changed."""
-
-    def anew() -> tuple[Answers, Survey]:
-        answers, about = analyse(project, options, progress=progress), survey(project, options)
-        unreadable = sorted({*about.unreadable, *answers.unreadable}, key=lambda one: one.path)
-        return answers, replace(about, unreadable=tuple(unreadable))
-
     folder = folder_of(project.root) if options.cache else None
     if folder is None:
-        return anew()
+        return analysed(project, options, progress)
     cache = Cache(folder)
     paths = (*project.paths, *recipes(project, options.rules))
     key = _key(project, options, cache.digests(project, paths))
     found = cache.load(key, _decode)
     if found is not None:
         return found
-    answers, about = anew()
+    answers, about = analysed(project, options, progress)
     if not answers.failures:  # they are bugs: the next run should see them again
         cache.store(key, _encode(answers, about))
     return answers, about

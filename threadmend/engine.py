@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from threadmend import parallel
-from threadmend.analysis import Options, Progress, Veto, analyse, reported, survey
+from threadmend.analysis import Options, Progress, Survey, Veto, analysed, reported
 from threadmend.cache import remembered
+from threadmend.gather import Answers
 from threadmend.model import Failure, Finding, Patch, Unreadable
 from threadmend.project import Project
 
@@ -33,13 +34,7 @@ class Report:
 def check(project: Project, options: Options, progress: Progress | None = None) -> Report:
     """Return the findings of a project, and what kept rules from answering."""
     with parallel.quiet():
-        answers, about = remembered(project, options, progress)
-        return Report(
-            findings=tuple(reported(answers.findings, project, options)),
-            unreadable=about.unreadable,
-            failures=tuple(answers.failures),
-            checked=about.checked,
-        )
+        return _report(project, options, *remembered(project, options, progress))
 
 
 def observed(
@@ -47,15 +42,17 @@ def observed(
 ) -> tuple[Report, list[Any]]:
     """Return what `check` does, and what the observer of the options said; always anew."""
     with parallel.quiet():
-        answers, about = analyse(project, options, progress=progress), survey(project, options)
-        unreadable = sorted({*about.unreadable, *answers.unreadable}, key=lambda one: one.path)
-        report = Report(
-            findings=tuple(reported(answers.findings, project, options)),
-            unreadable=tuple(unreadable),
-            failures=tuple(answers.failures),
-            checked=about.checked,
-        )
-        return report, answers.observed
+        answers, about = analysed(project, options, progress)
+        return _report(project, options, answers, about), answers.observed
+
+
+def _report(project: Project, options: Options, answers: Answers, about: Survey) -> Report:
+    return Report(
+        findings=tuple(reported(answers.findings, project, options)),
+        unreadable=about.unreadable,
+        failures=tuple(answers.failures),
+        checked=about.checked,
+    )
 
 
 def fix(project: Project, options: Options, progress: Progress | None = None) -> Patch:

@@ -233,3 +233,14 @@ class Patch:
     order in which the rules were applied; the last steps together equal `after`."""
     evidence: Mapping[str, str] = field(default_factory=dict)
     """What the toolchain showed about each file's package, in a line."""
+
+    def behind(self, first: Patch) -> Patch:
+        """Return the patch from where another begins, which this one was made on top of."""
+        before = {**self.before, **first.before}
+        after = {**first.after, **self.after}
+        same = {path for path in after if before[path] == after[path]}
+        return replace(
+            self,
+            before={path: text for path, text in before.items() if path not in same},
+            after={path: text for path, text in after.items() if path not in same},
+        )

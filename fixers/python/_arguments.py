@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from threadmend.model import Edit
+from threadmend.python.arguments import given_to
 from threadmend.python.builders import BuilderError
 from threadmend.python.file import PythonFile
 
@@ -15,7 +16,7 @@ def with_argument(file: PythonFile, call: ast.Call, text: str) -> Edit:
     """Return the edit that adds an argument at the end, in the style of the call."""
     end = file.span(call)[1] - 1
     at = len(file.data[:end].rstrip())
-    given = [*call.args, *(k.value for k in call.keywords)]
+    given = given_to(call)
     if not given:
         return Edit(file.path, at, at, file.encode(text))
     last = file.span(max(given, key=lambda node: file.span(node)[1]))[1]

@@ -6,6 +6,7 @@ import ast
 import textwrap
 
 from threadmend.model import Edit
+from threadmend.python.arguments import given_to
 from threadmend.python.builders import (
     BuilderError,
     delete,
@@ -38,7 +39,7 @@ def moved_behind(file: PythonFile, section: Section, call: ast.expr) -> tuple[Ed
     if not isinstance(func, ast.Attribute) or is_self(file, func.value):
         raise BuilderError("what is called may count on the lock")
     assert isinstance(call, ast.Call)
-    if not all(_is_local(one, function) for one in _given(call)):
+    if not all(_is_local(one, function) for one in given_to(call)):
         raise BuilderError("what the call gets may be another behind the section")
     gone: ast.stmt = statement
     while block_of(gone) == [gone] and gone not in start.body:
@@ -82,10 +83,6 @@ def _tests(
 def _bracketed(file: PythonFile, test: ast.expr, count: int) -> str:
     is_or = isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or)
     return f"({file.text(test)})" if is_or and count > 1 else file.text(test)
-
-
-def _given(call: ast.Call) -> list[ast.expr]:
-    return [*call.args, *(k.value for k in call.keywords)]
 
 
 def _is_local(node: ast.expr, function: Function) -> bool:

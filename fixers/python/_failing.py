@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from threadmend.python import api
+from threadmend.python.arguments import given_to
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import can_raise, is_text
 from threadmend.python.functions import function_of
@@ -41,9 +42,9 @@ def _may_fail(file: PythonFile, statement: ast.stmt) -> bool:
     call = statement.value if isinstance(statement, ast.Expr) else None
     if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
         if _is_logging(file, call.func) or _is_adding(file, call.func):
-            return can_raise([*call.args, *(k.value for k in call.keywords)])
+            return can_raise(given_to(call))
     if isinstance(call, ast.Call) and _catches_what_it_does(file, call):
-        return can_raise([*call.args, *(k.value for k in call.keywords)])
+        return can_raise(given_to(call))
     return can_raise([statement])
 
 

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python import api
-from threadmend.python.arguments import argument
+from threadmend.python.arguments import argument, given_to
 from threadmend.python.attempts import behind
 from threadmend.python.builders import BuilderError, is_alone, section_to_try
 from threadmend.python.file import PythonFile
@@ -73,7 +73,7 @@ def _is_given_back(file: PythonFile, call: ast.Call, name: str) -> bool:
 def _of_helper(file: PythonFile, call: ast.Call) -> Iterator[Finding]:
     """Yield the calls of a helper which returns what acquire returns, that nobody looks at."""
     helper, why = file.function(call), _may_fail(call)
-    given = [*call.args, *(word.value for word in call.keywords)]
+    given = given_to(call)
     if helper is None or helper.is_async or why is None or not isinstance(call.func, ast.Attribute):
         return
     if only_result(helper) is not call or not all(isinstance(a, ast.Constant) for a in given):

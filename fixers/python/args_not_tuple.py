@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
-from threadmend.python.arguments import argument, keyword
+from threadmend.python.arguments import argument, given_to, keyword
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function, function_of
 from threadmend.python.scope import Site, parent
@@ -46,13 +46,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
         yield from _wrong(file, argument(spawn.node, at, "args"), spawn.target)
     spawned = {spawn.node for spawn in file.spawns if not spawn.through}
     for call in file.nodes(ast.Call):
-        if call not in spawned and any(_closing(file, value) for value in _given(call)):
+        if call not in spawned and any(_closing(file, value) for value in given_to(call)):
             for given, target in _handed_to(file, call):
                 yield from _wrong(file, given, target)
-
-
-def _given(call: ast.Call) -> list[ast.expr]:
-    return [*call.args, *(k.value for k in call.keywords)]
 
 
 def _wrong(file: PythonFile, value: ast.expr | None, target: Function | None) -> Iterator[Finding]:

@@ -130,11 +130,16 @@ def _handed_over(file: PythonFile, call: ast.Call, func: ast.Attribute, said: st
         return Finding(file.path, start, end, said, reason="what it returns is used")
     if call.keywords:
         return Finding(file.path, start, end, said, reason="an argument has a name")
+    fix = Fix("Call call_soon_threadsafe", (_by_loop(file, call, func, file.text(func.value)),))
+    return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _by_loop(file: PythonFile, call: ast.Call, func: ast.Attribute, loop: str) -> Edit:
+    """Return the edit that has a loop make the call: `loop.call_soon_threadsafe(f, x)`."""
     first = file.data.index(b"(", file.span(func)[1]) + 1
     gap = b", " if call.args else b""
-    head = file.encode(f"{file.text(func.value)}.call_soon_threadsafe({file.text(func)}") + gap
-    fix = Fix("Call call_soon_threadsafe", (Edit(file.path, start, first, head),))
-    return Finding(file.path, start, end, said, fixes=(fix,))
+    head = file.encode(f"{loop}.call_soon_threadsafe({file.text(func)}") + gap
+    return Edit(file.path, file.span(call)[0], first, head)
 
 
 def _waking(
@@ -149,14 +154,11 @@ def _waking(
         return Finding(file.path, start, end, said, reason=str(error))
     if call.keywords:
         return Finding(file.path, start, end, said, reason="an argument has a name")
-    first = file.data.index(b"(", file.span(func)[1]) + 1
-    gap = b", " if call.args else b""
-    head = file.encode(f"{loop}.call_soon_threadsafe({file.text(func)}") + gap
     # It runs as soon as the loop does, which this wakes.
     safety, reason = Safety.SAFE, ""
     if call.args and any(isinstance(a, ast.Try) for a in file.ancestors(call)):
         safety, reason = Safety.UNSAFE, "what it raises is raised in the loop"
-    edits = (Edit(file.path, start, first, head), *edits)
+    edits = (_by_loop(file, call, func, loop), *edits)
     fix = Fix("Call call_soon_threadsafe", edits, safety, reason)
     return Finding(file.path, start, end, said, fixes=(fix,))
 

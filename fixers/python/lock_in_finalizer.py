@@ -19,7 +19,7 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Finding, Fix, Related, Safety
-from threadmend.python.arguments import argument
+from threadmend.python.arguments import argument, given_to
 from threadmend.python.borrowed import all_sections
 from threadmend.python.builders import BuilderError
 from threadmend.python.file import PythonFile
@@ -93,7 +93,7 @@ def _waits(section: Section) -> bool:
 
 def _may_give_up(acquire: ast.Call) -> bool:
     """Return whether an acquire has a time limit, or is not told to wait."""
-    given = [*acquire.args, *(word.value for word in acquire.keywords)]
+    given = given_to(acquire)
     return bool(given) and not all(isinstance(v, ast.Constant) and v.value is True for v in given)
 
 

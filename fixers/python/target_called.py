@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.annotations import is_data
-from threadmend.python.arguments import keyword
+from threadmend.python.arguments import given_to, keyword
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import is_none
 from threadmend.python.functions import Function, function_of
@@ -124,7 +124,7 @@ def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, function: Function)
     reason = ""
     if _results(function):
         reason = f"{file.text(call.func)} returns a value, which is no longer used here"
-    elif not all(isinstance(a, ast.Name | ast.Constant) for a in _values(call)):
+    elif not all(isinstance(a, ast.Name | ast.Constant) for a in given_to(call)):
         reason = "its arguments are worked out all the same, but it runs later"
     return _handed_over(file, spawn, call, "which then has nothing to run", reason)
 
@@ -147,10 +147,6 @@ def _handed_over(
 def _what(spawn: Spawn) -> str:
     kind = spawn.through.kind if spawn.through is not None else spawn.kind
     return kind if kind in {"thread", "timer", "process"} else "job"
-
-
-def _values(call: ast.Call) -> list[ast.expr]:
-    return [*call.args, *(k.value for k in call.keywords)]
 
 
 def _edits(file: PythonFile, spawn: Spawn, call: ast.Call) -> tuple[Edit, ...] | None:

@@ -188,13 +188,9 @@ def _merged(known: Sequence[Outcome], more: Sequence[Outcome]) -> tuple[Outcome,
 
 def _together(first: Patch, second: Patch) -> Patch:
     """Return two patches, one after the other, as one."""
-    before = {**second.before, **first.before}
-    after = {**first.after, **second.after}
-    same = {path for path in after if before[path] == after[path]}
     outcomes = _merged(first.outcomes, second.outcomes)
-    return Patch(
-        before={path: text for path, text in before.items() if path not in same},
-        after={path: text for path, text in after.items() if path not in same},
+    return replace(
+        second.behind(first),
         outcomes=tuple(sorted(outcomes, key=lambda o: o.finding.order)),
         unreadable=tuple(dict.fromkeys([*first.unreadable, *second.unreadable])),
         failures=tuple(dict.fromkeys([*first.failures, *second.failures])),

@@ -165,9 +165,6 @@ def _badness(runs: Sequence[PackageRun]) -> tuple[int, int, int]:
 
 def _together(first: Patch, second: Patch) -> Patch:
     """Return two patches, one after the other, as one; its steps lead from text to text."""
-    before = {**second.before, **first.before}
-    after = {**first.after, **second.after}
-    same = {path for path in after if before[path] == after[path]}
     steps = {rule: dict(files) for rule, files in first.by_rule.items()}
     for rule, files in second.by_rule.items():
         for path, text in files.items():
@@ -177,9 +174,7 @@ def _together(first: Patch, second: Patch) -> Patch:
             owner = next((name for name in reversed(later) if name in owners), rule)
             steps.setdefault(owner, {})[path] = text
     return replace(
-        second,
-        before={path: text for path, text in before.items() if path not in same},
-        after={path: text for path, text in after.items() if path not in same},
+        second.behind(first),
         outcomes=(
             *(o for o in first.outcomes if o.kind is OutcomeKind.FIXED),
             *second.outcomes,

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import ast
 
-__all__ = ["argument", "default_of", "keyword"]
+__all__ = ["argument", "default_of", "given_to", "keyword"]
+
+
+def given_to(call: ast.Call) -> list[ast.expr]:
+    """Return the arguments of a call, those with a name last."""
+    return [*call.args, *(k.value for k in call.keywords)]
 
 
 def keyword(call: ast.Call, name: str) -> ast.expr | None:

@@ -21,7 +21,7 @@ __all__ = [
     "Survey",
     "Veto",
     "analyse",
-    "both",
+    "analysed",
     "recipes",
     "reported",
     "survey",

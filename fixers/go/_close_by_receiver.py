@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, or_reason, realign
+from threadmend.golang.builders import BuilderError, or_reason, realigned
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
@@ -23,7 +23,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import owed_after
 from threadmend.golang.syntax import Node
-from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
+from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._close_fields import SendingLoop, keeps_out, receiver_of, sending_loop, with_stop
 
@@ -118,10 +118,6 @@ def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
     if any(owed_after(loop.body, send.node) is not None for send in loop.sends):
         raise BuilderError("the goroutine owes others something after the send")
     edits = with_stop(call, channel, loop, receiver)
-    aligned: list[Edit] = []
-    trees = {loop.file.path: loop.file.tree, call.path: call.tree}
-    for path in {e.path for e in edits}:
-        tree = trees.get(path) or channel.package.workspace.file(path).tree
-        aligned += realign(tree, [e for e in edits if e.path == path])
+    aligned = realigned(channel.package.workspace, edits)
     title = "Tell the goroutine to end by a channel of its own"
-    return Fix(title, tuple(aligned), Safety.UNSAFE, "the goroutine ends where it panicked")
+    return Fix(title, aligned, Safety.UNSAFE, "the goroutine ends where it panicked")

@@ -16,7 +16,7 @@ from threadmend.golang.builders import (
     insert_after,
     insert_at_start,
     insert_before,
-    realign,
+    realigned,
     replace,
     with_reason,
 )
@@ -210,14 +210,9 @@ def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
     else:
         edits = with_stop(call, channel, loop, receiver)
     edits += insert_at_start(loop.body["body"], f"defer close({receiver}.{channel.name})")
-    aligned: list[Edit] = []
-    trees = {loop.file.path: loop.file.tree, call.path: call.tree}
-    trees[channel.decl.file.path] = channel.decl.file.tree
-    for path in {e.path for e in edits}:
-        tree = trees.get(path) or channel.package.workspace.file(path).tree
-        aligned += realign(tree, [e for e in edits if e.path == path])
+    aligned = realigned(channel.package.workspace, edits)
     title = f"Let the goroutine that sends close {channel.name}"
-    return Fix(title, tuple(aligned), Safety.UNSAFE, "the channel is closed later")
+    return Fix(title, aligned, Safety.UNSAFE, "the channel is closed later")
 
 
 def _group(call: Node, loop: SendingLoop, launch: Launch) -> tuple[str, str] | None:
@@ -256,14 +251,10 @@ def _told_and_awaited(
         raise BuilderError("the goroutine owes others something after the send")
     edits = with_stop(call, channel, loop, receiver)
     edits += insert_after(call.parent, f"{base}.{group}.Wait()\nclose({base}.{channel.name})")
-    trees = {loop.file.path: loop.file.tree, call.path: call.tree}
-    aligned: list[Edit] = []
-    for path in {e.path for e in edits}:
-        tree = trees.get(path) or channel.package.workspace.file(path).tree
-        aligned += realign(tree, [e for e in edits if e.path == path])
+    aligned = realigned(channel.package.workspace, edits)
     title = f"Let the senders end before {channel.name} is closed"
     reason = "values that nobody has taken by then are not sent any more"
-    return Fix(title, tuple(aligned), Safety.UNSAFE, reason)
+    return Fix(title, aligned, Safety.UNSAFE, reason)
 
 
 def _runs_once(loop: SendingLoop, launch: Launch) -> bool:

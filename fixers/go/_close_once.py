@@ -12,12 +12,11 @@ from threadmend.golang.builders import (
     free_name,
     import_name,
     reach_import,
-    realign,
+    realigned,
     with_reason,
     wrap,
 )
 from threadmend.golang.channel_fields import SharedChannel
-from threadmend.golang.file import GoFile
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
@@ -88,7 +87,7 @@ def _with_field(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
     edits += _guard(close, f"{base}.{name}")
     for other in others:
         edits += _guard(other, f"{other.operand['operand'].name}.{name}")
-    return _aligned([close.file, decl.file, *(o.file for o in others)], edits)
+    return list(realigned(close.file.package.workspace, edits))
 
 
 def _with_variable(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
@@ -112,7 +111,7 @@ def _with_variable(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
     edits += _guard(close, name)
     for other in others:
         edits += _guard(other, name)
-    return _aligned([close.file, decl.file, *(o.file for o in others)], edits)
+    return list(realigned(close.file.package.workspace, edits))
 
 
 def _guard(close: MethodClose, once: str) -> list[Edit]:
@@ -170,10 +169,3 @@ _LEAVING = frozenset(
     {"return_statement", "break_statement", "continue_statement", "goto_statement",
      "defer_statement", "labeled_statement"}
 )  # fmt: skip
-
-
-def _aligned(files: list[GoFile], edits: list[Edit]) -> list[Edit]:
-    found: list[Edit] = []
-    for file in {f.path: f for f in files}.values():
-        found += realign(file.tree, [e for e in edits if e.path == file.path])
-    return found

@@ -23,7 +23,7 @@ from threadmend.golang.builders import (
     insert_at_start,
     insert_before,
     reach_import,
-    realign,
+    realigned,
     replace,
     with_reason,
 )
@@ -174,9 +174,6 @@ def _fix(file: GoFile, call: Node, channel: SharedChannel, send: ChannelOperatio
         inner = at_margin(select).replace("\n", "\n\t")
         code = f"if !{holder}.{flag} {{\n\t{inner}\n}}"
         edits += replace(select, f"{holder}.{mu}.RLock()\n{code}\n{holder}.{mu}.RUnlock()")
-    aligned: list[Edit] = []
-    for path in {e.path for e in edits}:
-        own = channel.package.workspace.file(path).tree
-        aligned += realign(own, [e for e in edits if e.path == path])
+    aligned = realigned(channel.package.workspace, edits)
     title = f"Send to {channel.name} only until it is closed"
-    return Fix(title, tuple(aligned), Safety.UNSAFE, "what is sent later is dropped")
+    return Fix(title, aligned, Safety.UNSAFE, "what is sent later is dropped")

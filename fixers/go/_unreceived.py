@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.channels import Channel, ChannelOperation, holder_of, operation_at
 from threadmend.golang.file import GoFile
@@ -29,12 +31,7 @@ def unreceived(file: GoFile, function: Node, channel: Channel) -> Node | None:
         return None
     if not all(is_returned(node, function) for node in channel.escapes):
         return None
-    decl = declaration_of(file, function)
-    for site in callers(decl) if decl is not None else ():
-        if site.call is not None and not (site.file.is_test and not file.is_test):
-            if _may_leave_it(site):
-                return site.call
-    return None
+    return _call_where(file, function, _may_leave_it)
 
 
 def partly_received(file: GoFile, function: Node, channel: Channel) -> Node | None:
@@ -51,10 +48,15 @@ def partly_received(file: GoFile, function: Node, channel: Channel) -> Node | No
         return None
     if not channel.escapes or not all(is_returned(e, function) for e in channel.escapes):
         return None
+    return _call_where(file, function, _leaves_some)
+
+
+def _call_where(file: GoFile, function: Node, applies: Callable[[Site], bool]) -> Node | None:
+    """Return the first call of a function of which something is so; tests do not count for code."""
     decl = declaration_of(file, function)
     for site in callers(decl) if decl is not None else ():
         if site.call is not None and not (site.file.is_test and not file.is_test):
-            if _leaves_some(site):
+            if applies(site):
                 return site.call
     return None
 

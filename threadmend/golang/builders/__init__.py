@@ -26,7 +26,7 @@ from threadmend.golang.builders.names import (
     names_of_file,
     taken_names,
 )
-from threadmend.golang.builders.realign import composed, realign
+from threadmend.golang.builders.realign import composed, realign, realigned
 from threadmend.golang.builders.reasons import or_reason, with_reason
 from threadmend.golang.builders.signatures import (
     Parameter,
@@ -99,6 +99,7 @@ __all__ = [
     "parameters",
     "reach_import",
     "realign",
+    "realigned",
     "remove_argument",
     "remove_element",
     "remove_field",

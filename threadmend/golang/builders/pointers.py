@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from threadmend.golang.builders.realign import realign
+from threadmend.golang.builders.realign import realigned
 from threadmend.golang.nocopy import nocopy
 from threadmend.golang.node import bare, parenthesized
 from threadmend.golang.scope import Binding, declared_by, declared_name
@@ -58,12 +58,7 @@ class Rewrite:
 
     def finished(self, workspace: Workspace) -> tuple[Edit, ...]:
         """Return all edits, with the columns around them put right."""
-        by_path: dict[str, set[Edit]] = {}
-        for edit in self.edits:
-            by_path.setdefault(edit.path, set()).add(edit)
-        done: list[Edit] = []
-        for path in sorted(by_path):
-            done.extend(realign(workspace.tree(path), by_path[path]))
+        done = list(realigned(workspace, self.edits))
         for node in self.claims:
             edit = Edit(node.path, node.start, node.end, node.text)
             if not any(_touch(edit, other) for other in done):

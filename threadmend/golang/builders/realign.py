@@ -12,7 +12,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.builders.layout import gap_widths
 from threadmend.golang.builders.lines import applied
@@ -22,7 +22,10 @@ from threadmend.golang.syntax import Declaration, SyntaxTree
 from threadmend.model import Edit
 from threadmend.source import SourceFile
 
-__all__ = ["composed", "realign"]
+if TYPE_CHECKING:
+    from threadmend.golang.workspace import Workspace
+
+__all__ = ["composed", "realign", "realigned"]
 
 
 _DEEPEST = 10
@@ -62,6 +65,14 @@ def realign(tree: SyntaxTree, edits: Iterable[Edit]) -> tuple[Edit, ...]:
         after = _parsed(tree, first)
     gaps = _gap_edits(tree, after, first)
     return composed(tree.data, first, gaps) if gaps else first
+
+
+def realigned(workspace: Workspace, edits: Iterable[Edit]) -> tuple[Edit, ...]:
+    """Return the edits of several files with the columns around them put right."""
+    by_path: dict[str, list[Edit]] = {}
+    for edit in edits:
+        by_path.setdefault(edit.path, []).append(edit)
+    return tuple(e for p in sorted(by_path) for e in realign(workspace.tree(p), by_path[p]))
 
 
 def _parsed(tree: SyntaxTree, edits: Sequence[Edit]) -> SyntaxTree:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.groups import is_group
+from threadmend.golang.launched import body_run_by, stands_for
 from threadmend.golang.node import as_launched, bare
 from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -16,7 +17,6 @@ from threadmend.golang.types import is_named
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
-    from threadmend.golang.targets import Body
 
 __all__ = [
     "Launch",
@@ -29,7 +29,6 @@ __all__ = [
     "launch_sites",
     "launches",
     "launches_in",
-    "literal_of",
     "or_spawning",
     "outermost_loop",
 ]
@@ -225,40 +224,12 @@ def _go(file: GoFile, node: Node) -> Launch | None:
     if call is None:
         return None
     function = bare(call["function"])
-    body, decl = _runs(file, function)
+    body, decl = body_run_by(file, function)
     if body is None:
-        found = _stands_for(file, function)
+        found = stands_for(file, function)
         if len(found) == 1:
             body, decl = found[0].node, found[0].decl
     return Launch("go", node, call, body, decl)
-
-
-def _stands_for(file: GoFile, function: Node) -> tuple[Body, ...]:
-    """Return what a launched value runs, when nothing else can be meant.
-
-    A method of an interface that one type implements, the function in a field, and what the
-    callers pass to a function that launches its parameter: `spawn(s.run)`.
-    """
-    from threadmend.golang.targets import bodies_of_value
-
-    if function.kind not in {"selector_expression", "identifier"}:
-        return ()
-    if _is_spawners(file, function):
-        return ()  # each call of it is a launch
-    found = bodies_of_value(file, function)
-    return found.bodies if found.complete else ()
-
-
-def _is_spawners(file: GoFile, function: Node) -> bool:
-    """Return whether a function value is what a plain spawner was given."""
-    from threadmend.golang.spawners import spawns_plainly
-    from threadmend.golang.uses import declaration_of
-
-    binding = file.binding(function) if function.kind == "identifier" else None
-    if binding is None or binding.kind != "parameter" or binding.function is None:
-        return False
-    decl = declaration_of(file, binding.function)
-    return decl is not None and decl.sound and spawns_plainly(decl)
 
 
 def is_spawned_by(file: GoFile, call: Node) -> bool:
@@ -276,7 +247,7 @@ def _by_spawner(file: GoFile, node: Node) -> Launch | None:
     given = plain_argument(file, node)
     if given is None:
         return None
-    body, decl = _runs(file, given)
+    body, decl = body_run_by(file, given)
     return Launch("spawner", node, None, body, decl, given)
 
 
@@ -296,7 +267,7 @@ def _by_timer(file: GoFile, node: Node) -> Launch | None:
     given = timed_argument(file, node) if name in timer_names(file.package) else None
     if given is None:
         return None
-    body, decl = _runs(file, given)
+    body, decl = body_run_by(file, given)
     return Launch("timer", node, None, body, decl, given)
 
 
@@ -340,43 +311,16 @@ def _by_library(file: GoFile, node: Node) -> Launch | None:
         )
         if kind is None:
             return None
-        body, decl = _runs(file, arguments[0])
+        body, decl = body_run_by(file, arguments[0])
         return Launch(kind, node, None, body, decl, arguments[0])
     if name == "AfterFunc" and len(arguments) == 2:
         selection = file.selection(function)
         path = file.imported(function["operand"].name)
         if selection is None or selection.kind != "package" or path != "time":
             return None
-        body, decl = _runs(file, arguments[1])
+        body, decl = body_run_by(file, arguments[1])
         return Launch("timer", node, None, body, decl, arguments[1])
     return None
-
-
-def _runs(file: GoFile, function: Node) -> tuple[Node | None, Decl | None]:
-    """Return the body that a function expression runs: a literal or a declaration."""
-    if function.kind == "func_literal":
-        return function, None
-    if function.kind == "identifier":
-        literal = literal_of(file, function)
-        if literal is not None:
-            return literal, None
-    decl = file.package.workspace.inference.function_decl(function)
-    if decl is not None and decl.sound and decl.node.get("body") is not None:
-        return decl.node, decl
-    return None, None
-
-
-def literal_of(file: GoFile, name: Node) -> Node | None:
-    """Return the literal behind `f := func() {…}` when `f` is never assigned again."""
-    from threadmend.golang.access import is_assigned_once
-
-    binding = file.binding(name)
-    if binding is None or binding.declaration.kind not in {"short_var_declaration", "var_spec"}:
-        return None
-    value = binding.value
-    if value is None or value.kind != "func_literal":
-        return None
-    return value if is_assigned_once(binding) else None
 
 
 def launch_sites(package: Package) -> dict[tuple[str, int], list[Launch]]:
@@ -389,7 +333,7 @@ def launch_sites(package: Package) -> dict[tuple[str, int], list[Launch]]:
                 if launch.decl is not None:
                     known.setdefault(launch.decl.key, []).append(launch)
                 elif launch.body is None and launch.call is not None:
-                    for each in _stands_for(file, launch.call["function"]):
+                    for each in stands_for(file, launch.call["function"]):
                         if each.decl is not None:
                             one = Launch("go", launch.node, launch.call, each.node, each.decl)
                             known.setdefault(each.decl.key, []).append(one)

@@ -12,23 +12,27 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders.names import PREDECLARED
-from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import is_spawned_by
 from threadmend.golang.groups import is_group
+from threadmend.golang.launched import literal_of
 from threadmend.golang.locks import LOCK_TYPES
 from threadmend.golang.node import bare
-from threadmend.golang.scope import Binding, argument_of
+from threadmend.golang.scope import Binding
+from threadmend.golang.signal_objects import (
+    is_plain,
+    mentioned,
+    objects_of,
+    with_aliases,
+)
 from threadmend.golang.signals import Signal
-from threadmend.golang.strands import literal_binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Chan, Func, Named, Slice, Type, deref, is_named
+from threadmend.golang.types import Chan, Func, Named, deref, is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["literal_called", "signals_in"]
+__all__ = ["signals_in"]
 
-Token = Access
 _SYNC_BODY = re.compile(
     rb"<-|\bclose\(|\.(?:Done|Unlock|RUnlock|Signal|Broadcast|Store|Wait|Add|CompareAndSwap"
     rb"|Lock|RLock|Go)\(|\batomic\.|\bgo\s"
@@ -64,34 +68,23 @@ def signals_in(file: GoFile, root: Node) -> Iterator[Signal]:
             if signal is not None:
                 yield signal
             if node.kind == "call_expression" and node["function"].kind == "identifier":
-                literal = literal_called(file, node["function"])
+                literal = literal_of(file, node["function"])
                 if literal is not None and literal not in seen and not root.contains(literal):
                     seen.add(literal)
                     todo.append(literal)
 
 
-def literal_called(file: GoFile, name: Node) -> Node | None:
-    """Return the literal that a variable certainly holds."""
-    binding = file.binding(name)
-    if binding is None or binding.declaration.kind not in {"short_var_declaration", "var_spec"}:
-        return None
-    value = binding.value
-    if value is None or value.kind != "func_literal":
-        return None
-    return value if literal_binding(file, value) is binding else None
-
-
 def _signal(file: GoFile, node: Node) -> Signal | None:
     kind = node.kind
     if kind == "send_statement":
-        return Signal("send", node, _objects(file, node["channel"]))
+        return Signal("send", node, objects_of(file, node["channel"]))
     if kind == "unary_expression" and node["operator"].kind == "<-":
         if _is_clock(file, node["operand"]):
             return None
-        return Signal("receive", node, _objects(file, node["operand"]))
+        return Signal("receive", node, objects_of(file, node["operand"]))
     if kind == "range_clause":
         if isinstance(file.underlying(file.type_of(node["right"])), Chan | Func | None):
-            return Signal("receive", node, _objects(file, node["right"]))
+            return Signal("receive", node, objects_of(file, node["right"]))
         return None
     if kind == "call_expression":
         return _call(file, node)
@@ -105,153 +98,6 @@ def _is_clock(file: GoFile, channel: Node) -> bool:
     if channel.kind != "selector_expression" or channel["field"].name != "C":
         return False
     return is_named(file.type_of(channel["operand"]), "time.Timer", "time.Ticker")
-
-
-def _objects(file: GoFile, node: Node) -> frozenset[Token]:
-    """Return what an operand means: its path, or every variable that it mentions."""
-    access = access_of(file, node)
-    if access is not None:
-        return _with_aliases(file, access) | frozenset(_received_or_given(file, access))
-    context = _done_of(file, node)
-    if context is not None:
-        return _cancels(file, context)
-    return _mentioned(file, node) | frozenset(_made_by(file, node))
-
-
-def _made_by(file: GoFile, call: Node) -> Iterator[Token]:
-    """Yield what a literal returns that is called through its variable: `<-start()`."""
-    function = call.get("function") if call.kind == "call_expression" else None
-    if function is None or function.kind != "identifier":
-        return
-    literal = literal_called(file, function)
-    for node in literal.own() if literal is not None else ():
-        listed = node.children[-1] if node.kind == "return_statement" else None
-        for value in listed.children if listed is not None else ():
-            if value.kind == "identifier" and (access := access_of(file, value)) is not None:
-                yield access
-
-
-def _done_of(file: GoFile, node: Node) -> Node | None:
-    """Return the context of `ctx.Done()`."""
-    function = node.get("function") if node.kind == "call_expression" else None
-    if function is None or function.kind != "selector_expression":
-        return None
-    context = function["operand"]
-    done = function["field"].name == "Done"
-    return context if done and is_named(file.type_of(context), "context.Context") else None
-
-
-def _cancels(file: GoFile, context: Node) -> frozenset[Token]:
-    """Return the cancel functions that were made together with a context."""
-    binding = file.binding(context)
-    found: set[Token] = set()
-    for use in binding.uses if binding is not None else ():
-        listed = use.parent
-        if listed is not None and listed.field == "left" and listed.kind == "expression_list":
-            others = (file.binding(name) for name in listed.children)
-            found |= {Access(b) for b in others if b is not None and b is not binding}
-    return frozenset(found)
-
-
-def _mentioned(file: GoFile, root: Node) -> frozenset[Token]:
-    found: set[Token] = set()
-    for node in root.walk():
-        if node.kind != "identifier":
-            continue
-        access = access_of(file, node)
-        if access is None or _is_plain(file, node):
-            continue
-        found |= _with_aliases(file, access)
-    return frozenset(found)
-
-
-def _with_aliases(file: GoFile, access: Access) -> frozenset[Token]:
-    """Return a path with what else may be the same object, or bound up with it.
-
-    `ch := s.ch` is the same channel; `ctx, cancel := …` and `r, w := io.Pipe()` belong
-    together.
-    """
-    found = {access}
-    root = access.root
-    if isinstance(root, Binding):
-        declaration = root.declaration
-        if declaration.kind in {"short_var_declaration", "var_spec"}:
-            names = declaration.get("left")
-            listed = names.children if names is not None else declaration.all("name")
-            if len(root.values) == 1 < len(listed):
-                for name in listed:
-                    binding = file.binding(name)
-                    if binding is not None and not _is_plain(file, name):
-                        found.add(Access(binding))
-            elif root.value is not None:
-                other = access_of(file, root.value)
-                if other is not None:
-                    found.add(Access(other.root, other.steps + access.steps))
-    return frozenset(found)
-
-
-def _received_or_given(file: GoFile, access: Access) -> Iterator[Token]:
-    """Yield what else a channel may be: what a literal that runs where it stands is handed, and
-    for one that was received (`done := <-requests`) whoever the requests are known to, and what
-    a literal returns (`done := start()`).
-    """
-    root = access.root
-    if not isinstance(root, Binding):
-        return
-    given = _handed_in_place(root) if root.kind == "parameter" else None
-    other = access_of(file, given) if given is not None else None
-    if other is not None:
-        yield Access(other.root, other.steps + access.steps)
-    value = root.value if root.kind == "variable" else None
-    if value is not None and value.kind == "unary_expression" and value["operator"].kind == "<-":
-        yield from _registered(file, value["operand"])
-    elif value is not None:
-        yield from _made_by(file, value)
-
-
-def _handed_in_place(parameter: Binding) -> Node | None:
-    """Return what a literal that is called where it stands gets: `go func(ch T) {…}(done)`."""
-    literal = parameter.scope
-    call = call_of(literal) if literal.kind == "func_literal" else None
-    return argument_of(call, literal, parameter) if call is not None else None
-
-
-def _registered(file: GoFile, channel: Node) -> Iterator[Token]:
-    """Yield a channel of channels, and the objects whose methods it is handed to."""
-    binding = file.binding(channel)
-    for use in binding.uses if binding is not None else ():
-        call = use.parent.parent if use.parent and use.parent.kind == "argument_list" else None
-        function = call.get("function") if call is not None else None
-        if function is not None and function.kind == "selector_expression":
-            keeper = access_of(file, function["operand"])
-            if keeper is not None:
-                yield keeper
-    if binding is not None:
-        yield Access(binding)
-
-
-_TESTS = ("testing.T", "testing.B", "testing.F", "testing.TB", "testing.common")
-
-
-def _is_plain(file: GoFile, node: Node) -> bool:
-    """Return whether a value cannot be used to synchronise, by its type."""
-    return _plain_type(file, file.type_of(node))
-
-
-def _plain_type(file: GoFile, type_: Type | None) -> bool:
-    if isinstance(type_, Slice):
-        return _plain_type(file, type_.elem)
-    type_ = deref(type_)
-    if not isinstance(type_, Named):
-        return False
-    if not type_.package:
-        return True
-    if is_named(type_, *_TESTS, "context.Context", "time.Time", "time.Duration"):
-        return True
-    if type_.name.endswith("Logger"):
-        return True
-    under = file.underlying(type_)
-    return isinstance(under, Named) and not under.package
 
 
 # -- calls ----------------------------------------------------------------------------
@@ -270,7 +116,7 @@ def _call(file: GoFile, call: Node) -> Signal | None:
         return _by_name(file, call, function)
     if function.kind == "selector_expression":
         return _by_selector(file, call, function)
-    return Signal("call", call, _mentioned(file, call))
+    return Signal("call", call, mentioned(file, call))
 
 
 def _wrapped(file: GoFile, call: Node, function: Node) -> Signal | None:
@@ -296,7 +142,7 @@ def _wrapped(file: GoFile, call: Node, function: Node) -> Signal | None:
     (object_,) = signal.objects
     if not isinstance(object_.root, Binding) or object_.root.kind != "receiver":
         return None
-    objects = _with_aliases(file, Access(given.root, given.steps + object_.steps))
+    objects = with_aliases(file, Access(given.root, given.steps + object_.steps))
     return Signal(signal.kind, call, objects, function["field"].name)
 
 
@@ -305,21 +151,21 @@ def _by_name(file: GoFile, call: Node, function: Node) -> Signal | None:
     meant = file.resolve(function)
     if meant is None:
         if name == "close":
-            return Signal("send", call, _objects(file, call["arguments"].children[0]))
+            return Signal("send", call, objects_of(file, call["arguments"].children[0]))
         return None if name in PREDECLARED else Signal("call", call, frozenset(), name)
     if isinstance(meant, Binding):
-        if meant.kind == "type" or literal_called(file, function) is not None:
+        if meant.kind == "type" or literal_of(file, function) is not None:
             return None  # what the literal does is yielded by itself
         if is_named(file.type_of(function), "context.CancelFunc", "context.CancelCauseFunc"):
-            return Signal("send", call, _objects(file, function))
-        return Signal("call", call, _mentioned(file, call), name, anything=True)
+            return Signal("send", call, objects_of(file, function))
+        return Signal("call", call, mentioned(file, call), name, anything=True)
     kind = getattr(meant, "kind", "")
     if kind == "type":
         return None
     node = getattr(meant, "node", None)
     body = node.get("body") if kind == "func" and node is not None else None
     anything = body is None or bool(_SYNC_BODY.search(meant.file.data, body.start, body.end))  # type: ignore[union-attr]
-    return Signal("call", call, _mentioned(file, call["arguments"]), name, anything)
+    return Signal("call", call, mentioned(file, call["arguments"]), name, anything)
 
 
 def _by_selector(file: GoFile, call: Node, function: Node) -> Signal | None:
@@ -336,7 +182,7 @@ def _by_selector(file: GoFile, call: Node, function: Node) -> Signal | None:
         owner = receiver if isinstance(receiver, Named) else None
     if selection is not None and selection.kind != "method":
         # A function in a field: what it does is not visible.
-        return Signal("call", call, _mentioned(file, call), name, anything=True)
+        return Signal("call", call, mentioned(file, call), name, anything=True)
     known = _KNOWN.get((str(owner) if owner else "", name))
     via = selection.via if selection is not None else ()
     if known is None and is_group(file.package.workspace, owner):
@@ -348,21 +194,21 @@ def _by_selector(file: GoFile, call: Node, function: Node) -> Signal | None:
             known = "atomic"
     if known is not None:
         access = access_of(file, operand, via)
-        objects = _with_aliases(file, access) if access else _mentioned(file, operand)
+        objects = with_aliases(file, access) if access else mentioned(file, operand)
         return Signal(known, call, objects, name)
     if name == "Done" and is_named(file.type_of(operand), "context.Context"):
         return None  # the receive from it is the signal
     if is_named(owner, _SEMAPHORE) and not _is_mutex(file, operand):
         return None  # lets several in
-    if _is_plain(file, operand):
+    if is_plain(file, operand):
         return None  # a test's or a logger's method, a number's
     if _TELLS.match(name):
         return _of_arguments(file, call, name)
-    return Signal("call", call, _mentioned(file, call), name)
+    return Signal("call", call, mentioned(file, call), name)
 
 
 def _of_arguments(file: GoFile, call: Node, name: str) -> Signal | None:
-    objects = _mentioned(file, call["arguments"])
+    objects = mentioned(file, call["arguments"])
     return Signal("call", call, objects, name) if objects else None
 
 
@@ -392,7 +238,7 @@ def _is_mutex(file: GoFile, operand: Node) -> bool:
 def _of_package(file: GoFile, call: Node, path: str, name: str) -> Signal | None:
     if path in {"sync/atomic", "go.uber.org/atomic"}:
         arguments = call["arguments"].children
-        objects = _objects(file, arguments[0]) if arguments else frozenset()
+        objects = objects_of(file, arguments[0]) if arguments else frozenset()
         return Signal("atomic", call, objects, name)
     if path in _PURE:
         return None
@@ -400,4 +246,4 @@ def _of_package(file: GoFile, call: Node, path: str, name: str) -> Signal | None
         return Signal("settled", call, frozenset(), name)
     if path == "github.com/stretchr/testify/require" and not name.startswith("Eventually"):
         return None
-    return Signal("call", call, _mentioned(file, call["arguments"]), name)
+    return Signal("call", call, mentioned(file, call["arguments"]), name)

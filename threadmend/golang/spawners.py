@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import own_callers
-from threadmend.golang.goroutines import innermost_loop, launches_in, literal_of
+from threadmend.golang.goroutines import innermost_loop, launches_in
+from threadmend.golang.launched import literal_of
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import launch_of_literal, launches_in
 from threadmend.golang.iterations import point_in
+from threadmend.golang.launched import literal_of
 from threadmend.golang.scope import Binding
-from threadmend.golang.signal_sources import literal_called, signals_in
+from threadmend.golang.signal_sources import signals_in
 from threadmend.golang.signals import Signal, may_match, without
 from threadmend.golang.strands import Place, Strand
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -206,7 +207,7 @@ def _called_signals(file: GoFile, function: Node, flow: Flow) -> Iterator[At]:
             continue
         if call.parent is None or call.parent.kind in {"defer_statement", "go_statement"}:
             continue
-        literal = literal_called(file, call["function"])
+        literal = literal_of(file, call["function"])
         if literal is not None and function.contains(literal):
             at = flow.point_of(call)
             for signal in signals_in(file, literal["body"]):

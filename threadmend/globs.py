@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-__all__ = ["matcher", "matches"]
+__all__ = ["matches"]
 
 
 def matches(path: str, patterns: Sequence[str]) -> bool:
@@ -15,11 +15,11 @@ def matches(path: str, patterns: Sequence[str]) -> bool:
     A pattern with a slash (but at its end) starts at the root, one without matches a name at
     any depth; `*` and `?` stay within a name, `**` does not.
     """
-    return bool(patterns) and matcher(tuple(patterns)).match(path) is not None
+    return bool(patterns) and _matcher(tuple(patterns)).match(path) is not None
 
 
 @lru_cache(maxsize=64)
-def matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
+def _matcher(patterns: tuple[str, ...]) -> re.Pattern[str]:
     """Return one expression for several patterns."""
     return re.compile("|".join(_expression(pattern) for pattern in patterns))
 

@@ -22,7 +22,7 @@ from threadmend.golang.targets import Body
 from ._bubble import Reach, is_pause, name_of
 from ._test_acts import Acts, acts_of, token_of
 
-__all__ = ["all_end", "duration", "is_launched"]
+__all__ = ["all_end", "is_launched"]
 
 _UNITS = {
     "Nanosecond": 1,
@@ -35,7 +35,7 @@ _UNITS = {
 _DURATION = re.compile(r"(?:(\d+) ?\* ?)?time\.(\w+)(?: ?\* ?(\d+))?$")
 
 
-def duration(call: Node) -> int | None:
+def _duration(call: Node) -> int | None:
     """Return the nanoseconds that a Sleep names; None for anything but a plain number of units.
 
     >>> duration(call)  # time.Sleep(5 * time.Millisecond)  # doctest: +SKIP
@@ -234,7 +234,7 @@ class _Proof:
             for call in self.reach.sleeps
             if call.start > self.launch.node.end and _is_plainly_in(call, test)
         ]
-        mine, theirs = [duration(p) for p in pauses], [duration(c) for c in after]
+        mine, theirs = [_duration(p) for p in pauses], [_duration(c) for c in after]
         if None in mine:
             return False
         return sum(d for d in mine if d) < sum(d for d in theirs if d)

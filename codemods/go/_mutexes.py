@@ -21,7 +21,7 @@ from threadmend.golang.scope import Binding, declared_name
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Struct, deref, is_named
 
-__all__ = ["Place", "movable", "sync_types"]
+__all__ = ["Place", "movable"]
 
 _KINDS = frozenset({"Mutex", "RWMutex"})
 
@@ -59,7 +59,7 @@ class _Mutex:
         return struct is not None and (struct.parent is None or struct.parent.kind != "type_spec")
 
 
-def sync_types(file: GoFile) -> Iterator[Place]:
+def _sync_types(file: GoFile) -> Iterator[Place]:
     """Yield the places of a file where sync's mutexes stand as types."""
     name = next((i.name for i in file.imports if i.path == "sync"), "")
     if name in {"", "."}:
@@ -79,7 +79,7 @@ def movable(package: Package, files: list[GoFile]) -> list[Place]:
 
     Places of `sync.Mutex{}` that such a mutex is set to come along.
     """
-    mutexes = [m for file in files for p in sync_types(file) if (m := _declared(p)) is not None]
+    mutexes = [m for file in files for p in _sync_types(file) if (m := _declared(p)) is not None]
     literals: dict[_Mutex, list[Place]] = {mutex: [] for mutex in mutexes}
     shown: set[_Mutex] = set()
     for file in _readers(package, mutexes):

@@ -37,6 +37,7 @@ class Names:
 
 
 def names_of(pool: TypePool) -> Names:
+    """Return free names for the fields that a pool gets."""
     declared = fields(pool.struct)
     taken = {n.name for f in declared for n in f.all("name")}
     taken |= set(pool.tasks.package.methods(pool.decl.name))
@@ -72,6 +73,7 @@ def _group(pool: TypePool) -> str:
 
 
 def new_fields(pool: TypePool, names: Names) -> list[Edit]:
+    """Return the edits that add the fields to the struct of a pool."""
     sync = import_name(pool.decl.file.tree, "sync") or "sync"
     wanted = [(names.done, "chan struct{}"), (names.lock, f"{sync}.RWMutex")]
     wanted.append((names.once, f"{sync}.Once"))
@@ -125,6 +127,7 @@ def _is_one(pool: TypePool, literal: Node) -> bool:
 
 
 def error_variable(pool: TypePool, name: str) -> Edit:
+    """Return the edit that declares the error of a pool that is stopped."""
     file = pool.decl.file
     declaration = pool.decl.node
     while declaration.parent is not None and declaration.parent.kind != "source_file":

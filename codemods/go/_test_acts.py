@@ -20,11 +20,11 @@ from threadmend.golang.targets import bodies_of_value, targets
 
 from ._bubble import Reach, name_of
 
-__all__ = ["ENDED", "Acts", "Token", "acts_of", "token_of"]
+__all__ = ["Acts", "Token", "acts_of", "token_of"]
 
 Token = tuple[str, str, int]
 
-ENDED: Token = ("context", "of the test", 0)
+_ENDED: Token = ("context", "of the test", 0)
 """`t.Context()` and what comes from it."""
 _DEPTH = 4
 _BLOCKS = frozenset(
@@ -39,7 +39,7 @@ _OF_TEST = re.compile(rb"\b\w+\.Context\(\)")
 class Acts:
     """The tokens that are closed, cancelled, waited for and received from."""
 
-    closed: set[Token] = field(default_factory=lambda: {ENDED})
+    closed: set[Token] = field(default_factory=lambda: {_ENDED})
     waited: set[Token] = field(default_factory=set)
     received: set[Token] = field(default_factory=set)
 
@@ -51,7 +51,7 @@ def token_of(reach: Reach, file: GoFile, node: Node, depth: int = _DEPTH) -> Tok
     ):
         node = node.children[-1] if node.kind == "unary_expression" else node.children[0]
     if node.kind == "call_expression" and _OF_TEST.fullmatch(node.text):
-        return ENDED
+        return _ENDED
     if node.kind == "selector_expression":
         name = lock_class(file, node)
         return ("field", name, 0) if name is not None else None
@@ -66,10 +66,10 @@ def token_of(reach: Reach, file: GoFile, node: Node, depth: int = _DEPTH) -> Tok
     values = declaration.get("right")
     if values is not None and _FROM.match(values.text):
         if _OF_TEST.search(values.text):
-            return ENDED
+            return _ENDED
         return ("context", declaration.path, declaration.start)
     if values is not None and _OF_TEST.fullmatch(values.text):
-        return ENDED
+        return _ENDED
     return (f"variable {binding.name}", declaration.path, declaration.start)
 
 

@@ -51,6 +51,7 @@ class MethodClose:
 
 
 def method_close(file: GoFile, call: Node, ends: re.Pattern[str] = ENDS) -> MethodClose | None:
+    """Return the close in a method whose name says that it ends its object, if a call is one."""
     function = call["function"]
     arguments = call["arguments"].children
     if function.kind != "identifier" or file.resolve(function) is not None or len(arguments) != 1:
@@ -246,6 +247,7 @@ def _is_receivers(access: Access) -> bool:
 
 
 def closes_another(close: MethodClose, statement: Node) -> bool:
+    """Return whether a statement closes another channel of the object."""
     if statement.kind != "expression_statement":
         return False
     call = statement.children[0]

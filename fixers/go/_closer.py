@@ -33,7 +33,6 @@ __all__ = [
     "close_after",
     "close_below",
     "ends",
-    "same_block",
 ]
 
 
@@ -42,7 +41,7 @@ def sync_name(file: GoFile) -> str:
     return import_name(file.tree, "sync") or "sync"
 
 
-def same_block(node: Node, block: Node) -> Node | None:
+def _same_block(node: Node, block: Node) -> Node | None:
     """Return the statement of `block` that holds a node, literals in between not allowed."""
     at: Node | None = node
     while at is not None and at.parent is not block:
@@ -56,7 +55,7 @@ def anchor_in(node: Node, make: Node) -> Node:
     """Return the statement around a node in the block in which the channel is made."""
     statement = make.statement
     block = statement.parent if statement is not None else None
-    found = same_block(node, block) if block is not None else None
+    found = _same_block(node, block) if block is not None else None
     if found is None:
         raise BuilderError("the goroutines are launched in another block than the channel's")
     return found

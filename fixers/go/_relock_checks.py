@@ -47,6 +47,7 @@ def given(file: GoFile, call: Node, inner: Node) -> Node | None:
 
 
 def check_named(call: Node, decl: object) -> None:
+    """Refuse where a function is not called by its own name."""
     function = call["function"]
     last = function.get("field") if function.kind == "selector_expression" else function
     if last is None or last.name != getattr(decl, "name", ""):
@@ -54,6 +55,7 @@ def check_named(call: Node, decl: object) -> None:
 
 
 def check_place(file: GoFile, call: Node, other: GoFile) -> None:
+    """Refuse where the function is in another package, generated, or there for tests alone."""
     here = file.package.workspace.file_of(call)
     if here.package is not other.package or other.generated:
         raise BuilderError("the function that locks is in another package")

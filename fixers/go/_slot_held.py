@@ -261,6 +261,7 @@ def slot_finding(
     stops: dict[Point, Node],
     exits: list[Node],
 ) -> Finding:
+    """Return the finding about a slot that some exits do not give back."""
     fix, reason = _fix(function, flow, start, stops, exits)
     exit_ = exits[0]
     leaves = "the loop goes on" if exit_.kind == "continue_statement" else "the function returns"

@@ -72,6 +72,7 @@ def _element(access: FieldAccess) -> tuple[Decl, Binding] | None:
 
 
 def looks_of(access: FieldAccess) -> Helper | None:
+    """Return the helper that only looks at an element of a map."""
     found = _element(access) if access.kind == "read" else None
     return Helper(found[0], access, found[1]) if found is not None else None
 
@@ -113,6 +114,7 @@ def has_close(file: GoFile, value: Node) -> bool:
 def use_of(
     site: Site, store: Helper, looks: list[Helper], accesses: list[FieldAccess]
 ) -> Use | None:
+    """Return the look and the store around a call of a helper that stores, without a lock."""
     call, function = site.call, site.node.function
     if call is None or function is None or store.value is None or site.file.is_test:
         return None

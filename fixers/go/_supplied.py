@@ -102,6 +102,7 @@ def origin(file: GoFile, function: Node) -> Node | None:
 
 
 def is_of(file: GoFile, type_: Type | None, kind: type) -> bool:
+    """Return whether what is under a type is of a kind."""
     return isinstance(file.underlying(type_), kind)
 
 

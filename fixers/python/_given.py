@@ -20,7 +20,7 @@ from threadmend.python.uses import is_self
 from ._handed import asked_of, handed, kept_functions
 from ._listeners import listeners
 
-__all__ = ["abroad", "called", "given", "in_threads", "reaching", "run_abroad"]
+__all__ = ["abroad", "given", "in_threads", "reaching", "run_abroad"]
 
 _MANY = 600
 """Files of a project, of which every process that is asked about one would read most."""
@@ -57,7 +57,7 @@ def _given(file: PythonFile, node: ast.expr) -> Class | None:
     return classes.pop() if len(classes) == 1 and None not in values else None
 
 
-def called(function: Function) -> Iterator[tuple[ast.expr, Function]]:
+def _called(function: Function) -> Iterator[tuple[ast.expr, Function]]:
     """Yield the functions of the project that a function runs, and where: also methods of what
     it is given, and properties that it reads.
     """
@@ -152,7 +152,7 @@ def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spaw
                 _note_further(found, target, spawn)
         for function, spawns in reaching(file).items():
             if function.file is file:
-                for node, callee in called(function):
+                for node, callee in _called(function):
                     if callee.file is file or file.held(node):
                         continue
                     if not is_from_queue(file, _receiver(node)):
@@ -169,7 +169,7 @@ def _note_further(
     """Note what the target of a thread, a function of another file, calls in a third one."""
     file = target.file
     for function in _at_others(target):
-        for node, callee in called(function) if function.file is file else ():
+        for node, callee in _called(function) if function.file is file else ():
             if callee.file is file or callee.file is spawn.file or file.held(node):
                 continue
             if not is_from_queue(file, _receiver(node)):

@@ -23,7 +23,7 @@ from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.guards import guards_of
 
-__all__ = ["Home", "declared", "home_of", "merged", "shared_data"]
+__all__ = ["Home", "declared", "home_of", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Home:
     data: tuple[str, ...]
 
 
-def shared_data(file: PythonFile, body: Sequence[ast.AST]) -> tuple[set[str], set[str], set[str]]:
+def _shared_data(file: PythonFile, body: Sequence[ast.AST]) -> tuple[set[str], set[str], set[str]]:
     """Return the attributes of `self`, the globals and the captured variables that a block uses.
 
     Attributes that the class itself holds are globals, as is what is read of a class by name.
@@ -85,7 +85,7 @@ def _is_method(file: PythonFile, node: ast.Attribute) -> bool:
 
 def home_of(file: PythonFile, function: Function, body: Sequence[ast.AST]) -> Home:
     """Return where the lock of a block has to live: beside what the block shares."""
-    attributes, names, captured = shared_data(file, body)
+    attributes, names, captured = _shared_data(file, body)
     if names or not (attributes or captured):
         return Home("module", file.module, tuple(sorted(names)))
     if captured and function.outer is not None:
@@ -124,7 +124,7 @@ def existing(file: PythonFile, home: Home, function: Function) -> str | None:
         for section in file.sections:
             place = section.lock.place
             if place.kind == "global" and place.owner == file.module and "." not in place.name:
-                if not shared_data(file, section.body)[1].isdisjoint(home.data):
+                if not _shared_data(file, section.body)[1].isdisjoint(home.data):
                     return place.name
     return None
 

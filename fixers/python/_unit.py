@@ -42,19 +42,23 @@ def reads(data: Data) -> list[ast.expr]:
 
 
 def looks(data: Data, node: ast.AST) -> bool:
+    """Return whether a node reads some of the data."""
     inside = set(ast.walk(node))
     return any(one in inside for one in reads(data))
 
 
 def is_in(node: ast.AST, whole: ast.AST, file: PythonFile) -> bool:
+    """Return whether a node is another one, or in it."""
     return node is whole or whole in file.ancestors(node)
 
 
 def loaded(node: ast.AST) -> set[str]:
+    """Return the names that are read in a node."""
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
 
 
 def stored(node: ast.AST) -> set[str]:
+    """Return the names that are set in a node."""
     return {
         n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }

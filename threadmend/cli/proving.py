@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from threadmend.prove.packages import Shop
     from threadmend.prove.toolchain import Toolchain
 
-__all__ = ["NO_TOOLCHAIN", "Proving"]
+__all__ = ["Proving"]
 
 _CALL_UNASKED = 240
 """The same for a proof that nobody asked for in words."""
@@ -29,7 +29,7 @@ _CALL_UNASKED = 240
 _STRESS_COUNT = 5
 _STRESS_CPU = "1,2,4"
 
-NO_TOOLCHAIN = "no Go toolchain is installed"
+_NO_TOOLCHAIN = "no Go toolchain is installed"
 
 Make = Callable[[Mapping[Veto, str]], Patch]
 
@@ -65,7 +65,7 @@ class Proving:
 
         tool = find()
         if tool is None:
-            raise BadInputError(f"{NO_TOOLCHAIN}; install go, or `pip install 'threadmend[go]'`")
+            raise BadInputError(f"{_NO_TOOLCHAIN}; install go, or `pip install 'threadmend[go]'`")
         seconds = _CALL if asked else _CALL_UNASKED
         limits = Limits(seconds=seconds, memory=self._memory(), network=self.network)
         with folder() as place:
@@ -97,7 +97,7 @@ class Proving:
         from threadmend.prove.toolchain import find
 
         if find() is None:
-            return patch if self.level is None else _unproved(patch, NO_TOOLCHAIN)
+            return patch if self.level is None else _unproved(patch, _NO_TOOLCHAIN)
         if sys.stderr.isatty() and any(path.endswith(".go") for path in patch.after):
             print("asking go build and go vet (--no-prove: do not)", file=sys.stderr)
         with self.shop(session, asked=self.level is not None) as shop:

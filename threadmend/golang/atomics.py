@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["ATOMIC_CALL", "AtomicAccess", "atomic_accesses", "plain_accesses"]
+__all__ = ["AtomicAccess", "atomic_accesses", "plain_accesses"]
 
-ATOMIC_CALL = re.compile(
+_ATOMIC_CALL = re.compile(
     rb"\.(Add|Load|Store|Swap|CompareAndSwap|And|Or)(Int32|Int64|Uint32|Uint64|Uintptr|Pointer)\("
 )
 _NAME = re.compile(
@@ -64,7 +64,7 @@ def atomic_accesses(package: Package) -> dict[str, list[AtomicAccess]]:
         for file in code_files(package):
             if file.generated:
                 continue
-            if file.holds(ATOMIC_CALL):
+            if file.holds(_ATOMIC_CALL):
                 for access in _in_file(file):
                     found.setdefault(access.place, []).append(access)
             if helpers and file.holds(named):
@@ -74,7 +74,7 @@ def atomic_accesses(package: Package) -> dict[str, list[AtomicAccess]]:
 
 
 def _in_file(file: GoFile) -> Iterator[AtomicAccess]:
-    for call in file.find("call_expression", ATOMIC_CALL):
+    for call in file.find("call_expression", _ATOMIC_CALL):
         function = call["function"]
         if function.kind != "selector_expression" or function["operand"].kind != "identifier":
             continue
@@ -125,7 +125,7 @@ def _helpers(package: Package) -> dict[tuple[str, int], _Helper]:
 
 def _helper(decl: Decl) -> _Helper | None:
     start, end = decl.span
-    if not ATOMIC_CALL.search(decl.file.data, start, end) or not decl.sound or not decl.has_body:
+    if not _ATOMIC_CALL.search(decl.file.data, start, end) or not decl.sound or not decl.has_body:
         return None
     found: dict[Binding, list[re.Match[str]]] = {}
     for call in decl.node["body"].find("call_expression"):

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import Launch, launch_of_literal
 from threadmend.golang.makers import (
-    MAKES_CHANNEL,
     Maker,
     capacity_of,
     is_make,
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
 __all__ = [
-    "MAKES_CHANNEL",
     "Channel",
     "ChannelOperation",
     "channel_of",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Decl, Package
     from threadmend.golang.workspace import Workspace
 
-__all__ = ["Form", "context_form", "names_with_forms", "twin"]
+__all__ = ["Form", "context_form", "names_with_forms"]
 
 _SUFFIXES = ("Context", "WithContext", "Ctx")
 _LOGS = re.compile(
@@ -67,7 +67,7 @@ def context_form(file: GoFile, call: Node) -> Form | None:
     method = _METHODS.get(f"{package.path}.{decl.receiver}.{decl.name}")
     if method is not None:
         return method(file, call)
-    other = twin(decl)
+    other = _twin(decl)
     if other is None or (other.file.is_test and not file.is_test) or _is_inside(file, call, other):
         return None
     name = function["field"] if function.kind == "selector_expression" else function
@@ -88,7 +88,7 @@ def _is_vendored(decl: Decl) -> bool:
 # -- twins -----------------------------------------------------------------------------
 
 
-def twin(decl: Decl) -> Decl | None:
+def _twin(decl: Decl) -> Decl | None:
     """Return `FooContext(ctx, …)` for `Foo(…)`: the same parameters behind a context."""
     package = decl.file.package
     for suffix in _SUFFIXES:

@@ -35,7 +35,6 @@ __all__ = [
     "Kind",
     "copies",
     "is_interface",
-    "parameter_of",
     "target_type",
     "values",
 ]
@@ -230,7 +229,7 @@ def _type_only(file: GoFile, arguments: Node) -> bool:
 # -- where a value goes ---------------------------------------------------------------
 
 
-def parameter_of(file: GoFile, arguments: Node, position: int) -> Type | None:
+def _parameter_of(file: GoFile, arguments: Node, position: int) -> Type | None:
     """Return the type of the parameter that an argument is passed to, None if unknown."""
     call = arguments.parent
     callee = file.underlying(file.type_of(call["function"])) if call is not None else None
@@ -247,7 +246,7 @@ def target_type(
 ) -> Type | None:
     """Return the type of the place that a value of `type_` goes to, None if unknown."""
     if kind == "argument":
-        return parameter_of(file, holder, index)
+        return _parameter_of(file, holder, index)
     if kind == "result":
         function = holder.function
         signature = file.type_of(function) if function and function.kind == "func_literal" else None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from threadmend.golang.infer import Selection
     from threadmend.golang.workspace import Workspace
 
-__all__ = ["Operation", "file_operations", "operations"]
+__all__ = ["Operation", "operations"]
 
 
 # The methods that make a type a concern of the map, with the number of their arguments:
@@ -81,10 +81,10 @@ _GATE = re.compile(
 def operations(workspace: Workspace) -> Iterator[Operation]:
     """Yield the operations of a project, by path and position."""
     for path in workspace.go_files:
-        yield from file_operations(workspace.file(path))
+        yield from _file_operations(workspace.file(path))
 
 
-def file_operations(file: GoFile) -> list[Operation]:
+def _file_operations(file: GoFile) -> list[Operation]:
     """Return the operations of one file, by position."""
     found: list[tuple[int, Operation]] = []
     for declaration in file.declarations(_GATE):

@@ -15,9 +15,9 @@ from threadmend.literals import words
 if TYPE_CHECKING:
     from threadmend.golang.workspace import Module, Workspace
 
-__all__ = ["LATEST", "Decl", "Package"]
+__all__ = ["Decl", "Package"]
 
-LATEST: Version = (1, 27)
+_LATEST: Version = (1, 27)
 
 _FOREIGN = re.compile(
     r"_(?:windows|darwin|freebsd|openbsd|netbsd|dragonfly|solaris|illumos|aix|plan9|js|wasip1"
@@ -124,7 +124,7 @@ class Package:
     @property
     def go_version(self) -> Version:
         """Return the language version of the module."""
-        return self.module.go_version if self.module else LATEST
+        return self.module.go_version if self.module else _LATEST
 
     @cached_property
     def files(self) -> list[GoFile]:

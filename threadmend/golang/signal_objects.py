@@ -68,6 +68,7 @@ def _cancels(file: GoFile, context: Node) -> frozenset[Access]:
 
 
 def mentioned(file: GoFile, root: Node) -> frozenset[Access]:
+    """Return what the names in a piece of code may be, but for what cannot synchronise."""
     found: set[Access] = set()
     for node in root.walk():
         if node.kind != "identifier":

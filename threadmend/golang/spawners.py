@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from threadmend.golang.goroutines import Launch
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["plain_argument", "plain_names", "spawned", "spawned_arguments", "spawns_plainly"]
+__all__ = ["plain_argument", "plain_names", "spawned", "spawns_plainly"]
 
 _TAKES = re.compile(rb"^func[^{\n]*\bfunc\(")
 _SPAWNS = re.compile(rb"\bgo func\(")
@@ -48,7 +48,7 @@ def spawned(file: GoFile) -> Iterator[Node]:
         arguments = call["arguments"].children
         literals = {a: body for a in arguments if (body := _literal(file, a)) is not None}
         if literals:
-            yield from (literals[a] for a in spawned_arguments(file, call) if a in literals)
+            yield from (literals[a] for a in _spawned_arguments(file, call) if a in literals)
     for body in _named(file.package):
         if body.path == file.path:
             yield body
@@ -61,7 +61,7 @@ def _literal(file: GoFile, argument: Node) -> Node | None:
     return literal_of(file, argument) if argument.kind == "identifier" else None
 
 
-def spawned_arguments(file: GoFile, call: Node) -> Iterator[Node]:
+def _spawned_arguments(file: GoFile, call: Node) -> Iterator[Node]:
     """Yield the arguments of a call that the callee runs in a goroutine."""
     decl = file.callee(call)
     places = _places(decl) if decl is not None and decl.sound else frozenset()

@@ -41,6 +41,7 @@ def _is_parallel(file: GoFile, call: Node, literal: Node) -> bool:
 
 
 def is_subtest(file: GoFile, literal: Node) -> bool:
+    """Return whether a literal is what `t.Run` runs."""
     arguments = literal.parent
     call = arguments.parent if arguments is not None else None
     if call is None or call.kind != "call_expression" or arguments.field != "arguments":  # type: ignore[union-attr]

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Package
 
 __all__ = [
-    "CHANNEL",
     "EACH",
     "ONE",
     "Open",
@@ -75,7 +74,7 @@ class Touch:
     @property
     def in_channel(self) -> bool:
         """Return whether it is a send or a close, of a channel in a field."""
-        return self.place.startswith(CHANNEL)
+        return self.place.startswith(_CHANNEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +208,8 @@ def channel_touch(file: GoFile, body: Node, node: Node) -> Touch | None:
     held = held_within(file, body, node)
     closes = node.kind != "send_statement"
     early = is_early(file, body, node, begins=True) and not (closes and _is_told(node))
-    access = Access(access.root, (*access.steps, CHANNEL))
-    return Touch(file, access, closes, held, (node,), CHANNEL + class_, early, classes(held))
+    access = Access(access.root, (*access.steps, _CHANNEL))
+    return Touch(file, access, closes, held, (node,), _CHANNEL + class_, early, classes(held))
 
 
 _CLOCKS = frozenset({"Done", "After", "Tick"})
@@ -235,7 +234,7 @@ def _is_told(close: Node) -> bool:
 
 
 # The last step of a path to what is in a channel, and the beginning of its place.
-CHANNEL = "<-"
+_CHANNEL = "<-"
 ONE, EACH = "[one]", "[each]"
 
 

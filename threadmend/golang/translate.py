@@ -6,7 +6,7 @@ from threadmend.golang.access import is_assigned_once
 from threadmend.golang.scope import Binding, argument_of, resolve_local
 from threadmend.golang.syntax import Node
 
-__all__ = ["argument_for", "at_launch"]
+__all__ = ["at_launch"]
 
 _PLAIN = frozenset(
     {
@@ -35,7 +35,7 @@ def at_launch(call: Node | None, body: Node, expression: Node) -> str | None:
         binding = resolve_local(node)
         if binding is None or not body.contains(binding.node):
             continue
-        given = argument_for(call, body, binding)
+        given = _argument_for(call, body, binding)
         if given is None:
             return None
         start = node.start - expression.start
@@ -43,7 +43,7 @@ def at_launch(call: Node | None, body: Node, expression: Node) -> str | None:
     return text.decode()
 
 
-def argument_for(call: Node, body: Node, binding: Binding) -> bytes | None:
+def _argument_for(call: Node, body: Node, binding: Binding) -> bytes | None:
     """Return the argument that a call passes for a parameter or the receiver."""
     if binding.scope is not body or not is_assigned_once(binding):
         return None

@@ -16,7 +16,7 @@ from threadmend.golang.syntax import Node
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["bind", "is_given_at", "translated"]
+__all__ = ["bind", "translated"]
 
 
 def bind(file: GoFile, call: Node, body: Node, held: frozenset[Held]) -> frozenset[Held]:
@@ -68,7 +68,7 @@ def translated(
         return access  # captured: the same variable
     elif call is None or root.scope is not body:
         return None
-    elif _is_kept(file, root) or (at is not None and is_given_at(root, at)):
+    elif _is_kept(file, root) or (at is not None and _is_given_at(root, at)):
         base = _given(file, call, body, root)
     else:
         return None
@@ -86,7 +86,7 @@ def _is_kept(file: GoFile, root: Binding) -> bool:
     return known[root]
 
 
-def is_given_at(parameter: Binding, node: Node) -> bool:
+def _is_given_at(parameter: Binding, node: Node) -> bool:
     """Return whether the first run of a place finds in a parameter what the caller gave.
 
     It does where every assignment stands further down, or between two rounds of a loop.

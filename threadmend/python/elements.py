@@ -24,7 +24,6 @@ __all__ = [
     "iterated",
     "unpacked",
     "values_in",
-    "yielded",
 ]
 
 DICTS = frozenset({"dict", "collections.OrderedDict", "weakref.WeakValueDictionary"})
@@ -49,7 +48,7 @@ def elements_of(file: PythonFile, node: ast.expr | None, depth: int = 0) -> Elem
     """Return every expression that is put into a list, set or tuple, or that a generator of the
     project yields; empty when not all are known.
     """
-    given = yielded(file, node)
+    given = _yielded(file, node)
     if given or depth > _DEPTH:
         return given
     value = file.value(node)
@@ -72,7 +71,7 @@ def elements_of(file: PythonFile, node: ast.expr | None, depth: int = 0) -> Elem
     return found + list(_added(file, node))
 
 
-def yielded(file: PythonFile, node: ast.expr | None) -> Elements:
+def _yielded(file: PythonFile, node: ast.expr | None) -> Elements:
     """Return what a call of a generator of the project yields; empty when not all is known."""
     from threadmend.python.functions import function_of
 

@@ -12,12 +12,10 @@ __all__ = [
     "after",
     "always_leaves",
     "before",
-    "between",
     "block_of",
     "blocks",
     "branches_around",
     "can_raise",
-    "dominates",
     "enclosing",
     "in_comprehension",
     "in_finally",
@@ -25,7 +23,6 @@ __all__ = [
     "is_none",
     "is_text",
     "leaves",
-    "statements",
     "target_of",
     "walk",
 ]
@@ -72,13 +69,6 @@ def block_of(statement: ast.stmt) -> list[ast.stmt]:
     return [statement]
 
 
-def statements(block: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of a block and those nested in them, functions left out."""
-    for node in walk(block):
-        if isinstance(node, ast.stmt):
-            yield node
-
-
 def is_text(statement: ast.stmt) -> bool:
     """Return whether a statement is a literal that does nothing: a docstring."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
@@ -106,14 +96,6 @@ def before(statement: ast.stmt) -> list[ast.stmt]:
     """Return the statements that precede in the same block."""
     block = block_of(statement)
     return block[: block.index(statement)]
-
-
-def between(first: ast.stmt, last: ast.stmt) -> list[ast.stmt] | None:
-    """Return the statements between two of the same block; None when they share no block."""
-    block = block_of(first)
-    if last not in block:
-        return None
-    return block[block.index(first) + 1 : block.index(last)]
 
 
 def enclosing(node: ast.AST, *types: type[ast.AST]) -> Iterator[ast.AST]:
@@ -240,21 +222,6 @@ def _is_true(test: ast.expr) -> bool:
 
 def _own_jumps(loop: Loop) -> list[ast.AST]:
     return [node for node in leaves(loop.body) if isinstance(node, ast.Break | ast.Continue)]
-
-
-def dominates(first: ast.stmt, node: ast.AST) -> bool:
-    """Return whether `first` always ran before `node` runs: it stands further up in the block
-    of `node` or in a block around it, in the same function.
-    """
-    block = block_of(first)
-    at: ast.AST | None = node
-    while at is not None:
-        if at in block:
-            return block.index(first) < block.index(at)
-        if isinstance(at, _NESTED):
-            return False
-        at = parent(at)
-    return False
 
 
 def in_finally(node: ast.AST) -> ast.Try | None:

@@ -23,7 +23,6 @@ __all__ = [
     "function_of",
     "functions_of",
     "is_called",
-    "within",
 ]
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -95,7 +94,7 @@ class Function:
     def own(self) -> list[ast.AST]:
         """Return the nodes that run when the function runs: nested functions left out."""
         body = self.node.body
-        return list(within(body if isinstance(body, list) else [body]))
+        return list(_within(body if isinstance(body, list) else [body]))
 
     @cached_property
     def outer(self) -> Function | None:
@@ -228,7 +227,7 @@ def functions_of(file: PythonFile) -> list[Function]:
     return [Function(node, file) for node in file.nodes(*_FUNCTIONS)]  # type: ignore[arg-type]
 
 
-def within(body: list[ast.stmt] | list[ast.expr]) -> Iterator[ast.AST]:
+def _within(body: list[ast.stmt] | list[ast.expr]) -> Iterator[ast.AST]:
     """Yield the nodes of a body in source order, nested functions' bodies left out.
 
     The nested `def` itself is yielded, with its decorators and defaults.

@@ -35,7 +35,7 @@ from threadmend.python.value import Value
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
 
-__all__ = ["Held", "assumes_lock", "callers_hold", "callers_seem_to_hold", "held_at", "held_here"]
+__all__ = ["Held", "callers_hold", "callers_seem_to_hold", "held_at", "held_here"]
 
 _NAMED = re.compile(r"(?:_|\b)(?:un)?(?:locked|nolock|no_lock|lock_held|with_lock)(?:_|$)")
 _SAID = re.compile(
@@ -260,7 +260,7 @@ def _entered(file: PythonFile, node: ast.expr) -> Held:
 # -- callers --------------------------------------------------------------------------------
 
 
-def assumes_lock(function: Function) -> bool:
+def _assumes_lock(function: Function) -> bool:
     """Return whether the name, the docstring or a comment at the top says that callers lock."""
     if _NAMED.search(function.name) or _SAID.search(docstring(function.node)):
         return True
@@ -295,7 +295,7 @@ def callers_hold(function: Function) -> Held:
 
 
 def _callers_hold(function: Function) -> Held:
-    said = Held(unknown=assumes_lock(function)) | _decorated(function)
+    said = Held(unknown=_assumes_lock(function)) | _decorated(function)
     if not (function.is_private or function.outer is not None) or not function.is_only_called:
         return said
     home = function.home

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.functions import Function
 
-__all__ = ["OLDEST", "PythonProject"]
+__all__ = ["PythonProject"]
 
-OLDEST: Version = (3, 10)
+_OLDEST: Version = (3, 10)
 """What a project that says nothing is taken to support: older Pythons get no fixes any more."""
 
 _REQUIRES = re.compile(rb"(?:requires[-_]python|python_requires)[\"']?\s*[=:]\s*[\"']?([^\"'\n]+)")
@@ -272,7 +272,7 @@ class PythonProject:
         while True:
             version = self._version_in(folder)
             if version is not None or not folder:
-                return version or OLDEST
+                return version or _OLDEST
             folder = folder.rpartition("/")[0]
 
     def _version_in(self, folder: str) -> Version | None:

@@ -127,6 +127,7 @@ def _other_names(file: PythonFile, selves: set[str]) -> set[str]:
 
 
 def place_in_source(use: AttributeUse) -> tuple[int, int]:
+    """Return what orders uses as they stand in the file."""
     # the end tells `self.a.b()` and what follows in a chain apart, as the start does not
     return (use.node.end_lineno or 0, use.node.end_col_offset or 0)
 

@@ -22,9 +22,7 @@ __all__ = [
     "first_on_line",
     "leading_start",
     "line_indent",
-    "raw_line_starts",
     "shifted",
-    "trailing_comments",
 ]
 
 
@@ -52,7 +50,7 @@ def applied(data: bytes, edits: Iterable[Edit]) -> bytes:
     return b"".join(parts)
 
 
-def raw_line_starts(code: bytes) -> set[int]:
+def _raw_line_starts(code: bytes) -> set[int]:
     """Return the offsets in `code` of the lines that begin inside a raw string."""
     inside: set[int] = set()
     if b"`" not in code:
@@ -76,7 +74,7 @@ def code_lines(code: str, indent: bytes, newline: bytes) -> bytes:
     b'\\tif x {\\n\\t\\ty()\\n\\t}'
     """
     text = code.strip("\n").encode()
-    raw = raw_line_starts(text)
+    raw = _raw_line_starts(text)
     parts: list[bytes] = []
     at = 0
     for line in text.split(b"\n"):
@@ -93,7 +91,7 @@ def shifted(text: bytes, old: bytes, new: bytes) -> bytes:
     """
     if old == new or b"\n" not in text:
         return text
-    raw = raw_line_starts(text)
+    raw = _raw_line_starts(text)
     parts: list[bytes] = []
     at = 0
     for line in text.split(b"\n"):
@@ -117,7 +115,7 @@ def deeper(code: bytes, at: int) -> list[int]:
 
     Blank lines and the lines inside raw strings get none.
     """
-    raw = raw_line_starts(code)
+    raw = _raw_line_starts(code)
     lines = [0, *(i + 1 for i in _newlines(code)), len(code)]
     return [
         at + start
@@ -136,7 +134,7 @@ def first_on_line(tree: SyntaxTree, at: int) -> bool:
     return not tree.data[tree.source.line_start(at) : at].strip(b" \t")
 
 
-def trailing_comments(tree: SyntaxTree, end: int) -> list[Comment]:
+def _trailing_comments(tree: SyntaxTree, end: int) -> list[Comment]:
     """Return the comments that follow a byte offset on its line, code apart."""
     data = tree.data
     stop = data.find(b"\n", end)
@@ -155,7 +153,7 @@ def content_end(tree: SyntaxTree, end: int) -> int:
 
     Code after the construct on the same line counts as its line's content too.
     """
-    comments = trailing_comments(tree, end)
+    comments = _trailing_comments(tree, end)
     if comments:
         end = max(end, comments[-1].end - 1)
     stop = tree.data.find(b"\n", end)

@@ -31,7 +31,6 @@ __all__ = [
     "pointer_to",
     "prefixed",
     "refer",
-    "without_star",
 ]
 
 
@@ -87,7 +86,7 @@ def prefixed(node: Node, prefix: bytes) -> Edit:
     return Edit(node.path, node.start, end, prefix + node.tree.data[node.start : end])
 
 
-def without_star(node: Node) -> Edit:
+def _without_star(node: Node) -> Edit:
     """Return the edit that makes `p` of `*p`, or of `&p`."""
     operand = bare(node["operand"])
     if not operand.children:
@@ -99,7 +98,7 @@ def pointer_to(file: GoFile, node: Node) -> Edit:
     """Return the edit that makes a pointer to the value of an expression."""
     inner = bare(node)
     if inner.kind == "unary_expression" and inner["operator"].kind == "*":
-        return without_star(inner)
+        return _without_star(inner)
     if inner.kind == "composite_literal" or addressable(file, inner):
         return prefixed(inner, b"&")
     text = " ".join(inner.name.split())

@@ -9,7 +9,7 @@ from dataclasses import replace
 from threadmend.prove.reports.lines import Line, frames_from
 from threadmend.prove.symptom import BUSY, Kind, Stack, Symptom
 
-__all__ = ["is_own_wait", "is_runtime", "read_dumps"]
+__all__ = ["is_own_wait", "read_dumps"]
 
 _GOROUTINE = re.compile(
     r"^\s*goroutine (?P<number>\d+)(?: gp=\S+)?(?: m=\S+)?(?: mp=\S+)? ?"
@@ -112,7 +112,7 @@ def _map(message: str, stacks: list[Stack], line: int) -> Iterator[Symptom]:
     others = [
         replace(s, doing="access")
         for s in stacks[1:]
-        if any("map" in f.function for f in s.frames[:3] if is_runtime(f.function))
+        if any("map" in f.function for f in s.frames[:3] if _is_runtime(f.function))
     ]
     yield Symptom(Kind.RACE, message, (first, *others[:1]), "fatal error", line=line)
 
@@ -125,12 +125,12 @@ def _deadlock(message: str, stacks: list[Stack], line: int) -> Symptom:
     )
 
 
-def is_runtime(function: str) -> bool:
+def _is_runtime(function: str) -> bool:
     """Return whether a function is the runtime's or the testing machinery's."""
     return function.startswith(_RUNTIME)
 
 
 def is_own_wait(stack: Stack) -> bool:
     """Return whether only the runtime or the test machinery waits in a stack."""
-    return all(is_runtime(frame.function) or (frame.function == "main.main" and
+    return all(_is_runtime(frame.function) or (frame.function == "main.main" and
                "_testmain" in frame.file) for frame in stack.frames)  # fmt: skip

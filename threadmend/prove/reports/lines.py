@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from threadmend.prove.symptom import Frame
 
-__all__ = ["Line", "cleaned", "frames_from", "is_header"]
+__all__ = ["Line", "cleaned", "frames_from"]
 
 _COLOUR = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Z0-9])")
 _PREFIX = re.compile(
@@ -62,7 +62,7 @@ _HEADERS = re.compile(
 )
 
 
-def is_header(text: str) -> bool:
+def _is_header(text: str) -> bool:
     """Return whether a line begins something of its own."""
     return _HEADERS.match(text) is not None
 
@@ -79,7 +79,7 @@ def frames_from(
     noise = 0
     while at < len(lines) and noise < 6:
         text = lines[at].text
-        if is_header(text) or (not text.strip() and blank_ends and frames):
+        if _is_header(text) or (not text.strip() and blank_ends and frames):
             break
         if not text.strip():
             at += 1
@@ -108,7 +108,7 @@ def _place_after(lines: Sequence[Line], at: int) -> tuple[re.Match[str], int] | 
         found = _FILE.match(text)
         if found is not None:
             return found, down + 1
-        if not text.strip() or is_header(text) or _CREATED.match(text):
+        if not text.strip() or _is_header(text) or _CREATED.match(text):
             return None
     return None
 

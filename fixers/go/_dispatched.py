@@ -22,6 +22,7 @@ from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.calls import code_files
 from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
+from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import LOCK_CALLS, Held, held_at, lock_name, locks_of
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
@@ -88,7 +89,7 @@ def _held(file: GoFile, call: Node, table: Node) -> list[Held]:
     base = access_of(file, table["operand"])
     if base is None or base.steps or not isinstance(base.root, Binding):
         return []
-    return [h for h in held_at(file, call) if h.access.root == base.root]
+    return [h for h in ordered(held_at(file, call)) if h.access.root == base.root]
 
 
 def _entries(file: GoFile, table: Node, member: str) -> Iterator[tuple[GoFile, Binding, Node]]:

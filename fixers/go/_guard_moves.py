@@ -232,7 +232,7 @@ def asks_for_owner(statement: Node, nodes: Sequence[Node], lock: LockForm) -> st
     what it names: `m == nil || m.rules == nil` cannot take `m.mu` first.
     """
     parts = lock.name.split(".")
-    owners = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+    owners = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
     tests = [b for b in statement.own() if b.kind == "binary_expression"]
     for node in (n for n in nodes if statement.contains(n)):
         for test in (t for t in tests if t.start < node.start):

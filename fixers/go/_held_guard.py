@@ -6,6 +6,7 @@ from threadmend.golang.access import Access
 from threadmend.golang.calls import code_files
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
+from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import LOCK_CALLS, LockOperation, locks_of
 from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
@@ -63,7 +64,7 @@ def lock_form(
 
 def form_of_helpers(base: Access | None, shown: FieldAccess, lock_class: str) -> LockForm | None:
     """Return the lock that helpers take which get it as an argument: `enter(&s.mu)`."""
-    for held in shown.held_here:
+    for held in ordered(shown.held_here):
         if held.lock_class == lock_class and isinstance(held.access.root, Binding):
             text = _under(shown.file, base, lock_class, held.access.steps, ())
             return LockForm(text, lock_class, read=False) if text is not None else None

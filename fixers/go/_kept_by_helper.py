@@ -22,6 +22,7 @@ from threadmend.golang.calls import Site, callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.lock_helpers import net_acquires
+from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import Held, locks_of, may_leave
 from threadmend.golang.package import Decl
 from threadmend.golang.releases import net_releases
@@ -107,8 +108,8 @@ def _kept(
     site: Site, call: Node, helper: Decl, left: frozenset[Held], always: bool
 ) -> Iterator[Finding]:
     file, function = site.file, call.function
-    lock = next(iter(bind(file, call, helper.node, left)), None)
-    lock = lock or _of_result(file, call, helper, next(iter(left)))
+    lock = next(iter(ordered(bind(file, call, helper.node, left))), None)
+    lock = lock or _of_result(file, call, helper, ordered(left)[0])
     if function is None or lock is None or function.kind == "func_literal":
         return
     root = lock.access.root

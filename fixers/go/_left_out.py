@@ -22,6 +22,7 @@ from threadmend.golang.effects import effects_of
 from threadmend.golang.encounters import Encounter, encounters
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
+from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import Held
 from threadmend.golang.package import Package
 from threadmend.golang.preparing import may_be_held
@@ -80,7 +81,9 @@ def _is_entered(bare: Touch, held: Held) -> bool:
 def _own_lock(touch: Touch) -> Held | None:
     """Return the lock of an object that the path of a touch leads through."""
     found = [
-        h for h in touch.held if h.access.owner is not None and touch.access.under(h.access.owner)
+        h
+        for h in ordered(touch.held)
+        if h.access.owner is not None and touch.access.under(h.access.owner)
     ]
     return max(found, key=lambda h: len(h.access.steps), default=None)
 

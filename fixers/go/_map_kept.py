@@ -21,7 +21,7 @@ from threadmend.golang.clones import clone
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import guard_of, guarded_places
-from threadmend.golang.lock_operations import is_wrapped
+from threadmend.golang.lock_operations import is_wrapped, ordered
 from threadmend.golang.locks import Held, held_at
 from threadmend.golang.mutations import mutations
 from threadmend.golang.package import Package
@@ -75,7 +75,7 @@ def _unlocked(
     """
     file, function = access.file, access.node.function
     guard = guard_of(accesses, written=False)
-    held = next((h for h in access.held_here if access.belongs(h) and h.mode), None)
+    held = next((h for h in ordered(access.held_here) if access.belongs(h) and h.mode), None)
     if guard is None or held is None or held.lock_class != guard.lock_class or function is None:
         return None
     if any(a.kind == "write" and a.node.function is function for a in accesses):

@@ -20,6 +20,7 @@ from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import guard_of, guarded_places
+from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import Held
 from threadmend.golang.mutations import mutations
 from threadmend.golang.package import Package
@@ -52,7 +53,7 @@ def maps_shared(package: Package) -> Iterator[Finding]:
 def _lock(access: FieldAccess, accesses: list[FieldAccess]) -> Held | None:
     """Return the lock that guards the field, when the function of an access takes it itself."""
     guard = guard_of(accesses, written=False)
-    held = next((h for h in access.held_here if access.belongs(h) and h.mode), None)
+    held = next((h for h in ordered(access.held_here) if access.belongs(h) and h.mode), None)
     outer = outer_function(access.node)
     if guard is None or held is None or held.lock_class != guard.lock_class or outer is None:
         return None

@@ -19,6 +19,7 @@ from threadmend.golang.calls import own_callers
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
+from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import LOCK_CALLS, Held, declaration_of, held_at, locks_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -70,7 +71,7 @@ def _above(
             continue
         whole = _whole(site.file, base.root, base.steps) if base.steps else owner
         held = held_at(site.file, call)
-        ours = [h for h in held if h.access.root == base.root and _owner(h) == whole]
+        ours = [h for h in ordered(held) if h.access.root == base.root and _owner(h) == whole]
         if any(h.mode == "write" for h in held):
             continue
         for lock in sorted(ours, key=lambda h: str(h.access)):

@@ -26,6 +26,7 @@ from threadmend.golang.channel_index import behind
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import Leave
+from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import LOCK_CALLS, Held, held_at, lock_name
 from threadmend.golang.mutations import Mutation, mutations
 from threadmend.golang.package import Decl
@@ -80,7 +81,7 @@ def _held(file: GoFile, send: Node, members: Node) -> Held | None:
     base = access_of(file, members["operand"])
     if base is None or not isinstance(base.root, Binding):
         return None
-    return next((h for h in held_at(file, send) if h.access.root == base.root), None)
+    return next((h for h in ordered(held_at(file, send)) if h.access.root == base.root), None)
 
 
 def _goes_out(file: GoFile, send: Node) -> bool:

@@ -25,6 +25,7 @@ from threadmend.golang.effects import effects_of, holders
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import doc_of
 from threadmend.golang.holding import holding_of
+from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import LOCK_CALLS, Held, lock_name, locks_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -81,7 +82,9 @@ def check(file: GoFile) -> Iterator[Finding]:
 def _by_method(file: GoFile, call: Node, held: frozenset[Held]) -> Iterator[Finding]:
     """Yield the finding for a method of the same object that calls what was supplied."""
     own = [
-        h for h in held if isinstance(h.access.root, Binding) and h.access.root.kind == "receiver"
+        h
+        for h in ordered(held)
+        if isinstance(h.access.root, Binding) and h.access.root.kind == "receiver"
     ]
     if not own or call.parent is None or call.parent.kind != "expression_statement":
         return

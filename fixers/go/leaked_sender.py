@@ -222,7 +222,7 @@ def _leaves_too_early(flow: Flow, sender: Sender, anchors: list[Node], wanted: i
     edge = {start}
     for _ in range(min(wanted, len(stops))):
         following: set[Point] = set()
-        for point in edge:
+        for point in sorted(edge, key=lambda p: p.node.start):
             left = _first_exit(flow, point, stops - {point})
             if left is not None:
                 return left

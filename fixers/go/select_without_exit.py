@@ -15,7 +15,7 @@ Unsafe: the goroutine now ends when the context does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from threadmend.golang.builders import BuilderError, add_case, with_reason
 from threadmend.golang.file import GoFile
@@ -35,7 +35,7 @@ GATE = rb"\bselect\b"
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the endless select loops that ignore what could end them."""
-    launched = set(bodies(file))
+    launched = dict.fromkeys(bodies(file))
     for body in (*launched, *_with_context(file, launched)):
         for select in _endless_selects(file, body):
             stops = stops_at(file, select)
@@ -70,7 +70,7 @@ def _is_panic(file: GoFile, way_out: Node, loop: Node) -> bool:
     return way_out.kind == "call_expression" and is_failure(file, way_out, loop)
 
 
-def _with_context(file: GoFile, launched: set[Node]) -> Iterator[Node]:
+def _with_context(file: GoFile, launched: Container[Node]) -> Iterator[Node]:
     """Yield the other functions that are given a context or a request themselves.
 
     Handlers, what others may run in a goroutine, and what the package does.

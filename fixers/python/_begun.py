@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from threadmend.python import api
 from threadmend.python.classes import Class
@@ -59,17 +59,17 @@ def begun(cls: Class, init: Function, statement: ast.stmt) -> Function | None:
     return None
 
 
-def run_by(cls: Class, function: Function) -> frozenset[Function]:
+def run_by(cls: Class, function: Function) -> Set[Function]:
     """Return what a method of an object of a class runs: what the class overrides is its own."""
-    found: set[Function] = set()
+    found: dict[Function, None] = {}
     pending = [function]
     while pending:
         one = pending.pop()
         if one not in found:
-            found.add(one)
+            found[one] = None
             called = (callee_of(cls, one, call) for call in one.calls)
             pending += (callee for callee in called if callee is not None)
-    return frozenset(found)
+    return found.keys()
 
 
 def callee_of(cls: Class, function: Function, call: ast.Call) -> Function | None:

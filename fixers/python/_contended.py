@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from threadmend.python import api
 from threadmend.python.classes import Class
@@ -183,22 +183,22 @@ def _is_shared_with(
     return bool(_calls(cls, spawn))
 
 
-def _of_same(target: Function) -> frozenset[Function]:
+def _of_same(target: Function) -> Set[Function]:
     """Return what a nested function runs of the object whose method it is nested in, and not of
     other objects of the class.
     """
-    known: dict[Function, frozenset[Function]]
+    known: dict[Function, Set[Function]]
     known = target.file.__dict__.setdefault("_of_same_object", {})
     if target not in known:
-        found: set[Function] = set()
+        found: dict[Function, None] = {}
         pending = [target]
         while pending:
             one = pending.pop()
             if one not in found:
-                found.add(one)
+                found[one] = None
                 pending += [f for call, f in one.callees.items() if not _is_others(one, call, f)]
                 pending += wrappers(one)
-        known[target] = frozenset(found)
+        known[target] = found.keys()
     return known[target]
 
 

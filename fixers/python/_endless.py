@@ -164,25 +164,65 @@ def behind_last_item(file: PythonFile, use: QueueUse, spawn: Spawn) -> tuple[ast
     """Return the statement after which no more items come, and what to put then: every item is
     put by the function that starts the workers.
     """
-    function = file.function(spawn.node)
+    function, begin, workers = _started_in(file, spawn)
     fed = [*use.puts, *use.joins]
     if function is None or not use.puts or any(file.function(c) is not function for c in fed):
         return None
     block = function.body
     tops = [s for s in block if any(call in set(ast.walk(s)) for call in fed)]
-    started = next((s for s in block if spawn.node in set(ast.walk(s))), None)
+    started = next((s for s in block if begin in set(ast.walk(s))), None)
     if started is None or not tops or block.index(tops[-1]) < block.index(started):
         return None
     last = tops[-1]
     if isinstance(last, ast.Return) or any(isinstance(n, ast.Return) for n in ast.walk(last)):
         return None
     queue = next(c.func.value for c in fed if isinstance(c.func, ast.Attribute))
-    assert isinstance(spawn.node, ast.Call)
     put = f"{file.text(queue)}.put(None)"
     if not spawn.many:
         return last, put
-    workers = each(file, spawn)
     return None if workers is None else (last, f"for _ in {workers}:\n    {put}")
+
+
+def _started_in(file: PythonFile, spawn: Spawn) -> tuple[Function | None, ast.AST, str | None]:
+    """Return the function that starts the workers, what does it, and what to loop over for as many
+    rounds: that which makes them; or, of those that an object makes and keeps, the only method
+    that starts them, which can be called once only.
+    """
+    function, workers = file.function(spawn.node), each(file, spawn) if spawn.many else None
+    made = (function, spawn.node, workers)
+    kept = workers if spawn.many else _kept_attribute(file, spawn)
+    cls = None if function is None else function.cls
+    if function is None or function.name != "__init__" or cls is None or kept is None or cls.heirs:
+        return made
+    name = kept.removeprefix(f"{function.self_name}.")
+    uses = cls.uses_of(name)
+    found = [(one, top) for one in uses if (top := _start(one.function, one.node, spawn.many))]
+    if len(found) != 1 or found[0][0].function in {function, *cls.init_only}:
+        return made
+    use, top = found[0]
+    return (use.function, top, file.text(use.node)) if use.function.file is file else made
+
+
+def _kept_attribute(file: PythonFile, spawn: Spawn) -> str | None:
+    above = file.parent(spawn.node)
+    kept = target_of(above) if isinstance(above, ast.Assign | ast.AnnAssign) else None
+    return file.text(kept) if isinstance(kept, ast.Attribute) else None
+
+
+def _start(function: Function, node: ast.expr, many: bool) -> ast.stmt | None:
+    """Return the statement of a function, in no other one, that starts the thread which an
+    attribute keeps, or each of a list.
+    """
+    above, text = function.file.parent(node), function.file.text(node)
+    if isinstance(above, ast.For) and above.iter is node and many:
+        text, block = function.file.text(above.target), above.body
+    else:
+        block = [] if many else [function.file.statement(node)]
+    started = f"{text}.start()"
+    top = above if many else function.file.statement(node)
+    if not any(function.file.text(statement) == started for statement in block):
+        return None
+    return top if isinstance(top, ast.stmt) and top in function.body else None
 
 
 def as_daemon(file: PythonFile, use: QueueUse, spawn: Spawn) -> tuple[tuple[Edit, ...], bool]:

@@ -219,21 +219,21 @@ def _note(
             known += [s for s in spawns if s not in known]
 
 
-def _at_others(entry: Function) -> frozenset[Function]:
+def _at_others(entry: Function) -> list[Function]:
     """Return what a function certainly runs, but for what an initializer calls of the object that
     it makes: nobody else has that yet.
     """
-    found: set[Function] = set()
+    found: dict[Function, None] = {}
     pending = [entry]
     while pending:
         one = pending.pop()
         if one in found:
             continue
-        found.add(one)
+        found[one] = None
         made = one.home if one.name in INITIALIZERS else None
-        callees = {*one.callees.values(), *wrappers(one)}
+        callees = [*one.callees.values(), *wrappers(one)]
         pending += [f for f in callees if made is None or f.home not in made.mro]
-    return frozenset(found)
+    return list(found)
 
 
 def run_abroad(spawn: Spawn) -> Iterator[Function]:

@@ -152,10 +152,10 @@ def _only_one(file: PythonFile, name: str, asked: set[str]) -> Class | None:
             for method in set(_METHOD.findall(project.source(path).data)):
                 known.setdefault(method, []).append(path)
     paths = [[p for p in known.get(file.encode(one), ()) if not is_test(p)] for one in asked]
-    rarest = min(paths, key=len)
-    if not 0 < len(rarest) <= _RARE or not any(paths):
+    if not all(paths):
         return None
-    files = [other for path in rarest if (other := project.readable(path)) is not None]
+    rare = sorted({path for some in paths if len(some) <= _RARE for path in some})
+    files = [other for path in rare if (other := project.readable(path)) is not None]
     found = [cls for f in files for cls in f.classes if all(_has(cls, one) for one in asked)]
     if len(found) != 1 or found[0].is_open or "." in found[0].qualname:
         return None

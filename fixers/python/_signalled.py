@@ -36,7 +36,7 @@ def signalled(file: PythonFile) -> Iterator[tuple[ast.Call, Place, ast.Call]]:
         if place is None or not _is_private(place):
             continue
         serving = _serving(file, call, func)
-        for taken in held.locks:
+        for taken in sorted(held.locks):
             if taken != own and _is_thread_lock(file, taken) and serving:
                 if all(taken in file.held(other).locks for other in serving):
                     yield call, taken, serving[0]

@@ -16,7 +16,7 @@ Unsafe: with a re-entrant lock the finalizer goes on in the middle of what the l
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from threadmend.model import Finding, Fix, Related, Safety
 from threadmend.python.arguments import argument, given_to
@@ -116,7 +116,7 @@ def _holder(
     return None
 
 
-def _is_called_elsewhere(function: Function | None, own: frozenset[Function]) -> bool:
+def _is_called_elsewhere(function: Function | None, own: Set[Function]) -> bool:
     """Return whether more than the finalizer calls a function."""
     if function is None or function.name == "__del__":
         return False

@@ -19,6 +19,7 @@ from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.functions import doc_of, outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.guards import guarded_places
+from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at, held_on_entry, locks_of
 from threadmend.golang.remarks import needs_no_lock
 from threadmend.golang.scope import Binding
@@ -97,7 +98,7 @@ def _lapses_of(decl: Decl, accesses: list[FieldAccess]) -> Iterator[Lapse]:
     for site in own_callers(decl, LOCK_CALLS):
         if site.call is None or site.launched:
             return
-        held = {h.lock_class: h.mode for h in held_on_entry(site.file, site.call, decl)}
+        held = {h.lock_class: h.mode for h in ordered(held_on_entry(site.file, site.call, decl))}
         classes = {name: mode for name, mode in held.items() if name is not None}
         if classes:
             locked.append((site, classes))

@@ -6,6 +6,7 @@ A lock's class is (type, field path) or the variable; its instance is the access
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ __all__ = [
     "is_wrapped",
     "lock_name",
     "lock_operation",
+    "ordered",
 ]
 
 LOCK_TYPES = frozenset(
@@ -48,6 +50,11 @@ class Held:
     access: Access
     mode: str
     lock_class: str | None
+
+
+def ordered(held: Iterable[Held]) -> list[Held]:
+    """Return held locks in an order that is the same in each run."""
+    return sorted(held, key=lambda h: (str(h.access), h.mode, h.lock_class or ""))
 
 
 def is_wrapped(lock_class: str | None) -> bool:

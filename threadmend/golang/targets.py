@@ -373,7 +373,7 @@ def _implementing(workspace: Workspace, names: set[str], home: str) -> list[Name
         return []
     hidden = any(not name[:1].isupper() for name in names)
     owners = _owners(workspace)
-    rarest = min(names, key=lambda n: len(owners.get(n, ())))
+    rarest = min(sorted(names), key=lambda n: len(owners.get(n, ())))
     found = []
     for directory, type_name in sorted(owners.get(rarest, ())):
         if directory != home and (hidden or not workspace.has_code(directory)):

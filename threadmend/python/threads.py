@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -339,21 +339,21 @@ def _called_object(file: PythonFile, node: ast.expr | None) -> Function | None:
 # -- what runs there ------------------------------------------------------------------------
 
 
-def reached(function: Function) -> frozenset[Function]:
+def reached(function: Function) -> Set[Function]:
     """Return a function and every function of the project that it certainly calls, what its
-    decorators put around it included.
+    decorators put around it included: in an order that is the same in each run.
     """
-    known: dict[Function, frozenset[Function]] = function.file.__dict__.setdefault("_reached", {})
+    known: dict[Function, Set[Function]] = function.file.__dict__.setdefault("_reached", {})
     if function not in known:
-        found: set[Function] = set()
+        found: dict[Function, None] = {}
         pending = [function]
         while pending:
             one = pending.pop()
             if one not in found:
-                found.add(one)
+                found[one] = None
                 pending += one.callees.values()
                 pending += wrappers(one)
-        known[function] = frozenset(found)
+        known[function] = found.keys()
     return known[function]
 
 

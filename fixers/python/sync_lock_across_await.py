@@ -21,8 +21,9 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError, drop_import, reference
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
+from threadmend.python.functions import Function
 from threadmend.python.locks import Lock, Section
-from threadmend.python.places import Place
+from threadmend.python.places import Place, only_result
 
 from ._loops import loop_library
 from ._tests import softened
@@ -89,15 +90,16 @@ def _edits(file: PythonFile, section: Section, new: str) -> tuple[Edit, ...]:
     elif _is_early(home, maker, new):
         raise BuilderError("before Python 3.10 asyncio.Lock belongs to the loop that is running")
     edits: list[Edit] = []
-    for other in _users(file, lock):
+    showing = list(_showing(lock))
+    for other in _users(file, lock, showing):
         for use in other.sections:
             if _same(use.lock.place, lock.place):
                 if use.function is None or not use.function.is_async:
                     raise BuilderError("the lock is also used outside of coroutines")
                 edits.append(_awaited(other, use))
-        _other_uses(other, section)
+        _other_uses(other, section, showing)
     name, added = reference(home, new, maker)
-    kinds = [maker, *_annotated(home, maker, lock.type)]
+    kinds = [maker, *_annotated(home, maker, lock.type), *_returned(home, showing, lock.type)]
     edits += [Edit(home.path, *home.span(kind), home.encode(name)) for kind in kinds]
     return (*edits, *added, *drop_import(home, maker, added, kinds))
 
@@ -128,6 +130,37 @@ def _annotated(file: PythonFile, maker: ast.expr, kind: str) -> list[ast.expr]:
     return [name for name in names if file.qualified(name) == kind]
 
 
+def _showing(lock: Lock) -> Iterator[Function]:
+    """Yield the properties, and methods, of the lock's object that return it and do nothing else:
+    who takes what they return takes the lock.
+    """
+    home = lock.value.file
+    owner = home.project.class_named(lock.place.owner) if lock.place.kind == "attribute" else None
+    for cls in (owner, *owner.heirs) if owner is not None else ():
+        for method in cls.methods.values():
+            result = only_result(method)
+            if not isinstance(result, ast.Attribute) or method.is_async:
+                continue
+            place = method.file.place(result)
+            if place is not None and _same(place, lock.place):
+                yield method
+
+
+def _returned(home: PythonFile, showing: list[Function], kind: str) -> list[ast.expr]:
+    """Return what names the kind of a lock in what methods say that they return."""
+    found: list[ast.expr] = []
+    for method in showing:
+        said = getattr(method.node, "returns", None)
+        for name in ast.walk(said) if said is not None else ():
+            if isinstance(name, ast.Name | ast.Attribute) and method.file.qualified(name) == kind:
+                found.append(name)
+            elif isinstance(name, ast.Constant) and isinstance(name.value, str):
+                raise BuilderError(f"{method.name} says in a string what it returns")
+        if found and method.file is not home:
+            raise BuilderError(f"{method.name} says in another file what it returns")
+    return found
+
+
 def _not_given(file: PythonFile, lock: Lock, maker: ast.expr) -> None:
     """Raise BuilderError when somebody hands an object the lock that it makes by default."""
     home = lock.value.file
@@ -148,17 +181,18 @@ def _data(file: PythonFile, path: str) -> bytes:
     return file.project.source(path).data
 
 
-def _users(file: PythonFile, lock: Lock) -> list[PythonFile]:
-    """Return the files that may use a lock: those that hold its name."""
+def _users(file: PythonFile, lock: Lock, showing: list[Function]) -> list[PythonFile]:
+    """Return the files that may use a lock: those that hold its name, or that of what shows it."""
     home = lock.value.file
-    if home is file and (lock.place.kind == "local" or lock.place.name.startswith("_")):
+    is_private = lock.place.kind == "local" or lock.place.name.startswith("_")
+    if home is file and is_private and not showing:
         cls = file.project.class_named(lock.place.owner) if lock.place.base == "self" else None
         if cls is None or all(heir.file is file for heir in cls.heirs):
             return [file]
-    name = file.encode(lock.place.name.rpartition(".")[2])
+    names = [file.encode(name) for name in (_last(lock.place), *(f.name for f in showing))]
     found = {file: None, home: None}
     for path in file.project.paths:
-        if name in file.project.source(path).data:
+        if any(name in file.project.source(path).data for name in names):
             other = file.project.readable(path)
             if other is None:
                 raise BuilderError(f"{path} may use the lock")
@@ -184,27 +218,35 @@ def _same(one: Place, other: Place) -> bool:
     return one.anywhere == other.anywhere
 
 
-def _other_uses(file: PythonFile, section: Section) -> None:
+def _other_uses(file: PythonFile, section: Section, showing: list[Function]) -> None:
     """Raise BuilderError when the lock is used other than in a `with` statement."""
     place = section.lock.place
     items = {id(s.item) for s in file.sections}
     items |= {id(_receiver(s.release)) for s in file.sections if s.release is not None}
     names: list[ast.Attribute | ast.Name] = [*file.nodes(ast.Attribute), *file.nodes(ast.Name)]
-    for node in names:
-        if not isinstance(node.ctx, ast.Load) or id(node) in items:
+    known = {_last(place), *(method.name for method in showing)}
+    for name in names:
+        if not isinstance(name.ctx, ast.Load) or _name(name) not in known:
             continue
-        if _name(node) != place.name.rpartition(".")[2]:
+        above = file.parent(name)
+        node = above if isinstance(above, ast.Call) and _is_shown(name, above, showing) else name
+        function = file.function(name)
+        if id(node) in items or (function in showing and only_result(function) is name):
             continue
         found = file.place(node)
         if found is not None and _same(found, place):
             raise BuilderError("the lock is used in another way than with")
-        if place.base and _may_take(file, node):
+        if place.base and _may_take(file, name, node):
             raise BuilderError(f"{file.text(node)} may be the lock, and is taken here as well")
 
 
-def _may_take(file: PythonFile, node: ast.Attribute | ast.Name) -> bool:
+def _is_shown(name: ast.Attribute | ast.Name, call: ast.Call, showing: list[Function]) -> bool:
+    return call.func is name and any(method.name == _name(name) for method in showing)
+
+
+def _may_take(file: PythonFile, name: ast.Attribute | ast.Name, node: ast.expr) -> bool:
     """Return whether a lock of an object that nobody tells the kind of is taken."""
-    if not isinstance(node, ast.Attribute) or file.value(node.value) is not None:
+    if not isinstance(name, ast.Attribute) or file.value(name.value) is not None:
         return False
     above = file.parent(node)
     if isinstance(above, ast.Attribute):
@@ -217,6 +259,10 @@ def _receiver(release: ast.stmt) -> ast.expr | None:
     call = release.value if isinstance(release, ast.Expr) else None
     func = call.func if isinstance(call, ast.Call) else None
     return func.value if isinstance(func, ast.Attribute) else None
+
+
+def _last(place: Place) -> str:
+    return place.name.rpartition(".")[2]
 
 
 def _name(node: ast.Attribute | ast.Name) -> str:

@@ -37,6 +37,7 @@ from threadmend.python.scope import parent, scope_of
 from threadmend.python.uses import is_self
 
 from ._consumed import consumed
+from ._failing import is_logged
 
 CATEGORY = "shared-state"
 GATE = rb"\bif\b"
@@ -80,21 +81,25 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 def _spent(file: PythonFile, section: Section) -> _Test | None:
     """Return the test ahead of a section that uses up, or counts on, what was tested."""
-    node = _if_ahead(section.start)
+    node = _if_ahead(file, section.start)
     if node is None or any(isinstance(n, ast.NamedExpr | ast.Await) for n in ast.walk(node.test)):
         return None
     found = consumed(file, section, node.test)
     return None if found is None else _Test(node, file.text(found), None, found)
 
 
-def _if_ahead(start: ast.stmt) -> ast.If | None:
+def _if_ahead(file: PythonFile, start: ast.stmt) -> ast.If | None:
     """Return the `if` around a statement, or the one before it that leaves."""
     above = parent(start)
-    if isinstance(above, ast.If) and not above.orelse and above.body[0] is start:
-        return above if all(isinstance(s, ast.Return) for s in above.body[1:]) else None
-    before = _before(start)
-    if isinstance(before, ast.If) and not before.orelse and len(before.body) == 1:
-        return before if isinstance(before.body[0], _EXITS) else None
+    if isinstance(above, ast.If) and not above.orelse and start in above.body:
+        at = above.body.index(start)
+        rest = above.body[at + 1 :]
+        if all(is_logged(file, s) for s in above.body[:at]):
+            plain = all(isinstance(s, ast.Return) for s in rest)
+            return above if plain or all(is_logged(file, s) for s in rest) else None
+    before = _before(file, start)
+    if isinstance(before, ast.If) and not before.orelse and isinstance(before.body[-1], _EXITS):
+        return before if all(is_logged(file, s) for s in before.body[:-1]) else None
     return None
 
 
@@ -136,17 +141,19 @@ def _is_known(file: PythonFile, test: _Test, helper: Function) -> bool:
 
 def _test_ahead(file: PythonFile, start: ast.stmt) -> _Test | None:
     """Return the test that decides about a statement: around it, or with an exit before it."""
-    ahead = _if_ahead(start)
+    ahead = _if_ahead(file, start)
     if ahead is None:
         return None
     return _test(file, ahead, (_unset if start in ahead.body else _set)(ahead.test))
 
 
-def _before(statement: ast.stmt) -> ast.stmt | None:
-    """Return the statement right before another one in its block."""
+def _before(file: PythonFile, statement: ast.stmt) -> ast.stmt | None:
+    """Return the statement right before another one in its block, past what only logs."""
     block = block_of(statement)
-    at = block.index(statement)
-    return block[at - 1] if at else None
+    ahead = block[: block.index(statement)]
+    while ahead and is_logged(file, ahead[-1]):
+        ahead = ahead[:-1]
+    return ahead[-1] if ahead else None
 
 
 def _unset(test: ast.expr) -> ast.expr | None:
@@ -183,7 +190,7 @@ def _test(file: PythonFile, node: ast.If, tested: ast.expr | None) -> _Test | No
     if isinstance(found, ast.Name) and _is_local(file, found):
         if _key_in(file, node.test, tested) is not None and _is_alias(file, found):
             return _Test(node, found.id, _key_in(file, node.test, tested), found)
-        before = _before(node)
+        before = _before(file, node)
         if isinstance(before, ast.Assign) and len(before.targets) == 1:
             if file.text(before.targets[0]) == found.id:
                 return _seen(file, node, before.value, file.text(before))
@@ -344,7 +351,7 @@ def _again(file: PythonFile, section: Section, test: _Test) -> tuple[Edit, ...]:
     if (test.at or section.start) in test.node.body:
         header = f"{read}if {text}:"
         return (*wrap(file, section.body, header, _answer(file, test)), *_gone(file, test))
-    leave = "return" if test.at is not None else file.text(test.node.body[0])
+    leave = "return" if test.at is not None else file.text(test.node.body[-1])
     if "\n" in read.strip() or "\n" in leave:
         raise BuilderError("what comes before the lock takes several lines")
     return insert_before(file, section.body[0], f"{read}if {text}:\n    {leave}")

@@ -3,8 +3,9 @@
 A lock keeps others out only when they take the same one. `with threading.Lock():`, or a lock
 that a function makes for itself, is a new lock in every call: it is always free, and the code
 under it runs in as many threads as like to. A lock that is only made when it is first asked for
-(`if self.lock is None: self.lock = Lock()`) may be made twice at that moment. A semaphore that a
-call makes for itself limits nothing.
+(`if self.lock is None: self.lock = Lock()`) may be made twice at that moment; one that is
+looked up in a mapping which nobody fills (`locks.get(key, Lock())`) is made in every call. A
+semaphore that a call makes for itself limits nothing.
 
 Not reported: a lock that a nested function, another call or an object gets to see; code that
 runs once, at import; tests.
@@ -31,6 +32,7 @@ from threadmend.python.threads import reached
 
 from ._hoist import Home, declared, home_of, merged
 from ._late_lock import late_locks
+from ._unkept_lock import unkept_locks
 
 CATEGORY = "lock"
 GATE = rb"Lock\b|Semaphore\b|allocate_lock"
@@ -68,6 +70,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         one.home = home
     yield from _anew(file)
     yield from late_locks(file)
+    yield from unkept_locks(file)
     for one in found:
         group = [two for two in found if two.home.key == one.home.key and two.kind == one.kind]
         yield _finding(file, one, group)

@@ -3,8 +3,8 @@
 An executor that nobody shuts down keeps its threads until it is collected, and jobs that are
 still queued run on when the program ends. `with` waits for them, also after an exception.
 
-Not reported: executors that are shut down, returned, stored or passed on; what a helper hands
-out that keeps it.
+Not reported: executors that are shut down, returned, stored or passed on, but to functions that
+only give them jobs; what a helper hands out that keeps it.
 
 In tests it is a hint.
 
@@ -22,6 +22,7 @@ from threadmend.python import api
 from threadmend.python.builders import BuilderError, is_alone, put_under
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, target_of, walk
+from threadmend.python.functions import Function, function_of
 from threadmend.python.scope import Binding, ancestors, parent
 
 from ._tests import softened
@@ -85,7 +86,9 @@ def _calls(file: PythonFile, binding: Binding) -> list[ast.Call]:
             continue
         attribute = file.parent(name)
         call = file.parent(attribute) if attribute is not None else None
-        if _runs_in(attribute, name):
+        if isinstance(attribute, ast.keyword):
+            attribute = call
+        if _runs_in(attribute, name) or _only_submits(file, attribute, name):
             attribute, call = attribute.func, attribute  # type: ignore[union-attr]
         elif not isinstance(attribute, ast.Attribute) or attribute.attr not in _METHODS:
             return []
@@ -95,6 +98,46 @@ def _calls(file: PythonFile, binding: Binding) -> list[ast.Call]:
             return []
         found.append(call)
     return found
+
+
+def _only_submits(file: PythonFile, call: ast.AST | None, name: ast.Name, depth: int = 2) -> bool:
+    """Return whether a call hands an executor to a function that gives it jobs before it returns,
+    and keeps it nowhere.
+    """
+    callee = function_of(file, call.func) if isinstance(call, ast.Call) else None
+    if not isinstance(call, ast.Call) or callee is None or callee.decorators:
+        return False
+    if callee.is_async or callee.is_generator or callee.name == "__init__":
+        return False
+    parameter = _taken_as(call, callee, name)
+    binding = None if parameter is None else callee.scope.bindings.get(parameter)
+    if binding is None or len(binding.sites) != 1:
+        return False
+    other = callee.file
+    for use in other.uses(binding):
+        above = other.parent(use)
+        top = other.parent(above) if above is not None else None
+        if other.function(use) is not callee:
+            return False
+        if isinstance(above, ast.Attribute) and isinstance(top, ast.Call) and top.func is above:
+            if above.attr in _METHODS:
+                continue
+        inner = top if isinstance(above, ast.keyword) else above
+        again = isinstance(inner, ast.Call) and function_of(other, inner.func) is callee
+        if not again and not (depth and _only_submits(other, inner, use, depth - 1)):
+            return False
+    return True
+
+
+def _taken_as(call: ast.Call, callee: Function, name: ast.Name) -> str | None:
+    """Return the parameter that gets an argument."""
+    names = callee.parameters[callee.self_name is not None :]
+    if any(isinstance(given, ast.Starred) for given in call.args):
+        return None
+    if name in call.args:
+        at = call.args.index(name)
+        return names[at] if at < len(names) else None
+    return next((word.arg for word in call.keywords if word.value is name), None)
 
 
 def _runs_in(call: ast.AST | None, name: ast.Name) -> bool:
@@ -123,6 +166,8 @@ def _finding(file: PythonFile, statement: Made, binding: Binding, calls: list[as
 
 def _is_waited_for(call: ast.Call) -> bool:
     """Return whether the result of a job is asked for on the spot, or by a name that is."""
+    if getattr(call.func, "attr", "") not in {*_METHODS, "run_in_executor"}:
+        return False  # what the function that gets the executor returns is not looked at
     for above in ancestors(call):
         if isinstance(above, ast.Attribute) and above.attr == "result":
             return True

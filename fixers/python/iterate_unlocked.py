@@ -3,8 +3,8 @@
 While a loop goes through a dictionary, a set or a deque, another thread changes it: "dictionary
 changed size during iteration", in a thread where nobody looks; a list silently skips. Other
 code takes a lock to change the collection (or to copy it, where another function changes it), the
-loop does not, also where it looks into an object from outside. `sys.modules` changes with every
-import, also of what another thread runs.
+loop does not, also where it looks into an object from outside, or goes over what a private method
+returns as it is. `sys.modules` changes with every import, also of what another thread runs.
 
 Not reported: a loop under the lock, or whose callers all hold it, as far as the project shows
 them; a loop over a copy; a
@@ -33,10 +33,12 @@ from threadmend.python.builders import (
     is_free,
     replace,
 )
+from threadmend.python.classes import PROPERTIES
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import before, enclosing
 from threadmend.python.functions import Function
 from threadmend.python.held import callers_seem_to_hold
+from threadmend.python.places import only_result
 from threadmend.python.threads import reached, spawns_reaching
 from threadmend.python.uses import is_self
 
@@ -67,7 +69,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for one in (*guarded(file), *copied(file), *_abroad(file)):
         if one.kind == "list" and one.only_grows:
             continue
-        for node, function in one.uses:
+        for node, function in (*one.uses, *_shown(one)):
             looped = _looped(file, node)
             if looped is None or file.held(node) or "fork" in function.name:
                 continue
@@ -88,6 +90,27 @@ def _abroad(file: PythonFile) -> Iterator[Guarded]:
             one = looked_into(file, node)
             if one is not None:
                 yield one
+
+
+def _shown(one: Guarded) -> Iterator[tuple[ast.expr, Function]]:
+    """Yield the calls, in its own file, of a private method that returns the collection itself and
+    does nothing else: `self._everyone()`.
+    """
+    for node, method in one.uses:
+        if not method.is_private or method.is_async or only_result(method) is not node:
+            continue
+        if one.owner or not is_self(method.file, getattr(node, "value", node)):
+            continue
+        for call, caller, _ in method.callers if not method.decorators else ():
+            func = call.func
+            if caller is None or caller.file is not method.file:
+                continue
+            if isinstance(func, ast.Attribute) and is_self(caller.file, func.value):
+                yield call, caller
+        is_property = not PROPERTIES.isdisjoint(method.decorators)
+        for use in method.home.uses if method.home is not None and is_property else ():
+            if use.name == method.name and use.mode == "read" and use.function.file is method.file:
+                yield use.node, use.function
 
 
 def _modules(file: PythonFile) -> Iterator[Finding]:
@@ -286,6 +309,7 @@ def _statement(file: PythonFile, looped: ast.expr, function: Function) -> ast.st
 
 def _name(file: PythonFile, node: ast.expr, statement: ast.stmt) -> str:
     """Return a free name for the copy: `handlers` of `self._handlers`."""
+    node = node.func if isinstance(node, ast.Call) else node
     text = node.attr if isinstance(node, ast.Attribute) else file.text(node)
     stem = text.strip("_").lower() or "copy"
     for name in (stem, f"current_{stem}"):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Set
 
 from threadmend.model import Edit
 from threadmend.python.arguments import argument
 from threadmend.python.builders import BuilderError, reference
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import is_text
+from threadmend.python.flow import innermost_loop, is_text, walk
 from threadmend.python.functions import Function, function_of
 
-__all__ = ["pause_in", "slept_here"]
+__all__ = ["pause_in", "slept_between_tries", "slept_here"]
 
 _PLAIN = (ast.Name, ast.Attribute, ast.Constant)
 
@@ -32,6 +33,27 @@ def slept_here(
     except BuilderError:
         return None
     return (Edit(file.path, *file.span(call), file.encode(f"await {name}({seconds})")), *added)
+
+
+def slept_between_tries(function: Function, certain: Set[ast.AST]) -> ast.Call | None:
+    """Return the call of time.sleep between two tries of a loop that the function certainly comes
+    to: in a handler of what is tried until it works, or behind it.
+    """
+    file = function.file
+    for call in function.calls:
+        if file.qualified(call.func) != "time.sleep":
+            continue
+        loop = innermost_loop(call)
+        if loop not in certain or isinstance(loop, ast.AsyncFor) or loop is None:
+            continue
+        for tried in (s for s in loop.body if isinstance(s, ast.Try)):
+            leaves = (*walk(tried.body), *walk(tried.orelse))
+            ends = any(isinstance(n, ast.Return | ast.Break) for n in leaves)
+            handling = [s for handler in tried.handlers for s in handler.body]
+            behind = loop.body[loop.body.index(tried) + 1 :]
+            if ends and call in {*walk(handling), *walk(behind)}:
+                return call
+    return None
 
 
 def pause_in(file: PythonFile, call: ast.Call) -> str | None:

@@ -30,7 +30,7 @@ from threadmend.python.functions import Function, function_of
 from threadmend.python.threads import reached, spawns_reaching
 from threadmend.python.uses import use_mode
 
-from ._slept import slept_here
+from ._slept import slept_between_tries, slept_here
 
 CATEGORY = "asyncio"
 ALSO = "ASYNC210 ASYNC220 ASYNC221 ASYNC222 ASYNC230 ASYNC251"
@@ -256,7 +256,8 @@ def _sleeping(file: PythonFile, call: ast.Call) -> Finding:
 
 def _blocks(callee: Function, depth: int = 3) -> tuple[Function, ast.Call] | None:
     """Return the call that waits for another machine, process or thread in a plain function or in
-    one that it calls, and the function that makes it: one that is made in every case.
+    one that it calls, and the function that makes it: one that is made in every case, or between
+    two tries.
     """
     if callee.is_async or callee.is_generator or callee.decorators:
         return None
@@ -274,7 +275,8 @@ def _blocks(callee: Function, depth: int = 3) -> tuple[Function, ast.Call] | Non
                 return found
         elif last_name(call.func) in {"get", "join", "wait"} and _waits(callee.file, call):
             return callee, call
-    return None
+    pause = slept_between_tries(callee, certain)
+    return None if pause is None else (callee, pause)
 
 
 def _is_short(call: ast.Call) -> bool:
@@ -293,6 +295,8 @@ def _always(block: list[ast.stmt]) -> Iterator[ast.AST]:
             for item in getattr(statement, "items", ()):
                 yield from ast.walk(item)
             yield from _always(statement.body)
+        elif isinstance(statement, ast.For | ast.While):
+            yield statement
         elif isinstance(statement, ast.Expr | ast.Assign | ast.AnnAssign | ast.Return):
             yield from ast.walk(statement)
         if any(isinstance(node, ast.Return | ast.Break) for node in walk([statement])):
@@ -312,8 +316,12 @@ def _through(
             reason = f"what {callee.name} does is written out here"
             fix = Fix("Await asyncio.sleep", slept, Safety.UNSAFE, reason)
             return replace(finding, related=(place,), fixes=(fix,), reason="")
-    if finding.fixes and any(map(_changes, reached(callee))):
-        reason = f"{callee.name} changes what others may see: it cannot just run in a thread"
+    given = (function_of(file, one) for one in (*call.args, *(k.value for k in call.keywords)))
+    run = [callee, *(function for function in given if function is not None)]
+    changing = (one for one in run if any(_changes(f) or f.is_async for f in reached(one)))
+    changer = next(changing, None)
+    if finding.fixes and changer is not None:
+        reason = f"{changer.name} changes what others may see: it cannot just run in a thread"
         return replace(finding, related=(place,), fixes=(), reason=reason)
     return replace(finding, related=(place,))
 

@@ -322,7 +322,7 @@ def _loop_over(file: PythonFile, used: ast.expr, function: Function) -> tuple[Ed
     """Return the edits of a loop over futures that makes it one over values; none of a test
     whether there are any.
     """
-    around = file.parent(used)
+    futures, around = used, file.parent(used)
     if isinstance(around, ast.UnaryOp | ast.If) or _is_length(around):
         return ()
     edits: tuple[Edit, ...] = ()
@@ -336,7 +336,29 @@ def _loop_over(file: PythonFile, used: ast.expr, function: Function) -> tuple[Ed
     if not isinstance(around, ast.For | ast.comprehension) or around.iter is not used:
         return None
     values = _plain(file, [around.target], function)
-    return None if values is None else (*edits, *values)
+    if values is None or not isinstance(around, ast.comprehension):
+        return None if values is None else (*edits, *values)
+    return _all_of(file, around, futures) or (*edits, *values)
+
+
+def _all_of(file: PythonFile, loop: ast.comprehension, values: ast.expr) -> tuple[Edit, ...]:
+    """Return the edits of `sum(f.result() for f in fs)` and `return [f.result() for f in fs]`
+    where `fs` are the values by now: it is all of them; none of other comprehensions.
+    """
+    whole = file.parent(loop)
+    if not isinstance(whole, ast.GeneratorExp | ast.ListComp) or len(whole.generators) > 1:
+        return ()
+    asked = whole.elt.func if isinstance(whole.elt, ast.Call) else None
+    name = asked.value if isinstance(asked, ast.Attribute) else None
+    if loop.ifs or not isinstance(name, ast.Name) or file.text(name) != file.text(loop.target):
+        return ()
+    above, text = file.parent(whole), file.text(values)
+    is_lazy = isinstance(whole, ast.GeneratorExp)
+    if isinstance(above, ast.Return) and isinstance(whole, ast.ListComp):
+        return replace(file, whole, text)
+    if isinstance(above, ast.Call) and above.args == [whole] and not (is_lazy and above.keywords):
+        return replace(file, whole, f"({text})" if is_lazy else text)
+    return ()
 
 
 def _in_helper(file: PythonFile, call: ast.Call, helper: Function) -> tuple[Edit, ...] | None:

@@ -251,10 +251,18 @@ def drop_import(
 
 
 def _without_gap(file: PythonFile, edits: Edits) -> Edits:
-    """Return the edits of the first line of a file together with the blank lines behind it."""
+    """Return the edits of a line together with the blank lines behind it, or in front of it, that
+    would be one gap with those on its other side: the longer of the two stays.
+    """
     (gone,) = edits if len(edits) == 1 else (None,)
-    if gone is None or gone.start or gone.new:
+    if gone is None or gone.new:
         return edits
-    left = file.data[gone.end :]
-    end = gone.end + len(left) - len(left.lstrip(b"\r\n"))
-    return (Edit(file.path, 0, end, b""),)
+    newline = file.source.newline
+    behind, before = file.data[gone.end :], file.data[: gone.start]
+    after_it = len(behind) - len(behind.lstrip(b"\r\n"))
+    if not gone.start:
+        return (Edit(file.path, 0, gone.end + after_it, b""),)
+    ahead = len(before) - len(before.rstrip(b"\r\n")) - len(newline)
+    if after_it <= ahead:
+        return (Edit(file.path, gone.start, gone.end + after_it, b""),)
+    return (Edit(file.path, gone.start - max(ahead, 0), gone.end, b""),)

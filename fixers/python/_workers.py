@@ -15,7 +15,7 @@ from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, is_repeated, reached
 from threadmend.python.uses import is_self
 
-__all__ = ["each", "started_at", "workers_elsewhere"]
+__all__ = ["each", "kept_as", "started_at", "workers_elsewhere"]
 
 _STARTED = frozenset({"thread", "process"})
 _LISTING = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
@@ -135,6 +135,17 @@ def _add(there: QueueUse, file: PythonFile, node: ast.expr) -> bool:
         there.puts.append(call)
         return True
     return method.attr == "task_done"
+
+
+def kept_as(cls: Class, made: ast.Call, given: ast.expr) -> str | None:
+    """Return the only attribute that keeps an argument of the call which makes an object."""
+    init = cls.method("__init__")
+    if init is None or init.file is not cls.file:
+        return None
+    for at, name in enumerate(init.parameters[1:]):
+        if argument(made, at, name) is given:
+            return _kept(cls, init, name)
+    return None
 
 
 def _kept(cls: Class, init: Function, name: str) -> str | None:

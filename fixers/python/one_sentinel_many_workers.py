@@ -23,19 +23,21 @@ from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, feeding, queues_of
 from threadmend.python.threads import Spawn
 
+from ._belts import ends
 from ._crew import crew_of
 from ._sentinels import ending, is_of_class
 from ._taken import Taken, taken
 from ._workers import each, started_at, workers_elsewhere
 
 CATEGORY = "queue"
-GATE = rb"\.put(?:_nowait)?\("
+GATE = rb"\.put(?:_nowait)?\(|\.join\(\)"
 
 _KINDS = frozenset({"thread", "process", "submit"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the sentinels that only one of several workers gets."""
+    yield from _behind(file)
     for use in queues_of(file):
         if use.shutdowns:
             continue
@@ -60,7 +62,13 @@ def check(file: PythonFile) -> Iterator[Finding]:
             given = _handed_over(file, spawn, puts[0])
             if given is not None or _is_known(file, spawn, puts[0]):
                 workers = given or each(file, spawn)
-                yield _finding(file, use, one, puts[0], spawn, workers)
+                yield _finding(file, one, puts[0], spawn, workers)
+
+
+def _behind(file: PythonFile) -> Iterator[Finding]:
+    """Yield the call that puts one end for several workers, where an object has the queue."""
+    for end in ends(file):
+        yield _told(file, end.call, end.item, end.spawn, end.taken, end.workers)
 
 
 def _elsewhere(file: PythonFile, use: QueueUse) -> Iterator[Finding]:
@@ -77,7 +85,7 @@ def _elsewhere(file: PythonFile, use: QueueUse) -> Iterator[Finding]:
             continue
         puts = [put for put in use.puts if _is_same(file, put, other, ends)]
         if len(puts) == 1 and innermost_loop(puts[0]) is None and _is_known(file, spawn, puts[0]):
-            yield _finding(file, use, one, puts[0], spawn, each(file, spawn))
+            yield _finding(file, one, puts[0], spawn, each(file, spawn))
 
 
 def _of_object(file: PythonFile, use: QueueUse) -> Iterator[Finding]:
@@ -101,7 +109,7 @@ def _of_object(file: PythonFile, use: QueueUse) -> Iterator[Finding]:
             continue
         if workers is not None and crew.is_joined(file, puts[0], workers):
             workers = crew.seen_from(file, puts[0], workers)
-            yield _finding(file, use, one, puts[0], spawn, workers)
+            yield _finding(file, one, puts[0], spawn, workers)
 
 
 def _is_end(file: PythonFile, put: ast.Call, ends: ast.expr) -> bool:
@@ -186,10 +194,16 @@ def _handed_over(file: PythonFile, spawn: Spawn, put: ast.Call) -> str | None:
 
 
 def _finding(
-    file: PythonFile, use: QueueUse, one: Taken, put: ast.Call, spawn: Spawn, workers: str | None
+    file: PythonFile, one: Taken, put: ast.Call, spawn: Spawn, workers: str | None
+) -> Finding:
+    return _told(file, put, file.text(put.args[0]), spawn, one, workers)
+
+
+def _told(
+    file: PythonFile, put: ast.Call, item: str, spawn: Spawn, one: Taken, workers: str | None
 ) -> Finding:
     start, end = file.span(put)
-    said = f"only one of the workers gets {file.text(put.args[0])}, the others wait for ever"
+    said = f"only one of the workers gets {item}, the others wait for ever"
     many = started_at(spawn.file, spawn) or spawn.node
     taker = file if spawn.target is None else spawn.target.file
     related = (
@@ -200,7 +214,7 @@ def _finding(
         edits = _edits(file, put, workers)
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=related, reason=str(error))
-    title = f"Put {file.text(put.args[0])} once for each worker"
+    title = f"Put {item} once for each worker"
     reason = "more items are put into the queue"
     fix = Fix(title, edits, Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, related=related, fixes=(fix,))

@@ -10,6 +10,7 @@ comes after an assignment there, so nobody needs the goroutine's value.
 from __future__ import annotations
 
 from threadmend.golang.builders import BuilderError, add_import, delete, insert_at_start
+from threadmend.golang.builders.lines import leading_start
 from threadmend.golang.builders.spelling import spelled_type_of
 from threadmend.golang.captured import CapturedAccess
 from threadmend.golang.flow import Flow, Point, flow_of
@@ -297,7 +298,39 @@ def short_declaration(
     ):
         return None
     reads = [a for a in uses if a is not first and assignment.contains(a.node)]
-    return None if reads else _becomesshort_declaration(assignment)
+    if reads:
+        return None
+    edits = _becomesshort_declaration(assignment)
+    return (*edits, *_declared_above(race, assignment)) if edits is not None else None
+
+
+def _declared_above(race: Race, assignment: Node) -> tuple[Edit, ...]:
+    """Drop `var log string` right above `log, err := f()`, which declares both now."""
+    above = assignment.previous
+    specs = list(above.find("var_spec")) if above is not None else []
+    if above is None or above.kind != "var_declaration" or len(specs) != 1:
+        return ()
+    names, tree = specs[0].all("name"), above.tree
+    if len(names) != 1 or specs[0].get("value") is not None:
+        return ()
+    other = next((n for n in assignment["left"].children if n.text == names[0].text), None)
+    if other is None or tree.comments_in(leading_start(tree, above.start), assignment.start):
+        return ()
+    declared = race.file.type_from(specs[0].get("type"))
+    same = declared is not None and _assigned_type(race, assignment, other) == declared
+    return delete(above) if same else ()
+
+
+def _assigned_type(race: Race, assignment: Node, name: Node) -> Type | None:
+    """Return the type of what an assignment gives to one of its names, None if unknown."""
+    inference, values = race.file.package.workspace.inference, assignment["right"].children
+    index = next(i for i, n in enumerate(assignment["left"].children) if n is name)
+    if len(values) == len(assignment["left"].children):
+        return inference.value_type(values[index])
+    results = inference.type_of(values[0])
+    return (
+        results.items[index] if isinstance(results, Tuple) and index < len(results.items) else None
+    )
 
 
 def _each_in_its_if(race: Race, uses: list[CapturedAccess]) -> tuple[Edit, ...] | None:
@@ -355,22 +388,13 @@ def _declares_only(race: Race, assignment: Node, name: Node) -> bool:
 
 def _same_type(race: Race, assignment: Node, name: Node) -> bool:
     """Return whether the assigned value has the variable's own type, as far as is known."""
-    inference = race.file.package.workspace.inference
-    values = assignment["right"].children
-    index = next(i for i, n in enumerate(assignment["left"].children) if n is name)
-    if len(values) == len(assignment["left"].children):
-        value = inference.value_type(values[index])
-    elif len(values) == 1:
-        results = inference.type_of(values[0])
-        if not isinstance(results, Tuple):
-            known: Type | None = None
-        else:
-            known = results.items[index] if index < len(results.items) else None
-        value = known
-    else:
+    values, names = assignment["right"].children, assignment["left"].children
+    if len(values) not in {1, len(names)}:
         return False
+    value = _assigned_type(race, assignment, name)
     if value is not None:
         return value == race.type
+    index = next(i for i, n in enumerate(names) if n is name)
     # An unknown call: by convention it returns `error`, not a type of its own.
     unknown = values[0 if len(values) == 1 else index]
     error = str(race.type) == "error" or (race.type is None and race.name == "err")

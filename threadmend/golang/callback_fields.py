@@ -1,6 +1,7 @@
-"""Callback fields: where a method that is stored in a field of function type is called.
+"""Callback fields: where a method that is stored in a field, or in a list there, is called.
 
-t := &tailer{emit: p.put}      // func (t *tailer) run() { … t.emit(line) … } calls p.put
+t := &tailer{emit: p.put}                // func (t *tailer) run() { … t.emit(line) … } calls p.put
+h.hooks = append(h.hooks, s.idle)        // for _, f := range h.hooks { f() } calls s.idle
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import Site, callers
+from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
 
@@ -64,12 +66,22 @@ def _field_of(file: GoFile, value: Node) -> tuple[Named, str] | None:
         literal = above.parent
         holder = literal.parent if literal.kind == "literal_value" else literal
         return _own(file, holder, above["key"].text)
+    if group.kind == "argument_list" and above.kind == "call_expression":
+        list_ = group.children[0]
+        return _listed(file, list_) if above["function"].text == b"append" else None
     if group.kind == "expression_list" and above.kind == "assignment_statement":
         targets = above["left"].children
-        if group.field != "right" or len(targets) != 1 or targets[0].kind != "selector_expression":
-            return None
-        return _own(file, targets[0]["operand"], targets[0]["field"].text)
+        return _listed(file, targets[0]) if group.field == "right" and len(targets) == 1 else None
     return None
+
+
+def _listed(file: GoFile, place: Node) -> tuple[Named, str] | None:
+    """Return the field that a place is, or an element of the list in it."""
+    while place.kind == "index_expression":
+        place = place["operand"]
+    if place.kind != "selector_expression":
+        return None
+    return _own(file, place["operand"], place["field"].text)
 
 
 def _own(file: GoFile, holder: Node | None, name: bytes) -> tuple[Named, str] | None:
@@ -93,19 +105,77 @@ def _calls(file: GoFile, owner: Named, name: str) -> list[Site] | None:
                 return None
             if (selection.owner.package, selection.owner.name) != (owner.package, owner.name):
                 continue
-            above = node.parent
-            if above is not None and above.kind == "call_expression" and node.field == "function":
-                found.append(Site(other, node["field"], above))
-            elif not (_is_set(node) or _is_tested(node)):
+            calls = _called(node)
+            if calls is None:
                 return None
+            found.extend(Site(other, _name(call["function"]), call) for call in calls)
     return found or None
 
 
-def _is_set(node: Node) -> bool:
-    group = node.parent
-    return group is not None and group.kind == "expression_list" and group.field == "left"
+def _name(function: Node) -> Node:
+    while function.kind in {"index_expression", "parenthesized_expression"}:
+        function = function.children[0]
+    return function["field"] if function.kind == "selector_expression" else function
 
 
-def _is_tested(node: Node) -> bool:
+def _called(node: Node) -> list[Node] | None:
+    """Return the calls that a use of a field, of its element, or of its value makes."""
     above = node.parent
-    return above is not None and above.kind == "binary_expression" and above["right"].kind == "nil"
+    while above is not None and (
+        above.kind == "parenthesized_expression"
+        or (above.kind in {"index_expression", "slice_expression"} and node.field == "operand")
+    ):
+        node, above = above, above.parent
+    if above is None:
+        return None
+    if above.kind == "call_expression" and node.field == "function":
+        return [above]
+    if above.kind == "binary_expression":
+        return [] if above["right"].kind == "nil" else None
+    if above.kind == "argument_list":
+        return [] if _is_kept(node, above) else None
+    if above.kind == "expression_list" and above.field == "left":
+        return []
+    if above.kind == "range_clause" and node.field == "right":
+        left = above.get("left")
+        names = left.children[1:] if left is not None else []
+        return _of_variable(names[0]) if names else []
+    if above.kind == "expression_list" and above.field == "right" and above.parent is not None:
+        left = above.parent.get("left")
+        single = above.parent.kind == "short_var_declaration" and len(above.children) == 1
+        return _of_variable(left.children[0]) if single and left is not None else None
+    return None
+
+
+_ASIDE = frozenset({b"len", b"cap", b"delete", b"clear"})
+
+
+def _is_kept(node: Node, arguments: Node) -> bool:
+    """Return whether a call counts or empties a list, or is `x = append(x, …)`."""
+    call = arguments.parent
+    function = call["function"].text if call is not None else b""
+    if function in _ASIDE:
+        return True
+    statement = node.statement
+    if function != b"append" or arguments.children[0] is not node or statement is None:
+        return False
+    left = statement.get("left") if statement.kind == "assignment_statement" else None
+    return left is not None and left.children[0].text == node.text
+
+
+def _of_variable(name: Node) -> list[Node] | None:
+    """Return the calls of a variable that holds a function, None if it goes anywhere else."""
+    if name.text == b"_":
+        return []
+    binding, found = resolve_local(name), list[Node]()
+    if binding is None:
+        return None
+    for use in binding.uses:
+        above = use.parent
+        if use is name or above is None:
+            continue
+        if above.kind == "call_expression" and use.field == "function":
+            found.append(above)
+        elif above.kind != "binary_expression":
+            return None
+    return found

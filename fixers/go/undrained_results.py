@@ -21,6 +21,7 @@ from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import (
     BuilderError,
     free_name,
+    import_name,
     insert_at_end,
     insert_before,
     names_around,
@@ -30,7 +31,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.counts import Count, product, rounds
 from threadmend.golang.file import GoFile
-from threadmend.golang.functions import doc_of
+from threadmend.golang.functions import doc_of, result_nodes
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
@@ -150,6 +151,14 @@ def _collect(file: GoFile, function: Node, channel: Channel, launches: list[Laun
     last = max((anchor_in(x.node, channel.make) for x in launches), key=lambda a: a.start)
     end = block.statements[-1]
     element = channel.type.get("value")
+    told = _told(file, function, channel, end)
+    if told is not None:
+        loop, returned = told
+        if end.kind != "return_statement":
+            return list(insert_at_end(block, loop))
+        nothing = list(end.find("nil")) if returned else []
+        renamed = [Edit(n.path, n.start, n.end, returned.encode()) for n in nothing]
+        return [*insert_before(end, loop), *renamed]
     if end.kind == "return_statement" and end is not last:
         slice_ = _returned_slice(function, end, element)
         if slice_ is not None:
@@ -158,6 +167,33 @@ def _collect(file: GoFile, function: Node, channel: Channel, launches: list[Laun
             return list(insert_before(end, f"{loop}{slice_} = append({slice_}, {value})\n}}"))
         return list(insert_before(end, f"for range {channel.binding.name} {{\n}}"))
     return list(insert_at_end(block, f"for range {channel.binding.name} {{\n}}"))
+
+
+def _told(file: GoFile, function: Node, channel: Channel, end: Node) -> tuple[str, str] | None:
+    """Return the loop that takes errors as the function treats its own, and what it returns then.
+
+    The first of them where it returns `nil` at its end, and has no other result; where it logs,
+    it logs them.
+    """
+    element = channel.type.get("value")
+    if element is None or element.text != b"error":
+        return None
+    error = "err"  # of the loop alone
+    head = f"for {error} := range {channel.binding.name} {{\n\tif {error} != nil"
+    if end.kind == "return_statement":
+        if end.text != b"return nil" or [r.text for r in result_nodes(function)] != [b"error"]:
+            return None
+        first = free_name("failed", names_around(file, function))
+        kept = f"{head} && {first} == nil {{\n\t\t{first} = {error}\n\t}}\n}}"
+        return f"var {first} error\n{kept}", first
+    log = import_name(file.tree, "log")
+    if log is None or result_nodes(function) or not _logs(function, log):
+        return None
+    return f"{head} {{\n\t\t{log}.Print({error})\n\t}}\n}}", ""
+
+
+def _logs(function: Node, log: str) -> bool:
+    return f"{log}.Print".encode() in function.text
 
 
 def _returned_slice(function: Node, statement: Node, element: Node | None) -> str | None:

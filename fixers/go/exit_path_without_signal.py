@@ -8,7 +8,8 @@ waiter waits for ever. Nobody notices until that error happens. The same goes fo
 - a token out of a pool, a channel that was filled beforehand;
 - a function that sets a result, and does not close the channel by which others learn of it;
 - one that ends its own goroutine by a close on some paths only;
-- one that waits for goroutines which a context ends, and has not cancelled it.
+- one that waits for goroutines which a context ends, and has not cancelled it;
+- one that reports by a callback, of which somebody awaits one report for each call.
 
 Not reported: a signal in a deferred call; a channel on which somebody else signals too; a
 waiter that selects with another case; a signal that a loop sends.
@@ -41,6 +42,7 @@ from ._exit_signals import Signals, signalled
 from ._last_one import left_to_the_last
 from ._leaked_senders import is_wait
 from ._never_signals import never_signalled
+from ._reported import unreported
 from ._signal_once import signalled_once
 from ._slot_held import held_slots
 from ._slot_kept import kept_slots
@@ -48,7 +50,7 @@ from ._token_kept import kept_tokens
 from ._uncancelled import uncancelled_waits
 
 CATEGORY = "goroutine"
-GATE = rb"<-|\bclose\(|(?m:^\s*[\w.]+\.\w+\([^,(){}]*\)$)"
+GATE = rb"<-|\bclose\(|(?m:^\s*[\w.]+\.\w+\([^,(){}]*\)$)|\w func\(\w[^()\n]*\)[,)]"
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -63,6 +65,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         not_announced,
         consumers_kept,
         uncancelled_waits,
+        unreported,
     )
     yield from each_once(file, *ways)
 

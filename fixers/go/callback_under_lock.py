@@ -260,7 +260,8 @@ def _confidence(file: GoFile, callback: Callback, lock: Held) -> Confidence:
     """Return how likely the callback comes back to the object.
 
     High when a known one does; low when nothing that others may call takes the lock, and of
-    what does not exist to be told: a log function, an object with a life of its own.
+    what does not exist to be told: a log function, one with a result, an object with a life of
+    its own.
     """
     if _comes_back(file, callback.call, lock):
         return Confidence.HIGH
@@ -274,6 +275,8 @@ def _is_told(file: GoFile, function: Node) -> bool:
     type_ = file.underlying(file.type_of(function))
     if isinstance(type_, Func) and type_.variadic:
         return False
+    if isinstance(type_, Func) and type_.results and _is_field(file, function):
+        return False  # others ask it: `if err := p.reserve(addr); err != nil`
     if function.kind != "selector_expression":
         return True
     object_ = file.underlying(file.type_of(function["operand"]))
@@ -281,6 +284,12 @@ def _is_told(file: GoFile, function: Node) -> bool:
         return True
     own = [child.kind for child in object_.node.children if child.kind != "interface"]
     return set(own) <= {"method_elem"} and len(own) <= _LISTENER
+
+
+def _is_field(file: GoFile, function: Node) -> bool:
+    """Return whether what is called is one function that an object keeps, no list's element."""
+    selection = file.selection(function) if function.kind == "selector_expression" else None
+    return selection is not None and selection.kind == "field"
 
 
 def _is_open(file: GoFile, callback: Callback, lock: Held) -> bool:

@@ -129,7 +129,7 @@ def _released(
         return None
     if not _opened(binding) or _lives_on(file, loop, binding, call):
         return None
-    if any(_is_kept(use) for use in binding.uses):
+    if any(_is_kept(use) or _goes_on(file, loop, use) for use in binding.uses):
         return None
     return f"{function.name} runs when the function returns, not when the round ends"
 
@@ -178,6 +178,33 @@ def _is_kept(use: Node) -> bool:
     literal = use.up("composite_literal")
     call = literal.up("call_expression") if literal is not None else None
     return call is not None and call["arguments"].contains(use)
+
+
+def _goes_on(file: GoFile, loop: Node, use: Node, depth: int = 2) -> bool:
+    """Return whether a resource, or what is made of it, is for later rounds or behind the loop.
+
+    `dir = f`, `files = append(files, index.Of(f))`.
+    """
+    parent = use.parent
+    if parent is None or not loop["body"].contains(use):
+        return False
+    if parent.kind == "expression_list" and parent.field == "right":
+        statement = parent.parent
+        targets = statement["left"].children if statement is not None else []
+        bindings = [file.binding(t) for t in targets if t.kind == "identifier"]
+        return any(b is not None and not loop.contains(b.node) for b in bindings)
+    call = parent.parent
+    if parent.kind != "argument_list" or call is None or depth == 0:
+        return False
+    if call["function"].text == b"append":
+        return _goes_on(file, loop, call, depth)
+    group = call.parent
+    made = group.parent if group is not None and group.kind == "expression_list" else None
+    if made is None or made.kind != "short_var_declaration":
+        return False
+    names = [n for n in made["left"].children if n.name not in {"_", "err"}]
+    results = [b for b in map(file.binding, names) if b is not None]
+    return any(_goes_on(file, loop, u, depth - 1) for b in results for u in b.uses)
 
 
 def _is_target(use: Node) -> bool:

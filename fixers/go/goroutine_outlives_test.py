@@ -70,9 +70,17 @@ def check(file: GoFile) -> Iterator[Finding]:
         if use is None:
             if _signals(launch.node) or _signals(launch.body) or _shares(file, launch, test):
                 continue
-            use = next((u for u in test.uses if _is_in(launch, u)), None)
+            use = next((u for u in test.uses if _is_in(launch, u) and not _is_harmless(u)), None)
         if use is not None:
             yield _finding(file, launch, test, use)
+
+
+def _is_harmless(use: Node) -> bool:
+    """Return whether a use of t is allowed at any time: `t.Context()`, `t.Name()`."""
+    parent = use.parent
+    if parent is None or parent.kind != "selector_expression":
+        return False
+    return parent["field"].name in {"Context", "Name", "Deadline", "N"}
 
 
 def _goes_on(file: GoFile, launch: Launch, test: Binding, use: Node, fix: Fix) -> Finding:

@@ -162,11 +162,12 @@ def _waits(file: GoFile, statement: Node) -> bool:
         if node.kind == "call_expression":
             function = node["function"]
             name = function["field"].name if function.kind == "selector_expression" else ""
-            if name in _WAITING or function.text == b"close":
+            if name in _WAITING or _WAITS.match(name) or function.text == b"close":
                 return True
     return False
 
 
+_WAITS = re.compile(r"(?:[Ww]ait|[Aa]wait|[Ee]ventually|[Uu]ntil)(?![a-z])")
 _WAITING = frozenset(
     {"Wait", "Lock", "RLock", "Unlock", "RUnlock", "Broadcast", "Signal", "Do", "Sleep"}
 )

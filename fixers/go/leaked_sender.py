@@ -15,6 +15,7 @@ Unsafe: when code after the send relies on the receiver having come.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -237,6 +238,15 @@ def _until(flow: Flow, start: Point, stops: set[Point]) -> set[Point]:
     return {p for point in before for p in point.successors if p in stops}
 
 
+def _counts(loop: Node) -> bool:
+    """Return whether a loop over a channel ends by the number of what it has received."""
+    tests = [n["condition"] for n in loop.find("if_statement") if n.find("break_statement")]
+    return bool(tests) and all(_NUMBER.fullmatch(t.text) for t in tests)
+
+
+_NUMBER = re.compile(rb"(?:len\([\w.]+\)|\w+) (?:==|>=) (?:\d+|len\([\w.]+\)|\w*[nN](?:um)?\w*)")
+
+
 def _leaves_loop(flow: Flow, receive: ChannelOperation) -> Node | None:
     """Return an exit that is reached from inside a receiving loop but by its own head."""
     anchor = receive.anchor
@@ -247,6 +257,8 @@ def _leaves_loop(flow: Flow, receive: ChannelOperation) -> Node | None:
     clause = next((c for c in loop.children if c.kind in {"range_clause", "for_clause"}), None)
     if clause is None:
         return None  # an endless loop, or one with a condition only: it counts by itself
+    if receive.kind == "range" and _counts(loop):
+        return None
     inside = [p for p in flow.points if p.live and loop["body"].contains(p.node)]
     head = {p for p in flow.points if loop.contains(p.node) and p not in set(inside)}
     for from_ in [point] if point in inside else inside[:1]:

@@ -129,8 +129,14 @@ def _finding(cycle: Cycle, witness: Witness, fix: Fix | None, reason: str) -> Fi
         fixes=(fix,) if fix else (),
         related=tuple(related),
         reason=reason,
-        confidence=Confidence.HIGH if cycle.certain else Confidence.MEDIUM,
+        confidence=_confidence(cycle),
     )
+
+
+def _confidence(cycle: Cycle) -> Confidence:
+    if cycle.loose:
+        return Confidence.LOW
+    return Confidence.HIGH if cycle.certain else Confidence.MEDIUM
 
 
 def _path(witness: Witness, *, whole: bool = False) -> Iterator[Related]:

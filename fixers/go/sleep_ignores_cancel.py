@@ -27,6 +27,7 @@ from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
+from threadmend.golang.infer import is_decl
 from threadmend.golang.leaving import leave_at
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.stops import Stop, listens, stops_at
@@ -166,7 +167,7 @@ def _finding(file: GoFile, call: Node, loop: Node, stop: Stop) -> Finding:
 
 def _confidence(file: GoFile, call: Node, loop: Node, stop: Stop) -> Confidence:
     """Return low where the sleep is short and the loop looks at the context by itself."""
-    length = _milliseconds(_spelt_out(call["arguments"].children[0]))
+    length = _milliseconds(_spelt_out(file, call["arguments"].children[0]))
     if file.is_test_file or length <= 1:
         return Confidence.LOW
     looks = listens(file, loop) or (stop.context and f"{stop.context}.Err()" in loop.name)
@@ -175,9 +176,14 @@ def _confidence(file: GoFile, call: Node, loop: Node, stop: Stop) -> Confidence:
     return Confidence.MEDIUM if looks else Confidence.HIGH
 
 
-def _spelt_out(duration: Node) -> str:
-    """Return a duration, that of a constant of the function when it is the name of one."""
+def _spelt_out(file: GoFile, duration: Node) -> str:
+    """Return a duration, that of a constant when it is the name of one."""
     binding = resolve_local(duration) if duration.kind == "identifier" else None
+    meant = file.resolve(duration) if duration.kind == "identifier" and binding is None else None
+    if is_decl(meant, "const"):
+        given = meant.node.get("value")
+        if given is not None and meant.index < len(given.children):
+            return given.children[meant.index].name
     spec = binding.declaration if binding is not None else None
     values = spec.get("value") if spec is not None and spec.kind == "const_spec" else None
     if binding is None or values is None or binding.index >= len(values.children):

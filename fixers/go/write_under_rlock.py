@@ -75,6 +75,8 @@ def _is_unprotected(access: FieldAccess) -> bool:
     """Return whether an access changes what others may use, without a write lock."""
     if not _changes(access) or access.fresh or runs_once(access.node) or _is_serial(access):
         return False
+    if access.setup and not _is_taken(access):
+        return False  # a constructor's helper has the lock only because its own helpers want it
     return not any(h.mode == "write" for h in access.held)
 
 

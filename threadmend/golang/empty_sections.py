@@ -68,12 +68,25 @@ def _found(file: GoFile) -> Iterator[EmptySection]:
         unlock = after.children[0]
         if unlock.kind != "call_expression" or not _closes(call, unlock):
             continue
+        if _is_behind_wait(statement):
+            continue  # what it was told of is written; it waits until who told has left
         lock = lock_operation(file, call)
         if lock is None or lock.access is None:
             continue
         used = _guarded_below(file, lock, after)
         if used is not None:
             yield EmptySection(lock, unlock, used)
+
+
+def _is_behind_wait(statement: Node) -> bool:
+    """Return whether a statement comes right behind a receive: `case <-f.done: f.mu.Lock()`."""
+    above = statement.previous
+    if above is not None and above.kind == "expression_statement":
+        return above.text.startswith(b"<-")
+    case = statement.parent
+    if case is None or case.kind != "communication_case" or case.statements[0] is not statement:
+        return False
+    return case["communication"].kind != "send_statement"
 
 
 def _closes(call: Node, unlock: Node) -> bool:

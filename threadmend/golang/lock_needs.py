@@ -32,6 +32,7 @@ def needs_lock(
     at = flow.point_of(node)
     wanted = pair.held.lock_class
     deferred = node.parent is not None and node.parent.kind == "defer_statement"
+    literal = function if function.kind == "func_literal" and function.is_deferred else None
     if function.kind == "func_literal" and function.is_deferred:
         outer = function.function
         if outer is None or function.parent is None:
@@ -42,6 +43,9 @@ def needs_lock(
     for event in effects_of(Body(file, function)):
         if not is_wanted(event, access, pair, function):
             continue
+        if node.parent is not None and node.parent.kind != "defer_statement":
+            if any(n.function is literal and n.start > node.start for n in event.path if literal):
+                continue  # `defer func() { wg.Done(); s.stop() }()`: what comes behind it
         start = flow.point_of(event.path[0])
         if start is None or (launched is not None and start not in launched):
             continue

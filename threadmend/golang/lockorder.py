@@ -71,12 +71,14 @@ class Cycle:
     """Locks that are taken in a circle, and one witness for each step.
 
     `certain`: all steps are known to be about the same objects (variables of a package, or
-    fields of one object).
+    fields of one object). `loose`: nothing shows that the steps meet, as in a tree, whose parents
+    go on to their children.
     """
 
     classes: tuple[str, ...]
     witnesses: tuple[Witness, ...]
     certain: bool
+    loose: bool = False
 
 
 @dataclass(slots=True)
@@ -242,7 +244,7 @@ def _proved(graph: LockOrder, circle: list[str]) -> Cycle | None:
             continue
         if not _exclude(chosen) or _apart(chosen):
             continue
-        cycle = Cycle(tuple(circle), chosen, _certain(chosen))
+        cycle = Cycle(tuple(circle), chosen, _certain(chosen), _loose(chosen))
         if cycle.certain:
             return cycle
         best = best or cycle
@@ -281,6 +283,30 @@ def _type_of(pair: Pair, access: Access) -> str:
         return ""
     type_ = deref(pair.file.package.workspace.inference.binding_type(access.root))
     return str(type_) if isinstance(type_, Named) else ""
+
+
+def _loose(witnesses: tuple[Witness, ...]) -> bool:
+    """Return whether no step keeps to one object, and one has lost what it takes on the way.
+
+    Or whether a step goes from an object to another one of its type: `child.Health()`.
+    """
+    kept = [_keeps(w) for w in witnesses]
+    if not any(kept) and any(w.pair.event.access is None for w in witnesses):
+        return True
+    return any(not k and _of_one_type(w) for k, w in zip(kept, witnesses, strict=True))
+
+
+def _keeps(witness: Witness) -> bool:
+    """Return whether the lock that is taken is reached from what the held one belongs to."""
+    held, taken = witness.pair.held.access, witness.pair.event.access
+    if taken is None:
+        return False
+    return held.root == taken.root or isinstance(held.root, tuple) or isinstance(taken.root, tuple)
+
+
+def _of_one_type(witness: Witness) -> bool:
+    held, taken = witness.pair.held.lock_class or "", witness.pair.event.lock_class or ""
+    return held.rpartition(".")[0] == taken.rpartition(".")[0] and ":" not in held
 
 
 def _certain(witnesses: tuple[Witness, ...]) -> bool:

@@ -38,6 +38,7 @@ _SAYS = re.compile(
 _SAYS_HERE = re.compile(
     rb"(?i)\b(?:not|never|won.{1,3}t|don.{1,3}t|no)\b.{0,20}\b(?:releas|unlock)"
     rb"|\b(?:released|unlocked) (?:by|in|when)\b|\bhand(?:s|ed)? over\b"
+    rb"|\bleft (?:locked|held)\b|\b(?:stays?|remains?|kept) (?:locked|held)\b"
 )
 
 
@@ -313,7 +314,10 @@ def returns_locked(file: GoFile, function: Node, lock: LockOperation, everywhere
 def _said_here(file: GoFile, lock: LockOperation) -> bool:
     """Return whether the comment at a Lock's end of line, or right above, says that it stays."""
     tree, source = file.tree, file.source
-    above = source.line_start(max(0, source.line_start(lock.call.start) - 1))
+    above = source.line_start(lock.call.start)
+    above = source.line_start(max(0, above - 1))
+    while above > 0 and tree.data[above : source.line_end(above)].lstrip().startswith(b"//"):
+        above = source.line_start(above - 1)
     comments = tree.comments_in(above, source.line_end(lock.call.end))
     return any(_SAYS_HERE.search(tree.data[c.start : c.end]) for c in comments)
 

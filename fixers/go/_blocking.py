@@ -20,6 +20,7 @@ from threadmend.golang.functions import doc_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import Leave
 from threadmend.golang.locks import lock_name, lock_operation
+from threadmend.golang.releases import comes_with_receive
 from threadmend.golang.stop_waits import needed_meanwhile
 from threadmend.golang.syntax import Node
 from threadmend.golang.unblocking import OtherSide, closed_under, needing_lock
@@ -48,9 +49,22 @@ def blocked(file: GoFile, modes: set[str]) -> Iterator[Finding]:
             other = needing_lock(pair) or needed_meanwhile(pair)
             if other is not None and other.buffered and _is_last_word(pair):
                 continue
+            if pair.taken_at is None and _is_handed_over(file, pair):
+                continue
             if other is not None and not (_on_purpose(file, pair) or _is_first(pair)):
                 seen.add(pair.node.start)
                 yield _finding(file, pair, other)
+
+
+def _is_handed_over(file: GoFile, pair: Pair) -> bool:
+    """Return whether the lock that a function releases right behind a receive comes with that."""
+    statement = pair.node.statement
+    after = statement.next if statement is not None else None
+    call = after.children[0] if after is not None and after.kind == "expression_statement" else None
+    operation = lock_operation(file, call) if call is not None else None
+    if operation is None or not operation.releases or operation.access != pair.held.access:
+        return False
+    return comes_with_receive(operation.call)
 
 
 _HOLDS = re.compile(rb"(?i)\bh[eo]ld")

@@ -40,6 +40,8 @@ def waited_for(file: GoFile, function: Node, channel: Channel, flow: Flow) -> Fi
         points = [flow.point_of(r) for r in receives]
         if wait.method != "Wait" or point is None or wait.call.function is not function:
             continue
+        if wait.deferred is not None:
+            continue  # it waits when the function has received
         if not all(p is not None and flow.dominates(point, p) for p in points):
             continue
         if _counts_all(file, wait, list(launches.values())):

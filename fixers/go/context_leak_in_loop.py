@@ -191,9 +191,13 @@ def _goes_on(file: GoFile, loop: Node, use: Node, depth: int = 2) -> bool:
     if parent.kind == "expression_list" and parent.field == "right":
         statement = parent.parent
         targets = statement["left"].children if statement is not None else []
-        bindings = [file.binding(t) for t in targets if t.kind == "identifier"]
+        roots = [r for r in map(root_name, targets) if r is not None]
+        bindings = [file.binding(r) for r in roots]
         return any(b is not None and not loop.contains(b.node) for b in bindings)
     call = parent.parent
+    if parent.kind == "selector_expression" and call is not None and depth:
+        lent = parent.field == "function" and _LENDS.fullmatch(parent["field"].name)
+        return bool(lent) and _goes_on(file, loop, call, depth - 1)
     if parent.kind != "argument_list" or call is None or depth == 0:
         return False
     if call["function"].text == b"append":
@@ -205,6 +209,9 @@ def _goes_on(file: GoFile, loop: Node, use: Node, depth: int = 2) -> bool:
     names = [n for n in made["left"].children if n.name not in {"_", "err"}]
     results = [b for b in map(file.binding, names) if b is not None]
     return any(_goes_on(file, loop, u, depth - 1) for b in results for u in b.uses)
+
+
+_LENDS = re.compile(r"Bytes|Data|Slice|View|Buffer")  # what is in the resource's own memory
 
 
 def _is_target(use: Node) -> bool:

@@ -80,7 +80,7 @@ def _is_harmless(use: Node) -> bool:
     parent = use.parent
     if parent is None or parent.kind != "selector_expression":
         return False
-    return parent["field"].name in {"Context", "Name", "Deadline", "N"}
+    return parent["field"].name in {"Context", "Name", "Deadline"}
 
 
 def _goes_on(file: GoFile, launch: Launch, test: Binding, use: Node, fix: Fix) -> Finding:

@@ -99,7 +99,13 @@ def check(file: GoFile) -> Iterator[Finding]:
 
 
 def _follows_itself(lock: LockOperation) -> bool:
-    """Return whether `defer x.Unlock()` stands right below the Lock: the common, right form."""
+    """Return whether `defer x.Unlock()` stands right below the Lock: the common, right form.
+
+    Or in one with it, where Lock returns its lock: `defer x.Lock().Unlock()`.
+    """
+    parent = lock.call.parent
+    if parent is not None and parent.kind == "selector_expression":
+        return parent["field"].name in {"Unlock", "RUnlock"}
     statement = lock.call.statement
     after = statement.next if statement is not None else None
     if after is None or after.kind != "defer_statement":

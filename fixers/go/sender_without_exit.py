@@ -220,9 +220,13 @@ def _may_be_left(file: GoFile, channel: Behind, for_ever: bool) -> bool:
 
 
 def _drains(clause: Node) -> bool:
-    """Return whether `for range ch {}` takes what is left over."""
+    """Return whether `for range ch {}` takes what is left over, or a deferred loop to the end."""
     loop = clause.parent
-    return loop is not None and loop.kind == "for_statement" and not loop["body"].statements
+    if loop is None or loop.kind != "for_statement":
+        return False
+    literal = loop.function
+    last = literal is not None and literal.kind == "func_literal" and literal.is_deferred
+    return not loop["body"].statements or (last and not leaves_loop(loop))
 
 
 def _is_constant(file: GoFile, capacity: Node) -> bool:

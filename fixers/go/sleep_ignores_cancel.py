@@ -23,6 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from threadmend.golang.ambient import CLEANUP
 from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
@@ -69,10 +70,21 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue
         if _SHORT.fullmatch(call["arguments"].children[0].name):
             continue
-        stops = (s for s in stops_at(file, call) if _is_ours(call, s))
+        stops = (s for s in stops_at(file, call) if _is_ours(call, s) and not _ends(call, s))
         stop = next((s for s in stops if not _made_in(loop, call, s)), None)
         if stop is not None:
             yield _finding(file, call, loop, stop)
+
+
+def _ends(call: Node, stop: Stop) -> bool:
+    """Return whether a function that ends an object waits for that: its stop is ready by then."""
+    top = call.tree.declaration_at(call.start)
+    name = top.node.get("name") if top is not None else None
+    return (
+        "." in stop.receive.removesuffix(".Done()")
+        and name is not None
+        and (CLEANUP.search(name.name) is not None)
+    )
 
 
 def _comes_again(call: Node) -> bool:

@@ -152,7 +152,7 @@ def lock_operation(file: GoFile, call: Node) -> LockOperation | None:
         _is_own_lock_type(file, selection.owner, method) or _is_foreign(selection, call)
     ):
         return None
-    lock = function["operand"]
+    lock = _chained(function["operand"]) if method in _RELEASES else function["operand"]
     if type_ == "sync.Locker" and (meant := _of_cond(file, lock)) is not None:
         return LockOperation(
             call, method, meant.type, lock, (), meant.access, meant.lock_class, meant.reads
@@ -166,6 +166,14 @@ def lock_operation(file: GoFile, call: Node) -> LockOperation | None:
         access_of(file, lock, selection.via),
         lock_class(file, lock, selection.via),
     )
+
+
+def _chained(operand: Node) -> Node:
+    """Return the lock of `x.mu.Lock()` in `defer x.mu.Lock().Unlock()`: Lock returns its own."""
+    inner = operand["function"] if operand.kind == "call_expression" else None
+    if inner is None or inner.kind != "selector_expression" or operand["arguments"].children:
+        return operand
+    return inner["operand"] if inner["field"].name in {"Lock", "RLock"} else operand
 
 
 _LOCKED = re.compile(rb"\.R?Lock\(\)|\bchan\b|<-")

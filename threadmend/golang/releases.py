@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Decl, Package
 
 __all__ = [
+    "comes_with_receive",
     "hands_over",
     "released_by_calls",
     "released_classes",
@@ -101,6 +102,8 @@ def _released_around(file: GoFile, function: Node, lock: LockOperation) -> bool:
         around = [o for o in locks_of(file, outer).operations if o.access == lock.access]
         if around and all(o.releases for o in around):
             return True
+        if any(o.releases and comes_with_receive(o.call) for o in around):
+            return True
         for deferred in outer.find("defer_statement"):
             for literal in deferred.find("func_literal"):
                 for operation in locks_of(file, literal).operations:
@@ -109,6 +112,18 @@ def _released_around(file: GoFile, function: Node, lock: LockOperation) -> bool:
                             return True
         outer = outer.function
     return False
+
+
+def comes_with_receive(unlock: Node) -> bool:
+    """Return whether a release stands right behind a receive: `<-wait; p.mu.Unlock()`.
+
+    The lock comes with what is received: who tells leaves it held.
+    """
+    statement = unlock.statement
+    above = statement.previous if statement is not None else None
+    return (
+        above is not None and above.kind == "expression_statement" and above.text.startswith(b"<-")
+    )
 
 
 def _released_elsewhere(file: GoFile, function: Node, lock: LockOperation) -> bool:

@@ -71,6 +71,8 @@ def _exit_case(file: GoFile, statement: Node) -> Node | None:
     parent = statement.parent
     if parent is None or parent.statements[-1] is not statement:
         return None
+    if any(_SWITCHES_OFF.fullmatch(s.text) for s in parent.statements):
+        return None  # `in = nil; break`: the case is over, and the loop goes on with the others
     if parent.kind == "communication_case":
         communication = parent.get("communication")
         if communication is not None and listens(file, communication):
@@ -85,6 +87,7 @@ def _exit_case(file: GoFile, statement: Node) -> Node | None:
     return case if _says_closed(file, case, test) else None
 
 
+_SWITCHES_OFF = re.compile(rb"[\w.]+ = nil")
 _TOLD = re.compile(rb"(?i)<-\s*[\w.]*(?:quit|stop|exit|shutdown|kill|halt|abort|terminate)\w*")
 
 

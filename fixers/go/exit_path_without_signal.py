@@ -108,6 +108,8 @@ def _signals(file: GoFile, body: Node, flow: Flow, nodes: list[Node]) -> Signals
         return None
     if channel.shared is not None and (channel.shared.escapes or not channel.shared.is_field):
         return None
+    if channel.of("len"):
+        return None  # who receives counts what is there
     everywhere = channel.of("close") or channel.of("send")
     if not everywhere or any(o.node.function is not body for o in everywhere):
         return None

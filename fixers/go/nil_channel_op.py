@@ -96,6 +96,9 @@ def _local(file: GoFile, spec: Node, name: Node) -> Iterator[Finding]:
     yield _finding(binding.name, name, operation, fix, "how much room it needs is not known")
 
 
+_SAYS_NIL = re.compile(rb"(?i)\bnil|\bnever|forever|\bblock")  # a test may mean to wait for ever
+
+
 def _first(operations: list[ChannelOperation]) -> ChannelOperation | None:
     """Return an operation that goes wrong on nil, unless one shows that nil is meant.
 
@@ -103,6 +106,7 @@ def _first(operations: list[ChannelOperation]) -> ChannelOperation | None:
     """
     if any(o.kind == "compare" for o in operations):
         return None
+    operations = [o for o in operations if not (o.file.is_test and _SAYS_NIL.search(o.node.text))]
     return next((o for o in operations if o.kind in _WORDS and o.case is None), None)
 
 

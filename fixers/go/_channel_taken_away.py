@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of, lock_class
+from threadmend.golang.awaited import comes_after_wait
 from threadmend.golang.builders import (
     BuilderError,
     free_name,
@@ -31,6 +32,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.calls import code_files
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
 from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
@@ -40,6 +42,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 __all__ = ["channels_taken_away"]
 
 _CLOSES = re.compile(rb"\bclose\(\w[\w.]*\.\w+\)\s*\n\s*[\w.]+ = nil\b")
+_WAITS = re.compile(rb"\.Wait\(\)")
 _LAUNCHES = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
 
 
@@ -54,10 +57,15 @@ def channels_taken_away(package: Package) -> Iterator[Finding]:
                 if target is None or lock_class(file, target) is None:
                     continue
                 assigned = FieldAccess(file, target, "write", access_of(file, target["operand"]))
-                if not assigned.held:
+                # Whoever has waited for the goroutines of the object is the last one.
+                if not assigned.held and not comes_after_wait(_read(assigned)):
                     found = _reader(package, file, target)
                     if found is not None:
                         yield _finding(target, *found)
+
+
+def _read(access: FieldAccess) -> FieldAccess:
+    return FieldAccess(access.file, access.node, "read", access.base)
 
 
 def _set_to_nil(statement: Node) -> Node | None:
@@ -82,6 +90,10 @@ def _reader(package: Package, file: GoFile, target: Node) -> tuple[GoFile, Launc
         top = access.file.tree.declaration_at(access.node.start)
         for launch in launches_in(access.file, top.node) if top is not None else ():
             if launch.literal is literal and launch.kind != "timer":
+                around = outer_function(launch.node)
+                if around is not None and around is outer_function(target):
+                    if _WAITS.search(access.file.data, launch.node.end, around.end):
+                        continue  # a defer of who waits for it
                 return access.file, launch, access.node
     return None
 

@@ -130,6 +130,8 @@ def guard_fields(
     decl = package.lookup(owner)
     if decl is None or decl.kind != "type" or decl.file.generated:
         raise BuilderError("the type is declared elsewhere")
+    if class_ != f"{package.key}.{owner}":
+        raise BuilderError("the type is declared elsewhere")  # one of ours has its name
     struct = decl.node.get("type")
     if struct is None or struct.kind != "struct_type":
         raise BuilderError(f"{owner} is not declared as a struct")
@@ -141,7 +143,9 @@ def guard_fields(
     if lock is None:
         taken = {n.name for f in declared for n in f.all("name")} | set(package.methods(owner))
         lock = free_name("mu", taken)
-        first = next(f for f in declared if any(n.name in names for n in f.all("name")))
+        first = next((f for f in declared if any(n.name in names for n in f.all("name"))), None)
+        if first is None:
+            raise BuilderError("the field has no name of its own")
         edits = [*add_field(struct, lock, "sync.Mutex", before=first), *_sync(decl.file)]
         title += "a new field "
     title += lock

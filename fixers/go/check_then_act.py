@@ -6,12 +6,12 @@ two of them find the key missing and both create it, two read the same count and
 is lost. Each access holds the lock, so that the race detector has nothing to say. Likewise an
 atomic number that is loaded, tested, and stored in a step of its own.
 
-Not reported: a write whose section looks at the place again before it writes; sections with
-a call in between that is not known to be quick, because the lock was released for it, unless it
-makes a value with a Close that the write stores in a map (in a method of its own, too), or the
-function returns an error when it finds the key, or all in between is computation and the section
-counts, or an exported method writes a number back that it has added to; reads that do not decide
-the write.
+Not reported: a write whose section looks at the place again before it writes, or at what the value
+leads to (`if e.users == 0`); sections with a call in between that is not known to be quick, because
+the lock was released for it, unless it makes a value with a Close that the write stores in a map
+(in a method of its own, too), or the function returns an error when it finds the key, or all in
+between is computation and the section counts, or an exported method writes a number back that it
+has added to; reads that do not decide the write.
 
 Unsafe: always; the lock is held for longer. Without a fix: sections in a loop or in branches
 that cannot become one, functions called in between that take the lock themselves.

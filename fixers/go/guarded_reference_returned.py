@@ -13,6 +13,7 @@ Not reported:
 - what nobody changes in place under that lock: values that are only replaced as a whole
   (copy on write) or never changed once they are made;
 - values handed over: the method puts something else in their place (`s.items = nil`);
+- what the method marks as taken (`b.writing = true`);
 - an object made in the function itself; a function that returns with the lock held;
 - a function whose comment says that the result must not be changed or is shared.
 
@@ -84,7 +85,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue
         for escape in escapes(file, function):
             place = escape.source
-            if place in seen or is_meant(file, escape):
+            if place in seen or is_meant(file, escape) or _takes(escape):
                 continue
             evidence = _evidence(file, escape)
             if evidence is not None:
@@ -122,6 +123,22 @@ def _evidence(file: GoFile, escape: Escape) -> _Evidence | None:
                 found.append(_Evidence(mutation.file, mutation.node, certain))
     found.sort(key=lambda e: (not e.certain, e.file.path, e.node.start))
     return found[0] if found else None
+
+
+def _takes(escape: Escape) -> bool:
+    """Return whether the function marks the object as taken: who comes later finds it so.
+
+    `for b.writing { b.cond.Wait() }; b.writing = true; return b.chunks`
+    """
+    for node in escape.function.own():
+        if node.kind == "assignment_statement" and node.start < escape.statement.start:
+            targets, values = node["left"].children, node["right"].children
+            if targets[0].kind == "selector_expression" and values[0].text == b"true":
+                return True
+        if node.kind == "call_expression" and node["arguments"].text == b"(true)":
+            if node["function"].name.endswith((".Swap", ".Store")):
+                return True
+    return False
 
 
 def _containers(file: GoFile, escape: Escape) -> list[tuple[str, str]]:
@@ -186,7 +203,8 @@ def _finding(file: GoFile, escape: Escape, evidence: _Evidence) -> Finding:
             ),
         ),
         reason=reason,
-        confidence=Confidence.HIGH if evidence.certain else Confidence.MEDIUM,
+        # Who has the old header of a slice sees the elements that were there, whatever is appended.
+        confidence=Confidence.HIGH if evidence.certain else Confidence.LOW,
     )
 
 

@@ -26,11 +26,13 @@ from threadmend.golang.access import Access
 from threadmend.golang.atomics import AtomicAccess, atomic_accesses, plain_accesses
 from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.callers_locks import caller_classes
+from threadmend.golang.calls import own_callers
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
+from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.handovers import given_away
-from threadmend.golang.locks import held_at
+from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
 from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here, is_setup
@@ -114,10 +116,23 @@ def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
     own = own or is_called_upon(plain, atomics)
     if is_beyond_judgement(plain, any_object=own, locked_too=True) or _waits_before(plain.node):
         return True
-    if not plain.writes and not any(a.writes for a in atomics):
+    if not plain.writes and all(_is_own_write(plain, a) for a in atomics if a.writes):
         return True
     held = _classes(plain.file, plain.node)
     return bool(held) and not any(_is_beside(plain, a, held) for a in atomics)
+
+
+def _is_own_write(plain: FieldAccess, atomic: AtomicAccess) -> bool:
+    """Return whether the one goroutine that runs a function writes there what it reads plainly.
+
+    `go p.send()`, and in there `for p.count < max { atomic.AddInt32(&p.count, 1); … }`.
+    """
+    function = plain.node.function
+    if function is None or atomic.call.function is not function:
+        return False
+    decl = declaration_of(plain.file, function)
+    sites = list(own_callers(decl, LOCK_CALLS)) if decl is not None and not decl.exported else []
+    return bool(sites) and all(s.launched and innermost_loop(s.node) is None for s in sites)
 
 
 def _is_beside(plain: FieldAccess, atomic: AtomicAccess, held: frozenset[str | None]) -> bool:

@@ -35,6 +35,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import captures, launches
 from threadmend.golang.ordering import Ordering
 from threadmend.golang.scope import Binding
+from threadmend.golang.spoken import is_claimed_safe
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map, Pointer
 from threadmend.model import Finding, Related
@@ -105,6 +106,8 @@ def _pairs(file: GoFile, binding: Binding) -> tuple[list[CapturedAccess], list[P
     accesses = accesses_of(file, binding)
     writes = [a for a in accesses or () if a.writes and a.inside]
     if accesses is None or not writes or _is_foreign(file, binding, writes):
+        return None
+    if any(is_claimed_safe(file, write.node) for write in writes):
         return None
     order = Ordering(file, binding)
     pairs = [

@@ -14,7 +14,9 @@ Not reported:
 - functions that some caller enters with the lock held, or whose name or comment speaks of
   locks, goroutines or races (`…Locked`, "the caller must hold mu");
 - code that holds another lock; the one function that writes, when it reads;
-- functions passed on as values, whose caller may hold the lock.
+- functions passed on as values, whose caller may hold the lock, and methods that loggers and
+  decoders call;
+- methods that make their whole object as new (`Reset`), for its next user.
 
 Unsafe: when the function takes another lock too, or when something else runs under the new
 lock.

@@ -8,8 +8,9 @@ and so does one of the project that writes the fields of its object and takes no
 
 Not reported: a write under a second lock that is held as well (a cache that readers fill
 lazily), or inside `once.Do`; objects that nobody else knows yet; writes through a pointer to
-another object; a function whose comment says that its calls come one after the other; a field
-that only the one goroutine of its object uses, or that nobody else holds the lock for.
+another object; a function whose comment, or one in it, says that its calls come one after the
+other; a field that only the one goroutine of its object uses, or that nobody else holds the lock
+for.
 
 Without a fix: a read lock that is taken again further in, or whose releases are not clear.
 """
@@ -42,7 +43,8 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.self_changes import changed_by_method
 from threadmend.golang.setup import runs_once
 from threadmend.golang.syntax import Node
-from threadmend.model import Edit, Finding, Fix, Related
+from threadmend.golang.types import Interface, Named, Pointer
+from threadmend.model import Confidence, Edit, Finding, Fix, Related
 
 from ._read_locked_callers import ReadLocked, read_locked_callers
 
@@ -135,9 +137,16 @@ _SAYS = re.compile(
 
 
 def _is_serial(access: FieldAccess) -> bool:
-    """Return whether the function's comment says that its calls come one after the other."""
+    """Return whether a comment says that calls come one after the other: the function's, or one
+    that stands in it, above the access.
+    """
     function = outer_function(access.node)
-    return function is not None and _SAYS.search(doc_of(function)) is not None
+    if function is None:
+        return False
+    inside = access.file.tree.comments_in(function.start, access.node.start)
+    return _SAYS.search(doc_of(function)) is not None or any(
+        _SAYS.search(access.file.data, c.start, c.end) for c in inside
+    )
 
 
 def _is_of_one_goroutine(access: FieldAccess) -> bool:
@@ -208,7 +217,23 @@ def _finding(access: FieldAccess, lock: Held, above: list[ReadLocked]) -> Findin
         fixes=(fix,) if fix is not None else (),
         related=related,
         reason=reason,
+        confidence=Confidence.LOW if _is_of_another_object(access) else Confidence.HIGH,
     )
+
+
+def _is_of_another_object(access: FieldAccess) -> bool:
+    """Return whether a method only changes what an interface or pointer in the field leads to.
+
+    The lock is for the field: what that leads to may well be for one user at a time.
+    """
+    if access.writes or called_writer(access.file, access.node):
+        return False
+    type_ = access.file.type_of(access.node)
+    under = access.file.underlying(type_)
+    if isinstance(under, Pointer):
+        named = under.elem
+        return not isinstance(named, Named) or named.package != access.file.package.key
+    return isinstance(under, Interface)
 
 
 def _place(file: GoFile, node: Node, message: str) -> Related:

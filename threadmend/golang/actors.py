@@ -337,6 +337,8 @@ def _looked_at(
             continue
         if comes_after(decl.file, decl.node):
             continue
+        if _is_waited_for(package, owner.name, body):
+            continue
         for other in touches_of(decl.file, decl.node):
             base = other.access.root
             if not isinstance(base, Binding) or base.kind != "receiver" or not other.early:
@@ -347,10 +349,38 @@ def _looked_at(
                 continue  # what hands work to the goroutine is ordered with it, perhaps
             if _stops(decl.node, other.path[0]):
                 continue
+            if start.launch.kind != "timer" and _leads_to(start.launch, other):
+                continue
             for access in accesses_like(package, other.file, other.node):
                 if access.node is other.node and _may_meet(access, bool(other.locks)):
                     return access
     return None
+
+
+def _leads_to(launch: Launch, touch: Touch) -> bool:
+    """Return whether what launches a goroutine makes a touch: it does so before, in its own call.
+
+    `func (m *monitor) Run() { m.Start() … }` meets nothing in Start that an earlier one launched.
+    """
+    launcher = outer_function(launch.node)
+    return launcher is not None and any(launcher.contains(node) for node in touch.path)
+
+
+def _is_waited_for(package: Package, owner: str, body: Node) -> bool:
+    """Return whether users wait for a goroutine before they ask for what it has found.
+
+    By a method Wait of the object, for a group that the goroutine tells of its end.
+    """
+    ends = set(_DONE.findall(body.tree.data, body.start, body.end))
+    return bool(ends) and any(
+        set(_AWAITS.findall(decl.file.data, *decl.span)) & ends
+        for name in ("Wait", "Join")
+        for decl in package.methods(owner).get(name, ())
+    )
+
+
+_DONE = re.compile(rb"\.(\w+)\.Done\(\)")
+_AWAITS = re.compile(rb"\.(\w+)\.Wait\(\)")
 
 
 def _may_meet(access: FieldAccess, locked: bool) -> bool:
@@ -424,6 +454,10 @@ def _meets(file: GoFile, body: Node, touch: Touch, other: FieldAccess) -> bool:
         return False  # what hands work to the goroutine is ordered with it, perhaps
     if not other.held and _waits_before(function, other.node):
         return False
+    decl = declaration_of(other.file, function)
+    if decl is not None and decl.receiver:
+        if _is_waited_for(other.file.package, decl.receiver, body):
+            return False
     return not _belongs_to(other.file, function, body)
 
 
@@ -464,12 +498,24 @@ def _waits_before(function: Node, node: Node) -> bool:
     return False
 
 
+def _calls_by_interface(name: str, body: Node) -> bool:
+    """Return whether a goroutine calls a method of some object by a name: `event.Handle(l)`."""
+    call = re.compile(rb"\.%s\(" % re.escape(name.encode()))
+    return call.search(body.tree.data, body.start, body.end) is not None
+
+
 def _belongs_to(file: GoFile, function: Node, body: Node) -> bool:
     """Return whether the goroutine itself calls a method, or it is passed on as a value."""
     decl = declaration_of(file, function)
     if decl is None:
         return True
     for site in own_callers(decl, LOCK_CALLS):
-        if site.call is None or body.contains(site.node):
+        if site.call is None or site.launched or body.contains(site.node):
+            return True
+        caller = site.node.function
+        above = declaration_of(site.file, caller) if caller is not None else None
+        if above is not None and any(s.launched for s in own_callers(above, LOCK_CALLS)):
+            return True  # it is what a goroutine of the object is there for
+        if above is not None and above.receiver and _calls_by_interface(above.name, body):
             return True
     return False

@@ -7,6 +7,7 @@ author says why. Each such reason is a test here; what is left has none.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,9 @@ from threadmend.golang.awaited import (
     end_awaited_under,
     runs_after_wait,
 )
-from threadmend.golang.callers_locks import caller_classes
+from threadmend.golang.callers_locks import caller_classes, runner_classes
 from threadmend.golang.calls import own_callers
-from threadmend.golang.field_accesses import FieldAccess
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.finished import is_finished
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
@@ -41,6 +42,7 @@ from threadmend.golang.spoken import callers_explain, is_explained
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, deref
 from threadmend.golang.unchanging import is_length_only, is_reference_only, leads_to_lock
+from threadmend.golang.unseen_locks import holds_unseen_lock
 from threadmend.model import Confidence
 
 if TYPE_CHECKING:
@@ -145,7 +147,39 @@ def _is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or is_finished(access, guard)
         or is_published(access, guard)
         or reads_another_part(access, (*guard.locked, *guard.unlocked))
+        or _resets_all(access)
     )
+
+
+_RESETS = re.compile(r"(?:[Rr]eset|[Rr]ecycle|[Rr]elease|[Zz]ero)(?![a-z])")
+_OTHERS = 2
+
+
+def _resets_all(access: FieldAccess) -> bool:
+    """Return whether a method makes its whole object as new, for its next user.
+
+    It writes fields that no lock guards as well: whoever does so is alone with it.
+    """
+    function = access.node.function
+    if function is None or function.get("receiver") is None or access.base is None:
+        return False
+    if not _RESETS.match(function["name"].name):
+        return False
+    operand = access.node["operand"].text
+    written = [
+        node
+        for statement in function.own()
+        if statement.kind == "assignment_statement"
+        for node in statement["left"].children
+        if node.kind == "selector_expression" and node["operand"].text == operand
+    ]
+    package = access.file.package
+    plain = {
+        node["field"].name
+        for node in written
+        if not any(a.held for a in accesses_like(package, access.file, node))
+    }
+    return len(plain) >= _OTHERS
 
 
 def _is_encoded(access: FieldAccess, guard: Guard) -> bool:
@@ -261,10 +295,15 @@ _KEEPERS = ("call_expression", "assignment_statement", "short_var_declaration", 
 
 
 def _holds_unknown_lock(access: FieldAccess) -> bool:
-    """Return whether the function takes a lock through an interface (`cond.L.Lock()`)."""
+    """Return whether the function takes a lock through an interface (`cond.L.Lock()`).
+
+    Or by a call that has such a name, of whatever type.
+    """
     function = access.node.function
     if function is None:
         return False
+    if holds_unseen_lock(access.file, access.node):
+        return True
     return any(
         o.type == "sync.Locker" or o.access is None
         for o in locks_of(access.file, function).operations
@@ -277,6 +316,8 @@ def _callers_protect(access: FieldAccess, guard: Guard) -> bool:
     if function is not None and may_be_called_under(access.file, function, guard.lock_class):
         return True
     held = caller_classes(access.file, function) if function is not None else frozenset()
+    if guard.lock_class in runner_classes(access.file, access.node):
+        return True
     if not held:
         return False
     if _callers_hold(access, guard.lock_class):

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import is_handed_over, launch_of_literal
-from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
+from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at, locks_of
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl
     from threadmend.golang.syntax import Node
 
-__all__ = ["caller_classes", "runs_later"]
+__all__ = ["caller_classes", "runner_classes", "runs_later"]
 
 _LEVELS = 6
 
@@ -42,12 +42,48 @@ def _held_above(decl: Decl) -> set[str]:
         for site in (s for d in level for s in own_callers(d, LOCK_CALLS) if not runs_later(s)):
             held = held_at(site.file, site.node)
             found.update(h.lock_class for h in held if h.lock_class is not None)
+            found |= runner_classes(site.file, site.node)
             caller = _caller(site)
             if caller is not None and caller.key not in seen:
                 seen.add(caller.key)
                 above.append(caller)
         level = above
     return found
+
+
+def runner_classes(file: GoFile, node: Node) -> frozenset[str]:
+    """Return the classes of the locks that functions take which are given the literals around.
+
+    `s.withSession(func() { s.report() })`: it may well call the literal with its lock held, from a
+    literal of its own.
+    """
+    found: set[str] = set()
+    literal = node.function
+    while literal is not None and literal.kind == "func_literal":
+        outer = literal.parent
+        call = outer.parent if outer is not None and outer.kind == "argument_list" else None
+        decl = file.callee(call) if call is not None and call.kind == "call_expression" else None
+        if decl is not None and decl.has_body and decl.sound:
+            found |= _taken_in(decl)
+        literal = literal.function
+    return frozenset(found)
+
+
+def _taken_in(decl: Decl) -> frozenset[str]:
+    """Return the classes of the locks that a function takes, also in its literals."""
+    known: dict[tuple[str, int], frozenset[str]]
+    known = decl.file.package.facts.setdefault("taken in", {})
+    if decl.key not in known:
+        start, end = decl.span
+        functions = [decl.node] if LOCK_CALLS.search(decl.file.data, start, end) else []
+        functions += [n for f in functions for n in f.find("func_literal")]
+        known[decl.key] = frozenset(
+            operation.lock_class
+            for function in functions
+            for operation in locks_of(decl.file, function).operations
+            if operation.acquires and operation.lock_class is not None
+        )
+    return known[decl.key]
 
 
 def runs_later(site: Site) -> bool:

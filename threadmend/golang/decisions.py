@@ -80,6 +80,8 @@ def _in_function(function: Node, accesses: list[FieldAccess]) -> Iterator[Decisi
             if read.node.start > begin.call.start or read.base != write.base:
                 continue
             by = _decided_by(read, write)
+            if by is not None and _asks_anew(read, write, begin):
+                continue
             if by is not None and _follows(locks, read, write):
                 yield Decision(read, write, by, locks, first, begin)
                 break
@@ -123,6 +125,20 @@ def _precedes(access: FieldAccess, write: FieldAccess) -> bool:
     if _condition_between(access, write, set(_results(access))) is not None:
         return True
     return _place(access) == _place(write) and _decided_by(access, write) is not None
+
+
+def _asks_anew(read: FieldAccess, write: FieldAccess, begin: LockOperation) -> bool:
+    """Return whether the write's own section looks at what the value that was read leads to.
+
+    `e.users--; if e.users == 0 { delete(c.entries, key) }`, where `e` is the entry of before.
+    """
+    names = set(_results(read))
+    for above in write.node.ancestors():
+        if above.kind == "if_statement" and above.start > begin.call.start:
+            for node in above["condition"].find("selector_expression"):
+                if read.file.binding(node["operand"]) in names:
+                    return True
+    return False
 
 
 def _place(access: FieldAccess) -> bytes:

@@ -8,6 +8,7 @@ is said.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from threadmend.golang.crowded_calls import crowded
 from threadmend.golang.crowds import is_made_anew, overlaps, own_nodes
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.functions import outer_function
-from threadmend.golang.goroutines import Launch, launches_in, or_spawning
+from threadmend.golang.goroutines import Launch, innermost_loop, launches_in, or_spawning
 from threadmend.golang.lefts import (
     STARTS,
     calls_leaving,
@@ -130,6 +131,8 @@ def _in_function(file: GoFile, function: Node, starts: list[_Start]) -> Iterator
         reached = _reached(flow, start.node, file)
         for other in starts[index + 1 :]:
             if flow.point_of(other.node) in reached and other.node is not start.node:
+                if _is_started_again(function, start, other):
+                    continue
                 for one, two in _conflicts(ours, other.touches):
                     if one.place in seen or _is_set_up(one, two, launch):
                         continue
@@ -144,6 +147,28 @@ def _in_function(file: GoFile, function: Node, starts: list[_Start]) -> Iterator
                         seen.add(touch.place)
                         yield Encounter(file, launch, touch, touch)
         yield from _with_the_rest(file, function, start, reached, seen)
+
+
+_ENDS = re.compile(r"(?i)stop|close|shut|kill|end|finish|wait|join|cancel|term")
+
+
+def _is_started_again(function: Node, start: _Start, other: _Start) -> bool:
+    """Return whether two calls leave the same goroutine, and the first is ended in between.
+
+    `server.Start(); …; server.Stop(); server.Start()`, whatever Stop does to end it.
+    """
+    if not (start.left and other.left) or start.launch.node is not other.launch.node:
+        return False
+    target = other.node["function"] if other.node.kind == "call_expression" else None
+    owner = target.get("operand") if target is not None else None
+    for call in function.walk():
+        if call.kind != "call_expression" or not start.node.end <= call.start < other.node.start:
+            continue
+        called = call["function"]
+        if called.kind == "selector_expression" and owner is not None:
+            if called["operand"].text == owner.text and _ENDS.search(called["field"].name):
+                return True
+    return False
 
 
 def _with_the_rest(
@@ -164,6 +189,8 @@ def _with_the_rest(
     for one, two in _conflicts(early, theirs):
         ours = any(one is t for t in early)
         if one.place in seen or (not start.left and len(two.path) == 1 and _is_local(one.access)):
+            continue
+        if _is_of_next_round(start.node, two if ours else one):
             continue
         if _is_set_up(one, two, start.launch) or _is_lazy(one, two):
             continue
@@ -204,6 +231,18 @@ def _is_set_up(write: Touch, other: Touch, launch: Launch) -> bool:
     return any(sets_up_once(write.node, node) for node in launches)
 
 
+def _is_of_next_round(start: Node, touch: Touch) -> bool:
+    """Return whether a loop comes to a touch only when it has made the object anew.
+
+    `for _, entry := range entries { entry.n++; watch(entry) }`
+    """
+    root = touch.access.root
+    if not isinstance(root, Binding) or touch.path[0].start > start.start:
+        return False
+    loops = [n for n in start.ancestors() if n.kind == "for_statement"]
+    return any(loop.contains(root.declaration) for loop in loops)
+
+
 def _is_local(access: Access) -> bool:
     return isinstance(access.root, Binding) and access.root.kind in _FRESH_ROOTS
 
@@ -232,7 +271,26 @@ def _conflicts(ours: list[Touch], theirs: list[Touch]) -> Iterator[tuple[Touch, 
         for access in _same(one.access):
             for two in by_access.get(access, ()):
                 if (one.writes or two.writes) and not one.locks & two.locks:
+                    if EACH in access.steps and _is_chosen(one) and _is_chosen(two):
+                        continue  # each of them its own ones, perhaps
                     yield (one, two) if one.writes else (two, one)
+
+
+def _is_chosen(touch: Touch) -> bool:
+    """Return whether a loop comes to a touch only for some elements of what it goes over."""
+    for node in touch.path:
+        loop = innermost_loop(node)
+        if loop is None or not any(child.kind == "range_clause" for child in loop.children):
+            continue
+        for other in loop.walk():
+            if other.kind == "continue_statement" and other.start < node.start:
+                return True
+            if other.kind in _CHOICES and other.contains(node):
+                return True
+    return False
+
+
+_CHOICES = frozenset({"if_statement", "expression_switch_statement", "type_switch_statement"})
 
 
 def _same(access: Access) -> Iterator[Access]:

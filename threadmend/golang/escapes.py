@@ -23,7 +23,7 @@ from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.setup import is_made_here
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Array, Map, Pointer, Slice, Struct, Type
+from threadmend.golang.types import Array, Map, Named, Pointer, Slice, Struct, Type
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -299,10 +299,16 @@ def _shape(file: GoFile, node: Node, depth: int = 2) -> _Shape | None:
     if kind in _PATHS:
         return _path(file, node, node, "reference")
     if kind == "type_conversion_expression":
-        return _shape(file, node["operand"], depth)
+        return None if _is_copied(file, node) else _shape(file, node["operand"], depth)
     if kind == "call_expression" and depth > 0:
         return _call(file, node, depth)
     return None
+
+
+def _is_copied(file: GoFile, conversion: Node) -> bool:
+    """Return whether a conversion makes something new: `string(b.data)`, `[4]byte(b.data)`."""
+    under = file.underlying(file.type_of(conversion))
+    return isinstance(under, Array) or (isinstance(under, Named) and not under.package)
 
 
 def _path(file: GoFile, node: Node, container: Node, kind: str) -> _Shape | None:
@@ -334,7 +340,7 @@ def _call(file: GoFile, call: Node, depth: int) -> _Shape | None:
     function = call["function"]
     arguments = call["arguments"].children
     if len(arguments) == 1 and file.package.workspace.inference.calls.type_named_by(function):
-        return _shape(file, arguments[0], depth)
+        return None if _is_copied(file, call) else _shape(file, arguments[0], depth)
     decl = file.callee(call)
     if decl is None or decl.kind != "method" or function.kind != "selector_expression":
         return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import access_of
 from threadmend.golang.calls import Site, own_callers
-from threadmend.golang.field_accesses import FieldAccess
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import Guard
 from threadmend.golang.kept_calls import kept_launch, kept_without_lock
@@ -47,7 +47,7 @@ def confidence_in(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
     if enough and locked >= 3 * unlocked:
         return Confidence.HIGH if locked >= 6 * unlocked else Confidence.MEDIUM
     if unlocked <= 2 and len(wrong) == unlocked:
-        if all(_is_accessor(a) for a in wrong):
+        if all(_is_accessor(a) for a in wrong) and not _is_for_more(guard):
             return Confidence.MEDIUM
         if locked >= 2 and all(_locks_later(a, guard) for a in wrong):
             return Confidence.MEDIUM
@@ -235,6 +235,38 @@ def _calls_openly(site: Site, type_name: str, lock_class: str) -> bool:
     if binding is None or binding.kind != "receiver":
         return False
     return all(o.lock_class == lock_class for o in operations)
+
+
+def _is_for_more(guard: Guard) -> bool:
+    """Return whether the one access under the lock stands beside others of its object.
+
+    `c.mu.Lock(); c.count--; c.state = done`: the lock is for the count, perhaps.
+    """
+    first = guard.locked[0]
+    function = first.node.function
+    if len(guard.locked) > 1 or function is None or first.base is None:
+        return False
+    others = (
+        FieldAccess.at(first.file, node)
+        for node in function.own()
+        if node.kind == "selector_expression" and node["operand"].text == first.node["operand"].text
+    )
+    return any(
+        other.place != first.place
+        and other.writes
+        and other.holds(guard.lock_class)
+        and _is_guarded_widely(other, guard.lock_class)
+        for other in others
+    )
+
+
+_WIDELY = 3
+
+
+def _is_guarded_widely(access: FieldAccess, lock_class: str) -> bool:
+    """Return whether several functions take the lock for a place."""
+    every = accesses_like(access.file.package, access.file, access.node)
+    return len({outer_function(a.node) for a in every if a.holds(lock_class)}) >= _WIDELY
 
 
 def _locks_later(access: FieldAccess, guard: Guard) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -15,6 +16,7 @@ NoReturn = Callable[[Node], ExitKind | None]
 _FATAL = frozenset({b"Fatal", b"Fatalf", b"Fatalln", b"Fatalw", b"FatalDepth"})
 _PANIC = frozenset({b"Panic", b"Panicf", b"Panicln", b"Panicw"})
 _TEST_ONLY = frozenset({b"FailNow", b"Skip", b"Skipf", b"SkipNow"})
+_FAIL = frozenset({b"Fail", b"Failf", b"FailNow", b"FailNowf"})
 _TEST_NAMES = frozenset({b"t", b"b", b"tb", b"f"})
 
 
@@ -37,8 +39,10 @@ def noreturn(call: Node) -> ExitKind | None:
         return "goexit" if _is_test(function.children[0]) else "exit"
     if name in _PANIC:
         return "panic"
-    if name in _TEST_ONLY:
-        return "goexit" if _is_test(function.children[0]) else None
+    if name in _TEST_ONLY and _is_test(function.children[0]):
+        return "goexit"
+    if name in _FAIL and _is_require(function.children[0], name):
+        return "goexit"
     if name == b"Exit":
         return "exit" if function.children[0].text == b"os" else None
     if name == b"Goexit":
@@ -59,6 +63,21 @@ def _is_test(receiver: Node) -> bool:
             return b"test" in kind.lower() or b"Fatal" in kind or kind == b"TB"
         function = function.function
     return name in _TEST_NAMES and receiver.path.endswith("_test.go")
+
+
+def _is_require(receiver: Node, name: bytes) -> bool:
+    """Return whether a failed check of testify ends the test: all of `require`, not of `assert`."""
+    if receiver.kind != "identifier":
+        return False
+    text, function = receiver.text, receiver.function
+    if text in {b"require", b"assert"}:
+        return text == b"require" or b"Now" in name
+    made = re.compile(rb"\b" + re.escape(text) + rb"\s*:?=\s*require\.New\(")
+    while function is not None:
+        if made.search(receiver.tree.data, function.start, function.end):
+            return True
+        function = function.function
+    return False
 
 
 def _parameter_types(function: Node, name: bytes) -> list[bytes]:

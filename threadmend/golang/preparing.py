@@ -7,7 +7,7 @@ took the lock itself, under a condition of its caller's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import own_callers
@@ -18,7 +18,9 @@ from threadmend.golang.syntax import Node
 if TYPE_CHECKING:
     from threadmend.golang.field_accesses import FieldAccess
     from threadmend.golang.file import GoFile
+    from threadmend.golang.flow import Point
     from threadmend.golang.guards import Guard
+    from threadmend.golang.locks import LockOperation, Locks
 
 __all__ = ["is_set_up_for", "may_be_held", "prepares", "sets_up_once"]
 
@@ -125,7 +127,8 @@ def sets_up_once(node: Node, launch: Node) -> bool:
 def may_be_held(file: GoFile, node: Node, lock_class: str | None = None) -> bool:
     """Return whether the function took a lock in a branch above: `if lock { mu.Lock(); … }`.
 
-    One of this class, or any.
+    Or gives one back behind the node that it has not taken on that way: a goroutine that it waits
+    for has left it locked. One of this class, or any.
     """
     function = node.function
     if function is None:
@@ -135,6 +138,8 @@ def may_be_held(file: GoFile, node: Node, lock_class: str | None = None) -> bool
     here = locks.flow.point_of(node) if ours else None
     given_back = (locks.flow.point_of(o.call) for o in ours if o.releases and not o.deferred)
     releases = {point for point in given_back if point is not None}
+    if here is not None and _is_given_back(locks, here, ours, releases):
+        return True
     for operation in ours:
         block = operation.call.up("block")
         around = block.parent if block is not None else None
@@ -146,3 +151,15 @@ def may_be_held(file: GoFile, node: Node, lock_class: str | None = None) -> bool
         if here in locks.flow.reachable(start, stop=releases.__contains__, feasible=False):
             return True
     return False
+
+
+def _is_given_back(
+    locks: Locks, here: Point, operations: Sequence[LockOperation], releases: set[Point]
+) -> bool:
+    """Return whether every way on from a point comes to a release, and to none of what takes."""
+    takes = {locks.flow.point_of(o.call) for o in operations if o.acquires}
+    if not releases or here in releases:
+        return False
+    exits = locks.flow.exits_from(here, stop=releases.__contains__, feasible=False)
+    way = locks.flow.reachable(here, stop=releases.__contains__, feasible=False)
+    return not any(e.kind != "panic" for e in exits) and takes.isdisjoint(way)

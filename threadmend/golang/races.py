@@ -26,6 +26,7 @@ from threadmend.golang.preparing import may_be_held
 from threadmend.golang.setup import runs_once
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Map, Named, Type, deref
+from threadmend.golang.unseen_locks import holds_unseen_lock
 from threadmend.golang.wording import bind
 
 if TYPE_CHECKING:
@@ -127,7 +128,10 @@ def _acted(package: Package) -> Iterator[SharedWrite]:
 def _is_exclusive_read(encounter: Encounter) -> bool:
     """Return whether something explains the other access, or a lock that cannot be told."""
     other = encounter.other
-    return explained(other.file, other.node) or _holds_some_lock(other.file, other.node)
+    if explained(other.file, other.node) or _holds_some_lock(other.file, other.node):
+        return True
+    workspace = other.file.package.workspace
+    return any(holds_unseen_lock(workspace.file_of(at), at) for at in other.path)
 
 
 def explained(file: GoFile, node: Node) -> bool:
@@ -183,6 +187,8 @@ def _is_exclusive(crowd: Crowd, access: FieldAccess, known: bool = False) -> boo
     for at in (node, *crowd.path):
         where = file.package.workspace.file_of(at)
         if _is_let_in(where, at) or _holds_some_lock(where, at) or may_be_held(where, at):
+            return True
+        if holds_unseen_lock(where, at):
             return True
     return crowd.why == "an HTTP handler" and _is_made_per_request(crowd, access)
 

@@ -38,7 +38,7 @@ __all__ = [
 _NAME = re.compile(
     r"(?:[Nn]ew|[Ii]nit(?:ial(?:i[sz]e)?)?|[Mm]ake|[Cc]reate|[Bb]uild|[Ss]tart|[Oo]pen|[Ss]et[Uu]p"
     r"|[Cc]lose|[Ss]top|[Ss]hutdown|[Tt]eardown|[Tt]est|[Bb]enchmark|[Pp]rovision|[Dd]estroy"
-    r"|[Cc]leanup|[Cc]onfigure|[Rr]epair|[Oo]nStart|main"
+    r"|[Cc]leanup|[Cc]onfigure|[Rr]epair|[Oo]nStart|main|[Bb]ootstrap|[Ll]oad(?:Existing|Initial)"
     r"|Unmarshal(?:JSON|Text|Binary|YAML|TOML|XML|BSON)|GobDecode|FromProto)(?![a-z])"
 )
 _MAKERS = re.compile(r"(?:[Nn]ew|[Mm]ake|[Cc]reate|[Cc]lone|[Cc]opy|[Bb]uild|[Dd]efault)(?![a-z])")
@@ -94,13 +94,16 @@ def is_local_value(file: GoFile, node: Node) -> bool:
 def is_setup(file: GoFile, node: Node) -> bool:
     """Return whether code only sets up or tears down, by its function's name or its callers'.
 
-    A goroutine that such a function launches runs beside the others, and so does a literal that
-    it only returns or hands over to be kept. A method that makes something else does not set up
-    its own object.
+    A goroutine that such a function launches, and does not wait for, runs beside the others, and so
+    does a literal that it only returns or hands over to be kept. A method that makes something
+    else does not set up its own object.
     """
     function = node.function
     while function is not None and function.kind == "func_literal":
-        if launch_of_literal(file, function) is not None or runs_later(file, function, node):
+        if launch_of_literal(file, function) is not None:
+            if not _is_awaited(function):
+                return False
+        elif runs_later(file, function, node):
             return False
         if function.function is None:
             break
@@ -118,6 +121,26 @@ def is_setup(file: GoFile, node: Node) -> bool:
         return True
     decl = declaration_of(file, function)
     return decl is not None and only_from_setup(decl)
+
+
+def _is_awaited(literal: Node) -> bool:
+    """Return whether a constructor comes to `wg.Wait()` whatever happens behind a launch.
+
+    A method that is called Start or Stop waits while others use its object.
+    """
+    function = literal.function
+    body = function.get("body") if function is not None else None
+    if function is None or body is None or function.get("name") is None:
+        return False
+    if not _MAKERS.match(function["name"].name):
+        return False
+    return any(
+        statement.start > literal.end
+        and statement.kind == "expression_statement"
+        and statement.children[0].kind == "call_expression"
+        and statement.children[0]["function"].name.endswith(".Wait")
+        for statement in body.statements
+    )
 
 
 _MAKES = re.compile(r"(?:[Nn]ew|[Mm]ake|[Cc]reate|[Bb]uild|[Oo]pen)(?![a-z])")
@@ -169,6 +192,7 @@ _SAYS_BEFORE = re.compile(
     rb"(?i)\b(?:must|should|has to|have to|needs? to|may|can) (?:only )?be (?:\w+ )?before\b"
     rb"|\bmust not be (?:\w+ )?after\b|\bonly before\b"
     rb"|\bnot safe to (?:\w+\W+){1,8}?after\b"
+    rb"|\b(?:must|should|may|can)(?: ?not|'t) be (?:re)?used (?:again|after|any ?more)\b"
 )
 _PANICS_BEFORE = re.compile(rb"\bpanic\([^\n]*\b(?:before|after)\b")
 

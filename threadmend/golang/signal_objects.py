@@ -13,7 +13,7 @@ from threadmend.golang.functions import call_of
 from threadmend.golang.launched import literal_of
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named, Slice, Type, deref, is_named
+from threadmend.golang.types import Chan, Named, Slice, Type, deref, is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -84,7 +84,7 @@ def with_aliases(file: GoFile, access: Access) -> frozenset[Access]:
     """Return a path with what else may be the same object, or bound up with it.
 
     `ch := s.ch` is the same channel; `ctx, cancel := …` and `r, w := io.Pipe()` belong
-    together.
+    together. Whoever knows what a channel came from may send to it: `ch := sub.Subscribe(topic)`.
     """
     found = {access}
     root = access.root
@@ -93,6 +93,9 @@ def with_aliases(file: GoFile, access: Access) -> frozenset[Access]:
         if declaration.kind in {"short_var_declaration", "var_spec"}:
             names = declaration.get("left")
             listed = names.children if names is not None else declaration.all("name")
+            if not access.steps and root.values and _is_channel(file, root):
+                at = min(root.index, len(root.values) - 1)
+                found |= _origins(file, root.values[at], _ORIGINS)
             if len(root.values) == 1 < len(listed):
                 for name in listed:
                     binding = file.binding(name)
@@ -103,6 +106,31 @@ def with_aliases(file: GoFile, access: Access) -> frozenset[Access]:
                 if other is not None:
                     found.add(Access(other.root, other.steps + access.steps))
     return frozenset(found)
+
+
+_ORIGINS = 3
+
+
+def _is_channel(file: GoFile, binding: Binding) -> bool:
+    type_ = file.package.workspace.inference.binding_type(binding)
+    return isinstance(file.underlying(type_), Chan)
+
+
+def _origins(file: GoFile, value: Node, depth: int) -> set[Access]:
+    """Return the objects that a call is made on or given, and what those came from, levels up."""
+    found: set[Access] = set()
+    if value.kind != "call_expression" or value["function"].text in {b"make", b"new"}:
+        return found
+    for node in value.walk():
+        access = access_of(file, node) if node.kind == "identifier" else None
+        if access is None or not isinstance(access.root, Binding) or is_plain(file, node):
+            continue
+        found.add(access)
+        values = access.root.values
+        if depth > 0 and values and access.root.kind == "variable":
+            at = min(access.root.index, len(values) - 1)
+            found |= _origins(file, values[at], depth - 1)
+    return found
 
 
 def _received_or_given(file: GoFile, access: Access) -> Iterator[Access]:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.syntax import Node
 
-__all__ = ["callers_explain", "is_explained", "says_locked", "speaks_of_locks"]
+__all__ = [
+    "callers_explain",
+    "is_claimed_safe",
+    "is_explained",
+    "says_locked",
+    "speaks_of_locks",
+]
 
 _SAYS_LOCKED = re.compile(
     r"[lL]ocked|[uU]nsafe|[nN]o[lL]ock|[uU]nlocked|[wW]ithLock|[uU]nderLock|[wW]ithoutLock"
@@ -44,6 +50,18 @@ def is_explained(file: GoFile, node: Node) -> bool:
     comments = tree.comments_in(above, source.line_end(node.start))
     said = [_OTHERS_RUN.sub(b"", tree.data[c.start : c.end]) for c in comments]
     return any(_SAYS.search(text) for text in said)
+
+
+def is_claimed_safe(file: GoFile, node: Node) -> bool:
+    """Return whether a comment right above a statement says why nobody else gets in its way."""
+    statement = node.statement
+    return statement is not None and _CLAIMS.search(doc_of(statement)) is not None
+
+
+_CLAIMS = re.compile(
+    rb"(?i)(?<!un)(?<!not )\bsafe(?:ly)?\b|\bonly goroutine\b|\bonly one goroutine\b"
+    rb"|\bno (?:data )?race\b"
+)
 
 
 def says_locked(name: str) -> bool:

@@ -11,8 +11,8 @@ from threadmend.golang.builders import (
     add_field,
     fields,
     free_name,
-    import_name,
     insert_after,
+    package_name,
 )
 from threadmend.golang.channels import initialised
 from threadmend.golang.syntax import Node
@@ -74,7 +74,7 @@ def _group(pool: TypePool) -> str:
 
 def new_fields(pool: TypePool, names: Names) -> list[Edit]:
     """Return the edits that add the fields to the struct of a pool."""
-    sync = import_name(pool.decl.file.tree, "sync") or "sync"
+    sync = package_name(pool.decl.file.tree, "sync")
     wanted = [(names.done, "chan struct{}"), (names.lock, f"{sync}.RWMutex")]
     wanted.append((names.once, f"{sync}.Once"))
     if not names.counted:
@@ -132,7 +132,7 @@ def error_variable(pool: TypePool, name: str) -> Edit:
     declaration = pool.decl.node
     while declaration.parent is not None and declaration.parent.kind != "source_file":
         declaration = declaration.parent
-    errors = import_name(file.tree, "errors") or "errors"
+    errors = package_name(file.tree, "errors")
     text = f"{file.package.name}: {pool.decl.name} is stopped"
     code = f"\n\n// {name} says that a {pool.decl.name} takes no more tasks.\n"
     code += f'var {name} = {errors}.New("{text}")'

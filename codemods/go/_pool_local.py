@@ -9,10 +9,10 @@ from threadmend.golang.builders import (
     BuilderError,
     add_imports,
     delete,
-    import_name,
     insert_after,
     insert_at_end,
     insert_before,
+    package_name,
 )
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
@@ -167,7 +167,7 @@ def _statements(plan: _Plan, made: Workers, feed: Fed) -> Iterator[Edit]:
         raise BuilderError("the tasks are sent where the workers are launched")
     prelude = [plan.stop.prelude] if plan.stop is not None and plan.stop.prelude else []
     if plan.counts:
-        sync = import_name(pool.file.tree, "sync") or "sync"
+        sync = package_name(pool.file.tree, "sync")
         prelude.append(f"var {plan.group} {sync}.WaitGroup")
     if prelude:
         anchors = [pool.launching, *made.parts]

@@ -10,7 +10,7 @@ from threadmend.golang.builders import (
     BuilderError,
     add_parameter,
     free_name,
-    import_name,
+    package_name,
     parameters,
     taken_names,
 )
@@ -76,7 +76,7 @@ def stop_of(pool: Pool, *, leaves: bool, fails: bool, context: bool) -> Stop | N
     `leaves`: the function may leave before its workers, `fails`: an error of a worker ends
     the others. Without either a context is used where there is one. `context`: it may be.
     """
-    package = import_name(pool.file.tree, "context") or "context"
+    package = package_name(pool.file.tree, "context")
     base, edits = _context(pool) if context else ("", ())
     if fails:
         if pool.file.go_version < (1, 20) or not returns_error(pool.function):
@@ -201,7 +201,7 @@ def _parameter(pool: Pool, stop: Stop, function: Node, call: Node) -> Given | No
         if site.call is call:
             continue
         return None
-    context = import_name(worker.file.tree, "context") or "context"
+    context = package_name(worker.file.tree, "context")
     type_ = f"{context}.Context" if stop.is_context else "<-chan struct{}"
     edits += add_parameter(function, stop.name, type_, index=0)
     listed = call["arguments"]

@@ -13,6 +13,7 @@ from threadmend.golang.builders import (
     add_import,
     add_parameter,
     import_name,
+    package_name,
     parameters,
 )
 from threadmend.golang.calls import Site
@@ -291,7 +292,7 @@ def edits_of(made: Plan) -> Iterator[Edit]:
 
 
 def _package(file: GoFile) -> str:
-    return import_name(file.tree, "context") or "context"
+    return package_name(file.tree, "context")
 
 
 def _type(file: GoFile) -> str:

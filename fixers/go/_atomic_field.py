@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from threadmend.golang.builders import add_import, change_field_type, import_name
+from threadmend.golang.builders import add_import, change_field_type, package_name
 from threadmend.golang.builders.structs import fields
 from threadmend.golang.calls import occurrences
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
@@ -83,7 +83,7 @@ def _declaration(package: Package, access: FieldAccess, type_: str) -> list[Edit
     ):
         return None
     tree = decl.file.tree
-    known = import_name(tree, "sync/atomic") or "atomic"
+    known = package_name(tree, "sync/atomic")
     if known != "atomic" or decl.file.imported("atomic") not in {None, "sync/atomic"}:
         return None
     if package.lookup("atomic") is not None:

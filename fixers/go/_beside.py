@@ -8,7 +8,7 @@ from threadmend.golang.builders import BuilderError, fields, free_name
 from threadmend.golang.channel_fields import SharedChannel, literals_of
 from threadmend.golang.syntax import Node
 
-__all__ = ["Beside", "beside"]
+__all__ = ["Beside", "beside", "refuse_copies"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +41,10 @@ def beside(channel: SharedChannel) -> Beside:
         raise BuilderError("the struct does not name the channel")
     taken = {n.name for f in declared for n in f.all("name")}
     return Beside(struct, own, frozenset(taken | set(channel.package.methods(channel.decl.name))))
+
+
+def refuse_copies(channel: SharedChannel) -> None:
+    """Raise BuilderError where a method of the channel's type has a copy of its object."""
+    methods = (d for some in channel.package.methods(channel.decl.name).values() for d in some)
+    if not all(d.node["receiver"].text.count(b"*") for d in methods):
+        raise BuilderError("a method has a copy of the object")

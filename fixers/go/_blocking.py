@@ -29,6 +29,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from ._after_unlock import after_unlock, widened
 from ._left_behind import left_by
 from ._stop_cases import in_select
+from ._taken_here import taken_here
 from ._wake_lost import remembered
 
 __all__ = ["blocked"]
@@ -118,10 +119,7 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
     message = f"{what} while {name} is held, and the other side needs {name}"
     if other.stop:
         message = f"{what} for the end while {name} is held, which others need until then"
-    related = []
-    if pair.taken_at is not None:
-        taken = pair.taken_at
-        related.append(Related(taken.path, taken.start, taken.end, f"{name} is taken here"))
+    related = taken_here(pair.taken_at, name)
     further = pair.event.path[1:]
     related += [Related(s.path, s.start, s.end, "where it waits") for s in further]
     operation = other.operation

@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import add_field, add_import, import_name, or_reason, realign
+from threadmend.golang.builders import (
+    add_field,
+    or_reason,
+    package_name,
+    reach_import,
+    realign,
+)
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
@@ -112,12 +118,11 @@ def _fix(file: GoFile, call: Node, channel: SharedChannel, others: list[ChannelO
     Sound: the first close does what it did, a later one panicked.
     """
     home = channel.decl.file
-    package = import_name(home.tree, "sync") or "sync"
+    package = package_name(home.tree, "sync")
     place = beside(channel)
     once = place.free("closeOnce")
     edits: tuple[Edit, ...] = add_field(place.struct, once, f"{package}.Once", after=place.field)
-    if import_name(home.tree, "sync") is None:
-        edits += add_import(home.tree, "sync")
+    edits += reach_import(home.tree, "sync")
     for node in (call, *(o.node for o in others)):
         base = node["arguments"].children[0]["operand"].name
         text = f"{base}.{once}.Do(func() {{ {node.name} }})"

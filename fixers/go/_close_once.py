@@ -10,7 +10,7 @@ from threadmend.golang.builders import (
     BuilderError,
     add_field,
     free_name,
-    import_name,
+    package_name,
     reach_import,
     realigned,
     with_reason,
@@ -80,7 +80,7 @@ def _with_field(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
         raise BuilderError("the receiver is a copy, and so would its Once be")
     decl, place = close.channel.decl, beside(close.channel)
     name = place.free(_once_name(close))
-    package = import_name(decl.file.tree, "sync") or "sync"
+    package = package_name(decl.file.tree, "sync")
     edits = [*add_field(place.struct, name, f"{package}.Once", after=place.field)]
     edits += reach_import(decl.file.tree, "sync")
     base = close.operand["operand"].name
@@ -102,7 +102,7 @@ def _with_variable(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
     outer = close.call.function
     if outer is not None and any(name in bindings_in(n) for n in outer.find("block")):
         raise BuilderError(f"{name} is taken")
-    package = import_name(decl.file.tree, "sync") or "sync"
+    package = package_name(decl.file.tree, "sync")
     source = decl.file.source
     end = source.line_end(decl.span[1])
     text = source.newline + f"var {name} {package}.Once".encode() + source.newline

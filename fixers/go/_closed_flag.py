@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from threadmend.golang.builders import (
     BuilderError,
     add_field,
-    add_import,
-    import_name,
     insert_at_start,
     or_reason,
+    package_name,
+    reach_import,
     realign,
 )
 from threadmend.golang.channel_fields import (
@@ -105,15 +105,14 @@ def _fix(
     place = beside(channel)
     mu, flag = place.free("mu"), place.free("closed")
     tree = channel.decl.file.tree
-    sync = import_name(tree, "sync") or "sync"
+    sync = package_name(tree, "sync")
     check = (
         f"{sender}.{mu}.RLock()\ndefer {sender}.{mu}.RUnlock()\nif {sender}.{flag} {{\n\treturn\n}}"
     )
     code = f"{closer}.{mu}.Lock()\ndefer {closer}.{mu}.Unlock()\n{closer}.{flag} = true"
     edits: tuple[Edit, ...] = add_field(place.struct, mu, f"{sync}.RWMutex", before=place.field)
     edits += add_field(place.struct, flag, "bool", after=place.field)
-    if import_name(tree, "sync") is None:
-        edits += add_import(tree, "sync")
+    edits += reach_import(tree, "sync")
     edits += insert_at_start(body["body"], check) + insert_at_start(method["body"], code)
     here = [e for e in edits if e.path == channel.decl.file.path]
     rest = tuple(e for e in edits if e.path != channel.decl.file.path)

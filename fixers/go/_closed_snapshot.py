@@ -37,7 +37,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-from ._beside import beside
+from ._beside import beside, refuse_copies
 from ._closer import sync_name
 
 __all__ = ["closed_beside_snapshot"]
@@ -150,9 +150,7 @@ def _fix(file: GoFile, call: Node, channel: SharedChannel, send: ChannelOperatio
     closing = file.binding(base)
     if statement.kind != "expression_statement" or closing is None or not is_assigned_once(closing):
         raise BuilderError("the close is deferred")
-    methods = (d for some in channel.package.methods(channel.decl.name).values() for d in some)
-    if not all(d.node["receiver"].text.count(b"*") for d in methods):
-        raise BuilderError("a method has a copy of the object")
+    refuse_copies(channel)
     place = beside(channel)
     mu, flag = place.free("mu"), place.free("closed")
     tree = channel.decl.file.tree

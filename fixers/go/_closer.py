@@ -9,11 +9,11 @@ from threadmend.golang.builders import (
     BuilderError,
     delete,
     free_name,
-    import_name,
     insert_after,
     insert_at_start,
     insert_before,
     names_around,
+    package_name,
     reach_import,
     replace,
 )
@@ -38,7 +38,7 @@ __all__ = [
 
 def sync_name(file: GoFile) -> str:
     """Return what the file calls the package sync."""
-    return import_name(file.tree, "sync") or "sync"
+    return package_name(file.tree, "sync")
 
 
 def _same_block(node: Node, block: Node) -> Node | None:

@@ -15,6 +15,7 @@ from threadmend.golang.builders import (
     import_name,
     insert_after,
     insert_at_end,
+    package_name,
     remove_import,
     with_reason,
 )
@@ -93,7 +94,7 @@ def _edits(file: GoFile, call: Node, name: str, leave: str) -> tuple[Edit, ...]:
         renamed = (Edit(file.path, method.start, method.end, REPLACED[name].encode()),)
         return renamed + (insert_after(statement, leave) if leave else ())
     package = call["function"]["operand"]
-    known = (import_name(file.tree, _ASSERT) or "assert").encode()
+    known = package_name(file.tree, _ASSERT).encode()
     if not leave:
         return (Edit(file.path, package.start, package.end, known),)
     return (
@@ -111,7 +112,7 @@ def _block_behind(file: GoFile, statement: Node, leave: str) -> Edit:
 
 def _imports(file: GoFile, count: int) -> tuple[Edit, ...]:
     """Import assert, in the place of require where nothing but `count` calls uses that."""
-    name = (import_name(file.tree, _REQUIRE) or "require").encode()
+    name = package_name(file.tree, _REQUIRE).encode()
     alone = len(re.findall(rb"\b" + re.escape(name) + rb"\.", file.data)) == count
     if import_name(file.tree, _ASSERT) is None:
         return _import_instead(file) if alone else add_import(file.tree, _ASSERT)

@@ -16,16 +16,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.builders import BuilderError, insert_before
-from threadmend.golang.captured import CapturedAccess
+from threadmend.golang.captured import CapturedAccess, accesses_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, captures
+from threadmend.golang.ordering import Ordering
 from threadmend.golang.scope import Binding
+from threadmend.golang.strands import Place
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._racy import Names, top_of
 
-__all__ = ["Meeting", "ReadRace", "read_races"]
+__all__ = ["Meeting", "ReadRace", "first_meeting", "read_races"]
 
 Meeting = tuple[CapturedAccess, CapturedAccess]
 """A read of the goroutine and a write of its launcher that it may meet."""
@@ -107,3 +109,26 @@ def read_races(
                 top = top_of(binding.node)
                 free = names.setdefault(top, Names.of(file, top))
                 yield ReadRace(file, binding, launch, *found, free)
+
+
+def first_meeting(
+    file: GoFile,
+    binding: Binding,
+    literal: Node,
+    nodes: list[Node],
+    changes: frozenset[str],
+    meet: Callable[[Ordering, Place, Place], bool],
+) -> Meeting | None:
+    """Return the first of some changes of a variable that a read of the goroutine may meet.
+
+    `nodes` are uses in the function that launches, `meet` says of two places whether they may.
+    """
+    accesses = accesses_of(file, binding) or []
+    writes = [a for a in accesses if a.node in nodes and a.kind in changes and not a.steps]
+    reads = [a for a in accesses if literal.contains(a.node) and not a.writes]
+    order = Ordering(file, binding)
+    for write in writes:
+        for read in reads:
+            if any(meet(order, a, b) for a in read.places or () for b in write.places or ()):
+                return read, write
+    return None

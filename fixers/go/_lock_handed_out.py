@@ -41,6 +41,7 @@ from threadmend.golang.types import Pointer
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock
+from ._taken_here import taken_here
 
 __all__ = ["handed_out"]
 
@@ -101,10 +102,7 @@ def _finding(file: GoFile, pair: Pair, taken: LockOperation, release: LockOperat
         fix = _fix(file, pair, taken, outer)
     except BuilderError as error:
         reason = str(error)
-    first = pair.taken_at
-    related = (
-        [Related(first.path, first.start, first.end, f"{outer} is taken here")] if first else []
-    )
+    related = taken_here(pair.taken_at, outer)
     at = release.call
     related.append(Related(at.path, at.start, at.end, f"released here, under {outer}"))
     return Finding(

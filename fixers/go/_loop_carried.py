@@ -18,7 +18,6 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import classify
 from threadmend.golang.builders import with_reason
-from threadmend.golang.captured import accesses_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches
 from threadmend.golang.ordering import Ordering
@@ -27,7 +26,7 @@ from threadmend.golang.strands import Place
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix
 
-from ._launcher_writes import Meeting, ReadRace, read_races
+from ._launcher_writes import Meeting, ReadRace, first_meeting, read_races
 
 __all__ = ["loop_carried"]
 
@@ -68,15 +67,7 @@ def _meeting(file: GoFile, binding: Binding, launch: Launch, uses: list[Node]) -
     inside = [n for n in binding.uses if n.function is launch.function and loop.contains(n)]
     if not any(classify(n, binding).kind in _CHANGES for n in inside):
         return None
-    accesses = accesses_of(file, binding) or []
-    writes = [a for a in accesses if a.node in inside and a.kind in _CHANGES and not a.steps]
-    reads = [a for a in accesses if literal.contains(a.node) and not a.writes]
-    order = Ordering(file, binding)
-    for write in writes:
-        for read in reads:
-            if any(_meet(order, a, b) for a in read.places or () for b in write.places or ()):
-                return read, write
-    return None
+    return first_meeting(file, binding, literal, inside, _CHANGES, _meet)
 
 
 def _meet(order: Ordering, read: Place, write: Place) -> bool:

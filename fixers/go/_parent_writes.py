@@ -26,7 +26,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import classify
 from threadmend.golang.builders import with_reason
-from threadmend.golang.captured import CapturedAccess, accesses_of
+from threadmend.golang.captured import CapturedAccess
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches
 from threadmend.golang.ordering import Ordering
@@ -35,7 +35,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Named, deref
 from threadmend.model import Finding, Fix
 
-from ._launcher_writes import Meeting, ReadRace, read_races
+from ._launcher_writes import Meeting, ReadRace, first_meeting, read_races
+from ._tickers import received
 
 __all__ = ["parent_writes"]
 
@@ -67,15 +68,7 @@ def _meeting(file: GoFile, binding: Binding, launch: Launch, uses: list[Node]) -
     later = [n for n in binding.uses if n.start > end and n.function is launch.function]
     if not any(classify(n, binding).kind in _CHANGES for n in later):
         return None
-    accesses = accesses_of(file, binding) or []
-    writes = [a for a in accesses if a.node in later and a.kind in _CHANGES and not a.steps]
-    reads = [a for a in accesses if literal.contains(a.node) and not a.writes]
-    order = Ordering(file, binding)
-    for write in writes:
-        for read in reads:
-            if any(order.concurrent(a, b) for a in read.places or () for b in write.places or ()):
-                return read, write
-    return None
+    return first_meeting(file, binding, literal, later, _CHANGES, Ordering.concurrent)
 
 
 def _orders_itself(file: GoFile, binding: Binding, uses: list[Node]) -> bool:
@@ -85,21 +78,12 @@ def _orders_itself(file: GoFile, binding: Binding, uses: list[Node]) -> bool:
     """
     type_ = file.package.workspace.inference.binding_type(binding)
     if isinstance(file.underlying(type_), Chan):
-        return not all(_is_received(use) for use in uses)
+        return not all(received(use) for use in uses)
     named = deref(type_)
     return isinstance(named, Named) and (named.package or "").split("/")[-1] in _ORDERING
 
 
 _ORDERING = frozenset({"sync", "atomic", "errgroup", "context", "semaphore"})
-
-
-def _is_received(use: Node) -> bool:
-    parent = use.parent
-    if parent is None:
-        return False
-    if parent.kind == "unary_expression":
-        return parent["operator"].kind == "<-"
-    return parent.kind == "range_clause" and use.field == "right"
 
 
 @with_reason

@@ -25,6 +25,7 @@ from threadmend.golang.builders import (
     free_name,
     import_name,
     insert_before,
+    package_name,
     taken_names,
     with_reason,
 )
@@ -204,7 +205,7 @@ def _locked(file: GoFile, literal: Node, shared: dict[Binding, list[Node]]) -> F
     function, statement = literal.function, literal.statement
     if function is None or statement is None:
         raise BuilderError("the literal is made elsewhere")
-    package = import_name(file.tree, "sync") or "sync"
+    package = package_name(file.tree, "sync")
     name = free_name("mu", taken_names(function))
     inside = [u for uses in shared.values() for u in uses if u.function is literal]
     inside.sort(key=lambda u: u.start)

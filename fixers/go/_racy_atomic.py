@@ -10,7 +10,7 @@ statement; values and their types stay as they were.
 
 from __future__ import annotations
 
-from threadmend.golang.builders import add_import, import_name
+from threadmend.golang.builders import add_import, package_name
 from threadmend.golang.captured import CapturedAccess
 from threadmend.golang.ordering import declaring_statement
 from threadmend.golang.syntax import Node
@@ -61,7 +61,7 @@ def by_atomic(race: Race) -> Fix | None:
 
 def _package(race: Race) -> str | None:
     """Return the name by which sync/atomic is (or will be) known where the variable is used."""
-    name = import_name(race.file.tree, "sync/atomic") or "atomic"
+    name = package_name(race.file.tree, "sync/atomic")
     if race.file.imported(name) not in {None, "sync/atomic"}:
         return None
     taken = race.file.imported(name) is None and name in race.names.taken

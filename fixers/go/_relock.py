@@ -34,6 +34,7 @@ from ._locked import Split, call_edit, copied, split, without_lock
 from ._locked_interface import widened
 from ._relock_checks import check_named, check_place, check_same_object, given, shrinks_its_loop
 from ._relock_once import dropped
+from ._taken_here import taken_here
 
 __all__ = ["relocks"]
 
@@ -170,10 +171,7 @@ def _finding(file: GoFile, pair: Pair, site: int) -> Finding:
     path = pair.event.path
     node = path[site]
     name = lock_name(file, pair.held)
-    related = []
-    if pair.taken_at is not None:
-        taken = pair.taken_at
-        related.append(Related(taken.path, taken.start, taken.end, f"{name} is taken here"))
+    related = taken_here(pair.taken_at, name)
     for index, step in enumerate(path):
         if index != site:
             word = "and taken again here" if index == len(path) - 1 else "on the way"

@@ -14,10 +14,10 @@ import re
 
 from threadmend.golang.builders import (
     BuilderError,
-    add_import,
     free_name,
-    import_name,
     insert_before,
+    package_name,
+    reach_import,
     taken_names,
 )
 from threadmend.golang.file import GoFile
@@ -90,7 +90,7 @@ def _fix(file: GoFile, launch: Launch, test: Binding, end: str) -> Fix | None:
     if function is None:
         return None
     name = free_name("wg", taken_names(function))
-    package = import_name(file.tree, "sync") or "sync"
+    package = package_name(file.tree, "sync")
     cleanup = f"{test.name}.Cleanup(func() {{\n\t{end}\n\t{name}.Wait()\n}})"
     code = f"var {name} {package}.WaitGroup\n{cleanup}"
     try:
@@ -99,8 +99,7 @@ def _fix(file: GoFile, launch: Launch, test: Binding, end: str) -> Fix | None:
         if counted is None:
             return None
         edits += counted
-        if import_name(file.tree, "sync") is None:
-            edits += add_import(file.tree, "sync")
+        edits += reach_import(file.tree, "sync")
     except BuilderError:
         return None
     reason = "the test ends what it began, and waits for it"

@@ -12,10 +12,10 @@ from threadmend.golang.builders import (
     BuilderError,
     add_field,
     free_name,
-    import_name,
     insert_after,
     insert_before,
     or_reason,
+    package_name,
     parameters,
     reach_import,
     realign,
@@ -30,6 +30,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.targets import stored_values
 from threadmend.golang.types import Named, deref, is_named
 from threadmend.model import Fix, Safety
+
+from ._beside import refuse_copies
 
 __all__ = ["Waiting", "closed_around", "waiting_method"]
 
@@ -214,9 +216,7 @@ def closed_around(channel: SharedChannel, found: Waiting) -> Fix:
         raise BuilderError("the Wait is deferred")
     if struct is None or struct.kind != "struct_type" or not _by_pointer(wait):
         raise BuilderError("the type has no place for a sync.Once")
-    methods = (d for some in channel.package.methods(channel.decl.name).values() for d in some)
-    if not all(d.node["receiver"].text.count(b"*") for d in methods):
-        raise BuilderError("a method has a copy of the object")
+    refuse_copies(channel)
     declared = [f for f in struct.find("field_declaration") if f.up("struct_type") is struct]
     names = {n.name for f in declared for n in f.all("name")}
     name = free_name("stopOnce", names | set(channel.package.methods(channel.decl.name)))
@@ -224,7 +224,7 @@ def closed_around(channel: SharedChannel, found: Waiting) -> Fix:
     after = next(f for f in declared if any(n.name == channel.name for n in f.all("name")))
     code = f"{receiver}.{name}.Do(func() {{ {close} }})"
     put = insert_after if found.items else insert_before
-    added = add_field(struct, name, f"{import_name(tree, 'sync') or 'sync'}.Once", after=after)
+    added = add_field(struct, name, f"{package_name(tree, 'sync')}.Once", after=after)
     edits = (*added, *reach_import(tree, "sync"))
     if wait.path == tree.source.path:
         edits = realign(tree, (*edits, *put(wait.parent, code)))

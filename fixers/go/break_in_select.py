@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import uses_of
-from threadmend.golang.builders import BuilderError, add_label, replace, with_reason
+from threadmend.golang.builders import BuilderError, add_label, free_label, replace, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with, result_nodes
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens
@@ -256,6 +256,5 @@ def _labelled(loop: Node, function: Node) -> tuple[tuple[Edit, ...], str]:
     parent = loop.parent
     if parent is not None and parent.kind == "labeled_statement":
         return (), parent["label"].name
-    taken = {n["label"].name for n in function.find("labeled_statement")}
-    label = next(n for n in ("loop", "outer", "loop2", "loop3", "loop4") if n not in taken)
+    label = free_label(function)
     return add_label(loop, label), label

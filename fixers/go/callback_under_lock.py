@@ -44,6 +44,7 @@ from ._supplied import (
     origin,
     supplier_of,
 )
+from ._taken_here import taken_here
 from ._told_by_method import calls_of_method
 from ._told_through import tells_each, told_through
 
@@ -216,11 +217,9 @@ def _own_lock(file: GoFile, callback: Callback, held: frozenset[Held]) -> Held |
 def _finding(file: GoFile, callback: Callback, lock: Held) -> Finding:
     call, name = callback.call, lock_name(file, lock)
     function = " ".join(call["function"].name.split())
-    related = []
     under = callback.told.call if callback.told is not None else call
     taken = holding_of(file, under.function).taken_at(lock, under) if under.function else None
-    if taken is not None:
-        related.append(Related(taken.path, taken.start, taken.end, f"{name} is taken here"))
+    related = taken_here(taken, name)
     supplier = callback.supplier
     related.append(Related(supplier.path, supplier.start, supplier.end, "it is supplied here"))
     fix, reason = _fix(file, callback, lock)

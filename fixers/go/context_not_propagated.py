@@ -35,7 +35,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.ambient import Ambient, ambient, left
 from threadmend.golang.backgrounds import Fresh, fresh_contexts
-from threadmend.golang.builders import import_name, remove_import, with_reason
+from threadmend.golang.builders import import_name, package_name, remove_import, with_reason
 from threadmend.golang.context_forms import Form, context_form, names_with_forms
 from threadmend.golang.context_reads import is_unsent, only_reads_values
 from threadmend.golang.file import GoFile
@@ -96,7 +96,7 @@ def _none_left(file: GoFile, found: list[Fresh]) -> bool:
     """Return whether the import is of no use once these calls are replaced."""
     if not found or any(f.detached or f.told_apart for f in found):
         return False
-    name = (import_name(file.tree, "context") or "context").encode()
+    name = package_name(file.tree, "context").encode()
     uses = re.findall(rb"\b" + name + rb"\s*\.\s*\w", file.data)
     return len(uses) == len(found) and all(f.context.kind != "context" for f in found)
 

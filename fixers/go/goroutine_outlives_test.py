@@ -25,6 +25,7 @@ from threadmend.golang.builders import (
     import_name,
     insert_after,
     insert_before,
+    package_name,
     taken_names,
     with_reason,
 )
@@ -286,7 +287,7 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> Fix:
     if ending is None and may_wait_to_send(file, launch):
         raise BuilderError("it may send more than the test receives, and wait then")
     name = free_name("wg", taken_names(function))
-    package = import_name(file.tree, "sync") or "sync"
+    package = package_name(file.tree, "sync")
     group = f"var {name} {package}.WaitGroup"
     edits: list[Edit] = []
     before = ending is None and _is_given_up(file, launch)

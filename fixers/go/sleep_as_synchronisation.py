@@ -22,6 +22,7 @@ from threadmend.golang.builders import (
     free_name,
     import_name,
     insert_before,
+    package_name,
     remove_import,
     replace,
     taken_names,
@@ -215,7 +216,7 @@ def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> Fix:
     if function is None:
         raise BuilderError("the call stands outside of a function")
     name = free_name("wg", taken_names(function))
-    package = import_name(file.tree, "sync") or "sync"
+    package = package_name(file.tree, "sync")
     first = sleep
     if first.previous is not None and _UNLOCK.fullmatch(first.previous.text):
         first = first.previous

@@ -14,6 +14,7 @@ from threadmend.golang.builders import (
     free_name,
     import_name,
     names_of_file,
+    package_name,
     taken_names,
 )
 from threadmend.golang.builders.signatures import parameters
@@ -238,7 +239,7 @@ def _request(file: GoFile, call: Node, context: str) -> tuple[Edit, ...]:
     if err != nil { … }
     """
     statement, test = _assigned_and_tested(file, call)
-    package = import_name(file.tree, "net/http") or "http"
+    package = package_name(file.tree, "net/http")
     function = call["function"]
     name = function["field"].name
     arguments = [a.name for a in call["arguments"].children]

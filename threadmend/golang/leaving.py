@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.builders import BuilderError, add_label
+from threadmend.golang.builders import BuilderError, add_label, free_label
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop, outermost_loop
 from threadmend.golang.locks import locks_of
@@ -150,8 +150,7 @@ def _break_out(function: Node, loop: Node) -> Leave | str:
     parent = loop.parent
     if parent is not None and parent.kind == "labeled_statement":
         return Leave(f"break {parent['label'].name}")
-    taken = {n["label"].name for n in function.find("labeled_statement")}
-    label = next(n for n in ("loop", "outer", "loop2", "loop3", "loop4") if n not in taken)
+    label = free_label(function)
     try:
         return Leave(f"break {label}", add_label(loop, label))
     except BuilderError as error:

@@ -28,8 +28,7 @@ def is_reference_only(access: FieldAccess, guard: Guard) -> bool:
         return False
     if values.field == "left" or values.parent is None or "return" in values.parent.kind:
         return False
-    every = (*guard.locked, *guard.unlocked)
-    return not any(a.kind in {"write", "update"} and not a.setup for a in every)
+    return _is_never_set(guard)
 
 
 def is_length_only(access: FieldAccess, guard: Guard) -> bool:
@@ -42,6 +41,11 @@ def is_length_only(access: FieldAccess, guard: Guard) -> bool:
         return False
     if not isinstance(access.file.underlying(access.file.type_of(access.node)), Slice | Array):
         return False
+    return _is_never_set(guard)
+
+
+def _is_never_set(guard: Guard) -> bool:
+    """Return whether nobody puts another value into a field once it is set up."""
     every = (*guard.locked, *guard.unlocked)
     return not any(a.kind in {"write", "update"} and not a.setup for a in every)
 

@@ -14,6 +14,7 @@ from threadmend.golang.builders.imports import (
     add_imports,
     import_entries,
     import_name,
+    package_name,
     reach_import,
     remove_import,
 )
@@ -21,6 +22,7 @@ from threadmend.golang.builders.lines import BuilderError, applied
 from threadmend.golang.builders.names import (
     KEYWORDS,
     PREDECLARED,
+    free_label,
     free_name,
     names_around,
     names_of_file,
@@ -84,6 +86,7 @@ __all__ = [
     "delete_all",
     "delete_clause",
     "fields",
+    "free_label",
     "free_name",
     "import_entries",
     "import_name",
@@ -96,6 +99,7 @@ __all__ = [
     "names_around",
     "names_of_file",
     "or_reason",
+    "package_name",
     "parameters",
     "reach_import",
     "realign",

@@ -18,6 +18,7 @@ __all__ = [
     "add_imports",
     "import_entries",
     "import_name",
+    "package_name",
     "reach_import",
     "remove_import",
 ]
@@ -105,6 +106,11 @@ def add_import(tree: SyntaxTree, path: str, name: str | None = None) -> tuple[Ed
     newline = tree.source.newline
     at = content_end(tree, after.end)
     return (Edit(tree.source.path, at, at, newline + b"import " + spec),)
+
+
+def package_name(tree: SyntaxTree, path: str) -> str:
+    """Return what a file calls a package, or will when it imports it: see `reach_import`."""
+    return import_name(tree, path) or package_guess(path)
 
 
 def reach_import(tree: SyntaxTree, path: str) -> tuple[Edit, ...]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KEYWORDS",
     "PREDECLARED",
+    "free_label",
     "free_name",
     "names_around",
     "names_of_file",
@@ -44,6 +45,12 @@ def free_name(base: str, taken: Container[str]) -> str:
         name = f"{base}{number}"
         number += 1
     return name
+
+
+def free_label(function: Node) -> str:
+    """Return a label for a loop that no other statement of a function has."""
+    taken = {n["label"].name for n in function.find("labeled_statement")}
+    return next(n for n in ("loop", "outer", "loop2", "loop3", "loop4") if n not in taken)
 
 
 def taken_names(*nodes: Node, names: Iterable[str] = ()) -> frozenset[str]:

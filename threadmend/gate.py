@@ -73,9 +73,13 @@ class Gates:
             found = self._possible[pieces] = frozenset(
                 name
                 for name, asked in self._asked.items()
-                if not asked or any(not any(s.isdisjoint(pieces) for s in sets) for sets in asked)
+                if not asked or any(_has_all(sets, pieces) for sets in asked)
             )
         return found
+
+
+def _has_all(sets: Alternative, pieces: frozenset[bytes]) -> bool:
+    return not any(map(pieces.isdisjoint, sets))
 
 
 def _is_telling(sets: Alternative) -> bool:

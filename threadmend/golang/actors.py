@@ -27,7 +27,13 @@ from threadmend.golang.functions import doc_of, outer_function
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in, or_spawning
 from threadmend.golang.handouts import handed_out
 from threadmend.golang.kept_calls import is_kept, kept_launch
-from threadmend.golang.lefts import calls_leaving, lefts_of, lefts_of_call, touches_of_launch
+from threadmend.golang.lefts import (
+    calls_leaving,
+    lefts_of,
+    lefts_of_call,
+    may_start,
+    touches_of_launch,
+)
 from threadmend.golang.library import methods_called
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.pauses import pauses
@@ -66,7 +72,7 @@ def actors(package: Package) -> Iterator[Actor]:
     """Yield the writes of goroutines that methods may meet, one for each place."""
     seen: set[str] = set()
     for file in code_files(package):
-        if file.generated:
+        if file.generated or not may_start(file, _LAUNCH):
             continue
         for declaration in file.tree.declarations:
             if declaration.kind not in {"function_declaration", "method_declaration"}:

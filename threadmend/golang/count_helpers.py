@@ -66,10 +66,13 @@ def count_calls(file: GoFile, function: Node) -> list[WaitGroupCall]:
 
 def counts(package: Package, method: str) -> re.Pattern[bytes]:
     """Return what code looks like that calls a method of a WaitGroup, itself or by a helper."""
-    helpers = _helpers(package)
-    names = {d.name for d in package.functions() if d.key in helpers}
-    words = b"|" + naming(names) if names else b""
-    return re.compile(rf"\.{method}\(".encode() + words)
+    known: dict[str, re.Pattern[bytes]] = package.facts.setdefault("counts", {})
+    if method not in known:
+        helpers = _helpers(package)
+        names = {d.name for d in package.functions() if d.key in helpers} if helpers else ()
+        words = b"|" + naming(names) if names else b""
+        known[method] = re.compile(rf"\.{method}\(".encode() + words)
+    return known[method]
 
 
 def helper_names(package: Package, method: str) -> list[str]:

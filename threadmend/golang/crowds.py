@@ -11,6 +11,7 @@ certain. A launch in a loop that waits in each of its rounds runs one at a time.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -252,14 +253,14 @@ def _is_pointer(file: GoFile, binding: Binding) -> bool:
 
 def own_nodes(file: GoFile, body: Node) -> Iterator[Node]:
     """Yield the nodes that run when a body runs: those of literals run in place included."""
-    at, nodes = body.at, body.tree.nodes
-    while at < body.stop:
-        node = nodes[at]
-        yield node
-        if node.kind == "func_literal" and node is not body and not runs_along(file, node):
-            at = node.stop
-        else:
-            at += 1
+    nodes, literals = body.tree.nodes, body.tree.literals
+    at, stop = body.at, body.stop
+    first = bisect_right(literals, at)
+    for literal in literals[first : bisect_left(literals, stop, first)]:
+        if literal >= at and not runs_along(file, nodes[literal]):
+            yield from nodes[at : literal + 1]
+            at = nodes[literal].stop
+    yield from nodes[at:stop]
 
 
 def runs_along(file: GoFile, literal: Node) -> bool:

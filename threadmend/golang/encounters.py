@@ -25,6 +25,7 @@ from threadmend.golang.lefts import (
     calls_leaving,
     lefts_of_call,
     may_leave,
+    may_start,
     touches_of_launch,
 )
 from threadmend.golang.pauses import SignalOf, pauses, signal_at
@@ -76,7 +77,7 @@ def encounters(package: Package) -> list[Encounter]:
     if known is None:
         known = package.facts["encounters"] = []
         for file in code_files(package):
-            if not file.generated:
+            if not file.generated and may_start(file, STARTS):
                 for declaration in file.tree.declarations:
                     if declaration.kind in {"function_declaration", "method_declaration"}:
                         for function, starts in _starts(file, declaration).items():

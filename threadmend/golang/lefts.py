@@ -43,6 +43,7 @@ __all__ = [
     "lefts_of",
     "lefts_of_call",
     "may_leave",
+    "may_start",
     "touches_of_launch",
 ]
 
@@ -140,6 +141,12 @@ def _names(package: Package) -> frozenset[bytes]:
     if known is None:
         known = package.facts["leaving names"] = frozenset(_leaving_names(package))
     return known
+
+
+def may_start(file: GoFile, starts: re.Pattern[bytes]) -> bool:
+    """Return whether a file may launch a goroutine or call what leaves one, told by bytes."""
+    leaving = _names(file.package)
+    return file.holds(or_spawning(file.package, starts)) or any(map(file.may_hold, leaving))
 
 
 def calls_leaving(file: GoFile, declaration: Declaration) -> bool:

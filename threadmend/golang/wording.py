@@ -68,10 +68,22 @@ def translated(
         return access  # captured: the same variable
     elif call is None or root.scope is not body:
         return None
-    elif _is_kept(file, root) or (at is not None and _is_given_at(root, at)):
+    elif _is_kept(file, root):
+        known: dict[tuple[Node, Access], Access | None]
+        known = file.package.facts.setdefault("translated", {})
+        key = (call, access)
+        if key not in known:
+            known[key] = _under(file, _given(file, call, body, root), access)
+        return known[key]
+    elif at is not None and _is_given_at(root, at):
         base = _given(file, call, body, root)
     else:
         return None
+    return _under(file, base, access)
+
+
+def _under(file: GoFile, base: Access | None, access: Access) -> Access | None:
+    """Return a path whose first variable is an object of the caller, the shortest one."""
     if base is None or len(base.steps) + len(access.steps) > _LONGEST:
         return None
     path = unwrapped(file, Access(base.root, base.steps + access.steps))

@@ -78,7 +78,10 @@ def is_kept_by_receiver(plain: FieldAccess) -> bool:
 
 
 def _is_led_to(file: GoFile, binding: Binding, seen: frozenset[Binding]) -> bool:
-    """Return whether all that a variable is ever given comes out of the method's own object."""
+    """Return whether all that a variable is ever given comes out of lists and maps of the method's
+    own object. What it has in a single field may be another thing altogether than what is
+    counted: `s.last`, a copy that is finished, beside `s.current`.
+    """
     values = _sources(binding)
     if not values or binding in seen or len(seen) > _VARIABLES:
         return False
@@ -90,7 +93,11 @@ def _is_led_to(file: GoFile, binding: Binding, seen: frozenset[Binding]) -> bool
         if root is None:
             return False
         if root.kind == "receiver":
-            if node is value or not is_assigned_once(root):
+            listed = binding.kind == "range" or value.kind in {
+                "index_expression",
+                "slice_expression",
+            }
+            if node is value or not listed or not is_assigned_once(root):
                 return False
         elif root is not binding and not _is_led_to(file, root, seen | {binding}):
             return False

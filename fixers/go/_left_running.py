@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from threadmend.golang.actors import in_endless_loop
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import code_files
 from threadmend.golang.crowds import own_nodes
@@ -28,6 +27,7 @@ from threadmend.golang.handouts import is_handed_out
 from threadmend.golang.lefts import STARTS, touches_of_launch
 from threadmend.golang.package import Package
 from threadmend.golang.races import explained, shared_writes
+from threadmend.golang.rounds import in_endless_loop
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.touches import Touch, is_early

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.calls import code_files, own_callers
-from threadmend.golang.field_accesses import FieldAccess, access_kind, accesses_like
+from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import doc_of, outer_function
-from threadmend.golang.goroutines import Launch, innermost_loop, launches_in, or_spawning
+from threadmend.golang.goroutines import Launch, launches_in, or_spawning
 from threadmend.golang.handouts import handed_out
 from threadmend.golang.kept_calls import is_kept, kept_launch
 from threadmend.golang.lefts import (
@@ -34,21 +34,28 @@ from threadmend.golang.lefts import (
     may_start,
     touches_of_launch,
 )
-from threadmend.golang.library import methods_called
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.pauses import pauses
+from threadmend.golang.rounds import (
+    ENDLESS,
+    adds,
+    goes_on,
+    in_endless_loop,
+    is_endless,
+    rounds_of,
+)
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_setup
 from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.touches import Touch
-from threadmend.golang.types import Chan, Named, Type
+from threadmend.golang.types import Named, Type
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["Actor", "actors", "comes_after", "in_endless_loop"]
+__all__ = ["Actor", "actors", "comes_after"]
 
 _LAUNCH = re.compile(rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\(")
 # What printing calls, in the goroutine too, and what is asked when all is over.
@@ -103,8 +110,8 @@ def _kept(decl: Decl) -> Iterator[Actor]:
     again = launch.kind == "timer" or any(n.kind == "for_statement" for n in launch.body.walk())
     start = _Start(decl.node, launch, touches_of(decl.file, decl.node))
     for touch in start.touches:
-        if touch.writes and not touch.in_channel and not touch.locks and (again or _adds(touch)):
-            other = _onlooker(decl.file, start, touch, _ENDLESS)
+        if touch.writes and not touch.in_channel and not touch.locks and (again or adds(touch)):
+            other = _onlooker(decl.file, start, touch, ENDLESS)
             if other is not None:
                 yield Actor(launch, touch, other)
 
@@ -141,7 +148,7 @@ def _starts(file: GoFile, declaration: Declaration) -> Iterator[_Start]:
 def _of_launch(file: GoFile, launch: Launch) -> Iterator[Actor]:
     body = launch.body
     assert body is not None
-    if not any(n.kind == "for_statement" and _is_endless(file, n) for n in body.walk()):
+    if not any(n.kind == "for_statement" and is_endless(file, n) for n in body.walk()):
         return
     own = launch.decl.file if launch.decl is not None else file
     for touch in touches_of(own, body):
@@ -170,11 +177,11 @@ def _watched(file: GoFile, start: _Start) -> Iterator[Actor]:
         if not touch.writes or touch.in_channel or touch.locks:
             continue
         workspace = file.package.workspace
-        rounds = _ENDLESS if launch.kind == "timer" else _rounds(file, body, touch)
-        if not rounds and any(_goes_on(workspace.file_of(n), n) for n in touch.path):
-            rounds = _ENDLESS
+        rounds = ENDLESS if launch.kind == "timer" else rounds_of(file, body, touch)
+        if not rounds and any(goes_on(workspace.file_of(n), n) for n in touch.path):
+            rounds = ENDLESS
         if not rounds and _adds_up(file, start, touch):
-            rounds = _ENDLESS
+            rounds = ENDLESS
         if not rounds or not (start.left or launch.kind == "timer" or _is_left(file, launch)):
             continue
         other = _onlooker(file, start, touch, rounds)
@@ -188,7 +195,7 @@ def _onlooker(file: GoFile, start: _Start, touch: Touch, rounds: str) -> FieldAc
         if known is None or _has_waited(file, start, touch.access.root):
             return None
         return _looked_at(file, start, touch, *known, rounds)
-    if rounds is not _ENDLESS or len(touch.access.steps) > 0 or file.package.name == "main":
+    if rounds is not ENDLESS or len(touch.access.steps) > 0 or file.package.name == "main":
         return None
     if str(touch.access.root[0]).startswith("="):
         return None
@@ -225,22 +232,6 @@ def _is_left(file: GoFile, launch: Launch) -> bool:
     )
 
 
-_ENDLESS, _SOME = "endless", "some"
-
-
-def _rounds(file: GoFile, body: Node, touch: Touch) -> str:
-    """Return whether a goroutine comes to a touch round after round, for ever or for a while."""
-    found, inside = "", False
-    for step in touch.path:
-        inside = inside or body.contains(step)
-        loop = innermost_loop(step) if inside else None
-        while loop is not None:
-            if _is_endless(file.package.workspace.file_of(loop), loop):
-                return _ENDLESS
-            found, loop = _SOME, innermost_loop(loop)
-    return found
-
-
 # What runs once in the life of an object, also when its name is none of a set-up's.
 _FOR_GOOD = re.compile(
     r"(?:Run|Serve|Listen|Launch|Begin|Connect|Dial|Watch|Enable|Resume|Attach|Join|Boot"
@@ -263,26 +254,7 @@ def _adds_up(file: GoFile, start: _Start, touch: Touch) -> bool:
         return False
     if _waits_before(function, start.launch.node) or _switches(function, root):
         return False
-    return _adds(touch)
-
-
-def _adds(touch: Touch) -> bool:
-    """Return whether a write counts, or collects."""
-    return access_kind(touch.file, touch.node) == "update" or _appends(touch.node)
-
-
-def _appends(name: Node) -> bool:
-    """Return whether a statement is `name = append(name, …)`."""
-    statement = name.statement
-    if statement is None or statement.kind != "assignment_statement":
-        return False
-    values = statement["right"].children
-    return (
-        len(values) == 1
-        and values[0].kind == "call_expression"
-        and values[0]["function"].text == b"append"
-        and values[0]["arguments"].children[0].text == name.text
-    )
+    return adds(touch)
 
 
 def _switches(function: Node, receiver: Binding) -> bool:
@@ -297,22 +269,6 @@ def _switches(function: Node, receiver: Binding) -> bool:
         and statement.kind == "assignment_statement"
         for p in paths
     )
-
-
-def _goes_on(file: GoFile, call: Node) -> bool:
-    """Return whether a function of the library calls what it is given again and again."""
-    if call.kind != "call_expression" or not any(methods_called(file, call)):
-        return False
-    outer: Node | None = call
-    while outer is not None and not outer.kind.endswith("_statement"):
-        if outer.kind == "call_expression" and outer["function"].kind == "selector_expression":
-            if outer["function"]["field"].name in _COPIES:
-                return True
-        outer = outer.parent
-    return False
-
-
-_COPIES = frozenset({"Copy", "CopyN", "CopyBuffer", "ReadAll"})
 
 
 # What one asks while the work goes on.
@@ -335,7 +291,7 @@ def _looked_at(
         if not name[:1].isupper() or _OWN_OR_LATE.match(name) or len(decls) != 1:
             continue
         decl = decls[0]
-        if how is not _ENDLESS and not _MEANWHILE.match(name):
+        if how is not ENDLESS and not _MEANWHILE.match(name):
             continue
         if not decl.sound or decl.file.is_test or _belongs_to(decl.file, decl.node, body):
             continue
@@ -414,31 +370,6 @@ _TERMS = re.compile(
 def comes_after(file: GoFile, function: Node | None) -> bool:
     """Return whether a function's comment says when it may be called: after the end, mostly."""
     return function is not None and bool(_TERMS.search(doc_of(function)))
-
-
-def _is_endless(file: GoFile, loop: Node) -> bool:
-    """Return whether a loop runs until somebody ends it: `for {`, `for x := range channel`."""
-    for child in loop.children:
-        if child.kind == "range_clause":
-            return isinstance(file.underlying(file.type_of(child["right"])), Chan)
-        if child.kind == "for_clause" or child.field == "condition":
-            return False
-        if child.kind not in {"block", "for"}:
-            return False
-    return True
-
-
-def in_endless_loop(file: GoFile, body: Node, touch: Touch) -> bool:
-    """Return whether a goroutine comes to a touch in each round of its endless loop."""
-    step: Node | None = next((n for n in touch.path if body.contains(n)), None)
-    while step is not None:
-        loop = innermost_loop(step)
-        if loop is None:
-            return False
-        if _is_endless(file, loop):
-            return True
-        step = loop
-    return False
 
 
 def _meets(file: GoFile, body: Node, touch: Touch, other: FieldAccess) -> bool:

@@ -62,6 +62,8 @@ def check(file: GoFile) -> Iterator[Finding]:
         operand = call["function"].get("operand")
         if operand is None or function is None or file.imported(operand.name) != "time":
             continue
+        if function.kind == "function_declaration" and function["name"].name == "init":
+            continue  # what a package starts for the whole program: it waits for the start
         if statement is None or statement.kind != "expression_statement":
             continue
         if innermost_loop(call) is not None or _WAITS.search(function.text):

@@ -77,7 +77,7 @@ def _releases(file: GoFile, locks: Locks, lock: LockOperation) -> dict[Point, No
     point = flow.point_of(lock.call)
     if point is None or not flow.complete or flow.in_loop(point):
         return None
-    if hands_over(file, locks, lock):
+    if hands_over(file, locks, lock) or _is_meant(file, lock):
         return None
     if any(d.point in flow.reachable(point, feasible=False) for d in flow.defers):
         return None  # it would run under the lock
@@ -91,6 +91,17 @@ def _releases(file: GoFile, locks: Locks, lock: LockOperation) -> dict[Point, No
     if any(e.kind in {"return", "end"} for e in flow.exits_from(point, stop=found.__contains__)):
         return None
     return found
+
+
+def _is_meant(file: GoFile, lock: LockOperation) -> bool:
+    """Return whether a comment at the lock says why there is no defer: `// defer is too slow`."""
+    tree, source, at = file.tree, file.source, lock.call.start
+    above = source.line_start(max(0, source.line_start(at) - 1))
+    comments = tree.comments_in(above, source.line_end(at))
+    return any(_SAYS_DEFER.search(tree.data[c.start : c.end]) for c in comments)
+
+
+_SAYS_DEFER = re.compile(rb"(?i)\bdefer")
 
 
 def _leads_out(flow: Flow, point: Point, statement: Node) -> bool:

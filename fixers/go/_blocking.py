@@ -15,8 +15,9 @@ from threadmend.golang.builders import (
 from threadmend.golang.channel_index import behind
 from threadmend.golang.conditions import cond_calls
 from threadmend.golang.effects import Pair, holders, pairs_of
+from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
-from threadmend.golang.functions import doc_of
+from threadmend.golang.functions import doc_of, outer_function
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import Leave
 from threadmend.golang.locks import lock_name, lock_operation
@@ -142,11 +143,53 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
 
 
 def _confidence(pair: Pair, other: OtherSide) -> Confidence:
-    """Return low where a buffer takes what is sent: nothing shows that it is ever full."""
+    """Return low where a buffer takes what is sent, and nothing shows that it is ever full."""
     if other.buffered:
-        return Confidence.LOW
+        return Confidence.LOW if _is_announced(pair, other) else Confidence.MEDIUM
     certain = pair.event.kind == "block" and not other.stop
     return Confidence.HIGH if certain else Confidence.MEDIUM
+
+
+def _is_announced(pair: Pair, other: OtherSide) -> bool:
+    """Return whether a field says that something is on its way, until it has been received.
+
+    `if !c.resetting { c.resetting = true; c.resets <- … }`, where only who receives sets it back:
+    the buffer never holds more than one.
+    """
+    send, receiver = pair.event.operation, outer_function(other.operation)
+    file = pair.file.package.workspace.file_of(send)
+    for test in send.ancestors():
+        branch = test.get("consequence") if test.kind == "if_statement" else None
+        if branch is None or not branch.contains(send):
+            continue
+        said = {s["left"].text for s in branch.find("assignment_statement")}
+        said |= {s["operand"].text for s in branch.find("selector_expression") if _stores(s)}
+        for field in test["condition"].find("selector_expression"):
+            if field.text not in said:
+                continue
+            others = [
+                access
+                for access in accesses_like(file.package, file, field)
+                if (access.writes or _stores(access.node.parent))
+                and not access.fresh
+                and not branch.contains(access.node)
+            ]
+            if others and all(_belongs_to(outer_function(a.node), receiver) for a in others):
+                return True
+    return False
+
+
+def _belongs_to(function: Node | None, receiver: Node | None) -> bool:
+    """Return whether a function is the one that receives, or one that it calls by name."""
+    if function is None or receiver is None or function is receiver:
+        return function is not None and function is receiver
+    name = function.get("name")
+    return name is not None and b"." + name.text + b"(" in receiver.text
+
+
+def _stores(node: Node | None) -> bool:
+    """Return whether a node is `x.Store` of an atomic value."""
+    return node is not None and node.kind == "selector_expression" and node["field"].name == "Store"
 
 
 def _shown(node: Node) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from threadmend.golang.builders import add_import, import_name
 from threadmend.golang.builders.signatures import parameters
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import remarks_beside
 from threadmend.golang.stops import contexts_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, is_named
@@ -65,11 +66,7 @@ def _is_tried(file: GoFile, call: Node) -> bool:
     name = top.node.get("name") if top is not None else None
     if name is not None and re.search("[nN]il", name.name):
         return True
-    source = file.source
-    line = source.line_start(call.start)
-    above = source.line_start(max(0, line - 1))
-    comments = file.tree.comments_in(above, source.line_end(call.start))
-    return any(_SAYS.search(file.data[c.start : c.end]) for c in comments)
+    return any(map(_SAYS.search, remarks_beside(call)))
 
 
 def _finding(file: GoFile, call: Node, argument: Node) -> Finding:

@@ -22,7 +22,7 @@ from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import BuilderError, delete, insert_after, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point
-from threadmend.golang.functions import outer_function
+from threadmend.golang.functions import outer_function, remarks_beside
 from threadmend.golang.lock_calls import helped_locks, is_helped, spelled
 from threadmend.golang.lock_helpers import taking
 from threadmend.golang.locks import LockOperation, Locks, lock_name
@@ -42,6 +42,7 @@ CATEGORY = "mutex"
 GATE = rb"\.R?Unlock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
 
 _CANCELS = re.compile(r"(?i)cancel\w*$")
+_SAYS_DEFER = re.compile(rb"(?i)\bdefer")
 _INTEGERS = re.compile(r"u?int(8|16|32|64|ptr)?$")
 
 
@@ -77,8 +78,10 @@ def _releases(file: GoFile, locks: Locks, lock: LockOperation) -> dict[Point, No
     point = flow.point_of(lock.call)
     if point is None or not flow.complete or flow.in_loop(point):
         return None
-    if hands_over(file, locks, lock) or _is_meant(file, lock):
+    if hands_over(file, locks, lock):
         return None
+    if any(map(_SAYS_DEFER.search, remarks_beside(lock.call))):
+        return None  # it says why there is none
     if any(d.point in flow.reachable(point, feasible=False) for d in flow.defers):
         return None  # it would run under the lock
     found: dict[Point, Node] = {}
@@ -91,17 +94,6 @@ def _releases(file: GoFile, locks: Locks, lock: LockOperation) -> dict[Point, No
     if any(e.kind in {"return", "end"} for e in flow.exits_from(point, stop=found.__contains__)):
         return None
     return found
-
-
-def _is_meant(file: GoFile, lock: LockOperation) -> bool:
-    """Return whether a comment at the lock says why there is no defer: `// defer is too slow`."""
-    tree, source, at = file.tree, file.source, lock.call.start
-    above = source.line_start(max(0, source.line_start(at) - 1))
-    comments = tree.comments_in(above, source.line_end(at))
-    return any(_SAYS_DEFER.search(tree.data[c.start : c.end]) for c in comments)
-
-
-_SAYS_DEFER = re.compile(rb"(?i)\bdefer")
 
 
 def _leads_out(flow: Flow, point: Point, statement: Node) -> bool:

@@ -11,6 +11,7 @@ __all__ = [
     "method_call",
     "only_returned",
     "outer_function",
+    "remarks_beside",
     "result_nodes",
     "results_are_named",
 ]
@@ -50,6 +51,14 @@ def doc_of(function: Node) -> bytes:
         doc = tree.data[comment.start : comment.end] + b"\n" + doc
         start = comment.start
     return doc
+
+
+def remarks_beside(node: Node) -> list[bytes]:
+    """Return the comments on the line where a node begins, and on the one above it."""
+    tree, source = node.tree, node.tree.source
+    above = source.line_start(max(0, source.line_start(node.start) - 1))
+    comments = tree.comments_in(above, source.line_end(node.start))
+    return [tree.data[c.start : c.end] for c in comments]
 
 
 def only_returned(function: Node) -> Node | None:

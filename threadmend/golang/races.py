@@ -17,7 +17,7 @@ from threadmend.golang.actors import actors, comes_after
 from threadmend.golang.crowds import Crowd, crowds, own_nodes
 from threadmend.golang.encounters import Encounter, encounters
 from threadmend.golang.field_accesses import FieldAccess, access_kind
-from threadmend.golang.functions import doc_of, outer_function
+from threadmend.golang.functions import doc_of, outer_function, remarks_beside
 from threadmend.golang.infer import is_decl
 from threadmend.golang.lock_helpers import net_acquires
 from threadmend.golang.locks import held_at, locks_of
@@ -202,11 +202,7 @@ def _is_explained(access: FieldAccess) -> bool:
     function = outer_function(access.node)
     if function is None or _SAYS.search(doc_of(function)):
         return True
-    source, tree = access.file.source, access.file.tree
-    line = source.line_start(access.node.start)
-    above = source.line_start(max(0, line - 1))
-    comments = tree.comments_in(above, source.line_end(access.node.start))
-    return any(_SAYS.search(tree.data[c.start : c.end]) for c in comments)
+    return any(map(_SAYS.search, remarks_beside(access.node)))
 
 
 def _has_own_index(file: GoFile, node: Node) -> bool:

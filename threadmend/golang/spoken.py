@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import own_callers
-from threadmend.golang.functions import doc_of, outer_function
+from threadmend.golang.functions import doc_of, outer_function, remarks_beside
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 
 if TYPE_CHECKING:
@@ -44,12 +44,7 @@ def is_explained(file: GoFile, node: Node) -> bool:
     function = outer_function(node)
     if function is None or speaks_of_locks(file, function):
         return True
-    source, tree = file.source, file.tree
-    line = source.line_start(node.start)
-    above = source.line_start(max(0, line - 1))
-    comments = tree.comments_in(above, source.line_end(node.start))
-    said = [_OTHERS_RUN.sub(b"", tree.data[c.start : c.end]) for c in comments]
-    return any(_SAYS.search(text) for text in said)
+    return any(_SAYS.search(_OTHERS_RUN.sub(b"", said)) for said in remarks_beside(node))
 
 
 def is_claimed_safe(file: GoFile, node: Node) -> bool:

@@ -9,7 +9,7 @@ from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import behind, operand_of
 from threadmend.golang.channels import Channel, ChannelOperation
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, innermost_loop, launch_sites
+from threadmend.golang.goroutines import Launch, innermost_loop, only_workers
 from threadmend.golang.locks import held_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix, Safety
@@ -67,13 +67,7 @@ def fed_through_fields(file: GoFile) -> Iterator[tuple[SharedChannel, ChannelOpe
     The worker is a method that one `go` statement launches for an object; the sends are all
     visible, and each of the channels has little room.
     """
-    for sites in launch_sites(file.package).values():
-        launch = sites[0]
-        body = launch.body
-        if len(sites) != 1 or launch.loop is not None or launch.kind != "go" or body is None:
-            continue
-        if body.path != file.path or body.kind != "method_declaration":
-            continue
+    for launch, body in only_workers(file):
         for clause in body.find("range_clause"):
             channel = _of_the_worker(file, launch, body, clause)
             receive = channel.of("range")[0] if channel is not None else None

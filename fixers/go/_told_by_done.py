@@ -24,7 +24,7 @@ from threadmend.golang.channel_index import behind, operand_of
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
-from threadmend.golang.goroutines import Launch, launch_sites
+from threadmend.golang.goroutines import Launch, only_workers
 from threadmend.golang.leaving import owed_after
 from threadmend.golang.locks import held_at
 from threadmend.golang.syntax import Node
@@ -111,13 +111,7 @@ def told_by_done(file: GoFile) -> Iterator[Told]:
 
     Those of methods that know neither of that nor of what the worker keeps.
     """
-    for sites in launch_sites(file.package).values():
-        launch = sites[0]
-        body = launch.body
-        if len(sites) != 1 or launch.loop is not None or launch.kind != "go" or body is None:
-            continue
-        if body.path != file.path or body.kind != "method_declaration":
-            continue
+    for launch, body in only_workers(file):
         done = _closed_at_end(file, body)
         if done is not None:
             yield from _fed(file, launch, body, done)

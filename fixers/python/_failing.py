@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from threadmend.python import api
 from threadmend.python.arguments import given_to
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import can_raise, is_text
+from threadmend.python.flow import can_raise, without_text
 from threadmend.python.functions import function_of
 
 __all__ = ["is_logged", "may_fail"]
@@ -55,7 +55,7 @@ def _catches_what_it_does(file: PythonFile, call: ast.Call) -> bool:
     callee = function_of(file, call.func)
     if callee is None or callee.is_async or callee.is_generator or callee.decorators:
         return False
-    body = callee.body[1:] if callee.body and is_text(callee.body[0]) else callee.body
+    body = without_text(callee.body)
     attempt = body[0] if len(body) == 1 else None
     if not isinstance(attempt, ast.Try) or attempt.finalbody:
         return False

@@ -132,13 +132,12 @@ def _is_released_untaken(file: PythonFile, section: Section) -> bool:
         return False
     function, place = section.function, section.lock.place
     mine = [s for s in file.sections if s.function is function and s.lock.place == place]
-    within = {node for s in mine for node in walk(s.body)} | {section.release}
-    within |= {s.release for s in mine}
+    within = {node for s in mine for node in (*walk(s.body), s.release)}
     for call in file.calls("release"):
         statement = file.statement(call)
-        if file.function(call) is section.function and statement not in within:
+        if file.function(call) is function and statement not in within:
             lock = file.lock(receiver(call))
-            if lock is not None and lock.place == section.lock.place:
+            if lock is not None and lock.place == place:
                 return True
     return False
 

@@ -27,7 +27,7 @@ from threadmend.python.builders import (
     wrap,
 )
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import block_of, can_raise, in_finally, is_text, walk
+from threadmend.python.flow import block_of, can_raise, in_finally, walk, without_text
 from threadmend.python.queue_objects import is_joined_within, queues_behind
 from threadmend.python.queues import QueueUse, is_joined, queues_of
 
@@ -74,7 +74,7 @@ def _in_helper(file: PythonFile, use: QueueUse, one: Taken) -> tuple[Taken, list
         dones = [n for n in walk(helper.body) if is_call_of(n, use.dones)]
         if dones and helper.is_only_called and not helper.is_async and not in_finally(node):
             call = dones[0].value  # type: ignore[attr-defined]
-            rest = helper.body[1:] if is_text(helper.body[0]) else helper.body
+            rest = without_text(helper.body)
             return replace(one, queue=use.text(file, call), rest=rest), dones
     return None
 

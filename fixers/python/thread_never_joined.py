@@ -24,7 +24,7 @@ from threadmend.python.builders import (
 )
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, innermost_loop, is_text, target_of
+from threadmend.python.flow import after, innermost_loop, target_of, without_text
 from threadmend.python.functions import Function
 from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, reached
@@ -127,7 +127,7 @@ def _is_watchdog(target: Function) -> bool:
     """Return whether a function lets time go by first, and then does something only when it has
     to: its maker asks whether it had to.
     """
-    body = target.body[1:] if target.body and is_text(target.body[0]) else target.body
+    body = without_text(target.body)
     first = body[0] if len(body) > 1 else None
     if not isinstance(first, ast.Expr) or not isinstance(first.value, ast.Call):
         return False

@@ -25,6 +25,7 @@ __all__ = [
     "leaves",
     "target_of",
     "walk",
+    "without_text",
 ]
 
 Loop = ast.For | ast.AsyncFor | ast.While
@@ -72,6 +73,11 @@ def block_of(statement: ast.stmt) -> list[ast.stmt]:
 def is_text(statement: ast.stmt) -> bool:
     """Return whether a statement is a literal that does nothing: a docstring."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def without_text(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Return the body of a function behind its docstring."""
+    return body[1:] if body and is_text(body[0]) else body
 
 
 def is_none(node: ast.AST | None) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
+from threadmend.python.file import last_name
 from threadmend.python.flow import in_comprehension, innermost_loop
 from threadmend.python.functions import Function, bound_by_partial, function_of
 from threadmend.python.scope import parent
@@ -160,9 +161,7 @@ def _is_of_loop(file: PythonFile, future: ast.expr) -> bool:
 
 
 def _makes_future(node: ast.expr) -> bool:
-    func = node.func if isinstance(node, ast.Call) else None
-    name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
-    return name in _MAKES_FUTURE
+    return isinstance(node, ast.Call) and last_name(node.func) in _MAKES_FUTURE
 
 
 def is_repeated(node: ast.AST) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import doc_of
 from threadmend.golang.package import Package
+from threadmend.golang.remarks import comments_at
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, Interface, Named, Slice, Type, deref, is_named
@@ -230,11 +231,7 @@ def _says(function: Node) -> bool:
 
 def _remark(field: Node) -> bytes:
     """Return the comments at a field: behind it, and right above."""
-    data = field.tree.data
-    start = max(data.rfind(b"\n\n", 0, field.start), data.rfind(b"{\n", 0, field.start), 0)
-    end = data.find(b"\n", field.end)
-    comments = field.tree.comments_in(start, end if end >= 0 else len(data))
-    return b" ".join(data[c.start : c.end] for c in comments)
+    return b" ".join(field.tree.data[c.start : c.end] for c in comments_at(field))
 
 
 def _from_outside(file: GoFile, value: Node) -> bool:

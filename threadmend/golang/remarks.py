@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import Comment, Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["needs_no_lock"]
+__all__ = ["comments_at", "needs_no_lock"]
 
 _NEEDS_NONE = re.compile(
     rb"(?i)\b(?:no|not|n't) need\b|\b(?:no|without) (?:further |additional |extra |a |any |the )*"
@@ -39,11 +39,17 @@ def needs_no_lock(file: GoFile, node: Node) -> bool:
     if field is None:
         return False
     data = field.tree.data
-    end = data.find(b"\n", field.end)
-    start = max(data.rfind(b"\n\n", 0, field.start), data.rfind(b"{\n", 0, field.start), 0)
-    comments = field.tree.comments_in(start, end if end >= 0 else len(data))
+    comments = comments_at(field)
     said = [data[c.start : c.end].lstrip(b"/ ") for c in comments if _is_about(c.start, field)]
     return _NEEDS_NONE.search(b" ".join(said)) is not None
+
+
+def comments_at(field: Node) -> list[Comment]:
+    """Return the comments behind a field, and those above it in its group of lines."""
+    data = field.tree.data
+    end = data.find(b"\n", field.end)
+    start = max(data.rfind(b"\n\n", 0, field.start), data.rfind(b"{\n", 0, field.start), 0)
+    return field.tree.comments_in(start, end if end >= 0 else len(data))
 
 
 def _is_about(at: int, field: Node) -> bool:

@@ -11,12 +11,13 @@ from threadmend.python.locks import Section
 from threadmend.python.scope import scope_of
 from threadmend.python.uses import use_mode
 
+from ._own_entry import is_of_this_thread
+
 __all__ = ["consumed"]
 
 _TAKING = frozenset({"pop", "popleft", "popitem", "remove"})
 _CHANGES = frozenset({"write", "augment", "mutate", "delete"})
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
-_ME = frozenset({"threading.current_thread", "threading.get_ident", "threading.get_native_id"})
 _COPIES = frozenset({"list", "tuple", "set", "dict", "sorted"})
 _READY = frozenset({"KeyError", "IndexError", "LookupError", "ValueError", "AttributeError"})
 
@@ -25,7 +26,7 @@ def consumed(file: PythonFile, section: Section, test: ast.expr) -> ast.expr | N
     """Return what a test ahead of a section looks at, when the section relies on it and changes
     it: another thread may have done that after the test.
     """
-    if _is_of_this_thread(file, test):
+    if _is_for_this_thread(file, test):
         return None
     compared = {
         id(part)
@@ -54,16 +55,13 @@ def consumed(file: PythonFile, section: Section, test: ast.expr) -> ast.expr | N
     return None
 
 
-def _is_of_this_thread(file: PythonFile, test: ast.expr) -> bool:
+def _is_for_this_thread(file: PythonFile, test: ast.expr) -> bool:
     """Return whether a test is for the thread's own entry, which no other thread takes away:
     `me in holders`, where `me` is the thread that runs.
     """
     for node in ast.walk(test):
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
-            binding = file.binding(node.left)
-            sites = [] if binding is None else binding.sites
-            key = sites[0].value if len(sites) == 1 else node.left
-            if isinstance(key, ast.Call) and file.qualified(key.func) in _ME:
+            if is_of_this_thread(file, node.left):
                 return True
     return False
 

@@ -75,9 +75,9 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
         quiet = {f for base in cls.mro for f in base.init_only}
         # What a base declares its objects share as well, which only this class tells.
         changed = {use.name for use in cls.uses if use.changes and use.function not in quiet}
-        for name, node, owner, function in [
-            *((u.name, u.node, u.owner, u.function) for base in cls.mro for u in base.uses),
-            *((name, node, node.value, function) for name, node, function in others),
+        for name, node, owner, function, mode in [
+            *((u.name, u.node, u.owner, u.function, u.mode) for base in cls.mro for u in base.uses),
+            *((name, node, node.value, f, use_mode(node)) for name, node, f in others),
         ]:
             is_own = name in changed or cls.declarer(name) is cls
             if not is_own or function.file is not file or cls.method(name) is not None:
@@ -103,7 +103,6 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
             somebody = function in outside or _is_handed_on(function)
             if not spawns and somebody and not is_alone(file, function):
                 threads.add(None)
-            mode = "call" if _is_called(file, node) else use_mode(node)
             data.uses.append(Use(node, mode, function, frozenset(threads)))
         yield from by_class.values()
         yield from by_object.values()
@@ -114,11 +113,6 @@ def _is_handed_on(function: Function) -> bool:
     looked up at run time.
     """
     return function.cls is not None and function.is_private and not function.callers
-
-
-def _is_called(file: PythonFile, node: ast.expr) -> bool:
-    above = file.parent(node)
-    return isinstance(above, ast.Call) and above.func is node
 
 
 def _is_class(file: PythonFile, node: ast.expr) -> bool:

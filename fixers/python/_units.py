@@ -10,6 +10,7 @@ from threadmend.python.locks import looks_like_lock
 
 from ._checks import check
 from ._data import Data, Use
+from ._own_entry import is_of_this_thread, key_of
 from ._unit import Unit, independent, is_in, loaded, looks, reads, stored
 
 __all__ = ["units_of"]
@@ -47,6 +48,9 @@ def _unit(data: Data, use: Use) -> Unit | None:
     statement = file.statement(use.node)
     if _is_under_new_lock(data, use) or _is_under_its_lock(data, use):
         return None
+    key = key_of(file, use.node) if use.mode == "mutate" else None
+    if key is not None and is_of_this_thread(file, key):
+        return None
     checked = check(data, use, statement)
     if checked is not None or file.held(use.node):
         return checked
@@ -77,11 +81,7 @@ def _is_under_its_lock(data: Data, use: Use) -> bool:
     """Return whether a use is of the element that the lock around it is for: `with
     self.locks[key]: self.users[key] = user`.
     """
-    file, above = data.file, data.file.parent(use.node)
-    key: ast.expr | None = above.slice if isinstance(above, ast.Subscript) else None
-    if isinstance(above, ast.Attribute):
-        call = file.parent(above)
-        key = call.args[0] if isinstance(call, ast.Call) and call.args else None
+    file, key = data.file, key_of(data.file, use.node)
     if key is None:
         return False
     text = file.text(key)

@@ -35,6 +35,8 @@ _KINDS = frozenset(
 )
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _ENDS = frozenset({"join", "result", "get", "wait", "exception", "run_until_complete"})
+_WAITING = frozenset({"map", "starmap", "apply"})
+"""Methods of `multiprocessing.pool.ThreadPool` that return when the work is done."""
 Loop = ast.For | ast.AsyncFor | ast.While | ast.ListComp | ast.SetComp | ast.DictComp
 
 
@@ -94,6 +96,8 @@ def _ends_in_round(file: PythonFile, spawn: Spawn, loop: ast.AST) -> bool:
     """Return whether the function has run when the next round begins."""
     assert isinstance(spawn.node, ast.Call)
     if isinstance(file.parent(spawn.node), ast.Await):
+        return True
+    if spawn.kind == "pool" and getattr(spawn.node.func, "attr", "") in _WAITING:
         return True
     for above in ancestors(spawn.node):
         if above is loop:

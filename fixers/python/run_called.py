@@ -5,7 +5,8 @@ on, and a lock or a thread-local value is the caller's.
 
 Not reported: `super().run()` and `Thread.run(self)`, inside a subclass; `run` on the object
 itself (`self.run()`), which asks for the work here; objects that are no thread by their
-constructor; a thread that a test runs in place, or the `run` of another one.
+constructor; a thread that a test runs in place, or the `run` of another one; the last thing
+that `main()` of a program does.
 
 Unsafe: the work now runs beside the code that follows, which may rely on its end. Where that
 reads what the thread fills, it is joined as well.
@@ -26,7 +27,7 @@ from threadmend.python.builders import (
     replace,
 )
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, innermost_loop
+from threadmend.python.flow import after, block_of, innermost_loop, walk
 
 from ._filled import filled, read_behind
 from ._given import reaching
@@ -49,7 +50,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if not file.is_a(func.value, api.THREADS | api.PROCESSES) or _is_started(file, func.value):
             continue
-        if _is_in_run(file, call):
+        if _is_in_run(file, call) or _is_all_there_is(file, call):
             continue
         start, end = file.span(call)
         name = file.text(func.value)
@@ -75,6 +76,21 @@ def _is_in_run(file: PythonFile, call: ast.Call) -> bool:
     if function.name == "run" and function.home is not None:
         return function.home.inherits(*api.THREADS, *api.PROCESSES)
     return any(s.kind in {"thread", "run"} for s in reaching(file).get(function, ()))
+
+
+def _is_all_there_is(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether the call is what a program that is run as such does last: `main()` of a
+    module that is mostly imported runs a server of its own in the thread that it has.
+    """
+    statement = file.statement(call)
+    function = file.function(call)
+    block = block_of(statement)
+    if block[-1] is not statement or [c for c in file.calls("run") if c in walk(block)] != [call]:
+        return False
+    if function is None:
+        above = file.parent(statement)
+        return isinstance(above, ast.If) and file.text(above.test).startswith("__name__")
+    return function.name == "main" and function.home is None and block is function.node.body
 
 
 def _joined(file: PythonFile, call: ast.Call, thread: ast.expr) -> tuple[Edit, ...]:

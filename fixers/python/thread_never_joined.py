@@ -15,6 +15,7 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python import api
 from threadmend.python.builders import (
     BuilderError,
     free_name,
@@ -66,8 +67,27 @@ def _early(file: PythonFile) -> Iterator[_Early]:
             continue
         read = read_early(file, spawn, start) or _own(file, spawn, start)
         read = read or _read_by_caller(file, spawn, function)
-        if read is not None:
+        if read is not None and not _hands_on_a_signal(file, function, spawn, read[1]):
             yield spawn, start, read
+
+
+def _hands_on_a_signal(file: PythonFile, function: Function, spawn: Spawn, read: ast.stmt) -> bool:
+    """Return whether a function returns the results together with what tells that they are
+    there, an event that the thread sets: `return results, ready`. Its caller waits.
+    """
+    assert spawn.target is not None
+    told = [
+        file.binding(call.func.value)
+        for call in spawn.target.calls
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr == "set"
+        and file.is_a(call.func.value, api.EVENTS)
+    ]
+    if not isinstance(read, ast.Return) or not told:
+        return False
+    names = [node for node in ast.walk(read) if isinstance(node, ast.Name)]
+    mine = [b for b in map(file.binding, names) if b is not None and b.scope is function.scope]
+    return any(binding in told for binding in mine)
 
 
 def _by_helper(file: PythonFile, spawn: Spawn) -> Iterator[_Early]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from collections import OrderedDict, defaultdict, deque
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from threadmend.python.api import MUTATORS
@@ -26,6 +27,14 @@ __all__ = [
     "use_mode",
     "uses_by_class",
 ]
+
+
+_OF_COLLECTIONS = frozenset(
+    name
+    for kind in (dict, list, set, bytearray, deque, OrderedDict, defaultdict)
+    for name in dir(kind)
+)
+"""Methods of Python's own collections."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,10 +84,48 @@ def uses_by_class(file: PythonFile) -> dict[Class, list[AttributeUse]]:
                     use = AttributeUse(above.attr, use_mode(above), above, function)
                     if function.home is not None:
                         found.setdefault(function.home, []).append(use)
-    for uses in found.values():
+    for cls, uses in found.items():
         uses.sort(key=place_in_source)
+        found[cls] = _without_services(uses)
     file.__dict__["_self_uses"] = found
     return found
+
+
+def _without_services(uses: list[AttributeUse]) -> list[AttributeUse]:
+    """Return the uses, with those of what a caller gives and no collection of Python's is, by the
+    methods that are called, as reads: `self.client.remove(path)` takes nothing out of a list.
+    """
+    mutated = {use.name for use in uses if use.mode == "mutate" and _method(use)}
+    given = {use.name for use in uses if use.mode == "write" and _is_given(use)}
+    services = {
+        use.name
+        for use in uses
+        if use.name in mutated & given and _method(use) not in _OF_COLLECTIONS | {None}
+    }
+    services -= {use.name for use in uses if use.mode == "write" and not _is_given(use)}
+    if not services:
+        return uses
+    return [
+        replace(use, mode="read")
+        if use.name in services and use.mode == "mutate" and _method(use)
+        else use
+        for use in uses
+    ]
+
+
+def _method(use: AttributeUse) -> str | None:
+    """Return the name of the method of the attribute's value that a use calls."""
+    above = parent(use.node)
+    if not isinstance(above, ast.Attribute):
+        return None
+    call = parent(above)
+    return above.attr if isinstance(call, ast.Call) and call.func is above else None
+
+
+def _is_given(use: AttributeUse) -> bool:
+    """Return whether a use sets the attribute to a parameter of its method."""
+    value = assigned_value(use.node)
+    return isinstance(value, ast.Name) and value.id in use.function.parameters[1:]
 
 
 def renamed(cls: Class, use: AttributeUse) -> list[AttributeUse]:

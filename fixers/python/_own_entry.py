@@ -1,0 +1,39 @@
+"""Entries of a collection that belong to the thread that runs: their key says which thread it is,
+and no other thread gets to them.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from threadmend.python.file import PythonFile
+
+__all__ = ["is_of_this_thread", "key_of"]
+
+_ME = frozenset({"threading.current_thread", "threading.get_ident", "threading.get_native_id"})
+
+
+def is_of_this_thread(file: PythonFile, key: ast.expr) -> bool:
+    """Return whether a key is the thread that runs, or is made of what tells it from others: `me`,
+    `f"{base}_{threading.get_ident()}"`, also by a local variable that is only added to.
+    """
+    if any(isinstance(n, ast.Call) and file.qualified(n.func) in _ME for n in ast.walk(key)):
+        return True
+    binding = file.binding(key) if isinstance(key, ast.Name) else None
+    if binding is None or binding.scope.kind != "function":
+        return False
+    made = [site for site in binding.sites if site.kind != "augment"]
+    value = made[0].value if len(made) == 1 and made[0].kind == "assign" else None
+    return value is not None and value is not key and is_of_this_thread(file, value)
+
+
+def key_of(file: PythonFile, node: ast.expr) -> ast.expr | None:
+    """Return the key of the entry of a collection that is used: `d[key]`, `d.pop(key)`."""
+    above = file.parent(node)
+    if isinstance(above, ast.Subscript):
+        return above.slice if above.value is node else None
+    if isinstance(above, ast.Attribute):
+        call = file.parent(above)
+        if isinstance(call, ast.Call) and call.func is above and call.args:
+            return call.args[0]
+    return None

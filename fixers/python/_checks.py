@@ -34,6 +34,8 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
     if found is None:
         return _emptied(data, use, statement)
     block, number, at = found
+    if _is_in_already(data, use, block[at]):
+        return None
     block, number, at = _whole(data.file, block, number, at)
     first = block[number]
     if data.file.held(first) or _is_just_set(data, block, number):
@@ -69,6 +71,33 @@ def _is_harmless(data: Data, use: Use, statement: ast.stmt) -> bool:
     beside = [other for other in block_of(statement) if other is not statement]
     calls = any(isinstance(n, ast.Call) for other in beside for n in ast.walk(other))
     return isinstance(statement, ast.Expr) and not calls
+
+
+def _is_in_already(data: Data, use: Use, test: ast.stmt) -> bool:
+    """Return whether a test only saves that something is put into a set that is in it already:
+    `if key not in seen: seen.add(key)`, and nothing else.
+    """
+    above = data.file.parent(use.node)
+    call = None if above is None else data.file.parent(above)
+    if not isinstance(test, ast.If) or len(test.body) != 1 or test.orelse:
+        return False
+    if (
+        not isinstance(above, ast.Attribute)
+        or above.attr != "add"
+        or not isinstance(call, ast.Call)
+    ):
+        return False
+    asked = test.test
+    while isinstance(asked, ast.BoolOp) and isinstance(asked.op, ast.And):
+        asked = asked.values[-1]
+    return (
+        data.file.statement(use.node) is test.body[0]
+        and isinstance(asked, ast.Compare)
+        and isinstance(asked.ops[0], ast.NotIn)
+        and len(call.args) == 1
+        and ast.dump(asked.left) == ast.dump(call.args[0])
+        and not isinstance(call.args[0], ast.Call)
+    )
 
 
 def _is_emptied_meanwhile(data: Data, use: Use) -> bool:

@@ -107,14 +107,26 @@ def _computed(data: Data, use: Use, statement: ast.stmt, kind: str) -> Unit | No
         return None
     if value is None or _names_itself(value) or _is_ones_own(data, use):
         return None
-    if any(is_in(node, value, data.file) for node in reads(data) if node is not use.node):
+    mine = [node for node in reads(data) if node is not use.node and _is_of_same(data, node, use)]
+    if any(is_in(node, value, data.file) for node in mine):
         return _with_reads(data, Unit(kind, data, use, [statement]))
-    first = _source(data, statement, value)
+    first = _source(data, statement, value, mine)
     if first is None:
         return None
     block = block_of(statement)
     part = block[block.index(first) : block.index(statement) + 1]
     return Unit(kind, data, use, part, independent(data, part))
+
+
+def _is_of_same(data: Data, node: ast.expr, use: Use) -> bool:
+    """Return whether an attribute is read of the object that it is changed of: `self.rows =
+    fresh.rows` takes over what another one has.
+    """
+    if data.of_class or not isinstance(node, ast.Attribute):
+        return True
+    if not isinstance(use.node, ast.Attribute):
+        return True
+    return ast.dump(node.value) == ast.dump(use.node.value)
 
 
 def _is_ones_own(data: Data, use: Use) -> bool:
@@ -160,7 +172,9 @@ def _names_itself(value: ast.expr) -> bool:
     return isinstance(value, ast.BoolOp | ast.IfExp)
 
 
-def _source(data: Data, statement: ast.stmt, value: ast.expr) -> ast.stmt | None:
+def _source(
+    data: Data, statement: ast.stmt, value: ast.expr, mine: list[ast.expr]
+) -> ast.stmt | None:
     """Return the statement further up in the block that read what the value is made of."""
     block = block_of(statement)
     wanted = loaded(value)
@@ -169,6 +183,6 @@ def _source(data: Data, statement: ast.stmt, value: ast.expr) -> ast.stmt | None
         if not isinstance(earlier, ast.Assign) or not wanted & stored(earlier):
             continue
         wanted |= loaded(earlier.value)
-        if any(is_in(node, earlier.value, data.file) for node in reads(data)):
+        if any(is_in(node, earlier.value, data.file) for node in mine):
             found = earlier
     return found

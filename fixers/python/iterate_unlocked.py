@@ -42,6 +42,7 @@ from threadmend.python.places import only_result
 from threadmend.python.threads import reached, spawns_reaching
 from threadmend.python.uses import is_self
 
+from ._awaited import waits_for_all
 from ._guarded import Guarded, copied, guarded, looked_into, may_be_held
 
 CATEGORY = "shared-state"
@@ -170,6 +171,8 @@ def _is_hurried(shutdown: ast.Call) -> bool:
 def _is_last(file: PythonFile, one: Guarded, node: ast.expr) -> bool:
     """Return whether the loop comes after the thread that changes the collection has ended."""
     for statement in _before(file, node):
+        if waits_for_all(statement) and _starts_them(file, one, statement):
+            return True
         value = statement.value if isinstance(statement, ast.Expr) else None
         func = value.func if isinstance(value, ast.Call) else None
         if isinstance(func, ast.Attribute) and func.attr == "shutdown":
@@ -185,6 +188,19 @@ def _is_last(file: PythonFile, one: Guarded, node: ast.expr) -> bool:
                     if all(f in runs or (f is not None and f.is_async) for f in changing):
                         return True
     return False
+
+
+def _starts_them(file: PythonFile, one: Guarded, statement: ast.stmt) -> bool:
+    """Return whether all that changes the collection runs in threads that the function of a
+    statement has started.
+    """
+    here = file.function(statement)
+    running: set[Function] = set()
+    for spawn in file.spawns:
+        if spawn.target is not None and file.function(spawn.node) is here:
+            running |= reached(spawn.target)
+    changing = {other.function(place) for other, place in one.changed} - {here}
+    return bool(changing) and changing <= running
 
 
 def _is_closed(file: PythonFile, one: Guarded, node: ast.expr, function: Function) -> bool:

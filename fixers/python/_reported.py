@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ast
 
-from threadmend.model import Edit
-from threadmend.python.builders import free_name, insert_after, insert_before
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, leaves, walk
 from threadmend.python.functions import Function
 from threadmend.python.threads import reached, spawns_reaching
 
-__all__ = ["asked_for", "reported"]
+__all__ = ["reported"]
 
 
 def reported(file: PythonFile, call: ast.Call, target: Function | None) -> ast.For | None:
@@ -55,16 +53,4 @@ def _says_done(file: PythonFile, value: ast.expr | None, loop: ast.For) -> bool:
     return any(
         isinstance(node, ast.AugAssign) and file.text(node.target) == text
         for node in walk(loop.body)
-    )
-
-
-def asked_for(file: PythonFile, call: ast.Call, loop: ast.For) -> tuple[Edit, ...]:
-    """Return the edits that collect the futures of a loop, and ask each for its result behind."""
-    name, one = free_name(file, "futures", call), free_name(file, "future", call)
-    start, end = file.span(call)
-    return (
-        *insert_before(file, loop, f"{name} = []"),
-        Edit(file.path, start, start, file.encode(f"{name}.append(")),
-        Edit(file.path, end, end, b")"),
-        *insert_after(file, loop, f"for {one} in {name}:\n    {one}.result()"),
     )

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 from threadmend.python.builders import (
@@ -25,13 +26,14 @@ from threadmend.python.builders import (
     insert_after,
     insert_at_end,
     insert_before,
+    reference,
 )
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import leaves
 from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
 
-from ._reported import asked_for, reported
+from ._reported import reported
 from ._silent import handles_everything, helper_block, pool_block, shut_down_behind
 from ._told import raises_unseen, teller
 from ._unasked import Kept, kept, listed
@@ -102,7 +104,7 @@ def _finding(file: PythonFile, spawn: Spawn, call: ast.Call, held: Kept | None =
         and held is None
         and (loop := reported(file, call, spawn.target))
     ):
-        edits = asked_for(file, call, loop)
+        edits = _collected(file, call, loop, partial(insert_after, file, loop))
         reason = "exceptions that were hidden are raised, and the function waits for its jobs"
         fix = Fix("Ask for the results", edits, Safety.UNSAFE, reason)
         return Finding(file.path, start, end, said, fixes=(fix,))
@@ -139,9 +141,10 @@ def _asked_behind(
         if file.parent(call) is given:
             name, first = free_name(file, "future", call), file.span(given)[0]
             named = Edit(file.path, first, first, file.encode(f"{name} = "))
-            edits = (named, *insert_after(file, closed, f"{name}.result()"))
+            result, imports = _result(file, call, name)
+            edits = (named, *insert_after(file, closed, result), *imports)
         else:
-            edits = _collected(file, call, given, lambda text: insert_after(file, closed, text))
+            edits = _collected(file, call, given, partial(insert_after, file, closed))
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
     reason = "exceptions that were hidden are raised"
@@ -167,7 +170,7 @@ def _edits(
     if any(isinstance(node, ast.Return | ast.Break | ast.Continue) for node in leaves(body)):
         raise BuilderError("the block is left in the middle")
     at = block or _top(call, body)
-    return _collected(file, call, at, lambda text: insert_at_end(file, body, text))
+    return _collected(file, call, at, partial(insert_at_end, file, body))
 
 
 def _collected(
@@ -179,7 +182,8 @@ def _collected(
     name = free_name(file, "futures", call)
     one = free_name(file, "future", call)
     start, end = file.span(call)
-    asked = ask(f"for {one} in {name}:\n    {one}.result()")
+    result, imports = _result(file, call, one)
+    asked = (*ask(f"for {one} in {name}:\n    {result}"), *imports)
     made = listed(file, call)
     if made is not None:
         first = file.span(made)[0]
@@ -200,14 +204,24 @@ def _top(call: ast.Call, body: list[ast.stmt]) -> ast.stmt:
 def _asked(file: PythonFile, call: ast.Call, block: Block | None, held: Kept) -> tuple[Edit, ...]:
     """Return the edits that ask the futures of a variable, behind the wait for them."""
     one = free_name(file, "future", call)
-    text = f"{held.name}.result()"
-    if held.is_list:
-        text = f"for {one} in {held.name}:\n    {one}.result()"
+    result, imports = _result(file, call, one if held.is_list else held.name)
+    text = f"for {one} in {held.name}:\n    {result}" if held.is_list else result
     if held.wait is not None:
-        return insert_after(file, held.wait, text)
+        return (*insert_after(file, held.wait, text), *imports)
     assert block is not None
     if not held.is_list and file.statement(call) not in block.body:
         raise BuilderError("the job is not started in every case")
     if any(isinstance(node, ast.Return | ast.Break | ast.Continue) for node in leaves(block.body)):
         raise BuilderError("the block is left in the middle")
-    return insert_at_end(file, block.body, text)
+    return (*insert_at_end(file, block.body, text), *imports)
+
+
+def _result(file: PythonFile, call: ast.Call, name: str) -> tuple[str, tuple[Edit, ...]]:
+    """Return the expression that asks a future for its result, and the imports that it takes: a
+    coroutine awaits it, so that the other tasks go on meanwhile.
+    """
+    function = file.function(call)
+    if function is None or not function.is_async:
+        return f"{name}.result()", ()
+    wrap, imports = reference(file, "asyncio.wrap_future")
+    return f"await {wrap}({name})", tuple(imports)

@@ -22,7 +22,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
 from threadmend.model import Edit, Finding, Fix
 
-__all__ = ["loaded_after_addition", "result_of_addition"]
+__all__ = ["adds", "loaded_after_addition", "result_of_addition"]
 
 _ADDS = re.compile(rb"\.Add(?:U?[Ii]nt(?:32|64))?\([^\n]*\)\s*\n[^\n]*\.Load")
 _HOLDS = frozenset({"return_statement", "short_var_declaration", "assignment_statement"})
@@ -88,7 +88,7 @@ def result_of_addition(read: Node, place: str) -> tuple[Edit, ...]:
     if statement is None or above is None or above.kind != "expression_statement":
         return ()
     call = above.children[0]
-    if call.kind != "call_expression" or not _adds(call, place):
+    if call.kind != "call_expression" or not adds(call, place):
         return ()
     within: Node | None = statement
     if statement.kind == "if_statement":
@@ -105,7 +105,8 @@ def result_of_addition(read: Node, place: str) -> tuple[Edit, ...]:
         return ()
 
 
-def _adds(call: Node, place: str) -> bool:
+def adds(call: Node, place: str) -> bool:
+    """Return whether a call adds to an atomic number."""
     function, arguments = call["function"], call["arguments"].children
     if function.kind != "selector_expression":
         return False

@@ -1,4 +1,4 @@
-"""Goroutines that are counted by an Add right above their launch, and never call Done."""
+"""Goroutines that an Add counts, and that do not call Done, never or on some paths."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from threadmend.golang.counting import Counter, counter_of, known_whole
 from threadmend.golang.dones import may_call_done
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, launch_at
+from threadmend.golang.flow import flow_of
+from threadmend.golang.goroutines import Launch, innermost_loop, launch_at
+from threadmend.golang.iterations import point_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
 
-__all__ = ["without_done"]
+__all__ = ["ends_unsaid", "without_done"]
 
 
 def without_done(file: GoFile) -> list[tuple[WaitGroupCall, Launch]]:
@@ -37,6 +39,37 @@ def _without_done(file: GoFile) -> Iterator[tuple[WaitGroupCall, Launch]]:
             continue
         if all(_accounted(counter, done) for done in counter.of("Done")):
             yield add, launch
+
+
+def ends_unsaid(file: GoFile, launch: Launch, place: Node, wait: Node) -> bool:
+    """Return whether a Wait goes on only after a place in a goroutine, if it goes on at all.
+
+    The goroutine is counted, calls Done itself on some other path, and never before the place.
+    """
+    body, awaited = launch.body, waitgroup_call(file, wait)
+    if body is None or awaited is None or awaited.access is None or body.path != file.path:
+        return False
+    calls = [c for n in file.calls("Add", "Done") if (c := waitgroup_call(file, n)) is not None]
+    calls = [c for c in calls if c.access == awaited.access]
+    if not any(c.method == "Add" and _counts(c, launch) for c in calls):
+        return False
+    dones = [c.call for c in calls if c.method == "Done" and c.call.function is body]
+    flow = flow_of(body)
+    end = point_in(flow, place)
+    points = [flow.point_of(done) for done in dones]
+    if not points or end is None or not flow.complete:
+        return False
+    return not any(p is None or p is end or end in flow.reachable(p) for p in points)
+
+
+def _counts(add: WaitGroupCall, launch: Launch) -> bool:
+    """Return whether an Add counts each goroutine that a launch starts."""
+    if add.count is None or add.call.start > launch.node.start:
+        return False
+    if add.call.function is not launch.function:
+        return False
+    alike = innermost_loop(add.call) is innermost_loop(launch.node)
+    return alike or add.count.text != b"1"
 
 
 def _launch_below(file: GoFile, call: Node) -> Launch | None:

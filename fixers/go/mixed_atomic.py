@@ -38,11 +38,12 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here, is_setup
 from threadmend.golang.spoken import is_explained
 from threadmend.golang.syntax import Node
-from threadmend.model import Edit, Finding, Fix, Related
+from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._added_above import loaded_after_addition, result_of_addition
 from ._atomic_copies import copies, copy_edits, in_place
 from ._atomic_names import atomic_name, imported
+from ._loaded_once import is_beside_test, loaded_once
 from ._lost_addition import lost_additions
 from ._same_place import (
     is_called_upon,
@@ -68,10 +69,14 @@ def check(package: Package) -> Iterator[Finding]:
         if all(a.kind == "Pointer" for a in atomics):
             continue
         seen = {_assigned_back(a) for a in own}
+        found = []
         for plain in plain_accesses(package, atomics[0]):
             same = [a for a in atomics if is_same_place(plain, a)]
             if plain.node not in seen and same and not _is_ordered(plain, same):
-                yield _finding(plain, same)
+                found.append((plain, same))
+        reads = [plain.node for plain, _ in found if plain.kind == "read"]
+        for plain, same in found:
+            yield _finding(plain, same, reads)
     for copy, parts in copies(package):
         if in_place(copy) and not _is_ordered(copy, parts):
             yield _copied(copy, parts)
@@ -202,18 +207,17 @@ def _waits_before(node: Node) -> bool:
     return False
 
 
-def _finding(plain: FieldAccess, atomics: list[AtomicAccess]) -> Finding:
+def _finding(plain: FieldAccess, atomics: list[AtomicAccess], reads: list[Node]) -> Finding:
     node, name = plain.node, plain.node.name
     other = next((a for a in atomics if a.writes), atomics[0])
-    edits, reason = _edits(plain, other)
+    fix, reason = _fix(plain, atomics, other, reads)
     verb = "written" if plain.writes else "read"
-    fixes = (Fix(f"{_TITLES[plain.kind]} {name} atomically", edits),) if edits else ()
     return Finding(
         path=plain.file.path,
         start=node.start,
         end=node.end,
         message=f"{name} is {verb} plainly, and accessed through sync/atomic elsewhere",
-        fixes=fixes,
+        fixes=(fix,) if fix is not None else (),
         related=(
             Related(other.file.path, other.call.start, other.call.end, "accessed atomically here"),
         ),
@@ -240,6 +244,24 @@ def _copied(copy: FieldAccess, parts: list[AtomicAccess]) -> Finding:
         ),
         reason=reason,
     )
+
+
+def _fix(
+    plain: FieldAccess, atomics: list[AtomicAccess], atomic: AtomicAccess, reads: list[Node]
+) -> tuple[Fix | None, str]:
+    """Return the fix: one load for all reads that belong together, or else each for itself."""
+    name, package = plain.node.name, atomic_name(plain.file)
+    title = f"{_TITLES[plain.kind]} {name} atomically"
+    if plain.kind == "read" and package is not None:
+        load = f"{package}.Load{atomic.kind}(&{name})"
+        if once := loaded_once(plain.file, plain.node, reads, atomics, load):
+            return Fix(f"Load {name} once, atomically", (*once, *imported(plain.file))), ""
+    edits, reason = _edits(plain, atomic)
+    if not edits:
+        return None, reason
+    if plain.kind == "read" and is_beside_test(plain.node, reads):
+        return Fix(title, edits, Safety.UNSAFE, f"others may change {name} after its test"), ""
+    return Fix(title, edits), ""
 
 
 def _edits(plain: FieldAccess, atomic: AtomicAccess) -> tuple[tuple[Edit, ...], str]:

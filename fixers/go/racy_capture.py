@@ -46,7 +46,7 @@ from ._parent_writes import parent_writes
 from ._passed_on import passed_on
 from ._racy import Names, Race, top_of
 from ._racy_choice import fixes_of
-from ._without_done import without_done
+from ._without_done import ends_unsaid, without_done
 
 CATEGORY = "shared-state"
 GATE = rb"\bgo\b|\.(?:Try)?Go\(|\bAfterFunc\b|\bfunc\("
@@ -124,7 +124,8 @@ def _pairs(file: GoFile, binding: Binding) -> tuple[list[CapturedAccess], list[P
 def _is_waited_for(file: GoFile, one: CapturedAccess, other: CapturedAccess) -> bool:
     """Return whether a Wait would order two accesses if the goroutine did call Done.
 
-    It is counted and says never that it has ended: go/waitgroup-missing-done mends that.
+    It is counted and does not say that it has ended, never or on this path: what mends that is
+    go/waitgroup-missing-done or go/waitgroup-done-not-deferred.
     """
     if one.inside == other.inside:
         return False
@@ -135,7 +136,14 @@ def _is_waited_for(file: GoFile, one: CapturedAccess, other: CapturedAccess) -> 
                 waits = launch.node.end <= call.start and call.end <= outer.start
                 if waits and call["function"]["operand"].text == add.waitgroup.text:
                     return True
-    return False
+    return any(
+        ends_unsaid(file, launch, inner, call)
+        for launch in launches(file)
+        if launch.body is not None and launch.body.contains(inner)
+        for call in file.calls("Wait")
+        if launch.node.end <= call.start and call.end <= outer.start
+        if call.function is launch.function
+    )
 
 
 def _is_foreign(file: GoFile, binding: Binding, writes: list[CapturedAccess]) -> bool:

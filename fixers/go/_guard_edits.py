@@ -142,17 +142,14 @@ def _in_a_run(
 def _to_the_end(
     file: GoFile, function: Node, statements: list[Node], nodes: Sequence[Node], lock: LockForm
 ) -> tuple[tuple[Edit, ...], str]:
-    """Hold the lock until the function ends: from its start, else behind calls that take it."""
+    """Hold the lock until the function ends: from its start, else behind what takes long."""
     body = function["body"]
     slow = slow_nodes(file, body)
-    try:
+    first = _behind_calls(body, statements, nodes, lock)
+    if first is None or not any(n.start < first.start for n in slow):
         return whole_body(body, nodes, lock), risk_over_body(file, function, slow, lock, nodes)
-    except BuilderError:
-        first = _behind_calls(body, statements, nodes, lock)
-        if first is None:
-            raise
-        risk = risk_over_body(file, function, slow, lock, nodes, first.start)
-        return insert_before(first, f"{lock.take}\ndefer {lock.give}"), risk
+    risk = risk_over_body(file, function, slow, lock, nodes, first.start)
+    return insert_before(first, f"{lock.take}\ndefer {lock.give}"), risk
 
 
 def _behind_calls(
@@ -160,7 +157,7 @@ def _behind_calls(
 ) -> Node | None:
     """Return the statement of the body itself from which on the lock may be held to the end.
 
-    What stands above runs as it did: calls that take the lock themselves.
+    What stands above runs as it did: calls that wait, or that take the lock themselves.
     """
     first = next((s for s in body.statements if s.contains(statements[0])), None)
     if first is None or first is body.statements[0] or any(n.start < first.start for n in nodes):

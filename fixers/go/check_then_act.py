@@ -7,11 +7,11 @@ is lost. Each access holds the lock, so that the race detector has nothing to sa
 atomic number that is loaded, tested, and stored in a step of its own.
 
 Not reported: a write whose section looks at the place again before it writes, or at what the value
-leads to (`if e.users == 0`); sections with a call in between that is not known to be quick, because
-the lock was released for it, unless it makes a value with a Close that the write stores in a map
-(in a method of its own, too), or the function returns an error when it finds the key, or all in
-between is computation and the section counts, or an exported method writes a number back that it
-has added to; reads that do not decide the write.
+leads to (`if e.users == 0`); a cache that gets what its key alone determines; sections with a call
+in between that is not known to be quick, because the lock was released for it, unless it makes a
+value with a Close that the write stores in a map (in a method of its own, too), or the function
+returns an error when it finds the key, or all in between is computation and the section counts, or
+an exported method writes a number back that it has added to; reads that do not decide the write.
 
 Unsafe: always; the lock is held for longer. Without a fix: sections in a loop or in branches
 that cannot become one, functions called in between that take the lock themselves.
@@ -41,6 +41,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._atomic_steps import atomic_steps
 from ._looked_again import counts_beside, looks_again, only_computed_between
+from ._memo import is_memo
 from ._quick import is_slow
 from ._refused_again import refused_again
 from ._stored_by_helper import stored_by_helper
@@ -55,7 +56,7 @@ def check(package: Package) -> Iterator[Finding]:
     seen: set[Node] = set()
     for decision in decisions(package):
         statement = decision.write.node.statement
-        if statement is None or statement in seen:
+        if statement is None or statement in seen or is_memo(decision):
             continue
         if not _released_for_nothing(decision):
             again = stored_twice(decision) or refused_again(decision) or _lost(decision)

@@ -35,7 +35,7 @@ from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._store_helpers import has_close
 
-__all__ = ["refused_again"]
+__all__ = ["refused_again", "refuses"]
 
 _EMPTY = frozenset({b'""', b"nil", b"0", b"false"})
 
@@ -117,7 +117,7 @@ def _refusal(
         if test is None or asks.get("initializer") is not None or asks.get("alternative"):
             continue
         inside = asks["consequence"].statements
-        if len(inside) == 1 and _refuses(file, function, inside[0]):
+        if len(inside) == 1 and refuses(file, function, inside[0]):
             return test, asks
     return None
 
@@ -136,7 +136,7 @@ def _taken(file: GoFile, condition: Node, looked: Node, names: list[Binding | No
     return None
 
 
-def _refuses(file: GoFile, function: Node, statement: Node) -> bool:
+def refuses(file: GoFile, function: Node, statement: Node) -> bool:
     """Return whether a statement returns an error."""
     result = function.get("result")
     if statement.kind != "return_statement" or result is None or len(statement.children) < 2:

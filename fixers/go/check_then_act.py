@@ -40,6 +40,7 @@ from threadmend.golang.targets import Body
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._atomic_steps import atomic_steps
+from ._claimed_by_helper import claimed_by_helper
 from ._looked_again import counts_beside, looks_again, only_computed_between
 from ._memo import is_memo
 from ._quick import is_slow
@@ -69,6 +70,7 @@ def check(package: Package) -> Iterator[Finding]:
         seen.add(statement)
         yield _finding(decision)
     yield from stored_by_helper(package)
+    yield from claimed_by_helper(package)
     yield from atomic_steps(package)
 
 

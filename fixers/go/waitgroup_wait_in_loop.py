@@ -24,6 +24,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call, waitgroup_calls
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
+from ._launched_by_helper import HelpedLaunch, launched_by_helper
+
 CATEGORY = "waitgroup"
 GATE = rb"\.Wait\(\)"
 
@@ -41,9 +43,12 @@ def check(file: GoFile) -> Iterator[Finding]:
         if wait is None or wait.access is None or _declared_in(wait, loop):
             continue
         launch = _launched_before(file, loop, statement)
-        if launch is None or not _counts_down(file, launch, wait):
+        helper = launched_by_helper(file, loop, statement, wait) if launch is None else None
+        if helper is not None:
+            launch = helper.statement
+        if launch is None or (helper is None and not _counts_down(file, launch, wait)):
             continue
-        found = _how(file, loop, launch, wait)
+        found = _how(file, loop, launch, wait, helper)
         if found is not None:
             yield _finding(wait, statement, loop, launch, found)
 
@@ -78,7 +83,9 @@ def _counts_down(file: GoFile, launch: Node, wait: WaitGroupCall) -> bool:
     return b"." in name and call["function"].text.startswith(name.rpartition(b".")[0] + b".")
 
 
-def _how(file: GoFile, loop: Node, launch: Node, wait: WaitGroupCall) -> str | None:
+def _how(
+    file: GoFile, loop: Node, launch: Node, wait: WaitGroupCall, helper: HelpedLaunch | None
+) -> str | None:
     """Return what the Wait does: "serial" or "ever"; None when it may be right."""
     function = launch.function
     if function is None:
@@ -88,6 +95,8 @@ def _how(file: GoFile, loop: Node, launch: Node, wait: WaitGroupCall) -> str | N
         for c in waitgroup_calls(file, function)
         if c.method == "Add" and c.access == wait.access and c.count is not None
     ]
+    if helper is not None and helper.adds:
+        return None if adds else "serial"
     inside = [a for a in adds if loop.contains(a.call)]
     if len(adds) != 1:
         return None

@@ -22,6 +22,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import owed_after
+from threadmend.golang.repeats import is_repeated
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
@@ -110,7 +111,8 @@ def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
     """
     if channel.of("range") or any(_tells(r) for r in channel.of("receive")):
         raise BuilderError("a receiver waits for the close")
-    if len(loop.launches) != 1 or loop.launches[0].loop is not None:
+    launch, workspace = loop.launches[0], channel.package.workspace
+    if len(loop.launches) != 1 or is_repeated(workspace.file_of(launch.node), launch):
         raise BuilderError("several goroutines send")
     receiver = receiver_of(loop.body) if loop.body.kind == "method_declaration" else None
     if receiver is None or loop.body.get("result") is not None:

@@ -33,6 +33,7 @@ from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.leaving import owed_after
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.recovering import sends_if_open
+from threadmend.golang.repeats import is_repeated
 from threadmend.golang.runners import runners_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import is_run_here, waitgroup_calls
@@ -45,7 +46,7 @@ from ._last_one import left_to_the_last
 from ._may_wait import may_wait
 
 __all__ = [
-    *("SendingLoop", "closed_fields", "keeps_out", "receiver_of", "sending_loop", "with_stop"),
+    *("SendingLoop", "closed_fields", "hears", "keeps_out", "receiver_of", "sending_loop", "with_stop"),
 ]
 
 
@@ -169,7 +170,7 @@ def keeps_out(loop: SendingLoop, file: GoFile, close: Node) -> bool:
 def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) -> Finding:
     name = call["arguments"].children[0].name
     send = loop.sends[0].node
-    fix, reason = _fix(call, channel, loop)
+    fix, reason = _fix(file, call, channel, loop)
     return Finding(
         path=file.path,
         start=call.start,
@@ -183,7 +184,7 @@ def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop
 
 
 @with_reason
-def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
+def _fix(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
     """Let the goroutine that sends close when it ends; a stop channel tells it to."""
     waits = _wait_of(call, loop)
     if waits is not None and call.parent is not None:
@@ -191,12 +192,17 @@ def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
         reason = "the method now waits for the goroutines"
         title = f"Wait for the senders before closing {channel.name}"
         return Fix(title, tuple(edits), Safety.UNSAFE, reason)
-    launch = loop.launches[0]
+    from ._close_counted import counted_and_awaited
+
+    launch, workspace = loop.launches[0], channel.package.workspace
     group = _group(call, loop, launch)
     if group is not None:
         return _told_and_awaited(call, channel, loop, *group)
-    if len(loop.launches) != 1 or launch.loop is not None:
-        raise BuilderError("several goroutines send")
+    if len(loop.launches) != 1 or is_repeated(workspace.file_of(launch.node), launch):
+        several = counted_and_awaited(file, call, channel, loop)
+        if several is None:
+            raise BuilderError("several goroutines send")
+        return several
     if not _runs_once(loop, launch):
         raise BuilderError("the goroutine may call the method that sends more than once")
     if loop.body.get("result") is not None or loop.body.kind != "method_declaration":
@@ -210,7 +216,7 @@ def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
     else:
         edits = with_stop(call, channel, loop, receiver)
     edits += insert_at_start(loop.body["body"], f"defer close({receiver}.{channel.name})")
-    aligned = realigned(channel.package.workspace, edits)
+    aligned = realigned(workspace, edits)
     title = f"Let the goroutine that sends close {channel.name}"
     return Fix(title, aligned, Safety.UNSAFE, "the channel is closed later")
 
@@ -283,7 +289,7 @@ def _wait_of(call: Node, loop: SendingLoop) -> str | None:
         return None
     above = [s for s in block.statements if s.end <= call.start]
     ended = [s for s in above if s.text.startswith(b"close(")]
-    if not any(_hears(loop.body, s.text, receiver, base) for s in ended):
+    if not any(hears(loop.body, s.text, receiver, base) for s in ended):
         return None
     for done in waitgroup_calls(loop.file, loop.body):
         if done.method == "Done" and done.deferred is not None:
@@ -293,7 +299,7 @@ def _wait_of(call: Node, loop: SendingLoop) -> str | None:
     return None
 
 
-def _hears(body: Node, close: bytes, receiver: str, base: str) -> bool:
+def hears(body: Node, close: bytes, receiver: str, base: str) -> bool:
     """Return whether a function ranges over, or receives from, what a statement closes."""
     operand = close.removeprefix(b"close(").removesuffix(b")")
     own = operand.replace(base.encode() + b".", receiver.encode() + b".", 1)

@@ -9,8 +9,9 @@ from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import behind, operand_of
 from threadmend.golang.channels import Channel, ChannelOperation
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, innermost_loop, only_workers
+from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.locks import held_at
+from threadmend.golang.repeats import only_workers
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix, Safety
 

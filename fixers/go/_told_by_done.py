@@ -24,9 +24,10 @@ from threadmend.golang.channel_index import behind, operand_of
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
-from threadmend.golang.goroutines import Launch, only_workers
+from threadmend.golang.goroutines import Launch
 from threadmend.golang.leaving import owed_after
 from threadmend.golang.locks import held_at
+from threadmend.golang.repeats import only_workers
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
 from threadmend.model import Fix, Safety

@@ -36,6 +36,7 @@ from threadmend.golang.lefts import (
 )
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.pauses import pauses
+from threadmend.golang.repeats import runs_for_good, switches
 from threadmend.golang.rounds import (
     ENDLESS,
     adds,
@@ -232,13 +233,6 @@ def _is_left(file: GoFile, launch: Launch) -> bool:
     )
 
 
-# What runs once in the life of an object, also when its name is none of a set-up's.
-_FOR_GOOD = re.compile(
-    r"(?:Run|Serve|Listen|Launch|Begin|Connect|Dial|Watch|Enable|Resume|Attach|Join|Boot"
-    r"|Loop|Wait|Finish|Kill|Exit|Drain|Disconnect|Leave|Abort|Cancel|Activate|Monitor)(?![a-z])"
-)
-
-
 def _adds_up(file: GoFile, start: _Start, touch: Touch) -> bool:
     """Return whether each call of a method launches a goroutine that adds to a field.
 
@@ -250,25 +244,11 @@ def _adds_up(file: GoFile, start: _Start, touch: Touch) -> bool:
     if not isinstance(root, Binding) or root.kind != "receiver" or root.scope is not function:
         return False
     name = function["name"].name
-    if not name[:1].isupper() or _FOR_GOOD.match(name) or is_setup(file, start.launch.node):
+    if not name[:1].isupper() or runs_for_good(name) or is_setup(file, start.launch.node):
         return False
-    if _waits_before(function, start.launch.node) or _switches(function, root):
+    if _waits_before(function, start.launch.node) or switches(function, root):
         return False
     return adds(touch)
-
-
-def _switches(function: Node, receiver: Binding) -> bool:
-    """Return whether a method tests a field and sets it: `if s.on { return }; s.on = true`."""
-    paths = [u.parent for u in receiver.uses if u.parent is not None and u.function is function]
-    tested = {p.text for p in paths if p.up("if_statement") is not None}
-    return any(
-        p.text in tested
-        and (group := p.parent) is not None
-        and group.field == "left"
-        and (statement := group.parent) is not None
-        and statement.kind == "assignment_statement"
-        for p in paths
-    )
 
 
 # What one asks while the work goes on.

@@ -29,7 +29,6 @@ __all__ = [
     "launch_sites",
     "launches",
     "launches_in",
-    "only_workers",
     "or_spawning",
     "outermost_loop",
 ]
@@ -322,18 +321,6 @@ def _by_library(file: GoFile, node: Node) -> Launch | None:
         body, decl = body_run_by(file, arguments[1])
         return Launch("timer", node, None, body, decl, arguments[1])
     return None
-
-
-def only_workers(file: GoFile) -> Iterator[tuple[Launch, Node]]:
-    """Yield the methods of a file that one `go` statement launches, in no loop, and that statement:
-    the only worker of its kind that an object has.
-    """
-    for sites in launch_sites(file.package).values():
-        launch, body = sites[0], sites[0].body
-        if len(sites) != 1 or launch.loop is not None or launch.kind != "go" or body is None:
-            continue
-        if body.path == file.path and body.kind == "method_declaration":
-            yield launch, body
 
 
 def launch_sites(package: Package) -> dict[tuple[str, int], list[Launch]]:

@@ -1,0 +1,117 @@
+"""Several goroutines of an object that send: they are counted, and the close waits for them.
+
+    func (c *crew) hire(id int) {          func (c *crew) dismiss() {
+        c.senders.Add(1)                       close(c.bell)
+        go c.toil(id)                          c.senders.Wait()
+    }                                          close(c.yarns)
+                                           }
+"""
+
+from __future__ import annotations
+
+from threadmend.golang.builders import (
+    BuilderError,
+    add_field,
+    insert_at_start,
+    insert_before,
+    package_name,
+    reach_import,
+    realigned,
+)
+from threadmend.golang.calls import callers
+from threadmend.golang.channel_fields import SharedChannel
+from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import Launch
+from threadmend.golang.locks import declaration_of, held_at
+from threadmend.golang.syntax import Node
+from threadmend.model import Edit, Fix, Safety
+
+from ._beside import beside, refuse_copies
+from ._close_fields import SendingLoop, hears, receiver_of
+
+__all__ = ["counted_and_awaited"]
+
+
+def counted_and_awaited(
+    file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop
+) -> Fix | None:
+    """Count the goroutines that send, and wait for them before the close; None without a stop.
+
+    The method that closes has told them to end by then, and no send waits without hearing it.
+    """
+    statement = call.parent
+    if statement is None or statement.kind != "expression_statement":
+        return None
+    base = call["arguments"].children[0]["operand"].name
+    if not _are_told(call, loop, base):
+        return None
+    if held_at(file, call):
+        raise BuilderError("several goroutines send, and a lock is held at the close")
+    refuse_copies(channel)
+    place, workspace = beside(channel), channel.package.workspace
+    name = place.free("senders")
+    declaring = workspace.file_of(place.struct)
+    group = f"{package_name(declaring.tree, 'sync')}.WaitGroup"
+    edits: list[Edit] = [*reach_import(declaring.tree, "sync")]
+    edits += add_field(place.struct, name, group, after=place.field)
+    for launch in loop.launches:
+        path = _object(workspace.file_of(launch.node), loop, launch)
+        edits += insert_before(launch.statement, f"{path}.{name}.Add(1)")
+        if launch.literal is not None:
+            edits += insert_at_start(launch.literal["body"], f"defer {path}.{name}.Done()")
+    if any(launch.literal is None for launch in loop.launches):
+        done = f"defer {receiver_of(loop.body)}.{name}.Done()"
+        edits += insert_at_start(loop.body["body"], done)
+    edits += insert_before(statement, f"{base}.{name}.Wait()")
+    title = f"Wait for the senders before closing {channel.name}"
+    reason = "the method now waits for the goroutines"
+    return Fix(title, realigned(workspace, edits), Safety.UNSAFE, reason)
+
+
+def _are_told(call: Node, loop: SendingLoop, base: str) -> bool:
+    """Return whether every send hears a channel that was closed right before."""
+    block = call.parent.parent if call.parent is not None else None
+    receiver = receiver_of(loop.body) if loop.body.kind == "method_declaration" else base
+    if block is None or receiver is None:
+        return False
+    ended = [s.text for s in block.statements if s.end <= call.start]
+    return all(
+        (select := send.select) is not None
+        and any(s.startswith(b"close(") and hears(select, s, receiver, base) for s in ended)
+        for send in loop.sends
+    )
+
+
+def _object(file: GoFile, loop: SendingLoop, launch: Launch) -> str:
+    """Return the object that a goroutine sends for, in the words of who launches it."""
+    paths: set[str] = set()
+    if launch.kind != "go":
+        raise BuilderError("several goroutines send")
+    if launch.body is loop.body and launch.literal is None and launch.call is not None:
+        operand = launch.call["function"].get("operand")
+        paths = {operand.name} if operand is not None else set()
+    elif launch.literal is loop.body:
+        paths = {send.node["channel"]["operand"].name for send in loop.sends}
+    elif launch.literal is not None:
+        decl = declaration_of(loop.file, loop.body)
+        for site in callers(decl) if decl is not None else []:
+            if site.call is not None and launch.literal.contains(site.node):
+                operand = site.call["function"].get("operand")
+                paths.add(operand.name if operand is not None else "")
+    path = paths.pop() if len(paths) == 1 else ""
+    if not path.isidentifier() or _is_own(file, launch, path):
+        raise BuilderError("several goroutines send")
+    return path
+
+
+def _is_own(file: GoFile, launch: Launch, name: str) -> bool:
+    """Return whether a name in a launched literal means something else where it is launched."""
+    literal = launch.literal
+    if literal is None:
+        return False
+    return any(
+        binding is not None and literal.contains(binding.node)
+        for node in literal.find("identifier")
+        if node.name == name
+        for binding in [file.binding(node)]
+    )

@@ -1,10 +1,10 @@
 """Several goroutines of an object that send: they are counted, and the close waits for them.
 
-    func (c *crew) hire(id int) {          func (c *crew) dismiss() {
-        c.senders.Add(1)                       close(c.bell)
-        go c.toil(id)                          c.senders.Wait()
-    }                                          close(c.yarns)
-                                           }
+func (c *crew) hire(id int) {          func (c *crew) dismiss() {
+    c.senders.Add(1)                       close(c.bell)
+    go c.toil(id)                          c.senders.Wait()
+}                                          close(c.yarns)
+                                       }
 """
 
 from __future__ import annotations

@@ -46,7 +46,15 @@ from ._last_one import left_to_the_last
 from ._may_wait import may_wait
 
 __all__ = [
-    *("SendingLoop", "closed_fields", "hears", "keeps_out", "receiver_of", "sending_loop", "with_stop"),
+    *(
+        "SendingLoop",
+        "closed_fields",
+        "hears",
+        "keeps_out",
+        "receiver_of",
+        "sending_loop",
+        "with_stop",
+    ),
 ]
 
 

@@ -15,18 +15,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import (
-    BuilderError,
-    delete,
-    free_name,
-    insert_after,
-    names_around,
-    reach_import,
-    with_reason,
-)
 from threadmend.golang.channels import (
     Channel,
     ChannelOperation,
@@ -35,35 +25,26 @@ from threadmend.golang.channels import (
 from threadmend.golang.counts import iterations
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
-from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.goroutines import Launch, innermost_loop, launch_of_literal
 from threadmend.golang.iterations import decided_once
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.locks import runs_in_place
 from threadmend.golang.makers import making
 from threadmend.golang.syntax import Node
-from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.model import Finding, Fix, Related
 
 from ._close_alone import decided_alone
 from ._close_given import closed_again, gives_up
 from ._close_of_parameter import closed_for_others
 from ._close_twice import closed_by_methods
-from ._closer import close_after, sync_name
 from ._each_once import each_once
+from ._one_close import Pair, fix_of, is_deferred
 
 CATEGORY = "channel"
 GATE = rb"\bclose\("
 
 _CLOSES_TWICE = re.compile(rb"\bclose\((?s:.*)\bclose\(")
 _MAKES_AND_CLOSES = re.compile(rb"\bmake\((?s:.*)\bclose\(")
-
-
-@dataclass(slots=True)
-class _Pair:
-    """Two closes that may both run; `second` is None when one of them runs again."""
-
-    first: ChannelOperation
-    second: ChannelOperation | None
-    why: str
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -99,26 +80,41 @@ def _local(
         or _by_both(flow, own, launched)
         or _by_some(file, function, channel, flow, closes)
     )
+    body = function
+    if pair is None:
+        body, pair = _in_goroutine(file, function, channel, closes)
     if pair is None:
         return
-    fix, reason = _fix(file, function, channel, flow, pair, closes)
+    fix, reason = fix_of(file, function, body, channel, pair, closes)
     yield _finding(channel, pair, fix, reason)
+
+
+def _in_goroutine(
+    file: GoFile, function: Node, channel: Channel, closes: list[ChannelOperation]
+) -> tuple[Node, Pair | None]:
+    """Find two closes on one path of a launched literal that captures the channel."""
+    literals: dict[Node, list[ChannelOperation]] = {}
+    for close in closes:
+        body = close.anchor.function
+        while body is not None and body is not function:
+            launch = launch_of_literal(file, body) if body.kind == "func_literal" else None
+            if launch is not None and launch.literal is body:
+                if runner_of(close, body) is body and _is_plain(close):
+                    literals.setdefault(body, []).append(close)
+                break
+            body = body.function
+    for literal, own in literals.items():
+        flow = flow_of(literal)
+        pair = _in_sequence(file, literal, channel, flow, own) if flow.complete else None
+        if pair is not None:
+            return literal, pair
+    return function, None
 
 
 def _is_plain(close: ChannelOperation) -> bool:
     """Return whether a close is a statement of its own, and the first on its path."""
     parent = close.node.parent
     return parent is not None and parent.kind in {"expression_statement", "defer_statement"}
-
-
-def _is_deferred(close: ChannelOperation, function: Node) -> Node | None:
-    """Return the defer statement of the function that runs a close at its end."""
-    node: Node | None = close.anchor
-    while node is not None and node is not function:
-        if node.kind == "defer_statement" and node.function is function:
-            return node
-        node = node.parent
-    return None
 
 
 def _always_closes(close: ChannelOperation) -> bool:
@@ -139,12 +135,12 @@ def _always_closes(close: ChannelOperation) -> bool:
 
 def _in_sequence(
     file: GoFile, function: Node, channel: Channel, flow: Flow, own: list[ChannelOperation]
-) -> _Pair | None:
+) -> Pair | None:
     """Find two closes on one path of the function, deferred ones included."""
     make = flow.point_of(channel.make)
     placed: list[tuple[ChannelOperation, Point, bool]] = []
     for close in own:
-        deferred = _is_deferred(close, function)
+        deferred = is_deferred(close, function)
         point = flow.point_of(deferred or close.anchor)
         if point is None:
             continue
@@ -157,7 +153,7 @@ def _in_sequence(
         if close.calls and not _always_closes(close):
             continue
         placed.append((close, point, deferred is not None))
-    for close, point, is_deferred in placed:
+    for close, point, late in placed:
         if gives_up(close):
             continue
         after = flow.reachable(point, stop=lambda p: p is make)
@@ -165,13 +161,13 @@ def _in_sequence(
         if point in after and not (
             loop and (decided_once(file, close.anchor, loop) or _ends(file, channel, loop))
         ):
-            return _Pair(close, None, "in the next round of the loop")
+            return Pair(close, None, "in the next round of the loop")
         for other, other_point, _ in placed:
             if other is close or other_point not in after or other_point is point:
                 continue
-            if is_deferred:
-                return _Pair(other, close, "when the deferred close runs")
-            return _Pair(close, other, "further down")
+            if late:
+                return Pair(other, close, "when the deferred close runs")
+            return Pair(close, other, "further down")
     return None
 
 
@@ -195,7 +191,7 @@ def _by_goroutines(
     function: Node,
     channel: Channel,
     launched: list[tuple[ChannelOperation, Launch]],
-) -> _Pair | None:
+) -> Pair | None:
     """Find a goroutine that is launched several times and always closes, or two of them."""
     for close, launch in launched:
         if launch.function is not function:
@@ -210,7 +206,7 @@ def _by_goroutines(
             continue
         point = flow_of(function).point_of(launch.node)
         if point is not None and flow_of(function).in_loop(point):
-            return _Pair(close, None, "by every goroutine that the loop launches")
+            return Pair(close, None, "by every goroutine that the loop launches")
     for close, launch in launched:
         for other, second in launched:
             if launch.node.start < second.node.start and launch.function is second.function:
@@ -218,13 +214,13 @@ def _by_goroutines(
                 start = flow.point_of(launch.node) if flow else None
                 end = flow.point_of(second.node) if flow else None
                 if flow and start and end and end in flow.reachable(start):
-                    return _Pair(close, other, "by another goroutine")
+                    return Pair(close, other, "by another goroutine")
     return None
 
 
 def _by_some(
     file: GoFile, function: Node, channel: Channel, flow: Flow, closes: list[ChannelOperation]
-) -> _Pair | None:
+) -> Pair | None:
     """Find goroutines of a loop that close on a condition which several of them may meet."""
     if channel.of("send"):
         return None  # a producer's: who closes is not what decides
@@ -236,13 +232,13 @@ def _by_some(
         if loop is None or loop.contains(channel.make) or point is None or not flow.in_loop(point):
             continue
         if close.node.function is launch.body and decided_alone(file, close.node):
-            return _Pair(close, None, "by every goroutine that comes here")
+            return Pair(close, None, "by every goroutine that comes here")
     return None
 
 
 def _by_both(
     flow: Flow, own: list[ChannelOperation], launched: list[tuple[ChannelOperation, Launch]]
-) -> _Pair | None:
+) -> Pair | None:
     """Find a goroutine that always closes, and a close by the function that launched it."""
     for close, launch in launched:
         start = flow.point_of(launch.node)
@@ -250,17 +246,17 @@ def _by_both(
             continue
         after = flow.reachable(start)
         for other in own:
-            deferred = _is_deferred(other, flow.function)
+            deferred = is_deferred(other, flow.function)
             point = flow.point_of(deferred or other.anchor)
             if other.node.function is not flow.function and deferred is None:
                 continue
             if point is not None and (point in after or (deferred and start in after | {start})):
                 if not deferred or start in flow.reachable(point) or point in after:
-                    return _Pair(other, close, "by the goroutine too")
+                    return Pair(other, close, "by the goroutine too")
     return None
 
 
-def _finding(channel: Channel, pair: _Pair, fix: Fix | None, reason: str) -> Finding:
+def _finding(channel: Channel, pair: Pair, fix: Fix | None, reason: str) -> Finding:
     node = pair.first.node
     related = [Related(channel.make.path, channel.make.start, channel.make.end, "made here")]
     if pair.second is not None:
@@ -275,130 +271,3 @@ def _finding(channel: Channel, pair: _Pair, fix: Fix | None, reason: str) -> Fin
         related=tuple(related),
         reason=reason,
     )
-
-
-@with_reason
-def _fix(
-    file: GoFile,
-    function: Node,
-    channel: Channel,
-    flow: Flow,
-    pair: _Pair,
-    closes: list[ChannelOperation],
-) -> Fix:
-    name = channel.binding.name
-    senders = [runner_of(o, function) for o in channel.of("send")]
-    if pair.second is None and isinstance(runner_of(pair.first, function), Launch):
-        if senders:
-            return _last_closes(file, function, channel, closes)
-    one = _one_path(function, flow, pair, name)
-    if one is not None:
-        return one
-    if any(isinstance(s, Launch) for s in senders) and len({id(s) for s in senders}) > 1:
-        raise BuilderError("several goroutines send, and the first close would meet their sends")
-    if pair.second is None and _meets_sends(function, channel):
-        raise BuilderError("a goroutine sends on and on, and the first close would meet its sends")
-    return _once(file, function, channel, closes)
-
-
-def _meets_sends(function: Node, channel: Channel) -> bool:
-    """Return whether a goroutine sends in a loop: a receiver that closes once is no better."""
-    return any(
-        isinstance(runner_of(o, function), Launch) and innermost_loop(o.node) is not None
-        for o in channel.of("send")
-    )
-
-
-def _last_closes(
-    file: GoFile, function: Node, channel: Channel, closes: list[ChannelOperation]
-) -> Fix:
-    """Close after all goroutines are done.
-
-    Every goroutine closed at its end, so that the first to end took the channel from the
-    others: now the last one's end closes it. The receivers see what they saw, and one close.
-    """
-    launches: dict[int, Launch] = {}
-    for operation in (*channel.of("send"), *closes):
-        runner = runner_of(operation, function)
-        if not isinstance(runner, Launch):
-            raise BuilderError("the function sends or closes itself")
-        launches.setdefault(runner.node.start, runner)
-    statements = []
-    for close in closes:
-        parent = close.node.parent
-        if close.calls or parent is None:
-            raise BuilderError("the close stands in another function")
-        if parent.kind != "defer_statement" and parent.next is not None:
-            raise BuilderError("the goroutine goes on after its close")
-        statements.append(parent)
-    receives = [o.anchor for o in channel.of("receive", "range") if not o.calls]
-    receives = [r for r in receives if r.function is function]
-    edits = close_after(
-        file,
-        function,
-        channel.make,
-        channel.binding.name,
-        list(launches.values()),
-        statements,
-        receives,
-    )
-    reason = "the channel is closed later, by a goroutine of its own"
-    name = channel.binding.name
-    return Fix(f"Close {name} when all senders are done", tuple(edits), Safety.UNSAFE, reason)
-
-
-def _one_path(function: Node, flow: Flow, pair: _Pair, name: str) -> Fix | None:
-    """Drop the one close that the other makes superfluous on every path.
-
-    Sound: the dropped close always came after (or before) the other one on its path, so
-    that it panicked; nothing waits for the channel between the two.
-    """
-    first, second = pair.first, pair.second
-    if second is None or first.node.parent is None or first.calls or second.calls:
-        return None
-    deferred = _is_deferred(second, function)
-    start = flow.point_of(first.node)
-    if first.node.function is not function or start is None:
-        return None
-    if deferred is not None:
-        if first.node.parent.kind != "expression_statement":
-            return None
-        after = [p for p in flow.reachable(start) if p is not flow.end]
-        if all(p.node.kind == "return_statement" and _is_plain_return(p.node) for p in after):
-            return Fix(f"Leave {name} to the deferred close", delete(first.node.parent))
-        return None
-    end = flow.point_of(second.node)
-    if end is None or second.node.function is not function or second.node.parent is None:
-        return None
-    if flow.dominates(start, end) and second.node.parent.kind == "expression_statement":
-        if first.node.parent.kind == "expression_statement":
-            return Fix(f"Drop the second close of {name}", delete(second.node.parent))
-    return None
-
-
-def _is_plain_return(statement: Node) -> bool:
-    return not any(
-        n.kind in {"call_expression", "unary_expression"} and not n.text.startswith(b"-")
-        for n in statement.walk()
-    )
-
-
-def _once(file: GoFile, function: Node, channel: Channel, closes: list[ChannelOperation]) -> Fix:
-    """Run every close through one Once.
-
-    Sound: the first close does what it did, the others panicked.
-    """
-    name = channel.binding.name
-    once = free_name(f"{name.rpartition('.')[2]}Once", names_around(file, function))
-    statement = channel.make.statement
-    if statement is None:
-        raise BuilderError("the channel is not made by a statement")
-    edits: list[Edit] = [*reach_import(file.tree, "sync")]
-    edits += insert_after(statement, f"var {once} {sync_name(file)}.Once")
-    for close in closes:
-        call = close.node
-        if close.calls or call.path != file.path:
-            raise BuilderError("another function closes the channel that it is given")
-        text = f"{once}.Do(func() {{ {call.name} }})"
-        edits.append(Edit(file.path, call.start, call.end, text.encode()))
-    return Fix(f"Close {name} only once", tuple(edits))

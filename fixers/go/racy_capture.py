@@ -46,6 +46,7 @@ from ._parent_writes import parent_writes
 from ._passed_on import passed_on
 from ._racy import Names, Race, top_of
 from ._racy_choice import fixes_of
+from ._signal_skipped import is_kept_until
 from ._without_done import ends_unsaid, without_done
 
 CATEGORY = "shared-state"
@@ -125,7 +126,7 @@ def _is_waited_for(file: GoFile, one: CapturedAccess, other: CapturedAccess) -> 
     """Return whether a Wait would order two accesses if the goroutine did call Done.
 
     It is counted and does not say that it has ended, never or on this path: what mends that is
-    go/waitgroup-missing-done or go/waitgroup-done-not-deferred.
+    go/waitgroup-missing-done or go/waitgroup-done-not-deferred. Likewise a receive.
     """
     if one.inside == other.inside:
         return False
@@ -136,10 +137,12 @@ def _is_waited_for(file: GoFile, one: CapturedAccess, other: CapturedAccess) -> 
                 waits = launch.node.end <= call.start and call.end <= outer.start
                 if waits and call["function"]["operand"].text == add.waitgroup.text:
                     return True
+    around = [x for x in launches(file) if x.body is not None and x.body.contains(inner)]
+    if any(is_kept_until(file, launch, inner, outer) for launch in around):
+        return True
     return any(
         ends_unsaid(file, launch, inner, call)
-        for launch in launches(file)
-        if launch.body is not None and launch.body.contains(inner)
+        for launch in around
         for call in file.calls("Wait")
         if launch.node.end <= call.start and call.end <= outer.start
         if call.function is launch.function

@@ -21,6 +21,7 @@ from threadmend.golang.access import uses_of
 from threadmend.golang.builders import BuilderError, add_label, free_label, replace, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with, result_nodes
+from threadmend.golang.gathered import return_of_gathered
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.model import Edit, Finding, Fix, Safety
@@ -214,6 +215,8 @@ def _fix(file: GoFile, statement: Node, loop: Node) -> Fix:
     others = _partners(file, statement)
     if loop.parent is body and body.statements[-1] is loop:
         leave = leave_with(function) or _returned(file, loop)
+        if leave is None and not any(n.kind == "return_statement" for n in loop.own()):
+            leave = return_of_gathered(file, function, loop, statement)
         if leave is None:
             raise BuilderError("what the function should return then cannot be told")
         title = "Return instead of leaving the select"

@@ -29,6 +29,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock, widened
 from ._left_behind import left_by
+from ._run_in_two import given_to_runner, run_in_two
 from ._stop_cases import in_select
 from ._taken_here import taken_here
 from ._wake_lost import remembered
@@ -115,7 +116,7 @@ def _finding(file: GoFile, pair: Pair, other: OtherSide) -> Finding:
     node = pair.node
     word = _WORDS[pair.event.mode]
     what = f"{_shown(pair.event.operation)} waits"
-    if len(pair.event.path) > 1:
+    if len(pair.event.path) > 1 and given_to_runner(pair) is None:
         what = f"{_shown(node)} waits in a {word}"
     message = f"{what} while {name} is held, and the other side needs {name}"
     if other.stop:
@@ -207,6 +208,12 @@ def _fix(file: GoFile, pair: Pair) -> Fix:
     statement = _statement(pair)
     if closed_under(pair):
         raise BuilderError(f"{name} keeps the channel from being closed during the send")
+    literal = given_to_runner(pair)
+    if literal is not None:
+        edits, last = run_in_two(pair, literal)
+        reason = f"others may change what {name} guards during the {word}"
+        title = f"Release {name} {'before' if last else 'during'} the {word}"
+        return Fix(title, edits, Safety.UNSAFE, reason)
     try:
         send = pair.event.mode == "send"
         whole = widened(statement, lambda around: _holds(pair, around))

@@ -3,7 +3,8 @@
     if c.conn == nil {             c.mu.Lock()
         c.mu.Lock()            →   defer c.mu.Unlock()
         defer c.mu.Unlock()        if c.conn == nil {
-        if c.conn == nil {             if c.conn == nil {
+        if c.conn == nil {             c.conn = dial()
+            c.conn = dial()        }
 
 The first look races with the write under the lock: it may see a pointer to what is not
 written yet. Shown by the second look: the function itself expects others in between.
@@ -31,6 +32,8 @@ from threadmend.golang.races import explained
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
+
+from ._one_look import first_dropped, inner_alone, is_answered
 
 __all__ = ["double_checked"]
 
@@ -178,7 +181,21 @@ def _finding(file: GoFile, outer: Node, read: Node, second: Node, lock: LockOper
 def _fix(file: GoFile, outer: Node, read: Node, lock: LockOperation) -> Fix:
     name, edits = lock.lock.name, _edits(file, outer, read, lock)
     reason = f"every call now takes {name}"
+    statement = lock.call.parent
+    if statement is not None and not outer.contains(statement):
+        if dropped := first_dropped(outer, _behind(file, lock)):
+            return Fix(f"Drop the look without {name}", dropped, Safety.UNSAFE, reason)
     return Fix(f"Take {name} before the first look", edits, Safety.UNSAFE, reason)
+
+
+def _behind(file: GoFile, lock: LockOperation) -> Node | None:
+    """Return the statement behind a Lock, and behind its deferred Unlock."""
+    function, statement = lock.call.function, lock.call.parent
+    behind = statement.next if statement is not None else None
+    if function is None or behind is None:
+        return None
+    own = [o for o in locks_of(file, function).operations if o.access == lock.access]
+    return behind.next if any(o.deferred is behind for o in own) else behind
 
 
 def _edits(file: GoFile, outer: Node, read: Node, lock: LockOperation) -> tuple[Edit, ...]:
@@ -195,12 +212,18 @@ def _edits(file: GoFile, outer: Node, read: Node, lock: LockOperation) -> tuple[
     if sum(o.acquires for o in own) != 1 or innermost_loop(outer) is not None:
         raise BuilderError("the function takes the lock at several places")
     deferred = next((o.deferred for o in own if o.deferred is not None), None)
-    name = lock.lock.name
+    name, second = lock.lock.name, _behind(file, lock)
+    if outer.contains(statement):
+        if alone := inner_alone(outer, second, name, deferred=deferred is not None):
+            return alone
     if deferred is not None:
         if deferred is not statement.next:
             raise BuilderError("the lock is not released by the statement that follows")
         taken = insert_before(outer, f"{name}.Lock()\ndefer {name}.Unlock()")
-        return (*delete_all([statement, deferred]), *taken)
+        gone = [statement, deferred]
+        if second is not None and outer.contains(second) and is_answered(outer, second):
+            gone.append(second)
+        return (*delete_all(gone), *taken)
     edits = list(delete(statement))
     edits += insert_before(outer, f"{name}.Lock()")
     if outer.contains(statement):

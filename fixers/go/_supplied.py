@@ -9,11 +9,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from threadmend.golang.calls import callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import doc_of
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.package import Package
 from threadmend.golang.remarks import comments_at
-from threadmend.golang.scope import resolve_local
+from threadmend.golang.scope import Binding, argument_of, resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, Interface, Named, Slice, Type, deref, is_named
 
@@ -29,6 +31,8 @@ __all__ = [
     "origin",
     "supplier_of",
 ]
+
+_DEPTH = 2  # helpers that hand on what they are given
 
 SAYS = re.compile(rb"(?i)\block|\bheld\b|\bmust not\b|deadlock|synchronous")
 
@@ -234,19 +238,36 @@ def _remark(field: Node) -> bytes:
     return b" ".join(field.tree.data[c.start : c.end] for c in comments_at(field))
 
 
-def _from_outside(file: GoFile, value: Node) -> bool:
-    """Return whether a value holds a parameter, a function or interface, of exported code."""
+def _from_outside(file: GoFile, value: Node, depth: int = _DEPTH) -> bool:
+    """Return whether a value holds a parameter, a function or interface, of exported code.
+
+    Also of a helper that exported code hands its own on to: `h.subs.add(receive)`.
+    """
     for name in value.find("identifier"):
         binding = file.binding(name)
         if binding is None or binding.kind != "parameter" or not _may_be_called(name, value):
             continue
         function = binding.scope
         own = function.get("name")
-        if own is None or not own.name[:1].isupper():
+        if own is None or SAYS.search(doc_of(function)):
             continue
-        if SAYS.search(doc_of(function)):
+        if not isinstance(file.underlying(file.type_of(name)), Func | Interface):
             continue
-        if isinstance(file.underlying(file.type_of(name)), Func | Interface):
+        if own.name[:1].isupper() or (depth and _handed_on(file, binding, depth)):
+            return True
+    return False
+
+
+def _handed_on(file: GoFile, binding: Binding, depth: int) -> bool:
+    """Return whether a caller of a helper gives it what it was given itself, from outside."""
+    decl = declaration_of(file, binding.scope)
+    if decl is None:
+        return False
+    for site in callers(decl):
+        given = argument_of(site.call, decl.node, binding) if site.call is not None else None
+        if given is None or given.kind != "identifier" or site.file.is_test:
+            continue
+        if _from_outside(site.file, given, depth - 1):
             return True
     return False
 

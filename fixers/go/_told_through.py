@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from threadmend.golang.builders import BuilderError, add_import, free_name, import_name, taken_names
 from threadmend.golang.calls import own_callers
 from threadmend.golang.file import GoFile
+from threadmend.golang.lists_made import listed_field
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding, argument_of
@@ -37,6 +38,8 @@ class Told:
     helper: Decl
     field: Node
     names: tuple[str, ...]
+    made: str = ""
+    """The call by which the helper gets a list of its own: `list()`."""
 
     def inlined(self) -> tuple[str, tuple[Edit, ...], tuple[Edit, ...]]:
         """Return the copy of the list, the edits that loop over it instead, and the imports."""
@@ -50,8 +53,10 @@ class Told:
         known, name = import_name(self.file.tree, path), self.field["field"].name
         taken = set(taken_names(function)) | {i.name for i in self.file.imports}
         local = free_name(name[:1].lower() + name[1:], taken)
-        copy = f"{local} := {known or path}.Clone({operand.name}.{name})"
         within = self._as_loop(f"for {', '.join(self.names)} := range {local} {{")
+        if self.made:
+            return f"{local} := {operand.name}.{self.made}", within, ()
+        copy = f"{local} := {known or path}.Clone({operand.name}.{name})"
         return copy, within, () if known else add_import(self.file.tree, path)
 
     def _as_loop(self, head: str) -> tuple[Edit, ...]:
@@ -87,7 +92,8 @@ def told_through(file: GoFile, call: Node) -> Told | None:
     if clause is None or clause.get("left") is None or len(inside) != 1:
         return None
     field, inner = clause["right"], inside[0].children[0] if inside[0].children else inside[0]
-    if inner.kind != "call_expression" or not _is_field(decl, field):
+    made = _made_list(decl, field)
+    if inner.kind != "call_expression" or not (made is not None or _is_field(decl, field)):
         return None
     does = decl.file.binding(inner["function"])
     if does is None or does.kind != "parameter":
@@ -95,7 +101,20 @@ def told_through(file: GoFile, call: Node) -> Told | None:
     if argument_of(call, decl.node, does) is not literal:
         return None
     names = _names(clause, inner, literal)
-    return Told(file, call, literal, decl, field, names) if names is not None else None
+    if names is None:
+        return None
+    if made is not None:
+        return Told(file, call, literal, decl, made, names, f"{field['function']['field'].name}()")
+    return Told(file, call, literal, decl, field, names)
+
+
+def _made_list(decl: Decl, call: Node) -> Node | None:
+    """Return the field that a helper goes through a new list of: `range s.list()`."""
+    if call.kind != "call_expression" or call["function"].kind != "selector_expression":
+        return None
+    binding = decl.file.binding(call["function"]["operand"])
+    own = binding is not None and binding.kind == "receiver"
+    return listed_field(decl.file, call) if own else None
 
 
 def _is_field(decl: Decl, field: Node) -> bool:

@@ -182,7 +182,7 @@ def _through_helper(file: GoFile, call: Node) -> Callback | None:
         if binding is None or binding.scope is not told.literal or binding.kind != "parameter":
             continue
         kind = Func if name is function else Interface
-        known = told.helper.file.selection(told.field)
+        known = file.package.workspace.file_of(told.field).selection(told.field)
         if known is None or known.owner is None or not is_of(file, file.type_of(name), kind):
             continue
         supplier = supplier_of(file.package, known.owner, known.name)

@@ -2,6 +2,7 @@
 
 t := &tailer{emit: p.put}                // func (t *tailer) run() { … t.emit(line) … } calls p.put
 h.hooks = append(h.hooks, s.idle)        // for _, f := range h.hooks { f() } calls s.idle
+h.on("idle", s.idle)                     // where `on` appends its argument: the same
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import Site, callers
+from threadmend.golang.keepers import parameter_name
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Decl
 
 __all__ = ["all_sites", "calls_of_stored"]
+
+_DEPTH = 2  # registrars that hand over to each other
 
 
 def all_sites(decl: Decl) -> list[Site] | None:
@@ -42,20 +46,26 @@ def calls_of_stored(site: Site) -> list[Site] | None:
     is used for anything but a call.
     """
     value = site.node.up("selector_expression") if site.node.field == "field" else site.node
-    field = _field_of(site.file, value or site.node)
+    field = _field_of(site.file, value or site.node, _DEPTH)
     if field is None:
         return None
-    owner, name = field
+    file, owner, name = field
     known: dict[tuple[str, str], list[Site] | None]
-    known = site.file.package.facts.setdefault("calls of callback fields", {})
+    known = file.package.facts.setdefault("calls of callback fields", {})
     key = (owner.name, name)
     if key not in known:
-        known[key] = _calls(site.file, owner, name)
+        known[key] = _calls(file, owner, name)
     return known[key]
 
 
-def _field_of(file: GoFile, value: Node) -> tuple[Named, str] | None:
-    """Return the struct of the package and its field that a value is stored in: `emit: p.put`."""
+Field = tuple["GoFile", Named, str]
+
+
+def _field_of(file: GoFile, value: Node, depth: int) -> Field | None:
+    """Return the struct and its field that a value is stored in: `emit: p.put`.
+
+    With a file of the struct's package.
+    """
     group = value.parent
     above = group.parent if group is not None else None
     if group is None or above is None:
@@ -67,15 +77,36 @@ def _field_of(file: GoFile, value: Node) -> tuple[Named, str] | None:
         holder = literal.parent if literal.kind == "literal_value" else literal
         return _own(file, holder, above["key"].text)
     if group.kind == "argument_list" and above.kind == "call_expression":
-        list_ = group.children[0]
-        return _listed(file, list_) if above["function"].text == b"append" else None
+        if above["function"].text == b"append":
+            return _listed(file, group.children[0])
+        return _registered(file, above, value, depth) if depth else None
     if group.kind == "expression_list" and above.kind == "assignment_statement":
         targets = above["left"].children
         return _listed(file, targets[0]) if group.field == "right" and len(targets) == 1 else None
     return None
 
 
-def _listed(file: GoFile, place: Node) -> tuple[Named, str] | None:
+def _registered(file: GoFile, call: Node, value: Node, depth: int) -> Field | None:
+    """Return the field in which a function of the project stores what it is given, and no more.
+
+    `r.On("fix", b.onFix)`, where On does `r.handlers[kind] = append(r.handlers[kind], handle)`.
+    """
+    decl = file.callee(call)
+    if decl is None or not decl.sound or not decl.has_body or call.runs_later:
+        return None
+    position = next(i for i, a in enumerate(call["arguments"].children) if a is value)
+    name = parameter_name(decl.node, position)
+    binding = decl.file.binding(name) if name is not None else None
+    found: list[Field | None] = []
+    for use in binding.uses if binding is not None else ():
+        above = use.parent
+        if use is name or (above is not None and above.kind == "binary_expression"):
+            continue  # a comparison with nil
+        found.append(_field_of(decl.file, use, depth - 1))
+    return found[0] if len(found) == 1 else None
+
+
+def _listed(file: GoFile, place: Node) -> Field | None:
     """Return the field that a place is, or an element of the list in it."""
     while place.kind == "index_expression":
         place = place["operand"]
@@ -84,13 +115,13 @@ def _listed(file: GoFile, place: Node) -> tuple[Named, str] | None:
     return _own(file, place["operand"], place["field"].text)
 
 
-def _own(file: GoFile, holder: Node | None, name: bytes) -> tuple[Named, str] | None:
+def _own(file: GoFile, holder: Node | None, name: bytes) -> Field | None:
     type_ = deref(file.type_of(holder)) if holder is not None else None
     if not isinstance(type_, Named) or type_.local or type_.package != file.package.key:
         return None
     if name[:1].isupper() and type_.name[:1].isupper():
         return None  # anybody may call it
-    return type_, name.decode()
+    return file, type_, name.decode()
 
 
 def _calls(file: GoFile, owner: Named, name: str) -> list[Site] | None:

@@ -74,7 +74,7 @@ def kept_launch(decl: Decl) -> Launch | None:
     return None
 
 
-_KEPT = re.compile(rb"(?::|=|,|append\([^()\n]*,)[ \t]*\w+(?:\.\w+)*\.(\w+)[ \t]*(?=[,}\n)])")
+_KEPT = re.compile(rb"[:=,(][ \t]*\w+(?:\.\w+)*\.(\w+)[ \t]*(?=[,}\n)])")
 
 
 def is_kept(decl: Decl) -> bool:

@@ -45,6 +45,7 @@ from ._left_behind import left_by
 from ._outgoing import outgoing
 from ._stop_cases import finding, in_select, partners_too
 from ._stop_unheard import unheard_by
+from ._streamed import streamed, with_context
 
 CATEGORY = "goroutine"
 GATE = rb"<-"
@@ -70,6 +71,13 @@ def check(file: GoFile) -> Iterator[Finding]:
                 also = partners_too(behind(file, send), stop, "receive")
                 fix = replace(fix, edits=fix.edits + also)
             yield finding(file, send, message, fix)
+            continue
+        given = streamed(file, send)
+        if given is not None:
+            seen.add(send)
+            message = f"the goroutine sends on {send['channel'].name}"
+            message += f" without listening to {given.calls[0][2].receive} of who launched it"
+            yield finding(file, send, message, with_context(file, send, given))
     for send in file.find("send_statement", _SENDS):
         if send in seen or send.field == "communication":
             continue

@@ -22,6 +22,7 @@ from threadmend.golang.channels import Channel
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch
+from threadmend.golang.repeats import launch_places
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
 from threadmend.model import Edit
@@ -92,9 +93,11 @@ def close_after(
             close(ch)
         }()
     """
-    if not launches or any(launch.function is not function for launch in launches):
-        raise BuilderError("the senders are launched in different functions")
-    anchors = [anchor_in(launch.node, make) for launch in launches]
+    anchors = [
+        anchor_in(place, make)
+        for launch in launches
+        for place in _launch_anchors(file, function, launch)
+    ]
     last = max(anchors, key=lambda a: a.start)
     closes = list(closes)
     counted = _counted(file, function, launches)
@@ -117,6 +120,19 @@ def close_after(
     else:
         edits += insert_after(last, closer)
     return edits
+
+
+def _launch_anchors(file: GoFile, function: Node, launch: Launch) -> list[Node]:
+    """Return where a function launches: for a literal in a variable its declaration, and its calls.
+
+    The declaration comes before the count of the goroutines, the calls before the closer.
+    """
+    places = launch_places(file, function, launch)
+    if not places or launch.function is None:
+        raise BuilderError("the senders are launched in different functions")
+    if launch.function is function:
+        return places
+    return [launch.function.statement or launch.function, *places]
 
 
 def _counted(

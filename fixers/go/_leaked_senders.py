@@ -13,6 +13,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.local_fields import held_channels
+from threadmend.golang.repeats import launch_places
 from threadmend.golang.scope import position_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import waitgroup_call
@@ -50,13 +51,11 @@ def senders_of(file: GoFile, function: Node, channel: Channel) -> list[Sender] |
         runner = runner_of(send, function)
         if not isinstance(runner, Launch) or runner.kind == "timer":
             return None
-        place = runner.node
-        if runner.function is not function:
-            if len(send.calls) == 0 or not _launched_by(file, runner, send.calls[0]):
-                return None
-            place = send.calls[0]
-        sender = found.setdefault(place.start, Sender(runner, place, []))
-        sender.sends.append(send)
+        places = launch_places(file, function, runner, send.calls)
+        if not places:
+            return None
+        for place in places:
+            found.setdefault(place.start, Sender(runner, place, [])).sends.append(send)
     return [s for s in found.values() if any(not o.has_alternative for o in s.sends)]
 
 
@@ -155,12 +154,6 @@ def ends_of(file: GoFile, function: Node, channel: Channel, sender: Sender) -> l
     return found
 
 
-def _launched_by(file: GoFile, launch: Launch, call: Node) -> bool:
-    """Return whether the function that a call runs launches the goroutine itself."""
-    decl = file.callee(call)
-    return decl is not None and launch.function is decl.node and call.function is not None
-
-
 def _launched(file: GoFile, channel: Channel, sender: Sender) -> Count | None:
     """Return how many goroutines are launched at a place for one channel."""
     count = Count()
@@ -177,6 +170,8 @@ def _in_helper(file: GoFile, sender: Sender) -> Count | None:
     """Return how many goroutines one call of a helper launches, in the words of its caller."""
     launch = sender.launch
     decl = file.callee(sender.place)
+    if decl is None and launch.loop is None and launch.function is not None:
+        return Count()  # a literal in a variable
     if decl is None or launch.function is None:
         return None
     count = Count()

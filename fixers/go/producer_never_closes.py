@@ -32,6 +32,7 @@ from threadmend.golang.iterations import leaves_when_closed
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import making
+from threadmend.golang.repeats import launch_places
 from threadmend.golang.stops import is_failure, ways_out
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
@@ -61,7 +62,7 @@ def _of_locals(file: GoFile) -> Iterator[Finding]:
             ranges = _ranges(file, function, channel)
             if not ranges or any(_may_leave(r.file, r.node) for r in ranges):
                 continue
-            producers = _producers(function, channel)
+            producers = _producers(file, function, channel)
             if producers is not None:
                 yield _finding(file, function, channel, ranges, producers)
 
@@ -105,7 +106,7 @@ def _may_leave(file: GoFile, node: Node) -> bool:
     )
 
 
-def _producers(function: Node, channel: Channel) -> list[Launch | Node] | None:
+def _producers(file: GoFile, function: Node, channel: Channel) -> list[Launch | Node] | None:
     """Return who sends: launches of the function, or itself; None when that is not all."""
     found: dict[int, Launch | Node] = {}
     for send in channel.of("send"):
@@ -113,7 +114,7 @@ def _producers(function: Node, channel: Channel) -> list[Launch | Node] | None:
         if runner is None or (send.file.is_test and not channel.make.path.endswith("_test.go")):
             return None
         if isinstance(runner, Launch):
-            if runner.function is not function or runner.kind == "timer":
+            if runner.kind == "timer" or not launch_places(file, function, runner, send.calls):
                 return None
             if not ends(runner):
                 return None

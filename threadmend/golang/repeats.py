@@ -1,4 +1,4 @@
-"""Repeats: for how many goroutines one launch stands, as seen by what they share.
+"""Repeats: for how many goroutines one launch stands, as seen by what they share, and from where.
 
     func (c *crew) hire(id int) { go c.toil(id) }     // one `go`, and as many goroutines as calls
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl
 
-__all__ = ["is_repeated", "only_workers", "runs_for_good", "switches"]
+__all__ = ["is_repeated", "launch_places", "only_workers", "runs_for_good", "switches"]
 
 _DEPTH = 4
 
@@ -61,6 +61,33 @@ def only_workers(file: GoFile) -> Iterator[tuple[Launch, Node]]:
         if body.path == file.path and body.kind == "method_declaration":
             if not is_repeated(file.package.workspace.file_of(launch.node), launch):
                 yield launch, body
+
+
+def launch_places(
+    file: GoFile, function: Node, launch: Launch, calls: tuple[Node, ...] = ()
+) -> list[Node]:
+    """Return the nodes of a function itself at which a launch starts its goroutines.
+
+    The launch; the call of a helper that makes it, the first of `calls`; the calls of a literal
+    in a variable. Nothing where it cannot be told.
+    """
+    inner = launch.function
+    if inner is function:
+        return [launch.node]
+    if inner is None:
+        return []
+    if calls and not inner.contains(calls[0]):
+        decl = file.callee(calls[0])
+        own = decl is not None and decl.node is inner and calls[0].function is function
+        return [calls[0]] if own else []
+    binding = literal_binding(file, inner) if inner.kind == "func_literal" else None
+    if binding is None or binding.function is not function:
+        return []
+    uses = [use for use in binding.uses if use is not binding.node]
+    found = [call for use in uses if (call := call_of(use)) is not None]
+    if len(found) < len(uses) or any(c.is_launched or c.function is not function for c in found):
+        return []
+    return found
 
 
 def is_repeated(file: GoFile, launch: Launch, made: Node | None = None) -> bool:

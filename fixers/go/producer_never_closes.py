@@ -29,7 +29,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.iterations import leaves_when_closed
-from threadmend.golang.local_fields import held_channels
+from threadmend.golang.local_fields import held_channels, is_of_receiver
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import making
 from threadmend.golang.repeats import launch_places
@@ -50,14 +50,21 @@ _MAKES_AND_SENDS = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the loops over channels that nobody closes although the producers end."""
-    yield from each_once(file, _of_locals, produced_for_fields)
+    yield from each_once(file, _of_locals, produced_for_fields, _of_receivers)
 
 
-def _of_locals(file: GoFile) -> Iterator[Finding]:
+def _of_receivers(file: GoFile) -> Iterator[Finding]:
+    """Yield those on channels that a method keeps in its receiver for one call."""
+    yield from _of_locals(file, of_receivers=True)
+
+
+def _of_locals(file: GoFile, *, of_receivers: bool = False) -> Iterator[Finding]:
     """Yield those on channels of variables and of a local object's fields."""
     for function in file.functions(making(file.package, _MAKES_AND_SENDS)):
         for channel in held_channels(file, function):
             if channel.of("close") or not is_assigned_once(channel.binding):
+                continue
+            if of_receivers is not is_of_receiver(channel):
                 continue
             ranges = _ranges(file, function, channel)
             if not ranges or any(_may_leave(r.file, r.node) for r in ranges):

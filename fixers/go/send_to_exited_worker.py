@@ -149,7 +149,7 @@ def _worker(function: Node, channel: Channel) -> _Worker | None:
     if len(receives) != 1:
         return None
     receive = receives[0]
-    if receive.calls and isinstance(channel.binding, FieldBinding):
+    if isinstance(channel.binding, FieldBinding) and not _is_called_once(receive):
         return None  # a method, which others may call
     launch = runner_of(receive, function)
     if not isinstance(launch, Launch) or launch.kind == "timer" or launch.body is None:
@@ -172,8 +172,16 @@ def _is_run_by(launch: Launch, receive: ChannelOperation) -> bool:
         return False
     if innermost_loop(call) is not None:
         return False  # it is called again for what is left
-    decl = receive.file.package.workspace.file_of(call).callee(call)
-    return decl is not None and len(callers(decl)) == 1
+    return _is_called_once(receive)
+
+
+def _is_called_once(receive: ChannelOperation) -> bool:
+    """Return whether the functions in which a receive stands have but the call that leads there."""
+    for call in receive.calls:
+        decl = receive.file.package.workspace.file_of(call).callee(call)
+        if decl is None or len(callers(decl)) != 1:
+            return False
+    return True
 
 
 def _early_exits(loop: Node, receive: ChannelOperation) -> list[Node]:

@@ -3,6 +3,9 @@
 run := &run{out: make(chan int)}   // run.out is followed like a variable: through closures,
 go run.produce()                   // methods and parameters that get the object
 
+s.hits = make(chan hit)            // likewise a field of the receiver, when it has the channel
+go s.search()                      // for this call only: nobody else comes to it
+
 lines := make(chan string)         // a variable's channel is followed into objects that get it
 t := &tail{out: lines}             // also by a function that only makes one: newTail(lines)
 go t.run()
@@ -16,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
+from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import Channel, follow, initialised, local_channels, passed_to
 from threadmend.golang.functions import call_of
 from threadmend.golang.makers import capacity_of, is_make, maker_of, making
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl
 
-__all__ = ["FieldBinding", "handed_channels", "held_channels"]
+__all__ = ["FieldBinding", "handed_channels", "held_channels", "is_of_receiver"]
 
 _DEPTH = 3
 _STORED = re.compile(rb"[:=]\s*(?:\w+\.)?\w+\(")
@@ -64,6 +68,12 @@ def held_channels(file: GoFile, function: Node) -> list[Channel]:
         variables = [_with_objects(file, c) for c in local_channels(file, function)]
         found = known[function] = [*variables, *_kept(file, function)]
     return found
+
+
+def is_of_receiver(channel: Channel) -> bool:
+    """Return whether a method keeps a channel in a field of its receiver, for one call."""
+    binding = channel.binding
+    return isinstance(binding, FieldBinding) and binding.holder.kind == "receiver"
 
 
 def handed_channels(file: GoFile, function: Node) -> list[Channel]:
@@ -199,14 +209,38 @@ def _kept(file: GoFile, function: Node, *, handed: bool = False) -> Iterator[Cha
             continue
         capacity = maker.capacity(node) if maker is not None else capacity_of(node)
         channel = Channel(binding, node, capacity, maker=maker)
-        if _follow(file, binding, channel, handed=handed):
-            yield channel
+        kept = is_of_receiver(channel)
+        if _follow(file, binding, channel, handed=handed and not kept):
+            if not kept or _is_for_call(file, channel):
+                yield channel
+
+
+def _is_for_call(file: GoFile, channel: Channel) -> bool:
+    """Return whether a channel in a field of the receiver is there for one call of its method.
+
+    Each call makes one, at its own level, and all that anybody does to the field's channel is
+    what this call comes to afterwards.
+    """
+    statement, function = channel.make.statement, channel.function
+    if statement is None or function is None or statement.parent is not function["body"]:
+        return False
+    shared = shared_channel(file, channel.binding.node)
+    if shared is None or not shared.is_field or shared.exported or len(shared.makes) != 1:
+        return False
+    if shared.stores or shared.nils or shared.escapes or channel.escapes:
+        return False
+    known = {operation.node for operation in channel.operations}
+    return all(operation.node in known for operation in shared.operations) and all(
+        operation.anchor.start > statement.end for operation in channel.operations
+    )
 
 
 def _place(file: GoFile, make: Node, function: Node) -> FieldBinding | None:
     """Return the field of a local object that a new channel is stored in."""
     found = _in_literal(file, make) or _assigned(file, make)
-    if found is None or found.holder.kind != "variable" or found.holder.function is not function:
+    if found is None or found.holder.function is not function:
+        return None
+    if found.holder.kind not in {"variable", "receiver"}:
         return None
     owner = deref(file.type_of(found.holder.node))
     if not isinstance(owner, Named) or not is_assigned_once(found.holder):

@@ -78,8 +78,8 @@ def launch_places(
         return []
     if calls and not inner.contains(calls[0]):
         decl = file.callee(calls[0])
-        own = decl is not None and decl.node is inner and calls[0].function is function
-        return [calls[0]] if own else []
+        own = decl is not None and decl.node is inner and not calls[0].is_launched
+        return [calls[0]] if own and calls[0].function is function else []
     binding = literal_binding(file, inner) if inner.kind == "func_literal" else None
     if binding is None or binding.function is not function:
         return []

@@ -25,25 +25,36 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
 
-from ._close_method import MethodClose, outer_closes
+from ._close_method import ENDS, MethodClose, outer_closes
 
 __all__ = ["beside_a_goroutine"]
 
 
 _HELPERS = 2
 _NO_LAST = re.compile(rb"(?!)")
+_ANY = re.compile("")
 
 
 def beside_a_goroutine(close: MethodClose, sites: list[Site]) -> tuple[Site, Site] | None:
-    """Return the calls of a closing method by a goroutine and by who ends the same object."""
-    for end in outer_closes(close, sites, parts=True):
+    """Return the calls of a closing method by a goroutine and by who ends the same object.
+
+    An exported method ends it, of any name: the goroutine is no part of it.
+    """
+    for end in outer_closes(close, sites, parts=True, ends=_ANY):
         if end.decl.node is close.decl.node:
+            continue
+        if not ENDS.match(end.decl.name) and _is_run_inside(end):
             continue
         for site in sites:
             if site.call is not None and site.call is not end.call:
                 if _by_goroutine_of(site, end) or _by_helper(site, end, _HELPERS):
                     return site, next(s for s in sites if s.call is end.call)
     return None
+
+
+def _is_run_inside(end: MethodClose) -> bool:
+    """Return whether the package itself calls a method, or starts it as a goroutine."""
+    return any(True for _ in own_callers(end.decl, _NO_LAST))
 
 
 def _by_helper(site: Site, end: MethodClose, depth: int, below: tuple[str, ...] = ()) -> bool:

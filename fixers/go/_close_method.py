@@ -206,13 +206,17 @@ def others_of(close: MethodClose) -> list[MethodClose]:
 
 
 def outer_closes(
-    close: MethodClose, sites: list[Site], *, parts: bool = False
+    close: MethodClose,
+    sites: list[Site],
+    *,
+    parts: bool = False,
+    ends: re.Pattern[str] = ENDS,
 ) -> list[MethodClose]:
     """Return the methods (`Close`) of an exported type that run the close through another method.
 
     Unguarded ones; each as if it closed itself:
     `func (c *Conn) Close() error { c.shutdown(); return nil }`. With `parts` also those of types
-    that have the closing object in a field, embedded or not.
+    that have the closing object in a field, embedded or not. `ends` says by which names.
     """
     if not parts and (close.decl.exported or not close.decl.receiver[:1].isupper()):
         return []
@@ -227,7 +231,7 @@ def outer_closes(
         selection = site.file.selection(selector)
         via = selection.via if selection is not None else ()
         access = access_of(site.file, selector["operand"], via)
-        if not ENDS.match(decl.name) or access is None or not _is_receivers(access):
+        if not ends.match(decl.name) or access is None or not _is_receivers(access):
             continue
         if not parts and (access.steps or decl.receiver != close.decl.receiver):
             continue

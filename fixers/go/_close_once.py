@@ -8,6 +8,7 @@ from itertools import takewhile
 
 from threadmend.golang.builders import (
     BuilderError,
+    add_element,
     add_field,
     free_name,
     package_name,
@@ -16,7 +17,7 @@ from threadmend.golang.builders import (
     with_reason,
     wrap,
 )
-from threadmend.golang.channel_fields import SharedChannel
+from threadmend.golang.channel_fields import SharedChannel, literals_of
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
@@ -76,18 +77,38 @@ def _with_field(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
     receiver = close.access.root
     if not isinstance(receiver, Binding):
         raise BuilderError("the channel's owner is not the receiver")
-    if receiver.declaration["type"].kind != "pointer_type":
-        raise BuilderError("the receiver is a copy, and so would its Once be")
     decl, place = close.channel.decl, beside(close.channel)
     name = place.free(_once_name(close))
-    package = package_name(decl.file.tree, "sync")
-    edits = [*add_field(place.struct, name, f"{package}.Once", after=place.field)]
+    type_ = f"{package_name(decl.file.tree, 'sync')}.Once"
+    edits: list[Edit] = []
+    if receiver.declaration["type"].kind != "pointer_type":
+        edits += _made_with_channel(close.channel, name)
+        type_ = f"*{type_}"
+    edits += add_field(place.struct, name, type_, after=place.field)
     edits += reach_import(decl.file.tree, "sync")
     base = close.operand["operand"].name
     edits += _guard(close, f"{base}.{name}")
     for other in others:
         edits += _guard(other, f"{other.operand['operand'].name}.{name}")
     return list(realigned(close.file.package.workspace, edits))
+
+
+def _made_with_channel(channel: SharedChannel, name: str) -> list[Edit]:
+    """Make a Once wherever a literal makes the channel: copies of the object share both."""
+    edits: list[Edit] = []
+    for made in channel.makes:
+        element = made.call.up("keyed_element")
+        literal = element.up("composite_literal") if element is not None else None
+        own = {id(literal) for _, literal in literals_of(channel.decl)}
+        direct = element is not None and made.call.parent in element.children
+        if literal is None or id(literal) not in own or not direct:
+            raise BuilderError("the receiver is a copy, and so would its Once be")
+        package = package_name(made.file.tree, "sync")
+        edits += add_element(literal, f"{name}: new({package}.Once)")
+        edits += reach_import(made.file.tree, "sync")
+    if not edits or channel.stores or channel.nils:
+        raise BuilderError("the receiver is a copy, and so would its Once be")
+    return edits
 
 
 def _with_variable(close: MethodClose, others: list[MethodClose]) -> list[Edit]:

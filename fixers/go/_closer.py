@@ -27,6 +27,8 @@ from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
 from threadmend.model import Edit
 
+from ._counts_itself import added_for
+
 __all__ = [
     "after_sends",
     "anchor_in",
@@ -145,7 +147,7 @@ def _counted(
     found: set[Access] = set()
     name = ""
     for launch in launches:
-        own = [c for c in calls if _counts(c, launch)]
+        own = [c for c in calls if _counts(c, launch)] or added_for(file, calls, launch)
         if not own:
             return None
         found.add(own[0].access)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from threadmend.golang.access import Access
 from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.calls import callers
 from threadmend.golang.effects import Pair, holders, pairs_of
+from threadmend.golang.families import CannotFollow, family
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import call_of
 from threadmend.golang.holding import holding_of
@@ -295,16 +296,22 @@ def _chain(file: GoFile, path: tuple[Node, ...], site: int) -> tuple[str, list[E
             raise
         # What it does before it locks runs in the caller's critical section as it is.
         result = Split(decl.name, without_lock(decl.file, decl.node, made.access))
-    edits = list(result.edits)
-    for call in reversed(path[site + 1 : -1]):
+    edits, inner, kept = list(result.edits), result.name, _only_below(file, path, site)
+    for index in range(len(path) - 2, site, -1):
+        call = path[index]
         function = call.function
         between = declaration_of(workspace.file_of(call), function) if function else None
         if between is None:
             raise BuilderError("the lock is taken through a function without a name")
         check_named(call, decl)
         edits += widened(workspace.file_of(call), call, decl, result.name)
-        result = copied(between, call, result.name)
-        edits += result.edits
+        if index in kept:  # there is nobody to keep the old one for
+            edits += _renamed(call, decl, result.name)
+            result = Split(between.name, ())
+        else:
+            result = copied(between, call, result.name)
+            edits += result.edits
+            inner = result.name
         decl = between
     if (shown := printed_by(file, path[site], path[site + 1])) is not None:
         # `fmt.Print(c)` becomes `fmt.Print(c.stringLocked())`: a string prints like itself
@@ -312,15 +319,45 @@ def _chain(file: GoFile, path: tuple[Node, ...], site: int) -> tuple[str, list[E
         if argument.kind not in {"identifier", "selector_expression"}:
             raise BuilderError("what is printed has no name")
         edits.append(Edit(argument.path, argument.end, argument.end, f".{result.name}()".encode()))
-        return result.name, edits
+        return inner, edits
     here = workspace.file_of(path[site])
     if (value := given(here, path[site], path[site + 1])) is not None:
         word = value.get("field") or value
-        return result.name, [*edits, Edit(word.path, word.start, word.end, result.name.encode())]
+        return inner, [*edits, Edit(word.path, word.start, word.end, result.name.encode())]
     check_named(path[site], decl)
     edits += widened(here, path[site], decl, result.name)
-    edits.append(call_edit(path[site], result.name))
-    return result.name, edits
+    return inner, [*edits, *_renamed(path[site], decl, result.name)]
+
+
+def _renamed(call: Node, decl: Decl, name: str) -> list[Edit]:
+    """Return the edit that makes a call of a function one of another, none for the same one."""
+    return [] if name == decl.name else [call_edit(call, name)]
+
+
+def _only_below(file: GoFile, path: tuple[Node, ...], site: int) -> set[int]:
+    """Return which calls of a path are made by functions that run on that path and nowhere else.
+
+    From the blamed call downwards: below a function that others call, others come along, too.
+    """
+    found: set[int] = set()
+    for index in range(site + 1, len(path) - 1):
+        function = path[index].function
+        owner = file.package.workspace.file_of(path[index])
+        decl = declaration_of(owner, function) if function is not None else None
+        if decl is None or not _is_only_used_by(decl, path[index - 1]):
+            break
+        found.add(index)
+    return found
+
+
+def _is_only_used_by(decl: Decl, call: Node) -> bool:
+    """Return whether one call is the only use of an unexported function, interfaces counted."""
+    if decl.exported or decl.node.contains(call):
+        return False
+    try:
+        return [site.call for site in family(decl).sites] == [call]
+    except CannotFollow:
+        return False
 
 
 def _is_only_call(decl: Decl, call: Node) -> bool:

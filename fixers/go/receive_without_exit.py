@@ -35,7 +35,8 @@ from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.flow_graph import Label
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.locks import held_at
-from threadmend.golang.scope import Binding
+from threadmend.golang.runners import runners_of
+from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.stops import Stop, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix
@@ -210,19 +211,22 @@ def _where_asked(body: Node, flow: Flow, channels: set[bytes]) -> tuple[Point, L
 def _unanswered(file: GoFile, receive: Node, channel: SharedChannel) -> Iterator[Finding]:
     """Yield the receive of an answer, on a channel of the request, that may never be sent.
 
-    The function made the request with its channel and gave it away; the one function that
-    answers returns on some path without a send.
+    The function made the request with its channel and gave it away, or its caller did; the one
+    function that answers returns on some path without a send.
     """
     made = channel.makes[0] if len(channel.makes) == 1 else None
-    if made is None or made.call.function is not receive.function or channel.of("close"):
+    if made is None or channel.of("close"):
+        return
+    here = made.call.function is receive.function
+    if not here and not _is_asked_for(file, receive, channel):
         return
     if not channel.is_field or channel.stores or channel.escapes or held_at(file, receive):
         return
-    exit_ = _exit_of_answerer(channel, receive)
+    exit_ = _exit_of_answerer(channel, receive, literals=not here)
     if exit_ is None:
         return
     stop = next((s for s in stops_at(file, receive) if s.context), None)
-    if stop is None:
+    if stop is None or not (here or _is_parameter(receive.function, stop)):
         return
     name = receive["operand"].name
     how = "go on" if exit_.kind == "identifier" else "return"
@@ -235,11 +239,42 @@ def _unanswered(file: GoFile, receive: Node, channel: SharedChannel) -> Iterator
     yield finding(file, receive, message, fix)
 
 
-def _exit_of_answerer(channel: SharedChannel, receive: Node) -> Node | None:
+def _is_parameter(function: Node | None, stop: Stop) -> bool:
+    """Return whether a function takes a context as a parameter of its own."""
+    names = bindings_in(function).get(stop.context, ()) if function is not None else ()
+    return any(binding.kind == "parameter" for binding in names)
+
+
+def _is_asked_for(file: GoFile, receive: Node, channel: SharedChannel) -> bool:
+    """Return whether goroutines alone answer, and one function of the project receives, once.
+
+    The request was made by its caller, who hands it over: `q := newQuestion(field)`,
+    `go t.augur(ctx, q)`, `return q.answer(ctx)`.
+    """
+    sends = channel.of("send")
+    receives = [r for r in channel.of("receive", "range") if not r.file.is_test]
+    if len(receives) != 1 or receives[0].node is not receive or channel.exported or file.is_test:
+        return False
+    if innermost_loop(receive) is not None or channel.of("len", "compare"):
+        return False
+    for send in sends:
+        runners = runners_of(send.file, send.node.function) if send.node.function else None
+        if runners is None or runners.called or not runners.launches:
+            return False
+        if any(launch.kind != "go" for launch in runners.launches):
+            return False
+    return bool(sends)
+
+
+def _exit_of_answerer(
+    channel: SharedChannel, receive: Node, *, literals: bool = False
+) -> Node | None:
     """Return the exit on which the only function that answers does not send."""
     sends = channel.of("send")
     body = sends[0].node.function if sends else None
-    if body is None or body is receive.function or body.kind == "func_literal":
+    if body is None or body is receive.function:
+        return None
+    if body.kind == "func_literal" and not literals:
         return None
     if any(s.node.function is not body or s.has_alternative or s.calls for s in sends):
         return None

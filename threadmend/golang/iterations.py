@@ -132,7 +132,8 @@ def decided_once(file: GoFile, node: Node, loop: Node) -> bool:
     """Return whether a condition inside a loop lets a node run in one round only, it seems.
 
     `if i == 0 { … }` on the loop's own variable, `if len(found) == n { … }` on what the loop
-    changes, or a condition on a variable that the same branch changes (a flag).
+    changes, a condition on a variable that the same branch changes (a flag), or on what an atomic
+    counter has come to (`n.Add(1) == total`).
     """
     for branch in node.ancestors():
         if branch is loop or branch.kind == "func_literal":
@@ -140,6 +141,8 @@ def decided_once(file: GoFile, node: Node, loop: Node) -> bool:
         condition = _condition(branch, node)
         if condition is None:
             continue
+        if any(_counts(call) for call in condition.find("call_expression")):
+            return True
         for name in condition.find("identifier"):
             binding = file.binding(name)
             if binding is None:
@@ -155,6 +158,20 @@ def decided_once(file: GoFile, node: Node, loop: Node) -> bool:
             ):
                 return True
     return False
+
+
+_COUNTS = re.compile(r"(?:Add|Inc|Dec|Sub)(?:U?[iI]nt(?:32|64))?|(?:CompareAndSwap|CAS)\w*")
+
+
+def _counts(call: Node) -> bool:
+    """Return whether a call counts on, and is compared with the one number, or swaps a flag."""
+    function, outer = call["function"], call.parent
+    name = function["field"].name if function.kind == "selector_expression" else ""
+    if outer is None or not _COUNTS.fullmatch(name):
+        return False
+    if name.startswith("C"):
+        return outer.kind in {"if_statement", "binary_expression"}
+    return outer.kind == "binary_expression" and outer["operator"].kind == "=="
 
 
 def in_one_round(file: GoFile, node: Node, loop: Node) -> bool:

@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, lock_class
+from threadmend.golang.access import Access, lock_class, uses_of
 from threadmend.golang.calls import code_files
 from threadmend.golang.crowded_calls import crowded
 from threadmend.golang.crowds import is_made_anew, overlaps, own_nodes
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import Launch, innermost_loop, launches_in, or_spawning
+from threadmend.golang.iterations import ends_after
 from threadmend.golang.lefts import (
     STARTS,
     calls_leaving,
@@ -30,6 +31,7 @@ from threadmend.golang.lefts import (
 )
 from threadmend.golang.pauses import SignalOf, pauses, signal_at
 from threadmend.golang.preparing import sets_up_once
+from threadmend.golang.repeats import is_repeated
 from threadmend.golang.scope import Binding
 from threadmend.golang.summaries import touches_after
 from threadmend.golang.syntax import Declaration, Node
@@ -147,7 +149,44 @@ def _in_function(file: GoFile, function: Node, starts: list[_Start]) -> Iterator
                     if touch.place not in seen:
                         seen.add(touch.place)
                         yield Encounter(file, launch, touch, touch)
+        if start.left and _is_left_again(file, flow, start):
+            for touch in ours:
+                if _clashes(touch) and _outlives_call(touch.access, start.node):
+                    if touch.place not in seen:
+                        seen.add(touch.place)
+                        yield Encounter(file, launch, touch, touch, left=True)
         yield from _with_the_rest(file, function, start, reached, seen)
+
+
+def _is_left_again(file: GoFile, flow: Flow, start: _Start) -> bool:
+    """Return whether a loop calls a function that leaves a goroutine each time, and waits for none.
+
+    The function decides nothing: `func (c *crew) hire(id int) { c.wg.Add(1); go c.toil(id) }`.
+    """
+    loop, point = innermost_loop(start.node), flow.point_of(start.node)
+    launcher, launch = start.launch.function, start.launch
+    if loop is None or point is None or launcher is None or ends_after(loop, start.node):
+        return False
+    waits = pauses(file, flow.function)
+    if point not in flow.reachable(point, stop=waits.__contains__):
+        return False
+    if any(c.kind == "call_expression" and _ENDS.search(c["function"].name) for c in loop.walk()):
+        return False
+    inner = flow_of(launcher)
+    at = inner.point_of(launch.node)
+    if at is None or not inner.complete or inner.exits_from(inner.entry, stop=lambda p: p is at):
+        return False
+    return is_repeated(file.package.workspace.file_of(launch.node), launch)
+
+
+def _outlives_call(access: Access, call: Node) -> bool:
+    """Return whether all rounds of a loop around a call share an object that it works on."""
+    root, loop = access.root, innermost_loop(call)
+    if not isinstance(root, Binding) or loop is None or loop.contains(root.node):
+        return False
+    if any(step.startswith("[") for step in access.steps):
+        return False
+    return not any(loop.contains(u.node) and u.kind in {"write", "update"} for u in uses_of(root))
 
 
 _ENDS = re.compile(r"(?i)stop|close|shut|kill|end|finish|wait|join|cancel|term")

@@ -196,6 +196,7 @@ def _fix(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) ->
     """Let the goroutine that sends close when it ends; a stop channel tells it to."""
     waits = _wait_of(call, loop)
     if waits is not None and call.parent is not None:
+        _refuse_own(file, call, loop)
         edits = list(insert_before(call.parent, waits))
         reason = "the method now waits for the goroutines"
         title = f"Wait for the senders before closing {channel.name}"
@@ -205,11 +206,13 @@ def _fix(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) ->
     launch, workspace = loop.launches[0], channel.package.workspace
     group = _group(call, loop, launch)
     if group is not None:
+        _refuse_own(file, call, loop)
         return _told_and_awaited(call, channel, loop, *group)
     if len(loop.launches) != 1 or is_repeated(workspace.file_of(launch.node), launch):
         several = counted_and_awaited(file, call, channel, loop)
         if several is None:
             raise BuilderError("several goroutines send")
+        _refuse_own(file, call, loop)
         return several
     if not _runs_once(loop, launch):
         raise BuilderError("the goroutine may call the method that sends more than once")
@@ -227,6 +230,13 @@ def _fix(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) ->
     aligned = realigned(workspace, edits)
     title = f"Let the goroutine that sends close {channel.name}"
     return Fix(title, aligned, Safety.UNSAFE, "the channel is closed later")
+
+
+def _refuse_own(file: GoFile, call: Node, loop: SendingLoop) -> None:
+    """Raise BuilderError where a goroutine that sends closes, too: it would wait for itself."""
+    closers = {each.node for each in runners_of(file, _outermost(call)).launches}
+    if any(launch.node in closers for launch in loop.launches):
+        raise BuilderError("a goroutine that sends closes as well, and would wait for itself")
 
 
 def _group(call: Node, loop: SendingLoop, launch: Launch) -> tuple[str, str] | None:

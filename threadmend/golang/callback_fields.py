@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import Site, callers
+from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.keepers import parameter_name
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
@@ -42,10 +43,13 @@ def all_sites(decl: Decl) -> list[Site] | None:
 def calls_of_stored(site: Site) -> list[Site] | None:
     """Return the calls of the field that a function's use as a value is stored in.
 
-    None where it goes anywhere else, where other packages may call the field, or where the field
-    is used for anything but a call.
+    Those of a function that launches who calls it, too. None where it goes anywhere else, where
+    other packages may call the field, or where the field is used for anything but a call.
     """
     value = site.node.up("selector_expression") if site.node.field == "field" else site.node
+    launched = _called_by_launched(site.file, value or site.node)
+    if launched:
+        return launched
     field = _field_of(site.file, value or site.node, _DEPTH)
     if field is None:
         return None
@@ -91,19 +95,87 @@ def _registered(file: GoFile, call: Node, value: Node, depth: int) -> Field | No
 
     `r.On("fix", b.onFix)`, where On does `r.handlers[kind] = append(r.handlers[kind], handle)`.
     """
+    given = _given(file, call, value) if not call.runs_later else None
+    if given is None or len(given[1]) != 1:
+        return None
+    decl, uses = given
+    return _field_of(decl.file, uses[0], depth - 1)
+
+
+def _given(file: GoFile, call: Node, value: Node) -> tuple[Decl, list[Node]] | None:
+    """Return the function of the project that gets an argument, and what it uses it for.
+
+    Comparisons with nil aside.
+    """
     decl = file.callee(call)
-    if decl is None or not decl.sound or not decl.has_body or call.runs_later:
+    if decl is None or not decl.sound or not decl.has_body:
         return None
     position = next(i for i, a in enumerate(call["arguments"].children) if a is value)
     name = parameter_name(decl.node, position)
     binding = decl.file.binding(name) if name is not None else None
-    found: list[Field | None] = []
-    for use in binding.uses if binding is not None else ():
-        above = use.parent
-        if use is name or (above is not None and above.kind == "binary_expression"):
-            continue  # a comparison with nil
-        found.append(_field_of(decl.file, use, depth - 1))
-    return found[0] if len(found) == 1 else None
+    uses = [use for use in binding.uses if use is not name] if binding is not None else []
+    return decl, [u for u in uses if u.parent is None or u.parent.kind != "binary_expression"]
+
+
+def _called_by_launched(file: GoFile, value: Node) -> list[Site]:
+    """Return the calls of an argument where only goroutines that the callee launches make them.
+
+    `listen(frames, b.onFix)`, which does `go func() { for f := range frames { handle(f) } }()`
+    and waits for nothing, as its caller does.
+    """
+    call, function = _call_given(value), value.function
+    given = _given(file, call, value) if call is not None and not call.runs_later else None
+    if given is None or call is None or function is None:
+        return []
+    if any(_waits(node) for node in function.own() if node.start > call.end):
+        return []
+    decl, uses = given
+    found: list[Site] = []
+    for use in uses:
+        calls = _calls_launched(decl, use)
+        if not calls:
+            return []
+        found += calls
+    if any(_waits(n) or _returns_value(n) for n in decl.node.own()):
+        return []
+    return found
+
+
+def _call_given(value: Node) -> Node | None:
+    """Return the call that a value is an argument of."""
+    group = value.parent
+    return group.parent if group is not None and group.kind == "argument_list" else None
+
+
+def _calls_launched(decl: Decl, use: Node) -> list[Site]:
+    """Return the calls that a goroutine of a function makes of its parameter: `go pump(in, f)`."""
+    call = _call_given(use)
+    if call is not None and call.is_launched:
+        given = _given(decl.file, call, use)
+        if given is None or any(u.function is not given[0].node for u in given[1]):
+            return []
+        called = [u.parent for u in given[1] if u.field == "function" and u.parent is not None]
+        sites = [Site(given[0].file, u, c) for u, c in zip(given[1], called, strict=False)]
+        return sites if len(called) == len(given[1]) else []
+    own, literal = use.parent, use.function
+    if own is None or own.kind != "call_expression" or use.field != "function":
+        return []
+    launch = launch_of_literal(decl.file, literal) if literal is not None else None
+    if launch is None or launch.kind != "go" or launch.function is not decl.node:
+        return []
+    return [Site(decl.file, use, own)]
+
+
+def _waits(node: Node) -> bool:
+    """Return whether a node may wait for a goroutine."""
+    if node.kind == "unary_expression":
+        return node["operator"].kind == "<-"
+    return node.kind == "selector_expression" and node["field"].name == "Wait"
+
+
+def _returns_value(node: Node) -> bool:
+    """Return whether a node hands out what may tell of the goroutine's end."""
+    return node.kind == "return_statement" and len(node.children) > 1
 
 
 def _listed(file: GoFile, place: Node) -> Field | None:

@@ -35,6 +35,7 @@ from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
+from threadmend.golang.repeats import is_repeated, launch_places
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -57,13 +58,18 @@ _TIME = re.compile(rb"(?:^|\.)(?:After|Tick|Done)\(|\.C$")
 
 @dataclass(slots=True)
 class _Sender:
+    """A launch that sends; `places` are where the function that made the channel starts it."""
+
     launch: Launch
+    places: list[Node]
     sends: list[ChannelOperation]
 
     @property
     def repeats(self) -> bool:
         """Return whether more than one value may be sent in all."""
-        if self.launch.loop is not None:
+        if self.launch.loop is not None or len(self.places) > 1:
+            return True
+        if any(innermost_loop(place) is not None for place in self.places):
             return True
         bodies = {send.node.function for send in self.sends}
         body = bodies.pop()
@@ -90,7 +96,7 @@ def _of_locals(file: GoFile) -> Iterator[Finding]:
                 continue
             if not all(is_returned(e, function) for e in channel.escapes):
                 continue
-            senders = _senders(function, channel)
+            senders = _senders(file, function, channel)
             if not senders:
                 continue
             for close in closes:
@@ -100,13 +106,17 @@ def _of_locals(file: GoFile) -> Iterator[Finding]:
                     break
 
 
-def _senders(function: Node, channel: Channel) -> list[_Sender]:
+def _senders(file: GoFile, function: Node, channel: Channel) -> list[_Sender]:
     found: dict[int, _Sender] = {}
     for send in channel.of("send"):
         runner = runner_of(send, function)
-        if isinstance(runner, Launch) and runner.function is function and runner.kind != "timer":
-            found.setdefault(runner.node.start, _Sender(runner, [])).sends.append(send)
-        elif runner is not function:
+        if isinstance(runner, Launch) and runner.kind != "timer":
+            places = launch_places(file, function, runner, send.calls)
+            if places:
+                sender = _Sender(runner, places, [])
+                found.setdefault(runner.node.start, sender).sends.append(send)
+                continue
+        if runner is not function:
             return []
     return list(found.values())
 
@@ -141,14 +151,14 @@ def _active(
     if left_early(file, function, channel, flow, end, stops):
         return senders[0]
     for sender in senders:
-        start = flow.point_of(sender.launch.node)
-        if start is None:
-            continue
-        if deferred is None:
-            if end in flow.reachable(start, stop=(stops - {end}).__contains__):
+        for start in (flow.point_of(place) for place in sender.places):
+            if start is None:
+                continue
+            if deferred is None:
+                if end in flow.reachable(start, stop=(stops - {end}).__contains__):
+                    return sender
+            elif _runs_before(flow, start, end, stops):
                 return sender
-        elif _runs_before(flow, start, end, stops):
-            return sender
     return None
 
 
@@ -197,7 +207,7 @@ def _waits(flow: Flow, channel: Channel, senders: list[_Sender]) -> set[Point]:
 def _heads(flow: Flow, receive: Node, senders: list[_Sender]) -> set[Point]:
     """Return the head of the loop that receives: it runs as often as there are values."""
     loop = innermost_loop(receive)
-    if loop is None or any(loop.contains(s.launch.node) for s in senders):
+    if loop is None or any(loop.contains(place) for s in senders for place in s.places):
         return set()
     return {p for p in flow.points if loop.contains(p.node) and not loop["body"].contains(p.node)}
 
@@ -290,7 +300,7 @@ def _fix(
         )
     if isinstance(runner_of(close, function), Launch):
         edits = close_after(file, function, channel.make, name, launches, into=statement)
-    elif len(launches) == 1 and launches[0].loop is None:
+    elif len(launches) == 1 and not is_repeated(file, launches[0], channel.make):
         edits = [*delete(statement), *by_producer(file, channel, launches[0])]
     else:
         closes = [statement]

@@ -33,6 +33,7 @@ from threadmend.golang.iterations import own_condition
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import making
+from threadmend.golang.repeats import is_repeated
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -226,7 +227,7 @@ def _fix(
         edits += after_sends(file, function, channel)
     elif len(launches) != len(runners):
         raise BuilderError("the function sends as well as the goroutines that it launches")
-    elif len(launches) == 1 and launches[0].loop is None:
+    elif len(launches) == 1 and not is_repeated(file, launches[0], channel.make):
         edits += by_producer(file, channel, launches[0])
     else:
         receives = [r.anchor for r in channel.of("receive", "range")]

@@ -17,6 +17,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
 from threadmend.model import Edit, Fix, Safety
 
+from ._loaded_once import is_beside_test
 from ._racy import Race
 
 _SINCE = (1, 19)
@@ -154,12 +155,14 @@ def _replaced(statement: Node, code: str) -> Edit:
 
 
 def _decides(race: Race) -> str:
-    """Return why single steps may not be enough: a read decides about a write."""
+    """Return why single steps may not be enough: a read decides about a write, or another read."""
     for strand in race.strands:
         inside = race.inside(strand.body)
-        for read in inside:
-            if read.kind == "read" and _tested(read.node, [a for a in inside if a.writes]):
-                return f"another goroutine may change {race.name} between its test and its write"
+        reads = [a.node for a in inside if a.kind == "read"]
+        if any(_tested(read, [a for a in inside if a.writes]) for read in reads):
+            return f"another goroutine may change {race.name} between its test and its write"
+        if any(is_beside_test(read, reads) for read in reads):
+            return f"another goroutine may change {race.name} after its test"
     return ""
 
 

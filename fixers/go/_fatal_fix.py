@@ -23,7 +23,8 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with, result_nodes
 from threadmend.golang.goroutines import launches
 from threadmend.golang.locks import declaration_of
-from threadmend.golang.syntax import Node
+from threadmend.golang.scope import resolve_local
+from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.uses import fixing_interface
 from threadmend.model import Edit, Fix, Safety
 
@@ -94,13 +95,26 @@ def _edits(file: GoFile, call: Node, name: str, leave: str) -> tuple[Edit, ...]:
         renamed = (Edit(file.path, method.start, method.end, REPLACED[name].encode()),)
         return renamed + (insert_after(statement, leave) if leave else ())
     package = call["function"]["operand"]
-    known = package_name(file.tree, _ASSERT).encode()
+    known = _package(file, call, package).encode()
     if not leave:
         return (Edit(file.path, package.start, package.end, known),)
     return (
         Edit(file.path, package.start, package.end, b"if !" + known),
         _block_behind(file, statement, leave),
     )
+
+
+def _package(file: GoFile, call: Node, require: Node) -> str:
+    """Return the name of the package of checks that go on, where `require` is the package and not
+    an object (`require := require.New(t)`), and the name means the package there.
+    """
+    name = package_name(file.tree, _ASSERT)
+    if resolve_local(require) is not None:
+        raise BuilderError(f"{require.name} is an object of the test here")
+    outermost = [n for n in call.ancestors() if n.kind in FUNCTIONS][-1]
+    if re.search(rf"\b{name}\b[\w, ]*:?= |\bvar {name}\b|[(,] *{name} ".encode(), outermost.text):
+        raise BuilderError(f"the name {name} is taken")
+    return name
 
 
 def _block_behind(file: GoFile, statement: Node, leave: str) -> Edit:

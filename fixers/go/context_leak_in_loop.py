@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from threadmend.golang.access import root_name
 from threadmend.golang.builders import BuilderError, delete, insert_at_end, insert_before, wrap
 from threadmend.golang.closures import outlives
-from threadmend.golang.contexts import derivations
+from threadmend.golang.contexts import derivation_by_helper, derivations
 from threadmend.golang.counts import iterations
 from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.iterations import ends_after
 from threadmend.golang.locks import lock_operation
@@ -101,6 +102,20 @@ def _cancels(file: GoFile) -> dict[Binding, Binding | None]:
     return found
 
 
+def _is_of_helper(file: GoFile, binding: Binding, cancels: dict[Binding, Binding | None]) -> bool:
+    """Return whether a variable is the cancel function of a context that a helper derives, which
+    is noted then.
+    """
+    declaration = binding.declaration
+    if declaration.kind != "short_var_declaration":
+        return False
+    derivation = derivation_by_helper(file, declaration)
+    if derivation is None or file.binding(derivation.cancel) is not binding:
+        return False
+    cancels[binding] = file.binding(derivation.context)
+    return True
+
+
 def _released(
     file: GoFile, loop: Node, call: Node, cancels: dict[Binding, Binding | None]
 ) -> str | None:
@@ -108,7 +123,9 @@ def _released(
     function = call["function"]
     if function.kind == "identifier":
         binding = file.binding(function)
-        if binding is None or binding not in cancels or not _of_round(binding, loop):
+        if binding is None or not _of_round(binding, loop):
+            return None
+        if binding not in cancels and not _is_of_helper(file, binding, cancels):
             return None
         context = cancels[binding]
         if _called_at_the_end(binding, loop):
@@ -332,9 +349,24 @@ def _called(deferred: _Deferred, leaving: list[Node]) -> tuple[Fix | None, str]:
             return None, "a return computes its values with what is to be released"
         edits.extend(insert_before(jump, text))
     last = body.statements[-1]
-    if last.kind not in _JUMPS:
+    if last.kind not in _JUMPS and _is_passed(last, leaving):
         edits.extend(insert_at_end(body, text))
     return _with_reason(f"Call {text.removesuffix('()')} at each end of the round", edits), ""
+
+
+def _is_passed(last: Node, leaving: list[Node]) -> bool:
+    """Return whether the round may come to its end behind a statement, other than by a jump."""
+    function = last.function
+    if function is None or last.kind not in _BRANCHING:
+        return True
+    flow = flow_of(function)
+    inside = {p for p in flow.points if p.live and last.contains(p.node)}
+    return any(not inside.issuperset(p.successors) for p in inside if p.node not in leaving)
+
+
+_BRANCHING = frozenset(
+    {"if_statement", "expression_switch_statement", "type_switch_statement", "select_statement"}
+)
 
 
 def _own_label(loop: Node) -> str:

@@ -68,7 +68,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue
         if _is_left_alone(file, loop) or _ASKED.search(file.tree.data, loop.start, call.start):
             continue
-        if _SHORT.fullmatch(call["arguments"].children[0].name):
+        if _SHORT.fullmatch(_spelt_out(file, call["arguments"].children[0])):
             continue
         stops = (s for s in stops_at(file, call) if _is_ours(call, s) and not _ends(call, s))
         stop = next((s for s in stops if not _made_in(loop, call, s)), None)

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl
 
-__all__ = ["Derivation", "derivations", "derivations_by_helpers", "derives", "kept", "kept_by"]
+__all__ = [
+    "Derivation",
+    "derivation_by_helper",
+    "derivations",
+    "derivations_by_helpers",
+    "derives",
+    "kept",
+    "kept_by",
+]
 
 _NAMES = (
     *("WithCancel", "WithTimeout", "WithDeadline"),
@@ -107,11 +115,20 @@ def derivations_by_helpers(file: GoFile) -> Iterator[Derivation]:
         return
     for declaration in file.declarations(_HELPED):
         for statement in declaration.node.find("short_var_declaration", "assignment_statement"):
-            left, right = statement["left"].children, statement["right"].children
-            if len(left) == 2 and len(right) == 1 and right[0].kind == "call_expression":
-                decl = file.callee(right[0])
-                if decl is not None and decl.has_body and derives(decl):
-                    yield Derivation(right[0], decl.name, statement, left[0], left[1])
+            derivation = derivation_by_helper(file, statement)
+            if derivation is not None:
+                yield derivation
+
+
+def derivation_by_helper(file: GoFile, statement: Node) -> Derivation | None:
+    """Return the derivation that a `:=` or `=` is, of what a function of the project returns."""
+    left, right = statement["left"].children, statement["right"].children
+    if len(left) != 2 or len(right) != 1 or right[0].kind != "call_expression":
+        return None
+    decl = file.callee(right[0])
+    if decl is None or not decl.has_body or not derives(decl):
+        return None
+    return Derivation(right[0], decl.name, statement, left[0], left[1])
 
 
 def derives(decl: Decl) -> bool:

@@ -106,7 +106,7 @@ _TOUCHING = frozenset({"selector_expression", "identifier", "send_statement", "c
 def _touches_at(file: GoFile, body: Node, node: Node) -> Iterator[Touch]:
     """Yield what a node of a body touches when the body has come to it."""
     if node.kind in {"selector_expression", "identifier"}:
-        touch = own_touch(file, body, node, written_names(file.package))
+        touch = own_touch(file, body, node, written_names(file))
         if touch is not None:
             yield replace(touch, early=True)
     elif (touch := channel_touch(file, body, node)) is not None:
@@ -127,7 +127,7 @@ def _depth(package: Package) -> int:
 def _collect(file: GoFile, body: Node, depth: int) -> Summary:
     found: dict[tuple[Access, bool, frozenset[str], bool, bool, int], Touch] = {}
     opens: list[Open] = []
-    names = written_names(file.package)
+    names = written_names(file)
     parameters = body.get("parameters")
     is_told = parameters is not None and b"bool" in parameters.text  # which way to go
 

@@ -25,7 +25,6 @@ from threadmend.golang.types import Chan, Interface, Map, Named, Pointer, Slice,
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Package
 
 __all__ = [
     "EACH",
@@ -134,15 +133,19 @@ _ASSIGNED = re.compile(
 _DELETED = re.compile(rb"\b(?:delete|clear|append)\(\s*(?:\w+\.)*(\w+)")
 
 
-def written_names(package: Package) -> frozenset[bytes]:
-    """Return the names that are assigned somewhere in a package, as far as bytes tell."""
-    found: frozenset[bytes] | None = package.facts.get("written")
+def written_names(file: GoFile) -> frozenset[bytes]:
+    """Return the names that are assigned somewhere in a file's package, as far as bytes tell: for
+    a test, also what only the tests assign.
+    """
+    package = file.package
+    key = "written in tests" if file.is_test else "written"
+    found: frozenset[bytes] | None = package.facts.get(key)
     if found is None:
         names: set[bytes] = set()
-        for file in code_files(package):
-            names.update(_ASSIGNED.findall(file.data))
-            names.update(_DELETED.findall(file.data))
-        found = package.facts["written"] = frozenset(names | stored_by_methods(package))
+        for one in package.files if file.is_test else code_files(package):
+            names.update(_ASSIGNED.findall(one.data))
+            names.update(_DELETED.findall(one.data))
+        found = package.facts[key] = frozenset(names | stored_by_methods(package))
     return found
 
 

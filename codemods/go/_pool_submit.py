@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from threadmend.golang.access import is_assigned_once
+from threadmend.golang.access import is_assigned_once, selector_meant
 from threadmend.golang.builders import (
     BuilderError,
     add_imports,
@@ -37,6 +37,7 @@ from threadmend.golang.builders import (
     replace,
 )
 from threadmend.golang.channel_fields import shared_channel
+from threadmend.golang.channel_index import operand_of
 from threadmend.golang.families import CannotFollow, family
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes, results_are_named
@@ -164,7 +165,9 @@ def _turns(pool: TypePool, name: Node) -> bool:
 
 def _operand(pool: TypePool) -> Node:
     node = pool.receive.node
-    selector = node["right"] if node.kind == "range_clause" else node["operand"]
+    selector = selector_meant(pool.file, operand_of(node))
+    if selector is None:
+        raise BuilderError("the workers reach the pool through something else")
     return selector["operand"]
 
 

@@ -118,7 +118,7 @@ def _sends_first(close: MethodClose) -> bool:
     return outer is not None and any(
         node.kind == "send_statement"
         and (deferred or node.end <= close.call.start)
-        and node["channel"].text == close.operand.text
+        and access_of(close.file, node["channel"]) == close.access
         for node in outer.own()
     )
 

@@ -6,6 +6,7 @@ import re
 from functools import partial
 from itertools import takewhile
 
+from threadmend.golang.access import selector_meant
 from threadmend.golang.builders import (
     BuilderError,
     add_element,
@@ -86,10 +87,9 @@ def _with_field(close: MethodClose, others: list[MethodClose]) -> list[Edit]:
         type_ = f"*{type_}"
     edits += add_field(place.struct, name, type_, after=place.field)
     edits += reach_import(decl.file.tree, "sync")
-    base = close.operand["operand"].name
-    edits += _guard(close, f"{base}.{name}")
+    edits += _guard(close, f"{_owner(close)}.{name}")
     for other in others:
-        edits += _guard(other, f"{other.operand['operand'].name}.{name}")
+        edits += _guard(other, f"{_owner(other)}.{name}")
     return list(realigned(close.file.package.workspace, edits))
 
 
@@ -109,6 +109,14 @@ def _made_with_channel(channel: SharedChannel, name: str) -> list[Edit]:
     if not edits or channel.stores or channel.nils:
         raise BuilderError("the receiver is a copy, and so would its Once be")
     return edits
+
+
+def _owner(close: MethodClose) -> str:
+    """Return how a function spells the object whose channel it closes: `s` of `done := s.done`."""
+    selector = selector_meant(close.file, close.operand)
+    if selector is None:
+        raise BuilderError("the channel has a name of its own where it is closed")
+    return selector["operand"].name
 
 
 def _with_variable(close: MethodClose, others: list[MethodClose]) -> list[Edit]:

@@ -20,6 +20,7 @@ from threadmend.golang.builders import (
     BuilderError,
     add_import,
     free_name,
+    import_entries,
     import_name,
     insert_before,
     package_name,
@@ -255,7 +256,9 @@ def _imports(file: GoFile, sleep: Node) -> tuple[Edit, ...]:
         return () if known else add_import(file.tree, "sync")
     if known:
         return remove_import(file.tree, "time")
-    if len(file.imports) > 1:
+    entries = import_entries(file.tree)
+    own = next(entry for entry in entries if entry.path == "time")
+    if sum(entry.declaration is own.declaration for entry in entries) > 1:
         return (*add_import(file.tree, "sync"), *remove_import(file.tree, "time"))
-    path = file.imports[0].node["path"]
+    path = own.node["path"]
     return (Edit(file.path, path.start, path.end, b'"sync"'),)

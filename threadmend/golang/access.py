@@ -24,8 +24,10 @@ __all__ = [
     "access_of",
     "is_assigned_once",
     "lock_class",
+    "meant_by",
     "path_behind",
     "root_name",
+    "selector_meant",
     "stored_in",
     "uses_of",
     "variable_meant",
@@ -178,6 +180,19 @@ def variable_meant(file: GoFile, name: Node) -> Binding | None:
     ):
         return binding
     return variable_meant(file, target)
+
+
+def meant_by(file: GoFile, node: Node) -> Node:
+    """Return the path that a local name stands for in the place of it; else the expression."""
+    binding = file.binding(node) if node.kind == "identifier" else None
+    path = path_behind(file, binding) if binding is not None else None
+    return meant_by(file, path) if path is not None else node
+
+
+def selector_meant(file: GoFile, node: Node) -> Node | None:
+    """Return the selector that an expression is, or that a local name stands for."""
+    path = meant_by(file, node)
+    return path if path.kind == "selector_expression" else None
 
 
 def _is_other_name(file: GoFile, binding: Binding, value: Node) -> bool:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.capacities import is_counted
+from threadmend.golang.calls import callers
+from threadmend.golang.capacities import is_counted, slots_of
 from threadmend.golang.channel_fields import Make, SharedChannel, shared_channel
 from threadmend.golang.file import GoFile
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.package import Package
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Related
@@ -46,12 +49,41 @@ def _is_received(package: Package, operand: Node) -> bool:
 def _is_known(channel: SharedChannel) -> bool:
     """Return whether all that is done to a field's channel is in sight, and it has no room.
 
-    A number of slots may be enough for all that is sent; a count that comes from elsewhere
-    may be none at all.
+    A number of slots may be enough for all that is sent, unless more calls than that send and
+    nobody looks how many are taken; a count that comes from elsewhere may be none at all.
     """
     if not channel.is_field or channel.escapes or channel.stores or not channel.makes:
         return False
-    return all(m.unbuffered or _may_be_none(m) for m in channel.makes)
+    return all(m.unbuffered or _may_be_none(m) or _is_too_small(channel, m) for m in channel.makes)
+
+
+def _is_too_small(channel: SharedChannel, make: Make) -> bool:
+    """Return whether more calls send than there are slots, and each send waits for its slot."""
+    slots = slots_of(make.file, make.capacity) if make.capacity is not None else None
+    sends = channel.of("send")
+    if slots is None or channel.of("len", "cap") or any(s.has_alternative for s in sends):
+        return False
+    calls = 0
+    for send in sends:
+        function = send.node.function
+        decl = declaration_of(send.file, function) if function is not None else None
+        if decl is None or innermost_loop(send.node) is not None:
+            return False  # how many this sends is another question
+        made = [site.call for site in callers(decl) if site.call is not None]
+        calls += sum(1 if _is_made_once(call) else slots + 1 for call in made)
+    return calls > slots
+
+
+def _is_made_once(call: Node) -> bool:
+    """Return whether a call is in no loop, or each round calls the method of another object."""
+    loop = innermost_loop(call)
+    if loop is None:
+        return True
+    clause = next((c for c in loop.children if c.kind == "range_clause"), None)
+    function = call["function"]
+    called = function["operand"].text if function.kind == "selector_expression" else b""
+    each = clause.get("left") if clause is not None else None
+    return each is not None and any(n.text == called for n in each.children)
 
 
 def _may_be_none(make: Make) -> bool:

@@ -11,7 +11,7 @@ from threadmend.golang.syntax import Node
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["is_counted"]
+__all__ = ["is_counted", "slots_of"]
 
 _CALLS = 3
 
@@ -31,3 +31,15 @@ def is_counted(file: GoFile, value: Node, depth: int = _CALLS) -> bool:
         return binding.index < len(values) and is_counted(file, values[binding.index], depth - 1)
     given = arguments_of(file, binding) if depth and binding.kind == "parameter" else None
     return given is not None and any(is_counted(f, each, depth - 1) for f, each in given)
+
+
+def slots_of(file: GoFile, value: Node, depth: int = _CALLS) -> int | None:
+    """Return how many slots a capacity makes at most where only numbers are given, else None."""
+    if value.kind == "int_literal":
+        return int(value.name, 0) if value.name.isdigit() else None
+    binding = file.binding(value) if value.kind == "identifier" else None
+    if binding is None or binding.kind != "parameter" or not depth:
+        return None
+    given = arguments_of(file, binding)
+    slots = [slots_of(f, each, depth - 1) for f, each in given or ()]
+    return max((n for n in slots if n is not None), default=None) if None not in slots else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from threadmend.golang.builders import BuilderError, at_margin, replace
+from threadmend.golang.builders import BuilderError, at_margin, delete, insert_after, replace
 from threadmend.golang.builders.spelling import spelled
 from threadmend.golang.channel_index import Behind, behind, operand_of
 from threadmend.golang.channels import ChannelOperation
@@ -19,6 +19,8 @@ from threadmend.golang.stops import Stop, leaves_loop, listens, stops_at, ways_o
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+
+from ._cancelled_before import cancel_above
 
 __all__ = [
     "deserted",
@@ -188,7 +190,8 @@ def in_select(
     statement = operation.statement
     if statement is None:
         return "it is not a statement"
-    if may_have_ended(file, operation, stop):
+    early = cancel_above(file, operation, stop)
+    if early is None and may_have_ended(file, operation, stop):
         return f"{stop.receive} may be ready there already"
     leave = leave or leave_at(file, operation, stop)
     if isinstance(leave, str):
@@ -201,11 +204,15 @@ def in_select(
     before, communication, body = clauses
     code = before + f"select {{\ncase {communication}:\n{body}"
     code += f"case <-{stop.receive}:\n" + (f"\t{leave.code}\n}}" if leave.code else "}")
+    title = f"Wait for {stop.receive} too"
     try:
         edits: tuple[Edit, ...] = leave.edits + replace(statement, code)
+        if early is not None:
+            edits += delete(early) + insert_after(statement, early.name)
+            title += f", and call {early.name} after it"
     except BuilderError as error:
         return str(error)
-    return Fix(f"Wait for {stop.receive} too", edits, Safety.UNSAFE, reason)
+    return Fix(title, edits, Safety.UNSAFE, reason)
 
 
 def _as_closed(file: GoFile, statement: Node, operation: Node) -> Leave | None:

@@ -7,17 +7,19 @@ waits for what the end brings about. A select that hears the context there goes 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.flow import flow_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.stops import Stop, visible
 from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.types import is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["may_have_ended"]
+__all__ = ["ended_by", "may_have_ended"]
 
 _CANCELS = re.compile(r"(?i)cancel|stop")
 
@@ -29,17 +31,22 @@ def may_have_ended(file: GoFile, node: Node, stop: Stop) -> bool:
         return False
     if function.is_deferred or _is_asked(node, stop):
         return True
-    flow = flow_of(function)
-    point = flow.point_of(node)
-    if point is None:
-        return False
+    return any(True for _ in ended_by(file, node, stop))
+
+
+def ended_by(file: GoFile, node: Node, stop: Stop) -> Iterator[Node]:
+    """Yield the receives and cancels, of the same function, after which a stop is ready there."""
+    function = node.function
+    flow = flow_of(function) if function is not None else None
+    point = flow.point_of(node) if flow is not None else None
+    if function is None or flow is None or point is None:
+        return
     cancel = _cancel_of(node, stop)
     for other in function.own():
-        if _ends(other, stop, cancel):
+        if _ends(file, other, stop, cancel):
             start = flow.point_of(other)
             if start is not None and start is not point and point in flow.reachable(start):
-                return True
-    return False
+                yield other
 
 
 def _is_asked(node: Node, stop: Stop) -> bool:
@@ -67,7 +74,7 @@ def _second_of(binding: Binding) -> str:
     return names[1].name if len(names) == 2 and binding.index == 0 else ""
 
 
-def _ends(node: Node, stop: Stop, cancel: str) -> bool:
+def _ends(file: GoFile, node: Node, stop: Stop, cancel: str) -> bool:
     """Return whether a stop is ready when a node was evaluated."""
     if node.kind == "unary_expression":
         return node["operator"].kind == "<-" and node["operand"].name == stop.receive
@@ -79,5 +86,7 @@ def _ends(node: Node, stop: Stop, cancel: str) -> bool:
     base, _, _ = stop.context.rpartition(".")
     if called.kind == "selector_expression":
         name = called["field"].name
-        return bool(base) and called["operand"].name == base and bool(_CANCELS.search(name))
+        if not base or called["operand"].name != base:
+            return False
+        return bool(_CANCELS.search(name)) or is_named(file.type_of(called), "context.CancelFunc")
     return called.name == cancel or (not base and not cancel and "cancel" in called.name.lower())

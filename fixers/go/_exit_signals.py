@@ -20,6 +20,8 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Edit, Fix, Safety
 
+from ._rest_taken import rest_taken
+
 __all__ = ["Signals", "signalled"]
 
 
@@ -35,13 +37,16 @@ class Signals:
     channel: Behind
 
 
-def signalled(file: GoFile, body: Node, signals: Signals, exits: list[Exit]) -> Fix | str:
+def signalled(
+    file: GoFile, body: Node, signals: Signals, exits: list[Exit], waiter: Node
+) -> Fix | str:
     """Return the fix that gives a signal at the exits without one, or why there is none."""
     texts = {" ".join(node.name.split()) for node in signals.nodes}
     deferrable = len(texts) == 1 and (signals.kind == "close" or _is_bare(signals))
     try:
         if deferrable and not _waits_later(signals):
-            return _moved(body, signals, exits)
+            rest = rest_taken(file, body, exits, waiter)
+            return _moved(body, signals, exits, rest)
         return _repeated(file, signals, exits)
     except BuilderError as error:
         return str(error)
@@ -76,8 +81,10 @@ def _waits_later(signals: Signals) -> bool:
     return False
 
 
-def _moved(body: Node, signals: Signals, exits: list[Exit]) -> Fix:
+def _moved(body: Node, signals: Signals, exits: list[Exit], rest: tuple[Edit, ...]) -> Fix:
     """Signal in a defer at the start of the goroutine, where the channel is known.
+
+    `rest`: the edits by which it takes what is left, before it leaves early.
 
     Sound: the goroutine signals once on every path, after all that it did before.
     """
@@ -87,7 +94,9 @@ def _moved(body: Node, signals: Signals, exits: list[Exit]) -> Fix:
     for node in signals.nodes:
         edits += delete(node)
     reason = "the signal now comes at the end of the goroutine, on every path"
-    return Fix(f"Defer {text}", edits, Safety.UNSAFE, reason)
+    if rest:
+        reason += ", which takes what is left first"
+    return Fix(f"Defer {text}", edits + rest, Safety.UNSAFE, reason)
 
 
 def _at_start(body: Node, signal: Node, code: str, exits: list[Exit]) -> tuple[Edit, ...]:

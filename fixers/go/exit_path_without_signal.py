@@ -228,7 +228,7 @@ def _says_so(exit_: Node, waiter: ChannelOperation) -> bool:
 def _finding(
     file: GoFile, body: Node, signals: Signals, exits: list[Exit], waiter: ChannelOperation
 ) -> Finding:
-    fix = signalled(file, body, signals, exits)
+    fix = signalled(file, body, signals, exits, waiter.node)
     exit_ = exits[0].node
     verb = "closing" if signals.kind == "close" else "sending on"
     at = exit_ if exit_.kind == "return_statement" else signals.nodes[0]

@@ -95,7 +95,8 @@ def _starts(file: GoFile, declaration: Declaration) -> dict[Node, list[_Start]]:
     if or_spawning(file.package, STARTS).search(file.data, declaration.start, declaration.end):
         for launch in launches_in(file, declaration.node):
             if launch.function is not None and launch.body is not None and launch.kind != "timer":
-                start = _Start(launch.node, launch, touches_of_launch(file, launch))
+                touches = _named_in(launch.function, touches_of_launch(file, launch))
+                start = _Start(launch.node, launch, touches)
                 groups.setdefault(launch.function, []).append(start)
     if calls_leaving(file, declaration):
         for call in declaration.index.get("call_expression", ()):
@@ -103,11 +104,25 @@ def _starts(file: GoFile, declaration: Declaration) -> dict[Node, list[_Start]]:
             if function is None:
                 continue
             for left in lefts_of_call(file, call):
-                start = _Start(call, left.launch, left.touches, left=True)
+                touches = _named_in(function, left.touches)
+                start = _Start(call, left.launch, touches, left=True)
                 groups.setdefault(function, []).append(start)
     for starts in groups.values():
         starts.sort(key=lambda s: s.node.start)
     return groups
+
+
+def _named_in(function: Node, touches: list[Touch]) -> list[Touch]:
+    """Return the touches of objects that a function can name, its own or those it captures.
+
+    Those of another function's may be of as many objects as it has runs.
+    """
+    around = [function, *function.ancestors()]
+    return [
+        t
+        for t in touches
+        if not isinstance(t.access.root, Binding) or t.access.root.function in around
+    ]
 
 
 def _crowded(file: GoFile, declaration: Declaration) -> Iterator[Encounter]:

@@ -25,7 +25,7 @@ from threadmend.golang.library import methods_called
 from threadmend.golang.locks import Held
 from threadmend.golang.node import bare
 from threadmend.golang.open_calls import Way, as_passed, open_call, passed
-from threadmend.golang.scope import argument_of
+from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, targets
 from threadmend.golang.touches import (
@@ -185,7 +185,7 @@ def called(
     summary = summary_of(target.file, inner, depth - 1)
     if not summary.touches and not summary.opens:
         return summary
-    here = _Here(file, call, inner, body)
+    here = _Here(file, call, inner, body, target)
     here.early = here.early or begins
     found = Summary([t for t in map(here.touch, summary.touches) if t is not None])
     for open_ in summary.opens:
@@ -234,11 +234,51 @@ def called_body(file: GoFile, call: Node) -> Body | None:
     return target if target is not None and target.file.package is file.package else None
 
 
+def _is_by_value(file: GoFile, call: Node, target: Body) -> bool:
+    """Return whether a method is called by a value that somebody has stored: `s.onEnd()`."""
+    if target.decl is None or target.decl.kind != "method" or file.callee(call) is not None:
+        return False
+    function = call["function"]
+    selection = file.selection(function) if function.kind == "selector_expression" else None
+    return selection is None or selection.kind != "method"  # that of an interface has its object
+
+
+def _object_of(file: GoFile, call: Node, target: Body) -> Access | None:
+    """Return the object of the method value that a body is called by, in the terms of a call.
+
+    Of `s.onEnd()` it is `s` where a method does `t.onEnd = t.end` with its own object.
+    """
+    if target.bound is None:
+        return None
+    where, value = target.bound
+    if _is_stored_in_its_object(call, value):
+        return access_of(file, call["function"]["operand"])
+    selection = where.selection(value)
+    via = selection.via if selection is not None else ()
+    return access_of(where, value["operand"], via)
+
+
+def _is_stored_in_its_object(call: Node, value: Node) -> bool:
+    """Return whether a method value is assigned to the field that a call names, of its object."""
+    group = value.parent
+    statement = group.parent if group is not None else None
+    if group is None or statement is None or statement.kind != "assignment_statement":
+        return False
+    if call["function"].kind != "selector_expression" or group.field != "right":
+        return False
+    field = f"{value['operand'].name}.{call['function']['field'].name}"
+    return any(left.name == field for left in statement["left"].children)
+
+
 class _Here:
     """One call, and what it makes of the touches of the body that it runs."""
 
-    def __init__(self, file: GoFile, call: Node, inner: Node, body: Node) -> None:
+    def __init__(
+        self, file: GoFile, call: Node, inner: Node, body: Node, target: Body | None = None
+    ) -> None:
         self.file = file
+        self.by_value = target is not None and _is_by_value(file, call, target)
+        self.receiver = _object_of(file, call, target) if target is not None else None
         self.call = call
         self.inner = inner
         self.body = body
@@ -256,7 +296,7 @@ class _Here:
         at = touch.path[0] if touch.path else touch.node
         if self.constants and leaves_out(self.call, self.inner, at):
             return None
-        access = translated(self.file, self.call, self.inner, touch.access, at=at)
+        access = self._own(touch.access, at)
         word = ONE if self.launched else EACH
         access = as_element(self.file, access, self.body, word)
         if access is None:
@@ -281,10 +321,19 @@ class _Here:
             return frozenset() if apart else self.held
         found = set(() if apart else self.held)
         for lock in held:
-            access = translated(self.file, self.call, self.inner, lock.access, at=at)
+            access = self._own(lock.access, at)
             if access is not None:
                 found.add(Held(access, lock.mode, lock.lock_class))
         return frozenset(found)
+
+    def _own(self, access: Access, at: Node | None) -> Access | None:
+        """Return a path of the body that is called in the terms of the one that calls."""
+        root = access.root
+        if self.by_value and isinstance(root, Binding) and root.kind == "receiver":
+            if root.scope is self.inner:
+                given = self.receiver
+                return Access(given.root, given.steps + access.steps) if given else None
+        return translated(self.file, self.call, self.inner, access, at=at)
 
     def close(self, open_: Open, found: Summary, depth: int) -> None:
         """Add what an open call runs, now that the argument is known."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
@@ -56,11 +56,15 @@ _MOST = 12  # candidates; with more, a call may do anything
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A function, method or literal that a call may run."""
+    """A function, method or literal that a call may run.
+
+    `bound`: the method value, `s.flush`, that it is called by, and the file in which that stands.
+    """
 
     file: GoFile
     node: Node
     decl: Decl | None = None
+    bound: tuple[GoFile, Node] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def _bodies(file: GoFile, value: Node, depth: int) -> Targets:
     decl = file.package.workspace.inference.function_decl(value)
     if decl is not None:
         if decl.sound and decl.node.get("body") is not None:
-            return Targets((Body(decl.file, decl.node, decl),), True)
+            return Targets((Body(decl.file, decl.node, decl, _bound(file, value, decl)),), True)
         return _NONE
     if value.kind == "identifier":
         binding = file.binding(value)
@@ -120,6 +124,13 @@ def _bodies(file: GoFile, value: Node, depth: int) -> Targets:
             return bodies_of_value(file, converted, depth)
         return _of_result(file, value, depth - 1)
     return _NONE
+
+
+def _bound(file: GoFile, value: Node, decl: Decl) -> tuple[GoFile, Node] | None:
+    """Return the method value that a value is, with its object, if it is one."""
+    if decl.kind != "method" or value.kind != "selector_expression":
+        return None
+    return file, value
 
 
 def _of_result(file: GoFile, call: Node, depth: int) -> Targets:
@@ -208,7 +219,9 @@ def _joined(parts: list[Targets]) -> Targets:
     bodies: dict[Node, Body] = {}
     for part in parts:
         for body in part.bodies:
-            bodies.setdefault(body.node, body)
+            first = bodies.setdefault(body.node, body)
+            if first.bound != body.bound:  # the method of one object, or of another
+                bodies[body.node] = replace(first, bound=None)
     if not parts or len(bodies) > _MOST:
         return _NONE
     return Targets(tuple(bodies.values()), all(p.complete for p in parts))

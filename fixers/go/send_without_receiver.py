@@ -35,6 +35,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._closer import anchor_in
 from ._each_once import each_once
+from ._fed_before_launch import fed_before_launch
 from ._nobody_receives import never_received
 from ._too_early import sent_too_early
 from ._waits_before_receive import too_small, waited_for
@@ -47,7 +48,9 @@ _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends that wait for a receiver which cannot come before them."""
-    yield from each_once(file, _of_locals, never_received, sent_too_early, _before_handed_on)
+    yield from each_once(
+        file, _of_locals, never_received, sent_too_early, fed_before_launch, _before_handed_on
+    )
 
 
 def _before_handed_on(file: GoFile) -> Iterator[Finding]:

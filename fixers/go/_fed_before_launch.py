@@ -121,7 +121,7 @@ def _is_send_to(statement: Node, channel: bytes) -> bool:
 
 def _finding(launch: Launch, send: Node, earlier: Node | None) -> Finding:
     fix = _fix(launch, send)
-    node = launch.node
+    node, name = launch.node, send["channel"].name
     related = [Related(node.path, node.start, node.end, "launched here")]
     if earlier is not None:
         related.append(Related(earlier.path, earlier.start, earlier.end, "the slot is taken here"))
@@ -129,7 +129,7 @@ def _finding(launch: Launch, send: Node, earlier: Node | None) -> Finding:
         path=send.path,
         start=send.start,
         end=send.end,
-        message=f"the send to {send['channel'].name} waits for ever: its receiver is launched below",
+        message=f"the send to {name} waits for ever: its receiver is launched below",
         fixes=(fix,) if isinstance(fix, Fix) else (),
         related=tuple(related),
         reason=fix if isinstance(fix, str) else "",

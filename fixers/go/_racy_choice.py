@@ -9,6 +9,7 @@ from ._racy_atomic import by_atomic
 from ._racy_copy import fresh_copy, own_copy
 from ._racy_index import by_index
 from ._racy_mutex import by_mutex
+from ._racy_wait import by_wait
 
 __all__ = ["fixes_of"]
 
@@ -29,6 +30,9 @@ def fixes_of(race: Race) -> tuple[tuple[Fix, ...], str]:
     fresh = fresh_copy(race)
     if fresh is not None:
         return (fresh,), ""
+    waiting = by_wait(race)
+    if waiting is not None:
+        return (waiting,), ""
     mutex, reason = by_mutex(race)
     found = [fix for fix in (mutex, index) if fix is not None]
     return tuple(sorted(found, key=lambda fix: fix.safety is not Safety.SAFE)), reason

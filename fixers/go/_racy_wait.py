@@ -62,7 +62,7 @@ def _waits(channel: Channel, select: Node, literal: Node) -> tuple[Edit, ...] | 
     edits: tuple[Edit, ...] = ()
     own = channel.of("receive")[0].case
     for case in select.children:
-        if case is own or case.get("communication") is None and case.kind != "default_case":
+        if case is own or (case.get("communication") is None and case.kind != "default_case"):
             continue
         statements = case.statements
         killing = next((s for s in statements if _ends(s, literal)), None)

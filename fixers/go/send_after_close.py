@@ -84,13 +84,14 @@ def _in_other_functions(file: GoFile) -> Iterator[Finding]:
             if other.writes or _has_waited(encounter.one.node):
                 continue
             if encounter.one.node not in counted and not sends_if_open(other.file, other.node):
-                fix = stop_closed(file, encounter.one.node)
-                yield _distant(encounter.one.node, other.node, fix or _APART)
+                stopped = stop_closed(file, encounter.one.node)
+                yield _distant(encounter.one.node, other.node, stopped or _APART)
     for one, other in sequels(file.package):
         if one.file.path == file.path and not other.writes:
             if sends_if_open(other.file, other.node):
                 continue
-            yield _distant(one.node, other.node, stop_closed(file, one.node) or _moved(one, other))
+            stopped = stop_closed(file, one.node)
+            yield _distant(one.node, other.node, stopped or _moved(one, other))
 
 
 def _moved(close: Touch, send: Touch) -> Fix | str:

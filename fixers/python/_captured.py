@@ -9,6 +9,7 @@ from typing import TypeAlias
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
+from threadmend.python.methodcalls import method_calls
 from threadmend.python.scope import Binding
 from threadmend.python.sharing import shared_names
 from threadmend.python.threads import Spawn
@@ -85,7 +86,10 @@ def is_alone(file: PythonFile, function: Function) -> bool:
     own = set(function.own)
     if any(spawn.node in own for spawn in file.spawns):
         return True
-    return any(
-        call in own and isinstance(call.func, ast.Attribute) and not call.args
-        for call in file.calls("join")
-    )
+    waits = method_calls(file, "join")
+    return any(call in own and _is_thread(file, call, owner) for call, owner in waits)
+
+
+def _is_thread(file: PythonFile, call: ast.Call, owner: ast.expr) -> bool:
+    """Return whether what is joined may be a thread: strings join what they are given."""
+    return call.func is not file.parent(owner) or not call.args

@@ -6,8 +6,10 @@ import ast
 
 from threadmend.python.arguments import argument
 from threadmend.python.classes import Class
+from threadmend.python.constants import constant_of, made_with
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
+from threadmend.python.methodcalls import method_calls
 from threadmend.python.threads import Spawn, is_repeated
 
 __all__ = ["is_many", "take_turns"]
@@ -26,7 +28,7 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
         made = file.calls(started.name)
         return len(made) > 1 or any(is_repeated(call) for call in made)
     maker = spawn.through or spawn
-    if _only_worker(maker) is not None:
+    if _only_worker(file, maker) is not None:
         return False
     if maker.kind == "timer":
         return False
@@ -54,31 +56,31 @@ def _is_endless_restart(file: PythonFile, spawn: Spawn) -> bool:
         return False
     name = file.text(statement.targets[0])
     return any(
-        isinstance(call.func, ast.Attribute)
-        and file.text(call.func.value) == name
-        and not call.args
-        and not call.keywords
+        file.text(owner) == name
+        and (file.parent(owner) is not call.func or not (call.args or call.keywords))
         and innermost_loop(call) is loop
-        for call in file.calls("join")
+        for call, owner in method_calls(file, "join")
     )
 
 
 def take_turns(first: Spawn, second: Spawn) -> bool:
     """Return whether two spawns give their work to the one worker of the same executor."""
-    worker = _only_worker(first.through or first)
-    return worker is not None and worker is _only_worker(second.through or second)
+    worker = _only_worker(first.file, first.through or first)
+    return worker is not None and worker is _only_worker(second.file, second.through or second)
 
 
-def _only_worker(spawn: Spawn) -> ast.Call | None:
-    """Return the call that makes the executor of a spawn, when that has a single thread."""
+def _only_worker(file: PythonFile, spawn: Spawn) -> ast.Call | None:
+    """Return the call that makes the executor of a spawn, when that has a single thread; `file`
+    is whose work it gets.
+    """
     call = spawn.node
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
         return None
     given = argument(call, 0, "executor") if spawn.kind == "executor" else call.func.value
     value = None if given is None else spawn.file.value(given)
     made = value.made if value is not None else None
-    if not isinstance(made, ast.Call):
+    if value is None or not isinstance(made, ast.Call):
         return None
-    sizes = [k.value for k in made.keywords if k.arg in {"max_workers", "processes"}]
-    sizes += made.args[:1]
-    return made if any(isinstance(n, ast.Constant) and n.value == 1 for n in sizes) else None
+    sizes = made_with(file, value, 0, "max_workers", "processes")
+    known = [constant_of(other, size) for other, size in sizes]
+    return made if any(size is not None and size.value == 1 for size in known) else None

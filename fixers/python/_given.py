@@ -108,6 +108,8 @@ def reaching(file: PythonFile) -> dict[Function, list[Spawn]]:
             for one in reached(method):
                 before = known.setdefault(one, [])
                 more = [s for s in known[function] if s not in before]
+                # The thread of an object that is made with the function is one thread.
+                more = [s for s in more if not any(other.through is s for other in before)]
                 if more:
                     before += more
                     pending.append(one)

@@ -24,6 +24,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
 from threadmend.python.builders import BuilderError, drop_import, reference
+from threadmend.python.constants import constant_of
 from threadmend.python.file import PythonFile, last_name
 from threadmend.python.flow import block_of, walk
 from threadmend.python.functions import Function, function_of
@@ -189,13 +190,13 @@ def _waits(file: PythonFile, call: ast.Call) -> bool:
     if func.attr == "acquire" and _is_new(file, call, func.value):
         return False
     for position, name in enumerate(("blocking", "block")):
-        given = argument(call, 0 if func.attr != "put" else 1, name)
-        if isinstance(given, ast.Constant) and given.value is False:
+        given = constant_of(file, argument(call, 0 if func.attr != "put" else 1, name))
+        if given is not None and given.value is False:
             return False
-        if position == 0 and isinstance(given, ast.Constant) and given.value == 0:
+        if position == 0 and given is not None and given.value == 0:
             return False
-    timeout = argument(call, 99, "timeout")
-    return not (isinstance(timeout, ast.Constant) and timeout.value == 0)
+    timeout = constant_of(file, argument(call, 99, "timeout"))
+    return timeout is None or timeout.value != 0
 
 
 def _asks_first(function: Function, call: ast.Call) -> bool:
@@ -266,7 +267,7 @@ def _blocks(callee: Function, depth: int = 3) -> tuple[Function, ast.Call] | Non
         if call not in certain:
             continue
         if callee.file.qualified(call.func) in _BLOCKING | {"time.sleep"}:
-            if not _is_short(call):
+            if not _is_short(callee.file, call):
                 return callee, call
             continue
         inner = callee.callees.get(call)
@@ -279,12 +280,12 @@ def _blocks(callee: Function, depth: int = 3) -> tuple[Function, ast.Call] | Non
     return None if pause is None else (callee, pause)
 
 
-def _is_short(call: ast.Call) -> bool:
+def _is_short(file: PythonFile, call: ast.Call) -> bool:
     """Return whether a call sleeps for a few milliseconds, no longer than other work of a plain
     function takes: `time.sleep(0.001)` has two objects made at different times.
     """
-    given = call.args[0] if call.args else None
-    length = given.value if isinstance(given, ast.Constant) else None
+    given = constant_of(file, call.args[0] if call.args else None)
+    length = None if given is None else given.value
     return isinstance(length, int | float) and length <= _SHORT
 
 

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from threadmend.python import api
 from threadmend.python.arguments import argument
+from threadmend.python.borrowed import all_sections
 from threadmend.python.builders import (
     BuilderError,
     free_name,
@@ -38,8 +39,9 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import before, enclosing
 from threadmend.python.functions import Function
 from threadmend.python.held import callers_seem_to_hold
+from threadmend.python.methodcalls import method_calls
 from threadmend.python.places import only_result
-from threadmend.python.threads import reached, spawns_reaching
+from threadmend.python.threads import is_made_by, reached, spawns_reaching
 from threadmend.python.uses import is_self
 
 from ._awaited import waits_for_all
@@ -170,19 +172,20 @@ def _is_hurried(shutdown: ast.Call) -> bool:
 
 def _is_last(file: PythonFile, one: Guarded, node: ast.expr) -> bool:
     """Return whether the loop comes after the thread that changes the collection has ended."""
+    ended, joined = (dict(method_calls(file, name)) for name in ("shutdown", "join"))
     for statement in _before(file, node):
         if waits_for_all(statement) and _starts_them(file, one, statement):
             return True
         value = statement.value if isinstance(statement, ast.Expr) else None
-        func = value.func if isinstance(value, ast.Call) else None
-        if isinstance(func, ast.Attribute) and func.attr == "shutdown":
-            assert isinstance(value, ast.Call)
-            if file.is_a(func.value, api.EXECUTORS) and not _is_hurried(value):
-                return True  # its jobs are done, and there will be no more
-        if isinstance(func, ast.Attribute) and func.attr == "join":
-            made = file.value(func.value)
-            for spawn in file.spawns:
-                if made is not None and spawn.node is made.made and spawn.target is not None:
+        if not isinstance(value, ast.Call):
+            continue
+        if value in ended and file.is_a(ended[value], api.EXECUTORS) and not _is_hurried(value):
+            return True  # its jobs are done, and there will be no more
+        if value in joined:
+            made = file.value(joined[value])
+            others = made.file.spawns if made is not None and made.file is not file else ()
+            for spawn in (*file.spawns, *others):
+                if spawn.target is not None and is_made_by(file, joined[value], spawn):
                     runs = reached(spawn.target)
                     changing = {other.function(place) for other, place in one.changed}
                     if all(f in runs or (f is not None and f.is_async) for f in changing):
@@ -210,7 +213,7 @@ def _is_closed(file: PythonFile, one: Guarded, node: ast.expr, function: Functio
     if function.home is None:
         return False
     flags: set[str] = set()
-    for section in file.sections:
+    for section in all_sections(file):
         if section.function is function and section.lock.place == one.lock.place:
             if section.start in _before(file, node):
                 flags |= {name for stmt in section.body for name in _set_flags(stmt)}

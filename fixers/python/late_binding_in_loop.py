@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import always_leaves, block_of
+from threadmend.python.methodcalls import method_calls
 from threadmend.python.scope import COMPREHENSIONS, Binding, ancestors, resolve, scope_of
 from threadmend.python.syntax import FunctionNode
 from threadmend.python.threads import Spawn
@@ -113,7 +114,7 @@ def _ends_in_round(file: PythonFile, spawn: Spawn, loop: ast.AST) -> bool:
     if always_leaves(following) and not any(isinstance(s, ast.Continue) for s in following):
         return True
     here = file.function_node(spawn.node)
-    waits = [call for call in file.calls(*_ENDS) if not _is_of_strings(call)]
+    waits = [call for call, _ in method_calls(file, *_ENDS) if not _is_of_strings(call)]
     return any(file.function_node(w) is here and loop in ancestors(w) for w in waits)
 
 

@@ -28,6 +28,7 @@ from threadmend.python.builders import (
 )
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, block_of, innermost_loop, walk
+from threadmend.python.methodcalls import method_calls
 
 from ._filled import filled, read_behind
 from ._given import reaching
@@ -169,8 +170,7 @@ def _is_started(file: PythonFile, node: ast.expr) -> bool:
     place, value = file.place(node), file.value(node)
     own = value is not None and value.cls is not None
     return place is not None and any(
-        isinstance(call.func, ast.Attribute)
-        and file.place(call.func.value) == place
+        file.place(started) == place
         and (own or file.function_node(call) is file.function_node(node))
-        for call in file.calls("start")
+        for call, started in method_calls(file, "start")
     )

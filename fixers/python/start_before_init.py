@@ -13,7 +13,7 @@ Unsafe: where a helper, or the `__init__` of a base, starts the thread: all of i
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.python.arguments import argument, default_of
@@ -58,9 +58,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 yield _finding(file, cls, init, statement, target, late)
 
 
-def _waits(cls: Class, target: Function, late: set[str]) -> bool:
+def _waits(cls: Class, target: Function, late: set[str], depth: int = 3) -> bool:
     """Return whether the thread waits for something before it reads what is set late."""
-    for node in _as_run(target.body):
+    for node in _as_run(target.body or [target.node.body]):  # type: ignore[list-item]
         if isinstance(node, ast.With | ast.AsyncWith):
             if all(_is_free(target, item.context_expr) for item in node.items):
                 continue
@@ -71,6 +71,8 @@ def _waits(cls: Class, target: Function, late: set[str]) -> bool:
             if _is_wait(node, target.file):
                 return True
             callee = callee_of(cls, target, node)
+            if callee is not None and depth and _waits(cls, callee, late, depth - 1):
+                return True
             if callee is not None and any(
                 isinstance(n, ast.Attribute) and _is_own(f, n) and n.attr in late
                 for f in reached(callee)
@@ -141,7 +143,7 @@ def _value(binding: Binding, site: Site) -> ast.expr | None:
     return site.value if site.kind == "assign" else None
 
 
-def _as_run(body: list[ast.stmt]) -> Iterator[ast.AST]:
+def _as_run(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
     """Yield what a body evaluates, about in the order of its evaluation."""
     for statement in body:
         found = [n for n in walk(statement) if isinstance(n, ast.expr | ast.With | ast.AsyncWith)]

@@ -13,8 +13,8 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from threadmend.python.flow import is_text
 from threadmend.python.implied import text_at
+from threadmend.python.places import only_statement
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
@@ -47,8 +47,10 @@ def only_call(helper: Function) -> ast.Call | None:
     """Return the call that a function only makes, returning what that returns; a coroutine
     awaits it.
     """
-    body = [statement for statement in helper.body if not is_text(statement)]
-    value = body[0].value if len(body) == 1 and isinstance(body[0], ast.Return | ast.Expr) else None
+    only, names = only_statement(helper)
+    value = only.value if isinstance(only, ast.Return | ast.Expr) else None
+    if isinstance(value, ast.Name):
+        value = names.get(value.id, value)
     if isinstance(value, ast.Await):
         value = value.value
     elif helper.is_async:

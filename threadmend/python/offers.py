@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.python.methodcalls import method_calls
 from threadmend.python.runners import runners_of
 from threadmend.python.scope import Scope
 
@@ -108,9 +109,8 @@ def helped(project: PythonProject) -> Iterator[PythonFile]:
 
 def _waits(helper: Function) -> bool:
     """Return whether a helper waits for what it has started: then one runs after the other."""
-    return any(
-        isinstance(call.func, ast.Attribute) and call.func.attr in _WAITS for call in helper.calls
-    )
+    waits = {call for call, _ in method_calls(helper.file, *sorted(_WAITS))}
+    return not waits.isdisjoint(helper.calls)
 
 
 def run_names(

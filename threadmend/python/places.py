@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from threadmend.python.functions import Function
     from threadmend.python.scope import Binding
 
-__all__ = ["Place", "only_result", "place_of", "shown_by"]
+__all__ = ["Place", "only_result", "only_statement", "place_of", "shown_by"]
 
 
 class Place(NamedTuple):
@@ -111,10 +111,33 @@ def _is_lasting(file: PythonFile, node: ast.expr) -> bool:
 
 
 def only_result(function: Function) -> ast.expr | None:
-    """Return what a function returns that does nothing else."""
+    """Return what a function returns that does nothing else than to give it a name at most."""
+    only, names = only_statement(function)
+    value = only.value if isinstance(only, ast.Return) else None
+    return names.get(value.id, value) if isinstance(value, ast.Name) else value
+
+
+def only_statement(function: Function) -> tuple[ast.stmt | None, dict[str, ast.expr]]:
+    """Return the statement that a function consists of, and what it has given names before:
+    `jobs = self._jobs`, or `job = self._jobs.get()` in front of `return job`.
+    """
     body = [statement for statement in function.body if not is_text(statement)]
-    only = body[0] if len(body) == 1 else None
-    return only.value if isinstance(only, ast.Return) else None
+    names: dict[str, ast.expr] = {}
+    for statement in body[:-1]:
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+        if not isinstance(statement, ast.Assign) or not isinstance(target, ast.Name):
+            return None, {}
+        is_name = isinstance(statement.value, ast.Name | ast.Attribute)
+        is_result = statement is body[-2] and _returns(body[-1], target.id)
+        if len(statement.targets) > 1 or not (is_name or is_result) or target.id in names:
+            return None, {}
+        names[target.id] = statement.value
+    return (body[-1] if body else None), names
+
+
+def _returns(statement: ast.stmt, name: str) -> bool:
+    value = statement.value if isinstance(statement, ast.Return) else None
+    return isinstance(value, ast.Name) and value.id == name
 
 
 def shown_by(file: PythonFile, node: ast.expr) -> tuple[PythonFile, ast.expr] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
+from threadmend.python.constants import constant_of
 from threadmend.python.file import last_name
 from threadmend.python.flow import innermost_loop
 from threadmend.python.forwarded import forwarded
@@ -89,9 +90,8 @@ class QueueUse:
         if not isinstance(made, ast.Call) or self.type.endswith("SimpleQueue"):
             return False
         size = argument(made, 0, "maxsize")
-        if size is None:
-            return False
-        return not (isinstance(size, ast.Constant) and not size.value)
+        known = constant_of(self.value.file, size)
+        return size is not None and (known is None or bool(known.value))
 
 
 def _base_made(cls: Class) -> ast.Call | None:
@@ -181,7 +181,7 @@ def _queues(file: PythonFile) -> list[QueueUse]:
         if place is None or (node in handed and (place in outers or place in passed)):
             continue
         for outer in passed.get(place, (place,)):
-            if outer in found:
+            if outer in found and not _is_named_again(file, node, place):
                 _note(found[outer], node, file)
     for use in found.values():
         _look_through(file, use)
@@ -241,6 +241,13 @@ def _add_given(file: PythonFile, given: Place, found: dict[Place, QueueUse]) -> 
                 if value is not None and value.is_a(api.QUEUES | api.ASYNC_QUEUES):
                     found[given] = QueueUse(given, value)
                     return
+
+
+def _is_named_again(file: PythonFile, node: ast.expr, place: Place) -> bool:
+    """Return whether a queue gets another name, whose uses are its own: `jobs = self._jobs`."""
+    above = parent(node)
+    target = above.targets[0] if isinstance(above, ast.Assign) and above.value is node else None
+    return isinstance(target, ast.Name) and file.place(target) == place
 
 
 def _note(use: QueueUse, node: ast.expr, file: PythonFile) -> None:

@@ -73,9 +73,10 @@ def _are_twins(file: PythonFile, function: Function, first: ast.expr, second: as
     if file.text(first) == file.text(second):
         return False
     names = {file.text(first.value), file.text(second.value)}
-    for test in enclosing(second, ast.If):
-        said = {n.id for n in ast.walk(test.test) if isinstance(n, ast.Name)}  # type: ignore[attr-defined]
-        if names <= said:
+    tests = (test.test for test in enclosing(second, ast.If) if isinstance(test, ast.If))
+    compared = (node for node in function.own if isinstance(node, ast.Compare))
+    for node in (*tests, *compared):
+        if names <= {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}:
             return False  # the code chooses the order itself
     return True
 

@@ -28,6 +28,7 @@ from threadmend.python.lockorder import Nesting, nestings
 from threadmend.python.locks import is_acquire, receiver
 from threadmend.python.places import Place
 
+from ._handed_lock import is_handed_to_thread
 from ._reentrant import is_looked_at, make_reentrant
 
 CATEGORY = "lock"
@@ -138,6 +139,8 @@ def _is_handed_over(nesting: Nesting) -> bool:
     no helper that does so for others.
     """
     file, place = nesting.file, nesting.held
+    if is_handed_to_thread(file, place):
+        return True
     for call in file.calls("release"):
         lock = file.lock(receiver(call))
         if lock is not None and lock.place.anywhere == place.anywhere:

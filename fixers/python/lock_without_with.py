@@ -40,6 +40,7 @@ from threadmend.python.lockcalls import helped_sections
 from threadmend.python.locks import Section, receiver
 
 from ._anybodys import released_for_others
+from ._handed_lock import is_handed_to_thread
 from ._leaving import before_try, half_handled, way_out
 from ._never_released import never_released
 from ._tested_lock import tested
@@ -116,6 +117,8 @@ def _is_signal(file: PythonFile, section: Section) -> bool:
     place = section.lock.place
     if place.kind != "local":
         return _is_released_untaken(file, section)
+    if is_handed_to_thread(file, place):
+        return True
     found: dict[ast.AST | None, set[str]] = {}
     for call in file.calls("acquire", "release"):
         lock = file.lock(call.func.value) if isinstance(call.func, ast.Attribute) else None

@@ -13,11 +13,9 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from threadmend.python import api
 from threadmend.python.functions import Function, function_of
 from threadmend.python.lockcalls import entered_lock, helped_sections, stacked_sections
 from threadmend.python.locks import Lock, Section, lock_of
-from threadmend.python.places import Place
 from threadmend.python.uses import is_self
 
 if TYPE_CHECKING:
@@ -112,16 +110,10 @@ def _of_object(function: Function, item: ast.expr, receiver: str) -> Lock | None
         return None
     if item.value.id != receiver:
         return None
-    held = cls.declarer(item.attr)
-    values = [file.value(expr) for file, expr in cls.values_of(item.attr)]
-    if not values or any(v is None or v.is_class or v.type not in api.LOCKS for v in values):
-        return None
-    value = values[0]
-    assert value is not None
-    if value.type in api.CONDITIONS or any(v is None or v.type != value.type for v in values):
-        return None
-    place = Place("attribute", held.qualified, item.attr, "self")
-    return Lock(place, value.type, value.type in api.REENTRANT, place, value)
+    # A condition is the lock that it was made with, which any mention of it tells.
+    named = next((use for use in cls.uses_of(item.attr) if use.source is None), None)
+    lock = None if named is None else lock_of(named.function.file, named.node)
+    return lock if lock is not None and lock.place.base in {"self", "class"} else None
 
 
 def _entered(file: PythonFile) -> Iterator[Section]:

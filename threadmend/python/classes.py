@@ -205,23 +205,44 @@ class Class:
 
     @cached_property
     def init_only(self) -> frozenset[Function]:
-        """Return initializers, and private methods that only those call: no other thread
-        can hold the object then, as long as no thread was started before.
+        """Return initializers, private methods that only those call (also those of heirs and
+        bases), and what is nested in them and only called: no other thread can hold the object
+        then, as long as no thread was started before.
         """
         found = {f for name, f in self.methods.items() if name in INITIALIZERS}
+        inner = [f for f in self.file.functions if f.home is self and f.outer is not None]
         while True:
             more = {
                 f
-                for f in self.methods.values()
+                for f in (*self.methods.values(), *inner)
                 if f not in found
-                and f.is_private
-                and f.callers
+                and (f.is_private if f.outer is None else f.outer in found)
                 and f.is_only_called
-                and all(site.caller in found for site in f.callers)
+                and self._is_only_called_by(f, found)
             }
             if not more:
                 return frozenset(found)
             found |= more
+
+    def _is_only_called_by(self, method: Function, first: set[Function]) -> bool:
+        """Return whether only initializers call a method: of the object, or some of `first`."""
+        from threadmend.python.heircalls import calls_by_heirs, is_only_called_by_heirs
+
+        sites = [*method.callers, *calls_by_heirs(method)]
+        return (
+            bool(sites)
+            and all(
+                site.caller in first
+                or (
+                    site.caller is not None
+                    and site.caller.name in INITIALIZERS
+                    and site.caller.cls is not None
+                    and (self in site.caller.cls.mro or site.caller.cls in self.mro)
+                )
+                for site in sites
+            )
+            and is_only_called_by_heirs(method)
+        )
 
     # -- attributes -----------------------------------------------------------------------
 

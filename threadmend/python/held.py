@@ -7,15 +7,17 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from threadmend.python import api
-from threadmend.python.arguments import argument
 from threadmend.python.borrowed import borrowed_by, makers_of, wrapped_calls
 from threadmend.python.circles import asked
+from threadmend.python.constants import constant_of, made_with
 from threadmend.python.flow import always_leaves, block_of, is_text
 from threadmend.python.functions import Function, function_of
 from threadmend.python.heircalls import calls_by_bases, calls_by_heirs, is_only_called_by_heirs
+from threadmend.python.implied import receiver_of, seen_of
+from threadmend.python.lentout import Lent, lent_out
 from threadmend.python.lockcalls import entered_lock, lock_calls, nested_entries
 from threadmend.python.locks import (
     Lock,
@@ -47,6 +49,10 @@ _SAID = re.compile(
     r"|not thread[- ]?safe|(?:under|with|inside)\W+(?:\w+\W+){0,3}?(?:lock|mutex)"
 )
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+
+
+Release: TypeAlias = "tuple[ast.Call, str, Held]"
+"""A call that releases something, with the text of that and what that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +116,32 @@ def _until_released(file: PythonFile, node: ast.AST) -> Held:
     """Return whether a function releases a lock behind a node that it has not taken: callers have,
     in the middle of something that nobody sees here.
     """
-    known: dict[Function, list[ast.Call]] | None = file.__dict__.get("_releasing")
+    known: dict[Function, list[Release]] | None = file.__dict__.get("_releasing")
     if known is None:
         known = file.__dict__["_releasing"] = {}
-        for call in file.calls("release"):
-            function = file.function(call)
-            if function is not None and is_release(call):
-                known.setdefault(function, []).append(call)
+        for release in _releases(file):
+            function = file.function(release[0])
+            if function is not None:
+                known.setdefault(function, []).append(release)
         for function in known:
             taken = {file.text(receiver(c)) for c in function.calls if is_acquire(c)}
             taken |= {file.text(item) for item in _items(function)}
-            taken |= {one.text for one in lock_calls(file) if one.call in function.calls}
-            known[function] = [c for c in known[function] if file.text(receiver(c)) not in taken]
+            taken |= {o.text for o in lock_calls(file) if o.takes and o.call in function.calls}
+            known[function] = [one for one in known[function] if one[1] not in taken]
     function = file.function(node) if known else None
-    for call in known.get(function, ()) if function is not None else ():
-        if getattr(node, "lineno", 0) < call.lineno and _taken(file, receiver(call)):
+    for call, _, held in known.get(function, ()) if function is not None else ():
+        if held and getattr(node, "lineno", 0) < call.lineno:
             return _UNKNOWN
     return NOTHING
+
+
+def _releases(file: PythonFile) -> Iterable[Release]:
+    """Yield the releases of a file, also by helpers."""
+    for call in file.calls("release"):
+        if is_release(call):
+            lock = receiver(call)
+            yield call, file.text(lock), _taken(file, lock)
+    yield from ((o.call, o.text, _of(o.lock)) for o in lock_calls(file) if not o.takes)
 
 
 def _items(function: Function) -> Iterable[ast.expr]:
@@ -182,12 +197,19 @@ def _acquired(file: PythonFile, statement: ast.stmt, gone: set[str]) -> Held:
         for text, held in _taken_by_calls(file).get(earlier, ()):
             if text not in here and text not in gone:
                 found |= held
-        for call in taken_under(earlier):
-            if file.text(receiver(call)) not in here | gone:
+        for text in _taken_when_asked(file, earlier):
+            if text not in here | gone:
                 found |= _UNKNOWN  # by those who ask for it
         here.update(_released(file, earlier))
     gone |= here
     return found
+
+
+def _taken_when_asked(file: PythonFile, statement: ast.stmt) -> Iterable[str]:
+    """Return the locks of `if lock: x.acquire()`, or a helper's call in its place."""
+    yield from (file.text(receiver(call)) for call in taken_under(statement))
+    for inner in statement.body if isinstance(statement, ast.If) else ():
+        yield from (text for text, _ in _taken_by_calls(file).get(inner, ()))
 
 
 def _released(file: PythonFile, statement: ast.stmt) -> Iterable[str]:
@@ -195,11 +217,7 @@ def _released(file: PythonFile, statement: ast.stmt) -> Iterable[str]:
     known: dict[ast.AST, list[str]] | None = file.__dict__.get("_released_in")
     if known is None:
         known = file.__dict__["_released_in"] = {}
-        plain = [
-            (call, file.text(receiver(call))) for call in file.calls("release") if is_release(call)
-        ]
-        helped = [(one.call, one.text) for one in lock_calls(file) if not one.takes]
-        for call, text in (*plain, *helped):
+        for call, text, _ in _releases(file):
             inner = file.statement(call)
             leaves = always_leaves(block_of(inner))
             for above in (inner, *file.ancestors(inner)):
@@ -216,18 +234,18 @@ def _taken(file: PythonFile, node: ast.expr) -> Held:
         return Held(frozenset({lock.place}))
     value = file.value(node)
     if value is not None and value.is_a(api.SEMAPHORES):
-        return _UNKNOWN if _is_for_one(value) else NOTHING
+        return _UNKNOWN if _is_for_one(file, value) else NOTHING
     return Held(unknown=True)
 
 
-def _is_for_one(value: Value) -> bool:
+def _is_for_one(file: PythonFile, value: Value) -> bool:
     """Return whether a semaphore has one slot, and does what a lock does."""
     made = value.made
     if not isinstance(made, ast.Call):
         return False
-    given = argument(made, 0, "value")
+    slots = [constant_of(other, given) for other, given in made_with(file, value, 0, "value")]
     alone = not made.args and not made.keywords
-    return alone or (isinstance(given, ast.Constant) and given.value == 1)
+    return alone or any(one is not None and one.value == 1 for one in slots)
 
 
 def _entered(file: PythonFile, node: ast.expr) -> Held:
@@ -248,7 +266,7 @@ def _entered(file: PythonFile, node: ast.expr) -> Held:
         if lock is not None:
             return _of(lock)
     if value is not None and value.is_a(api.SEMAPHORES):
-        return _UNKNOWN if _is_for_one(value) else NOTHING
+        return _UNKNOWN if _is_for_one(file, value) else NOTHING
     if value is not None and value.is_a(api.EXECUTORS | {"open"}):
         return NOTHING
     name = file.text(target)
@@ -296,7 +314,8 @@ def callers_hold(function: Function) -> Held:
 
 def _callers_hold(function: Function) -> Held:
     said = Held(unknown=_assumes_lock(function)) | _decorated(function)
-    if not (function.is_private or function.outer is not None) or not function.is_only_called:
+    lent = lent_out(function) if function.is_private or function.outer is not None else None
+    if lent is None:
         return said
     home = function.home
     quiet = home.init_only if home is not None else frozenset[Function]()
@@ -307,13 +326,23 @@ def _callers_hold(function: Function) -> Held:
         # What the class itself does not call is there for its heirs.
         sites = calls_by_heirs(function)
     sites = sites or calls_by_bases(function)
-    if not sites:
+    if not sites and not lent:
         return said
     held = [_translated(held_at(s.file, s.call), s.call, function) for s in sites]
+    held += [_held_by_helper(function, one) for one in lent]
     if not all(held):
         return said
     locks = frozenset.intersection(*(h.locks for h in held))
     return said | Held(locks, unknown=not locks or any(h.unknown and not h.locks for h in held))
+
+
+def _held_by_helper(function: Function, lent: Lent) -> Held:
+    """Return what is held where a helper runs the function that it is handed."""
+    held, owner = held_at(lent.helper.file, lent.call), receiver_of(lent.handing)
+    seen = [seen_of(function.file, owner, lent.helper, place) for place in held.locks]
+    found = Held(frozenset(place for place in seen if place is not None))
+    around = held_at(function.file, lent.handing)
+    return found | around | Held(unknown=held.unknown or None in seen)
 
 
 def callers_seem_to_hold(function: Function, place: Place, depth: int = 3) -> bool:

@@ -172,6 +172,10 @@ def text_at(file: PythonFile, call: ast.Call, callee: Function, item: ast.expr) 
     text, owner = callee.file.text(item), receiver_of(call)
     if binding.scope is not callee.scope:
         return text if callee.file is file else None
+    named = binding.sites[0].value if [s.kind for s in binding.sites] == ["assign"] else None
+    if isinstance(named, ast.Name | ast.Attribute):
+        head = text_at(file, call, callee, named)
+        return None if head is None else head + text[len(root.id) :]
     names = callee.parameters[1:] if callee.self_name else callee.parameters
     if root.id == callee.self_name and owner is not None:
         head = root.id if isinstance(owner, ast.Call) else file.text(owner)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.python import api
 from threadmend.python.arguments import argument
+from threadmend.python.bound import bound_calls
 from threadmend.python.flow import after
 from threadmend.python.functions import Function, function_of
 from threadmend.python.implied import is_own, receiver_of, seen_of, text_at
@@ -42,6 +43,8 @@ _MANY = 60
 """Files of a project: of a larger one each process would read most for a few helpers."""
 
 _BY_HAND = re.compile(rb"\.(?:acquire|release)\(")
+_KEPT = re.compile(rb"= *[\w.]+\.(?:acquire|release) *(?:#.*)?$", re.M)
+_PLAIN = frozenset({"acquire", "release"})
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _STACKS = frozenset({"contextlib.ExitStack", "contextlib.AsyncExitStack"})
 
@@ -74,7 +77,8 @@ def _all_calls(file: PythonFile) -> list[LockCall]:
     known: list[LockCall] | None = file.__dict__.get("_lock_calls")
     if known is None:
         file.__dict__["_lock_calls"] = []  # what a helper holds is asked for meanwhile
-        known = file.__dict__["_lock_calls"] = list(_lock_calls(file))
+        found = [*_lock_calls(file), *_bound(file)]
+        known = file.__dict__["_lock_calls"] = found + list(_through_helpers(file, found))
     return known
 
 
@@ -92,6 +96,52 @@ def _lock_calls(file: PythonFile) -> Iterator[LockCall]:
         if found is not None and seen is not None:
             takes = getattr(found.func, "attr", "") == "acquire"
             yield LockCall(call, *seen, takes)
+
+
+def _bound(file: PythonFile) -> Iterator[LockCall]:
+    """Yield the calls of a lock's method under another name: `take = self._lock.acquire`."""
+    for call, kept in bound_calls(file, "acquire", "release") if _KEPT.search(file.data) else ():
+        lock = _lock_of(file, kept.value)
+        if lock is not None and not (call.args or call.keywords):
+            yield LockCall(call, lock, file.text(kept.value), kept.attr == "acquire")
+
+
+def _through_helpers(file: PythonFile, inner: list[LockCall]) -> Iterator[LockCall]:
+    """Yield the calls of functions that do one thing to a lock by calling a helper."""
+    by_function: dict[Function, list[LockCall]] = {}
+    for one in inner:
+        function = file.function(one.call)
+        if function is not None:
+            by_function.setdefault(function, []).append(one)
+    for function, some in by_function.items():
+        plain = any(getattr(c.func, "attr", "") in _PLAIN for c in function.calls)
+        if not plain and _is_helper(function, [one.call for one in some]):
+            for site in function.callers:
+                seen = _seen_again(file, site.call, function, some[0])
+                if seen is not None:
+                    yield seen
+
+
+def _seen_again(
+    file: PythonFile, call: ast.Call, callee: Function, inner: LockCall
+) -> LockCall | None:
+    """Return what a function's call of a helper does as who calls the function sees it."""
+    root, _, rest = inner.text.partition(".")
+    names = callee.parameters[1:] if callee.self_name else callee.parameters
+    if root in names:
+        given = None if rest else argument(call, names.index(root), root)
+        lock = _lock_of(file, given)
+        seen = None if lock is None or given is None else (lock, file.text(given))
+    else:
+        owner = receiver_of(call)
+        lock = inner.lock
+        place, own = (seen_of(file, owner, callee, at) for at in (lock.place, lock.own))
+        of_object = root == callee.self_name and owner is not None and not is_own(file, owner)
+        text = f"{file.text(owner)}.{rest}" if of_object and owner is not None else inner.text
+        seen = None
+        if place is not None and own is not None:
+            seen = (replace(lock, place=place, own=own), text)
+    return None if seen is None else LockCall(call, *seen, inner.takes)
 
 
 def helpers_of(file: PythonFile) -> dict[Function, ast.Call]:

@@ -81,7 +81,10 @@ class Section:
         """Return how to call the lock, as its file or its object does."""
         if self.kind == "helped" and self.lock.place.base not in {"", "self"}:
             assert isinstance(self.item, ast.Call)
-            return file.text(receiver(self.item))
+            func, given = self.item.func, self.item.args
+            if isinstance(func, ast.Attribute):
+                return file.text(func.value)
+            return file.text(given[0]) if given else self.lock.place.name
         if self.kind not in {"borrowed", "helped"}:
             return file.text(self.item)
         return f"self.{self.lock.place.name}" if self.lock.place.base else self.lock.place.name

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
+from threadmend.python.constants import constant_of
 from threadmend.python.file import last_name
 from threadmend.python.flow import in_comprehension, innermost_loop
 from threadmend.python.functions import Function, bound_by_partial, function_of
+from threadmend.python.lentout import run_through
 from threadmend.python.scope import parent
 from threadmend.python.wrapped import Handed, handed_to
 
@@ -137,7 +139,8 @@ class Spawn:
         value = keyword(self.node, "daemon") if isinstance(self.node, ast.Call) else None
         if value is None and self.through is not None:
             return self.through.daemon
-        return bool(value.value) if isinstance(value, ast.Constant) else None
+        known = constant_of(self.file, value)
+        return None if known is None else bool(known.value)
 
 
 _MAKES_FUTURE = frozenset({"create_task", "ensure_future", "create_future"})
@@ -351,7 +354,7 @@ def reached(function: Function) -> Set[Function]:
             if one not in found:
                 found[one] = None
                 pending += one.callees.values()
-                pending += wrappers(one)
+                pending += [*wrappers(one), *run_through(one)]
         known[function] = found.keys()
     return known[function]
 

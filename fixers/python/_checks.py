@@ -9,6 +9,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import always_leaves, block_of, enclosing, walk
 
 from ._data import Data, Use
+from ._failing import is_told
 from ._unit import Unit, independent, is_in, loaded, looks, reads, stored
 
 __all__ = ["check"]
@@ -68,7 +69,7 @@ def _is_harmless(data: Data, use: Use, statement: ast.stmt) -> bool:
         return False
     if above.attr != "discard" and (above.attr != "pop" or len(call.args) < 2):
         return False
-    beside = [other for other in block_of(statement) if other is not statement]
+    beside = [s for s in block_of(statement) if s is not statement and not is_told(data.file, s)]
     calls = any(isinstance(n, ast.Call) for other in beside for n in ast.walk(other))
     return isinstance(statement, ast.Expr) and not calls
 

@@ -19,11 +19,14 @@ from threadmend.python.lockcalls import lock_calls
 from threadmend.python.locks import Lock, Section, is_acquire, is_release, receiver
 from threadmend.python.scope import parent
 
+from ._failing import untold
+
 __all__ = ["before_try", "goes_round", "half_handled", "way_out"]
 
 _HARMLESS = frozenset({"debug", "info", "warning", "warn", "error", "log", "print", "len", "repr",
                        "str", "time", "monotonic", "perf_counter", "current_thread", "get_ident",
-                       "getpid", "dict", "list", "set", "isinstance", "append"})  # fmt: skip
+                       "getpid", "getLogger", "dict", "list", "set", "isinstance",
+                       "append"})  # fmt: skip
 """Calls that hardly ever raise, which stand before many a try statement."""
 
 
@@ -102,7 +105,7 @@ def way_out(file: PythonFile, section: Section) -> tuple[list[ast.AST], list[ast
             return (leaving, released) if all(isinstance(n, plain) for n in leaving) else None
     if not all(isinstance(n, plain) or goes_round(file, section, n) for n in leaving):
         return None  # a hand-over, or a generator that is left in the middle
-    return (leaving, released) if leaving or can_raise(section.body) else None
+    return (leaving, released) if leaving or can_raise(untold(file, section.body)) else None
 
 
 def _is_manager(function: Function | None) -> bool:

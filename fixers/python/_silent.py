@@ -12,6 +12,8 @@ from threadmend.python.implied import seen_from
 from threadmend.python.places import Place
 from threadmend.python.scope import Binding
 
+from ._failing import is_told
+
 __all__ = [
     "handed_pool_is_closed",
     "handles_everything",
@@ -29,15 +31,19 @@ def handles_everything(function: Function) -> bool:
     assignments) that handle every exception, without raising it again; what is taken out of
     collections beside them may be gone (`known.pop(key, None)`).
     """
-    body = [s for s in function.body if not _is_quiet(s)]
+    body = [s for s in function.body if not _is_quiet(function.file, s)]
     if len(body) == 1 and isinstance(body[0], ast.While | ast.For | ast.With):
-        body = body[0].body
+        body = [s for s in body[0].body if not is_told(function.file, s)]
+    if len(body) == 1 and isinstance(body[0], ast.Try) and not body[0].handlers:
+        ended = all(_is_quiet(function.file, s) for s in body[0].finalbody)
+        body = [s for s in body[0].body if not _is_quiet(function.file, s)] if ended else body
     return bool(body) and all(isinstance(s, ast.Try) and _handles(s, function) for s in body)
 
 
-def _is_quiet(statement: ast.stmt) -> bool:
+def _is_quiet(file: PythonFile, statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Expr):
-        return isinstance(statement.value, ast.Constant) or _takes_what_is_there(statement.value)
+        is_text = isinstance(statement.value, ast.Constant)
+        return is_text or _takes_what_is_there(statement.value) or is_told(file, statement)
     if isinstance(statement, ast.Assign):
         return isinstance(statement.value, ast.Constant | ast.Name)
     return isinstance(statement, ast.Pass | ast.Global | ast.Nonlocal | ast.Import | ast.ImportFrom)

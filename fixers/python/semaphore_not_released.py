@@ -31,6 +31,7 @@ from threadmend.python.flow import block_of, can_raise, leaves, walk
 from threadmend.python.lockcalls import helped_sections, slot_calls
 from threadmend.python.locks import Lock, Section, is_release, receiver
 
+from ._failing import untold
 from ._given_back import until_callback
 from ._leaving import before_try, goes_round
 
@@ -72,7 +73,7 @@ def _is_lost(file: PythonFile, section: Section) -> bool:
     plain = ast.Return | ast.Raise | ast.Await
     if not all(isinstance(n, plain) or goes_round(file, section, n) for n in leaving):
         return False
-    if not leaving and not can_raise(section.body):
+    if not leaving and not can_raise(untold(file, section.body)):
         return False
     return not any(is_release(node) for node in walk(section.body))
 

@@ -268,7 +268,8 @@ def _declared(flag: Flag) -> list[Edit]:
         return []
     statement = file.statement(declared.sites[0].node)
     node = declared.sites[0].node
-    assert isinstance(node, ast.expr)
+    if not isinstance(node, ast.expr):
+        raise BuilderError("the flag is a property")
     if len(declared.sites) > 1 or value_given(file, node) is not False or cls.node.decorator_list:
         raise BuilderError("the class gives the flag a value that all objects share")
     if "__init__" not in cls.methods or len(cls.node.body) == 1:

@@ -194,7 +194,7 @@ def _kept_by_starter(
     name = free_attribute(cls, "_loop")
     edits: list[Edit] = []
     for spawn in spawns:
-        starter = file.function(spawn.node)
+        starter = spawn.file.function(spawn.node)
         if starter is None or not starter.is_async or starter.cls is not cls:
             raise BuilderError("the loop is not known where the thread is started")
         made, added = reference(file, "asyncio.get_running_loop", spawn.node)

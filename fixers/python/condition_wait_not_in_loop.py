@@ -22,11 +22,12 @@ from itertools import product
 
 from threadmend.model import Edit, Finding, Fix
 from threadmend.python import api
-from threadmend.python.builders import BuilderError, is_alone, wrap
+from threadmend.python.builders import BuilderError, delete, is_alone, replace, wrap
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, enclosing, walk
+from threadmend.python.flow import after, before, enclosing, walk
 from threadmend.python.forwarded import only_call
 from threadmend.python.functions import function_of
+from threadmend.python.implied import stands_for
 from threadmend.python.uses import is_self
 
 from ._lost_news import lost_news
@@ -109,12 +110,27 @@ def _is_counted(file: PythonFile, test: ast.If, wait: ast.stmt, top: ast.stmt) -
 
 def _is_plain(file: PythonFile, test: ast.If) -> bool:
     """Return whether the test may be made again, and says `if`."""
-    if any(isinstance(node, ast.NamedExpr | ast.Await) for node in ast.walk(test.test)):
+    asked = [node for part in (test.test, _kept(file, test)) for node in ast.walk(part)]
+    if any(isinstance(node, ast.NamedExpr | ast.Await) for node in asked):
         return False
-    if any(_does_something(node) for node in ast.walk(test.test)):
+    if any(_does_something(node) for node in asked):
         return False
     start = file.span(test)[0]
     return file.data[start : start + 2] == b"if"
+
+
+def _kept(file: PythonFile, test: ast.If) -> ast.expr:
+    """Return what was asked where the test is of a variable that keeps the answer: `is_empty`
+    of `is_empty = not self._items`, which nobody changes; else the test itself.
+    """
+    negated = isinstance(test.test, ast.UnaryOp) and isinstance(test.test.op, ast.Not)
+    name = test.test.operand if isinstance(test.test, ast.UnaryOp) and negated else test.test
+    binding = file.binding(name)
+    if binding is None or binding.scope.kind != "function" or not isinstance(name, ast.Name):
+        return test.test
+    values = [site.value for site in binding.sites if site.kind in {"assign", "walrus"}]
+    only = values[0] if len(values) == len(binding.sites) == 1 else None
+    return test.test if only is None else only
 
 
 def _does_something(node: ast.AST) -> bool:
@@ -167,7 +183,12 @@ _MANY = 6
 
 
 def _atoms(file: PythonFile, node: ast.expr) -> set[str] | None:
-    """Return the variables of a test made of `not`, `and` and `or`; None for another one."""
+    """Return the variables of a test made of `not`, `and` and `or`; None for another one. A
+    method that does nothing else than to ask for them stands for what it returns.
+    """
+    asked = stands_for(file, node)
+    if asked is not None:
+        return _atoms(asked[0].file, asked[1])
     if isinstance(node, ast.Name | ast.Attribute):
         return {file.text(node)}
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
@@ -184,6 +205,9 @@ def _atoms(file: PythonFile, node: ast.expr) -> set[str] | None:
 
 
 def _holds(file: PythonFile, node: ast.expr, known: dict[str, bool]) -> bool:
+    asked = stands_for(file, node)
+    if asked is not None:
+        return _holds(asked[0].file, asked[1], known)
     if isinstance(node, ast.UnaryOp):
         return not _holds(file, node.operand, known)
     if isinstance(node, ast.BoolOp):
@@ -193,8 +217,14 @@ def _holds(file: PythonFile, node: ast.expr, known: dict[str, bool]) -> bool:
 
 
 def _names(file: PythonFile, node: ast.expr) -> set[str]:
-    parts = (n for n in ast.walk(node) if isinstance(n, ast.Name | ast.Attribute))
-    return {file.text(n) for n in parts} - {"self", "len", "not"}
+    found: set[str] = set()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name | ast.Attribute):
+            found.add(file.text(part))
+        asked = stands_for(file, part) if isinstance(part, ast.expr) else None
+        if asked is not None:
+            found |= _names(asked[0].file, asked[1])
+    return found - {"self", "len", "not"}
 
 
 def _finding(file: PythonFile, call: ast.Call, test: ast.If, waits: ast.stmt | None) -> Finding:
@@ -205,12 +235,35 @@ def _finding(file: PythonFile, call: ast.Call, test: ast.If, waits: ast.stmt | N
     # The test and the wait are repeated as they stand; when the test fails at once, as it did
     # in every run that was right before, nothing changes.
     edits: tuple[Edit, ...] = (Edit(file.path, at, at + 2, b"while"),)
-    if waits is not None:
-        try:
+    try:
+        if _kept(file, test) is not test.test:
+            edits = _asked_in_loop(file, test, waits)
+        elif waits is not None:
             if "\n" in text:
                 raise BuilderError("the test is written over several lines")
             edits = wrap(file, [waits], f"while {text}:")
-        except BuilderError as error:
-            return Finding(file.path, start, end, said, reason=str(error))
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
     fix = Fix("Test again after the wait", edits)
     return Finding(file.path, start, end, said, fixes=(fix,))
+
+
+def _asked_in_loop(file: PythonFile, test: ast.If, waits: ast.stmt | None) -> tuple[Edit, ...]:
+    """Return the edits that ask again what a variable keeps: testing the variable again would
+    wait for ever.
+    """
+    kept = _kept(file, test)
+    asking = file.statement(kept)
+    uses = [n for n in ast.walk(test.test) if isinstance(n, ast.Name)]
+    others = [u for u in file.uses(file.binding(uses[0])) if isinstance(u.ctx, ast.Load)]  # type: ignore[arg-type]
+    if waits is not None or others != uses or before(test)[-1:] != [asking]:
+        raise BuilderError(f"{file.text(uses[0])} stays what it was before the wait")
+    text = file.text(kept)
+    if "\n" in text or not isinstance(asking, ast.Assign):
+        raise BuilderError("the test is written over several lines")
+    at = file.span(test)[0]
+    return (
+        *delete(file, asking, comments=False),
+        Edit(file.path, at, at + 2, b"while"),
+        *replace(file, uses[0], text),
+    )

@@ -59,23 +59,33 @@ def check(file: PythonFile) -> Iterator[Finding]:
             yield softened(file, _finding(file, statement, binding, calls))
 
 
-def _is_new(file: PythonFile, call: ast.Call) -> bool:
+def _is_new(file: PythonFile, call: ast.Call, depth: int = 3) -> bool:
     """Return whether each run of a call makes an executor: it is the constructor, or a helper
     that returns what it made and keeps nothing.
     """
     value = file.value(call)
     made = None if value is None else value.made
-    if value is None or made is None or made is call:
+    if made is None or made is call:
         return made is call
-    above = parent(made)
-    if isinstance(above, ast.Return):
-        return True
-    target = target_of(above) if isinstance(above, ast.Assign | ast.AnnAssign) else None
-    binding = value.file.binding(target)
-    if binding is None or binding.scope.kind != "function":
+    helper = function_of(file, call.func)
+    returned = [] if helper is None else [one.value for one in helper.returns()]
+    if helper is None or not returned or not depth:
         return False
-    uses = (use for use in value.file.uses(binding) if isinstance(use.ctx, ast.Load))
-    return all(isinstance(parent(use), ast.Return | ast.Attribute) for use in uses)
+    new = [_made(helper.file, one) for one in returned if one is not None]
+    return all(one is not None and _is_new(helper.file, one, depth - 1) for one in new)
+
+
+def _made(file: PythonFile, node: ast.expr) -> ast.Call | None:
+    """Return the call that makes what a function returns, also by a variable that is only that."""
+    binding = file.binding(node)
+    if binding is None:
+        return node if isinstance(node, ast.Call) else None
+    values = [site.value for site in binding.sites]
+    uses = (use for use in file.uses(binding) if isinstance(use.ctx, ast.Load))
+    if binding.scope.kind != "function" or len(values) != 1:
+        return None
+    plain = all(isinstance(parent(use), ast.Return | ast.Attribute) for use in uses)
+    return values[0] if plain and isinstance(values[0], ast.Call) else None
 
 
 def _calls(file: PythonFile, binding: Binding) -> list[ast.Call]:

@@ -80,8 +80,8 @@ class PythonProject:
     def matters(self, path: str) -> bool:
         """Return whether a file's bytes speak of threads, locks, tasks at all, or of a class of
         the project that has some: as a base, as a thread that is started or told to run, as what
-        gets jobs or is looped over, where a loop sleeps until it is ready; or have a class sleep
-        that is a base of one.
+        gets jobs or is looped over, where a loop sleeps until it is ready; or have a class that is
+        a base of one.
         """
         found = self._matters.get(path)
         if found is None:
@@ -96,7 +96,7 @@ class PythonProject:
             bases |= set(_WORD.findall(data))
         if bases and not bases.isdisjoint(self._concurrent):
             return True
-        if b"sleep(" in data and not self._concurrent_bases.isdisjoint(_CLASS.findall(data)):
+        if b"class " in data and not self._concurrent_bases.isdisjoint(_CLASS.findall(data)):
             return True
         if not self._starting:
             return False

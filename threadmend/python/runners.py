@@ -58,7 +58,7 @@ def runners_of(spawn: Spawn) -> Iterator[Runner]:
                 if _is_locked(method, call):
                     continue
                 if name:
-                    yield Runner(cls, init, name, _arguments(cls, init, call))
+                    yield Runner(cls, init, name, _arguments(cls, init, method, call))
                 elif _is_hook(cls, func.attr):
                     yield Runner(cls, init, "", None, func.attr)
 
@@ -144,13 +144,15 @@ def _handed_up(init: Function, keeper: Function, name: str) -> str:
     return ""
 
 
-def _arguments(cls: Class, init: Function, call: ast.Call) -> tuple[ast.expr, ...] | None:
+def _arguments(
+    cls: Class, init: Function, method: Function, call: ast.Call
+) -> tuple[ast.expr, ...] | None:
     """Return the arguments of a call in the thread as names of parameters of `__init__`."""
     found: list[ast.expr] = []
     for given in call.args:
         inner = given.value if isinstance(given, ast.Starred) else given
         name = ""
-        if isinstance(inner, ast.Attribute) and is_self(cls.file, inner.value):
+        if isinstance(inner, ast.Attribute) and is_self(method.file, inner.value):
             name = _parameter(cls, init, inner.attr)
         if not name:
             return None

@@ -125,6 +125,8 @@ def _getter(file: GoFile, call: Node, place: str) -> Node | None:
     decl = file.callee(call)
     if decl is None or decl.kind != "method" or decl.file.package is not file.package:
         return None
+    if call["function"].kind != "selector_expression":
+        return None  # a method that a variable keeps
     body = decl.node.get("body")
     owner = call["function"]["operand"].name
     receiver = [n.name for p in decl.node["receiver"].children for n in p.all("name")]

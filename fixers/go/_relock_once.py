@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threadmend.golang.builders import BuilderError, delete
+from threadmend.golang.builders import BuilderError, delete_calls
 from threadmend.golang.effects import Pair
 from threadmend.golang.file import GoFile
 from threadmend.golang.lock_calls import lock_call, lock_calls
@@ -43,7 +43,7 @@ def _inner_pair(file: GoFile, pair: Pair, inner: LockOperation) -> list[Edit]:
         if not releases and statement.kind == "expression_statement":
             return lock_for_unlock(file, pair, inner)
         if len(releases) == 1 and _ends_outer(releases[0], pair, inner):
-            return [*delete(statement)]
+            return [*delete_calls([statement])]
     if statement is None or statement.kind != "expression_statement" or outer is None:
         raise BuilderError("the inner Lock is part of another statement")
     block = statement.parent
@@ -60,7 +60,7 @@ def _inner_pair(file: GoFile, pair: Pair, inner: LockOperation) -> list[Edit]:
     release = end.deferred or end.call.parent
     if release is None:
         raise BuilderError("which Unlock belongs to the inner Lock is not clear")
-    return [*delete(statement), *delete(release)]
+    return [*delete_calls([statement, release])]
 
 
 def _ends_outer(release: LockOperation, pair: Pair, inner: LockOperation) -> bool:

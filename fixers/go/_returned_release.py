@@ -70,7 +70,7 @@ def _released(file: GoFile, value: Node) -> Node | None:
     releases = [o for o in operations if o.releases]
     if len(operations) != 1 or len(releases) != 1:
         return None
-    return releases[0].call["function"]["field"]
+    return releases[0].call["function"].get("field")
 
 
 def _mismatch(file: GoFile, locks: Locks, statement: Node, field: Node) -> Returned | None:

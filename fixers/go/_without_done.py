@@ -73,25 +73,51 @@ def _counts(add: WaitGroupCall, launch: Launch) -> bool:
 
 
 def _launch_below(file: GoFile, call: Node) -> Launch | None:
-    """Return the launch that stands right below an Add."""
+    """Return the first launch below an Add, in its list of statements."""
     statement = call.parent
-    after = statement.next if statement is not None else None
-    if statement is None or statement.kind != "expression_statement" or after is None:
+    if statement is None or statement.kind != "expression_statement":
         return None
-    if after.kind == "short_var_declaration" and after.next is not None:
-        values = after["right"].children
-        if len(values) == 1 and values[0].kind == "func_literal":
-            after = after.next  # `work := func() {…}`, then `go work()`
-    return launch_at(file, after)
+    waitgroup = call["function"].text.rpartition(b".")[0]
+    after = statement.next
+    while after is not None:
+        launch = launch_at(file, after)
+        if launch is not None:
+            return launch
+        if not _is_unrelated(after, waitgroup):
+            return None
+        after = after.next
+    return None
+
+
+def _is_unrelated(statement: Node, waitgroup: bytes) -> bool:
+    """Return whether a statement neither counts nor leads elsewhere: `work := func() {…}`."""
+    if statement.kind not in _PASSED:
+        return False
+    return not any(n.text == waitgroup for n in statement.find("identifier", "selector_expression"))
+
+
+_PASSED = frozenset(
+    {
+        *("expression_statement", "short_var_declaration", "assignment_statement"),
+        *("var_declaration", "inc_statement", "dec_statement"),
+    }
+)
 
 
 def _accounted(counter: Counter, done: WaitGroupCall) -> bool:
     """Return whether a Done belongs to a goroutine that is counted for itself."""
     launches = counter.launches_that_run(done)
-    if not launches:
-        return False
-    for launch in launches:
-        before = launch.node.previous
-        if before is None or not any(before.contains(a.call) for a in counter.of("Add")):
+    return bool(launches) and all(_counted_above(counter, launch) for launch in launches)
+
+
+def _counted_above(counter: Counter, launch: Launch) -> bool:
+    """Return whether an Add stands above a launch, behind nothing but unrelated statements."""
+    before = launch.statement.previous
+    while before is not None:
+        for add in counter.of("Add"):
+            if before.contains(add.call):
+                return True
+        if before.kind not in _PASSED:
             return False
-    return True
+        before = before.previous
+    return False

@@ -45,7 +45,8 @@ def _taken(locks: Locks, operation: LockOperation) -> LockOperation | None:
     """Return the acquisition that a release gives back, or that a deferred Lock repeats.
 
     The lock is certainly held there, in one mode, and nothing else in the function could be
-    what was taken. What is deferred runs at the end: it counts only right below the Lock.
+    what was taken. What is deferred runs at the end: it counts only right below the Lock, or as
+    the only other operation on it.
     """
     access = operation.access
     if access is None:
@@ -59,7 +60,7 @@ def _taken(locks: Locks, operation: LockOperation) -> LockOperation | None:
         return None
     if operation.deferred is not None:
         above = operation.deferred.previous
-        if above is None or not above.contains(before[-1].call):
+        if above is None or (len(same) > 1 and not above.contains(before[-1].call)):
             return None
         # A later release of that mode would make the deferred operation right.
         if any(o.call.start > operation.call.start for o in same):

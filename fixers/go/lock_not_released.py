@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import (
     BuilderError,
-    delete,
+    delete_calls,
     insert_after,
     insert_at_end,
     insert_before,
@@ -278,13 +278,17 @@ def _defer(leak: _Leak) -> Fix | None:
             return None  # it is taken again further down
     if not all(_leads_out(flow, p, leak.releases[p]) for p in mine):
         return None
-    edits: list[Edit] = [*insert_after(statement, f"defer {leak.unlock}")]
+    gone = []
     for point in mine:
         release = leak.releases[point].call.parent
         if release is None or release.kind != "expression_statement":
             return None
-        edits.extend(delete(release))
-    return Fix(f"Defer {leak.unlock.removesuffix('()')} right after the Lock", tuple(edits))
+        gone.append(release)
+    edits = (
+        *insert_after(statement, f"defer {leak.unlock}"),
+        *delete_calls(gone, leak.unlock),
+    )
+    return Fix(f"Defer {leak.unlock.removesuffix('()')} right after the Lock", edits)
 
 
 def _reaches(flow: Flow, start: Point, end: Point, leak: _Leak) -> bool:

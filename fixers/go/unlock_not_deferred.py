@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.builders import BuilderError, delete, insert_after, with_reason
+from threadmend.golang.builders import BuilderError, delete_calls, insert_after, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point
 from threadmend.golang.functions import outer_function, remarks_beside
@@ -34,7 +34,7 @@ from threadmend.golang.releases import hands_over
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, Interface, Map, Named, Slice, is_named
-from threadmend.model import Confidence, Edit, Finding, Fix, Related
+from threadmend.model import Confidence, Finding, Fix, Related
 
 from ._missing_part import missing_part
 
@@ -303,8 +303,8 @@ def _fix(file: GoFile, lock: LockOperation, releases: dict[Point, Node]) -> Fix:
     statement = lock.call.parent
     if statement is None:
         raise BuilderError("the call is part of another statement")
-    edits: list[Edit] = []
-    edits.extend(insert_after(statement, f"defer {unlock}"))
-    for release in releases.values():
-        edits.extend(delete(release))
-    return Fix(f"Defer {unlock.removesuffix('()')} right after the Lock", tuple(edits))
+    edits = (
+        *insert_after(statement, f"defer {unlock}"),
+        *delete_calls(list(releases.values()), unlock),
+    )
+    return Fix(f"Defer {unlock.removesuffix('()')} right after the Lock", edits)

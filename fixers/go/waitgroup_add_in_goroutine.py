@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from threadmend.golang.access import Access
 from threadmend.golang.builders import (
     BuilderError,
-    delete,
+    delete_calls,
     insert_at_start,
     insert_before,
     with_reason,
@@ -244,10 +244,11 @@ def _fix(file: GoFile, launch: Launch, body: Node, add: WaitGroupCall) -> Fix:
     done = _done_to_lead(file, body, statement, add)
     if done is False:
         raise BuilderError("the goroutine may end before the Add, and its Done stands elsewhere")
-    edits.extend(delete(statement))
-    if isinstance(done, Node):
+    if not isinstance(done, Node):
+        edits.extend(delete_calls([statement]))
+    else:
         block = body["body"]
-        edits.extend(delete(done))
+        edits.extend(delete_calls([statement, done], done.name))
         edits.extend(insert_at_start(block, done.name))
     return Fix(f"Move {said(add)} before the go statement", tuple(edits))
 

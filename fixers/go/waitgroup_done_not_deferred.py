@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from threadmend.golang.access import is_assigned_once, root_name
 from threadmend.golang.builders import (
     BuilderError,
-    delete,
+    delete_calls,
     insert_at_start,
     insert_before,
     parameters,
@@ -328,10 +328,8 @@ def _defer(counted: _Counted, *, skipped: bool) -> Fix:
         edits.append(Edit(first.path, first.start, first.start, f"{code}; ".encode()))
     else:
         edits.extend(insert_at_start(block, code))
-    for done in counted.dones.values():
-        statement = done.call.parent
-        if statement is not None:
-            edits.extend(delete(statement))
+    dones = [s for done in counted.dones.values() if (s := done.call.parent) is not None]
+    edits.extend(delete_calls(dones, code))
     title = f"Defer {counted.name} as the first statement"
     if skipped:
         reason = "Wait goes on where it waited for ever"

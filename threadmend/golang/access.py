@@ -27,6 +27,7 @@ __all__ = [
     "meant_by",
     "path_behind",
     "root_name",
+    "selector_called",
     "selector_meant",
     "stored_in",
     "uses_of",
@@ -115,8 +116,11 @@ def _rooted(file: GoFile, node: Node, steps: tuple[str, ...]) -> Access | None:
 
 
 def path_behind(file: GoFile, binding: Binding) -> Node | None:
-    """Return `path` of `name := &path`, or `p` of `name := p`; neither is assigned again."""
-    if binding.declaration.kind != "short_var_declaration":
+    """Return `path` of `name := &path`, or `p` of `name := p`; neither is assigned again.
+
+    An interface makes no difference: `var name sync.Locker = &path`.
+    """
+    if binding.declaration.kind not in {"short_var_declaration", "var_spec"}:
         return None
     known: dict[Binding, Node | None] = vars(file).setdefault("_stands_for", {})
     if binding not in known:
@@ -126,11 +130,9 @@ def path_behind(file: GoFile, binding: Binding) -> Node | None:
 
 
 def _find_path(file: GoFile, binding: Binding) -> Node | None:
-    declaration = binding.declaration
-    right = declaration["right"].children
-    if binding.index >= len(right) or len(right) != len(declaration["left"].children):
+    value = binding.value
+    if value is None:
         return None
-    value = right[binding.index]
     if value.kind == "identifier":
         return value if _is_other_name(file, binding, value) else None
     if value.kind == "selector_expression":
@@ -167,6 +169,18 @@ def _is_kept(file: GoFile, path: Node) -> bool:
     if not isinstance(meant, Binding) or meant.kind not in {"receiver", "parameter"}:
         return False
     return is_assigned_once(meant)
+
+
+def selector_called(file: GoFile, call: Node) -> Node | None:
+    """Return the selector that a call is of: `x.m` of `x.m()`, and of `f()` after `f := x.m`."""
+    function = call["function"]
+    if function.kind == "identifier":
+        binding = file.binding(function)
+        value = binding.value if binding is not None and binding.kind == "variable" else None
+        if binding is None or value is None or value.kind != "selector_expression":
+            return None
+        return value if is_assigned_once(binding) else None
+    return function if function.kind == "selector_expression" else None
 
 
 def variable_meant(file: GoFile, name: Node) -> Binding | None:

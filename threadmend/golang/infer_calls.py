@@ -48,12 +48,47 @@ class Calls:
         """Return the function or method declaration that a function expression names."""
         if node.kind == "identifier":
             meant = self.inference.resolve(node)
+            if isinstance(meant, Binding):
+                return self._decl_behind(meant)
         elif node.kind == "selector_expression":
             selection = self.inference.selection(node)
             meant = selection.decl if selection else None
+            if meant is None and selection is not None and selection.kind == "method":
+                meant = self._method_behind(node)
         else:
             return None
         return meant if is_decl(meant, "func", "method") else None
+
+    def _decl_behind(self, name: Binding) -> Decl | None:
+        """Return the method or function of `f := s.run`, where `f` keeps it."""
+        from threadmend.golang.access import is_assigned_once
+
+        value = name.value if name.kind == "variable" else None
+        if value is None or value.kind not in {"identifier", "selector_expression"}:
+            return None
+        if value.kind == "selector_expression":
+            selection = self.inference.selection(value)
+            if selection is None or selection.kind == "field":
+                return None
+            if selection.kind == "method" and self.inference.type_of(value["operand"]) is None:
+                return None  # `T.run`: its first argument is the receiver
+        decl = self.function_decl(value)
+        return decl if decl is not None and is_assigned_once(name) else None
+
+    def _method_behind(self, selector: Node) -> Decl | None:
+        """Return the method that `l.Run` means after `var l runner = s`, where `l` keeps it."""
+        from threadmend.golang.access import is_assigned_once
+
+        operand = selector["operand"]
+        name = self.inference.resolve(operand) if operand.kind == "identifier" else None
+        value = name.value if isinstance(name, Binding) and name.kind == "variable" else None
+        if value is None or not isinstance(name, Binding):
+            return None
+        type_ = self.inference.type_of(value)
+        if not isinstance(type_, Named | Pointer) or not is_assigned_once(name):
+            return None
+        found = self.inference.member(type_, selector["field"].name)
+        return found.decl if found is not None else None
 
     def call(self, node: Node) -> Type | None:
         """Return what a call returns: a type, or a Tuple of several; a conversion's type."""

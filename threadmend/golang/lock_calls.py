@@ -6,6 +6,7 @@ func (s *T) lock() { s.mu.Lock() }   // s.lock() is s.mu.Lock(): for who moves o
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["helped_locks", "is_helped", "lock_call", "lock_calls", "spelled"]
+__all__ = ["helped_locks", "helped_releases", "is_helped", "lock_call", "lock_calls", "spelled"]
 
 _LONGEST = 300
 
@@ -130,7 +131,14 @@ def _place(decl: Decl, operation: LockOperation) -> tuple[object, ...]:
 
 def _helpers(package: Package) -> dict[tuple[str, int], LockOperation]:
     """Return, by `Decl.key`, the functions whose body is one operation, and the operation."""
-    return one_liners(package, "one_operation", _only_operation)
+    return one_liners(package, "one_operation", _only_operation, _operation_behind)
+
+
+def helped_releases(package: Package) -> Iterator[tuple[tuple[str, int], str]]:
+    """Yield the functions that consist of one release, by `Decl.key`, with the lock's class."""
+    for key, operation in _helpers(package).items():
+        if operation.releases and operation.lock_class is not None:
+            yield key, operation.lock_class
 
 
 def _calls(package: Package) -> re.Pattern[bytes] | None:
@@ -144,10 +152,24 @@ def _calls(package: Package) -> re.Pattern[bytes] | None:
 
 
 def _only_operation(decl: Decl) -> LockOperation | None:
-    call = only_call(decl, LOCK_CALLS, _LONGEST)
+    return _made_by(decl, LOCK_CALLS, lock_operation)
+
+
+def _operation_behind(decl: Decl, calls: re.Pattern[bytes]) -> LockOperation | None:
+    """Return the operation of a helper that consists of a call of another helper."""
+    return _made_by(decl, calls, lock_call)
+
+
+def _made_by(
+    decl: Decl,
+    calls: re.Pattern[bytes],
+    read: Callable[[GoFile, Node], LockOperation | None],
+) -> LockOperation | None:
+    """Return what the only call of a function is, where it has the pattern."""
+    call = only_call(decl, calls, _LONGEST)
     if call is None or decl.node.get("result") is not None:
         return None
-    operation = lock_operation(decl.file, call)
+    operation = read(decl.file, call)
     if operation is None or not (operation.acquires or operation.releases):
         return None
     return operation

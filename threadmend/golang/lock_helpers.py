@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["net_acquires", "taking"]
 
+_ROUNDS = 3  # helpers that call helpers
 _TAKES = re.compile(rb"\.R?Lock\(\)")
 _GIVES = re.compile(rb"Unlock|\bdefer\b")
 
@@ -40,13 +41,17 @@ def net_acquires(package: Package) -> dict[tuple[str, int], frozenset[Held]]:
         held = frozenset(o.held for o in operations if o.acquires and o.held is not None)
         if held and not any(o.releases for o in operations):
             found[decl.key] = held
-    names = {decl.name for decl in package.functions() if decl.key in found}
-    if names:
-        words = "|".join(map(re.escape, sorted(names)))
-        for decl in _only_taking(package, re.compile(rf"\.(?:{words})\(".encode())):
-            held = _through(decl, found)
-            if held:
-                found[decl.key] = found.get(decl.key, frozenset()) | held
+    fresh = set(found)
+    for _ in range(_ROUNDS):
+        if not fresh:
+            break
+        calls = re.compile(naming(d.name for d in package.functions() if d.key in fresh))
+        fresh = set()
+        for decl in _only_taking(package, calls):
+            held = found.get(decl.key, frozenset())
+            if not held >= (more := _through(decl, found)):
+                found[decl.key] = held | more
+                fresh.add(decl.key)
     return found
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of, lock_class
+from threadmend.golang.access import Access, access_of, lock_class, selector_called
 from threadmend.golang.infer_members import FOREIGN_LOCKS, Selection
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named
+from threadmend.golang.types import Func, Interface, TypeParam
 
 if TYPE_CHECKING:
     from threadmend.golang.condlocks import Behind
@@ -40,7 +40,7 @@ LOCK_TYPES = frozenset(
 )
 _ACQUIRES = {"Lock": "write", "RLock": "read", "TryLock": "write", "TryRLock": "read"}
 _RELEASES = {"Unlock": "write", "RUnlock": "read"}
-LOCK_CALLS = re.compile(rb"\.(?:Try)?R?(?:Lock|Unlock)\(")
+LOCK_CALLS = re.compile(rb"\.(?:Try)?R?(?:Lock|Unlock)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +136,8 @@ class LockOperation:
 
 def lock_operation(file: GoFile, call: Node) -> LockOperation | None:
     """Return the lock operation that a call is, if its receiver is a lock."""
-    function = call["function"]
-    if function.kind != "selector_expression":
+    function = selector_called(file, call)
+    if function is None:
         return None
     method = function["field"].name
     if method not in _ACQUIRES and method not in _RELEASES:
@@ -145,13 +145,15 @@ def lock_operation(file: GoFile, call: Node) -> LockOperation | None:
     if call["arguments"].children:
         return None  # a lock for each key: `locker.Lock(name)`
     selection = file.selection(function)
-    if selection is None or not isinstance(selection.owner, Named):
+    if selection is None:
         return None
-    type_ = str(selection.owner)
+    type_ = str(selection.owner) if selection.owner is not None else ""
     if type_ not in LOCK_TYPES and not (
-        _is_own_lock_type(file, selection.owner, method) or _is_foreign(selection, call)
+        _is_own_lock_type(file, selection, method) or _is_foreign(selection, call)
     ):
-        return None
+        if not _is_any_lock(file, function["operand"], selection):
+            return None
+        type_ = "sync.Locker"
     lock = _chained(function["operand"]) if method in _RELEASES else function["operand"]
     if type_ == "sync.Locker" and (meant := _of_cond(file, lock)) is not None:
         return LockOperation(
@@ -179,13 +181,28 @@ def _chained(operand: Node) -> Node:
 _LOCKED = re.compile(rb"\.R?Lock\(\)|\bchan\b|<-")
 
 
-def _is_own_lock_type(file: GoFile, owner: Named, method: str) -> bool:
+def _is_any_lock(file: GoFile, operand: Node, selection: Selection) -> bool:
+    """Return whether a parameter or variable is one of any locks: its type, an interface or a type
+    parameter, is known by the method alone. `func hold[L sync.Locker](l L) { l.Lock() }`
+    """
+    if operand.kind != "identifier" or not isinstance(selection.type, Func):
+        return False
+    if selection.type.params or selection.type.results:
+        return False
+    binding, type_ = file.binding(operand), file.type_of(operand)
+    if binding is None or not binding.is_variable:
+        return False
+    return isinstance(type_, TypeParam) or isinstance(file.underlying(type_), Interface)
+
+
+def _is_own_lock_type(file: GoFile, selection: Selection, method: str) -> bool:
     """Return whether a type of another package of the project is a lock: it wraps one.
 
     In its own package a wrapper is looked through instead (`holding.net_acquires`).
     """
-    package = file.package.workspace.package_by_key(owner.package)
-    if package is None or package is file.package:
+    owner = selection.owner
+    package = file.package.workspace.package_by_key(owner.package) if owner is not None else None
+    if owner is None or package is None or package is file.package:
         return False
     methods = package.methods(owner.name)
     pair = {"Lock", "Unlock"} if method in {"Lock", "Unlock", "TryLock"} else {"RLock", "RUnlock"}

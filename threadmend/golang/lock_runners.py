@@ -36,8 +36,14 @@ def locking(package: Package) -> re.Pattern[bytes]:
 
 
 def _locking(package: Package) -> re.Pattern[bytes]:
-    takes = taking(package)
-    names = {decl.name for decl in package.functions() if _is_runner(decl, takes)}
+    takes = fresh = taking(package)
+    names: set[str] = set()
+    for _ in range(_DEPTH):
+        found = {decl.name for decl in package.functions() if _is_runner(decl, fresh)} - names
+        if not found:
+            break
+        names |= found
+        fresh = re.compile(naming(found))
     return re.compile(takes.pattern + b"|" + naming(names)) if names else takes
 
 
@@ -101,8 +107,9 @@ def _decide(decl: Decl, index: int, depth: int) -> frozenset[Held]:
     start, end = decl.span
     name = parameter_name(function, index)
     binding = None if name is None else file.binding(name)
-    if binding is None or not taking(file.package).search(file.data, start, end):
+    if binding is None:
         return frozenset()
+    takes = taking(file.package).search(file.data, start, end) is not None
     result: frozenset[Held] | None = None
     for use in binding.uses:
         outer = use.parent
@@ -113,7 +120,7 @@ def _decide(decl: Decl, index: int, depth: int) -> frozenset[Held]:
         if outer.kind == "call_expression" and use.field == "function":
             if outer.runs_later:
                 return frozenset()
-            held = held_inside(file, outer)
+            held = held_inside(file, outer) if takes else frozenset()
         else:
             handed = _given_to(file, use)
             if handed is None:
@@ -122,6 +129,7 @@ def _decide(decl: Decl, index: int, depth: int) -> frozenset[Held]:
             inner = _runs_under(callee, at, depth - 1)
             if not inner:
                 return frozenset()
-            held = bind(file, call, callee.node, inner) | held_inside(file, call)
+            held = bind(file, call, callee.node, inner)
+            held |= held_inside(file, call) if takes else frozenset()
         result = held if result is None else result & held
     return result or frozenset()

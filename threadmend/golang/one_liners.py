@@ -16,19 +16,40 @@ __all__ = ["naming", "one_liners", "only_call"]
 _Operation = TypeVar("_Operation")
 
 
+_ROUNDS = 3  # helpers of helpers of helpers
+
+
 def one_liners(
-    package: Package, fact: str, read: Callable[[Decl], _Operation | None]
+    package: Package,
+    fact: str,
+    read: Callable[[Decl], _Operation | None],
+    read_caller: Callable[[Decl, re.Pattern[bytes]], _Operation | None] | None = None,
 ) -> dict[tuple[str, int], _Operation]:
     """Return, by `Decl.key`, what `read` makes of the functions of a package that it knows; kept
     as a fact of the package.
+
+    `read_caller` is asked about those that may consist of a call of one that is known by then,
+    with the pattern of such a call.
     """
     known: dict[tuple[str, int], _Operation] | None = package.facts.get(fact)
-    if known is None:
-        known = package.facts[fact] = {}
+    if known is not None:
+        return known
+    known = package.facts[fact] = {}
+    for decl in package.functions():
+        operation = read(decl)
+        if operation is not None:
+            known[decl.key] = operation
+    fresh = set(known) if read_caller is not None else set()
+    for _ in range(_ROUNDS):
+        if read_caller is None or not fresh:
+            break
+        calls = re.compile(naming(d.name for d in package.functions() if d.key in fresh))
+        fresh = set()
         for decl in package.functions():
-            operation = read(decl)
+            operation = read_caller(decl, calls) if decl.key not in known else None
             if operation is not None:
                 known[decl.key] = operation
+                fresh.add(decl.key)
     return known
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import is_assigned_once, lock_class
+from threadmend.golang.access import is_assigned_once, lock_class, uses_of
 from threadmend.golang.flow import Point
-from threadmend.golang.functions import doc_of
+from threadmend.golang.functions import call_of, doc_of
 from threadmend.golang.locks import LockOperation, Locks, locks_of
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
@@ -66,7 +66,8 @@ def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
             parent = node.parent
             called = parent is not None and parent.kind == "call_expression"
             if not (called and node.field == "function") and _same(file, node, lock):
-                return True
+                if not _is_called_by_name(file, node):
+                    return True
         elif node.kind == "unary_expression" and node["operator"].kind == "&":
             if node["operand"].text == lock.lock.text and not _makes_cond(node):
                 return True
@@ -141,6 +142,22 @@ def _same(file: GoFile, selector: Node, lock: LockOperation) -> bool:
     selection = file.selection(selector)
     via = selection.via if selection else ()
     return access_of(file, selector["operand"], via) == lock.access
+
+
+def _is_called_by_name(file: GoFile, release: Node) -> bool:
+    """Return whether a function only calls what it keeps: `free := s.mu.Unlock`, `free()`."""
+    group = release.parent
+    statement = group.parent if group is not None and group.kind == "expression_list" else None
+    if group is None or statement is None or statement.kind != "short_var_declaration":
+        return False
+    index = next(i for i, child in enumerate(group.children) if child is release)
+    names = statement["left"].children
+    binding = file.binding(names[index]) if index < len(names) else None
+    return binding is not None and all(
+        use.node is binding.node
+        or (use.function is release.function and call_of(use.node) is not None)
+        for use in uses_of(binding)
+    )
 
 
 def _makes_cond(address: Node) -> bool:
@@ -238,8 +255,10 @@ def released_classes(file: GoFile, call: Node, decl: Decl, classes: set[str]) ->
 
     A lock that is a parameter of the function (`leave(&s.mu)`) is that of the argument.
     """
+    from threadmend.golang.lock_calls import lock_calls
+
     found = set(classes)
-    for operation in locks_of(decl.file, decl.node).operations:
+    for operation in lock_calls(decl.file, decl.node):
         access = operation.access
         if access is None or access.steps or not isinstance(access.root, Binding):
             continue
@@ -305,6 +324,15 @@ def _through_callers(package: Package, found: dict[tuple[str, int], set[str]]) -
             rest = classes - {c for c in taken if c is not None}
             if rest:
                 found.setdefault((site.file.path, function.start), set()).update(rest)
+    _through_one_liners(package, found)
+
+
+def _through_one_liners(package: Package, found: dict[tuple[str, int], set[str]]) -> None:
+    """Add the functions that consist of a call of a helper that releases."""
+    from threadmend.golang.lock_calls import helped_releases
+
+    for key, released in helped_releases(package):
+        found.setdefault(key, set()).add(released)
 
 
 def returns_locked(file: GoFile, function: Node, lock: LockOperation, everywhere: bool) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders.names import PREDECLARED
+from threadmend.golang.calm import runs_calmly
 from threadmend.golang.goroutines import is_spawned_by
 from threadmend.golang.groups import is_group
 from threadmend.golang.launched import literal_of
@@ -162,6 +163,8 @@ def _by_name(file: GoFile, call: Node, function: Node) -> Signal | None:
     kind = getattr(meant, "kind", "")
     if kind == "type":
         return None
+    if runs_calmly(file, call):
+        return None
     node = getattr(meant, "node", None)
     body = node.get("body") if kind == "func" and node is not None else None
     anything = body is None or bool(_SYNC_BODY.search(meant.file.data, body.start, body.end))  # type: ignore[union-attr]
@@ -202,6 +205,8 @@ def _by_selector(file: GoFile, call: Node, function: Node) -> Signal | None:
         return None  # lets several in
     if is_plain(file, operand):
         return None  # a test's or a logger's method, a number's
+    if selection is not None and runs_calmly(file, call):
+        return None
     if _TELLS.match(name):
         return _of_arguments(file, call, name)
     return Signal("call", call, mentioned(file, call), name)

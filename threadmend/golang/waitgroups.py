@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of
+from threadmend.golang.access import Access, access_of, selector_called
 from threadmend.golang.functions import call_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WAITGROUP_CALLS", "WaitGroupCall", "is_run_here", "waitgroup_call", "waitgroup_calls"]
 
-WAITGROUP_CALLS = re.compile(rb"\.(?:Add|Done|Wait|Go)\(")
+WAITGROUP_CALLS = re.compile(rb"\.(?:Add|Done|Wait|Go)\b")
 _METHODS = frozenset({"Add", "Done", "Wait", "Go"})
 
 
@@ -49,8 +49,8 @@ class WaitGroupCall:
 
 def waitgroup_call(file: GoFile, call: Node) -> WaitGroupCall | None:
     """Return the WaitGroup operation that a call is, if its receiver is a WaitGroup."""
-    function = call["function"]
-    if function.kind != "selector_expression":
+    function = selector_called(file, call)
+    if function is None:
         return None
     method = function["field"].name
     if method not in _METHODS:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of, is_assigned_once, lock_class, uses_of
+from threadmend.golang.access import (
+    Access,
+    access_of,
+    is_assigned_once,
+    lock_class,
+    selector_called,
+    uses_of,
+)
 from threadmend.golang.backrefs import homeward
 from threadmend.golang.locks import Held
 from threadmend.golang.made_around import unwrapped
@@ -124,8 +131,8 @@ def _given(file: GoFile, call: Node, body: Node, root: Binding) -> Access | None
 
 def _find_given(file: GoFile, call: Node, body: Node, root: Binding) -> Access | None:
     if root.kind == "receiver":
-        function = call["function"]
-        if function.kind != "selector_expression":
+        function = selector_called(file, call)
+        if function is None:
             return None
         selection = file.selection(function)
         via = selection.via if selection is not None else ()

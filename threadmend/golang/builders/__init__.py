@@ -28,6 +28,7 @@ from threadmend.golang.builders.names import (
     names_of_file,
     taken_names,
 )
+from threadmend.golang.builders.orphans import delete_calls
 from threadmend.golang.builders.realign import composed, realign, realigned
 from threadmend.golang.builders.reasons import or_reason, with_reason
 from threadmend.golang.builders.signatures import (
@@ -84,6 +85,7 @@ __all__ = [
     "composed",
     "delete",
     "delete_all",
+    "delete_calls",
     "delete_clause",
     "fields",
     "free_label",

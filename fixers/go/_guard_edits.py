@@ -29,6 +29,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.builders.regions import Region, surround
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import locks_of
+from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import BLOCKS, Node
 from threadmend.model import Edit
 
@@ -69,6 +70,41 @@ def put_under_lock(
     the lock from its start; not when it calls something that takes the lock too. Raises
     BuilderError with the reason when there is no good form.
     """
+    owner = _declared_inside(function, nodes, lock)
+    whole = whole and owner is None
+    edits, reason = _put(file, function, nodes, lock, together=together, whole=whole)
+    if owner is not None and any(
+        lock.name.encode() in e.new and not _is_in_scope(owner, e.start) for e in edits
+    ):
+        raise BuilderError(f"{owner.name} is not known where the lock would be taken")
+    return edits, reason
+
+
+def _declared_inside(function: Node, nodes: Sequence[Node], lock: LockForm) -> Binding | None:
+    """Return the variable of the function's body through which it names the lock."""
+    root = lock.name.partition(".")[0]
+    name = next((n for node in nodes for n in node.find("identifier") if n.name == root), None)
+    binding = resolve_local(name) if name is not None else None
+    body = function.get("body")
+    return binding if binding is not None and body and body.contains(binding.node) else None
+
+
+def _is_in_scope(owner: Binding, at: int) -> bool:
+    scope = owner.scope.get("body") or owner.scope
+    if owner.kind == "range":
+        return scope.start < at < scope.end
+    return owner.declaration.end <= at <= scope.end
+
+
+def _put(
+    file: GoFile,
+    function: Node,
+    nodes: Sequence[Node],
+    lock: LockForm,
+    *,
+    together: bool,
+    whole: bool,
+) -> tuple[tuple[Edit, ...], str]:
     refuse_access(file, function, nodes, lock)
     statements = _statements(function, nodes)
     body = function.get("body")

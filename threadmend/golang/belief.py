@@ -26,6 +26,7 @@ from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.guards import Guard, guard_of, guarded_places
 from threadmend.golang.hooks import may_be_called_under
 from threadmend.golang.kept_calls import kept_without_lock
+from threadmend.golang.kept_elements import is_of_unlocked_list
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of, runs_in_place
 from threadmend.golang.majority import confidence_in
 from threadmend.golang.marshalled import is_marshalled_under
@@ -237,7 +238,7 @@ def _is_evident(guard: Guard) -> bool:
 
 def _goes_around(access: FieldAccess, guard: Guard) -> bool:
     """Return whether a function reads from another object what that has an accessor for."""
-    if access.writes or access.fresh or not has_accessor(guard):
+    if access.writes or access.fresh or not has_accessor(guard) or is_of_unlocked_list(access):
         return False
     function = outer_function(access.node)
     decl = declaration_of(access.file, function) if function is not None else None

@@ -42,13 +42,29 @@ def _held_above(decl: Decl) -> set[str]:
         for site in (s for d in level for s in own_callers(d, LOCK_CALLS) if not runs_later(s)):
             held = held_at(site.file, site.node)
             found.update(h.lock_class for h in held if h.lock_class is not None)
-            found |= runner_classes(site.file, site.node)
+            found |= runner_classes(site.file, site.node) | _maker_classes(site)
             caller = _caller(site)
             if caller is not None and caller.key not in seen:
                 seen.add(caller.key)
                 above.append(caller)
         level = above
     return found
+
+
+def _maker_classes(site: Site) -> frozenset[str]:
+    """Return the classes of the locks that are held where the literals around a call are made.
+
+    `valid := func(i int) bool { return m.valid(i) }` under the lock, and then `pick(valid)`.
+    """
+    found: set[str] = set()
+    literal = site.node.function
+    while literal is not None and literal.kind == "func_literal":
+        if launch_of_literal(site.file, literal) is not None:
+            break
+        held = held_at(site.file, literal)
+        found.update(h.lock_class for h in held if h.lock_class is not None)
+        literal = literal.function
+    return frozenset(found)
 
 
 def runner_classes(file: GoFile, node: Node) -> frozenset[str]:

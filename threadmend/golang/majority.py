@@ -46,6 +46,8 @@ def confidence_in(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
     enough = locked + unlocked >= (_INNER_BAR if inner else _BAR)
     if enough and locked >= 3 * unlocked:
         return Confidence.HIGH if locked >= 6 * unlocked else Confidence.MEDIUM
+    if _is_for_sibling(guard):
+        return None
     if unlocked <= 2 and len(wrong) == unlocked:
         if all(_is_accessor(a) for a in wrong) and not _is_for_more(guard):
             return Confidence.MEDIUM
@@ -56,6 +58,28 @@ def confidence_in(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
     if locked + unlocked > _INNER_BAR and locked >= 2 * unlocked and len(wrong) == unlocked:
         return Confidence.LOW
     return None
+
+
+_LOCK_NAME = re.compile(r"(?i)_?(?:mutex|mu|mtx|lock|lk)$")
+
+
+def _is_for_sibling(guard: Guard) -> bool:
+    """Return whether the lock is named after another field: `nid` and `nidMutex`.
+
+    Who takes it for that one has it by chance for what stands beside.
+    """
+    owner, _, lock = guard.lock_class.rpartition(".")
+    place_owner, _, place = (guard.locked[0].place or "").rpartition(".")
+    name = _LOCK_NAME.sub("", lock)
+    if not name or name in {lock, place} or owner != place_owner:
+        return False
+    package = guard.locked[0].file.package
+    decl = package.lookup(owner.removeprefix(f"{package.key}."))
+    struct = decl.node.get("type") if decl is not None and decl.kind == "type" else None
+    if struct is None or struct.kind != "struct_type":
+        return False
+    names = (n.name for f in struct.find("field_declaration") for n in f.all("name"))
+    return name in names
 
 
 def _is_chance(guard: Guard) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from threadmend.golang.locks import locks_of
 from threadmend.golang.types import Array, Map, Pointer, Slice
 
 if TYPE_CHECKING:
@@ -19,16 +20,34 @@ _LENGTHS = frozenset({"len", "cap"})
 def is_reference_only(access: FieldAccess, guard: Guard) -> bool:
     """Return whether a map or pointer that never changes is only given another name.
 
-    `cache := t.fromTun` and then the lock: what the field holds is the same ever after.
+    `cache := t.fromTun` and then the lock: what the field holds is the same ever after. So does
+    a literal that is made before the lock is taken: `page{Items: root.items}`.
     """
     if not isinstance(access.file.underlying(access.file.type_of(access.node)), Map | Pointer):
         return False
     values = access.node.parent
-    if access.kind != "read" or values is None or values.kind != "expression_list":
+    if access.kind != "read" or values is None:
         return False
-    if values.field == "left" or values.parent is None or "return" in values.parent.kind:
+    if values.kind in {"keyed_element", "literal_element"}:
+        return _locks_after(access, guard) and _is_never_set(guard)
+    if (
+        values.kind != "expression_list"
+        or values.field == "left"
+        or values.parent is None
+        or "return" in values.parent.kind
+    ):
         return False
     return _is_never_set(guard)
+
+
+def _locks_after(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether the function takes the guard behind an access."""
+    function = access.node.function
+    operations = locks_of(access.file, function).operations if function is not None else ()
+    return any(
+        o.acquires and o.lock_class == guard.lock_class and o.call.start > access.node.end
+        for o in operations
+    )
 
 
 def is_length_only(access: FieldAccess, guard: Guard) -> bool:

@@ -10,7 +10,7 @@ Not reported: a write under a second lock that is held as well (a cache that rea
 lazily), or inside `once.Do`; objects that nobody else knows yet; writes through a pointer to
 another object; a function whose comment, or one in it, says that its calls come one after the
 other; a field that only the one goroutine of its object uses, or that nobody else holds the lock
-for.
+for. Hints only: a lock of what the object leads to, or that it was handed.
 
 Without a fix: a read lock that is taken again further in, or whose releases are not clear.
 """
@@ -38,6 +38,7 @@ from threadmend.golang.locks import (
     declaration_of,
     lock_name,
 )
+from threadmend.golang.other_locks import is_borrowed
 from threadmend.golang.package import Package
 from threadmend.golang.scope import Binding
 from threadmend.golang.self_changes import changed_by_method
@@ -217,8 +218,14 @@ def _finding(access: FieldAccess, lock: Held, above: list[ReadLocked]) -> Findin
         fixes=(fix,) if fix is not None else (),
         related=related,
         reason=reason,
-        confidence=Confidence.LOW if _is_of_another_object(access) else Confidence.HIGH,
+        confidence=_confidence(access, lock),
     )
+
+
+def _confidence(access: FieldAccess, lock: Held) -> Confidence:
+    if _is_of_another_object(access) or is_borrowed(access, lock):
+        return Confidence.LOW
+    return Confidence.HIGH
 
 
 def _is_of_another_object(access: FieldAccess) -> bool:

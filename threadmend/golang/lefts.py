@@ -24,7 +24,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, launches_in, or_spawning
 from threadmend.golang.iterations import point_in
 from threadmend.golang.locks import Held
-from threadmend.golang.pauses import pauses
+from threadmend.golang.pauses import pauses, waits_in
 from threadmend.golang.scope import Binding
 from threadmend.golang.summaries import called, called_body, summary_of
 from threadmend.golang.syntax import Declaration, Node
@@ -76,10 +76,12 @@ def lefts_of(file: GoFile, body: Node, depth: int = _DEPTH) -> list[Left]:
 def _lefts(file: GoFile, body: Node, depth: int) -> Iterator[Left]:
     flow = flow_of(body)
     waits = pauses(file, body)
+    ends = {d.point for d in flow.defers if waits_in(file, d.node)}
+    waits |= ends
 
     def goes_on(node: Node) -> bool:
         start = flow.point_of(node)
-        if start is None or not flow.complete:
+        if start is None or not flow.complete or any(flow.dominates(p, start) for p in ends):
             return False
         exits = flow.exits_from(start, stop=lambda p: p in waits and p is not start)
         return any(e.kind in {"return", "end"} for e in exits)

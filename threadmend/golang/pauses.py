@@ -18,7 +18,7 @@ from threadmend.golang.types import Chan, is_named
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["SignalOf", "pauses", "signal_at"]
+__all__ = ["SignalOf", "pauses", "signal_at", "waits_in"]
 
 # Whether it gives a signal or waits for one; `channel` or `group`, and its class (None: any).
 SignalOf = tuple[str, tuple[str, str | None]]
@@ -64,6 +64,21 @@ def _pauses(file: GoFile, body: Node, depth: int, clocks: bool) -> Iterator[Poin
                 point = flow.point_of(_in(node, body))
                 if point is not None:
                     yield point
+
+
+def waits_in(file: GoFile, defer: Node) -> bool:
+    """Return whether a deferred call, or the literal that it calls, waits for a group's end."""
+    if not _MAY.search(defer.text):
+        return False
+    return any(
+        node.kind == "call_expression" and ("acquire", "group") in _ways(file, node)
+        for node in defer.walk()
+        if not any(o.kind == "go_statement" for o in node.ancestors() if defer.contains(o))
+    )
+
+
+def _ways(file: GoFile, node: Node) -> set[tuple[str, str]]:
+    return {(way, of[0]) for way, of in signal_at(file, node)}
 
 
 # The kinds of nodes that `signal_at` knows.

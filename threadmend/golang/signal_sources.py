@@ -202,7 +202,7 @@ def _by_selector(file: GoFile, call: Node, function: Node) -> Signal | None:
     if name == "Done" and is_named(file.type_of(operand), "context.Context"):
         return None  # the receive from it is the signal
     if is_named(owner, _SEMAPHORE) and not _is_mutex(file, operand):
-        return None  # lets several in
+        return _of_semaphore(file, call, operand, name)
     if is_plain(file, operand):
         return None  # a test's or a logger's method, a number's
     if selection is not None and runs_calmly(file, call):
@@ -229,15 +229,32 @@ _KNOWN = {
 }
 
 
+def _of_semaphore(file: GoFile, call: Node, operand: Node, name: str) -> Signal | None:
+    """Return what is done to a semaphore that lets several in.
+
+    Who takes all of its places waits for everybody who gives one back.
+    """
+    arguments = call["arguments"].children
+    if name == "Acquire" and arguments and arguments[-1].text != _places(file, operand):
+        return None
+    access = access_of(file, operand)
+    kind = {"Acquire": "wait", "Release": "done"}.get(name)
+    return Signal(kind, call, with_aliases(file, access), name) if access and kind else None
+
+
 def _is_mutex(file: GoFile, operand: Node) -> bool:
     """Return whether a semaphore lets one in at a time, or may."""
+    return _places(file, operand) in {None, b"1"}
+
+
+def _places(file: GoFile, operand: Node) -> bytes | None:
+    """Return how many places a semaphore is made with, as it is written."""
     binding = file.binding(operand)
     right = binding.declaration.get("right") if binding is not None else None
     if binding is None or right is None or binding.index >= len(right.children):
-        return True
-    value = right.children[binding.index]
-    arguments = value.get("arguments")
-    return arguments is None or not arguments.children or arguments.children[0].text == b"1"
+        return None
+    arguments = right.children[binding.index].get("arguments")
+    return arguments.children[0].text if arguments is not None and arguments.children else None
 
 
 def _of_package(file: GoFile, call: Node, path: str, name: str) -> Signal | None:

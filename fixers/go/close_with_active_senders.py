@@ -144,7 +144,7 @@ def _active(
     deferred = close.node.parent if close.node.parent.kind == "defer_statement" else None
     if deferred is None and close.node.parent.kind != "expression_statement":
         return None
-    stops = _waits(flow, channel, senders)
+    stops = _waits(flow, channel, senders) | _never_taken(flow)
     end = flow.point_of(deferred or close.node)
     if end is None:
         return None
@@ -202,6 +202,22 @@ def _waits(flow: Flow, channel: Channel, senders: list[_Sender]) -> set[Point]:
         if head is not None:
             found.add(head)
     return found
+
+
+def _never_taken(flow: Flow) -> set[Point]:
+    """Return the cases of a new timer beside a default: when the select asks, time has not passed.
+
+    `select { case <-time.After(limit): default: wg.Wait() }`
+    """
+    return {
+        point
+        for point in flow.points[1:-1]
+        for node in point.own()
+        if node.kind == "call_expression" and node["function"].text == b"time.After"
+        if (case := node.up("communication_case")) is not None
+        and case["communication"].contains(node)
+        and any(c.kind == "default_case" for c in case.parent.children)  # type: ignore[union-attr]
+    }
 
 
 def _heads(flow: Flow, receive: Node, senders: list[_Sender]) -> set[Point]:

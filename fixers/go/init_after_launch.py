@@ -29,6 +29,7 @@ from threadmend.golang.lefts import calls_leaving
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan
 from threadmend.golang.wording import translated
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -85,7 +86,7 @@ def _late_assignments(file: GoFile, launch: Launch, known: set[Node]) -> Iterato
     if last is not None:
         later = launch_below(file, launch, last, (name.decode() for name in names))
     for assignment, read in found:
-        if _is_set_anew(launch, assignment):
+        if _is_set_anew(file, launch, assignment):
             continue
         if last is None:
             fix, reason = _fix(file, launch, assignment)
@@ -94,9 +95,15 @@ def _late_assignments(file: GoFile, launch: Launch, known: set[Node]) -> Iterato
         yield _finding(file, assignment, read, fix, reason)
 
 
-def _is_set_anew(launch: Launch, assignment: Node) -> bool:
-    """Return whether what was there before is used in between: the goroutine has it by then."""
+def _is_set_anew(file: GoFile, launch: Launch, assignment: Node) -> bool:
+    """Return whether what was there before is used in between: the goroutine has it by then.
+
+    Or whether it was handed over before the launch: who has it may wait for the goroutine in any
+    call in between.
+    """
     target = assignment["left"].children[0].text
+    if _is_handed_before(file, launch, assignment):
+        return True
     above = _beside(launch, assignment)
     return any(
         node.text == target and not launch.node.contains(node)
@@ -104,6 +111,29 @@ def _is_set_anew(launch: Launch, assignment: Node) -> bool:
         if statement.start < assignment.start
         for node in statement.walk()
     )
+
+
+def _is_handed_before(file: GoFile, launch: Launch, assignment: Node) -> bool:
+    """Return whether a local variable's channel is passed on before the launch, and a call follows.
+
+    `d := NewDriver(events)`, a goroutine that closes `events`, `d.Run()`: the next round begins.
+    """
+    target = assignment["left"].children[0]
+    binding = file.binding(target) if target.kind == "identifier" else None
+    if binding is None or not isinstance(file.underlying(file.type_of(target)), Chan):
+        return False
+    passed = any(
+        use.end <= launch.node.start
+        and use.parent is not None
+        and use.parent.kind in {"argument_list", "keyed_element", "literal_element"}
+        for use in binding.uses
+    )
+    between = (
+        statement
+        for statement in _beside(launch, assignment).following
+        if statement.start < assignment.start
+    )
+    return passed and any(next(s.find("call_expression"), None) is not None for s in between)
 
 
 def _beside(launch: Launch, assignment: Node) -> Node:

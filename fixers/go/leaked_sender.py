@@ -79,6 +79,10 @@ def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
     senders = senders_of(file, function, channel)
     if not senders or channel.of("len", "compare"):
         return
+    if any(
+        close.node.function is function and close.node.runs_later for close in channel.of("close")
+    ):
+        return  # the channel is closed when the function leaves: who still sends panics
     receives = []
     for operation in channel.of("receive", "range"):
         if runner_of(operation, function) is not function:

@@ -121,16 +121,25 @@ def _is_optional(launch: Launch, sleep: Node) -> bool:
 def _ends(file: GoFile, launch: Launch) -> bool:
     """Return whether all of a goroutine's code is visible and comes to its end by itself."""
     body = launch.body
-    if body is None or _goes_on(file, body):
+    if body is None or any(n.kind == "send_statement" for n in body.walk()):
         return False
-    if any(n.kind == "send_statement" for n in body.walk()):
-        return False
-    for node in body.walk():
-        if node.kind == "call_expression":
-            for called in targets(file, node).bodies:
-                if _goes_on(called.file, called.node):
-                    return False
-    return True
+    return not _goes_on_below(file, body, _DEPTH, set())
+
+
+_DEPTH = 4
+
+
+def _goes_on_below(file: GoFile, body: Node, depth: int, seen: set[Node]) -> bool:
+    """Return whether code may go on for ever, or what it calls, levels down."""
+    seen.add(body)
+    if _goes_on(file, body):
+        return True
+    return depth > 0 and any(
+        _goes_on_below(called.file, called.node, depth - 1, seen)
+        for node in body.find("call_expression")
+        for called in targets(file, node).bodies
+        if called.node not in seen
+    )
 
 
 def _goes_on(file: GoFile, body: Node) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import classify, root_name
 from threadmend.golang.flow import Point, flow_of
 from threadmend.golang.functions import call_of
+from threadmend.golang.given_constants import leaves_out
 from threadmend.golang.infer import is_decl
 from threadmend.golang.iterations import turns, waits_at
 from threadmend.golang.keepers import keeper, parameter_name
@@ -221,6 +222,8 @@ class Search:
                 inside = type(self)(self.file.package.workspace.file_of(function), function)
                 inside.seen = self.seen
                 for use in binding.uses:
+                    if leaves_out(call, function, use):
+                        continue
                     found = inside.value(use) or inside.place(use) if use is not name else None
                     if found is not None and found.how == "returned":
                         found = self.value(call)

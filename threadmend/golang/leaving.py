@@ -97,8 +97,10 @@ def owed_after(function: Node, node: Node, beside: Node | None = None) -> Node |
     """Return the first statement after a node by which a function lets others go on.
 
     A close, a cancel, a Done that is not deferred, the end of a span, a plain send; none in a loop
-    to pass by.
+    to pass by. Or what takes back the value that the round has put into a channel: its slot.
     """
+    if slot := _slot_after(node):
+        return slot
     for statement in function["body"].own():
         if statement.start <= node.start or _on_another_arm(statement, node):
             continue
@@ -110,6 +112,27 @@ def owed_after(function: Node, node: Node, beside: Node | None = None) -> Node |
             loop = innermost_loop(statement)
             if loop is None or not loop.contains(node) or not leaves_loop(loop):
                 return statement
+    return None
+
+
+def _slot_after(node: Node) -> Node | None:
+    """Return the statement that frees the slot which a round has taken before a node.
+
+    `slots <- x; time.Sleep(pause); go func() { work(); <-slots }()`
+    """
+    loop = innermost_loop(node)
+    if loop is None:
+        return None
+    body = loop["body"]
+    taken = {
+        send["channel"].text
+        for send in body.find("send_statement")
+        if send.end <= node.start and not _on_another_arm(send, node)
+    }
+    for receive in body.find("unary_expression") if taken else ():
+        if receive.start > node.start and receive["operator"].kind == "<-":
+            if receive["operand"].text in taken and receive.parent is not None:
+                return receive.statement
     return None
 
 

@@ -156,7 +156,8 @@ def _supplied(package: Package, owner: Named, name: str) -> Iterator[Node]:
                 if selection is None or selection.owner is None:
                     continue
                 if selection.owner.name == owner.name and _from_outside(file, statement["right"]):
-                    yield statement
+                    if not _is_derived(file, statement["right"]):
+                        yield statement
         yield from _given_to_constructor(file, owner, pattern)
 
 
@@ -270,6 +271,15 @@ def _handed_on(file: GoFile, binding: Binding, depth: int) -> bool:
         if _from_outside(site.file, given, depth - 1):
             return True
     return False
+
+
+def _is_derived(file: GoFile, right: Node) -> bool:
+    """Return whether a value comes with a context: `ctx, s.cancel = context.WithCancel(ctx)`."""
+    call = right.children[0] if len(right.children) == 1 else None
+    if call is None or call.kind != "call_expression":
+        return False
+    operand = call["function"].get("operand")
+    return operand is not None and file.imported(operand.name) == "context"
 
 
 def _may_be_called(name: Node, value: Node) -> bool:

@@ -30,10 +30,10 @@ from threadmend.golang.builders import (
     with_reason,
 )
 from threadmend.golang.builders.lines import leading_start
-from threadmend.golang.calls import code_files
+from threadmend.golang.calls import callers, code_files
 from threadmend.golang.effects import Pair, holders, pairs_of
 from threadmend.golang.holding import holding_of
-from threadmend.golang.locks import LOCK_CALLS
+from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.package import Package
 from threadmend.golang.races import explained
 from threadmend.golang.scope import Binding
@@ -137,6 +137,18 @@ def _is_ordered(pair: Pair, first: Binding, second: Binding) -> bool:
     return False
 
 
+def _is_unused_copy(both: _Both) -> bool:
+    """Return whether a method only reads the second object, and nobody in the module calls it.
+
+    `a.CopyFrom(b)`: what is copied is rarely copied back.
+    """
+    if both.pair.event.mode != "read":
+        return False
+    function = both.pair.function
+    decl = declaration_of(both.pair.file, function)
+    return decl is not None and not callers(decl)
+
+
 def _finding(package: Package, owner: str, found: list[_Both]) -> Finding:
     both = found[0]
     node, first, second = both.pair.node, both.first.name, both.second.name
@@ -156,7 +168,7 @@ def _finding(package: Package, owner: str, found: list[_Both]) -> Finding:
         fixes=(fix,) if fix is not None else (),
         related=tuple(related),
         reason=reason,
-        confidence=Confidence.MEDIUM,
+        confidence=Confidence.LOW if _is_unused_copy(both) else Confidence.MEDIUM,
     )
 
 

@@ -121,7 +121,7 @@ def _instead(
         path=file.path,
         start=fresh.call.start,
         end=fresh.call.end,
-        message=f"{fresh.receiver} gets {written}, though {context.text} is in scope",
+        message=f"{_on_one_line(fresh.receiver)} gets {written}, though {context.text} is in scope",
         fixes=() if fresh.told_apart else (fix,),
         reason=_TOLD_APART if fresh.told_apart else "",
         confidence=Confidence.LOW if unsure else Confidence.HIGH,
@@ -148,9 +148,12 @@ def _text(file: GoFile, fresh: Fresh) -> str:
 
 def _on_one_line(name: str) -> str:
     """Return what is called for a message: `(&net.Dialer{…}).Dial`, whatever is in the braces."""
-    return " ".join(_LITERAL.sub("{…}", name).split()) if "\n" in name else name
+    if "\n" not in name:
+        return name
+    return _DOT.sub(".", " ".join(_LITERAL.sub("{…}", name).split()))
 
 
+_DOT = re.compile(r" ?\. ")
 _LITERAL = re.compile(r"\{[^{}]*\n[^{}]*\}")
 
 

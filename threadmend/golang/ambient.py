@@ -252,11 +252,15 @@ _SAYS = re.compile(
 )
 
 
+_NAMED = re.compile(rb"(?i)\b(?:background|detached|fresh|separate) context|context\.Background")
 _EXCUSED = re.compile(rb"//nolint:[\w,]*(?:contextcheck|noctx)")
 
 
 def speaks_of_detachment(file: GoFile, node: Node) -> bool:
-    """Return whether a comment at a statement gives a reason for another context."""
+    """Return whether a comment gives a reason for another context.
+
+    It stands at the statement, or further up in the function and names such a context.
+    """
     statement = node.statement or node
     source = file.source
     for outer in node.ancestors():
@@ -266,6 +270,10 @@ def speaks_of_detachment(file: GoFile, node: Node) -> bool:
             line = file.data[source.line_start(outer.start) : source.line_end(outer.start)]
             if _EXCUSED.search(line):
                 return True
+    function = node.function
+    before = file.tree.comments_in(function.start, statement.start) if function is not None else ()
+    if any(_NAMED.search(file.data, c.start, c.end) for c in before):
+        return True
     start = source.line_start(statement.start)
     while start > 0:  # the comment lines right above
         above = source.line_start(start - 1)

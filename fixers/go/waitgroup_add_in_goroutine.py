@@ -3,11 +3,13 @@
 The goroutine may not have run yet when the launching function reaches `wg.Wait()`: the
 counter is still zero, Wait returns at once, and the program goes on (or ends) without the
 goroutine's work. Whether that happens is up to the scheduler, so tests rarely see it.
-`wg.Add` belongs right before the `go` statement, in the goroutine that will wait.
+`wg.Add` belongs right before the `go` statement, in the goroutine that will wait. Below it the
+Done may come first, which panics.
 
 Not reported: an Add that pays for a goroutine launched further down in the same body; an
 Add on a WaitGroup that the goroutine itself declares; a goroutine that was already counted
-before its launch, or whose launcher waits until it has counted itself.
+before its launch, or whose launcher waits until it has counted itself; an Add below the launch
+of a goroutine that waits for something.
 
 Without a fix: a function that is also called without `go`, and a count that only the
 goroutine knows.
@@ -43,6 +45,8 @@ from threadmend.golang.translate import at_launch
 from threadmend.golang.waitgroups import WaitGroupCall
 from threadmend.model import Edit, Finding, Fix, Related
 
+from ._counted_too_late import counted_too_late
+
 CATEGORY = "waitgroup"
 ALSO = "govet staticcheck SA2000"
 GATE = rb"\.Add\(|(?i:add|begin|start|enter|track|acquir|inc|count|open|regist|hold|join)\w*\(\)"
@@ -59,6 +63,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             if add.call.start not in seen:
                 seen.add(add.call.start)
                 yield _finding(file, launch, body, add)
+    yield from counted_too_late(file)
 
 
 def _launches_into(file: GoFile) -> Iterator[Launch]:

@@ -11,7 +11,11 @@ Not reported:
 - paths that have seen `<-ctx.Done()`: the context is over;
 - a cancel variable that belongs to an outer function or the package;
 - a field that keeps the cancel function, when any code looks at it;
-- a helper's cancel function that a goroutine of the helper calls.
+- a helper's cancel function that a goroutine of the helper calls;
+- an object that keeps its cancel function, when anybody else has it, or it ends itself.
+
+An object that keeps the cancel function of its goroutine takes it along: the returns of its
+constructor that leave it behind, and tests that drop what they start, are found.
 
 No rewrite is offered where the context outlives the function: it is returned, stored, or
 used by a goroutine that nothing waits for. `defer cancel()` would end it too early.
@@ -40,6 +44,8 @@ from threadmend.golang.types import is_named
 from threadmend.model import Finding, Fix, Related
 
 from ._cancel_in_part import LostPart, lost_in_parts
+from ._owner_dropped import owner_dropped
+from ._owner_left import OwnerLeft, owner_left
 
 CATEGORY = "context"
 ALSO = "govet lostcancel"
@@ -78,8 +84,32 @@ def check(file: GoFile) -> Iterator[Finding]:
         lost = _lost(file, derivation)
         if lost is not None:
             yield _finding(file, lost)
+            continue
+        left = owner_left(file, derivation)
+        if left is not None:
+            yield _of_owner(file, left)
     for part in lost_in_parts(file):
         yield _in_part(file, part)
+    yield from owner_dropped(file)
+
+
+def _of_owner(file: GoFile, left: OwnerLeft) -> Finding:
+    fix, reason = with_reason(OwnerLeft.fix)(left)
+    name, launched = f"{left.name}.{left.field}", left.launch.node
+    related = [Related(file.path, e.start, e.end, f"{left.name} is left here") for e in left.exits]
+    cancel = left.derivation.cancel
+    return Finding(
+        path=file.path,
+        start=cancel.start,
+        end=cancel.end,
+        message=f"{name} is not called where the function returns without {left.name}",
+        fixes=(fix,) if fix is not None else (),
+        related=(
+            Related(file.path, launched.start, launched.end, "its goroutine is launched here"),
+            *related[:3],
+        ),
+        reason=reason,
+    )
 
 
 def _in_part(file: GoFile, part: LostPart) -> Finding:

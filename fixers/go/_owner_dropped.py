@@ -8,20 +8,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import BuilderError, replace, with_reason
+from threadmend.golang.access import is_assigned_once
+from threadmend.golang.builders import BuilderError, insert_after, replace, with_reason
+from threadmend.golang.calls import callers
 from threadmend.golang.contexts import Derivation, derivations
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop, launches_in
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.package import Decl
-from threadmend.golang.scope import position_of
+from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.types import Named, deref
 from threadmend.golang.unended import never_ends
 from threadmend.model import Finding, Fix, Related, Safety
 
 from ._owner_left import Owners, ended_elsewhere, launch_with, owners_of
 
-__all__ = ["owner_dropped"]
+__all__ = ["ended_with_test", "owner_dropped"]
 
 _STARTS = re.compile(rb"\((?:context\.|\w*[cC]tx\b)|\b[nN]ew\w*\(")
 _ENDLESS = re.compile(rb"context\.(?:Background|TODO)\(\)")
@@ -116,3 +120,46 @@ def _fix(statement: Node, owners: Owners) -> Fix:
 def _is_plain(owners: Owners, method: str) -> bool:
     decls = owners.file.package.methods(owners.type_.name)[method]
     return all(not d.node["parameters"].children and not result_nodes(d.node) for d in decls)
+
+
+def ended_with_test(file: GoFile, derivation: Derivation) -> Fix | None:
+    """Cancel at the end of the only test that calls the method which derives the context.
+
+    Sound: nobody looks at the field, and the test alone has the object, which it makes.
+    """
+    function, cancel = derivation.call.function, derivation.cancel
+    decl = declaration_of(file, function) if function is not None else None
+    if decl is None or decl.kind != "method" or cancel.kind != "selector_expression":
+        return None
+    sites = callers(decl)
+    call = sites[0].call if len(sites) == 1 and sites[0].file.is_test_file else None
+    statement = call.parent if call is not None else None
+    if call is None or statement is None or statement.kind != "expression_statement":
+        return None
+    function = call["function"]
+    name = function["operand"] if function.kind == "selector_expression" else None
+    owner = sites[0].file.binding(name) if name is not None else None
+    if name is None or owner is None or innermost_loop(statement) is not None:
+        return None
+    if not _is_own(sites[0].file, owner, decl, name):
+        return None
+    text = f"defer {name.name}.{cancel['field'].name}{derivation.call_of_cancel}"
+    try:
+        edits = insert_after(statement, text)
+    except BuilderError:
+        return None
+    title = f"Defer {name.name}.{cancel['field'].name} in the test"
+    return Fix(title, edits, Safety.UNSAFE, "the goroutine ends with the test")
+
+
+def _is_own(file: GoFile, owner: Binding, decl: Decl, named: Node) -> bool:
+    """Return whether a test makes an object itself and keeps it to itself."""
+    if owner.function is not named.function or owner.value is None:
+        return False
+    if not re.match(rb"&?" + decl.receiver.encode() + rb"\{", owner.value.text):
+        return False
+    type_ = deref(file.type_of(named))
+    if not isinstance(type_, Named) or not is_assigned_once(owner):
+        return False
+    owners = Owners(file, type_, "", frozenset())
+    return all(owners.stays(u) for u in owner.uses if u is not owner.node and u is not named)

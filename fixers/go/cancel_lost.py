@@ -44,7 +44,7 @@ from threadmend.golang.types import is_named
 from threadmend.model import Finding, Fix, Related
 
 from ._cancel_in_part import LostPart, lost_in_parts
-from ._owner_dropped import owner_dropped
+from ._owner_dropped import ended_with_test, owner_dropped
 from ._owner_left import OwnerLeft, owner_left
 
 CATEGORY = "context"
@@ -347,4 +347,5 @@ def _fix(file: GoFile, lost: _Lost) -> tuple[Fix | None, str]:
     try:
         return cancelled(file, lost.derivation, lost.exits), ""
     except BuilderError as why:
-        return None, str(why)
+        fix = ended_with_test(file, lost.derivation)
+        return fix, "" if fix is not None else str(why)

@@ -65,6 +65,10 @@ class Holding:
                     found.setdefault(point, []).append(("drop", gone))
                 elif _UNLOCK_NAME.search(name) and not _is_seen(self.file, node):
                     found.setdefault(point, []).append(("drop", self._given_back_by(point)))
+        for declaration, held in self.locks.handed:
+            declared = flow.point_of(declaration)
+            if declared is not None:
+                found.setdefault(declared, []).append(("take", frozenset({held})))
         return found
 
     def _given_back_by(self, point: Point) -> frozenset[Held]:
@@ -83,7 +87,8 @@ class Holding:
     @cached_property
     def _all_held(self) -> frozenset[Held]:
         wrappers = net_acquires(self.file.package)
-        found = {o.held for o in self.locks.operations if o.held is not None} | self.locks.given
+        found = {o.held for o in self.locks.operations if o.held is not None}
+        found |= self.locks.given | {held for _, held in self.locks.handed}
         if wrappers:
             for node in self.function.own():
                 if node.kind == "call_expression":

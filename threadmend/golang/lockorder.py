@@ -242,7 +242,7 @@ def _proved(graph: LockOrder, circle: list[str]) -> Cycle | None:
             break
         if any(a.gates & b.gates for a, b in combinations(chosen, 2)):
             continue
-        if not _exclude(chosen) or _apart(chosen):
+        if not _exclude(chosen) or _apart(chosen) or _crossed(chosen):
             continue
         cycle = Cycle(tuple(circle), chosen, _certain(chosen), _loose(chosen))
         if cycle.certain:
@@ -275,6 +275,27 @@ def _apart(witnesses: tuple[Witness, ...]) -> bool:
         if _type_of(witness.pair, taken) == _type_of(following.pair, held) != "":
             return True
     return False
+
+
+def _crossed(witnesses: tuple[Witness, ...]) -> bool:
+    """Return whether one step goes from one object to another of its type, and all the others
+    keep to one: the locks that they lead back to belong to the other object.
+    """
+    crossing = 0
+    for index, witness in enumerate(witnesses):
+        following = witnesses[(index + 1) % len(witnesses)]
+        held, taken = witness.pair.held.access, witness.pair.event.access
+        if taken is None or taken.steps != following.pair.held.access.steps:
+            return False
+        if not isinstance(held.root, Binding) or not isinstance(taken.root, Binding):
+            return False
+        if _type_of(witness.pair, held) != _type_of(following.pair, following.pair.held.access):
+            return False
+        if held.root is not taken.root:
+            crossing += 1
+            if _type_of(witness.pair, held) != _type_of(witness.pair, taken):
+                return False
+    return crossing == 1
 
 
 def _type_of(pair: Pair, access: Access) -> str:

@@ -78,6 +78,25 @@ class Locks:
 
         To release a lock that nobody holds ends the program.
         """
+        return frozenset(h for h in self._released_alone if not self._is_own(h))
+
+    @cached_property
+    def handed(self) -> tuple[tuple[Node, Held], ...]:
+        """Return the locks that calls hand over with their object, and where: `b := s.locked()`.
+
+        The function releases them, and takes none: they are held from the declaration on.
+        """
+        return tuple(
+            (root.declaration, h)
+            for h in self._released_alone
+            if self._is_own(h)
+            and isinstance(root := h.access.root, Binding)
+            and any(v.kind == "call_expression" for v in root.values)
+        )
+
+    @cached_property
+    def _released_alone(self) -> frozenset[Held]:
+        """Return the locks that the function itself releases at its end, and never takes."""
         body, found = self.function.get("body"), set()
         for operation in self.operations:
             statement = operation.deferred or operation.call.parent
@@ -88,6 +107,12 @@ class Locks:
                 ):
                     found.add(Held(operation.access, operation.mode, operation.lock_class))
         return frozenset(found)
+
+    def _is_own(self, held: Held) -> bool:
+        root = held.access.root
+        if not isinstance(root, Binding) or root.function is not self.function:
+            return False
+        return root.kind in {"variable", "result", "range"}
 
     @cached_property
     def _held(self) -> dict[Point, frozenset[Held]]:
@@ -211,7 +236,7 @@ def held_inside(file: GoFile, node: Node) -> frozenset[Held]:
     locks = locks_of(file, function)
     held = locks.held_before(node)
     # Without one of these, `Holding` knows of no lock that the operations do not tell.
-    if locks.given or net_acquires(file.package):
+    if locks.given or locks.handed or net_acquires(file.package):
         held |= holding_of(file, function).at(node)
     return held
 

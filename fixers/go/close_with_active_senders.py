@@ -247,8 +247,9 @@ def _beside(
     end = flow.point_of(close.node)
     if end is None or not flow.complete:
         return None
+    deferred = close.node.parent is not None and close.node.parent.kind == "defer_statement"
     for point in flow.points[1:-1]:
-        if point is not end and end not in flow.reachable(point):
+        if point is not end and not deferred and end not in flow.reachable(point):
             continue  # what comes after the close does not help it
         for node in point.own():
             if node.kind == "call_expression" and _WAITS.match(_last_word(node)):

@@ -45,6 +45,7 @@ from threadmend.golang.self_changes import changed_by_method
 from threadmend.golang.setup import runs_once
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Interface, Named, Pointer
+from threadmend.golang.unseen_locks import holds_unseen_lock
 from threadmend.model import Confidence, Edit, Finding, Fix, Related
 
 from ._read_locked_callers import ReadLocked, read_locked_callers
@@ -80,7 +81,9 @@ def _is_unprotected(access: FieldAccess) -> bool:
         return False
     if access.setup and not _is_taken(access):
         return False  # a constructor's helper has the lock only because its own helpers want it
-    return not any(h.mode == "write" for h in access.held)
+    if any(h.mode == "write" for h in access.held):
+        return False
+    return not holds_unseen_lock(access.file, access.node)
 
 
 def _changes(access: FieldAccess) -> bool:

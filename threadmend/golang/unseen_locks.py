@@ -53,7 +53,7 @@ def holds_unseen_lock(file: GoFile, node: Node) -> bool:
             continue
         if _TAKES.match(name):
             decl = file.callee(call)
-            if decl is None or decl.key not in net_acquires(decl.file.package):
+            if decl is None or decl.key not in net_acquires(file.package):
                 held.add(owner)
         elif _GIVES.match(name):
             held.discard(owner)

@@ -37,6 +37,7 @@ from ._closer import anchor_in
 from ._each_once import each_once
 from ._fed_before_launch import fed_before_launch
 from ._nobody_receives import never_received
+from ._sent_alone import behind_launch, sent_alone
 from ._too_early import sent_too_early
 from ._waits_before_receive import too_small, waited_for
 
@@ -322,7 +323,7 @@ def _in_goroutine(file: GoFile, function: Node, channel: Channel) -> Fix:
     loop = next(iter(anchors.values()))
     call = loop.children[0] if loop.kind == "expression_statement" else None
     if call is not None and all(s.calls == (call,) for s in channel.of("send")):
-        return _called_in_goroutine(channel, loop, call)
+        return _called_in_goroutine(file, channel, loop, call)
     if loop.kind != "for_statement":
         raise BuilderError("the send is not in a loop of its own")
     for node in loop.own():
@@ -336,22 +337,25 @@ def _in_goroutine(file: GoFile, function: Node, channel: Channel) -> Fix:
     following = loop.next
     closing = following is not None and any(c.node.parent is following for c in channel.of("close"))
     run = [loop, following] if closing and following is not None else [loop]
+    if not sent_alone(file, channel, run):
+        return behind_launch(channel, loop)
     edits = [*wrap(run, "go func() {", "}()")]
     reason = "the values are sent by a goroutine of its own"
     title = f"Send to {channel.binding.name} in a goroutine"
     return Fix(title, tuple(edits), Safety.UNSAFE, reason)
 
 
-def _called_in_goroutine(channel: Channel, statement: Node, call: Node) -> Fix:
+def _called_in_goroutine(file: GoFile, channel: Channel, statement: Node, call: Node) -> Fix:
     """Launch the function that sends: `go feed(ch, items)`."""
     if any(n.kind == "func_literal" for n in call["arguments"].walk()):
         raise BuilderError("the function that sends is given another one to call")
     follows = statement.next
     own = [c.node.parent for c in channel.of("close") if not c.calls]
-    if own and follows is not None and own == [follows]:
-        edits = wrap([statement, follows], "go func() {", "}()")
-    elif own:
-        raise BuilderError("the function that launches closes the channel")
+    run = [statement, follows] if follows is not None and own == [follows] else [statement]
+    if not sent_alone(file, channel, run):
+        return behind_launch(channel, statement)
+    if len(run) > 1:
+        edits = wrap(run, "go func() {", "}()")
     else:
         edits = (Edit(statement.path, statement.start, statement.start, b"go "),)
     reason = "the values are sent by a goroutine of its own"

@@ -12,7 +12,8 @@ waiter waits for ever. Nobody notices until that error happens. The same goes fo
 - one that reports by a callback, of which somebody awaits one report for each call.
 
 Not reported: a signal in a deferred call; a channel on which somebody else signals too; a
-waiter that selects with another case; a signal that a loop sends.
+waiter that selects with another case; a signal that a loop sends; a way out that the only
+waiter orders when it leaves itself.
 
 Unsafe: waiters go on where they hung before; a signal moved into a defer comes later.
 """
@@ -46,6 +47,7 @@ from ._reported import unreported
 from ._signal_once import signalled_once
 from ._slot_held import held_slots
 from ._slot_kept import kept_slots
+from ._stopped_by_waiter import stopped_by_waiter
 from ._token_kept import kept_tokens
 from ._uncancelled import uncancelled_waits
 
@@ -78,10 +80,11 @@ def _skipped(file: GoFile) -> Iterator[Finding]:
             signals = _signals(file, body, flow, nodes)
             if signals is None or _deferred(body, name):
                 continue
-            waiter = _waiter(file, body, signals)
-            exits = _skipping(file, flow, signals, waiter) if waiter is not None else []
-            if waiter is not None and exits:
-                yield _finding(file, body, signals, exits, waiter)
+            for waiter in _waiters(file, body, signals):
+                exits = _skipping(file, flow, signals, waiter)
+                if exits:
+                    yield _finding(file, body, signals, exits, waiter)
+                    break
 
 
 def _operations(body: Node) -> dict[str, list[Node]]:
@@ -149,8 +152,8 @@ def _deferred(body: Node, name: str) -> bool:
     return any(word.search(n.text) for n in body.find("defer_statement"))
 
 
-def _waiter(file: GoFile, body: Node, signals: Signals) -> ChannelOperation | None:
-    """Return a receive that waits for the signal and for nothing else."""
+def _waiters(file: GoFile, body: Node, signals: Signals) -> Iterator[ChannelOperation]:
+    """Yield the receives that wait for the signal and for nothing else."""
     looped = launched_in_loop(file, body)
     for operation in signals.channel.of("receive", "range"):
         function = operation.node.function
@@ -165,8 +168,7 @@ def _waiter(file: GoFile, body: Node, signals: Signals) -> ChannelOperation | No
         asked = _conditions(operation.node)
         if asked and any(asked & _conditions(node) for node in signals.nodes):
             continue  # `if wanted { <-done }`, and `if wanted { done <- true }`
-        return operation
-    return None
+        yield operation
 
 
 def _conditions(node: Node) -> set[bytes]:
@@ -194,6 +196,7 @@ def _skipping(file: GoFile, flow: Flow, signals: Signals, waiter: ChannelOperati
         e
         for e in left
         if e.node.start < min(forever, default=e.node.end) and not (forever and e.kind == "end")
+        if not stopped_by_waiter(file, e.node, waiter)
     ]
 
 

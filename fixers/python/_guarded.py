@@ -18,7 +18,7 @@ from threadmend.python.places import Place
 from threadmend.python.scope import Binding
 from threadmend.python.uses import AttributeUse, is_self, use_mode
 
-__all__ = ["Guarded", "copied", "guarded", "looked_into", "may_be_held"]
+__all__ = ["Guarded", "copied", "guarded", "lock_behind", "looked_into", "may_be_held"]
 
 _KINDS = api.COLLECTIONS | {
     "weakref.WeakSet", "weakref.WeakKeyDictionary", "weakref.WeakValueDictionary"
@@ -88,7 +88,7 @@ def _by_guard(cls: Class, guard: Guard) -> Guarded | None:
     if len(other) >= len(changed) and not is_named_for(guard.lock.name, guard.name):
         return None
     value = changed[0].function.file.value(changed[0].node)
-    lock = _lock(cls, guard.lock)
+    lock = lock_behind(cls, guard.lock)
     if value is None or not value.is_a(_KINDS) or lock is None or lock.family != "thread":
         return None
     uses = [
@@ -183,7 +183,8 @@ def _is_given(file: PythonFile, uses: list[AttributeUse], lock: Lock) -> bool:
     return False
 
 
-def _lock(cls: Class, place: Place) -> Lock | None:
+def lock_behind(cls: Class, place: Place) -> Lock | None:
+    """Return the lock of a place that the files of a class and its bases take."""
     for file in dict.fromkeys(base.file for base in cls.mro):
         for section in all_sections(file):
             if section.lock.place == place:

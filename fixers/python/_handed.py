@@ -25,7 +25,7 @@ _RARE = 3
 """A method that is defined in more files than these tells nothing."""
 _MANY = 600
 
-__all__ = ["argument_for", "asked_of", "handed", "kept_functions", "makers"]
+__all__ = ["argument_for", "asked_of", "handed", "is_given_a", "kept_functions", "makers"]
 
 
 def argument_for(spawn: Spawn, name: str) -> ast.expr | None:
@@ -59,6 +59,27 @@ def handed(file: PythonFile, function: Function, name: str) -> list[tuple[Python
                 else:
                     found += [(other, k.value) for k in call.keywords if k.arg == name]
     return found
+
+
+def is_given_a(file: PythonFile, node: ast.expr, kinds: frozenset[str], depth: int = 3) -> bool:
+    """Return whether an expression is an object of one of these kinds, also an attribute that
+    keeps what an object is made with, wherever the project makes one: with nothing else.
+    """
+    if file.is_a(node, kinds):
+        return True
+    if isinstance(node, ast.Attribute) and is_self(file, node.value):
+        function = file.function(node)
+        cls = None if function is None else function.home
+        values = [] if cls is None else cls.values_of(node.attr)
+        return bool(values) and all(is_given_a(f, v, kinds, depth) for f, v in values)
+    binding = file.binding(node)
+    maker = None if binding is None else file.function(binding.scope.node)
+    if binding is None or maker is None or maker.name != "__init__" or not depth:
+        return False
+    if [site.kind for site in binding.sites] != ["parameter"]:
+        return False
+    given = handed(file, maker, binding.name)
+    return bool(given) and all(is_given_a(f, v, kinds, depth - 1) for f, v in given)
 
 
 def makers(cls: Class) -> list[PythonFile]:

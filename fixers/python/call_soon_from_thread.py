@@ -28,6 +28,7 @@ from threadmend.python.functions import Function
 from threadmend.python.threads import Spawn, reached
 
 from ._given import in_threads
+from ._handed import is_given_a
 from ._homes import homes, is_outside, runs_loop
 
 CATEGORY = "asyncio"
@@ -60,10 +61,10 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if runs_loop(function):
             continue  # it is the loop's thread
-        if not file.is_a(call.func.value, _WAKERS.get(call.func.attr, _LOOP)):
+        if not is_given_a(file, call.func.value, _WAKERS.get(call.func.attr, frozenset({_LOOP}))):
             continue
         running = running if running is not None else in_threads(file)
-        spawns = [spawn for spawn in running.get(function, ()) if spawn.kind in _THREADS]
+        spawns = [spawn for spawn in running.get(function, ()) if _is_thread(spawn)]
         if not spawns or any(map(_has_loop, spawns)):
             continue
         if function.callers and not all(site.caller in running for site in function.callers):
@@ -86,6 +87,19 @@ def _from_outside(file: PythonFile) -> Iterator[Finding]:
         spawns = None if place is None else homes(file).get(place.anywhere)
         if spawns and is_outside(file, call, function, spawns):
             yield _finding(file, call, func)
+
+
+def _is_thread(spawn: Spawn) -> bool:
+    """Return whether a thread runs what is spawned: of callbacks, those of a job of an executor,
+    which the thread that has done it calls.
+    """
+    if spawn.kind != "callback":
+        return spawn.kind in _THREADS
+    func = spawn.node.func if isinstance(spawn.node, ast.Call) else None
+    job = spawn.file.value(func.value) if isinstance(func, ast.Attribute) else None
+    # the loop itself calls those of `run_coroutine_threadsafe`
+    made = None if job is None or not job.type.startswith("concurrent.") else job.made
+    return isinstance(made, ast.Call) and last_name(made.func) == "submit"
 
 
 def _has_loop(spawn: Spawn) -> bool:

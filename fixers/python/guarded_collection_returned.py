@@ -29,6 +29,7 @@ from threadmend.python.scope import scope_of
 from threadmend.python.uses import use_mode
 
 from ._guarded import Guarded, guarded
+from ._inner_collections import Inner, inner_returned
 
 CATEGORY = "shared-state"
 GATE = rb"\bwith\b|\.acquire\("
@@ -61,6 +62,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 yield _finding(file, one, node, given, how)
             elif given is node and (other := _returned(file, node, section, function)):
                 yield _finding(file, one, node, other, "returned")
+    for inner in inner_returned(file):
+        yield _finding_of_element(file, inner)
 
 
 # -- find -----------------------------------------------------------------------------------
@@ -194,6 +197,29 @@ def _finding(file: PythonFile, one: Guarded, node: ast.expr, given: ast.expr, ho
     title = f"Return a copy of {name}" if how == "returned" else f"Make a copy of {name}"
     reason = "who changed the collection through this now changes a copy"
     fix = Fix(title, replace(file, given, text), Safety.UNSAFE, reason)
+    return Finding(file.path, start, end, said, fixes=(fix,), related=related)
+
+
+def _finding_of_element(file: PythonFile, one: Inner) -> Finding:
+    """Return the finding about an element of a guarded mapping."""
+    start, end = file.span(one.given)
+    name = file.text(one.element)
+    said = f"{name} is guarded by a lock and returned, while other code changes it"
+    other, place = one.changed
+    related = (Related(other.path, *other.span(place), "it is changed here, under the lock"),)
+    why = ""
+    if one.may_be_none:
+        why = "there may be nothing to copy"
+    elif one.kind not in _PLAIN:
+        text = f"{file.text(one.given)}.copy()"
+    elif scope_of(one.given).lookup(one.kind) is not None:
+        why = f"{one.kind} is another thing here"
+    else:
+        text = f"{one.kind}({file.text(one.given)})"
+    if why:
+        return Finding(file.path, start, end, said, related=related, reason=why)
+    reason = "who changed the collection through this now changes a copy"
+    fix = Fix(f"Return a copy of {name}", replace(file, one.given, text), Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, fixes=(fix,), related=related)
 
 

@@ -14,6 +14,7 @@ threads gets no limit, since it has to hold every item anyway.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -38,16 +39,18 @@ from ._feeding import Early, early
 from ._results import objects
 
 CATEGORY = "queue"
-GATE = rb"\.join\(\)|\bfor\b"
+GATE = rb"\.join\(\)|\bfor\b|\bwait\("
+
+_WAITS = re.compile(rb"\bjoin\(|\bwait\(|\.result\(")
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the joins of producers whose queue is emptied only afterwards."""
-    for use in queues_of(file) if b"join" in file.data else ():
+    for use in queues_of(file) if _WAITS.search(file.data) else ():
         is_pipe = use.type in {"multiprocessing.Queue", "multiprocessing.JoinableQueue"}
         if not is_pipe and not (use.is_bounded and use.type.startswith("queue.")):
             continue
-        for join in file.calls("join"):
+        for join in file.calls("join", "wait", "result"):
             found = _drain(file, use, join)
             if isinstance(found, Tail):
                 yield _moved(file, use, join, found)
@@ -111,17 +114,17 @@ def _drain(
     who fills it.
     """
     statement = file.parent(join)
-    if join.args or join.keywords or not isinstance(statement, ast.Expr):
+    if not isinstance(statement, ast.Expr):
         return None
-    assert isinstance(join.func, ast.Attribute)
     function = file.function(join)
-    spawn = _joined(file, join.func.value)
+    spawn = _waited_for(file, join)
     if spawn is None or spawn.target is None or function is None:
         return None
     producers = reached(spawn.target)
     puts = [put for put in use.puts if file.function(put) in producers]
     puts = puts or puts_elsewhere(file, use, spawn)
-    puts = puts or puts_of_its_own(file, use, spawn, join.func.value)
+    if isinstance(join.func, ast.Attribute):
+        puts = puts or puts_of_its_own(file, use, spawn, join.func.value)
     if not puts or (not use.is_bounded and all(_is_small(file, put, spawn) for put in puts)):
         return None
     top: ast.stmt = statement
@@ -162,21 +165,52 @@ def _joined(file: PythonFile, node: ast.expr) -> Spawn | None:
     return producer(file, node)
 
 
+def _job(file: PythonFile, call: ast.Call) -> Spawn | None:
+    """Return the job of an executor that `job.result()` waits for, or of whose kind are those of
+    the list that `wait(jobs)` does.
+    """
+    jobs = [spawn for spawn in file.spawns if spawn.kind == "submit"]
+    func = call.func
+    if isinstance(func, ast.Attribute) and func.attr == "result" and not call.args:
+        node = func.value
+        made = [s for s in jobs if is_made_by(file, node, s)]
+        listed = [s for s in jobs if isinstance(node, ast.Name) and _is_element(file, node, s)]
+        return next(iter(made or listed), None)
+    if file.qualified(func) != "concurrent.futures.wait" or len(call.args) != 1:
+        return None
+    text = file.text(call.args[0])
+    return next((spawn for spawn in jobs if _is_in(file, spawn, text)), None)
+
+
+def _waited_for(file: PythonFile, call: ast.Call) -> Spawn | None:
+    """Return what a call waits for without a limit: a thread, a process or an executor's job."""
+    if call.keywords:
+        return None
+    if not isinstance(call.func, ast.Attribute) or call.func.attr != "join":
+        return _job(file, call)
+    return None if call.args else _joined(file, call.func.value)
+
+
 def _is_element(file: PythonFile, node: ast.Name, spawn: Spawn) -> bool:
     loop = next((a for a in ancestors(node) if isinstance(a, ast.For)), None)
     if loop is None or not isinstance(loop.target, ast.Name) or loop.target.id != node.id:
         return False
+    return _is_in(file, spawn, file.text(loop.iter))
+
+
+def _is_in(file: PythonFile, spawn: Spawn, names: str) -> bool:
+    """Return whether what a spawn makes is an element of a list, by how that is written."""
     above = file.parent(spawn.node)
     top = file.parent(above) if isinstance(above, ast.ListComp) else None
     kept = target_of(top)
     if kept is not None:
-        return file.text(kept) == file.text(loop.iter)
-    names = {getattr(target_of(above), "id", "")} - {""}
+        return file.text(kept) == names
+    own = {getattr(target_of(above), "id", "")} - {""}
     return any(
         isinstance(call.func, ast.Attribute)
-        and file.text(call.func.value) == file.text(loop.iter)
+        and file.text(call.func.value) == names
         and bool(call.args)
-        and (call.args[0] is spawn.node or getattr(call.args[0], "id", None) in names)
+        and (call.args[0] is spawn.node or getattr(call.args[0], "id", None) in own)
         for call in file.calls("append")
     )
 
@@ -209,7 +243,9 @@ def _finding(
         edits = _edits(file, top, takes[-1])
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=related, reason=str(error))
-    fix = Fix(f"Join after {queue} is emptied", edits, Safety.UNSAFE, "the join comes later")
+    verb = "Join" if file.text(join.func).endswith("join") else "Wait"
+    reason = f"the {verb.lower()} comes later"
+    fix = Fix(f"{verb} after {queue} is emptied", edits, Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 

@@ -21,12 +21,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python.borrowed import all_sections
 from threadmend.python.builders import BuilderError, add_attribute, delete
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, target_of, walk
 from threadmend.python.functions import Function, function_of
-from threadmend.python.locks import is_acquire, is_release
+from threadmend.python.locks import Section, is_acquire, is_release
 from threadmend.python.places import Place
 from threadmend.python.threads import reached
 
@@ -35,7 +36,7 @@ from ._late_lock import late_locks
 from ._unkept_lock import unkept_locks
 
 CATEGORY = "lock"
-GATE = rb"Lock\b|Semaphore\b|allocate_lock"
+GATE = rb"Lock\b|Semaphore\b|allocate_lock|(?:lock|guard|mutex)\w*\(\)"
 
 _KINDS = frozenset({"threading.Lock", "threading.RLock", "asyncio.Lock"})
 _SEMAPHORES = frozenset({"threading.Semaphore", "threading.BoundedSemaphore", "asyncio.Semaphore"})
@@ -95,7 +96,8 @@ def _local(file: PythonFile) -> Iterator[_Made]:
     """Yield `lock = threading.Lock()` in a function, and `self.lock = …` right before its use."""
     for statement in file.nodes(ast.Assign, ast.AnnAssign):
         assert isinstance(statement, ast.Assign | ast.AnnAssign)
-        kind = "" if statement.value is None else _made(file, statement.value)
+        made = statement.value
+        kind = "" if made is None else _made(file, made) or _fresh(file, made)
         function = file.function(statement)
         target = target_of(statement)
         if not kind or function is None or len(getattr(statement, "targets", [target])) != 1:
@@ -148,13 +150,26 @@ def _only_holds(file: PythonFile, use: ast.expr) -> bool:
     above = file.parent(use)
     if isinstance(above, ast.withitem):
         return above.context_expr is use and above.optional_vars is None
+    if isinstance(above, ast.Call):
+        return any(s.item is above and _is_lent(s, use) for s in all_sections(file))
     call = None if above is None else file.parent(above)
     return isinstance(above, ast.Attribute) and (is_acquire(call) or is_release(call))
 
 
+def _is_lent(section: Section, item: ast.expr) -> bool:
+    """Return whether a context manager gets the lock that it takes as an argument."""
+    call = section.item
+    return section.kind == "borrowed" and isinstance(call, ast.Call) and item in call.args
+
+
 def _under(file: PythonFile, items: list[ast.expr]) -> list[ast.stmt]:
     """Return the statements that run under a lock; none when it is never held by a block."""
-    return [s for section in file.sections if section.item in items for s in section.body]
+    return [
+        statement
+        for section in all_sections(file)
+        if section.item in items or any(_is_lent(section, item) for item in items)
+        for statement in section.body
+    ]
 
 
 def _anew(file: PythonFile) -> Iterator[Finding]:
@@ -212,11 +227,12 @@ def _finding(file: PythonFile, one: _Made, group: list[_Made]) -> Finding:
         return Finding(file.path, start, end, said, reason=str(error))
     title = f"Share {name} between all calls"
     waits = _waits(one.body)
-    if waits:
-        reason = f"{waits}() under a lock that others take as well may wait for them"
-        return Finding(
-            file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),)
-        )
+    reason = f"{waits}() under a lock that others take as well may wait for them" if waits else ""
+    if any(isinstance(file.parent(item), ast.Call) for item in one.items):
+        reason = reason or "what takes the lock may give up, or do more under it"
+    if reason:
+        fix = Fix(title, edits, Safety.UNSAFE, reason)
+        return Finding(file.path, start, end, said, fixes=(fix,))
     # Nothing under the lock waits: with the lock shared, one call runs after the other, and
     # every outcome of that was possible before.
     return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))

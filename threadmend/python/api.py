@@ -37,7 +37,7 @@ import re
 PREFILTER = re.compile(
     rb"\b(?:_?threading|_thread|thread|[qQ]ueue|concurrent|futures|asyncio|multiprocessing"
     rb"|socketserver|SocketServer|sched|signal|subprocess|http\.server|contextvars|ThreadPool)\b"
-    rb"|Thread\b|[lL]ock\b|_lock\b|mutex\b|Executor\b|\.acquire\(|\basync +def\b"
+    rb"|Thread\b|[lL]ock\b|_lock\b|mutex\b|guard\b|Executor\b|\.acquire\(|\basync +def\b"
     rb"|\bwith [\w.]+\s*[:,]"  # what is held is no call: a lock that another module has made
 )
 """A file without any of these words holds no concurrency and is never parsed."""

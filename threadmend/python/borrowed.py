@@ -13,9 +13,18 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from threadmend.python.arguments import argument
+from threadmend.python.flow import block_of, walk
 from threadmend.python.functions import Function, function_of
 from threadmend.python.lockcalls import entered_lock, helped_sections, stacked_sections
-from threadmend.python.locks import Lock, Section, lock_of
+from threadmend.python.locks import (
+    Lock,
+    Section,
+    acquisitions,
+    is_release,
+    lock_of,
+    receiver,
+)
 from threadmend.python.uses import is_self
 
 if TYPE_CHECKING:
@@ -130,12 +139,67 @@ def _entered(file: PythonFile) -> Iterator[Section]:
             if callee is None or not any("contextmanager" in d for d in callee.decorators):
                 continue
             assert isinstance(call, ast.Call)
+            lent = _lent(file, call, callee)
+            if lent is not None:
+                yield Section(lent, "borrowed", node, call, node.body, None, file.function(node))
             same = isinstance(call.func, ast.Attribute) and is_self(file, call.func.value)
             for section in _around_yield(callee):
                 lock = section.lock
                 if lock.place.kind == "global" or (lock.place.base == "self" and same):
                     function = file.function(node)
                     yield Section(lock, "borrowed", node, call, node.body, None, function)
+
+
+def _lent(file: PythonFile, call: ast.Call, manager: Function) -> Lock | None:
+    """Return the lock that a context manager gets and yields under: `with locked(self._lock):`."""
+    names = manager.parameters[1:] if manager.self_name else manager.parameters
+    for at, name in enumerate(names):
+        binding = manager.scope.bindings.get(name)
+        if binding is None or [site.kind for site in binding.sites] != ["parameter"]:
+            continue
+        given = argument(call, at, name)
+        lock = None if given is None else lock_of(file, given)
+        if lock is not None and any(_is_around_yield(body) for body in _under(manager, name)):
+            return lock
+    return None
+
+
+def _is_around_yield(body: list[ast.stmt]) -> bool:
+    return any(isinstance(node, ast.Yield) for node in walk(body))
+
+
+def _under(manager: Function, name: str) -> Iterator[list[ast.stmt]]:
+    """Yield what a function runs under a lock that is its parameter, and then gives back."""
+    for node in manager.own:
+        if isinstance(node, ast.With):
+            items = [item.context_expr for item in node.items]
+            if any(isinstance(item, ast.Name) and item.id == name for item in items):
+                yield node.body
+        elif isinstance(node, ast.Try) and any(_is_release(n, name) for n in node.finalbody):
+            block = block_of(node)
+            before = block[block.index(node) - 1] if node in block[1:] else None
+            if before is not None and _takes(before, name):
+                yield node.body
+
+
+def _is_release(statement: ast.stmt, name: str) -> bool:
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return is_release(call) and _is_named(receiver(call), name)  # type: ignore[arg-type]
+
+
+def _takes(statement: ast.stmt, name: str) -> bool:
+    """Return whether a statement leaves the lock taken: `x.acquire()`, or a test that raises."""
+    if isinstance(statement, ast.If) and not isinstance(statement.body[-1], ast.Raise):
+        return False
+    if not isinstance(statement, ast.Expr | ast.If):
+        return False
+    return any(
+        how == "after" and _is_named(receiver(c), name) for c, how in acquisitions(statement)
+    )
+
+
+def _is_named(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
 
 
 def _around_yield(manager: Function) -> Iterator[Section]:

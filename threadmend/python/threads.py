@@ -16,6 +16,7 @@ from threadmend.python.flow import in_comprehension, innermost_loop
 from threadmend.python.functions import Function, bound_by_partial, function_of
 from threadmend.python.lentout import run_through
 from threadmend.python.scope import parent
+from threadmend.python.servers import HANDLERS, is_threaded
 from threadmend.python.wrapped import Handed, handed_to
 
 if TYPE_CHECKING:
@@ -49,9 +50,6 @@ _POOLS = frozenset({"multiprocessing.pool.ThreadPool"})
 _PROCESS_POOLS = frozenset({"multiprocessing.Pool", "concurrent.futures.ProcessPoolExecutor"})
 _POOL_METHODS = frozenset({"apply_async", "map_async", "imap", "imap_unordered", "starmap",
                            "starmap_async", "apply", "map"})  # fmt: skip
-_HANDLERS = frozenset({"http.server.BaseHTTPRequestHandler", "socketserver.BaseRequestHandler",
-                       "socketserver.StreamRequestHandler", "http.server.SimpleHTTPRequestHandler",
-                       "BaseHTTPServer.BaseHTTPRequestHandler"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -309,7 +307,7 @@ def _classes(file: PythonFile) -> Iterator[Spawn]:
     for cls in file.classes:
         if cls.inherits(*api.THREADS, *api.PROCESSES) and "run" in cls.methods:
             yield Spawn("run", cls.node, None, cls.methods["run"], (), file)
-        elif cls.inherits(*_HANDLERS) and b"Threading" in file.data:
+        elif cls.inherits(*HANDLERS) and is_threaded(cls):
             for name, method in cls.methods.items():
                 if name == "handle" or name.startswith("do_"):
                     yield Spawn("handler", cls.node, None, method, (), file)

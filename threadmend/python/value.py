@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.python import api
+
 if TYPE_CHECKING:
     from threadmend.python.classes import Class
     from threadmend.python.file import PythonFile
 
-__all__ = ["Value", "agreed", "common"]
+__all__ = ["Value", "agreed", "common", "shared"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +55,30 @@ def agreed(values: Iterable[Value | None]) -> Value | None:
         elif first.type != value.type or first.is_class != value.is_class:
             return None
     return first
+
+
+def shared(values: Iterable[Value | None]) -> Value | None:
+    """Return the value that all agree on; of objects of several classes, one of the nearest class
+    that they have in common: of the project, or a kind of thread.
+    """
+    known: list[Value] = []
+    for value in values:
+        if value is None:
+            return None
+        if value.type != "NoneType":
+            known.append(value)
+    found = agreed(known)
+    if found is not None or not known or any(v.cls is None or v.is_class for v in known):
+        return found
+    classes = [value.cls for value in known if value.cls is not None]
+    for cls in classes[0].mro:
+        if all(cls in other.mro for other in classes):
+            return Value(cls.qualified, cls.file, None, cls)
+    kinds = _THREADS.intersection(*(cls.ancestry for cls in classes))
+    return Value(kinds.pop(), known[0].file) if len(kinds) == 1 else None
+
+
+_THREADS = set(api.THREADS | api.PROCESSES)
 
 
 def common(values: Iterable[Value | None]) -> Value | None:

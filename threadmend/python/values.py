@@ -23,8 +23,9 @@ from threadmend.python.elements import (
 )
 from threadmend.python.names import qualified
 from threadmend.python.scope import Binding, Site
+from threadmend.python.servers import server_of
 from threadmend.python.unless import is_set_unless_given, is_unless_given
-from threadmend.python.value import Value, agreed, common
+from threadmend.python.value import Value, agreed, common, shared
 
 if TYPE_CHECKING:
     from threadmend.python.classes import Class
@@ -66,7 +67,7 @@ def _name(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
             return Value(cls.qualified, file, None, cls, is_class=is_class)
     if any(site.kind == "import" for site in binding.sites):
         return _named(file, qualified(file, node), depth)
-    return agreed(_site_values(file, binding, depth))
+    return shared(_site_values(file, binding, depth))
 
 
 def _site_values(file: PythonFile, binding: Binding, depth: int) -> Iterator[Value | None]:
@@ -181,7 +182,7 @@ def _attribute(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
         return _named(file, qualified(file, node), depth)
     values = owner.cls.values_of(node.attr)
     if values:
-        known = agreed(value_of(other, value, depth + 1) for other, value in values)
+        known = shared(value_of(other, value, depth + 1) for other, value in values)
         if known is not None:
             return known
     said = owner.cls.annotation_of(node.attr)
@@ -193,7 +194,10 @@ def _attribute(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     if getter is not None:
         return _returned(getter, depth)
     other = owner.cls.completed(node.attr) if is_self(file, node.value) else None
-    return None if other is None else _of_other_half(other, node.attr, depth)
+    if other is not None:
+        return _of_other_half(other, node.attr, depth)
+    server = server_of(owner.cls) if node.attr == "server" else None
+    return None if server is None else Value(server.qualified, server.file, None, server)
 
 
 def _of_other_half(cls: Class, name: str, depth: int) -> Value | None:
@@ -312,7 +316,7 @@ def _returned(callee: Function, depth: int) -> Value | None:
         returns = [callee.node.body]
     if not returns or callee.is_generator or callee.name == "__init__" or callee.is_async:
         return None
-    found = agreed(
+    found = shared(
         Value("NoneType", callee.file) if r is None else value_of(callee.file, r, depth + 1)
         for r in returns
     )
@@ -332,7 +336,7 @@ def _either(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     if is_or or (isinstance(node, ast.IfExp) and is_unless_given(node)):
         # `given or Lock()`: what is given stands for what is made in its place
         values = [v for v in values if v is not None]
-    return common(values)
+    return common(values) or shared(values)
 
 
 def _combined(file: PythonFile, node: ast.AST, depth: int) -> Value | None:

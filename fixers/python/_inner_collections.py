@@ -1,0 +1,149 @@
+"""Collections that a guarded mapping holds: `return self._rows[key]`, which others go on to fill."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from threadmend.python.api import MUTATORS
+from threadmend.python.classes import Class
+from threadmend.python.file import PythonFile
+from threadmend.python.functions import Function
+from threadmend.python.guards import Guard, guards_of
+from threadmend.python.held import callers_hold
+from threadmend.python.uses import AttributeUse, use_mode
+
+from ._guarded import lock_behind
+
+__all__ = ["Inner", "inner_returned"]
+
+_KINDS = frozenset({"list", "set", "collections.deque"})
+_LOOKS_UP = frozenset({"get", "setdefault"})
+_TAKES_OUT = frozenset({"pop", "popitem", "clear"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inner:
+    """An element of a mapping that leaves the section which guards both.
+
+    `given` is what is returned, `element` how the element is looked up, `kind` its type,
+    `changed` where another section changes such an element.
+    """
+
+    given: ast.expr
+    element: ast.expr
+    kind: str
+    changed: tuple[PythonFile, ast.expr]
+
+    @property
+    def may_be_none(self) -> bool:
+        """Return whether there may be no element: `self._rows.get(key)`."""
+        call = self.element
+        return isinstance(call, ast.Call) and len(call.args) + len(call.keywords) < 2
+
+
+def inner_returned(file: PythonFile) -> Iterator[Inner]:
+    """Yield the elements of guarded mappings that are returned while other code changes them."""
+    for cls in file.classes:
+        for guard in guards_of(cls).values():
+            lock = lock_behind(cls, guard.lock)
+            if lock is None or lock.family != "thread" or guard.lock.base not in {"self", "class"}:
+                continue
+            if len(guard.unlocked) < len(guard.locked):
+                yield from _of_guard(file, cls, guard)
+
+
+def _of_guard(file: PythonFile, cls: Class, guard: Guard) -> Iterator[Inner]:
+    changed = [
+        (use.function, element)
+        for use in guard.locked
+        if (element := _element(use)) is not None and _changes(use.function.file, element)
+    ]
+    if not changed or any(
+        (element := _element(use)) is not None and _changes(use.function.file, element)
+        for use in guard.unlocked
+    ):
+        return
+    for use in guard.locked:
+        element, function = _element(use), use.function
+        if element is None or function.home is not cls or function.file is not file:
+            continue
+        elsewhere = [(f.file, node) for f, node in changed if f is not function]
+        value, given = file.value(element), _returned(file, element, function)
+        if given is None or value is None or value.type not in _KINDS or not elsewhere:
+            continue
+        if guard.lock in callers_hold(function) or _is_handed_over(guard, function):
+            continue
+        if not _is_changed_by_callers(function):
+            yield Inner(given, element, value.type, elsewhere[0])
+
+
+def _element(use: AttributeUse) -> ast.expr | None:
+    """Return how a use of a mapping looks an element up: `self.rows[key]`, `self.rows.get(key)`."""
+    file = use.function.file
+    above = file.parent(use.node)
+    if isinstance(above, ast.Subscript) and above.value is use.node:
+        return above if isinstance(above.ctx, ast.Load) else None
+    call = file.parent(above) if isinstance(above, ast.Attribute) else None
+    if isinstance(call, ast.Call) and call.func is above and isinstance(above, ast.Attribute):
+        return call if above.attr in _LOOKS_UP else None
+    return None
+
+
+def _changes(file: PythonFile, element: ast.expr) -> bool:
+    """Return whether code changes an element in place."""
+    above = file.parent(element)
+    if isinstance(above, ast.Attribute) and above.value is element:
+        call = file.parent(above)
+        return above.attr in MUTATORS and isinstance(call, ast.Call) and call.func is above
+    if isinstance(above, ast.Subscript) and above.value is element:
+        return not isinstance(above.ctx, ast.Load)
+    return isinstance(above, ast.AugAssign) and above.target is element
+
+
+def _returned(file: PythonFile, element: ast.expr, function: Function) -> ast.expr | None:
+    """Return what the function returns of an element: itself, or the variable that it is."""
+    above = file.parent(element)
+    if isinstance(above, ast.Return):
+        return element
+    target = above.targets[0] if isinstance(above, ast.Assign) and above.value is element else None
+    binding = file.binding(target)
+    if binding is None or binding.scope is not function.scope or len(binding.sites) != 1:
+        return None
+    uses = [use for use in file.uses(binding) if use is not target]
+    returned = [use for use in uses if isinstance(file.parent(use), ast.Return)]
+    if len(returned) != 1 or any(use_mode(use) != "read" for use in uses):
+        return None
+    return returned[0]
+
+
+def _is_handed_over(guard: Guard, function: Function) -> bool:
+    """Return whether the function takes elements out of the mapping, or puts others in."""
+    for use in (*guard.locked, *guard.unlocked):
+        above = use.function.file.parent(use.node)
+        if use.function is not function:
+            continue
+        if use.mode in {"write", "delete"}:
+            return True
+        if isinstance(above, ast.Attribute) and above.attr in _TAKES_OUT:
+            return True
+        if isinstance(above, ast.Subscript) and not isinstance(above.ctx, ast.Load):
+            return True
+    return False
+
+
+def _is_changed_by_callers(function: Function) -> bool:
+    """Return whether a caller changes what it gets, and means the collection itself."""
+    for site in function.callers:
+        above = site.file.parent(site.call)
+        if _changes(site.file, site.call):
+            return True
+        target = above.targets[0] if isinstance(above, ast.Assign) else None
+        binding = site.file.binding(target)
+        named = [] if binding is None else site.file.uses(binding)
+        if any(use_mode(use) in {"mutate", "augment"} for use in named):
+            return True
+        if any(_changes(site.file, use) for use in named):
+            return True
+    return False

@@ -1,4 +1,4 @@
-"""Collections that a guarded mapping holds: `return self._rows[key]`, which others go on to fill."""
+"""Collections that a guarded mapping holds: `return self._rows[key]`, while others fill it."""
 
 from __future__ import annotations
 

@@ -60,10 +60,10 @@ def borrowed_by(function: Function) -> Iterator[Section]:
     if isinstance(node, ast.Lambda):
         return
     for decorator, maker in makers_of(function):
-        for item, receiver in _around_call(maker):
+        for item, passed in _around_call(maker):
             lock = lock_of(maker.file, item)
             if lock is None or lock.place.kind != "global":
-                lock = _of_object(function, item, receiver)
+                lock = _of_object(function, item, passed)
             if lock is not None:
                 yield Section(lock, "borrowed", node, decorator, node.body, None, function)
 
@@ -193,9 +193,8 @@ def _takes(statement: ast.stmt, name: str) -> bool:
         return False
     if not isinstance(statement, ast.Expr | ast.If):
         return False
-    return any(
-        how == "after" and _is_named(receiver(c), name) for c, how in acquisitions(statement)
-    )
+    taken = [call for call, how in acquisitions(statement) if how == "after"]
+    return any(_is_named(receiver(call), name) for call in taken)
 
 
 def _is_named(node: ast.expr, name: str) -> bool:

@@ -1,7 +1,8 @@
 """Let the worker end
 
 A thread that takes items in `while True` ends with the process, and the process with it: a
-`join()` on it never returns, and a program with such a thread that is no daemon never exits.
+`join()` on it never returns, and a program with such a thread that is no daemon never exits. So it
+is with a thread that is told by a flag, but waits for an item where it does not look at it.
 
 Not reported: daemon threads that nobody joins, and whatever may be made one later; loops with a
 way out (a break, a return, an exception that is let through by `shutdown` of the queue); queues
@@ -24,12 +25,13 @@ from threadmend.python.queues import QueueUse, feeding, queues_of
 from threadmend.python.threads import Spawn, is_made_by
 
 from ._closing import at_close, at_last_wait
+from ._deaf import flag_of_loop, is_told_by_item, sets_before
 from ._endless import as_daemon, behind_last_item, is_left_alone
 from ._taken import Taken, leaves_loop, taken
 from ._tests import softened
 
 CATEGORY = "thread"
-GATE = rb"while +(?:True|1)"
+GATE = rb"\bwhile\b"
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -39,6 +41,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         for one in [*taken(file, use), *_nested(file, use)]:
             worker = file.function(one.statement)
+            if worker is not None and (deaf := _deaf(file, use, one, worker)) is not None:
+                yield deaf
             if worker is None or not _is_endless(one) or leaves_loop(one.loop.body):
                 continue
             spawns = [s for s in file.spawns if s.target is worker and s.kind in {"thread", "run"}]
@@ -50,6 +54,34 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 yield _finding(file, use, one, spawns[0], joins[0])
             elif not joins and is_left_alone(file, spawns[0]):
                 yield softened(file, _left_alone(file, use, one, spawns[0], worker))
+
+
+def _deaf(file: PythonFile, use: QueueUse, one: Taken, worker: Function) -> Finding | None:
+    """Return the finding about a join of a worker that a flag is to end, but that does not see it
+    where it waits for an item.
+    """
+    flag = flag_of_loop(file, one)
+    if flag is None or is_told_by_item(file, use, one):
+        return None
+    spawns = [s for s in file.spawns if s.target is worker and s.kind in {"thread", "run"}]
+    if len(spawns) != 1 or spawns[0].many:
+        return None
+    joins = [j for j in _joins(file, spawns[0], worker) if sets_before(file, flag, j, use)]
+    if len(joins) != 1:
+        return None
+    start, end = file.span(joins[0])
+    name = file.text(joins[0].func)
+    told = flag[0].name
+    said = f"{name} waits for ever where the worker waits for an item, and does not look at {told}"
+    related = (Related(file.path, *file.span(one.call), "the worker waits here for more"),)
+    try:
+        if use.is_bounded or use.joins or not use.type.endswith((".Queue", "SimpleQueue")):
+            raise BuilderError("the queue may not take one more item")
+        edits = _edits(file, use, one, spawns[0], joins[0])
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    fix = Fix("Wake the worker with None", edits, Safety.UNSAFE, "an item that is None ends it")
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 
 def _nested(file: PythonFile, use: QueueUse) -> Iterator[Taken]:

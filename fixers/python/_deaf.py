@@ -19,6 +19,9 @@ from ._taken import Taken
 __all__ = ["flag_of_loop", "is_told_by_item", "sets_before"]
 
 
+_PLAIN = rb"(?:None|[A-Z]\w*(?:\(\))?|\"|'|\(\))"
+
+
 def flag_of_loop(file: PythonFile, one: Taken) -> tuple[Place, bool] | None:
     """Return the flag that ends a loop, a variable or an Event, and the value that does it:
     `while not self.stopped:`, `while self.running:`, or the test that a round begins with.

@@ -28,6 +28,8 @@ def flag_of_loop(file: PythonFile, one: Taken) -> tuple[Place, bool] | None:
     """
     if not isinstance(one.loop, ast.While) or not one.waits or one.end is not None:
         return None
+    if not isinstance(one.call.func, ast.Attribute) or one.call.func.attr != "get":
+        return None
     test, ends = one.loop.test, False
     if isinstance(test, ast.Constant) and test.value:
         first = one.loop.body[0]

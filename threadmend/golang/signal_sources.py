@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of
+from threadmend.golang.access import access_of
 from threadmend.golang.builders.names import PREDECLARED
 from threadmend.golang.calm import runs_calmly
 from threadmend.golang.goroutines import is_spawned_by
@@ -28,9 +28,11 @@ from threadmend.golang.signal_objects import (
 from threadmend.golang.signals import Signal
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Func, Named, deref, is_named
+from threadmend.golang.wording import translated
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
+    from threadmend.golang.package import Decl
 
 __all__ = ["signals_in"]
 
@@ -121,30 +123,50 @@ def _call(file: GoFile, call: Node) -> Signal | None:
 
 
 def _wrapped(file: GoFile, call: Node, function: Node) -> Signal | None:
-    """Return what a call does that runs one channel operation and nothing else.
+    """Return what a call does that runs one operation and nothing else.
 
-    `func (s slots) enter() { s <- struct{}{} }`: on the receiver, or a field of it.
+    `func (s slots) enter() { s <- struct{}{} }`, `func ended(wg *sync.WaitGroup) { wg.Done() }`:
+    on the receiver or a parameter, or a field of it.
     """
-    if function.kind != "selector_expression":
-        return None
-    decl = file.callee(call)
-    body = decl.node.get("body") if decl is not None and decl.sound else None
-    if decl is None or body is None or len(body.statements) != 1:
-        return None
-    statement = body.statements[0]
-    if statement.kind == "expression_statement":
-        statement = statement.children[0]
-    sends = statement.kind == "send_statement" and statement["value"].kind != "call_expression"
-    plain = sends or statement.kind == "unary_expression"
-    signal = _signal(decl.file, statement) if plain else None
-    given = access_of(file, function["operand"])
-    if signal is None or given is None or len(signal.objects) != 1:
+    decl = file.callee(call) if function.kind in {"selector_expression", "identifier"} else None
+    signal = _only_signal(decl) if decl is not None and decl.sound else None
+    if decl is None or signal is None or len(signal.objects) != 1:
         return None
     (object_,) = signal.objects
-    if not isinstance(object_.root, Binding) or object_.root.kind != "receiver":
+    if not isinstance(object_.root, Binding) or object_.root.kind not in _GIVEN:
         return None
-    objects = with_aliases(file, Access(given.root, given.steps + object_.steps))
-    return Signal(signal.kind, call, objects, function["field"].name)
+    given = translated(file, call, decl.node, object_)
+    if given is None:
+        return None
+    return Signal(signal.kind, call, with_aliases(file, given), signal.name)
+
+
+_GIVEN = frozenset({"receiver", "parameter"})
+
+
+def _only_signal(decl: Decl) -> Signal | None:
+    """Return the operation that a function consists of."""
+    known: dict[tuple[str, int], Signal | None]
+    known = decl.file.package.facts.setdefault("only signals", {})
+    if decl.key not in known:
+        known[decl.key] = None  # a function that calls itself
+        body = decl.node.get("body")
+        statements = body.statements if body is not None else []
+        if len(statements) == 1:
+            known[decl.key] = _of_statement(decl.file, statements[0])
+    return known[decl.key]
+
+
+def _of_statement(file: GoFile, statement: Node) -> Signal | None:
+    if statement.kind == "expression_statement":
+        statement = statement.children[0]
+    elif statement.kind != "send_statement" or statement["value"].kind == "call_expression":
+        return None
+    arguments = statement.get("arguments")
+    if arguments is not None and any(True for _ in arguments.find("call_expression")):
+        return None
+    signal = _signal(file, statement)
+    return signal if signal is not None and signal.kind != "call" else None
 
 
 def _by_name(file: GoFile, call: Node, function: Node) -> Signal | None:

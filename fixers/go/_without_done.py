@@ -91,15 +91,20 @@ def _launch_below(file: GoFile, call: Node) -> Launch | None:
 
 def _is_unrelated(statement: Node, waitgroup: bytes) -> bool:
     """Return whether a statement neither counts nor leads elsewhere: `work := func() {…}`."""
-    if statement.kind not in _PASSED:
+    if not _leads_on(statement):
         return False
     return not any(n.text == waitgroup for n in statement.find("identifier", "selector_expression"))
 
 
-_PASSED = frozenset(
+def _leads_on(statement: Node) -> bool:
+    """Return whether nothing in a statement launches, or leaves the list that it stands in."""
+    return not any(node.kind in _LEAVES for node in (statement, *statement.own()))
+
+
+_LEAVES = frozenset(
     {
-        *("expression_statement", "short_var_declaration", "assignment_statement"),
-        *("var_declaration", "inc_statement", "dec_statement"),
+        *("return_statement", "break_statement", "continue_statement", "goto_statement"),
+        *("go_statement", "defer_statement", "labeled_statement", "fallthrough_statement"),
     }
 )
 
@@ -117,7 +122,7 @@ def _counted_above(counter: Counter, launch: Launch) -> bool:
         for add in counter.of("Add"):
             if before.contains(add.call):
                 return True
-        if before.kind not in _PASSED:
+        if not _leads_on(before):
             return False
         before = before.previous
     return False

@@ -30,7 +30,7 @@ from threadmend.golang.calls import own_callers
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import innermost_loop, started_by
 from threadmend.golang.handovers import given_away
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
 from threadmend.golang.package import Package
@@ -136,8 +136,10 @@ def _is_own_write(plain: FieldAccess, atomic: AtomicAccess) -> bool:
     if function is None or atomic.call.function is not function:
         return False
     decl = declaration_of(plain.file, function)
-    sites = list(own_callers(decl, LOCK_CALLS)) if decl is not None and not decl.exported else []
-    return bool(sites) and all(s.launched and innermost_loop(s.node) is None for s in sites)
+    if decl is None or decl.exported:
+        return False
+    starts = [started_by(decl, site) for site in own_callers(decl, LOCK_CALLS)]
+    return bool(starts) and all(s is not None and innermost_loop(s) is None for s in starts)
 
 
 def _is_beside(plain: FieldAccess, atomic: AtomicAccess, held: frozenset[str | None]) -> bool:

@@ -27,7 +27,7 @@ from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point
 from threadmend.golang.functions import doc_of, outer_function
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import innermost_loop, started_by
 from threadmend.golang.guards import guarded_places
 from threadmend.golang.lock_calls import helped_locks, spelled
 from threadmend.golang.locks import (
@@ -191,7 +191,8 @@ def _found_runner(file: GoFile, function: Node | None, depth: int) -> Node | Non
     if decl is None or decl.exported or depth == 0:
         return None
     sites = list(own_callers(decl, LOCK_CALLS))
-    if len(sites) == 1 and sites[0].launched and innermost_loop(sites[0].node) is None:
+    start = started_by(decl, sites[0]) if len(sites) == 1 else None
+    if start is not None and innermost_loop(start) is None:
         return function
     if not sites or any(s.launched or s.call is None for s in sites):
         return None

@@ -15,6 +15,7 @@ from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import is_named
 
 if TYPE_CHECKING:
+    from threadmend.golang.calls import Site
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
@@ -31,6 +32,7 @@ __all__ = [
     "launches_in",
     "or_spawning",
     "outermost_loop",
+    "started_by",
 ]
 
 _LAUNCHES = re.compile(rb"\bgo\b|\.Go\(|\.TryGo\(|\bAfterFunc\(")
@@ -338,6 +340,24 @@ def launch_sites(package: Package) -> dict[tuple[str, int], list[Launch]]:
                             one = Launch("go", launch.node, launch.call, each.node, each.decl)
                             known.setdefault(each.decl.key, []).append(one)
     return known
+
+
+def started_by(decl: Decl, site: Site) -> Node | None:
+    """Return what launches a goroutine where a function is used, which runs nothing but it.
+
+    `go s.run()`, `go func() { s.run() }()`, or `spawn(s.run)` with a function that launches it.
+    """
+    if site.launched:
+        return site.call
+    if site.call is None:
+        known = launch_sites(decl.file.package).get(decl.key, ())
+        inside = [x.node for x in known if x.kind != "timer" and x.node.contains(site.node)]
+        return next((node for node in inside if node.function is site.node.function), None)
+    literal = site.node.function
+    if literal is None or literal.kind != "func_literal" or len(literal["body"].statements) != 1:
+        return None
+    launch = launch_of_literal(site.file, literal)
+    return launch.node if launch is not None and launch.kind != "timer" else None
 
 
 def captures(function: Node) -> dict[Binding, list[Node]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import own_callers
 from threadmend.golang.functions import outer_function
+from threadmend.golang.goroutines import started_by
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of
 from threadmend.golang.syntax import Node
 
@@ -93,8 +94,9 @@ def _launches_of(file: GoFile, function: Node, depth: int) -> Iterator[Node | No
     sites = list(own_callers(decl, LOCK_CALLS)) if decl is not None and depth > 0 else []
     for site in sites:
         caller = outer_function(site.node)
-        if site.launched and site.call is not None:
-            yield site.call.parent
+        start = started_by(decl, site) if decl is not None else None
+        if start is not None:
+            yield start.statement
         elif site.call is None or caller is None or caller is function:
             yield None
         else:

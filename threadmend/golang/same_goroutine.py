@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import access_of
 from threadmend.golang.calls import own_callers
 from threadmend.golang.functions import outer_function
-from threadmend.golang.goroutines import launch_of_literal
+from threadmend.golang.goroutines import launch_of_literal, started_by
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.setup import is_made_here
 
@@ -86,7 +86,7 @@ def _root(file: GoFile, node: Node, depth: int) -> Node | None:
     if decl is None or decl.exported:
         return None
     sites = [s for s in own_callers(decl, LOCK_CALLS) if not decl.node.contains(s.node)]
-    if len(sites) == 1 and sites[0].launched:
+    if len(sites) == 1 and started_by(decl, sites[0]) is not None:
         return outer
     if any(s.launched or s.call is None for s in sites):
         return None

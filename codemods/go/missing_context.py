@@ -110,7 +110,7 @@ def _is_marked(file: GoFile, call: Node) -> bool:
     outer = call.parent.parent if call.parent is not None else None
     if call.parent is None or call.parent.kind != "argument_list" or outer is None:
         return False
-    if undoes(outer) or after_failure(call):
+    if undoes(outer) or after_failure(file, call):
         return False
     if outer.runs_later:
         return False

@@ -35,6 +35,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.ambient import Ambient, ambient, left
 from threadmend.golang.backgrounds import Fresh, fresh_contexts
+from threadmend.golang.branches import found_nil
 from threadmend.golang.builders import import_name, package_name, remove_import, with_reason
 from threadmend.golang.context_forms import Form, context_form, names_with_forms
 from threadmend.golang.context_reads import is_unsent, only_reads_values
@@ -63,20 +64,11 @@ def check(file: GoFile) -> Iterator[Finding]:
         context = ambient(file, call)
         if context is None or context.kind == "test" or left(file, call, context):
             continue
-        if _is_nil(call, context):
+        if found_nil(file, call, context.text):
             continue
         form = context_form(file, call)
         if form is not None and not lives_on(file, call, context):
             yield _without(file, call, context, form)
-
-
-def _is_nil(call: Node, context: Ambient) -> bool:
-    """Return whether a call stands where a test says that there is no context."""
-    none = f"{context.text} == nil".encode()
-    for test in call.ancestors():
-        if test.kind == "if_statement" and test["condition"].text == none:
-            return test["consequence"].contains(call)
-    return False
 
 
 # -- context.Background() ----------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.golang.branches import decisions, spelt_out
 from threadmend.golang.closures import Search
 from threadmend.golang.joins import is_joined
 from threadmend.golang.node import parenthesized
@@ -140,7 +141,7 @@ def left(file: GoFile, node: Node, context: Ambient) -> str:
         return found
     if _is_cleanup(node) or _tells_failure(file, boundary):
         return "cleanup"
-    return "afterwards" if _has_ended(node, context) else ""
+    return "afterwards" if _has_ended(file, node, context) else ""
 
 
 def _is_cleanup(node: Node) -> bool:
@@ -202,18 +203,18 @@ def _handed(file: GoFile, literal: Node) -> str:
     return "" if seen or package.path in _IN_PLACE else "function value"
 
 
-def _has_ended(node: Node, context: Ambient) -> bool:
+def _has_ended(file: GoFile, node: Node, context: Ambient) -> bool:
     """Return whether the context is done, or was cancelled, on the way to a node."""
     text = re.escape(context.text.encode())
     done = re.compile(rb"<-\s*" + text + rb"\.Done\(\)")
     failed = re.compile(rb"\b" + text + rb"\.Err\(\)\s*!=\s*nil|context\.Cause\(" + text)
+    asked = decisions(node, context.binding.function)
+    if any(d.holds and failed.search(spelt_out(file, d.condition)) for d in asked):
+        return True
     below: Node = node
     for outer in node.ancestors():
         if outer.kind == "communication_case" and below.field != "communication":
             if done.search(outer["communication"].text):
-                return True
-        if outer.kind == "if_statement" and below.field == "consequence":
-            if failed.search(outer["condition"].text):
                 return True
         if outer.kind in _SEQUENCES:
             for statement in outer.statements:

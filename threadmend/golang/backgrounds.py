@@ -56,7 +56,7 @@ def fresh_contexts(file: GoFile) -> Iterator[Fresh]:
         context = ambient(file, call, parent=True)
         if context is None or context.kind == "test" or speaks_of_detachment(file, call):
             continue
-        if after_failure(call):
+        if after_failure(file, call):
             continue
         used = _Use(file, context)
         receiver = used.receiver(call)
@@ -70,7 +70,7 @@ def works_under(file: GoFile, context: Ambient, call: Node) -> bool:
 
     And gives up before it returns, where nothing says that it is meant to be another one.
     """
-    if context.kind != "context" or left(file, call, context) or after_failure(call):
+    if context.kind != "context" or left(file, call, context) or after_failure(file, call):
         return False
     if speaks_of_detachment(file, call):
         return False

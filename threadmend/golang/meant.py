@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from threadmend.golang.ambient import Ambient
+from threadmend.golang.branches import decisions, spelt_out
 from threadmend.golang.file import GoFile
-from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
 
 __all__ = ["after_failure", "passes_on", "undoes"]
@@ -16,21 +17,13 @@ _ABSENT = re.compile(rb"\b\w*(?:[cC]tx|[cC]ontext)\w*\s*==\s*nil")
 _REMOVES = re.compile(r"(?i)delet|remov|purg|discard|revert|forget|expire|evict|unregister")
 
 
-def after_failure(node: Node) -> bool:
+def after_failure(file: GoFile, node: Node) -> bool:
     """Return whether a place is reached when something failed, or where a context is nil.
 
     if err := create(ctx); err != nil { remove(context.Background()); return err }
     """
-    below = node
-    for outer in node.ancestors():
-        if outer.kind in FUNCTIONS:
-            return False
-        if outer.kind == "if_statement" and below.field == "consequence":
-            condition = outer["condition"].text
-            if _FAILED.search(condition) or _ABSENT.search(condition):
-                return True
-        below = outer
-    return False
+    said = (spelt_out(file, d.condition) for d in decisions(node) if d.holds)
+    return any(_FAILED.search(text) or _ABSENT.search(text) for text in said)
 
 
 def undoes(call: Node) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from threadmend.golang.access import meant_by
 from threadmend.golang.builders import BuilderError, insert_after, insert_before, wrap
 from threadmend.golang.channel_index import operand_of
 from threadmend.golang.file import GoFile
@@ -20,7 +21,7 @@ __all__ = ["at_a_tick", "at_every_tick", "ticks"]
 
 def ticks(file: GoFile, operation: Node) -> bool:
     """Return whether a range clause or a receive is from the channel of a ticker."""
-    channel = operand_of(operation)
+    channel = meant_by(file, operand_of(operation))
     if channel.kind == "selector_expression" and channel["field"].name == "C":
         return is_named(file.type_of(channel["operand"]), "time.Ticker")
     if channel.kind != "call_expression" or channel["function"].get("operand") is None:

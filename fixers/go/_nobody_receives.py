@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from threadmend.golang.access import selector_meant
 from threadmend.golang.calls import callers
 from threadmend.golang.capacities import is_counted, slots_of
 from threadmend.golang.channel_fields import Make, SharedChannel, shared_channel
@@ -17,7 +18,7 @@ from threadmend.model import Confidence, Finding, Related
 
 __all__ = ["never_received"]
 
-_SENDS = re.compile(rb"\.\w+ <- ")
+_SENDS = re.compile(rb" <- ")
 
 
 def never_received(file: GoFile) -> Iterator[Finding]:
@@ -25,8 +26,8 @@ def never_received(file: GoFile) -> Iterator[Finding]:
     if file.is_test or file.generated:
         return
     for send in file.find("send_statement", _SENDS):
-        operand = send["channel"]
-        if send.field == "communication" or operand.kind != "selector_expression":
+        operand = selector_meant(file, send["channel"])
+        if send.field == "communication" or operand is None:
             continue
         if operand["field"].name[:1].isupper() or _is_received(file.package, operand):
             continue

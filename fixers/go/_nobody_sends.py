@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from threadmend.golang.access import selector_meant
 from threadmend.golang.channel_fields import SharedChannel, literals_of, shared_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
@@ -23,7 +24,7 @@ def never_sent(file: GoFile, receive: Node) -> Iterator[Finding]:
     The channel is an unexported field that is made, never set to anything else and never
     handed out of sight; in no file, tests included, does anybody send on it or close it.
     """
-    operand = receive["operand"]
+    operand = selector_meant(file, receive["operand"]) or receive["operand"]
     if operand.kind not in {"selector_expression", "call_expression"} or file.is_test:
         return
     if _ENDS_BY_ITSELF.search(operand.text):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from threadmend.golang.access import uses_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Point, flow_of
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, declared_by, declared_name
 from threadmend.golang.stops import leaves_loop
 from threadmend.golang.syntax import FUNCTIONS, Node
 
@@ -47,7 +47,13 @@ def first_exit(file: GoFile, function: Node, start: Node, stops: set[Node]) -> E
 
 
 def received(channel: Node) -> bool:
-    """Return whether a channel expression is received from, or ranged over, where it stands."""
+    """Return whether a channel expression is received from, or ranged over, where it stands.
+
+    Or everywhere under the name that it gets there: `tick := ticker.C`.
+    """
+    named = _named(channel)
+    if named:
+        return all(received(use) for use in named)
     parent = channel.parent
     if parent is None:
         return False
@@ -58,10 +64,19 @@ def received(channel: Node) -> bool:
 
 def ranged_for_ever(channel: Node) -> bool:
     """Return whether a loop ranges over a ticker's channel, which nobody closes, and stays."""
+    if any(ranged_for_ever(use) for use in _named(channel)):
+        return True
     clause = channel.parent
     if clause is None or clause.kind != "range_clause" or clause.parent is None:
         return False
     return not leaves_loop(clause.parent)
+
+
+def _named(channel: Node) -> list[Node]:
+    """Return the uses of the variable that a declaration gives a channel to, if one does."""
+    name = declared_name(channel)
+    binding = declared_by(name) if name is not None else None
+    return [use for use in binding.uses if use is not name] if binding is not None else []
 
 
 def only_user(binding: Binding) -> Node | None:

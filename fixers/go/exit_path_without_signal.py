@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.access import root_name
+from threadmend.golang.access import meant_by, root_name
 from threadmend.golang.channel_index import behind_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
@@ -75,7 +75,7 @@ def check(file: GoFile) -> Iterator[Finding]:
 def _skipped(file: GoFile) -> Iterator[Finding]:
     for body in bodies(file):
         flow: Flow | None = None
-        for name, nodes in _operations(body).items():
+        for name, nodes in _operations(file, body).items():
             flow = flow or flow_of(body)
             signals = _signals(file, body, flow, nodes)
             if signals is None or _deferred(body, name):
@@ -87,17 +87,17 @@ def _skipped(file: GoFile) -> Iterator[Finding]:
                     break
 
 
-def _operations(body: Node) -> dict[str, list[Node]]:
+def _operations(file: GoFile, body: Node) -> dict[str, list[Node]]:
     """Return the plain sends and closes of a body by their channel's text."""
     found: dict[str, list[Node]] = {}
     for node in body.own():
         if node.kind == "send_statement" and node.field != "communication":
-            found.setdefault(node["channel"].name, []).append(node)
+            found.setdefault(meant_by(file, node["channel"]).name, []).append(node)
         elif node.kind == "expression_statement" and node.text.startswith(b"close("):
             call = node.children[0]
             arguments = call["arguments"].children if call.kind == "call_expression" else []
             if len(arguments) == 1:
-                found.setdefault(arguments[0].name, []).append(node)
+                found.setdefault(meant_by(file, arguments[0]).name, []).append(node)
     return found
 
 
@@ -124,6 +124,8 @@ def _signals(file: GoFile, body: Node, flow: Flow, nodes: list[Node]) -> Signals
     if len(points) != len(chosen) or not flow.complete or any(flow.in_loop(p) for p in points):
         return None
     sends = frozenset(p for node in nodes if (p := flow.point_of(node)) is not None) - points
+    if len({node.text for node in chosen}) > 1:
+        operand = meant_by(file, operand)
     return Signals(kind, operand, tuple(chosen), points, sends, channel)
 
 
@@ -190,7 +192,7 @@ def _skipping(file: GoFile, flow: Flow, signals: Signals, waiter: ChannelOperati
     stops = signals.points if waiter.kind == "range" else signals.points | signals.sends
     exits = flow.exits_from(flow.entry, stop=lambda p: p in stops)
     kinds = {"return", "end", "goexit"}
-    left = [e for e in exits if e.kind in kinds and not _says_so(e.node, waiter)]
+    left = [e for e in exits if e.kind in kinds and not _says_so(file, e.node, waiter)]
     forever = [n.end for n in flow.function["body"].statements if _ticks_for_ever(file, n)]
     return [
         e
@@ -208,7 +210,7 @@ def _ticks_for_ever(file: GoFile, statement: Node) -> bool:
     return all(way_out.kind == "return_statement" for way_out in ways_out(statement))
 
 
-def _says_so(exit_: Node, waiter: ChannelOperation) -> bool:
+def _says_so(file: GoFile, exit_: Node, waiter: ChannelOperation) -> bool:
     """Return whether the waiter learns first, in another way, that it need not wait."""
     outer = outer_function(waiter.node)
     if exit_.kind != "return_statement" or outer is None:
@@ -218,14 +220,26 @@ def _says_so(exit_: Node, waiter: ChannelOperation) -> bool:
     if exit_.children[1:] and any(is_wait(n) for n in earlier):
         return True  # `return err`, and g.Wait() gives it to the waiter
     test = exit_.parent.parent if exit_.parent is not None else None
-    said = [s for s in (exit_.previous, test.previous if test is not None else None) if s]
-    channels = {s["channel"].text for s in said if s.kind == "send_statement"}
+    said = [s for s in (_said_before(exit_), _said_before(test)) if s]
+    channels = {meant_by(file, s["channel"]).text for s in said if s.kind == "send_statement"}
     return any(
         n.kind == "unary_expression"
         and n["operator"].kind == "<-"
-        and n["operand"].text in channels
+        and meant_by(file, n["operand"]).text in channels
         for n in earlier
     )
+
+
+def _said_before(node: Node | None) -> Node | None:
+    """Return the statement before a node, passing those that tell nobody anything."""
+    before = node.previous if node is not None else None
+    while before is not None and before.kind in _SIDE and not _TELLS.search(before.text):
+        before = before.previous
+    return before
+
+
+_SIDE = frozenset({"expression_statement", "short_var_declaration", "assignment_statement"})
+_TELLS = re.compile(rb"<-|\bclose\(")
 
 
 def _finding(

@@ -25,6 +25,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from threadmend.golang.access import selector_meant
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_index import Behind, behind
 from threadmend.golang.channels import ChannelOperation, runner_of
@@ -127,7 +128,7 @@ def _runs_in_goroutine(file: GoFile, send: Node) -> bool:
     function = send.function
     if function is None or function.kind != "method_declaration":
         return False
-    if function["name"].name[:1].isupper() or send["channel"].kind != "selector_expression":
+    if function["name"].name[:1].isupper() or selector_meant(file, send["channel"]) is None:
         return False
     runners = runners_of(file, function)
     return bool(runners.launches) and not runners.called
@@ -190,8 +191,8 @@ def _unasked(file: GoFile, send: Node, channel: Behind) -> Stop | None:
         return None
     if any(o.has_alternative for o in channel.of("send")):
         return None
-    operand = send["channel"]
-    owner = operand["operand"].name if operand.kind == "selector_expression" else ""
+    operand = selector_meant(file, send["channel"])
+    owner = operand["operand"].name if operand is not None else ""
     found = (s for s in stops_at(file, send) if s.receive.startswith(f"{owner}."))
     return next(found, None) if owner else None
 

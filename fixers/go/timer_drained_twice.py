@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.access import Access, access_of
+from threadmend.golang.access import Access, access_of, selector_meant
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.syntax import Node
@@ -24,7 +24,7 @@ from threadmend.golang.types import is_named
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 CATEGORY = "select"
-GATE = rb"if !\w[\w.]*\.Stop\(\) \{\s*<-"
+GATE = rb"!\w[\w.]*\.Stop\(\) \{[^{}]*<-"
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -50,17 +50,21 @@ def _drain(file: GoFile, stop: Node) -> Node | None:
     if test is None or test.kind != "if_statement" or function.kind != "selector_expression":
         return None
     statements = test["consequence"].statements
-    if len(statements) != 1 or test.get("alternative") is not None:
+    receives = [r for s in statements for r in s.find("unary_expression") if _receives(r)]
+    if len(receives) != 1 or test.get("alternative") is not None:
         return None
-    if statements[0].kind != "expression_statement":
+    receive = receives[0]
+    if receive.parent not in statements or receive.parent.kind != "expression_statement":
         return None
-    receive = statements[0].children[0]
-    if receive.kind != "unary_expression" or receive["operator"].kind != "<-":
-        return None
-    if receive["operand"].text != function["operand"].text + b".C":
+    channel = selector_meant(file, receive["operand"])
+    if channel is None or channel.text != function["operand"].text + b".C":
         return None
     owner = file.selection(function)
     return receive if owner is not None and is_named(owner.owner, "time.Timer") else None
+
+
+def _receives(node: Node) -> bool:
+    return node["operator"].kind == "<-"
 
 
 def _received_before(
@@ -74,8 +78,8 @@ def _received_before(
     for node in function.own():
         if node.kind != "unary_expression" or node["operator"].kind != "<-":
             continue
-        channel = node["operand"]
-        if channel.kind != "selector_expression" or channel["field"].name != "C":
+        channel = selector_meant(file, node["operand"])
+        if channel is None or channel["field"].name != "C":
             continue
         if access_of(file, channel["operand"]) != timer:
             continue

@@ -166,9 +166,7 @@ def _is_kept(file: GoFile, path: Node) -> bool:
             return False
         node = node["operand"]
     meant = file.resolve(node) if node.kind == "identifier" else None
-    if not isinstance(meant, Binding) or meant.kind not in {"receiver", "parameter"}:
-        return False
-    return is_assigned_once(meant)
+    return isinstance(meant, Binding) and meant.is_variable and is_assigned_once(meant)
 
 
 def selector_called(file: GoFile, call: Node) -> Node | None:
@@ -210,13 +208,17 @@ def selector_meant(file: GoFile, node: Node) -> Node | None:
 
 
 def _is_other_name(file: GoFile, binding: Binding, value: Node) -> bool:
-    """Return whether a name means the object that a pointer, a receiver or parameter, leads to."""
+    """Return whether a name means the object that a pointer, a receiver or parameter, leads to;
+    or the channel that another variable holds.
+    """
     meant = file.resolve(value)
-    if not isinstance(meant, Binding) or meant.kind not in {"receiver", "parameter"}:
+    if not isinstance(meant, Binding) or not meant.is_variable:
         return False
     if not is_assigned_once(binding) or not is_assigned_once(meant):
         return False
-    return isinstance(file.type_of(value), Pointer)
+    if isinstance(file.underlying(file.type_of(value)), Chan):
+        return True
+    return meant.kind != "variable" and isinstance(file.type_of(value), Pointer)
 
 
 def is_assigned_once(binding: Binding) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from threadmend.golang.access import is_assigned_once
 from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import Launch, launch_of_literal
 from threadmend.golang.makers import (
@@ -185,12 +186,24 @@ def follow(
         if operation is not None:
             channel.operations.append(operation)
             continue
+        alias = _other_name(file, node)
+        if alias is not None and depth:
+            follow(file, alias, calls, channel, depth - 1)
+            continue
         passed = passed_to(file, node)
         if passed is None or depth == 0:
             channel.escapes.append(node)
             continue
         call, callee_file, parameter = passed
         follow(callee_file, parameter, (*calls, call), channel, depth - 1)
+
+
+def _other_name(file: GoFile, node: Node) -> Binding | None:
+    """Return the variable of `out := ch` that means the same channel for good."""
+    alias = initialised(file, node)
+    if alias is None or alias.declaration.kind != "short_var_declaration":
+        return None
+    return alias if is_assigned_once(alias) else None
 
 
 def follow_result(file: GoFile, call: Node, channel: Followed) -> None:

@@ -35,22 +35,28 @@ def _launched(file: GoFile) -> Iterator[Node]:
 
 
 def _called(package: Package) -> list[Node]:
-    """Return the functions that only launched literals call: `go func() { s.run() }()`."""
+    """Return the functions that only goroutines call: `go func() { s.run() }()`, and what the
+    statements of `run` call.
+    """
     found: list[Node] | None = package.facts.get("called by goroutines")
     if found is None:
         found = package.facts["called by goroutines"] = []
-        decls: dict[tuple[str, int], Decl] = {}
-        for file in package.files:
-            for launch in launches(file):
-                if launch.literal is not None and launch.kind != "timer":
-                    decls.update((d.key, d) for d in _callees(file, launch.literal))
-        found += (d.node for d in decls.values() if _is_only_launched(d))
+        todo = [(file, body) for file in package.files for body in _launched(file)]
+        running = {body for _, body in todo}
+        waiting: dict[tuple[str, int], Decl] = {}
+        while todo:
+            waiting.update((d.key, d) for file, body in todo for d in _callees(file, body))
+            todo = [(d.file, d.node) for d in waiting.values() if _is_only_run(d, running)]
+            waiting = {k: d for k, d in waiting.items() if (d.file, d.node) not in todo}
+            todo = [(file, body) for file, body in todo if body not in running]
+            running.update(body for _, body in todo)
+            found += (body for _, body in todo)
     return found
 
 
-def _callees(file: GoFile, literal: Node) -> Iterator[Decl]:
-    """Yield the functions of the package that a literal's own statements call."""
-    for statement in literal["body"].statements:
+def _callees(file: GoFile, body: Node) -> Iterator[Decl]:
+    """Yield the functions of the package that a body's own statements call."""
+    for statement in body["body"].statements:
         call = statement.children[0] if statement.kind == "expression_statement" else None
         decl = file.callee(call) if call is not None and call.kind == "call_expression" else None
         if decl is not None and decl.sound and decl.has_body:
@@ -58,12 +64,10 @@ def _callees(file: GoFile, literal: Node) -> Iterator[Decl]:
                 yield decl
 
 
-def _is_only_launched(decl: Decl) -> bool:
+def _is_only_run(decl: Decl, running: set[Node]) -> bool:
+    """Return whether nobody but goroutines, by the bodies that they run, calls a function."""
     for site in callers(decl):
-        function = site.node.function
-        if site.call is None or function is None or function.kind != "func_literal":
-            return False
-        if not site.launched and launch_of_literal(site.file, function) is None:
+        if site.call is None or not (site.launched or site.node.function in running):
             return False
     return True
 

@@ -70,7 +70,7 @@ def paused_by_object(file: GoFile, sleep: Node) -> Iterator[Pause]:
         title = f"Let {decl.name} wait on a timer and {stop.receive}"
         why = f"the loop now ends when {stop.receive} is ready"
         fix = Fix(title, edits, Safety.UNSAFE, why)
-        yield Pause(first.call, first.file, loop, stop, fix)
+        yield Pause(first.call, first.file, loop, stop, sleep, fix)
 
 
 def _told(file: GoFile, call: Node, field: str) -> tuple[Edit, ...] | None:

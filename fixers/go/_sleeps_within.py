@@ -11,6 +11,7 @@ from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import leave_at
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.scope import argument_of, resolve_local
 from threadmend.golang.stops import Stop, listens
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix, Safety
@@ -29,11 +30,22 @@ class Pause:
     file: GoFile
     loop: Node
     stop: Stop
+    sleep: Node
     fix: Fix | str
+
+    @property
+    def duration(self) -> str:
+        """Return how long the call sleeps: the argument where it says so."""
+        length, body = self.sleep["arguments"].children[0], self.sleep.function
+        binding = resolve_local(length) if length.kind == "identifier" else None
+        if binding is None or body is None:
+            return length.name
+        given = argument_of(self.call, body, binding)
+        return given.name if given is not None else length.name
 
 
 def paused(file: GoFile, sleep: Node) -> Iterator[Pause]:
-    """Yield the loops that call the function around a Sleep, which hears of no context.
+    """Yield the calls in loops of the function around a Sleep, which hears of no context.
 
     The function is the project's own, returns nothing, ends with the Sleep, and every call of
     it has a context at hand, or passes it already.
@@ -53,8 +65,7 @@ def paused(file: GoFile, sleep: Node) -> Iterator[Pause]:
     for caller, call, context in given.calls:
         loop = innermost_loop(call)
         if loop is not None:
-            yield Pause(call, caller, loop, context, fix)
-            return
+            yield Pause(call, caller, loop, context, sleep, fix)
 
 
 def _is_statement(call: Node) -> bool:

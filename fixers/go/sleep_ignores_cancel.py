@@ -60,13 +60,10 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue  # `for ; !done(); time.Sleep(pause) {}`: no place for a select
         loop = innermost_loop(call)
         if loop is None and is_time_call(file, call):
-            pauses = [*paused(file, call)] or paused_by_object(file, call)
-            yield from (_paused(file, p) for p in pauses)
-        if loop is None or not is_time_call(file, call) or _over_channel(file, loop):
-            continue
-        if not _comes_again(call):
-            continue
-        if _is_left_alone(file, loop) or _ASKED.search(file.tree.data, loop.start, call.start):
+            pauses = [*paused(file, call)] or [*paused_by_object(file, call)]
+            if all(map(_counts, pauses)):  # the fix is for all of them
+                yield from map(_paused, pauses[:1])
+        if loop is None or not is_time_call(file, call) or _is_no_wait(file, call, loop):
             continue
         if _SHORT.fullmatch(_spelt_out(file, call["arguments"].children[0])):
             continue
@@ -74,6 +71,23 @@ def check(file: GoFile) -> Iterator[Finding]:
         stop = next((s for s in stops if not _made_in(loop, call, s)), None)
         if stop is not None:
             yield _finding(file, call, loop, stop)
+
+
+def _is_no_wait(file: GoFile, call: Node, loop: Node) -> bool:
+    """Return whether a loop that sleeps in a call need not hear of an end in that time."""
+    return (
+        _over_channel(file, loop)
+        or not _comes_again(call)
+        or _is_left_alone(file, loop)
+        or _ASKED.search(loop.tree.data, loop.start, call.start) is not None
+    )
+
+
+def _counts(pause: Pause) -> bool:
+    """Return whether a loop that sleeps in a function of its own should hear of its end."""
+    if _is_no_wait(pause.file, pause.call, pause.loop):
+        return False
+    return not _SHORT.fullmatch(pause.duration) and not _made_in(pause.loop, pause.call, pause.stop)
 
 
 def _ends(call: Node, stop: Stop) -> bool:
@@ -102,7 +116,7 @@ def _received(receive: Node) -> Node | None:
     return statement
 
 
-def _paused(file: GoFile, pause: Pause) -> Finding:
+def _paused(pause: Pause) -> Finding:
     return Finding(
         path=pause.call.path,
         start=pause.call.start,

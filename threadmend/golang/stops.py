@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.addressees import is_for_another, tells_its_maker
+from threadmend.golang.branches import found_nil
 from threadmend.golang.failing import fails
-from threadmend.golang.scope import Binding, bindings_in, resolve_local
+from threadmend.golang.functions import only_returned
+from threadmend.golang.inplace import is_called_in_place
+from threadmend.golang.scope import Binding, argument_of, bindings_in, resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
-from threadmend.golang.unended import never_ends
+from threadmend.golang.unended import is_endless, never_ends
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -91,7 +94,7 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
     for binding in visible(node):
         type_ = file.package.workspace.inference.binding_type(binding)
         if is_named(type_, "context.Context"):
-            if never_ends(file, binding) or _is_own(node, binding):
+            if never_ends(file, binding) or _is_own(file, node, binding):
                 continue
             contexts.append(Stop(f"{binding.name}.Done()", binding.name))
         elif is_named(type_, "net/http.Request"):
@@ -116,7 +119,7 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
                     if not _set_to_nil(file, name) and not _tells_of_worker(file, name):
                         if not is_for_another(file, node, kept_in, name):
                             channels.append(Stop(f"{binding.name}.{name}"))
-    return [stop for stop in contexts + kept if not _is_nil(node, stop)] + channels
+    return [stop for stop in contexts + kept if not found_nil(file, node, stop.context)] + channels
 
 
 def _is_request_without(node: Node, binding: Binding) -> bool:
@@ -144,24 +147,10 @@ def _cancels_behind(node: Node, owner: str) -> bool:
     )
 
 
-def _is_nil(node: Node, stop: Stop) -> bool:
-    """Return whether an `if` around a place found that there is no context."""
-    inner = node
-    for outer in node.ancestors():
-        if outer.kind in FUNCTIONS:
-            return False
-        if outer.kind == "if_statement" and inner.field in {"consequence", "alternative"}:
-            word = b"==" if inner.field == "consequence" else b"!="
-            if outer["condition"].text == stop.context.encode() + b" " + word + b" nil":
-                return True
-        inner = outer
-    return False
-
-
 _MADE_OF_NOTHING = re.compile(rb"context\.WithCancel(?:Cause)?\(context\.(?:Background|TODO)\(\)\)")
 
 
-def _is_own(node: Node, binding: Binding) -> bool:
+def _is_own(file: GoFile, node: Node, binding: Binding) -> bool:
     """Return whether only the function of a place can cancel a context, and has not: it is there.
 
     `ctx, cancel := context.WithCancel(context.Background())`, cancel called here alone.
@@ -171,13 +160,40 @@ def _is_own(node: Node, binding: Binding) -> bool:
     if value is None or binding.index or binding.function is not function:
         return False
     names = made["left"].children if made.get("left") is not None else made.all("name")
-    if len(names) != 2 or not _MADE_OF_NOTHING.fullmatch(value.text):
+    if len(names) != 2 or not is_assigned_once(binding) or len(value.children) != 1:
         return False
-    if not is_assigned_once(binding):
+    if not _is_made_of_nothing(file, value.children[0]):
         return False
     cancel = resolve_local(names[1])
     uses = cancel.uses if cancel is not None else []
-    return all(u is names[1] or (u.field == "function" and u.function is function) for u in uses)
+    return all(u is names[1] or _is_called_by(file, function, u) for u in uses)
+
+
+def _is_made_of_nothing(file: GoFile, value: Node) -> bool:
+    """Return whether a value is a context without a parent, also of a function that makes one."""
+    if _MADE_OF_NOTHING.fullmatch(value.text):
+        return True
+    decl = file.callee(value) if value.kind == "call_expression" else None
+    said = only_returned(decl.node) if decl is not None and decl.sound else None
+    if decl is None or said is None or not said.text.startswith(b"context.WithCancel"):
+        return False
+    parent = said["arguments"].children[0]
+    binding = decl.file.binding(parent) if parent.kind == "identifier" else None
+    given = argument_of(value, decl.node, binding) if binding is not None else parent
+    return given is not None and is_endless(file, given)
+
+
+def _is_called_by(file: GoFile, function: Node | None, use: Node) -> bool:
+    """Return whether a function calls a variable, also in a deferred literal or by a helper."""
+    inner = use.function
+    if inner is not function:
+        if inner is None or not inner.is_deferred or inner.function is not function:
+            return False
+    if use.field == "function":
+        return True
+    call = use.parent.parent if use.parent is not None else None
+    given = call is not None and call.kind == "call_expression" and use.up("argument_list")
+    return bool(given) and call is not None and is_called_in_place(file, call, use)
 
 
 def _is_signal(file: GoFile, type_: Type | None, field: str = "") -> bool:

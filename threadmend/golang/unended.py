@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import Site, callers
-from threadmend.golang.functions import result_nodes
+from threadmend.golang.functions import only_returned, result_nodes
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
@@ -16,7 +16,7 @@ from threadmend.golang.uses import is_api
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["never_ends"]
+__all__ = ["is_endless", "never_ends"]
 
 _BACKGROUND = re.compile(rb"context\.(?:Background|TODO)\(\)")
 _ENDS = re.compile(rb"(?i)cancel|timeout|deadline|signal|notify|interrupt|stop|group|limit")
@@ -35,10 +35,10 @@ def never_ends(file: GoFile, binding: Binding, depth: int = _DEPTH) -> bool:
     values = binding.declaration.get("right") or binding.declaration.get("value")
     if values is None or len(values.children) != 1:
         return False
-    return _is_endless(file, values.children[0], depth)
+    return is_endless(file, values.children[0], depth)
 
 
-def _is_endless(file: GoFile, value: Node, depth: int) -> bool:
+def is_endless(file: GoFile, value: Node, depth: int = _DEPTH) -> bool:
     """Return whether a value is such a context, or one with more values and no end of its own.
 
     `trace.With(context.Background(), id)`: without a cancel function, or a word of an end.
@@ -48,10 +48,15 @@ def _is_endless(file: GoFile, value: Node, depth: int) -> bool:
     if value.kind == "identifier":
         binding = file.binding(value)
         return binding is not None and depth > 0 and never_ends(file, binding, depth - 1)
-    arguments = value["arguments"].children if value.kind == "call_expression" else []
-    if not arguments or depth == 0 or not _is_endless(file, arguments[0], depth - 1):
+    if value.kind != "call_expression" or depth == 0:
         return False
     decl = file.callee(value)
+    said = only_returned(decl.node) if decl is not None and decl.sound else None
+    if decl is not None and said is not None and is_endless(decl.file, said, depth - 1):
+        return True  # func root() context.Context { return context.Background() }
+    arguments = value["arguments"].children
+    if not arguments or not is_endless(file, arguments[0], depth - 1):
+        return False
     if decl is not None and decl.has_body:
         if _ENDS.search(decl.file.data, *decl.span):
             return False
@@ -73,7 +78,7 @@ def _passes_nothing_else(site: Site, position: int, depth: int) -> bool:
     if position >= len(arguments):
         return False
     given = arguments[position]
-    if given.kind != "identifier":
-        return bool(_BACKGROUND.fullmatch(given.text))
-    binding = site.file.binding(given)
-    return binding is not None and never_ends(site.file, binding, depth)
+    binding = site.file.binding(given) if given.kind == "identifier" else None
+    if binding is not None:
+        return never_ends(site.file, binding, depth)
+    return is_endless(site.file, given, depth)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
+from threadmend.golang.at_calls import on_every_way
 from threadmend.golang.builders import (
     BuilderError,
     add_element,
@@ -89,10 +91,15 @@ def closed_fields(file: GoFile) -> Iterator[Finding]:
             loop = sending_loop(channel, call)
             if copied:
                 yield from copied
-            elif loop is not None and not keeps_out(loop, file, call):
+            elif loop is not None and not on_every_way(file, call, partial(_ends_before, loop)):
                 yield _finding(file, call, channel, loop)
             elif loop is None:
                 yield from closed_under_senders(file, call, channel, _outermost(call))
+
+
+def _ends_before(loop: SendingLoop, file: GoFile, close: Node) -> bool:
+    """Return whether a close, or a call that leads to one, comes when nothing is sent any more."""
+    return keeps_out(loop, file, close) or not _is_first_thing(file, close)
 
 
 def _only_receives(escape: Node) -> bool:
@@ -154,7 +161,7 @@ def keeps_out(loop: SendingLoop, file: GoFile, close: Node) -> bool:
         if held & {h.lock_class for h in held_at(send.file, send.node)}:
             return True
     runner = close.function
-    if runner is not None and left_to_the_last(runner, close):
+    if runner is not None and left_to_the_last(file, runner, close):
         return True
     if called_behind(file, close, loop.body):
         return True

@@ -9,16 +9,19 @@ from threadmend.golang.access import Access, access_of
 from threadmend.golang.calls import Site
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import BLOCKS, FUNCTIONS, Node
+from threadmend.golang.types import Struct
 
 __all__ = [
     "ENDS",
     "MethodClose",
     "closes_another",
+    "decided_at_calls",
     "launched_close",
     "method_close",
     "others_of",
@@ -88,12 +91,26 @@ def _close_in(file: GoFile, call: Node, operand: Node, outer: Node) -> MethodClo
     if access is None or decl is None or channel is None:
         return None
     if isinstance(access.root, Binding):
-        if access.root.kind != "receiver" or len(access.steps) != 1 or not channel.is_field:
+        if access.root.kind != "receiver" or not channel.is_field:
+            return None
+        if len(access.steps) != 1 and not _is_of_part(file, operand, len(access.steps)):
             return None
     close = MethodClose(file, call, operand, channel, decl, access)
     if channel.nils or _made_again(channel) or _guarded(close) or _sends_first(close):
         return None
     return close
+
+
+def _is_of_part(file: GoFile, operand: Node, depth: int) -> bool:
+    """Return whether a field is that of a struct within the receiver's own, as `s.state.done`."""
+    path = operand
+    for _ in range(depth - 1):
+        path = path["operand"] if path.kind == "selector_expression" else path
+        if path.kind != "selector_expression":
+            return False
+        if not isinstance(file.underlying(file.type_of(path)), Struct):
+            return False
+    return path["operand"].kind == "identifier" if path.kind == "selector_expression" else False
 
 
 def _made_again(channel: SharedChannel) -> bool:
@@ -242,6 +259,25 @@ def outer_closes(
         if not _guarded(given):
             found.append(given)
     return found
+
+
+def decided_at_calls(close: MethodClose, sites: list[Site]) -> bool:
+    """Return whether something decides every call of a method that only its package can call.
+
+    `if !c.closed { c.closed = true; c.end() }`
+    """
+    return not close.decl.exported and bool(sites) and all(_is_decided(close, s) for s in sites)
+
+
+def _is_decided(close: MethodClose, site: Site) -> bool:
+    call, outer = site.call, site.node.function
+    if call is None or outer is None or call["function"].kind != "selector_expression":
+        return False
+    decl = declaration_of(site.file, outer_function(outer) or outer)
+    access = access_of(site.file, call["function"]["operand"])
+    if decl is None or access is None or call.parent is None:
+        return False
+    return _guarded(MethodClose(site.file, call, call["function"], close.channel, decl, access))
 
 
 def _is_receivers(access: Access) -> bool:

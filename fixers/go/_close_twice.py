@@ -21,6 +21,7 @@ from ._close_method import (
     ENDS,
     MethodClose,
     closes_another,
+    decided_at_calls,
     launched_close,
     method_close,
     others_of,
@@ -83,7 +84,7 @@ def _finding(close: MethodClose) -> Iterator[Finding]:
     twice = _seen_twice(close)
     if twice is None and any(site.launched for site in visible):
         return
-    if _only_in_once(visible):
+    if _only_in_once(visible) or (twice is None and decided_at_calls(close, visible)):
         return
     public = close.decl.exported and (not close.decl.receiver or close.decl.receiver[:1].isupper())
     hidden = close.decl.exported and bool(importers(close.file.package))

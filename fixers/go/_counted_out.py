@@ -34,7 +34,7 @@ def sends_after_leaving(file: GoFile) -> Iterator[tuple[Node, Node, Fix | str]]:
             continue
         decl = declaration_of(file, function)
         closed = access_of(file, operands[0])
-        if decl is None or closed is None or not left_to_the_last(function, close):
+        if decl is None or closed is None or not left_to_the_last(file, function, close):
             continue
         for site in callers(decl):
             send = _send_behind(site, function, closed)

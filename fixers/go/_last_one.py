@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
+from threadmend.golang.branches import decisions, spelt_out
+from threadmend.golang.file import GoFile
 from threadmend.golang.syntax import Node
 
 __all__ = ["left_to_the_last"]
 
 
-def left_to_the_last(body: Node, signal: Node) -> bool:
+_NAME = re.compile(rb"[^\W\d]\w*")
+
+
+def left_to_the_last(file: GoFile, body: Node, signal: Node) -> bool:
     """Return whether a signal is left to the last one: `n--; if n == 0 { close(done) }`."""
-    for outer in signal.ancestors():
-        if outer is body:
-            return False
-        if outer.kind == "if_statement":
-            text = outer["condition"].text
-            names = {n.text for n in outer["condition"].find("identifier", "field_identifier")}
-            if b".Add" in text or any(_counts_down(n, names) for n in body.own()):
-                return True
+    for decision in decisions(signal, body):
+        text = spelt_out(file, decision.condition)
+        names = set(_NAME.findall(text))
+        if b".Add" in text or any(_counts_down(node, names) for node in body.own()):
+            return True
     return False
 
 

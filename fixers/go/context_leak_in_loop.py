@@ -31,7 +31,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.iterations import ends_after
 from threadmend.golang.locks import lock_operation
-from threadmend.golang.plain import is_plain
+from threadmend.golang.plain import is_plain, only_words
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Declaration, Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
@@ -339,13 +339,16 @@ def _called(deferred: _Deferred, leaving: list[Node]) -> tuple[Fix | None, str]:
     if statement.parent is not body:
         return None, "the call is deferred on some paths only, and the loop is left by jumps"
     text = deferred.call.name
+    cancels = deferred.call["function"].kind == "identifier"  # which leaves all values as they are
     edits: list[Edit] = [*delete(statement)]
     for jump in leaving:
         if jump.start < statement.start:
             continue
         if jump.kind == "goto_statement" or (_label(jump) and _label(jump) != _own_label(loop)):
             return None, "a jump leaves the loop for another one"
-        if jump.kind == "return_statement" and not is_plain(jump):
+        if jump.kind == "return_statement" and not (
+            is_plain(jump) or (cancels and only_words(jump))
+        ):
             return None, "a return computes its values with what is to be released"
         edits.extend(insert_before(jump, text))
     last = body.statements[-1]

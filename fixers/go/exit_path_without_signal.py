@@ -118,7 +118,9 @@ def _signals(file: GoFile, body: Node, flow: Flow, nodes: list[Node]) -> Signals
         return None
     if kind == "send" and any(o.has_alternative for o in everywhere):
         return None
-    if any(left_to_the_last(body, node) or _is_of_a_mode(file, body, node) for node in chosen):
+    if any(
+        left_to_the_last(file, body, node) or _is_of_a_mode(file, body, node) for node in chosen
+    ):
         return None
     points = frozenset(p for node in chosen if (p := flow.point_of(node)) is not None)
     if len(points) != len(chosen) or not flow.complete or any(flow.in_loop(p) for p in points):

@@ -22,6 +22,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from threadmend.golang.access import is_assigned_once
+from threadmend.golang.at_calls import on_every_way
 from threadmend.golang.builders import BuilderError, delete, insert_after
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.encounters import encounters
@@ -67,7 +68,7 @@ def check(file: GoFile) -> Iterator[Finding]:
                 send = _send_after(file, function, call)
                 if send is not None and send.start not in seen:
                     seen.add(send.start)
-                    fix, reason = _fix(function, call, send)
+                    fix, reason = _fix(file, function, call, send)
                     yield _finding(file, call, send, fix, reason)
     yield from _in_other_functions(file)
 
@@ -81,14 +82,14 @@ def _in_other_functions(file: GoFile) -> Iterator[Finding]:
     for encounter in encounters(file.package):
         if encounter.one.in_channel and encounter.one.file.path == file.path:
             other = encounter.other
-            if other.writes or _has_waited(encounter.one.node):
+            if other.writes or on_every_way(encounter.one.file, encounter.one.node, _has_waited):
                 continue
-            if encounter.one.node not in counted and not sends_if_open(other.file, other.node):
+            if encounter.one.node not in counted and not _recovers(other):
                 stopped = stop_closed(file, encounter.one.node)
                 yield _distant(encounter.one.node, other.node, stopped or _APART)
     for one, other in sequels(file.package):
         if one.file.path == file.path and not other.writes:
-            if sends_if_open(other.file, other.node):
+            if _recovers(other):
                 continue
             stopped = stop_closed(file, one.node)
             yield _distant(one.node, other.node, stopped or _moved(one, other))
@@ -101,7 +102,12 @@ def _moved(close: Touch, send: Touch) -> Fix | str:
     return moved_behind(close.path[0], send.path[0])
 
 
-def _has_waited(close: Node) -> bool:
+def _recovers(send: Touch) -> bool:
+    """Return whether nothing but the send, or the call that leads to it, ends with a panic."""
+    return on_every_way(send.file, send.node, sends_if_open)
+
+
+def _has_waited(_: GoFile, close: Node) -> bool:
     """Return whether a Wait stands above a close, in the function that closes."""
     function = close.function
     own = function.own() if function is not None else iter(())
@@ -243,10 +249,10 @@ def _finding(file: GoFile, close: Node, send: Node, fix: Fix | None, reason: str
     )
 
 
-def _fix(function: Node, close: Node, send: Node) -> tuple[Fix | None, str]:
+def _fix(file: GoFile, function: Node, close: Node, send: Node) -> tuple[Fix | None, str]:
     """Move the close behind the last send, where one straight path leads from one to the other."""
     statement = close.parent
-    if left_to_the_last(function, close):
+    if left_to_the_last(file, function, close):
         moved = counted_behind(close, send)
         return (moved, "") if isinstance(moved, Fix) else (None, moved)
     last = _last_send(function, close, send)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 
-__all__ = ["is_plain"]
+__all__ = ["is_plain", "only_words"]
 
 _READS = frozenset(
     {
@@ -33,3 +33,17 @@ def is_plain(node: Node) -> bool:
     if node.kind in _READS:
         return False
     return all(is_plain(child) for child in node.children)
+
+
+def only_words(node: Node) -> bool:
+    """Return whether a return only hands on what is there, with errors made of it.
+
+    `return stored, fmt.Errorf("store %s: %w", s.Barcode, err)`
+    """
+    for each in node.walk():
+        if each.kind == "call_expression" and each["function"].text not in _MAKES_ERRORS:
+            if each["function"].text != b"errors.Join":
+                return False
+        if each.kind == "unary_expression" and each["operator"].kind == "<-":
+            return False
+    return True

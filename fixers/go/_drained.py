@@ -19,14 +19,19 @@ __all__ = ["drained", "fed_through_fields"]
 
 
 def drained(
-    channel: Channel | SharedChannel, receive: ChannelOperation, exits: Sequence[Node], send: Node
+    channel: Channel | SharedChannel,
+    receive: ChannelOperation,
+    exits: Sequence[Node],
+    send: Node,
+    feeding: Node | None = None,
 ) -> Fix | None:
     """Receive the rest before each early exit, when the feeder closes after its loop.
 
+    Or after `feeding`, the call of a function that has the loop.
     Sound: the feeder comes to its end as if the worker had gone on, and its close ends the
     draining loop. Before a send of the worker's own, because the feeder may receive later.
     """
-    if receive.kind != "range" or not _closes_behind(channel, send):
+    if receive.kind != "range" or not _closes_behind(channel, feeding or innermost_loop(send)):
         return None
     name = operand_of(receive.node).name
     edits: tuple[Edit, ...] = ()
@@ -39,18 +44,39 @@ def drained(
     return Fix(title, edits, Safety.UNSAFE, "the worker leaves when its feeder has ended")
 
 
-def _closes_behind(channel: Channel | SharedChannel, send: Node) -> bool:
+def _closes_behind(channel: Channel | SharedChannel, loop: Node | None) -> bool:
     """Return whether the feeder itself closes after its loop, before it waits for anybody."""
-    loop = innermost_loop(send)
     for close in channel.of("close"):
         statement = close.node.parent
-        if close.calls or statement is None or statement.kind != "expression_statement":
+        if close.calls or statement is None or loop is None:
             continue
-        if loop is None or statement.parent is not loop.parent or statement.start < loop.end:
+        if statement.kind == "defer_statement" and statement.parent is loop.parent:
+            if (
+                statement.end <= loop.start
+                and _is_launched(loop)
+                and not any(_waits(s) for s in loop.following)
+            ):
+                return True
+        if statement.kind != "expression_statement":
+            continue
+        if statement.parent is not loop.parent or statement.start < loop.end:
             continue
         between = [s for s in loop.following if s.end <= statement.start]
-        return not any(b"<-" in s.text or b".Wait(" in s.text for s in between)
+        return not any(map(_waits, between))
     return False
+
+
+def _is_launched(loop: Node) -> bool:
+    """Return whether a loop is a statement of a literal that a `go` statement runs itself."""
+    function = loop.function
+    if function is None or function.kind != "func_literal" or loop.parent is not function["body"]:
+        return False
+    call = function.parent
+    return call is not None and call.is_launched
+
+
+def _waits(statement: Node) -> bool:
+    return b"<-" in statement.text or b".Wait(" in statement.text
 
 
 def _place(exit_: Node) -> Node:

@@ -83,9 +83,9 @@ def _of_locals(file: GoFile) -> Iterator[Finding]:
             if channel.escapes or channel.of("len", "compare") or not _bounded(channel):
                 continue
             worker = _worker(function, channel)
-            send = _feeder(file, function, channel, worker) if worker is not None else None
-            if worker is not None and send is not None:
-                yield _finding(file, function, channel, worker, send)
+            fed = _feeder(function, channel, worker) if worker is not None else None
+            if worker is not None and fed is not None:
+                yield _finding(file, function, channel, worker, fed)
 
 
 def _of_others(file: GoFile) -> Iterator[Finding]:
@@ -216,31 +216,41 @@ def _leaves(statement: Node, loop: Node) -> bool:
 _SWITCHES = ("expression_switch_statement", "type_switch_statement")
 
 
-def _feeder(file: GoFile, function: Node, channel: Channel, worker: _Worker) -> Node | None:
-    """Return the plain send in a loop that feeds the worker."""
+def _feeder(function: Node, channel: Channel, worker: _Worker) -> ChannelOperation | None:
+    """Return the plain send in a loop that feeds the worker, also in a function that is called."""
     for operation in channel.of("send"):
         send = operation.node
         loop = innermost_loop(send)
-        if operation.calls or operation.select is not None or loop is None:
+        if operation.select is not None or loop is None:
             continue
         runner = runner_of(operation, function)
-        if runner is None or loop.contains(channel.make) or held_at(file, send):
+        if runner is None or loop.contains(channel.make) or held_at(operation.file, send):
             continue
         if isinstance(runner, Launch) and runner.node is worker.launch.node:
             continue
-        if runner is function and send.function is not function:
+        if runner is function and operation.anchor.function is not function:
             continue
-        return send
+        if operation.calls and not _is_called(operation):
+            continue
+        return operation
     return None
 
 
+def _is_called(send: ChannelOperation) -> bool:
+    """Return whether one call, a statement of its own, leads to a send: `feed(jobs, out)`."""
+    statement = send.anchor.parent
+    if len(send.calls) != 1 or statement is None or innermost_loop(send.anchor) is not None:
+        return False
+    return statement.kind == "expression_statement" and send.node.function is not None
+
+
 def _finding(
-    file: GoFile, function: Node, channel: Channel, worker: _Worker, send: Node
+    file: GoFile, function: Node, channel: Channel, worker: _Worker, fed: ChannelOperation
 ) -> Finding:
-    fix = _fix(file, function, channel, worker, send)
-    exit_ = worker.exit
+    send, exit_ = fed.node, worker.exit
+    fix = _fix(file, function, channel, worker, fed)
     return Finding(
-        path=file.path,
+        path=send.path,
         start=send.start,
         end=send.end,
         message=f"nobody receives from {channel.binding.name} when the worker has returned early",
@@ -251,11 +261,17 @@ def _finding(
     )
 
 
-def _fix(file: GoFile, function: Node, channel: Channel, worker: _Worker, send: Node) -> Fix | str:
+def _fix(
+    file: GoFile, function: Node, channel: Channel, worker: _Worker, fed: ChannelOperation
+) -> Fix | str:
     """Let the feeder select on the worker's end.
 
     Sound: while the worker runs, every value is sent as before.
     """
+    send = fed.node
+    if fed.calls:
+        fix = drained(channel, worker.receive, worker.exits, send, fed.anchor.statement)
+        return fix or "the feeder is a function of its own"
     stop, told = _stop(file, function, channel, worker)
     if worker.receive.node.function is not worker.launch.body:
         fix = drained(channel, worker.receive, worker.exits, send)

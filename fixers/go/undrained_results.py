@@ -35,6 +35,7 @@ from threadmend.golang.functions import doc_of, result_nodes
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
+from threadmend.golang.repeats import launch_places
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -52,7 +53,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         for channel in held_channels(file, function):
             if channel.escapes or channel.of("receive", "range", "len", "compare"):
                 continue
-            launches = _senders(function, channel)
+            launches = _senders(file, function, channel)
             if launches and is_assigned_once(channel.binding) and not _goes_on(file, function):
                 yield _finding(file, function, channel, launches)
 
@@ -68,19 +69,24 @@ def _goes_on(file: GoFile, function: Node) -> bool:
     return bool(_BEHIND.search(re.sub(rb"[\s/*]+", b" ", doc_of(function))))
 
 
-def _senders(function: Node, channel: Channel) -> list[Launch]:
-    """Return the launches that send, if one of them stands in a loop and all are known."""
+def _senders(file: GoFile, function: Node, channel: Channel) -> list[Launch]:
+    """Return the launches that send, if one of them runs in a loop and all are known.
+
+    In the function, or in a helper that gets the channel.
+    """
     found: dict[int, Launch] = {}
+    looped = False
     for send in channel.of("send"):
         runner = runner_of(send, function)
-        if not isinstance(runner, Launch) or runner.function is not function:
+        if not isinstance(runner, Launch) or send.has_alternative or runner.kind == "timer":
             return []
-        if send.has_alternative or runner.kind == "timer":
+        places = launch_places(file, function, runner, send.calls)
+        if not places:
             return []
+        loops = [runner.loop, *map(innermost_loop, places)]
+        looped |= any(loop is not None and not loop.contains(channel.make) for loop in loops)
         found[runner.node.start] = runner
-    launches = list(found.values())
-    looped = [x for x in launches if x.loop is not None and not x.loop.contains(channel.make)]
-    return launches if looped else []
+    return list(found.values()) if looped else []
 
 
 def _finding(file: GoFile, function: Node, channel: Channel, launches: list[Launch]) -> Finding:
@@ -103,6 +109,8 @@ def _fix(file: GoFile, function: Node, channel: Channel, launches: list[Launch])
     """Make room for all results, close after the last goroutine, collect until then."""
     name = channel.binding.name
     body = function.get("body")
+    if any(launch.function is not function for launch in launches):
+        raise BuilderError("a function that is called launches the goroutines")
     if body is None:
         raise BuilderError("the function has no body")
     statements = [s for c in channel.of("close") if (s := _close_in(function, c)) is not None]

@@ -91,15 +91,23 @@ def closed_fields(file: GoFile) -> Iterator[Finding]:
             loop = sending_loop(channel, call)
             if copied:
                 yield from copied
-            elif loop is not None and not on_every_way(file, call, partial(_ends_before, loop)):
+            elif loop is not None and not on_every_way(
+                file, call, partial(_ends_before, loop, call)
+            ):
                 yield _finding(file, call, channel, loop)
             elif loop is None:
                 yield from closed_under_senders(file, call, channel, _outermost(call))
 
 
-def _ends_before(loop: SendingLoop, file: GoFile, close: Node) -> bool:
+def _ends_before(loop: SendingLoop, closing: Node, file: GoFile, close: Node) -> bool:
     """Return whether a close, or a call that leads to one, comes when nothing is sent any more."""
-    return keeps_out(loop, file, close) or not _is_first_thing(file, close)
+    if close is closing:
+        return keeps_out(loop, file, close)
+    if not _is_first_thing(file, close):
+        return True
+    file_of = file.package.workspace.file_of
+    several = any(is_repeated(file_of(launch.node), launch) for launch in loop.launches)
+    return keeps_out(loop, file, close, alone=not several)
 
 
 def _only_receives(escape: Node) -> bool:
@@ -146,13 +154,13 @@ def sending_loop(channel: SharedChannel, close: Node) -> SendingLoop | None:
     return loops[0] if len(loops) == 1 else None
 
 
-def keeps_out(loop: SendingLoop, file: GoFile, close: Node) -> bool:
+def keeps_out(loop: SendingLoop, file: GoFile, close: Node, *, alone: bool = True) -> bool:
     """Return whether no send can meet the close.
 
     Or who sends recovers from that. Both run under one lock, the last sender is the one to
     close, or the goroutine that closes at its end is the one that sends: the function that sends
     is called in it, passed to what calls it, or is a literal of it. Likewise the callers of a
-    method that only closes.
+    method that only closes. What a goroutine does at its end counts where it is `alone`.
     """
     if all(sends_if_open(send.file, send.node) for send in loop.sends):
         return True
@@ -163,6 +171,8 @@ def keeps_out(loop: SendingLoop, file: GoFile, close: Node) -> bool:
     runner = close.function
     if runner is not None and left_to_the_last(file, runner, close):
         return True
+    if not alone:
+        return False
     if called_behind(file, close, loop.body):
         return True
     while runner is not None and runner.kind == "func_literal" and is_run_here(runner):

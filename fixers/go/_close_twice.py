@@ -12,6 +12,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import doc_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.runners import runners_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Related
@@ -70,6 +71,13 @@ def _seen_twice(close: MethodClose) -> tuple[Site, Site] | None:
     )
 
 
+def _is_of_goroutine(close: MethodClose) -> bool:
+    """Return whether nobody but a goroutine comes to a close: `go func() { a.finish() }()`."""
+    function = close.call.function
+    runners = runners_of(close.file, function) if function is not None else None
+    return runners is not None and bool(runners.launches) and not runners.called
+
+
 _ANY = re.compile("")
 
 
@@ -82,7 +90,7 @@ def _finding(close: MethodClose) -> Iterator[Finding]:
     if any(ENDS.match(o.decl.name) and (o.file.path, o.call.start) < place for o in others):
         return  # reported there
     twice = _seen_twice(close)
-    if twice is None and any(site.launched for site in visible):
+    if twice is None and (any(site.launched for site in visible) or _is_of_goroutine(close)):
         return
     if _only_in_once(visible) or (twice is None and decided_at_calls(close, visible)):
         return

@@ -30,7 +30,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.iterations import ends_after
-from threadmend.golang.locks import lock_operation
+from threadmend.golang.locks import lock_operation, runs_in_place
 from threadmend.golang.plain import is_plain, only_words
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Declaration, Node
@@ -179,6 +179,9 @@ def _lives_on(file: GoFile, loop: Node, binding: Binding, call: Node) -> bool:
             continue
         if use.up("go_statement") is not None or outlives(file, loop, use) is not None:
             return True
+        inner = use.function
+        if inner is not loop.function and inner is not None and not runs_in_place(file, inner):
+            return True  # a literal: `work := func() { f(child) }; go work()`
     return False
 
 

@@ -27,9 +27,10 @@ from threadmend.golang.ambient import CLEANUP
 from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import innermost_loop, launch_of_literal
+from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.infer import is_decl
 from threadmend.golang.leaving import leave_at
+from threadmend.golang.runners import runners_of
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.stops import Stop, listens, stops_at
 from threadmend.golang.syntax import Node
@@ -45,7 +46,10 @@ CATEGORY = "goroutine"
 GATE = rb"\.Sleep\(|\btime\.After\("
 
 _SHORT = re.compile(r"(?:\d+ ?\* ?)?time\.(?:Micro|Nano)second(?: ?\* ?\d+)?|\d{1,6}")
-_ASKED = re.compile(rb"\bif (?:(\w+) := )?[\w.]+\.Done\(\)(?:; \1)? != nil\b")
+_ASKED = re.compile(
+    rb"\bif (?:(\w+) := )?[\w.]+\.Done\(\)(?:; \1)? != nil\b"
+    rb"|\b(\w+) := [\w.]+\.Done\(\)\s(?s:.*)\bif (?:(\w+) := \2; \3|\2) != nil\b"
+)
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -79,8 +83,13 @@ def _is_no_wait(file: GoFile, call: Node, loop: Node) -> bool:
         _over_channel(file, loop)
         or not _comes_again(call)
         or _is_left_alone(file, loop)
-        or _ASKED.search(loop.tree.data, loop.start, call.start) is not None
+        or _ASKED.search(loop.tree.data, _beginning(loop), call.start) is not None
     )
+
+
+def _beginning(loop: Node) -> int:
+    """Return where the block of a loop begins, which may name what the rounds ask."""
+    return loop.parent.start if loop.parent is not None else loop.start
 
 
 def _counts(pause: Pause) -> bool:
@@ -143,11 +152,11 @@ def _is_left_alone(file: GoFile, loop: Node) -> bool:
 
     `go func() { for !release() { time.Sleep(pause); if time.Since(start) > limit { return } } }()`
     """
-    literal = loop.function
-    if literal is None or literal.kind != "func_literal" or innermost_loop(loop) is not None:
+    body = loop.function
+    if body is None or innermost_loop(loop) is not None or body["body"].statements[-1] is not loop:
         return False
-    launch = launch_of_literal(file, literal)
-    if launch is None or launch.kind != "go" or literal["body"].statements[-1] is not loop:
+    runners = runners_of(file, body)
+    if runners.called or not runners.launches or not all(x.uncounted for x in runners.launches):
         return False
     return any(
         b"time.Since(" in test["condition"].text and any(True for _ in test.find(*_LEAVES))

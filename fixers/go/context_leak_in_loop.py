@@ -36,6 +36,8 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Declaration, Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
+from ._returns_apart import has_nothing_of
+
 CATEGORY = "context"
 GATE = rb"\bdefer\s+[\w.]+\("
 
@@ -58,6 +60,9 @@ class _Deferred:
     loop: Node
     message: str
     confidence: Confidence
+    file: GoFile
+    resource: Binding | None
+    """What is released, if that is a context, or what has a Close."""
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -74,7 +79,8 @@ def check(file: GoFile) -> Iterator[Finding]:
         if message and not _leaves_at_once(statement) and not ends_after(loop, statement):
             held = message.startswith("the next")
             confidence = Confidence.HIGH if held else _confidence(file, loop)
-            yield _finding(_Deferred(statement, call, loop, message, confidence))
+            resource = _resource(file, call, cancels)
+            yield _finding(_Deferred(statement, call, loop, message, confidence, file, resource))
 
 
 def _leaves_at_once(statement: Node) -> bool:
@@ -149,6 +155,16 @@ def _released(
     if any(_is_kept(use) or _goes_on(file, loop, use) for use in binding.uses):
         return None
     return f"{function.name} runs when the function returns, not when the round ends"
+
+
+def _resource(file: GoFile, call: Node, cancels: dict[Binding, Binding | None]) -> Binding | None:
+    """Return the context that a deferred call cancels, or the variable that it closes."""
+    function = call["function"]
+    if function.kind == "identifier":
+        cancel = file.binding(function)
+        return cancels.get(cancel) if cancel is not None else None
+    root = root_name(function) if function["field"].name == "Close" else None
+    return file.binding(root) if root is not None else None
 
 
 def _called_at_the_end(cancel: Binding, loop: Node) -> bool:
@@ -342,22 +358,29 @@ def _called(deferred: _Deferred, leaving: list[Node]) -> tuple[Fix | None, str]:
     if statement.parent is not body:
         return None, "the call is deferred on some paths only, and the loop is left by jumps"
     text = deferred.call.name
-    cancels = deferred.call["function"].kind == "identifier"  # which leaves all values as they are
     edits: list[Edit] = [*delete(statement)]
     for jump in leaving:
         if jump.start < statement.start:
             continue
         if jump.kind == "goto_statement" or (_label(jump) and _label(jump) != _own_label(loop)):
             return None, "a jump leaves the loop for another one"
-        if jump.kind == "return_statement" and not (
-            is_plain(jump) or (cancels and only_words(jump))
-        ):
+        if jump.kind == "return_statement" and not _is_apart(deferred, jump):
             return None, "a return computes its values with what is to be released"
         edits.extend(insert_before(jump, text))
     last = body.statements[-1]
     if last.kind not in _JUMPS and _is_passed(last, leaving):
         edits.extend(insert_at_end(body, text))
     return _with_reason(f"Call {text.removesuffix('()')} at each end of the round", edits), ""
+
+
+def _is_apart(deferred: _Deferred, jump: Node) -> bool:
+    """Return whether the values of a return can be computed when the resource is released."""
+    if is_plain(jump):
+        return True
+    if deferred.call["function"].kind == "identifier" and only_words(jump):
+        return True  # a cancel leaves all values as they are
+    resource = deferred.resource
+    return resource is not None and has_nothing_of(deferred.file, jump, resource)
 
 
 def _is_passed(last: Node, leaving: list[Node]) -> bool:

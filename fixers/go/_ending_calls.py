@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import method_call
 from threadmend.golang.goroutines import Launch, captures, innermost_loop
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import is_named
+from threadmend.golang.types import Array, Chan, Map, Slice, deref, is_named
 
 from ._quick import is_slow, waits
 
@@ -58,15 +60,49 @@ def ending_statement(file: GoFile, launch: Launch, test: Binding) -> Node | None
     if function is None or launch.loop is not None:
         return None
     found = []
-    for binding in captures(launch.literal or launch.node):
-        for use in binding.uses if binding is not test else ():
+    captured = [b for b in captures(launch.literal or launch.node) if b is not test]
+    for binding, channel in [*((b, None) for b in captured), *_made_by(file, captured)]:
+        for use in binding.uses:
             call = method_call(use) if use.start > launch.node.end else None
             statement = call.parent if call is not None else None
             if statement is None or statement.kind != "expression_statement":
                 continue
-            if statement.parent is function["body"] and only_ends(file, use):
+            if statement.parent is function["body"] and _ends_for(file, use, channel):
                 found.append(statement)
     return max(found, key=lambda s: s.start, default=None)
+
+
+def _made_by(file: GoFile, captured: list[Binding]) -> Iterator[tuple[Binding, Chan]]:
+    """Yield the objects whose methods made the channels of a goroutine: `c := hub.Subscribe()`."""
+    for binding in captured:
+        channel = file.underlying(file.type_of(binding.node))
+        for call in binding.values if isinstance(channel, Chan) else ():
+            operand = call["function"].get("operand") if call.kind == "call_expression" else None
+            owner = file.binding(operand) if operand is not None else None
+            if owner is not None and owner.kind == "variable" and isinstance(channel, Chan):
+                yield owner, channel
+
+
+def _ends_for(file: GoFile, use: Node, channel: Chan | None) -> bool:
+    """Return whether a use of an object ends it, and on every path such a channel."""
+    if not only_ends(file, use):
+        return False
+    call = method_call(use)
+    decl = file.callee(call) if call is not None else None
+    if channel is None or decl is None:
+        return channel is None
+    for close in decl.node["body"].find("call_expression"):
+        if _closes(decl.file, close) and not _is_optional(close):
+            closed = [
+                decl.file.underlying(decl.file.type_of(a)) for a in close["arguments"].children
+            ]
+            if any(isinstance(c, Chan) and c.elem == channel.elem for c in closed):
+                return True
+    return False
+
+
+def _is_optional(close: Node) -> bool:
+    return close.up("if_statement", "communication_case", "expression_case") is not None
 
 
 def _ends(decl: Decl, depth: int) -> bool:
@@ -75,7 +111,9 @@ def _ends(decl: Decl, depth: int) -> bool:
         return False
     ended = False
     for node in decl.node["body"].walk():
-        if node.kind in {"send_statement", "range_clause", "go_statement", "type_conversion"}:
+        if node.kind in {"send_statement", "go_statement", "type_conversion"}:
+            return False
+        if node.kind == "range_clause" and not _is_list(decl.file, node):
             return False
         if node.kind == "unary_expression" and node["operator"].kind == "<-":
             select = node.up("select_statement")
@@ -90,6 +128,12 @@ def _ends(decl: Decl, depth: int) -> bool:
                 closes = True
             ended = ended or closes
     return ended
+
+
+def _is_list(file: GoFile, clause: Node) -> bool:
+    """Return whether a loop goes through what is there, and waits for nothing."""
+    type_ = deref(file.underlying(file.type_of(clause["right"])))
+    return isinstance(type_, Slice | Array | Map)
 
 
 def _closes(file: GoFile, call: Node) -> bool:

@@ -19,40 +19,36 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import uses_of
 from threadmend.golang.builders import BuilderError, insert_after, insert_at_start, with_reason
-from threadmend.golang.channels import initialised
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related
 
+from ._made_tickers import made_tickers
 from ._ticker_fields import Kept, kept_tickers
 from ._ticker_helpers import TickerHelper, ticker_helper
 from ._tickers import COLLECTED, first_exit, is_time_call, only_user, ranged_for_ever, received
 
 CATEGORY = "select"
-GATE = rb"\.New(?:Ticker|Timer)\("
+GATE = rb"\.New(?:Ticker|Timer)\(|<-\s*\w+\.C\b|\brange \w+\.C\b"
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the tickers and timers that their function leaves running when it returns."""
-    for call in file.calls("NewTicker", "NewTimer"):
-        if not is_time_call(file, call):
-            continue
-        binding = initialised(file, call)
-        if binding is None and call["function"]["field"].name == "NewTicker":
-            kept = kept_tickers(file, call)
+    for call, kind, binding in made_tickers(file):
+        if kind == "ticker" and is_time_call(file, call):
+            kept = kept_tickers(file, call) if binding is None else None
             if kept is not None:
                 yield _of_field(file, kept)
-        if call["function"]["field"].name == "NewTicker":
             helper = ticker_helper(file, call)
             if helper is not None:
                 yield _of_helper(file, helper)
         if binding is None or binding.function is None or _escapes(binding):
             continue
         owner = _owner(file, binding)
-        if owner is not None and _leaks(file, call, binding, owner):
-            yield _finding(file, call, binding, owner)
+        if owner is not None and _leaks(file, kind, call, binding, owner):
+            yield _finding(file, kind, call, binding, owner)
 
 
 def _escapes(binding: Binding) -> bool:
@@ -89,7 +85,7 @@ def _owner(file: GoFile, binding: Binding) -> Node | None:
     return None
 
 
-def _leaks(file: GoFile, call: Node, binding: Binding, owner: Node) -> bool:
+def _leaks(file: GoFile, kind: str, call: Node, binding: Binding, owner: Node) -> bool:
     stops = set()
     for use in uses_of(binding):
         selector = use.node.parent
@@ -98,7 +94,7 @@ def _leaks(file: GoFile, call: Node, binding: Binding, owner: Node) -> bool:
             continue
         if field.name == "C" and ranged_for_ever(selector):
             return False
-        fired = field.name == "C" and call["function"]["field"].name == "NewTimer"
+        fired = field.name == "C" and kind == "timer"
         if field.name != "Stop" and not fired:
             continue
         if use.function is not owner:
@@ -142,9 +138,8 @@ def _of_helper(file: GoFile, helper: TickerHelper) -> Finding:
     )
 
 
-def _finding(file: GoFile, call: Node, binding: Binding, owner: Node) -> Finding:
+def _finding(file: GoFile, kind: str, call: Node, binding: Binding, owner: Node) -> Finding:
     fix, reason = _fix(binding, owner)
-    kind = "ticker" if call["function"]["field"].name == "NewTicker" else "timer"
     hint = file.go_version >= COLLECTED or kind == "timer"
     confidence = Confidence.LOW if hint else Confidence.HIGH
     if file.is_test_file and not hint:

@@ -27,6 +27,7 @@ from threadmend.golang.atomics import AtomicAccess, atomic_accesses, plain_acces
 from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.calls import own_callers
+from threadmend.golang.count_helpers import waits
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
@@ -119,7 +120,9 @@ def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
         return True
     own = fresh or is_part_of_receiver(plain) or is_kept_by_receiver(plain)
     own = own or is_called_upon(plain, atomics)
-    if is_beyond_judgement(plain, any_object=own, locked_too=True) or _waits_before(plain.node):
+    if is_beyond_judgement(plain, any_object=own, locked_too=True) or _waits_before(
+        plain.file, plain.node
+    ):
         return True
     if not plain.writes and all(_is_own_write(plain, a) for a in atomics if a.writes):
         return True
@@ -193,7 +196,7 @@ def _is_given_away(plain: FieldAccess) -> bool:
     return isinstance(root, Binding) and given_away(plain.file, root, plain.node) is not None
 
 
-def _waits_before(node: Node) -> bool:
+def _waits_before(file: GoFile, node: Node) -> bool:
     """Return whether the function waits for others further up."""
     function = outer_function(node)
     if function is None:
@@ -203,10 +206,15 @@ def _waits_before(node: Node) -> bool:
             return False
         if other.kind == "unary_expression" and other["operator"].kind == "<-":
             return True
-        if other.kind == "call_expression" and other["function"].kind == "selector_expression":
-            if other["function"]["field"].name in {"Wait", "Stop", "Close", "Shutdown"}:
+        if other.kind == "call_expression":
+            called = other["function"]
+            field = called["field"].name if called.kind == "selector_expression" else ""
+            if field in _ENDS or waits(file, other):
                 return True
     return False
+
+
+_ENDS = frozenset({"Stop", "Close", "Shutdown"})
 
 
 def _finding(plain: FieldAccess, atomics: list[AtomicAccess], reads: list[Node]) -> Finding:

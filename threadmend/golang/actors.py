@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.calls import code_files, own_callers
+from threadmend.golang.count_helpers import counted_fields, waits
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import doc_of, outer_function
@@ -246,7 +247,7 @@ def _adds_up(file: GoFile, start: _Start, touch: Touch) -> bool:
     name = function["name"].name
     if not name[:1].isupper() or runs_for_good(name) or is_setup(file, start.launch.node):
         return False
-    if _waits_before(function, start.launch.node) or switches(function, root):
+    if _waits_before(file, function, start.launch.node) or switches(function, root):
         return False
     return adds(touch)
 
@@ -313,16 +314,12 @@ def _is_waited_for(package: Package, owner: str, body: Node) -> bool:
 
     By a method Wait of the object, for a group that the goroutine tells of its end.
     """
-    ends = set(_DONE.findall(body.tree.data, body.start, body.end))
+    ends = counted_fields(package, body, "Done")
     return bool(ends) and any(
-        set(_AWAITS.findall(decl.file.data, *decl.span)) & ends
+        counted_fields(package, decl.node, "Wait") & ends
         for name in ("Wait", "Join")
         for decl in package.methods(owner).get(name, ())
     )
-
-
-_DONE = re.compile(rb"\.(\w+)\.Done\(\)")
-_AWAITS = re.compile(rb"\.(\w+)\.Wait\(\)")
 
 
 def _may_meet(access: FieldAccess, locked: bool) -> bool:
@@ -369,7 +366,7 @@ def _meets(file: GoFile, body: Node, touch: Touch, other: FieldAccess) -> bool:
         return False
     if other.held and len(function["body"].statements) > _SHORT:
         return False  # what hands work to the goroutine is ordered with it, perhaps
-    if not other.held and _waits_before(function, other.node):
+    if not other.held and _waits_before(other.file, function, other.node):
         return False
     decl = declaration_of(other.file, function)
     if decl is not None and decl.receiver:
@@ -395,13 +392,13 @@ def _is_open(file: GoFile, function: Node) -> bool:
         above = declaration_of(site.file, caller) if caller is not None else None
         if site.call is None or caller is None or above is None or not above.exported:
             continue
-        if not _waits_before(caller, site.node):
+        if not _waits_before(site.file, caller, site.node):
             if not _OWN_OR_LATE.match(above.name) and not is_setup(site.file, site.node):
                 return not comes_after(site.file, caller)
     return False
 
 
-def _waits_before(function: Node, node: Node) -> bool:
+def _waits_before(file: GoFile, function: Node, node: Node) -> bool:
     for other in function.own():
         if other.start >= node.start:
             return False
@@ -409,8 +406,10 @@ def _waits_before(function: Node, node: Node) -> bool:
             return True
         if other.kind in {"select_statement", "receive_statement", "send_statement"}:
             return True
-        if other.kind == "call_expression" and other["function"].kind == "selector_expression":
-            if other["function"]["field"].name in _WAITS:
+        if other.kind == "call_expression":
+            called = other["function"]
+            field = called["field"].name if called.kind == "selector_expression" else ""
+            if field in _WAITS or waits(file, other):
                 return True
     return False
 

@@ -14,13 +14,13 @@ import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import own_callers
+from threadmend.golang.count_helpers import count_call, waits
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import innermost_loop, launches_in
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
 from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.waitgroups import waitgroup_call
 
 if TYPE_CHECKING:
     from threadmend.golang.field_accesses import FieldAccess
@@ -92,9 +92,7 @@ def _waits_behind(file: GoFile, launch: Node, lock_class: str) -> bool:
         return False
     ends = [p.node for p in pauses(file, function)]
     ends += [
-        call
-        for call in function.own()
-        if call.kind == "call_expression" and call["function"].name.endswith(".Wait")
+        call for call in function.own() if call.kind == "call_expression" and waits(file, call)
     ]
     return any(end.start > launch.end and _holds(file, end, lock_class) for end in ends)
 
@@ -136,7 +134,7 @@ def comes_after_wait(access: FieldAccess) -> bool:
         call = statement.children[0] if statement.kind == "expression_statement" else None
         if call is None or call.kind != "call_expression":
             continue
-        wait = waitgroup_call(access.file, call)
+        wait = count_call(access.file, call)
         if wait is not None and wait.method == "Wait" and wait.access is not None:
             if wait.access.root is root and wait.access.steps:
                 return True
@@ -154,7 +152,7 @@ def _comes_after_own_wait(access: FieldAccess) -> bool:
         launched = launched or any(n.kind == "go_statement" for n in statement.walk())
         call = statement.children[0] if statement.kind == "expression_statement" else None
         if launched and call is not None and call.kind == "call_expression":
-            wait = waitgroup_call(access.file, call)
+            wait = count_call(access.file, call)
             if wait is not None and wait.method == "Wait" and wait.access is not None:
                 if not wait.access.steps:
                     return True
@@ -172,12 +170,12 @@ def has_waited(file: GoFile, place: Node) -> bool:
         return False
     alone = len(launches) == 1 and innermost_loop(launches[0]) is None
     between = (node for node in own if launches[-1].end <= node.start and node.end <= place.start)
-    return any(_waits_for_all(node, alone) for node in between)
+    return any(_waits_for_all(file, node, alone) for node in between)
 
 
-def _waits_for_all(node: Node, alone: bool) -> bool:
+def _waits_for_all(file: GoFile, node: Node, alone: bool) -> bool:
     if node.kind == "call_expression":
-        return node["function"].name.endswith(".Wait")
+        return waits(file, node)
     if node.kind != "unary_expression" or node["operator"].kind != "<-":
         return False
     return alone or innermost_loop(node) is not None

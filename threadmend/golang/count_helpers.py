@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["HelpedCall", "count_call", "count_calls", "counts", "helper_names", "home", "said"]
+__all__ = [
+    "HelpedCall",
+    "count_call",
+    "count_calls",
+    "counted_fields",
+    "counts",
+    "helper_names",
+    "home",
+    "said",
+    "waits",
+]
 
 _LONGEST = 200
 
@@ -64,6 +74,29 @@ def count_calls(file: GoFile, function: Node) -> list[WaitGroupCall]:
     return found
 
 
+def waits(file: GoFile, call: Node) -> bool:
+    """Return whether a call is a Wait, of whatever it is, or of a helper that only waits."""
+    function = call["function"]
+    if function.kind == "selector_expression" and function["field"].name == "Wait":
+        return True
+    found = count_call(file, call)
+    return found is not None and found.method == "Wait"
+
+
+def counted_fields(package: Package, root: Node, method: str) -> set[str]:
+    """Return the last names of the WaitGroups that code calls a method of, or has called."""
+    data, start, end = root.tree.data, root.start, root.end
+    found = re.findall(rf"\.(\w+)\.{method}\(".encode(), data[start:end])
+    fields = {name.decode() for name in found}
+    for decl in package.functions() if counts(package, method).search(data, start, end) else ():
+        operation = _helpers(package).get(decl.key)
+        if operation is None or operation.method != method or operation.access is None:
+            continue
+        if operation.access.steps and re.search(naming([decl.name]), data[start:end]):
+            fields.add(operation.access.steps[-1])
+    return fields
+
+
 def counts(package: Package, method: str) -> re.Pattern[bytes]:
     """Return what code looks like that calls a method of a WaitGroup, itself or by a helper."""
     known: dict[str, re.Pattern[bytes]] = package.facts.setdefault("counts", {})
@@ -99,16 +132,27 @@ def said(operation: WaitGroupCall) -> str:
 
 
 def _helpers(package: Package) -> dict[tuple[str, int], WaitGroupCall]:
-    """Return, by `Decl.key`, the functions whose body is one Done or Wait or `Add(1)`."""
-    return one_liners(package, "count_helpers", _only_operation)
+    """Return, by `Decl.key`, the functions whose body is one Done or Wait or `Add(1)`.
+
+    A Wait may be of a parameter, and one that another helper does.
+    """
+    return one_liners(package, "count_helpers", _only_operation, _wait_behind)
+
+
+def _wait_behind(decl: Decl, calls: re.Pattern[bytes]) -> WaitGroupCall | None:
+    call = only_call(decl, calls, _LONGEST)
+    operation = count_call(decl.file, call) if call is not None else None
+    if operation is None or operation.access is None or operation.method != "Wait":
+        return None
+    return operation
 
 
 def _only_operation(decl: Decl) -> WaitGroupCall | None:
     call = only_call(decl, WAITGROUP_CALLS, _LONGEST)
-    if call is None or decl.node["parameters"].children:
-        return None
-    operation = waitgroup_call(decl.file, call)
+    operation = waitgroup_call(decl.file, call) if call is not None else None
     if operation is None or operation.access is None or operation.method == "Go":
+        return None
+    if operation.method != "Wait" and decl.node["parameters"].children:
         return None
     if operation.method == "Add" and (operation.count is None or operation.count.text != b"1"):
         return None

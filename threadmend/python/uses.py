@@ -277,12 +277,12 @@ def use_mode(node: ast.expr) -> str:
     if isinstance(above, ast.Call) and above.func is node:
         return "call"
     if isinstance(above, ast.Subscript) and above.value is node:
-        while isinstance(above, ast.Subscript) and isinstance(above.ctx, ast.Load):
-            inner, above = above, parent(above)
-            if not (isinstance(above, ast.Subscript) and above.value is inner):
-                break
-        if isinstance(above, ast.Subscript) and not isinstance(above.ctx, ast.Load):
+        outer = parent(above)
+        while isinstance(outer, ast.Subscript) and outer.value is above:
+            above, outer = outer, parent(outer)
+        if not isinstance(above.ctx, ast.Load):
             return "mutate"
+        above = outer  # `x[k].append(v)`
     if isinstance(above, ast.Attribute) and above.attr in MUTATORS:
         top = parent(above)
         if isinstance(top, ast.Call) and top.func is above:

@@ -10,7 +10,10 @@ from threadmend.python.flow import are_alternatives
 from threadmend.python.functions import Function, function_of
 from threadmend.python.threads import Spawn, is_repeated
 
-__all__ = ["is_made_by_callers", "is_made_for"]
+__all__ = ["is_given_away", "is_made_by_callers", "is_made_for"]
+
+_MANY = 600
+"""Files of a project, all of which are asked who gives an object away."""
 
 
 def is_made_by_callers(function: Function, name: str) -> bool:
@@ -23,6 +26,37 @@ def is_made_by_callers(function: Function, name: str) -> bool:
     at = function.parameters.index(name) - (function.self_name is not None)
     calls = [c for c in file.calls(function.name) if file.function(c) is not function]
     return bool(calls) and all(_is_new(file, call, argument(call, at, name)) for call in calls)
+
+
+def is_given_away(spawn: Spawn, given: ast.expr) -> bool:
+    """Return whether a thread gets a parameter of who starts it, and all callers give a new object
+    and keep none: `runner.add(Job(path))`, which makes a thread with it.
+    """
+    starter = spawn.file.function(spawn.node)
+    if starter is None or not isinstance(given, ast.Name) or is_repeated(spawn.node):
+        return False
+    if given.id not in starter.parameters[1 if starter.self_name else 0 :]:
+        return False
+    project, at = starter.file.project, starter.parameters.index(given.id)
+    at -= starter.self_name is not None
+    named = starter.file.encode(f"{starter.name}(")
+    paths = project.paths if len(project.paths) <= _MANY else [starter.file.path]
+    files = [project.readable(p) for p in paths if named in project.source(p).data]
+    calls = [(f, c) for f in files if f is not None for c in f.calls(starter.name)]
+    return bool(calls) and all(_is_let_go(f, c, argument(c, at, given.id)) for f, c in calls)
+
+
+def _is_let_go(file: PythonFile, call: ast.Call, given: ast.expr | None) -> bool:
+    """Return whether a caller hands over an object that it has made, and uses it no more."""
+    if not _is_new(file, call, given):
+        return False
+    binding = file.binding(given)
+    return binding is None or all(
+        isinstance(use.ctx, ast.Store)
+        or (use.lineno, use.col_offset) <= (given.lineno, given.col_offset)
+        for use in file.uses(binding)
+        if given is not None
+    )
 
 
 def _is_new(file: PythonFile, call: ast.Call, given: ast.expr | None) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Set
 
 from threadmend.python import api
 from threadmend.python.classes import Class
+from threadmend.python.decorated import is_put_off
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function, attributes_of
@@ -15,7 +16,7 @@ from threadmend.python.sharing import is_synchronized
 from threadmend.python.threads import Spawn, reached_outside, spawns_reaching, wrappers
 from threadmend.python.uses import is_self, use_mode
 
-from ._alone import is_made_by_callers, is_made_for
+from ._alone import is_given_away, is_made_by_callers, is_made_for
 from ._captured import Running, captured, is_alone
 from ._data import Data, Use
 from ._foreign import foreign_classes, foreign_names
@@ -190,7 +191,8 @@ def _of_same(target: Function) -> Set[Function]:
             one = pending.pop()
             if one not in found:
                 found[one] = None
-                pending += [f for call, f in one.callees.items() if not _is_others(one, call, f)]
+                mine = [f for call, f in one.callees.items() if not _is_others(one, call, f)]
+                pending += [f for f in mine if not is_put_off(f)]
                 pending += wrappers(one)
         known[target] = found.keys()
     return known[target]
@@ -331,7 +333,7 @@ def _is_own(file: PythonFile, node: ast.expr, function: Function, spawn: Spawn) 
         return True
     if spawn.target is function:
         arg = argument_for(spawn, binding.name)
-        return arg is None or _is_fresh(spawn.file, arg, spawn.node)
+        return arg is None or _is_fresh(spawn.file, arg, spawn.node) or is_given_away(spawn, arg)
     return function.self_name == binding.name or is_made_by_callers(function, binding.name)
 
 

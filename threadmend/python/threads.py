@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
 from threadmend.python.constants import constant_of
+from threadmend.python.decorated import is_put_off, wrappers
 from threadmend.python.file import last_name
 from threadmend.python.flow import in_comprehension, innermost_loop
 from threadmend.python.functions import Function, bound_by_partial, function_of
@@ -351,31 +352,11 @@ def reached(function: Function) -> Set[Function]:
             one = pending.pop()
             if one not in found:
                 found[one] = None
-                pending += one.callees.values()
+                pending += [f for f in one.callees.values() if not is_put_off(f)]
+                pending += [f for callee in one.callees.values() for f in wrappers(callee)]
                 pending += [*wrappers(one), *run_through(one)]
         known[function] = found.keys()
     return known[function]
-
-
-def wrappers(function: Function) -> Iterator[Function]:
-    """Yield what decorators of the project make of a function: it runs when the function is
-    called by its name.
-    """
-    for decorator in getattr(function.node, "decorator_list", ()):
-        is_made = isinstance(decorator, ast.Call)
-        maker = function_of(function.file, decorator.func if is_made else decorator)
-        inner = None if maker is None else _inner(maker)
-        if is_made and inner is not None:
-            inner = _inner(inner)
-        if inner is not None:
-            yield inner
-
-
-def _inner(maker: Function) -> Function | None:
-    """Return the nested function that a function returns."""
-    returned = [function_of(maker.file, r.value) for r in maker.returns()]
-    only = returned[0] if len(returned) == 1 else None
-    return only if only is not None and only.outer is maker else None
 
 
 def spawns_reaching(file: PythonFile) -> dict[Function, list[Spawn]]:

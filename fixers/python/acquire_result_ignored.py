@@ -29,6 +29,7 @@ from threadmend.python.flow import is_none
 from threadmend.python.implied import text_at
 from threadmend.python.places import only_result
 
+from ._gates import is_gate
 from ._leaving import way_out
 from ._own_error import own_error
 from ._tests import softened
@@ -57,6 +58,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
             name = file.text(call.func.value)
             if file.is_a(call.func.value, api.SEMAPHORES) and not _is_given_back(file, call, name):
                 continue
+            place = file.place(call.func.value)
+            if place is not None and is_gate(file, place) and not _is_given_back(file, call, name):
+                continue  # it is shut now in any case
             released = _released(file, statement, call)
             yield softened(file, _finding(file, statement, call, why, name, released))
 

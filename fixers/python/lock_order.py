@@ -27,6 +27,7 @@ from threadmend.python.locks import Section
 from threadmend.python.places import Place
 
 from ._behind import moved_behind
+from ._gates import is_gate
 from ._reentrant import is_looked_at, make_reentrant
 from ._through_callbacks import all_nestings
 from ._twins import Twins, in_one_order, twins
@@ -79,6 +80,8 @@ def _counts(nesting: Nesting) -> bool:
         return False
     if nesting.inner.place in _around(nesting):
         return False  # it was taken before, and is re-entrant
+    if is_gate(nesting.file, nesting.held) or is_gate(nesting.inner.file, nesting.inner.place):
+        return False
     return nesting.outer.waits and nesting.inner.section.waits
 
 

@@ -31,6 +31,7 @@ from threadmend.python.locks import Section, is_acquire, is_release
 from threadmend.python.places import Place
 from threadmend.python.threads import reached
 
+from ._gates import is_gate
 from ._hoist import Home, declared, home_of, merged
 from ._late_lock import late_locks
 from ._unkept_lock import unkept_locks
@@ -184,7 +185,7 @@ def _anew(file: PythonFile) -> Iterator[Finding]:
             continue
         following = after(statement)
         sections = [s for s in file.sections if s.start in following and s.lock.place == place]
-        if not sections or _is_handed_on(file, function, following, place):
+        if not sections or is_gate(file, place) or _is_handed_on(file, function, following, place):
             continue
         if isinstance(target, ast.Attribute):
             yield _made_anew(file, statement, target.attr, function.cls)

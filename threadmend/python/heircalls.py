@@ -9,6 +9,7 @@ class Gate:                             class Mailbox(Gate):
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING
 
 from threadmend.python.functions import CallSite, Function, attributes_of, function_of, is_called
@@ -16,14 +17,37 @@ from threadmend.python.functions import CallSite, Function, attributes_of, funct
 if TYPE_CHECKING:
     from threadmend.python.classes import Class
 
-__all__ = ["calls_by_bases", "calls_by_heirs", "is_only_called_by_heirs"]
+__all__ = ["by_super", "calls_by_bases", "calls_by_heirs", "is_only_called_by_heirs"]
 
 
 def calls_by_bases(function: Function) -> list[CallSite]:
     """Return the calls of a method by the bases whose method of that name it overrides."""
     cls = function.cls
-    overridden = [] if cls is None else [b.methods.get(function.name) for b in cls.mro[1:]]
-    return [site for method in overridden if method is not None for site in method.callers]
+    if cls is None:
+        return []
+    overridden = [base.methods.get(function.name) for base in cls.mro[1:]]
+    sites = [site for method in overridden if method is not None for site in method.callers]
+    return [own for site in sites for own in _as_overridden(cls, site)]
+
+
+def _as_overridden(cls: Class, site: CallSite) -> list[CallSite]:
+    """Return the calls by which an object of the class gets to a call of its base: by `super()`,
+    where the class overrides the method that makes it.
+    """
+    caller = site.caller
+    own = None if caller is None else cls.methods.get(caller.name)
+    if caller is None or own is None or own is caller or caller.cls not in cls.mro[1:]:
+        return [site]
+    calls = (call for call in own.calls if by_super(call.func) == caller.name)
+    return [CallSite(call, own, own.file) for call in calls]
+
+
+def by_super(func: ast.expr) -> str:
+    """Return the name of the method that `super().m` names, empty for anything else."""
+    made = func.value if isinstance(func, ast.Attribute) else None
+    named = made.func if isinstance(made, ast.Call) else None
+    is_super = isinstance(named, ast.Name) and named.id == "super"
+    return func.attr if is_super and isinstance(func, ast.Attribute) else ""
 
 
 def calls_by_heirs(function: Function) -> list[CallSite]:

@@ -15,7 +15,12 @@ from threadmend.python.circles import asked
 from threadmend.python.constants import constant_of, made_with
 from threadmend.python.flow import always_leaves, block_of, is_text
 from threadmend.python.functions import Function, function_of
-from threadmend.python.heircalls import calls_by_bases, calls_by_heirs, is_only_called_by_heirs
+from threadmend.python.heircalls import (
+    by_super,
+    calls_by_bases,
+    calls_by_heirs,
+    is_only_called_by_heirs,
+)
 from threadmend.python.implied import receiver_of, seen_of
 from threadmend.python.lentout import Lent, lent_out
 from threadmend.python.lockcalls import entered_lock, lock_calls, nested_entries
@@ -380,7 +385,7 @@ def _translated(held: Held, call: ast.Call, callee: Function) -> Held:
     same = callee.cls is None or (
         isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name)
     )
-    if same:
+    if same or by_super(func):
         return held
     kept = frozenset(p for p in held.locks if p.kind == "global" or p.base == "class")
     return Held(kept, held.unknown or len(kept) < len(held.locks))

@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import ast
 
+from threadmend.python import api
 from threadmend.python.file import PythonFile
+from threadmend.python.uses import is_self
 
 __all__ = ["is_of_this_thread", "key_of"]
 
 _ME = frozenset({"threading.current_thread", "threading.get_ident", "threading.get_native_id"})
+_IDENTITY = frozenset({"ident", "native_id"})
 
 
 def is_of_this_thread(file: PythonFile, key: ast.expr) -> bool:
     """Return whether a key is the thread that runs, or is made of what tells it from others: `me`,
     `f"{base}_{threading.get_ident()}"`, also by a local variable that is only added to.
     """
-    if any(isinstance(n, ast.Call) and file.qualified(n.func) in _ME for n in ast.walk(key)):
+    if any(_is_thread(file, node) for node in ast.walk(key)):
         return True
     binding = file.binding(key) if isinstance(key, ast.Name) else None
     if binding is None or binding.scope.kind != "function":
@@ -25,6 +28,17 @@ def is_of_this_thread(file: PythonFile, key: ast.expr) -> bool:
     made = [site for site in binding.sites if site.kind != "augment"]
     value = made[0].value if len(made) == 1 and made[0].kind == "assign" else None
     return value is not None and value is not key and is_of_this_thread(file, value)
+
+
+def _is_thread(file: PythonFile, node: ast.AST) -> bool:
+    """Return whether a node tells the thread that runs: also `self.ident` of a thread's object."""
+    if isinstance(node, ast.Call):
+        return file.qualified(node.func) in _ME
+    if not isinstance(node, ast.Attribute) or node.attr not in _IDENTITY:
+        return False
+    function = file.function(node)
+    home = None if function is None else function.home
+    return home is not None and home.inherits(*api.THREADS) and is_self(file, node.value)
 
 
 def key_of(file: PythonFile, node: ast.expr) -> ast.expr | None:

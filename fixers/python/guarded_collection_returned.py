@@ -21,7 +21,7 @@ from threadmend.python.api import MUTATORS
 from threadmend.python.borrowed import all_sections
 from threadmend.python.builders import replace
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import enclosing, walk
+from threadmend.python.flow import always_leaves, before, enclosing, walk
 from threadmend.python.functions import Function
 from threadmend.python.held import callers_hold
 from threadmend.python.locks import Section
@@ -55,6 +55,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if section is None or _is_handed_over(file, section, node):
                 continue
             if one.lock.place in callers_hold(function) or _is_changed_by_callers(function):
+                continue
+            if _is_final(file, one, node, section):
                 continue
             given = _given(file, node)
             how = _leaves(file, given, section, function)
@@ -117,6 +119,30 @@ def _is_handed_over(file: PythonFile, section: Section, node: ast.expr) -> bool:
         and file.text(other) == text
         for other in walk(section.body)
     )
+
+
+def _is_final(file: PythonFile, one: Guarded, node: ast.expr, section: Section) -> bool:
+    """Return whether a collection leaves its section only when nobody changes it any more: a flag
+    says so, which all that changes it looks at under the lock.
+    """
+    statement = file.statement(node)
+    asked = [t.test for t in enclosing(statement, ast.If) if isinstance(t, ast.If)]
+    for test in before(statement):
+        if isinstance(test, ast.If) and always_leaves(test.body):
+            if isinstance(test.test, ast.UnaryOp) and isinstance(test.test.op, ast.Not):
+                asked.append(test.test.operand)
+    flags = {test.attr for test in asked if isinstance(test, ast.Attribute)}
+    home = None if section.function is None else section.function.home
+    if home is None or not flags:
+        return False
+    asking = {
+        use.function
+        for use in home.uses
+        if use.name in flags
+        and use.mode == "read"
+        and one.lock.place in use.function.file.held(use.node)
+    }
+    return all(other.function(place) in asking for other, place in one.changed)
 
 
 def _is_changed_by_callers(function: Function) -> bool:

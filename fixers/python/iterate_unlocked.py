@@ -20,6 +20,7 @@ would wait for itself. With a re-entrant lock the fix is safe.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -50,6 +51,7 @@ from ._guarded import Guarded, copied, guarded, looked_into, may_be_held
 CATEGORY = "shared-state"
 GATE = rb"\bfor\b|\byield from\b|\breturn iter\("
 
+_NAMED = re.compile(r"(?i)(?:executor|pool)$")
 _LEVEL = Confidence.MEDIUM
 """Whether two threads get there at the same time cannot be seen: a fix of another rule that
 locks a change may bring such a loop to light, and is not refused for it.
@@ -170,6 +172,13 @@ def _is_hurried(shutdown: ast.Call) -> bool:
     return given is not None and not (isinstance(given, ast.Constant) and given.value is True)
 
 
+def _may_be_executor(file: PythonFile, node: ast.expr) -> bool:
+    """Return whether something runs jobs: by its constructor, or by its name where none is seen."""
+    if file.is_a(node, api.EXECUTORS):
+        return True
+    return file.value(node) is None and _NAMED.search(file.text(node)) is not None
+
+
 def _is_last(file: PythonFile, one: Guarded, node: ast.expr) -> bool:
     """Return whether the loop comes after the thread that changes the collection has ended."""
     ended, joined = (dict(method_calls(file, name)) for name in ("shutdown", "join"))
@@ -179,7 +188,7 @@ def _is_last(file: PythonFile, one: Guarded, node: ast.expr) -> bool:
         value = statement.value if isinstance(statement, ast.Expr) else None
         if not isinstance(value, ast.Call):
             continue
-        if value in ended and file.is_a(ended[value], api.EXECUTORS) and not _is_hurried(value):
+        if value in ended and _may_be_executor(file, ended[value]) and not _is_hurried(value):
             return True  # its jobs are done, and there will be no more
         if value in joined:
             made = file.value(joined[value])

@@ -15,6 +15,8 @@ reads what the thread fills, it is joined as well.
 from __future__ import annotations
 
 import ast
+import itertools
+import re
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Safety
@@ -38,6 +40,8 @@ from ._started import list_of
 CATEGORY = "thread"
 GATE = rb"\.run\(\s*\)"
 
+_SAID = re.compile(rb"(?i)\b(?:not|n't|instead of|without|rather than)\b.*\bstart")
+
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the calls of a thread's or process's run."""
@@ -51,7 +55,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if not file.is_a(func.value, api.THREADS | api.PROCESSES) or _is_started(file, func.value):
             continue
-        if _is_in_run(file, call) or _is_all_there_is(file, call):
+        if _is_in_run(file, call) or _is_all_there_is(file, call) or _is_meant(file, call):
             continue
         start, end = file.span(call)
         name = file.text(func.value)
@@ -92,6 +96,14 @@ def _is_all_there_is(file: PythonFile, call: ast.Call) -> bool:
         above = file.parent(statement)
         return isinstance(above, ast.If) and file.text(above.test).startswith("__name__")
     return function.name == "main" and function.home is None and block is function.node.body
+
+
+def _is_meant(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether a comment right above says that the work is not started in a thread."""
+    at = file.span(file.statement(call))[0]
+    lines = file.data[:at].splitlines()[:-1]
+    above = itertools.takewhile(lambda line: line.strip().startswith(b"#"), reversed(lines))
+    return any(_SAID.search(line) for line in above)
 
 
 def _joined(file: PythonFile, call: ast.Call, thread: ast.expr) -> tuple[Edit, ...]:

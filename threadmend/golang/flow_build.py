@@ -14,6 +14,7 @@ from threadmend.golang.flow_graph import Defer, Exit, Graph, Label, Point
 from threadmend.golang.node import bare
 from threadmend.golang.noreturn import NoReturn
 from threadmend.golang.syntax import Node
+from threadmend.golang.unclosed import ranges_over_ticker
 
 __all__ = ["TooDeepError", "build"]
 
@@ -288,9 +289,9 @@ def _for(b: _Builder, node: Node, pending: _Pending) -> _Pending:
         back = [(b.point(update, back), "")]
     _link(back, head)
     b.loop = outer
-    if ranged is not None:
+    if ranged is not None and not ranges_over_ticker(ranged):
         return [*target.breaks, (head, "range-done")]
-    if condition is None or condition.kind == "true":
+    if ranged is not None or condition is None or condition.kind == "true":
         b.endless.append(head)
         return target.breaks
     return [*target.breaks, (head, "false")]

@@ -23,6 +23,7 @@ from threadmend.golang.locks import LockOperation
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
 
+from ._local_release import DeferredRelease, deferred_releases
 from ._lock_copies import Copies, written
 
 __all__ = ["after_unlock", "call_after_unlock", "widened"]
@@ -195,16 +196,18 @@ def _with_deferred(
     """Turn `defer x.Unlock()` into an Unlock before the statement and before other returns."""
     function = statement.function
     body = function.get("body") if function is not None else None
-    deferred = [o.deferred for o in operations if o.releases and o.deferred is not None]
     explicit = [o for o in operations if o.releases and o.deferred is None]
-    if body is None or len(deferred) != 1 or explicit:
+    if function is None or body is None or explicit:
         raise BuilderError("the release is not in the same block")
-    defer = deferred[0]
-    if statement.parent is not body and defer is not None and defer.parent is body:
-        return _in_last_branch(copies, defer, statement, body)
+    deferred = deferred_releases(copies.file, function, copies.access, operations)
+    if len(deferred) != 1:
+        raise BuilderError("the release is not in the same block")
+    release, defer = deferred[0], deferred[0].defer
+    if statement.parent is not body and defer.parent is body:
+        return _in_last_branch(copies, release, statement, body)
     if statement.parent is not body:
         raise BuilderError("the release is not in the same block")
-    if defer is None or defer.parent is not body or defer.start > statement.start:
+    if defer.parent is not body or defer.start > statement.start:
         raise BuilderError("the release is not in the same block")
     later = [n for n in body.own() if n.kind == "defer_statement" and n.start > defer.end]
     if not all(_releases_another(copies, n) for n in later):
@@ -214,8 +217,8 @@ def _with_deferred(
         raise BuilderError("the critical section goes on after it")
     if any(_may_change(copies.file, statement, s) for s in behind):
         raise BuilderError("what is returned may be changed by the call")
-    unlock = defer.children[-1].name
-    edits: list[Edit] = [*delete(defer)]
+    unlock = release.code
+    edits: list[Edit] = [*release.removed()]
     for node in body.own():
         if node.kind == "return_statement" and defer.end < node.start < statement.start:
             if any(v.kind not in _PLAIN for v in node.walk() if v is not node):
@@ -228,12 +231,14 @@ def _with_deferred(
     return (*edits, *replaced, *copies.imports)
 
 
-def _in_last_branch(copies: Copies, defer: Node, statement: Node, body: Node) -> tuple[Edit, ...]:
+def _in_last_branch(
+    copies: Copies, release: DeferredRelease, statement: Node, body: Node
+) -> tuple[Edit, ...]:
     """Release in front of the statement that ends an `if`, and on each other way out.
 
     `if open { b.state = opened; b.notify() }`, the last thing under a deferred Unlock.
     """
-    block = statement.parent
+    block, defer = statement.parent, release.defer
     test = block.statement if block is not None and block.kind == "block" else None
     if test is None or block is None or test.kind != "if_statement" or test.parent is not body:
         raise BuilderError("the release is not in the same block")
@@ -246,8 +251,8 @@ def _in_last_branch(copies: Copies, defer: Node, statement: Node, body: Node) ->
     later = [n for n in body.own() if n.kind == "defer_statement" and n.start > defer.end]
     if later:
         raise BuilderError("another deferred call may need the lock")
-    unlock = defer.children[-1].name
-    edits: list[Edit] = [*delete(defer)]
+    unlock = release.code
+    edits: list[Edit] = [*release.removed()]
     for node in body.own():
         if defer.end < node.start and not statement.contains(node):
             if node.kind == "return_statement" or _panics(node):

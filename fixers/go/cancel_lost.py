@@ -34,7 +34,12 @@ from dataclasses import dataclass
 from threadmend.golang.access import classify
 from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.cancels import cancelled
-from threadmend.golang.contexts import Derivation, derivations, derivations_by_helpers
+from threadmend.golang.contexts import (
+    Derivation,
+    awaits_end,
+    derivations,
+    derivations_by_helpers,
+)
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.iterations import point_in
@@ -295,10 +300,10 @@ _NOTHING = re.compile(rb"nil|func\([^)]*\) *\{\s*\}")
 
 def _over(flow: Flow, derivation: Derivation) -> Iterator[Point]:
     """Yield the receives of `<-ctx.Done()`, after which there is nothing left to cancel."""
-    done = b"<-" + derivation.context.text + b".Done()"
+    done = awaits_end(flow.function, derivation.context.text)
     for point in flow.points:
         if point.node.kind != "select_statement":
-            if any(node.kind == "unary_expression" and node.text == done for node in point.own()):
+            if any(n.kind == "unary_expression" and done.fullmatch(n.text) for n in point.own()):
                 yield point
 
 

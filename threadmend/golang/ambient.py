@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.branches import decisions, spelt_out
 from threadmend.golang.closures import Search
+from threadmend.golang.contexts import awaits_end
 from threadmend.golang.joins import is_joined
 from threadmend.golang.node import parenthesized
 from threadmend.golang.scope import Binding
@@ -206,9 +207,10 @@ def _handed(file: GoFile, literal: Node) -> str:
 def _has_ended(file: GoFile, node: Node, context: Ambient) -> bool:
     """Return whether the context is done, or was cancelled, on the way to a node."""
     text = re.escape(context.text.encode())
-    done = re.compile(rb"<-\s*" + text + rb"\.Done\(\)")
+    around = context.binding.function
+    done = awaits_end(around if around is not None else node, context.text.encode())
     failed = re.compile(rb"\b" + text + rb"\.Err\(\)\s*!=\s*nil|context\.Cause\(" + text)
-    asked = decisions(node, context.binding.function)
+    asked = decisions(node, around)
     if any(d.holds and failed.search(spelt_out(file, d.condition)) for d in asked):
         return True
     below: Node = node
@@ -222,7 +224,7 @@ def _has_ended(file: GoFile, node: Node, context: Ambient) -> bool:
                     break
                 if _ends(statement, done):
                     return True
-        if outer is context.binding.function:
+        if outer is around:
             break
         below = outer
     return False

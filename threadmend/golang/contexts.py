@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Derivation",
+    "awaits_end",
     "derivation_by_helper",
     "derivations",
     "derivations_by_helpers",
@@ -129,6 +130,16 @@ def derivation_by_helper(file: GoFile, statement: Node) -> Derivation | None:
     if decl is None or not decl.has_body or not derives(decl):
         return None
     return Derivation(right[0], decl.name, statement, left[0], left[1])
+
+
+def awaits_end(function: Node, context: bytes) -> re.Pattern[bytes]:
+    """Return what matches a receive that waits for the end of a context in a function.
+
+    `<-ctx.Done()`, or `<-done` behind `done := ctx.Done()`.
+    """
+    end = re.escape(context) + rb"\.Done\(\)"
+    names = re.findall(rb"\b(\w+) := " + end + rb"[\s;]", function.text)
+    return re.compile(rb"<-\s*(?:" + b"|".join([end, *(n + rb"\b" for n in names)]) + rb")")
 
 
 def derives(decl: Decl) -> bool:

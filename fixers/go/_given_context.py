@@ -65,11 +65,14 @@ class Given:
         return edits
 
 
-def own_context(file: GoFile, node: Node) -> Given | None:
-    """Return the context that the function around a node takes and that all its calls pass."""
+def own_context(file: GoFile, node: Node, *, exported: bool = False) -> Given | None:
+    """Return the context that the function around a node takes and that all its calls pass.
+
+    All that the project shows, where it may be `exported`.
+    """
     function = node.function
     decl = declaration_of(file, function) if function is not None else None
-    if decl is None or decl.exported or file.is_test or function is None:
+    if decl is None or (decl.exported and not exported) or file.is_test or function is None:
         return None
     bindings = (b for name in contexts_at(file, node) for b in bindings_in(function).get(name, ()))
     own = next((b for b in bindings if b.kind == "parameter" and is_assigned_once(b)), None)

@@ -38,6 +38,7 @@ from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Finding, Fix, Safety
 
 from ._pause_of_object import paused_by_object
+from ._pause_with_error import paused_with_error
 from ._sleeps_within import Pause, paused
 from ._tickers import is_time_call
 from ._timer_wait import wait_on_timer
@@ -64,7 +65,8 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue  # `for ; !done(); time.Sleep(pause) {}`: no place for a select
         loop = innermost_loop(call)
         if loop is None and is_time_call(file, call):
-            pauses = [*paused(file, call)] or [*paused_by_object(file, call)]
+            ways = (paused, paused_by_object, paused_with_error)
+            pauses = next(filter(None, ([*way(file, call)] for way in ways)), [])
             if all(map(_counts, pauses)):  # the fix is for all of them
                 yield from map(_paused, pauses[:1])
         if loop is None or not is_time_call(file, call) or _is_no_wait(file, call, loop):

@@ -139,12 +139,15 @@ def _active(
         return _beside(function, close, runner, senders)
     if runner is not function or close.node.function is not function:
         return None
-    if any(_waits_at_exit(d.node) for d in flow.defers):
+    if any(
+        _waits_at_exit(d.node) or _is_handle(file, d.node.children[-1], senders)
+        for d in flow.defers
+    ):
         return None
     deferred = close.node.parent if close.node.parent.kind == "defer_statement" else None
     if deferred is None and close.node.parent.kind != "expression_statement":
         return None
-    stops = _waits(flow, channel, senders) | _never_taken(flow)
+    stops = _waits(file, flow, channel, senders) | _never_taken(flow)
     end = flow.point_of(deferred or close.node)
     if end is None:
         return None
@@ -179,7 +182,16 @@ def _waits_at_exit(defer: Node) -> bool:
     return bool(_WAITS.search(call.text)) and not call.text.startswith(b"close(")
 
 
-def _waits(flow: Flow, channel: Channel, senders: list[_Sender]) -> set[Point]:
+def _is_handle(file: GoFile, call: Node, senders: list[_Sender]) -> bool:
+    """Return whether a call runs what the launching call returned: `wait := start(ch); wait()`."""
+    called = call["function"] if call.kind == "call_expression" else None
+    binding = file.binding(called) if called is not None and called.kind == "identifier" else None
+    return binding is not None and any(
+        value.contains(place) for value in binding.values for s in senders for place in s.places
+    )
+
+
+def _waits(file: GoFile, flow: Flow, channel: Channel, senders: list[_Sender]) -> set[Point]:
     """Return the points after which the senders may be known to have ended."""
     single = len(senders) == 1 and not senders[0].repeats
     found = set()
@@ -190,6 +202,8 @@ def _waits(flow: Flow, channel: Channel, senders: list[_Sender]) -> set[Point]:
             if node.kind == "call_expression" and _WAITS.match(_last_word(node)):
                 if node["function"].text != b"close":
                     found.add(point)
+            elif node.kind == "call_expression" and _is_handle(file, node, senders):
+                found.add(point)
             elif node.kind == "unary_expression" and node["operator"].kind == "<-":
                 if _TIME.search(node["operand"].text):
                     continue

@@ -117,10 +117,13 @@ def _is_taken(access: FieldAccess) -> bool:
 
 def _is_another_s(lock: Held, access: FieldAccess, accesses: Sequence[FieldAccess]) -> bool:
     """Return whether the lock is for what else the function reads: nobody holds it who uses
-    the field, here and there.
+    the field, here and there; or nobody else uses it, and the function does without the lock, too.
     """
     function = access.node.function
     others = [a for a in accesses if a.node.function is not function and not (a.setup or a.fresh)]
+    if not others:
+        own = (a for a in accesses if a.node.function is function and a.writes)
+        return any(lock.lock_class not in {h.lock_class for h in a.held} for a in own)
     held = {h.lock_class for a in others for h in a.held}
     return len(others) > 1 and lock.lock_class not in held
 

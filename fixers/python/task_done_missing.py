@@ -18,7 +18,7 @@ from threadmend.python.builders import BuilderError, insert_after, wrap
 from threadmend.python.file import PythonFile
 from threadmend.python.queues import QueueUse, queues_of
 
-from ._apart import elsewhere
+from ._apart import abroad, elsewhere
 from ._iterable import Yielding, undone
 from ._lent import Lent, lent
 from ._taken import Taken, leaves_loop, taken
@@ -30,11 +30,14 @@ GATE = rb"\.join\(\)"
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the joins of queues whose items nobody reports as done."""
     for use in queues_of(file):
-        if not use.joins or use.dones or use.escapes or use.shutdowns:
+        if not use.joins or use.dones or use.shutdowns:
+            continue
+        lent_abroad = abroad(file, use) if use.escapes and not use.gets else None
+        if use.escapes and lent_abroad is None:
             continue
         if use.value.type.endswith("SimpleQueue") or use.value.type == "multiprocessing.Queue":
             continue  # these have no join
-        where = (file, use) if use.gets else elsewhere(file, use)
+        where = lent_abroad or ((file, use) if use.gets else elsewhere(file, use))
         if where is not None:
             takers = taken(*where)
             if takers and len(takers) == len(where[1].gets):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from threadmend.python.threads import Spawn
     from threadmend.python.value import Value
 
-__all__ = ["METHODS", "QueueUse", "feeding", "is_joined", "queues_of"]
+__all__ = ["METHODS", "QueueUse", "feeding", "is_joined", "queue_of_parameter", "queues_of"]
 
 METHODS = {
     "put": "puts", "put_nowait": "puts", "get": "gets", "get_nowait": "gets",
@@ -116,6 +116,20 @@ def queues_of(file: PythonFile) -> list[QueueUse]:
     if known is None:
         known = file.__dict__["_queues"] = _queues(file)
     return known
+
+
+def queue_of_parameter(function: Function, name: str, value: Value) -> QueueUse | None:
+    """Return what a function does with a queue that it gets for a parameter, by what made that:
+    of a function of another file, which nobody knows there.
+    """
+    file, binding = function.file, function.scope.bindings.get(name)
+    if binding is None or [site.kind for site in binding.sites] != ["parameter"]:
+        return None
+    use = QueueUse(Place("local", function.qualified, name), value)
+    for node in file.uses(binding):
+        if isinstance(node.ctx, ast.Load):
+            _note(use, node, file)
+    return use
 
 
 def is_joined(file: PythonFile, use: QueueUse) -> bool:

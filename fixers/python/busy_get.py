@@ -30,6 +30,7 @@ from threadmend.python.flow import after, innermost_loop, walk
 from threadmend.python.threads import spawns_reaching
 
 from ._asking import asker, pause_of
+from ._drained import as_written
 from ._sentinels import ending
 
 CATEGORY = "queue"
@@ -63,6 +64,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         looked = _looked(file, call)
         if looked is not None:
             yield _asked(file, call, *looked)
+        elif (branch := _looked_for(file, call)) is not None:
+            yield _found(file, call, branch)
 
 
 def _looked(file: PythonFile, test: ast.Call) -> tuple[ast.If, ast.Assign, str] | None:
@@ -90,6 +93,64 @@ def _looked(file: PythonFile, test: ast.Call) -> tuple[ast.If, ast.Assign, str] 
     if file.text(func.value) != file.text(test.func.value) or not isinstance(taking, ast.Assign):
         return None
     return branch, taking, pause
+
+
+def _looked_for(file: PythonFile, test: ast.Call) -> ast.If | None:
+    """Return `if not q.empty():`, the whole of an endless loop, which begins with taking an item:
+    `item = q.get()`, or `handle(q.get())`. Else it does nothing, or pauses.
+    """
+    negated = file.parent(test)
+    branch = file.parent(negated) if negated is not None else None
+    loop = innermost_loop(test)
+    if not isinstance(negated, ast.UnaryOp) or not isinstance(negated.op, ast.Not):
+        return None
+    if not isinstance(branch, ast.If) or branch.test is not negated or test.args:
+        return None
+    if not isinstance(loop, ast.While) or loop.body != [branch] or loop.orelse:
+        return None  # a pause behind each item may be meant
+    others = branch.orelse
+    endless = isinstance(loop.test, ast.Constant) and bool(loop.test.value)
+    assert isinstance(test.func, ast.Attribute)
+    if not endless or pause_of(file, others) is None or any(map(_may_leave, others)):
+        return None
+    queue = file.text(test.func.value)
+    taking = [
+        call
+        for call in ast.walk(branch.body[0])
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "get"
+        and not (call.args or call.keywords)
+        and file.text(call.func.value) == queue
+    ]
+    plain = isinstance(branch.body[0], ast.Assign | ast.Expr | ast.AnnAssign)
+    is_queue = file.is_a(test.func.value, api.QUEUES)
+    return branch if plain and is_queue and len(taking) == 1 else None
+
+
+def _may_leave(statement: ast.stmt) -> bool:
+    return any(isinstance(node, ast.Return | ast.Break | ast.Raise) for node in walk([statement]))
+
+
+def _found(file: PythonFile, test: ast.Call, branch: ast.If) -> Finding:
+    """Return the finding about an endless loop that takes an item when it finds one."""
+    start, end = file.span(test)
+    assert isinstance(test.func, ast.Attribute)
+    queue, pause = file.text(test.func.value), pause_of(file, branch.orelse)
+    how_often = f"every {pause} seconds" if pause else "all the time"
+    said = f"the loop asks {queue} {how_often}"
+    try:
+        if not is_alone(file, branch):
+            raise BuilderError("the statement shares its line with another one")
+        edits = [*replace_statement(file, branch, as_written(file, branch.body))]
+        for statement in branch.orelse:
+            called = statement.value if isinstance(statement, ast.Expr) else None
+            if isinstance(called, ast.Call):
+                edits += drop_import(file, called.func)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    fix = Fix(f"Wait for {queue}", tuple(edits), Safety.UNSAFE, _ALONE)
+    return Finding(file.path, start, end, said, fixes=(fix,))
 
 
 def _is_in_every_round(file: PythonFile, branch: ast.stmt, loop: ast.While) -> bool:

@@ -5,7 +5,8 @@ have been faster, `notify_all` wakes all, and wake-ups happen without any. After
 code goes on with a condition that no longer holds. A loop whose test is made before the condition
 is held misses what is notified between the two, and waits for ever.
 
-A method that does nothing but wait counts where it is called, also one of a base class.
+A method that does nothing but wait counts where it is called, also one of a base class. So does a
+wait behind a test that leaves where there is nothing to wait for.
 
 Not reported: waits with a time limit, whose end is looked at; waits in a loop; code that tests
 again after the wait; an `if` with an `else`, or whose test itself waits or takes something; for
@@ -44,6 +45,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         top = _tried(file, waits)
         test = file.parent(top)
         if not isinstance(test, ast.If) or top not in test.body or test.orelse:
+            if (left := _left_before(file, call, top)) is not None:
+                yield _behind(file, call, waits, left)
             continue
         if any(enclosing(call, ast.While)) or not _is_plain(file, test):
             continue
@@ -54,6 +57,46 @@ def check(file: PythonFile) -> Iterator[Finding]:
             yield _finding(file, call, test, None if is_last else waits)
     if not file.is_test:
         yield from lost_news(file)
+
+
+def _left_before(file: PythonFile, call: ast.Call, wait: ast.stmt) -> ast.If | None:
+    """Return the test right before a wait that leaves where there is nothing to wait for: `if
+    self._items: return self._items.pop()`. Behind the wait it does the same.
+    """
+    test = next(iter(before(wait)[-1:]), None)
+    if not isinstance(test, ast.If) or test.orelse or _is_repeated(call):
+        return None
+    if not isinstance(test.body[-1], ast.Return | ast.Raise) or not _is_plain(file, test):
+        return None
+    done, again = [file.text(s) for s in test.body], [file.text(s) for s in after(wait)]
+    if done != again or _kept(file, test) is not test.test:
+        return None  # what it waits for is not what the test asks
+    return test
+
+
+def _is_repeated(call: ast.Call) -> bool:
+    return any(enclosing(call, ast.While)) or any(enclosing(call, ast.For))
+
+
+def _behind(file: PythonFile, call: ast.Call, wait: ast.stmt, test: ast.If) -> Finding:
+    """Return the finding about a wait behind a test that leaves."""
+    start, end = file.span(call)
+    text = file.text(test.test)
+    negated = isinstance(test.test, ast.UnaryOp) and isinstance(test.test.op, ast.Not)
+    if isinstance(test.test, ast.UnaryOp) and negated:
+        again = file.text(test.test.operand)
+    else:
+        plain = isinstance(test.test, ast.Name | ast.Attribute | ast.Call)
+        again = f"not {text}" if plain else f"not ({text})"
+    said = f"{again} may hold again after the wait, and is not tested again"
+    try:
+        if "\n" in text or not is_alone(file, wait):
+            raise BuilderError("the test is written over several lines")
+        # Whoever comes here has just seen that the test fails: the first round waits as before.
+        edits = wrap(file, [wait], f"while {again}:")
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    return Finding(file.path, start, end, said, fixes=(Fix("Test again after the wait", edits),))
 
 
 def _is_wait(file: PythonFile, call: ast.Call) -> bool:

@@ -18,6 +18,7 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python.borrowed import borrowed_sections
 from threadmend.python.builders import BuilderError, drop_import, reference
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
@@ -47,9 +48,27 @@ def check(file: PythonFile) -> Iterator[Finding]:
         waits = next((node for node in walk(section.body) if isinstance(node, _WAITS)), None)
         if waits is not None:
             yield softened(file, _finding(file, section, waits))
+    for section in borrowed_sections(file):
+        if section.lock.family != "thread" or not isinstance(section.start, ast.With):
+            continue
+        waits = next((node for node in walk(section.body) if isinstance(node, _WAITS)), None)
+        is_async = section.function is not None and section.function.is_async
+        if waits is not None and is_async and section.kind == "borrowed":
+            yield softened(file, _borrowed(file, section, waits))
 
 
 _WAITS = (ast.Await, ast.AsyncWith, ast.AsyncFor)
+
+
+def _borrowed(file: PythonFile, section: Section, waits: ast.AST) -> Finding:
+    """Return the finding about a lock that a context manager of the project takes."""
+    start, end = file.span(section.item)
+    name = section.lock.place.name
+    said = f"{name} is held across an await, and blocks the event loop for the next task"
+    line = file.tree.line_of(file.span(waits)[0])
+    related = (Related(file.path, *file.span(waits), f"{name} is held here (line {line})"),)
+    reason = "a context manager takes the lock, which is no lock of asyncio"
+    return Finding(file.path, start, end, said, related=related, reason=reason)
 
 
 def _finding(file: PythonFile, section: Section, waits: ast.AST) -> Finding:

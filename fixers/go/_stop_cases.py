@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from threadmend.golang.branches import decisions, spelt_out
 from threadmend.golang.builders import BuilderError, at_margin, delete, insert_after, replace
 from threadmend.golang.builders.spelling import spelled
 from threadmend.golang.channel_index import Behind, behind, operand_of
@@ -30,6 +31,7 @@ __all__ = [
     "leaves_on",
     "name_of",
     "partners_too",
+    "takes_until_closed",
 ]
 
 
@@ -95,14 +97,24 @@ def _closed_by(operation: ChannelOperation) -> set[str]:
 def _is_at_end(operation: ChannelOperation, way: Node) -> bool:
     """Return whether a loop is left where a receive found its channel closed: `if !ok`."""
     statement = operation.node.up("receive_statement", "short_var_declaration")
-    left = statement.get("left") if statement is not None else None
+    return statement is not None and _found_closed(operation.file, statement, way)
+
+
+def _found_closed(file: GoFile, statement: Node, way: Node) -> bool:
+    """Return whether a place is reached when `v, ok := <-ch` has found that nothing comes."""
+    left = statement.get("left")
     if left is None or len(left.children) != 2:
         return False
     closed = b"!" + left.children[1].text
-    test = way.up("if_statement")
-    return (
-        test is not None and test["condition"].text == closed and test["consequence"].contains(way)
-    )
+    return any(d.holds and spelt_out(file, d.condition) == closed for d in decisions(way))
+
+
+def takes_until_closed(file: GoFile, loop: Node) -> bool:
+    """Return whether a loop begins with `v, ok := <-ch`, and is left when that is closed."""
+    first = next(iter(loop["body"].statements), None)
+    if first is None or first.kind != "short_var_declaration" or b"<-" not in first["right"].text:
+        return False
+    return any(_found_closed(file, first, way) for way in ways_out(loop))
 
 
 def leaves_on(operation: ChannelOperation) -> set[str]:

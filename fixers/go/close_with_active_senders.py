@@ -44,6 +44,7 @@ from ._closer import by_producer, close_after, ends
 from ._each_once import each_once
 from ._left_early import left_early
 from ._left_open import left_open
+from ._received import received_by
 from ._unreceived import is_returned
 
 CATEGORY = "channel"
@@ -202,12 +203,13 @@ def _waits(file: GoFile, flow: Flow, channel: Channel, senders: list[_Sender]) -
             if node.kind == "call_expression" and _WAITS.match(_last_word(node)):
                 if node["function"].text != b"close":
                     found.add(point)
-            elif node.kind == "call_expression" and _is_handle(file, node, senders):
+                continue
+            if node.kind == "call_expression" and _is_handle(file, node, senders):
                 found.add(point)
-            elif node.kind == "unary_expression" and node["operator"].kind == "<-":
-                if _TIME.search(node["operand"].text):
+            for received in received_by(file, node):
+                if _TIME.search(received):
                     continue
-                own = channel.binding.name.encode() == node["operand"].text
+                own = channel.binding.name.encode() == received
                 if not own or single or innermost_loop(node) is not None:
                     found.add(point)
                     found |= _heads(flow, node, senders)

@@ -23,7 +23,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.access import meant_by, root_name
+from threadmend.golang.access import meant_by
+from threadmend.golang.branches import decisions, spelt_out
 from threadmend.golang.channel_index import behind_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
@@ -136,18 +137,17 @@ def _is_of_a_mode(file: GoFile, body: Node, signal: Node) -> bool:
 
     Whoever waits for it looks at the same switch.
     """
-    for outer in signal.ancestors():
-        if outer is body:
-            return False
-        condition = outer.get("condition") if outer.kind == "if_statement" else None
-        if condition is not None and condition.kind == "unary_expression":
-            condition = condition["operand"]
-        if condition is not None and condition.kind in {"identifier", "selector_expression"}:
-            root = root_name(condition)
-            binding = file.binding(root) if root is not None else None
-            if binding is not None and binding.kind in {"receiver", "parameter"}:
-                return True
+    for decision in decisions(signal, body):
+        text = spelt_out(file, decision.condition).lstrip(b"!")
+        names = decision.condition.find("identifier") if _SWITCH.fullmatch(text) else ()
+        root = next((n for n in names if n.text == text.partition(b".")[0]), None)
+        binding = file.binding(root) if root is not None else None
+        if binding is not None and binding.kind in {"receiver", "parameter"}:
+            return True
     return False
+
+
+_SWITCH = re.compile(rb"\w[\w.]*")
 
 
 def _deferred(body: Node, name: str) -> bool:

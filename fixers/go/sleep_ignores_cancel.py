@@ -40,6 +40,7 @@ from threadmend.model import Confidence, Finding, Fix, Safety
 from ._pause_of_object import paused_by_object
 from ._pause_with_error import paused_with_error
 from ._sleeps_within import Pause, paused
+from ._stop_cases import takes_until_closed
 from ._tickers import is_time_call
 from ._timer_wait import wait_on_timer
 
@@ -142,7 +143,7 @@ def _paused(pause: Pause) -> Finding:
 def _over_channel(file: GoFile, loop: Node) -> bool:
     clause = next((c for c in loop.children if c.kind == "range_clause"), None)
     if clause is None:
-        return False
+        return takes_until_closed(file, loop)
     return isinstance(file.underlying(file.type_of(clause["right"])), Chan)
 
 

@@ -71,6 +71,8 @@ def context_form(file: GoFile, call: Node) -> Form | None:
     other = _twin(decl)
     if other is None or (other.file.is_test and not file.is_test) or _is_inside(file, call, other):
         return None
+    if _asks_again(decl, other):
+        return None
     name = function["field"] if function.kind == "selector_expression" else function
 
     def write(context: str) -> tuple[Edit, ...]:
@@ -118,6 +120,18 @@ def _is_inside(file: GoFile, call: Node, other: Decl) -> bool:
     top = file.tree.declaration_at(call.start)
     decl = declaration_of(file, top.node) if top is not None else None
     return decl is not None and decl.key == other.key
+
+
+def _asks_again(decl: Decl, other: Decl) -> bool:
+    """Return whether the twin calls the plain function in a loop: it waits until that has an
+    answer, which whoever calls the plain one does not want to.
+    """
+    return any(
+        called is not None and called.key == decl.key
+        for loop in (other.node.find("for_statement") if other.has_body else ())
+        for call in loop.find("call_expression")
+        for called in [other.file.callee(call)]
+    )
 
 
 def names_with_forms(workspace: Workspace) -> tuple[str, ...]:

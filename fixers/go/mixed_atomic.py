@@ -20,13 +20,14 @@ another one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access
 from threadmend.golang.atomics import AtomicAccess, atomic_accesses, plain_accesses
 from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.callers_locks import caller_classes
-from threadmend.golang.calls import own_callers
+from threadmend.golang.calls import Site, callers, own_callers
 from threadmend.golang.count_helpers import waits
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
@@ -34,7 +35,7 @@ from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import innermost_loop, started_by
 from threadmend.golang.handovers import given_away
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
-from threadmend.golang.package import Package
+from threadmend.golang.package import Decl, Package
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here, is_setup
 from threadmend.golang.spoken import is_explained
@@ -118,6 +119,8 @@ def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
     fresh = plain.fresh or _is_of_fresh(plain)
     if fresh and not _is_given_away(plain):
         return True
+    if _is_only_of_new(plain):
+        return True
     own = fresh or is_part_of_receiver(plain) or is_kept_by_receiver(plain)
     own = own or is_called_upon(plain, atomics)
     if is_beyond_judgement(plain, any_object=own, locked_too=True) or _waits_before(
@@ -128,6 +131,41 @@ def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
         return True
     held = _classes(plain.file, plain.node)
     return bool(held) and not any(_is_beside(plain, a, held) for a in atomics)
+
+
+def _is_only_of_new(plain: FieldAccess) -> bool:
+    """Return whether a method uses its own object, and the module calls it on new ones only.
+
+    `db := NewDB(path); db.Load(); current = db`, in a package that others may import as well.
+    """
+    function, root = outer_function(plain.node), _root(plain)
+    decl = declaration_of(plain.file, function) if function is not None else None
+    if decl is None or root is None or root.kind != "receiver" or _launches(decl):
+        return False
+    sites = [s for s in callers(decl) if not s.file.is_test]
+    return bool(sites) and all(_is_on_new(site) for site in sites)
+
+
+def _is_on_new(site: Site) -> bool:
+    if site.call is None or site.launched or site.call["function"].kind != "selector_expression":
+        return False
+    binding = site.file.binding(site.call["function"]["operand"])
+    if binding is None or not is_made_here(site.file, site.node, Access(binding, ())):
+        return False
+    before = [n for n in (binding.value, *(u.up("call_expression") for u in binding.uses)) if n]
+    for call in before:
+        if call.kind == "call_expression" and call.start < site.node.start:
+            decl = site.file.callee(call)
+            if decl is None or _launches(decl):
+                return False
+    return given_away(site.file, binding, site.node) is None
+
+
+def _launches(decl: Decl) -> bool:
+    return _LAUNCHES.search(decl.file.data, *decl.span) is not None
+
+
+_LAUNCHES = re.compile(rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\(")
 
 
 def _is_own_write(plain: FieldAccess, atomic: AtomicAccess) -> bool:

@@ -55,7 +55,12 @@ GATE = rb"\.RLock\(\)"
 
 
 def check(package: Package) -> Iterator[Finding]:
-    """Yield the writes that are made under a read lock."""
+    """Yield the writes that are made under a read lock: of a part of a struct, that alone."""
+    found = {(f.path, f.start): f for f in sorted(_found(package), key=lambda f: f.end)}
+    yield from found.values()
+
+
+def _found(package: Package) -> Iterator[Finding]:
     seen: set[tuple[Node | None, str]] = set()
     for place, accesses in guarded_places(package).items():
         for access in accesses:
@@ -117,15 +122,20 @@ def _is_taken(access: FieldAccess) -> bool:
 
 def _is_another_s(lock: Held, access: FieldAccess, accesses: Sequence[FieldAccess]) -> bool:
     """Return whether the lock is for what else the function reads: nobody holds it who uses
-    the field, here and there; or nobody else uses it, and the function does without the lock, too.
+    the field, here and there, or some hold another one of the object instead; or nobody else uses
+    it, and the function does without the lock, too.
     """
     function = access.node.function
-    others = [a for a in accesses if a.node.function is not function and not (a.setup or a.fresh)]
+    rest = [a for a in accesses if a.node.function is not function and not a.fresh]
+    others = [a for a in rest if not a.setup]
     if not others:
         own = (a for a in accesses if a.node.function is function and a.writes)
-        return any(lock.lock_class not in {h.lock_class for h in a.held} for a in own)
-    held = {h.lock_class for a in others for h in a.held}
-    return len(others) > 1 and lock.lock_class not in held
+        if any(lock.lock_class not in {h.lock_class for h in a.held} for a in own):
+            return True
+    held = {h.lock_class for a in rest for h in a.held if a.belongs(h)}
+    if lock.lock_class in {h.lock_class for a in others for h in a.held}:
+        return False
+    return len(others) > 1 or bool(held - {lock.lock_class})
 
 
 def _is_elsewhere(lock: Held, access: FieldAccess) -> bool:

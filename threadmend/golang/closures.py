@@ -231,6 +231,8 @@ class Search:
                         # What a subtest registers, it uses before it ends.
                         stored = found.how == "stored function" and not self.whole
                         inner = self.file.is_test and call.function is not self.outer
+                        if found.how == "goroutine":
+                            return self._unless_waited(call, found.how)  # `p.Go(f); p.Wait()`
                         return None if stored and inner else Later(found.how, call)
         return None
 

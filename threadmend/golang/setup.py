@@ -52,11 +52,34 @@ def is_made_here(file: GoFile, node: Node, base: Access | None) -> bool:
     if binding.function is not node.function:
         return False
     declaration = binding.declaration
+    if _is_made_above(binding, node):
+        return True
     if declaration.kind == "var_spec" and declaration.get("value") is None:
         return declaration.get("type") is not None and declaration["type"].kind != "pointer_type"
     if declaration.kind not in {"short_var_declaration", "var_spec"} or not binding.values:
         return False
     return _makes(binding.value or binding.values[0])
+
+
+def _is_made_above(binding: Binding, node: Node) -> bool:
+    """Return whether the last assignment above a node, in its block, makes the object, and the
+    variable has only been used for the object's own fields since.
+
+    `if e == nil { e = new(entry); e.count = 1; m[key] = e }`
+    """
+    statement = node.statement
+    block = statement.parent if statement is not None else None
+    if statement is None or block is None:
+        return False
+    for above in reversed(block.statements):
+        if above.start >= statement.start:
+            continue
+        uses = [use for use in binding.uses if above.contains(use)]
+        if above.kind == "assignment_statement" and above["left"].text == binding.name.encode():
+            return above["operator"].kind == "=" and _makes(above["right"].children[0])
+        if any(use.field != "operand" for use in uses):
+            return False
+    return False
 
 
 def _makes(value: Node) -> bool:

@@ -5,7 +5,7 @@ files and connections pile up until the loop is through, and a mutex that is loc
 the next round is still held there, so that the function waits for itself.
 
 Not reported: a defer after which the loop never goes round again; a context that the round itself
-cancels at its end; a context, file or
+cancels at its end, a file or connection that it closes there itself; a context, file or
 connection that is stored, returned or handed on for later; a listener, whose port is meant to
 stay taken; the locks of the elements that are ranged over, which may all be wanted together; a
 lock taken under a condition.
@@ -154,6 +154,8 @@ def _released(
         return None
     if any(_is_kept(use) or _goes_on(file, loop, use) for use in binding.uses):
         return None
+    if _closed_at_the_end(binding, call):
+        return None
     return f"{function.name} runs when the function returns, not when the round ends"
 
 
@@ -175,6 +177,18 @@ def _called_at_the_end(cancel: Binding, loop: Node) -> bool:
             if call.parent.kind == "expression_statement" and call.parent.parent is loop["body"]:
                 return True
     return False
+
+
+def _closed_at_the_end(resource: Binding, deferred: Node) -> bool:
+    """Return whether the block of a deferred Close does the same itself, further down."""
+    statement = deferred.statement
+    block = statement.parent if statement is not None else None
+    return any(
+        later.kind == "expression_statement" and later.children[0].text == deferred.text
+        for later in (block.statements if block is not None else ())
+        if later.start > deferred.start
+        if any(later.contains(use) for use in resource.uses)
+    )
 
 
 def _of_round(binding: Binding, loop: Node) -> bool:

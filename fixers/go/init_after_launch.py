@@ -287,7 +287,7 @@ def _is_access(
     if access is None:
         return False
     if body.kind != "func_literal" and call is not None:
-        if not wanted.steps and isinstance(wanted.root, Binding):
+        if not wanted.steps and Binding in {type(wanted.root), type(access.root)}:
             return False  # the goroutine has the value that the variable had at the launch
         access = translated(outer, call, body, access)
     return access == wanted

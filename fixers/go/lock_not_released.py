@@ -10,7 +10,8 @@ Not reported: a function whose contract is to return locked (its name or comment
 another function of the package only releases the lock; a name alone does not excuse returns
 that fail, with an error, after others have released, or where callers release after a
 success only); a lock that is handed over: to a
-closure, by its method value or its address, or as a part of what is returned; paths that
+closure, by its method value or its address, as a part of what is returned, or with what is sent
+(another function only releases it); paths that
 panic or end the process; conditions that are tested again before the release; a
 `defer x.Lock()` that was meant to release (go/lock-mode-mismatch).
 
@@ -179,9 +180,28 @@ def _is_contract(file: GoFile, leak: _Leak) -> bool:
     everywhere = not leak.stops
     if leak.stops and leak.exits and all(fails(file, e.node) for e in leak.exits):
         return says_locked(file, function, leak.lock)  # who fails to acquire holds nothing
-    if returns_locked(file, function, leak.lock, everywhere):
+    if returns_locked(file, function, leak.lock, everywhere) or _is_sent_along(file, leak):
         return True
     return bool(leak.exits) and not everywhere and _is_released_by_callers(file, leak)
+
+
+def _is_sent_along(file: GoFile, leak: _Leak) -> bool:
+    """Return whether a send comes before each exit that keeps the lock, and some other function
+    only releases it: whoever receives has it from there on.
+    """
+    flow, gives = leak.flow, net_releases(file.package)
+    if not any(leak.lock.lock_class in classes for classes in gives.values()):
+        return False
+    sends = {
+        point
+        for node in leak.locks.function.own()
+        if node.kind == "send_statement" and (point := flow.point_of(node))
+    }
+    if leak.again or not sends:
+        return False
+    stops = leak.stops | sends
+    left = flow.exits_from(leak.point, stop=stops.__contains__)
+    return not any(e.kind in {"return", "end"} for e in left)
 
 
 def _is_released_by_callers(file: GoFile, leak: _Leak) -> bool:

@@ -133,6 +133,8 @@ def _may_panic(file: GoFile, function: Node, node: Node) -> str:
 
 def _called(file: GoFile, call: Node) -> str:
     """Say that a function panics which the caller supplied, or which a field holds."""
+    if call.is_launched:
+        return ""  # in a goroutine of its own
     function = call["function"]
     if function.kind == "identifier":
         binding = file.binding(function)

@@ -79,7 +79,9 @@ def _receives(file: GoFile, body: Node, loop: Node) -> Iterator[Finding]:
         yield _spinning(file, receive, skip, channel)
     elif _tests_ok(statement):
         return
-    elif channel.of("close"):
+    elif (closes := channel.of("close")) and all(_is_last(c.node, body) for c in closes):
+        return  # when the loop has ended
+    elif closes:
         name = operand_of(receive).name
         message = f"the loop goes on with zero values when {name} is closed"
         yield finding(file, receive, message, _with_ok(file, loop, statement, receive))
@@ -90,6 +92,11 @@ def _receives(file: GoFile, body: Node, loop: Node) -> Iterator[Finding]:
             message += f" and does not listen to {stops[0].receive}"
             fix = _with_select(file, loop, statement, receive, stops[0])
             yield finding(file, receive, message, fix)
+
+
+def _is_last(close: Node, body: Node) -> bool:
+    """Return whether the body that receives closes the channel itself, when it leaves."""
+    return close.is_deferred and close.function is body
 
 
 def _receive(statement: Node) -> Node | None:

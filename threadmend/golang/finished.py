@@ -21,7 +21,7 @@ from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, runs_in_place
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.setup import is_made_here
 from threadmend.golang.syntax import Node
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from threadmend.golang.field_accesses import FieldAccess
     from threadmend.golang.file import GoFile
     from threadmend.golang.guards import Guard
+    from threadmend.golang.package import Decl
 
 __all__ = ["is_finished"]
 
@@ -55,7 +56,7 @@ def _is_of_maker(file: GoFile, node: Node, base: Access | None, depth: int) -> b
     root, function = (base.root if base is not None else None), outer_function(node)
     if not isinstance(root, Binding) or function is None:
         return False
-    if root.kind != "receiver":
+    if root.kind not in {"receiver", "parameter"}:
         return _is_made_in(file, node, root, function) and _is_kept_until_done(file, root, function)
     decl = declaration_of(file, function)
     if decl is None or node.function is not function or depth == 0:
@@ -67,13 +68,17 @@ def _is_of_maker(file: GoFile, node: Node, base: Access | None, depth: int) -> b
         operand is not None
         and _is_of_maker(site.file, operand, access_of(site.file, operand), depth - 1)
         for site in sites
-        for operand in (_operand(site),)
+        for operand in (_given(site, decl, root),)
     )
 
 
-def _operand(site: Site) -> Node | None:
-    """Return the object that a method is called on, None for other uses of the method."""
-    return site.call["function"].get("operand") if site.call is not None else None
+def _given(site: Site, decl: Decl, root: Binding) -> Node | None:
+    """Return what a call gives a receiver or parameter, None for other uses of the function."""
+    if site.call is None:
+        return None
+    if root.kind == "parameter":
+        return argument_of(site.call, decl.node, root)
+    return site.call["function"].get("operand")
 
 
 def _is_made_in(file: GoFile, node: Node, root: Binding, function: Node) -> bool:
@@ -99,7 +104,7 @@ def _is_kept_until_done(file: GoFile, root: Binding, function: Node) -> bool:
             continue
         if use.function is not function or (launched and not has_waited(file, use)):
             return False
-    return all(_is_owner(use) for use in launched)
+    return all(_is_owner(use) or _is_owner_there(file, use) for use in launched)
 
 
 def _is_launched(file: GoFile, use: Node, function: Node) -> bool:
@@ -121,6 +126,31 @@ def _is_owner(use: Node) -> bool:
     )
 
 
+def _is_owner_there(file: GoFile, use: Node) -> bool:
+    """Return whether a goroutine's function gets a variable, and only uses its fields and methods.
+
+    `go collect(rep, knot)`
+    """
+    arguments = use.parent
+    call = arguments.parent if arguments is not None else None
+    if call is None or call.kind != "call_expression" or use.parent is not call["arguments"]:
+        return False
+    if call.parent is None or call.parent.kind != "go_statement":
+        return False
+    decl = file.callee(call)
+    if decl is None or not decl.has_body:
+        return False
+    taken = [
+        name
+        for declaration in decl.node["parameters"].children
+        for name in declaration.all("name")
+        if (binding := decl.file.binding(name)) is not None
+        if argument_of(call, decl.node, binding) is use
+        if all(_is_owner(u) for u in binding.uses if u is not binding.node)
+    ]
+    return len(taken) == 1
+
+
 def _reads_later(file: GoFile, node: Node, base: Access | None, depth: int) -> bool:
     """Return whether a read does not run while the goroutines of the maker do."""
     root, function = (base.root if base is not None else None), outer_function(node)
@@ -136,5 +166,5 @@ def _reads_later(file: GoFile, node: Node, base: Access | None, depth: int) -> b
         and not site.launched
         and _reads_later(site.file, operand, access_of(site.file, operand), depth - 1)
         for site in own_callers(decl, LOCK_CALLS)
-        for operand in (_operand(site),)
+        for operand in (_given(site, decl, root),)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.access import is_assigned_once
+from threadmend.golang.access import is_assigned_once, uses_of
 from threadmend.golang.conditions import CondCall, wait_loop
 from threadmend.golang.file import GoFile
 from threadmend.golang.iterations import own_condition
@@ -73,6 +73,8 @@ def never_changes(wait: CondCall) -> Node | None:
         binding = wait.file.binding(name)
         if binding is None or not is_assigned_once(binding) or binding.kind == "parameter":
             return None
+        if any(use.kind in {"address", "store"} for use in uses_of(binding)):
+            return None  # who has `&ready` may set it
     return condition
 
 

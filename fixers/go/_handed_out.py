@@ -9,6 +9,7 @@ from threadmend.golang.calls import callers
 from threadmend.golang.escapes import Escape
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import doc_of
+from threadmend.golang.goroutines import Launch
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.mutations import Mutation
 from threadmend.golang.runners import runners_of
@@ -201,11 +202,23 @@ def _has_said_goodbye(escape: Escape, mutation: Mutation) -> bool:
         bool(runners.launches)
         and not runners.called
         and all(
-            launch.body is not None
-            and any(_closes(s, heard, mutation.node) for s in launch.body["body"].statements)
-            for launch in runners.launches
+            body is not None
+            and any(_closes(s, heard, mutation.node) for s in body["body"].statements)
+            for body in (_run_alone(mutation.file, launch) for launch in runners.launches)
         )
     )
+
+
+def _run_alone(file: GoFile, launch: Launch) -> Node | None:
+    """Return the function that a goroutine runs: for `go func() { t.run() }()` that of `t.run`."""
+    body = launch.body
+    statements = body["body"].statements if body is not None else []
+    if len(statements) != 1 or statements[0].kind != "expression_statement":
+        return body
+    call = statements[0].children[0]
+    where = [f for f in file.package.files if f.path == call.path]
+    decl = where[0].callee(call) if where and call.kind == "call_expression" else None
+    return decl.node if decl is not None and decl.has_body else body
 
 
 def _closes(statement: Node, names: set[str], change: Node) -> bool:

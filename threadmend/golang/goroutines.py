@@ -28,6 +28,7 @@ __all__ = [
     "launch_at",
     "launch_of_literal",
     "launch_sites",
+    "launched_value",
     "launches",
     "launches_in",
     "or_spawning",
@@ -350,14 +351,32 @@ def started_by(decl: Decl, site: Site) -> Node | None:
     if site.launched:
         return site.call
     if site.call is None:
-        known = launch_sites(decl.file.package).get(decl.key, ())
-        inside = [x.node for x in known if x.kind != "timer" and x.node.contains(site.node)]
-        return next((node for node in inside if node.function is site.node.function), None)
+        given = launched_value(decl, site)
+        return given.node if given is not None and given.kind != "timer" else None
     literal = site.node.function
     if literal is None or literal.kind != "func_literal" or len(literal["body"].statements) != 1:
         return None
     launch = launch_of_literal(site.file, literal)
     return launch.node if launch is not None and launch.kind != "timer" else None
+
+
+def launched_value(decl: Decl, site: Site) -> Launch | None:
+    """Return the launch that a function is handed to as a value: `spawn(s.run)`, `wg.Go(s.run)`.
+
+    Also what its variable is launched by: `run := s.run; go run()`.
+    """
+    for launch in launch_sites(decl.file.package).get(decl.key, ()):
+        if launch.node.function is not site.node.function:
+            continue
+        if launch.node.contains(site.node):
+            return launch
+        name = launch.call["function"] if launch.call is not None else None
+        binding = site.file.binding(name) if name is not None else None
+        value = binding.value if binding is not None else None
+        if binding is not None and value is not None and value.contains(site.node):
+            if len(binding.uses) == len({binding.node, name}):
+                return launch
+    return None
 
 
 def captures(function: Node) -> dict[Binding, list[Node]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import is_assigned_once, lock_class, uses_of
 from threadmend.golang.flow import Point
 from threadmend.golang.functions import call_of, doc_of
+from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.locks import LockOperation, Locks, locks_of
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
@@ -228,7 +229,7 @@ def net_releases(package: Package) -> dict[tuple[str, int], set[str]]:
                 # A callback that only releases counts: registered here, it runs elsewhere.
                 if released:
                     found[decl.file.path, literal.start] = released
-                if _is_launched(literal):
+                if launch_of_literal(decl.file, literal) is not None:
                     # The goroutine takes over what the caller holds, and releases it.
                     classes |= released - {o.lock_class for o in locks.operations}
             elif literal.function is decl.node and not _takes_by_call(decl.node):
@@ -237,17 +238,6 @@ def net_releases(package: Package) -> dict[tuple[str, int], set[str]]:
             found[decl.key] = classes
     _through_callers(package, found)
     return found
-
-
-def _is_launched(literal: Node) -> bool:
-    """Return whether a literal is what a go statement runs."""
-    call = literal.parent
-    return (
-        literal.field == "function"
-        and call is not None
-        and call.parent is not None
-        and call.parent.kind == "go_statement"
-    )
 
 
 def released_classes(file: GoFile, call: Node, decl: Decl, classes: set[str]) -> set[str]:

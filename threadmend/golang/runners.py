@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.callback_fields import calls_of_stored
 from threadmend.golang.calls import Site, callers
-from threadmend.golang.goroutines import Launch, launch_of_literal
+from threadmend.golang.goroutines import Launch, launch_of_literal, launched_value
 from threadmend.golang.locks import declaration_of, runs_in_place
 from threadmend.golang.syntax import Node
 
@@ -65,7 +65,10 @@ def _add_runners(
     for site in _followed(decl) if fields else callers(decl):
         if site.call is None:
             value = site.node.up("selector_expression") or site.node
-            if site.node.function is not None and runs_in_place(site.file, value):
+            launch = launched_value(decl, site)
+            if launch is not None:
+                found.launches.append(launch)
+            elif site.node.function is not None and runs_in_place(site.file, value):
                 _add_runners(site.file, site.node.function, depth - 1, found, seen, fields)
             else:
                 found.called = True

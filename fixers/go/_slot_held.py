@@ -26,7 +26,17 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Struct, is_named
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-__all__ = ["has_failed", "held_slots", "kept_on", "slot_finding"]
+__all__ = [
+    "given_by",
+    "given_slot",
+    "has_failed",
+    "held_slots",
+    "kept_on",
+    "release_fix",
+    "releasing",
+    "slot_finding",
+    "taken_slot",
+]
 
 _RELEASES = re.compile(
     rb"(?m)^\s*<-[\w.]+\s*$|\.(?:[rR]elease|[pP]ut|[gG]ive|[lL]eave|[dD]one|[uU]nlock)\w*\("
@@ -45,9 +55,9 @@ def held_slots(file: GoFile) -> Iterator[Finding]:
     """Yield the error exits of functions that keep a slot which their other paths give back."""
     if file.generated:
         return
-    for function in file.functions(_releasing(file.package)):
+    for function in file.functions(releasing(file.package)):
         statements = [n for n in function.own() if n.kind == "expression_statement"]
-        given = [s for n in statements if (s := _given(file, n)) is not None]
+        given = [s for n in statements if (s := given_slot(file, n)) is not None]
         for name in sorted({s.name for s in given}):
             finding = _kept(file, function, name, [s.at for s in given if s.name == name])
             if finding is not None:
@@ -55,7 +65,7 @@ def held_slots(file: GoFile) -> Iterator[Finding]:
 
 
 def _kept(file: GoFile, function: Node, name: str, given: list[Node]) -> Finding | None:
-    starts = [p for n in function.own() for p in _taken(file, n, name)]
+    starts = [p for n in function.own() for p in taken_slot(file, n, name)]
     if len(starts) != 1 or starts[0][1] is None:
         return None
     taken, start = starts[0][0], starts[0][1]
@@ -118,7 +128,7 @@ _FAILED = re.compile(
 )
 
 
-def _releasing(package: Package) -> re.Pattern[bytes]:
+def releasing(package: Package) -> re.Pattern[bytes]:
     """Return the pattern of what may give a slot back, also by a method of any name."""
     known: re.Pattern[bytes] | None = package.facts.get("slot releases")
     if known is None:
@@ -145,22 +155,25 @@ def _only_receives(decl: Decl) -> bool:
 # -- what takes and gives -----------------------------------------------------------------
 
 
-def _given(file: GoFile, node: Node) -> _Slot | None:
+def given_slot(file: GoFile, node: Node) -> _Slot | None:
     """Return the slot that a statement gives back: `<-sem`, `s.release()`."""
     child = node.children[0]
     if child.kind == "unary_expression" and child["operator"].kind == "<-":
         operand = child["operand"]
         return _Slot(operand.name, node) if _is_signal(file, operand) else None
-    if child.kind != "call_expression":
-        return None
-    owner = _owner(child)
+    return given_by(file, child, node) if child.kind == "call_expression" else None
+
+
+def given_by(file: GoFile, call: Node, node: Node) -> _Slot | None:
+    """Return the slot that a call, of the statement `node`, gives back."""
+    owner = _owner(call)
     if owner is None:
         return None
     if is_named(file.type_of(owner), _WEIGHTED):
-        return _Slot(owner.name, node) if child["function"]["field"].name == "Release" else None
-    if _TAKES.match(child["function"]["field"].name):
+        return _Slot(owner.name, node) if call["function"]["field"].name == "Release" else None
+    if _TAKES.match(call["function"]["field"].name):
         return None  # a channel that holds the free slots
-    path = _moved(file, child, "unary_expression")
+    path = _moved(file, call, "unary_expression")
     return _Slot(f"{owner.name} {path}", node) if path is not None else None
 
 
@@ -169,7 +182,7 @@ _GIVES = re.compile(r"(?i)unlock|release|put|give|leave|return|free|done")
 _WEIGHTED = "golang.org/x/sync/semaphore.Weighted"
 
 
-def _taken(file: GoFile, node: Node, name: str) -> Iterator[tuple[Node, Node | None]]:
+def taken_slot(file: GoFile, node: Node, name: str) -> Iterator[tuple[Node, Node | None]]:
     """Yield a node that takes the slot, and the statement from which on it is held."""
     if node.kind == "send_statement" and node["channel"].name == name:
         if node.field == "communication":
@@ -262,7 +275,7 @@ def slot_finding(
     exits: list[Node],
 ) -> Finding:
     """Return the finding about a slot that some exits do not give back."""
-    fix, reason = _fix(function, flow, start, stops, exits)
+    fix, reason = release_fix(function, flow, start, stops, exits)
     exit_ = exits[0]
     leaves = "the loop goes on" if exit_.kind == "continue_statement" else "the function returns"
     return Finding(
@@ -278,9 +291,10 @@ def slot_finding(
 
 
 @with_reason
-def _fix(
+def release_fix(
     function: Node, flow: Flow, start: Node, stops: dict[Point, Node], exits: list[Node]
 ) -> Fix:
+    """Give a slot back in a defer, where nothing follows the releases; else before the exits."""
     code = next(iter(stops.values())).name
     edits: list[Edit] = []
     if all(_is_last(flow, p) for p in stops) and start.parent is function["body"]:

@@ -46,6 +46,7 @@ from ._leaked_senders import is_wait
 from ._never_signals import never_signalled
 from ._reported import unreported
 from ._signal_once import signalled_once
+from ._slot_entrusted import entrusted_slots
 from ._slot_held import held_slots
 from ._slot_kept import kept_slots
 from ._stopped_by_waiter import stopped_by_waiter
@@ -64,6 +65,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         signalled_once,
         kept_slots,
         held_slots,
+        entrusted_slots,
         kept_tokens,
         not_announced,
         consumers_kept,

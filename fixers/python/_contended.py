@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Set
 
 from threadmend.python import api
+from threadmend.python.arguments import argument
 from threadmend.python.classes import Class
 from threadmend.python.decorated import is_put_off
 from threadmend.python.file import PythonFile
@@ -13,7 +14,13 @@ from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function, attributes_of
 from threadmend.python.locks import looks_like_lock
 from threadmend.python.sharing import is_synchronized
-from threadmend.python.threads import Spawn, reached_outside, spawns_reaching, wrappers
+from threadmend.python.threads import (
+    Spawn,
+    reached,
+    reached_outside,
+    spawns_reaching,
+    wrappers,
+)
 from threadmend.python.uses import is_self, use_mode
 
 from ._alone import is_given_away, is_made_by_callers, is_made_for
@@ -334,7 +341,42 @@ def _is_own(file: PythonFile, node: ast.expr, function: Function, spawn: Spawn) 
     if spawn.target is function:
         arg = argument_for(spawn, binding.name)
         return arg is None or _is_fresh(spawn.file, arg, spawn.node) or is_given_away(spawn, arg)
-    return function.self_name == binding.name or is_made_by_callers(function, binding.name)
+    if function.self_name == binding.name or is_made_by_callers(function, binding.name):
+        return True
+    return _is_passed_on(function, binding.name, spawn)
+
+
+def _is_passed_on(function: Function, name: str, spawn: Spawn) -> bool:
+    """Return whether a thread hands on what is its own: the element of a list that it is given, or
+    what it loops over of that.
+    """
+    if spawn.target is None or name not in function.parameters:
+        return False
+    at = function.parameters.index(name) - (function.self_name is not None)
+    running = reached(spawn.target) - {function}
+    file = function.file
+    sites = [s for s in function.callers if s.caller in running]
+    return bool(sites) and all(
+        site.caller is not None
+        and _is_own_part(file, argument(site.call, at, name), site.caller, spawn)
+        for site in sites
+    )
+
+
+def _is_own_part(file: PythonFile, given: ast.expr | None, caller: Function, spawn: Spawn) -> bool:
+    """Return whether a thread's target has what it hands on from what it got itself."""
+    binding = file.binding(given)
+    if given is None or binding is None or caller is not spawn.target or len(binding.sites) > 1:
+        return False
+    root, loop = given, file.statement(binding.sites[0].node)
+    if binding.sites[0].kind in {"for", "unpack"} and isinstance(loop, ast.For):
+        root = loop.iter
+    while isinstance(root, ast.Call | ast.Attribute | ast.Subscript):
+        root = root.func if isinstance(root, ast.Call) else root.value
+    own = file.binding(root)
+    if own is None or own.scope is not caller.scope or own.name == caller.self_name:
+        return False
+    return own.name in caller.parameters and _is_own(file, root, caller, spawn)
 
 
 # -- parameters -----------------------------------------------------------------------------

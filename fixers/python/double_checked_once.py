@@ -38,6 +38,7 @@ from threadmend.python.uses import is_self
 
 from ._consumed import consumed
 from ._failing import is_logged
+from ._taken_whole import takes_all
 
 CATEGORY = "shared-state"
 GATE = rb"\bif\b"
@@ -69,7 +70,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if spent is not None and not file.held(spent.node):
             yield _finding(file, section, spent)
             continue
-        if test is None or file.held(test.node):
+        if test is None or file.held(test.node) or takes_all(file, section):
             continue
         setting = _setting(file, section, test) or _setting_helper(file, section, test)
         if setting is not None and not _is_tested(file, section, test, setting):

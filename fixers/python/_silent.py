@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from threadmend.python.arguments import argument
+from threadmend.python.arguments import argument, given_to
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, enclosing
+from threadmend.python.flow import after, can_raise, enclosing
+from threadmend.python.forwarded import only_call
 from threadmend.python.functions import Function, function_of
 from threadmend.python.implied import seen_from
 from threadmend.python.places import Place
@@ -26,11 +27,17 @@ __all__ = [
 _ASKS = frozenset({"sys.exc_info", "sys.exception", "traceback.format_exc"})
 
 
-def handles_everything(function: Function) -> bool:
+def handles_everything(function: Function, depth: int = 3) -> bool:
     """Return whether the body is nothing but try statements (behind a docstring, imports and plain
     assignments) that handle every exception, without raising it again; what is taken out of
-    collections beside them may be gone (`known.pop(key, None)`).
+    collections beside them may be gone (`known.pop(key, None)`). Or that it does nothing but call
+    such a function of the project.
     """
+    call = function.node.body if isinstance(function.node, ast.Lambda) else only_call(function)
+    if isinstance(call, ast.Call) and depth and not can_raise(given_to(call)):
+        callee = function.callees.get(call)
+        if callee is not None:
+            return handles_everything(callee, depth - 1)
     body = [s for s in function.body if not _is_quiet(function.file, s)]
     if len(body) == 1 and isinstance(body[0], ast.While | ast.For | ast.With):
         body = [s for s in body[0].body if not is_told(function.file, s)]

@@ -1,4 +1,4 @@
-"""Methods that have received enough, and close a field's channel under the goroutine that sends.
+"""Who has received enough, and closes a field's channel under the goroutine that sends.
 
     func (t *tail) Head(n int) []string {       func (t *tail) follow() {
         for len(out) < n {                          for t.scan() {
@@ -22,24 +22,26 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import owed_after
+from threadmend.golang.locks import held_at
+from threadmend.golang.recovering import sends_if_open
 from threadmend.golang.repeats import is_repeated
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._close_fields import SendingLoop, keeps_out, receiver_of, sending_loop, with_stop
 
-__all__ = ["closed_by_receivers"]
+__all__ = ["closed_by_receivers", "has_enough"]
 
 
 def closed_by_receivers(file: GoFile) -> Iterator[Finding]:
-    """Yield the closes of a field's channel by the method that receives from it."""
+    """Yield the closes of a field's channel by the function that receives from it."""
     if file.is_test or file.generated:
         return
     for call in file.calls("close"):
         operands, method = call["arguments"].children, call.function
         if len(operands) != 1 or operands[0].kind != "selector_expression" or method is None:
             continue
-        if method.kind != "method_declaration" or call.parent is None:
+        if method.kind == "func_literal" or call.parent is None:
             continue
         channel = shared_channel(file, operands[0])
         if channel is None or not channel.is_field or channel.stores or channel.escapes:
@@ -47,7 +49,12 @@ def closed_by_receivers(file: GoFile) -> Iterator[Finding]:
         if call.parent.kind != "expression_statement" or len(channel.of("close")) != 1:
             continue
         loop = sending_loop(channel, call)
-        if loop is None or keeps_out(loop, file, call) or not _had_enough(channel, call, method):
+        if loop is None:
+            continue
+        if _leaves_range(channel, call):
+            if held_at(file, call) or any(sends_if_open(s.file, s.node) for s in loop.sends):
+                continue
+        elif keeps_out(loop, file, call) or not _had_enough(channel, call, method):
             continue
         yield _finding(call, channel, loop)
 
@@ -66,6 +73,46 @@ def _had_enough(channel: SharedChannel, close: Node, method: Node) -> bool:
         waits = {p for p in flow.points if _waits(p.node) and p is not start}
         if start is not None and end in flow.reachable(start, stop=waits.__contains__):
             return True
+    return False
+
+
+def _leaves_range(channel: SharedChannel, close: Node) -> bool:
+    """Return whether the close is where the only loop over the channel is left with enough."""
+    ranges, statement = channel.of("range"), close.parent
+    loop = ranges[0].node.parent if len(ranges) == 1 else None
+    if loop is None or statement is None or channel.of("receive") or ranges[0].calls:
+        return False
+    return (
+        loop.contains(close) and has_enough(statement, loop) and _receives_no_more(ranges[0], close)
+    )
+
+
+def _receives_no_more(receive: ChannelOperation, close: Node) -> bool:
+    """Return whether the function that closes does not come to a receive of its own again."""
+    function = close.function
+    if function is None or receive.node.function is not function:
+        return False
+    flow = flow_of(function)
+    start, wait = flow.point_of(close), flow.point_of(receive.node)
+    if start is None or wait is None or not flow.complete:
+        return False
+    return wait not in flow.reachable(start)
+
+
+def has_enough(statement: Node, loop: Node) -> bool:
+    """Return whether the test asks for what the loop has done so far, not for what it received:
+    `len(found) == n`. Going on would give another result.
+    """
+    block = statement.parent
+    test = block.parent if block is not None else None
+    if test is None or test.kind != "if_statement":
+        return False
+    asked = {n.name for n in test["condition"].find("identifier")}
+    for node in loop["body"].own():
+        if node.kind in {"assignment_statement", "inc_statement", "dec_statement"}:
+            target = node["left"].children[0] if node.kind[0] == "a" else node.children[0]
+            if next((n.name for n in target.walk() if n.kind == "identifier"), "") in asked:
+                return True
     return False
 
 
@@ -109,7 +156,8 @@ def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
     Sound: no receiver asks whether the channel is closed, and what it did not take is lost
     before as after.
     """
-    if channel.of("range") or any(_tells(r) for r in channel.of("receive")):
+    waiting = [r for r in channel.of("range") if not _receives_no_more(r, call)]
+    if waiting or any(_tells(r) for r in channel.of("receive")):
         raise BuilderError("a receiver waits for the close")
     launch, workspace = loop.launches[0], channel.package.workspace
     if len(loop.launches) != 1 or is_repeated(workspace.file_of(launch.node), launch):

@@ -37,7 +37,7 @@ from threadmend.golang.repeats import is_repeated
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
-from ._close_by_receiver import closed_by_receivers
+from ._close_by_receiver import closed_by_receivers, has_enough
 from ._closer import after_sends, by_producer, close_after, ends
 from ._each_once import each_once
 from ._left_open import left_open
@@ -253,30 +253,13 @@ def _without_close(channel: Channel, close: ChannelOperation, loop: Node) -> lis
         raise BuilderError("the close is part of another statement")
     if own_condition(loop) is not None and not loop.contains(statement):
         return [*_drained(close, statement), *_asked(close, loop)]
-    if loop.contains(statement) and _has_enough(statement, loop):
+    if loop.contains(statement) and has_enough(statement, loop):
         raise BuilderError("the receiver has enough before all is sent: it needs a stop channel")
     if _sent_sentinel(channel, loop):
         return [*delete(statement), *_past(statement, loop), *_ranged(close, loop)]
     if not loop.contains(statement):
         return [*_drained(close, statement), *_ranged(close, loop)]
     return [*_without_test(statement, statement.next), *_ranged(close, loop)]
-
-
-def _has_enough(statement: Node, loop: Node) -> bool:
-    """Return whether the test asks for what the loop has done so far, not for what it received:
-    `len(found) == n`. Going on would give another result.
-    """
-    block = statement.parent
-    test = block.parent if block is not None else None
-    if test is None or test.kind != "if_statement":
-        return False
-    asked = {n.name for n in test["condition"].find("identifier")}
-    for node in loop["body"].own():
-        if node.kind in {"assignment_statement", "inc_statement", "dec_statement"}:
-            target = node["left"].children[0] if node.kind[0] == "a" else node.children[0]
-            if next((n.name for n in target.walk() if n.kind == "identifier"), "") in asked:
-                return True
-    return False
 
 
 def _sent_sentinel(channel: Channel, loop: Node) -> bool:

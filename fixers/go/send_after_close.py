@@ -84,6 +84,8 @@ def _in_other_functions(file: GoFile) -> Iterator[Finding]:
             other = encounter.other
             if other.writes or on_every_way(encounter.one.file, encounter.one.node, _has_waited):
                 continue
+            if _are_never_built_together(encounter.one.node.path, other.node.path):
+                continue
             if encounter.one.node not in counted and not _recovers(other):
                 stopped = stop_closed(file, encounter.one.node)
                 yield _distant(encounter.one.node, other.node, stopped or _APART)
@@ -100,6 +102,18 @@ def _moved(close: Touch, send: Touch) -> Fix | str:
     if close.path[0].path.endswith("_test.go"):
         return "a test may call them in this order on purpose"
     return moved_behind(close.path[0], send.path[0])
+
+
+_PLATFORM = re.compile(
+    r"_(aix|android|darwin|dragonfly|freebsd|illumos|ios|js|linux|netbsd|openbsd|plan9|solaris"
+    r"|wasip1|windows)(?:_[a-z0-9]+)?\.go$"
+)
+
+
+def _are_never_built_together(one: str, other: str) -> bool:
+    """Return whether the names of two files are those of different platforms."""
+    platforms = {m[1] for path in (one, other) if (m := _PLATFORM.search(path))}
+    return len(platforms) == 2
 
 
 def _recovers(send: Touch) -> bool:

@@ -33,6 +33,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.leaving import owed_after
+from threadmend.golang.lefts import lefts_of
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.recovering import sends_if_open
 from threadmend.golang.repeats import is_repeated
@@ -173,7 +174,7 @@ def keeps_out(loop: SendingLoop, file: GoFile, close: Node, *, alone: bool = Tru
         return True
     if not alone:
         return False
-    if called_behind(file, close, loop.body):
+    if called_behind(file, close, loop.body) or _is_awaited_above(file, close, loop):
         return True
     while runner is not None and runner.kind == "func_literal" and is_run_here(runner):
         runner = runner.function
@@ -190,6 +191,22 @@ def keeps_out(loop: SendingLoop, file: GoFile, close: Node, *, alone: bool = Tru
         )
         for c in runner.own()
     )
+
+
+def _is_awaited_above(file: GoFile, close: Node, loop: SendingLoop) -> bool:
+    """Return whether the close stands behind a call of what launches the senders, each of which
+    that waits for before it returns.
+    """
+    function = close.function
+    for call in function.own() if function is not None else ():
+        if call.kind != "call_expression" or call.end > close.start or call.runs_later:
+            continue
+        decl = file.callee(call)
+        if decl is None or not decl.has_body or not decl.node.contains(loop.body):
+            continue
+        left = {one.launch.node for one in lefts_of(decl.file, decl.node)}
+        return not any(launch.node in left for launch in loop.launches)
+    return False
 
 
 def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) -> Finding:

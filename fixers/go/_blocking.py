@@ -98,13 +98,16 @@ def _is_first(pair: Pair) -> bool:
     return above["left"].text == send["channel"].text and bool(_BUFFERED.search(above.text))
 
 
+_TELLS_END = re.compile(r"(?<=[a-z])(?:Clos(?:e|ing)|Stop(?:ping)?|Shutdown|Quit|Exit)$")
 _ENDS = re.compile(r"(?i)(?:close|stop|shutdown|quit|end|finish|terminate)")
 
 
 def _is_last_word(pair: Pair) -> bool:
     """Return whether a send tells the end, once: the buffer has room for the only thing sent."""
     send, name = pair.event.operation, pair.function.get("name")
-    if send.kind != "send_statement" or name is None or not _ENDS.match(name.name):
+    if send.kind != "send_statement" or name is None:
+        return False
+    if not (_ENDS.match(name.name) or _TELLS_END.search(name.name)):
         return False
     if send.function is not pair.function or innermost_loop(send) is not None:
         return False

@@ -13,7 +13,7 @@ Not reported:
 - what nobody changes in place under that lock: values that are only replaced as a whole
   (copy on write) or never changed once they are made;
 - values handed over: the method puts something else in their place (`s.items = nil`);
-- what the method marks as taken (`b.writing = true`);
+- what the method marks as taken or shared (`b.writing = true`, `b.shared = cap(b.items) > 0`);
 - an object made in the function itself; a function that returns with the lock held;
 - a function whose comment says that the result must not be changed or is shared.
 
@@ -133,12 +133,26 @@ def _takes(escape: Escape) -> bool:
     for node in escape.function.own():
         if node.kind == "assignment_statement" and node.start < escape.statement.start:
             targets, values = node["left"].children, node["right"].children
-            if targets[0].kind == "selector_expression" and values[0].text == b"true":
-                return True
+            if targets[0].kind == "selector_expression":
+                if values[0].text == b"true" or _is_told(targets[0], values[0], escape.source):
+                    return True
         if node.kind == "call_expression" and node["arguments"].text == b"(true)":
             if node["function"].name.endswith((".Swap", ".Store")):
                 return True
     return False
+
+
+_SHARED = re.compile(r"(?i)shared|exposed|lent|borrowed|cow$|copyonwrite")
+
+
+def _is_told(target: Node, value: Node, source: Node) -> bool:
+    """Return whether a field says whether there is something to share: `shared = cap(items) > 0`.
+
+    Who changes the elements looks there, and copies them first.
+    """
+    if value.kind != "binary_expression" or not _SHARED.search(target["field"].name):
+        return False
+    return any(node.text == source.text for node in value.find("selector_expression"))
 
 
 def _containers(file: GoFile, escape: Escape) -> list[tuple[str, str]]:

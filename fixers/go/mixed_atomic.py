@@ -31,7 +31,7 @@ from threadmend.golang.calls import Site, callers, own_callers
 from threadmend.golang.count_helpers import waits
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
-from threadmend.golang.functions import outer_function
+from threadmend.golang.functions import doc_of, outer_function
 from threadmend.golang.goroutines import innermost_loop, started_by
 from threadmend.golang.handovers import given_away
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
@@ -116,6 +116,9 @@ def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
     """Return whether something keeps a plain access apart from the atomic ones."""
     if plain.kind not in {"read", "write", "update"} or is_of_result(plain):
         return True
+    statement = plain.node.statement
+    if statement is not None and _SAYS_PLAIN.search(doc_of(statement)):
+        return True
     fresh = plain.fresh or _is_of_fresh(plain)
     if fresh and not _is_given_away(plain):
         return True
@@ -131,6 +134,13 @@ def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
         return True
     held = _classes(plain.file, plain.node)
     return bool(held) and not any(_is_beside(plain, a, held) for a in atomics)
+
+
+_SAYS_PLAIN = re.compile(
+    rb"(?i)\b(?:without|no need (?:for|of|to use)|not? need(?:ed)?|needn't be|need not be)"
+    rb" (?:to be |an? |the |any )?atomic"
+    rb"|\batomic\w*(?: \w+){0,2} (?:not|n't) (?:needed|necessary|required)"
+)
 
 
 def _is_only_of_new(plain: FieldAccess) -> bool:

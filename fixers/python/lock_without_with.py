@@ -52,18 +52,20 @@ GATE = rb"\.acquire\(|lock\w*\(\)|release\w*\(\)|\b(?:while|if) [\w.]+:"
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the locks that an exception or a return leaves taken."""
+    told: set[ast.stmt] = set()
     for section in [*file.sections, *_tried(file), *_helped(file)]:
         if section.release is None or section.is_protected:
             continue
         lost = way_out(file, section)
         if lost is None or _has_arguments(section) or _is_signal(file, section):
             continue
+        told.add(section.start)
         yield _finding(file, section, *lost)
     for section, tried in _late(file):
         yield _finding(file, section, leaves(section.body), [], tried)
     for section in file.sections:
         half = half_handled(file, section)
-        if half is not None and not _is_signal(file, section):
+        if half is not None and section.start not in told and not _is_signal(file, section):
             yield _half_finding(file, section, half)
     yield from tested(file)
     yield from released_for_others(file)

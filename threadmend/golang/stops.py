@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.addressees import is_for_another, tells_its_maker
 from threadmend.golang.branches import found_nil
+from threadmend.golang.calls import callers
 from threadmend.golang.failing import fails
 from threadmend.golang.functions import only_returned
 from threadmend.golang.inplace import is_called_in_place
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, argument_of, bindings_in, resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
@@ -98,7 +100,7 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
                 continue
             contexts.append(Stop(f"{binding.name}.Done()", binding.name))
         elif is_named(type_, "net/http.Request"):
-            if _is_request_without(node, binding):
+            if _is_request_without(file, node, binding):
                 continue
             call = f"{binding.name}.Context()"
             contexts.append(Stop(f"{call}.Done()", call))
@@ -122,16 +124,33 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
     return [stop for stop in contexts + kept if not found_nil(file, node, stop.context)] + channels
 
 
-def _is_request_without(node: Node, binding: Binding) -> bool:
-    """Return whether a request is made here, by a function that is given no context."""
+def _is_request_without(file: GoFile, node: Node, binding: Binding, depth: int = 2) -> bool:
+    """Return whether a request is made here, by a function that is given no context; or by all
+    who call the function, which they alone can.
+    """
     function = node.up(*FUNCTIONS)
     while function is not None and function is not binding.function:
         function = function.up(*FUNCTIONS)
+    if function is not None and binding.kind == "parameter" and depth:
+        return _is_given_without(file, function, binding, depth - 1)
     if binding.kind != "variable" or function is None:
         return False
     name = re.escape(binding.name.encode())
     made = re.compile(rb"\b" + name + rb"(?:, \w+)? :?= (?:http|httptest)\.NewRequest\(")
     return made.search(function.text) is not None and b".WithContext(" not in function.text
+
+
+def _is_given_without(file: GoFile, function: Node, binding: Binding, depth: int) -> bool:
+    decl = declaration_of(file, function)
+    sites = callers(decl) if decl is not None and not decl.exported else []
+    for site in sites:
+        given = argument_of(site.call, function, binding) if site.call is not None else None
+        named = site.file.binding(given) if given is not None else None
+        if site.call is None or named is None:
+            return False
+        if not _is_request_without(site.file, site.call, named, depth):
+            return False
+    return bool(sites)
 
 
 def _cancels_behind(node: Node, owner: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from threadmend.golang.access import access_of
+from threadmend.golang.access import access_of, is_assigned_once
 from threadmend.golang.calls import callers
 from threadmend.golang.escapes import Escape
 from threadmend.golang.file import GoFile
@@ -35,7 +35,7 @@ def is_meant(file: GoFile, escape: Escape) -> bool:
         says_shared(file, function)
         or _handed_over(file, escape)
         or (asks_for_copy(function) and not _promises_copy(escape))
-        or _is_asked_not_to_copy(escape)
+        or _is_asked_not_to_copy(file, escape)
         or _is_missing(escape)
         or _goes_with_its_lock(escape)
         or _copies_longer_ones(escape)
@@ -70,12 +70,34 @@ def _copies_longer_ones(escape: Escape) -> bool:
     return False
 
 
-def _is_asked_not_to_copy(escape: Escape) -> bool:
-    """Return whether an option decides that nothing is copied: `if l.opt.NoCopy { return … }`."""
+def _is_asked_not_to_copy(file: GoFile, escape: Escape) -> bool:
+    """Return whether an option decides that nothing is copied: `if l.opt.NoCopy { return … }`.
+
+    Also by a name of its own: `shared := l.opt.NoCopy; if shared { … }`, or as a switch's case.
+    """
     for outer in escape.statement.ancestors():
-        if outer.kind == "if_statement" and _COPIES.search(outer["condition"].name):
-            return True
+        tests = []
+        if outer.kind == "if_statement":
+            tests = [outer["condition"]]
+        elif outer.kind == "expression_case":
+            tests = outer["value"].children
+        for test in tests:
+            names = [test, *(v for n in test.walk() if (v := _value(file, n)) is not None)]
+            if any(_COPIES.search(name.name) for name in names):
+                return True
     return False
+
+
+def _value(file: GoFile, name: Node) -> Node | None:
+    """Return what a local name stands for that is assigned once."""
+    binding = file.binding(name) if name.kind == "identifier" else None
+    if binding is None or binding.kind != "variable" or not is_assigned_once(binding):
+        return None
+    value = binding.value
+    return value if value is not None and value.kind in _READ else None
+
+
+_READ = frozenset({"identifier", "selector_expression", "unary_expression"})
 
 
 def _goes_with_its_lock(escape: Escape) -> bool:

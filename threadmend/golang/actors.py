@@ -329,11 +329,16 @@ def _may_meet(access: FieldAccess, locked: bool) -> bool:
 
 
 def _stops(function: Node, node: Node) -> bool:
-    """Return whether a function asks a timer before a node whether it has stopped it."""
+    """Return whether a function asks a timer before a node whether it has stopped it.
+
+    `if !t.Stop() { … }`, `stopped := t.Stop()`: not where nobody looks at the result.
+    """
     return any(
-        other.kind == "if_statement"
-        and other.start < node.start
-        and b".Stop()" in other["condition"].text
+        other.kind == "call_expression"
+        and other.end < node.start
+        and other["function"].text.endswith(b".Stop")
+        and other.parent is not None
+        and other.parent.kind not in {"expression_statement", "defer_statement", "go_statement"}
         for other in function.own()
     )
 

@@ -71,7 +71,12 @@ def _above(
             continue
         whole = _whole(site.file, base.root, base.steps) if base.steps else owner
         held = held_at(site.file, call)
-        ours = [h for h in ordered(held) if h.access.root == base.root and _owner(h) == whole]
+        ours = [
+            h
+            for h in ordered(held)
+            if h.access.root == base.root
+            and (_owner(h) == whole or (_owner(h) == owner and h.access.under(base)))
+        ]
         if any(h.mode == "write" for h in held):
             continue
         for lock in sorted(ours, key=lambda h: str(h.access)):

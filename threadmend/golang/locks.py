@@ -347,18 +347,29 @@ def held_on_entry(file: GoFile, call: Node, decl: Decl) -> frozenset[Held]:
     receiver = _receiver(decl)
     if receiver is not None and not is_assigned_once(receiver):
         receiver = None  # `for ; n != nil; n = n.next`: it becomes another object
-    function = call["function"]
-    base = None
-    if receiver is not None and function.kind == "selector_expression":
-        base = access_of(file, function["operand"])
+    bases = _bases(file, call["function"]) if receiver is not None else []
     found = set()
     for lock in held:
         if not isinstance(lock.access.root, Binding):
             found.add(lock)
-        elif base is not None and receiver is not None and lock.access.under(base):
+            continue
+        base = next((b for b in bases if lock.access.under(b)), None)
+        if base is not None and receiver is not None:
             steps = lock.access.steps[len(base.steps) :]
             found.add(Held(Access(receiver, steps), lock.mode, lock.lock_class))
     return frozenset(found)
+
+
+def _bases(file: GoFile, function: Node) -> list[Access]:
+    """Return the paths of the object whose method is called: `g.entries`, and `g` where the
+    method is promoted, whose own locks the part has as well.
+    """
+    if function.kind != "selector_expression":
+        return []
+    selection = file.selection(function)
+    via = selection.via if selection is not None else ()
+    found = [access_of(file, function["operand"], v) for v in ([via, ()] if via else [()])]
+    return [b for b in found if b is not None]
 
 
 def _receiver(decl: Decl) -> Binding | None:

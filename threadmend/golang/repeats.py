@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, variable_meant
 from threadmend.golang.calls import Site, callers
+from threadmend.golang.channel_fields import SharedChannel, shared_channel
+from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import Launch, captures, launch_of_literal, launch_sites
 from threadmend.golang.iterations import ends_after
@@ -42,6 +44,7 @@ _FOR_GOOD = re.compile(
     r"(?:Run|Serve|Listen|Launch|Begin|Connect|Dial|Watch|Enable|Resume|Attach|Join|Boot"
     r"|Loop|Wait|Finish|Kill|Exit|Drain|Disconnect|Leave|Abort|Cancel|Activate|Monitor)(?![a-z])"
 )
+_STATEMENTS = ("assignment_statement", "short_var_declaration", "var_declaration")
 _TAKES_TURN = re.compile(rb"\.(?:CompareAndSwap|Swap)\w*\(")
 
 
@@ -170,8 +173,9 @@ def _by_callers(
         return True
     if decl.name in {"init", "main"} and not decl.receiver:
         return False
-    if held is not None and held.kind == "receiver" and switches(function, held):
-        return False
+    if held is not None and held.kind == "receiver":
+        if switches(function, held) or _ends_its_channel(file, function, node, held):
+            return False
     if _TAKES_TURN.search(file.data, function.start, node.start):
         return False
     if made is None and _is_open(decl):
@@ -187,6 +191,36 @@ def _by_callers(
         known = given is not None and is_made_here(site.file, given.node, Access(given))
         met.append(given if known else None)
     return len(set(met)) < len(met)
+
+
+def _ends_its_channel(file: GoFile, function: Node, node: Node, receiver: Binding) -> bool:
+    """Return whether a method closes, on every path from a node, a channel of its object's that is
+    made with the object: another call would panic.
+    """
+    flow = flow_of(function)
+    start = flow.point_of(node)
+    if start is None or not flow.complete or b"close(" not in function.text:
+        return False
+    closes = []
+    for call in function.own():
+        if call.kind != "call_expression" or call["function"].text != b"close":
+            continue
+        operand = next(iter(call["arguments"].children), None)
+        if operand is None or operand.kind != "selector_expression":
+            continue
+        if operand["operand"].kind == "identifier" and file.binding(operand["operand"]) is receiver:
+            channel = shared_channel(file, operand)
+            if channel is not None and channel.is_field and _made_with(channel):
+                closes.append(flow.point_of(call))
+    return bool(closes) and not flow.exits_from(start, stop=closes.__contains__)
+
+
+def _made_with(channel: SharedChannel) -> bool:
+    """Return whether the channels of a field are all made in literals of their objects."""
+    if channel.stores or channel.nils or not channel.makes:
+        return False
+    around = (m.call.up("keyed_element", *_STATEMENTS) for m in channel.makes)
+    return all(a is not None and a.kind == "keyed_element" for a in around)
 
 
 def _is_open(decl: Decl) -> bool:

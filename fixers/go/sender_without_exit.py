@@ -4,13 +4,14 @@ A plain send waits until somebody receives. When the receiver has left (its cont
 cancelled, its stop channel closed, its caller had enough), the sender waits for ever: the
 goroutine, its stack and all that it refers to stay, and so does whoever waits for it.
 
-Five forms are found:
+Six forms are found:
 - a goroutine that sends in a loop (or in a callback or closure that it runs again and again),
   with a context or stop channel in scope that it ignores;
 - a send of an object's goroutine where the object closes a stop that nobody listens to;
 - a send on a field's channel whose receivers all leave on a stop that is in scope here;
 - a send in the default case of the select that asks for the stop: it comes too late there;
-- a send on a parameter or a result in a loop that leaves on its context, but not from the send.
+- a send on a parameter or a result in a loop that leaves on its context, but not from the send;
+- a send below a look at the context, to a receiver that cancels it and leaves.
 
 Not reported:
 - a channel that is drained to its end, or has room for what is sent;
@@ -39,6 +40,7 @@ from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_a
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix
 
+from ._asked_before import asked_before
 from ._behind_default import behind_default
 from ._bodies import bodies
 from ._in_callbacks import leave_of, runs_again_in
@@ -101,6 +103,13 @@ def check(file: GoFile) -> Iterator[Finding]:
         fix = out.fix(file) if out is not None else ""
         if out is not None and isinstance(fix, Fix):
             yield finding(file, send, out.message, fix)
+            continue
+        asked = asked_before(file, send)
+        if asked is not None:
+            stop, leave = asked
+            message = f"{stop.context} is asked before, and the send on"
+            message += f" {send['channel'].name} waits for ever when its receiver leaves then"
+            yield finding(file, send, message, in_select(file, send, stop, _REASON, leave=leave))
 
 
 def _goroutine_sends(file: GoFile) -> Iterator[Node]:

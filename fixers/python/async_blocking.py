@@ -31,6 +31,7 @@ from threadmend.python.functions import Function, function_of
 from threadmend.python.threads import reached, spawns_reaching
 from threadmend.python.uses import use_mode
 
+from ._clients import talks
 from ._slept import slept_between_tries, slept_here
 
 CATEGORY = "asyncio"
@@ -84,6 +85,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 yield _waiting(file, call, name)
             elif _is_result(file, call):
                 yield _wrapped(file, call)
+            elif talks(file, call):
+                yield _waiting(file, call, file.text(call.func))
             elif _waits(file, call):
                 if not _asks_first(function, call):
                     yield _waiting(file, call, file.text(call.func))
@@ -274,10 +277,14 @@ def _blocks(callee: Function, depth: int = 3) -> tuple[Function, ast.Call] | Non
         if inner is not None and depth:
             if found := _blocks(inner, depth - 1):
                 return found
-        elif last_name(call.func) in {"get", "join", "wait"} and _waits(callee.file, call):
+        elif talks(callee.file, call) or _waits_in_helper(callee.file, call):
             return callee, call
     pause = slept_between_tries(callee, certain)
     return None if pause is None else (callee, pause)
+
+
+def _waits_in_helper(file: PythonFile, call: ast.Call) -> bool:
+    return last_name(call.func) in {"get", "join", "wait"} and _waits(file, call)
 
 
 def _is_short(file: PythonFile, call: ast.Call) -> bool:

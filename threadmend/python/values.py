@@ -153,7 +153,10 @@ def _annotation(file: PythonFile, node: ast.expr, depth: int) -> tuple[PythonFil
     return None if owner is None or owner.cls is None else owner.cls.annotation_of(node.attr)
 
 
-_ENTER_SELF = api.EXECUTORS | {"multiprocessing.Pool", "multiprocessing.pool.ThreadPool"}
+_ENTER_SELF = api.EXECUTORS | {
+    "multiprocessing.Pool", "multiprocessing.pool.ThreadPool", "subprocess.Popen", "httpx.Client",
+    "requests.Session", "requests.session",
+}  # fmt: skip
 
 
 def _named(file: PythonFile, name: str | None, depth: int) -> Value | None:

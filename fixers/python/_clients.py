@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from threadmend.python.file import PythonFile, last_name
+from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 
 __all__ = ["talks"]
@@ -25,6 +25,7 @@ _METHODS = {
 }
 _ONE_BY_ONE = {kind for kind, methods in _METHODS.items() if methods in (_HTTP, _MAIL)}
 _ENDS = frozenset({"poll", "terminate", "kill", "send_signal"})
+_WAITED = frozenset({"communicate"})
 
 
 def _is_own(file: PythonFile, node: ast.expr, function: Function | None) -> bool:
@@ -49,5 +50,7 @@ def talks(file: PythonFile, call: ast.Call) -> bool:
     function = file.function(call)
     if not kinds.isdisjoint(_ONE_BY_ONE) and not _is_own(file, func.value, function):
         return False  # with the loop standing still, no two tasks talk over it at the same time
-    ended = function is not None and any(last_name(c.func) in _ENDS for c in function.calls)
+    ends = _ENDS | _WAITED if func.attr == "wait" else _ENDS
+    own = function.own if function is not None else ()
+    ended = any(isinstance(node, ast.Attribute) and node.attr in ends for node in own)
     return "subprocess.Popen" not in kinds or not ended

@@ -17,10 +17,11 @@ result of `create_task` is used.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python import api
+from threadmend.python.arguments import keyword
 from threadmend.python.builders import BuilderError, free_attribute, insert_before, reference
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile, last_name
@@ -33,7 +34,7 @@ from ._homes import homes, is_outside, runs_loop
 
 CATEGORY = "asyncio"
 GATE = (
-    rb"\.call_(?:soon|later|at)\(|\.stop\(|\.create_task\("
+    rb"\.call_(?:soon|later|at)\(|\.stop\(|\.create_task\(|ensure_future\("
     rb"|\.set_(?:result|exception)\(|\.put_nowait\(|\.set\(\)"
 )
 
@@ -64,15 +65,21 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if not is_given_a(file, call.func.value, _WAKERS.get(call.func.attr, frozenset({_LOOP}))):
             continue
         running = running if running is not None else in_threads(file)
-        spawns = [spawn for spawn in running.get(function, ()) if _is_thread(spawn)]
-        if not spawns or any(map(_has_loop, spawns)):
-            continue
-        if function.callers and not all(site.caller in running for site in function.callers):
+        spawns = _outside(function, running)
+        if not spawns:
             continue
         if call.func.attr not in _WAKERS:
             yield _finding(file, call, call.func)
         elif isinstance(file.parent(call), ast.Expr):
             yield _waking(file, call, call.func, function, spawns)
+    for call in file.calls("ensure_future"):
+        function, loop = file.function(call), keyword(call, "loop")
+        if function is None or loop is None or function.is_async or runs_loop(function):
+            continue
+        is_own = file.qualified(call.func) == "asyncio.ensure_future" and len(call.args) == 1
+        if is_own and is_given_a(file, loop, frozenset({_LOOP})):
+            if _outside(function, in_threads(file)):
+                yield _begun(file, call, loop)
 
 
 def _from_outside(file: PythonFile) -> Iterator[Finding]:
@@ -87,6 +94,32 @@ def _from_outside(file: PythonFile) -> Iterator[Finding]:
         spawns = None if place is None else homes(file).get(place.anywhere)
         if spawns and is_outside(file, call, function, spawns):
             yield _finding(file, call, func)
+
+
+def _outside(function: Function, running: Mapping[Function, list[Spawn]]) -> list[Spawn]:
+    """Return the threads that run a function; none where anybody else may call it."""
+    spawns = [spawn for spawn in running.get(function, ()) if _is_thread(spawn)]
+    if any(map(_has_loop, spawns)):
+        return []
+    others = any(site.caller not in running for site in function.callers)
+    return [] if others else spawns
+
+
+def _begun(file: PythonFile, call: ast.Call, loop: ast.expr) -> Finding:
+    """Return the finding about a task that `ensure_future(…, loop=loop)` makes."""
+    start, end = file.span(call)
+    said = f"{file.text(call.func)} is called from another thread than the loop's"
+    try:
+        name, added = reference(file, "asyncio.run_coroutine_threadsafe", call)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, reason=str(error))
+    text = f"{name}({file.text(call.args[0])}, {file.text(loop)})"
+    edits = (Edit(file.path, start, end, file.encode(text)), *added)
+    title = "Call run_coroutine_threadsafe"
+    if isinstance(file.parent(call), ast.Expr) and isinstance(call.args[0], ast.Call):
+        return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))
+    reason = "the result is a future of concurrent.futures, no task"
+    return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))
 
 
 def _is_thread(spawn: Spawn) -> bool:

@@ -6,6 +6,7 @@ every caller holds when all callers are known (`entry_locks`).
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 _DEPTH = 3
+
+_TAKES = re.compile(rb"[lL]ock\w*\(")
 
 
 class Locks:
@@ -91,8 +94,21 @@ class Locks:
             for h in self._released_alone
             if self._is_own(h)
             and isinstance(root := h.access.root, Binding)
-            and any(v.kind == "call_expression" for v in root.values)
+            and any(v.kind == "call_expression" and self._may_lock(v) for v in root.values)
+            and not self._is_taken_inside(h)
         )
+
+    def _may_lock(self, call: Node) -> bool:
+        """Return whether a call can come back with a lock: what it runs takes one, or is unseen."""
+        decl = self.file.callee(call)
+        if decl is None or not decl.has_body:
+            return True
+        return _TAKES.search(decl.file.data, *decl.span) is not None
+
+    def _is_taken_inside(self, held: Held) -> bool:
+        """Return whether a literal of the function takes a lock, for the function to release."""
+        taken = re.compile(rb"\b" + re.escape(str(held.access).encode()) + rb"\.(?:Try)?R?Lock\(")
+        return taken.search(self.function.text) is not None
 
     @cached_property
     def _released_alone(self) -> frozenset[Held]:

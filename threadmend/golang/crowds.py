@@ -23,7 +23,8 @@ from threadmend.golang.iterations import ends_after
 from threadmend.golang.locks import declaration_of, runs_in_place
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import FUNCTIONS, Node
-from threadmend.golang.types import Pointer, deref, is_named
+from threadmend.golang.targets import targets
+from threadmend.golang.types import Interface, Pointer, deref, is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Crowd", "crowds", "is_made_anew", "overlaps", "own_nodes", "runs_along"]
 
 _DEPTH = 3
+_PATHS = frozenset({"identifier", "selector_expression"})
 _STARTS = re.compile(rb"\bgo\s+[\w(]|\.Go\(|\bResponseWriter\b")
 
 
@@ -299,10 +301,22 @@ def _own_calls(file: GoFile, body: Node) -> list[tuple[Node, Decl]]:
         found = known[body] = []
         for node in own_nodes(file, body):
             if node.kind == "call_expression" and not node.is_launched:
-                decl = file.callee(node)
+                decl = file.callee(node) or _only_method(file, node)
                 if decl is not None and decl.file.package is file.package and decl.sound:
                     found.append((node, decl))
     return found
+
+
+def _only_method(file: GoFile, call: Node) -> Decl | None:
+    """Return the method that a call through an interface runs, where only one type has it."""
+    function = call["function"]
+    if function.kind != "selector_expression" or function["operand"].kind not in _PATHS:
+        return None
+    if not isinstance(file.underlying(file.type_of(function["operand"])), Interface):
+        return None
+    body = targets(file, call).certain
+    decl = body.decl if body is not None else None
+    return decl if decl is not None and decl.kind == "method" else None
 
 
 def _passed(

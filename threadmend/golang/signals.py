@@ -124,7 +124,18 @@ def _share(one: frozenset[Token], other: frozenset[Token]) -> bool:
     return any(a.under(b) or b.under(a) for a in one for b in other)
 
 
+_OF_PARTS = frozenset({"done", "wait", "send", "receive"})
+
+
 def without(signal: Signal, binding: Binding) -> Signal:
-    """Return a signal that is not given on a variable: its accesses are to be ordered."""
-    objects = frozenset(o for o in signal.objects if o.root is not binding)
+    """Return a signal that is not given on a variable: its accesses are to be ordered.
+
+    A group or channel in a field of it may order those of the others: `data.wg.Wait()`.
+    """
+    part = signal.kind in _OF_PARTS
+    objects = frozenset(
+        o
+        for o in signal.objects
+        if o.root is not binding or (part and o.steps and not o.steps[0].startswith("["))
+    )
     return replace(signal, objects=objects) if objects != signal.objects else signal

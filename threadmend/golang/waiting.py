@@ -103,9 +103,16 @@ class Waiting:
         if function is None:
             return []
         found = []
-        for launch in launches_in(self.file, function):
-            inside = signals_in(self.file, launch.node)
-            found.append([without(signal, self.binding) for signal in inside])
+        launched = list(launches_in(self.file, function))
+        for launch in launched:
+            within = [x.node for x in launched if x is not launch and launch.node.contains(x.node)]
+            found.append(
+                [
+                    without(signal, self.binding)
+                    for signal in signals_in(self.file, launch.node)
+                    if not any(x.contains(signal.node) for x in within)
+                ]
+            )
         return found
 
     def spread(self, after: Sequence[Signal], *ends: Strand) -> list[Signal]:

@@ -36,6 +36,7 @@ from threadmend.golang.types import Chan, Named, deref
 from threadmend.model import Finding, Fix
 
 from ._launcher_writes import Meeting, ReadRace, first_meeting, read_races
+from ._signal_skipped import is_answer
 from ._tickers import received
 
 __all__ = ["parent_writes"]
@@ -66,7 +67,8 @@ def _meeting(file: GoFile, binding: Binding, launch: Launch, uses: list[Node]) -
     if _orders_itself(file, binding, uses):
         return None
     later = [n for n in binding.uses if n.start > end and n.function is launch.function]
-    if not any(classify(n, binding).kind in _CHANGES for n in later):
+    writes = [n for n in later if classify(n, binding).kind in _CHANGES]
+    if not writes or all(is_answer(use, writes[0]) for use in uses):
         return None
     return first_meeting(file, binding, literal, later, _CHANGES, Ordering.concurrent)
 

@@ -10,7 +10,24 @@ from threadmend.golang.iterations import point_in
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.syntax import Node
 
-__all__ = ["is_kept_until"]
+__all__ = ["is_answer", "is_kept_until"]
+
+
+def is_answer(inner: Node, outer: Node) -> bool:
+    """Return whether a function receives from what the goroutine sends: the answer to a request.
+
+    `go func() { requests <- r }(); r = <-r.answer`: who answers has got the request.
+    """
+    send, statement = inner.parent, outer.statement
+    if send is None or send.kind != "send_statement" or send["value"] is not inner:
+        return False
+    values = statement.get("right") if statement is not None else None
+    if values is None:
+        return False
+    return any(
+        n["operator"].kind == "<-" and n["operand"].text.startswith(inner.text + b".")
+        for n in values.find("unary_expression")
+    )
 
 
 def is_kept_until(file: GoFile, launch: Launch, inner: Node, outer: Node) -> bool:

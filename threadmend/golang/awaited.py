@@ -39,7 +39,7 @@ def awaited_under(file: GoFile, node: Node, lock_class: str, depth: int = 2) -> 
     """Return whether a node runs in goroutines that are awaited with a lock of a class held.
 
     The node stands in the goroutine's literal, at any depth, or is what launches it, or in a
-    function that such a goroutine calls.
+    function that such a goroutine calls; an exported one when nobody else here calls it.
     """
     at = node
     while at.function is not None:
@@ -47,10 +47,11 @@ def awaited_under(file: GoFile, node: Node, lock_class: str, depth: int = 2) -> 
             return True
         at = at.function
     decl = declaration_of(file, at) if depth > 0 else None
-    if decl is None or decl.exported:
+    if decl is None:
         return False
-    sites = own_callers(decl, LOCK_CALLS)
-    return any(awaited_under(s.file, s.node, lock_class, depth - 1) for s in sites)
+    sites = list(own_callers(decl, LOCK_CALLS))
+    awaited = (awaited_under(s.file, s.node, lock_class, depth - 1) for s in sites)
+    return bool(sites) and (all(awaited) if decl.exported else any(awaited))
 
 
 def end_awaited_under(access: FieldAccess, lock_class: str) -> bool:

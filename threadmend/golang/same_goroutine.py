@@ -74,7 +74,54 @@ def launched_root(access: FieldAccess) -> Node | None:
 def _run_together(access: FieldAccess, others: list[FieldAccess]) -> bool:
     """Return whether one launch alone runs an access and all the others."""
     root = _root(access.file, access.node, _DEPTH)
-    return root is not None and all(_root(o.file, o.node, _DEPTH) is root for o in others)
+    return root is not None and all(
+        _runs_before_or_in(o.file, o.node, root, _DEPTH) for o in others
+    )
+
+
+def _runs_before_or_in(file: GoFile, node: Node, root: Node, depth: int) -> bool:
+    """Return whether a node runs in the goroutine of a function, or before it is launched.
+
+    `func (s *S) Start() { s.dial(); go s.loop() }`, where `loop` dials again by itself.
+    """
+    function, outer = node.function, outer_function(node)
+    if function is root or (outer is root and function is outer):
+        return True
+    decl = declaration_of(file, outer) if outer is function and outer is not None else None
+    if decl is None or depth == 0:
+        return False
+    if _launches_behind(file, node, root):
+        return True
+    sites = [s for s in own_callers(decl, LOCK_CALLS) if not decl.node.contains(s.node)]
+    return (
+        bool(sites)
+        and not decl.exported
+        and all(
+            s.call is not None
+            and not s.launched
+            and _runs_before_or_in(s.file, s.call, root, depth - 1)
+            for s in sites
+        )
+    )
+
+
+def _launches_behind(file: GoFile, node: Node, root: Node) -> bool:
+    """Return whether a function launches another one behind a node, itself or by a call."""
+    function = node.function
+    decl = declaration_of(file.package.workspace.file_of(root), root)
+    if function is None or decl is None:
+        return False
+    for site in own_callers(decl, LOCK_CALLS):
+        if not site.launched:
+            continue
+        if site.node.function is function:
+            return site.node.start > node.end
+        launcher = site.node.function
+        above = declaration_of(site.file, launcher) if launcher is not None else None
+        for call in own_callers(above, LOCK_CALLS) if above is not None else ():
+            if call.node.function is function and not call.launched:
+                return call.node.start > node.end
+    return False
 
 
 def _root(file: GoFile, node: Node, depth: int) -> Node | None:

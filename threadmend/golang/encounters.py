@@ -259,7 +259,8 @@ def _is_reached(
 ) -> bool:
     """Return whether the function comes to a touch, or to its end if that is deferred."""
     node = touch.path[0]
-    if node.up("defer_statement") is not None:
+    deferred = node.up("defer_statement")
+    if deferred is not None and flow.function.contains(deferred):
         return any(e.point in reached for e in flow.exits)
     point, begin = flow.point_of(node), flow.point_of(start)
     if point in waits and point is not None and begin is not None and touch.early:

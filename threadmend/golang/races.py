@@ -17,6 +17,7 @@ from threadmend.golang.actors import actors, comes_after
 from threadmend.golang.crowds import Crowd, crowds, own_nodes
 from threadmend.golang.encounters import Encounter, encounters
 from threadmend.golang.field_accesses import FieldAccess, access_kind
+from threadmend.golang.filled_before import is_filled_before
 from threadmend.golang.functions import doc_of, outer_function, remarks_beside
 from threadmend.golang.infer import is_decl
 from threadmend.golang.lock_helpers import net_acquires
@@ -183,6 +184,8 @@ def _is_exclusive(crowd: Crowd, access: FieldAccess, known: bool = False) -> boo
     if any(held_at(file.package.workspace.file_of(c), c) for c in crowd.path if not c.is_launched):
         return True
     if _has_own_index(file, node) or _is_of_one_instance(node):
+        return True
+    if is_filled_before(file, crowd.root, (node, *crowd.path)):
         return True
     for at in (node, *crowd.path):
         where = file.package.workspace.file_of(at)

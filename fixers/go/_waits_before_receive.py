@@ -8,7 +8,7 @@ from dataclasses import replace
 from threadmend.golang.builders import BuilderError, with_capacity
 from threadmend.golang.channels import Channel, runner_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.flow import Flow
+from threadmend.golang.flow import Flow, flow_of
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
@@ -44,7 +44,7 @@ def waited_for(file: GoFile, function: Node, channel: Channel, flow: Flow) -> Fi
             continue  # it waits when the function has received
         if not all(p is not None and flow.dominates(point, p) for p in points):
             continue
-        if _counts_all(file, wait, list(launches.values())):
+        if _counts_all(file, wait, channel, list(launches.values())):
             return _waiting(file, function, channel, wait, list(launches.values()), receives)
     return None
 
@@ -79,17 +79,31 @@ def too_small(file: GoFile, function: Node, channel: Channel, flow: Flow) -> Ite
     yield replace(found, fixes=(fix,), reason="")
 
 
-def _counts_all(file: GoFile, wait: WaitGroupCall, launches: list[Launch]) -> bool:
-    """Return whether every launched sender says Done to the WaitGroup."""
+def _counts_all(
+    file: GoFile, wait: WaitGroupCall, channel: Channel, launches: list[Launch]
+) -> bool:
+    """Return whether every launched sender says Done to the group, and only when it has sent."""
     for launch in launches:
         if launch.kind == "waitgroup":
             continue
         if launch.literal is None:
             return False
         calls = waitgroup_calls(file, launch.literal)
-        if not any(c.method == "Done" and c.access == wait.access for c in calls):
+        done = [c for c in calls if c.method == "Done" and c.access == wait.access]
+        if not done or any(_says_done_before(c, channel) for c in done):
             return False
     return wait.access is not None
+
+
+def _says_done_before(done: WaitGroupCall, channel: Channel) -> bool:
+    """Return whether a goroutine says Done where it has sent nothing yet: that it has begun."""
+    function = done.call.function
+    if done.deferred is not None or function is None:
+        return False
+    flow = flow_of(function)
+    at = flow.point_of(done.call)
+    own = [flow.point_of(s.anchor) for s in channel.of("send") if s.anchor.function is function]
+    return bool(own) and not any(p is not None and at in flow.reachable(p) for p in own)
 
 
 def _waiting(

@@ -14,11 +14,11 @@ from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.groups import is_group
 from threadmend.golang.lock_needs import is_wanted, needs_lock
 from threadmend.golang.lock_relations import needed_by_given, related
-from threadmend.golang.locks import declaration_of
+from threadmend.golang.locks import declaration_of, held_at, locks_of
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value
-from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
+from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call, waitgroup_calls
 from threadmend.golang.wording import translated
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def done_needing_lock(pair: Pair) -> tuple[Node, Node | None] | None:
             takes: tuple[Node | None] | None
             if found.method == "Done":
                 if call.function in {pair.function, pair.event.operation.function}:
+                    continue
+                if _is_counted_under(file, found, pair):
                     continue
                 takes = needs_lock(file, call, found.access, pair)
                 given = needed_by_given(pair, call.function) if call.function else None
@@ -114,6 +116,27 @@ def _is_done_before(file: GoFile, done: Node, wanted: str, pair: Pair) -> bool:
                 if needs_lock(file, call, found.access, pair) is None:
                     return True
     return False
+
+
+def _is_counted_under(file: GoFile, done: WaitGroupCall, pair: Pair) -> bool:
+    """Return whether a function counts itself and says Done in one section of the lock.
+
+    Who waits under the lock finds nobody counted.
+    """
+    function, wanted = done.call.function, pair.held.lock_class
+    if function is None or done.deferred is not None or not _is_held(file, done.call, wanted):
+        return False
+    operations = locks_of(file, function).operations
+    released = [o.call for o in operations if o.releases and o.deferred is None]
+    for add in waitgroup_calls(file, function):
+        if add.method == "Add" and add.access == done.access and add.call.function is function:
+            if _is_held(file, add.call, wanted) and add.call.end <= done.call.start:
+                return not any(add.call.end <= r.start < done.call.start for r in released)
+    return False
+
+
+def _is_held(file: GoFile, node: Node, wanted: str | None) -> bool:
+    return any(held.lock_class == wanted for held in held_at(file, node))
 
 
 def _body_needs(

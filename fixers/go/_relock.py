@@ -58,6 +58,8 @@ def relocks(file: GoFile, modes: set[Modes]) -> Iterator[Finding]:
                 continue
             if _handed_over(file, pair) or _any_locker(file, pair) or _is_optional(pair):
                 continue
+            if _leaves_before(pair):
+                continue
             site = _site(file, pair)
             node = pair.event.path[site]
             if (pair.held.mode, pair.event.mode) not in modes or (node.path, node.start) in seen:
@@ -97,8 +99,31 @@ def _is_optional(pair: Pair) -> bool:
 _ONLY_LOCKS = re.compile(rb"(?:defer )?[\w.]+\.R?(?:Unlock|Lock)\(\)")
 
 
+def _leaves_before(pair: Pair) -> bool:
+    """Return whether a function on the way leaves before it locks when the context says so.
+
+    `if ctx.Value(inRefresh) != nil { return nil }`: who holds the lock may have marked it.
+    """
+    for node in pair.event.path[1:]:
+        function = node.function
+        for test in function.own() if function is not None else ():
+            if test.kind != "if_statement" or test.end > node.start:
+                continue
+            if _ASKS_CONTEXT.search(test["condition"].text) and any(
+                n.kind == "return_statement" for n in test["consequence"].own()
+            ):
+                return True
+    return False
+
+
+_ASKS_CONTEXT = re.compile(rb"(?i)\bctx\w*\.Value\(|context\w*\.Value\(|\bcontext\(\)\.Value\(")
+
+
 def _handed_over(file: GoFile, pair: Pair) -> bool:
-    """Return whether a literal, a goroutine perhaps, releases what it did not take."""
+    """Return whether a literal, a goroutine perhaps, releases what it did not take.
+
+    Or takes, under a name of its own, what the function then releases.
+    """
     for literal in pair.function.find("func_literal"):
         called = literal.parent
         if literal is pair.function or not LOCK_CALLS.search(literal.text):
@@ -109,6 +134,9 @@ def _handed_over(file: GoFile, pair: Pair) -> bool:
         same = [o for o in locks_of(file, literal).operations if o.access == pair.held.access]
         if any(o.releases for o in same) and not any(o.acquires for o in same):
             return True
+        if literal_binding(file, literal) is not None and same:
+            if not any(o.releases for o in same):
+                return True
     return False
 
 

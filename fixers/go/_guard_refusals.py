@@ -75,6 +75,10 @@ def risk_over_body(
     for event in effects_of(Body(file, function)):
         if event.path[0].start >= start:
             _refuse(event, lock)
+    for call in function["body"].own():
+        if call.kind == "call_expression" and call.start >= start:
+            if (given := _given_object(file, call, _LEVELS)) is not None:
+                raise BuilderError(f"{_called(given)} is given the object, and may take the lock")
     own = {n.parent.parent for n in nodes if n.parent is not None and n.field == "operand"}
     inside = [n for n in function["body"].own() if n.start >= start]
     if any(waits(file, node) and node not in own for node in inside):
@@ -87,6 +91,29 @@ def risk_over_body(
         ):
             raise BuilderError(f"{_called(node)} may wait, and would under the lock")
     return f"{_called(slow[0])} runs under the lock" if slow else ""
+
+
+_LEVELS = 3
+
+
+def _given_object(file: GoFile, call: Node, levels: int) -> Node | None:
+    """Return the call of something supplied that a call comes to, and that gets the object.
+
+    `for _, m := range g.managers { m.Layout(g) }`: whoever wrote it uses the object's methods.
+    """
+    decl = file.callee(call)
+    if decl is None:
+        function, arguments = call["function"], call["arguments"].children
+        operand = function["operand"] if function.kind == "selector_expression" else function
+        variable = operand.kind != "identifier" or file.binding(operand) is not None
+        names = [file.binding(a) for a in arguments if a.kind == "identifier"]
+        own = any(binding is not None and binding.kind == "receiver" for binding in names)
+        return call if own and variable else None
+    if levels == 0 or not decl.has_body or decl.file.package is not file.package:
+        return None
+    inner = (n for n in decl.node["body"].own() if n.kind == "call_expression")
+    given = (_given_object(decl.file, n, levels - 1) for n in inner)
+    return next((n for n in given if n is not None), None)
 
 
 # Methods that run for as long as somebody wants something of them.

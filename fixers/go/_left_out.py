@@ -22,6 +22,7 @@ from threadmend.golang.effects import effects_of
 from threadmend.golang.encounters import Encounter, encounters
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
+from threadmend.golang.lock_helpers import leaves_locked
 from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import Held
 from threadmend.golang.package import Package
@@ -49,7 +50,10 @@ def left_out(package: Package) -> Iterator[tuple[Encounter, Touch, Touch, Held]]
                 continue
             if locked.locks and not bare.locks and not _is_explained(bare):
                 held = _own_lock(locked)
-                if held is not None and not _is_entered(bare, held):
+                if held is None or _is_entered(bare, held):
+                    continue
+                # Whoever ends a section that goes on may wait for the other goroutine meanwhile.
+                if not leaves_locked(locked.file, locked.node, held.lock_class):
                     yield encounter, locked, bare, held
 
 

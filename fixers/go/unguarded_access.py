@@ -35,6 +35,7 @@ from threadmend.golang.entrusted import lapses
 from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import guard_of
+from threadmend.golang.lock_helpers import leaves_locked
 from threadmend.golang.lock_operations import is_wrapped
 from threadmend.golang.other_locks import is_of_another_struct
 from threadmend.golang.package import Package
@@ -97,6 +98,8 @@ def _shown(package: Package) -> Iterator[Suspect]:
             continue
         if is_of_another_struct(guard.locked[0], guard.lock_class):
             continue
+        if all(leaves_locked(a.file, a.node, guard.lock_class) for a in guard.locked):
+            continue  # whoever ends the section may wait for this goroutine meanwhile
         root = write.crowd.root
         if awaited_under(package.workspace.file_of(root), root, guard.lock_class):
             continue

@@ -27,6 +27,7 @@ from threadmend.golang.guards import Guard, guard_of, guarded_places
 from threadmend.golang.hooks import may_be_called_under
 from threadmend.golang.kept_calls import kept_without_lock
 from threadmend.golang.kept_elements import is_of_unlocked_list
+from threadmend.golang.last_users import is_written_by_last
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of, runs_in_place
 from threadmend.golang.majority import confidence_in
 from threadmend.golang.marshalled import is_marshalled_under
@@ -147,6 +148,7 @@ def _is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or is_built_for(access)
         or is_finished(access, guard)
         or is_published(access, guard)
+        or is_written_by_last(access, guard)
         or reads_another_part(access, (*guard.locked, *guard.unlocked))
         or _resets_all(access)
     )

@@ -13,9 +13,10 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.wording import bind
 
 if TYPE_CHECKING:
+    from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["net_acquires", "taking"]
+__all__ = ["leaves_locked", "net_acquires", "taking"]
 
 _ROUNDS = 3  # helpers that call helpers
 _TAKES = re.compile(rb"\.R?Lock\(\)")
@@ -106,3 +107,11 @@ def _through(decl: Decl, known: dict[tuple[str, int], frozenset[Held]]) -> froze
         if callee is not None and callee.key in known and callee.key != decl.key:
             held |= bind(decl.file, call, callee.node, known[callee.key])
     return held
+
+
+def leaves_locked(file: GoFile, node: Node, lock_class: str | None) -> bool:
+    """Return whether the function around a node takes a lock and leaves the release to others."""
+    function = node.function
+    operations = locks_of(file, function).operations if function is not None else ()
+    same = [o for o in operations if o.lock_class == lock_class]
+    return any(o.acquires for o in same) and not any(o.releases for o in same)

@@ -26,7 +26,7 @@ from threadmend.model import Edit
 from ._local_release import DeferredRelease, deferred_releases
 from ._lock_copies import Copies, written
 
-__all__ = ["after_unlock", "call_after_unlock", "widened"]
+__all__ = ["after_unlock", "call_after_unlock", "something_left", "widened"]
 
 _JUMPS = frozenset(
     {"return_statement", "break_statement", "continue_statement", "goto_statement"}
@@ -81,12 +81,12 @@ def call_after_unlock(file: GoFile, access: Access, call: Node) -> tuple[Edit, .
     if statement is None or statement.kind != "expression_statement":
         raise BuilderError("the result of the call is used in the critical section")
     statement = widened(statement)
-    if not _something_left(file, access, statement):
+    if not something_left(file, access, statement):
         raise BuilderError("the critical section is there for the call")
     return after_unlock(file, access, statement)
 
 
-def _something_left(file: GoFile, access: Access, statement: Node) -> bool:
+def something_left(file: GoFile, access: Access, statement: Node) -> bool:
     """Return whether the critical section holds more than a statement, or what it reads."""
     function, block = statement.function, statement.parent
     if function is None or block is None:

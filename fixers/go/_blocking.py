@@ -27,7 +27,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.unblocking import OtherSide, closed_under, needing_lock
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-from ._after_unlock import after_unlock, widened
+from ._after_unlock import after_unlock, something_left, widened
 from ._left_behind import left_by
 from ._run_in_two import given_to_runner, run_in_two
 from ._stop_cases import in_select
@@ -217,9 +217,11 @@ def _fix(file: GoFile, pair: Pair) -> Fix:
         reason = f"others may change what {name} guards during the {word}"
         title = f"Release {name} {'before' if last else 'during'} the {word}"
         return Fix(title, edits, Safety.UNSAFE, reason)
+    whole = widened(statement, lambda around: _holds(pair, around))
+    if len(pair.event.path) > 1 and not something_left(file, pair.held.access, whole):
+        raise BuilderError("the critical section is there for the call")
     try:
         send = pair.event.mode == "send"
-        whole = widened(statement, lambda around: _holds(pair, around))
         edits = after_unlock(file, pair.held.access, whole, move=send)
     except BuilderError:
         first = _taken_right_above(pair, statement)

@@ -13,7 +13,8 @@ Not reported:
 - a loop over a channel, where the sleep paces what is received;
 - a function that no context and no stop channel reaches;
 - a sleep after the branch for contexts that can be cancelled (`if ctx.Done() != nil { … }`);
-- a goroutine that nobody waits for and that gives up after a time of its own.
+- a goroutine that nobody waits for and that gives up after a time of its own;
+- a sleep that a fail point injects for a test.
 
 Unsafe: the function now returns early, with the context's error.
 """
@@ -32,8 +33,8 @@ from threadmend.golang.infer import is_decl
 from threadmend.golang.leaving import leave_at
 from threadmend.golang.runners import runners_of
 from threadmend.golang.scope import resolve_local
-from threadmend.golang.stops import Stop, listens, stops_at
-from threadmend.golang.syntax import Node
+from threadmend.golang.stops import Stop, contexts_at, listens, stops_at
+from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Finding, Fix, Safety
 
@@ -72,7 +73,7 @@ def check(file: GoFile) -> Iterator[Finding]:
                 yield from map(_paused, pauses[:1])
         if loop is None or not is_time_call(file, call) or _is_no_wait(file, call, loop):
             continue
-        if _SHORT.fullmatch(_spelt_out(file, call["arguments"].children[0])):
+        if _SHORT.fullmatch(_spelt_out(file, call["arguments"].children[0])) or _is_injected(call):
             continue
         stops = (s for s in stops_at(file, call) if _is_ours(call, s) and not _ends(call, s))
         stop = next((s for s in stops if not _made_in(loop, call, s)), None)
@@ -118,6 +119,24 @@ def _comes_again(call: Node) -> bool:
     flow = flow_of(call.function) if call.function is not None else None
     point = flow.point_of(call) if flow is not None else None
     return flow is None or point is None or point in flow.reachable(point)
+
+
+_INJECTED = re.compile(rb"(?i)fail_?point")
+
+
+def _is_injected(call: Node) -> bool:
+    """Return whether a fail point, which a test switches on, decides that somebody sleeps.
+
+    `if v, err := EvalFailpoint("slow"); err == nil { time.Sleep(…) }`
+    """
+    for outer in call.ancestors():
+        if outer.kind in FUNCTIONS:
+            break
+        if outer.kind == "if_statement":
+            asked = (outer.get("initializer"), outer["condition"])
+            if any(_INJECTED.search(a.text) for a in asked if a is not None):
+                return True
+    return False
 
 
 def _received(receive: Node) -> Node | None:
@@ -204,11 +223,14 @@ def _finding(file: GoFile, call: Node, loop: Node, stop: Stop) -> Finding:
 
 
 def _confidence(file: GoFile, call: Node, loop: Node, stop: Stop) -> Confidence:
-    """Return low where the sleep is short and the loop looks at the context by itself."""
+    """Return low where the sleep is short and the loop looks at a context by itself, or is soon
+    over.
+    """
     length = _milliseconds(_spelt_out(file, call["arguments"].children[0]))
     if file.is_test_file or length <= 1:
         return Confidence.LOW
-    looks = listens(file, loop) or (stop.context and f"{stop.context}.Err()" in loop.name)
+    contexts = {*contexts_at(file, call), stop.context} - {""}
+    looks = listens(file, loop) or any(f"{context}.Err()" in loop.name for context in contexts)
     if looks and length <= 100:
         return Confidence.LOW
     return Confidence.MEDIUM if looks else Confidence.HIGH

@@ -155,12 +155,20 @@ def _called(file: GoFile, call: Node) -> str:
         return ""  # an instance of a generic function
     if is_named(file.type_of(function), "context.CancelFunc", "context.CancelCauseFunc"):
         return ""
-    if _CANCELS.search(function.name) and not call["arguments"].children:
+    if _CANCELS.search(_name_of(file, function)) and not call["arguments"].children:
         return ""  # a context's, by another type
     signature = file.underlying(file.type_of(function))
     if not isinstance(signature, Func) or _is_clock(signature):
         return ""
     return f"{function.name} panics"
+
+
+def _name_of(file: GoFile, function: Node) -> str:
+    """Return what a called function is called: of a loop variable, the list it is from."""
+    binding = file.binding(function) if function.kind == "identifier" else None
+    if binding is not None and binding.declaration.kind == "range_clause":
+        return binding.declaration["right"].name
+    return function.name
 
 
 def _is_clock(signature: Func) -> bool:

@@ -6,7 +6,8 @@ has not, and what it should have done is missing; on an idle one the time is was
 
 Not reported: functions that also wait by other means; goroutines that go on for ever, block,
 or whose code is not visible; launches that an `if` decides on; a Sleep that is not right behind
-the launches; loops that sleep; what comes after it having nothing to do with the goroutines.
+the launches; loops that sleep; what comes after it having nothing to do with the goroutines; a
+comment that says that they shall have started.
 
 Unsafe: Wait takes as long as the goroutines do.
 """
@@ -30,6 +31,7 @@ from threadmend.golang.builders import (
     with_reason,
 )
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import remarks_beside
 from threadmend.golang.goroutines import Launch, captures, innermost_loop, launches_in
 from threadmend.golang.locks import LOCK_CALLS, locks_of
 from threadmend.golang.scope import resolve_local
@@ -54,6 +56,10 @@ _SERVES = re.compile(
 )
 _UNLOCK = re.compile(rb"[\w.]+\.R?Unlock\(\)")
 _SETTLED = re.compile(rb"(?:fmt\.Print\w*|log\.Print\w*|println|print)\(")
+_STARTS = re.compile(
+    rb"(?i)\b(?:to|actually|potentially|has|have|is|are) (?:\w+ )?"
+    rb"(?:start|begin|begun|launch|get going)"
+)
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -74,6 +80,8 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue
         if _may_hold(file, function, call) and _locks(file, launches):
             continue  # it may hold what they wait for
+        if any(_STARTS.search(remark) for remark in remarks_beside(call)):
+            continue  # it is not the end that is waited for
         if _matters(file, launches, statement):
             yield _finding(file, call, statement, launches)
 

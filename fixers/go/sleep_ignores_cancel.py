@@ -16,6 +16,8 @@ Not reported:
 - a goroutine that nobody waits for and that gives up after a time of its own;
 - a sleep that a fail point injects for a test.
 
+Hints: tests and what helps them; short sleeps of loops that look at a context or a flag.
+
 Unsafe: the function now returns early, with the context's error.
 """
 
@@ -227,13 +229,30 @@ def _confidence(file: GoFile, call: Node, loop: Node, stop: Stop) -> Confidence:
     over.
     """
     length = _milliseconds(_spelt_out(file, call["arguments"].children[0]))
-    if file.is_test_file or length <= 1:
+    if file.is_test_file or length <= 1 or _supports_tests(file):
         return Confidence.LOW
     contexts = {*contexts_at(file, call), stop.context} - {""}
     looks = listens(file, loop) or any(f"{context}.Err()" in loop.name for context in contexts)
+    looks = looks or _asks_flag(loop)
     if looks and length <= 100:
         return Confidence.LOW
     return Confidence.MEDIUM if looks else Confidence.HIGH
+
+
+_TESTING = re.compile(rb'"(?:testing|github\.com/stretchr/testify/\w+)"')
+
+
+def _supports_tests(file: GoFile) -> bool:
+    """Return whether a file that is no `_test.go` file helps tests."""
+    return file.holds(_TESTING)
+
+
+def _asks_flag(loop: Node) -> bool:
+    """Return whether each round asks an atomic flag of its own: `for !s.stopped.Load() {`."""
+    return _LOADS.search(loop.tree.data, loop.start, loop["body"].start) is not None
+
+
+_LOADS = re.compile(rb"\.Load\w*\(")
 
 
 def _spelt_out(file: GoFile, duration: Node) -> str:

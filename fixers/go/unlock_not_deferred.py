@@ -201,10 +201,14 @@ def _looked_up(file: GoFile, binding: Binding) -> bool:
 
 
 def _only_asks(call: Node) -> bool:
-    """Return whether a call gives nothing and uses what comes back: `track.ID()`, a getter."""
+    """Return whether a call gives nothing and uses what comes back: `track.ID()`, a getter.
+
+    `ctx.Value(key)` is one, too.
+    """
     parent, arguments = call.parent, call.get("arguments")
     is_statement = parent is not None and parent.kind.endswith("_statement")
-    return arguments is not None and not arguments.children and not is_statement
+    by_key = call["function"].text.endswith(b".Value")
+    return arguments is not None and (by_key or not arguments.children) and not is_statement
 
 
 def _supplied(file: GoFile, call: Node, operand: Node) -> bool:

@@ -138,11 +138,26 @@ def left(file: GoFile, node: Node, context: Ambient) -> str:
                 return how
         if outer is boundary or outer.kind in {"function_declaration", "method_declaration"}:
             break
-    if found:
-        return found
+    if found or _is_passed_for_nothing(file, context):
+        return found or "goroutine"
     if _is_cleanup(node) or _tells_failure(file, boundary):
         return "cleanup"
     return "afterwards" if _has_ended(file, node, context) else ""
+
+
+def _is_passed_for_nothing(file: GoFile, context: Ambient) -> bool:
+    """Return whether a goroutine gets the context of who launches it, and makes no use of it.
+
+    `go func(ctx context.Context) { s.tell(context.Background()) }(ctx)`
+    """
+    literal, binding = context.binding.function, context.binding
+    if literal is None or literal.kind != "func_literal" or binding.kind != "parameter":
+        return False
+    call = literal.parent
+    started = call.parent if call is not None and call.kind == "call_expression" else None
+    if started is None or started.kind != "go_statement" or is_joined(file, started):
+        return False
+    return all(use is binding.node for use in binding.uses)
 
 
 def _is_cleanup(node: Node) -> bool:

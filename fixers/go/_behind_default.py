@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from threadmend.golang.builders import BuilderError, or_reason, replace
 from threadmend.golang.channel_index import behind
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
@@ -12,6 +13,7 @@ from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Safety
 
+from ._quick import is_slow
 from ._stop_cases import finding
 
 __all__ = ["behind_default"]
@@ -40,7 +42,7 @@ def behind_default(file: GoFile, send: Node) -> Iterator[Finding]:
         return
     name = send["channel"].name
     message = f"the send to {name} waits where nobody asks for {stop.name} any more"
-    yield finding(file, send, message, _as_case(default, send, stop))
+    yield finding(file, send, message, _as_case(file, default, send, stop))
 
 
 def _stop(clause: Node) -> Node | None:
@@ -53,13 +55,31 @@ def _stop(clause: Node) -> Node | None:
     return next(communication.find("unary_expression"), None)
 
 
-def _as_case(default: Node, send: Node, stop: Node) -> Fix | str:
+def _as_case(file: GoFile, default: Node, send: Node, stop: Node) -> Fix | str:
     """Make the default case one for the send.
 
     Sound: until the stop is ready the same send is waited for.
     """
     if default.tree.comments_in(default.start, send.start):
         return "a comment in it would be lost"
+    if any(is_slow(file, n) for n in send["value"].walk()):
+        return _select_within(send, stop)
     edit = Edit(send.path, default.start, send.end, b"case " + send.text + b":")
     reason = "the function now leaves without having sent"
     return Fix(f"Wait for {stop.name} too", (edit,), Safety.UNSAFE, reason)
+
+
+@or_reason
+def _select_within(send: Node, stop: Node) -> Fix:
+    """Let the send wait for the stop too, in the default case.
+
+    Sound: what is sent is computed where it was, when the stop has been asked for.
+    """
+    clause = stop.up("communication_case")
+    statements = clause.statements if clause is not None else []
+    if len(statements) != 1:
+        raise BuilderError("what the stop's case does would have to be done twice")
+    leave = statements[0].name
+    code = f"select {{\ncase {send.name}:\ncase {stop.name}:\n\t{leave}\n}}"
+    reason = "the function now leaves without having sent"
+    return Fix(f"Wait for {stop.name} too", replace(send, code), Safety.UNSAFE, reason)

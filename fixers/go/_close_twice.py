@@ -82,7 +82,7 @@ _ANY = re.compile("")
 
 
 def _finding(close: MethodClose) -> Iterator[Finding]:
-    if _closes_before(close) or _SAYS.search(doc_of(close.decl.node)):
+    if _closes_before(close) or _SAYS.search(_docs_of(close)):
         return
     visible = list(own_callers(close.decl, _NO_LAST))
     others = others_of(close)
@@ -126,7 +126,15 @@ _SAYS = re.compile(
     rb"(?i)\b(?:not|non)[- ]idempotent"
     rb"|\b(?:call(?:ed)?|used|closed|stopped)\b.{0,20}(?<!than )(?<!at )\b(?:once|one time)\b"
     rb"|\b(?:not|never)\b.{0,30}\b(?:more than once|twice|again|multiple times)\b"
+    rb"|\bmust (?:be )?call(?:ed)? (?:either\b.{0,40}\bor|exactly one of|one of)\b"
 )
+
+
+def _docs_of(close: MethodClose) -> bytes:
+    """Return the comments above the method and above its type."""
+    found = close.file.package.lookup(close.decl.receiver) if close.decl.receiver else None
+    above = found.node.up("type_declaration") if found is not None else None
+    return doc_of(close.decl.node) + (doc_of(above) if above is not None else b"")
 
 
 def _closes_before(close: MethodClose) -> bool:

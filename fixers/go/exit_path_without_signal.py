@@ -13,7 +13,8 @@ waiter waits for ever. Nobody notices until that error happens. The same goes fo
 
 Not reported: a signal in a deferred call; a channel on which somebody else signals too; a
 waiter that selects with another case; a signal that a loop sends; a way out that the only
-waiter orders when it leaves itself.
+waiter orders when it leaves itself, or by a flag where it does not wait; a callback whose result
+asks to be called again.
 
 Unsafe: waiters go on where they hung before; a signal moved into a defer comes later.
 """
@@ -45,6 +46,7 @@ from ._last_one import left_to_the_last
 from ._leaked_senders import is_wait
 from ._never_signals import never_signalled
 from ._reported import unreported
+from ._sent_away import asks_again, is_sent_away
 from ._signal_once import signalled_once
 from ._slot_entrusted import entrusted_slots
 from ._slot_held import held_slots
@@ -197,6 +199,8 @@ def _skipping(file: GoFile, flow: Flow, signals: Signals, waiter: ChannelOperati
     exits = flow.exits_from(flow.entry, stop=lambda p: p in stops)
     kinds = {"return", "end", "goexit"}
     left = [e for e in exits if e.kind in kinds and not _says_so(file, e.node, waiter)]
+    left = [e for e in left if not asks_again(flow, signals, e.node)]
+    left = [e for e in left if not is_sent_away(file, e.node, waiter)]
     forever = [n.end for n in flow.function["body"].statements if _ticks_for_ever(file, n)]
     return [
         e

@@ -5,7 +5,8 @@ return and nobody closes, the consumer waits for a value that never comes, and w
 whoever waits for the consumer.
 
 Not reported: a channel that is stored, or passed to code that is not visible; a loop that
-something but a failure ends; a producer that never ends by itself.
+something but a failure ends; a producer that never ends by itself; workers of `main` that nobody
+waits for.
 
 Unsafe: when somebody else receives in a select, which sees the closed channel too; when the
 channel is that of a field.
@@ -67,11 +68,33 @@ def _of_locals(file: GoFile, *, of_receivers: bool = False) -> Iterator[Finding]
             if of_receivers is not is_of_receiver(channel):
                 continue
             ranges = _ranges(file, function, channel)
+            if ranges and _is_of_the_process(file, function, ranges):
+                continue
             if not ranges or any(_may_leave(r.file, r.node) for r in ranges):
                 continue
             producers = _producers(file, function, channel)
             if producers is not None:
                 yield _finding(file, function, channel, ranges, producers)
+
+
+def _is_of_the_process(file: GoFile, function: Node, ranges: list[ChannelOperation]) -> bool:
+    """Return whether workers that `main` launches end with the process, and nobody waits for them.
+
+    Nothing follows their loop that somebody could wait for, and nothing is deferred.
+    """
+    if function.kind != "function_declaration" or function["name"].name != "main":
+        return False
+    return file.package.name == "main" and all(
+        isinstance(runner_of(r, function), Launch) and _ends_with(r) for r in ranges
+    )
+
+
+def _ends_with(loop: ChannelOperation) -> bool:
+    """Return whether a loop is the last that its function does."""
+    body = loop.node.function["body"] if loop.node.function is not None else None
+    if body is None or any(n.kind == "defer_statement" for n in body.own()):
+        return False
+    return body.statements[-1].contains(loop.node)
 
 
 def _ranges(file: GoFile, function: Node, channel: Channel) -> list[ChannelOperation]:

@@ -12,6 +12,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import doc_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.recovering import recovers
 from threadmend.golang.runners import runners_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -84,6 +85,8 @@ _ANY = re.compile("")
 def _finding(close: MethodClose) -> Iterator[Finding]:
     if _closes_before(close) or _SAYS.search(_docs_of(close)):
         return
+    if recovers(close.file, close.decl.node):
+        return  # the second call does nothing
     visible = list(own_callers(close.decl, _NO_LAST))
     others = others_of(close)
     place = (close.file.path, close.call.start)

@@ -153,10 +153,11 @@ def _in_sequence(
         if close.calls and not _always_closes(close):
             continue
         placed.append((close, point, deferred is not None))
+    left = _left_when_closed(flow, channel)
     for close, point, late in placed:
         if gives_up(close):
             continue
-        after = flow.reachable(point, stop=lambda p: p is make)
+        after = flow.reachable(point, stop=lambda p: p is make or p in left) - left
         loop = innermost_loop(close.anchor)
         if point in after and not (
             loop and (decided_once(file, close.anchor, loop) or _ends(file, channel, loop))
@@ -169,6 +170,27 @@ def _in_sequence(
                 return Pair(other, close, "when the deferred close runs")
             return Pair(close, other, "further down")
     return None
+
+
+def _left_when_closed(flow: Flow, channel: Channel) -> set[Point]:
+    """Return where `select { case <-ch: return; default: … }` goes on before the close."""
+    found = set[Point]()
+    for receive in channel.of("receive"):
+        case = receive.node.up("communication_case")
+        if (
+            receive.select is None
+            or case is None
+            or not case["communication"].contains(receive.node)
+        ):
+            continue
+        others = [c for c in receive.select.children if c is not case and c.kind.endswith("_case")]
+        last = case.statements[-1:]
+        if len(others) != 1 or others[0].kind != "default_case" or not others[0].statements:
+            continue
+        if last and last[0].kind == "return_statement":
+            point = flow.point_of(others[0].statements[0])
+            found |= {point} if point is not None else set()
+    return found
 
 
 def _ends(file: GoFile, channel: Channel, loop: Node) -> bool:

@@ -65,9 +65,51 @@ def _meeting(file: GoFile, binding: Binding, launch: Launch, uses: list[Node]) -
     if any(classify(use, binding).kind != "read" for use in uses):
         return None
     inside = [n for n in binding.uses if n.function is launch.function and loop.contains(n)]
+    if _is_told(file, binding, launch, inside):
+        inside = [n for n in inside if not _is_unset(n)]
     if not any(classify(n, binding).kind in _CHANGES for n in inside):
         return None
     return first_meeting(file, binding, literal, inside, _CHANGES, _meet)
+
+
+def _is_told(file: GoFile, binding: Binding, launch: Launch, inside: list[Node]) -> bool:
+    """Return whether the loop unsets a variable when the goroutine has told that it is done.
+
+    `case err := <-stopped: cmd = nil`, where the goroutine sends to `stopped`.
+    """
+    literal = launch.literal
+    sends = literal.find("send_statement") if literal is not None else ()
+    channels = {file.binding(s["channel"]) for s in sends if s["channel"].kind == "identifier"}
+    for node in inside:
+        statement, case = node.statement, node.up("communication_case")
+        if case is None or statement is None or statement.kind != "assignment_statement":
+            continue
+        received = case["communication"].find("unary_expression")
+        told = any(
+            r["operator"].kind == "<-"
+            and r["operand"].kind == "identifier"
+            and file.binding(r["operand"]) in channels - {None}
+            for r in received
+        )
+        if told and statement["right"].text in _NOTHING and classify(node, binding).kind == "write":
+            return True
+    return False
+
+
+_NOTHING = frozenset({b"nil", b"false"})
+
+
+def _is_unset(node: Node) -> bool:
+    """Return whether a variable that is not set is what lets the loop come here."""
+    inner = node
+    for outer in node.ancestors():
+        if outer.kind in {"for_statement", "func_literal"}:
+            return False
+        if outer.kind == "if_statement" and inner is outer["consequence"]:
+            if outer["condition"].text in {node.text + b" == nil", b"!" + node.text}:
+                return True
+        inner = outer
+    return False
 
 
 def _meet(order: Ordering, read: Place, write: Place) -> bool:

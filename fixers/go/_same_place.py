@@ -21,12 +21,38 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, Pointer, Struct, deref
 
 __all__ = [
+    "changing",
     "is_called_upon",
     "is_kept_by_receiver",
+    "is_merged",
     "is_of_result",
     "is_part_of_receiver",
     "is_same_place",
 ]
+
+
+def changing(atomics: list[AtomicAccess]) -> list[AtomicAccess]:
+    """Return the atomic accesses that write; all where none does."""
+    return [a for a in atomics if a.writes] or atomics
+
+
+def is_merged(atomic: AtomicAccess) -> bool:
+    """Return whether an addition is that of the same field of another object, read plainly.
+
+    `atomic.AddInt64(&d.Keys, other.Keys)`: objects of the type come finished, and only the one
+    that sums them up is changed by several. Which of them a plain access meets cannot be told.
+    """
+    target, arguments = atomic.target, atomic.call["arguments"].children
+    if atomic.operation != "Add" or target.kind != "selector_expression":
+        return False
+    for node in arguments[-1].find("selector_expression"):
+        operand = node["operand"]
+        binding = atomic.file.binding(operand) if operand.kind == "identifier" else None
+        if node["field"].name == target["field"].name and binding is not None:
+            if binding.kind == "parameter" and operand.text != target["operand"].text:
+                ours, theirs = atomic.file.type_of(target["operand"]), atomic.file.type_of(operand)
+                return str(deref(ours)) == str(deref(theirs))
+    return False
 
 
 def is_of_result(plain: FieldAccess) -> bool:

@@ -12,7 +12,8 @@ once it is in a queue.
 Not reported: constructors, set-up and tear-down, objects made in the function; a function
 that first waits (`wg.Wait()`, a receive) for those who write; a plain access under a lock
 that the atomic ones hold, too, or that some caller may hold; an object that is not the
-method's own; code whose name or comment speaks of locks or races; tests.
+method's own; code whose name or comment speaks of locks or races; tests; what only a method that
+adds up finished objects of its own type changes atomically (`Merge`).
 
 Without a fix: an operation that sync/atomic has no function for; a copy of a struct that embeds
 another one.
@@ -48,8 +49,10 @@ from ._atomic_names import atomic_name, imported
 from ._loaded_once import is_beside_test, loaded_once
 from ._lost_addition import lost_additions
 from ._same_place import (
+    changing,
     is_called_upon,
     is_kept_by_receiver,
+    is_merged,
     is_of_result,
     is_part_of_receiver,
     is_same_place,
@@ -74,7 +77,9 @@ def check(package: Package) -> Iterator[Finding]:
         found = []
         for plain in plain_accesses(package, atomics[0]):
             same = [a for a in atomics if is_same_place(plain, a)]
-            if plain.node not in seen and same and not _is_ordered(plain, same):
+            if plain.node in seen or not same or all(map(is_merged, changing(same))):
+                continue
+            if not _is_ordered(plain, same):
                 found.append((plain, same))
         reads = [plain.node for plain, _ in found if plain.kind == "read"]
         for plain, same in found:

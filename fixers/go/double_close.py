@@ -8,7 +8,7 @@ code does all the time.
 
 Not reported: a close that a `sync.Once`, a flag, an atomic or any other state of the object
 decides about; a select on the channel itself under a lock; a channel that is made anew after
-it was closed.
+it was closed; a function that recovers from the panic; a round that the closed channel ends.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ wg.Done()`, and calls what waits for that, a Close most often.
 
 Not reported: a lock of another object of the same type; a lock that is released on the way;
 `TryLock`; a call that a flag parameter, a value of the context or a test of the lock's own
-state decides about; a call that may run one of several functions, but for those of a table (`c.commands[name]()`); work
-in a goroutine of its own.
+state decides about; a call that may run one of several functions, but for those of a table
+(`c.commands[name]()`); work in a goroutine of its own.
 
 Unsafe: the inner critical section becomes a part of the outer one; a Close that the goroutine
 calls itself has not ended when it goes on.

@@ -14,7 +14,7 @@ from threadmend.golang.access import Access, access_of, lock_class, selector_cal
 from threadmend.golang.infer_members import FOREIGN_LOCKS, Selection
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Func, Interface, TypeParam
+from threadmend.golang.types import Func, Interface, Named, TypeParam, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.condlocks import Behind
@@ -190,9 +190,19 @@ def _is_any_lock(file: GoFile, operand: Node, selection: Selection) -> bool:
     if selection.type.params or selection.type.results:
         return False
     binding, type_ = file.binding(operand), file.type_of(operand)
-    if binding is None or not binding.is_variable:
+    if binding is None or not binding.is_variable or _is_no_lock(file, binding.value):
         return False
     return isinstance(type_, TypeParam) or isinstance(file.underlying(type_), Interface)
+
+
+def _is_no_lock(file: GoFile, value: Node | None) -> bool:
+    """Return whether a variable is given an object whose Lock is a method that takes no lock."""
+    type_ = deref(file.type_of(value)) if value is not None else None
+    if not isinstance(type_, Named):
+        return False
+    package = file.package.workspace.package_by_key(type_.package)
+    methods = package.methods(type_.name).get("Lock", ()) if package is not None else ()
+    return any(m.has_body and _LOCKED.search(m.file.data, *m.span) is None for m in methods)
 
 
 def _is_own_lock_type(file: GoFile, selection: Selection, method: str) -> bool:

@@ -96,6 +96,7 @@ class Locks:
             and isinstance(root := h.access.root, Binding)
             and any(v.kind == "call_expression" and self._may_lock(v) for v in root.values)
             and not self._is_taken_inside(h)
+            and not self._is_taken_by_callee(root, h)
         )
 
     def _may_lock(self, call: Node) -> bool:
@@ -109,6 +110,18 @@ class Locks:
         """Return whether a literal of the function takes a lock, for the function to release."""
         taken = re.compile(rb"\b" + re.escape(str(held.access).encode()) + rb"\.(?:Try)?R?Lock\(")
         return taken.search(self.function.text) is not None
+
+    def _is_taken_by_callee(self, root: Binding, held: Held) -> bool:
+        """Return whether a function takes the lock that gets the object: `s.enter(b)`."""
+        for use in root.uses:
+            listed = use.parent
+            call = listed.parent if listed is not None and listed.kind == "argument_list" else None
+            decl = self.file.callee(call) if call is not None else None
+            if decl is not None and decl.has_body:
+                for operation in locks_of(decl.file, decl.node).operations:
+                    if operation.acquires and operation.lock_class == held.lock_class:
+                        return True
+        return False
 
     @cached_property
     def _released_alone(self) -> frozenset[Held]:

@@ -100,10 +100,10 @@ class Locks:
         )
 
     def _may_lock(self, call: Node) -> bool:
-        """Return whether a call can come back with a lock: what it runs takes one, or is unseen."""
+        """Return whether a call can come back with a lock: what it runs is seen, and takes one."""
         decl = self.file.callee(call)
         if decl is None or not decl.has_body:
-            return True
+            return False
         return _TAKES.search(decl.file.data, *decl.span) is not None
 
     def _is_taken_inside(self, held: Held) -> bool:

@@ -23,6 +23,7 @@ from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import local_channels
 from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -187,6 +188,10 @@ def _is_its_own(file: GoFile, function: Node, end: _End, wait: _Wait) -> bool:
     deferred = wait.path[0].up("defer_statement")
     if deferred is not None and deferred.function is function and deferred.start < end.defer.start:
         return False  # it runs when the end has been said
+    flow = flow_of(function)
+    said, at = flow.point_of(end.defer), flow.point_of(wait.path[0])
+    if said is None or at is None or not flow.dominates(said, at):
+        return False  # it may be somebody else who is to say it
     if wait.access == end.access:
         return True
     root = end.access.root

@@ -251,10 +251,15 @@ _QUIET = (ast.Name, ast.Constant, ast.expr_context, ast.Store, ast.Load, ast.Pas
 def can_raise(block: Sequence[ast.AST], *quiet: type[ast.AST]) -> bool:
     """Return whether something in a block may raise: anything but plain assignments of names
     and constants, attributes of plain names, which hardly ever do, and `quiet` kinds.
+
+    A magic of a notebook, which is masked as the number 0, may do whatever there is.
     """
     for node in walk(block):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             continue
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            if node.value.value == 0:
+                return True
         if not isinstance(node, (*_QUIET, *quiet)):
             return True
     return False

@@ -132,20 +132,22 @@ def _closes_alone(file: GoFile, operand: Node, call: Node) -> bool:
     return False
 
 
-def _waits(body: Body) -> list[_Wait]:
-    """Return the waits without an alternative that a body comes to, itself and by its calls."""
-    known: dict[Node, list[_Wait]] = body.file.package.facts.setdefault("waits of bodies", {})
-    return _found(body, known, ())[0]
+def _waits(body: Body, further: int = _FURTHEST) -> list[_Wait]:
+    """Return the waits without an alternative that a body comes to, itself and by its calls.
+
+    `further` is how many calls deep to look: so the answer is the same whoever asks first, and
+    functions that call each other are asked once a level.
+    """
+    known: dict[tuple[Node, int], list[_Wait]] = body.file.package.facts.setdefault(
+        "own ends: waits", {}
+    )
+    key = (body.node, further)
+    if key not in known:
+        known[key] = list(_found(body, further).values())
+    return known[key]
 
 
-def _found(
-    body: Body, known: dict[Node, list[_Wait]], above: tuple[Node, ...]
-) -> tuple[list[_Wait], bool]:
-    """Return the waits of a body, and whether a circle of calls kept something from it."""
-    if body.node in known:
-        return known[body.node], False
-    if body.node in above or len(above) > _FURTHEST:
-        return [], True
+def _found(body: Body, further: int) -> dict[tuple[str, Access], _Wait]:
     found: dict[tuple[str, Access], _Wait] = {}
     for event in events_of(body):
         if event.kind != "block" or event.access is None:
@@ -153,29 +155,32 @@ def _found(
         if event.sure and not depends_on_flag(body, event.path[0]):
             wait = _Wait(event.mode, event.access, event.path)
             found.setdefault((wait.mode, wait.access), wait)
-    cut = False
-    for call in _calls(body):
-        inner, short = _found(call.body, known, (*above, body.node))
-        cut |= short
-        for wait in inner if len(found) < _MOST else ():
+    for call in _calls(body) if further else ():
+        for wait in _waits(call.body, further - 1):
+            if len(found) >= _MOST:
+                return found
             at = wait.path[0]
             access = translated(body.file, call.call, call.body.node, wait.access, call.extra, at)
             if access is not None and len(wait.path) <= _FURTHEST:
                 led = _Wait(wait.mode, access, (call.at, *wait.path))
                 found.setdefault((led.mode, access), led)
-    waits = list(found.values())
-    if not cut or not above:
-        known[body.node] = waits
-    return waits, cut
+    return found
 
 
-def _calls(body: Body) -> Iterator[Call]:
-    """Yield the bodies that a body runs in place; `calls_of` leaves out what takes no lock."""
-    inside = body.node.get("body")
-    for node in inside.own() if inside is not None else ():
-        if node.kind == "call_expression" and not node.is_launched:
-            if node["function"].text not in _BUILTINS and not depends_on_flag(body, node):
-                yield from (call for call in calls_at(body, node) if call.runs)
+def _calls(body: Body) -> list[Call]:
+    """Return the bodies that a body runs in place; `calls_of` leaves out what takes no lock."""
+    known: dict[Node, list[Call]] = body.file.package.facts.setdefault("own ends: calls", {})
+    if body.node not in known:
+        inside = body.node.get("body")
+        known[body.node] = [
+            call
+            for node in (inside.own() if inside is not None else ())
+            if node.kind == "call_expression" and not node.is_launched
+            if node["function"].text not in _BUILTINS and not depends_on_flag(body, node)
+            for call in calls_at(body, node)
+            if call.runs
+        ]
+    return known[body.node]
 
 
 _BUILTINS = frozenset({b"append", b"cap", b"close", b"copy", b"delete", b"len", b"make", b"panic"})

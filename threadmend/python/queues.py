@@ -84,13 +84,14 @@ class QueueUse:
     @property
     def is_bounded(self) -> bool:
         """Return whether put may block: a maxsize that is not 0."""
-        made, cls = self.value.made, self.value.cls
-        if cls is not None and cls.method("__init__") is not None:
-            made = _base_made(cls)
+        file, made, cls = self.value.file, self.value.made, self.value.cls
+        first = cls.method("__init__") if cls is not None else None
+        if cls is not None and first is not None:
+            file, made = first.file, _base_made(cls)
         if not isinstance(made, ast.Call) or self.type.endswith("SimpleQueue"):
             return False
         size = argument(made, 0, "maxsize")
-        known = constant_of(self.value.file, size)
+        known = constant_of(file, size)
         return size is not None and (known is None or bool(known.value))
 
 

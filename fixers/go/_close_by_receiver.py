@@ -19,7 +19,7 @@ from threadmend.golang.builders import BuilderError, or_reason, realigned
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
-from threadmend.golang.flow import flow_of
+from threadmend.golang.flow import flow_of, is_never_after
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import owed_after
 from threadmend.golang.locks import held_at
@@ -83,20 +83,10 @@ def _leaves_range(channel: SharedChannel, close: Node) -> bool:
     if loop is None or statement is None or channel.of("receive") or ranges[0].calls:
         return False
     return (
-        loop.contains(close) and has_enough(statement, loop) and _receives_no_more(ranges[0], close)
+        loop.contains(close)
+        and has_enough(statement, loop)
+        and is_never_after(ranges[0].node, close)
     )
-
-
-def _receives_no_more(receive: ChannelOperation, close: Node) -> bool:
-    """Return whether the function that closes does not come to a receive of its own again."""
-    function = close.function
-    if function is None or receive.node.function is not function:
-        return False
-    flow = flow_of(function)
-    start, wait = flow.point_of(close), flow.point_of(receive.node)
-    if start is None or wait is None or not flow.complete:
-        return False
-    return wait not in flow.reachable(start)
 
 
 def has_enough(statement: Node, loop: Node) -> bool:
@@ -156,7 +146,7 @@ def _fix(call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
     Sound: no receiver asks whether the channel is closed, and what it did not take is lost
     before as after.
     """
-    waiting = [r for r in channel.of("range") if not _receives_no_more(r, call)]
+    waiting = [r for r in channel.of("range") if not is_never_after(r.node, call)]
     if waiting or any(_tells(r) for r in channel.of("receive")):
         raise BuilderError("a receiver waits for the close")
     launch, workspace = loop.launches[0], channel.package.workspace

@@ -8,7 +8,7 @@ from threadmend.golang.calls import callers
 from threadmend.golang.channel_index import behind
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
-from threadmend.golang.flow import flow_of
+from threadmend.golang.flow import is_never_after
 from threadmend.golang.functions import outer_function
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
@@ -58,10 +58,4 @@ def _is_last(place: Node, waiter: ChannelOperation, function: Node) -> bool:
     deferred = place.up("defer_statement")
     if deferred is not None and deferred.function is function:
         return True
-    if place.function is not function:
-        return False
-    flow = flow_of(function)
-    point, wait = flow.point_of(place), flow.point_of(waiter.anchor)
-    if point is None or wait is None or not flow.complete:
-        return False
-    return wait not in flow.reachable(point)
+    return place.function is function and is_never_after(waiter.anchor, place)

@@ -27,7 +27,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.calls import callers
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.flow import flow_of
+from threadmend.golang.flow import flow_of, is_never_after
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.iterations import own_condition
 from threadmend.golang.local_fields import held_channels
@@ -151,18 +151,10 @@ def _told_by_sender(
         signals = stop.of("close", "send")
         if stop.escapes or not signals:
             return False
-        return all(_sends_before(s, signal) for s in channel.of("send") for signal in signals)
+        return all(
+            is_never_after(s.node, signal.node) for s in channel.of("send") for signal in signals
+        )
     return False
-
-
-def _sends_before(send: ChannelOperation, signal: ChannelOperation) -> bool:
-    """Return whether one function makes a send and a signal, and the send never comes later."""
-    body = send.node.function
-    if body is None or signal.node.function is not body:
-        return False
-    flow = flow_of(body)
-    start, at = flow.point_of(signal.node), flow.point_of(send.node)
-    return start is not None and flow.complete and at not in flow.reachable(start)
 
 
 def _others_send(function: Node, channel: Channel, close: ChannelOperation) -> bool:

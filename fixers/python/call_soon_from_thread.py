@@ -79,7 +79,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         is_own = file.qualified(call.func) == "asyncio.ensure_future" and len(call.args) == 1
         if is_own and is_given_a(file, loop, frozenset({_LOOP})):
             if _outside(function, in_threads(file)):
-                yield _begun(file, call, loop)
+                said = f"{file.text(call.func)} is called from another thread than the loop's"
+                yield _begun(file, call, loop, said)
 
 
 def _from_outside(file: PythonFile) -> Iterator[Finding]:
@@ -105,10 +106,11 @@ def _outside(function: Function, running: Mapping[Function, list[Spawn]]) -> lis
     return [] if others else spawns
 
 
-def _begun(file: PythonFile, call: ast.Call, loop: ast.expr) -> Finding:
-    """Return the finding about a task that `ensure_future(…, loop=loop)` makes."""
+def _begun(file: PythonFile, call: ast.Call, loop: ast.expr, said: str) -> Finding:
+    """Return the finding about a call that begins a task, which `run_coroutine_threadsafe`
+    begins from another thread.
+    """
     start, end = file.span(call)
-    said = f"{file.text(call.func)} is called from another thread than the loop's"
     try:
         name, added = reference(file, "asyncio.run_coroutine_threadsafe", call)
     except BuilderError as error:
@@ -116,7 +118,9 @@ def _begun(file: PythonFile, call: ast.Call, loop: ast.expr) -> Finding:
     text = f"{name}({file.text(call.args[0])}, {file.text(loop)})"
     edits = (Edit(file.path, start, end, file.encode(text)), *added)
     title = "Call run_coroutine_threadsafe"
-    if isinstance(file.parent(call), ast.Expr) and isinstance(call.args[0], ast.Call):
+    # `ensure_future` takes any awaitable, which only a call of a coroutine function is sure to be
+    is_coroutine = last_name(call.func) == "create_task" or isinstance(call.args[0], ast.Call)
+    if isinstance(file.parent(call), ast.Expr) and is_coroutine:
         return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))
     reason = "the result is a future of concurrent.futures, no task"
     return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))
@@ -145,7 +149,6 @@ def _has_loop(spawn: Spawn) -> bool:
 def _finding(file: PythonFile, call: ast.Call, func: ast.Attribute) -> Finding:
     start, end = file.span(call)
     said = f"{file.text(func)} is called from another thread than the loop's"
-    loop = file.text(func.value)
     if func.attr == "call_soon":
         # The same call, which also wakes the loop.
         first = file.span(func.value)[1]
@@ -157,17 +160,7 @@ def _finding(file: PythonFile, call: ast.Call, func: ast.Attribute) -> Finding:
         return _handed_over(file, call, func, said)
     if len(call.args) != 1 or call.keywords:
         return Finding(file.path, start, end, said, reason="the task has a name or a context")
-    try:
-        name, added = reference(file, "asyncio.run_coroutine_threadsafe", call)
-    except BuilderError as error:
-        return Finding(file.path, start, end, said, reason=str(error))
-    text = f"{name}({file.text(call.args[0])}, {loop})"
-    edits = (Edit(file.path, start, end, file.encode(text)), *added)
-    title = "Call run_coroutine_threadsafe"
-    if isinstance(file.parent(call), ast.Expr):
-        return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))
-    reason = "the result is a future of concurrent.futures, no task"
-    return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))
+    return _begun(file, call, func.value, said)
 
 
 def _handed_over(file: PythonFile, call: ast.Call, func: ast.Attribute, said: str) -> Finding:

@@ -24,7 +24,18 @@ from threadmend.golang.node import parenthesized
 from threadmend.golang.noreturn import ExitKind, NoReturn, noreturn
 from threadmend.golang.syntax import BLOCKS, Node
 
-__all__ = ["Defer", "Exit", "ExitKind", "Flow", "Label", "NoReturn", "Point", "flow_of", "noreturn"]
+__all__ = [
+    "Defer",
+    "Exit",
+    "ExitKind",
+    "Flow",
+    "Label",
+    "NoReturn",
+    "Point",
+    "flow_of",
+    "is_never_after",
+    "noreturn",
+]
 
 S = TypeVar("S")
 Stop = Callable[[Point], bool]
@@ -43,6 +54,20 @@ def flow_of(function: Node, noreturn: NoReturn = noreturn) -> Flow:
     if flow is None:
         flow = flows[key] = Flow(function, noreturn)
     return flow
+
+
+def is_never_after(node: Node, place: Node) -> bool:
+    """Return whether a node certainly does not run after a place: both are of one function, and
+    no path leads from the place to the node.
+    """
+    function = place.function
+    if function is None or node.function is not function:
+        return False
+    flow = flow_of(function)
+    start, point = flow.point_of(place), flow.point_of(node)
+    if start is None or point is None or not flow.complete:
+        return False
+    return point not in flow.reachable(start)
 
 
 def _never(point: Point) -> bool:

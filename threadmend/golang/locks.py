@@ -6,7 +6,6 @@ every caller holds when all callers are known (`entry_locks`).
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -46,8 +45,6 @@ __all__ = [
 ]
 
 _DEPTH = 3
-
-_TAKES = re.compile(rb"[lL]ock\w*\(")
 
 
 class Locks:
@@ -94,34 +91,15 @@ class Locks:
             for h in self._released_alone
             if self._is_own(h)
             and isinstance(root := h.access.root, Binding)
-            and any(v.kind == "call_expression" and self._may_lock(v) for v in root.values)
-            and not self._is_taken_inside(h)
-            and not self._is_taken_by_callee(root, h)
+            and any(h.lock_class in self._left_by(v) for v in root.values)
         )
 
-    def _may_lock(self, call: Node) -> bool:
-        """Return whether a call can come back with a lock: what it runs is seen, and takes one."""
-        decl = self.file.callee(call)
+    def _left_by(self, value: Node) -> set[str | None]:
+        """Return the classes of the locks with which a call may come back, where it is seen."""
+        decl = self.file.callee(value) if value.kind == "call_expression" else None
         if decl is None or not decl.has_body:
-            return False
-        return _TAKES.search(decl.file.data, *decl.span) is not None
-
-    def _is_taken_inside(self, held: Held) -> bool:
-        """Return whether a literal of the function takes a lock, for the function to release."""
-        taken = re.compile(rb"\b" + re.escape(str(held.access).encode()) + rb"\.(?:Try)?R?Lock\(")
-        return taken.search(self.function.text) is not None
-
-    def _is_taken_by_callee(self, root: Binding, held: Held) -> bool:
-        """Return whether a function takes the lock that gets the object: `s.enter(b)`."""
-        for use in root.uses:
-            listed = use.parent
-            call = listed.parent if listed is not None and listed.kind == "argument_list" else None
-            decl = self.file.callee(call) if call is not None else None
-            if decl is not None and decl.has_body:
-                for operation in locks_of(decl.file, decl.node).operations:
-                    if operation.acquires and operation.lock_class == held.lock_class:
-                        return True
-        return False
+            return set()
+        return may_leave(decl.file, decl.node)
 
     @cached_property
     def _released_alone(self) -> frozenset[Held]:

@@ -37,7 +37,7 @@ from threadmend.golang.lefts import lefts_of
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.recovering import sends_if_open
 from threadmend.golang.repeats import is_repeated
-from threadmend.golang.runners import runners_of
+from threadmend.golang.runners import only_launches, runners_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import is_run_here, waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -146,10 +146,10 @@ def sending_loop(channel: SharedChannel, close: Node) -> SendingLoop | None:
         if body is None or send.calls or body is close.function or send.file.is_test:
             return None
         if body not in found:
-            runners = runners_of(send.file, body)
-            if runners.called or not runners.launches:
+            launches = only_launches(send.file, body)
+            if not launches:
                 return None
-            found[body] = SendingLoop(send.file, body, [], runners.launches)
+            found[body] = SendingLoop(send.file, body, [], launches)
         found[body].sends.append(send)
     loops = list(found.values())
     return loops[0] if len(loops) == 1 else None

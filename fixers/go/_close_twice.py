@@ -13,7 +13,7 @@ from threadmend.golang.functions import doc_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.recovering import recovers
-from threadmend.golang.runners import runners_of
+from threadmend.golang.runners import only_launches
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Related
@@ -75,8 +75,7 @@ def _seen_twice(close: MethodClose) -> tuple[Site, Site] | None:
 def _is_of_goroutine(close: MethodClose) -> bool:
     """Return whether nobody but a goroutine comes to a close: `go func() { a.finish() }()`."""
     function = close.call.function
-    runners = runners_of(close.file, function) if function is not None else None
-    return runners is not None and bool(runners.launches) and not runners.called
+    return function is not None and bool(only_launches(close.file, function))
 
 
 _ANY = re.compile("")

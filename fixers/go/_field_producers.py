@@ -15,7 +15,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.joins import is_joined
-from threadmend.golang.runners import runners_of
+from threadmend.golang.runners import only_launches
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here
 from threadmend.golang.stops import leaves_loop
@@ -54,10 +54,10 @@ def _producer(channel: SharedChannel) -> Launch | None:
         function = send.node.function
         if function is None or send.calls or send.file.is_test:
             return None
-        runners = runners_of(send.file, function)
-        if runners.called or not runners.launches:
+        launches = only_launches(send.file, function)
+        if not launches:
             return None
-        found.update({each.node: each for each in runners.launches})
+        found.update({each.node: each for each in launches})
     launch = _outer(channel, list(found.values()))
     body = launch.body if launch is not None else None
     if launch is None or body is None or body.kind != "method_declaration" or launch.kind != "go":
@@ -85,8 +85,8 @@ def _outer(channel: SharedChannel, launches: list[Launch]) -> Launch | None:
         return None
     if None in literals and not all(map(_of_receiver, map(_launched_on, files, launches))):
         return None
-    runners = runners_of(files[0], function)
-    return runners.launches[0] if len(runners.launches) == 1 and not runners.called else None
+    outer = only_launches(files[0], function)
+    return outer[0] if len(outer) == 1 else None
 
 
 def _launched_on(file: GoFile, launch: Launch) -> Access | None:

@@ -12,7 +12,7 @@ from threadmend.golang.functions import doc_of
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.mutations import Mutation
-from threadmend.golang.runners import runners_of
+from threadmend.golang.runners import only_launches
 from threadmend.golang.syntax import Node
 
 __all__ = ["asks_for_copy", "is_meant", "is_over", "says_shared"]
@@ -219,15 +219,10 @@ def _has_said_goodbye(escape: Escape, mutation: Mutation) -> bool:
     }
     if not heard or function is None:
         return False
-    runners = runners_of(mutation.file, function)
-    return (
-        bool(runners.launches)
-        and not runners.called
-        and all(
-            body is not None
-            and any(_closes(s, heard, mutation.node) for s in body["body"].statements)
-            for body in (_run_alone(mutation.file, launch) for launch in runners.launches)
-        )
+    launches = only_launches(mutation.file, function)
+    return bool(launches) and all(
+        body is not None and any(_closes(s, heard, mutation.node) for s in body["body"].statements)
+        for body in (_run_alone(mutation.file, launch) for launch in launches)
     )
 
 

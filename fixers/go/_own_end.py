@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.bodies import depends_on_flag, events_of
-from threadmend.golang.bodycalls import Call, calls_at
+from threadmend.golang.bodycalls import Call, calls_at, leads_to
 from threadmend.golang.builders import BuilderError, replace, with_reason
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import shared_channel
@@ -25,6 +25,7 @@ from threadmend.golang.channels import local_channels
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.reach import reach_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
@@ -168,22 +169,21 @@ def _found(body: Body, further: int) -> dict[tuple[str, Access], _Wait]:
 
 
 def _calls(body: Body) -> list[Call]:
-    """Return the bodies that a body runs in place; `calls_of` leaves out what takes no lock."""
+    """Return the bodies that a body runs in place and that may wait, as far as names tell."""
     known: dict[Node, list[Call]] = body.file.package.facts.setdefault("own ends: calls", {})
     if body.node not in known:
         inside = body.node.get("body")
+        may_wait = reach_of(body.file.package.workspace).may_wait
         known[body.node] = [
             call
             for node in (inside.own() if inside is not None else ())
             if node.kind == "call_expression" and not node.is_launched
-            if node["function"].text not in _BUILTINS and not depends_on_flag(body, node)
+            if leads_to(body.file, node["function"], may_wait)
+            if not depends_on_flag(body, node)
             for call in calls_at(body, node)
             if call.runs
         ]
     return known[body.node]
-
-
-_BUILTINS = frozenset({b"append", b"cap", b"close", b"copy", b"delete", b"len", b"make", b"panic"})
 
 
 def _is_its_own(file: GoFile, function: Node, end: _End, wait: _Wait) -> bool:

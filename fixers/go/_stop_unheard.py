@@ -24,7 +24,7 @@ from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.leaving import Leave
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.package import Decl
-from threadmend.golang.runners import runners_of
+from threadmend.golang.runners import only_launches
 from threadmend.golang.stops import Stop, leaves_loop, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix
@@ -63,8 +63,7 @@ def unheard_by(file: GoFile, send: Node) -> Unheard | None:
         return None
     if any(o.has_alternative for o in channel.of("send")):
         return None
-    runners = runners_of(file, function, through_fields=True)
-    if not runners.launches or runners.called:
+    if not only_launches(file, function, through_fields=True):
         return None
     drained = channel.of("receive", "range")
     if drained and all(_takes_all(o) for o in drained):

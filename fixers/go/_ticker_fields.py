@@ -12,7 +12,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.package import Decl
-from threadmend.golang.runners import runners_of
+from threadmend.golang.runners import only_launches
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Named, deref
 from threadmend.model import Fix, Safety
@@ -139,10 +139,9 @@ def _once(file: GoFile, body: Node, made: Node) -> Safety | None:
         return None
     if all(s.call is not None and _is_fresh(s.file, s.call) for s in sites):
         return Safety.SAFE
-    runners = runners_of(file, body)
-    if len(runners.launches) == 1 and not runners.called and len(sites) == 1:
-        launch = runners.launches[0]
-        return Safety.SAFE if launch.function is made.function else Safety.UNSAFE
+    launches = only_launches(file, body)
+    if len(launches) == 1 and len(sites) == 1:
+        return Safety.SAFE if launches[0].function is made.function else Safety.UNSAFE
     return None
 
 

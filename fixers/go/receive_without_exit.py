@@ -35,7 +35,7 @@ from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.flow_graph import Label
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.locks import held_at
-from threadmend.golang.runners import runners_of
+from threadmend.golang.runners import only_launches
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.stops import Stop, stops_at
 from threadmend.golang.syntax import Node
@@ -258,10 +258,8 @@ def _is_asked_for(file: GoFile, receive: Node, channel: SharedChannel) -> bool:
     if innermost_loop(receive) is not None or channel.of("len", "compare"):
         return False
     for send in sends:
-        runners = runners_of(send.file, send.node.function) if send.node.function else None
-        if runners is None or runners.called or not runners.launches:
-            return False
-        if any(launch.kind != "go" for launch in runners.launches):
+        launches = only_launches(send.file, send.node.function) if send.node.function else []
+        if not launches or any(launch.kind != "go" for launch in launches):
             return False
     return bool(sends)
 

@@ -35,7 +35,7 @@ from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.infer import is_decl
 from threadmend.golang.leaving import Leave
 from threadmend.golang.locks import declaration_of, held_at
-from threadmend.golang.runners import runners_of
+from threadmend.golang.runners import only_launches
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix
@@ -139,8 +139,7 @@ def _runs_in_goroutine(file: GoFile, send: Node) -> bool:
         return False
     if function["name"].name[:1].isupper() or selector_meant(file, send["channel"]) is None:
         return False
-    runners = runners_of(file, function)
-    return bool(runners.launches) and not runners.called
+    return bool(only_launches(file, function))
 
 
 def _comes_round(file: GoFile, send: Node) -> bool:

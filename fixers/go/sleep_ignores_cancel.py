@@ -33,7 +33,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.infer import is_decl
 from threadmend.golang.leaving import leave_at
-from threadmend.golang.runners import runners_of
+from threadmend.golang.runners import only_launches
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.stops import Stop, contexts_at, listens, stops_at
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -179,8 +179,8 @@ def _is_left_alone(file: GoFile, loop: Node) -> bool:
     body = loop.function
     if body is None or innermost_loop(loop) is not None or body["body"].statements[-1] is not loop:
         return False
-    runners = runners_of(file, body)
-    if runners.called or not runners.launches or not all(x.uncounted for x in runners.launches):
+    launches = only_launches(file, body)
+    if not launches or not all(x.uncounted for x in launches):
         return False
     return any(
         b"time.Since(" in test["condition"].text and any(True for _ in test.find(*_LEAVES))

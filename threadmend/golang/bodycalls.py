@@ -6,7 +6,7 @@ The second step of `effects`, which composes these facts over the call graph.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ __all__ = [
     "calls_at",
     "calls_of",
     "is_kept",
+    "leads_to",
     "released_before",
     "unconverted",
 ]
@@ -104,18 +105,21 @@ def calls_at(body: Body, node: Node) -> list[Call]:
 
 def _leads_nowhere(file: GoFile, function: Node) -> bool:
     """Return whether a call certainly takes no lock, as far as its name tells."""
+    return not leads_to(file, function, reach_of(file.package.workspace).matters)
+
+
+def leads_to(file: GoFile, function: Node, matters: Callable[[bytes], bool]) -> bool:
+    """Return whether a call may lead to what matters, as far as the name of its function tells."""
     if function.kind == "identifier":
-        if function.name in _BUILTINS:
-            return True
-        return not reach_of(file.package.workspace).matters(function.text)
+        return function.name not in _BUILTINS and matters(function.text)
     if function.kind != "selector_expression":
-        return False
+        return True
     operand = function["operand"]
     if operand.kind == "identifier":
         path = file.imported(operand.name)
         if path is not None and file.package.workspace.package_by_key(path) is None:
-            return file.binding(operand) is None
-    return not reach_of(file.package.workspace).matters(function["field"].text)
+            return file.binding(operand) is not None
+    return matters(function["field"].text)
 
 
 def _called(file: GoFile, body: Body, call: Node) -> Iterator[Call]:

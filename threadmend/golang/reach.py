@@ -30,13 +30,20 @@ _FAR, _NEAR, _NEXT = 8, 2, 1
 class Reach:
     """The names that functions of a workspace have, and those of them that may matter."""
 
-    def __init__(self, declared: frozenset[bytes], relevant: frozenset[bytes]) -> None:
+    def __init__(
+        self, declared: frozenset[bytes], relevant: frozenset[bytes], waiting: frozenset[bytes]
+    ) -> None:
         self.declared = declared
         self.relevant = relevant
+        self.waiting = waiting
 
     def matters(self, name: bytes) -> bool:
         """Return whether a call of something with this name may take a lock or wait."""
         return name in self.relevant or name not in self.declared
+
+    def may_wait(self, name: bytes) -> bool:
+        """Return whether a call of something with this name may wait, by calls of its own too."""
+        return name in self.waiting or name not in self.declared
 
 
 def reach_of(workspace: Workspace) -> Reach:
@@ -79,10 +86,10 @@ def _read(workspace: Workspace) -> Reach:
                 waits.add(name)
             for called in set(_CALLED.findall(body)):
                 callers.setdefault(called, set()).add(name)
-    relevant = _closure(callers, locks, _FAR)
-    relevant |= _closure(callers, waits, _NEAR)
-    relevant |= _closure(callers, takes, _NEXT)
-    return Reach(frozenset(declared), frozenset(relevant))
+    taking = _closure(callers, takes, _NEXT)
+    relevant = _closure(callers, locks, _FAR) | _closure(callers, waits, _NEAR) | taking
+    waiting = _closure(callers, waits, _FAR) | taking
+    return Reach(frozenset(declared), frozenset(relevant), frozenset(waiting))
 
 
 def _kept(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:

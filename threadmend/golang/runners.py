@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl
 
-__all__ = ["Runners", "runners_of"]
+__all__ = ["Runners", "only_launches", "runners_of"]
 
 
 @dataclass(slots=True)
@@ -35,41 +35,64 @@ def runners_of(
     With `through_fields` also those that call it as a callback: `&tailer{emit: p.put}`.
     """
     found = Runners()
-    _add_runners(file, function, depth, found, set(), through_fields)
+    _Search(found, through_fields).add(file, function, depth)
     return found
 
 
-def _add_runners(
-    file: GoFile, function: Node, depth: int, found: Runners, seen: set[Node], fields: bool
-) -> None:
-    if function in seen:
-        return
-    seen.add(function)
-    if function.kind == "func_literal":
-        launch = launch_of_literal(file, function)
-        if launch is not None:
-            found.launches.append(launch)
+def only_launches(file: GoFile, function: Node, *, through_fields: bool = False) -> list[Launch]:
+    """Return the launches of a function that goroutines run and nobody else: `runners_of`, which
+    stops at the first one that may call it. None where somebody may.
+    """
+    found = Runners()
+    _Search(found, through_fields, until_called=True).add(file, function, 3)
+    return [] if found.called else found.launches
+
+
+@dataclass(slots=True)
+class _Search:
+    """A walk up the callers of a function."""
+
+    found: Runners
+    through_fields: bool
+    until_called: bool = False
+    seen: set[Node] = field(default_factory=set)
+
+    def add(self, file: GoFile, function: Node, depth: int) -> None:
+        """Add who runs a function, callers followed so many levels up."""
+        found = self.found
+        if function in self.seen:
             return
-        outer = function.function
-        if outer is not None and (runs_in_place(file, function) or function.is_deferred):
-            _add_runners(file, outer, depth, found, seen, fields)
-        else:
+        self.seen.add(function)
+        if function.kind == "func_literal":
+            launch = launch_of_literal(file, function)
+            outer = function.function
+            if launch is not None:
+                found.launches.append(launch)
+            elif outer is not None and (runs_in_place(file, function) or function.is_deferred):
+                self.add(file, outer, depth)
+            else:
+                found.called = True
+            return
+        decl = declaration_of(file, function)
+        if decl is None or depth == 0:
             found.called = True
-        return
-    decl = declaration_of(file, function)
-    if decl is None or depth == 0:
-        found.called = True
-        return
-    if decl.exported:
-        found.called = True
-    for site in _followed(decl) if fields else callers(decl):
+            return
+        if decl.exported:
+            found.called = True
+        for site in _followed(decl) if self.through_fields else callers(decl):
+            if found.called and self.until_called:
+                return
+            self._add_site(decl, site, depth)
+
+    def _add_site(self, decl: Decl, site: Site, depth: int) -> None:
+        found = self.found
         if site.call is None:
             value = site.node.up("selector_expression") or site.node
             launch = launched_value(decl, site)
             if launch is not None:
                 found.launches.append(launch)
             elif site.node.function is not None and runs_in_place(site.file, value):
-                _add_runners(site.file, site.node.function, depth - 1, found, seen, fields)
+                self.add(site.file, site.node.function, depth - 1)
             else:
                 found.called = True
         elif site.launched and site.call.parent is not None:
@@ -77,7 +100,7 @@ def _add_runners(
             if launch is not None:
                 found.launches.append(launch)
         elif site.node.function is not None:
-            _add_runners(site.file, site.node.function, depth - 1, found, seen, fields)
+            self.add(site.file, site.node.function, depth - 1)
 
 
 def _followed(decl: Decl) -> Iterator[Site]:

@@ -16,17 +16,33 @@ def reads_another_part(access: FieldAccess, others: Iterable[FieldAccess]) -> bo
     `others` are all accesses of the field; code that sets the object up does not count.
     """
     part = _part(access)
-    if part is None or access.writes:
+    if not part or access.writes:
         return False
-    return all(_part(a) not in {None, part} for a in others if a.writes and not a.setup)
+    return not any(_overlap(_part(a), part) for a in others if a.writes and not a.setup)
 
 
-def _part(access: FieldAccess) -> str | None:
-    """Return the field of the struct that an access goes on to, None for the whole."""
-    outer = access.node.parent
-    if outer is None or outer.kind != "selector_expression" or access.node.field != "operand":
-        return None
-    if not isinstance(access.file.underlying(access.file.type_of(access.node)), Struct):
-        return None
-    selection = access.file.selection(outer)
-    return selection.name if selection is not None and selection.kind == "field" else None
+def _overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Return whether one of two parts is the other one, or lies in it."""
+    length = min(len(one), len(other))
+    return one[:length] == other[:length]
+
+
+def _part(access: FieldAccess) -> tuple[str, ...]:
+    """Return the fields by which an access goes on, as far as they lie in the struct itself.
+
+    `s.options.http.limit` has `("http", "limit")`, the whole of `s.options` none.
+    """
+    file, node = access.file, access.node
+    names: list[str] = []
+    while node.field == "operand" and node.parent is not None:
+        outer = node.parent
+        if outer.kind != "selector_expression":
+            break
+        if not isinstance(file.underlying(file.type_of(node)), Struct):
+            break
+        selection = file.selection(outer)
+        if selection is None or selection.kind != "field":
+            break
+        names.append(selection.name)
+        node = outer
+    return tuple(names)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import access_of
-from threadmend.golang.calls import own_callers
+from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal, started_by
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
-from threadmend.golang.setup import is_made_here
+from threadmend.golang.setup import is_made_here, is_setup
 
 if TYPE_CHECKING:
     from threadmend.golang.field_accesses import FieldAccess
@@ -51,7 +51,7 @@ def _is_called_in(file: GoFile, function: Node | None, caller: Node | None, dept
     decl = declaration_of(file, function) if function is not None else None
     if decl is None or caller is None or depth == 0:
         return False
-    sites = [*own_callers(decl, LOCK_CALLS)]
+    sites = [s for s in own_callers(decl, LOCK_CALLS) if not _sets_up(s)]
     return bool(sites) and all(
         s.call is not None
         and not s.launched
@@ -64,6 +64,11 @@ def _is_called_in(file: GoFile, function: Node | None, caller: Node | None, dept
         )
         for s in sites
     )
+
+
+def _sets_up(site: Site) -> bool:
+    """Return whether a function is called in code that only sets its object up."""
+    return site.call is not None and not site.launched and is_setup(site.file, site.call)
 
 
 def launched_root(access: FieldAccess) -> Node | None:

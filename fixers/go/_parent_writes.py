@@ -33,6 +33,7 @@ from threadmend.golang.ordering import Ordering
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Named, deref
+from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.model import Finding, Fix
 
 from ._launcher_writes import Meeting, ReadRace, first_meeting, read_races
@@ -70,6 +71,9 @@ def _meeting(file: GoFile, binding: Binding, launch: Launch, uses: list[Node]) -
     writes = [n for n in later if classify(n, binding).kind in _CHANGES]
     if not writes or all(is_answer(use, writes[0]) for use in uses):
         return None
+    if _is_told(file, uses, "Done"):
+        if _is_told(file, [n for n in later if n.start < writes[0].start], "Wait"):
+            return None
     return first_meeting(file, binding, literal, later, _CHANGES, Ordering.concurrent)
 
 
@@ -83,6 +87,17 @@ def _orders_itself(file: GoFile, binding: Binding, uses: list[Node]) -> bool:
         return not all(received(use) for use in uses)
     named = deref(type_)
     return isinstance(named, Named) and (named.package or "").split("/")[-1] in _ORDERING
+
+
+def _is_told(file: GoFile, uses: list[Node], method: str) -> bool:
+    """Return whether a method of the variable calls Done, or Wait, of a group inside of it."""
+    for use in uses:
+        call = use.parent.parent if use.parent is not None and use.field == "operand" else None
+        decl = file.callee(call) if call is not None and call.kind == "call_expression" else None
+        if decl is not None and decl.has_body and decl.sound:
+            if any(found.method == method for found in waitgroup_calls(decl.file, decl.node)):
+                return True
+    return False
 
 
 _ORDERING = frozenset({"sync", "atomic", "errgroup", "context", "semaphore"})

@@ -30,6 +30,7 @@ from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
+from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.golang.wording import translated
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -194,7 +195,23 @@ def _waits(file: GoFile, statement: Node) -> bool:
             name = function["field"].name if function.kind == "selector_expression" else ""
             if name in _WAITING or _WAITS.match(name) or function.text == b"close":
                 return True
+            if _waits_inside(file, node):
+                return True
     return False
+
+
+def _waits_inside(file: GoFile, call: Node) -> bool:
+    """Return whether a function waits for a group that it is given: `ended(&wg)`."""
+    decl = file.callee(call)
+    if decl is None or not decl.has_body or not decl.sound:
+        return False
+    return any(
+        found.access is not None
+        and isinstance(found.access.root, Binding)
+        and found.access.root.kind in {"receiver", "parameter"}
+        for found in waitgroup_calls(decl.file, decl.node, inside=True)
+        if found.method == "Wait"
+    )
 
 
 _WAITS = re.compile(r"(?:[Ww]ait|[Aa]wait|[Ee]ventually|[Uu]ntil)(?![a-z])")

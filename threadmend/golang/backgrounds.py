@@ -12,7 +12,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.meant import after_failure, passes_on, undoes
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Func
+from threadmend.golang.types import Func, is_named
 
 __all__ = ["LASTING", "Fresh", "fresh_contexts", "works_under"]
 
@@ -117,6 +117,8 @@ class _Use:
             return ""
         if CLEANUP.search(name) or LASTING.match(name) or undoes(call):
             return ""
+        if self._outlives(call):
+            return ""
         if call.parent is not None and call.parent.kind == "return_statement":
             return ""
         signature = self.file.underlying(self.file.type_of(function))
@@ -127,6 +129,25 @@ class _Use:
                 else ""
             )
         return function.name
+
+    def _outlives(self, call: Node) -> bool:
+        """Return whether a call makes a context of it that goes on behind the function.
+
+        `ctx := withUser(context.Background(), user)` … `go s.log(ctx)`.
+        """
+        statement, function = call.statement, call.function
+        names = statement.get("left") if statement is not None else None
+        if statement is None or function is None or names is None:
+            return False
+        if not any(value is call for value in statement["right"].children):
+            return False
+        bindings = [self.file.binding(name) for name in names.children]
+        return any(
+            b is not None
+            and is_named(self.file.type_of(b.node), "context.Context")
+            and kept(self.file, b.function or function, b, statement.end) is not None
+            for b in bindings
+        )
 
     def derived(self, call: Node) -> str:
         """Follow `ctx, cancel := context.WithTimeout(context.Background(), …)`."""

@@ -151,6 +151,26 @@ def _is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or is_written_by_last(access, guard)
         or reads_another_part(access, (*guard.locked, *guard.unlocked))
         or _resets_all(access)
+        or _sets_lock(access, guard)
+    )
+
+
+def _sets_lock(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether a function gives the object another lock beside the access.
+
+    `s.mu, s.users = old.mu, old.users`: who sets the lock has the object for itself.
+    """
+    function, lock = access.node.function, guard.lock_class.rpartition(".")[2]
+    if function is None or access.base is None:
+        return False
+    operand = access.node["operand"].text
+    return any(
+        target.kind == "selector_expression"
+        and target["field"].name == lock
+        and target["operand"].text == operand
+        for statement in function.own()
+        if statement.kind == "assignment_statement"
+        for target in statement["left"].children
     )
 
 

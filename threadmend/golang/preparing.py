@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from threadmend.golang.calls import own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import started_by
-from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of
+from threadmend.golang.lock_calls import helped_locks
+from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def may_be_held(file: GoFile, node: Node, lock_class: str | None = None) -> bool
     function = node.function
     if function is None:
         return False
-    locks = locks_of(file, function)
+    locks = helped_locks(file, function)
     ours = [o for o in locks.operations if lock_class is None or o.lock_class == lock_class]
     here = locks.flow.point_of(node) if ours else None
     given_back = (locks.flow.point_of(o.call) for o in ours if o.releases and not o.deferred)

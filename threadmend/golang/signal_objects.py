@@ -89,6 +89,7 @@ def with_aliases(file: GoFile, access: Access) -> frozenset[Access]:
     found = {access}
     root = access.root
     if isinstance(root, Binding):
+        found.update(_handed(file, root, access))
         declaration = root.declaration
         if declaration.kind in {"short_var_declaration", "var_spec"}:
             names = declaration.get("left")
@@ -105,10 +106,23 @@ def with_aliases(file: GoFile, access: Access) -> frozenset[Access]:
                 other = access_of(file, root.value)
                 if other is not None:
                     found.add(Access(other.root, other.steps + access.steps))
+                found |= _read_through(file, root.value)
     return frozenset(found)
 
 
 _ORIGINS = 3
+
+
+def _read_through(file: GoFile, value: Node) -> frozenset[Access]:
+    """Return the end of a pipe that is read through a buffer: `bufio.NewScanner(pr)`."""
+    function = value.get("function") if value.kind == "call_expression" else None
+    operand = function.get("operand") if function is not None else None
+    if operand is None or operand.kind != "identifier" or not value["arguments"].children:
+        return frozenset()
+    if file.imported(operand.name) != "bufio" or file.binding(operand) is not None:
+        return frozenset()
+    access = access_of(file, value["arguments"].children[0])
+    return with_aliases(file, access) if access is not None else frozenset()
 
 
 def _is_channel(file: GoFile, binding: Binding) -> bool:
@@ -134,17 +148,12 @@ def _origins(file: GoFile, value: Node, depth: int) -> set[Access]:
 
 
 def _received_or_given(file: GoFile, access: Access) -> Iterator[Access]:
-    """Yield what else a channel may be: what a literal that runs where it stands is handed, and
-    for one that was received (`done := <-requests`) whoever the requests are known to, and what
-    a literal returns (`done := start()`).
+    """Yield what else a channel may be: for one that was received (`done := <-requests`) whoever
+    the requests are known to, and what a literal returns (`done := start()`).
     """
     root = access.root
     if not isinstance(root, Binding):
         return
-    given = _handed_in_place(root) if root.kind == "parameter" else None
-    other = access_of(file, given) if given is not None else None
-    if other is not None:
-        yield Access(other.root, other.steps + access.steps)
     value = root.value if root.kind == "variable" else None
     if value is not None and value.kind == "unary_expression" and value["operator"].kind == "<-":
         yield from _registered(file, value["operand"])
@@ -152,11 +161,16 @@ def _received_or_given(file: GoFile, access: Access) -> Iterator[Access]:
         yield from _made_by(file, value)
 
 
-def _handed_in_place(parameter: Binding) -> Node | None:
-    """Return what a literal that is called where it stands gets: `go func(ch T) {…}(done)`."""
-    literal = parameter.scope
-    call = call_of(literal) if literal.kind == "func_literal" else None
-    return argument_of(call, literal, parameter) if call is not None else None
+def _handed(file: GoFile, root: Binding, access: Access) -> Iterator[Access]:
+    """Yield what a literal that is called where it stands gets: `go func(wg *T) {…}(&wg)`."""
+    literal = root.scope
+    if root.kind != "parameter" or literal.kind != "func_literal":
+        return
+    call = call_of(literal)
+    given = argument_of(call, literal, root) if call is not None else None
+    other = access_of(file, given) if given is not None else None
+    if other is not None:
+        yield Access(other.root, other.steps + access.steps)
 
 
 def _registered(file: GoFile, channel: Node) -> Iterator[Access]:

@@ -30,13 +30,16 @@ from threadmend.golang.builders import (
     with_reason,
 )
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
+from threadmend.golang.countdowns import counted_tests
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
 from threadmend.golang.repeats import is_repeated, launch_places
+from threadmend.golang.stops import ways_out
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Chan
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._close_fields import closed_fields
@@ -199,6 +202,8 @@ def _waits(file: GoFile, flow: Flow, channel: Channel, senders: list[_Sender]) -
     for point in flow.points[1:-1]:
         if point.node.kind == "go_statement" or point.node.kind == "defer_statement":
             continue
+        if point.node.kind == "range_clause" and _is_channel(file, point.node["right"]):
+            found.add(point)
         for node in point.own():
             if node.kind == "call_expression" and _WAITS.match(_last_word(node)):
                 if node["function"].text != b"close":
@@ -213,11 +218,27 @@ def _waits(file: GoFile, flow: Flow, channel: Channel, senders: list[_Sender]) -
                 if not own or single or innermost_loop(node) is not None:
                     found.add(point)
                     found |= _heads(flow, node, senders)
-    for receive in channel.of("range"):
-        head = flow.point_of(receive.anchor)
-        if head is not None:
-            found.add(head)
-    return found
+    ends = [receive.anchor for receive in channel.of("range")]
+    ends += [receive.anchor for receive in channel.of("receive") if _takes_a_number(receive)]
+    receives = [receive.node for receive in channel.of("receive") if not receive.calls]
+    ends += counted_tests(file, flow.function, receives)
+    return found | {p for node in ends if (p := flow.point_of(node)) is not None}
+
+
+def _is_channel(file: GoFile, ranged: Node) -> bool:
+    return isinstance(file.underlying(file.type_of(ranged)), Chan)
+
+
+def _takes_a_number(receive: ChannelOperation) -> bool:
+    """Return whether a helper takes as many values as it is told: `firstError(n, errs)`."""
+    loop = innermost_loop(receive.node) if receive.calls else None
+    clause = next((c for c in loop.children if c.kind == "for_clause"), None) if loop else None
+    condition = clause.get("condition") if clause is not None else None
+    if loop is None or condition is None or condition.kind != "binary_expression":
+        return False
+    bound = receive.file.binding(condition["right"])
+    given = bound is not None and bound.kind == "parameter"
+    return given and not any(True for _ in ways_out(loop))
 
 
 def _never_taken(flow: Flow) -> set[Point]:

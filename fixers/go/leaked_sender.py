@@ -25,6 +25,7 @@ from threadmend.golang.channels import (
     ChannelOperation,
     runner_of,
 )
+from threadmend.golang.countdowns import counted_tests
 from threadmend.golang.counts import Count
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
@@ -135,7 +136,8 @@ def _leaves(
     points = [flow.point_of(anchor) for anchor in (*(r.anchor for r in receives), *ends)]
     if start is None or any(p is None for p in points) or not flow.complete:
         return None
-    stops = {p for p in points if p is not None}
+    tests = counted_tests(file, function, (r.node for r in receives if not r.calls))
+    stops = {p for p in (*points, *map(flow.point_of, tests)) if p is not None}
     if not receives:
         return _first_exit(flow, start, set()) or None
     looped = sender.loop is not None and not sender.loop.contains(channel.make)

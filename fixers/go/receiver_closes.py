@@ -26,6 +26,7 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.calls import callers
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
+from threadmend.golang.countdowns import counts_all
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of, is_never_after
 from threadmend.golang.goroutines import Launch, innermost_loop
@@ -61,7 +62,7 @@ def _of_locals(file: GoFile) -> Iterator[Finding]:
             if len(closes) != 1 or channel.escapes or not is_assigned_once(channel.binding):
                 continue
             loop = _receiving_loop(function, channel, closes[0])
-            if loop is None or _has_waited(closes[0], loop):
+            if loop is None or _has_waited(closes[0], loop) or counts_all(file, function, loop):
                 continue
             if _told_by_sender(file, function, channel, closes[0]):
                 continue

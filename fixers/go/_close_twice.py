@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from threadmend.golang.access import access_of
 from threadmend.golang.calls import Site, callers, importers, own_callers
 from threadmend.golang.file import GoFile
-from threadmend.golang.flow import flow_of
+from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.functions import doc_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.locks import declaration_of
@@ -208,12 +208,24 @@ def _method_that_ends(site: Site) -> Node | None:
     exits = flow.exits_from(flow.entry, stop=lambda p: p is flow.point_of(call))
     if not flow.complete or (statement.kind != "go_statement" and exits):
         return None
+    if any(_is_claim(above) for above in body["body"].statements if above.end <= call.start):
+        return None
     if statement.kind == "defer_statement" and not flow.exits_from(flow.entry):
         return None
     if body.kind == "func_literal":
         launch = launch_of_literal(site.file, body)
         body = launch.function if launch is not None and launch.loop is None else None
     return body if body is not None and body.kind == "method_declaration" else None
+
+
+def _is_claim(statement: Node) -> bool:
+    """Return whether only the first call goes on: `if !s.started.CompareAndSwap(…) { return }`."""
+    if statement.kind != "if_statement" or not any(statement.find("return_statement")):
+        return False
+    return bool(_CLAIM.search(statement["condition"].text))
+
+
+_CLAIM = re.compile(rb"\b(?:CompareAndSwap\w*|CAS|Swap\w*|TryLock)\(")
 
 
 def _called_twice(sites: list[Site]) -> tuple[Site, Site] | None:
@@ -233,13 +245,25 @@ def _called_twice(sites: list[Site]) -> tuple[Site, Site] | None:
     for site, function, base, point in placed:
         flow = flow_of(function)
         root = base.root
-        made = flow.point_of(root.node) if isinstance(root, Binding) else None
+        made = _made_at(site.file, flow, root) if isinstance(root, Binding) else set()
         for other, second, owner, other_point in placed:
             if other is site or second is not function or owner != base:
                 continue
-            if other_point in flow.reachable(point, stop={made}.__contains__):
+            if other_point in flow.reachable(point, stop=made.__contains__):
                 return site, other
     return None
+
+
+def _made_at(file: GoFile, flow: Flow, root: Binding) -> set[Point]:
+    """Return where a variable gets an object: after each, its calls are of another one."""
+    made = {flow.point_of(root.node)}
+    for node in flow.function.own():
+        if node.kind == "assignment_statement" and node["operator"].text == b"=":
+            if any(
+                n.kind == "identifier" and file.binding(n) is root for n in node["left"].children
+            ):
+                made.add(flow.point_of(node))
+    return {point for point in made if point is not None}
 
 
 def _only_in_once(sites: list[Site]) -> bool:

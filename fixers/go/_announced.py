@@ -94,7 +94,12 @@ def _read_after(waiter: ChannelOperation) -> set[str]:
 
 
 def _sets(file: GoFile, statement: Node, owner: Binding, read: set[str]) -> bool:
-    """Return whether a statement sets a field of the channel's object that the waiter reads."""
+    """Return whether a statement sets a field of the channel's object that the waiter reads.
+
+    To nil is no result: it is how an object is cleared.
+    """
+    if all(value.kind == "nil" for value in statement["right"].children):
+        return False
     for target in statement["left"].children:
         if target.kind == "selector_expression" and target["field"].name in read:
             operand = target["operand"]

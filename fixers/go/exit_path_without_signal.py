@@ -46,6 +46,7 @@ from ._last_one import left_to_the_last
 from ._leaked_senders import is_wait
 from ._never_signals import never_signalled
 from ._reported import unreported
+from ._same_flag import asks_the_same
 from ._sent_away import asks_again, is_sent_away
 from ._signal_once import signalled_once
 from ._slot_entrusted import entrusted_slots
@@ -206,7 +207,7 @@ def _skipping(file: GoFile, flow: Flow, signals: Signals, waiter: ChannelOperati
         e
         for e in left
         if e.node.start < min(forever, default=e.node.end) and not (forever and e.kind == "end")
-        if not stopped_by_waiter(file, e.node, waiter)
+        if not stopped_by_waiter(file, e.node, waiter) and not asks_the_same(file, e.node, waiter)
     ]
 
 

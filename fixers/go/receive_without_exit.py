@@ -41,6 +41,7 @@ from threadmend.golang.stops import Stop, stops_at
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix
 
+from ._answered import answers_what_it_took
 from ._asked import asked, begun, with_room_for_one
 from ._context_ignored import ignored_context, leaving_room
 from ._nobody_sends import never_sent
@@ -321,7 +322,7 @@ def _is_part(use: Node) -> bool:
 
 
 def _deserted(file: GoFile, receive: Node, channel: Behind) -> Iterator[Finding]:
-    if channel.of("close"):
+    if channel.of("close") or answers_what_it_took(receive, channel.of("send")):
         return
     left = deserted_by(file, receive, channel, ("send",))
     if left is None or held_at(file, receive):

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.at_calls import on_every_way
@@ -82,7 +83,8 @@ def _in_other_functions(file: GoFile) -> Iterator[Finding]:
     for encounter in encounters(file.package):
         if encounter.one.in_channel and encounter.one.file.path == file.path:
             other = encounter.other
-            if other.writes or on_every_way(encounter.one.file, encounter.one.node, _has_waited):
+            ended = partial(_has_ended, other.node)
+            if other.writes or on_every_way(encounter.one.file, encounter.one.node, ended):
                 continue
             if _are_never_built_together(encounter.one.node.path, other.node.path):
                 continue
@@ -121,8 +123,15 @@ def _recovers(send: Touch) -> bool:
     return on_every_way(send.file, send.node, sends_if_open)
 
 
-def _has_waited(_: GoFile, close: Node) -> bool:
-    """Return whether a Wait stands above a close, in the function that closes."""
+def _has_ended(send: Node, _: GoFile, close: Node) -> bool:
+    """Return whether a close, or a call that leads to it, comes when nothing is sent any more.
+
+    A Wait stands above it, or the function that sends makes it after its last send.
+    """
+    if close.function is not None and close.function is send.function:
+        flow = flow_of(close.function)
+        start, point = flow.point_of(close), flow.point_of(send)
+        return flow.complete and start is not None and point not in flow.reachable(start)
     function = close.function
     own = function.own() if function is not None else iter(())
     calls = (n for n in own if n.kind == "call_expression" and n.end <= close.start)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import callers
-from threadmend.golang.locks import declaration_of
+from threadmend.golang.locks import declaration_of, runs_in_place
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
@@ -28,11 +28,16 @@ def on_every_way(
     """Return whether a test holds at a node, or at each call of the function that it stands in.
 
     Only of one that nobody else can call: not exported, and no value. Tests are left out, and
-    calls that a goroutine makes hold nothing.
+    calls that a goroutine makes hold nothing. A literal that runs where it stands, as that of a
+    Once, is a part of the function around it.
     """
     if test(file, node):
         return True
     function = node.function
+    while function is not None and function.kind == "func_literal":
+        if not runs_in_place(file, function):
+            break
+        function = function.function
     decl = declaration_of(file, function) if function is not None and levels else None
     if decl is None or decl.exported:
         return False

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from threadmend.golang.calls import callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import doc_of
+from threadmend.golang.literal_fields import field_value
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.package import Package
 from threadmend.golang.remarks import comments_at
@@ -79,7 +80,10 @@ def callback_of(file: GoFile, call: Node) -> Callback | None:
         return None
     if is_named(file.type_of(call["function"]), "context.CancelFunc", "context.CancelCauseFunc"):
         return None
-    supplier = supplier_of(package, selection.owner, selection.name)
+    called = call["function"]
+    part = called["field"].name if called.kind == "selector_expression" else ""
+    part = "" if called is field else part
+    supplier = supplier_of(package, selection.owner, selection.name, part)
     return Callback(call, field, supplier) if supplier is not None else None
 
 
@@ -133,16 +137,20 @@ def _field(node: Node) -> Node | None:
     return node if node.kind == "selector_expression" else None
 
 
-def supplier_of(package: Package, owner: Named, name: str) -> Node | None:
-    """Return where an exported function puts one of its parameters into a field."""
-    known: dict[tuple[str, str], Node | None] = package.facts.setdefault("suppliers", {})
-    key = (owner.name, name)
+def supplier_of(package: Package, owner: Named, name: str, part: str = "") -> Node | None:
+    """Return where an exported function puts one of its parameters into a field.
+
+    With a `part`, into that field of the elements of the list that the field is.
+    """
+    known: dict[tuple[str, str, str], Node | None] = package.facts.setdefault("suppliers", {})
+    key = (owner.name, name, part)
     if key not in known:
-        known[key] = next(_supplied(package, owner, name), None) or _option(package, owner, name)
+        found = next(_supplied(package, owner, name, part), None)
+        known[key] = found or _option(package, owner, name)
     return known[key]
 
 
-def _supplied(package: Package, owner: Named, name: str) -> Iterator[Node]:
+def _supplied(package: Package, owner: Named, name: str, part: str) -> Iterator[Node]:
     pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
     for file in package.files:
         if file.is_test or not file.holds(pattern):
@@ -155,7 +163,8 @@ def _supplied(package: Package, owner: Named, name: str) -> Iterator[Node]:
                 selection = file.selection(place)
                 if selection is None or selection.owner is None:
                     continue
-                if selection.owner.name == owner.name and _from_outside(file, statement["right"]):
+                right = statement["right"]
+                if selection.owner.name == owner.name and _from_outside(file, right, part=part):
                     if not _is_derived(file, statement["right"]):
                         yield statement
         yield from _given_to_constructor(file, owner, pattern)
@@ -239,12 +248,15 @@ def _remark(field: Node) -> bytes:
     return b" ".join(field.tree.data[c.start : c.end] for c in comments_at(field))
 
 
-def _from_outside(file: GoFile, value: Node, depth: int = _DEPTH) -> bool:
+def _from_outside(file: GoFile, value: Node, depth: int = _DEPTH, part: str = "") -> bool:
     """Return whether a value holds a parameter, a function or interface, of exported code.
 
-    Also of a helper that exported code hands its own on to: `h.subs.add(receive)`.
+    Also of a helper that exported code hands its own on to: `h.subs.add(receive)`. Of a literal
+    only what it gives the field `part`.
     """
     for name in value.find("identifier"):
+        if part and _is_for_another_field(file, name, value, part):
+            continue
         binding = file.binding(name)
         if binding is None or binding.kind != "parameter" or not _may_be_called(name, value):
             continue
@@ -257,6 +269,15 @@ def _from_outside(file: GoFile, value: Node, depth: int = _DEPTH) -> bool:
         if own.name[:1].isupper() or (depth and _handed_on(file, binding, depth)):
             return True
     return False
+
+
+def _is_for_another_field(file: GoFile, name: Node, value: Node, part: str) -> bool:
+    """Return whether a literal gives a name to one of its fields that is not `part`."""
+    literal = name.up("composite_literal")
+    if literal is None or not value.contains(literal):
+        return False
+    given = field_value(file, literal, part)
+    return given is not None and not given.contains(name)
 
 
 def _handed_on(file: GoFile, binding: Binding, depth: int) -> bool:

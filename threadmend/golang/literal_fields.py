@@ -1,6 +1,6 @@
 """Literal fields: what a composite literal gives a field, by its name or by its place.
 
-&health{stop: make(chan struct{})}      &health{make(chan struct{})}
+&health{stop: make(chan struct{})}      &health{make(chan struct{})}      []health{{make(…)}}
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named, Struct, deref
+from threadmend.golang.types import Named, Struct, Type, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -39,6 +39,26 @@ def values_by_place(file: GoFile, type_: str, package: str, field: str) -> Itera
         if isinstance(owner, Named) and (owner.package, owner.name) == (package, type_):
             assert value is not None
             yield value
+        for element in _elided(literal):
+            owner = deref(file.type_of(element))
+            if isinstance(owner, Named) and (owner.package, owner.name) == (package, type_):
+                value = _at_place(file, element.children, owner, field)
+                if value is not None:
+                    yield value
+
+
+def _elided(literal: Node) -> Iterator[Node]:
+    """Yield the `{…}` of a list or map that leave out the type of their own."""
+    if literal["type"].kind not in _CONTAINERS:
+        return
+    for entry in literal["body"].children:
+        value = entry.children[-1] if entry.kind == "keyed_element" else entry
+        inner = value.children[0] if value.kind == "literal_element" and value.children else None
+        if inner is not None and inner.kind == "literal_value":
+            yield inner
+
+
+_CONTAINERS = frozenset({"slice_type", "array_type", "implicit_length_array_type", "map_type"})
 
 
 @cache
@@ -52,10 +72,13 @@ _BY_PLACE = rb"\b%b(?:\[[^\n{}]*\])?\{\s*(?!\w+\s*:)[^\s}]"
 
 def _by_place(file: GoFile, literal: Node, field: str) -> Node | None:
     """Return what a composite literal that names no fields gives a field."""
-    entries = literal["body"].children
+    return _at_place(file, literal["body"].children, file.type_of(literal), field)
+
+
+def _at_place(file: GoFile, entries: list[Node], type_: Type | None, field: str) -> Node | None:
     if not entries or entries[0].kind != "literal_element":
         return None
-    under = file.underlying(file.type_of(literal))
+    under = file.underlying(type_)
     if not isinstance(under, Struct):
         return None
     names = [name.name for name in _names(under.node)]

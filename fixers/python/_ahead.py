@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections.abc import Callable
 from keyword import iskeyword
 
 from threadmend.python.file import PythonFile
@@ -14,22 +15,24 @@ __all__ = ["calls_ahead", "names_taken", "result_name"]
 
 
 def calls_ahead(
-    file: PythonFile, value: ast.expr, looked: set[ast.expr], own: set[str]
+    file: PythonFile, value: ast.expr, looks: Callable[[ast.expr], bool], own: set[str]
 ) -> list[ast.expr]:
-    """Return the calls of a value that can run ahead of it: they look at none of the expressions
-    `looked`, and use no name in `own`.
+    """Return the calls of a value that can run ahead of it: none looks at what is shared, or uses
+    a name in `own`.
     """
     found: list[ast.expr] = []
 
+    def is_free(node: ast.expr) -> bool:
+        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+        return not names & own and not looks(node)
+
     def visit(node: ast.expr) -> None:
         if isinstance(node, ast.Call) and not is_plain(file, node):
-            inside = set(ast.walk(node))
-            names = {n.id for n in inside if isinstance(n, ast.Name)}
-            if not inside & looked and not names & own:
+            if is_free(node):
                 found.append(node)
                 return
         if isinstance(node, ast.Await):
-            if not set(ast.walk(node)) & looked:
+            if is_free(node):
                 found.append(node)
             return
         if isinstance(node, ast.BinOp):

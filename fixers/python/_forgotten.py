@@ -18,10 +18,9 @@ from threadmend.python.locks import Lock, Section
 from threadmend.python.threads import reached
 from threadmend.python.uses import AttributeUse
 
-from ._data import Data, Use
-from ._guarding import check_apart, is_held_before, raced, takes_again
+from ._guarding import check_apart, raced
 from ._hold import edits_of, plan_of
-from ._uneven import is_left_out, is_made_with, lock_of
+from ._uneven import entered, guarded_data, is_left_out, is_made_with, lock_of
 from ._unit import Unit
 
 __all__ = ["Forgotten", "forgotten"]
@@ -221,10 +220,7 @@ def _finding(one: Forgotten, said: str) -> Finding:
         return Finding(file.path, start, end, said, (fix,), related, confidence=level)
     try:
         plan = plan_of(_unit(one, use))
-        if not lock.reentrant:
-            if is_held_before(file, lock, {one.function}) or takes_again(file, [plan], lock):
-                raise BuilderError(f"{lock.place.name} would be taken twice by one thread")
-        edits = tuple(edits_of(plan, spelled))
+        edits = (*entered(file, lock, one.function, plan), *edits_of(plan, spelled))
         check_apart([*edits])
     except BuilderError as error:
         return Finding(file.path, start, end, said, (), related, str(error), confidence=level)
@@ -241,8 +237,7 @@ def _unit(one: Forgotten, use: AttributeUse) -> Unit:
         for other in guard.unlocked
         if other.function is one.function
     ]
-    data = Data(one.file, use.name, cls=one.cls)
-    data.uses = [Use(u.node, u.mode, u.function, frozenset()) for u in one.uses]
+    data = guarded_data(one.file, one.cls, one.guard)
     mine = next(u for u in data.uses if u.node is use.node)
     return Unit("check", data, mine, _common(one.file, nodes))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from functools import partial
 
 from threadmend.model import Edit
 from threadmend.python.builders import BuilderError, free_name
@@ -14,6 +15,7 @@ from threadmend.python.flow import after, leaves, walk
 
 from ._ahead import calls_ahead, names_taken, result_name
 from ._reserved import counted, reserved
+from ._touching import is_touched
 from ._unit import Unit, reads
 from ._waiting import idles, is_plain, waits
 
@@ -143,7 +145,7 @@ def _computed(
         for n in ast.walk(s)
         if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }
-    found = calls_ahead(file, statement.value, set(reads(unit.data)), own)
+    found = calls_ahead(file, statement.value, partial(is_touched, unit.data), own)
     return [(value, result_name(value, taken)) for value in found]
 
 
@@ -155,11 +157,13 @@ def _split(plan: Plan, test: ast.If) -> None:
     at = file.statement(unit.use.node)
     if at not in test.body:
         return
-    uses = [use.node for use in unit.data.uses if use.changes]
+    uses = [use.node for use in unit.data.uses]
     last = max(
         n for n, s in enumerate(test.body)
         if n == test.body.index(at) or any(node in set(ast.walk(s)) for node in uses)
     )  # fmt: skip
+    if any(node in set(ast.walk(s)) for s in test.orelse for node in uses):
+        return  # it would be read without the lock
     rest = test.body[last + 1 :]
     if not any(_is_work(file, s) for s in rest):
         return

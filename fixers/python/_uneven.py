@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from threadmend.model import Confidence, Finding, Fix, Related, Safety
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 from threadmend.python.builders import BuilderError
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
@@ -17,12 +17,14 @@ from threadmend.python.held import Held, callers_seem_to_hold
 from threadmend.python.locks import Lock
 from threadmend.python.uses import AttributeUse
 
+from ._beside import reentrant
 from ._data import Data, Use
 from ._guarding import check_apart, is_held_before, takes_again
-from ._hold import edits_of, plan_of
+from ._hold import Plan, edits_of, plan_of
 from ._unit import Unit
+from ._waiting import may_return
 
-__all__ = ["Uneven", "is_left_out", "is_made_with", "lock_of", "uneven"]
+__all__ = ["Uneven", "entered", "guarded_data", "is_left_out", "is_made_with", "lock_of", "uneven"]
 
 _SHARE = 2 / 3
 _ALONE = re.compile(r"fork|__(?:del|repr|str|getstate|setstate|reduce|copy|deepcopy|len|bool)__")
@@ -79,6 +81,34 @@ def _uneven(file: PythonFile) -> Iterator[Uneven]:
                 if step or guard.share >= _SHARE:
                     seen.add(statement)
                     yield Uneven(file, cls, guard, lock, use, step)
+
+
+def guarded_data(file: PythonFile, cls: Class, guard: Guard) -> Data:
+    """Return what a lock guards, as one: an attribute, and all others that it is held around."""
+    data = Data(file, guard.name, cls=cls)
+    beside = [g for g in guards_of(cls).values() if g.lock == guard.lock and g.name != guard.name]
+    for other in (guard, *beside):
+        for use in (*other.locked, *other.unlocked, *other.unsure):
+            if use.function.file is file:
+                data.uses.append(Use(use.node, use.mode, use.function, frozenset()))
+    return data
+
+
+def entered(file: PythonFile, lock: Lock, function: Function, plan: Plan) -> list[Edit]:
+    """Return the edits that let a function enter a lock as planned: one that a function which was
+    handed in may take again becomes re-entrant. Raises BuilderError where nobody could enter it.
+    """
+    if lock.reentrant:
+        return []
+    if is_held_before(file, lock, {function}) or takes_again(file, [plan], lock):
+        raise BuilderError(f"{lock.place.name} would be taken twice by one thread")
+    used = {use.node for use in plan.unit.data.uses}  # others call methods of these under the lock
+    returns = any(
+        may_return(file, call, {function})
+        for call in plan.calls()
+        if getattr(call.func, "value", None) not in used
+    )
+    return reentrant(file, lock) if returns else []
 
 
 def is_made_with(cls: Class, lock: Lock, held: Held) -> bool:
@@ -164,7 +194,7 @@ def _finding(one: Uneven, said: str) -> Finding:
     related: tuple[Related, ...] = ()
     if guard.locked[0].function.file is file:
         related = (Related(file.path, *file.span(first), f"{name} is used under {held} here"),)
-    data = Data(file, use.name, cls=one.cls)
+    data = guarded_data(file, one.cls, guard)
     statement = file.statement(use.node)
     spelled = f"{ast.unparse(use.owner)}.{held}"  # a span inside of an f-string is not known
     try:
@@ -172,10 +202,7 @@ def _finding(one: Uneven, said: str) -> Finding:
             raise BuilderError("the lock would be held for the whole statement")
         unit = Unit("change", data, Use(use.node, use.mode, use.function, frozenset()), [statement])
         plan = plan_of(unit)
-        if not lock.reentrant:
-            if is_held_before(file, lock, {use.function}) or takes_again(file, [plan], lock):
-                raise BuilderError(f"{held} would be taken twice by one thread")
-        edits = tuple(edits_of(plan, spelled))
+        edits = (*entered(file, lock, use.function, plan), *edits_of(plan, spelled))
         check_apart([*edits])
     except BuilderError as error:
         return Finding(

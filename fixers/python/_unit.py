@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from threadmend.python.file import PythonFile
 
 from ._data import Data, Use
+from ._touching import is_touched
 
 __all__ = ["Unit", "independent", "is_in", "loaded", "looks", "reads", "stored"]
 
@@ -68,14 +69,13 @@ def independent(data: Data, part: Sequence[ast.stmt]) -> list[ast.stmt]:
     """Return the statements that can run before the others: they use nothing of theirs, and
     set nothing that they use.
     """
-    nodes = [use.node for use in data.uses]
     found: list[ast.stmt] = []
     ours: set[str] = set()
     used: set[str] = set()
     for statement in part:
-        touches = any(is_in(node, statement, data.file) for node in nodes)
         plain = isinstance(statement, ast.Assign | ast.Expr)
-        if touches or not plain or loaded(statement) & ours or stored(statement) & (used | ours):
+        meets = loaded(statement) & ours or stored(statement) & (used | ours)
+        if is_touched(data, statement) or not plain or meets:
             ours |= stored(statement)
             used |= loaded(statement)
         else:

@@ -29,6 +29,7 @@ from threadmend.python.value import Value
 
 from ._ahead import calls_ahead, names_taken, result_name
 from ._sole import is_changed_by_one
+from ._touching import calls_into
 from ._waiting import is_plain
 
 CATEGORY = "process"
@@ -214,11 +215,23 @@ def _movable(file: PythonFile, statement: ast.AugAssign | ast.Assign) -> list[as
     """
     target = statement.target if isinstance(statement, ast.AugAssign) else statement.targets[0]
     assert isinstance(target, ast.Attribute | ast.Subscript)
-    text, kind = file.text(target.value), type(target.value)
-    parts = (n for n in ast.walk(statement.value) if isinstance(n, ast.expr))
-    looked = {n for n in parts if isinstance(n, kind) and file.text(n) == text}
-    calls = calls_ahead(file, statement.value, looked, set())
+    shared = target.value
+    calls = calls_ahead(file, statement.value, lambda node: _looks(file, shared, node), set())
     return [] if "\n" in file.text(statement) else calls
+
+
+def _looks(file: PythonFile, shared: ast.expr, node: ast.expr) -> bool:
+    """Return whether an expression names the shared value, or calls a function that does."""
+    text, kind, place = file.text(shared), type(shared), file.place(shared)
+    for inner in ast.walk(node):
+        if isinstance(inner, kind) and file.text(inner) == text:
+            return True
+        for function in calls_into(file, inner) if isinstance(inner, ast.Call) else ():
+            named = (n for n in function.own if isinstance(n, kind))
+            seen = (function.file.place(n) for n in named)
+            if place is not None and any(p and p.anywhere == place.anywhere for p in seen):
+                return True
+    return False
 
 
 def _keeps_calls(file: PythonFile, statement: ast.stmt) -> bool:

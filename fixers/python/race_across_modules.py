@@ -6,8 +6,9 @@ steps (`if key not in self.cache: self.cache[key] = make(key)`) is no longer one
 alone shows it.
 
 Not reported: what the class's own file shows (see `counter-unlocked`, `check-then-act`,
-`dict-race`); objects that each thread makes for itself; single steps; changes under a lock, or
-only for callers that ask for them by an argument that is False otherwise (`settings(init=True)`).
+`dict-race`, `inconsistent-lock`); objects that each thread makes for itself; single steps;
+changes under a lock, or only for callers that ask for them by an argument that is False
+otherwise (`settings(init=True)`).
 
 Unsafe: what ran at the same time now runs one after the other; a lock becomes re-entrant
 where a function that was handed in runs under it.
@@ -29,8 +30,10 @@ from threadmend.python.threads import Spawn
 
 from ._contended import contended_by
 from ._data import Data
+from ._forgotten import forgotten
 from ._given import abroad, in_threads
 from ._guarding import finding, raced, with_units
+from ._uneven import uneven
 
 CATEGORY = "shared-state"
 GATE = rb"Thread|Executor|executor|to_thread|Timer\b"
@@ -45,7 +48,10 @@ def check(project: PythonProject) -> Iterator[Finding]:
         running = in_threads(file, of_many=True)
         known = {_key(data) for data, _ in raced(file)}
         every = with_units(contended_by(file, running))
+        told = _told(file) if every else set()
         for data, units in every:
+            if told.issuperset(unit.use.node for unit in units):
+                continue
             starting = {s for u in units for s in u.use.threads if s is not None}
             places = _starts(file, starting)
             if all(_is_asked_for(file, unit.use.node) for unit in units):
@@ -65,6 +71,12 @@ def check(project: PythonProject) -> Iterator[Finding]:
                     if spawn is not None and (inner := spawn.through) is not None
                 }
                 yield replace(found, related=(*found.related, *_starts(file, helping)))
+
+
+def _told(file: PythonFile) -> set[ast.expr]:
+    """Return the changes of which other rules tell that they leave a lock out."""
+    steps = {one.use.node for one in uneven(file) if one.is_step}
+    return steps | {use.node for one in forgotten(file) for use in one.uses}
 
 
 def _is_asked_for(file: PythonFile, node: ast.expr) -> bool:

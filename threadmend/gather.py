@@ -20,6 +20,7 @@ from threadmend.source import UnreadableError
 
 if TYPE_CHECKING:
     from threadmend.golang.package import Package
+    from threadmend.python.file import PythonFile
     from threadmend.python.notebook import Notebook
 
 __all__ = ["Answers", "Asker", "Unit"]
@@ -246,9 +247,11 @@ class Asker:
         try:
             found = [finding.stamped(rule) for finding in rule.check(subject())]
             if rule.language == "python":
+                from threadmend.python.fstrings import without_guesses
                 from threadmend.python.notebook import translated
 
                 found = [f for f in found if not self._is_dead(f)]
+                found = [without_guesses(finding, self._python_file) for finding in found]
                 found = [translated(finding, self._notebook) for finding in found]
         except Exception as error:
             # A bug of a rule must not cost the answers of the others, whatever it raises.
@@ -268,6 +271,10 @@ class Asker:
 
         python = self.project.python
         return finding.path in python and is_dead(python.file(finding.path), finding.start)
+
+    def _python_file(self, path: str) -> PythonFile | None:
+        python = self.project.python
+        return python.file(path) if path in python else None
 
     def _notebook(self, path: str) -> Notebook | None:
         return self.project.python.notebook(path) if path in self.project else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from threadmend.python.arguments import argument
 from threadmend.python.file import PythonFile
@@ -10,22 +11,57 @@ from threadmend.python.flow import are_alternatives
 from threadmend.python.functions import Function, function_of
 from threadmend.python.threads import Spawn, is_repeated
 
-__all__ = ["is_given_away", "is_made_by_callers", "is_made_for"]
+__all__ = [
+    "is_given_away",
+    "is_made_by_callers",
+    "is_made_for",
+    "is_named_nowhere",
+]
 
 _MANY = 600
 """Files of a project, all of which are asked who gives an object away."""
 
 
-def is_made_by_callers(function: Function, name: str) -> bool:
+def is_made_by_callers(function: Function, name: str, depth: int = 3) -> bool:
     """Return whether a parameter only ever gets objects that the caller has made itself and
-    handed to nobody before, as far as the function's file shows: by any call of that name.
+    handed to nobody before, or has got that way, as far as the function's file shows: by any call
+    of that name.
     """
     file = function.file
     if name not in function.parameters:
         return False  # one that is only given by its name
     at = function.parameters.index(name) - (function.self_name is not None)
     calls = [c for c in file.calls(function.name) if file.function(c) is not function]
-    return bool(calls) and all(_is_new(file, call, argument(call, at, name)) for call in calls)
+    given = [(call, argument(call, at, name)) for call in calls]
+    return bool(calls) and all(
+        _is_new(file, call, one) or _is_passed_on(file, call, one, depth) for call, one in given
+    )
+
+
+def is_named_nowhere(function: Function) -> bool:
+    """Return whether nothing in the project names a private method: it never runs."""
+    if not function.is_private or function.name.startswith("__"):
+        return False
+    name = re.compile(rb"\b" + re.escape(function.file.encode(function.name)) + rb"\b")
+    return sum(len(name.findall(f.data)) for f in _naming(function, "")) == 1
+
+
+def _naming(function: Function, behind: str) -> list[PythonFile]:
+    """Return the files of the project that have a function's name, with text behind it."""
+    project, named = function.file.project, function.file.encode(f"{function.name}{behind}")
+    paths = project.paths if len(project.paths) <= _MANY else [function.file.path]
+    files = [project.readable(p) for p in paths if named in project.source(p).data]
+    return [file for file in files if file is not None]
+
+
+def _is_passed_on(file: PythonFile, call: ast.Call, given: ast.expr | None, depth: int) -> bool:
+    """Return whether a caller hands on an own parameter that only gets what its callers made."""
+    binding, caller = file.binding(given), file.function(call)
+    if binding is None or caller is None or depth == 0 or binding.name == caller.self_name:
+        return False
+    if binding.scope is not caller.scope or [s.kind for s in binding.sites] != ["parameter"]:
+        return False
+    return is_made_by_callers(caller, binding.name, depth - 1)
 
 
 def is_given_away(spawn: Spawn, given: ast.expr) -> bool:
@@ -37,12 +73,8 @@ def is_given_away(spawn: Spawn, given: ast.expr) -> bool:
         return False
     if given.id not in starter.parameters[1 if starter.self_name else 0 :]:
         return False
-    project, at = starter.file.project, starter.parameters.index(given.id)
-    at -= starter.self_name is not None
-    named = starter.file.encode(f"{starter.name}(")
-    paths = project.paths if len(project.paths) <= _MANY else [starter.file.path]
-    files = [project.readable(p) for p in paths if named in project.source(p).data]
-    calls = [(f, c) for f in files if f is not None for c in f.calls(starter.name)]
+    at = starter.parameters.index(given.id) - (starter.self_name is not None)
+    calls = [(f, c) for f in _naming(starter, "(") for c in f.calls(starter.name)]
     return bool(calls) and all(_is_let_go(f, c, argument(c, at, given.id)) for f, c in calls)
 
 

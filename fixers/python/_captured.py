@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import enclosing
 from threadmend.python.functions import Function
 from threadmend.python.methodcalls import method_calls
 from threadmend.python.scope import Binding
@@ -17,7 +18,10 @@ from threadmend.python.uses import use_mode
 
 from ._data import Data, Use
 
-__all__ = ["Running", "captured", "is_alone"]
+__all__ = ["Running", "captured", "is_alone", "is_begun_by"]
+
+_BEGINS = frozenset({"start", "begin", "open", "launch", "activate"})
+_PLAIN = (ast.Expr, ast.With, ast.FunctionDef)
 
 Running: TypeAlias = Mapping[Function, list[Spawn]]
 """What runs in other threads, and by which spawns."""
@@ -83,11 +87,31 @@ def is_alone(file: PythonFile, function: Function) -> bool:
     """Return whether a function starts threads or waits for them: what it does itself comes
     before or after what they do.
     """
-    own = set(function.own)
-    if any(spawn.node in own for spawn in file.spawns):
-        return True
-    waits = method_calls(file, "join")
-    return any(call in own and _is_thread(file, call, owner) for call, owner in waits)
+    known: set[Function] | None = file.__dict__.get("_alone_functions")
+    if known is None:
+        waits = method_calls(file, "join")
+        nodes: set[ast.AST] = {call for call, owner in waits if _is_thread(file, call, owner)}
+        nodes |= {spawn.node for spawn in file.spawns}
+        known = {f for f in file.functions if not nodes.isdisjoint(f.own)}
+        file.__dict__["_alone_functions"] = known
+    return function in known
+
+
+def is_begun_by(file: PythonFile, function: Function, node: ast.AST) -> bool:
+    """Return whether a `start` of an object has a private helper start its threads in every case,
+    behind a node.
+    """
+    if function.name not in _BEGINS:
+        return False
+    at = file.span(node)[0]
+    return any(
+        helper.is_private
+        and is_alone(file, helper)
+        and file.span(call)[0] > at
+        and all(isinstance(above, _PLAIN) for above in enclosing(call, ast.stmt))
+        for call, helper in function.callees.items()
+        if helper.home is function.home and helper.file is file
+    )
 
 
 def _is_thread(file: PythonFile, call: ast.Call, owner: ast.expr) -> bool:

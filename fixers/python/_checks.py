@@ -21,7 +21,7 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
         return None
     if use.mode == "write" and _is_deadline(data, use, statement):
         return None
-    if _is_only_asked_whether_there(data, use):
+    if _is_only_asked_whether_there(data, use) or _is_only_asked_for_none(data, use):
         return None
     if _takes_out(data, use) and (
         _is_harmless(data, use, statement) or not _is_emptied_meanwhile(data, use)
@@ -128,6 +128,33 @@ def _is_only_asked_whether_there(data: Data, use: Use) -> bool:
     return bool(tests) and all(_is_presence(data, test) for test in tests)
 
 
+def _is_only_asked_for_none(data: Data, use: Use) -> bool:
+    """Return whether the test is whether there is an object, which stays as it is once it is
+    there, and the change is one inside of it: `if self.store is not None: self.store.remove(key)`.
+    """
+    if any(u.mode in _REPLACES for u in data.uses) or use.mode in _REPLACES:
+        return False
+    tests = [
+        above.test
+        for above in enclosing(use.node, ast.If)
+        if isinstance(above, ast.If) and looks(data, above.test)
+    ]
+    return bool(tests) and all(_asks_for_none(data, test) for test in tests)
+
+
+def _asks_for_none(data: Data, test: ast.expr) -> bool:
+    """Return whether all that a test asks of the data is `x is None` or `x is not None`."""
+    asked = [node for node in ast.walk(test) if any(use.node is node for use in data.uses)]
+    for node in asked:
+        above = data.file.parent(node)
+        if not isinstance(above, ast.Compare) or above.left is not node:
+            return False
+        last = above.comparators[-1]
+        if not isinstance(last, ast.Constant) or last.value is not None:
+            return False
+    return bool(asked)
+
+
 def _is_presence(data: Data, test: ast.expr) -> bool:
     """Return whether a test is `x` or `x is not None`."""
     if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.IsNot):
@@ -147,6 +174,7 @@ def _adds(data: Data, use: Use) -> bool:
     return isinstance(above, ast.Subscript) and isinstance(above.ctx, ast.Store)
 
 
+_REPLACES = frozenset({"write", "augment", "delete"})
 _TAKING = frozenset({"pop", "popleft", "popitem", "remove", "discard"})
 _ADDING = frozenset({"append", "appendleft", "extend", "extendleft", "insert", "add", "setdefault"})
 
@@ -241,7 +269,7 @@ def _levels(file: PythonFile, statement: ast.stmt) -> Iterator[tuple[list[ast.st
 def _decides(data: Data, use: Use, statement: ast.stmt, target: ast.stmt, is_around: bool) -> bool:
     """Return whether a statement tests the data to reach the change in `target`."""
     if isinstance(statement, ast.If):
-        if not looks(data, statement.test):
+        if not looks(data, statement.test, use):
             return False
         return is_around or always_leaves(statement.body)
     if isinstance(statement, ast.Try) and is_around:
@@ -251,7 +279,7 @@ def _decides(data: Data, use: Use, statement: ast.stmt, target: ast.stmt, is_aro
             and all(_is_lookup(data.file, handler) for handler in statement.handlers)
             and _tries(data, statement)
         )
-    if isinstance(statement, ast.Assign) and not is_around and looks(data, statement.value):
+    if isinstance(statement, ast.Assign) and not is_around and looks(data, statement.value, use):
         names = stored(statement)
         block = block_of(target)
         between = block[block.index(statement) + 1 : block.index(target) + 1]

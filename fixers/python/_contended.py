@@ -24,7 +24,7 @@ from threadmend.python.threads import (
 from threadmend.python.uses import is_self, use_mode
 
 from ._alone import is_given_away, is_made_by_callers, is_made_for
-from ._captured import Running, captured, is_alone
+from ._captured import Running, captured, is_alone, is_begun_by
 from ._data import Data, Use
 from ._foreign import foreign_classes, foreign_names
 from ._given import given, reaching, run_abroad
@@ -109,11 +109,18 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
                     s for s in spawns if _is_single(cls, s) or _is_given_new(owner, function, s)
                 }
             somebody = function in outside or _is_handed_on(function)
-            if not spawns and somebody and not is_alone(file, function):
+            if not spawns and somebody and not _is_before_others(file, function, node):
                 threads.add(None)
             data.uses.append(Use(node, mode, function, frozenset(threads)))
         yield from by_class.values()
         yield from by_object.values()
+
+
+def _is_before_others(file: PythonFile, function: Function, node: ast.expr) -> bool:
+    """Return whether no thread runs yet, or any more, when a function that none runs uses what
+    they share: it starts or joins them.
+    """
+    return is_alone(file, function) or is_begun_by(file, function, node)
 
 
 def _is_handed_on(function: Function) -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from threadmend.python.arguments import argument
-from threadmend.python.classes import Class
+from threadmend.python.classes import INITIALIZERS, Class
 from threadmend.python.constants import constant_of, made_with
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
+from threadmend.python.functions import function_of
 from threadmend.python.methodcalls import method_calls
 from threadmend.python.threads import Spawn, is_repeated
+
+from ._handed import makers
 
 __all__ = ["is_many", "take_turns"]
 
@@ -25,6 +29,9 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
         own = cls is not None and (cls in started.mro or started in cls.mro)
         if spawn.kind == "handler" or own:
             return not own
+        handed = [] if cls is None else list(_made_with_methods_of(cls, started))
+        if len(handed) == 1:
+            return _is_run_often(*handed[0])
         made = file.calls(started.name)
         return len(made) > 1 or any(is_repeated(call) for call in made)
     maker = spawn.through or spawn
@@ -44,6 +51,29 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
     ):
         return True
     return any(is_repeated(site.call) for site in starter.callers)
+
+
+def _made_with_methods_of(cls: Class, started: Class) -> Iterator[tuple[PythonFile, ast.Call]]:
+    """Yield where objects of a class of threads are made with a method of `cls`, which is what
+    they run: `Watched(self._load)`, of an object that is not made for the thread.
+    """
+    for file in makers(started):
+        for call in file.calls(started.name):
+            given = (*call.args, *(k.value for k in call.keywords))
+            for one in given:
+                bound = function_of(file, one) if isinstance(one, ast.Attribute) else None
+                if bound is None or bound.home is None or bound.home not in cls.mro:
+                    continue
+                if isinstance(one, ast.Attribute) and not isinstance(one.value, ast.Call):
+                    yield file, call
+
+
+def _is_run_often(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether a call is made again and again for one object: not by its initializer."""
+    function = file.function(call)
+    if is_repeated(call) or function is None or function.name in INITIALIZERS:
+        return is_repeated(call)
+    return any(is_repeated(site.call) for site in function.callers)
 
 
 def _is_endless_restart(file: PythonFile, spawn: Spawn) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import are_alternatives
 from threadmend.python.functions import Function
 from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
@@ -88,7 +89,7 @@ class Data:
         """
         if mine is None or its is None or mine is its:
             return False
-        if take_turns(mine, its):
+        if take_turns(mine, its) or self._is_one_of_two(mine, its):
             return True
         if not {mine, its} <= self.single:
             return False
@@ -97,6 +98,14 @@ class Data:
         if first is None or second is None:
             return False
         return first not in second.mro and second not in first.mro
+
+    def _is_one_of_two(self, mine: Spawn, its: Spawn) -> bool:
+        """Return whether two spawns are the branches of one test, and start the same: `if slow:
+        Timer(9, self.poll)`, `else: Timer(1, self.poll)`.
+        """
+        if mine.target is None or mine.target is not its.target or mine.kind != its.kind:
+            return False
+        return are_alternatives(mine.node, its.node) and not self._is_many(mine)
 
     def _is_many(self, spawn: Spawn) -> bool:
         if spawn in self.single:

@@ -255,5 +255,6 @@ def in_threads(file: PythonFile, *, of_many: bool = False) -> dict[Function, lis
     if len(file.project.paths) > _MANY and not of_many:
         return found
     for function, spawns in abroad(file.project).get(file, {}).items():
-        found.setdefault(function, []).extend(spawns)
+        known = found.setdefault(function, [])
+        known += [s for s in spawns if not any(s is other.through for other in known)]
     return found

@@ -7,6 +7,8 @@ from __future__ import annotations
 import ast
 import builtins
 
+from threadmend.python.scope import Binding
+
 from ._data import Data, Use
 from ._unit import Unit
 
@@ -20,7 +22,7 @@ def is_mild(data: Data, units: list[Unit]) -> bool:
     """Return whether a race for data does no harm that a careful reader would mend."""
     if all(_is_told_apart(data, unit) for unit in units):
         return True
-    return _is_same_again(data) or _is_only_reset(data, units)
+    return _is_same_again(data) or _is_chosen_again(data) or _is_only_reset(data, units)
 
 
 def _is_told_apart(data: Data, unit: Unit) -> bool:
@@ -47,6 +49,20 @@ def _is_same_again(data: Data) -> bool:
         return False
     made = [v for v in values if v is not None and not isinstance(v, ast.Constant)]
     return bool(made) and all(_is_pure(data, value) for value in made)
+
+
+def _is_chosen_again(data: Data) -> bool:
+    """Return whether a variable is set once, to one of several classes or functions: `if selector
+    is None: selector = Epoll if has_epoll() else Poll`. Whoever comes second chooses the same.
+    """
+    changing = [use for use in data.uses if use.changes]
+    return all(
+        use.mode == "write"
+        and isinstance(value := _value(data, use), ast.Name)
+        and isinstance(binding := data.file.binding(value), Binding)
+        and [site.kind for site in binding.sites] in (["class"], ["def"])
+        for use in changing
+    )
 
 
 def _value(data: Data, use: Use) -> ast.expr | None:

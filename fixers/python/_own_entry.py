@@ -7,13 +7,15 @@ from __future__ import annotations
 import ast
 
 from threadmend.python import api
+from threadmend.python.constants import constant_of
 from threadmend.python.file import PythonFile
 from threadmend.python.uses import is_self
 
-__all__ = ["is_of_this_thread", "key_of"]
+__all__ = ["is_of_this_thread", "is_other_entry", "key_of"]
 
 _ME = frozenset({"threading.current_thread", "threading.get_ident", "threading.get_native_id"})
 _IDENTITY = frozenset({"ident", "native_id"})
+_OF_AN_ENTRY = frozenset({"get", "pop", "setdefault"})
 
 
 def is_of_this_thread(file: PythonFile, key: ast.expr) -> bool:
@@ -39,6 +41,21 @@ def _is_thread(file: PythonFile, node: ast.AST) -> bool:
     function = file.function(node)
     home = None if function is None else function.home
     return home is not None and home.inherits(*api.THREADS) and is_self(file, node.value)
+
+
+def is_other_entry(file: PythonFile, node: ast.expr, other: ast.expr) -> bool:
+    """Return whether two uses of a collection are of entries whose keys are written out, and not
+    the same: `stats["sent"]` and `stats["received"]` are as two variables.
+    """
+    mine, its = _constant_key(file, node), _constant_key(file, other)
+    return mine is not None and its is not None and mine.value != its.value
+
+
+def _constant_key(file: PythonFile, node: ast.expr) -> ast.Constant | None:
+    above = file.parent(node)
+    if isinstance(above, ast.Attribute) and above.attr not in _OF_AN_ENTRY:
+        return None
+    return constant_of(file, key_of(file, node))
 
 
 def key_of(file: PythonFile, node: ast.expr) -> ast.expr | None:

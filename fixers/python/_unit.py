@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from threadmend.python.file import PythonFile
 
 from ._data import Data, Use
+from ._own_entry import is_other_entry
 from ._touching import is_touched
 
 __all__ = ["Unit", "independent", "is_in", "loaded", "looks", "reads", "stored"]
@@ -42,10 +43,13 @@ def reads(data: Data) -> list[ast.expr]:
     return [use.node for use in data.uses if use.mode in {"read", "mutate", "augment", "call"}]
 
 
-def looks(data: Data, node: ast.AST) -> bool:
-    """Return whether a node reads some of the data."""
+def looks(data: Data, node: ast.AST, use: Use | None = None) -> bool:
+    """Return whether a node reads some of the data; for a use of one entry, not another one."""
     inside = set(ast.walk(node))
-    return any(one in inside for one in reads(data))
+    return any(
+        one in inside and (use is None or not is_other_entry(data.file, one, use.node))
+        for one in reads(data)
+    )
 
 
 def is_in(node: ast.AST, whole: ast.AST, file: PythonFile) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from threadmend.python.api import MUTATORS, QUEUES, THREAD_LOCKS
+from threadmend.python.constants import constant_of
 from threadmend.python.flow import block_of
+from threadmend.python.held import callers_seem_to_hold
 from threadmend.python.locks import looks_like_lock
 
 from ._checks import check
 from ._data import Data, Use
-from ._own_entry import is_of_this_thread, key_of
+from ._own_entry import is_of_this_thread, is_other_entry, key_of
 from ._unit import Unit, independent, is_in, loaded, looks, reads, stored
 
 __all__ = ["units_of"]
@@ -22,9 +25,9 @@ def units_of(data: Data) -> list[Unit]:
     """Return the units of data that threads get into each other's way in, in source order."""
     found = []
     for use in data.uses:
-        if use.changes and data.races(use) and data.file.function(use.node) is use.function:
+        if use.changes and _races(data, use) and data.file.function(use.node) is use.function:
             unit = _unit(data, use)
-            if unit is not None:
+            if unit is not None and not callers_seem_to_hold(use.function, None):
                 found.append(unit)
     found.sort(key=lambda unit: (unit.first.lineno, -_end(unit.block[-1])))
     kept: list[Unit] = []
@@ -37,6 +40,16 @@ def units_of(data: Data) -> list[Unit]:
                 last.block = [*last.block, *(s for s in unit.block if s not in last.block)]
                 last.early = [s for s in last.early if s not in unit.block]
     return kept
+
+
+def _races(data: Data, use: Use) -> bool:
+    """Return whether another thread may be at what a use changes: of an entry whose key is written
+    out, not at the other ones.
+    """
+    others = [u for u in data.uses if not is_other_entry(data.file, u.node, use.node)]
+    return data.races(use) and (
+        len(others) == len(data.uses) or replace(data, uses=others).races(use)
+    )
 
 
 def _end(statement: ast.stmt) -> int:
@@ -107,6 +120,8 @@ def _computed(data: Data, use: Use, statement: ast.stmt, kind: str) -> Unit | No
         return None
     if value is None or _names_itself(value) or _is_ones_own(data, use):
         return None
+    if _is_clamped(data, use, value):
+        return None
     mine = [node for node in reads(data) if node is not use.node and _is_of_same(data, node, use)]
     if any(is_in(node, value, data.file) for node in mine):
         return _with_reads(data, Unit(kind, data, use, [statement]))
@@ -165,6 +180,21 @@ def _is_read(data: Data, statement: ast.stmt) -> bool:
         return False
     calls = (ast.Call, ast.Await, ast.Yield, ast.Lambda)
     return looks(data, value) and not any(isinstance(n, calls) for n in ast.walk(value))
+
+
+def _is_clamped(data: Data, use: Use, value: ast.expr) -> bool:
+    """Return whether the old value is only kept in bounds: `x = min(x, 200)` is the same the
+    second time.
+    """
+    name = value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else ""
+    if name not in {"min", "max"} or not isinstance(value, ast.Call) or value.keywords:
+        return False
+    rest = [arg for arg in value.args if ast.dump(arg) != _loaded(use.node)]
+    return len(rest) < len(value.args) and all(constant_of(data.file, arg) for arg in rest)
+
+
+def _loaded(node: ast.expr) -> str:
+    return ast.dump(node).replace("ctx=Store()", "ctx=Load()")
 
 
 def _names_itself(value: ast.expr) -> bool:

@@ -28,6 +28,7 @@ from threadmend.python.constants import constant_of
 from threadmend.python.file import PythonFile, last_name
 from threadmend.python.flow import block_of, walk
 from threadmend.python.functions import Function, function_of
+from threadmend.python.queues import has_limit
 from threadmend.python.threads import reached, spawns_reaching
 from threadmend.python.uses import use_mode
 
@@ -239,7 +240,7 @@ def _is_new(file: PythonFile, call: ast.Call, lock: ast.expr) -> bool:
 def _is_bounded(file: PythonFile, queue: ast.expr) -> bool:
     value = file.value(queue)
     made = None if value is None else value.made
-    return isinstance(made, ast.Call) and bool(made.args or made.keywords)
+    return value is not None and isinstance(made, ast.Call) and has_limit(value.file, made)
 
 
 def _sleeping(file: PythonFile, call: ast.Call) -> Finding:

@@ -45,6 +45,7 @@ from threadmend.python.places import only_result
 from threadmend.python.threads import is_made_by, reached, spawns_reaching
 from threadmend.python.uses import is_self
 
+from ._alone import is_named_nowhere
 from ._awaited import waits_for_all
 from ._guarded import Guarded, copied, guarded, looked_into, may_be_held
 
@@ -82,7 +83,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 continue  # nobody else knows the object any more
             if _is_last(file, one, node) or _is_closed(file, one, node, function):
                 continue
-            if callers_seem_to_hold(function, one.lock.place):
+            if callers_seem_to_hold(function, one.lock.place) or is_named_nowhere(function):
                 continue
             yield _finding(file, one, node, function, looped)
 

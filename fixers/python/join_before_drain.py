@@ -4,8 +4,8 @@ A producer that puts into a full queue waits for somebody who takes; whoever joi
 waits for the producer. A process does not even end before what it put into a
 `multiprocessing.Queue` has gone through the pipe.
 
-Not reported: queues of threads without a limit; queues that another thread empties; joins with
-a time limit.
+Not reported: queues of threads without a limit, or with room for all that a thread puts; queues
+that another thread empties; joins with a time limit.
 
 Unsafe: the join comes later; or, where an empty queue tells that there is no more, the queue of
 threads gets no limit, since it has to hold every item anyway.
@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.python.arguments import argument
 from threadmend.python.builders import (
     BuilderError,
     delete,
@@ -27,6 +28,7 @@ from threadmend.python.builders import (
     replace_statement,
     with_comment,
 )
+from threadmend.python.constants import constant_of
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, block_of, innermost_loop, target_of, walk
 from threadmend.python.queues import QueueUse, queues_of
@@ -127,6 +129,8 @@ def _drain(
         puts = puts or puts_of_its_own(file, use, spawn, join.func.value)
     if not puts or (not use.is_bounded and all(_is_small(file, put, spawn) for put in puts)):
         return None
+    if use.is_bounded and _has_room(file, use, spawn, puts):
+        return None
     top: ast.stmt = statement
     loop = file.parent(statement)
     if isinstance(loop, ast.For) and len(loop.body) == 1:
@@ -139,6 +143,23 @@ def _drain(
     if not takes or any(get in walk(s) for s in earlier for get in gets):
         return None
     return top, takes
+
+
+def _has_room(file: PythonFile, use: QueueUse, spawn: Spawn, puts: list[ast.Call]) -> bool:
+    """Return whether a queue that is made for one thread holds all that this puts into it."""
+    made, target = use.value.made, spawn.target
+    if not isinstance(made, ast.Call) or use.value.file is not file or target is None:
+        return False
+    size = constant_of(file, argument(made, 0, "maxsize"))
+    room = size.value if size is not None and isinstance(size.value, int) else 0
+    is_for_it = file.function(made) is file.function(spawn.node) is not None
+    return (
+        is_for_it
+        and innermost_loop(made) is innermost_loop(spawn.node)
+        and len(puts) <= room
+        and all(put in target.calls and innermost_loop(put) is None for put in puts)
+        and sum(file.function(spawn.node) is file.function(s.node) for s in file.spawns) == 1
+    )
 
 
 def _is_small(file: PythonFile, put: ast.Call, spawn: Spawn) -> bool:

@@ -5,7 +5,7 @@ attributes that are not there yet: an `AttributeError` on a loaded machine, neve
 
 Not reported: attributes that have a value before the start, or in the class; threads that wait
 for something first (an event, a queue, a lock that `__init__` holds or that others have as well);
-functions that do not read the object.
+functions that do not read the object; what is only read behind `hasattr(self, …)`.
 
 Unsafe: where a helper, or the `__init__` of a base, starts the thread: all of it comes later.
 """
@@ -191,10 +191,26 @@ def _late(cls: Class, init: Function, start: ast.stmt, target: Function) -> list
         use.name
         for one in cls.mro
         for use in one.uses
-        if use.function in functions and use.mode in {"read", "mutate", "augment", "call"}
+        if use.function in functions
+        and use.mode in {"read", "mutate", "augment", "call"}
+        and not _is_asked_first(use)
     }
     rest = init.body[index + 1 :]
     return [s for s in rest if (_set_in(init, [s]) & read) - known]
+
+
+def _is_asked_first(use: AttributeUse) -> bool:
+    """Return whether a function asks for an attribute before it reads it: `hasattr(self, "rows")`,
+    also by the name that a private one has from outside.
+    """
+    return any(
+        isinstance(node.func, ast.Name)
+        and node.func.id == "hasattr"
+        and isinstance(asked := node.args[-1], ast.Constant)
+        and str(asked.value).endswith(use.name)
+        and node.lineno <= use.node.lineno
+        for node in use.function.calls
+    )
 
 
 def _called(init: Function, statement: ast.stmt) -> set[Function]:

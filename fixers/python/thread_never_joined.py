@@ -3,8 +3,9 @@
 A function starts threads that fill a list, and returns it: whether anything is in it depends
 on how fast they are. So it is with what a thread object keeps in itself.
 
-Not reported: threads that are joined, or awaited through an event, a queue or a barrier; what
-they write is not read by the function that starts them; objects that outlive the function.
+Not reported: threads that are joined, or awaited through an event, a queue or a barrier, or that
+end the loop which their starter runs; what they write is not read by the function that starts
+them; objects that outlive the function.
 
 Unsafe: the function takes as long as its threads.
 """
@@ -67,7 +68,9 @@ def _early(file: PythonFile) -> Iterator[_Early]:
             continue
         read = read_early(file, spawn, start) or _own(file, spawn, start)
         read = read or _read_by_caller(file, spawn, function)
-        if read is not None and not _hands_on_a_signal(file, function, spawn, read[1]):
+        if read is None or _ends_what_is_run(file, spawn, start, read[1]):
+            continue
+        if not _hands_on_a_signal(file, function, spawn, read[1]):
             yield spawn, start, read
 
 
@@ -88,6 +91,30 @@ def _hands_on_a_signal(file: PythonFile, function: Function, spawn: Spawn, read:
     names = [node for node in ast.walk(read) if isinstance(node, ast.Name)]
     mine = [b for b in map(file.binding, names) if b is not None and b.scope is function.scope]
     return any(binding in told for binding in mine)
+
+
+def _ends_what_is_run(file: PythonFile, spawn: Spawn, start: ast.stmt, read: ast.stmt) -> bool:
+    """Return whether the last thing that a thread does is to end what its starter runs before it
+    reads: `app.quit()`, where that calls `app.run()` meanwhile.
+    """
+    assert spawn.target is not None
+    last: ast.stmt | None = spawn.target.body[-1] if spawn.target.body else None
+    while isinstance(last, ast.Try | ast.With):
+        last = (getattr(last, "finalbody", None) or last.body)[-1]
+    call = last.value if isinstance(last, ast.Expr) else None
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return False
+    ended = file.binding(call.func.value)
+    if ended is None or ended.scope is spawn.target.scope:
+        return False
+    between = [s for s in after(start) if s.lineno < read.lineno]
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and file.binding(node.func.value) is ended
+        for statement in between
+        for node in ast.walk(statement)
+    )
 
 
 def _by_helper(file: PythonFile, spawn: Spawn) -> Iterator[_Early]:

@@ -76,7 +76,9 @@ class PythonFile:
         return self.tree.span(node)
 
     def text(self, node: ast.AST) -> str:
-        """Return a node's source, as it is written."""
+        """Return a node's source, as it is written, or may be where nobody knows its place."""
+        if not self.tree.is_placed(node):
+            return ast.unparse(node)
         start, end = self.span(node)
         return self.data[start:end].decode(self.tree.encoding)
 

@@ -350,10 +350,10 @@ def _held_by_helper(function: Function, lent: Lent) -> Held:
     return found | around | Held(unknown=held.unknown or None in seen)
 
 
-def callers_seem_to_hold(function: Function, place: Place, depth: int = 3) -> bool:
-    """Return whether every call of a method that the project shows holds a lock, or comes from
-    an initializer, and other files use the class without naming the method. Its name allows
-    others to call it as well: that is no proof.
+def callers_seem_to_hold(function: Function, place: Place | None, depth: int = 3) -> bool:
+    """Return whether every call of a method that the project shows holds a lock (None: one or
+    another), or comes from an initializer, and other files use the class without naming the
+    method. Its name allows others to call it as well: that is no proof.
     """
     sites = [site for site in function.callers if site.caller is not function]
     sites = sites or calls_by_bases(function)
@@ -364,10 +364,14 @@ def callers_seem_to_hold(function: Function, place: Place, depth: int = 3) -> bo
         return False
     return all(
         site.caller in home.init_only
-        or place in held_at(site.file, site.call)
+        or _has(held_at(site.file, site.call), place)
         or (site.caller is not None and callers_seem_to_hold(site.caller, place, depth - 1))
         for site in sites
     )
+
+
+def _has(held: Held, place: Place | None) -> bool:
+    return bool(held) if place is None else place in held
 
 
 def _is_of_used_class(function: Function, name: str) -> bool:

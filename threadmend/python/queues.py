@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from threadmend.python.threads import Spawn
     from threadmend.python.value import Value
 
-__all__ = ["METHODS", "QueueUse", "feeding", "is_joined", "queue_of_parameter", "queues_of"]
+__all__ = [
+    "METHODS",
+    "QueueUse",
+    "feeding",
+    "has_limit",
+    "is_joined",
+    "queue_of_parameter",
+    "queues_of",
+]
 
 METHODS = {
     "put": "puts", "put_nowait": "puts", "get": "gets", "get_nowait": "gets",
@@ -83,16 +91,23 @@ class QueueUse:
 
     @property
     def is_bounded(self) -> bool:
-        """Return whether put may block: a maxsize that is not 0."""
+        """Return whether put may block: a maxsize over 0."""
         file, made, cls = self.value.file, self.value.made, self.value.cls
         first = cls.method("__init__") if cls is not None else None
         if cls is not None and first is not None:
             file, made = first.file, _base_made(cls)
         if not isinstance(made, ast.Call) or self.type.endswith("SimpleQueue"):
             return False
-        size = argument(made, 0, "maxsize")
-        known = constant_of(file, size)
-        return size is not None and (known is None or bool(known.value))
+        return has_limit(file, made)
+
+
+def has_limit(file: PythonFile, made: ast.Call) -> bool:
+    """Return whether a queue is made with a limit: neither 0 nor less than that."""
+    size = argument(made, 0, "maxsize")
+    if size is None or (isinstance(size, ast.UnaryOp) and isinstance(size.op, ast.USub)):
+        return False
+    known = constant_of(file, size)
+    return known is None or bool(known.value)
 
 
 def _base_made(cls: Class) -> ast.Call | None:

@@ -87,6 +87,10 @@ class Tree:
         end_line, end_column = node.end_lineno, node.end_col_offset  # type: ignore[attr-defined]
         return self.offset(line, column), self.offset(end_line, end_column)
 
+    def is_placed(self, node: ast.AST) -> bool:
+        """Return whether the span of a node is its own: not inside an f-string before 3.12."""
+        return _placed(node) is node
+
     def line_of(self, offset: int) -> int:
         """Return the line (from 1, as `ast` counts) of a byte offset."""
         return bisect_right(self.starts, offset)

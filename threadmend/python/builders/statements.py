@@ -80,6 +80,8 @@ def replace(file: PythonFile, node: ast.expr, text: str) -> Edits:
     """Replace an expression, parentheses around it kept; `text` gets its own where it is a
     looser expression than what may stand there.
     """
+    if not file.tree.is_placed(node):
+        raise BuilderError("the place inside of the f-string is not known")
     start, end = file.span(node)
     if _needs_parentheses(file, node, text):
         text = f"({text})"

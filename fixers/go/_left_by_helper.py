@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from threadmend.golang.channels import ChannelOperation
-from threadmend.golang.flow import flow_of
+from threadmend.golang.flow import Flow, flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.syntax import Node
 
-__all__ = ["left_by_helper"]
+__all__ = ["left_by_helper", "left_in_helper"]
 
 
 def left_by_helper(receives: list[ChannelOperation]) -> Node | None:
@@ -34,4 +37,27 @@ def left_by_helper(receives: list[ChannelOperation]) -> Node | None:
         for point in sorted(inside, key=lambda p: p.node.start):
             if point.node.kind == "return_statement":
                 return point.node
+    return None
+
+
+def left_in_helper(
+    receives: list[ChannelOperation], leaves: Callable[[Flow, ChannelOperation], Node | None]
+) -> Node | None:
+    """Return where the only call that receives, round after round, ends before all have come.
+
+    As `leaves` says of a loop in a function itself.
+    """
+    if len({receive.calls for receive in receives}) != 1 or len(receives[0].calls) != 1:
+        return None
+    if innermost_loop(receives[0].anchor) is not None:
+        return None
+    for receive in receives:
+        body = receive.function
+        if body is None or body.kind == "func_literal" or not flow_of(body).complete:
+            return None
+        if innermost_loop(receive.node) is None:
+            return None
+        left = leaves(flow_of(body), replace(receive, calls=()))
+        if left is not None:
+            return left
     return None

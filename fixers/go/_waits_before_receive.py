@@ -74,7 +74,10 @@ def too_small(file: GoFile, function: Node, channel: Channel, flow: Flow) -> Ite
     if found is None or total is None or total.is_constant:
         return
     name = channel.binding.name
-    edit = with_capacity(channel.make, str(total), channel.maker)
+    try:
+        edit = with_capacity(channel.make, str(total), channel.maker)
+    except BuilderError:
+        return
     fix = Fix(f"Make {name} with a buffer of {total}", (edit,))
     yield replace(found, fixes=(fix,), reason="")
 

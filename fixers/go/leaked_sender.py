@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from threadmend.golang.builders import with_capacity
+from threadmend.golang.builders import BuilderError, with_room
 from threadmend.golang.channels import (
     Channel,
     ChannelOperation,
@@ -32,6 +32,7 @@ from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
+from threadmend.golang.object_makers import or_objects
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Finding, Fix, Related, Safety
 
@@ -46,25 +47,28 @@ from ._leaked_senders import (
     total_of,
     waits_first,
 )
-from ._left_by_helper import left_by_helper
+from ._left_by_helper import left_by_helper, left_in_helper
 from ._one_reply import left_replies
 from ._unreceived import partly_received, unreceived
 
 CATEGORY = "channel"
-GATE = rb"<-"
+GATE = rb"<-|:= \w+(?:\[[^\n]*\])?\("
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the channels whose launched senders may wait for a receiver that has left."""
-    yield from each_once(file, _of_locals, left_replies)
+    if b"<-" in file.data:
+        yield from each_once(file, _of_locals, left_replies)
+    else:
+        yield from _of_locals(file)
 
 
 def _of_locals(file: GoFile) -> Iterator[Finding]:
     """Yield those on channels of variables and of a local object's fields."""
-    for function in file.functions(making(file.package)):
+    for function in file.functions(or_objects(file.package, making(file.package))):
         if _ends_the_process(file, function):
             continue
-        for channel in held_channels(file, function):
+        for channel in held_channels(file, function, objects=True):
             if channel.unbuffered and not channel.escapes:
                 yield from _leaks(file, function, channel)
             elif channel.unbuffered and channel.of("send"):
@@ -185,6 +189,8 @@ def _some_left(
     early = _first_exit(flow, start, stops)
     if early is not None:
         return early
+    if any(_is_in_loop_of_helper(r) for r in receives):
+        return left_in_helper(receives, _leaves_loop)
     if not looping:
         if total.is_constant and total.factor <= len(receives):
             return None
@@ -196,6 +202,12 @@ def _some_left(
         if left is not None:
             return left
     return None
+
+
+def _is_in_loop_of_helper(receive: ChannelOperation) -> bool:
+    """Return whether a function that the receive is left to goes round there."""
+    inner = (*receive.calls[1:], receive.node) if receive.calls else ()
+    return any(innermost_loop(node) is not None for node in inner)
 
 
 def _run_together(flow: Flow, senders: list[Sender], receives: list[ChannelOperation]) -> bool:
@@ -329,21 +341,35 @@ def _fix(file: GoFile, channel: Channel, sender: Sender, total: Count) -> tuple[
     but the goroutine's end may follow it.
     """
     capacity = str(total)
-    edit = with_capacity(channel.make, capacity, channel.maker)
+    try:
+        edits = with_room(channel.make, capacity, channel.maker)
+    except BuilderError as error:
+        return None, str(error)
     title = f"Make {channel.binding.name} with a buffer of {capacity}"
-    if all(_nothing_follows(send) for send in sender.sends):
-        return Fix(title, (edit,)), ""
+    if all(_nothing_follows(step) for send in sender.sends for step in _steps(send, sender)):
+        return Fix(title, edits), ""
     reason = "code after the send no longer waits for the receiver"
-    return Fix(title, (edit,), Safety.UNSAFE, reason), ""
+    return Fix(title, edits, Safety.UNSAFE, reason), ""
 
 
-def _nothing_follows(send: ChannelOperation) -> bool:
-    """Return whether the goroutine only ends (or closes the channel) after the send."""
-    function = send.function
+def _steps(send: ChannelOperation, sender: Sender) -> Iterator[Node]:
+    """Yield a send and the calls by which its goroutine comes to it."""
+    yield send.node
+    node = send.node
+    for call in reversed(send.calls):
+        if node.function is sender.launch.body or call.is_launched:
+            return
+        yield call
+        node = call
+
+
+def _nothing_follows(step: Node) -> bool:
+    """Return whether the goroutine only ends (or closes the channel) after a send or a call."""
+    function = step.function
     if function is None:
         return False
     flow = flow_of(function)
-    point = flow.point_of(send.node)
+    point = flow.point_of(step)
     if point is None:
         return False
     for later in flow.reachable(point):

@@ -33,6 +33,7 @@ from threadmend.golang.iterations import leaves_when_closed
 from threadmend.golang.local_fields import held_channels, is_of_receiver
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import making
+from threadmend.golang.object_makers import or_objects
 from threadmend.golang.repeats import launch_places
 from threadmend.golang.stops import is_failure, ways_out
 from threadmend.golang.syntax import Node
@@ -44,7 +45,7 @@ from ._field_producers import produced_for_fields
 from ._unreceived import is_returned
 
 CATEGORY = "channel"
-GATE = rb"<-|\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w"
+GATE = rb"<-|\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w|:= \w+(?:\[[^\n]*\])?\("
 
 _MAKES_AND_SENDS = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
@@ -61,8 +62,10 @@ def _of_receivers(file: GoFile) -> Iterator[Finding]:
 
 def _of_locals(file: GoFile, *, of_receivers: bool = False) -> Iterator[Finding]:
     """Yield those on channels of variables and of a local object's fields."""
-    for function in file.functions(making(file.package, _MAKES_AND_SENDS)):
-        for channel in held_channels(file, function):
+    for function in file.functions(
+        or_objects(file.package, making(file.package, _MAKES_AND_SENDS))
+    ):
+        for channel in held_channels(file, function, objects=True):
             if channel.of("close") or not is_assigned_once(channel.binding):
                 continue
             if of_receivers is not is_of_receiver(channel):

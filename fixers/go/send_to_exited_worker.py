@@ -45,6 +45,7 @@ from threadmend.golang.leaving import owed_after
 from threadmend.golang.local_fields import FieldBinding, held_channels
 from threadmend.golang.locks import held_at
 from threadmend.golang.makers import making
+from threadmend.golang.object_makers import or_objects
 from threadmend.golang.stops import endless, leaves_loop
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -55,7 +56,7 @@ from ._fed_beside_result import Fed, fed_beside_results
 from ._told_by_done import tells_otherwise, told_by_done
 
 CATEGORY = "goroutine"
-GATE = rb"<-|\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w"
+GATE = rb"<-|\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w|:= \w+(?:\[[^\n]*\])?\("
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ def check(file: GoFile) -> Iterator[Finding]:
 
 
 def _of_locals(file: GoFile) -> Iterator[Finding]:
-    for function in file.functions(making(file.package)):
-        for channel in held_channels(file, function):
+    for function in file.functions(or_objects(file.package, making(file.package))):
+        for channel in held_channels(file, function, objects=True):
             if channel.escapes or channel.of("len", "compare") or not _bounded(channel):
                 continue
             worker = _worker(function, channel)

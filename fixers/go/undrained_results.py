@@ -35,6 +35,7 @@ from threadmend.golang.functions import doc_of, result_nodes
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
+from threadmend.golang.object_makers import or_objects
 from threadmend.golang.repeats import launch_places
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -49,8 +50,8 @@ _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends of goroutines, launched in a loop, that nobody receives."""
-    for function in file.functions(making(file.package, _MAKES)):
-        for channel in held_channels(file, function):
+    for function in file.functions(or_objects(file.package, making(file.package, _MAKES))):
+        for channel in held_channels(file, function, objects=True):
             if channel.escapes or channel.of("receive", "range", "len", "compare"):
                 continue
             launches = _senders(file, function, channel)

@@ -6,6 +6,9 @@ go run.produce()                   // methods and parameters that get the object
 s.hits = make(chan hit)            // likewise a field of the receiver, when it has the channel
 go s.search()                      // for this call only: nobody else comes to it
 
+run := newRun()                    // likewise what a function makes that only returns an object
+go run.produce()
+
 lines := make(chan string)         // a variable's channel is followed into objects that get it
 t := &tail{out: lines}             // also by a function that only makes one: newTail(lines)
 go t.run()
@@ -24,6 +27,7 @@ from threadmend.golang.channels import Channel, follow, initialised, local_chann
 from threadmend.golang.functions import call_of
 from threadmend.golang.makers import capacity_of, is_make, maker_of, making
 from threadmend.golang.node import parenthesized
+from threadmend.golang.object_makers import naming_makers, objects_of
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Named, deref
@@ -57,11 +61,14 @@ class FieldBinding(Binding):
             self._uses.insert(0, node)
 
 
-def held_channels(file: GoFile, function: Node) -> list[Channel]:
+def held_channels(file: GoFile, function: Node, *, objects: bool = False) -> list[Channel]:
     """Return the channels that a function makes for a variable or a field of its own object.
 
-    Of the second kind only where no code out of sight gets the object.
+    Of the second kind only where no code out of sight gets the object. With `objects` also those
+    of objects that it gets from functions which make them: `run := newRun()`.
     """
+    if objects:
+        return [*held_channels(file, function), *_objects_channels(file, function)]
     known: dict[Node, list[Channel]] = vars(file).setdefault("_held_channels", {})
     found = known.get(function)
     if found is None:
@@ -215,6 +222,38 @@ def _kept(file: GoFile, function: Node, *, handed: bool = False) -> Iterator[Cha
                 yield channel
 
 
+def _objects_channels(file: GoFile, function: Node) -> list[Channel]:
+    """Return the channels of objects that a function gets from those that make them."""
+    known: dict[Node, list[Channel]] = vars(file).setdefault("_objects_channels", {})
+    if function not in known:
+        known[function] = []
+        calls = naming_makers(file.package)
+        if calls is not None and calls.search(file.data, function.start, function.end):
+            found = (_got(file, n, function) for n in function.own() if n.kind == "call_expression")
+            known[function] = [channel for channels in found for channel in channels]
+    return known[function]
+
+
+def _got(file: GoFile, call: Node, function: Node) -> Iterator[Channel]:
+    """Yield the channels of an object that a variable gets from a function which makes it."""
+    found = objects_of(file, call)
+    holder = initialised(file, call) if found else None
+    if holder is None or holder.function is not function or not is_assigned_once(holder):
+        return
+    owner = deref(file.type_of(holder.node))
+    for maker in found if isinstance(owner, Named) else ():
+        binding = FieldBinding(holder, maker.field, holder.node, holder.declaration)
+        channel = Channel(binding, call, maker.capacity(call), maker=maker, in_fields=True)
+        starts: list[_Start] = [(file, holder, ())]
+        follow(file, binding, (), channel, _DEPTH)
+        if maker.held is not None:
+            inside = FieldBinding(maker.held, maker.field, maker.key, maker.held.declaration)
+            follow(maker.decl.file, inside, (call,), channel, _DEPTH - 1)
+            starts.append((maker.decl.file, maker.held, (call,)))
+        if _wander(maker.field, owner, starts, channel, ends=maker.returned):
+            yield channel
+
+
 def _is_for_call(file: GoFile, channel: Channel) -> bool:
     """Return whether a channel in a field of the receiver is there for one call of its method.
 
@@ -305,9 +344,18 @@ def _follow(file: GoFile, binding: FieldBinding, channel: Channel, *, handed: bo
 
 
 def _wander(
-    field: str, owner: object, todo: list[_Start], channel: Channel, *, handed: bool = False
+    field: str,
+    owner: object,
+    todo: list[_Start],
+    channel: Channel,
+    *,
+    handed: bool = False,
+    ends: Node | None = None,
 ) -> bool:
-    """Add what methods and other functions that get an object do to its field."""
+    """Add what methods and other functions that get an object do to its field.
+
+    `ends` is the statement that returns it from where it is made.
+    """
     first = {start[1] for start in todo}
     while todo:
         file, holder, calls = todo.pop()
@@ -317,7 +365,7 @@ def _wander(
                 return False
             follow(file, own, calls, channel, _DEPTH - len(calls))
         for use in holder.uses:
-            if use is holder.node:
+            if use is holder.node or (ends is not None and ends.contains(use)):
                 continue
             given = _given(file, use, field, owner)
             if given is None and handed:

@@ -6,7 +6,7 @@ of lines, `key: value` pairs) are put right at the end, by `realign(tree, edits)
 they depend on all edits of a fix together.
 """
 
-from threadmend.golang.builders.channels import with_capacity
+from threadmend.golang.builders.channels import with_capacity, with_room
 from threadmend.golang.builders.clauses import add_case, add_label, delete_clause
 from threadmend.golang.builders.imports import (
     ImportEntry,
@@ -115,5 +115,6 @@ __all__ = [
     "taken_names",
     "with_capacity",
     "with_reason",
+    "with_room",
     "wrap",
 ]

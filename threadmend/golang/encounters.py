@@ -404,6 +404,8 @@ def _signals(file: GoFile, launch: Launch) -> frozenset[SignalOf]:
     known: dict[Node, frozenset[SignalOf]] = file.package.facts.setdefault("strand signals", {})
     if body not in known:
         known[body] = frozenset(_all_signals(own, body, body, 3))
+    if launch.kind == "counted":
+        return known[body] | {("release", ("group", None))}
     if launch.kind in {"waitgroup", "errgroup"}:
         group = launch.node["function"]["operand"]
         return known[body] | {("release", ("group", lock_class(file, group)))}

@@ -44,10 +44,11 @@ class Launch:
     """One place where a goroutine starts.
 
     `kind` is `go`, `errgroup` (`g.Go`, also of a group of the project), `waitgroup` (`wg.Go`),
-    `timer` (`time.AfterFunc`) or `spawner` (a function of the project that launches what it is
-    given). `node` is the `go` statement or the launching call; `call` the
-    call that the goroutine runs (None for a function value handed over); `body` the function
-    literal, or the declaration of the function or method launched, when it is visible.
+    `timer` (`time.AfterFunc`), `spawner` (a function of the project that launches what it is
+    given) or `counted` (one that counts it in a WaitGroup, too). `node` is the `go` statement or
+    the launching call; `call` the call that the goroutine runs (None for a function value handed
+    over); `body` the function literal, or the declaration of the function or method launched,
+    when it is visible.
     """
 
     kind: str
@@ -126,12 +127,13 @@ def or_spawning(package: Package, pattern: re.Pattern[bytes]) -> re.Pattern[byte
 
     Of its names for `time.AfterFunc`, too, where the pattern finds that.
     """
+    from threadmend.golang.counted_spawners import counted_names
     from threadmend.golang.spawners import plain_names
     from threadmend.golang.timer_helpers import timer_names
 
     known: dict[bytes, re.Pattern[bytes]] = package.facts.setdefault("spawning", {})
     if pattern.pattern not in known:
-        found = plain_names(package)
+        found = plain_names(package) | counted_names(package)
         if pattern.search(b"AfterFunc("):
             found = found | timer_names(package)
         names = [rb"\b%s\(" % name.encode() for name in sorted(found)]
@@ -168,12 +170,14 @@ def _candidates(file: GoFile, root: Node) -> list[Node]:
 
 def _launching_names(package: Package) -> frozenset[bytes]:
     """Return the names of the calls that `_by_call` knows."""
+    from threadmend.golang.counted_spawners import counted_names
     from threadmend.golang.spawners import plain_names
     from threadmend.golang.timer_helpers import timer_names
 
     known: frozenset[bytes] | None = package.facts.get("launching names")
     if known is None:
         names = {*_LAUNCHING, *plain_names(package), *timer_names(package)}
+        names |= counted_names(package)
         known = package.facts["launching names"] = frozenset(n.encode() for n in names)
     return known
 
@@ -258,7 +262,19 @@ _LAUNCHING = ("Go", "TryGo", "AfterFunc")
 
 
 def _by_call(file: GoFile, node: Node) -> Launch | None:
-    return _by_library(file, node) or _by_timer(file, node) or _by_spawner(file, node)
+    known = _by_library(file, node) or _by_timer(file, node) or _by_spawner(file, node)
+    return known or _by_counted(file, node)
+
+
+def _by_counted(file: GoFile, node: Node) -> Launch | None:
+    """Return the launch of a call that counts in a WaitGroup what it launches."""
+    from threadmend.golang.counted_spawners import counted_argument
+
+    given = counted_argument(file, node)
+    if given is None:
+        return None
+    body, decl = body_run_by(file, given)
+    return Launch("counted", node, None, body, decl, given)
 
 
 def _by_timer(file: GoFile, node: Node) -> Launch | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import access_of
 from threadmend.golang.builders.names import PREDECLARED
 from threadmend.golang.calm import runs_calmly
+from threadmend.golang.counted_spawners import group_of
 from threadmend.golang.goroutines import is_spawned_by
 from threadmend.golang.groups import is_group
 from threadmend.golang.launched import literal_of
@@ -109,6 +110,9 @@ def _is_clock(file: GoFile, channel: Node) -> bool:
 def _call(file: GoFile, call: Node) -> Signal | None:
     if is_spawned_by(file, call):
         return None  # what is launched signals by itself
+    group = group_of(file, call)
+    if group is not None:
+        return Signal("done", call, with_aliases(file, group))
     function = bare(call["function"])
     if function.kind in {"func_literal", "array_type", "slice_type", "map_type"}:
         return None

@@ -87,7 +87,7 @@ class Waiting:
     def end_of(self, strand: Strand) -> list[Signal]:
         """Return the signal that the end of a goroutine of a group is."""
         launch, at = strand.launch, strand.at
-        if launch is None or at is None or launch.kind not in {"errgroup", "waitgroup"}:
+        if launch is None or at is None or launch.kind not in {"errgroup", "waitgroup", "counted"}:
             return []
         listed = self.signals_of(at.levels[0].function)
         return [signal for _, signal in listed if signal.node is launch.node]

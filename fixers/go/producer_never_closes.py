@@ -47,12 +47,18 @@ from ._unreceived import is_returned
 CATEGORY = "channel"
 GATE = rb"<-|\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w|:= \w+(?:\[[^\n]*\])?\("
 
+# A file without any has nothing to do with channels but through objects that functions make.
+_CHANNELS = re.compile(rb"<-|\bmake\(\s*(?:chan\b|\w+[,)])|\brange \w+\.\w")
+
 _MAKES_AND_SENDS = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the loops over channels that nobody closes although the producers end."""
-    yield from each_once(file, _of_locals, produced_for_fields, _of_receivers)
+    if _CHANNELS.search(file.data):
+        yield from each_once(file, _of_locals, produced_for_fields, _of_receivers)
+    else:
+        yield from _of_locals(file)
 
 
 def _of_receivers(file: GoFile) -> Iterator[Finding]:

@@ -36,7 +36,6 @@ from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
-from threadmend.golang.object_makers import or_objects
 from threadmend.golang.repeats import is_repeated, launch_places
 from threadmend.golang.stops import ways_out
 from threadmend.golang.syntax import Node
@@ -94,10 +93,8 @@ def check(file: GoFile) -> Iterator[Finding]:
 
 def _of_locals(file: GoFile) -> Iterator[Finding]:
     """Yield those on channels of variables and of a local object's fields."""
-    for function in file.functions(
-        or_objects(file.package, making(file.package, _MAKES_AND_CLOSES))
-    ):
-        for channel in held_channels(file, function, objects=True):
+    for function in file.functions(making(file.package, _MAKES_AND_CLOSES)):
+        for channel in held_channels(file, function):
             closes = channel.of("close")
             if not closes or not is_assigned_once(channel.binding):
                 continue

@@ -41,6 +41,7 @@ from threadmend.golang.context_forms import Form, context_form, names_with_forms
 from threadmend.golang.context_reads import is_unsent, only_reads_values
 from threadmend.golang.file import GoFile
 from threadmend.golang.lasting import lives_on
+from threadmend.golang.meant import takes_back
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
@@ -64,7 +65,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         context = ambient(file, call)
         if context is None or context.kind == "test" or left(file, call, context):
             continue
-        if found_nil(file, call, context.text):
+        if found_nil(file, call, context.text) or takes_back(file, call):
             continue
         form = context_form(file, call)
         if form is not None and not lives_on(file, call, context):

@@ -106,11 +106,26 @@ def _is_set_anew(file: GoFile, launch: Launch, assignment: Node) -> bool:
     if _is_handed_before(file, launch, assignment):
         return True
     above = _beside(launch, assignment)
+    if _is_set_above(above, target):
+        return True
     return any(
         node.text == target and not launch.node.contains(node)
         for statement in [*([above] if above is not launch.statement else []), *above.following]
         if statement.start < assignment.start
         for node in statement.walk()
+    )
+
+
+def _is_set_above(launch: Node, target: bytes) -> bool:
+    """Return whether the goroutine gets a value of its own: what comes behind tells it something.
+
+    `stopped = false`, `go func() { …; if !stopped { … } }()`, and `stopped = true` further down.
+    """
+    before = [s for s in launch.parent.statements if s.end <= launch.start] if launch.parent else []
+    return (
+        bool(before)
+        and before[-1].kind == "assignment_statement"
+        and [n.text for n in before[-1]["left"].children] == [target]
     )
 
 

@@ -46,7 +46,7 @@ from threadmend.golang.rounds import (
     is_endless,
     rounds_of,
 )
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.setup import is_setup
 from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Declaration, Node
@@ -290,7 +290,7 @@ def _looked_at(
                 continue
             if other.locks and len(decl.node["body"].statements) > _SHORT:
                 continue  # what hands work to the goroutine is ordered with it, perhaps
-            if _stops(decl.node, other.path[0]):
+            if _stops(decl.node, other.path[0]) or _calls_back(decl, touch):
                 continue
             if start.launch.kind != "timer" and _leads_to(start.launch, other):
                 continue
@@ -369,6 +369,9 @@ def _meets(file: GoFile, body: Node, touch: Touch, other: FieldAccess) -> bool:
         return False
     if function is outer_function(touch.node):
         return False
+    asked = declaration_of(other.file, function)
+    if asked is not None and _calls_back(asked, touch):
+        return False
     if other.held and len(function["body"].statements) > _SHORT:
         return False  # what hands work to the goroutine is ordered with it, perhaps
     if not other.held and _waits_before(other.file, function, other.node):
@@ -423,6 +426,24 @@ def _calls_by_interface(name: str, body: Node) -> bool:
     """Return whether a goroutine calls a method of some object by a name: `event.Handle(l)`."""
     call = re.compile(rb"\.%s\(" % re.escape(name.encode()))
     return call.search(body.tree.data, body.start, body.end) is not None
+
+
+def _calls_back(decl: Decl, touch: Touch) -> bool:
+    """Return whether the goroutine hands its object to code that may ask a method back.
+
+    `load(pid, p)`, whose interface is what `p.LastTime` is there for: nobody else calls it.
+    """
+    if any(True for _ in own_callers(decl, LOCK_CALLS)):
+        return False
+    for function in {f for f in map(outer_function, touch.path) if f is not None}:
+        for node in function.find("identifier"):
+            listed = node.parent
+            if listed is None or listed.kind != "argument_list":
+                continue
+            binding = resolve_local(node)
+            if binding is not None and binding.kind == "receiver":
+                return True
+    return False
 
 
 def _belongs_to(file: GoFile, function: Node, body: Node) -> bool:

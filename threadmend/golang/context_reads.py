@@ -59,6 +59,8 @@ def is_unsent(file: GoFile, call: Node) -> bool:
     if statement is None or statement.kind not in {"short_var_declaration", "assignment_statement"}:
         return False
     name = statement["left"].children[0]
+    if name.name == "_":
+        return True  # it is made to see whether it can be
     binding = resolve_local(name) if name.kind == "identifier" else None
     if binding is None or binding.kind != "variable" or binding.function is not call.function:
         return False

@@ -10,7 +10,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
 
-__all__ = ["after_failure", "passes_on", "undoes"]
+__all__ = ["after_failure", "passes_on", "takes_back", "undoes"]
 
 _FAILED = re.compile(rb"\b\w*[eE]rr\w*\s*!=\s*nil|\berrors\.(?:Is|As)\(|!ok\b")
 _ABSENT = re.compile(rb"\b\w*(?:[cC]tx|[cC]ontext)\w*\s*==\s*nil")
@@ -30,7 +30,20 @@ def undoes(call: Node) -> bool:
     """Return whether a call removes something and nobody asks how that went."""
     function = call["function"]
     name = (function.get("field") or function).name
-    if not _REMOVES.search(name) or call.parent is None:
+    return bool(_REMOVES.search(name)) and _is_ignored(call)
+
+
+def takes_back(file: GoFile, call: Node) -> bool:
+    """Return whether a call takes back what was done, because something failed behind it.
+
+    `if err := grant(); err != nil { db.Exec("DROP USER …"); return err }`
+    """
+    return _is_ignored(call) and after_failure(file, call)
+
+
+def _is_ignored(call: Node) -> bool:
+    """Return whether nobody asks how a call went."""
+    if call.parent is None:
         return False
     if call.parent.kind in {"expression_statement", "defer_statement", "go_statement"}:
         return True

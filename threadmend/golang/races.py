@@ -25,6 +25,7 @@ from threadmend.golang.locks import held_at, locks_of
 from threadmend.golang.node import bare
 from threadmend.golang.preparing import may_be_held
 from threadmend.golang.setup import runs_once
+from threadmend.golang.spoken import says_locked
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan, Map, Named, Type, deref
 from threadmend.golang.unseen_locks import holds_unseen_lock
@@ -203,7 +204,7 @@ def _is_made_to_be_shared(type_: Type | None) -> bool:
 
 def _is_explained(access: FieldAccess) -> bool:
     function = outer_function(access.node)
-    if function is None or _SAYS.search(doc_of(function)):
+    if function is None or says_locked(function["name"].name) or _SAYS.search(doc_of(function)):
         return True
     return any(map(_SAYS.search, remarks_beside(access.node)))
 
@@ -279,20 +280,31 @@ def _holds_some_lock(file: GoFile, node: Node) -> bool:
 
 
 def _is_made_per_request(crowd: Crowd, access: FieldAccess) -> bool:
-    """Return whether a handler makes objects of the type: each request has its own."""
+    """Return whether a handler makes objects of the type: each request has its own.
+
+    Or what is given the request, and returns the handler that answers it.
+    """
     if access.base is None:
         return False
     owner = (access.place or "").rpartition(".")[0].rpartition(".")[2]
     package = access.file.package
-    for other in crowds(package):
-        if other.why != "an HTTP handler":
-            continue
-        for literal in other.body.find("composite_literal"):
+    handlers = [c.body for c in crowds(package) if c.why == "an HTTP handler"]
+    for body in (*handlers, *_given_requests(package)):
+        for literal in body.find("composite_literal"):
             if literal["type"].name == owner:
                 return True
-        for call in other.body.find("call_expression"):
+        for call in body.find("call_expression"):
             function = bare(call["function"])
             if function.kind == "identifier" and function.name == "new":
                 if any(a.name == owner for a in call["arguments"].children):
                     return True
     return False
+
+
+def _given_requests(package: Package) -> Iterator[Node]:
+    """Yield the functions with a request among their parameters, test files left out."""
+    for decl in package.functions():
+        parameters = decl.node.get("parameters") if decl.has_body and decl.sound else None
+        if parameters is not None and not decl.file.is_test:
+            if b"*http.Request" in parameters.text:
+                yield decl.node

@@ -40,7 +40,7 @@ _NAME = re.compile(
     r"|[Cc]lose|[Ss]top|[Ss]hutdown|[Tt]eardown|[Tt]est|[Bb]enchmark|[Pp]rovision|[Dd]estroy"
     r"|(?!(?:[Ll]azy|[Ee]nsure|[Mm]aybe|[Rr]e|[Oo]nce))\w*[a-z]Init$|[Bb]oot$"
     r"|Prepare(?![A-Z])|[Cc]leanup|[Cc]onfigure|[Rr]epair|[Oo]nStart|main|[Bb]ootstrap|[Ll]oad(?:Existing|Initial)"
-    r"|Unmarshal(?:JSON|Text|Binary|YAML|TOML|XML|BSON)|GobDecode|FromProto)(?![a-z])"
+    r"|[Uu]nmarshal(?:JSON|Text|Binary|YAML|TOML|XML|BSON)?|GobDecode|FromProto)(?![a-z])"
 )
 _MAKERS = re.compile(r"(?:[Nn]ew|[Mm]ake|[Cc]reate|[Cc]lone|[Cc]opy|[Bb]uild|[Dd]efault)(?![a-z])")
 

@@ -13,7 +13,7 @@ from threadmend.golang.functions import call_of
 from threadmend.golang.launched import literal_of
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Chan, Named, Slice, Type, deref, is_named
+from threadmend.golang.types import Chan, Named, Pointer, Slice, Type, deref, is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -113,13 +113,19 @@ def with_aliases(file: GoFile, access: Access) -> frozenset[Access]:
 _ORIGINS = 3
 
 
+# Packages whose `New…(r)` reads from what it is given.
+_READERS = frozenset(
+    {"bufio", "encoding/csv", "encoding/gob", "encoding/json", "encoding/xml", "compress/gzip"}
+)
+
+
 def _read_through(file: GoFile, value: Node) -> frozenset[Access]:
-    """Return the end of a pipe that is read through a buffer: `bufio.NewScanner(pr)`."""
+    """Return the end of a pipe that is read through another reader: `bufio.NewScanner(pr)`."""
     function = value.get("function") if value.kind == "call_expression" else None
     operand = function.get("operand") if function is not None else None
     if operand is None or operand.kind != "identifier" or not value["arguments"].children:
         return frozenset()
-    if file.imported(operand.name) != "bufio" or file.binding(operand) is not None:
+    if file.imported(operand.name) not in _READERS or file.binding(operand) is not None:
         return frozenset()
     access = access_of(file, value["arguments"].children[0])
     return with_aliases(file, access) if access is not None else frozenset()
@@ -162,9 +168,16 @@ def _received_or_given(file: GoFile, access: Access) -> Iterator[Access]:
 
 
 def _handed(file: GoFile, root: Binding, access: Access) -> Iterator[Access]:
-    """Yield what a literal that is called where it stands gets: `go func(wg *T) {…}(&wg)`."""
+    """Yield what a literal that is called where it stands gets: `go func(wg *T) {…}(&wg)`.
+
+    A number, a text or a struct is a copy, and orders nothing.
+    """
     literal = root.scope
     if root.kind != "parameter" or literal.kind != "func_literal":
+        return
+    type_ = file.package.workspace.inference.binding_type(root)
+    known = isinstance(type_, Named) and type_.package in {"sync", "sync/atomic"}
+    if not known and not isinstance(file.underlying(type_), Pointer | Chan):
         return
     call = call_of(literal)
     given = argument_of(call, literal, root) if call is not None else None

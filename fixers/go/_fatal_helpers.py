@@ -24,7 +24,7 @@ _DEPTH = 2
 def launched_behind(file: GoFile, function: Node, depth: int = _DEPTH) -> Launch | None:
     """Return a launch of a goroutine that calls a function, if nothing else calls it."""
     decl = declaration_of(file, function)
-    if decl is not None and decl.exported and not file.is_test:
+    if decl is not None and decl.exported and not file.is_test_file:
         return None
     first = None
     for caller, call in all_calls(file, function) or ():

@@ -55,7 +55,7 @@ _SIGNALS = re.compile(
 
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the goroutines that use t and that the test does not wait for."""
-    if not file.is_test:
+    if not file.is_test_file:
         return
     for launch in launches(file):
         if not launch.uncounted or launch.body is None:

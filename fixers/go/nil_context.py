@@ -60,7 +60,7 @@ _SAYS = re.compile(rb"(?i)\bnil\b")
 
 def _is_tried(file: GoFile, call: Node) -> bool:
     """Return whether a test passes nil on purpose: its name or a comment here speaks of it."""
-    if not file.is_test:
+    if not file.is_test_file:
         return False
     top = file.tree.declaration_at(call.start)
     name = top.node.get("name") if top is not None else None
@@ -93,5 +93,5 @@ def _finding(file: GoFile, call: Node, argument: Node) -> Finding:
         end=argument.end,
         message=f"nil is passed to {name} as its context",
         fixes=(Fix(f"Pass {text}", (edit, *imports)),),
-        confidence=Confidence.LOW if file.is_test else Confidence.HIGH,
+        confidence=Confidence.LOW if file.is_test_file else Confidence.HIGH,
     )

@@ -15,6 +15,7 @@ Six forms are found:
 
 Not reported:
 - a channel that is drained to its end, or has room for what is sent;
+- the reply to a request of the same round that has room, or whose requester waits for it alone;
 - a send under a lock, or in the function that closes the stop itself.
 
 Unsafe: the function now leaves without having sent.
@@ -46,6 +47,7 @@ from ._bodies import bodies
 from ._in_callbacks import leave_of, runs_again_in
 from ._left_behind import left_by
 from ._outgoing import outgoing
+from ._replies import is_reply
 from ._stop_cases import finding, in_select, partners_too
 from ._stop_unheard import unheard_by
 from ._streamed import streamed, with_context
@@ -168,6 +170,8 @@ def _ignored(file: GoFile, send: Node) -> Stop | None:
     if listens(file, loop) or held_at(file, send):
         return None
     if not channel.local and channel.shared is None:
+        return None
+    if is_reply(file, send, loop, channel):
         return None
     if any(o.has_alternative for o in channel.of("send")):
         return None

@@ -149,6 +149,7 @@ def _shared(file: GoFile, call: WaitGroupCall, counter: Counter) -> Counter | No
                     if operation is not None and _class(other, operation) == class_:
                         counter.calls.append(operation)
         counter.escapes.extend(_addresses(other, name, class_))
+        counter.escapes.extend(_method_values(other, name, class_))
     return counter
 
 
@@ -174,3 +175,18 @@ def _addresses(file: GoFile, name: bytes, class_: str) -> list[Node]:
             if lock_class(file, operand) == class_:
                 found.append(node)
     return found
+
+
+def _method_values(file: GoFile, name: bytes, class_: str) -> list[Node]:
+    """Return the places that hand out a method of the WaitGroup: `go serve(c, s.open.Done)`."""
+    found = []
+    pattern = re.compile(rb"\b" + name + rb"\.(?:Add|Done)\b(?!\()")
+    for node in file.find("selector_expression", pattern):
+        operand = node["operand"]
+        if node["field"].name in _COUNTS and operand.text.rpartition(b".")[2] == name:
+            if call_of(node) is None and lock_class(file, operand) == class_:
+                found.append(node)
+    return found
+
+
+_COUNTS = frozenset({"Add", "Done"})

@@ -24,11 +24,13 @@ from threadmend.golang.functions import leave_with, result_nodes
 from threadmend.golang.goroutines import launches
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import resolve_local
+from threadmend.golang.served import served_by
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.uses import fixing_interface
 from threadmend.model import Edit, Fix, Safety
 
 from ._all_calls import all_calls
+from ._fatal_sends import sent_next
 
 __all__ = ["REPLACED", "SKIPS", "ends_callers_too", "fix_here", "goes_nowhere"]
 
@@ -48,16 +50,22 @@ def fix_here(file: GoFile, body: Node, call: Node, name: str) -> Fix:
     """
     leave = leave_with(body)
     _demand_plain(body, call, name)
-    if leave is None:
-        raise BuilderError("what the function should return then cannot be told")
-    method = name.removeprefix("require.")
-    title = f"Call {REPLACED[name]} and return" if name in REPLACED else ""
     last = _is_last(body, _statement(call))
-    edits = _edits(file, call, name, "" if last else leave)
+    if leave is None and not (last and result_nodes(body)):
+        raise BuilderError("what the function should return then cannot be told")
+    sent = None if last else sent_next(file, body, _statement(call))
+    method = name.removeprefix("require.")
+    title = f"Call {REPLACED[name]}" if name in REPLACED else f"Check with assert.{method}"
+    edits = _edits(file, call, name, "" if last or (sent and sent.alike) else leave or "")
     if method is not name:
         edits += _imports(file, 1)
-        title = f"Check with assert.{method}" + ("" if last else " and return")
-    return Fix(title, edits)
+    if sent is not None:
+        title += f" and go on to the send to {sent.name}" if sent.alike else " and return"
+        return Fix(title, edits, Safety.UNSAFE, sent.reason)
+    if last and leave is None:
+        why = "the callers go on with what the function returns"
+        return Fix(title, edits, Safety.UNSAFE, why)
+    return Fix(title if last and method is not name else f"{title} and return", edits)
 
 
 def _demand_plain(body: Node, call: Node, name: str) -> None:
@@ -170,10 +178,17 @@ def goes_nowhere(file: GoFile, function: Node, depth: int = 2) -> bool:
             return False
         if not _is_last(outer, statement):
             return False
-        begun = any(launch.body is outer for launch in launches(caller))
+        begun = _begins(caller, outer)
         if not begun and (depth == 0 or not goes_nowhere(caller, outer, depth - 1)):
             return False
     return bool(calls)
+
+
+def _begins(file: GoFile, function: Node) -> bool:
+    """Return whether a goroutine begins with a function."""
+    if any(launch.body is function for launch in launches(file)):
+        return True
+    return served_by(file, function) is not None
 
 
 def _told(
@@ -207,7 +222,7 @@ def _leave_behind(caller: GoFile, call: Node) -> tuple[Edit, ...]:
     statement, outer = call.parent, call.function
     if statement is None or statement.kind != "expression_statement" or outer is None:
         raise BuilderError("a call of the function is part of another statement")
-    if all(launch.body is not outer for launch in launches(caller)):
+    if not _begins(caller, outer):
         raise BuilderError("the callers' callers would go on")
     leave = leave_with(outer)
     if leave is None:

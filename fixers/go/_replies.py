@@ -36,7 +36,9 @@ def is_reply(file: GoFile, send: Node, loop: Node, channel: Behind) -> bool:
 def _is_of_round(file: GoFile, send: Node, loop: Node) -> bool:
     """Return whether what has the channel was received in the round: `case q := <-queries:`."""
     operand = send["channel"].get("operand")
-    binding = file.binding(operand) if operand is not None and operand.kind == "identifier" else None
+    binding = (
+        file.binding(operand) if operand is not None and operand.kind == "identifier" else None
+    )
     if binding is None or not loop.contains(binding.node):
         return False
     value = binding.value

@@ -7,11 +7,14 @@ test goes on, may wait for ever for what the goroutine owed it, and may pass.
 Not reported: the function of `t.Run`, which is the subtest's own goroutine; benchmarks that
 hand the goroutine a `*testing.PB` only.
 
-A function that nothing but goroutines calls is one of theirs.
+A function that nothing but goroutines calls is one of theirs, and so is a handler that goes to
+an HTTP server.
 
-Without a fix: Skip; functions with results; where a caller's caller would go on.
+Without a fix: Skip; functions with results that do not return there; where a caller's caller
+would go on.
 
-Unsafe: in a function that goroutines call: it gets a result, by which they know when to leave.
+Unsafe: in a function that goroutines call: it gets a result, by which they know when to leave;
+in a handler: its client gets an answer; where the goroutine owes a value that others wait for.
 """
 
 from __future__ import annotations
@@ -21,11 +24,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import Launch, launches
+from threadmend.golang.served import served_by
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
 from threadmend.golang.waitgroups import is_run_here
-from threadmend.model import Finding, Related
+from threadmend.model import Confidence, Finding, Related, Safety
 
 from ._fatal_fix import REPLACED, SKIPS, ends_callers_too, fix_here, goes_nowhere
 from ._fatal_helpers import launched_behind
@@ -72,7 +77,7 @@ def check(file: GoFile) -> Iterator[Finding]:
 
 
 _TESTS = re.compile(rb"func (?:Test|Benchmark|Fuzz|Example)")
-_GO = re.compile(rb"\bgo\s|\.Go\(|AfterFunc\(")
+_GO = re.compile(rb"\bgo\s|\.Go\(|AfterFunc\(|\bResponseWriter\b")
 
 
 def _helpers(file: GoFile) -> Iterator[Node]:
@@ -97,7 +102,9 @@ def _in_helper(
     file: GoFile, function: Node, ending: list[tuple[Node, str]], found: Finding
 ) -> Finding:
     """Return the finding of a call in a function whose callers go on when it returns."""
-    if not found.fixes or goes_nowhere(file, function):
+    if not found.fixes or result_nodes(function) or goes_nowhere(file, function):
+        return found
+    if served_by(file, function) is not None:
         return found
     fix, reason = ends_callers_too(file, function, ending)
     return replace(found, fixes=(fix,) if fix is not None else (), reason=reason)
@@ -129,13 +136,26 @@ def _ends_goroutine(file: GoFile, call: Node) -> str:
 
 def _finding(file: GoFile, launch: Launch, body: Node, call: Node, name: str) -> Finding:
     fix, reason = fix_here(file, body, call, name)
-    text = call["function"].name
+    text, served = call["function"].name, launch.kind == "server"
+    if served and fix is not None and fix.safety is not Safety.UNSAFE:
+        fix = replace(fix, safety=Safety.UNSAFE, reason=_ANSWERED)
     return Finding(
         path=file.path,
         start=call.start,
         end=call.end,
         message=f"{text} ends the goroutine that calls it, not the test",
         fixes=(fix,) if fix else (),
-        related=(Related(launch.node.path, launch.node.start, launch.node.end, "launched here"),),
+        related=(
+            Related(
+                launch.node.path,
+                launch.node.start,
+                launch.node.end,
+                "a server runs it in goroutines of its own" if served else "launched here",
+            ),
+        ),
         reason=reason,
+        confidence=Confidence.MEDIUM if served else Confidence.HIGH,
     )
+
+
+_ANSWERED = "the client gets an answer where its connection broke off"

@@ -17,9 +17,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.builders import delete, insert_before, with_reason
+from threadmend.golang.calls import callers
+from threadmend.golang.failing import fails
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
+from threadmend.golang.functions import outer_function, result_nodes
 from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.one_liners import naming
 from threadmend.golang.package import Decl, Package
 from threadmend.golang.syntax import Node
@@ -79,9 +83,33 @@ def _kept(file: GoFile, function: Node, name: str, given: list[Node]) -> Finding
     if begin is None or not flow.complete or begin in stops or len(stops) != len(given):
         return None
     kept = kept_on(flow, begin, stops)
-    if not kept or not all(map(has_failed, kept)):
-        return None  # the slot may be what the function returns
+    if not kept or not all(has_failed(n) or fails(file, n) for n in kept):
+        if not kept or not _keeps_by_mistake(file, function):
+            return None  # the slot may be what the function returns
     return slot_finding(function, flow, name, taken, start, stops, kept)
+
+
+def _keeps_by_mistake(file: GoFile, function: Node) -> bool:
+    """Return whether nobody can give back a slot in the place of a function that returns nothing.
+
+    It launches nothing, and none of its callers, which are all in sight, gives one back.
+    """
+    if result_nodes(function) or next(function.find("go_statement", "func_literal"), None):
+        return False
+    decl = declaration_of(file, function)
+    sites = callers(decl) if decl is not None and not decl.exported else []
+    pattern = releasing(file.package)
+    return bool(sites) and all(
+        site.call is not None
+        and (outer := outer_function(site.node)) is not None
+        and not any(
+            given_slot(site.file, n)
+            for n in outer.find("expression_statement")
+            if pattern.search(n.text)
+        )
+        and not pattern.search(b"".join(n.text for n in outer.find("defer_statement")))
+        for site in sites
+    )
 
 
 def kept_on(flow: Flow, begin: Point, stops: Collection[Point]) -> list[Node]:

@@ -8,7 +8,7 @@ Not reported: goroutines that signal their end in any way (a channel, a WaitGrou
 atomic, a cancel); those that share a variable with what the test does after the launch,
 because it may wait for them by that; a method that only closes a channel or cancels waits
 for nobody. (A signal says nothing of what comes after it; who ranges
-over a subscription that the test never gives up tells only of its rounds.)
+over a subscription that the test never gives up, or only as it ends, tells only of its rounds.)
 
 Unsafe: the test takes as long as its goroutines do.
 """
@@ -43,6 +43,7 @@ from ._counted import counted_launch
 from ._ending_calls import ending_statement, only_ends, only_looks
 from ._subscribed import subscribed
 from ._told_too_soon import may_wait_to_send, nothing_ends, used_after_signals
+from ._until_the_end import ranges_until_the_end
 
 CATEGORY = "goroutine"
 GATE = rb"\*testing\.[TBF]\b"
@@ -157,7 +158,7 @@ def _is_test(function: Node) -> bool:
 def _shares(file: GoFile, launch: Launch, test: Binding) -> bool:
     """Return whether the test goes on with something that the goroutine has, but to end it."""
     for binding in captures(launch.literal or launch.node):
-        if binding is test:
+        if binding is test or ranges_until_the_end(file, launch, binding):
             continue
         for use in binding.uses:
             if _is_in(launch, use) or use is binding.node:

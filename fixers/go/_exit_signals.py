@@ -22,7 +22,7 @@ from threadmend.model import Edit, Fix, Safety
 
 from ._rest_taken import rest_taken
 
-__all__ = ["Signals", "signalled"]
+__all__ = ["Signals", "failed_at", "is_visible", "signalled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +138,11 @@ def _signal_at(file: GoFile, signals: Signals, exit_: Node) -> str | None:
     name = signals.operand.name
     channel = file.underlying(file.type_of(signals.operand))
     if isinstance(channel, Chan) and str(channel.elem) == "error":
-        failed = _failed(exit_)
+        failed = failed_at(exit_)
         return f"{name} <- {failed or 'nil'}"
     if _is_lost(first["value"], exit_):
         return None  # the value is not there when the work failed
-    if all(_is_visible(file, node, exit_) for node in first["value"].find("identifier")):
+    if all(is_visible(file, node, exit_) for node in first["value"].find("identifier")):
         if first["value"].kind in {"identifier", "selector_expression"} or _BARE.search(
             first["value"].text
         ):
@@ -150,7 +150,7 @@ def _signal_at(file: GoFile, signals: Signals, exit_: Node) -> str | None:
     return None
 
 
-def _failed(exit_: Node) -> str | None:
+def failed_at(exit_: Node) -> str | None:
     """Return the error that an exit is taken for: `err` of `if err != nil { return }`."""
     case = exit_.up("communication_case", "if_statement")
     if case is not None and case.kind == "communication_case":
@@ -166,7 +166,7 @@ def _failed(exit_: Node) -> str | None:
 
 def _is_lost(value: Node, exit_: Node) -> bool:
     """Return whether a value came with the error that an exit is taken for: `v, err := f()`."""
-    failed = _failed(exit_)
+    failed = failed_at(exit_)
     function = exit_.function
     if failed is None or function is None:
         return False
@@ -182,7 +182,7 @@ def _is_lost(value: Node, exit_: Node) -> bool:
     return False
 
 
-def _is_visible(file: GoFile, name: Node, exit_: Node) -> bool:
+def is_visible(file: GoFile, name: Node, exit_: Node) -> bool:
     """Return whether a variable means the same at an exit."""
     binding = file.binding(name)
     if binding is None:

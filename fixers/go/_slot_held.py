@@ -94,7 +94,7 @@ def _keeps_by_mistake(file: GoFile, function: Node) -> bool:
 
     It launches nothing, and none of its callers, which are all in sight, gives one back.
     """
-    if result_nodes(function) or next(function.find("go_statement", "func_literal"), None):
+    if result_nodes(function) or any(function.find("go_statement", "func_literal")):
         return False
     decl = declaration_of(file, function)
     sites = callers(decl) if decl is not None and not decl.exported else []

@@ -9,7 +9,8 @@ waiter waits for ever. Nobody notices until that error happens. The same goes fo
 - a function that sets a result, and does not close the channel by which others learn of it;
 - one that ends its own goroutine by a close on some paths only;
 - one that waits for goroutines which a context ends, and has not cancelled it;
-- one that reports by a callback, of which somebody awaits one report for each call.
+- one that reports by a callback, of which somebody awaits one report for each call;
+- a round of a loop that has received a request, and goes on to the next without an answer.
 
 Not reported: a signal in a deferred call; a channel on which somebody else signals too; a
 waiter that selects with another case; a signal that a loop sends; a way out that the only
@@ -46,6 +47,7 @@ from ._last_one import left_to_the_last
 from ._leaked_senders import is_wait
 from ._never_signals import never_signalled
 from ._reported import unreported
+from ._round_unanswered import unanswered_rounds
 from ._same_flag import asks_the_same
 from ._sent_away import asks_again, is_sent_away
 from ._signal_once import signalled_once
@@ -74,6 +76,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         consumers_kept,
         uncancelled_waits,
         unreported,
+        unanswered_rounds,
     )
     yield from each_once(file, *ways)
 

@@ -17,10 +17,14 @@ from threadmend.model import Edit
 
 @dataclass(slots=True)
 class Names:
-    """Free names in one top-level function; what is given away once is taken from then on."""
+    """Free names in one top-level function; what is given away once is taken from then on.
+
+    `locks`: by declaration, the lock that is made beside its variables, and where it is taken.
+    """
 
     file: GoFile
     taken: set[str]
+    locks: dict[Node, tuple[str, list[tuple[int, int]]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, file: GoFile, top: Node) -> Names:

@@ -8,7 +8,7 @@ from ._racy import Race
 from ._racy_atomic import by_atomic
 from ._racy_copy import fresh_copy, own_copy
 from ._racy_index import by_index
-from ._racy_mutex import by_mutex
+from ._racy_mutex import by_mutex, is_partly_locked
 from ._racy_wait import by_wait
 
 __all__ = ["fixes_of"]
@@ -25,7 +25,7 @@ def fixes_of(race: Race) -> tuple[tuple[Fix, ...], str]:
     if index is not None and index.safety is Safety.SAFE:
         return (index,), ""
     atomic = by_atomic(race)
-    if atomic is not None:
+    if atomic is not None and not is_partly_locked(race):
         return (atomic,), ""
     fresh = fresh_copy(race)
     if fresh is not None:
@@ -34,5 +34,7 @@ def fixes_of(race: Race) -> tuple[tuple[Fix, ...], str]:
     if waiting is not None:
         return (waiting,), ""
     mutex, reason = by_mutex(race)
+    if mutex is None and atomic is not None:
+        return (atomic,), ""
     found = [fix for fix in (mutex, index) if fix is not None]
     return tuple(sorted(found, key=lambda fix: fix.safety is not Safety.SAFE)), reason

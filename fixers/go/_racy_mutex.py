@@ -43,7 +43,52 @@ class _Plan:
 @with_reason
 def by_mutex(race: Race) -> Fix:
     """Return the fix that locks, or the reason why none is offered."""
-    lock, bare, held = _lock(race)
+    plan = _plan(race)
+    title = f"Guard {race.name} with {plan.lock}"
+    safety = Safety.UNSAFE if plan.reason else Safety.SAFE
+    return Fix(title, tuple(dict.fromkeys(plan.edits)), safety, plan.reason)
+
+
+def _plan(race: Race) -> _Plan:
+    """Return the edits, with the lock of another variable of the same declaration if that fits.
+
+    No statement may need both: it would take the lock twice.
+    """
+    bare, held = _lock(race)
+    beside = declaring_statement(race.binding) if held is None else None
+    if not all(_is_run_here(race, a.node) for a in bare):
+        beside = None  # a call under the lock might come to it
+    others = race.names.locks.get(beside) if beside is not None else None
+    if others is not None:
+        plan = _with(race, others[0], bare, held)
+        spans = _spans(plan)
+        if not any(a < d and c < b for a, b in spans for c, d in others[1]) and not any(
+            "defer " in region.before for region in plan.regions
+        ):
+            others[1].extend(spans)
+            return plan
+    plan = _with(race, held or race.names.free("mu"), bare, held)
+    if beside is not None and others is None:
+        race.names.locks[beside] = (plan.lock, _spans(plan))
+    return plan
+
+
+def _is_run_here(race: Race, node: Node) -> bool:
+    """Return whether a node is in the variable's own function or in what that launches."""
+    function = node.function
+    if function is None or function is race.binding.function:
+        return True
+    return any(strand.body is function for strand in race.strands)
+
+
+def _spans(plan: _Plan) -> list[tuple[int, int]]:
+    """Return where a plan takes its lock."""
+    edits = [(e.start, e.end) for e in plan.edits if e.start != e.end]
+    regions = [(r.first.start, r.last.end) for r in plan.regions if plan.lock + ".Lock" in r.before]
+    return edits + regions
+
+
+def _with(race: Race, lock: str, bare: list[CapturedAccess], held: str | None) -> _Plan:
     plan = _Plan(race, lock)
     kept, literals = published(race, lock)
     for one in kept:
@@ -53,12 +98,10 @@ def by_mutex(race: Race) -> Fix:
     found = [guarded(race, lock, at, accesses) for at, accesses in statements]
     for one in _merged(found):
         _add(plan, one)
-    if not held:
+    if held is None:
         _declare(plan)
     plan.edits += surround(plan.regions)
-    title = f"Guard {race.name} with {lock}"
-    safety = Safety.UNSAFE if plan.reason else Safety.SAFE
-    return Fix(title, tuple(dict.fromkeys(plan.edits)), safety, plan.reason)
+    return plan
 
 
 def _add(plan: _Plan, one: Guarded) -> None:
@@ -70,15 +113,15 @@ def _add(plan: _Plan, one: Guarded) -> None:
 # -- the lock -------------------------------------------------------------------------
 
 
-def _lock(race: Race) -> tuple[str, list[CapturedAccess], bool]:
-    """Return the name of the lock, the racing accesses that need it, and whether it is there.
+def _lock(race: Race) -> tuple[list[CapturedAccess], str | None]:
+    """Return the racing accesses that need a lock, and the name of the one that is there.
 
     When some of them hold a lock already, or others that goroutines make, that one is taken.
     """
     bare = [a for a in race.racing if not _locks(race, a)]
     holding = [a for a in race.accesses if _locks(race, a) and (a.inside or a in race.racing)]
     if not holding:
-        return race.names.free("mu"), bare, False
+        return bare, None
     common = set.intersection(*(_locks(race, a) for a in holding))
     if not common or not bare:
         raise BuilderError("the accesses hold different locks")
@@ -87,7 +130,12 @@ def _lock(race: Race) -> tuple[str, list[CapturedAccess], bool]:
     for access in bare:
         if not _visible(race, first, holding[0].node, access.node):
             raise BuilderError(f"{name} is not visible at every access")
-    return name, bare, True
+    return bare, name
+
+
+def is_partly_locked(race: Race) -> bool:
+    """Return whether some access of a goroutine holds a lock of the function already."""
+    return any(a.inside and _locks(race, a) for a in race.accesses)
 
 
 def _locks(race: Race, access: CapturedAccess) -> set[str]:

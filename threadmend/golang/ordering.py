@@ -20,6 +20,7 @@ from threadmend.golang.feeding import feeding, orders_no_round
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, outermost_loop
 from threadmend.golang.iterations import in_one_round, point_in
+from threadmend.golang.let_in import is_held_there, lets_one_in
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding
 from threadmend.golang.signals import Signal, may_match
@@ -53,7 +54,9 @@ class Ordering:
         if self._share_lock(one, other):
             return False
         if one.strand == other.strand:
-            return self.many(one.strand) and not (self._alone(one) or self._alone(other))
+            return self.many(one.strand) and not (
+                self._alone(one, by_claim=True) or self._alone(other, by_claim=True)
+            )
         ours, theirs = self._fork(one, other)
         if ours is None or theirs is None:
             launched = one if ours is not None else other
@@ -184,7 +187,7 @@ class Ordering:
         """Return whether a launched use and one of the goroutine above are concurrent."""
         after = [*self.waiting.after(launched), *self.waiting.end_of(strand)]
         if self.many(parent.strand):
-            return not self._alone(launched) and not self._alone(parent)
+            return not any(self._alone(p, by_claim=True) for p in (launched, parent))
         feeds = feeding(self.waiting, strand, launched, parent)
         if not self.reaches(strand, parent, [s for s in after if not orders_no_round(s, feeds)]):
             return False
@@ -250,11 +253,17 @@ class Ordering:
             if not (acquire.kind == "call" and acquire.anything and not acquire.waits)
         )
 
-    def _alone(self, place: Place) -> bool:
-        """Return whether only one instance of a goroutine at a time can be at a place."""
+    def _alone(self, place: Place, *, by_claim: bool = False) -> bool:
+        """Return whether only one instance of a goroutine at a time can be at a place.
+
+        `by_claim`: whatever the others are at; a lock that is held there keeps away only those
+        who take it, too.
+        """
         before, after = list(self.waiting.before(place)), self.waiting.after(place)
         for signal in before:
-            if signal.may_exclude or signal.kind in {"once", "lock"}:
+            if signal.may_exclude:
+                return True
+            if signal.kind in {"once", "lock"} and self._lets_one_in(signal, place, by_claim):
                 return True
             if signal.claims and signal.node.parent is not None:
                 if signal.node.parent.kind != "expression_statement":
@@ -262,6 +271,15 @@ class Ordering:
             if signal.kind in {"send", "receive"} and self._is_token(signal, after):
                 return True
         return self._one_instance(place)
+
+    def _lets_one_in(self, signal: Signal, place: Place, by_claim: bool) -> bool:
+        """Return whether a lock or Once before a place keeps other instances away."""
+        for level in place.levels:
+            if any(s is signal for _, s in self.waiting.signals_of(level.function)):
+                if by_claim and is_held_there(self.file, signal, level.node):
+                    return False
+                return lets_one_in(self.file, signal, level.function, level.node)
+        return True
 
     def _is_token(self, signal: Signal, after: list[Signal]) -> bool:
         """Return whether a channel is used as a lock: taken before, given back after."""

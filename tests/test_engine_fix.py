@@ -296,7 +296,7 @@ def test_rules_that_undo_each_other_are_named(tmp_path: Path) -> None:
     assert became(patch)[0][:2] == ("go/there", "refused")
 
 
-def test_a_file_that_comes_back_to_an_earlier_text_did_not_settle(tmp_path: Path) -> None:
+def test_fixes_that_undo_each_other_are_not_made(tmp_path: Path) -> None:
     both = "\tone()\n\ttwo()\n"
     forth = about("forth", rb"one\(\)\n\ttwo\(\)", (both.encode(), b"\ttwo()\n\tone()\n"))
     # Found in either order; its fix exists only once `forth` has turned them round.
@@ -306,8 +306,18 @@ def test_a_file_that_comes_back_to_an_earlier_text_did_not_settle(tmp_path: Path
     opened = project(tmp_path, {"a.go": go(both)})
     patch = fix(opened, options(forth, back))
     said = {name: (kind, reason) for name, kind, reason in became(patch)}
-    assert said["go/forth"][0] == "fixed"
-    assert said["go/back"] == ("refused", "did not settle: go/back and go/forth undo each other")
+    assert patch.after == {}
+    reason = "did not settle: go/back and go/forth undo each other"
+    assert said["go/forth"] == ("refused", reason)
+
+
+def test_a_fix_that_uses_a_variable_out_of_its_scope_is_refused(tmp_path: Path) -> None:
+    loop = "\tfirst()\n\tfor _, name := range names {\n\t\tbad(name)\n\t}\n"
+    early = about("early", rb"first\(\)", (b"first()", b"bad(name)"))
+    patch = fix(project(tmp_path, {"a.go": go(loop)}), options(early))
+    assert patch.after == {}
+    reason = "name is not in scope where the fix uses it"
+    assert became(patch)[0] == ("go/early", "refused", reason)
 
 
 def test_only_targets_and_changed_lines_are_fixed(tmp_path: Path) -> None:

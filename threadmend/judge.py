@@ -1,7 +1,8 @@
 """Judge a round of fixes by the text that they make together.
 
-A fix is refused when a file no longer parses, when its finding is still there, when it
-brings a finding that was not there before, or when it leads back to an earlier text.
+A fix is refused when a file no longer parses or a name is used out of its scope, when its finding
+is still there, when it brings a finding that was not there before, or when it leads back to an
+earlier text.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from threadmend.analysis import Options, analyse
 from threadmend.compose import Edits, apply_edits, by_path, shift
 from threadmend.golang.builders import realign
+from threadmend.golang.unknown_names import names_out_of_scope
 from threadmend.importers import python_importers
 from threadmend.model import Confidence, Finding, Fix, Safety, Subject
 from threadmend.project import Project
@@ -196,12 +198,42 @@ class Judge:
                 if len(new) > len(old):
                     line = verdict.project.source(path).line_of(new[0][0])
                     yield Complaint(path, new[0][0], f"the result does not parse (line {line})")
+                elif path in self.project:
+                    yield from self._out_of_scope(path, verdict)
             elif path.endswith((".py", ".ipynb")) and verdict.project.python.readable(path) is None:
                 if path not in self.project or self.project.python.readable(path) is not None:
                     yield Complaint(path, 0, "the result does not parse")
             elif path.endswith((".yml", ".yaml")) and parse(verdict.texts[path]) is None:
                 if parse(self._data(path)) is not None:
                     yield Complaint(path, 0, "the result does not parse")
+
+    def _out_of_scope(self, path: str, verdict: Verdict) -> Iterable[Complaint]:
+        """Yield the variables that an edited function names where they are not in scope."""
+        seen: set[int] = set()
+        for edit in verdict.edits[path]:
+            at = shift(verdict.edits, path, edit.start)
+            declaration = verdict.project.go.tree(path).declaration_at(at)
+            if declaration is None or declaration.start in seen or not edit.new.strip():
+                continue
+            seen.add(declaration.start)
+            names = list(names_out_of_scope(verdict.project.go.file(path), at))
+            before = {n.name for n in names_out_of_scope(self.project.go.file(path), edit.start)}
+            for name in names:
+                if name.name not in before:
+                    text = f"{name.name} is not in scope where the fix uses it"
+                    yield Complaint(path, name.start, text)
+
+    def circle(self, attempt: Attempt) -> tuple[str, int] | None:
+        """Return the file that a fix alone gives an earlier text, and how many changes of it that
+        text had seen.
+        """
+        edits = aligned(self.project, by_path(attempt.fix.edits))
+        for path, some in edits.items():
+            text = apply_edits(self._data(path), some)
+            for number, (earlier, _) in enumerate(self._history.get(path, ())):
+                if earlier == text:
+                    return path, number
+        return None
 
     def _returning(self, verdict: Verdict, attempts: Sequence[Attempt]) -> Iterable[Complaint]:
         """Yield the files that would have an earlier text again."""

@@ -27,6 +27,8 @@ __all__ = ["ROUNDS", "Settler", "settle"]
 ROUNDS = 10
 """After so many rounds what is left to do is reported instead of done."""
 
+_AGAIN = 4
+"""How often everything is done anew without fixes that others would undo."""
 _SAFETY = {Safety.SAFE: 0, Safety.UNSAFE: 1, Safety.MANUAL: 2}
 _CONFIDENCE = {Confidence.HIGH: 0, Confidence.MEDIUM: 1, Confidence.LOW: 2}
 
@@ -63,11 +65,20 @@ class Settler:
             self._chosen = list(reported(self._answers.findings, project, options))
 
     def patch(self, vetoes: Mapping[Veto, str]) -> Patch:
-        """Return the patch without the fixes that are vetoed, and why those are refused."""
-        answers, options = self._answers, replace(self.options, vetoes=vetoes)
+        """Return the patch without the fixes that are vetoed, and why those are refused.
+
+        Fixes that others would undo are not made either: it would be left to chance which of
+        them stays.
+        """
+        answers = self._answers
         with parallel.quiet():
-            run = _Run(self.project, options, answers.findings, self._chosen)
-            run.rounds()
+            for _ in range(_AGAIN):
+                options = replace(self.options, vetoes=vetoes)
+                run = _Run(self.project, options, answers.findings, self._chosen)
+                run.rounds()
+                if not run.undone.keys() - vetoes.keys():
+                    break
+                vetoes = {**run.undone, **vetoes}
             patch = run.patch()
         return replace(patch, unreadable=self._about.unreadable, failures=tuple(answers.failures))
 
@@ -89,6 +100,9 @@ class _Run:
         self._outcomes: list[Outcome] = []
         self._steps: list[tuple[str, str, bytes]] = []
         self._edits: list[Edits] = []
+        self._taken: dict[str, list[list[Veto]]] = {}
+        self.undone: dict[Veto, str] = {}
+        """The fixes that were made and that a later one would have undone."""
 
     # -- rounds ---------------------------------------------------------------------------
 
@@ -122,9 +136,17 @@ class _Run:
         verdict, good, refused = self._judge.settle(list(attempts))
         for attempt, reason in refused.items():
             attempts[attempt].refused[attempt.fix.title] = reason
+            self._note_circle(attempt, reason)
         if good:
             self._take(verdict, good, [attempts[attempt] for attempt in good])
         return True
+
+    def _note_circle(self, attempt: Attempt, reason: str) -> None:
+        """Note the fixes that a refused one would have undone."""
+        found = self._judge.circle(attempt)
+        if found is not None:
+            path, number = found
+            self.undone.update((v, reason) for vetoes in self._taken[path][number:] for v in vetoes)
 
     def _rank(self, case: _Case) -> tuple[int, int, tuple[str, int, int, str, str]]:
         """Return the key that puts the best fixes first, the same way everywhere."""
@@ -151,6 +173,14 @@ class _Run:
         rules = sorted({attempt.finding.rule for attempt in good})
         self._record(good, rules)
         self._judge.accept(verdict, rules)
+        for path in verdict.texts:
+            self._taken.setdefault(path, []).append(
+                [
+                    (case.first.order, attempt.fix.title)
+                    for attempt, case in zip(good, cases, strict=True)
+                    if any(edit.path == path for edit in attempt.fix.edits)
+                ]
+            )
         self._edits.append(verdict.edits)
         done = {id(case) for case in cases}
         self._outcomes += [

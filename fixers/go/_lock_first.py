@@ -11,13 +11,15 @@ func (l *ledger) audit() int {           func (l *ledger) audit() int {
 
 from __future__ import annotations
 
+import re
+
 from threadmend.golang.access import Access
 from threadmend.golang.builders import BuilderError, delete_all, insert_before
 from threadmend.golang.effects import Pair
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import declaration_of, lock_operation, locks_of
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Interface
 from threadmend.model import Edit
@@ -25,6 +27,8 @@ from threadmend.model import Edit
 from ._locked import call_edit, split
 from ._locked_interface import widened
 from ._relock_checks import check_named, check_place
+
+_NAME = re.compile(r"[^\W\d]\w*")
 
 __all__ = ["hoisted", "means_the_same", "taken_first"]
 
@@ -142,6 +146,16 @@ def means_the_same(access: Access, outer: Node, between: list[Node]) -> bool:
         return True
     if root.visible > outer.start:
         return False
+    named = {n for step in access.steps if step.startswith("[") for n in _NAME.findall(step)}
+    function = outer.function
+    for name in function["body"].find("identifier") if named and function is not None else ():
+        binding = resolve_local(name) if name.name in named else None
+        if binding is None:
+            continue
+        if binding.visible > outer.start:
+            return False  # `for _, name := range names { m[name].mu.Lock()`: one in each round
+        if any(s.contains(name) and _is_assigned(name.parent) for s in between):
+            return False
     for statement in between:
         for name in statement.find("identifier"):
             group = name.parent

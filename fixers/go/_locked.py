@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from threadmend.golang.access import Access, root_name
@@ -107,16 +108,20 @@ def without_lock(file: GoFile, function: Node, access: Access) -> tuple[Edit, ..
     return tuple(_merged(edits))
 
 
-def copied(decl: Decl, call: Node, inner: str) -> Split:
-    """Return a `…Locked` twin of a short function that only calls one that locks."""
+def copied(decl: Decl, calls: Sequence[tuple[Node, str]]) -> Split:
+    """Return a `…Locked` twin of a short function that only calls some that lock.
+
+    `calls`: those calls, with the names of what the twin calls instead.
+    """
     node = decl.node
     if node.text.count(b"\n") > _LONGEST:
         raise BuilderError(f"{decl.name} is too long to be written twice")
     name = _free(decl)
     start = node.start
     text = bytearray(node.text)
-    function = _name_of(call)
-    text[function.start - start : function.end - start] = inner.encode()
+    for call, inner in sorted(calls, key=lambda c: -_name_of(c[0]).start):
+        function = _name_of(call)
+        text[function.start - start : function.end - start] = inner.encode()
     own = node["name"]
     text[own.start - start : own.end - start] = name.encode()
     newline = node.tree.source.newline

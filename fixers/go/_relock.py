@@ -8,9 +8,7 @@ from itertools import pairwise
 
 from threadmend.golang.access import Access
 from threadmend.golang.builders import BuilderError, with_reason
-from threadmend.golang.calls import callers
 from threadmend.golang.effects import Pair, holders, pairs_of
-from threadmend.golang.families import CannotFollow, family
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import call_of
 from threadmend.golang.holding import holding_of
@@ -24,17 +22,15 @@ from threadmend.golang.locks import (
     locks_of,
     runs_in_place,
 )
-from threadmend.golang.package import Decl
 from threadmend.golang.printing import printed_by
 from threadmend.golang.strands import literal_binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import call_after_unlock
-from ._locked import Split, call_edit, copied, split, without_lock
-from ._locked_interface import widened
-from ._relock_checks import check_named, check_place, check_same_object, given, shrinks_its_loop
+from ._relock_checks import given, shrinks_its_loop
 from ._relock_once import dropped
+from ._relock_twins import only_below, renamed, twin_of
 from ._taken_here import taken_here
 
 __all__ = ["relocks"]
@@ -306,91 +302,22 @@ def _steps(file: GoFile, pair: Pair) -> tuple[Node, ...]:
 def _chain(file: GoFile, path: tuple[Node, ...], site: int) -> tuple[str, list[Edit]]:
     """Return the `…Locked` function to call at the blamed node, and the edits that make it."""
     workspace = file.package.workspace
-    operation = path[-1]
     if site >= len(path) - 1:
         raise BuilderError("a helper takes the lock again")
-    owner = workspace.file_of(operation)
-    made = lock_call(owner, operation)
-    function = operation.function
-    decl = declaration_of(owner, function) if function is not None else None
-    if decl is None or made is None or made.access is None:
-        raise BuilderError("the function that locks has no name")
-    check_place(file, path[site], decl.file)
-    check_same_object(file, path[site + 1 :])
-    try:
-        result = split(decl, made.access)
-    except BuilderError:
-        if not _is_only_call(decl, path[site]) or operation is not path[site + 1]:
-            raise
-        # What it does before it locks runs in the caller's critical section as it is.
-        result = Split(decl.name, without_lock(decl.file, decl.node, made.access))
-    edits, inner, kept = list(result.edits), result.name, _only_below(file, path, site)
-    for index in range(len(path) - 2, site, -1):
-        call = path[index]
-        function = call.function
-        between = declaration_of(workspace.file_of(call), function) if function else None
-        if between is None:
-            raise BuilderError("the lock is taken through a function without a name")
-        check_named(call, decl)
-        edits += widened(workspace.file_of(call), call, decl, result.name)
-        if index in kept:  # there is nobody to keep the old one for
-            edits += _renamed(call, decl, result.name)
-            result = Split(between.name, ())
-        else:
-            result = copied(between, call, result.name)
-            edits += result.edits
-            inner = result.name
-        decl = between
+    twin = twin_of(file, path[site:], only_below(file, path, site))
+    edits = list(twin.edits)
     if (shown := printed_by(file, path[site], path[site + 1])) is not None:
         # `fmt.Print(c)` becomes `fmt.Print(c.stringLocked())`: a string prints like itself
         argument = shown[0]
         if argument.kind not in {"identifier", "selector_expression"}:
             raise BuilderError("what is printed has no name")
-        edits.append(Edit(argument.path, argument.end, argument.end, f".{result.name}()".encode()))
-        return inner, edits
+        edits.append(Edit(argument.path, argument.end, argument.end, f".{twin.name}()".encode()))
+        return twin.inner, edits
     here = workspace.file_of(path[site])
     if (value := given(here, path[site], path[site + 1])) is not None:
         word = value.get("field") or value
-        return inner, [*edits, Edit(word.path, word.start, word.end, result.name.encode())]
-    check_named(path[site], decl)
-    edits += widened(here, path[site], decl, result.name)
-    return inner, [*edits, *_renamed(path[site], decl, result.name)]
-
-
-def _renamed(call: Node, decl: Decl, name: str) -> list[Edit]:
-    """Return the edit that makes a call of a function one of another, none for the same one."""
-    return [] if name == decl.name else [call_edit(call, name)]
-
-
-def _only_below(file: GoFile, path: tuple[Node, ...], site: int) -> set[int]:
-    """Return which calls of a path are made by functions that run on that path and nowhere else.
-
-    From the blamed call downwards: below a function that others call, others come along, too.
-    """
-    found: set[int] = set()
-    for index in range(site + 1, len(path) - 1):
-        function = path[index].function
-        owner = file.package.workspace.file_of(path[index])
-        decl = declaration_of(owner, function) if function is not None else None
-        if decl is None or not _is_only_used_by(decl, path[index - 1]):
-            break
-        found.add(index)
-    return found
-
-
-def _is_only_used_by(decl: Decl, call: Node) -> bool:
-    """Return whether one call is the only use of an unexported function, interfaces counted."""
-    if decl.exported or decl.node.contains(call):
-        return False
-    try:
-        return [site.call for site in family(decl).sites] == [call]
-    except CannotFollow:
-        return False
-
-
-def _is_only_call(decl: Decl, call: Node) -> bool:
-    """Return whether nothing but one call uses an unexported function."""
-    return not decl.exported and [site.call for site in callers(decl)] == [call]
+        return twin.inner, [*edits, Edit(word.path, word.start, word.end, twin.name.encode())]
+    return twin.inner, [*edits, *renamed(here, path[site], twin)]
 
 
 def _released_first(file: GoFile, pair: Pair, site: int) -> tuple[Edit, ...] | None:

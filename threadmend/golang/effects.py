@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["Event", "Pair", "effects_of", "holders", "pairs_of"]
+__all__ = ["Event", "Pair", "effects_of", "events_of_call", "holders", "pairs_of"]
 
 _MOST = 50  # events of one body; the rest is not told
 _FURTHEST = 9  # calls between a body and an event
@@ -168,16 +168,20 @@ def _by_name(held: Held) -> tuple[str, str, str]:
 def _called_events(body: Body) -> Iterator[Event]:
     """Yield the events of the calls that run under a lock, of the body's or of the callee's."""
     holding = holding_of(body.file, body.node)
-    known: dict[Node, Events] = body.file.package.workspace.facts.setdefault("effects", {})
     for node in call_nodes(body):
-        if not holding.at(node) and not _passes_function(body.file, node):
-            continue
-        calls = calls_at(body, node)
-        for call in calls:
-            effects_of(call.body)
-        for call in calls:
-            if call.runs:
-                yield from _through(body, call, known.get(call.body.node, {}), known)
+        if holding.at(node) or _passes_function(body.file, node):
+            yield from events_of_call(body, node)
+
+
+def events_of_call(body: Body, node: Node) -> Iterator[Event]:
+    """Yield what one call of a body may do, in the terms of the body."""
+    known: dict[Node, Events] = body.file.package.workspace.facts.setdefault("effects", {})
+    calls = calls_at(body, node)
+    for call in calls:
+        effects_of(call.body)
+    for call in calls:
+        if call.runs:
+            yield from _through(body, call, known.get(call.body.node, {}), known)
 
 
 def _passes_function(file: GoFile, call: Node) -> bool:

@@ -30,7 +30,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from ._after_unlock import call_after_unlock
 from ._relock_checks import given, shrinks_its_loop
 from ._relock_once import dropped
-from ._relock_twins import only_below, renamed, twin_of
+from ._relock_twins import only_below, others_beside, renamed, twin_of
 from ._taken_here import taken_here
 
 __all__ = ["relocks"]
@@ -306,6 +306,8 @@ def _chain(file: GoFile, path: tuple[Node, ...], site: int) -> tuple[str, list[E
         raise BuilderError("a helper takes the lock again")
     twin = twin_of(file, path[site:], only_below(file, path, site))
     edits = list(twin.edits)
+    if site:  # all callers hold the lock: what else takes it there waits, too
+        edits += [edit for other in others_beside(file, path[site:]) for edit in other]
     if (shown := printed_by(file, path[site], path[site + 1])) is not None:
         # `fmt.Print(c)` becomes `fmt.Print(c.stringLocked())`: a string prints like itself
         argument = shown[0]

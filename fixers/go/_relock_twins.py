@@ -29,7 +29,7 @@ from ._locked import Split, call_edit, copied, split, without_lock
 from ._locked_interface import widened
 from ._relock_checks import check_named, check_place, check_same_object
 
-__all__ = ["Twin", "only_below", "renamed", "twin_of"]
+__all__ = ["Twin", "only_below", "others_beside", "renamed", "twin_of"]
 
 _MOST = 4  # calls of one function that take the lock
 
@@ -113,6 +113,14 @@ def _beside(body: Body, path: tuple[Node, ...]) -> list[tuple[Node, ...]]:
     if len(found) >= _MOST:
         raise BuilderError("the lock is taken in too many calls")
     return [way for call, way in found.items() if call is not path[0]]
+
+
+def others_beside(file: GoFile, path: tuple[Node, ...]) -> Iterator[tuple[Edit, ...]]:
+    """Yield the edits by which the other calls of a function that take the lock leave it alone."""
+    owner, function = file.package.workspace.file_of(path[0]), path[0].function
+    for way in _beside(Body(owner, function), path) if function is not None else ():
+        twin = twin_of(file, way)
+        yield (*twin.edits, *renamed(owner, way[0], twin))
 
 
 def renamed(file: GoFile, call: Node, twin: Twin) -> Iterator[Edit]:

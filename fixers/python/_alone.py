@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 
 from threadmend.python.arguments import argument
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import are_alternatives
+from threadmend.python.flow import are_alternatives, innermost_loop
 from threadmend.python.functions import Function, function_of
 from threadmend.python.threads import Spawn, is_repeated
 
 __all__ = [
+    "is_called_before",
     "is_given_away",
     "is_made_by_callers",
     "is_made_for",
@@ -36,6 +38,31 @@ def is_made_by_callers(function: Function, name: str, depth: int = 3) -> bool:
     return bool(calls) and all(
         _is_new(file, call, one) or _is_passed_on(file, call, one, depth) for call, one in given
     )
+
+
+def is_called_before(function: Function, starters: set[Function]) -> bool:
+    """Return whether a method is only called where its object's threads are started later on: not
+    by other files, and by methods that go on to what starts them (`starters`).
+    """
+    sites = function.callers
+    if not sites or not function.is_only_called or len(_naming(function, "")) > 1:
+        return False
+    return all(
+        site.caller is not None
+        and site.caller.home is function.home
+        and innermost_loop(site.call) is None
+        and starters.isdisjoint(_called(site.caller, site.call, before=True))
+        and starters <= set(_called(site.caller, site.call, before=False))
+        for site in sites
+    )
+
+
+def _called(caller: Function, call: ast.Call, *, before: bool) -> Iterator[Function]:
+    """Yield what a function calls before a call of its, or behind that."""
+    place = (call.lineno, call.col_offset)
+    for other, callee in caller.callees.items():
+        if other is not call and before == ((other.lineno, other.col_offset) < place):
+            yield callee
 
 
 def is_named_nowhere(function: Function) -> bool:

@@ -23,11 +23,11 @@ from threadmend.python.threads import (
 )
 from threadmend.python.uses import is_self, use_mode
 
-from ._alone import is_given_away, is_made_by_callers, is_made_for
+from ._alone import is_called_before, is_given_away, is_made_by_callers, is_made_for
 from ._captured import Running, captured, is_alone, is_begun_by
 from ._data import Data, Use
 from ._foreign import foreign_classes, foreign_names
-from ._given import given, reaching, run_abroad
+from ._given import given, is_from_queue, reaching, run_abroad
 from ._handed import argument_for, kept_functions
 
 __all__ = ["Running", "contended", "contended_by"]
@@ -113,7 +113,20 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
                 threads.add(None)
             data.uses.append(Use(node, mode, function, frozenset(threads)))
         yield from by_class.values()
-        yield from by_object.values()
+        for data in by_object.values():
+            _leave_out_set_up(file, data)
+            yield data
+
+
+def _leave_out_set_up(file: PythonFile, data: Data) -> None:
+    """Take the uses for nobody's that come before any thread which uses the data is started."""
+    starts = {spawn for use in data.uses for spawn in use.threads if spawn is not None}
+    starters = {file.function(s.node) if s.file is file else None for s in starts}
+    known = {one for one in starters if one is not None and one.home is data.cls}
+    if known and known == starters:
+        for use in data.uses:
+            if use.threads == {None} and is_called_before(use.function, known):
+                use.threads = frozenset()
 
 
 def _is_before_others(file: PythonFile, function: Function, node: ast.expr) -> bool:
@@ -354,8 +367,8 @@ def _is_own(file: PythonFile, node: ast.expr, function: Function, spawn: Spawn) 
 
 
 def _is_passed_on(function: Function, name: str, spawn: Spawn) -> bool:
-    """Return whether a thread hands on what is its own: the element of a list that it is given, or
-    what it loops over of that.
+    """Return whether a thread hands on what is its own: the element of a list that it is given,
+    what it loops over of that, or what it takes out of a queue.
     """
     if spawn.target is None or name not in function.parameters:
         return False
@@ -364,8 +377,8 @@ def _is_passed_on(function: Function, name: str, spawn: Spawn) -> bool:
     file = function.file
     sites = [s for s in function.callers if s.caller in running]
     return bool(sites) and all(
-        site.caller is not None
-        and _is_own_part(file, argument(site.call, at, name), site.caller, spawn)
+        is_from_queue(file, given := argument(site.call, at, name))
+        or (site.caller is not None and _is_own_part(file, given, site.caller, spawn))
         for site in sites
     )
 

@@ -14,6 +14,7 @@ from threadmend.python.functions import Function
 from threadmend.python.guards import Guard, guards_of, is_named_for
 from threadmend.python.held import callers_hold
 from threadmend.python.locks import Lock
+from threadmend.python.outsiders import is_locked_outside
 from threadmend.python.places import Place
 from threadmend.python.scope import Binding
 from threadmend.python.uses import AttributeUse, is_self, use_mode
@@ -218,7 +219,7 @@ def _grows(file: PythonFile, node: ast.expr) -> bool:
 
 
 def may_be_held(function: Function, place: Place) -> bool:
-    """Return whether some caller of a function in its file holds a lock."""
-    if place in callers_hold(function):
+    """Return whether some caller of a function holds a lock, as far as the project shows."""
+    if place in callers_hold(function) or is_locked_outside(function, place):
         return True
     return any(place in site.file.held(site.call) for site in function.callers)

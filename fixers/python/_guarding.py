@@ -13,6 +13,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, walk
 from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import Lock
+from threadmend.python.outsiders import is_locked_outside
 from threadmend.python.threads import reached
 from threadmend.python.uses import owner_of
 
@@ -104,6 +105,7 @@ def _fix(data: Data, units: list[Unit], name: str, every: Sequence[Raced]) -> Fi
     functions = {unit.use.function for unit in units}
     functions |= {u.use.function for d, others in every if _meets(data, d) for u in others}
     returns = any(may_return(file, c, functions) for plan in plans for c in plan.calls())
+    returns = returns or _is_nested(data, units, every)
     if lock is None:
         shown, edits = new(data, units[0].use, "RLock" if returns else "Lock")
     else:
@@ -119,6 +121,23 @@ def _fix(data: Data, units: list[Unit], name: str, every: Sequence[Raced]) -> Fi
     check_apart(edits)
     reason = f"what ran at the same time now waits for {spelled}"
     return Fix(f"Hold a lock while {name} changes", tuple(edits), Safety.UNSAFE, reason)
+
+
+def _is_nested(data: Data, units: list[Unit], every: Sequence[Raced]) -> bool:
+    """Return whether statements that get the lock stand in others that get it for other data of
+    the object, or those in them: the thread would wait for itself.
+    """
+    mine = [s for unit in units for s in unit.block]
+    inside = {node for s in mine for node in ast.walk(s)}
+    for other, found in every:
+        if other is data or not _meets(data, other):
+            continue
+        theirs = [s for unit in (*found, *_others(other, found)) for s in unit.block]
+        if not inside.isdisjoint(theirs):
+            return True
+        if any(s in mine for one in theirs for s in ast.walk(one)):
+            return True
+    return False
 
 
 def _meets(data: Data, other: Data) -> bool:
@@ -190,6 +209,9 @@ def _others(data: Data, units: list[Unit]) -> list[Unit]:
 
 def is_held_before(file: PythonFile, lock: Lock, functions: set[Function]) -> bool:
     """Return whether something calls one of the functions with the lock held."""
+    for function in file.functions:
+        if is_locked_outside(function, lock.place) and reached(function) & functions:
+            return True
     for section in all_sections(file):
         if section.lock.place.anywhere != lock.place.anywhere:
             continue
@@ -201,10 +223,13 @@ def is_held_before(file: PythonFile, lock: Lock, functions: set[Function]) -> bo
 
 
 def takes_again(file: PythonFile, plans: list[Plan], lock: Lock) -> bool:
-    """Return whether something that is called with the lock held takes it."""
-    taking = {
-        s.function for s in all_sections(file) if s.lock.place.anywhere == lock.place.anywhere
-    }
+    """Return whether something that is called with the lock held takes it, or stands there."""
+    sections = [s for s in all_sections(file) if s.lock.place.anywhere == lock.place.anywhere]
+    inside = {node for plan in plans for s in plan.block for node in ast.walk(s)}
+    late = [plan.unit.inner for plan in plans]
+    if any(section.start in inside and section.start not in late for section in sections):
+        return True
+    taking = {section.function for section in sections}
     for plan in plans:
         for call in plan.calls():
             callee = function_of(file, call.func)

@@ -66,7 +66,7 @@ def _unit(data: Data, use: Use) -> Unit | None:
         return None
     checked = check(data, use, statement)
     if checked is not None or file.held(use.node):
-        return checked
+        return None if checked is None else _with_result(data, checked)
     if use.mode == "augment":
         return _with_reads(data, Unit("counter", data, use, [statement]))
     if use.mode == "write":
@@ -169,6 +169,28 @@ def _with_reads(data: Data, unit: Unit) -> Unit:
         end += _is_read(data, block[end + 1])
     unit.block = block[at : end + 1]
     return unit
+
+
+def _with_result(data: Data, unit: Unit) -> Unit:
+    """Return a unit with the plain read behind a test that only sets: `if n >= most: n = 0`, `else:
+    n = n + 1`, `mine = n`. It is meant to be what was set.
+    """
+    tested = unit.block[-1]
+    if unit.inner is not None or unit.block != [tested] or not isinstance(tested, ast.If):
+        return unit
+    arms = (*tested.body, *tested.orelse)
+    block = block_of(tested)
+    following = block[block.index(tested) + 1 :][:1]
+    if all(_is_set_to_plain(s) for s in arms) and any(
+        isinstance(s, ast.Assign) and _is_read(data, s) for s in following
+    ):
+        unit.block = [tested, *following]
+    return unit
+
+
+def _is_set_to_plain(statement: ast.stmt) -> bool:
+    is_set = isinstance(statement, ast.Assign | ast.AugAssign)
+    return is_set and not any(isinstance(n, ast.Call) for n in ast.walk(statement))
 
 
 def _is_read(data: Data, statement: ast.stmt) -> bool:

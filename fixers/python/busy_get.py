@@ -215,9 +215,15 @@ def _when_empty(file: PythonFile, attempt: ast.Try) -> list[ast.stmt] | None:
         return asker(file, attempt)
     if not isinstance(loop, ast.While) or loop.body[0] is not attempt:
         return None
-    if _asks_first(file, loop, attempt):
+    if _asks_first(file, loop, attempt) or _waits_meanwhile(loop):
         return None
     return block if isinstance(block[-1], ast.Continue) or len(loop.body) == 1 else None
+
+
+def _waits_meanwhile(loop: ast.While) -> bool:
+    """Return whether a loop waits for its end in every round: `while not done.wait(0.1):`."""
+    calls = (node for node in ast.walk(loop.test) if isinstance(node, ast.Call))
+    return any(isinstance(c.func, ast.Attribute) and c.func.attr == "wait" for c in calls)
 
 
 def _asks_first(file: PythonFile, loop: ast.While, attempt: ast.Try) -> bool:

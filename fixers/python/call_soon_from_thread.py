@@ -25,7 +25,9 @@ from threadmend.python.arguments import keyword
 from threadmend.python.builders import BuilderError, free_attribute, insert_before, reference
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile, last_name
+from threadmend.python.flow import block_of
 from threadmend.python.functions import Function
+from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn, reached
 
 from ._given import in_threads
@@ -122,8 +124,43 @@ def _begun(file: PythonFile, call: ast.Call, loop: ast.expr, said: str) -> Findi
     is_coroutine = last_name(call.func) == "create_task" or isinstance(call.args[0], ast.Call)
     if isinstance(file.parent(call), ast.Expr) and is_coroutine:
         return Finding(file.path, start, end, said, fixes=(Fix(title, edits),))
+    edits = (*edits, *_at_once(file, call))
     reason = "the result is a future of concurrent.futures, no task"
     return Finding(file.path, start, end, said, fixes=(Fix(title, edits, Safety.UNSAFE, reason),))
+
+
+def _at_once(file: PythonFile, call: ast.Call) -> Iterator[Edit]:
+    """Yield the edits that have `task.result()` fail where the task is not done, as that of a task
+    does: that of a future of another thread waits, for ever where nothing runs the loop.
+    """
+    kept = file.parent(call)
+    name = kept.targets[0] if isinstance(kept, ast.Assign) and len(kept.targets) == 1 else None
+    binding = file.binding(name)
+    for use in file.uses(binding) if binding is not None and isinstance(kept, ast.stmt) else ():
+        method = file.parent(use)
+        asked = file.parent(method) if isinstance(method, ast.Attribute) else None
+        if not isinstance(asked, ast.Call) or asked.func is not method or asked.args:
+            continue
+        if isinstance(method, ast.Attribute) and method.attr in {"result", "exception"}:
+            if asked.keywords or _is_awaited_before(file, asked, binding):
+                continue
+            at = file.span(asked)[1] - 1
+            yield Edit(file.path, at, at, b"0")
+
+
+def _is_awaited_before(file: PythonFile, asked: ast.Call, binding: Binding | None) -> bool:
+    """Return whether the statement before only ends when the task is done: `while not task.done():
+    sleep(0.1)`.
+    """
+    statement = file.statement(asked)
+    block = block_of(statement)
+    for earlier in block[: block.index(statement)]:
+        test = earlier.test if isinstance(earlier, ast.While) else None
+        call = test.operand if isinstance(test, ast.UnaryOp) else None
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+            if call.func.attr == "done" and file.binding(call.func.value) is binding:
+                return True
+    return False
 
 
 def _is_thread(spawn: Spawn) -> bool:

@@ -34,6 +34,7 @@ from threadmend.python.locks import (
     receiver,
     taken_under,
 )
+from threadmend.python.outsiders import are_outsiders_locked
 from threadmend.python.places import Place
 from threadmend.python.project import docstring
 from threadmend.python.scope import parent
@@ -355,6 +356,8 @@ def callers_seem_to_hold(function: Function, place: Place | None, depth: int = 3
     another), or comes from an initializer, and other files use the class without naming the
     method. Its name allows others to call it as well: that is no proof.
     """
+    if place is not None and are_outsiders_locked(function, place):
+        return True
     sites = [site for site in function.callers if site.caller is not function]
     sites = sites or calls_by_bases(function)
     home = function.home

@@ -7,7 +7,8 @@ Not reported: a receiver that closes after it has received all that is sent, or 
 the goroutines, or when the sender has said on another channel that it is through; a channel of
 which the receiver is the sender too; a channel that is passed to code that is not visible.
 
-Unsafe: the receiver no longer stops early; it takes what the sender has.
+Unsafe: the receiver no longer stops early; it takes what the sender has. Where it leaves with
+more than a test, it tells the sender to end instead.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from ._close_by_receiver import closed_by_receivers, has_enough
 from ._closer import after_sends, by_producer, close_after, ends
 from ._each_once import each_once
 from ._left_open import left_open
+from ._stop_of_receiver import told_to_stop
 
 CATEGORY = "channel"
 GATE = rb"\bmake\(\s*(?:chan\b|\w+[,)])|\bclose\("
@@ -215,7 +217,13 @@ def _fix(
     unseen = left_open(file, function, channel, parent) if parent is not None else None
     if unseen is not None:
         return unseen
-    edits = _without_close(channel, close, loop)
+    try:
+        edits = _without_close(channel, close, loop)
+    except BuilderError:
+        stopped = told_to_stop(file, function, channel, close)
+        if stopped is None:
+            raise
+        return stopped
     if not launches:
         edits += after_sends(file, function, channel)
     elif len(launches) != len(runners):

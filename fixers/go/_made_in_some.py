@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.builders import BuilderError, add_element
-from threadmend.golang.channel_fields import SharedChannel, literals_of
+from threadmend.golang.channel_fields import Make, SharedChannel, literals_of
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
+from threadmend.golang.makers import capacity_of, is_make
 from threadmend.golang.syntax import Node
 from threadmend.model import Fix, Safety
 
@@ -106,6 +107,9 @@ def _fix(channel: SharedChannel, literal: Node) -> Fix | None:
     constant = all(m.capacity is None or m.capacity.kind == "int_literal" for m in channel.makes)
     home = {m.file.path for m in channel.makes} == {literal.path}
     text = made.pop()
+    if not constant and not made:
+        sized = _as_beside(channel.makes[0], literal)
+        constant, text = sized is not None, sized or text
     if made or not constant or ("." in text and not home):
         return None
     try:
@@ -114,3 +118,31 @@ def _fix(channel: SharedChannel, literal: Node) -> Fix | None:
         return None
     title = f"Make {channel.name} here, too"
     return Fix(title, tuple(edits), Safety.UNSAFE, "these values get a channel as well")
+
+
+def _as_beside(make: Make, literal: Node) -> str | None:
+    """Return the make with the capacity that a channel beside it has in a literal, where both
+    have the same room in the literal that has both.
+    """
+    whole = next((n for n in make.call.ancestors() if n.kind == "composite_literal"), None)
+    if whole is None or make.maker is not None or make.capacity is None:
+        return None
+    found = set()
+    for name, capacity in _capacities(whole):
+        if capacity is not make.capacity and capacity.text == make.capacity.text:
+            found |= {c.name for n, c in _capacities(literal) if n == name}
+    if len(found) != 1:
+        return None
+    return f"make({make.call['arguments'].children[0].name}, {found.pop()})"
+
+
+def _capacities(literal: Node) -> Iterator[tuple[str, Node]]:
+    """Yield the fields for which a literal makes a channel with room, and how much."""
+    for element in literal["body"].children:
+        if element.kind != "keyed_element" or not element.children[-1].children:
+            continue
+        value = element.children[-1].children[0]
+        if value.kind == "call_expression" and is_make(value):
+            capacity = capacity_of(value)
+            if capacity is not None:
+                yield element.children[0].name, capacity

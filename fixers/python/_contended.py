@@ -29,6 +29,7 @@ from ._data import Data, Use
 from ._foreign import foreign_classes, foreign_names
 from ._given import given, is_from_queue, reaching, run_abroad
 from ._handed import argument_for, kept_functions
+from ._one_liners import lifted
 
 __all__ = ["Running", "contended", "contended_by"]
 
@@ -84,7 +85,7 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
         # What a base declares its objects share as well, which only this class tells.
         changed = {use.name for use in cls.uses if use.changes and use.function not in quiet}
         for name, node, owner, function, mode in [
-            *((u.name, u.node, u.owner, u.function, u.mode) for base in cls.mro for u in base.uses),
+            *_own_uses(cls),
             *((name, node, node.value, f, use_mode(node)) for name, node, f in others),
         ]:
             is_own = name in changed or cls.declarer(name) is cls
@@ -134,6 +135,23 @@ def _is_before_others(file: PythonFile, function: Function, node: ast.expr) -> b
     they share: it starts or joins them.
     """
     return is_alone(file, function) or is_begun_by(file, function, node)
+
+
+Named = tuple[str, ast.expr, ast.expr, Function, str]
+"""The name of an attribute, where it is used, of which object, by whom and how."""
+
+
+def _own_uses(cls: Class) -> Iterator[Named]:
+    """Yield the uses of a class's attributes by its methods: calls of helpers that only make one
+    beside it, in the place of it where it changes something.
+    """
+    for use in (use for base in cls.mro for use in base.uses):
+        through = list(lifted(use))
+        if not (through and use.changes):
+            yield use.name, use.node, use.owner, use.function, use.mode
+        for call, caller, mode in through:
+            assert isinstance(call.func, ast.Attribute)
+            yield use.name, call, call.func.value, caller, mode
 
 
 def _is_handed_on(function: Function) -> bool:

@@ -91,7 +91,10 @@ def with_units(found: Iterable[Data]) -> list[Raced]:
 
 
 def _shown(data: Data, use: Use) -> str:
-    return data.file.text(use.node)
+    node = use.node
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return f"{data.file.text(node.func.value)}.{data.name}"  # a helper changes it
+    return data.file.text(node)
 
 
 def _fix(data: Data, units: list[Unit], name: str, every: Sequence[Raced]) -> Fix:

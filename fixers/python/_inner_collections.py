@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from threadmend.python.api import MUTATORS
 from threadmend.python.classes import Class
+from threadmend.python.elementuses import element_of, is_changed, where_changed
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 from threadmend.python.guards import Guard, guards_of
@@ -19,7 +19,6 @@ from ._guarded import lock_behind
 __all__ = ["Inner", "inner_returned"]
 
 _KINDS = frozenset({"list", "set", "collections.deque"})
-_LOOKS_UP = frozenset({"get", "setdefault"})
 _TAKES_OUT = frozenset({"pop", "popitem", "clear"})
 
 
@@ -56,17 +55,14 @@ def inner_returned(file: PythonFile) -> Iterator[Inner]:
 
 def _of_guard(file: PythonFile, cls: Class, guard: Guard) -> Iterator[Inner]:
     changed = [
-        (use.function, element)
+        (use.function, at)
         for use in guard.locked
-        if (element := _element(use)) is not None and _changes(use.function.file, element)
+        if (at := _changed(use)) is not None and guard.lock in use.function.file.held(at)
     ]
-    if not changed or any(
-        (element := _element(use)) is not None and _changes(use.function.file, element)
-        for use in guard.unlocked
-    ):
+    if not changed or any(_changed(use) is not None for use in guard.unlocked):
         return
     for use in guard.locked:
-        element, function = _element(use), use.function
+        element, function = element_of(use), use.function
         if element is None or function.home is not cls or function.file is not file:
             continue
         elsewhere = [(f.file, node) for f, node in changed if f is not function]
@@ -79,27 +75,10 @@ def _of_guard(file: PythonFile, cls: Class, guard: Guard) -> Iterator[Inner]:
             yield Inner(given, element, value.type, elsewhere[0])
 
 
-def _element(use: AttributeUse) -> ast.expr | None:
-    """Return how a use of a mapping looks an element up: `self.rows[key]`, `self.rows.get(key)`."""
-    file = use.function.file
-    above = file.parent(use.node)
-    if isinstance(above, ast.Subscript) and above.value is use.node:
-        return above if isinstance(above.ctx, ast.Load) else None
-    call = file.parent(above) if isinstance(above, ast.Attribute) else None
-    if isinstance(call, ast.Call) and call.func is above and isinstance(above, ast.Attribute):
-        return call if above.attr in _LOOKS_UP else None
-    return None
-
-
-def _changes(file: PythonFile, element: ast.expr) -> bool:
-    """Return whether code changes an element in place."""
-    above = file.parent(element)
-    if isinstance(above, ast.Attribute) and above.value is element:
-        call = file.parent(above)
-        return above.attr in MUTATORS and isinstance(call, ast.Call) and call.func is above
-    if isinstance(above, ast.Subscript) and above.value is element:
-        return not isinstance(above.ctx, ast.Load)
-    return isinstance(above, ast.AugAssign) and above.target is element
+def _changed(use: AttributeUse) -> ast.expr | None:
+    """Return where code changes an element that a use looks up."""
+    element = element_of(use)
+    return None if element is None else where_changed(use.function.file, element)
 
 
 def _returned(file: PythonFile, element: ast.expr, function: Function) -> ast.expr | None:
@@ -137,13 +116,13 @@ def _is_changed_by_callers(function: Function) -> bool:
     """Return whether a caller changes what it gets, and means the collection itself."""
     for site in function.callers:
         above = site.file.parent(site.call)
-        if _changes(site.file, site.call):
+        if is_changed(site.call):
             return True
         target = above.targets[0] if isinstance(above, ast.Assign) else None
         binding = site.file.binding(target)
         named = [] if binding is None else site.file.uses(binding)
         if any(use_mode(use) in {"mutate", "augment"} for use in named):
             return True
-        if any(_changes(site.file, use) for use in named):
+        if any(is_changed(use) for use in named):
             return True
     return False

@@ -114,9 +114,9 @@ def _in_head(file: PythonFile, use: QueueUse, call: ast.Call) -> Taken | None:
     above = file.parent(call)
     if isinstance(above, ast.For) and above.iter is call and len(call.args) == 2:
         get, name = call.args[0], above.target
-        if isinstance(get, ast.Attribute) and isinstance(name, ast.Name):
-            queue = file.text(get.value)
-            return Taken(above, call, name.id, queue, above, above.body, call.args[1])
+        if isinstance(get, ast.Attribute) and isinstance(name, ast.Name | ast.Tuple):
+            queue, item = file.text(get.value), getattr(name, "id", "")
+            return Taken(above, call, item, queue, above, above.body, call.args[1])
     is_method = isinstance(call.func, ast.Attribute) or call in use.written
     if isinstance(above, ast.NamedExpr) and is_method:
         test = file.parent(above)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from threadmend.python.classes import Class
+from threadmend.python.elementuses import changed_element
 from threadmend.python.held import held_at
 from threadmend.python.places import Place, only_result
 from threadmend.python.sharing import is_synchronized
@@ -38,7 +39,14 @@ class Guard:
     @property
     def is_meant(self) -> bool:
         """Return whether the lock is there for the attribute: two uses, and a change, under it."""
-        return len(self.locked) > 1 and any(use.changes for use in self.locked)
+        if len(self.locked) < 2:
+            return False
+        return any(use.changes for use in self.locked) or any(map(self._changes, self.locked))
+
+    def _changes(self, use: AttributeUse) -> bool:
+        """Return whether a use changes a collection under the lock that it looks up."""
+        at = changed_element(use)
+        return at is not None and self.lock in held_at(use.function.file, at)
 
 
 def is_named_for(lock: str, data: str) -> bool:
@@ -68,7 +76,9 @@ def _guards_of(cls: Class) -> dict[str, Guard]:
             uses.setdefault(_shown_name(cls, use.name), []).append(use)
     found = {}
     for name, some in uses.items():
-        if not any(use.changes for use in some) or cls.method(name) is not None:
+        if cls.method(name) is not None:
+            continue
+        if not any(use.changes for use in some) and not any(map(changed_element, some)):
             continue
         if is_synchronized(cls, name):
             continue

@@ -256,7 +256,11 @@ def _is_first(file: PythonFile, binding: Binding | None) -> bool:
 
 
 def owner_of(file: PythonFile, node: ast.expr) -> ast.expr | None:
-    """Return the object whose attribute an expression is, also by another name of it."""
+    """Return the object whose attribute an expression is, also by another name of it, or whose
+    method is called.
+    """
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.value
     if isinstance(node, ast.Attribute):
         return node.value
     binding = file.binding(node)

@@ -117,25 +117,13 @@ def _agreed_of(found: list[tuple[PythonFile, ast.expr]], depth: int) -> Value | 
     return agreed(value_of(file, expression, depth + 1) for file, expression in found)
 
 
-def _of_one_base(found: list[tuple[PythonFile, ast.expr]], depth: int) -> Value | None:
-    """Return what objects of several classes have in common: that of which the others inherit."""
-    values = [value_of(file, expression, depth + 1) for file, expression in found]
-    classes = [v.cls for v in values if v is not None and v.cls is not None and not v.is_class]
-    if len(classes) != len(values):
-        return None
-    for cls in classes:
-        if all(cls in other.mro for other in classes):
-            return Value(cls.qualified, cls.file, None, cls)
-    return None
-
-
 def _held(file: PythonFile, holder: Holder | None, depth: int) -> Value | None:
     """Return what a collection holds, as all that is put into it tells, or its annotation."""
     if holder is None:
         return None
     node, is_mapping = holder
     found = values_in(file, node) if is_mapping else elements_of(file, node)
-    known = (_agreed_of(found, depth) or _of_one_base(found, depth)) if found else None
+    known = shared(value_of(f, e, depth + 1) for f, e in found) if found else None
     said = None if known is not None else _annotation(file, node, depth)
     if said is None:
         return known
@@ -380,11 +368,14 @@ def _walrus(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     return value_of(file, node.value, depth + 1)
 
 
+_ROWS = frozenset({"list", "tuple", "collections.deque"})
+
+
 def _subscript(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     """Return an element of a list or a mapping, or of `defaultdict(Lock)`."""
     assert isinstance(node, ast.Subscript)
     owner = value_of(file, node.value, depth + 1)
-    if owner is not None and owner.type == "list" and not isinstance(node.slice, ast.Slice):
+    if owner is not None and owner.type in _ROWS and not isinstance(node.slice, ast.Slice):
         return _held(file, (node.value, False), depth)
     if owner is not None and owner.type in DICTS:
         return _held(file, (node.value, True), depth)

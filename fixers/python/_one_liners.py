@@ -26,7 +26,7 @@ def lifted(use: AttributeUse) -> Iterator[tuple[ast.Call, Function, str]]:
     if not _is_one_step(helper):
         return
     if not use.changes:
-        if isinstance(_only(helper), ast.Return):
+        if isinstance(_only(helper), ast.Return) and _is_about_something(helper):
             yield from ((call, caller, "read") for call, caller in _sites(helper) or ())
         return
     if _is_single_step(use) or _is_step_itself(use):
@@ -36,6 +36,13 @@ def lifted(use: AttributeUse) -> Iterator[tuple[ast.Call, Function, str]]:
     sites = _sites(helper)
     if sites and all(isinstance(parent(call), ast.Expr) for call, _ in sites):
         yield from ((call, caller, "mutate") for call, caller in sites)
+
+
+def _is_about_something(helper: Function) -> bool:
+    """Return whether an answer is about an argument, or only for the class itself: `is_running()`
+    is what others ask who start and stop an object that they have for themselves.
+    """
+    return helper.is_private or len(helper.parameters) > 1
 
 
 def _is_one_step(function: Function) -> bool:

@@ -30,6 +30,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Fix
 
+from ._drained_by_caller import drained_by_caller
 from ._given_context import Given, given_context
 from ._stop_cases import in_select, leaves_on
 
@@ -98,7 +99,9 @@ def _may_wait(file: GoFile, send: Node) -> bool:
     channel = behind(file, send)
     if channel.local:
         return channel.unbuffered and _is_left(channel)
-    return binding.kind == "parameter" and binding.scope is send.function
+    if binding.kind != "parameter" or binding.scope is not send.function:
+        return False
+    return not drained_by_caller(file, binding)
 
 
 def _is_handed_out(file: GoFile, send: Node) -> bool:

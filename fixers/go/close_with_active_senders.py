@@ -77,7 +77,7 @@ class _Sender:
             return True
         bodies = {send.node.function for send in self.sends}
         body = bodies.pop()
-        if len(self.sends) == 1 or bodies or body is None:
+        if bodies or body is None:
             return len(self.sends) > 1 or innermost_loop(self.sends[0].node) is not None
         flow = flow_of(body)
         points = {point for s in self.sends if (point := flow.point_of(s.node)) is not None}

@@ -4,7 +4,7 @@
 whatever way, it waits for itself for ever.
 
 Not reported: calls whose target cannot be told; another Once, also of another object; a
-goroutine that f only launches.
+goroutine that f only launches; a call that an argument decides about.
 
 Without a fix: which of the two is meant to be the first is for a person to say.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access, access_of, is_assigned_once
+from threadmend.golang.bodies import depends_on_flag
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import runs_in_place
 from threadmend.golang.scope import Binding, bindings_in
@@ -91,7 +92,7 @@ def _comes_back(
             continue
         if _once(body.file, node) == once:
             return node
-        if depth == 0:
+        if depth == 0 or depends_on_flag(body, node):
             continue
         for called, inside in _run_by(body, node, once):
             if _comes_back(called, inside, depth - 1, seen) is not None:

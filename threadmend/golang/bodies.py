@@ -198,6 +198,8 @@ def _is_flag(body: Body, condition: Node) -> bool:
         if binding is not None and binding.kind == "parameter":
             if str(body.file.type_of(name)) == "bool" or _is_asked_for_nothing(name):
                 return True
+            if _is_told_apart(name):
+                return True
     return False
 
 
@@ -219,5 +221,24 @@ def _is_asked_for_nothing(name: Node) -> bool:
         and _NOTHING.fullmatch(parent["field"].name) is not None
     )
 
+
+def _is_told_apart(name: Node) -> bool:
+    """Return whether a condition asks how a text begins, ends or reads that a function is given.
+
+    `strings.HasPrefix(string(ref), "metadata:")`, `kind == "head"`.
+    """
+    for outer in name.ancestors():
+        if outer.kind == "binary_expression" and outer["operator"].kind in {"==", "!="}:
+            return outer["left"].kind in _TEXTS or outer["right"].kind in _TEXTS
+        if outer.kind == "call_expression":
+            if outer["function"].text.startswith(b"strings."):
+                return True
+        elif outer.kind not in _WRAPPED:
+            return False
+    return False
+
+
+_WRAPPED = frozenset({"argument_list", "type_conversion_expression", "parenthesized_expression"})
+_TEXTS = frozenset({"interpreted_string_literal", "raw_string_literal", "rune_literal"})
 
 _NOTHING = re.compile(r"(?i)is_?(?:empty|zero|nil|none|undef|null|unset|default)")

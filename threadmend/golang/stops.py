@@ -136,7 +136,7 @@ def _is_request_without(file: GoFile, node: Node, binding: Binding, depth: int =
     if binding.kind != "variable" or function is None:
         return False
     name = re.escape(binding.name.encode())
-    made = re.compile(rb"\b" + name + rb"(?:, \w+)? :?= (?:http|httptest)\.NewRequest\(")
+    made = re.compile(rb"\b" + name + rb"(?:, \w+)? :?= (?:http|httptest)\.(?:New|Read)Request\(")
     return made.search(function.text) is not None and b".WithContext(" not in function.text
 
 

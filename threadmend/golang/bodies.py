@@ -229,13 +229,18 @@ def _is_told_apart(name: Node) -> bool:
     """
     for outer in name.ancestors():
         if outer.kind == "binary_expression" and outer["operator"].kind in {"==", "!="}:
-            return outer["left"].kind in _TEXTS or outer["right"].kind in _TEXTS
+            return any(_is_tag(outer[side]) for side in ("left", "right"))
         if outer.kind == "call_expression":
             if outer["function"].text.startswith(b"strings."):
                 return True
         elif outer.kind not in _WRAPPED:
             return False
     return False
+
+
+def _is_tag(node: Node) -> bool:
+    """Return whether a node is a text that is not empty: that asks whether there is any."""
+    return node.kind in _TEXTS and len(node.text) > len(b'""')
 
 
 _WRAPPED = frozenset({"argument_list", "type_conversion_expression", "parenthesized_expression"})

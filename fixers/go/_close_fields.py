@@ -176,6 +176,8 @@ def keeps_out(loop: SendingLoop, file: GoFile, close: Node, *, alone: bool = Tru
         return False
     if called_behind(file, close, loop.body) or _is_awaited_above(file, close, loop):
         return True
+    if _runs_in_the_sender(file, close, loop):
+        return True
     while runner is not None and runner.kind == "func_literal" and is_run_here(runner):
         runner = runner.function
     if runner is None:
@@ -191,6 +193,18 @@ def keeps_out(loop: SendingLoop, file: GoFile, close: Node, *, alone: bool = Tru
         )
         for c in runner.own()
     )
+
+
+def _runs_in_the_sender(file: GoFile, close: Node, loop: SendingLoop) -> bool:
+    """Return whether the one goroutine that sends is also all that comes to the close.
+
+    However many calls are between it and either of them.
+    """
+    if len(loop.launches) != 1 or loop.launches[0].loop is not None:
+        return False
+    closers = runners_of(file, _outermost(close))
+    nodes = {launch.node for launch in closers.launches}
+    return not closers.called and nodes == {loop.launches[0].node}
 
 
 def _is_awaited_above(file: GoFile, close: Node, loop: SendingLoop) -> bool:

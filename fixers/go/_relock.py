@@ -28,6 +28,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import call_after_unlock
+from ._own_lock import is_own_lock
 from ._relock_checks import given, shrinks_its_loop
 from ._relock_once import dropped
 from ._relock_twins import only_below, others_beside, renamed, twin_of
@@ -54,7 +55,7 @@ def relocks(file: GoFile, modes: set[Modes]) -> Iterator[Finding]:
                 continue
             if _handed_over(file, pair) or _any_locker(file, pair) or _is_optional(pair):
                 continue
-            if _leaves_before(pair):
+            if _leaves_before(pair) or _tries_own(file, pair):
                 continue
             site = _site(file, pair)
             node = pair.event.path[site]
@@ -113,6 +114,11 @@ def _leaves_before(pair: Pair) -> bool:
 
 
 _ASKS_CONTEXT = re.compile(rb"(?i)\bctx\w*\.Value\(|context\w*\.Value\(|\bcontext\(\)\.Value\(")
+
+
+def _tries_own(file: GoFile, pair: Pair) -> bool:
+    """Return whether a test tries what a lock of its own package does when it is taken again."""
+    return file.is_test_file and any(is_own_lock(file, node) for node in pair.event.path[:1])
 
 
 def _handed_over(file: GoFile, pair: Pair) -> bool:

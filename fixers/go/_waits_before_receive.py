@@ -103,6 +103,8 @@ def _says_done_before(done: WaitGroupCall, channel: Channel) -> bool:
     function = done.call.function
     if done.deferred is not None or function is None:
         return False
+    if any(s.node["value"].contains(done.call) for s in channel.of("send") if not s.calls):
+        return True  # what is sent is worked out first
     flow = flow_of(function)
     at = flow.point_of(done.call)
     own = [flow.point_of(s.anchor) for s in channel.of("send") if s.anchor.function is function]

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.access import uses_of
+from threadmend.golang.access import is_assigned_once, uses_of
 from threadmend.golang.builders import BuilderError, add_label, free_label, replace, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with, result_nodes
@@ -136,6 +136,8 @@ def _says_closed(file: GoFile, case: Node, test: Node) -> bool:
     ok = file.binding(left.children[1])
     if ok is None or condition.kind != "unary_expression" or condition["operator"].kind != "!":
         return False
+    if not is_assigned_once(ok):
+        return False  # the `ok` of something else by then: `m, ok := event.(*Map)`
     return any(use.node is condition["operand"] for use in uses_of(ok))
 
 

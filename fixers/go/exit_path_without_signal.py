@@ -134,7 +134,8 @@ def _signals(file: GoFile, body: Node, flow: Flow, nodes: list[Node]) -> Signals
     points = frozenset(p for node in chosen if (p := flow.point_of(node)) is not None)
     if len(points) != len(chosen) or not flow.complete or any(flow.in_loop(p) for p in points):
         return None
-    sends = frozenset(p for node in nodes if (p := flow.point_of(node)) is not None) - points
+    cases = [o.node for o in channel.of("send") if o.has_alternative]
+    sends = frozenset(p for n in (*nodes, *cases) if (p := flow.point_of(n)) is not None) - points
     if len({node.text for node in chosen}) > 1:
         operand = meant_by(file, operand)
     return Signals(kind, operand, tuple(chosen), points, sends, channel)

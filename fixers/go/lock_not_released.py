@@ -51,6 +51,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related
 
 from ._kept_by_helper import kept_by_helpers
 from ._kept_on_failure import released_before, returns_that_fail
+from ._own_lock import is_own_lock
 from ._release_edits import release_at
 from ._released_in_rounds import released_in_rounds
 from ._returned_unlock import kept_returned
@@ -246,8 +247,13 @@ def _finding(file: GoFile, leak: _Leak) -> Finding:
 def _is_kept_in_test(file: GoFile, leak: _Leak) -> bool:
     """Return whether a test takes a lock and keeps it, so as to hold somebody off."""
     name = leak.locks.function.get("name")
+    if is_own_lock(file, leak.lock.call):
+        return True
     kept = leak.exits and not (leak.stops or leak.on_failure)
-    return bool(kept) and file.is_test_file and name is not None and name.name.startswith("Test")
+    return bool(kept) and file.is_test_file and name is not None and name.name[:4] in _TESTS
+
+
+_TESTS = frozenset({"Test", "test"})
 
 
 def _span(node: Node) -> tuple[int, int]:

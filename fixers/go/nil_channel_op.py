@@ -268,7 +268,8 @@ def _both_ends(operations: list[ChannelOperation], escapes: list[Node]) -> Chann
 def _gives_sends(escapes: list[Node]) -> bool:
     """Return whether a function returns the channel to those who send: a `chan<- T`."""
     functions = [e.function for e in escapes if e.up("return_statement") is not None]
-    return any(f is not None and f["result"].text.startswith(b"chan<-") for f in functions)
+    results = [f.get("result") for f in functions if f is not None]
+    return any(r is not None and r.text.startswith(b"chan<-") for r in results)
 
 
 def _set_by_position(channel: SharedChannel) -> bool:

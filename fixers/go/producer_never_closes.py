@@ -77,6 +77,8 @@ def _of_locals(file: GoFile, *, of_receivers: bool = False) -> Iterator[Finding]
             if of_receivers is not is_of_receiver(channel):
                 continue
             ranges = _ranges(file, function, channel)
+            if file.is_test and not all(r.file.is_test for r in ranges):
+                continue  # how long the program's own loop runs is not for a test to say
             if ranges and _is_of_the_process(file, function, ranges):
                 continue
             if not ranges or any(_may_leave(r.file, r.node) for r in ranges):

@@ -36,6 +36,7 @@ from threadmend.golang.local_fields import held_channels
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import making
 from threadmend.golang.repeats import is_repeated
+from threadmend.golang.stops import ways_out
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -66,7 +67,7 @@ def _of_locals(file: GoFile) -> Iterator[Finding]:
             loop = _receiving_loop(function, channel, closes[0])
             if loop is None or _has_waited(closes[0], loop) or counts_all(file, function, loop):
                 continue
-            if _told_by_sender(file, function, channel, closes[0]):
+            if _told_by_sender(file, function, channel, closes[0], loop):
                 continue
             if _others_send(function, channel, closes[0]):
                 yield _finding(file, function, channel, closes[0], loop)
@@ -139,19 +140,22 @@ def _has_waited(close: ChannelOperation, loop: Node) -> bool:
 
 
 def _told_by_sender(
-    file: GoFile, function: Node, channel: Channel, close: ChannelOperation
+    file: GoFile, function: Node, channel: Channel, close: ChannelOperation, loop: Node
 ) -> bool:
     """Return whether the close comes when the sender has said, on another channel, that it is
-    through: `case <-stop: close(ch)`, where the sender closes `stop` and sends no more.
+    through: `case <-stop: close(ch)`, where the sender closes `stop` and sends no more. Or the
+    receiving loop before the close is left in such a case, and in no other way.
     """
-    clause = close.node.up("communication_case")
-    told = clause.get("communication") if clause is not None else None
-    if told is None:
+    inside = close.node.up("communication_case")
+    clauses = [inside] if inside else [w.up("communication_case") for w in ways_out(loop)]
+    told = [c.get("communication") if c is not None else None for c in clauses]
+    if not told:
         return False
     for stop in held_channels(file, function):
-        if stop is channel or not any(told.contains(r.node) for r in stop.of("receive")):
+        received = [r.node for r in stop.of("receive")]
+        if stop is channel or not all(t and any(map(t.contains, received)) for t in told):
             continue
-        signals = stop.of("close", "send")
+        signals = [s for s in stop.of("close", "send") if s.function is not close.node.function]
         if stop.escapes or not signals:
             return False
         return all(

@@ -45,7 +45,7 @@ def may_call_done(
         dones = [c for c in counter.of("Done") if c.call not in known]
         only = frozenset(c.call for c in dones if not _is_launched_apart(counter, c, body))
         if not only:
-            return False
+            return any(_gives_method(file, node) for node in body.find("selector_expression"))
     return _Reader(only).may(file, body, known, _DEPTH)
 
 
@@ -99,6 +99,15 @@ def _hands_on(file: GoFile, node: Node) -> bool:
 
 def _is_waitgroup(file: GoFile, node: Node) -> bool:
     return is_named(deref(file.type_of(node)), "sync.WaitGroup")
+
+
+def _gives_method(file: GoFile, node: Node) -> bool:
+    """Return whether an expression is the method itself, for somebody else to call: `wg.Done`."""
+    return (
+        node["field"].name == "Done"
+        and call_of(node) is None
+        and _is_waitgroup(file, node["operand"])
+    )
 
 
 class _Reader:

@@ -219,6 +219,9 @@ def _is_own_lock_type(file: GoFile, selection: Selection, method: str) -> bool:
     if not pair.issubset(methods):
         return False
     takes = methods["Lock" if "Lock" in pair else "RLock"][0]
+    gives = methods["Unlock" if "Unlock" in pair else "RUnlock"][0]
+    if gives.node["parameters"].children:
+        return False  # a gate: `g.Unlock(ready)`
     start, end = takes.span
     return takes.has_body and _LOCKED.search(takes.file.data, start, end) is not None
 

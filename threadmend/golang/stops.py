@@ -98,6 +98,8 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
         if is_named(type_, "context.Context"):
             if never_ends(file, binding) or _is_own(file, node, binding):
                 continue
+            if _is_of_a_round(node, binding):
+                continue
             contexts.append(Stop(f"{binding.name}.Done()", binding.name))
         elif is_named(type_, "net/http.Request"):
             if _is_request_without(file, node, binding):
@@ -186,6 +188,25 @@ def _is_own(file: GoFile, node: Node, binding: Binding) -> bool:
     cancel = resolve_local(names[1])
     uses = cancel.uses if cancel is not None else []
     return all(u is names[1] or _is_called_by(file, function, u) for u in uses)
+
+
+def _is_of_a_round(node: Node, binding: Binding) -> bool:
+    """Return whether a context is that of a round of the loop around a place, and none before it.
+
+    `var ctx context.Context; for { select { case <-tick: ctx, cancel = context.WithTimeout(…)`.
+    """
+    declared, loop = binding.declaration, node.up("for_statement")
+    if declared.kind != "var_spec" or declared.get("value") is not None or loop is None:
+        return False
+    if loop.contains(declared) or loop.function is not binding.function:
+        return False
+    stored = [
+        use
+        for use in binding.uses
+        if (group := use.parent) is not None and group.kind == "expression_list"
+        if group.field == "left"
+    ]
+    return bool(stored) and all(loop.contains(use) for use in stored)
 
 
 def _is_made_of_nothing(file: GoFile, value: Node) -> bool:

@@ -245,12 +245,14 @@ def _finding(file: GoFile, leak: _Leak) -> Finding:
 
 
 def _is_kept_in_test(file: GoFile, leak: _Leak) -> bool:
-    """Return whether a test takes a lock and keeps it, so as to hold somebody off."""
+    """Return whether a test takes a lock and keeps it, so as to hold somebody off, or to its end."""
     name = leak.locks.function.get("name")
     if is_own_lock(file, leak.lock.call):
         return True
-    kept = leak.exits and not (leak.stops or leak.on_failure)
-    return bool(kept) and file.is_test_file and name is not None and name.name[:4] in _TESTS
+    if not file.is_test_file or name is None or name.name[:4] not in _TESTS or leak.on_failure:
+        return False
+    at_end = all(e.kind == "end" for e in leak.exits) and not leak.again
+    return bool(leak.exits) and (at_end or not leak.stops)
 
 
 _TESTS = frozenset({"Test", "test"})

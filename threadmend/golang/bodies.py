@@ -14,7 +14,7 @@ from threadmend.golang.access import Access, access_of, is_assigned_once, lock_c
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.groups import is_group
 from threadmend.golang.holding import holding_of
-from threadmend.golang.locks import Held, locks_of
+from threadmend.golang.locks import Held, LockOperation, Locks, locks_of
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.targets import Body
@@ -93,8 +93,11 @@ _BLOCKS = re.compile(rb"<-|\.Wait\(\)|\brange\b")
 
 def _events(body: Body) -> Iterator[Event]:
     file, function = body.file, body.node
-    for operation in locks_of(file, function).operations:
+    locks = locks_of(file, function)
+    for operation in locks.operations:
         if operation.acquires and operation.deferred is None:
+            if _is_given_back(locks, operation):
+                continue  # the caller's own lock, taken again
             sure = not depends_on_flag(body, operation.call)
             class_, access = operation.lock_class, _kept(operation.access)
             yield Event("acquire", operation.mode, class_, access, (operation.call,), sure)
@@ -106,6 +109,25 @@ def _events(body: Body) -> Iterator[Event]:
                 yield Event("param", str(index), None, None, (node,), True, held)
     if _BLOCKS.search(file.data, function.start, function.end):
         yield from _blocks(file, function)
+
+
+def _is_given_back(locks: Locks, taken: LockOperation) -> bool:
+    """Return whether every way to a Lock passes an Unlock of what the function did not take.
+
+    Only of a lock that no caller knows by this name, such as a parameter: `without` tells of the
+    others.
+    """
+    if taken.access is None or (taken.lock_class is not None and ":" not in taken.lock_class):
+        return False
+    flow = locks.flow
+    same = [o for o in locks.operations if o.access == taken.access and o.deferred is None]
+    stops = {p for o in same if o.releases and (p := flow.point_of(o.call)) is not None}
+    at = flow.point_of(taken.call)
+    if not stops or at is None or not flow.complete:
+        return False
+    ahead = flow.reachable(flow.entry, stop=stops.__contains__)
+    first = [o for o in same if flow.point_of(o.call) in ahead]
+    return at not in ahead and all(o.releases for o in first)
 
 
 def _blocks(file: GoFile, function: Node) -> Iterator[Event]:

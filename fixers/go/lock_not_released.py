@@ -245,7 +245,7 @@ def _finding(file: GoFile, leak: _Leak) -> Finding:
 
 
 def _is_kept_in_test(file: GoFile, leak: _Leak) -> bool:
-    """Return whether a test takes a lock and keeps it, so as to hold somebody off, or to its end."""
+    """Return whether a test takes a lock and keeps it, to hold somebody off or to its end."""
     name = leak.locks.function.get("name")
     if is_own_lock(file, leak.lock.call):
         return True

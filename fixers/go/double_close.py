@@ -155,7 +155,7 @@ def _in_sequence(
         placed.append((close, point, deferred is not None))
     left = _left_when_closed(flow, channel)
     for close, point, late in placed:
-        if gives_up(close):
+        if gives_up(close) or _asks_itself(close):
             continue
         after = flow.reachable(point, stop=lambda p: p is make or p in left) - left
         loop = innermost_loop(close.anchor)
@@ -191,6 +191,19 @@ def _left_when_closed(flow: Flow, channel: Channel) -> set[Point]:
             point = flow.point_of(others[0].statements[0])
             found |= {point} if point is not None else set()
     return found
+
+
+def _asks_itself(close: ChannelOperation) -> bool:
+    """Return whether a close is what `select { case <-ch: default: close(ch) }` comes to."""
+    case = close.anchor.up("default_case")
+    select = case.parent if case is not None else None
+    if case is None or select is None or close.anchor.statement not in case.statements:
+        return False
+    asked = [c.get("communication") for c in select.children if c.kind == "communication_case"]
+    if close.anchor.kind != "call_expression" or not close.anchor["arguments"].children:
+        return False
+    own = b"<-" + close.anchor["arguments"].children[0].text
+    return any(communication is not None and communication.text == own for communication in asked)
 
 
 def _ends(file: GoFile, channel: Channel, loop: Node) -> bool:

@@ -49,6 +49,8 @@ def needs_lock(
         start = flow.point_of(event.path[0])
         if start is None or (launched is not None and start not in launched):
             continue
+        if pair.event.mode == "wait" and _is_counted_later(flow, node, start):
+            continue
         if deferred or (at is not None and at in flow.reachable(start)):
             return (event.path[0],)
     around = _in_a_round(file, function, access, pair)
@@ -60,6 +62,21 @@ def needs_lock(
             if related(pair, held.access, access):
                 return (None,)
     return None
+
+
+def _is_counted_later(flow: Flow, done: Node, lock: Point) -> bool:
+    """Return whether a function counts itself after it had the lock: nobody waits for it before.
+
+    `s.mu.Lock(); …; s.wg.Add(1); defer s.wg.Done(); s.mu.Unlock()`
+    """
+    called = done.get("function") if done.kind == "call_expression" else None
+    add = called.text.removesuffix(b"Done") + b"Add" if called is not None else b""
+    for node in flow.function.own():
+        if node.kind == "call_expression" and node["function"].text == add:
+            point = flow.point_of(node)
+            if point is not None and point in flow.reachable(lock):
+                return lock not in flow.reachable(point)
+    return False
 
 
 def _reached_from_launch(flow: Flow, function: Node, pair: Pair) -> set[Point] | None:

@@ -43,7 +43,7 @@ GATE = rb"\bdefer\s+[\w.]+\("
 
 # A defer of the function's own block begins a line with one tab.
 _DEFER = re.compile(rb"(?<!\n\t)\bdefer\s+(?!func\b)")
-_LISTENS = re.compile(rb"net\.Listen")
+_LISTENS = re.compile(rb"\.Listen\w*$")
 _LOOPS = FUNCTIONS | {"for_statement"}
 _BREAKABLE = frozenset(
     {
@@ -200,7 +200,7 @@ def _opened(binding: Binding) -> bool:
     whoever looks for free ports keeps those that it has found until it has them all.
     """
     calls = [c for c in binding.values if c.kind == "call_expression"]
-    return bool(calls) and not any(_LISTENS.match(call.text) for call in calls)
+    return bool(calls) and not any(_LISTENS.search(c["function"].text) for c in calls)
 
 
 def _lives_on(file: GoFile, loop: Node, binding: Binding, call: Node) -> bool:

@@ -280,6 +280,8 @@ def _indexed(file: GoFile, function: Node, node: Node) -> str:
     binding = file.binding(index)
     if binding is None or binding.kind != "parameter" or _compared(function, binding.name):
         return ""
+    if binding.scope.kind == "func_literal" and binding.scope.field == "function":
+        return ""  # `go func(i int) { … }(i)`: what is passed stands right there
     return f"{index.name} is out of range"
 
 

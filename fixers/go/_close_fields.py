@@ -200,11 +200,12 @@ def _runs_in_the_sender(file: GoFile, close: Node, loop: SendingLoop) -> bool:
 
     However many calls are between it and either of them.
     """
-    if len(loop.launches) != 1 or loop.launches[0].loop is not None:
+    launch = loop.launches[0]
+    if len(loop.launches) != 1 or is_repeated(file.package.workspace.file_of(launch.node), launch):
         return False
     closers = runners_of(file, _outermost(close))
     nodes = {launch.node for launch in closers.launches}
-    return not closers.called and nodes == {loop.launches[0].node}
+    return not closers.called and nodes == {launch.node}
 
 
 def _is_awaited_above(file: GoFile, close: Node, loop: SendingLoop) -> bool:

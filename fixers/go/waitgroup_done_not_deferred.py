@@ -46,6 +46,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._behind_recover import skipped_by_panics
 from ._each_round import skipped_rounds
+from ._given_done import given_dones
 
 CATEGORY = "waitgroup"
 GATE = rb"\.Done\(\)|(?i:done|finish|leave|ready|complete|ended?|exit)\w*\(\)"
@@ -86,6 +87,7 @@ def check(file: GoFile) -> Iterator[Finding]:
                 yield from _judged(file, counted)
     yield from skipped_rounds(file)
     yield from skipped_by_panics(file)
+    yield from given_dones(file)
 
 
 def _bodies(file: GoFile) -> Iterator[tuple[Node, Launch]]:

@@ -21,6 +21,7 @@ from threadmend.golang.crowds import Crowd, crowds, own_nodes
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import held_at
 from threadmend.golang.package import Package
+from threadmend.golang.races import explained
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body, bodies_of_value, targets
@@ -59,7 +60,7 @@ def _calls(crowd: Crowd) -> Iterator[tuple[Node, Body]]:
     """Yield the calls in a crowd's body that run a literal all of it shares, without a lock."""
     file = crowd.file
     workspace = file.package.workspace
-    if any(held_at(workspace.file_of(step), step) for step in crowd.path):
+    if any(_is_ordered(workspace.file_of(step), step) for step in crowd.path):
         return
     for node in own_nodes(file, crowd.body):
         if node.kind != "call_expression" or file.callee(node) is not None:
@@ -67,11 +68,16 @@ def _calls(crowd: Crowd) -> Iterator[tuple[Node, Body]]:
         function = node["function"]
         owner = function["operand"] if function.kind == "selector_expression" else function
         binding = file.binding(owner) if owner.kind == "identifier" else None
-        if binding is None or binding not in crowd.shared or held_at(file, node):
+        if binding is None or binding not in crowd.shared or _is_ordered(file, node):
             continue
         target = targets(file, node).certain or _reassigned(file, binding, owner is function, crowd)
         if target is not None and target.node.kind == "func_literal":
             yield node, target
+
+
+def _is_ordered(file: GoFile, call: Node) -> bool:
+    """Return whether a lock, an Once or a claim keeps the others of a crowd from a call."""
+    return bool(held_at(file, call)) or explained(file, call)
 
 
 def _reassigned(file: GoFile, binding: Binding, itself: bool, crowd: Crowd) -> Body | None:

@@ -30,11 +30,13 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.decisions import Decision, decisions
 from threadmend.golang.effects import effects_of
+from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.lock_calls import is_helped, spelled
 from threadmend.golang.locks import LockOperation, lock_name
 from threadmend.golang.package import Package
+from threadmend.golang.same_goroutine import run_together
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -59,6 +61,8 @@ def check(package: Package) -> Iterator[Finding]:
         statement = decision.write.node.statement
         if statement is None or statement in seen or is_memo(decision):
             continue
+        if _is_of_one_goroutine(decision):
+            continue
         if not _released_for_nothing(decision):
             again = stored_twice(decision) or refused_again(decision) or _lost(decision)
             if again is None and only_computed_between(decision) and counts_beside(decision):
@@ -72,6 +76,36 @@ def check(package: Package) -> Iterator[Finding]:
     yield from stored_by_helper(package)
     yield from claimed_by_helper(package)
     yield from atomic_steps(package)
+
+
+def _is_of_one_goroutine(decision: Decision) -> bool:
+    """Return whether the goroutine that decides makes all writes: nothing changes in between.
+
+    Others may delete what a map does not have.
+    """
+    write = decision.write
+    writes = [
+        access
+        for access in accesses_like(write.file.package, write.file, write.node)
+        if access.writes and not access.setup
+        if not (_is_element(write.node) and _is_deleted(access.node))
+    ]
+    return run_together(write, writes)
+
+
+def _is_element(node: Node) -> bool:
+    return (
+        node.field == "operand"
+        and node.parent is not None
+        and node.parent.kind == "index_expression"
+    )
+
+
+def _is_deleted(node: Node) -> bool:
+    call = node.up("call_expression")
+    return (
+        call is not None and call["function"].text == b"delete" and call["arguments"].contains(node)
+    )
 
 
 def _lost(decision: Decision) -> Finding | None:

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import access_of
 from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.functions import outer_function
-from threadmend.golang.goroutines import launch_of_literal, started_by
+from threadmend.golang.goroutines import launch_of_literal, launch_sites, started_by
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
+from threadmend.golang.repeats import is_repeated
 from threadmend.golang.setup import is_made_here, is_setup
 
 if TYPE_CHECKING:
     from threadmend.golang.field_accesses import FieldAccess
     from threadmend.golang.file import GoFile
     from threadmend.golang.guards import Guard
+    from threadmend.golang.package import Decl
     from threadmend.golang.syntax import Node
 
-__all__ = ["is_built_for", "is_only_writer", "launched_root"]
+__all__ = ["is_built_for", "is_only_writer", "launched_root", "run_together"]
 
 _DEPTH = 6
 _RUNS = 3
@@ -35,7 +37,7 @@ def is_only_writer(access: FieldAccess, guard: Guard) -> bool:
     writers = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
     if all(outer_function(a.node) is reader or _runs_in(a, reader, _RUNS) for a in writers):
         return True
-    if _run_together(access, writers):
+    if run_together(access, writers):
         return True
     functions = {outer_function(a.node) for a in writers}
     return len(functions) == 1 and _runs_in(access, functions.pop(), _RUNS)
@@ -76,8 +78,8 @@ def launched_root(access: FieldAccess) -> Node | None:
     return _root(access.file, access.node, _DEPTH)
 
 
-def _run_together(access: FieldAccess, others: list[FieldAccess]) -> bool:
-    """Return whether one launch alone runs an access and all the others."""
+def run_together(access: FieldAccess, others: list[FieldAccess]) -> bool:
+    """Return whether one launch alone runs an access and all the others, or comes after them."""
     root = _root(access.file, access.node, _DEPTH)
     return root is not None and all(
         _runs_before_or_in(o.file, o.node, root, _DEPTH) for o in others
@@ -139,11 +141,20 @@ def _root(file: GoFile, node: Node, depth: int) -> Node | None:
         return None
     sites = [s for s in own_callers(decl, LOCK_CALLS) if not decl.node.contains(s.node)]
     if len(sites) == 1 and started_by(decl, sites[0]) is not None:
-        return outer
+        return None if _is_pool(decl) else outer
     if any(s.launched or s.call is None for s in sites):
         return None
     roots = {_root(s.file, s.node, depth - 1) for s in sites}
     return roots.pop() if len(roots) == 1 else None
+
+
+def _is_pool(decl: Decl) -> bool:
+    """Return whether a loop launches a function several times for one object."""
+    package = decl.file.package
+    return any(
+        launch.loop is not None and is_repeated(package.workspace.file_of(launch.node), launch)
+        for launch in launch_sites(package).get(decl.key, ())
+    )
 
 
 def is_built_for(access: FieldAccess) -> bool:

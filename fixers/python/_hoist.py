@@ -22,6 +22,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.guards import guards_of
+from threadmend.python.scope import Binding
 
 __all__ = ["Home", "declared", "home_of", "merged"]
 
@@ -61,11 +62,20 @@ def _shared_data(file: PythonFile, body: Sequence[ast.AST]) -> tuple[set[str], s
             continue
         function = file.function(node)
         if binding.scope.kind == "module":
-            names.add(binding.name)
+            if not _is_the_same_for_ever(file, binding):
+                names.add(binding.name)
         elif binding.scope.kind == "function" and function is not None:
             if binding.scope is not function.scope and binding.name != self_name(function):
                 captured.add(binding.name)
     return attributes, names, captured
+
+
+def _is_the_same_for_ever(file: PythonFile, binding: Binding) -> bool:
+    """Return whether a variable of the module is a constant, or a logger: no lock is for that."""
+    value = binding.sites[0].value if len(binding.sites) == 1 else None
+    if isinstance(value, ast.Call):
+        return (file.qualified(value.func) or "").endswith((".getLogger", ".get_logger"))
+    return isinstance(value, ast.Constant)
 
 
 def self_name(function: Function) -> str | None:
@@ -130,12 +140,19 @@ def existing(file: PythonFile, home: Home, function: Function) -> str | None:
 
 
 def declared(
-    file: PythonFile, home: Home, function: Function, kind: str, before: ast.AST, given: str = ""
+    file: PythonFile,
+    home: Home,
+    function: Function,
+    kind: str,
+    before: ast.AST,
+    given: str = "",
+    known_as: str = "",
 ) -> tuple[str, tuple[Edit, ...]]:
     """Return how to write the lock of a home, and the edits that make it there.
 
     `kind` is the constructor, `given` its arguments, `before` a node of the first code that
-    takes the lock. Raises BuilderError where the home has no room.
+    takes the lock, `known_as` what that calls it: its name where nothing says what it guards.
+    Raises BuilderError where the home has no room.
     """
     is_lock = "Semaphore" not in kind
     known = existing(file, home, function) if is_lock else None
@@ -158,6 +175,8 @@ def declared(
             raise BuilderError("there is no statement to put the lock before")
         edits = insert_before(file, at.node, f"{name} = {made}({given})")
         return name, (*edits, *imports)
-    stem = f"{home.data[0].lower()}_{short}" if home.kind == "module" and home.data else f"_{short}"
+    stem = f"_{known_as.strip('_') or short}"
+    if home.kind == "module" and home.data:
+        stem = f"{home.data[0].lower()}_{short}"
     name = free_name(file, stem)
     return name, (*add_variable(file, f"{name} = {made}({given})", before), *imports)

@@ -245,7 +245,9 @@ def _edits(file: PythonFile, one: _Made, group: list[_Made]) -> tuple[str, tuple
         kind = "threading.RLock"
     made_of = one.node.args if kind in _SEMAPHORES and isinstance(one.node, ast.Call) else []
     given = ", ".join(file.text(argument) for argument in made_of)
-    name, made = declared(file, one.home, one.function, kind, group[0].node, given)
+    target = None if one.statement is None else target_of(one.statement)
+    known_as = target.id if isinstance(target, ast.Name) else ""
+    name, made = declared(file, one.home, one.function, kind, group[0].node, given, known_as)
     edits = [*made]
     edits += [Edit(file.path, *file.span(item), file.encode(name)) for item in one.items]
     if one.statement is not None:

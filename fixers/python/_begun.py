@@ -84,8 +84,8 @@ def callee_of(cls: Class, function: Function, call: ast.Call) -> Function | None
 
 
 def may_follow(init: Function, call: ast.stmt, jumped: Sequence[ast.stmt]) -> bool:
-    """Return whether a call may come after the statements behind it: they use nothing that it
-    sets, set nothing that it uses, and no name of its arguments.
+    """Return whether a call may come after the statements behind it: they, and what they call, use
+    nothing that it uses, set nothing that it uses, and no name of its arguments.
     """
     value = call.value if isinstance(call, ast.Expr | ast.Assign) else None
     callee = init.callees.get(value) if isinstance(value, ast.Call) else None
@@ -95,13 +95,21 @@ def may_follow(init: Function, call: ast.stmt, jumped: Sequence[ast.stmt]) -> bo
     there += [([*ast.walk(call)], init.self_name)]
     used = {name for own, me in there for name in _attributes(own, me, ast.Load, ast.Store)}
     after = [*walk(jumped)]
-    mine = set(_attributes(after, init.self_name, ast.Store))
-    if mine & (used | _OF_THREADS) or set(_attributes(after, init.self_name, ast.Load)) - mine:
-        return False
     bound = {n.id for n in after if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     if any(isinstance(n, ast.Name) and n.id in bound for n in walk(call)):
         return False
-    return not any(_is_whole(node, init.self_name) for node in after)
+    called = [init.callees[n] for n in after if isinstance(n, ast.Call) and n in init.callees]
+    behind = [(after, init.self_name)]
+    behind += [(f.own, f.self_name) for f in {f for one in called for f in reached(one)}]
+    mine = {name for own, me in behind for name in _attributes(own, me, ast.Store)}
+    read = {name for own, me in behind for name in _attributes(own, me, ast.Load)} - mine
+    if mine & (used | _OF_THREADS) or {name for name in read & used if not _is_method(init, name)}:
+        return False
+    return not any(_is_whole(node, me) for own, me in behind for node in own)
+
+
+def _is_method(init: Function, name: str) -> bool:
+    return init.cls is not None and init.cls.method(name) is not None
 
 
 def _attributes(

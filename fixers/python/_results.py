@@ -17,7 +17,7 @@ from threadmend.python.uses import AttributeUse, is_self, use_mode
 from ._object_results import read_of_object
 from ._waits import waits
 
-__all__ = ["objects", "read_early", "returned", "waits"]
+__all__ = ["objects", "read_early", "read_of_filled", "returned", "waits"]
 
 _TAKING = frozenset({"pop", "popleft", "popitem", "remove", "discard", "clear"})
 _MADE = api.COLLECTIONS | {"list", "dict", "set"}
@@ -34,6 +34,19 @@ def read_early(file: PythonFile, spawn: Spawn, start: ast.stmt) -> tuple[str, as
     written = _written(file, function, spawn)
     read = _read_after(file, function, start, written) or returned(file, spawn, start)
     return read or read_of_object(file, function, spawn, _behind(start))
+
+
+def read_of_filled(
+    file: PythonFile, start: ast.stmt, filled: list[Binding]
+) -> tuple[str, ast.stmt] | None:
+    """Return what a function that has made containers reads of them behind a statement, and the
+    statement that reads it first.
+    """
+    function = file.function(start)
+    if function is None:
+        return None
+    made = [b for b in filled if b.scope is function.scope and _is_made_here(file, b)]
+    return _read_after(file, function, start, made)
 
 
 def objects(file: PythonFile) -> Iterator[Spawn]:

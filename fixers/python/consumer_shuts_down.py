@@ -89,7 +89,7 @@ def _expects_it(file: PythonFile, call: ast.Call, depth: int = 2) -> bool:
         if function is not None and above is function.node:
             break
         if isinstance(above, ast.Try) and file.statement(call) not in above.finalbody:
-            if any(h.type is None or _names_it(file, h.type) for h in above.handlers):
+            if any(_handles_it(file, handler) for handler in above.handlers):
                 return True
         if isinstance(above, ast.With) and any(_suppresses(file, i) for i in above.items):
             return True
@@ -97,6 +97,19 @@ def _expects_it(file: PythonFile, call: ast.Call, depth: int = 2) -> bool:
         return False
     sites = function.callers
     return bool(sites) and all(_expects_it(site.file, site.call, depth - 1) for site in sites)
+
+
+def _handles_it(file: PythonFile, handler: ast.ExceptHandler) -> bool:
+    """Return whether a handler was written for the end of the queue: it names that, or takes what
+    comes and goes on. One that keeps or logs any exception makes a failure of it.
+    """
+    if handler.type is not None and "ShutDown" in file.text(handler.type):
+        return True
+    if handler.type is not None and not _names_it(file, handler.type):
+        return False
+    return handler.name is None or not any(
+        isinstance(n, ast.Name) and n.id == handler.name for s in handler.body for n in ast.walk(s)
+    )
 
 
 def _suppresses(file: PythonFile, item: ast.withitem) -> bool:
@@ -141,8 +154,18 @@ def _fix(file: PythonFile, use: QueueUse, call: ast.Call, spawns: list[Spawn]) -
         return Fix("Leave the shutdown to the producer", _gone(file, call), Safety.UNSAFE, reason)
     if several and any(put.args and isinstance(put.args[0], ast.Constant) for put in use.puts):
         raise BuilderError("others may wait for the queue to end: shut it down after the last put")
+    if any(_is_end_of_one(file, put) for put in use.puts):
+        raise BuilderError("other producers may not be done: shut it down when all have ended")
     reason = "the producer stops when the queue is shut down"
     return Fix("Expect the shutdown where items are put", _heard(file, use), Safety.UNSAFE, reason)
+
+
+def _is_end_of_one(file: PythonFile, put: ast.Call) -> bool:
+    """Return whether one of several producers says that it has no more: that ends no other's."""
+    function, item = file.function(put), put.args[0] if put.args else None
+    spawns = [] if function is None else spawns_reaching(file).get(function, [])
+    is_end = isinstance(item, ast.Constant) or (isinstance(item, ast.Name) and item.id.isupper())
+    return is_end and (len(spawns) > 1 or any(spawn.many for spawn in spawns))
 
 
 def _empty_test(file: PythonFile, use: QueueUse, call: ast.Call) -> ast.If | None:

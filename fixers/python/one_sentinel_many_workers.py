@@ -12,6 +12,7 @@ Unsafe: more items are put into the queue.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -19,6 +20,7 @@ from threadmend.python.arguments import argument
 from threadmend.python.builders import BuilderError, is_alone, replace_statement
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
+from threadmend.python.forwarded import put_through
 from threadmend.python.functions import Function
 from threadmend.python.queues import QueueUse, feeding, queues_of
 from threadmend.python.threads import Spawn
@@ -51,10 +53,10 @@ def check(file: PythonFile) -> Iterator[Finding]:
             worker = file.function(one.statement)
             if ends is None or worker is None or not one.waits:
                 continue
-            puts = [put for put in use.puts if _is_end(file, put, ends)]
+            puts = [put for put in _puts(file, use) if _is_end(file, put, ends)]
             if len(puts) != 1 or innermost_loop(puts[0]) is not None:
                 continue
-            if file.function(puts[0]) is worker:
+            if file.function(puts[0]) is worker or _is_put_elsewhere(file, use, puts[0]):
                 continue
             spawn = _many(file, use, worker)
             if spawn is None:
@@ -112,6 +114,23 @@ def _of_object(file: PythonFile, use: QueueUse) -> Iterator[Finding]:
             yield _finding(file, one, puts[0], spawn, workers)
 
 
+def _puts(file: PythonFile, use: QueueUse) -> list[ast.Call]:
+    """Return what puts items into a queue, methods of the same object that do so included."""
+    return [*use.puts, *(call for put in use.puts for call in put_through(file, put))]
+
+
+def _is_put_elsewhere(file: PythonFile, use: QueueUse, put: ast.Call) -> bool:
+    """Return whether other files may put the end as well, by the method that does so here."""
+    if put in use.puts or not isinstance(put.func, ast.Attribute):
+        return False
+    said = re.escape(f".{put.func.attr}({file.text(put.args[0])})")
+    pattern = re.compile(file.encode(said))
+    project = file.project
+    return any(
+        path != file.path and pattern.search(project.source(path).data) for path in project.paths
+    )
+
+
 def _is_end(file: PythonFile, put: ast.Call, ends: ast.expr) -> bool:
     """Return whether what is put ends a worker of the same file."""
     if not put.args:
@@ -136,7 +155,7 @@ def _is_same(file: PythonFile, put: ast.Call, other: PythonFile, ends: ast.expr)
 def _sentinel(file: PythonFile, use: QueueUse, one: Taken) -> ast.expr | None:
     """Return what ends a worker: `None` of `if item is None: break`."""
     worker = file.function(one.statement)
-    for put in use.puts:
+    for put in _puts(file, use):
         if file.function(put) is worker and put.args and file.text(put.args[0]) == one.name:
             return None  # it puts the end back
     if one.end is not None:

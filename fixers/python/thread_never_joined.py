@@ -33,8 +33,9 @@ from threadmend.python.threads import Spawn, reached
 
 from ._filled import filled, read_behind
 from ._helper_starts import begun_by_makers, joined_here, started_by_helper
-from ._results import objects, read_early, returned, waits
+from ._results import objects, read_early, read_of_filled, returned, waits
 from ._started import keeper, kept_by_object, list_of, started
+from ._unreturned import returned_by_helper, unreturned
 
 CATEGORY = "thread"
 GATE = rb"[tT]hread|(?:spawn|start|launch|background|run)\w*\("
@@ -53,6 +54,13 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 def _early(file: PythonFile) -> Iterator[_Early]:
     """Yield the threads, where they are started, and what is read of them before they end."""
+    for call in unreturned(file):
+        function, inner = file.function(call.spawn.node), call.spawn.through
+        if function is None or inner is None or _goes_on(inner) or waits(function):
+            continue
+        read = read_of_filled(file, call.statement, call.filled)
+        if read is not None and not _is_joined_by_helper(function, call.spawn):
+            yield call.spawn, call.statement, read
     for spawn in [*file.spawns, *objects(file), *begun_by_makers(file)]:
         if spawn.kind == "handed" or spawn.begun:
             yield from _by_helper(file, spawn)
@@ -243,7 +251,9 @@ def _edits(
 ) -> tuple[Edit, ...]:
     """Return the edits that name the thread, collect those of a loop, and join them."""
     if spawn.kind == "handed" or spawn.begun:
-        return joined_here(file, started, spawn)
+        joined = joined_here(file, started, spawn)
+        is_dropped = spawn.through is not None and not _is_kept(file, spawn.through)
+        return (*returned_by_helper(file, spawn), *joined) if is_dropped else joined
     if not is_alone(file, started) or not isinstance(started, ast.Expr):
         raise BuilderError("the statement shares its line with another one")
     outer: ast.stmt | None = None
@@ -286,6 +296,12 @@ def _edits(
     edits += insert_before(file, outer, f"{names} = []")
     edits += insert_after(file, outer, f"for {name} in {names}:\n    {name}.join()")
     return tuple(edits)
+
+
+def _is_kept(file: PythonFile, inner: Spawn) -> bool:
+    """Return whether the helper that starts a thread returns it, or something else."""
+    helper = inner.file.function(inner.node) if inner.file is file else None
+    return helper is None or bool(helper.returns())
 
 
 def _is_beside(file: PythonFile, started: ast.stmt, read: ast.stmt) -> bool:

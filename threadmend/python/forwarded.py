@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from threadmend.python.implied import text_at
 from threadmend.python.places import only_statement
+from threadmend.python.scope import parent
+from threadmend.python.uses import is_self
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
     from threadmend.python.functions import Function
 
-__all__ = ["forwarded", "only_call"]
+__all__ = ["forwarded", "only_call", "put_through"]
 
 
 def forwarded(file: PythonFile, call: ast.Call) -> list[tuple[ast.Call, str]]:
@@ -41,6 +43,29 @@ def forwarded(file: PythonFile, call: ast.Call) -> list[tuple[ast.Call, str]]:
             return []
         found.append((site.call, text))
     return found
+
+
+def put_through(file: PythonFile, put: ast.Call) -> list[ast.Call]:
+    """Return the calls of a method of the same object that puts what it is given: what
+    `self.submit(job)` does is `self._jobs.put(job)`, whatever else `submit` does.
+    """
+    helper = file.function(put)
+    item = put.args[0] if len(put.args) == 1 and not put.keywords else None
+    if helper is None or helper.cls is None or not isinstance(item, ast.Name):
+        return []
+    statement = parent(put)
+    if helper.is_static or helper.decorators or helper.parameters[1:2] != [item.id]:
+        return []
+    if not isinstance(statement, ast.Expr) or statement not in helper.body:
+        return []
+    return [
+        site.call
+        for site in helper.callers
+        if site.file is file
+        and len(site.call.args) == 1
+        and isinstance(site.call.func, ast.Attribute)
+        and is_self(file, site.call.func.value)
+    ]
 
 
 def only_call(helper: Function) -> ast.Call | None:

@@ -10,6 +10,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop, launch_at
 from threadmend.golang.iterations import point_in
+from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
 
@@ -32,13 +33,22 @@ def _without_done(file: GoFile) -> Iterator[tuple[WaitGroupCall, Launch]]:
         add = waitgroup_call(file, call)
         if add is None or add.access is None or add.count is None or add.count.text != b"1":
             continue
-        counter = counter_of(file, add)
+        counter = None if _is_anothers(add) else counter_of(file, add)
         if counter is None or counter.escapes or not counter.of("Wait"):
             continue
         if may_call_done(counter.file_of(launch.body), launch.body, counter=known_whole(file, add)):
             continue
         if all(_accounted(counter, done) for done in counter.of("Done")):
             yield add, launch
+
+
+def _is_anothers(add: WaitGroupCall) -> bool:
+    """Return whether the group is what a call gave: who made it may count it down."""
+    root = add.access.root if add.access is not None and not add.access.steps else None
+    return isinstance(root, Binding) and any(
+        value.kind == "call_expression" and value["function"].text != b"new"
+        for value in (root.values or ())
+    )
 
 
 def ends_unsaid(file: GoFile, launch: Launch, place: Node, wait: Node) -> bool:

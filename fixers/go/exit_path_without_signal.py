@@ -45,6 +45,7 @@ from ._every_tick import ticks
 from ._exit_signals import Signals, signalled
 from ._last_one import left_to_the_last
 from ._leaked_senders import is_wait
+from ._never_over import is_over_never
 from ._never_signals import never_signalled
 from ._reported import unreported
 from ._round_unanswered import unanswered_rounds
@@ -122,6 +123,8 @@ def _signals(file: GoFile, body: Node, flow: Flow, nodes: list[Node]) -> Signals
         return None
     if channel.of("len"):
         return None  # who receives counts what is there
+    if any(is_over_never(file, node) or _is_there(node, operand) for node in chosen):
+        return None
     everywhere = channel.of("close") or channel.of("send")
     if not everywhere or any(o.node.function is not body for o in everywhere):
         return None
@@ -139,6 +142,13 @@ def _signals(file: GoFile, body: Node, flow: Flow, nodes: list[Node]) -> Signals
     if len({node.text for node in chosen}) > 1:
         operand = meant_by(file, operand)
     return Signals(kind, operand, tuple(chosen), points, sends, channel)
+
+
+def _is_there(signal: Node, channel: Node) -> bool:
+    """Return whether a signal is given where there is a channel: `if done != nil { done <- 1 }`."""
+    wanted = channel.text + b" != nil"
+    tests = (n for n in signal.ancestors() if n.kind == "if_statement")
+    return any(test["condition"].text == wanted for test in tests)
 
 
 def _is_of_a_mode(file: GoFile, body: Node, signal: Node) -> bool:

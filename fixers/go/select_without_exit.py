@@ -38,7 +38,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     launched = dict.fromkeys(bodies(file))
     for body in (*launched, *_with_context(file, launched)):
         for select in _endless_selects(file, body):
-            stops = stops_at(file, select)
+            stops = [s for s in stops_at(file, select) if not _is_answered_on(body, s)]
             if body not in launched:
                 stops = [s for s in stops if _is_for_one(body, s)]
             if stops:
@@ -49,6 +49,12 @@ def check(file: GoFile) -> Iterator[Finding]:
                 given = None if stops_at(file, select) else given_context(file, select)
                 if given is not None and any(_is_for_one(c.function, s) for _, c, s in given.calls):
                     yield _finding(file, body, select, given.stop, given)
+
+
+def _is_answered_on(body: Node, stop: Stop) -> bool:
+    """Return whether a channel is one on which the body itself sends: that of a reply."""
+    name = stop.receive.encode()
+    return any(n["channel"].text == name for n in body.own() if n.kind == "send_statement")
 
 
 _SELECTS = re.compile(rb"\bselect\b")

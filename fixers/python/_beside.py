@@ -21,6 +21,7 @@ from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.locks import Lock
 from threadmend.python.places import Place
+from threadmend.python.threads import reached
 
 from ._data import Data, Use
 from ._unit import Unit
@@ -31,7 +32,7 @@ __all__ = ["existing", "new", "reentrant"]
 def existing(data: Data, units: list[Unit]) -> Lock | None:
     """Return the lock that most other uses stand under, or the only one of the owner."""
     file = data.file
-    locks = list(_locks(data))
+    locks = [lock for lock in _locks(data) if not _comes_late(lock, units)]
     counts = [0] * len(locks)
     for held in _held_at_uses(data):
         for number, lock in enumerate(locks):
@@ -48,6 +49,23 @@ def existing(data: Data, units: list[Unit]) -> Lock | None:
         raise BuilderError("its other uses stand under a lock that cannot be named here")
     places = {lock.place for lock in locks}
     return locks[0] if len(places) == 1 else None
+
+
+def _comes_late(lock: Lock, units: list[Unit]) -> bool:
+    """Return whether a lock that no initializer makes is not there yet where it is to be held: a
+    `start` that sets the data, or calls what does, and makes the lock behind that.
+    """
+    made = lock.value.made
+    maker = None if made is None else lock.value.file.function(made)
+    if made is None or maker is None or maker.home is None or maker in maker.home.init_only:
+        return False
+    line = made.lineno
+    called = (f for call, f in maker.callees.items() if call.lineno < line)
+    before = {function for callee in called for function in reached(callee)}
+    return any(
+        unit.use.function in before or (unit.use.function is maker and unit.first.lineno < line)
+        for unit in units
+    )
 
 
 def _is_among(data: Data, lock: Lock, held: frozenset[Place]) -> bool:

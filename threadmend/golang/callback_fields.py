@@ -40,11 +40,12 @@ def all_sites(decl: Decl) -> list[Site] | None:
     return found
 
 
-def calls_of_stored(site: Site) -> list[Site] | None:
+def calls_of_stored(site: Site, *, known: bool = True) -> list[Site] | None:
     """Return the calls of the field that a function's use as a value is stored in.
 
     Those of a function that launches who calls it, too. None where it goes anywhere else, where
     other packages may call the field, or where the field is used for anything but a call.
+    Unless all calls have to be `known`, those of a field that other packages may call, too.
     """
     value = site.node.up("selector_expression") if site.node.field == "field" else site.node
     launched = _called_by_launched(site.file, value or site.node)
@@ -54,12 +55,14 @@ def calls_of_stored(site: Site) -> list[Site] | None:
     if field is None:
         return None
     file, owner, name = field
-    known: dict[tuple[str, str], list[Site] | None]
-    known = file.package.facts.setdefault("calls of callback fields", {})
+    if known and name[:1].isupper() and owner.name[:1].isupper():
+        return None  # anybody may call it
+    found: dict[tuple[str, str], list[Site] | None]
+    found = file.package.facts.setdefault("calls of callback fields", {})
     key = (owner.name, name)
-    if key not in known:
-        known[key] = _calls(file, owner, name)
-    return known[key]
+    if key not in found:
+        found[key] = _calls(file, owner, name)
+    return found[key]
 
 
 Field = tuple["GoFile", Named, str]
@@ -191,8 +194,6 @@ def _own(file: GoFile, holder: Node | None, name: bytes) -> Field | None:
     type_ = deref(file.type_of(holder)) if holder is not None else None
     if not isinstance(type_, Named) or type_.local or type_.package != file.package.key:
         return None
-    if name[:1].isupper() and type_.name[:1].isupper():
-        return None  # anybody may call it
     return file, type_, name.decode()
 
 

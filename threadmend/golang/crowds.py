@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once, variable_meant
 from threadmend.golang.calls import callers, code_files
-from threadmend.golang.goroutines import Launch, captures, launches_in, or_spawning
+from threadmend.golang.goroutines import (
+    Launch,
+    captures,
+    innermost_loop,
+    launch_of_literal,
+    launches_in,
+    or_spawning,
+)
 from threadmend.golang.iterations import ends_after
 from threadmend.golang.locks import declaration_of, runs_in_place
 from threadmend.golang.scope import Binding, bindings_in
@@ -79,6 +86,7 @@ def _roots(package: Package) -> Iterator[Crowd]:
                 if crowd is not None:
                     yield crowd
             yield from _handlers(file, declaration.node)
+    yield from _called_back(package)
 
 
 # -- launches -------------------------------------------------------------------------
@@ -187,6 +195,57 @@ def _is_given_to(launch: Launch, other: Launch, body: Node, binding: Binding) ->
         return True
     ours, theirs = _given(our, body, binding), _given(their, body, binding)
     return ours is not None and theirs is not None and ours.text == theirs.text
+
+
+# -- callbacks ------------------------------------------------------------------------
+
+
+def _called_back(package: Package) -> Iterator[Crowd]:
+    """Yield the methods that a field keeps, and that a goroutine of each notice calls.
+
+    `b.on(t.moved)`, where `publish` does `for _, h := range b.handlers { go h(e) }` and waits for
+    none of them: the next notice comes while the one before is still being worked on.
+    """
+    from threadmend.golang.kept_calls import is_kept, kept_calls
+
+    for decl in package.functions():
+        if decl.kind != "method" or decl.file.is_test or decl.file.generated or not is_kept(decl):
+            continue
+        shared = frozenset(_receivers(decl.file, decl.node))
+        for file, call in (kept_calls(decl, every=False) or ()) if shared else ():
+            launch = _launch_around(file, call)
+            if launch is not None and _goes_on(file, launch):
+                yield Crowd(decl.file, decl.node, shared, launch.node, "called back in a goroutine")
+                break
+
+
+def _launch_around(file: GoFile, call: Node) -> Launch | None:
+    """Return the launch of a goroutine that runs a call and not much else, once."""
+    if call.is_launched and call.parent is not None:
+        return launch_of_literal(file, call.parent)
+    literal = call.function
+    if literal is None or literal.kind != "func_literal" or innermost_loop(call) is not None:
+        return None
+    launch = launch_of_literal(file, literal)
+    return launch if launch is not None and launch.literal is literal else None
+
+
+def _goes_on(file: GoFile, launch: Launch) -> bool:
+    """Return whether a function launches, waits for nothing, and is called again and again."""
+    from threadmend.golang.repeats import is_called_again
+
+    function, loop = launch.function, launch.loop
+    if function is None or function.kind == "func_literal" or launch.kind == "timer":
+        return False
+    if any(_is_wait(node) for node in function.own()):
+        return False
+    if loop is not None and _is_endless(loop):
+        return False
+    return is_called_again(file, launch)
+
+
+def _is_endless(loop: Node) -> bool:
+    return not any(c.kind in {"range_clause", "for_clause"} for c in loop.children)
 
 
 # -- handlers -------------------------------------------------------------------------

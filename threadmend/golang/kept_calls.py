@@ -23,26 +23,28 @@ if TYPE_CHECKING:
 __all__ = ["is_kept", "kept_calls", "kept_launch", "kept_without_lock"]
 
 
-def kept_calls(decl: Decl) -> list[Place] | None:
+def kept_calls(decl: Decl, *, every: bool = True) -> list[Place] | None:
     """Return the calls of a function through the fields that keep it.
 
     None if it may be called elsewhere too: it is kept in a variable, handed on, or the field
-    is one that other packages know.
+    is one that other packages know. Unless `every` call has to be known, also those of such a
+    field.
     """
-    known: dict[tuple[str, int], list[Place] | None]
+    known: dict[tuple[tuple[str, int], bool], list[Place] | None]
     known = decl.file.package.facts.setdefault("kept calls", {})
-    if decl.key not in known:
-        known[decl.key] = None
-        known[decl.key] = _kept_calls(decl)
-    return known[decl.key]
+    key = (decl.key, every)
+    if key not in known:
+        known[key] = None
+        known[key] = _kept_calls(decl, every)
+    return known[key]
 
 
-def _kept_calls(decl: Decl) -> list[Place] | None:
+def _kept_calls(decl: Decl, every: bool) -> list[Place] | None:
     found: list[Place] = []
     for site in own_callers(decl, LOCK_CALLS):
         if site.call is not None or runs_later(site):
             continue
-        calls = calls_of_stored(site)
+        calls = calls_of_stored(site, known=every)
         if calls is None:
             return None
         found.extend((s.file, s.call) for s in calls if s.call is not None and not s.file.is_test)
@@ -57,7 +59,7 @@ def kept_without_lock(decl: Decl) -> bool:
 
 def kept_launch(decl: Decl) -> Launch | None:
     """Return a launch whose goroutine calls a function through a field that keeps it."""
-    for file, call in kept_calls(decl) or ():
+    for file, call in kept_calls(decl, every=False) or ():
         function = call.function
         while function is not None and function.kind == "func_literal":
             launch = launch_of_literal(file, function)

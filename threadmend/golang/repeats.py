@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl
 
-__all__ = ["is_repeated", "launch_places", "only_workers", "runs_for_good", "switches"]
+__all__ = [
+    "is_called_again",
+    "is_repeated",
+    "launch_places",
+    "only_workers",
+    "runs_for_good",
+    "switches",
+]
 
 _DEPTH = 4
 
@@ -101,6 +108,17 @@ def is_repeated(file: GoFile, launch: Launch, made: Node | None = None) -> bool:
     """
     held = _shared_by(file, launch) if made is None else None
     return _again(file, launch.node, held, made, _DEPTH)
+
+
+def is_called_again(file: GoFile, launch: Launch) -> bool:
+    """Return whether the function around a launch may be called more than once for one object.
+
+    Whatever loop stands around the launch: each round has something else to run, perhaps.
+    """
+    function = launch.function
+    if function is None or function.kind == "func_literal":
+        return False
+    return _by_callers(file, function, launch.node, _shared_by(file, launch), None, _DEPTH)
 
 
 def _shared_by(file: GoFile, launch: Launch) -> Binding | None:

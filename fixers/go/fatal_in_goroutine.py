@@ -25,8 +25,9 @@ from dataclasses import replace
 
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
-from threadmend.golang.goroutines import Launch, launches
+from threadmend.golang.goroutines import Launch, launch_of_literal, launches
 from threadmend.golang.served import served_by
+from threadmend.golang.spawners import spawned
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import is_named
 from threadmend.golang.waitgroups import is_run_here
@@ -49,7 +50,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     if not file.imports_path("testing", _REQUIRE):
         return
     seen: set[int] = set()
-    for launch in launches(file):
+    for launch in (*launches(file), *_given_to_spawners(file)):
         body = launch.body
         if body is None or body.path != file.path or not _CALLS.search(body.text):
             continue
@@ -78,6 +79,15 @@ def check(file: GoFile) -> Iterator[Finding]:
 
 _TESTS = re.compile(rb"func (?:Test|Benchmark|Fuzz|Example)")
 _GO = re.compile(rb"\bgo\s|\.Go\(|AfterFunc\(|\bResponseWriter\b")
+
+
+def _given_to_spawners(file: GoFile) -> Iterator[Launch]:
+    """Yield the launches of literals by helpers: `inParallel(8, func() { … })`."""
+    for body in spawned(file) if _CALLS.search(file.data) else ():
+        call = body.parent.parent if body.parent is not None else None
+        if body.kind == "func_literal" and call is not None and call.kind == "call_expression":
+            if launch_of_literal(file, body) is None:
+                yield Launch("spawner", call, None, body, None, body)
 
 
 def _helpers(file: GoFile) -> Iterator[Node]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from threadmend.golang.access import Access, access_of
+from threadmend.golang.access import Access, access_of, lock_class
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from threadmend.golang.goroutines import Launch
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["counted_argument", "counted_names", "group_of"]
+__all__ = ["counted_argument", "counted_names", "group_class", "group_of"]
 
 # The head of a function that takes a function, and a short body.
 _HEAD = re.compile(
@@ -38,10 +38,14 @@ _ROUNDS = 2  # spawners that hand over to others
 
 
 class _Counted(NamedTuple):
-    """The place of the parameter that is launched, and the WaitGroup in the function's words."""
+    """The place of the parameter that is launched, and the WaitGroup in the function's words.
+
+    `written` is where that is called at the end of the goroutine, and the file of that.
+    """
 
     place: int
     group: Access
+    written: tuple[GoFile, Node]
 
 
 def counted_names(package: Package) -> frozenset[str]:
@@ -86,6 +90,12 @@ def group_of(file: GoFile, call: Node) -> Access | None:
     return translated(file, call, decl.node, found.group) if decl is not None and found else None
 
 
+def group_class(file: GoFile, call: Node) -> str | None:
+    """Return the class of the WaitGroup that counts what a call launches."""
+    found = _of_call(file, call)
+    return lock_class(*found.written) if found is not None else None
+
+
 def _of_call(file: GoFile, call: Node) -> _Counted | None:
     function = call["function"]
     name = function["field"].name if function.kind == "selector_expression" else function.name
@@ -126,7 +136,7 @@ def _find(decl: Decl) -> _Counted | None:
     place = next(
         (i for i, n in enumerate(names) if binding is not None and n is binding.node), None
     )
-    return _Counted(place, group) if place is not None else None
+    return _Counted(place, *group) if place is not None else None
 
 
 def _locks_before(file: GoFile, body: Node, launch: Node) -> bool:
@@ -194,24 +204,30 @@ def _is_parameter(decl: Decl, name: Node) -> bool:
     return binding is not None and binding.kind == "parameter" and binding.function is decl.node
 
 
-def _group_of_launch(decl: Decl, launch: Launch) -> Access | None:
-    """Return the WaitGroup, in the words of a function, whose Done ends what it launches."""
-    from threadmend.golang.count_helpers import count_calls
+def _group_of_launch(decl: Decl, launch: Launch) -> tuple[Access, tuple[GoFile, Node]] | None:
+    """Return the WaitGroup, in the words of a function, whose Done ends what it launches.
+
+    And where that is written.
+    """
+    from threadmend.golang.count_helpers import count_calls, home
     from threadmend.golang.wording import translated
 
     file = decl.file
     if launch.kind == "waitgroup":
-        return access_of(file, launch.node["function"]["operand"])
+        operand = launch.node["function"]["operand"]
+        access = access_of(file, operand)
+        return (access, (file, operand)) if access is not None else None
     if launch.kind == "counted":
-        return group_of(file, launch.node)
+        inner, own = _of_call(file, launch.node), group_of(file, launch.node)
+        return (own, inner.written) if inner is not None and own is not None else None
     if launch.kind != "go" or launch.body is None:
         return None
-    inner = launch.decl.file if launch.decl is not None else file
-    dones = [c for c in count_calls(inner, launch.body) if c.method == "Done"]
-    groups = {c.access for c in dones}
-    if len(groups) != 1 or not all(c.deferred is not None for c in dones):
+    where = launch.decl.file if launch.decl is not None else file
+    dones = [c for c in count_calls(where, launch.body) if c.method == "Done"]
+    if len({c.access for c in dones}) != 1 or not all(c.deferred is not None for c in dones):
         return None
-    group = groups.pop()
-    if group is None or launch.literal is not None:
-        return group
-    return translated(file, launch.call, launch.body, group)
+    group = dones[0].access
+    if launch.literal is None:
+        group = translated(file, launch.call, launch.body, group)
+    behind, operation = home(where, dones[0])
+    return (group, (behind, operation.waitgroup)) if group is not None else None

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access, access_of, lock_class
 from threadmend.golang.calls import callers
 from threadmend.golang.count_helpers import count_call, helper_names, home
+from threadmend.golang.counted_spawners import (
+    counted_argument,
+    counted_names,
+    group_class,
+    group_of,
+)
 from threadmend.golang.effects import Pair, effects_of
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import launch_of_literal
@@ -35,6 +41,13 @@ def done_needing_lock(pair: Pair) -> tuple[Node, Node | None] | None:
     for file in pair.file.package.files:
         if file.is_test and not pair.file.is_test:
             continue
+        names = counted_names(file.package)
+        for call in file.calls(*names) if names else ():
+            if group_class(file, call) == wanted:
+                given = counted_argument(file, call)
+                takes = _body_needs(file, given, group_of(file, call), pair) if given else None
+                if takes is not None:
+                    return call, takes[0]
         for call in file.calls("Done", "Go", "TryGo", *helper_names(file.package, "Done")):
             found = count_call(file, call) or _group_call(file, call)
             if found is None or found.method not in {"Done", "Go"}:
@@ -45,19 +58,18 @@ def done_needing_lock(pair: Pair) -> tuple[Node, Node | None] | None:
                 if given_to is not None:
                     return call, given_to[0]
                 continue
-            takes: tuple[Node | None] | None
             if found.method == "Done":
                 if call.function in {pair.function, pair.event.operation.function}:
                     continue
                 if _is_counted_under(file, found, pair):
                     continue
                 takes = needs_lock(file, call, found.access, pair)
-                given = needed_by_given(pair, call.function) if call.function else None
-                takes = (given,) if takes is None and given is not None else takes
+                first = needed_by_given(pair, call.function) if call.function else None
+                takes = (first,) if takes is None and first is not None else takes
                 if takes is not None and _is_done_before(file, call, wanted, pair):
                     continue
             else:
-                takes = _body_needs(file, call, found.access, pair)
+                takes = _body_needs(file, call["arguments"].children[0], found.access, pair)
             if takes is not None:
                 return call, takes[0]
     return None
@@ -140,13 +152,25 @@ def _is_held(file: GoFile, node: Node, wanted: str | None) -> bool:
 
 
 def _body_needs(
-    file: GoFile, call: Node, access: Access | None, pair: Pair
+    file: GoFile, given: Node, access: Access | None, pair: Pair
 ) -> tuple[Node | None] | None:
-    body = bodies_of_value(file, call["arguments"].children[0]).certain
+    body = bodies_of_value(file, given).certain
     if body is None:
         return None
     for event in effects_of(body):
         if event.kind == "acquire" and event.sure and event.lock_class == pair.held.lock_class:
-            if related(pair, event.access, access):
+            if related(pair, _of_bound(body, event.access), access):
                 return (event.path[0],)
     return None
+
+
+def _of_bound(body: Body, lock: Access | None) -> Access | None:
+    """Return a lock of a method as who hands over the method value names it: `g.Go(s.step)`."""
+    root = lock.root if lock is not None else None
+    if body.bound is None or lock is None or not isinstance(root, Binding):
+        return lock
+    if root.kind != "receiver" or root.scope is not body.node:
+        return lock
+    file, value = body.bound
+    owner = access_of(file, value["operand"])
+    return Access(owner.root, owner.steps + lock.steps) if owner is not None else None

@@ -22,8 +22,9 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channels import ChannelOperation
+from threadmend.golang.counted_spawners import group_of
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import innermost_loop, launch_sites
+from threadmend.golang.goroutines import innermost_loop, launch_of_literal, launch_sites
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
@@ -160,9 +161,27 @@ def _counted(channel: SharedChannel, group: str) -> bool:
             outer = outer.parent
         if outer is None:
             return False
-        if not pattern.search(outer.text) and not _counts_by_parameter(operation, outer, group):
+        if pattern.search(outer.text) or _counts_by_parameter(operation, outer, group):
+            continue
+        if not _counted_by_spawner(operation, function, group):
             return False
     return True
+
+
+def _counted_by_spawner(operation: ChannelOperation, worker: Node, group: str) -> bool:
+    """Return whether a function that counts what it launches runs the worker: `p.track(p.work)`."""
+    file = operation.file
+    if worker.kind == "func_literal":
+        launch = launch_of_literal(file, worker)
+        launches = [launch] if launch is not None else []
+    else:
+        decl = declaration_of(file, worker)
+        launches = launch_sites(file.package).get(decl.key, []) if decl is not None else []
+    groups = (
+        group_of(file.package.workspace.file_of(x.node), x.node) if x.kind == "counted" else None
+        for x in launches
+    )
+    return bool(launches) and all(g is not None and g.steps[-1:] == (group,) for g in groups)
 
 
 def _counts_by_parameter(operation: ChannelOperation, worker: Node, group: str) -> bool:

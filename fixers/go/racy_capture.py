@@ -40,6 +40,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map, Pointer
 from threadmend.model import Finding, Related
 
+from ._fanned_out import fanned_out
 from ._launched_parameter import passed_pointers
 from ._loop_carried import loop_carried
 from ._parent_writes import parent_writes
@@ -70,6 +71,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     yield from loop_carried(file, known)
     yield from parent_writes(file, known)
     yield from passed_on(file)
+    yield from fanned_out(file, known)
     yield from passed_pointers(file)
 
 

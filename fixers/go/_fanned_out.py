@@ -35,7 +35,9 @@ _ORDERS = re.compile(rb"<-|\bclose\(|\.(?:Wait|R?Lock|Do|Load|Store|CompareAndSw
 def fanned_out(file: GoFile, known: set[Binding]) -> Iterator[Finding]:
     """Yield the variables that literals of one call write side by side."""
     calls = fans_out(file.package)
-    for declaration in file.declarations(calls) if calls is not None else ():
+    if calls is None:
+        return
+    for declaration in file.declarations(calls):
         for call in declaration.index.get("call_expression", ()):
             literals = fanned(file, call) if calls.search(call.text) else []
             if len(literals) < 2:

@@ -25,7 +25,7 @@ from dataclasses import replace
 
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
-from threadmend.golang.goroutines import Launch, launch_of_literal, launches
+from threadmend.golang.goroutines import Launch, launch_of_literal, launches, launches_in
 from threadmend.golang.served import served_by
 from threadmend.golang.spawners import spawned
 from threadmend.golang.syntax import Node
@@ -82,12 +82,22 @@ _GO = re.compile(rb"\bgo\s|\.Go\(|AfterFunc\(|\bResponseWriter\b")
 
 
 def _given_to_spawners(file: GoFile) -> Iterator[Launch]:
-    """Yield the launches of literals by helpers: `inParallel(8, func() { … })`."""
+    """Yield the launches of literals by helpers, in several goroutines: `inParallel(8, func() …)`.
+
+    A helper that runs one, and waits for it, may well stand for the test's own goroutine.
+    """
     for body in spawned(file) if _CALLS.search(file.data) else ():
         call = body.parent.parent if body.parent is not None else None
         if body.kind == "func_literal" and call is not None and call.kind == "call_expression":
-            if launch_of_literal(file, body) is None:
+            if launch_of_literal(file, body) is None and _runs_several(file, call):
                 yield Launch("spawner", call, None, body, None, body)
+
+
+def _runs_several(file: GoFile, call: Node) -> bool:
+    """Return whether a helper launches in a loop."""
+    decl = file.callee(call)
+    found = launches_in(decl.file, decl.node) if decl is not None else ()
+    return any(launch.loop is not None for launch in found)
 
 
 def _helpers(file: GoFile) -> Iterator[Node]:

@@ -11,12 +11,13 @@ from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Map
+from threadmend.golang.types import Map, TypeParam
 
 __all__ = [
     "Helper",
     "Use",
     "has_close",
+    "is_any_type",
     "is_plain",
     "keeper_of",
     "looked_up",
@@ -89,8 +90,10 @@ def store_of(access: FieldAccess, accesses: list[FieldAccess]) -> Helper | None:
     if len(left) != 1 or len(right) != 1 or store["operator"].kind != "=":
         return None
     value = access.file.binding(right[0]) if right[0].kind == "identifier" else None
-    if value is None or value.kind != "parameter" or not has_close(access.file, right[0]):
+    if value is None or value.kind != "parameter":
         return None
+    if not has_close(access.file, right[0]) and not is_any_type(access.file, right[0]):
+        return None  # a method of a generic type: who calls it knows more
     function = access.node.function
     for other in accesses:
         if other.node.function is function and other is not access:
@@ -108,6 +111,11 @@ def has_close(file: GoFile, value: Node) -> bool:
     return member is not None and member.kind == "method"
 
 
+def is_any_type(file: GoFile, value: Node) -> bool:
+    """Return whether the type of a value is a parameter of the type or function around it."""
+    return isinstance(file.type_of(value), TypeParam)
+
+
 # -- who uses them ----------------------------------------------------------------------
 
 
@@ -123,6 +131,8 @@ def use_of(
     if key is None or value is None or value.kind != "identifier":
         return None
     if site.launched or site.deferred or held_at(site.file, call):
+        return None
+    if not has_close(site.file, value):
         return None
     owner = call["function"]["operand"].text
     look = looked_up(site.file, call, owner, key.text, looks)

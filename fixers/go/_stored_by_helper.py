@@ -11,7 +11,13 @@
                                                  return c
                                              }
 
-The method that stores hands back what is kept. One that returns an error does so beside it.
+The method that stores hands back what is kept. One that returns an error does so beside it. One of
+a generic type says whether it has stored the value, which its caller closes if not:
+
+    if kept, stored := p.conns.put(addr, c); !stored {
+        c.Close()
+        c = kept
+    }
 """
 
 from __future__ import annotations
@@ -24,9 +30,11 @@ from threadmend.golang.builders import (
     free_name,
     insert_after,
     insert_before,
+    replace,
     taken_names,
     with_reason,
 )
+from threadmend.golang.builders.names import names_around
 from threadmend.golang.calls import callers
 from threadmend.golang.decisions import Decision, section_of
 from threadmend.golang.field_accesses import FieldAccess
@@ -35,9 +43,19 @@ from threadmend.golang.guards import guarded_places
 from threadmend.golang.locks import locks_of
 from threadmend.golang.package import Decl, Package
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Func
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-from ._store_helpers import Helper, Use, keeper_of, looked_up, looks_of, store_of, use_of
+from ._store_helpers import (
+    Helper,
+    Use,
+    is_any_type,
+    keeper_of,
+    looked_up,
+    looks_of,
+    store_of,
+    use_of,
+)
 from ._stored_twice import stored_twice
 
 __all__ = ["stored_by_helper"]
@@ -107,9 +125,65 @@ def _finding(store: Helper, uses: list[Use]) -> Finding:
 
 @with_reason
 def _fix(store: Helper, uses: list[Use]) -> Fix:
-    edits = (*_helper_edits(store), *(e for u in uses for e in _caller_edits(store, u)))
+    if _is_generic(store):
+        edits = (*_generic_edits(store), *(e for u in uses for e in _closing_edits(u)))
+    else:
+        edits = (*_helper_edits(store), *(e for u in uses for e in _caller_edits(store, u)))
     why = "the value that was stored first is kept, and the other one closed"
     return Fix(f"Look again before {store.access.node.name} is written", edits, Safety.UNSAFE, why)
+
+
+def _is_generic(store: Helper) -> bool:
+    """Return whether only callers of the method know that there is something to close."""
+    statement = store.access.node.statement
+    return statement is not None and is_any_type(store.access.file, statement["right"].children[0])
+
+
+def _generic_edits(store: Helper) -> Iterator[Edit]:
+    """Return what is kept, and whether it is what was given."""
+    decl, value = store.decl, store.value
+    assert value is not None
+    function, body = decl.node, decl.node["body"]
+    statement, type_ = store.access.node.statement, value.declaration.get("type")
+    if statement is None or type_ is None or not is_assigned_once(value):
+        raise BuilderError(f"{value.name} is set again")
+    if function.get("result") is not None or statement.parent is not body:
+        raise BuilderError(f"{decl.name} stores on some paths only, or returns something")
+    returns = [n for n in function.own() if n.kind == "return_statement"]
+    if returns or value.declaration.kind != "parameter_declaration":
+        raise BuilderError(f"{decl.name} may return without a store")
+    end = function["parameters"].end
+    yield Edit(decl.file.path, end, end, f" ({type_.name}, bool)".encode())
+    taken = set(taken_names(function))
+    old, found = free_name("old", taken), free_name("ok", taken)
+    lines = [*_releases(store, statement), f"return {old}, false"]
+    inner = "\n".join(f"\t{line}" for line in lines)
+    element = statement["left"].name
+    yield from insert_before(statement, f"if {old}, {found} := {element}; {found} {{\n{inner}\n}}")
+    yield from insert_after(body.statements[-1], f"return {value.name}, true")
+
+
+def _closing_edits(use: Use) -> Iterator[Edit]:
+    """Close what was not stored, and go on with what is kept."""
+    file, call, name = use.site.file, use.call, use.value.name
+    binding, statement = file.binding(use.value), call.parent
+    if binding is None or binding.function is not call.function:
+        raise BuilderError("what is stored has no name")
+    if statement is None or statement.kind != "expression_statement":
+        raise BuilderError("the call is a part of a larger statement")
+    taken = names_around(file, call)
+    stored = free_name("stored", taken)
+    later = any(u.start > call.end for u in binding.uses)
+    wanted = file.type_of(call["function"])
+    given = next(i for i, a in enumerate(call["arguments"].children) if a is use.value)
+    params = wanted.params if isinstance(wanted, Func) else ()
+    if later and (given >= len(params) or str(params[given]) != str(file.type_of(use.value))):
+        raise BuilderError(f"{name} has another type than what is kept")
+    kept = free_name("kept", taken) if later else "_"
+    lines = [f"{name}.Close()", *([f"{name} = {kept}"] if later else [])]
+    inner = "".join(f"\t{line}\n" for line in lines)
+    code = f"if {kept}, {stored} := {call.name}; !{stored} {{\n{inner}}}"
+    yield from replace(statement, code)
 
 
 def _returns_error(decl: Decl) -> bool:

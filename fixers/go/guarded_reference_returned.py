@@ -34,6 +34,7 @@ from dataclasses import replace as replace_
 from threadmend.golang.access import uses_of
 from threadmend.golang.builders import (
     BuilderError,
+    add_imports,
     free_name,
     insert_after,
     insert_before,
@@ -369,7 +370,7 @@ def _copy_fields(file: GoFile, escape: Escape) -> Fix:
     name = escape.variable.name if escape.variable is not None else escape.name
     if direct:
         name = free_name(escape.name, taken_names(escape.function))
-    lines, edits = [], list[Edit]()
+    lines, edits, imports = [], list[Edit](), set[str]()
     types = dict(_fields(file, file.type_of(escape.source)))
     for container, field in _containers(file, escape):
         changes = mutations(file.package, container, field)
@@ -379,7 +380,9 @@ def _copy_fields(file: GoFile, escape: Escape) -> Fix:
         if copied is None:
             raise BuilderError("the copy of a map in it needs a loop before Go 1.21")
         lines.append(f"{name}.{field} = {copied[0]}")
-        edits.extend(e for e in copied[1] if e not in edits)
+        if copied[1]:
+            imports.add(copied[0].partition(".")[0])
+    edits.extend(add_imports(file.tree, imports))
     if direct:
         lines.insert(0, f"{name} := {escape.source.name}")
         edits.extend(insert_before(escape.statement, "\n".join(lines)))

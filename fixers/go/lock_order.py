@@ -18,6 +18,7 @@ Unsafe: the second lock is held for longer, or the call runs after the critical 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from threadmend.golang.builders import BuilderError, delete, insert_before
 from threadmend.golang.lock_operations import is_wrapped
@@ -82,22 +83,29 @@ def _first_fix(graph: LockOrder, steps: list[Step]) -> tuple[Fix | None, int, st
     for index, witnesses in enumerate(few):
         try:
             found = in_common_order(graph, witnesses)
-            return found or _fix(witnesses), index, ""
+            return _whole(found or _fix(witnesses)), index, ""
         except BuilderError as error:
             reason = reason or str(error)
     for index, witnesses in enumerate(few):
         try:
-            return _without(witnesses), index, ""
+            return _whole(_without(witnesses)), index, ""
         except BuilderError:
             continue
     for index, (edge, _) in enumerate(steps):
         if not rarest < len(graph.edges[edge]) <= _FEW:
             continue
         try:
-            return _fix(graph.edges[edge]), index, ""
+            return _whole(_fix(graph.edges[edge])), index, ""
         except BuilderError:
             continue
     return None, 0, reason or "the order is taken in too many places"
+
+
+def _whole(fix: Fix) -> Fix:
+    """Return a fix whose edits can be made together; raises BuilderError for others."""
+    if any(a.path == b.path and b.start < a.end for a, b in pairwise(sorted(set(fix.edits)))):
+        raise BuilderError("the statements to change share a line")
+    return fix
 
 
 def _short(lock_class: str) -> str:

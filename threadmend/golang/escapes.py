@@ -13,7 +13,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of, classify, lock_class, uses_of
+from threadmend.golang.access import (
+    Access,
+    Root,
+    access_of,
+    classify,
+    is_assigned_once,
+    lock_class,
+    uses_of,
+)
 from threadmend.golang.functions import only_returned
 from threadmend.golang.holding import holding_of
 from threadmend.golang.lock_helpers import net_acquires
@@ -238,12 +246,49 @@ def _reaches(locks: Locks, capture: Node, statement: Node, binding: Binding) -> 
 
 
 def _guarding(file: GoFile, shape: _Shape, held: frozenset[Held], statement: Node) -> Held | None:
-    """Return the lock that is held of the same object, or a package-level one."""
+    """Return the lock that is held of the same object, or of the one in which the function found
+    it (`e := s.entries[id]`), or a package-level one.
+    """
+    roots = {shape.access.root, _found_in(file, shape.access.root)}
     for lock in sorted(held, key=lambda h: str(h.lock_class)):
-        if not isinstance(lock.access.root, Binding) or lock.access.root == shape.access.root:
+        if not isinstance(lock.access.root, Binding) or lock.access.root in roots:
             if not is_made_here(file, statement, shape.access):
                 return lock
     return None
+
+
+def _found_in(file: GoFile, root: Root) -> Root | None:
+    """Return the variable in whose map or slice a function has found what a local stands for."""
+    if not isinstance(root, Binding) or not is_assigned_once(root):
+        return None
+    place: Node | None = None
+    if root.kind == "range" and root.index == 1:
+        place = root.declaration["right"]
+    elif root.kind == "variable" and root.index == 0 and len(root.values) == 1:
+        value = bare(root.values[0])
+        place = value if value.kind == "index_expression" else None
+    access = access_of(file, place) if place is not None else None
+    if place is None or access is None or not access.steps or _is_taken_out(root, place):
+        return None
+    return access.root
+
+
+def _is_taken_out(found: Binding, place: Node) -> bool:
+    """Return whether a function changes the map or slice in which it has found an element.
+
+    `b := s.boxes[id]; delete(s.boxes, id)`: whoever gets it is the only one who has it.
+    """
+    container = (place["operand"] if place.kind == "index_expression" else place).text
+    for node in found.function.own() if found.function is not None else ():
+        if node.kind == "call_expression" and node["function"].text in {b"delete", b"clear"}:
+            if node["arguments"].children[0].text == container:
+                return True
+        if node.kind == "assignment_statement" and any(
+            t.text == container or (t.kind == "index_expression" and t["operand"].text == container)
+            for t in node["left"].children
+        ):
+            return True
+    return False
 
 
 def _shapes(file: GoFile, node: Node | None) -> Iterator[_Shape]:

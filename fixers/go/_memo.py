@@ -51,12 +51,26 @@ def is_memo(decision: Decision) -> bool:
     found = file.binding(look["left"].children[0])
     if store["operator"].kind != "=" or len(values) != 1 or key is None or found is None:
         return False
-    if file.binding(values[0]) is not found or not is_assigned_once(key):
+    if file.binding(values[0]) is not found:
         return False
     if not _is_plain(file, values[0]) or not _only_fills(decision, store):
         return False
-    derivation = _Derivation(file, key)
-    return derivation.of_variable(found, since=look.end) and derivation.asks_key
+    if is_assigned_once(key):
+        derivation = _Derivation(file, key)
+        if derivation.of_variable(found, since=look.end) and derivation.asks_key:
+            return True
+    return _asks_the_same(file, key, found, look.end)
+
+
+def _asks_the_same(file: GoFile, key: Binding, found: Binding, since: int) -> bool:
+    """Return whether a value is made of parameters that the key is made of as well.
+
+    `key := code; if old { key = -key }` … `line := strconv.Itoa(code) + text[code]`
+    """
+    of_key, of_value = _Derivation(file, key, given=True), _Derivation(file, key, given=True)
+    if not of_key.of_variable(key) or not of_value.of_variable(found, since=since):
+        return False
+    return bool(of_value.asked) and of_value.asked <= of_key.asked
 
 
 def _is_plain(file: GoFile, value: Node) -> bool:
@@ -89,10 +103,12 @@ def _only_fills(decision: Decision, store: Node) -> bool:
 class _Derivation:
     """Follows what a value is made of, back to a key and to what nobody changes."""
 
-    def __init__(self, file: GoFile, key: Binding) -> None:
+    def __init__(self, file: GoFile, key: Binding, *, given: bool = False) -> None:
         self.file = file
         self.key = key
+        self.given = given
         self.asks_key = False
+        self.asked: set[Binding] = set()
         self._seen: set[Binding] = set()
 
     def of_variable(self, binding: Binding, since: int = 0) -> bool:
@@ -144,6 +160,8 @@ class _Derivation:
         """Return whether nobody changes a field once the object is set up."""
         selection = self.file.selection(selector)
         if selection is not None and selection.kind == "package":
+            if self.given and selection.decl is not None:
+                return selection.decl.file.package is not self.file.package  # a table of theirs
             return selection.decl is None or not is_decl(selection.decl, "var")
         if selection is None or selection.kind != "field":
             return False
@@ -159,7 +177,10 @@ class _Derivation:
         meant = self.file.resolve(name)
         if not isinstance(meant, Binding):
             return not is_decl(meant, "var")
-        if meant is self.key:
+        if self.given and meant.kind == "parameter":
+            self.asked.add(meant)
+            return is_assigned_once(meant)
+        if meant is self.key and not self.given:
             self.asks_key = True
             return True
         if meant.kind == "receiver":

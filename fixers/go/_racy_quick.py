@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from threadmend.golang.captured import is_buffer
 from threadmend.golang.node import bare
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import is_named
+from threadmend.golang.types import Named, Pointer, deref, is_named
 
 from ._racy import Race
 
@@ -43,12 +44,25 @@ def is_slow(race: Race, node: Node) -> bool:
                 sleeps = path == "time" and name == "Sleep"
                 return path not in _QUICK_PACKAGES or sleeps or bool(_ENDS.match(name))
         if race.file.binding(operand) is race.binding:
-            return False
+            return _is_of_somebody_else(race) and function["field"].name not in _QUICK_METHODS
         if is_named(race.file.type_of(operand), *_TESTS):
             return bool(_ENDS.match(function["field"].name))
         quick = function["field"].name in _QUICK_METHODS
         return not (quick and not node["arguments"].children)
     return function.kind not in {"array_type", "slice_type", "map_type", "pointer_type"}
+
+
+def _is_of_somebody_else(race: Race) -> bool:
+    """Return whether the variable only leads to an object whose methods may take long.
+
+    `server.ListenAndServe()`: the lock is for the variable, and no buffer.
+    """
+    type_ = deref(race.type) if isinstance(race.file.underlying(race.type), Pointer) else None
+    return (
+        isinstance(type_, Named)
+        and not is_buffer(race.type)
+        and not any(a.writes and a.steps for a in race.racing)
+    )
 
 
 def slow_parts(race: Race, root: Node) -> list[Node]:

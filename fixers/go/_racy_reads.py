@@ -64,6 +64,10 @@ def snapshot(
     return Guarded(edits, [Region(statement, statement, code)], reason)
 
 
+def _is_call(node: Node) -> bool:
+    return node.kind == "call_expression"
+
+
 def initialized_before(
     race: Race,
     lock: str,
@@ -75,7 +79,10 @@ def initialized_before(
     """Move `v, ok := m[k]` out of the header of an `if`, under the lock."""
     if not all(initializer.contains(a.node) and a.kind == "read" for a in accesses):
         raise BuilderError(f"{race.name} is assigned in the header of a statement")
-    if initializer.kind != "short_var_declaration" or slow_parts(race, initializer):
+    slow = slow_parts(race, initializer)
+    if slow and any(s["function"].name.startswith(f"{race.name}.") for s in slow if _is_call(s)):
+        return snapshot(race, lock, statement, accesses, reason)
+    if initializer.kind != "short_var_declaration" or slow:
         raise BuilderError(f"{race.name} is used in the header of a statement")
     function = statement.function
     edits: list[Edit] = []

@@ -57,21 +57,27 @@ GATE = rb"\.R?Lock\(\)|\.Store\("
 def check(package: Package) -> Iterator[Finding]:
     """Yield the writes that an earlier critical section of the same lock decided."""
     seen: set[Node] = set()
+    told: set[tuple[Node, str | None]] = set()
     for decision in decisions(package):
         statement = decision.write.node.statement
         if statement is None or statement in seen or is_memo(decision):
             continue
         if _is_of_one_goroutine(decision):
             continue
+        step = (decision.second.call, decision.write.place)
+        if step in told:
+            continue  # what the section goes on to do with what it has written
         if not _released_for_nothing(decision):
             again = stored_twice(decision) or refused_again(decision) or _lost(decision)
             if again is None and only_computed_between(decision) and counts_beside(decision):
                 again = _finding(decision)
             if again is not None:
                 seen.add(statement)
+                told.add(step)
                 yield again
             continue
         seen.add(statement)
+        told.add(step)
         yield _finding(decision)
     yield from stored_by_helper(package)
     yield from claimed_by_helper(package)

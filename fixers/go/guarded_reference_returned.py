@@ -140,7 +140,13 @@ def _takes(escape: Escape) -> bool:
         if node.kind == "call_expression" and node["arguments"].text == b"(true)":
             if node["function"].name.endswith((".Swap", ".Store")):
                 return True
+        if node.kind == "call_expression" and _MARKS.match(node["function"].text):
+            if node["arguments"].children[-1].text == b"1":
+                return True
     return False
+
+
+_MARKS = re.compile(rb"atomic\.(?:Swap|Store|CompareAndSwap)U?[Ii]nt(?:32|64)$")
 
 
 _SHARED = re.compile(r"(?i)shared|exposed|lent|borrowed|cow$|copyonwrite")

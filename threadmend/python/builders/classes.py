@@ -29,9 +29,10 @@ def add_attribute(cls: Class, name: str, value: str, said: str = "") -> Edits:
     """Set `self.name = value` in `__init__`, before anything that may use it; `said` is its
     annotation, with the colon.
 
-    That is after the docstring and `super().__init__()` calls at the start; in a class without
-    `__init__` one is written that passes everything on. Raises BuilderError where that
-    is not possible: dataclasses, named tuples, `__slots__` without the name.
+    That is after the docstring and `super().__init__()` calls at the start, unless attributes are
+    set ahead of those, which the base may come to use; in a class without `__init__` one is
+    written that passes everything on. Raises BuilderError where that is not possible: dataclasses,
+    named tuples, `__slots__` without the name.
     """
     init = cls.methods.get("__init__")
     if "__slots__" in cls.scope.bindings:
@@ -63,8 +64,14 @@ def _makes_itself(cls: Class) -> bool:
 
 
 def _after_super(init: Function) -> ast.stmt | None:
-    """Return the call of the base's `__init__` among the first statements."""
+    """Return the call of the base's `__init__` among the first statements, where no attribute is
+    set ahead of it.
+    """
     for statement in init.body[:3]:
+        if isinstance(statement, ast.Assign) and any(
+            isinstance(target, ast.Attribute) for target in statement.targets
+        ):
+            return None
         for node in walk(statement):
             if isinstance(node, ast.Attribute) and node.attr == "__init__":
                 return statement if isinstance(statement, ast.Expr) else None

@@ -152,7 +152,27 @@ def _is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or reads_another_part(access, (*guard.locked, *guard.unlocked))
         or _resets_all(access)
         or _sets_lock(access, guard)
+        or _lets_go(access)
     )
+
+
+_LETS_GO = re.compile(r"(?:[Rr]elease|[Ff]ree|[Dd]ispose)(?:All)?$")
+_ENDS_PART = re.compile(rb"\.(?:Close|Free|Release|Destroy|Dispose)\(\)")
+
+
+def _lets_go(access: FieldAccess) -> bool:
+    """Return whether a method ends the parts of its object: its last user calls it.
+
+    One that counts who is left (`b.users--`) is called by others as well.
+    """
+    function = access.node.function
+    if function is None or function.get("receiver") is None or access.kind == "update":
+        return False
+    if not _LETS_GO.match(function["name"].name) or function["parameters"].children:
+        return False
+    if any(n.kind in {"dec_statement", "inc_statement"} for n in function.own()):
+        return False
+    return _ENDS_PART.search(function.text) is not None
 
 
 def _sets_lock(access: FieldAccess, guard: Guard) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from threadmend.golang.builders.lines import BuilderError
 from threadmend.golang.builders.pointers import CannotFollow, Rewrite
+from threadmend.golang.calls import callers
 from threadmend.golang.copies import Copy, copies, is_interface, target_type
 from threadmend.golang.file import GoFile
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.nocopy import is_ours
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -39,7 +42,39 @@ def found(file: GoFile, wanted: Callable[[Copy], bool]) -> Iterator[Finding]:
             if key in results:
                 continue
             results.add(key)
-        yield _finding(file, copy)
+        finding = _finding(file, copy)
+        if copy.kind == "receiver" and finding.fixes and _is_called_on_copies(file, copy):
+            reason = "it is only called on copies, which have to go first"
+            finding = replace(finding, fixes=(), reason=reason)
+        yield finding
+
+
+def _is_called_on_copies(file: GoFile, copy: Copy) -> bool:
+    """Return whether all calls of a method are on variables that stay copies themselves.
+
+    `a, ok := d.accounts[name]; a.sign()`: a pointer to the copy still locks the copy's lock.
+    """
+    function = copy.holder.function or copy.holder.up("method_declaration")
+    decl = declaration_of(file, function) if function is not None else None
+    sites = callers(decl) if decl is not None and not decl.exported else []
+    return bool(sites) and all(
+        site.call is not None
+        and site.call["function"].kind == "selector_expression"
+        and (binding := site.file.binding(site.call["function"]["operand"])) is not None
+        and _stays_a_copy(site.file, binding)
+        for site in sites
+    )
+
+
+def _stays_a_copy(file: GoFile, binding: Binding) -> bool:
+    """Return whether a variable is a copy that no fix makes a pointer."""
+    return any(
+        copy.kind == "assignment"
+        and copy.holder is binding.declaration
+        and copy.index == binding.index
+        and not _finding(file, copy).fixes
+        for copy in copies(file)
+    )
 
 
 # -- what is left alone ------------------------------------------------------------------

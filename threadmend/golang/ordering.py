@@ -41,7 +41,7 @@ class Ordering:
         self.file = file
         self.binding = binding
         self.waiting = Waiting(file, binding)
-        self._many: dict[Strand, bool] = {}
+        self._many: dict[tuple[object, ...], bool] = {}
 
     # -- the question -----------------------------------------------------------------
 
@@ -54,7 +54,7 @@ class Ordering:
         if self._share_lock(one, other):
             return False
         if one.strand == other.strand:
-            return self.many(one.strand) and not (
+            return (self.many(one.strand) or self._launched_again(one, other)) and not (
                 self._alone(one, by_claim=True) or self._alone(other, by_claim=True)
             )
         ours, theirs = self._fork(one, other)
@@ -76,11 +76,25 @@ class Ordering:
         It is launched in a loop (or by a goroutine that is) within the life of the variable,
         and no instance is waited for before the next.
         """
-        known = self._many.get(strand)
+        calls = strand.at.levels if strand.at is not None else ()
+        key = (strand, *(level.node for level in calls))
+        known = self._many.get(key)
         if known is None:
-            self._many[strand] = False
-            known = self._many[strand] = self._several(strand)
+            self._many[key] = False
+            known = self._many[key] = self._several(strand)
         return known
+
+    def _launched_again(self, one: Place, other: Place) -> bool:
+        """Return whether two calls of a literal that launches start goroutines side by side.
+
+        `spawn(a); spawn(b)`: both places are in what the one `go` of the literal starts.
+        """
+        ours, theirs = one.strand.at, other.strand.at
+        if ours is None or theirs is None or ours.levels == theirs.levels:
+            return False
+        if any(level.function.contains(self.binding.node) for level in ours.levels[:-1]):
+            return False  # each call has a variable of its own
+        return self._beside(one.strand, other.strand, one)
 
     def reaches(self, launch: Strand, place: Place, after: Sequence[Signal]) -> bool:
         """Return whether a place of the launching goroutine runs after a launch, unordered.
@@ -94,6 +108,8 @@ class Ordering:
         for flow, start, stops in self._outwards(launch, after):
             target = targets.get(flow.function)
             if target is not None:
+                if _is_another_call(flow.function, launched, targets):
+                    continue
                 if self._waits_for_result(flow, launched[flow.function], target, after):
                     return False
                 end = point_in(flow, target)
@@ -334,6 +350,16 @@ class Ordering:
             and (point.node is statement or statement.contains(point.node))
             and point.node.contains(self.binding.node)
         )
+
+
+def _is_another_call(function: Node, launched: dict[Node, Node], targets: dict[Node, Node]) -> bool:
+    """Return whether a launch and a place are in two calls of a literal: `spawn(a); spawn(b)`.
+
+    Both name the literals around them, innermost first, and where each of them is called.
+    """
+    around = list(launched)
+    outer = around[around.index(function) + 1 :]
+    return any(f in targets and targets[f] is not launched[f] for f in outer)
 
 
 def _waits_for_sure(signal: Signal) -> bool:

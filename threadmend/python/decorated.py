@@ -10,13 +10,14 @@ whether that only hands it on to a loop or a thread.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from threadmend.python.file import last_name
 from threadmend.python.functions import Function, function_of
 from threadmend.python.scope import parent
 
-__all__ = ["is_put_off", "wrappers"]
+__all__ = ["is_put_off", "worn_by", "wrappers"]
 
 _LATER = frozenset({"idle_add", "threads_add_idle", "timeout_add", "call_soon_threadsafe",
                     "callFromThread", "CallAfter", "singleShot", "after_idle", "Thread",
@@ -36,6 +37,33 @@ def wrappers(function: Function) -> Iterator[Function]:
             inner = _inner(inner)
         if inner is not None:
             yield inner
+
+
+def worn_by(wrapper: Function) -> list[Function]:
+    """Return the functions of the project that a decorator puts a nested function around."""
+    maker = wrapper.outer
+    while maker is not None and maker.outer is not None:
+        maker = maker.outer
+    if maker is None or maker.cls is not None:
+        return []
+    known: dict[Function, list[Function]] = maker.file.__dict__.setdefault("_worn", {})
+    if wrapper not in known:
+        known[wrapper] = list(_wearing(maker, wrapper))
+    return known[wrapper]
+
+
+_FEW = 1500
+"""Files of a project that are searched for who wears a decorator."""
+
+
+def _wearing(maker: Function, wrapper: Function) -> Iterator[Function]:
+    project, name = maker.file.project, re.escape(maker.file.encode(maker.name))
+    worn = re.compile(rb"@[\w.]*\b" + name + rb"\b")
+    for path in project.paths if len(project.paths) <= _FEW else ():
+        file = project.readable(path) if worn.search(project.source(path).data) else None
+        for function in () if file is None else file.functions:
+            if getattr(function.node, "decorator_list", ()) and wrapper in wrappers(function):
+                yield function
 
 
 def is_put_off(function: Function) -> bool:

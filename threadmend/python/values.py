@@ -22,7 +22,7 @@ from threadmend.python.elements import (
     values_in,
 )
 from threadmend.python.names import qualified
-from threadmend.python.scope import Binding, Site
+from threadmend.python.scope import Binding, Site, parent
 from threadmend.python.servers import server_of
 from threadmend.python.unless import is_set_unless_given, is_unless_given
 from threadmend.python.value import Value, agreed, common, shared
@@ -92,7 +92,7 @@ def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
         said = annotated(file, site.annotation, depth)
         if said is not None and said.type not in _ANYTHING:
             return said
-        return _agreed_of(handed_in(file, site), depth)
+        return _agreed_of(handed_in(file, site), depth) or _worn(file, site)
     if site.kind == "annotation":
         return annotated(file, site.annotation, depth)
     if site.kind == "for":
@@ -108,6 +108,21 @@ def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
     if site.kind == "delete":
         return Value("NoneType", file)
     return None
+
+
+def _worn(file: PythonFile, site: Site) -> Value | None:
+    """Return whose method a decorator of the project wraps, as the `self` of the function that it
+    makes: an object of the only class, or of a base of all.
+    """
+    from threadmend.python.decorated import worn_by
+
+    assert isinstance(site.node, ast.arg)
+    arguments = parent(site.node.parent_)  # type: ignore[attr-defined]
+    function = file.function(arguments) if site.node.arg == "self" and arguments else None
+    if function is None or function.outer is None or function.parameters[:1] != ["self"]:
+        return None
+    classes = [method.cls for method in worn_by(function)]
+    return shared(None if c is None else Value(c.qualified, c.file, None, c) for c in classes)
 
 
 _ANYTHING = frozenset({"typing.Any", "object"})

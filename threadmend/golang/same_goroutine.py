@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from threadmend.golang.field_accesses import FieldAccess
     from threadmend.golang.file import GoFile
     from threadmend.golang.guards import Guard
-    from threadmend.golang.package import Decl
+    from threadmend.golang.package import Package
     from threadmend.golang.syntax import Node
 
 __all__ = ["is_built_for", "is_only_writer", "launched_root", "run_together"]
@@ -81,9 +81,9 @@ def launched_root(access: FieldAccess) -> Node | None:
 def run_together(access: FieldAccess, others: list[FieldAccess]) -> bool:
     """Return whether one launch alone runs an access and all the others, or comes after them."""
     root = _root(access.file, access.node, _DEPTH)
-    return root is not None and all(
-        _runs_before_or_in(o.file, o.node, root, _DEPTH) for o in others
-    )
+    if root is None or _is_pool(access.file.package, root):
+        return False
+    return all(_runs_before_or_in(o.file, o.node, root, _DEPTH) for o in others)
 
 
 def _runs_before_or_in(file: GoFile, node: Node, root: Node, depth: int) -> bool:
@@ -141,19 +141,23 @@ def _root(file: GoFile, node: Node, depth: int) -> Node | None:
         return None
     sites = [s for s in own_callers(decl, LOCK_CALLS) if not decl.node.contains(s.node)]
     if len(sites) == 1 and started_by(decl, sites[0]) is not None:
-        return None if _is_pool(decl) else outer
+        return outer
     if any(s.launched or s.call is None for s in sites):
         return None
     roots = {_root(s.file, s.node, depth - 1) for s in sites}
     return roots.pop() if len(roots) == 1 else None
 
 
-def _is_pool(decl: Decl) -> bool:
+def _is_pool(package: Package, root: Node) -> bool:
     """Return whether a loop launches a function several times for one object."""
-    package = decl.file.package
+    file = package.workspace.file_of(root)
+    decl = declaration_of(file, root)
+    own = [launch_of_literal(file, root)] if decl is None else launch_sites(package).get(decl.key)
     return any(
-        launch.loop is not None and is_repeated(package.workspace.file_of(launch.node), launch)
-        for launch in launch_sites(package).get(decl.key, ())
+        launch is not None
+        and launch.loop is not None
+        and is_repeated(package.workspace.file_of(launch.node), launch)
+        for launch in own or ()
     )
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from threadmend.python.api import canonical
-from threadmend.python.functions import Function
+from threadmend.python.functions import CallSite, Function
 from threadmend.python.scope import Scope, parent, scope_of
 from threadmend.python.uses import (
     AttributeUse,
@@ -228,21 +228,25 @@ class Class:
         """Return whether only initializers call a method: of the object, or some of `first`."""
         from threadmend.python.heircalls import calls_by_heirs, is_only_called_by_heirs
 
-        sites = [*method.callers, *calls_by_heirs(method)]
+        # the heirs are asked last: their files may have to be read for it
+        callers = list(method.callers)
+        if not all(self._begins(site, first) for site in callers):
+            return False
+        theirs = calls_by_heirs(method)
         return (
-            bool(sites)
-            and all(
-                site.caller in first
-                or (
-                    site.caller is not None
-                    and site.caller.name in INITIALIZERS
-                    and site.caller.cls is not None
-                    and (self in site.caller.cls.mro or site.caller.cls in self.mro)
-                )
-                for site in sites
-            )
+            bool(callers or theirs)
+            and all(self._begins(site, first) for site in theirs)
             and is_only_called_by_heirs(method)
         )
+
+    def _begins(self, site: CallSite, first: set[Function]) -> bool:
+        """Return whether an initializer of the object makes a call, or one of `first`."""
+        caller = site.caller
+        if caller is None or caller in first:
+            return caller is not None
+        if caller.name not in INITIALIZERS or caller.cls is None:
+            return False
+        return self in caller.cls.mro or caller.cls in self.mro
 
     # -- attributes -----------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from threadmend.golang.access import Access, access_of, is_assigned_once
 from threadmend.golang.builders import BuilderError, insert_at_end, with_reason
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.file import GoFile
-from threadmend.golang.flow import Exit, Flow, Point, flow_of
+from threadmend.golang.flow import Exit, Flow, Point, first_of, flow_of
 from threadmend.golang.lock_helpers import net_acquires
 from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import Held, locks_of, may_leave
@@ -151,16 +151,7 @@ def _locked_from(flow: Flow, call: Node, always: bool) -> Point | None:
         return None
     if not inside or inside[-1].kind != "return_statement" or test.next is None:
         return None
-    return flow.point_of(_first(test.next))
-
-
-def _first(statement: Node) -> Node:
-    """Return what of a statement is a point of the flow: an `if` begins with its condition."""
-    for name in ("initializer", "condition", "value"):
-        part = statement.get(name) if statement.kind.endswith("_statement") else None
-        if part is not None:
-            return _first(part)
-    return statement
+    return flow.point_of(first_of(test.next))
 
 
 def _releases(file: GoFile, flow: Flow, function: Node, lock: Held) -> dict[Point, Node]:

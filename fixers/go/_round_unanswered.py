@@ -22,7 +22,7 @@ from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import SharedChannel, shared_channel, shared_channel_of
 from threadmend.golang.channels import operation_at
 from threadmend.golang.file import GoFile
-from threadmend.golang.flow import Point, flow_of
+from threadmend.golang.flow import Point, first_of, flow_of
 from threadmend.golang.functions import method_call
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, argument_of, bindings_in
@@ -144,7 +144,7 @@ def _unanswered(file: GoFile, function: Node, request: _Request) -> Finding | No
     if not all(_is_harmless(file, use, name, function) for use in rest):
         return None
     flow = flow_of(function)
-    begin = flow.point_of(_first(request.begin))
+    begin = flow.point_of(first_of(request.begin))
     stops = {p: node for node, _ in answers if (p := flow.point_of(node)) is not None}
     if begin is None or not flow.complete or begin in stops or len(stops) != len(answers):
         return None
@@ -159,15 +159,6 @@ def _unanswered(file: GoFile, function: Node, request: _Request) -> Finding | No
 # A goroutine that leaves its loop ends; a function for one request gives that up.
 def _ways(binding: Binding) -> str:
     return "return_statement" if binding.kind == "parameter" else "continue_statement"
-
-
-def _first(statement: Node) -> Node:
-    """Return what of a statement is a point of the flow: an `if` begins with its condition."""
-    for name in ("initializer", "condition", "value"):
-        part = statement.get(name) if statement.kind.endswith("_statement") else None
-        if part is not None:
-            return _first(part)
-    return statement
 
 
 def _answer(file: GoFile, use: Node, depth: int) -> tuple[Node, str] | None:

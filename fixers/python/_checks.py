@@ -120,11 +120,7 @@ def _is_only_asked_whether_there(data: Data, use: Use) -> bool:
     """
     if any(u.changes and not _adds(data, u) and not _updates(data, u) for u in data.uses):
         return False
-    tests = [
-        above.test
-        for above in enclosing(use.node, ast.If)
-        if isinstance(above, ast.If) and looks(data, above.test)
-    ]
+    tests = _tests(data, use)
     return bool(tests) and all(_is_presence(data, test) for test in tests)
 
 
@@ -134,12 +130,17 @@ def _is_only_asked_for_none(data: Data, use: Use) -> bool:
     """
     if any(u.mode in _REPLACES for u in data.uses) or use.mode in _REPLACES:
         return False
-    tests = [
+    tests = _tests(data, use)
+    return bool(tests) and all(_asks_for_none(data, test) for test in tests)
+
+
+def _tests(data: Data, use: Use) -> list[ast.expr]:
+    """Return the tests of the data that stand above a use."""
+    return [
         above.test
         for above in enclosing(use.node, ast.If)
         if isinstance(above, ast.If) and looks(data, above.test)
     ]
-    return bool(tests) and all(_asks_for_none(data, test) for test in tests)
 
 
 def _asks_for_none(data: Data, test: ast.expr) -> bool:

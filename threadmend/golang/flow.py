@@ -32,6 +32,7 @@ __all__ = [
     "Label",
     "NoReturn",
     "Point",
+    "first_of",
     "flow_of",
     "is_never_after",
     "noreturn",
@@ -54,6 +55,15 @@ def flow_of(function: Node, noreturn: NoReturn = noreturn) -> Flow:
     if flow is None:
         flow = flows[key] = Flow(function, noreturn)
     return flow
+
+
+def first_of(statement: Node) -> Node:
+    """Return what of a statement is a point of the flow: an `if` begins with its condition."""
+    for name in ("initializer", "condition", "value"):
+        part = statement.get(name) if statement.kind.endswith("_statement") else None
+        if part is not None:
+            return first_of(part)
+    return statement
 
 
 def is_never_after(node: Node, place: Node) -> bool:

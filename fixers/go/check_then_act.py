@@ -6,6 +6,10 @@ two of them find the key missing and both create it, two read the same count and
 is lost. Each access holds the lock, so that the race detector has nothing to say. Likewise an
 atomic number that is loaded, tested, and stored in a step of its own.
 
+The value may be read by a method that locks, or written by one: `if a.Balance() < n { return err }`
+and `a.Withdraw(n)`. Then what a stale answer does has to show: a limit that is passed, a key that
+is refused and overwritten, work that two take up, a number or a maximum that is lost.
+
 Not reported: a write whose section looks at the place again before it writes, or at what the value
 leads to (`if e.users == 0`); a cache that gets what its key alone determines; sections with a call
 in between that is not known to be quick, because the lock was released for it, unless it makes a
@@ -41,6 +45,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
+from ._asked_by_method import asked_by_method
 from ._atomic_steps import atomic_steps
 from ._claimed_by_helper import claimed_by_helper
 from ._looked_again import counts_beside, looks_again, only_computed_between
@@ -79,8 +84,10 @@ def check(package: Package) -> Iterator[Finding]:
         seen.add(statement)
         told.add(step)
         yield _finding(decision)
-    yield from stored_by_helper(package)
-    yield from claimed_by_helper(package)
+    by_helpers = [*stored_by_helper(package), *claimed_by_helper(package)]
+    yield from by_helpers
+    known = {(f.path, f.start) for f in by_helpers}
+    yield from (f for f in asked_by_method(package) if (f.path, f.start) not in known)
     yield from atomic_steps(package)
 
 

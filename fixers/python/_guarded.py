@@ -10,6 +10,7 @@ from threadmend.python import api
 from threadmend.python.borrowed import all_sections
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile, is_test
+from threadmend.python.flow import walk
 from threadmend.python.functions import Function
 from threadmend.python.guards import Guard, guards_of, is_named_for
 from threadmend.python.held import callers_hold
@@ -45,6 +46,18 @@ class Guarded:
     is_copied: bool = False
     owner: str = ""
 
+    @property
+    def is_of_tasks(self) -> bool:
+        """Return whether the lock keeps out the tasks of a loop, whatever it is made by: nothing
+        but coroutines changes the collection, and some wait while they hold the lock.
+        """
+        changing = [other.function(node) for other, node in self.changed]
+        return all(f is not None and f.is_async for f in changing) and any(
+            section.lock.place == self.lock.place and _waits(section.body)
+            for other in dict.fromkeys(other for other, _ in self.changed)
+            for section in all_sections(other)
+        )
+
     def lock_in(self, function: Function) -> str | None:
         """Return how a function of the same file writes the lock."""
         place = self.lock.place
@@ -56,6 +69,11 @@ class Guarded:
         while outer is not None and outer.self_name is None:
             outer = outer.outer
         return None if outer is None else f"{outer.self_name}.{place.name}"
+
+
+def _waits(block: list[ast.stmt]) -> bool:
+    """Return whether other tasks may run while a block does."""
+    return any(isinstance(n, ast.Await | ast.AsyncWith | ast.AsyncFor) for n in walk(block))
 
 
 def guarded(file: PythonFile) -> Iterator[Guarded]:

@@ -8,7 +8,8 @@ returns as it is. `sys.modules` changes with every import, also of what another 
 
 Not reported: a loop under the lock, or whose callers all hold it, as far as the project shows
 them; a loop over a copy; a
-collection that is only ever replaced by another one; a list that only grows; what one call of
+collection that is only ever replaced by another one, or that only coroutines change, of which some
+wait with the lock held, which is one between tasks; a list that only grows; what one call of
 the interpreter reads at once (`sum`, `sorted`, `list`); a loop after the
 thread that makes the changes was joined, or after a flag was set under the lock that others test
 there; tests.
@@ -81,6 +82,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 continue
             if function.name == "__del__":
                 continue  # nobody else knows the object any more
+            if one.is_of_tasks and function not in spawns_reaching(file):
+                continue  # and the loop is run by the thread that runs all of them
             if _is_last(file, one, node) or _is_closed(file, one, node, function):
                 continue
             if callers_seem_to_hold(function, one.lock.place) or is_named_nowhere(function):
@@ -285,10 +288,11 @@ def _fix(
     """Draw `for x in self.d:` as `with self.lock:` / `xs = list(self.d)` / `for x in xs:`.
 
     Where a caller may have the lock the copy is made without it: one call that no other thread
-    interrupts in the interpreter.
+    interrupts in the interpreter. Also where the lock should be one of asyncio, and will be.
     """
     held = may_be_held(function, one.lock.place) or function.name in _QUICK
     held = held or (function.name == "__iter__" and _is_gone_over(file, one, function))
+    held = held or one.is_of_tasks
     copy = f"list({file.text(looped)})"
     if held and not one.lock.reentrant:
         edits: tuple[Edit, ...] = replace(file, looped, copy)

@@ -27,6 +27,7 @@ from threadmend.golang.package import Package
 from threadmend.golang.same_goroutine import run_together
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here, is_setup
+from threadmend.golang.spoken import speaks_of_locks
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
@@ -147,7 +148,7 @@ def _is_shared(guard: Guard, function: Node, found: Decided) -> bool:
     if file.is_test or is_setup(file, change.at):
         return False
     outer = outer_function(change.at)
-    if outer is None or caller_classes(file, outer):
+    if outer is None or speaks_of_locks(file, outer) or caller_classes(file, outer):
         return False
     writes = [a for a in guard.locked if a.writes and not a.setup]
     if change.access.writes and run_together(change.access, writes):

@@ -32,9 +32,10 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 __all__ = ["atomic_steps"]
 
-_STORE = re.compile(rb"\.Store\(")
+_STORE = re.compile(rb"\.(?:Store|Add)\(")
 _KINDS = frozenset({"Int32", "Int64", "Uint32", "Uint64"})
 _LEAVES = frozenset({"return_statement", "continue_statement", "break_statement"})
+_SIDES = ("left", "right")
 _REASON = "the test and what it computes run again when another goroutine was faster"
 
 
@@ -51,7 +52,7 @@ def atomic_steps(package: Package) -> Iterator[Finding]:
 
 def _is_store(file: GoFile, call: Node) -> bool:
     function = call["function"]
-    if function.kind != "selector_expression" or function["field"].name != "Store":
+    if function.kind != "selector_expression" or function["field"].name not in {"Store", "Add"}:
         return False
     if call.parent is None or call.parent.kind != "expression_statement":
         return False
@@ -76,14 +77,20 @@ def _stored(file: GoFile, store: Node) -> Iterator[Finding]:
     computed = _computed(file, statement, value, place)
     test = _test(file, computed or statement, place)
     loads = _loads(file, computed or statement, place)
-    if test is None or len(loads) != 1:
+    if test is None:
+        return
+    if _adds(store):
+        if value.kind == "unary_expression" or not _is_bound(test, place):
+            return
+    elif len(loads) != 1:
         return
     fix, reason = _fix(file, test, computed, statement, place)
     yield Finding(
         path=file.path,
         start=store.start,
         end=store.end,
-        message=f"{place} is stored on the ground of an earlier load, in a step of its own",
+        message=f"{place} is {'added to' if _adds(store) else 'stored'} on the ground of an"
+        " earlier load, in a step of its own",
         fixes=(fix,) if fix is not None else (),
         related=(Related(test.path, test.start, test["condition"].end, "tested here"),),
         reason=reason,
@@ -95,6 +102,20 @@ def _stored(file: GoFile, store: Node) -> Iterator[Finding]:
 def _fix(file: GoFile, test: Node, computed: Node | None, statement: Node, place: str) -> Fix:
     edits = _retried(file, test, computed, statement, place)
     return Fix(f"Compare and swap {place}", edits, Safety.UNSAFE, _REASON)
+
+
+def _adds(store: Node) -> bool:
+    return store["function"]["field"].name == "Add"
+
+
+def _is_bound(test: Node, place: str) -> bool:
+    """Return whether a test asks if a number has come to its limit: `if n.Load() >= most`."""
+    condition = test["condition"]
+    if condition.kind != "binary_expression":
+        return False
+    left, right = (condition[side].text == f"{place}.Load()".encode() for side in _SIDES)
+    operator = condition["operator"].kind
+    return (left and operator in {">", ">="}) or (right and operator in {"<", "<="})
 
 
 def _computed(file: GoFile, statement: Node, value: Node, place: str) -> Node | None:
@@ -176,6 +197,10 @@ def _retried(
         if binding is None or any(u.start > statement.end for u in binding.uses):
             sign, before = "=", f"var {new} {_plain_type(file, store)}\n"
         lines.append(f"{new} {sign} {_with(file, computed['right'], place, old)}")
+    elif _adds(store):
+        new = f"{old}+{value.name}"
+        if value.kind not in {"int_literal", "identifier", "selector_expression"}:
+            raise BuilderError("what is added is computed")
     else:
         lines.append(f"{new} := {_with(file, value, place, old)}")
     lines.append(f"if {place}.CompareAndSwap({old}, {new}) {{\n\tbreak\n}}")

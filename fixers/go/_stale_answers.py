@@ -6,13 +6,13 @@ import re
 
 from threadmend.golang.file import GoFile
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Pointer
+from threadmend.golang.types import Chan, Pointer
 
 from ._decided_steps import Decided
 from ._refused_again import refuses
 from ._taken_when import says_taken
 
-__all__ = ["matters"]
+__all__ = ["is_made_anew", "matters", "works"]
 
 _COUNTS = frozenset({"update", "append"})
 _LITERALS = frozenset(
@@ -77,7 +77,7 @@ def _overwrites(found: Decided) -> bool:
         return _claims(found, value) and _works(found)
     if found.refusal is not None:
         return says_taken(found) is True and _refuses(found)
-    return says_taken(found) is False and _makes(file, value)
+    return says_taken(found) is False and is_made_anew(file, value)
 
 
 def _claims(found: Decided, value: Node) -> bool:
@@ -124,12 +124,15 @@ def _refuses(found: Decided) -> bool:
 
 def _works(found: Decided) -> bool:
     """Return whether something is done behind the change that only one is to do."""
-    change, function = found.change.at, found.change.at.function
-    end = function["body"].end if function is not None else change.end
-    if found.refusal is None:
-        block = found.by
-        end = block.end
-    for node in function.own() if function is not None else ():
+    function = found.change.at.function
+    if function is None:
+        return False
+    return works(function, found.change.at, (found.by if found.refusal is None else function).end)
+
+
+def works(function: Node, change: Node, end: int) -> bool:
+    """Return whether a function does more behind a change than to say something and unlock."""
+    for node in function.own():
         if not change.end <= node.start < end:
             continue
         if node.kind in {"go_statement", "send_statement"}:
@@ -142,7 +145,7 @@ def _works(found: Decided) -> bool:
     return False
 
 
-def _makes(file: GoFile, value: Node) -> bool:
+def is_made_anew(file: GoFile, value: Node) -> bool:
     """Return whether a value is made anew, so that two of them are not the same."""
     made = value
     binding = file.binding(value) if value.kind == "identifier" else None
@@ -151,7 +154,7 @@ def _makes(file: GoFile, value: Node) -> bool:
     if made.kind == "unary_expression" and made["operator"].kind == "&":
         return made["operand"].kind == "composite_literal"
     if made.kind == "call_expression":
-        return isinstance(file.underlying(file.type_of(value)), Pointer)
+        return isinstance(file.underlying(file.type_of(value)), Pointer | Chan)
     return False
 
 

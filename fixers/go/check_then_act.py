@@ -4,7 +4,7 @@ A value is read under the lock, the lock is released, and what was read decides 
 the same lock. In between another goroutine may have changed what the decision stands on:
 two of them find the key missing and both create it, two read the same count and one update
 is lost. Each access holds the lock, so that the race detector has nothing to say. Likewise an
-atomic number that is loaded, tested, and stored in a step of its own.
+atomic number or flag that is loaded, tested, and stored in a step of its own, and a `sync.Map`.
 
 The value may be read by a method that locks, or written by one: `if a.Balance() < n { return err }`
 and `a.Withdraw(n)`. Then what a stale answer does has to show: a limit that is passed, a key that
@@ -46,6 +46,8 @@ from threadmend.golang.targets import Body
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._asked_by_method import asked_by_method
+from ._atomic_claims import atomic_claims
+from ._atomic_peaks import atomic_peaks
 from ._atomic_steps import atomic_steps
 from ._claimed_by_helper import claimed_by_helper
 from ._looked_again import counts_beside, looks_again, only_computed_between
@@ -54,9 +56,10 @@ from ._quick import is_slow
 from ._refused_again import refused_again
 from ._stored_by_helper import stored_by_helper
 from ._stored_twice import stored_twice
+from ._sync_map_steps import sync_map_steps
 
 CATEGORY = "mutex"
-GATE = rb"\.R?Lock\(\)|\.Store\("
+GATE = rb"\.R?Lock\(\)|\.(?:Store|Add)(?:(?:Ui|I)nt(?:32|64))?\("
 
 
 def check(package: Package) -> Iterator[Finding]:
@@ -89,6 +92,9 @@ def check(package: Package) -> Iterator[Finding]:
     known = {(f.path, f.start) for f in by_helpers}
     yield from (f for f in asked_by_method(package) if (f.path, f.start) not in known)
     yield from atomic_steps(package)
+    yield from atomic_claims(package)
+    yield from atomic_peaks(package)
+    yield from sync_map_steps(package)
 
 
 def _is_of_one_goroutine(decision: Decision) -> bool:

@@ -33,7 +33,7 @@ class Guarded:
     """A collection that is changed in place under a lock.
 
     `kind` is its type; `changed` are the places where it is changed under the lock, `uses` all
-    others of this file outside of initializers; `only_grows`: nothing is ever taken out.
+    others of this file outside of initializers; `only_grows`: nothing is ever taken out or moved.
     `is_copied`: the class only copies it under the lock, and `changed` are these places. `owner`:
     how the object is written that the uses look into from outside of its class.
     """
@@ -232,7 +232,12 @@ def _of_module(file: PythonFile, binding: Binding, taken: dict[Place, Lock]) -> 
 
 
 def _grows(file: PythonFile, node: ast.expr) -> bool:
+    """Return whether a change of a list moves no item: it adds one, or puts one in the place of
+    another.
+    """
     above = file.parent(node)
+    if isinstance(above, ast.Subscript) and isinstance(above.ctx, ast.Store):
+        return not isinstance(above.slice, ast.Slice)
     return isinstance(above, ast.Attribute) and above.attr in _GROWING
 
 

@@ -7,12 +7,11 @@ loop does not, also where it looks into an object from outside, or goes over wha
 returns as it is. `sys.modules` changes with every import, also of what another thread runs.
 
 Not reported: a loop under the lock, or whose callers all hold it, as far as the project shows
-them; a loop over a copy; a
-collection that is only ever replaced by another one, or that only coroutines change, of which some
-wait with the lock held, which is one between tasks; a list that only grows; what one call of
-the interpreter reads at once (`sum`, `sorted`, `list`); a loop after the
-thread that makes the changes was joined, or after a flag was set under the lock that others test
-there; tests.
+them, or come before they start the thread; a loop over a copy; a collection that is only ever
+replaced by another one, or that only coroutines change, of which some wait with the lock held,
+which is one between tasks; a list that only grows, or whose items are replaced one by one; what
+one call of the interpreter reads at once (`sum`, `sorted`, `list`); a loop after the thread that
+makes the changes was joined, or after a flag was set under the lock that others test there; tests.
 
 Unsafe: the loop does not see what is added while it runs, and a thread that has the lock already
 would wait for itself. With a re-entrant lock the fix is safe.

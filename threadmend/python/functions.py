@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.python.children import children
+from threadmend.python.flow import enclosing
 from threadmend.python.scope import Scope, parent, scope_of
 from threadmend.python.syntax import FunctionNode
 
@@ -34,6 +35,20 @@ class CallSite(NamedTuple):
     call: ast.Call
     caller: Function | None
     file: PythonFile
+
+    @property
+    def starts_later(self) -> bool:
+        """Return whether the caller starts a thread after the call, and does not come back to it:
+        `self._draw()`, then `self._ticker.start()`.
+        """
+        if self.caller is None or any(True for _ in enclosing(self.call, ast.For, ast.While)):
+            return False
+        return any(
+            spawn.is_threaded
+            and self.file.function(spawn.node) is self.caller
+            and spawn.node.lineno > self.call.lineno  # type: ignore[attr-defined]
+            for spawn in self.file.spawns
+        )
 
 
 class Function:

@@ -353,7 +353,7 @@ def _held_by_helper(function: Function, lent: Lent) -> Held:
 
 def callers_seem_to_hold(function: Function, place: Place | None, depth: int = 3) -> bool:
     """Return whether every call of a method that the project shows holds a lock (None: one or
-    another), or comes from an initializer, and other files use the class without naming the
+    another), comes from an initializer or before the thread is started, and other files use the class without naming the
     method. Its name allows others to call it as well: that is no proof.
     """
     if place is not None and are_outsiders_locked(function, place):
@@ -368,6 +368,7 @@ def callers_seem_to_hold(function: Function, place: Place | None, depth: int = 3
     return all(
         site.caller in home.init_only
         or _has(held_at(site.file, site.call), place)
+        or site.starts_later
         or (site.caller is not None and callers_seem_to_hold(site.caller, place, depth - 1))
         for site in sites
     )

@@ -28,6 +28,11 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 __all__ = ["Nesting", "Taking", "circles", "nestings", "takings"]
 
+_FARTHEST = 8
+"""Through more calls nobody follows a claim, and hardly a run gets: each call on the way stands
+behind conditions of its own, which may exclude each other.
+"""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taking:
@@ -116,7 +121,7 @@ def _through(
     if cls is not None and isinstance(receiver, ast.Name):
         callee = _of_class(cls, callee)
     for taking in takings(callee, cls):
-        if is_switched_off(call, callee, taking.first):
+        if len(taking.calls) >= _FARTHEST or is_switched_off(call, callee, taking.first):
             continue
         place = seen_from(file, call, callee, taking.place)
         if place is not None:

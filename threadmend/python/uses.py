@@ -36,6 +36,14 @@ _OF_COLLECTIONS = frozenset(
 )
 """Methods of Python's own collections."""
 
+_GIVEN = {
+    "add": (1, 1), "append": (1, 1), "appendleft": (1, 1), "clear": (0, 0), "discard": (1, 1),
+    "extend": (1, 1), "extendleft": (1, 1), "insert": (2, 2), "move_to_end": (1, 2),
+    "pop": (0, 2), "popitem": (0, 1), "popleft": (0, 0), "remove": (1, 1), "reverse": (0, 0),
+    "rotate": (0, 1), "setdefault": (1, 2), "sort": (0, 0),
+}  # fmt: skip
+"""How few and how many arguments these methods take by position."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttributeUse:
@@ -289,9 +297,19 @@ def use_mode(node: ast.expr) -> str:
         above = outer  # `x[k].append(v)`
     if isinstance(above, ast.Attribute) and above.attr in MUTATORS:
         top = parent(above)
-        if isinstance(top, ast.Call) and top.func is above:
+        if isinstance(top, ast.Call) and top.func is above and _fits(top, above.attr):
             return "mutate"
     return "read"
+
+
+def _fits(call: ast.Call, name: str) -> bool:
+    """Return whether a method of Python's collections takes as many arguments as a call gives:
+    `self.registry.add(port, module)` is a method of something else, which may have its own lock.
+    """
+    if any(isinstance(given, ast.Starred) for given in call.args):
+        return True
+    fewest, most = _GIVEN.get(name, (0, len(call.args)))
+    return fewest <= len(call.args) + len(call.keywords) and len(call.args) <= most
 
 
 def assigned_value(node: ast.expr) -> ast.expr | None:

@@ -38,17 +38,20 @@ class CallSite(NamedTuple):
 
     @property
     def starts_later(self) -> bool:
-        """Return whether the caller starts a thread after the call, and does not come back to it:
-        `self._draw()`, then `self._ticker.start()`.
+        """Return whether the caller starts its object's thread after the call, and does not come
+        back to it: `self._draw()`, then `self._ticker = Thread(…)`. One of many threads, which
+        nobody keeps, may not be the first.
         """
         if self.caller is None or any(True for _ in enclosing(self.call, ast.For, ast.While)):
             return False
-        return any(
-            spawn.is_threaded
-            and self.file.function(spawn.node) is self.caller
-            and spawn.node.lineno > self.call.lineno  # type: ignore[attr-defined]
-            for spawn in self.file.spawns
-        )
+        for spawn in self.file.spawns:
+            kept = parent(spawn.node)
+            if spawn.kind != "thread" or self.file.function(spawn.node) is not self.caller:
+                continue
+            if isinstance(kept, ast.Assign) and isinstance(kept.targets[0], ast.Attribute):
+                if kept.lineno > self.call.lineno:
+                    return True
+        return False
 
 
 class Function:

@@ -353,8 +353,9 @@ def _held_by_helper(function: Function, lent: Lent) -> Held:
 
 def callers_seem_to_hold(function: Function, place: Place | None, depth: int = 3) -> bool:
     """Return whether every call of a method that the project shows holds a lock (None: one or
-    another), comes from an initializer or before the thread is started, and other files use the class without naming the
-    method. Its name allows others to call it as well: that is no proof.
+    another), or comes from an initializer or before the object's thread is started, and other
+    files use the class without naming the method. Its name allows others to call it as well: that
+    is no proof.
     """
     if place is not None and are_outsiders_locked(function, place):
         return True

@@ -122,13 +122,17 @@ def merged(homes: Sequence[Home]) -> list[Home]:
     return found
 
 
-def existing(file: PythonFile, home: Home, function: Function) -> str | None:
-    """Return how to write a lock that other code already takes around the same data."""
+def existing(file: PythonFile, home: Home, function: Function, but: str = "") -> str | None:
+    """Return how to write a lock that other code already takes around the same data; an attribute
+    with the name `but` is none.
+    """
     if home.kind == "class":
         assert isinstance(home.key, Class)
         for name in home.data:
             guard = guards_of(home.key).get(name)
-            if guard is not None and guard.lock.base == "self" and "." not in guard.lock.name:
+            if guard is None or guard.lock.name == but:
+                continue
+            if guard.lock.base == "self" and "." not in guard.lock.name:
                 return f"{self_name(function)}.{guard.lock.name}"
     elif home.kind == "module":
         for section in file.sections:
@@ -147,15 +151,17 @@ def declared(
     before: ast.AST,
     given: str = "",
     known_as: str = "",
+    but: str = "",
 ) -> tuple[str, tuple[Edit, ...]]:
     """Return how to write the lock of a home, and the edits that make it there.
 
     `kind` is the constructor, `given` its arguments, `before` a node of the first code that
-    takes the lock, `known_as` what that calls it: its name where nothing says what it guards.
+    takes the lock, `known_as` what that calls it: its name where nothing says what it guards. `but`
+    is an attribute that is no such lock.
     Raises BuilderError where the home has no room.
     """
     is_lock = "Semaphore" not in kind
-    known = existing(file, home, function) if is_lock else None
+    known = existing(file, home, function, but) if is_lock else None
     if known is not None:
         return known, ()
     short = "lock" if is_lock else "slots"

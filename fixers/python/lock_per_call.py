@@ -4,7 +4,7 @@ A lock keeps others out only when they take the same one. `with threading.Lock()
 that a function makes for itself, is a new lock in every call: it is always free, and the code
 under it runs in as many threads as like to. A lock that is only made when it is first asked for
 (`if self.lock is None: self.lock = Lock()`) may be made twice at that moment; one that is
-looked up in a mapping which nobody fills (`locks.get(key, Lock())`) is made in every call. A
+looked up in a mapping which nobody fills (`locks.get(key, Lock())`) is made in every call, one that a property returns each time one looks. A
 semaphore that a call makes for itself limits nothing.
 
 Not reported: a lock that a nested function, another call or an object gets to see; code that
@@ -31,6 +31,7 @@ from threadmend.python.locks import Section, is_acquire, is_release
 from threadmend.python.places import Place
 from threadmend.python.threads import reached
 
+from ._fresh_lock import fresh_lock, fresh_locks
 from ._gates import is_gate
 from ._hoist import Home, declared, home_of, merged
 from ._late_lock import late_locks
@@ -49,7 +50,7 @@ class _Made:
     """A lock that a call makes for itself.
 
     `items` are the expressions that name it, `statement` is what makes it (None when the
-    `with` statement does), `body` what runs under it.
+    `with` statement does), `body` what runs under it, `parts` that by function and file.
     """
 
     kind: str
@@ -58,14 +59,18 @@ class _Made:
     items: list[ast.expr]
     body: list[ast.stmt]
     statement: ast.stmt | None = None
+    parts: list[tuple[Function, list[ast.stmt]]] = field(default_factory=list)
     home: Home = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parts = self.parts or [(self.function, self.body)]
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the locks that nobody else can take."""
     if file.is_test:
         return
-    found = [*_entered(file), *_local(file)]
+    found = [*_entered(file), *_local(file), *_shown(file)]
     found.sort(key=lambda one: (one.node.lineno, one.node.col_offset))
     homes = merged([home_of(file, one.function, one.body) for one in found])
     for one, home in zip(found, homes, strict=True):
@@ -91,6 +96,16 @@ def _entered(file: PythonFile) -> Iterator[_Made]:
             if kind and function is not None and item.optional_vars is None:
                 body = node.body  # type: ignore[attr-defined]
                 yield _Made(kind, item.context_expr, function, [item.context_expr], body)
+
+
+def _shown(file: PythonFile) -> Iterator[_Made]:
+    """Yield `return threading.Lock()` of a property that methods take."""
+    for fresh in fresh_locks(file):
+        kind = _made(file, fresh.made)
+        parts = [(s.function, s.body) for s in fresh.sections if s.function is not None]
+        body = [s for function, part in parts if function.file is file for s in part]
+        if kind:
+            yield _Made(kind, fresh.made, fresh.getter, [fresh.made], body, parts=parts)
 
 
 def _local(file: PythonFile) -> Iterator[_Made]:
@@ -128,12 +143,8 @@ def _slots(file: PythonFile, node: ast.expr) -> str:
 def _fresh(file: PythonFile, node: ast.expr) -> str:
     """Return the kind of the lock that a function of the project makes in every call."""
     callee = function_of(file, node.func) if isinstance(node, ast.Call) else None
-    if callee is None or callee.is_async or callee.is_generator or callee.decorators:
-        return ""
-    returned = [r.value for r in callee.returns()]
-    if len(returned) != 1 or returned[0] is None or len(callee.body) > 2:
-        return ""
-    return _made(callee.file, returned[0])
+    made = None if callee is None or callee.decorators else fresh_lock(callee)
+    return "" if made is None or callee is None else _made(callee.file, made)
 
 
 def _uses_of_local(file: PythonFile, target: ast.Name, function: Function) -> list[ast.expr]:
@@ -247,7 +258,9 @@ def _edits(file: PythonFile, one: _Made, group: list[_Made]) -> tuple[str, tuple
     given = ", ".join(file.text(argument) for argument in made_of)
     target = None if one.statement is None else target_of(one.statement)
     known_as = target.id if isinstance(target, ast.Name) else ""
-    name, made = declared(file, one.home, one.function, kind, group[0].node, given, known_as)
+    # The property that makes the lock looks like one that the data is guarded by.
+    but = one.function.name if one.node in one.items and one.statement is None else ""
+    name, made = declared(file, one.home, one.function, kind, group[0].node, given, known_as, but)
     edits = [*made]
     edits += [Edit(file.path, *file.span(item), file.encode(name)) for item in one.items]
     if one.statement is not None:
@@ -257,10 +270,11 @@ def _edits(file: PythonFile, one: _Made, group: list[_Made]) -> tuple[str, tuple
 
 def _reaches_itself(group: list[_Made]) -> bool:
     """Return whether code under the lock calls code that takes it: it has to be re-entrant."""
-    takers = {one.function for one in group}
-    for one in group:
-        for node in walk(one.body):
-            callee = one.function.callees.get(node) if isinstance(node, ast.Call) else None
+    parts = [part for one in group for part in one.parts]
+    takers = {function for function, _ in parts}
+    for function, body in parts:
+        for node in walk(body):
+            callee = function.callees.get(node) if isinstance(node, ast.Call) else None
             if callee is not None and not takers.isdisjoint(reached(callee)):
                 return True
     return False

@@ -29,6 +29,7 @@ from ._data import Data, Use
 from ._foreign import foreign_classes, foreign_names
 from ._given import given, is_from_queue, reaching, run_abroad
 from ._handed import argument_for, kept_functions
+from ._listeners import listeners
 from ._one_liners import lifted
 
 __all__ = ["Running", "contended", "contended_by"]
@@ -341,6 +342,9 @@ def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
             continue
         for call in function.calls:
             func = call.func
+            if isinstance(func, ast.Name | ast.Subscript) and not function.file.held(call):
+                if any(f.home in cls.mro for f in listeners(function.file, func)):
+                    yield function, func
             if not isinstance(func, ast.Attribute):
                 continue
             if any(f.home in cls.mro for f in kept_functions(function.file, func)):

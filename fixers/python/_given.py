@@ -80,7 +80,7 @@ def _methods(file: PythonFile, function: Function) -> Iterator[tuple[ast.expr, F
                 yield call, method
             for callback in kept_functions(file, func):
                 yield call, callback
-        elif call not in function.callees and isinstance(func, ast.Name):
+        elif call not in function.callees and isinstance(func, ast.Name | ast.Subscript):
             found = list(listeners(file, func))
             if found and not file.held(call):
                 yield from ((call, listener) for listener in found)

@@ -1,8 +1,11 @@
-"""Functions that objects are handed to call them later: listeners in a list, a callback that a
-method sets.
+"""Functions that objects are handed to call them later: listeners in a list, one for each topic, a
+callback that a method sets.
 
     def add_listener(self, listener):       for listener in list(self._listeners):
         self._listeners.append(listener)        listener(line)
+
+    def on(self, topic, handler):           for handler in self._handlers.get(topic, []):
+        self._handlers[topic].append(handler)   handler(event)
 """
 
 from __future__ import annotations
@@ -11,51 +14,99 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.python.arguments import argument
-from threadmend.python.elements import elements_of, iterated, values_in
 from threadmend.python.file import PythonFile, is_test
 from threadmend.python.functions import Function, function_of
-from threadmend.python.scope import Binding
-from threadmend.python.uses import is_self
+from threadmend.python.scope import Binding, Site, parent
+from threadmend.python.uses import assigned_value, is_self
 
 __all__ = ["handed_to_method", "listeners"]
 
 _FEW = 20
 """A method's name that stands in more files than these is too common to ask them all."""
-_STEPS = 3
+_STEPS = 8
+_PARTS = frozenset({"copy", "get", "items", "keys", "pop", "setdefault", "values"})
+"""Methods of a collection that give what is in it."""
+_SAME = frozenset({"enumerate", "list", "reversed", "set", "sorted", "tuple"})
+_PUTS = {"add": 0, "append": 0, "appendleft": 0, "insert": 1, "setdefault": 1}
+"""Where the argument stands that is put into a collection."""
 
 
-def listeners(file: PythonFile, called: ast.Name) -> Iterator[Function]:
-    """Yield the functions that the loop variable of a loop over a collection of the object may be:
-    what its methods have been handed to put there.
+def listeners(file: PythonFile, called: ast.expr) -> Iterator[Function]:
+    """Yield the functions that what is called may be, when it is taken out of a collection of the
+    object: those that its methods have been handed to put there.
     """
-    for owner, node in _elements(file, called):
-        binding = owner.binding(node)
-        method = None if binding is None else _method_of(owner, binding)
-        if method is not None and binding is not None:
-            yield from handed_to_method(method, binding.name)
+    for held in _held_in(file, called) if isinstance(called, ast.Name | ast.Subscript) else ():
+        owner = file.value(held.value)
+        for use in owner.cls.uses_of(held.attr) if owner is not None and owner.cls else ():
+            for put in _put(use.node):
+                binding = use.function.file.binding(put)
+                method = None if binding is None else _method_of(use.function.file, binding)
+                if method is not None and binding is not None:
+                    yield from handed_to_method(method, binding.name)
 
 
-def _elements(file: PythonFile, called: ast.Name) -> list[tuple[PythonFile, ast.expr]]:
-    """Return what is put into the collection of the object that a loop takes a name from."""
-    binding = file.binding(called)
-    if binding is None or [site.kind for site in binding.sites] != ["for"]:
-        return []
-    node, is_mapping = binding.sites[0].value, False
-    for _ in range(_STEPS):
-        holder = iterated(file, node)
-        if holder is None:
-            return []
-        node, is_mapping = holder[0], is_mapping or holder[1]
-        if isinstance(node, ast.Attribute) and is_self(file, node.value):
-            return values_in(file, node) if is_mapping else elements_of(file, node)
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "copy":
-            node = node.func.value  # type: ignore[attr-defined]
-            continue
-        copied = file.binding(node)
-        if copied is None or [site.kind for site in copied.sites] != ["assign"]:
-            return []
-        node = copied.sites[0].value
-    return []
+def _held_in(file: PythonFile, node: ast.expr, depth: int = _STEPS) -> Iterator[ast.Attribute]:
+    """Yield the collections of the object that an expression is taken from."""
+    if isinstance(node, ast.Attribute):
+        if is_self(file, node.value):
+            yield node
+    elif depth:
+        for source in _sources(file, node):
+            yield from _held_in(file, source, depth - 1)
+
+
+def _sources(file: PythonFile, node: ast.expr) -> list[ast.expr]:
+    """Return what holds an expression, or is a copy of what does."""
+    if isinstance(node, ast.Subscript):
+        return [node.value]
+    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
+        return node.values[:1]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return [node.func.value] if node.func.attr in _PARTS else []
+    if isinstance(node, ast.Call):
+        return node.args[:1] if file.qualified(node.func) in _SAME else []
+    binding = file.binding(node)
+    found = [] if binding is None else [_given(site) for site in binding.sites]
+    return [one for one in found if one is not None]
+
+
+def _given(site: Site) -> ast.expr | None:
+    """Return what a variable is set to, or what a loop takes it from."""
+    if site.kind in {"assign", "walrus", "for"}:
+        return site.value
+    above = parent(site.node) if site.kind == "unpack" else None
+    while isinstance(above, ast.Tuple):
+        above = parent(above)
+    return above.iter if isinstance(above, ast.For | ast.comprehension) else None
+
+
+def _put(node: ast.expr) -> Iterator[ast.expr]:
+    """Yield what a use of a collection puts into it, or into a collection that it holds."""
+    at: ast.AST = node
+    while True:
+        above = parent(at)
+        if isinstance(above, ast.Subscript) and above.value is at:
+            if isinstance(above.ctx, ast.Store):
+                yield from _elements(assigned_value(above))
+            at = above
+        elif isinstance(above, ast.Attribute) and isinstance(call := parent(above), ast.Call):
+            given = call.args[_PUTS[above.attr] :][:1] if above.attr in _PUTS else []
+            yield from (one for put in given for one in _elements(put))
+            if call.func is not above or above.attr not in {"setdefault", "get"}:
+                return
+            at = call
+        else:
+            if isinstance(above, ast.AugAssign) and above.target is at:
+                yield from _elements(above.value)
+            return
+
+
+def _elements(node: ast.expr | None) -> Iterator[ast.expr]:
+    """Yield an expression, of a display what it holds."""
+    if isinstance(node, ast.List | ast.Set | ast.Tuple):
+        yield from (one for inner in node.elts for one in _elements(inner))
+    elif node is not None:
+        yield node
 
 
 def _method_of(file: PythonFile, binding: Binding) -> Function | None:

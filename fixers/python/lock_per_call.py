@@ -4,8 +4,8 @@ A lock keeps others out only when they take the same one. `with threading.Lock()
 that a function makes for itself, is a new lock in every call: it is always free, and the code
 under it runs in as many threads as like to. A lock that is only made when it is first asked for
 (`if self.lock is None: self.lock = Lock()`) may be made twice at that moment; one that is
-looked up in a mapping which nobody fills (`locks.get(key, Lock())`) is made in every call, one that a property returns each time one looks. A
-semaphore that a call makes for itself limits nothing.
+looked up in a mapping which nobody fills (`locks.get(key, Lock())`) is made in every call, one
+that a property makes each time one looks. A semaphore that a call makes for itself limits nothing.
 
 Not reported: a lock that a nested function, another call or an object gets to see; code that
 runs once, at import; tests.

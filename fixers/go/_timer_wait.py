@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from threadmend.golang.builders import free_name, names_around, replace
 from threadmend.golang.file import GoFile
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
 
 __all__ = ["wait_on_timer"]
+
+_SLEEPS = re.compile(r"\w+\.Sleep\(|<-\w+\.After\(")
 
 _CODE = """\
 {timer} := {package}.NewTimer({duration})
@@ -25,7 +29,13 @@ def wait_on_timer(file: GoFile, sleep: Node, receive: str, leave: str = "") -> t
     """
     statement = sleep.statement
     assert statement is not None
-    timer = free_name("timer", names_around(file, sleep))
+    names = names_around(file, sleep)
+    before = statement.previous
+    while before is not None:  # a sleep further up in the block is replaced as well
+        if _SLEEPS.match(before.name):
+            names = names | {free_name("timer", names)}
+        before = before.previous
+    timer = free_name("timer", names)
     code = _CODE.format(
         timer=timer,
         package=sleep["function"]["operand"].name,

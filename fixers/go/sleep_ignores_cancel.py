@@ -16,7 +16,8 @@ Not reported:
 - a goroutine that nobody waits for and that gives up after a time of its own;
 - a sleep that a fail point injects for a test.
 
-Hints: tests and what helps them; short sleeps of loops that look at a context or a flag.
+Hints: tests and what helps them; short sleeps of loops that look at a context or a flag; a sleep
+amid a round, which goes on with what it has taken; rounds that each owe a Done.
 
 Unsafe: the function now returns early, with the context's error.
 """
@@ -32,7 +33,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.infer import is_decl
-from threadmend.golang.leaving import leave_at
+from threadmend.golang.leaving import leave_at, owed_by_rounds
 from threadmend.golang.runners import only_launches
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.stops import Stop, contexts_at, listens, stops_at
@@ -40,6 +41,7 @@ from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Finding, Fix, Safety
 
+from ._in_hand import in_hand
 from ._pause_of_object import paused_by_object
 from ._pause_with_error import paused_with_error
 from ._sleeps_within import Pause, paused
@@ -212,7 +214,7 @@ def _made_in(loop: Node, call: Node, stop: Stop) -> bool:
 
 
 def _finding(file: GoFile, call: Node, loop: Node, stop: Stop) -> Finding:
-    fix, reason = _fix(file, call, stop)
+    fix, reason = _fix(file, call, loop, stop)
     return Finding(
         path=file.path,
         start=call.start,
@@ -232,14 +234,20 @@ def _confidence(file: GoFile, call: Node, loop: Node, stop: Stop) -> Confidence:
     if file.is_test_file or length <= 1 or _supports_tests(file):
         return Confidence.LOW
     contexts = {*contexts_at(file, call), stop.context} - {""}
-    looks = listens(file, loop) or any(f"{context}.Err()" in loop.name for context in contexts)
+    outer = [o for o in (loop, *loop.ancestors()) if o.kind == "for_statement"]
+    outer = [o for o in outer if o.function is loop.function]
+    looks = any(listens(file, o) for o in outer) or any(
+        f"{context}.Err()" in loop.name for context in contexts
+    )
     looks = looks or _asks_flag(loop)
-    if looks and length <= 100:
+    if (looks and length <= 100) or owed_by_rounds(loop) is not None or in_hand(call, loop):
         return Confidence.LOW
     return Confidence.MEDIUM if looks else Confidence.HIGH
 
 
-_TESTING = re.compile(rb'"(?:testing|github\.com/stretchr/testify/\w+)"')
+_TESTING = re.compile(
+    rb'"(?:testing|github\.com/(?:stretchr/testify|onsi)/\w+|gopkg\.in/check\.v\d)"'
+)
 
 
 def _supports_tests(file: GoFile) -> bool:
@@ -283,15 +291,22 @@ def _milliseconds(duration: str) -> int:
 
 
 @with_reason
-def _fix(file: GoFile, call: Node, stop: Stop) -> Fix:
+def _fix(file: GoFile, call: Node, loop: Node, stop: Stop) -> Fix:
     """Wait on a timer and the stop together.
 
     Sound: nothing of the loop's body runs that did not run before, and where the function
-    still owes something to others it is not left.
+    still owes something to others it is not left; nor where the round goes on with what it has
+    taken: only the pause ends there, and the loop's own look at the context ends the loop.
     """
+    title = f"Wait on a timer and {stop.receive}"
+    if in_hand(call, loop):
+        if not listens(file, loop):
+            raise BuilderError("leaving there would lose what the round has taken")
+        edits = wait_on_timer(file, call, stop.receive)
+        return Fix(title, edits, Safety.UNSAFE, f"the pause now ends when {stop.receive} is ready")
     leave = leave_at(file, call, stop)
     if isinstance(leave, str):
         raise BuilderError(leave)
     edits = leave.edits + wait_on_timer(file, call, stop.receive, leave.code)
     reason = f"the loop now ends when {stop.receive} is ready"
-    return Fix(f"Wait on a timer and {stop.receive}", edits, Safety.UNSAFE, reason)
+    return Fix(title, edits, Safety.UNSAFE, reason)

@@ -5,7 +5,8 @@ Done is skipped by every early return, by `t.FailNow` and `runtime.Goexit`, and 
 a deferred function recovers from; as the first one, deferred, by none. A loop that counts off
 each value that it receives must not skip that by a `continue`.
 
-Low confidence: a last Done where a panic would end the program anyhow.
+Low confidence: a last Done where a panic would end the program anyhow; in tests, also one that
+no call before it can skip by ending the goroutine.
 
 Not reported: a Done with work after it on every path; one Done in every round of a loop; a Done
 that other code that the goroutine runs may call instead; a last Done after nothing that could
@@ -38,14 +39,13 @@ from threadmend.golang.goroutines import Launch, launch_sites, launches
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.recovering import recovers
 from threadmend.golang.scope import resolve_local
-from threadmend.golang.subtests import TESTS
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import is_named
 from threadmend.golang.waitgroups import WaitGroupCall
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._behind_recover import skipped_by_panics
 from ._each_round import skipped_rounds
+from ._ends_goroutine import ends_goroutine
 from ._given_done import given_dones
 
 CATEGORY = "waitgroup"
@@ -227,10 +227,10 @@ def _survives(file: GoFile, counted: _Counted) -> bool:
     for node in counted.body.own():
         if node.kind != "call_expression" or node.start > counted.first.call.start:
             continue
-        if any(is_named(file.type_of(a), *TESTS) for a in node["arguments"].children):
+        if ends_goroutine(file, node):
             return True
         function = node["function"]
-        if function.kind == "identifier":
+        if function.kind == "identifier" and not file.is_test_file:
             binding = file.binding(function)
             if binding is not None and binding.kind == "parameter":
                 return True

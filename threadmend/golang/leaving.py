@@ -23,7 +23,7 @@ from threadmend.model import Edit
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["Leave", "leave_at", "owed_after", "zero_value"]
+__all__ = ["Leave", "leave_at", "owed_after", "owed_by_rounds", "zero_value"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,17 @@ def leave_at(file: GoFile, node: Node, stop: Stop, *, received: Node | None = No
     outer = outermost_loop(node)
     if released := _released_by_others(node):
         return f"the other ways out begin with {_first_line(released)}"
+    if outer is not None and (rounds := owed_by_rounds(outer)) is not None:
+        return f"leaving there would skip {_first_line(rounds)} of the rounds to come"
     waits = received is not None and received["body"].statements[0].contains(node)
     owed = owed_after(function, node, received if waits else None)
+    left = _left_on(node, stop)
+    if (
+        left is not None
+        and not result_nodes(function)
+        and (owed is None or not left.contains(owed))
+    ):
+        return _break_out(function, left)
     if owed is None and outer is not None and _ends_by_count(function, outer):
         return _break_out(function, outer)
     if owed is not None:
@@ -113,6 +122,51 @@ def owed_after(function: Node, node: Node, beside: Node | None = None) -> Node |
             if loop is None or not loop.contains(node) or not leaves_loop(loop):
                 return statement
     return None
+
+
+def owed_by_rounds(loop: Node) -> Node | None:
+    """Return the Done that each round of a counted loop owes: as many were added before it.
+
+    `wg.Add(n); for i := 0; i < n; i++ { …; locked(func() { defer wg.Done(); … }) }`
+    """
+    if not any(c.kind in _COUNTED for c in loop.children) or endless(loop):
+        return None
+    data = loop.tree.data
+    for call in loop["body"].find("call_expression"):
+        done = _DONE.fullmatch(call.text)
+        if done is not None and call.parent is not None and call.parent.kind in _STATEMENTS:
+            added = re.compile(re.escape(done[1]) + rb"\.(?:Add|Go)\(")
+            if added.search(data, loop.start, loop.end) is None:
+                return call
+    return None
+
+
+_DONE = re.compile(rb"([\w.]+)\.Done\(\)")
+_STATEMENTS = frozenset({"expression_statement", "defer_statement"})
+
+
+def _left_on(node: Node, stop: Stop) -> Node | None:
+    """Return the loop that another select around a node leaves by a break on the same stop."""
+    wanted = f"<-{stop.receive}"
+    for loop in node.ancestors():
+        if loop.kind in FUNCTIONS:
+            break
+        if loop.kind != "for_statement":
+            continue
+        label = _label_of(loop)
+        for case in loop["body"].find("communication_case") if label is not None else ():
+            communication = case.get("communication")
+            if communication is None or communication.name != wanted or not case.statements:
+                continue
+            if case.function is loop.function and case.statements[-1].name == f"break {label}":
+                return loop
+    return None
+
+
+def _label_of(loop: Node) -> str | None:
+    parent = loop.parent
+    labelled = parent is not None and parent.kind == "labeled_statement"
+    return parent["label"].name if parent is not None and labelled else None
 
 
 def _slot_after(node: Node) -> Node | None:

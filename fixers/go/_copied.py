@@ -155,7 +155,8 @@ def _finding(file: GoFile, copy: Copy) -> Finding:
     if copy.kind in {"assignment", "element"} and rewrite.writes and not rewrite.locks:
         reason = "what is written to the copy would change the original: copy what it needs"
         return Finding(file.path, start, end, message, reason=reason, confidence=confidence)
-    if copy.kind == "assignment" and not rewrite.locks and _is_handed_out(file, copy):
+    meant = not rewrite.locks or copy.node.text.startswith(b"*")
+    if copy.kind == "assignment" and meant and _is_handed_out(file, copy):
         reason = "the copy's address is taken, for a value of its own: copy what it needs"
         return Finding(file.path, start, end, message, reason=reason, confidence=confidence)
     reasons = "; ".join(dict.fromkeys([*rewrite.reasons, *_shared(copy, rewrite)]))

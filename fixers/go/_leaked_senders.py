@@ -99,7 +99,36 @@ def sends_of(sender: Sender) -> int | None:
         followers = sum(1 for other, p in points if other is flow and p is not point and p in after)
         chained = max(chained, followers)
     functions = {id(flow) for flow, _ in points}
-    return chained + 1 if len(functions) == 1 else len(points)
+    if len(functions) == 1:
+        return chained + 1
+    recovered = [p for flow, p in points if _is_recovered(flow.function)]
+    if not all(_is_last(flow, p) for flow, p in points if p not in recovered):
+        return len(points)
+    return max(len(recovered), len(points) - len(recovered))
+
+
+def _is_recovered(function: Node) -> bool:
+    """Return whether a deferred literal does its work when there is a panic to recover from."""
+    first = function["body"].statements[0] if function["body"].statements else None
+    return (
+        function.kind == "func_literal"
+        and function.is_deferred
+        and len(function["body"].statements) == 1
+        and first is not None
+        and first.kind == "if_statement"
+        and first.get("alternative") is None
+        and _RECOVERED.match(first.text) is not None
+    )
+
+
+_RECOVERED = re.compile(rb"if (?:(\w+) := recover\(\); \1|recover\(\)) != nil \{")
+
+
+def _is_last(flow: Flow, point: Point) -> bool:
+    """Return whether nothing is called after a point: a panic comes before it or not at all."""
+    return not any(
+        n.kind == "call_expression" for later in flow.reachable(point) for n in later.own()
+    )
 
 
 def begins_at(file: GoFile, function: Node, flow: Flow, sender: Sender) -> Point | None:

@@ -246,7 +246,7 @@ def _sibling(
 
 def _free(decl: Decl) -> str:
     base = decl.name if _SUFFIX.search(decl.name) else decl.name + "Locked"
-    base = base[:1].lower() + base[1:]
+    base = _lowered(base)
     package = decl.file.package
     if decl.kind == "method":
         inference = package.workspace.inference
@@ -258,6 +258,16 @@ def _free(decl: Decl) -> str:
         return free_name(base, taken)
     imports = {i.name for f in package.files for i in f.imports}
     return free_name(base, {*package.names, *imports})
+
+
+def _lowered(name: str) -> str:
+    """Return an unexported name; an initialism in front as a whole: `jwtBundleLocked`."""
+    first = _INITIALISM.match(name)
+    end = first.end() if first is not None else 1
+    return name[:end].lower() + name[end:]
+
+
+_INITIALISM = re.compile(r"[A-Z][A-Z\d]*(?=[A-Z][a-z])|[A-Z][A-Z\d]+$")
 
 
 def _receiver_name(node: Node) -> str:

@@ -32,6 +32,7 @@ from threadmend.model import Fix
 
 from ._drained_by_caller import drained_by_caller
 from ._given_context import Given, given_context
+from ._outlasted import outlasts
 from ._stop_cases import in_select, leaves_on
 
 __all__ = ["Outgoing", "outgoing"]
@@ -98,7 +99,7 @@ def _may_wait(file: GoFile, send: Node) -> bool:
         return False
     channel = behind(file, send)
     if channel.local:
-        return channel.unbuffered and _is_left(channel)
+        return channel.unbuffered and _is_left(channel, send)
     if binding.kind != "parameter" or binding.scope is not send.function:
         return False
     return not drained_by_caller(file, binding)
@@ -115,14 +116,14 @@ def _is_handed_out(file: GoFile, send: Node) -> bool:
     return bool(shared.escapes) and all(_goes_out(escape) for escape in shared.escapes)
 
 
-def _is_left(channel: Behind) -> bool:
+def _is_left(channel: Behind, send: Node) -> bool:
     receives = channel.of("receive", "range")
     for operation in receives:
         if operation.kind == "range":
             loop = operation.node.parent
             if loop is not None and leaves_loop(loop):
                 return True
-        elif leaves_on(operation):
+        elif leaves_on(operation) and not outlasts(operation, send):
             return True
     return not receives and any(_goes_out(e) for made in channel.local for e in made.escapes)
 

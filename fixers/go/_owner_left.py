@@ -26,7 +26,7 @@ from threadmend.golang.iterations import point_in
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named, deref
+from threadmend.golang.types import Named, Struct, deref
 from threadmend.model import Edit, Fix, Safety
 
 __all__ = ["OwnerLeft", "Owners", "ended_elsewhere", "launch_with", "owner_left", "owners_of"]
@@ -184,14 +184,22 @@ class Owners:
             name = node["field"].name
             if name == self.field or name in self.closers:
                 meant = file.selection(node)
-                if meant is None or meant.owner is None or meant.owner == self.type_:
+                if meant is None or meant.owner is None or meant.owner in self.types:
                     return True
         return False
+
+    @property
+    def types(self) -> tuple[Named, ...]:
+        """Return the object's type, and those of the package that are embedded in it."""
+        return embedded_types(self.file, self.type_)
 
 
 def _closers(file: GoFile, type_: Named, field: str) -> frozenset[str]:
     """Return the methods that look at the cancel function, and those that call them."""
-    methods = file.package.methods(type_.name)
+    methods: dict[str, list[Decl]] = {}
+    for part in embedded_types(file, type_):
+        for name, decls in file.package.methods(part.name).items():
+            methods[name] = [*methods.get(name, ()), *decls]
     found: frozenset[str] = frozenset()
     while True:
         owners = Owners(file, type_, field, found)
@@ -199,6 +207,18 @@ def _closers(file: GoFile, type_: Named, field: str) -> frozenset[str]:
         if more <= found:
             return found
         found |= more
+
+
+def embedded_types(file: GoFile, type_: Named) -> tuple[Named, ...]:
+    """Return a type and those of its package that are embedded in it: their methods are its own."""
+    found = [type_]
+    for part in found:
+        struct = file.underlying(part)
+        for field in struct.node.find("field_declaration") if isinstance(struct, Struct) else ():
+            inner = deref(file.type_from(field["type"])) if not field.all("name") else None
+            if isinstance(inner, Named) and inner.package == type_.package and inner not in found:
+                found.append(inner)
+    return tuple(found)
 
 
 def ended_elsewhere(owners: Owners, owner: Binding, launch: Launch, function: Node) -> bool:

@@ -262,11 +262,24 @@ def _confidence(file: GoFile, callback: Callback, lock: Held) -> Confidence:
     what does not exist to be told: a log function, one with a result, an object with a life of
     its own.
     """
-    if _comes_back(file, callback.call, lock):
+    if _comes_back(file, callback.call, lock) and not _ends_an_element(file, callback.call):
         return Confidence.HIGH
     if not _is_told(file, callback.call["function"]):
         return Confidence.LOW
     return Confidence.MEDIUM if _is_open(file, callback, lock) else Confidence.LOW
+
+
+def _ends_an_element(file: GoFile, call: Node) -> bool:
+    """Return whether a call ends an object with a life of its own: `for _, c := range p.idle {
+    c.Close() }`. What takes the lock there is an object of the same kind, further in.
+    """
+    function = call["function"]
+    if function.kind != "selector_expression" or not _ENDS.fullmatch(function["field"].name):
+        return False
+    return not _is_told(file, function)
+
+
+_ENDS = re.compile(r"Close\w*|Stop|Shutdown|Destroy|Release|Dispose")
 
 
 def _is_told(file: GoFile, function: Node) -> bool:

@@ -34,12 +34,16 @@ from threadmend.golang.locks import lock_operation, runs_in_place
 from threadmend.golang.plain import is_plain, only_words
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Declaration, Node
+from threadmend.golang.types import Func, Interface, Pointer, Struct
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
 from ._returns_apart import has_nothing_of
 
 CATEGORY = "context"
 GATE = rb"\bdefer\s+[\w.]+\("
+
+# What may lead on to a resource that it was made of; or nobody knows.
+_LEADS = (Pointer, Interface, Struct, Func, type(None))
 
 # A defer of the function's own block begins a line with one tab.
 _DEFER = re.compile(rb"(?<!\n\t)\bdefer\s+(?!func\b)")
@@ -203,7 +207,8 @@ def _opened(binding: Binding) -> bool:
     return bool(calls) and not any(_LISTENS.search(c["function"].text) for c in calls)
 
 
-def _lives_on(file: GoFile, loop: Node, binding: Binding, call: Node) -> bool:
+def _lives_on(file: GoFile, loop: Node, binding: Binding, call: Node, depth: int = 2) -> bool:
+    """Return whether a resource, or what a call of the round makes of it, is used later."""
     for use in binding.uses:
         if use is binding.node or call.contains(use) or _is_target(use):
             continue
@@ -212,7 +217,27 @@ def _lives_on(file: GoFile, loop: Node, binding: Binding, call: Node) -> bool:
         inner = use.function
         if inner is not loop.function and inner is not None and not runs_in_place(file, inner):
             return True  # a literal: `work := func() { f(child) }; go work()`
+        for made in _made_of(file, loop, use) if depth else ():
+            if _lives_on(file, loop, made, call, depth - 1):
+                return True
     return False
+
+
+def _made_of(file: GoFile, loop: Node, use: Node) -> Iterator[Binding]:
+    """Yield the variables of the round that get what a call makes of an argument, or a method."""
+    parent = use.parent
+    if parent is not None and parent.kind == "selector_expression" and use.field == "operand":
+        call = parent.parent if parent.field == "function" else None
+    else:
+        call = parent.parent if parent is not None and parent.kind == "argument_list" else None
+    group = call.parent if call is not None and call.kind == "call_expression" else None
+    made = group.parent if group is not None and group.kind == "expression_list" else None
+    if made is None or made.kind != "short_var_declaration" or not loop.contains(made):
+        return
+    for name in made["left"].children:
+        binding = file.binding(name) if name.name not in {"_", "err", "ok"} else None
+        if binding is not None and isinstance(file.underlying(file.type_of(name)), _LEADS):
+            yield binding
 
 
 def _is_for_later_rounds(loop: Node, context: Binding, call: Node) -> bool:

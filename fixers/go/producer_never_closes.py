@@ -119,8 +119,8 @@ def _ranges(file: GoFile, function: Node, channel: Channel) -> list[ChannelOpera
     if decl is None:
         return []
     for site in callers(decl):
-        if site.call is None:
-            return []
+        if site.call is None or site.file.callee(site.call) is not decl:
+            return []  # through an interface: other types close theirs
         seen = Channel(channel.binding, channel.make, channel.capacity)
         follow_result(site.file, site.call, seen)
         if seen.of("close") or seen.of("send"):

@@ -281,8 +281,9 @@ def released_before(body: Body, node: Node) -> frozenset[str]:
     for class_, stops in points.items():
         key = (body.node, class_)
         if key not in known:
-            known[key] = {flow.entry} | flow.reachable(flow.entry, stop=stops.__contains__)
-        if at not in known[key] and at not in stops:
+            free = {flow.entry} | flow.reachable(flow.entry, stop=stops.__contains__)
+            known[key] = free | {p for point in free - stops for p in point.successors}
+        if at not in known[key]:
             found.add(class_)
     return frozenset(found)
 

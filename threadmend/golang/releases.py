@@ -312,9 +312,29 @@ def _through_callers(package: Package, found: dict[tuple[str, int], set[str]]) -
                 continue
             taken = {o.lock_class for o in locks_of(site.file, function).operations}
             rest = classes - {c for c in taken if c is not None}
-            if rest:
+            if rest and not _taken_by_twin(function, site.call):
                 found.setdefault((site.file.path, function.start), set()).update(rest)
     _through_one_liners(package, found)
+
+
+def _taken_by_twin(function: Node, release: Node) -> bool:
+    """Return whether a function calls, above a release, what takes the lock on the same object.
+
+    `t.mu.Lock(); defer t.mu.Unlock()` where the lock is of a type with a Lock of its own.
+    """
+    called = release["function"]
+    if called.kind != "selector_expression":
+        return False
+    operand = called["operand"].text
+    for call in function.own():
+        if call.kind != "call_expression" or call.start >= release.start:
+            continue
+        other = call["function"]
+        if other.kind == "selector_expression" and other["operand"].text == operand:
+            name = other["field"].name
+            if _LOCKS.search(name) and "nlock" not in name:
+                return True
+    return False
 
 
 def _through_one_liners(package: Package, found: dict[tuple[str, int], set[str]]) -> None:

@@ -19,6 +19,7 @@ from threadmend.golang.calls import own_callers
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
+from threadmend.golang.given_constants import leaves_out
 from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import LOCK_CALLS, Held, declaration_of, held_at, locks_of
 from threadmend.golang.scope import Binding
@@ -48,19 +49,20 @@ def read_locked_callers(access: FieldAccess) -> list[ReadLocked]:
     if function is None or access.node.function is not function:
         return []
     owner = (access.place or "").rpartition(".")[0]
-    found = _above(access.file, function, owner, _DEPTH, {function})
+    found = _above(access.file, access.node, owner, _DEPTH, {function})
     return sorted(found, key=lambda r: (r.file.path, r.call.start))
 
 
 def _above(
-    file: GoFile, function: Node, owner: str, depth: int, seen: set[Node]
+    file: GoFile, node: Node, owner: str, depth: int, seen: set[Node]
 ) -> Iterator[ReadLocked]:
-    decl = declaration_of(file, function)
-    if decl is None or depth == 0 or locks_of(file, function).operations:
+    function = outer_function(node)
+    decl = declaration_of(file, function) if function is not None else None
+    if function is None or decl is None or depth == 0 or locks_of(file, function).operations:
         return
     for site in own_callers(decl, LOCK_CALLS):
         call = site.call
-        if call is None or site.launched or site.deferred:
+        if call is None or site.launched or site.deferred or leaves_out(call, function, node):
             continue
         target = call["function"]
         selection = site.file.selection(target) if target.kind == "selector_expression" else None
@@ -86,7 +88,7 @@ def _above(
         if base.root.kind == "receiver" and not held:
             caller = site.node.function
             if caller is not None and caller not in seen:
-                yield from _above(site.file, caller, whole, depth - 1, seen | {caller})
+                yield from _above(site.file, call, whole, depth - 1, seen | {caller})
 
 
 def _whole(file: GoFile, root: Binding, steps: Iterable[str]) -> str:

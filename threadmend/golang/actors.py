@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.golang.asked_by_others import belongs_to, calls_back, has_callers
 from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.calls import code_files, own_callers
 from threadmend.golang.count_helpers import counted_fields, waits
@@ -37,6 +38,7 @@ from threadmend.golang.lefts import (
 )
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.pauses import pauses
+from threadmend.golang.published import is_told_by_atomic
 from threadmend.golang.repeats import runs_for_good, switches
 from threadmend.golang.rounds import (
     ENDLESS,
@@ -46,7 +48,7 @@ from threadmend.golang.rounds import (
     is_endless,
     rounds_of,
 )
-from threadmend.golang.scope import Binding, resolve_local
+from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_setup
 from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Declaration, Node
@@ -166,7 +168,7 @@ def _of_launch(file: GoFile, launch: Launch) -> Iterator[Actor]:
         if root.kind != "receiver" or not in_endless_loop(own, body, touch):
             continue
         for other in accesses_like(file.package, touch.file, touch.node):
-            if _meets(file, body, touch, other):
+            if _meets(file, body, touch, other) and not _is_before(launch, other.node):
                 yield Actor(launch, touch, other)
                 break
 
@@ -274,7 +276,9 @@ def _looked_at(
         decl = decls[0]
         if how is not ENDLESS and not _MEANWHILE.match(name):
             continue
-        if not decl.sound or decl.file.is_test or _belongs_to(decl.file, decl.node, body):
+        if not decl.sound or decl.file.is_test or not has_callers(decl):
+            continue
+        if belongs_to(decl.file, decl.node, body):
             continue
         if decl.node is start.declaration and start.launch.kind != "timer":
             continue
@@ -290,9 +294,11 @@ def _looked_at(
                 continue
             if other.locks and len(decl.node["body"].statements) > _SHORT:
                 continue  # what hands work to the goroutine is ordered with it, perhaps
-            if _stops(decl.node, other.path[0]) or _calls_back(decl, touch):
+            if _stops(decl.node, other.path[0]) or calls_back(decl, touch):
                 continue
             if start.launch.kind != "timer" and _leads_to(start.launch, other):
+                continue
+            if is_told_by_atomic(touch.path, other.path):
                 continue
             for access in accesses_like(package, other.file, other.node):
                 if access.node is other.node and _may_meet(access, bool(other.locks)):
@@ -307,6 +313,14 @@ def _leads_to(launch: Launch, touch: Touch) -> bool:
     """
     launcher = outer_function(launch.node)
     return launcher is not None and any(launcher.contains(node) for node in touch.path)
+
+
+def _is_before(launch: Launch, node: Node) -> bool:
+    """Return whether the function that launches a goroutine is at a node before it does so.
+
+    A second call of it would meet the first goroutine; nothing shows that there is one.
+    """
+    return node.function is launch.function and node.start < launch.node.start
 
 
 def _is_waited_for(package: Package, owner: str, body: Node) -> bool:
@@ -370,7 +384,7 @@ def _meets(file: GoFile, body: Node, touch: Touch, other: FieldAccess) -> bool:
     if function is outer_function(touch.node):
         return False
     asked = declaration_of(other.file, function)
-    if asked is not None and _calls_back(asked, touch):
+    if asked is not None and calls_back(asked, touch):
         return False
     if other.held and len(function["body"].statements) > _SHORT:
         return False  # what hands work to the goroutine is ordered with it, perhaps
@@ -380,17 +394,18 @@ def _meets(file: GoFile, body: Node, touch: Touch, other: FieldAccess) -> bool:
     if decl is not None and decl.receiver:
         if _is_waited_for(other.file.package, decl.receiver, body):
             return False
-    return not _belongs_to(other.file, function, body)
+    return not belongs_to(other.file, function, body)
 
 
 def _is_open(file: GoFile, function: Node) -> bool:
     """Return whether others may call a function: an exported one, or what one returns at once.
 
-    `func table() *Table { return current }`, called by an exported function of the package.
+    `func table() *Table { return current }`, called by an exported function of the package. Of a
+    program, only its own code calls what is exported.
     """
-    if function["name"].name[:1].isupper():
-        return True
     body, decl = function.get("body"), declaration_of(file, function)
+    if function["name"].name[:1].isupper():
+        return decl is not None and has_callers(decl)
     if body is None or decl is None or function["parameters"].children:
         return False
     if [s.kind for s in body.statements] != ["return_statement"]:
@@ -419,45 +434,4 @@ def _waits_before(file: GoFile, function: Node, node: Node) -> bool:
             field = called["field"].name if called.kind == "selector_expression" else ""
             if field in _WAITS or waits(file, other):
                 return True
-    return False
-
-
-def _calls_by_interface(name: str, body: Node) -> bool:
-    """Return whether a goroutine calls a method of some object by a name: `event.Handle(l)`."""
-    call = re.compile(rb"\.%s\(" % re.escape(name.encode()))
-    return call.search(body.tree.data, body.start, body.end) is not None
-
-
-def _calls_back(decl: Decl, touch: Touch) -> bool:
-    """Return whether the goroutine hands its object to code that may ask a method back.
-
-    `load(pid, p)`, whose interface is what `p.LastTime` is there for: nobody else calls it.
-    """
-    if any(True for _ in own_callers(decl, LOCK_CALLS)):
-        return False
-    for function in {f for f in map(outer_function, touch.path) if f is not None}:
-        for node in function.find("identifier"):
-            listed = node.parent
-            if listed is None or listed.kind != "argument_list":
-                continue
-            binding = resolve_local(node)
-            if binding is not None and binding.kind == "receiver":
-                return True
-    return False
-
-
-def _belongs_to(file: GoFile, function: Node, body: Node) -> bool:
-    """Return whether the goroutine itself calls a method, or it is passed on as a value."""
-    decl = declaration_of(file, function)
-    if decl is None:
-        return True
-    for site in own_callers(decl, LOCK_CALLS):
-        if site.call is None or site.launched or body.contains(site.node):
-            return True
-        caller = site.node.function
-        above = declaration_of(site.file, caller) if caller is not None else None
-        if above is not None and any(s.launched for s in own_callers(above, LOCK_CALLS)):
-            return True  # it is what a goroutine of the object is there for
-        if above is not None and above.receiver and _calls_by_interface(above.name, body):
-            return True
     return False

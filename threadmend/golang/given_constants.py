@@ -2,6 +2,8 @@
 
 go copyTo(a, b, true)     // if up { s.sent++ } else { s.received++ }
 go copyTo(b, a, false)    // never gets to s.sent
+
+Likewise what stands behind `if readOnly { return … }`.
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ def leaves_out(call: Node, body: Node, at: Node) -> bool:
     """Return whether the body does not come to a place when a call runs it."""
     inner = at
     for outer in at.ancestors():
+        if outer.kind == "block" and any(
+            _leaves_above(test, call, body) for test in outer.statements if test.end <= at.start
+        ):
+            return True
         if outer is body:
             return False
         if outer.kind == "if_statement":
@@ -44,6 +50,16 @@ def leaves_out(call: Node, body: Node, at: Node) -> bool:
                 return True
         inner = outer
     return False
+
+
+def _leaves_above(test: Node, call: Node, body: Node) -> bool:
+    """Return whether a statement returns from the body in the run that a call begins."""
+    if test.kind != "if_statement" or test.function is not body:
+        return False
+    last = test["consequence"].statements[-1:]
+    if not last or last[0].kind != "return_statement":
+        return False
+    return all(_holds(t, call, body) is True for t in _conjuncts(test["condition"]))
 
 
 def _conjuncts(condition: Node) -> list[Node]:

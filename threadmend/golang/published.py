@@ -11,6 +11,7 @@ Or before a channel is closed that the reader has received from.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import own_callers
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from threadmend.golang.guards import Guard
     from threadmend.golang.syntax import Node
 
-__all__ = ["is_published"]
+__all__ = ["is_published", "is_told_by_atomic"]
 
 _LOADS = re.compile(rb"\.Load(?:Int32|Int64|Uint32|Uint64|Pointer)?\(")
 _STORES = re.compile(rb"\.(?:Store|Swap|CompareAndSwap)(?:Int32|Int64|Uint32|Uint64|Pointer)?\(")
@@ -49,6 +50,35 @@ def is_published(access: FieldAccess, guard: Guard) -> bool:
     if not any(_does(write.file, call, _STORES, _DEPTH) for call in tells):
         return False
     return _asks_before(access, function)
+
+
+_STORED = re.compile(
+    rb"\b(\w+)\.(?:Store|Swap|CompareAndSwap)\("
+    rb"|atomic\.(?:Store|Swap|CompareAndSwap)\w+\(&[\w.]*?(\w+),"
+)
+_LOADED = re.compile(rb"\b(\w+)\.Load\(|atomic\.Load\w+\(&[\w.]*?(\w+)\)")
+
+
+def is_told_by_atomic(write: Sequence[Node], read: Sequence[Node]) -> bool:
+    """Return whether an atomic is set behind a write, and asked before a read.
+
+    Both are given with the calls that lead there, so that either may stand further out:
+    `for … { t.start() }; c.started.Store(true)`, `if c.started.Load() { … t.recv.Stats() }`.
+    """
+    stored = {name for at in write for name in _named(at, _STORED, behind=True)}
+    return bool(stored) and any(
+        name in stored for at in read for name in _named(at, _LOADED, behind=False)
+    )
+
+
+def _named(at: Node, pattern: re.Pattern[bytes], *, behind: bool) -> Iterator[bytes]:
+    """Yield the last names of the atomics that a function uses behind a node, or before it."""
+    function = at.function
+    if function is None:
+        return
+    start, end = (at.end, function.end) if behind else (function.start, at.start)
+    for match in pattern.finditer(at.tree.data, start, end):
+        yield match[1] or match[2]
 
 
 def _is_announced(access: FieldAccess, write: FieldAccess) -> bool:

@@ -11,11 +11,11 @@ import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access
-from threadmend.golang.calls import own_callers
+from threadmend.golang.calls import callers, own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.kept_literals import runs_later
-from threadmend.golang.locks import declaration_of
+from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Array, Struct
@@ -150,21 +150,40 @@ def is_setup(file: GoFile, node: Node) -> bool:
 def _is_awaited(literal: Node) -> bool:
     """Return whether a constructor comes to `wg.Wait()` whatever happens behind a launch.
 
-    A method that is called Start or Stop waits while others use its object.
+    Or to `return g.Wait()`, `if err := g.Wait(); err != nil`. A method that is called Start or Stop
+    waits while others use its object.
     """
     function = literal.function
     body = function.get("body") if function is not None else None
     if function is None or body is None or function.get("name") is None:
         return False
-    if not _MAKERS.match(function["name"].name):
+    if not _AWAITING.match(function["name"].name):
         return False
     return any(
         statement.start > literal.end
-        and statement.kind == "expression_statement"
-        and statement.children[0].kind == "call_expression"
-        and statement.children[0]["function"].name.endswith(".Wait")
+        and any(call["function"].name.endswith(".Wait") for call in head.find("call_expression"))
         for statement in body.statements
+        for head in _heads(statement)
     )
+
+
+_AWAITING = re.compile(rf"{_MAKERS.pattern}|(?:[Oo]pen|[Ll]oad|[Rr]estore|[Ii]nit)(?![a-z])")
+_PLAIN = frozenset(
+    {
+        "assignment_statement",
+        "expression_statement",
+        "return_statement",
+        "short_var_declaration",
+    }
+)
+
+
+def _heads(statement: Node) -> list[Node]:
+    """Return what runs of a statement whenever the function comes to it."""
+    if statement.kind == "if_statement":
+        parts = (statement.get("initializer"), statement.get("condition"))
+        return [part for part in parts if part is not None]
+    return [statement] if statement.kind in _PLAIN else []
 
 
 _MAKES = re.compile(r"(?:[Nn]ew|[Mm]ake|[Cc]reate|[Bb]uild|[Oo]pen)(?![a-z])")
@@ -249,14 +268,50 @@ def _is_for_tests(function: Node) -> bool:
 
 
 def only_from_setup(decl: Decl) -> bool:
-    """Return whether only set-up code calls an unexported function, some levels up."""
-    if decl.exported and not decl.receiver[:1].islower():
-        return False
+    """Return whether only set-up code calls a function, some levels up.
+
+    An exported one has to have callers in the project, all of them code that begins something.
+    """
     known: dict[tuple[str, int], bool] = decl.file.package.facts.setdefault("setup", {})
     if decl.key not in known:
         known[decl.key] = False  # a function that calls itself
-        known[decl.key] = _only(decl)
+        open_ = decl.exported and not decl.receiver[:1].islower()
+        known[decl.key] = _only_begins(decl) if open_ else _only(decl)
     return known[decl.key]
+
+
+_BEGINS = re.compile(
+    r"(?:[Nn]ew|[Ii]nit(?:ial(?:i[sz]e)?)?|[Mm]ake|[Cc]reate|[Bb]uild|[Oo]pen|[Ss]et[Uu]p"
+    r"|[Pp]rovision|[Bb]oot(?:strap)?|main)(?![a-z])"
+)
+_LAUNCHES = re.compile(rb"\bgo\s+[\w(]|\.Go\(|\.(?:ListenAnd)?Serve\w*\(|\.Start\(|\.Run\(")
+
+
+def _only_begins(decl: Decl) -> bool:
+    """Return whether the project calls an exported function only to begin something.
+
+    In `main`, where nothing runs yet that could meet it. What takes a lock is made for others.
+    """
+    if LOCK_CALLS.search(decl.file.data, decl.node.start, decl.node.end):
+        return False
+    sites = [site for site in callers(decl) if not site.file.is_test]
+    for site in sites:
+        function = outer_function(site.node)
+        if function is None:
+            continue  # the initialiser of a package variable
+        if site.call is None or site.launched or site.node.function is not function:
+            return False
+        if _LAUNCHES.search(site.file.data, function.start, site.node.start):
+            return False
+        if site.node.up("for_statement") is not None and function["name"].name == "main":
+            return False
+        if not _BEGINS.match(function["name"].name):
+            above = declaration_of(site.file, function)
+            if above is None or not only_from_setup(above):
+                return False
+        elif makes_another(site.file, site.node):
+            return False
+    return bool(sites)
 
 
 def _only(decl: Decl) -> bool:

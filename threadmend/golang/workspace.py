@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from importlib import resources
+from importlib.resources.abc import Traversable
 from posixpath import basename, dirname
 from typing import Any
 
@@ -134,8 +135,12 @@ class Workspace:
                 own = f"{path}_test" if external else path or name
                 package = by_name[name] = Package(self, own, name, directory, module)
             package.file_paths.append(file_path)
-        # Test data may hold several modules of one name: imports mean the first.
-        home = module is None or self._directory_of(path) == directory
+        # Test data may hold several modules of one name: imports mean the first. Without a
+        # module, the folder `sync` is not what an import of "sync" means.
+        if module is not None:
+            home = self._directory_of(path) == directory
+        else:
+            home = not _table_entry(path).is_file()
         where = "" if home else f" ({directory})"
         for package in sorted(by_name.values(), key=_imported_first):
             package.key = f"{package.path}{where}"
@@ -203,8 +208,7 @@ class Workspace:
 
     def _known(self, path: str) -> Package | None:
         """Return a package of the table of the standard library and ubiquitous modules."""
-        table = resources.files("threadmend.golang").joinpath("std")
-        entry = table.joinpath(path.replace("/", "__") + ".go.txt")
+        entry = _table_entry(path)
         if not entry.is_file():
             return None
         data = entry.read_bytes()
@@ -244,3 +248,9 @@ def _imported_first(package: Package) -> tuple[bool, bool, int, str]:
         p.endswith("_test.go") for p in package.file_paths
     )
     return (tests, package.name == "main", -len(package.file_paths), package.name)
+
+
+def _table_entry(path: str) -> Traversable:
+    """Return the file that the table of known packages has, or would have, for a path."""
+    table = resources.files("threadmend.golang").joinpath("std")
+    return table.joinpath(path.replace("/", "__") + ".go.txt")

@@ -163,6 +163,7 @@ def _finding(guard: Guard, found: Decided) -> Finding:
     if change.decl is not None:
         done = f"{change.at['function'].name} is called"
     lock = guard.lock_class.rpartition(".")[2]
+    lock = "the lock" if lock in {"Mutex", "RWMutex"} else lock
     return Finding(
         path=change.file.path,
         start=change.at.start,

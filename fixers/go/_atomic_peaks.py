@@ -20,6 +20,7 @@ from threadmend.golang.builders import (
     with_reason,
 )
 from threadmend.golang.calls import code_files
+from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
 from threadmend.golang.locks import held_at
@@ -48,7 +49,7 @@ def atomic_peaks(package: Package) -> Iterator[Finding]:
             if store is None or store.method != "Store" or held_at(file, call):
                 continue
             found = _compared(file, store)
-            if found is not None and _is_shared(file, call):
+            if found is not None and _is_shared(file, call) and not _is_counted(file, store):
                 yield _finding(file, store, *found)
 
 
@@ -80,6 +81,16 @@ def _is_shared(file: GoFile, call: Node) -> bool:
     if function is None or outer is None or speaks_of_locks(file, outer):
         return False
     return not is_setup(file, call) and runs_beside_others(file, function)
+
+
+def _is_counted(file: GoFile, store: AtomicCall) -> bool:
+    """Return whether others add to the number: then it is a count that is cut, not a maximum."""
+    for access in accesses_like(file.package, file, store.place):
+        call = access.node.up("call_expression")
+        used = atomic_call(access.file, call) if call is not None else None
+        if used is not None and used.method == "Add":
+            return True
+    return False
 
 
 def _finding(file: GoFile, store: AtomicCall, test: Node, load: Node) -> Finding:

@@ -25,7 +25,8 @@ class Decided:
 
     `by` is the `if` or `switch`, or the statement whose value is computed; `test` the expression
     that asks, `refusal` the branch that leaves before the change, None where the change is made
-    inside. `operator`: what the answer is compared by, "" for a plain yes or no.
+    inside. `operator`: what the answer is compared by, "" for a plain yes or no. `names`: the
+    variables that hold the answer.
     """
 
     look: Step
@@ -35,6 +36,7 @@ class Decided:
     refusal: Node | None
     operator: str
     other: Node | None
+    names: frozenset[str]
 
     @property
     def is_bound(self) -> bool:
@@ -45,6 +47,7 @@ class Decided:
 def decided(function: Node, look: Step, change: Step) -> Decided | None:
     """Return how a look decides a change, None if it does not."""
     names = set(_names(look))
+    held = frozenset(n.name for n in names)
     computed = _computed(look, change, names)
     for by in function.own():
         if by.end < look.at.start or by.start > change.at.start:
@@ -58,7 +61,10 @@ def decided(function: Node, look: Step, change: Step) -> Decided | None:
             if not inside and by.end > change.at.start:
                 continue  # in another branch of the same
             operator, other = _comparison(look, test, names)
-            return Decided(look, change, by, test, None if inside else branch, operator, other)
+            left = None if inside else branch
+            return Decided(look, change, by, test, left, operator, other, held)
+    if computed is None and change.key in held and change.at.statement is not None:
+        return Decided(look, change, change.at.statement, None, None, "", None, held)
     return computed
 
 
@@ -129,7 +135,9 @@ def _computed(look: Step, change: Step, names: set[Binding]) -> Decided | None:
         if made.kind == "binary_expression" and made["operator"].kind in {"+", "-", "*"}:
             if any(_asks(look, n, names) for n in made.walk()):
                 by = change.at.statement
-                return Decided(look, change, by, None, None, "", None) if by is not None else None
+                if by is not None:
+                    held = frozenset(n.name for n in names)
+                    return Decided(look, change, by, None, None, "", None, held)
     return None
 
 

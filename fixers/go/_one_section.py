@@ -58,20 +58,20 @@ def one_section(guard: Guard, found: Decided) -> tuple[str, tuple[Edit, ...]]:
     kept |= steps
     _check_between(found, first, last, kept)
     edits = [e for s in (found.look, found.change) if s.decl is not None for e in _twin(s)]
-    for operation in own:
-        edits += delete(_statement(operation))
     if _may_hold_on(found, function, last, kept):
+        edits += [e for o in own for e in delete(_statement(o))]
         edits += insert_before(first, f"{lock}.Lock()\ndefer {lock}.Unlock()")
         return lock, tuple(edits)
     if any(o.deferred is not None for o in own):
         raise BuilderError("what follows the change may take long")
+    edits += [e for o in own if _statement(o) is not last for e in delete(_statement(o))]
     edits += insert_before(first, f"{lock}.Lock()")
     if found.refusal is not None:
         edits += insert_at_start(found.refusal, f"{lock}.Unlock()")
     for node in _returns(found, first, last):
         _check_returned(node, steps)
         edits += insert_before(node, f"{lock}.Unlock()")
-    if last.kind != "return_statement":
+    if last.kind != "return_statement" and not any(_statement(o) is last for o in own):
         edits += insert_after(last, f"{lock}.Unlock()")
     return lock, tuple(edits)
 

@@ -26,9 +26,11 @@ _REPLIES = re.compile(
 
 def matters(found: Decided) -> bool:
     """Return whether two that get the same answer do what only one of them may do."""
+    change = found.change
+    if change.key is not None and change.key in found.names:
+        return change.kind == "store" and _looks_for_free(found)
     if found.test is None:
         return True  # a number that goes back with what others did to it lost
-    change = found.change
     if change.kind in _COUNTS:
         return _passes_bound(found)
     if change.kind == "store" and change.key is not None and found.look.key is None:
@@ -39,6 +41,25 @@ def matters(found: Decided) -> bool:
         return found.operator in {"", ">", "<", "==", "!="}
     if change.kind == "delete":
         return _forgets(found)
+    return False
+
+
+def _looks_for_free(found: Decided) -> bool:
+    """Return whether the method that is asked returns the first element that nobody has taken.
+
+    `for i, o := range l.slots { if o == "" { return i } }`
+    """
+    decl = found.look.decl
+    for test in decl.node.own() if decl is not None else ():
+        if test.kind != "if_statement" or test.up("for_statement") is None:
+            continue
+        if not any(s.kind == "return_statement" for s in test["consequence"].statements):
+            continue
+        condition = test["condition"]
+        if condition.kind == "unary_expression" and condition["operator"].kind == "!":
+            return True
+        if condition.kind == "binary_expression" and condition["operator"].kind == "==":
+            return decl is not None and _is_constant(decl.file, condition["right"])
     return False
 
 

@@ -9,6 +9,8 @@ c.mu.Lock()                           }
 c.conns[addr] = conn                  c.conns[addr] = conn
 c.mu.Unlock()                         c.mu.Unlock()
 return conn                           return conn
+
+Likewise a field that is nil until somebody needs it.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.decisions import Decision
 from threadmend.golang.file import GoFile
+from threadmend.golang.node import bare
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
+from ._beside_others import runs_beside_others
+from ._decided_steps import leaves
 from ._store_helpers import has_close, is_plain
 
 __all__ = ["stored_twice"]
@@ -41,9 +46,11 @@ def stored_twice(decision: Decision, looked: Node | None = None) -> Finding | No
     file, node = decision.write.file, decision.write.node
     store = node.statement
     value = _stored(file, node)
-    if store is None or value is None or _key(node) is None or not has_close(file, value):
+    if store is None or value is None or not has_close(file, value):
         return None
-    if looked is None and _key(decision.read.node) != _key(node):
+    if looked is None and _place(decision.read.node) != _place(node):
+        return None
+    if node.field != "operand" and not _is_opened_lazily(decision):
         return None
     asks = decision.by.get("condition") if decision.by.kind == "if_statement" else None
     if asks is not None and not is_plain(asks):
@@ -80,26 +87,55 @@ def _uses(decision: Decision, node: Node) -> list[Node]:
     return [n for n in selectors if n.text == node.text]
 
 
+def _is_opened_lazily(decision: Decision) -> bool:
+    """Return whether a field that was nil gets a value, by a function that others run, too."""
+    file, read, function = decision.read.file, decision.read.node, decision.write.node.function
+    look = read.statement
+    if function is None or look is None or look.kind != "short_var_declaration":
+        return False
+    if read.text != decision.write.node.text or look["right"].children != [read]:
+        return False
+    kept = file.binding(look["left"].children[0])
+    for asks in function.own():
+        if asks.kind != "if_statement" or not look.end <= asks.start < decision.second.call.start:
+            continue
+        test, body = bare(asks["condition"]), asks["consequence"]
+        if test.kind != "binary_expression" or test["right"].text != b"nil":
+            continue
+        if kept is None or file.binding(test["left"]) is not kept:
+            continue
+        store = decision.write.node
+        if test["operator"].kind == "==" and body.contains(store):
+            return runs_beside_others(file, function)
+        if test["operator"].kind == "!=" and leaves(body):
+            return runs_beside_others(file, function)
+    return False
+
+
 def _stored(file: GoFile, node: Node) -> Node | None:
-    """Return `value` of `node[key] = value`, a local variable."""
+    """Return `value` of `node[key] = value`, or of `node = value`: a local variable."""
     target, store = node.parent, node.statement
-    if target is None or target.kind != "index_expression" or node.field != "operand":
+    if target is None or store is None:
         return None
+    if target.kind != "index_expression" or node.field != "operand":
+        if node.kind != "selector_expression" or target.field != "left":
+            return None
+        target = node
     if store is None or store.kind != "assignment_statement" or store["operator"].kind != "=":
         return None
     left, right = store["left"].children, store["right"].children
     if left != [target] or len(right) != 1 or right[0].kind != "identifier":
         return None
-    if not isinstance(file.underlying(file.type_of(node)), Map):
+    if target is not node and not isinstance(file.underlying(file.type_of(node)), Map):
         return None
     return right[0] if file.binding(right[0]) is not None else None
 
 
-def _key(node: Node) -> str | None:
-    """Return the text of the key with which a map is looked up."""
+def _place(node: Node) -> str:
+    """Return the text of the element that is looked up, or of the field."""
     target = node.parent
     if target is None or target.kind != "index_expression" or node.field != "operand":
-        return None
+        return node.name
     return target.name
 
 
@@ -134,7 +170,10 @@ def _looks_again(decision: Decision, store: Node, value: Node) -> str:
     found = free_name("ok", taken) if _is_returned(values, "ok") else "ok"
     lines = [*release, f"{value.name}.Close()", f"return {results}"]
     inner = "\n".join(f"\t{line}" for line in lines)
-    return f"if {old}, {found} := {_key(decision.write.node)}; {found} {{\n{inner}\n}}"
+    place = _place(decision.write.node)
+    if place == decision.write.node.name:
+        return f"if {old} := {place}; {old} != nil {{\n{inner}\n}}"
+    return f"if {old}, {found} := {place}; {found} {{\n{inner}\n}}"
 
 
 def _is_returned(values: list[Node], name: str) -> bool:

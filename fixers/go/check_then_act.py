@@ -13,9 +13,10 @@ is refused and overwritten, work that two take up, a number or a maximum that is
 Not reported: a write whose section looks at the place again before it writes, or at what the value
 leads to (`if e.users == 0`); a cache that gets what its key alone determines; sections with a call
 in between that is not known to be quick, because the lock was released for it, unless it makes a
-value with a Close that the write stores in a map (in a method of its own, too), or the function
-returns an error when it finds the key, or all in between is computation and the section counts, or
-an exported method writes a number back that it has added to; reads that do not decide the write.
+value with a Close that the write stores in a map (in a method of its own, too) or in a field that
+was nil, or the function returns an error when it finds the key, or all in between is computation
+and the section counts, or an exported method writes a number back that it has added to; reads that
+do not decide the write.
 
 Unsafe: always; the lock is held for longer. Without a fix: sections in a loop or in branches
 that cannot become one, functions called in between that take the lock themselves.
@@ -34,13 +35,11 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.decisions import Decision, decisions
 from threadmend.golang.effects import effects_of
-from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.lock_calls import is_helped, spelled
 from threadmend.golang.locks import LockOperation, lock_name
 from threadmend.golang.package import Package
-from threadmend.golang.same_goroutine import run_together
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
@@ -57,6 +56,7 @@ from ._refused_again import refused_again
 from ._stored_by_helper import stored_by_helper
 from ._stored_twice import stored_twice
 from ._sync_map_steps import sync_map_steps
+from ._writes_beside import is_of_one_goroutine, is_one_at_a_time
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)|\.(?:Store|Add)(?:(?:Ui|I)nt(?:32|64))?\("
@@ -70,7 +70,7 @@ def check(package: Package) -> Iterator[Finding]:
         statement = decision.write.node.statement
         if statement is None or statement in seen or is_memo(decision):
             continue
-        if _is_of_one_goroutine(decision):
+        if is_of_one_goroutine(decision) or is_one_at_a_time(decision):
             continue
         step = (decision.second.call, decision.write.place)
         if step in told:
@@ -95,36 +95,6 @@ def check(package: Package) -> Iterator[Finding]:
     yield from atomic_claims(package)
     yield from atomic_peaks(package)
     yield from sync_map_steps(package)
-
-
-def _is_of_one_goroutine(decision: Decision) -> bool:
-    """Return whether the goroutine that decides makes all writes: nothing changes in between.
-
-    Others may delete what a map does not have.
-    """
-    write = decision.write
-    writes = [
-        access
-        for access in accesses_like(write.file.package, write.file, write.node)
-        if access.writes and not access.setup
-        if not (_is_element(write.node) and _is_deleted(access.node))
-    ]
-    return run_together(write, writes)
-
-
-def _is_element(node: Node) -> bool:
-    return (
-        node.field == "operand"
-        and node.parent is not None
-        and node.parent.kind == "index_expression"
-    )
-
-
-def _is_deleted(node: Node) -> bool:
-    call = node.up("call_expression")
-    return (
-        call is not None and call["function"].text == b"delete" and call["arguments"].contains(node)
-    )
 
 
 def _lost(decision: Decision) -> Finding | None:

@@ -43,11 +43,13 @@ PREFILTER = re.compile(
 """A file without any of these words holds no concurrency and is never parsed."""
 
 MAKES = re.compile(
-    rb"\b(?:Thread|R?Lock|Condition|Event|\w*Semaphore|\w*Queue|\w*PoolExecutor)\(|\bThread\)"
+    rb"\b(?:Thread|R?Lock|Condition|Event|\w*Semaphore|\w*Queue|\w*PoolExecutor)\("
+    rb"|\b(?:Thread|Timer|Process|\w*Queue|\w*PoolExecutor)\)"
 )
 """What makes a thread or a pool, or what threads share, or a class of threads."""
 
-_MADE = (b"Thread", b"Lock(", b"Condition(", b"Event(", b"Semaphore(", b"Queue(", b"PoolExecutor(")
+_MADE = (b"Thread", b"Timer)", b"Process)", b"Lock(", b"Condition(", b"Event(", b"Semaphore(",
+         b"Queue", b"PoolExecutor")  # fmt: skip
 
 
 def makes(data: bytes) -> bool:
@@ -83,8 +85,12 @@ QUEUES = frozenset(
 )  # fmt: skip
 ASYNC_QUEUES = frozenset({"asyncio.Queue", "asyncio.LifoQueue", "asyncio.PriorityQueue"})
 EXECUTORS = frozenset(
-    {"concurrent.futures.ThreadPoolExecutor", "concurrent.futures.ProcessPoolExecutor"}
-)
+    {
+        "concurrent.futures.ThreadPoolExecutor", "concurrent.futures.ProcessPoolExecutor",
+        "concurrent.futures.Executor",
+    }
+)  # fmt: skip
+"""What runs jobs; an `Executor` is what an annotation promises, of threads or of processes."""
 FUTURES = frozenset({"concurrent.futures.Future", "asyncio.Future", "asyncio.Task"})
 COLLECTIONS = frozenset(
     {
@@ -149,6 +155,7 @@ RESULTS = {
     "threading.main_thread": "threading.Thread",
     "concurrent.futures.ThreadPoolExecutor.submit": "concurrent.futures.Future",
     "concurrent.futures.ProcessPoolExecutor.submit": "concurrent.futures.Future",
+    "concurrent.futures.Executor.submit": "concurrent.futures.Future",
     "asyncio.create_task": "asyncio.Task",
     "asyncio.ensure_future": "asyncio.Task",
     "asyncio.run_coroutine_threadsafe": "concurrent.futures.Future",

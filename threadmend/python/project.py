@@ -34,7 +34,7 @@ _RUNS = re.compile(
     rb"\.(?:run|start)\(\)|\bsleep\(|\.(?:submit|map|put|task_done|release|leave|finished|done)\("
     rb"|\bfor \w+ in \w+(?:\.\w+\(\))?:"
 )
-_STARTS = re.compile(rb"\b(?:Thread|Timer|\w+Executor)\(|\bThread\)")
+_STARTS = re.compile(rb"\b(?:Thread|Timer|\w+Executor)\(|\b(?:Thread|Timer|\w+PoolExecutor)\)")
 _DEFINED = re.compile(rb"(?m)^(?:def|class)[ \t]+(\w+)")
 _IMPORTED = re.compile(rb"(?m)^[ \t]*(?:from[ \t]+\S+[ \t]+)?import[ \t]+(.+)$")
 _NAME = re.compile(rb"\w+")

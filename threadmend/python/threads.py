@@ -49,6 +49,7 @@ STARTS = re.compile(
 
 _POOLS = frozenset({"multiprocessing.pool.ThreadPool"})
 _PROCESS_POOLS = frozenset({"multiprocessing.Pool", "concurrent.futures.ProcessPoolExecutor"})
+_ANY_POOL = frozenset({"concurrent.futures.Executor"})
 _POOL_METHODS = frozenset({"apply_async", "map_async", "imap", "imap_unordered", "starmap",
                            "starmap_async", "apply", "map"})  # fmt: skip
 
@@ -111,13 +112,16 @@ class Spawn:
 
     @property
     def _is_process(self) -> bool:
+        """Return whether the target runs in another process, or may: nobody says which pool."""
         if self.through is not None:
             return self.through._is_process
         call = self.node
         if isinstance(call, ast.ClassDef):
             return self.file.class_of(call).inherits(*api.PROCESSES)
         func = call.func
-        return isinstance(func, ast.Attribute) and self.file.is_a(func.value, _PROCESS_POOLS)
+        return isinstance(func, ast.Attribute) and self.file.is_a(
+            func.value, _PROCESS_POOLS | _ANY_POOL
+        )
 
     @property
     def many(self) -> bool:

@@ -90,9 +90,12 @@ def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
         return found
     if site.kind == "parameter":
         said = annotated(file, site.annotation, depth)
-        if said is not None and said.type not in _ANYTHING:
+        if said is not None and said.type not in _ANYTHING | _ANY_POOL:
             return said
-        return _agreed_of(handed_in(file, site), depth) or _worn(file, site)
+        given = _agreed_of(handed_in(file, site), depth)
+        if said is not None and said.type in _ANY_POOL:
+            return given if given is not None and given.is_a(api.EXECUTORS) else said
+        return given or _worn(file, site)
     if site.kind == "annotation":
         return annotated(file, site.annotation, depth)
     if site.kind == "for":
@@ -126,6 +129,8 @@ def _worn(file: PythonFile, site: Site) -> Value | None:
 
 
 _ANYTHING = frozenset({"typing.Any", "object"})
+_ANY_POOL = frozenset({"concurrent.futures.Executor"})
+"""A promise that says less than what callers hand in: whether of threads or of processes."""
 
 
 def _agreed_of(found: list[tuple[PythonFile, ast.expr]], depth: int) -> Value | None:

@@ -116,8 +116,7 @@ def add_import(file: PythonFile, text: str) -> Edits:
     if first:
         end = line_span(file, first[-1])[1]
         lead = b"" if file.data[:end].endswith((b"\n", b"\r")) else newline
-        blank = b"" if _is_future(first[-1]) else newline
-        return (Edit(file.path, end, end, lead + blank + code + _gap(file, end)),)
+        return (Edit(file.path, end, end, lead + newline + code + _gap(file, end)),)
     at = _after_comments(file)
     return (Edit(file.path, at, at, code + _gap(file, at)),)
 

@@ -47,8 +47,8 @@ def drained(
 def _closes_behind(channel: Channel | SharedChannel, loop: Node | None) -> bool:
     """Return whether the feeder itself closes after its loop, before it waits for anybody."""
     for close in channel.of("close"):
-        statement = close.node.parent
-        if close.calls or statement is None or loop is None:
+        statement = close.anchor.parent
+        if statement is None or loop is None or (close.calls and not _only_closes(close)):
             continue
         if statement.kind == "defer_statement" and statement.parent is loop.parent:
             if (
@@ -64,6 +64,13 @@ def _closes_behind(channel: Channel | SharedChannel, loop: Node | None) -> bool:
         between = [s for s in loop.following if s.end <= statement.start]
         return not any(map(_waits, between))
     return False
+
+
+def _only_closes(close: ChannelOperation) -> bool:
+    """Return whether a call only closes: `b.end()`, which does `close(b.stones)`."""
+    function, statement = close.function, close.node.parent
+    body = function.get("body") if function is not None else None
+    return len(close.calls) == 1 and body is not None and body.statements == [statement]
 
 
 def _is_launched(loop: Node) -> bool:

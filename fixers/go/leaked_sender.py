@@ -273,15 +273,16 @@ def _leaves_loop(flow: Flow, receive: ChannelOperation) -> Node | None:
     if loop is None or point is None:
         return None
     clause = next((c for c in loop.children if c.kind in {"range_clause", "for_clause"}), None)
-    if clause is None:
-        return None  # an endless loop, or one with a condition only: it counts by itself
+    counted = _names_compared(loop)
+    if clause is None and not counted:
+        return None  # an endless loop: it counts by itself
     if receive.kind == "range" and _counts(loop):
         return None
     inside = [p for p in flow.points if p.live and loop["body"].contains(p.node)]
     head = {p for p in flow.points if loop.contains(p.node) and p not in set(inside)}
     for from_ in [point] if point in inside else inside[:1]:
         for exit_ in flow.exits_from(from_, stop=lambda p: p in head):
-            if _leaves_a_leak(exit_):
+            if _leaves_a_leak(exit_) and not _is_asked(exit_.node, loop, counted):
                 return exit_.node
     select = receive.select
     for other in select.children if select is not None else ():
@@ -289,9 +290,30 @@ def _leaves_loop(flow: Flow, receive: ChannelOperation) -> Node | None:
         if case_point is None or other is receive.case:
             continue
         for exit_ in flow.exits_from(case_point, stop=lambda p: p in head or p is point):
-            if _leaves_a_leak(exit_):
+            if _leaves_a_leak(exit_) and not _is_asked(exit_.node, loop, counted):
                 return exit_.node
     return None
+
+
+def _names_compared(loop: Node) -> frozenset[bytes]:
+    """Return the names that a loop compares to know that all have come: `for len(errs) < n`."""
+    condition = next((c for c in loop.children if c.kind == "binary_expression"), None)
+    if condition is None:
+        return frozenset()
+    if condition["operator"].kind not in {"<", "<=", ">", ">=", "!="}:
+        return frozenset()
+    return frozenset(n.text for n in condition.find("identifier", "field_identifier"))
+
+
+def _is_asked(exit_: Node, loop: Node, counted: frozenset[bytes]) -> bool:
+    """Return whether a test inside of the loop of what it counts decides an exit."""
+    tests = [a["condition"] for a in exit_.ancestors() if a.kind == "if_statement"]
+    return any(
+        name.text in counted
+        for test in tests
+        if loop.contains(test)
+        for name in test.find("identifier", "field_identifier")
+    )
 
 
 def _finding(

@@ -39,6 +39,7 @@ from threadmend.golang.channels import (
     runner_of,
 )
 from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.leaving import owed_after
@@ -227,7 +228,7 @@ def _feeder(function: Node, channel: Channel, worker: _Worker) -> ChannelOperati
     """Return the plain send in a loop that feeds the worker, also in a function that is called."""
     for operation in channel.of("send"):
         send = operation.node
-        loop = innermost_loop(send)
+        loop = innermost_loop(send) or _loop_around(operation)
         if operation.select is not None or loop is None:
             continue
         runner = runner_of(operation, function)
@@ -237,10 +238,20 @@ def _feeder(function: Node, channel: Channel, worker: _Worker) -> ChannelOperati
             continue
         if runner is function and operation.anchor.function is not function:
             continue
-        if operation.calls and not _is_called(operation):
+        if operation.calls and not (_is_called(operation) or innermost_loop(send) is None):
             continue
         return operation
     return None
+
+
+def _loop_around(send: ChannelOperation) -> Node | None:
+    """Return the loop that calls a helper which sends once: `for … { b.load(s) }`."""
+    body, call = send.function, send.anchor
+    if len(send.calls) != 1 or body is None or body.kind == "func_literal" or call.runs_later:
+        return None
+    flow = flow_of(body)
+    point = flow.point_of(send.node)
+    return innermost_loop(call) if flow.complete and point is not None and point.live else None
 
 
 def _is_called(send: ChannelOperation) -> bool:
@@ -277,7 +288,8 @@ def _fix(
     """
     send = fed.node
     if fed.calls:
-        fix = drained(channel, worker.receive, worker.exits, send, fed.anchor.statement)
+        feeding = _loop_around(fed) or fed.anchor.statement
+        fix = drained(channel, worker.receive, worker.exits, send, feeding)
         return fix or "the feeder is a function of its own"
     stop, told = _stop(file, function, channel, worker)
     if worker.receive.node.function is not worker.launch.body:

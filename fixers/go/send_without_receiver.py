@@ -33,6 +33,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._called_before_launch import called_before_launch
 from ._closer import anchor_in
 from ._each_once import each_once
 from ._fed_before_launch import fed_before_launch
@@ -42,7 +43,7 @@ from ._too_early import sent_too_early
 from ._waits_before_receive import too_small, waited_for
 
 CATEGORY = "channel"
-GATE = rb"<-|\bgo \w+\.\w+\(\)"
+GATE = rb"<-|\bgo \w+(?:\.\w+)+\("
 
 _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
@@ -50,7 +51,13 @@ _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 def check(file: GoFile) -> Iterator[Finding]:
     """Yield the sends that wait for a receiver which cannot come before them."""
     yield from each_once(
-        file, _of_locals, never_received, sent_too_early, fed_before_launch, _before_handed_on
+        file,
+        _of_locals,
+        never_received,
+        sent_too_early,
+        fed_before_launch,
+        called_before_launch,
+        _before_handed_on,
     )
 
 

@@ -23,6 +23,7 @@ from threadmend.golang.builders import (
     with_reason,
 )
 from threadmend.golang.calls import callers
+from threadmend.golang.channel_copies import by_any_name
 from threadmend.golang.channel_fields import (
     SharedChannel,
     literals_of,
@@ -82,8 +83,11 @@ def closed_fields(file: GoFile) -> Iterator[Finding]:
             continue
         if statement.kind not in {"expression_statement", "defer_statement"}:
             continue
-        channel = shared_channel(file, arguments[0])
+        own = shared_channel(file, arguments[0])
+        channel = by_any_name(own) if own is not None else None
         if channel is None or not channel.is_field or channel.stores:
+            continue
+        if any(own is copy for copy in channel.copies):
             continue
         if not all(_only_receives(e) for e in channel.escapes):
             continue
@@ -96,7 +100,7 @@ def closed_fields(file: GoFile) -> Iterator[Finding]:
                 file, call, partial(_ends_before, loop, call)
             ):
                 yield _finding(file, call, channel, loop)
-            elif loop is None:
+            elif loop is None and not channel.copies:
                 yield from closed_under_senders(file, call, channel, _outermost(call))
 
 
@@ -243,6 +247,11 @@ def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop
 @with_reason
 def _fix(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
     """Let the goroutine that sends close when it ends; a stop channel tells it to."""
+    if channel.copies:
+        from ._close_copied import copies_counted
+
+        _refuse_own(file, call, loop)
+        return copies_counted(file, call, channel, loop)
     waits = _wait_of(call, loop)
     if waits is not None and call.parent is not None:
         _refuse_own(file, call, loop)

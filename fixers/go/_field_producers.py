@@ -148,6 +148,12 @@ def _fix(channel: SharedChannel, launch: Launch) -> Fix:
     names = [n for d in body["receiver"].children for n in d.all("name")]
     if not names or names[0].name == "_":
         raise BuilderError("the producer has no name for its receiver")
-    edits = insert_at_start(body["body"], f"defer close({names[0].name}.{channel.name})")
+    field = channel.name
+    if channel.copies:
+        sent = {operand_of(s.node).name for s in channel.of("send") if s.node.function is body}
+        owner, _, field = (sent.pop() if len(sent) == 1 else "").partition(".")
+        if owner != names[0].name or not field.isidentifier():
+            raise BuilderError("the producer knows the channel by another name")
+    edits = insert_at_start(body["body"], f"defer close({names[0].name}.{field})")
     title = f"Close {channel.name} when its producer ends"
     return Fix(title, edits, Safety.UNSAFE, "the loops over it now end")

@@ -39,7 +39,7 @@ def left_replies(file: GoFile) -> Iterator[Finding]:
             if send.kind != "send_statement" or send["channel"].kind != "selector_expression":
                 continue
             channel = behind(file, send).shared
-            if channel is None or not _is_for_one(channel, send):
+            if channel is None or channel.copies or not _is_for_one(channel, send):
                 continue
             left = _left_by(channel)
             if left is not None and all(_is_new(each, channel) for each in begun):

@@ -46,7 +46,7 @@ def refused_after(channel: SharedChannel) -> Refusal | None:
     """Return the method after which nobody sends any more, as a flag under a lock says."""
     sends = [s for s in channel.of("send") if not s.file.is_test]
     tests = [test for s in sends if (test := _test(s)) is not None]
-    if not sends or len(tests) != len(sends) or not channel.is_field:
+    if not sends or len(tests) != len(sends) or not channel.is_field or channel.copies:
         return None
     if len({t["field"].name for t in tests}) != 1 or tests[0]["field"].name[:1].isupper():
         return None

@@ -62,6 +62,8 @@ def deserted_by(
     """
     if channel.shared is None or not channel.shared.is_field or channel.shared.escapes:
         return None
+    if channel.shared.copies:
+        return None  # a stop of another object may have the same name
     if file.is_test and not channel.shared.decl.file.is_test:
         return None  # a test knows what it does to the insides
     partners = channel.of(*kinds)

@@ -87,7 +87,7 @@ def _held(file: GoFile, send: Node, members: Node) -> Held | None:
 def _goes_out(file: GoFile, send: Node) -> bool:
     """Return whether a channel without a buffer is handed out, and nobody here receives."""
     shared = behind(file, send).shared
-    if shared is None or not shared.makes or shared.stores:
+    if shared is None or not shared.makes or shared.stores or shared.copies:
         return False
     if not all(make.unbuffered for make in shared.makes):
         return False

@@ -140,6 +140,8 @@ def _fed(file: GoFile, launch: Launch, body: Node, done: str) -> Iterator[Told]:
         shared = found.shared
         if shared is None or not shared.is_field or not found.known or shared.name == done:
             continue
+        if shared.copies:
+            continue  # who sends knows nothing of the worker's object
         receives = shared.of("receive", "range")
         if len(receives) != 1 or shared.of("len", "compare") or clause.parent is None:
             continue

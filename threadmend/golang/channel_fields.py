@@ -23,7 +23,7 @@ from threadmend.golang.channels import (
 )
 from threadmend.golang.getters import calls_of_getter, returned_field
 from threadmend.golang.infer import is_decl
-from threadmend.golang.literal_fields import values_by_place
+from threadmend.golang.literal_fields import given_to, values_by_place
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import Maker, capacity_of, is_make, maker_of
 from threadmend.golang.node import bare
@@ -40,6 +40,7 @@ __all__ = [
     "Make",
     "SharedChannel",
     "arguments_of",
+    "field_stored_in",
     "literals_of",
     "made",
     "made_by",
@@ -95,6 +96,7 @@ class SharedChannel:
     operations: list[ChannelOperation] = field(default_factory=list)
     escapes: list[Node] = field(default_factory=list)
     shown: bool = False  # under another name, for those who receive
+    copies: list[SharedChannel] = field(default_factory=list)  # see `channel_copies`
 
     @property
     def exported(self) -> bool:
@@ -270,6 +272,25 @@ def _is_shown(file: GoFile, channel: SharedChannel, node: Node) -> bool:
                 if holder is not None and holder.key == decl.key:
                     _use(user, channel, use)
     return True
+
+
+def field_stored_in(file: GoFile, value: Node) -> SharedChannel | None:
+    """Return the field that a channel is stored in, by a literal or an assignment."""
+    given = given_to(file, value)
+    if given is not None:
+        type_, name = given
+        package = file.package.workspace.package_by_key(type_.package)
+        decl = package.lookup(type_.name) if package is not None and package.module else None
+        return shared_channel_of(decl, name) if is_decl(decl, "type") else None
+    group = value.parent
+    statement = group.parent if group is not None and group.field == "right" else None
+    if group is None or statement is None or statement.kind != "assignment_statement":
+        return None
+    targets = statement["left"].children
+    if len(targets) != len(group.children):
+        return None
+    target = targets[next(i for i, child in enumerate(group.children) if child is value)]
+    return shared_channel(file, target) if target.kind == "selector_expression" else None
 
 
 def literals_of(decl: Decl) -> Iterator[tuple[GoFile, Node]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from threadmend.golang.channel_copies import by_any_name
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channels import (
     Channel,
@@ -23,7 +24,7 @@ __all__ = ["Behind", "behind", "behind_channel", "operand_of"]
 
 @dataclass(slots=True)
 class Behind:
-    """The channels that an operation may work on.
+    """The channels that an operation may work on, under any name that a field has for them.
 
     More than one where a function is given different channels. `known`: all operations on
     them are visible (nothing escapes, nothing else is stored in the field).
@@ -72,7 +73,8 @@ def behind_channel(file: GoFile, operation: Node, operand: Node) -> Behind:
     local = _index(file.package).get(operation, [])
     if local:
         return Behind(local)
-    return Behind([], shared_channel(file, operand))
+    shared = shared_channel(file, operand)
+    return Behind([], by_any_name(shared) if shared is not None else None)
 
 
 def _is_own(channel: Channel, operation: ChannelOperation) -> bool:

@@ -16,7 +16,7 @@ from threadmend.golang.types import Named, Struct, Type, deref
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["field_value", "values_by_place"]
+__all__ = ["field_value", "given_to", "values_by_place"]
 
 
 def field_value(file: GoFile, literal: Node, field: str) -> Node | None:
@@ -26,6 +26,29 @@ def field_value(file: GoFile, literal: Node, field: str) -> Node | None:
             value = entry.children[-1]
             return value.children[0] if value.kind == "literal_element" else value
     return _by_place(file, literal, field)
+
+
+def given_to(file: GoFile, value: Node) -> tuple[Named, str] | None:
+    """Return the struct, and the field of it, that a value in a composite literal is for."""
+    element = value.parent
+    above = element.parent if element is not None else None
+    if element is None or above is None or element.kind != "literal_element":
+        return None
+    keyed = above if above.kind == "keyed_element" else None
+    body = above.parent if keyed is not None else above
+    if body is None or body.kind != "literal_value" or body.parent is None:
+        return None
+    type_ = file.type_of(body.parent if body.parent.kind == "composite_literal" else body)
+    owner = deref(type_)
+    if not isinstance(owner, Named) or owner.local:
+        return None
+    if keyed is not None:
+        is_value = element is not keyed["key"] and isinstance(file.underlying(owner), Struct)
+        return (owner, keyed["key"].name) if is_value else None
+    under = file.underlying(owner)
+    names = _names(under.node) if isinstance(under, Struct) else []
+    place = next((i for i, child in enumerate(body.children) if child is element), len(names))
+    return (owner, names[place].name) if place < len(names) else None
 
 
 def values_by_place(file: GoFile, type_: str, package: str, field: str) -> Iterator[Node]:

@@ -19,6 +19,7 @@ from threadmend.golang.channel_index import operand_of
 from threadmend.golang.effects import Event, events_of_call
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches
+from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.targets import Body
 from threadmend.model import Finding, Fix, Related, Safety
@@ -54,7 +55,9 @@ def _received_alone(file: GoFile, launch: Launch) -> Iterator[tuple[SharedChanne
     if launch.statement.previous is None or len(callers(decl)) != 1:
         return
     owner = access_of(file, call["function"]["operand"])
-    for node in decl.node.own() if owner is not None else ():
+    if owner is None or not isinstance(owner.root, Binding) or owner.root.kind == "variable":
+        return  # an object of the function's own is followed from its make
+    for node in decl.node.own():
         if node.kind != "range_clause" and not _is_receive(node):
             continue
         operand = operand_of(node)
@@ -64,7 +67,7 @@ def _received_alone(file: GoFile, launch: Launch) -> Iterator[tuple[SharedChanne
         if binding is None or binding.kind != "receiver":
             continue
         channel = shared_channel(decl.file, operand)
-        if channel is not None and owner is not None and _is_alone(channel, decl.node):
+        if channel is not None and _is_alone(channel, decl.node):
             yield channel, Access(owner.root, (*owner.steps, channel.name))
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, is_assigned_once
 from threadmend.golang.calls import callers, code_files
+from threadmend.golang.kept_methods import field_of_step, is_kept_step, object_of_value
 from threadmend.golang.literal_fields import field_value
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -38,7 +39,7 @@ def homeward(file: GoFile, access: Access) -> Access:
     root = access.root
     if not isinstance(root, Binding) or not access.steps or root.kind not in {"range", "variable"}:
         return access
-    if not access.steps[0].isidentifier():  # an index: no field of the element
+    if not field_of_step(access.steps[0]).isidentifier():  # an index: no field of the element
         return access
     known: dict[tuple[Binding, str], Access | None]
     known = file.package.facts.setdefault("homeward", {})
@@ -98,6 +99,7 @@ def _leads_back(package: Package, element: str, field: str, owner: str, list_: s
 
 def is_set_in_literals(package: Package, element: str, field: str) -> bool:
     """Return whether nothing assigns to the field, and every literal of the type sets it."""
+    field = field_of_step(field)
     assigned = re.compile(rb"\." + re.escape(field.encode()) + rb"\b\s*(?:,[^=\n;]*)?=[^=]")
     files = code_files(package)
     if any(f.may_hold(field.encode()) and assigned.search(f.data) for f in files):
@@ -171,7 +173,13 @@ def _was_made_by(file: GoFile, added: Node, owner: Node, element: str, field: st
 
 
 def given_field(file: GoFile, value: Node, element: str, field: str) -> Node | None:
-    """Return what the field of a fresh element holds: `&E{f: x}`, or `newE(x)` that makes one."""
+    """Return what the field of a fresh element holds: `&E{f: x}`, or `newE(x)` that makes one.
+
+    Of a step that leads to the object of a method: what stands before the method, `x` of `x.m`.
+    """
+    if is_kept_step(field):
+        given = given_field(file, value, element, field_of_step(field))
+        return object_of_value(file, given) if given is not None else None
     if value.kind == "unary_expression" and value["operator"].kind == "&":
         value = value["operand"]
     if value.kind == "composite_literal":

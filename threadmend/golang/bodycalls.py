@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access, access_of, is_assigned_once, stored_in
+from threadmend.golang.access import Access, access_of, stored_in
 from threadmend.golang.bodies import parameter_called
+from threadmend.golang.kept_methods import kept_object
 from threadmend.golang.locks import locks_of, runs_in_place
 from threadmend.golang.printing import printed, prints
 from threadmend.golang.reach import reach_of
@@ -140,28 +141,15 @@ def _called(file: GoFile, body: Body, call: Node) -> Iterator[Call]:
         elif target.node in extra:
             yield Call(call, call, target, sure, True, extra[target.node])
         elif target.decl is not None:
-            # A method value: its object is not the one that has the field, but what stood
-            # before the method where the value was made, as if a literal had captured it.
-            receiver, base, mine = receiver_of(target.node), _object_of(target), False
-            if base is not None and isinstance(base.root, Binding):
-                mine = _outermost(base.root.scope) is _outermost(call)
-            bound: Captured | None = {receiver: base} if receiver is not None else None
-            yield Call(call, call, target, sure and not mine, True, bound)
+            # A method value: its object is not the one that has the field.
+            receiver = receiver_of(target.node)
+            object_ = kept_object(file, function) if sure and target.bound is not None else None
+            bound: Captured | None = {receiver: object_} if receiver is not None else None
+            yield Call(call, call, target, sure, True, bound)
         else:
             # What a literal made by an earlier run of this function captures is not ours.
             mine = _outermost(target.node) is _outermost(call)
             yield Call(call, call, target, sure and not mine)
-
-
-def _object_of(body: Body) -> Access | None:
-    """Return the object of a method value, as the function that made the value names it."""
-    if body.bound is None:
-        return None
-    file, value = body.bound
-    selection = file.selection(value)
-    base = access_of(file, value["operand"], selection.via if selection is not None else ())
-    root = base.root if base is not None else None
-    return base if isinstance(root, Binding) and is_assigned_once(root) else None
 
 
 def _outermost(node: Node) -> Node | None:

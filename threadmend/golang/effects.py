@@ -30,6 +30,7 @@ from threadmend.golang.bodycalls import (
 )
 from threadmend.golang.calls import callers
 from threadmend.golang.holding import holding_of
+from threadmend.golang.kept_methods import is_kept_step
 from threadmend.golang.lock_helpers import net_acquires
 from threadmend.golang.locks import LOCK_CALLS, Held, may_leave
 from threadmend.golang.scope import Binding, argument_of, position_of
@@ -326,6 +327,7 @@ def _held_here(body: Body, call: Call, event: Event) -> frozenset[Held]:
                 body.file, call.call, call.body.node, h.access, call.extra, event.path[0]
             )
         )
+        if not any(map(is_kept_step, access.steps))
     )
 
 

@@ -9,6 +9,7 @@ from threadmend.golang.backrefs import homeward
 from threadmend.golang.calls import callers
 from threadmend.golang.effects import Pair, effects_of
 from threadmend.golang.getters import returned_field
+from threadmend.golang.kept_methods import is_kept_step
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, argument_of, resolve_local
 from threadmend.golang.syntax import Node
@@ -95,6 +96,8 @@ def is_foreign(lock: Access | None, function: Node) -> bool:
     the code that stored it knows. The class has to do.
     """
     root = lock.root if lock is not None else None
+    if lock is not None and any(map(is_kept_step, lock.steps)):
+        return True
     if not isinstance(root, Binding):
         return False
     return not (root.scope.contains(function) or function.contains(root.scope))

@@ -1,7 +1,8 @@
 """Reach: which function names may lead to a lock, a wait or a callback, told by bytes alone.
 
 Most calls under a lock lead nowhere: `effects` asks here before it looks at what a call runs.
-A field that keeps a literal (`OnAdd: func() {…}`) leads where the literal does.
+A field that keeps a literal (`OnAdd: func() {…}`) leads where the literal does; one that keeps a
+method value (`OnAdd: s.add`, or `newSet(s.add)`, which does `OnAdd: add`) where the method does.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def _read(workspace: Workspace) -> Reach:
     waits: set[bytes] = set()
     takes: set[bytes] = set()
     kept: list[tuple[bytes, bytes]] = []
+    takers: list[tuple[str, bytes, bytes]] = []
     for path in workspace.go_files:
         data = workspace.source(path).data
         heads = list(_FUNCTION.finditer(data))
@@ -74,10 +76,14 @@ def _read(workspace: Workspace) -> Reach:
                 waits.add(name)
             if b"func(" in data[head.end() : data.find(b"\n", head.end())]:
                 takes.add(name)
+                takers.append((path, name, data[head.end() : end]))
             for called in set(_CALLED.findall(data, head.end(), end)):
                 callers.setdefault(called, set()).add(name)
             if b"func(" in data[head.end() : end]:
                 kept.extend(_kept(data, head.end(), end))
+    for field, method in _kept_methods(workspace, takers):
+        if field not in declared and method in declared and field in callers:
+            callers.setdefault(method, set()).add(field)
     for name, body in kept:
         if name in callers and name not in declared:  # called by the name of a field
             if _LOCKS.search(body):
@@ -103,6 +109,50 @@ def _kept(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
             yield match[2], data[match.end() : last if last >= 0 else end]
         following = data.find(b"\n", at, end)
         at = data.find(b"func(", following, end) if following >= 0 else -1
+
+
+# A field of a function type; the values that one may get; the methods that a call is given.
+_FIELD = re.compile(rb"\n[ \t]+(\w++)[ \t]+func\(")
+_KEYED = re.compile(rb":[ \t]+(?:\w+\.)*(\w++)[ \t]*[,}\n]")
+_ASSIGNED = re.compile(rb" = (?:\w+\.)*(\w++)[ \t]*\n")
+_NAME = re.compile(rb"\w*\Z")
+_METHOD_VALUE = re.compile(rb"\.(\w++)[ \t\n]*[,)]")
+_LONGEST = 40  # bytes of a field's name
+
+
+def _kept_methods(
+    workspace: Workspace, takers: list[tuple[str, bytes, bytes]]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the fields of function types with the methods whose values they may keep.
+
+    `takers` are the functions that are given one: their path, name and text. Who else is given a
+    method by other packages is not known.
+    """
+    folders: dict[str, list[bytes]] = {}
+    for path in workspace.go_files:
+        folders.setdefault(path.rpartition("/")[0], []).append(workspace.source(path).data)
+    texts = [data for inside in folders.values() for data in inside]
+    fields = {name for data in texts for name in _FIELD.findall(data)}
+    for data in texts if fields else ():
+        yield from _given(data, fields)
+    for path, taker, text in takers if fields else ():
+        head = text.partition(b"\n")[0]
+        kept = {f for f, v in _given(text, fields) if re.search(rb"\b" + v + rb" +\S*\w", head)}
+        near = folders[path.rpartition("/")[0]]
+        named = [data for data in near if taker + b"(" in data] if kept else []
+        call = re.compile(re.escape(taker) + rb"\(([^{}]*?\))[ \t]*[\n;}]") if named else None
+        for given in (g for data in named for g in call.findall(data)) if call is not None else ():
+            for method in _METHOD_VALUE.findall(given):
+                yield from ((field, method) for field in kept)
+
+
+def _given(data: bytes, fields: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    for pattern in (_KEYED, _ASSIGNED):
+        for match in pattern.finditer(data):
+            start = match.start()
+            name = _NAME.search(data, max(start - _LONGEST, 0), start)
+            if name is not None and name[0] in fields:
+                yield name[0], match[1]
 
 
 def _closure(callers: dict[bytes, set[bytes]], names: set[bytes], calls: int) -> set[bytes]:

@@ -10,6 +10,7 @@ from threadmend.golang.locks import held_at
 from threadmend.golang.stops import Stop, stops_at
 from threadmend.golang.syntax import Node
 
+from ._deserted_copies import left_by_copies
 from ._stop_cases import deserted_by, name_of
 
 __all__ = ["left_by"]
@@ -25,6 +26,10 @@ def left_by(file: GoFile, send: Node, *, locked: bool = False) -> Stop | None:
     channel = behind(file, send)
     if channel.shared is None or not channel.unbuffered:
         return None
+    if channel.shared.copies:
+        found = left_by_copies(file, send, channel, ("receive", "range"))
+        held = held_at(file, send) and not locked
+        return None if found is None or held or _closes(send, name_of(found)) else found
     left = deserted_by(file, send, channel, ("receive", "range"))
     if left is None or (held_at(file, send) and not locked) or _closes(send, left):
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from threadmend.golang.branches import decisions, spelt_out
 from threadmend.golang.builders import BuilderError, at_margin, delete, insert_after, replace
@@ -29,6 +29,7 @@ __all__ = [
     "finding",
     "in_select",
     "leaves_on",
+    "leaving_cases",
     "name_of",
     "partners_too",
     "takes_until_closed",
@@ -121,18 +122,22 @@ def takes_until_closed(file: GoFile, loop: Node) -> bool:
 
 def leaves_on(operation: ChannelOperation) -> set[str]:
     """Return the last names of what ends the loop of a select around an operation."""
+    return {
+        node["operand"].name.removesuffix(".Done()").rpartition(".")[2]
+        for case in leaving_cases(operation)
+        if listens(operation.file, case["communication"])
+        for node in case["communication"].find("unary_expression")
+    }
+
+
+def leaving_cases(operation: ChannelOperation) -> Iterator[Node]:
+    """Yield the other cases of a select around an operation that end the loop around it."""
     select = operation.select
-    found: set[str] = set()
     for case in select.children if select is not None else ():
         communication = case.get("communication")
-        if communication is None or case is operation.case or not case.statements:
-            continue
-        if not listens(operation.file, communication) or not _leaves(case):
-            continue
-        for node in communication.find("unary_expression"):
-            text = node["operand"].name.removesuffix(".Done()")
-            found.add(text.rpartition(".")[2])
-    return found
+        if communication is not None and case is not operation.case and case.statements:
+            if _leaves(case):
+                yield case
 
 
 def _leaves(case: Node) -> bool:

@@ -20,6 +20,7 @@ from threadmend.golang.builders import (
     reach_import,
     realign,
 )
+from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.counted_spawners import group_of
@@ -28,7 +29,7 @@ from threadmend.golang.goroutines import innermost_loop, launch_of_literal, laun
 from threadmend.golang.infer import is_decl
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.targets import stored_values
+from threadmend.golang.targets import stored_values, targets
 from threadmend.golang.types import Named, deref, is_named
 from threadmend.model import Fix, Safety
 
@@ -72,7 +73,8 @@ def waiting_method(shared: SharedChannel) -> Waiting | None:
                 continue
             name = top.node.get("name")
             owner = deref(file.type_of(group["operand"]))
-            if name is None or not _STOPS.match(name.name) or not _runs_in(file, call, top.node):
+            stopper = _stopper(file, top.node) if name is not None else None
+            if stopper is None or not _runs_in(file, call, top.node):
                 continue
             if group["operand"].kind != "identifier" or not isinstance(owner, Named):
                 continue
@@ -81,9 +83,23 @@ def waiting_method(shared: SharedChannel) -> Waiting | None:
             sent = holder is not None and _counted_when_sent(shared, counter)
             if holder is not None and (sent or _counted(shared, counter)):
                 items = sent or _in_rounds(shared, counter)
-                if not items or (_LAST.match(name.name) and _is_last(call)):
-                    return Waiting(name.name, call, items, holder)
+                if not items or (_LAST.match(stopper) and _is_last(call)):
+                    return Waiting(stopper, call, items, holder)
     return None
+
+
+def _stopper(file: GoFile, method: Node) -> str | None:
+    """Return the name of a method that stops an object: itself, or the only one that calls it."""
+    name = method["name"].name
+    if _STOPS.match(name):
+        return name
+    decl = declaration_of(file, method)
+    if decl is None or decl.exported or decl.kind != "method":
+        return None
+    above = {s.node.function for s in callers(decl) if s.call is not None and not s.launched}
+    caller = above.pop() if len(above) == 1 else None
+    named = caller.get("name") if caller is not None else None
+    return named.name if named is not None and _LAST.match(named.name) else None
 
 
 def _holder(file: GoFile, object_: Node, owner: Named, shared: SharedChannel) -> str | None:
@@ -200,20 +216,59 @@ def _counts_by_parameter(operation: ChannelOperation, worker: Node, group: str) 
 
 
 def _counted_when_sent(channel: SharedChannel, group: str) -> bool:
-    """Return whether each value is counted by who sends it, and counts itself off.
+    """Return whether each value is counted by who sends it, and counted off when it is done.
 
-    `p.left.Add(1)`, then `p.tasks <- func() { defer p.left.Done(); … }`.
+    `p.left.Add(1)`, then `p.tasks <- func() { defer p.left.Done(); … }`. Or whoever calls what
+    sends counts, and he himself, or what the worker calls for each value, says Done.
     """
     name = re.escape(group.encode())
     adds, ends = re.compile(rb"\b" + name + rb"\.Add\("), re.compile(rb"\b" + name + rb"\.Done\(")
-    sends = channel.of("send")
-    for send in sends:
-        function = send.node.function
-        if function is None or send.calls or not ends.search(send.node.text):
-            return False
-        if not adds.search(function.tree.data, function.start, send.node.start):
-            return False
-    return bool(sends)
+    sends = [send for send in channel.of("send") if not send.file.is_test]
+    if not sends or any(send.calls for send in sends):
+        return False
+    around = [_counting(send.file, send.node, adds, _LEVELS) for send in sends]
+    if any(not functions for functions in around):
+        return False
+    ended = all(ends.search(send.node.text) for send in sends)
+    ended = ended or all(ends.search(f.text) for found in around for f in found)
+    return ended or _ended_in_rounds(channel, ends)
+
+
+_LEVELS = 2  # calls between who counts a value and the send
+
+
+def _counting(file: GoFile, place: Node, adds: re.Pattern[bytes], levels: int) -> list[Node]:
+    """Return the functions that count before they come to a place; nothing if some do not."""
+    function = place.function
+    if function is None:
+        return []
+    if adds.search(function.tree.data, function.start, place.start):
+        return [function]
+    decl = declaration_of(file, function) if levels else None
+    sites = [s for s in callers(decl) if not s.file.is_test] if decl is not None else []
+    if decl is None or decl.exported or any(s.call is None or s.launched for s in sites):
+        return []
+    found = [_counting(s.file, s.call, adds, levels - 1) for s in sites if s.call is not None]
+    return [f for some in found for f in some] if all(found) else []
+
+
+def _ended_in_rounds(channel: SharedChannel, ends: re.Pattern[bytes]) -> bool:
+    """Return whether every worker calls, for each value, what says Done: `c.work(j)`."""
+    loops = [(o.file, o.node.parent) for o in channel.of("range") if not o.file.is_test]
+    return bool(loops) and all(
+        loop is not None
+        and any(
+            node.kind == "call_expression" and _says(file, node, ends)
+            for node in loop["body"].own()
+        )
+        for file, loop in loops
+    )
+
+
+def _says(file: GoFile, call: Node, ends: re.Pattern[bytes]) -> bool:
+    """Return whether all that a call may run says Done."""
+    found = targets(file, call)
+    return found.complete and all(ends.search(body.node.text) for body in found.bodies)
 
 
 @or_reason

@@ -44,6 +44,7 @@ from threadmend.model import Finding, Fix
 from ._answered import answers_what_it_took
 from ._asked import asked, begun, with_room_for_one
 from ._context_ignored import ignored_context, leaving_room
+from ._deserted_copies import left_by_copies
 from ._nobody_sends import never_sent
 from ._stop_cases import deserted_by, finding, in_select, name_of
 
@@ -325,9 +326,12 @@ def _deserted(file: GoFile, receive: Node, channel: Behind) -> Iterator[Finding]
     if channel.of("close") or answers_what_it_took(receive, channel.of("send")):
         return
     left = deserted_by(file, receive, channel, ("send",))
-    if left is None or held_at(file, receive):
+    if held_at(file, receive):
         return
-    stop = _visible(file, receive, left)
+    if left is None:
+        stop = left_by_copies(file, receive, channel, ("send",))
+    else:
+        stop = _visible(file, receive, left)
     if stop is not None:
         message = f"whoever sends on {receive['operand'].name} leaves on {stop.receive},"
         message += " and this receive does not"

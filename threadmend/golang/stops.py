@@ -15,8 +15,11 @@ from threadmend.golang.access import is_assigned_once
 from threadmend.golang.addressees import is_for_another, tells_its_maker
 from threadmend.golang.branches import found_nil
 from threadmend.golang.calls import callers
+from threadmend.golang.channel_copies import by_any_name, original_of
+from threadmend.golang.channel_fields import shared_channel_of
 from threadmend.golang.failing import fails
 from threadmend.golang.functions import only_returned
+from threadmend.golang.infer import is_decl
 from threadmend.golang.inplace import is_called_in_place
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, argument_of, bindings_in, resolve_local
@@ -119,7 +122,9 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
                         continue
                     receive = f"{binding.name}.{name}"
                     kept.append(Stop(f"{receive}.Done()", receive))
-                elif _NAMES.search(name) and _closed_for(file, node, name):
+                elif (_NAMES.search(name) and _closed_for(file, node, name)) or _closed_by_original(
+                    file, node, kept_in, name
+                ):
                     if not _set_to_nil(file, name) and not _tells_of_worker(file, name):
                         if not is_for_another(file, node, kept_in, name):
                             channels.append(Stop(f"{binding.name}.{name}"))
@@ -293,6 +298,17 @@ def _closed_for(file: GoFile, node: Node, name: str) -> bool:
     if function is not None and pattern.search(file.data, function.start, function.end):
         return False
     return any(other.holds(pattern) for other in file.package.files)
+
+
+def _closed_by_original(file: GoFile, node: Node, owner: str, name: str) -> bool:
+    """Return whether a field's channel is another field's, which the package closes by its name."""
+    decl = file.package.lookup(owner)
+    copy = shared_channel_of(decl, name) if is_decl(decl, "type") else None
+    original = original_of(copy) if copy is not None else None
+    if original is None or not _NAMES.search(original.name):
+        return False
+    closes = by_any_name(original).of("close")
+    return bool(closes) and all(o.node.function is not node.function for o in closes)
 
 
 def _set_to_nil(file: GoFile, name: str) -> bool:

@@ -29,6 +29,7 @@ from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import Launch, captures, innermost_loop
 from threadmend.golang.local_fields import handed_channels, held_channels
 from threadmend.golang.makers import making
+from threadmend.golang.object_makers import FieldMaker, naming_makers
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -43,7 +44,7 @@ from ._too_early import sent_too_early
 from ._waits_before_receive import too_small, waited_for
 
 CATEGORY = "channel"
-GATE = rb"<-|\bgo \w+(?:\.\w+)+\("
+GATE = rb"<-|\bgo \w+(?:\.\w+)+\(|:= \w+(?:\[[^\n]*\])?\("
 
 _MAKES = re.compile(rb"\bmake\(\s*(?:chan\b|\w+[,)])")
 
@@ -58,7 +59,22 @@ def check(file: GoFile) -> Iterator[Finding]:
         fed_before_launch,
         called_before_launch,
         _before_handed_on,
+        _of_objects,
     )
+
+
+def _of_objects(file: GoFile) -> Iterator[Finding]:
+    """Yield those on channels of an object that a function gets from what makes it, and keeps."""
+    calls = naming_makers(file.package)
+    for function in file.functions(calls) if calls is not None else ():
+        own = {channel.make for channel in held_channels(file, function)}
+        for channel in held_channels(file, function, objects=True):
+            flow = flow_of(function)
+            if channel.make in own or channel.escapes or not channel.unbuffered:
+                continue
+            stuck = _stuck(function, channel, flow) if flow.complete else None
+            if stuck is not None and channel.of("receive", "range"):
+                yield _finding(file, function, channel, stuck)
 
 
 def _before_handed_on(file: GoFile) -> Iterator[Finding]:
@@ -221,10 +237,13 @@ def _finding(file: GoFile, function: Node, channel: Channel, send: ChannelOperat
     if receives:
         node = receives[0].node
         related.append(Related(node.path, node.start, node.end, "received here"))
+    at = send.anchor if isinstance(channel.maker, FieldMaker) else send.node
+    if at is not send.node:
+        related.insert(0, Related(send.node.path, send.node.start, send.node.end, "sent here"))
     return Finding(
-        path=send.node.path,
-        start=send.node.start,
-        end=send.node.end,
+        path=at.path,
+        start=at.start,
+        end=at.end,
         message=f"the send to {name} waits for ever: {why}",
         fixes=(fix,) if fix else (),
         related=tuple(related),
@@ -236,7 +255,11 @@ def _finding(file: GoFile, function: Node, channel: Channel, send: ChannelOperat
 def _fix(file: GoFile, function: Node, channel: Channel) -> Fix:
     total = _total(file, function, channel)
     if total is not None and not (total.is_constant and total.factor == 0):
-        return _room(file, channel, total)
+        try:
+            return _room(file, channel, total)
+        except BuilderError:
+            if not isinstance(channel.maker, FieldMaker):
+                raise
     return _in_goroutine(file, function, channel)
 
 

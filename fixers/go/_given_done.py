@@ -10,6 +10,8 @@ func process(b Batch, leave func()) {
     …
     leave()
 }
+
+The object whose method is launched may keep it as well: `s := &step{leave: l.enter()}; go s.run()`.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
+from threadmend.golang.bodycalls import receiver_of
 from threadmend.golang.builders import (
     BuilderError,
     delete_calls,
@@ -27,6 +30,7 @@ from threadmend.golang.builders import (
     with_reason,
 )
 from threadmend.golang.calls import callers
+from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, flow_of
 from threadmend.golang.functions import only_returned
@@ -34,7 +38,8 @@ from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, argument_of, bindings_in
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import is_named
+from threadmend.golang.targets import stored_values
+from threadmend.golang.types import Named, is_named
 from threadmend.golang.waitgroups import waitgroup_call
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -51,9 +56,42 @@ def given_dones(file: GoFile) -> Iterator[Finding]:
             continue
         for binding in (b for group in bindings_in(function).values() for b in group):
             if binding.kind == "parameter" and is_assigned_once(binding):
-                finding = _skipped(file, function, binding)
+                uses = [use for use in binding.uses if use is not binding.node]
+                finding = _skipped(file, function, binding.name, uses, binding)
                 if finding is not None:
                     yield finding
+    for function in file.functions(_CALLS_OWN):
+        for name, uses in _kept_functions(file, function):
+            finding = _skipped(file, function, name, uses, None)
+            if finding is not None:
+                yield finding
+
+
+_CALLS_OWN = re.compile(rb"\n[ \t]+\w+\.\w+\(\)\n")
+
+
+def _kept_functions(file: GoFile, method: Node) -> Iterator[tuple[str, list[Node]]]:
+    """Yield the fields of a launched method's object that keep a Done, and are only called here."""
+    receiver = receiver_of(method) if method.kind == "method_declaration" else None
+    decl = declaration_of(file, method)
+    if receiver is None or decl is None or not all(s.launched for s in callers(decl)):
+        return
+    used: dict[str, list[Node]] = {}
+    for use in receiver.uses:
+        field = use.parent
+        if field is not None and field.kind == "selector_expression" and field.field == "function":
+            used.setdefault(field["field"].name, []).append(field)
+    owner = Named(file.package.key, decl.receiver)
+    for name, uses in used.items():
+        selection = file.selection(uses[0])
+        if selection is None or selection.kind != "field" or selection.owner != owner:
+            continue
+        values = stored_values(file.package, owner, name)
+        if name[:1].isupper() or not values or not all(_done(f, v, _DEPTH) for f, v in values):
+            continue
+        known = accesses_like(file.package, file, uses[0])
+        if all(a.kind == "write" or any(a.node is use for use in uses) for a in known):
+            yield uses[0].name, uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +103,22 @@ class _Owed:
     exits: list[Exit]
 
 
-def _skipped(file: GoFile, function: Node, binding: Binding) -> Finding | None:
-    owed = _owed(function, binding)
-    given = _given(file, function, binding) if owed is not None else None
+def _skipped(
+    file: GoFile, function: Node, name: str, uses: list[Node], binding: Binding | None
+) -> Finding | None:
+    """Return the finding of a parameter, or of a field of the object, that is a Done."""
+    owed = _owed(function, uses)
+    given = _given(file, function, binding, uses[0]) if owed is not None else None
     if owed is None or given is None:
         return None
     launch, done = given
     first = next(iter(owed.calls.values()))
-    fix, reason = _fix(function, binding, owed)
+    fix, reason = _fix(function, name, owed)
     return Finding(
         path=file.path,
         start=first.start,
         end=first.end,
-        message=f"{binding.name}, which is {done}, is skipped on a path out of the goroutine",
+        message=f"{name}, which is {done}, is skipped on a path out of the goroutine",
         fixes=(fix,) if fix is not None else (),
         related=(
             *(
@@ -91,12 +132,10 @@ def _skipped(file: GoFile, function: Node, binding: Binding) -> Finding | None:
     )
 
 
-def _owed(function: Node, binding: Binding) -> _Owed | None:
-    """Return the paths without a call, where calls are all that is done with a parameter."""
+def _owed(function: Node, uses: list[Node]) -> _Owed | None:
+    """Return the paths without a call, where calls are all that is done with a function."""
     calls = []
-    for use in binding.uses:
-        if use is binding.node:
-            continue
+    for use in uses:
         call = use.parent
         if call is None or call.kind != "call_expression" or use.field != "function":
             return None
@@ -121,16 +160,33 @@ def _owed(function: Node, binding: Binding) -> _Owed | None:
     return _Owed(flow, points, exits) if exits else None
 
 
-def _given(file: GoFile, function: Node, binding: Binding) -> tuple[Node, str] | None:
-    """Return the launch of a function, which nobody calls otherwise, and the Done it is given."""
+def _given(
+    file: GoFile, function: Node, binding: Binding | None, use: Node
+) -> tuple[Node, str] | None:
+    """Return the launch of a function, which nobody calls otherwise, and the Done it is given.
+
+    Without a parameter, the Done that a field of its object keeps.
+    """
     found = []
     for where, call in _launches(file, function):
-        value = argument_of(call, function, binding) if call is not None else None
+        value: Node | None = None
+        if binding is not None and call is not None:
+            value = argument_of(call, function, binding)
+        elif call is not None:
+            where, value = _kept_value(file, use)
         done = _done(where, value, _DEPTH) if value is not None else None
         if call is None or done is None:
             return None
         found.append((call, done))
     return found[0] if found else None
+
+
+def _kept_value(file: GoFile, use: Node) -> tuple[GoFile, Node]:
+    """Return the first value that is stored in a field."""
+    selection = file.selection(use)
+    assert selection is not None
+    assert isinstance(selection.owner, Named)
+    return stored_values(file.package, selection.owner, selection.name)[0]
 
 
 def _launches(file: GoFile, function: Node) -> Iterator[tuple[GoFile, Node | None]]:
@@ -187,12 +243,11 @@ def _last_returned(function: Node) -> Node | None:
 
 
 @with_reason
-def _fix(function: Node, binding: Binding, owed: _Owed) -> Fix:
+def _fix(function: Node, name: str, owed: _Owed) -> Fix:
     """Defer the call as the first statement, or call before the exits where work follows it.
 
     Sound: no path calls it twice.
     """
-    name = binding.name
     reason = "Wait goes on where it waited for ever"
     edits: list[Edit] = []
     if all(_is_last(owed.flow, point) for point in owed.calls):

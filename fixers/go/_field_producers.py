@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders import BuilderError, insert_at_start, with_reason
+from threadmend.golang.channel_copies import copied_from
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import behind, operand_of
 from threadmend.golang.file import GoFile
@@ -108,6 +109,8 @@ def _once(channel: SharedChannel, launch: Launch, clause: Node) -> bool:
     It is launched where the object is made, or by the function that ranges over the channel
     behind it, and that never came to its end so far.
     """
+    if channel.copies:
+        return _for_a_new_object(channel, launch)
     call = launch.call["function"] if launch.call is not None else None
     operand = call.get("operand") if call is not None else None
     if operand is None or innermost_loop(launch.node) is not None or launch.body is None:
@@ -120,6 +123,24 @@ def _once(channel: SharedChannel, launch: Launch, clause: Node) -> bool:
         return True
     ranged = clause["right"]["operand"].text == operand.text
     return ranged and clause.function is launch.function and launch.node.end <= clause.start
+
+
+def _for_a_new_object(channel: SharedChannel, launch: Launch) -> bool:
+    """Return whether a goroutine is launched where the object is made whose channel it gets.
+
+    `go newReader(s.feed, lines).run()`, or `r := &reader{out: s.feed}` and `go r.run()`.
+    """
+    file_of, function = channel.package.workspace.file_of, launch.function
+    stores = [store for copy in channel.copies for store in copy.stores]
+    named = [copied_from(file_of(store), store) for store in stores]
+    if function is None or len(named) != 1 or innermost_loop(launch.node) is not None:
+        return False
+    value = named[0][1] if named[0] is not None else None
+    if value is None or value.function is not function or value.kind != "selector_expression":
+        return False
+    file = file_of(value)
+    owner = access_of(file, value["operand"])
+    return owner is not None and not owner.steps and is_made_here(file, launch.node, owner)
 
 
 def _finding(file: GoFile, clause: Node, channel: SharedChannel, launch: Launch) -> Finding:

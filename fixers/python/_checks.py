@@ -35,7 +35,7 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
     if found is None:
         return _emptied(data, use, statement)
     block, number, at = found
-    if _is_in_already(data, use, block[at]):
+    if _is_in_already(data, use, block[at]) or _only_adds(data, use, block[number]):
         return None
     block, number, at = _whole(data.file, block, number, at)
     first = block[number]
@@ -112,6 +112,39 @@ def _is_emptied_meanwhile(data: Data, use: Use) -> bool:
             if both.races(use):
                 return True
     return False
+
+
+def _only_adds(data: Data, use: Use, first: ast.stmt) -> bool:
+    """Return whether one thread alone adds to a collection, where something is not in it yet or
+    there is room, and others at most take out: what it saw still holds when it adds.
+    """
+    if None in use.threads or not _adds(data, use) or not isinstance(first, ast.If):
+        return False
+    if not any(_asks_for_room(data, node) for node in ast.walk(first.test)):
+        return False
+    for other in data.uses:
+        above = data.file.parent(other.node)
+        empties = isinstance(above, ast.Attribute) and above.attr == "clear"
+        if other.changes and not empties and not _takes_out(data, other):
+            both = Data(data.file, data.name, data.cls, data.binding, data.of_class, [other, use])
+            both.single = data.single
+            if both.races(use):
+                return False
+    return True
+
+
+def _asks_for_room(data: Data, node: ast.AST) -> bool:
+    """Return whether a part of a test is `key not in data`, or compares how many there are."""
+    if not isinstance(node, ast.Compare) or len(node.ops) != 1:
+        return False
+    if isinstance(node.ops[0], ast.NotIn):
+        return any(use.node is node.comparators[0] for use in data.uses)
+    sized = [n for n in (node.left, *node.comparators) if isinstance(n, ast.Call)]
+    return isinstance(node.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE) and any(
+        data.file.qualified(call.func) == "len"
+        and any(use.node is given for use in data.uses for given in call.args)
+        for call in sized
+    )
 
 
 def _is_only_asked_whether_there(data: Data, use: Use) -> bool:

@@ -23,7 +23,7 @@ from threadmend.python.threads import (
 )
 from threadmend.python.uses import is_self, use_mode
 
-from ._alone import is_called_before, is_given_away, is_made_by_callers, is_made_for
+from ._alone import is_given_away, is_made_by_callers, is_made_for
 from ._captured import Running, captured, is_alone, is_begun_by
 from ._data import Data, Use
 from ._foreign import foreign_classes, foreign_names
@@ -31,6 +31,7 @@ from ._given import given, is_from_queue, reaching, run_abroad
 from ._handed import argument_for, kept_functions
 from ._listeners import listeners
 from ._one_liners import lifted
+from ._unthreaded import leave_out_other_roles, leave_out_set_up
 
 __all__ = ["Running", "contended", "contended_by"]
 
@@ -116,19 +117,9 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
             data.uses.append(Use(node, mode, function, frozenset(threads)))
         yield from by_class.values()
         for data in by_object.values():
-            _leave_out_set_up(file, data)
+            leave_out_set_up(file, data)
+            leave_out_other_roles(data)
             yield data
-
-
-def _leave_out_set_up(file: PythonFile, data: Data) -> None:
-    """Take the uses for nobody's that come before any thread which uses the data is started."""
-    starts = {spawn for use in data.uses for spawn in use.threads if spawn is not None}
-    starters = {file.function(s.node) if s.file is file else None for s in starts}
-    known = {one for one in starters if one is not None and one.home is data.cls}
-    if known and known == starters:
-        for use in data.uses:
-            if use.threads == {None} and is_called_before(use.function, known):
-                use.threads = frozenset()
 
 
 def _is_before_others(file: PythonFile, function: Function, node: ast.expr) -> bool:

@@ -14,6 +14,7 @@ from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
 
 from ._crowds import is_many, take_turns
+from ._own_entry import is_of_own_key
 
 __all__ = ["Data", "Use"]
 
@@ -80,8 +81,14 @@ class Data:
                 for its in other.threads:
                     if mine is its and (mine is None or not self._is_many(mine)):
                         continue
+                    if mine is its and mine is not None and self._is_own_entry(use, other, mine):
+                        continue
                     if not self._are_apart(mine, its):
                         yield other, mine, its
+
+    def _is_own_entry(self, use: Use, other: Use, spawn: Spawn) -> bool:
+        """Return whether two uses are of the entry whose key is what each thread is for."""
+        return all(is_of_own_key(one.function.file, one.node, spawn) for one in (use, other))
 
     def _are_apart(self, mine: Spawn | None, its: Spawn | None) -> bool:
         """Return whether the threads of two spawns take turns, or belong to objects of classes that

@@ -10,11 +10,14 @@ import builtins
 from threadmend.python.scope import Binding
 
 from ._data import Data, Use
+from ._memos import is_memo
 from ._unit import Unit
 
 __all__ = ["is_mild"]
 
-_PURE = frozenset({"re.compile", "bytes.fromhex", "dict.fromkeys", "logging.getLogger"})
+_PURE = frozenset(
+    {"re.compile", "bytes.fromhex", "dict.fromkeys", "logging.getLogger", "threading.local"}
+)
 _IMPURE = frozenset({"open", "input", "object", "iter", "next", "print", "id", "eval", "exec"})
 
 
@@ -22,7 +25,9 @@ def is_mild(data: Data, units: list[Unit]) -> bool:
     """Return whether a race for data does no harm that a careful reader would mend."""
     if all(_is_told_apart(data, unit) for unit in units):
         return True
-    return _is_same_again(data) or _is_chosen_again(data) or _is_only_reset(data, units)
+    if _is_same_again(data) or _is_chosen_again(data) or _is_only_reset(data, units):
+        return True
+    return is_memo(data, units)
 
 
 def _is_told_apart(data: Data, unit: Unit) -> bool:

@@ -7,11 +7,15 @@ from __future__ import annotations
 import ast
 
 from threadmend.python import api
+from threadmend.python.arguments import argument
 from threadmend.python.constants import constant_of
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import innermost_loop
+from threadmend.python.functions import Function
+from threadmend.python.threads import Spawn, reached
 from threadmend.python.uses import is_self
 
-__all__ = ["is_of_this_thread", "is_other_entry", "key_of"]
+__all__ = ["is_of_own_key", "is_of_this_thread", "is_other_entry", "key_of"]
 
 _ME = frozenset({"threading.current_thread", "threading.get_ident", "threading.get_native_id"})
 _IDENTITY = frozenset({"ident", "native_id"})
@@ -41,6 +45,69 @@ def _is_thread(file: PythonFile, node: ast.AST) -> bool:
     function = file.function(node)
     home = None if function is None else function.home
     return home is not None and home.inherits(*api.THREADS) and is_self(file, node.value)
+
+
+def is_of_own_key(file: PythonFile, node: ast.expr, spawn: Spawn) -> bool:
+    """Return whether a key is one that each thread of a loop gets for itself: `for host in
+    set(hosts): Thread(target=self._ask, args=(host,))`, of `self.known[host]` in what `_ask` calls.
+    """
+    key, function = key_of(file, node), file.function(node)
+    if not isinstance(key, ast.Name) or function is None or spawn.target is None:
+        return False
+    return _is_given(file, function, key, spawn, _DEPTH)
+
+
+_DEPTH = 3
+"""Calls that a key may be handed on by."""
+
+
+def _is_given(
+    file: PythonFile, function: Function, key: ast.Name, spawn: Spawn, depth: int
+) -> bool:
+    binding = file.binding(key)
+    if binding is None or [site.kind for site in binding.sites] != ["parameter"]:
+        return False
+    if key.id not in function.parameters:
+        return False
+    at = function.parameters.index(key.id) - (function.self_name is not None)
+    if function is spawn.target:
+        given = spawn.args[at] if spawn.args is not None and at < len(spawn.args) else None
+        loop = innermost_loop(spawn.node)
+        if not isinstance(given, ast.Name) or not isinstance(loop, ast.For):
+            return False
+        return _is_once(spawn.file, loop, given.id)
+    runs = reached(spawn.target) if spawn.target is not None else set()
+    sites = [site for site in function.callers if site.caller in runs]
+    return bool(sites and depth) and all(
+        site.caller is not None
+        and isinstance(given := argument(site.call, at, key.id), ast.Name)
+        and _is_given(site.file, site.caller, given, spawn, depth - 1)
+        for site in sites
+    )
+
+
+def _is_once(file: PythonFile, loop: ast.For, name: str) -> bool:
+    """Return whether a loop has a value for its variable only once: what it goes over are the keys
+    of a mapping, a set, or numbers.
+    """
+    target, over = loop.target, loop.iter
+    while isinstance(over, ast.Call) and file.qualified(over.func) in {"sorted", "list", "tuple"}:
+        over = over.args[0] if over.args else over.func
+    if isinstance(over, ast.Call):
+        called = file.qualified(over.func)
+        method = over.func.attr if isinstance(over.func, ast.Attribute) else ""
+        if isinstance(target, ast.Tuple) and (called == "enumerate" or method == "items"):
+            target = target.elts[0]
+        elif called not in {"range", "set", "frozenset"} and method != "keys":
+            return False
+    elif not isinstance(over, ast.Set | ast.SetComp | ast.Dict) and not file.is_a(over, _ONCE):
+        return False
+    return isinstance(target, ast.Name) and target.id == name
+
+
+_ONCE = frozenset(
+    {"set", "frozenset", "dict", "collections.OrderedDict", "collections.defaultdict"}
+)
 
 
 def is_other_entry(file: PythonFile, node: ast.expr, other: ast.expr) -> bool:

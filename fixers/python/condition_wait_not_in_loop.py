@@ -31,6 +31,7 @@ from threadmend.python.functions import function_of
 from threadmend.python.implied import stands_for
 from threadmend.python.uses import is_self
 
+from ._failing import is_told
 from ._lost_news import lost_news
 
 CATEGORY = "lock"
@@ -53,8 +54,10 @@ def check(file: PythonFile) -> Iterator[Finding]:
         is_last = test.body[-1] is waits
         if not is_last and not _is_counted(file, test, waits, top):
             continue
+        # What comes before the wait is not done again, unless it only says that it waits.
+        is_all = is_last and all(is_told(file, s) for s in test.body[:-1])
         if not _tests_again(file, test):
-            yield _finding(file, call, test, None if is_last else waits)
+            yield _finding(file, call, test, None if is_all else waits)
     if not file.is_test:
         yield from lost_news(file)
 

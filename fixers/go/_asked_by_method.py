@@ -13,6 +13,7 @@ overwritten, work that is done by two, a number that is lost.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import product
 
@@ -35,10 +36,12 @@ from ._beside_others import runs_beside_others
 from ._decided_steps import Decided, decided
 from ._locked_steps import Step, changed, is_unasked, steps_of
 from ._one_section import one_section
-from ._stale_answers import matters
+from ._stale_answers import is_claim, matters
 
 __all__ = ["asked_by_method"]
 
+# Who asks in them whether it was done already expects to be called twice.
+_BEGINS = re.compile("Start|Run|Open|Close|Stop|Shutdown")
 _REASON = "the lock is held from the check to the change"
 
 
@@ -145,15 +148,25 @@ def _is_unasked(change: Node, begin: int, function: Node) -> bool:
 def _is_shared(guard: Guard, function: Node, found: Decided) -> bool:
     """Return whether others may do the same meanwhile."""
     file, change = found.change.file, found.change
-    if file.is_test or is_setup(file, change.at):
-        return False
     outer = outer_function(change.at)
-    if outer is None or speaks_of_locks(file, outer) or caller_classes(file, outer):
+    if outer is None or file.is_test:
+        return False
+    if is_setup(file, change.at) and not _is_asked_twice(outer, found):
+        return False
+    if speaks_of_locks(file, outer) or caller_classes(file, outer):
         return False
     writes = [a for a in guard.locked if a.writes and not a.setup]
     if change.access.writes and run_together(change.access, writes):
         return False
     return runs_beside_others(file, function, found.change.kind == "shrink")
+
+
+def _is_asked_twice(function: Node, found: Decided) -> bool:
+    """Return whether a function that goes by a name of set-up code is one that others call, too."""
+    name = function["name"].name
+    if is_claim(found) and _BEGINS.match(name):
+        return True
+    return function.kind == "method_declaration" and name.startswith("Create")
 
 
 def _finding(guard: Guard, found: Decided) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from threadmend.golang.access import uses_of
 from threadmend.golang.file import GoFile
 from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding
@@ -56,7 +57,7 @@ def decided(function: Node, look: Step, change: Step) -> Decided | None:
             if not any(_asks(look, n, names) for n in test.walk()):
                 continue
             inside = branch.contains(change.at)
-            if not inside and not (leaves(branch) and _is_behind(by, change.at)):
+            if not inside and not (leaves(branch) and _is_behind(by, branch, change.at)):
                 continue
             if not inside and by.end > change.at.start:
                 continue  # in another branch of the same
@@ -74,8 +75,15 @@ def leaves(branch: Node) -> bool:
     return bool(inside) and inside[-1].kind in _LEAVES
 
 
-def _is_behind(by: Node, change: Node) -> bool:
-    return by.parent is not None and by.parent.contains(change) and by.end <= change.start
+def _is_behind(by: Node, branch: Node, change: Node) -> bool:
+    """Return whether a change comes behind a test, or behind the loop that makes it."""
+    block = by.parent
+    loop = block.parent if block is not None else None
+    if loop is not None and loop.kind == "for_statement" and not loop.contains(change):
+        if branch.statements[-1].kind != "return_statement":
+            return False
+        block = loop.parent
+    return block is not None and block.contains(change) and by.end <= change.start
 
 
 def _names(look: Step) -> Iterator[Binding]:
@@ -88,6 +96,11 @@ def _names(look: Step) -> Iterator[Binding]:
                 if binding is not None and name.kind == "identifier":
                     yield binding
             return
+        if outer.kind == "range_clause" and outer.get("left") is not None:
+            for name in outer["left"].children:
+                binding = look.file.binding(name)
+                if binding is not None:
+                    yield binding
         if outer.kind in {"block", "if_statement", "for_statement", "func_literal"}:
             return
 
@@ -131,6 +144,11 @@ def _computed(look: Step, change: Step, names: set[Binding]) -> Decided | None:
     value = change.value
     if value is None or change.kind != "store":
         return None
+    if value.kind == "identifier" and look.file.binding(value) in names:
+        by = change.at.statement
+        if by is not None and _is_counted(look, value, change):
+            held = frozenset(n.name for n in names)
+            return Decided(look, change, by, None, None, "", None, held)
     for made in (value, *_values(look.file, value)):
         if made.kind == "binary_expression" and made["operator"].kind in {"+", "-", "*"}:
             if any(_asks(look, n, names) for n in made.walk()):
@@ -139,6 +157,15 @@ def _computed(look: Step, change: Step, names: set[Binding]) -> Decided | None:
                     held = frozenset(n.name for n in names)
                     return Decided(look, change, by, None, None, "", None, held)
     return None
+
+
+def _is_counted(look: Step, value: Node, change: Step) -> bool:
+    """Return whether the answer is added to before it is stored: `n++`, `n += k`."""
+    binding = look.file.binding(value)
+    return binding is not None and any(
+        u.kind == "update" and look.at.end < u.node.start < change.at.start
+        for u in uses_of(binding)
+    )
 
 
 def _values(file: GoFile, value: Node) -> Iterator[Node]:

@@ -43,7 +43,7 @@ class Step:
     `at` is the call of the method that makes it, or the access itself; `owner` the object that
     holds the place; `key` the element that is meant, None for the place as a whole; `parts` the
     fields of the element. `kind` is `look`, `store`, `update`, `append`, `shrink` or `delete`,
-    `value` what is stored.
+    `value` what is stored. `inner` is the look that a method only passes on.
     """
 
     file: GoFile
@@ -55,6 +55,7 @@ class Step:
     kind: str
     value: Node | None
     decl: Decl | None
+    inner: Step | None = None
 
     @property
     def looks(self) -> bool:
@@ -74,12 +75,24 @@ def steps_of(guard: Guard) -> dict[Node, list[Step]]:
         found.setdefault(function, []).extend(own)
         decl = declaration_of(accesses[0].file, function)
         step = _whole(decl, guard, own) if decl is not None else None
-        for site in callers(step.decl) if step is not None and step.decl is not None else ():
-            caller = site.node.function
-            made = _called(site, step) if caller is not None and step is not None else None
-            if made is not None and caller is not None:
-                found.setdefault(caller, []).append(made)
+        if step is not None:
+            _add_calls(step, found)
     return {f: sorted(s, key=lambda step: step.at.start) for f, s in found.items()}
+
+
+def _add_calls(step: Step, found: dict[Node, list[Step]]) -> None:
+    """Add the step to all who call its method, and to who calls those that only pass it on."""
+    for site in callers(step.decl) if step.decl is not None else ():
+        caller = site.node.function
+        made = _called(site, step)
+        if made is None or caller is None:
+            continue
+        found.setdefault(caller, []).append(made)
+        if made.looks and step.inner is None:
+            decl = declaration_of(site.file, caller)
+            inside = decl.node["body"].statements if decl is not None and decl.has_body else []
+            if len(inside) == 1 and inside[0].kind == "return_statement":
+                _add_calls(replace(made, decl=decl, inner=made), found)
 
 
 # -- what a function does itself --------------------------------------------------------
@@ -221,11 +234,20 @@ def _look(decl: Decl, own: list[Step]) -> Step | None:
 
 def _change(decl: Decl, own: list[Step], taken: LockOperation) -> Step | None:
     """Return the change of a function that asks for nothing before it makes it."""
-    changes = [s for s in own if not s.looks]
+    changes = [s for s in own if not s.looks and not _is_made_lazily(s)]
     body = decl.node["body"]
     if len(changes) != 1 or not is_unasked(changes[0].at, taken.call.end, body):
         return None
     return changes[0]
+
+
+def _is_made_lazily(step: Step) -> bool:
+    """Return whether a step makes a map where there is none: `if s.m == nil { s.m = … }`."""
+    outer = step.at.up("if_statement")
+    condition = outer["condition"] if outer is not None else None
+    if condition is None or condition.kind != "binary_expression":
+        return False
+    return condition["left"].text == step.at.text and condition["right"].text == b"nil"
 
 
 def is_unasked(change: Node, since: int, body: Node) -> bool:
@@ -267,18 +289,39 @@ def _called(site: Site, step: Step) -> Step | None:
 
 def _key(step: Step, call: Node) -> str | None:
     """Return the key that a method is given, as the caller writes it."""
-    _, target = _element(step.access.node)
-    index = target.get("index") if target.kind == "index_expression" else None
-    if index is None:
-        arguments = step.access.node.up("call_expression")
-        index = arguments["arguments"].children[1] if arguments is not None else None
-    if index is None or step.decl is None:
+    name, _, field = (step.key or "").partition(".")
+    if step.decl is None or not name.isidentifier():
         return None
-    part, root = "", index
-    while root.kind == "selector_expression":
-        part, root = f".{root['field'].name}{part}", root["operand"]
-    binding = step.file.binding(root) if root.kind == "identifier" else None
-    if binding is None or binding.kind != "parameter" or not is_assigned_once(binding):
+    binding = next((b for b in _parameters(step) if b.name == name), None)
+    if binding is None or not is_assigned_once(binding):
         return None
     given = argument_of(call, step.decl.node, binding)
-    return given.name + part if given is not None else None
+    if given is None or not field:
+        return given.name if given is not None else None
+    literal = _literal(step.file, given)
+    if literal is None:
+        return f"{given.name}.{field}"
+    for element in literal["body"].children:
+        if element.kind == "keyed_element" and element["key"].name == field:
+            return element["value"].name
+    return None
+
+
+def _parameters(step: Step) -> Iterator[Binding]:
+    """Yield the parameters of the method that makes a step."""
+    node = step.decl.node["parameters"] if step.decl is not None else None
+    owner = step.access.file if step.inner is None else step.file
+    for name in node.find("identifier") if node is not None else ():
+        binding = owner.binding(name)
+        if binding is not None and binding.kind == "parameter":
+            yield binding
+
+
+def _literal(file: GoFile, given: Node) -> Node | None:
+    """Return the literal that an argument is, or that its variable was made of."""
+    binding = file.binding(given) if given.kind == "identifier" else None
+    if binding is not None and binding.value is not None and is_assigned_once(binding):
+        given = binding.value
+    if given.kind == "unary_expression":
+        given = given["operand"]
+    return given if given.kind == "composite_literal" else None

@@ -50,6 +50,8 @@ def one_section(guard: Guard, found: Decided) -> tuple[str, tuple[Edit, ...]]:
     function = found.change.at.function
     if function is None:
         raise BuilderError("the steps stand in no function")
+    if found.look.inner is not None:
+        raise BuilderError("what is asked asks another method")
     own = _own(guard, found, function)
     lock = _lock(found, own)
     first, last = _ends(found, own)
@@ -149,10 +151,20 @@ def _ends(found: Decided, own: list[LockOperation]) -> tuple[Node, Node]:
         raise BuilderError("the section would begin in a case")
     statements = [s for s in block.statements if any(s.contains(n) or s is n for n in nodes)]
     first = statements[0]
-    if first.kind in {"for_statement", "labeled_statement"}:
+    if first.kind in {"for_statement", "labeled_statement"} and not _goes_through(first, found):
         raise BuilderError("the section would go around a loop")
     last = [s for s in statements if not _defers(s, own)][-1]
     return first, max(last, found.by if found.by.parent is block else last, key=lambda n: n.end)
+
+
+def _goes_through(loop: Node, found: Decided) -> bool:
+    """Return whether a loop goes through what is looked up, once: `for _, u := range s.Users()`."""
+    clause = next((c for c in loop.children if c.kind == "range_clause"), None)
+    return (
+        clause is not None
+        and clause["right"] is found.look.at
+        and (not loop.contains(found.change.at))
+    )
 
 
 def _defers(statement: Node, own: list[LockOperation]) -> bool:

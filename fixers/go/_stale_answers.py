@@ -6,13 +6,13 @@ import re
 
 from threadmend.golang.file import GoFile
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Chan, Pointer
+from threadmend.golang.types import Chan, Pointer, Slice
 
 from ._decided_steps import Decided
 from ._refused_again import refuses
-from ._taken_when import says_taken
+from ._taken_when import passes_on, says_taken
 
-__all__ = ["is_made_anew", "matters", "works"]
+__all__ = ["is_claim", "is_made_anew", "matters", "works"]
 
 _COUNTS = frozenset({"update", "append"})
 _LITERALS = frozenset(
@@ -32,7 +32,7 @@ def matters(found: Decided) -> bool:
     if found.test is None:
         return True  # a number that goes back with what others did to it lost
     if change.kind in _COUNTS:
-        return _passes_bound(found)
+        return _passes_bound(found) or (change.kind == "append" and _is_second(found))
     if change.kind == "store" and change.key is not None and found.look.key is None:
         return found.is_bound and _refuses(found)
     if change.kind == "store":
@@ -68,6 +68,21 @@ def _passes_bound(found: Decided) -> bool:
     if found.is_bound or _compares(found):
         return True
     return found.operator == "==" and found.refusal is not None and _is_zero(found.other)
+
+
+def _is_second(found: Decided) -> bool:
+    """Return whether a list is searched for what it is to have once."""
+    decl, test = found.look.decl, found.test
+    if not _refuses(found) or decl is None or test is None:
+        return False
+    if isinstance(found.look.file.underlying(found.look.file.type_of(found.look.at)), Slice):
+        return found.operator == "==" or (test.kind == "call_expression" and not found.operator)
+    if test is not found.look.at:
+        return False
+    return any(
+        n.kind == "return_statement" and n.text == b"return true" and n.up("for_statement")
+        for n in decl.node.own()
+    )
 
 
 def _compares(found: Decided) -> bool:
@@ -107,12 +122,21 @@ def _claims(found: Decided, value: Node) -> bool:
     `if s.closed { return }; s.closed = true`, `if j.state != pending { return }; j.state = running`
     """
     taken, left = says_taken(found), found.refusal is not None
+    passed = passes_on(found)
+    if passed is not None:
+        return (passed[0] == value.name) is not passed[1]
     if found.operator in {"==", "!="} and taken is None:
         same = found.other is not None and found.other.text == value.text
         return same is ((found.operator == "==") is left)
     if value.text in {b"false", b"nil"}:
         return taken is not None and taken is not left
     return taken is not None and taken is left
+
+
+def is_claim(found: Decided) -> bool:
+    """Return whether a flag is tested and set, for work that one alone is to do."""
+    value = found.change.value
+    return value is not None and _is_constant(found.change.file, value)
 
 
 def _is_constant(file: GoFile, value: Node) -> bool:
@@ -133,6 +157,8 @@ def _refuses(found: Decided) -> bool:
     if refuses(file, function, last):
         return True
     values = last.children[1].children if len(last.children) > 1 else []
+    if values and values[-1].name in found.names and found.operator == "!=":
+        return str(file.type_of(values[-1])) == "error"
     if any(v.text == b"false" for v in values):
         return any(
             n.kind == "return_statement" and n.start > found.change.at.end and b"true" in n.text
@@ -148,13 +174,18 @@ def _works(found: Decided) -> bool:
     function = found.change.at.function
     if function is None:
         return False
-    return works(function, found.change.at, (found.by if found.refusal is None else function).end)
+    end = (found.by if found.refusal is None else function).end
+    since = found.by.end if found.refusal is not None else found.change.at.end
+    return works(function, found.change.at, end, since)
 
 
-def works(function: Node, change: Node, end: int) -> bool:
-    """Return whether a function does more behind a change than to say something and unlock."""
+def works(function: Node, change: Node, end: int, since: int = 0) -> bool:
+    """Return whether a function does more behind a change than to say something and unlock.
+
+    Or behind the test: `since`.
+    """
     for node in function.own():
-        if not change.end <= node.start < end:
+        if not (since or change.end) <= node.start < end or node.contains(change):
             continue
         if node.kind in {"go_statement", "send_statement"}:
             return True

@@ -15,9 +15,10 @@ from threadmend.golang.syntax import Node
 from ._decided_steps import Decided
 from ._locked_steps import Step
 
-__all__ = ["says_taken"]
+__all__ = ["passes_on", "says_taken"]
 
 _EMPTY = frozenset({b'""', b"nil", b"0", b"false"})
+_SAYS_NO = frozenset({"nil", "false"})
 _LITERALS = frozenset({"nil", "true", "false", "int_literal", "interpreted_string_literal"})
 
 
@@ -81,9 +82,51 @@ def _returned(look: Step, position: int) -> bool | None:
             values = node.children[1].children
             if position >= len(values):
                 return None
-            if values[position].kind not in _LITERALS:
-                signs.add(_of_value(look, values[position]))
+            signs |= _of_return(look, node, values[position])
     return signs.pop() if len(signs) == 1 else None
+
+
+def _of_return(look: Step, node: Node, value: Node) -> set[bool | None]:
+    """Return the sign of a result, nothing where it is the same whatever is found."""
+    if look.inner is not None:
+        outside, inside = _sign(look.inner.at, value), _returned(look.inner, 0)
+        return {None if outside is None or inside is None else outside is inside}
+    plain = value.kind in _LITERALS
+    if not plain and not _is_error(look, value):
+        return {_of_value(look, value)}
+    test = node.up("if_statement")
+    if test is None or (value.kind not in {*_SAYS_NO, "true"} and plain):
+        return set()
+    asked = _of_value(look, test["condition"])
+    if asked is None or value.kind in _SAYS_NO:
+        return {None if asked is None else not asked}
+    return {asked}
+
+
+def _is_error(look: Step, value: Node) -> bool:
+    return str(look.access.file.type_of(value)) == "error"
+
+
+def passes_on(found: Decided) -> tuple[str, bool] | None:
+    """Return the constant that a method compares the place with, and whether equals pass the test.
+
+    `if !p.isIdle(id) { return false }`, where isIdle is `return p.conns[id].state == idle`.
+    """
+    decl, test = found.look.decl, found.test
+    if decl is None or test is None or found.look.inner is not None:
+        return None
+    returned = [n for n in decl.node.own() if n.kind == "return_statement"]
+    asked = _answer(found.look, test)
+    if len(returned) != 1 or asked is None or len(returned[0].children) < 2:
+        return None
+    value, outside = bare(returned[0].children[1].children[0]), _sign(asked[0], test)
+    if value.kind != "binary_expression" or outside is None:
+        return None
+    operator = value["operator"].kind
+    if operator not in {"==", "!="}:
+        return None
+    equal = outside is (operator == "==")
+    return value["right"].name, equal is (found.refusal is None)
 
 
 def _of_value(look: Step, value: Node) -> bool | None:
@@ -102,7 +145,8 @@ def _of_value(look: Step, value: Node) -> bool | None:
 
 def _is_found(file: GoFile, look: Step, binding: Binding | None) -> bool:
     """Return whether a variable is what the look-up gives, or says whether it was found."""
-    statement = look.access.node.statement
+    at = look.access.node
+    statement = at.up("short_var_declaration") or at.statement
     if binding is None or statement is None:
         return False
     return statement.contains(binding.node) and file.binding(binding.node) is binding

@@ -5,8 +5,8 @@ dropped nobody ever sees it: the file is not written, and the log is empty. To `
 does not raise either.
 
 Not reported: `submit` of other types; futures that are looked at, awaited or get a callback; jobs
-of the project that handle every exception themselves. Jobs that a long-lived pool gets are
-hints where they are not functions of the project.
+of the project that handle every exception themselves, or only sleep. Jobs that a long-lived pool
+gets are hints where they are not functions of the project.
 
 Unsafe: what was hidden is raised, at the end of the pool's `with` block, or before a function
 reports what it has done (`return len(photos)`), which then waits for its jobs; or logged, where the
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+from threadmend.python.api import EXECUTORS
 from threadmend.python.builders import (
     BuilderError,
     free_name,
@@ -29,9 +30,9 @@ from threadmend.python.builders import (
     reference,
 )
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import leaves
+from threadmend.python.flow import leaves, target_of
 from threadmend.python.scope import Binding
-from threadmend.python.threads import Spawn
+from threadmend.python.threads import Spawn, reached
 
 from ._reported import reported
 from ._silent import handles_everything, helper_block, pool_block, shut_down_behind
@@ -42,6 +43,7 @@ CATEGORY = "executor"
 GATE = rb"\.submit\("
 
 Block = ast.With | ast.Try
+_NEVER_RAISE = frozenset({"time.sleep", "print"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -55,6 +57,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if spawn.kind != "submit" or not isinstance(call, ast.Call):
             continue
         if spawn.target is not None and handles_everything(spawn.target):
+            continue
+        if file.qualified(spawn.target_node) in _NEVER_RAISE:
             continue
         if isinstance(file.parent(call), ast.Expr) or listed(file, call) is not None:
             yield _finding(file, spawn, call)
@@ -72,8 +76,37 @@ def _is_through_helper(file: PythonFile, spawn: Spawn) -> bool:
         return False
     if spawn.target is None or handles_everything(spawn.target):
         return False
-    returned = isinstance(through.file.parent(through.node), ast.Return)
-    return returned and isinstance(file.parent(spawn.node), ast.Expr)
+    return _is_returned(through) and isinstance(file.parent(spawn.node), ast.Expr)
+
+
+def _is_returned(spawn: Spawn) -> bool:
+    """Return whether a helper does nothing with the future of a job but return it."""
+    file, above = spawn.file, spawn.file.parent(spawn.node)
+    if isinstance(above, ast.Return):
+        return True
+    binding = None if above is None else file.binding(target_of(above))
+    if binding is None or len(binding.sites) != 1:
+        return False
+    uses = [use for use in file.uses(binding) if isinstance(use.ctx, ast.Load)]
+    return len(uses) == 1 and isinstance(file.parent(uses[0]), ast.Return)
+
+
+def _object_block(file: PythonFile, call: ast.Call) -> ast.With | None:
+    """Return the `with` statement of the object that hands a job to its pool, where the end of the
+    block waits for the jobs: `with Workers(3) as workers:`.
+    """
+    block = pool_block(file, call) if isinstance(call.func, ast.Attribute) else None
+    value = file.value(call.func.value) if isinstance(call.func, ast.Attribute) else None
+    leaving = value.cls.method("__exit__") if value is not None and value.cls is not None else None
+    if not isinstance(block, ast.With) or leaving is None:
+        return None
+    for function in reached(leaving):
+        for ended in function.file.calls("shutdown"):
+            if function.file.function(ended) is function and not (ended.args or ended.keywords):
+                assert isinstance(ended.func, ast.Attribute)
+                if function.file.is_a(ended.func.value, EXECUTORS):
+                    return block
+    return None
 
 
 def _finding_at(file: PythonFile, spawn: Spawn, call: ast.AST) -> Finding:
@@ -82,8 +115,15 @@ def _finding_at(file: PythonFile, spawn: Spawn, call: ast.AST) -> Finding:
     assert spawn.target is not None
     assert isinstance(call, ast.Call)
     said = f"nobody sees the exceptions of {spawn.target.name}: its future is dropped"
+    block = _object_block(file, call)
     try:
-        return Finding(file.path, start, end, said, fixes=_logged(file, call))
+        if block is None:
+            return Finding(file.path, start, end, said, fixes=_logged(file, call))
+        edits = _edits(file, call, block, block.body)
+        fix = Fix(
+            "Ask for the results", edits, Safety.UNSAFE, "exceptions that were hidden are raised"
+        )
+        return Finding(file.path, start, end, said, fixes=(fix,))
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
 

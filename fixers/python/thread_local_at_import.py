@@ -4,8 +4,8 @@ What is set on a `threading.local` while the module is imported exists in the th
 imports it, and in no other: there the attribute is missing.
 
 Not reported: locals that are set in a function, unless only the module itself calls it; attributes
-that somebody reads with a default, or expects to be missing; subclasses of `threading.local`, whose
-`__init__` and class attributes every thread has.
+that somebody reads with a default, or expects to be missing; those that a subclass of
+`threading.local` sets in `__init__` or as class attributes, which every thread has.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ from threadmend.python.builders import (
 )
 from threadmend.python.builders.lines import line_span
 from threadmend.python.builders.statements import comments_above
+from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
 
 from ._at_import import set_by_call
+from ._local_class import provided, said_in_class
 
 CATEGORY = "thread"
 GATE = rb"\blocal\b"
@@ -57,15 +59,20 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if file.function(made) is not None or not isinstance(target, ast.Name):
             continue
         value = file.value(made.value)
-        if value is None or value.type != "threading.local" or value.made is not made.value:
+        if value is None or not value.is_a("threading.local") or value.made is not made.value:
+            continue
+        if value.cls is not None and value.cls.file is not file:
             continue
         binding = file.binding(target)
         if binding is None or len(binding.sites) != 1 or binding.scope.kind != "module":
             continue
         if isinstance(made.value, ast.Call) and not made.value.args:
-            sets = _sets(file, made, target.id)
+            cls = value.cls
+            sets = _sets(file, made, target.id, cls)
+            if cls is not None:
+                sets = [pair for pair in sets if not provided(cls, _attribute(pair[0]))]
             if sets:
-                yield _finding(file, made, target.id, sets)
+                yield _finding(file, made, target.id, sets, cls)
 
 
 def _target(made: ast.Assign | ast.AnnAssign) -> ast.expr | None:
@@ -75,7 +82,7 @@ def _target(made: ast.Assign | ast.AnnAssign) -> ast.expr | None:
 
 
 def _sets(
-    file: PythonFile, made: ast.Assign | ast.AnnAssign, name: str
+    file: PythonFile, made: ast.Assign | ast.AnnAssign, name: str, cls: Class | None
 ) -> list[tuple[ast.Assign, ast.stmt]]:
     """Return the statements that set attributes which functions need, each with the statement
     of the module that runs it: itself, or the call of a function.
@@ -86,7 +93,7 @@ def _sets(
         for one in _attributes_set(file, statement, name):
             target = one.targets[0]
             assert isinstance(target, ast.Attribute)
-            uses = list(_uses(file, name)) if uses is None else uses
+            uses = [*_uses(file, name), *_own_uses(cls)] if uses is None else uses
             own = file.function(one)
             needed = [u for u in uses if u.name == target.attr and u.function is not own]
             if _is_needed(needed) and (own is None or statement.lineno > made.lineno):
@@ -125,6 +132,15 @@ def _uses(file: PythonFile, name: str) -> Iterator[_Use]:
             if other is not None:
                 known = partial(_is_meant, other, full)
                 yield from _uses_in(other, known)
+
+
+def _own_uses(cls: Class | None) -> Iterator[_Use]:
+    """Yield what the methods of the local's class do with its attributes."""
+    for base in cls.mro if cls is not None else ():
+        for use in base.uses:
+            read = use.mode not in {"write", "delete"}
+            asks = read and _is_caught(use.function.file, use.node)
+            yield _Use(use.function, use.name, read, asks)
 
 
 def _is_meant(file: PythonFile, full: str, node: ast.expr) -> bool:
@@ -175,13 +191,20 @@ def _finding(
     made: ast.Assign | ast.AnnAssign,
     name: str,
     found: list[tuple[ast.Assign, ast.stmt]],
+    cls: Class | None,
 ) -> Finding:
     start, end = file.span(found[0][1])
     sets = list({_attribute(one): one for one, _ in found}.values())
     attributes = [_attribute(one) for one in sets]
     said = f"only the thread that imports the module has {name}.{attributes[0]}"
     try:
-        edits = _edits(file, made, sets, [one for one, by in found if one is by])
+        moved = [one for one, by in found if one is by]
+        _check(file, made, sets, moved)
+        if cls is None:
+            edits = _edits(file, made, sets, moved)
+        else:
+            edits = said_in_class(cls, [(_attribute(one), one.value) for one in sets])
+            edits = (*edits, *(_gone(file, one) for one in moved))
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
     title = f"Give every thread its own {name}.{' and '.join(attributes)}"
@@ -227,18 +250,15 @@ def _attribute(statement: ast.Assign) -> str:
     return target.attr
 
 
-def _edits(
+def _check(
     file: PythonFile,
     made: ast.Assign | ast.AnnAssign,
     sets: list[ast.Assign],
     moved: list[ast.Assign],
-) -> tuple[Edit, ...]:
-    """Return the edits that make a subclass, whose `__init__` runs in every thread."""
+) -> None:
+    """Raise BuilderError when the values cannot be worked out where the local is made."""
     if not all(is_alone(file, statement) for statement in (made, *moved)):
         raise BuilderError("the statement shares its line with another one")
-    target = _target(made)
-    assert isinstance(made.value, ast.Call)
-    assert isinstance(target, ast.Name)
     if any(s.lineno < made.lineno for s in moved):
         raise BuilderError("it is set before it is made")
     for statement in sets:
@@ -248,6 +268,18 @@ def _edits(
                 s.node.lineno > made.lineno for s in binding.sites if hasattr(s.node, "lineno")
             ):
                 raise BuilderError("the value needs what is defined further down")
+
+
+def _edits(
+    file: PythonFile,
+    made: ast.Assign | ast.AnnAssign,
+    sets: list[ast.Assign],
+    moved: list[ast.Assign],
+) -> tuple[Edit, ...]:
+    """Return the edits that make a subclass, whose `__init__` runs in every thread."""
+    target = _target(made)
+    assert isinstance(made.value, ast.Call)
+    assert isinstance(target, ast.Name)
     words = target.id.strip("_").split("_")
     cls = free_name(file, "_" + "".join(word.title() for word in words), made)
     head = f"    def __init__(self){nothing(file)}:"

@@ -21,6 +21,7 @@ from threadmend.python.elements import (
     unpacked,
     values_in,
 )
+from threadmend.python.entered import ENTER_SELF, entered
 from threadmend.python.names import qualified
 from threadmend.python.scope import Binding, Site, parent
 from threadmend.python.servers import server_of
@@ -103,8 +104,7 @@ def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
     if site.kind == "unpack":
         return _held(file, unpacked(file, site.node), depth)
     if site.kind == "with" and site.value is not None:
-        found = value_of(file, site.value, depth + 1)
-        return found if found is not None and found.is_a(_ENTER_SELF) else None
+        return entered(file, site.value, lambda other, node: value_of(other, node, depth + 1))
     if isinstance(site.node, ast.ClassDef):
         cls = file.class_of(site.node)
         return Value(cls.qualified, file, None, cls, is_class=True)
@@ -159,12 +159,6 @@ def _annotation(file: PythonFile, node: ast.expr, depth: int) -> tuple[PythonFil
         return None
     owner = value_of(file, node.value, depth + 1)
     return None if owner is None or owner.cls is None else owner.cls.annotation_of(node.attr)
-
-
-_ENTER_SELF = api.EXECUTORS | {
-    "multiprocessing.Pool", "multiprocessing.pool.ThreadPool", "subprocess.Popen", "httpx.Client",
-    "requests.Session", "requests.session",
-}  # fmt: skip
 
 
 def _named(file: PythonFile, name: str | None, depth: int) -> Value | None:
@@ -228,7 +222,7 @@ def _call(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     if isinstance(node.func, ast.Attribute):
         if node.func.attr == "enter_context" and len(node.args) == 1:
             entered = value_of(file, node.args[0], depth + 1)
-            return entered if entered is not None and entered.is_a(_ENTER_SELF) else None
+            return entered if entered is not None and entered.is_a(ENTER_SELF) else None
         owner = value_of(file, node.func.value, depth + 1)
         if owner is not None:
             if owner.type == "multiprocessing.get_context":

@@ -45,6 +45,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, deref
 from threadmend.golang.unchanging import is_length_only, is_reference_only, leads_to_lock
 from threadmend.golang.unseen_locks import holds_unseen_lock
+from threadmend.golang.ways_in import lacks_company
 from threadmend.model import Confidence
 
 if TYPE_CHECKING:
@@ -92,7 +93,10 @@ def _suspects_of(place: str, guard: Guard) -> list[Suspect]:
         guard = guard._replace(unlocked=[a for a in guard.unlocked if a not in made])
         wrong = [a for a in wrong if a not in made]
         confidence = confidence_in(_counted(guard, wrong), wrong) if made else None
-    return [Suspect(place, a, guard, confidence) for a in wrong] if confidence is not None else []
+    if confidence is None:
+        return []
+    alone = (Confidence.LOW if lacks_company(a) else confidence for a in wrong)
+    return [Suspect(place, a, guard, c) for a, c in zip(wrong, alone, strict=True)]
 
 
 def _counted(guard: Guard, wrong: list[FieldAccess]) -> Guard:

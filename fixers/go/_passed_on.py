@@ -64,8 +64,8 @@ def passed_on(file: GoFile) -> Iterator[Finding]:
             continue
         for call in declaration.index.get("call_expression", ()):
             literal = _crowded_literal(file, call)
-            if literal is None:
-                continue
+            if literal is None or literal in known:
+                continue  # passed on once is enough
             known.add(literal)
             yield from _findings(file, call, literal)
     yield from _kept_and_called(file, known)

@@ -24,7 +24,7 @@ from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import LOCK_CALLS, Held, declaration_of, held_at, locks_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Named, Pointer, deref
+from threadmend.golang.types import Interface, Named, Pointer, deref
 
 __all__ = ["ReadLocked", "read_locked_callers"]
 
@@ -94,13 +94,13 @@ def _above(
 def _whole(file: GoFile, root: Binding, steps: Iterable[str]) -> str:
     """Return the type of the object that another one is a part of, as locks' classes have it.
 
-    What it only points to is no part: others may have it as well.
+    What it only points to, or knows through an interface, is no part: others may have it as well.
     """
     whole = type_ = deref(file.type_of(root.node))
     for name in steps:
         member = file.package.workspace.inference.member(type_, name) if type_ else None
         type_ = member.type if member is not None else None
-        if type_ is None or isinstance(type_, Pointer):
+        if type_ is None or isinstance(file.underlying(type_), Pointer | Interface):
             return ""
     return f"{whole.package}.{whole.name}" if isinstance(whole, Named) else ""
 

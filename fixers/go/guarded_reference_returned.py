@@ -140,6 +140,9 @@ def _takes(escape: Escape) -> bool:
         if node.kind == "call_expression" and node["arguments"].text == b"(true)":
             if node["function"].name.endswith((".Swap", ".Store")):
                 return True
+        if node.kind == "call_expression" and node["arguments"].text == b"(false)":
+            if _OWNED.search(node["function"].name):
+                return True
         if node.kind == "call_expression" and _MARKS.match(node["function"].text):
             if node["arguments"].children[-1].text == b"1":
                 return True
@@ -150,6 +153,8 @@ _MARKS = re.compile(rb"atomic\.(?:Swap|Store|CompareAndSwap)U?[Ii]nt(?:32|64)$")
 
 
 _SHARED = re.compile(r"(?i)shared|exposed|lent|borrowed|cow$|copyonwrite")
+# Who changes the elements asks for it, and copies them first: `m.copied.Store(false)`.
+_OWNED = re.compile(r"(?i)(?:copied|owned|unique|exclusive)\.(?:Swap|Store)$")
 
 
 def _is_told(target: Node, value: Node, source: Node) -> bool:

@@ -18,6 +18,9 @@ Not reported:
   decoders call;
 - methods that make their whole object as new (`Reset`), for its next user.
 
+Hints only: what the project's tests alone call, and plain writes in functions that begin something
+(`Load…`, `Restore…`) to which no goroutine comes.
+
 Unsafe: when the function takes another lock too, or when something else runs under the new
 lock.
 """

@@ -15,7 +15,13 @@ from threadmend.golang.calls import code_files, leaf_at, occurrences
 from threadmend.golang.locks import Held, held_at, held_inside
 from threadmend.golang.map_methods import stores_through
 from threadmend.golang.scope import Binding
-from threadmend.golang.setup import is_local_value, is_made_here, is_setup, tears_down_early
+from threadmend.golang.setup import (
+    is_local_value,
+    is_made_here,
+    is_setup,
+    makes,
+    tears_down_early,
+)
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, Pointer, Struct, Type
 
@@ -77,7 +83,8 @@ class FieldAccess:
     def fresh(self) -> bool:
         """Return whether nobody else knows the object: it was made here, or is a copy."""
         if self.base is None:
-            return False
+            operand = self.node.get("operand")
+            return operand is not None and operand.kind == "call_expression" and makes(operand)
         if is_made_here(self.file, self.node, self.base):
             return True
         return is_local_value(self.file, self.node["operand"])

@@ -29,6 +29,7 @@ __all__ = [
     "is_local_value",
     "is_made_here",
     "is_setup",
+    "makes",
     "makes_another",
     "runs_once",
     "runs_only_once",
@@ -42,7 +43,9 @@ _NAME = re.compile(
     r"|Prepare(?![A-Z])|[Cc]leanup|[Cc]onfigure|[Rr]epair|[Oo]nStart|main|[Bb]ootstrap|[Ll]oad(?:Existing|Initial)"
     r"|[Uu]nmarshal(?:JSON|Text|Binary|YAML|TOML|XML|BSON)?|GobDecode|FromProto)(?![a-z])"
 )
-_MAKERS = re.compile(r"(?:[Nn]ew|[Mm]ake|[Cc]reate|[Cc]lone|[Cc]opy|[Bb]uild|[Dd]efault)(?![a-z])")
+_MAKERS = re.compile(
+    r"(?:[Nn]ew|[Mm]ake|[Cc]reate|[Cc]lone|(?:[Dd]eep)?[Cc]opy|[Bb]uild|[Dd]efault)(?![a-z])"
+)
 
 
 def is_made_here(file: GoFile, node: Node, base: Access | None) -> bool:
@@ -59,7 +62,7 @@ def is_made_here(file: GoFile, node: Node, base: Access | None) -> bool:
         return declaration.get("type") is not None and declaration["type"].kind != "pointer_type"
     if declaration.kind not in {"short_var_declaration", "var_spec"} or not binding.values:
         return False
-    return _makes(binding.value or binding.values[0])
+    return makes(binding.value or binding.values[0])
 
 
 def _is_made_above(binding: Binding, node: Node) -> bool:
@@ -77,13 +80,14 @@ def _is_made_above(binding: Binding, node: Node) -> bool:
             continue
         uses = [use for use in binding.uses if above.contains(use)]
         if above.kind == "assignment_statement" and above["left"].text == binding.name.encode():
-            return above["operator"].kind == "=" and _makes(above["right"].children[0])
+            return above["operator"].kind == "=" and makes(above["right"].children[0])
         if any(use.field != "operand" for use in uses):
             return False
     return False
 
 
-def _makes(value: Node) -> bool:
+def makes(value: Node) -> bool:
+    """Return whether an expression makes an object: a literal, or a call by its name."""
     if value.kind == "unary_expression" and value["operator"].kind == "&":
         value = value["operand"]
     if value.kind == "composite_literal":

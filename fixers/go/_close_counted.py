@@ -24,12 +24,14 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named
+from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.model import Edit, Fix, Safety
 
 from ._beside import beside, refuse_copies
 from ._close_fields import SendingLoop, hears, receiver_of
 
-__all__ = ["counted_and_awaited"]
+__all__ = ["awaited_as_counted", "counted_and_awaited"]
 
 
 def counted_and_awaited(
@@ -66,6 +68,64 @@ def counted_and_awaited(
     title = f"Wait for the senders before closing {channel.name}"
     reason = "the method now waits for the goroutines"
     return Fix(title, realigned(workspace, edits), Safety.UNSAFE, reason)
+
+
+def awaited_as_counted(
+    file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop
+) -> Fix | None:
+    """Wait, before the close, for goroutines that a WaitGroup of the object counts already.
+
+    func (r *Relay) Join(p Peer) {          func (r *Relay) Shutdown() {
+        r.peers.Add(1)                          close(r.quit)
+        go func() {                             r.peers.Wait()
+            defer r.peers.Done()                close(r.outbox)
+            pull(p, r.deliver)              }
+        }()
+    }
+
+    Sound: whatever a goroutine sends, it sends before its Done; and it was told to end. None
+    where one is not counted so, or who closes waits for them already.
+    """
+    statement = call.parent
+    if statement is None or statement.kind != "expression_statement" or held_at(file, call):
+        return None
+    base = call["arguments"].children[0]["operand"].name
+    workspace = channel.package.workspace
+    groups = {_group_of(workspace.file_of(x.node), channel, x) for x in loop.launches}
+    group = groups.pop() if len(groups) == 1 else ""
+    if not group or not _are_told(call, loop, base):
+        return None
+    edits = insert_before(statement, f"{base}.{group}.Wait()")
+    reason = "the method now waits for the goroutines"
+    title = f"Wait for the senders before closing {channel.name}"
+    return Fix(title, tuple(edits), Safety.UNSAFE, reason)
+
+
+def _group_of(file: GoFile, channel: SharedChannel, launch: Launch) -> str:
+    """Return the field of the WaitGroup that counts a launched literal: Add before, Done at its
+    end, both by the method that launches, on its own object. Empty if none does.
+    """
+    literal, outer = launch.literal, launch.function
+    if launch.kind != "go" or literal is None or outer is None:
+        return ""
+    if outer.kind != "method_declaration" or not literal["body"].statements:
+        return ""
+    receiver, first = receiver_of(outer), literal["body"].statements[0]
+    added = {
+        c.access
+        for c in waitgroup_calls(file, outer)
+        if c.method == "Add" and c.call.end <= launch.node.start and not c.deferred
+    }
+    for done in waitgroup_calls(file, literal):
+        if done.waitgroup.kind != "selector_expression":
+            continue
+        if done.method == "Done" and done.deferred is first and done.access in added:
+            owner = file.selection(done.waitgroup)
+            held = owner.owner if owner is not None and not owner.via else None
+            if isinstance(held, Named) and held.name == channel.decl.name:
+                if done.waitgroup["operand"].name == receiver:
+                    return done.waitgroup["field"].name
+    return ""
 
 
 def _are_told(call: Node, loop: SendingLoop, base: str) -> bool:

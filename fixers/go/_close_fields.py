@@ -259,13 +259,17 @@ def _fix(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) ->
         reason = "the method now waits for the goroutines"
         title = f"Wait for the senders before closing {channel.name}"
         return Fix(title, tuple(edits), Safety.UNSAFE, reason)
-    from ._close_counted import counted_and_awaited
+    from ._close_counted import awaited_as_counted, counted_and_awaited
 
     launch, workspace = loop.launches[0], channel.package.workspace
     group = _group(call, loop, launch)
     if group is not None:
         _refuse_own(file, call, loop)
         return _told_and_awaited(call, channel, loop, *group)
+    counted = awaited_as_counted(file, call, channel, loop)
+    if counted is not None:
+        _refuse_own(file, call, loop)
+        return counted
     if len(loop.launches) != 1 or is_repeated(workspace.file_of(launch.node), launch):
         several = counted_and_awaited(file, call, channel, loop)
         if several is None:

@@ -102,15 +102,39 @@ def _close_in(file: GoFile, call: Node, operand: Node, outer: Node) -> MethodClo
 
 
 def _is_of_part(file: GoFile, operand: Node, depth: int) -> bool:
-    """Return whether a field is that of a struct within the receiver's own, as `s.state.done`."""
+    """Return whether a field is that of a struct within the receiver's own, as `s.state.done`.
+
+    Or is promoted from one that the receiver embeds: `s.done`.
+    """
     path = operand
-    for _ in range(depth - 1):
-        path = path["operand"] if path.kind == "selector_expression" else path
-        if path.kind != "selector_expression":
+    while path.kind == "selector_expression" and depth > 0:
+        selection = file.selection(path)
+        if selection is None or (path is not operand and not _is_struct(file, path)):
             return False
-        if not isinstance(file.underlying(file.type_of(path)), Struct):
+        if not embeds_values(file, path["operand"], selection.via):
             return False
-    return path["operand"].kind == "identifier" if path.kind == "selector_expression" else False
+        depth -= 1 + len(selection.via)
+        path = path["operand"]
+    return depth == 0 and path.kind == "identifier"
+
+
+def embeds_values(file: GoFile, owner: Node, via: tuple[str, ...]) -> bool:
+    """Return whether each of the fields on the way from an object is a struct, no pointer to one.
+
+    It lives with its owner then, and is nobody else's.
+    """
+    inference = file.package.workspace.inference
+    type_ = file.type_of(owner)
+    for name in via:
+        member = inference.member(type_, name) if type_ is not None else None
+        type_ = member.type if member is not None else None
+        if not isinstance(file.underlying(type_), Struct):
+            return False
+    return True
+
+
+def _is_struct(file: GoFile, path: Node) -> bool:
+    return isinstance(file.underlying(file.type_of(path)), Struct)
 
 
 def _made_again(channel: SharedChannel) -> bool:
@@ -232,10 +256,11 @@ def outer_closes(
     """Return the methods (`Close`) of an exported type that run the close through another method.
 
     Unguarded ones; each as if it closed itself:
-    `func (c *Conn) Close() error { c.shutdown(); return nil }`. With `parts` also those of types
-    that have the closing object in a field, embedded or not. `ends` says by which names.
+    `func (c *Conn) Close() error { c.shutdown(); return nil }`, or that of a struct which is a
+    part of the object: `c.link.shutdown()`. With `parts` also those of types that have a pointer
+    to the closing object. `ends` says by which names.
     """
-    if not parts and (close.decl.exported or not close.decl.receiver[:1].isupper()):
+    if not parts and close.decl.exported:
         return []
     found = []
     for site in sites:
@@ -250,7 +275,7 @@ def outer_closes(
         access = access_of(site.file, selector["operand"], via)
         if not ends.match(decl.name) or access is None or not _is_receivers(access):
             continue
-        if not parts and (access.steps or decl.receiver != close.decl.receiver):
+        if not parts and not _is_own(close, site, selector, via, decl):
             continue
         parent = site.call.parent
         if parent is None or parent.kind not in {"expression_statement", "defer_statement"}:
@@ -259,6 +284,25 @@ def outer_closes(
         if not _guarded(given):
             found.append(given)
     return found
+
+
+def _is_own(
+    close: MethodClose, site: Site, selector: Node, via: tuple[str, ...], outer: Decl
+) -> bool:
+    """Return whether a method calls another one on its own object, or on a struct within it."""
+    path = selector["operand"]
+    if path.kind == "identifier" and not via:
+        return outer.receiver == close.decl.receiver
+    if not embeds_values(site.file, path, via):
+        return False
+    while path.kind == "selector_expression":
+        selection = site.file.selection(path)
+        if selection is None or not _is_struct(site.file, path):
+            return False
+        path = path["operand"]
+        if not embeds_values(site.file, path, selection.via):
+            return False
+    return path.kind == "identifier"
 
 
 def decided_at_calls(close: MethodClose, sites: list[Site]) -> bool:

@@ -52,11 +52,16 @@ def closed_by_methods(file: GoFile) -> Iterator[Finding]:
 
 
 def _behind_an_end(file: GoFile, call: Node) -> MethodClose | None:
-    """Return the close in a helper of any name that an exported Close or Stop always calls."""
+    """Return the close in a helper of any name that an exported Close or Stop always calls.
+
+    In the helper of a part only where that is called on an object which anybody may close again.
+    """
     close = method_close(file, call, _ANY)
     if close is None or close.decl.exported:
         return None
-    return close if outer_closes(close, list(own_callers(close.decl, _NO_LAST))) else None
+    found = outer_closes(close, list(own_callers(close.decl, _NO_LAST)))
+    own = any(outer.decl.receiver == close.decl.receiver for outer in found)
+    return close if own or any(map(_is_open, found)) else None
 
 
 def _run_twice(file: GoFile, call: Node) -> MethodClose | None:

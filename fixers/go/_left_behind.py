@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 
+from threadmend.golang.calls import callers
 from threadmend.golang.channel_index import behind
 from threadmend.golang.file import GoFile
-from threadmend.golang.locks import held_at
+from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.locks import declaration_of, held_at
+from threadmend.golang.runners import runners_of
 from threadmend.golang.stops import Stop, stops_at
 from threadmend.golang.syntax import Node
 
 from ._deserted_copies import left_by_copies
 from ._stop_cases import deserted_by, name_of
 
-__all__ = ["left_by"]
+__all__ = ["is_asked_alone", "left_by"]
 
 
 def left_by(file: GoFile, send: Node, *, locked: bool = False) -> Stop | None:
@@ -38,6 +41,21 @@ def left_by(file: GoFile, send: Node, *, locked: bool = False) -> Stop | None:
         if name_of(stop) == left and stop.receive.startswith(f"{owner}."):
             return stop
     return None
+
+
+def is_asked_alone(file: GoFile, send: Node) -> bool:
+    """Return whether a send is all that an exported method is there for, as far as can be seen.
+
+    `func (p *Plant) Order(n int) { p.orders <- n }`: no goroutine of the module calls it, nor
+    any other code but tests, and its callers would not learn that the value was dropped.
+    """
+    function = send.function
+    decl = declaration_of(file, function) if function is not None else None
+    if function is None or decl is None or not decl.exported or function.get("result") is not None:
+        return False
+    if innermost_loop(send) is not None or runners_of(file, function).launches:
+        return False
+    return all(site.file.is_test for site in callers(decl))
 
 
 def _closes(send: Node, name: str) -> bool:

@@ -18,6 +18,10 @@ Not reported:
 - the reply to a request of the same round that has room, or whose requester waits for it alone;
 - a send under a lock, or in the function that closes the stop itself.
 
+A hint (low confidence): the one send of an exported method without a result, which no goroutine
+of the module calls: its callers may know that nothing is asked for after the stop, and would not
+learn that their value was dropped.
+
 Unsafe: the function now leaves without having sent.
 """
 
@@ -39,13 +43,13 @@ from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.runners import only_launches
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
-from threadmend.model import Finding, Fix
+from threadmend.model import Confidence, Finding, Fix
 
 from ._asked_before import asked_before
 from ._behind_default import behind_default
 from ._bodies import bodies
 from ._in_callbacks import leave_of, runs_again_in
-from ._left_behind import left_by
+from ._left_behind import is_asked_alone, left_by
 from ._outgoing import outgoing
 from ._replies import is_reply
 from ._stop_cases import finding, in_select, partners_too
@@ -93,7 +97,8 @@ def check(file: GoFile) -> Iterator[Finding]:
         if stop is not None:
             message = f"whoever receives from {send['channel'].name} leaves on {stop.receive},"
             message += " and this send does not"
-            yield finding(file, send, message, in_select(file, send, stop, _REASON))
+            found = finding(file, send, message, in_select(file, send, stop, _REASON))
+            yield replace(found, confidence=Confidence.LOW) if is_asked_alone(file, send) else found
             continue
         unheard = unheard_by(file, send)
         if unheard is not None:

@@ -21,8 +21,9 @@ from threadmend.golang.counting import counter_of
 from threadmend.golang.counts import iterations
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
-from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.infer import is_decl
+from threadmend.golang.one_each import starts_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
@@ -33,13 +34,30 @@ GATE = rb"\.Add\("
 
 
 @dataclass(slots=True)
+class _Start:
+    """A launch, or the call of a helper that launches one goroutine each time."""
+
+    node: Node
+
+    @property
+    def statement(self) -> Node:
+        """Return the statement that launches."""
+        return self.node.statement or self.node
+
+    @property
+    def loop(self) -> Node | None:
+        """Return the innermost loop around it."""
+        return innermost_loop(self.node)
+
+
+@dataclass(slots=True)
 class _Plan:
     """A local WaitGroup: its one Add, and the launches of its one function."""
 
     file: GoFile
     function: Node
     add: WaitGroupCall
-    launches: list[Launch]
+    launches: list[_Start]
 
     @property
     def name(self) -> str:
@@ -84,7 +102,7 @@ def _plan(file: GoFile, add: WaitGroupCall) -> _Plan | None:
     waits = [] if shared else [flow.point_of(w.call) for w in counter.of("Wait")]
     if not flow.complete or None in waits:
         return None
-    launches: dict[int, Launch] = {}
+    launches: dict[int, _Start] = {}
     for done in counter.of("Done"):
         if not _once(done):
             return None
@@ -92,9 +110,10 @@ def _plan(file: GoFile, add: WaitGroupCall) -> _Plan | None:
         if not found:
             return None
         for launch in found:
-            if launch.function is not function or launch.node.start in launches:
+            starts = starts_of(file, function, launch, add.access) if add.access else []
+            if not starts or any(start.start in launches for start in starts):
                 return None
-            launches[launch.node.start] = launch
+            launches |= {start.start: _Start(start) for start in starts}
     return _Plan(file, function, add, [launches[k] for k in sorted(launches)])
 
 
@@ -111,7 +130,7 @@ def _once(done: WaitGroupCall) -> bool:
     return not any(e.kind in {"return", "end"} for e in exits)
 
 
-def _always(plan: _Plan, launch: Launch, block: Node) -> bool:
+def _always(plan: _Plan, launch: _Start, block: Node) -> bool:
     """Return whether a launch stands in a block itself, with nothing that jumps before it."""
     return launch.statement.parent is block
 
@@ -167,7 +186,7 @@ def _leaves(loop: Node) -> bool:
     )
 
 
-def _skipped(plan: _Plan, launch: Launch, loop: Node) -> Node | None:
+def _skipped(plan: _Plan, launch: _Start, loop: Node) -> Node | None:
     """Return what lets a round (or the rest of the loop) go by without its launch."""
     flow = flow_of(plan.function)
     point = flow.point_of(launch.node)
@@ -293,7 +312,7 @@ def _optional(plan: _Plan, written: int) -> Finding | None:
 _JUMPS = frozenset({"return_statement", "goto_statement", "break_statement", "continue_statement"})
 
 
-def _branch(launch: Launch, block: Node | None) -> Node | None:
+def _branch(launch: _Start, block: Node | None) -> Node | None:
     """Return the `if` without an else in a block, whose consequence launches."""
     inside = launch.statement.parent
     branch = inside.parent if inside is not None else None
@@ -318,7 +337,7 @@ def _number(plan: _Plan) -> int | None:
 _WHY = "Wait waits for another number of goroutines than before"
 
 
-def _moved(plan: _Plan, launch: Launch, message: str, because: Node) -> Finding:
+def _moved(plan: _Plan, launch: _Start, message: str, because: Node) -> Finding:
     """Count each goroutine right before its launch."""
     statement = plan.add.call.parent
     name = plan.name

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from threadmend.model import Edit, Finding, Fix, Safety
+from threadmend.python.arguments import argument
 from threadmend.python.borrowed import all_sections
 from threadmend.python.builders import (
     BuilderError,
@@ -118,26 +119,40 @@ def _test_of_caller(file: PythonFile, section: Section) -> _Test | None:
         return None
     call, caller, _ = helper.callers[0]
     statement = file.parent(call)
-    if caller is None or caller.self_name != helper.self_name or call.args or call.keywords:
+    if caller is None or caller.self_name != helper.self_name:
         return None
     if not isinstance(statement, ast.Expr):
         return None
     test = _test_ahead(file, statement)
     if test is None or test.read or file.held(statement):
         return None
-    return replace(test, at=statement) if _is_known(file, test, helper) else None
+    return replace(test, at=statement) if _is_known(file, test, helper, call) else None
 
 
-def _is_known(file: PythonFile, test: _Test, helper: Function) -> bool:
-    """Return whether a test says the same in the helper: it names attributes and globals."""
+def _is_known(file: PythonFile, test: _Test, helper: Function, call: ast.Call) -> bool:
+    """Return whether a test says the same in the helper: it names attributes and globals, and
+    variables that the helper gets under the same name.
+    """
     for node in ast.walk(test.node.test):
         binding = file.binding(node)
         if isinstance(node, ast.NamedExpr):
             return False
         if binding is not None and binding.scope.kind != "module":
-            if not isinstance(node, ast.Name) or node.id != helper.self_name:
+            if not isinstance(node, ast.Name):
+                return False
+            if node.id != helper.self_name and not _is_handed_on(node.id, helper, call):
                 return False
     return True
+
+
+def _is_handed_on(name: str, helper: Function, call: ast.Call) -> bool:
+    """Return whether a call gives a variable to a parameter of the same name, which stays that."""
+    own = helper.scope.bindings.get(name)
+    if own is None or [site.kind for site in own.sites] != ["parameter"]:
+        return False
+    at = helper.parameters.index(name) if name in helper.parameters else len(call.args) + 1
+    given = argument(call, at - (helper.self_name is not None), name)
+    return isinstance(given, ast.Name) and given.id == name
 
 
 def _test_ahead(file: PythonFile, start: ast.stmt) -> _Test | None:

@@ -1,4 +1,6 @@
-"""Objects that have a queue and the threads which take from it; others put into it."""
+"""Objects that have a queue and the threads which take from it; others put into it, or the methods
+of a class below.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +57,15 @@ def crew_of(file: PythonFile, use: QueueUse) -> Crew | None:
         return None
     value = file.value(_owner(use.puts[0]))
     cls = None if value is None or value.is_class else value.cls
+    if cls is not None and is_self(file, _owner(use.puts[0])):
+        cls = next((base for base in cls.mro if base.file is not file), None)
     if cls is None:
         return None
     there = [u for u in queues_of(cls.file) if u.place.anywhere == use.place.anywhere and u.gets]
+    if not all(
+        _is_kept(file, use.puts[0], cls.file.function(node)) for u in there for node in u.gets
+    ):
+        return None
     name = use.place.name.encode()
     puts = re.compile(rb"\." + re.escape(name) + rb"\.put(?:_nowait)?\(")
     project = file.project
@@ -68,11 +76,30 @@ def crew_of(file: PythonFile, use: QueueUse) -> Crew | None:
 
 
 def _is_of_object(file: PythonFile, put: ast.Call) -> bool:
-    """Return whether something is put into an attribute of another object than `self`."""
+    """Return whether something is put into an attribute of another object than `self`, or of one
+    that a base of another file has set up.
+    """
     func = put.func
     queue = func.value if isinstance(func, ast.Attribute) else None
     owner = queue.value if isinstance(queue, ast.Attribute) else None
-    return isinstance(owner, ast.Name | ast.Attribute) and not is_self(file, owner)
+    if not isinstance(owner, ast.Name | ast.Attribute) or not isinstance(queue, ast.Attribute):
+        return False
+    function = file.function(put)
+    home = None if function is None else function.home
+    return not is_self(file, owner) or _is_of_base(home, queue.attr)
+
+
+def _is_of_base(cls: Class | None, name: str) -> bool:
+    """Return whether nothing but classes of other files sets an attribute."""
+    values = [] if cls is None else cls.values_of(name)
+    return cls is not None and bool(values) and all(f is not cls.file for f, _ in values)
+
+
+def _is_kept(file: PythonFile, put: ast.Call, taker: Function | None) -> bool:
+    """Return whether the object of a class below still runs the method that takes the items."""
+    function = file.function(put)
+    home = None if function is None or not is_self(file, _owner(put)) else function.home
+    return home is None or taker is None or home.method(taker.name) is taker
 
 
 def _owner(put: ast.Call) -> ast.expr:

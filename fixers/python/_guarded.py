@@ -100,8 +100,10 @@ def _by_guard(cls: Class, guard: Guard) -> Guarded | None:
         return None
     if guard.lock.kind == "global" and guard.lock.owner != cls.file.module:
         return None
-    changed = [use for use in guard.locked if use.mode == "mutate"]
-    other = [use for use in guard.unlocked if use.mode == "mutate"]
+    resized = [u for u in (*guard.locked, *guard.unlocked) if u.mode == "mutate"]
+    resized = [use for use in resized if not _is_inside(use.function.file, use.node)]
+    changed = [use for use in guard.locked if use in resized]
+    other = [use for use in guard.unlocked if use in resized]
     if not changed:
         return None
     if len(other) >= len(changed) and not is_named_for(guard.lock.name, guard.name):
@@ -218,7 +220,7 @@ def _of_module(file: PythonFile, binding: Binding, taken: dict[Place, Lock]) -> 
     if value is None or not value.is_a(_KINDS):
         return None
     inside = [n for n in file.uses(binding) if file.function(n) is not None]
-    changed = [node for node in inside if use_mode(node) == "mutate"]
+    changed = [n for n in inside if use_mode(n) == "mutate" and not _is_inside(file, n)]
     counts = {place: sum(place in file.held(n) for n in changed) for place in taken}
     best = max(sorted(counts), key=lambda place: counts[place])
     if 2 * counts[best] <= len(changed) or taken[best].family != "thread":
@@ -229,6 +231,19 @@ def _of_module(file: PythonFile, binding: Binding, taken: dict[Place, Lock]) -> 
         (n, f) for n in inside if use_mode(n) == "read" and (f := file.function(n)) is not None
     ]
     return Guarded(taken[best], value.type, places, uses, all(_grows(*p) for p in places))
+
+
+def _is_inside(file: PythonFile, node: ast.expr) -> bool:
+    """Return whether a change is of what stands in a collection, which stays as it is: `board[y][x]
+    = stone`. A default dictionary may get an entry by that.
+    """
+    above = file.parent(node)
+    if not isinstance(above, ast.Subscript) or not isinstance(above.ctx, ast.Load):
+        return False
+    return above.value is node and not file.is_a(node, _DEFAULTS)
+
+
+_DEFAULTS = frozenset({"collections.defaultdict"})
 
 
 def _grows(file: PythonFile, node: ast.expr) -> bool:

@@ -75,7 +75,7 @@ def _is_given(
         loop = innermost_loop(spawn.node)
         if not isinstance(given, ast.Name) or not isinstance(loop, ast.For):
             return False
-        return _is_once(spawn.file, loop, given.id)
+        return _is_once(spawn.file, loop, given.id) or _is_key_of(spawn.file, loop, function, key)
     runs = reached(spawn.target) if spawn.target is not None else set()
     sites = [site for site in function.callers if site.caller in runs]
     return bool(sites and depth) and all(
@@ -83,6 +83,20 @@ def _is_given(
         and isinstance(given := argument(site.call, at, key.id), ast.Name)
         and _is_given(site.file, site.caller, given, spawn, depth - 1)
         for site in sites
+    )
+
+
+def _is_key_of(file: PythonFile, loop: ast.For, function: Function, key: ast.Name) -> bool:
+    """Return whether what a loop goes over is a mapping, whose entry of the key the job uses:
+    `for name in self.queues: pool.submit(self._fill, name)`, of `self.queues[name]` in `_fill`.
+    """
+    over = file.text(loop.iter)
+    return isinstance(loop.target, ast.Name) and any(
+        isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.Name)
+        and node.slice.id == key.id
+        and function.file.text(node.value) == over
+        for node in function.own
     )
 
 

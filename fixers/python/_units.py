@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from threadmend.python.api import MUTATORS, QUEUES, THREAD_LOCKS
 from threadmend.python.constants import constant_of
-from threadmend.python.flow import block_of
+from threadmend.python.file import PythonFile
+from threadmend.python.flow import block_of, enclosing, walk
 from threadmend.python.held import callers_seem_to_hold
 from threadmend.python.locks import looks_like_lock
 
@@ -61,6 +62,8 @@ def _unit(data: Data, use: Use) -> Unit | None:
     statement = file.statement(use.node)
     if _is_under_new_lock(data, use) or _is_under_its_lock(data, use):
         return None
+    if _is_until_unlock(file, statement) or _is_just_made(file, use, statement):
+        return None
     key = key_of(file, use.node) if use.mode == "mutate" else None
     if key is not None and is_of_this_thread(file, key):
         return None
@@ -104,6 +107,41 @@ def _is_under_its_lock(data: Data, use: Use) -> bool:
         and (looks_like_lock(file.text(lock.value)) or file.is_a(lock, THREAD_LOCKS))
         for around in file.ancestors(use.node)
         for item in getattr(around, "items", ())
+    )
+
+
+def _is_until_unlock(file: PythonFile, statement: ast.stmt) -> bool:
+    """Return whether a statement is tried between methods that say they lock and unlock:
+    `sync.lock()`, and `finally: sync.unlock()`, of an object that keeps its lock to itself.
+    """
+    for tried in enclosing(statement, ast.Try):
+        assert isinstance(tried, ast.Try)
+        if statement not in walk(tried.body):
+            continue
+        inside = walk(tried.finalbody)
+        ended = {file.text(call.func) for call in inside if isinstance(call, ast.Call)}
+        for before in (*block_of(tried)[: block_of(tried).index(tried)], *tried.body[:1]):
+            call = before.value if isinstance(before, ast.Expr) else None
+            func = call.func if isinstance(call, ast.Call) else None
+            if isinstance(func, ast.Attribute) and func.attr.startswith("lock"):
+                if f"{file.text(func.value)}.un{func.attr}" in ended:
+                    return True
+    return False
+
+
+def _is_just_made(file: PythonFile, use: Use, statement: ast.stmt) -> bool:
+    """Return whether a change is one inside of an entry that the same block has just put there:
+    `rows[key] = {}`, and then `rows[key]["size"] = size`.
+    """
+    entry = file.parent(use.node)
+    if not isinstance(entry, ast.Subscript) or not isinstance(entry.ctx, ast.Load):
+        return False
+    block = block_of(statement)
+    return any(
+        isinstance(one, ast.Assign)
+        and isinstance(one.targets[0], ast.Subscript)
+        and file.text(one.targets[0]) == file.text(entry)
+        for one in block[: block.index(statement)]
     )
 
 

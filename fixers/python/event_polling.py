@@ -20,7 +20,7 @@ from threadmend.model import Finding, Fix, Safety
 from threadmend.python import api
 from threadmend.python.builders import drop_import, replace
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import innermost_loop
+from threadmend.python.flow import block_of, innermost_loop
 from threadmend.python.forwarded import only_call
 from threadmend.python.heircalls import calls_by_heirs
 from threadmend.python.implied import receiver_of, stands_for
@@ -44,7 +44,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         helped = _in_helper(file, call) if loop is None else None
         if helped is not None and not _is_breath(call.args[0]):
             yield _finding(file, call, helped[0], is_last=helped[1])
-        if not isinstance(loop, ast.While):
+        if not isinstance(loop, ast.While) or _is_on_the_way_out(statement):
             continue
         if _is_breath(call.args[0]) and len(loop.body) > 1:
             continue
@@ -76,6 +76,12 @@ def _in_helper(file: PythonFile, call: ast.Call) -> tuple[str, bool] | None:
         at_end = at_end and isinstance(loop, ast.While) and loop.body[-1] is statement
     event = found.pop() if len(found) == 1 else ""
     return (event, at_end) if event.startswith(f"{helper.self_name}.") else None
+
+
+def _is_on_the_way_out(sleep: ast.Expr) -> bool:
+    """Return whether the loop is left behind a sleep: it gives something time to end."""
+    last = block_of(sleep)[-1]
+    return isinstance(last, ast.Return | ast.Break | ast.Raise)
 
 
 def _is_breath(given: ast.expr) -> bool:

@@ -37,7 +37,7 @@ from threadmend.python.builders import (
 )
 from threadmend.python.classes import PROPERTIES
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import before, enclosing
+from threadmend.python.flow import before, enclosing, walk
 from threadmend.python.functions import Function
 from threadmend.python.held import callers_seem_to_hold
 from threadmend.python.methodcalls import method_calls
@@ -79,8 +79,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             looped = _looped(file, node)
             if looped is None or file.held(node) or "fork" in function.name:
                 continue
-            if function.name == "__del__":
-                continue  # nobody else knows the object any more
+            if function.name == "__del__" or _is_ready(file, node):
+                continue  # nobody else knows the object any more, or the loop is tried again
             if one.is_of_tasks and function not in spawns_reaching(file):
                 continue  # and the loop is run by the thread that runs all of them
             if _is_last(file, one, node) or _is_closed(file, one, node, function):
@@ -88,6 +88,18 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if callers_seem_to_hold(function, one.lock.place) or is_named_nowhere(function):
                 continue
             yield _finding(file, one, node, function, looped)
+
+
+def _is_ready(file: PythonFile, node: ast.expr) -> bool:
+    """Return whether the code is ready for a change meanwhile: `except RuntimeError: again()`."""
+    for tried in enclosing(node, ast.Try):
+        assert isinstance(tried, ast.Try)
+        if file.statement(node) in walk(tried.body):
+            for handler in tried.handlers:
+                caught = [] if handler.type is None else [*ast.walk(handler.type)]
+                if any(isinstance(n, ast.Name) and n.id == "RuntimeError" for n in caught):
+                    return True
+    return False
 
 
 def _abroad(file: PythonFile) -> Iterator[Guarded]:

@@ -38,6 +38,8 @@ CATEGORY = "thread"
 GATE = rb"\bdef __init__\("
 
 _MOMENT = 0.5
+_LONG = 10
+"""Seconds of a sleep after which what the thread was started before is done."""
 """Seconds that a slow `__init__` takes longer than."""
 _WAITS = frozenset({"wait", "get", "acquire", "join", "recv", "wait_for"})
 
@@ -102,6 +104,9 @@ def _is_wait(call: ast.Call, file: PythonFile | None = None) -> bool:
     """Return whether a call may wait: not `", ".join(names)` and `options.get("port")`, nor for so
     short a time as in `while not self._stop.wait(0.1)` that it is no wait for anything.
     """
+    if file is not None and call.args and file.qualified(call.func) == "time.sleep":
+        # The rest of an initializer is no matter of seconds.
+        return (_seconds(file, call.args[0]) or 0) >= _LONG
     if not isinstance(call.func, ast.Attribute) or call.func.attr not in _WAITS:
         return False
     limit = argument(call, 0, "timeout") if call.func.attr == "wait" else None

@@ -45,16 +45,18 @@ def is_called_before(function: Function, starters: set[Function]) -> bool:
     by other files, and by methods that go on to what starts them (`starters`).
     """
     sites = function.callers
-    if not sites or not function.is_only_called or len(_naming(function, "")) > 1:
+    if not sites or not function.is_only_called:
         return False
-    return all(
+    if not all(
         site.caller is not None
         and site.caller.home is function.home
         and innermost_loop(site.call) is None
         and starters.isdisjoint(_called(site.caller, site.call, before=True))
         and starters <= set(_called(site.caller, site.call, before=False))
         for site in sites
-    )
+    ):
+        return False
+    return len(_naming(function, "")) <= 1
 
 
 def _called(caller: Function, call: ast.Call, *, before: bool) -> Iterator[Function]:

@@ -167,16 +167,29 @@ def _from_outside(file: PythonFile, cls: Class) -> list[tuple[str, ast.Attribute
     """Return the attributes of the class or its objects that are named without `self`."""
     names = _names_of(cls)
     seen = {use.source or use.node for base in cls.mro for use in base.uses}
-    found = []
-    index = attributes_of(file)
-    named = (node for name in index if name in names for node in index[name])
-    for node in sorted(named, key=lambda n: (n.lineno, n.col_offset)):
-        if node in seen or not isinstance(node.value, ast.Name | ast.Attribute):
-            continue
-        function = file.function(node)
-        if function is not None and given(file, node.value) is cls:
-            found.append((node.attr, node, function))
-    return found
+    found = [
+        (name, node, function)
+        for name in attributes_of(file)
+        if name in names
+        for owner, node, function in _owned(file, name)
+        if owner is cls and node not in seen
+    ]
+    return sorted(found, key=lambda one: (one[1].lineno, one[1].col_offset))
+
+
+def _owned(file: PythonFile, name: str) -> list[tuple[Class, ast.Attribute, Function]]:
+    """Return the attributes of a name that are of objects whose class is known, with it."""
+    known: dict[str, list[tuple[Class, ast.Attribute, Function]]]
+    known = file.__dict__.setdefault("_owned_attributes", {})
+    if name not in known:
+        found = known[name] = []
+        for node in attributes_of(file)[name]:
+            function = file.function(node)
+            if function is not None and isinstance(node.value, ast.Name | ast.Attribute):
+                owner = given(file, node.value)
+                if owner is not None:
+                    found.append((owner, node, function))
+    return known[name]
 
 
 def _one(cls: Class, spawn: Spawn) -> Spawn:

@@ -127,10 +127,7 @@ def _in_its_place(function: Function) -> Iterator[Function]:
     sites = function.callers
     if sites and all(site.file.held(site.call) for site in sites):
         return
-    for heir in cls.heirs:
-        method = heir.methods.get(function.name)
-        if method is not None:
-            yield method
+    yield from cls.overrides(function.name)
 
 
 def abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spawn]]]:

@@ -76,7 +76,7 @@ def _sites(helper: Function) -> list[tuple[ast.Call, Function]] | None:
         if any(is_of_this_thread(file, given) for given in site.call.args):
             return None
         found.append((site.call, caller))
-    if helper.cls is None or any(helper.name in heir.methods for heir in helper.cls.heirs):
+    if helper.cls is None or helper.cls.overrides(helper.name):
         return None
     return found
 

@@ -138,7 +138,7 @@ def is_single(file: PythonFile, node: ast.expr) -> bool:
     cls = value.cls
     return cls is not None and not cls.is_open and not any(
         cls.method(name) is not None for name in ("__iter__", "__getitem__")
-    ) and not any(heir.method("__iter__") for heir in cls.heirs)  # fmt: skip
+    ) and not cls.overrides("__iter__")  # fmt: skip
 
 
 def _is_number(file: PythonFile, site: Site) -> bool:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Set
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.arguments import argument, given_to, keyword
@@ -30,6 +31,7 @@ GATE = rb"args\s*=\s*\(|Timer\b|Thread\(None|Process\(None|\.apply"
 
 _KINDS = frozenset({"thread", "timer", "process", "process-pool", "pool"})
 _POSITIONS = {"timer": 2, "thread": 3, "process": 3}
+_OPEN = re.compile(rb"[=,]\s*\(\s*")
 _CLOSE = re.compile(rb"(?:\s|#[^\n]*\n)*\)")
 _SINGLE = frozenset({"str", "int", "float", "bool", "len", "repr", "abs", "round", "open", "id"})
 """What makes one value, which no thread can take apart as arguments."""
@@ -176,8 +178,22 @@ def _takes_several(target: Function | None) -> bool:
     return needed > 1 or (len(target.parameters) == bound and arguments.vararg is None)
 
 
+def _opening(file: PythonFile) -> Set[int]:
+    """Return the lines where a parenthesis that opens behind `=` or `,` ends what stands before a
+    value: most calls have none.
+    """
+    known: set[int] | None = file.__dict__.get("_opening_lines")
+    if known is None:
+        starts = file.tree.starts
+        known = {bisect_right(starts, found.end()) for found in _OPEN.finditer(file.data)}
+        file.__dict__["_opening_lines"] = known
+    return known
+
+
 def _closing(file: PythonFile, value: ast.expr) -> int | None:
     """Return where the parenthesis right behind a value closes, None without a pair of its own."""
+    if value.lineno not in _opening(file):
+        return None
     start, end = file.span(value)
     before = file.data[:start].rstrip()
     if not before.endswith(b"(") or not before[:-1].rstrip().endswith((b"=", b",")):

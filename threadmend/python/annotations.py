@@ -82,7 +82,7 @@ def _is_whole(cls: Class) -> bool:
     methods are seen.
     """
     foreign = (len(set(one.base_names) - {"object"}) - len(one.bases) for one in cls.mro)
-    return not any(foreign) and not any(heir.method("__call__") for heir in cls.heirs)
+    return not any(foreign) and not cls.overrides("__call__")
 
 
 def annotated_element(

@@ -114,13 +114,17 @@ class Class:
     @cached_property
     def heirs(self) -> list[Class]:
         """Return the classes of the project below this one."""
-        return self.file.project.heirs(self)
+        return self.file.project.below.heirs(self)
+
+    def overrides(self, name: str) -> list[Function]:
+        """Return the methods of a name that classes of the project below this one have."""
+        return self.file.project.below.overrides(self, name)
 
     def completed(self, name: str) -> Class | None:
         """Return the only class below that has an attribute or a method which this one names and
         does not have itself: a mixin's other half.
         """
-        if self.has(name):
+        if self.has(name) or self.file.project.below.has_many(self):
             return None
         found = {heir.declarer(name) for heir in self.heirs if heir.has(name)}
         return found.pop() if len(found) == 1 else None
@@ -151,7 +155,7 @@ class Class:
     @cached_property
     def methods(self) -> dict[str, Function]:
         """Return the methods of the class statement itself; the last of a name counts."""
-        return {f.name: f for f in self.file.functions if f.cls is self}
+        return {f.name: f for f in self.file.methods_of(self)}
 
     def method(self, name: str) -> Function | None:
         """Return a method, also an inherited one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -171,6 +171,18 @@ class PythonFile:
         from threadmend.python.classes import classes_of
 
         return classes_of(self)
+
+    def methods_of(self, cls: Class) -> Sequence[Function]:
+        """Return the functions of a class statement, in source order."""
+        return self._by_class.get(cls, ())
+
+    @cached_property
+    def _by_class(self) -> dict[Class, list[Function]]:
+        found: dict[Class, list[Function]] = {}
+        for function in self.functions:
+            if function.cls is not None:
+                found.setdefault(function.cls, []).append(function)
+        return found
 
     @cached_property
     def _by_node(self) -> dict[ast.AST, Function]:

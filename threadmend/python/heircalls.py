@@ -64,7 +64,12 @@ def calls_by_heirs(function: Function) -> list[CallSite]:
 
 
 def is_only_called_by_heirs(function: Function) -> bool:
-    """Return whether the files of those classes do nothing with the method but call it."""
+    """Return whether the files of those classes do nothing with the method but call it; unknown,
+    and no, where these are too many to be read.
+    """
+    cls = function.cls
+    if cls is not None and cls.file.project.below.has_many(cls):
+        return False
     return all(
         is_called(node)
         for heir in _heirs_elsewhere(function)
@@ -74,10 +79,10 @@ def is_only_called_by_heirs(function: Function) -> bool:
 
 def _heirs_elsewhere(function: Function) -> list[Class]:
     cls = function.cls
-    if cls is None:
+    if cls is None or cls.file.project.below.has_many(cls):
         return []
-    name = function.file.encode(function.name)
-    return [h for h in cls.heirs if h.file is not cls.file and name in h.file.data]
+    below = cls.file.project.below.heirs_with(cls, function.file.encode(function.name))
+    return [heir for heir in below if heir.file is not cls.file]
 
 
 def _is_in(heir: Class, node: object) -> bool:

@@ -382,10 +382,8 @@ def _has(held: Held, place: Place | None) -> bool:
 def _is_of_used_class(function: Function, name: str) -> bool:
     """Return whether other files of the project name a class, and none the method."""
     project, file = function.file.project, function.file
-    method = re.compile(rb"\b" + re.escape(file.encode(function.name)) + rb"\b")
-    cls = re.compile(rb"\b" + re.escape(file.encode(name)) + rb"\b")
-    others = [project.source(path).data for path in project.paths if path != file.path]
-    return any(map(cls.search, others)) and not any(map(method.search, others))
+    method, cls = project.naming(file.encode(function.name)), project.naming(file.encode(name))
+    return not set(cls) <= {file.path} and set(method) <= {file.path}
 
 
 def _translated(held: Held, call: ast.Call, callee: Function) -> Held:

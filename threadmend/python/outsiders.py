@@ -39,8 +39,9 @@ def are_outsiders_locked(function: Function, lock: Place) -> bool:
     if not function.is_private or function.callers or not is_locked_outside(function, lock):
         return False
     project = function.file.project
-    name = re.compile(rb"\b" + re.escape(function.file.encode(function.name)) + rb"\b")
-    named = sum(len(name.findall(project.source(path).data)) for path in project.paths)
+    word = function.file.encode(function.name)
+    name = re.compile(rb"\b" + re.escape(word) + rb"\b")
+    named = sum(len(name.findall(project.source(p).data)) for p in project.naming(word))
     return named == 1 + sum(_locked(project)[_key(function, lock)].values())
 
 

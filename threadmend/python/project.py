@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from threadmend.python.api import PREFILTER, makes
+from threadmend.python.below import BASES, WORD, Below
 from threadmend.python.file import PythonFile, Version, is_test
 from threadmend.python.notebook import Notebook, read
 from threadmend.python.syntax import Tree
@@ -27,9 +28,8 @@ _REQUIRES = re.compile(rb"(?:requires[-_]python|python_requires)[\"']?\s*[=:]\s*
 _POETRY = re.compile(rb"^python\s*=\s*[\"']([^\"'\n]+)", re.M)
 _LOWEST = re.compile(r"(?:>=|~=|==|\^|>)\s*(\d+)\.(\d+)")
 _SETTINGS = ("pyproject.toml", "setup.cfg", "setup.py")
+_CLASSES = re.compile(rb"(?m)^[ \t]*class[ \t]+(\w+)")
 _CLASS = re.compile(rb"(?m)^class[ \t]+(\w+)")
-_BASES = re.compile(rb"(?m)^[ \t]*class[ \t]+\w+\(([\w., \t]+)\)")
-_WORD = re.compile(rb"\b_*[A-Z]\w*")
 _RUNS = re.compile(
     rb"\.(?:run|start)\(\)|\bsleep\(|\.(?:submit|map|put|task_done|release|leave|finished|done)\("
     rb"|\bfor \w+ in \w+(?:\.\w+\(\))?:"
@@ -68,6 +68,7 @@ class PythonProject:
         self._files: dict[str, PythonFile] = {}
         self._broken: dict[str, UnreadableError] = {}
         self._matters: dict[str, bool] = {}
+        self._naming: dict[bytes, list[str]] = {}
         self._notebooks: dict[str, Notebook] = {}
         self._versions: dict[str, Version | None] = {}
 
@@ -91,10 +92,11 @@ class PythonProject:
         return found
 
     def _is_kin(self, data: bytes) -> bool:
-        bases = {word for given in _BASES.findall(data) for word in _WORD.findall(given)}
+        bases = {word for given in BASES.findall(data) for word in WORD.findall(given)}
         if _RUNS.search(data):
-            bases |= set(_WORD.findall(data))
-        if bases and not bases.isdisjoint(self._concurrent):
+            bases |= set(WORD.findall(data))
+        others = bases & self._concurrent
+        if others and not others - self.below.common <= set(_CLASSES.findall(data)):
             return True
         if b"class " in data and not self._concurrent_bases.isdisjoint(_CLASS.findall(data)):
             return True
@@ -128,10 +130,16 @@ class PythonProject:
 
     @cached_property
     def _concurrent_bases(self) -> frozenset[bytes]:
-        """Return the names of the bases of classes whose files make threads, locks or queues."""
-        datas = (self.source(path).data for path in self.paths)
-        given = (one for data in datas if makes(data) for one in _BASES.findall(data))
-        return frozenset(word for bases in given for word in _WORD.findall(bases))
+        """Return the names of the bases, made in other files, of classes whose files make threads,
+        locks or queues.
+        """
+        found: set[bytes] = set()
+        for path in self.paths:
+            data = self.source(path).data
+            if makes(data):
+                bases = {word for given in BASES.findall(data) for word in WORD.findall(given)}
+                found |= bases.difference(_CLASSES.findall(data))
+        return frozenset(found)
 
     def file(self, path: str) -> PythonFile:
         """Return a file; raises UnreadableError when it does not parse."""
@@ -176,11 +184,27 @@ class PythonProject:
         for path in self.paths:
             if not tests and is_test(path):
                 continue
-            data = self.source(path).data
-            if all(_holds(data, one) for one in having) and self.matters(path):
+            if self.matters(path) and self._holds_all(path, having):
                 file = self.readable(path)
                 if file is not None:
                     yield file
+
+    def _holds_all(self, path: str, having: Iterable[bytes | re.Pattern[bytes]]) -> bool:
+        data = self.source(path).data
+        return all(_holds(data, one) for one in having)
+
+    def naming(self, word: bytes) -> Sequence[str]:
+        """Return the files whose bytes hold a word, in order."""
+        found = self._naming.get(word)
+        if found is None:
+            whole = re.compile(rb"\b" + re.escape(word) + rb"\b")
+            # the plain search is many times as fast as the pattern, and fails in most files
+            found = self._naming[word] = [
+                path
+                for path in self.paths
+                if word in (data := self.source(path).data) and whole.search(data)
+            ]
+        return found
 
     # -- modules --------------------------------------------------------------------------
 
@@ -241,28 +265,10 @@ class PythonProject:
         file, tail = found
         return next((f for f in file.functions if f.qualname == tail), None)
 
-    def heirs(self, cls: Class) -> list[Class]:
-        """Return the classes of the project below a class, by name at first."""
-        found: list[Class] = []
-        pending = [cls]
-        while pending:
-            above = pending.pop()
-            paths = {above.file.path, *self._deriving.get(above.name.encode(), ())}
-            for file in (self.readable(path) for path in sorted(paths)):
-                below = [] if file is None else [c for c in file.classes if above in c.bases]
-                pending += [c for c in below if c not in found]
-                found += [c for c in below if c not in found]
-        return found
-
     @cached_property
-    def _deriving(self) -> dict[bytes, list[str]]:
-        """Return the files whose classes have a base of a name."""
-        found: dict[bytes, list[str]] = {}
-        for path in self.paths:
-            bases = b" ".join(_BASES.findall(self.source(path).data))
-            for name in set(_WORD.findall(bases)):
-                found.setdefault(name, []).append(path)
-        return found
+    def below(self) -> Below:
+        """The classes of the project by what they derive from."""
+        return Below(self.paths, self.source, self.readable)
 
     # -- versions -------------------------------------------------------------------------
 

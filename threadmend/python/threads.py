@@ -356,10 +356,19 @@ def reached(function: Function) -> Set[Function]:
             one = pending.pop()
             if one not in found:
                 found[one] = None
-                pending += [f for f in one.callees.values() if not is_put_off(f)]
-                pending += [f for callee in one.callees.values() for f in wrappers(callee)]
-                pending += [*wrappers(one), *run_through(one)]
+                pending += _run_by(one)
         known[function] = found.keys()
+    return known[function]
+
+
+def _run_by(function: Function) -> list[Function]:
+    """Return the functions that a function runs without one between them."""
+    known: dict[Function, list[Function]] = function.file.__dict__.setdefault("_run_by", {})
+    if function not in known:
+        callees = function.callees.values()
+        found = [f for f in callees if not is_put_off(f)]
+        found += [f for callee in callees for f in wrappers(callee)]
+        known[function] = [*found, *wrappers(function), *run_through(function)]
     return known[function]
 
 

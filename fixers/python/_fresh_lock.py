@@ -41,7 +41,7 @@ def fresh_locks(file: PythonFile) -> Iterator[Fresh]:
         made = fresh_lock(getter) if getter.decorators == ["property"] else None
         if made is None or getter.cls is None:
             continue
-        files = [file, *(heir.file for heir in file.project.heirs(getter.cls))]
+        files = [file, *(heir.file for heir in getter.cls.heirs)]
         named = [f for f in dict.fromkeys(files) if getter.name.encode() in f.data]
         every = (section for f in named for section in all_sections(f))
         found = [section for section in every if section.lock.value.made is made]

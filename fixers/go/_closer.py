@@ -28,6 +28,7 @@ from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_calls
 from threadmend.model import Edit
 
 from ._counts_itself import added_for
+from ._instead_of_sleep import is_pause_before, replaced_sleep, without_time
 
 __all__ = [
     "after_sends",
@@ -115,6 +116,9 @@ def close_after(
         if wait is not None and not waits and not _before_any(function, wait, receives):
             wait = None
     if into is not None:
+        pause = into.previous
+        if pause is not None and is_pause_before(file, pause):
+            return [*edits, *replaced_sleep(pause, f"{name}.Wait()"), *without_time(file, pause)]
         return [*edits, *insert_before(into, f"{name}.Wait()")]
     closer = f"go func() {{\n\t{name}.Wait()\n\tclose({channel})\n}}()"
     if wait is not None:

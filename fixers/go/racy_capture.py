@@ -33,6 +33,7 @@ from threadmend.golang.access import classify
 from threadmend.golang.captured import CapturedAccess, accesses_of, conflict, is_buffer
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import captures, launches
+from threadmend.golang.map_arguments import is_stored_into
 from threadmend.golang.ordering import Ordering
 from threadmend.golang.scope import Binding
 from threadmend.golang.spoken import is_claimed_safe
@@ -94,7 +95,7 @@ def _candidates(file: GoFile) -> list[Binding]:
 
 def _may_write(file: GoFile, use: Node, binding: Binding) -> bool:
     kind = classify(use, binding).kind
-    if kind in _WRITES:
+    if kind in _WRITES or is_stored_into(file, use):
         return True
     parent = use.parent
     called = parent is not None and parent.kind == "selector_expression"

@@ -26,7 +26,6 @@ from threadmend.golang.builders import (
     insert_before,
     package_name,
     remove_import,
-    replace,
     taken_names,
     with_reason,
 )
@@ -41,6 +40,7 @@ from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._counted import counted_launch
+from ._instead_of_sleep import replaced_sleep, uses_time_elsewhere
 
 CATEGORY = "select"
 GATE = rb"\btime\.Sleep\("
@@ -256,7 +256,7 @@ def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> Fix:
         edits.extend(counted)
     if not direct:
         edits.extend(insert_before(first, declared))
-    edits.extend(replace(sleep, f"{name}.Wait()"))
+    edits.extend(replaced_sleep(sleep, f"{name}.Wait()"))
     edits.extend(_imports(file, sleep))
     title = f"Wait with a WaitGroup {name} instead of sleeping"
     return Fix(title, tuple(edits), Safety.UNSAFE, "Wait takes as long as the goroutines do")
@@ -264,12 +264,7 @@ def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> Fix:
 
 def _imports(file: GoFile, sleep: Node) -> tuple[Edit, ...]:
     known = import_name(file.tree, "sync") is not None
-    comments = file.tree.comments
-    if any(
-        not sleep.start <= use.start() < sleep.end
-        and not any(c.start <= use.start() < c.end for c in comments)
-        for use in re.finditer(rb"\btime\.", file.data)
-    ):
+    if uses_time_elsewhere(file, sleep):
         return () if known else add_import(file.tree, "sync")
     if known:
         return remove_import(file.tree, "time")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import classify
 from threadmend.golang.functions import method_call
+from threadmend.golang.map_arguments import is_stored_into
 from threadmend.golang.scope import Binding
 from threadmend.golang.strands import Place, places_of
 from threadmend.golang.syntax import Node
@@ -84,6 +85,9 @@ def _access(file: GoFile, binding: Binding, function: Node, node: Node) -> Captu
         writes = called is None or called
         kind = "store" if writes else "read"
         steps = (*steps, CONTENT)
+    elif kind == "read" and is_stored_into(file, operand):
+        kind, writes = "store", True
+        steps = (*steps, *(() if steps[-1:] == (CONTENT,) else (CONTENT,)))
     return CapturedAccess(node, kind, use.target, steps, writes, places_of(file, function, node))
 
 

@@ -2,7 +2,8 @@
 
     func (l *LRU) Get(k K) V { l.order.MoveToFront(l.elems[k]); … }
 
-Whoever calls one needs the lock that keeps all others away, whatever the method's name says.
+Whoever calls one needs the lock that keeps all others away, whatever the method's name says. The
+object is behind a pointer or an interface, or a struct that is a part of another one.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING
 from threadmend.golang.captured import called_writer
 from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.functions import method_call, outer_function
-from threadmend.golang.locks import LOCK_CALLS, declaration_of
+from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_inside
 from threadmend.golang.setup import runs_once
 from threadmend.golang.targets import targets
-from threadmend.golang.types import Interface, Named, Pointer, deref
+from threadmend.golang.types import Interface, Named, Pointer, Struct, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -40,11 +41,12 @@ def changed_by_method(file: GoFile, operand: Node, depth: int = _DEPTH) -> bool:
     """
     call = method_call(operand)
     if call is None:
-        return False
+        part = _part_of(file, operand)
+        return part is not None and changed_by_method(file, part, depth)
     type_ = file.type_of(operand)
     if not isinstance(deref(type_), Named):
         return False
-    if not isinstance(file.underlying(type_), Interface | Pointer):
+    if not isinstance(file.underlying(type_), Interface | Pointer | Struct):
         return False
     own = outer_function(operand)
     wrapper = declaration_of(file, own) if own is not None else None
@@ -54,6 +56,19 @@ def changed_by_method(file: GoFile, operand: Node, depth: int = _DEPTH) -> bool:
         if b.decl is None or wrapper is None or b.decl.receiver != wrapper.receiver
     ]
     return bool(bodies) and all(_changes_itself(body, depth) for body in bodies)
+
+
+def _part_of(file: GoFile, operand: Node) -> Node | None:
+    """Return the part of a struct that is named next: `s.totals.reads` for `s.totals`."""
+    part = operand.parent
+    if part is None or part.kind != "selector_expression" or operand.field != "operand":
+        return None
+    if not isinstance(file.underlying(file.type_of(operand)), Struct):
+        return None
+    selection = file.selection(part)
+    if selection is None or selection.kind != "field":
+        return None
+    return part if isinstance(file.underlying(file.type_of(part)), Struct) else None
 
 
 def _is_given(file: GoFile, field: Node) -> bool:
@@ -123,8 +138,8 @@ def _writes_fields(file: GoFile, function: Node, depth: int) -> bool:
         if binding is None or binding.kind != "receiver" or runs_once(node):
             continue
         selection = file.selection(node)
-        if selection is None:
-            continue
+        if selection is None or held_inside(file, node):
+            continue  # under a lock that a helper takes
         if selection.kind == "field":
             text = str(deref(file.type_of(node)))
             if not text.startswith(_OWN_SAFETY) and (

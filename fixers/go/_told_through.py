@@ -142,23 +142,29 @@ def _names(clause: Node, inner: Node, literal: Node) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def tells_each(file: GoFile, call: Node) -> Node | None:
+def tells_each(file: GoFile, call: Node) -> tuple[Node, str] | None:
     """Return the list whose elements a method hands to its parameter, which calls each.
 
     `for _, l := range s.listeners { do(l) }` under the lock, and `s.each(func(l Listener) {
-    l.Changed(key) })` at every caller.
+    l.Changed(key) })` at every caller. With the field of the elements that it hands on, where it
+    does not hand on themselves: `do(l.fn)`.
     """
     given, does = call["arguments"].children, file.binding(call["function"])
     function = call.function
     if does is None or does.kind != "parameter" or does.scope is not function:
         return None
     decl = declaration_of(file, function) if function is not None else None
-    if decl is None or decl.kind != "method" or len(given) != 1 or given[0].kind != "identifier":
+    if decl is None or decl.kind != "method" or len(given) != 1:
         return None
-    element = file.binding(given[0])
+    name, part = given[0], ""
+    if name.kind == "selector_expression":
+        name, part = name["operand"], name["field"].name
+    element = file.binding(name) if name.kind == "identifier" else None
     if element is None or element.kind != "range" or element.index != 1:
         return None
     field = element.declaration["right"]
+    while field.kind == "index_expression":
+        field = field["operand"]
     sites = list(own_callers(decl, LOCK_CALLS))
     if not _is_field(decl, field) or not sites or decl.exported:
         return None
@@ -166,7 +172,7 @@ def tells_each(file: GoFile, call: Node) -> Node | None:
         argument = argument_of(site.call, decl.node, does) if site.call is not None else None
         if argument is None or not _calls_parameter(argument):
             return None
-    return field
+    return field, part
 
 
 def _calls_parameter(argument: Node) -> bool:

@@ -195,11 +195,12 @@ def _by_parameter(file: GoFile, call: Node) -> Callback | None:
     """Return the callback that a parameter is there to call, handed what was supplied."""
     if call["function"].kind != "identifier":
         return None
-    field = tells_each(file, call)
+    told = tells_each(file, call)
+    field, part = told if told is not None else (None, "")
     known = file.selection(field) if field is not None else None
     if field is None or known is None or known.owner is None:
         return None
-    supplier = supplier_of(file.package, known.owner, known.name)
+    supplier = supplier_of(file.package, known.owner, known.name, part)
     return Callback(call, field, supplier) if supplier is not None else None
 
 

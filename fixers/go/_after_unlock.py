@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from threadmend.golang.access import Access
 from threadmend.golang.builders import (
@@ -60,8 +61,17 @@ def after_unlock(
     copies = Copies(file, function, access, statement, first, within)
     release = _following_release(operations, block, statement)
     if release is not None:
-        return _with_explicit(copies, statement, release, move)
-    return _with_deferred(copies, operations, statement, move)
+        edits = _with_explicit(copies, statement, release, move)
+    else:
+        edits = _with_deferred(copies, operations, statement, move)
+    if statement.parent is not None and b"\n" not in statement.parent.text and _overlap(edits):
+        raise BuilderError("the whole function stands on one line")
+    return edits
+
+
+def _overlap(edits: Sequence[Edit]) -> bool:
+    ordered = sorted(edits, key=lambda e: (e.path, e.start, e.end))
+    return any(a.path == b.path and b.start < a.end for a, b in pairwise(ordered))
 
 
 _WANTS_LOCK = re.compile(r"(?i)lock(?:ed|held)$|^locked")

@@ -12,15 +12,16 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access, access_of
-from threadmend.golang.builders import BuilderError, delete, insert_after, or_reason
+from threadmend.golang.builders import BuilderError, move_after, or_reason
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channel_index import operand_of
 from threadmend.golang.effects import Event, events_of_call
 from threadmend.golang.file import GoFile
-from threadmend.golang.goroutines import Launch, launches
+from threadmend.golang.goroutines import Launch, innermost_loop, launches
 from threadmend.golang.scope import Binding
-from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.stops import leaves_loop
+from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
 from threadmend.model import Finding, Fix, Related, Safety
 
@@ -97,9 +98,18 @@ def _calls_above(launch: Launch) -> Iterator[Node]:
             yield from _calls_in(head)
         elif statement.kind in _PLAIN:
             yield from _calls_in(statement)
+        elif statement.kind == "for_statement" and _ranges(statement):
+            inside = statement["body"]
+            yield from (c for c in _calls_in(inside) if not _is_decided(c, inside))
         else:
             return
         statement = statement.previous
+
+
+def _ranges(loop: Node) -> bool:
+    """Return whether a loop goes over what is there, and comes to its end."""
+    clause = next((c for c in loop.children if c.kind == "range_clause"), None)
+    return clause is not None and not leaves_loop(loop)
 
 
 def _calls_in(statement: Node) -> Iterator[Node]:
@@ -130,17 +140,27 @@ def _is_straight(node: Node) -> bool:
     `if s.Force == 0 { continue }` looks at one value, and others follow; a `return` above asks
     about the object, which may know that nobody receives yet.
     """
+    function = node.function
+    return (
+        function is not None
+        and not _is_decided(node, function)
+        and not any(
+            n.kind == "return_statement" and n.end <= node.start and not _is_of_error(n)
+            for n in function.own()
+        )
+    )
+
+
+def _is_decided(node: Node, top: Node) -> bool:
+    """Return whether a condition, up to some node around, decides that a node is reached."""
     for above in node.ancestors():
-        if above.kind in FUNCTIONS:
-            return not any(
-                n.kind == "return_statement" and n.end <= node.start and not _is_of_error(n)
-                for n in above.own()
-            )
-        if above.kind == "if_statement" and not _is_in_head(above, node):
+        if above is top:
             return False
-        if above.kind in _DECIDES:
-            return False
-    return False
+        if above.kind in _DECIDES or (
+            above.kind == "if_statement" and not _is_in_head(above, node)
+        ):
+            return True
+    return True
 
 
 def _is_in_head(test: Node, node: Node) -> bool:
@@ -180,7 +200,12 @@ def _fix(launch: Launch, call: Node) -> Fix:
     statement = call.statement
     if statement is None or statement.kind != "expression_statement":
         raise BuilderError("the receiver would go on where the call fails")
-    if statement.next is not launch.statement or statement.children[0] is not call:
+    loop = innermost_loop(call)
+    if loop is not None and len(loop["body"].statements) == 1:
+        statement = loop
+    elif loop is not None or statement.children[0] is not call:
         raise BuilderError("what comes between the call and the launch may be needed there")
-    edits = (*delete(statement), *insert_after(launch.statement, statement.name))
+    if statement.next is not launch.statement:
+        raise BuilderError("what comes between the call and the launch may be needed there")
+    edits = move_after(statement, launch.statement)
     return Fix("Call after the launch", edits, Safety.UNSAFE, "the receiver is launched earlier")

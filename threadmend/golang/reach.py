@@ -114,7 +114,7 @@ def _kept(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
 # A field of a function type; the values that one may get; the methods that a call is given.
 _FIELD = re.compile(rb"\n[ \t]+(\w++)[ \t]+func\(")
 _KEYED = re.compile(rb":[ \t]+(?:\w+\.)*(\w++)[ \t]*[,}\n]")
-_ASSIGNED = re.compile(rb" = (?:\w+\.)*(\w++)[ \t]*\n")
+_ASSIGNED = re.compile(rb" = (?:\w+\.)*(\w++)[ \t]*[\n}]")
 _NAME = re.compile(rb"\w*\Z")
 _METHOD_VALUE = re.compile(rb"\.(\w++)[ \t\n]*[,)]")
 _LONGEST = 40  # bytes of a field's name

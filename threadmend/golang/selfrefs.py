@@ -7,6 +7,7 @@
         c.plan.nodes = c             // c.plan.nodes is c
         a := &audit{table: c}
         c.watch = a                  // c.watch.table is c
+        c.ring = newRing(options{idle: c.rest})      // c.ring.opts.idle() is c
 
 Certain when the package stores nothing else in these fields: an object that never set them
 cannot get anywhere through them.
@@ -46,7 +47,7 @@ def without_detours(file: GoFile, access: Access) -> Access:
     return Access(root, steps[count:]) if count else access
 
 
-_FURTHEST = 2  # steps of a way back
+_FURTHEST = 3  # steps of a way back
 
 
 def _steps_back(file: GoFile, root: Binding, steps: tuple[str, ...]) -> int:
@@ -145,14 +146,14 @@ def _is_its_owner(file: GoFile, value: Node, inner: tuple[str, ...]) -> bool:
     index = next(i for i, child in enumerate(group.children) if child is value)
     target = statement["left"].children[index]
     given: Node | None = value
-    if inner:
-        type_ = deref(file.type_of(value))
-        if not isinstance(type_, Named) or type_.package != file.package.key:
+    for step in inner:
+        type_ = deref(file.type_of(given)) if given is not None else None
+        if given is None or not isinstance(type_, Named) or type_.package != file.package.key:
             return False
-        if not is_set_in_literals(file.package, type_.name, inner[0]):
+        if not is_set_in_literals(file.package, type_.name, step):
             return False
-        given = given_field(file, _made_as(file, value), type_.name, inner[0])
-    if given is None:
+        given = given_field(file, _made_as(file, given), type_.name, step)
+    if given is None or given.path != file.path:
         return False
     if not isinstance(file.underlying(file.type_of(given)), Pointer | Interface):
         return False  # a copy

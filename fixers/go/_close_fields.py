@@ -283,6 +283,7 @@ def _fix(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) ->
     receiver = receiver_of(loop.body)
     if receiver is None:
         raise BuilderError("the method that sends has no name for its receiver")
+    refuse_other_names(channel, loop, receiver)
     stop = _stop_channel(call, loop, receiver)
     if stop:
         edits = list(delete(call.parent)) if call.parent is not None else []
@@ -410,8 +411,16 @@ def _stop_channel(call: Node, loop: SendingLoop, receiver: str) -> bool:
     return False
 
 
+def refuse_other_names(channel: SharedChannel, loop: SendingLoop, receiver: str) -> None:
+    """Raise BuilderError where who sends does not have the channel in a field of its receiver."""
+    own = f"{receiver}.{channel.name}".encode()
+    if any(send.node["channel"].text != own for send in loop.sends):
+        raise BuilderError("who sends knows the channel by another name")
+
+
 def with_stop(call: Node, channel: SharedChannel, loop: SendingLoop, receiver: str) -> list[Edit]:
     """Add a channel that ends the goroutine, closed where its own was closed."""
+    refuse_other_names(channel, loop, receiver)
     struct = channel.decl.node.get("type")
     if struct is None or struct.kind != "struct_type":
         raise BuilderError("the struct is not declared with the type")

@@ -31,7 +31,10 @@ def drained(
     Sound: the feeder comes to its end as if the worker had gone on, and its close ends the
     draining loop. Before a send of the worker's own, because the feeder may receive later.
     """
-    if receive.kind != "range" or not _closes_behind(channel, feeding or innermost_loop(send)):
+    if receive.kind != "range":
+        return None
+    own = innermost_loop(send)
+    if not (_closes_behind(channel, feeding or own) or _closes_itself(channel, send, own)):
         return None
     name = operand_of(receive.node).name
     edits: tuple[Edit, ...] = ()
@@ -47,8 +50,8 @@ def drained(
 def _closes_behind(channel: Channel | SharedChannel, loop: Node | None) -> bool:
     """Return whether the feeder itself closes after its loop, before it waits for anybody."""
     for close in channel.of("close"):
-        statement = close.anchor.parent
-        if statement is None or loop is None or (close.calls and not _only_closes(close)):
+        statement = close.anchor.statement if close.calls else close.node.parent
+        if statement is None or loop is None or (close.calls and not _closes_first(close)):
             continue
         if statement.kind == "defer_statement" and statement.parent is loop.parent:
             if (
@@ -57,7 +60,7 @@ def _closes_behind(channel: Channel | SharedChannel, loop: Node | None) -> bool:
                 and not any(_waits(s) for s in loop.following)
             ):
                 return True
-        if statement.kind != "expression_statement":
+        if statement.kind not in (_CALLS if close.calls else _CALLS[:1]):
             continue
         if statement.parent is not loop.parent or statement.start < loop.end:
             continue
@@ -66,11 +69,27 @@ def _closes_behind(channel: Channel | SharedChannel, loop: Node | None) -> bool:
     return False
 
 
-def _only_closes(close: ChannelOperation) -> bool:
-    """Return whether a call only closes: `b.end()`, which does `close(b.stones)`."""
+_CALLS = (
+    *("expression_statement", "return_statement", "short_var_declaration"),
+    "assignment_statement",
+)
+
+
+def _closes_itself(channel: Channel | SharedChannel, send: Node, loop: Node | None) -> bool:
+    """Return whether a function that sends in a loop closes behind it: `l.feed(cars)`."""
+    for close in channel.of("close"):
+        statement = close.node.parent
+        if close.function is send.function and statement is not None and loop is not None:
+            if statement.kind == "expression_statement" and statement in loop.following:
+                return not any(_waits(s) for s in loop.following if s.end <= statement.start)
+    return False
+
+
+def _closes_first(close: ChannelOperation) -> bool:
+    """Return whether a call closes before all else: `b.end()`, which does `close(b.stones)`."""
     function, statement = close.function, close.node.parent
     body = function.get("body") if function is not None else None
-    return len(close.calls) == 1 and body is not None and body.statements == [statement]
+    return len(close.calls) == 1 and body is not None and body.statements[:1] == [statement]
 
 
 def _is_launched(loop: Node) -> bool:

@@ -14,6 +14,8 @@ if !ok {
 
 from __future__ import annotations
 
+import re
+
 from threadmend.golang.access import is_assigned_once, uses_of
 from threadmend.golang.decisions import Decision
 from threadmend.golang.field_accesses import accesses_like
@@ -25,7 +27,7 @@ from threadmend.golang.types import Array, Named, Slice, Struct
 
 from ._quick import is_slow, only_computes
 
-__all__ = ["is_memo"]
+__all__ = ["is_asked_again", "is_memo"]
 
 _ADDS = frozenset({"inc_statement", "dec_statement"})
 _ASSIGNS = frozenset({"assignment_statement", "short_var_declaration", "var_spec"})
@@ -60,6 +62,79 @@ def is_memo(decision: Decision) -> bool:
         if derivation.of_variable(found, since=look.end) and derivation.asks_key:
             return True
     return _asks_the_same(file, key, found, look.end)
+
+
+def is_asked_again(decision: Decision) -> bool:
+    """Return whether the second section looks up itself what it stores under the missing key.
+
+    `b.mu.Lock(); bucket = b.tx.Bucket(name); b.buckets[id] = bucket`: whoever comes second stores
+    the same, unless something is made or counted for it.
+    """
+    file, store = decision.read.file, decision.write.node.statement
+    looked, stored = decision.read.node.parent, decision.write.node.parent
+    if store is None or looked is None or stored is None or looked.text != stored.text:
+        return False
+    if store.kind != "assignment_statement" or looked.kind != "index_expression":
+        return False
+    values, section = store["right"].children, decision.second.call.end
+    found = file.binding(values[0]) if len(values) == 1 else None
+    if store["operator"].kind != "=" or found is None or not _ends_with(decision, store):
+        return False
+    made = [
+        _assigned(use.node)
+        for use in uses_of(found)
+        if use.kind == "write" and section < use.node.start < store.start
+    ]
+    if not made or any(m is None or not _is_looked_up(file, m, section) for m in made):
+        return False
+    return not any(
+        node.kind in {*_ADDS, "go_statement", "send_statement"}
+        for node in decision.locks.function.own()
+        if section < node.start < store.start
+    )
+
+
+def _ends_with(decision: Decision, store: Node) -> bool:
+    """Return whether nothing is set behind a store that may be the second one."""
+    inside = store.parent.statements if store.parent is not None else []
+    return not any(
+        s.kind in {"go_statement", "assignment_statement", *_ADDS}
+        for s in inside
+        if s.start > store.end
+    )
+
+
+def _is_looked_up(file: GoFile, value: Node, section: int) -> bool:
+    """Return whether a value is asked for, and not made: `b.tx.Bucket(name)`, parts of answers."""
+    calls = [n for n in value.walk() if n.kind == "call_expression"]
+    if any(n.kind == "unary_expression" and n["operator"].kind == "&" for n in value.walk()):
+        return False
+    if calls:
+        return all(_is_question(file, c) for c in calls if _names_no_type(file, c))
+    names = [file.binding(n) for n in value.find("identifier")]
+    answers = [b for b in names if b is not None and b.node.start > section]
+    return bool(answers) and all(
+        b.value is not None and b.value.kind == "call_expression" and _is_question(file, b.value)
+        for b in answers
+    )
+
+
+def _is_question(file: GoFile, call: Node) -> bool:
+    """Return whether a call is one of a method that does not sound as if it made something."""
+    function = call["function"]
+    if function.kind != "selector_expression" or _MAKES.search(function["field"].name):
+        return False
+    selection = file.selection(function)
+    return selection is None or selection.kind == "method"
+
+
+def _names_no_type(file: GoFile, call: Node) -> bool:
+    return file.package.workspace.inference.calls.type_named_by(call["function"]) is None
+
+
+_MAKES = re.compile(
+    r"(?i)(?:new|make|create|next|alloc|generate|dial|open|connect|rand|start|build|add|insert|load)"
+)
 
 
 def _asks_the_same(file: GoFile, key: Binding, found: Binding, since: int) -> bool:

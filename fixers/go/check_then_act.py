@@ -11,12 +11,13 @@ and `a.Withdraw(n)`. Then what a stale answer does has to show: a limit that is 
 is refused and overwritten, work that two take up, a number or a maximum that is lost.
 
 Not reported: a write whose section looks at the place again before it writes, or at what the value
-leads to (`if e.users == 0`); a cache that gets what its key alone determines; sections with a call
-in between that is not known to be quick, because the lock was released for it, unless it makes a
-value with a Close that the write stores in a map (in a method of its own, too) or in a field that
-was nil, or the function returns an error when it finds the key, or all in between is computation
-and the section counts, or an exported method writes a number back that it has added to; reads that
-do not decide the write.
+leads to (`if e.users == 0`); a cache that gets what its key alone determines, or what the second
+section looks up itself; what a lock of the key's own or one endless loop keeps apart; sections with
+a call in between that is not known to be quick, because the lock was released for it, unless it
+makes a value with a Close that the write stores in a map (in a method of its own, too) or in a
+field that was nil, or the function returns an error when it finds the key, or all in between is
+computation and the section counts, or an exported method writes a number back that it has added to;
+reads that do not decide the write.
 
 Unsafe: always; the lock is held for longer. Without a fix: sections in a loop or in branches
 that cannot become one, functions called in between that take the lock themselves.
@@ -50,13 +51,13 @@ from ._atomic_peaks import atomic_peaks
 from ._atomic_steps import atomic_steps
 from ._claimed_by_helper import claimed_by_helper
 from ._looked_again import counts_beside, looks_again, only_computed_between
-from ._memo import is_memo
+from ._memo import is_asked_again, is_memo
 from ._quick import is_slow
 from ._refused_again import refused_again
 from ._stored_by_helper import stored_by_helper
 from ._stored_twice import stored_twice
 from ._sync_map_steps import sync_map_steps
-from ._writes_beside import is_of_one_goroutine, is_one_at_a_time
+from ._writes_beside import is_of_one_goroutine, is_one_at_a_time, is_same_flag
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)|\.(?:Store|Add)(?:(?:Ui|I)nt(?:32|64))?\("
@@ -69,6 +70,8 @@ def check(package: Package) -> Iterator[Finding]:
     for decision in decisions(package):
         statement = decision.write.node.statement
         if statement is None or statement in seen or is_memo(decision):
+            continue
+        if is_asked_again(decision) or is_same_flag(decision):
             continue
         if is_of_one_goroutine(decision) or is_one_at_a_time(decision):
             continue

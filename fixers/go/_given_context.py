@@ -34,7 +34,8 @@ class Given:
 
     `name` is what the parameter would be called, `calls` are all calls with the context that
     each can pass, `above` the functions around calls that gain one for it in turn. `present`:
-    it takes the context already, and `calls` have what they pass.
+    it takes the context already, and `calls` have what they pass. `alike` are the other
+    signatures that change with it: the interfaces that it implements, who else does.
     """
 
     decl: Decl
@@ -42,6 +43,7 @@ class Given:
     calls: tuple[tuple[GoFile, Node, Stop], ...]
     above: tuple[Given, ...] = ()
     present: bool = False
+    alike: tuple[Node, ...] = ()
 
     @property
     def stop(self) -> Stop:
@@ -58,11 +60,21 @@ class Given:
         edits: tuple[Edit, ...] = tuple(add_parameter(self.decl.node, self.name, type_, index=0))
         if package is None:
             edits += add_import(tree, "context")
+        for other in self.alike:
+            edits += self._alike(other)
         for _, call, stop in self.calls:
             edits += tuple(add_argument(call, stop.context))
         for outer in self.above:
             edits += outer.edits()
         return edits
+
+    def _alike(self, signature: Node) -> tuple[Edit, ...]:
+        """Return the edits of another signature, in a function that makes no use of it."""
+        tree = self.decl.file.package.workspace.file_of(signature).tree
+        package = import_name(tree, "context")
+        name = "_" if signature.get("body") is not None else self.name
+        edits = add_parameter(signature, name, f"{package or 'context'}.Context", index=0)
+        return (*edits, *(add_import(tree, "context") if package is None else ()))
 
 
 def own_context(file: GoFile, node: Node, *, exported: bool = False) -> Given | None:
@@ -89,11 +101,12 @@ def own_context(file: GoFile, node: Node, *, exported: bool = False) -> Given | 
     return Given(decl, own.name, tuple(calls), present=True) if calls else None
 
 
-def given_context(file: GoFile, node: Node, depth: int = 2) -> Given | None:
+def given_context(file: GoFile, node: Node, depth: int = 2, *, alike: bool = False) -> Given | None:
     """Return how the function around a node can get a context, which it has none of.
 
-    It is the project's own and not exported, no interface fixes its signature, and every call
-    of it (in tests too) has a context in scope, or stands in a function that can get one.
+    It is the project's own and not exported, no interface fixes its signature (but with `alike`,
+    where those change, too), and every call of it (in tests too) has a context in scope, or
+    stands in a function that can get one.
     """
     function = node.function
     decl = declaration_of(file, function) if function is not None else None
@@ -103,7 +116,8 @@ def given_context(file: GoFile, node: Node, depth: int = 2) -> Given | None:
         found = family(decl)
     except CannotFollow:
         return None
-    if found.interfaces or len(found.decls) != 1 or not found.sites:
+    others = tuple(node for node in found.signatures if node is not decl.node)
+    if (others and not alike) or not found.sites:
         return None
     calls, above = [], {}
     for site in found.sites:
@@ -111,11 +125,11 @@ def given_context(file: GoFile, node: Node, depth: int = 2) -> Given | None:
             return None
         stop = next((s for s in stops_at(site.file, site.call) if s.context), None)
         if stop is None:
-            outer = given_context(site.file, site.call, depth - 1)
+            outer = given_context(site.file, site.call, depth - 1, alike=alike)
             if outer is None or outer.decl.key == decl.key or outer.above:
                 return None
             above[outer.decl.key] = outer
             stop = outer.stop
         calls.append((site.file, site.call, stop))
     name = free_name("ctx", names_around(file, node))
-    return Given(decl, name, tuple(calls), tuple(above.values()))
+    return Given(decl, name, tuple(calls), tuple(above.values()), alike=others)

@@ -3,12 +3,14 @@
 A function that has a context (or a request, a command, a test that has one) and starts work
 under `context.Background()`, or through the variant of an API that takes none, cuts that work
 off: nobody can cancel it, its deadline is forgotten, and traces end there. A client that has
-long gone keeps a database busy.
+long gone keeps a database busy. The same goes for a private helper that waits without a context one
+or two calls further down, where every call of it could pass one.
 
 Not reported:
 - work that leaves the context on purpose: in a goroutine, in a deferred call, after the
   context has ended or been cancelled, in functions and calls named for cleanup; where a comment
   gives the reason;
+- a request that a function gets in a goroutine, which may go on when it has been answered;
 - a context that is stored, returned, or given to a constructor or a start of something lasting;
 - `ctx = context.Background()` for a nil one;
 - work after a failure (`if err != nil`, a function that is given the error), or that removes
@@ -21,8 +23,8 @@ By hand: a Background in a function that passes its context to other calls.
 
 Hints (low confidence): those, findings in tests, variants of `log/slog`, commands of cobra (whose
 context is nil unless they are executed with one), goroutines or deferred calls, whose form is
-`context.WithoutCancel`, functions that only read values of the context, and requests that are made
-and not sent.
+`context.WithoutCancel`, functions that only read values of the context, helpers that dial or run
+a command, and requests that are made and not sent.
 
 Unsafe: the call now ends when the context does, with its error. The variants of `log/slog`
 are safe.
@@ -45,11 +47,13 @@ from threadmend.golang.meant import takes_back
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Safety
 
+from ._helper_calls import waits_in_helpers
 from ._helper_contexts import cut_off_by_helpers
+from ._outlived_requests import may_be_answered
 
 CATEGORY = "context"
 ALSO = "contextcheck"
-GATE = rb"context|http\.Request|cobra\.Command|testing\."
+GATE = rb"context|http\.Request|cobra\.Command|testing\.|\x22(?:net/http|database/sql)\x22"
 
 _REASON = "the call now ends with {}"
 _TOLD_APART = "other calls here get a context, and this one may leave it on purpose"
@@ -61,6 +65,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     if file.is_test_file:
         return
     yield from cut_off_by_helpers(file)
+    yield from waits_in_helpers(file)
     for call in file.calls(*names_with_forms(file.package.workspace)):
         context = ambient(file, call)
         if context is None or context.kind == "test" or left(file, call, context):
@@ -68,7 +73,9 @@ def check(file: GoFile) -> Iterator[Finding]:
         if found_nil(file, call, context.text) or takes_back(file, call):
             continue
         form = context_form(file, call)
-        if form is not None and not lives_on(file, call, context):
+        if form is None or may_be_answered(file, context):
+            continue
+        if not lives_on(file, call, context):
             yield _without(file, call, context, form)
 
 

@@ -32,6 +32,7 @@ from ._left_behind import left_by
 from ._run_in_two import given_to_runner, run_in_two
 from ._stop_cases import in_select
 from ._taken_here import taken_here
+from ._tried_locks import held_off_by_test
 from ._wake_lost import remembered
 
 __all__ = ["blocked"]
@@ -53,6 +54,8 @@ def blocked(file: GoFile, modes: set[str]) -> Iterator[Finding]:
             if other is not None and other.buffered and _is_last_word(pair):
                 continue
             if pair.taken_at is None and _is_handed_over(file, pair):
+                continue
+            if held_off_by_test(file, function, pair.held.lock_class):
                 continue
             if other is not None and not (_on_purpose(file, pair) or _is_first(pair)):
                 seen.add(pair.node.start)

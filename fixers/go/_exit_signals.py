@@ -67,16 +67,23 @@ def _is_bare(signals: Signals) -> bool:
     )
 
 
-_WAITS = re.compile(rb"<-|\.Wait\(|\bselect\b|\brange\b")
+_WAITS = re.compile(
+    rb"<-|\.Wait\(|\bselect\b|\brange\b|\.(?:Accept|Serve|Read|Recv|Receive|Run)\w*\("
+)
 
 
 def _waits_later(signals: Signals) -> bool:
-    """Return whether something that may wait follows a signal: it may need the signal."""
+    """Return whether something that may wait, or go round for long, follows a signal.
+
+    It may need the signal, which says that the goroutine is ready.
+    """
     function = signals.nodes[0].function
     flow = flow_of(function) if function is not None else None
     for point in signals.points:
         for later in flow.reachable(point) if flow is not None else ():
-            if later is not (flow.end if flow else None) and _WAITS.search(later.node.text):
+            if flow is None or later is flow.end:
+                continue
+            if flow.in_loop(later) or _WAITS.search(later.node.text):
                 return True
     return False
 

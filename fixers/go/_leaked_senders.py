@@ -22,6 +22,7 @@ __all__ = [
     "Sender",
     "begins_at",
     "ends_of",
+    "instead_of",
     "is_wait",
     "senders_of",
     "sends_of",
@@ -129,6 +130,29 @@ def _is_last(flow: Flow, point: Point) -> bool:
     return not any(
         n.kind == "call_expression" for later in flow.reachable(point) for n in later.own()
     )
+
+
+def instead_of(
+    file: GoFile, function: Node, sender: Sender, receives: list[ChannelOperation]
+) -> list[Node]:
+    """Return where selects take what a goroutine sends on another channel instead.
+
+    `select { case v := <-values: … case err := <-errs: … }` for one that sends a value or an
+    error, never both.
+    """
+    selects = [r.select for r in receives if r.select is not None]
+    if not selects or len(selects) != len(receives):
+        return []
+    found: list[Node] = []
+    for other in held_channels(file, function):
+        here = [o for o in other.of("receive") if o.select in selects]
+        own = [s for s in other.of("send") if runner_of(s, function) == sender.launch]
+        if not here or other.escapes or not own or len(own) != len(other.of("send")):
+            continue
+        both = Sender(sender.launch, sender.place, [*sender.sends, *own])
+        if not any(o in sender.sends for o in own) and sends_of(both) == 1:
+            found += [o.anchor for o in here]
+    return found
 
 
 def begins_at(file: GoFile, function: Node, flow: Flow, sender: Sender) -> Point | None:

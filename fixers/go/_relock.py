@@ -33,6 +33,7 @@ from ._relock_checks import given, shrinks_its_loop
 from ._relock_once import dropped
 from ._relock_twins import only_below, others_beside, renamed, twin_of
 from ._taken_here import taken_here
+from ._tried_locks import held_off_by_test
 
 __all__ = ["relocks"]
 
@@ -56,6 +57,8 @@ def relocks(file: GoFile, modes: set[Modes]) -> Iterator[Finding]:
             if _handed_over(file, pair) or _any_locker(file, pair) or _is_optional(pair):
                 continue
             if _leaves_before(pair) or _tries_own(file, pair):
+                continue
+            if held_off_by_test(file, function, pair.held.lock_class):
                 continue
             site = _site(file, pair)
             node = pair.event.path[site]

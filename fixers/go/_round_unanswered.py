@@ -148,12 +148,31 @@ def _unanswered(file: GoFile, function: Node, request: _Request) -> Finding | No
     stops = {p: node for node, _ in answers if (p := flow.point_of(node)) is not None}
     if begin is None or not flow.complete or begin in stops or len(stops) != len(answers):
         return None
-    kept = [n for n in kept_on(flow, begin, stops) if n.kind == _ways(request.binding)]
+    switches = _answering_switches([node for node, _ in answers])
+    known = {p for s in switches if (p := flow.point_of(first_of(s))) is not None}
+    if begin in known:
+        return None
+    ends = {*stops, *known}
+    kept = [n for n in kept_on(flow, begin, ends) if n.kind == _ways(request.binding)]
     if not kept or any(_is_of_another_kind(n, request.binding, function) for n in kept):
         return None
     channel = _channel(file, request.binding, name)
     waiter = _waiter(function, channel) if channel is not None else None
     return _finding(file, request, name, list(stops.items()), kept, waiter) if waiter else None
+
+
+def _answering_switches(answers: list[Node]) -> Iterator[Node]:
+    """Yield the switches that answer in each case: there is no kind of request but those."""
+    for answer in answers:
+        switch = answer.up(*_SWITCHES)
+        cases = [c for c in switch.children if c.kind in _CASES] if switch is not None else []
+        if switch is not None and len(cases) > 1:
+            if all(any(c.contains(a) and a.parent is c for a in answers) for c in cases):
+                yield switch
+
+
+_SWITCHES = ("expression_switch_statement", "type_switch_statement")
+_CASES = frozenset({"expression_case", "type_case", "default_case"})
 
 
 # A goroutine that leaves its loop ends; a function for one request gives that up.

@@ -105,13 +105,13 @@ def made_with_values(decl: Decl, name: str, type_: Node) -> tuple[Edit, ...]:
 def is_built(decl: Decl) -> bool:
     """Return whether some code may make a value of a type: no value, no use of its fields.
 
-    Receivers and pointers to it make none.
+    Receivers, pointers to it, and questions whether something is one make none.
     """
     for _, node in type_uses(decl):
         outer = node.parent
         if outer is not None and outer.kind == "generic_type":
             outer = outer.parent
-        if outer is not None and outer.kind == "pointer_type":
+        if outer is not None and outer.kind in _ASKS:
             continue
         above = outer.parent if outer is not None else None
         if outer is None or above is None or outer.kind != "parameter_declaration":
@@ -119,6 +119,9 @@ def is_built(decl: Decl) -> bool:
         if above.field != "receiver":
             return True
     return False
+
+
+_ASKS = frozenset({"pointer_type", "type_case", "type_assertion_expression"})
 
 
 def _in_parts(decl: Decl) -> Iterator[tuple[GoFile, Node, str]]:

@@ -28,7 +28,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.file import GoFile
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import Declaration, Node
-from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._spinning_step import idle_steps
 
@@ -207,4 +207,6 @@ def _polling(file: GoFile, loop: Node) -> Finding:
         message="the loop polls without a pause",
         fixes=fixes,
         reason=reason,
+        # A test lets goroutines begin together so.
+        confidence=Confidence.LOW if file.is_test_file else Confidence.HIGH,
     )

@@ -190,10 +190,13 @@ def _is_target(node: Node) -> bool:
 
 
 def _is_use(use: Node, binding: Binding) -> bool:
-    """Return whether a mention of cancel may lead to a call: `_ = cancel` does not."""
-    if use is binding.node or classify(use).kind == "write":
+    """Return whether a mention of cancel may lead to a call, or says that none is meant."""
+    if use is binding.node:
         return False
     statement = use.statement
+    if classify(use).kind == "write":
+        # `cancel = nil`: the context is to go on from here.
+        return statement is not None and statement.text == use.text + b" = nil"
     if statement is None or statement.kind != "assignment_statement":
         return True
     return statement["left"].text != b"_" or statement["right"].text != use.text

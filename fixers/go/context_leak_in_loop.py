@@ -188,11 +188,23 @@ def _closed_at_the_end(resource: Binding, deferred: Node) -> bool:
     statement = deferred.statement
     block = statement.parent if statement is not None else None
     return any(
-        later.kind == "expression_statement" and later.children[0].text == deferred.text
+        any(c.text == deferred.text for c in part.find("call_expression"))
         for later in (block.statements if block is not None else ())
         if later.start > deferred.start
-        if any(later.contains(use) for use in resource.uses)
+        for part in _always_run(later)
+        if any(part.contains(use) for use in resource.uses)
     )
+
+
+def _always_run(statement: Node) -> Iterator[Node]:
+    """Yield what a statement does in any case: `if err := f.Close(); err != nil {`."""
+    if statement.kind == "if_statement":
+        yield from (n for n in (statement.get("initializer"), statement["condition"]) if n)
+    elif statement.kind in _SIMPLE:
+        yield statement
+
+
+_SIMPLE = frozenset({"expression_statement", "short_var_declaration", "assignment_statement"})
 
 
 def _of_round(binding: Binding, loop: Node) -> bool:

@@ -41,6 +41,7 @@ from ._leaked_senders import (
     Sender,
     begins_at,
     ends_of,
+    instead_of,
     is_wait,
     senders_of,
     sends_of,
@@ -104,6 +105,7 @@ def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
         left = _leaves(file, function, channel, flow, sender, receives, known)
         if left is None and total.is_constant and _run_together(flow, senders, receives):
             anchors = [r.anchor for r in receives] + ends_of(file, function, channel, sender)
+            anchors += instead_of(file, function, sender, receives)
             left = _leaves_too_early(flow, sender, anchors, total.factor)
         if left is None:
             left = waits_first(file, flow, sender, receives)
@@ -137,6 +139,7 @@ def _leaves(
     """Return where the function leaves (or starts over) with a value still to be received."""
     start = begins_at(file, function, flow, sender)
     ends = ends_of(file, function, channel, sender)
+    ends += instead_of(file, function, sender, receives)
     points = [flow.point_of(anchor) for anchor in (*(r.anchor for r in receives), *ends)]
     if start is None or any(p is None for p in points) or not flow.complete:
         return None

@@ -19,7 +19,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.functions import remarks_beside
 from threadmend.golang.stops import contexts_at
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Func, is_named
+from threadmend.golang.types import Func, Pointer, is_named
 from threadmend.model import Confidence, Edit, Finding, Fix
 
 CATEGORY = "context"
@@ -35,6 +35,8 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue
         signature = file.underlying(file.type_of(call["function"]))
         if not isinstance(signature, Func) or not signature.params:
+            continue
+        if isinstance(signature.params[0], Pointer):
             continue
         if not is_named(signature.params[0], "context.Context") or _is_tried(file, call):
             continue

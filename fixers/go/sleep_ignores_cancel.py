@@ -231,7 +231,7 @@ def _confidence(file: GoFile, call: Node, loop: Node, stop: Stop) -> Confidence:
     over.
     """
     length = _milliseconds(_spelt_out(file, call["arguments"].children[0]))
-    if file.is_test_file or length <= 1 or _supports_tests(file):
+    if file.is_test_file or length <= _SHORTEST or _supports_tests(file):
         return Confidence.LOW
     contexts = {*contexts_at(file, call), stop.context} - {""}
     outer = [o for o in (loop, *loop.ancestors()) if o.kind == "for_statement"]
@@ -244,6 +244,8 @@ def _confidence(file: GoFile, call: Node, loop: Node, stop: Stop) -> Confidence:
         return Confidence.LOW
     return Confidence.MEDIUM if looks else Confidence.HIGH
 
+
+_SHORTEST = 10  # milliseconds for which nobody minds to wait
 
 _TESTING = re.compile(
     rb'"(?:testing|github\.com/(?:stretchr/testify|onsi)/\w+|gopkg\.in/check\.v\d)"'

@@ -9,6 +9,8 @@ field, a method of an exported interface in a field where a caller in the packag
 assertion without `ok`, an index from outside that nothing compares, a part of a text that was split
 and not counted, a division by a variable that nothing compares, a write to a map that nobody made.
 
+Low confidence: a type assertion on what a container or an atomic value holds.
+
 Not reported: an Unlock with work after it; a lock that is taken in a loop or more than once;
 a release by another function; a method of an interface that only asks for something.
 """
@@ -31,7 +33,7 @@ from threadmend.golang.node import parenthesized
 from threadmend.golang.plain import is_plain
 from threadmend.golang.recovering import recovered_above
 from threadmend.golang.releases import hands_over
-from threadmend.golang.scope import Binding
+from threadmend.golang.scope import Binding, resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, Interface, Map, Named, Slice, is_named
 from threadmend.model import Confidence, Finding, Fix, Related
@@ -310,8 +312,24 @@ def _finding(
         related=(Related(risk.path, risk.start, risk.end, "may panic"),),
         reason=reason,
         # It hardens what may well be right: that shall keep no other fix from being made.
-        confidence=Confidence.MEDIUM,
+        confidence=Confidence.LOW if _is_of_one_type(risk) else Confidence.MEDIUM,
     )
+
+
+def _is_of_one_type(risk: Node) -> bool:
+    """Return whether what is asserted comes out of a container, which has one type of things.
+
+    `list.Element.Value.(*entry)`, `value.Load().(conn)`, `v, _ := m.Load(key); v.(int)`.
+    """
+    if risk.kind != "type_assertion_expression":
+        return False
+    operand = risk.children[0]
+    binding = resolve_local(operand) if operand.kind == "identifier" else None
+    value = binding.value if binding is not None else None
+    return _HOLDS_ONE.search((value or operand).text) is not None
+
+
+_HOLDS_ONE = re.compile(rb"\.Value$|\.(?:Load|Get|Pop|Remove|Front|Back)\w*\([^()]*\)$")
 
 
 @with_reason

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.scope import Binding, bindings_in, resolve_local
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import is_named
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -67,6 +68,15 @@ def is_unsent(file: GoFile, call: Node) -> bool:
     return all(_stays(file, use, _DEPTH) for use in _uses(binding))
 
 
+# They look at a request to make sense of its answer, or write it down.
+_READS = frozenset({"ReadResponse", "DumpRequest", "DumpRequestOut"})
+
+
+def _comes_with_context(file: GoFile, call: Node) -> bool:
+    """Return whether who is handed a request gets a context as well: `c.fetch(ctx, req)`."""
+    return any(is_named(file.type_of(a), "context.Context") for a in call["arguments"].children)
+
+
 def _stays(file: GoFile, use: Node, depth: int) -> bool:
     parent = use.parent
     if parent is None:
@@ -82,6 +92,8 @@ def _stays(file: GoFile, use: Node, depth: int) -> bool:
         return False
     function = outer["function"]
     last = function["field"] if function.kind == "selector_expression" else function
+    if last.name in _READS or _comes_with_context(file, outer):
+        return True
     decl = file.callee(outer)
     position = _position(outer, use)
     if decl is None or not decl.has_body or position is None or last.name in _SENDS:

@@ -65,6 +65,8 @@ def test_other_words_excuse_nothing(tmp_path: Path, comment: str) -> None:
         ("mutex-copied", "", "//nolint:govet // a new one", True),
         ("mutex-copied", "", "//nolint:errcheck,govet", True),
         ("mutex-copied", "", "//nolint:errcheck", False),
+        ("mutex-copied", "//nolint:govet", "", True),
+        ("mutex-copied", "other() //nolint:govet", "", False),
         ("lock-order", "", "//nolint:govet", False),
         ("empty-critical-section", "//lint:ignore SA2001 waits for the writer", "", True),
         ("empty-critical-section", "//lint:ignore SA2001", "", False),

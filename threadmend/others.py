@@ -36,7 +36,10 @@ def excused_elsewhere(finding: Finding, source: SourceFile, also: Collection[str
     if finding.path.endswith(".go"):
         hits = [*_GO_LINE.finditer(text)]
         if line > 1:
-            hits += _GO_CHECK.finditer(source.line_text(line - 1))
+            above = source.line_text(line - 1)
+            hits += _GO_CHECK.finditer(above)
+            if above.lstrip(b" \t").startswith(b"//"):
+                hits += _GO_LINE.finditer(above)  # on a line of its own it is for the next one
     else:
         hits = [*_PYTHON_LINE.finditer(text)]
     return any(name in also for hit in hits for name in _names(hit[1]))

@@ -42,6 +42,7 @@ GATE = rb"Lock\b|Semaphore\b|allocate_lock|(?:lock|guard|mutex)\w*\(\)"
 
 _KINDS = frozenset({"threading.Lock", "threading.RLock", "asyncio.Lock"})
 _SEMAPHORES = frozenset({"threading.Semaphore", "threading.BoundedSemaphore", "asyncio.Semaphore"})
+_PLAIN = frozenset({"staticmethod", "classmethod"})
 _WAITS = ("join", "wait", "result", "get", "acquire", "gather", "wait_for")
 
 
@@ -143,7 +144,8 @@ def _slots(file: PythonFile, node: ast.expr) -> str:
 def _fresh(file: PythonFile, node: ast.expr) -> str:
     """Return the kind of the lock that a function of the project makes in every call."""
     callee = function_of(file, node.func) if isinstance(node, ast.Call) else None
-    made = None if callee is None or callee.decorators else fresh_lock(callee)
+    is_plain = callee is not None and _PLAIN.issuperset(callee.decorators)
+    made = fresh_lock(callee) if callee is not None and is_plain else None
     return "" if made is None or callee is None else _made(callee.file, made)
 
 

@@ -268,16 +268,44 @@ def _without_close(channel: Channel, close: ChannelOperation, loop: Node) -> lis
 
 
 def _sent_sentinel(channel: Channel, loop: Node) -> bool:
-    """Return whether the sender itself sends, at the end, the value that ends the loop."""
-    sent = {s.node["value"].text for s in channel.of("send") if innermost_loop(s.node) is None}
+    """Return whether the sender itself sends, at the end, the value that ends the loop.
+
+    Or one with the field that is tested: `Photo{ID: End}` where `p.ID == End` is asked.
+    """
+    sent = [s.node["value"] for s in channel.of("send") if _is_last(s.node)]
     tests = [n for n in loop["body"].own() if n.kind == "binary_expression"]
-    return any(side.text in sent for test in tests for side in test.children)
+    return any(_is_told(test, value) for test in tests for value in sent)
+
+
+def _is_last(send: Node) -> bool:
+    """Return whether a send is the last of its function: in no loop, or right before a return."""
+    after = send.next
+    return innermost_loop(send) is None or (
+        after is not None and after.kind == "return_statement" and send.field != "communication"
+    )
+
+
+def _is_told(test: Node, sent: Node) -> bool:
+    """Return whether a test asks for a value that is sent, or for a field of it."""
+    left, right = test["left"], test["right"]
+    if sent.text in {left.text, right.text}:
+        return True
+    if test["operator"].text != b"==" or sent.kind != "composite_literal":
+        return False
+    elements = [e for e in sent["body"].children if e.kind == "keyed_element"]
+    told = {(e["key"].text, e["value"].text) for e in elements}
+    return any(
+        one.kind == "selector_expression" and (one["field"].text, other.text) in told
+        for one, other in ((left, right), (right, left))
+    )
 
 
 def _past(statement: Node, loop: Node) -> list[Edit]:
     """Go on behind the sentinel: what comes after an early one would have no receiver."""
     jump, block = statement.next, statement.parent
     test = block.parent if block is not None else None
+    if jump is not None and jump.text.startswith(b"return ") and not _is_counted(loop):
+        raise BuilderError("the receiver returns a value when it has seen enough")
     if jump is None or test is None or test.kind != "if_statement":
         return []
     if test.parent is not loop["body"] or test.get("alternative") is not None:

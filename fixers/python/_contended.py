@@ -346,8 +346,9 @@ def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
             continue
         for call in function.calls:
             func = call.func
-            if isinstance(func, ast.Name | ast.Subscript) and not function.file.held(call):
-                if any(f.home in cls.mro for f in listeners(function.file, func)):
+            if isinstance(func, ast.Name | ast.Subscript):
+                heard = any(f.home in cls.mro for f in listeners(function.file, func))
+                if heard and not function.file.held(call):
                     yield function, func
             if not isinstance(func, ast.Attribute):
                 continue

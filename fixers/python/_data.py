@@ -74,9 +74,7 @@ class Data:
         """Yield the changes that may happen at the same time as a use, with the thread of the use
         and that of the change.
         """
-        for other in self.uses:
-            if not other.changes:
-                continue
+        for other in (one for one in self.uses if one.mode in _CHANGES):
             for mine in use.threads:
                 for its in other.threads:
                     if mine is its and (mine is None or not self._is_many(mine)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -191,9 +191,11 @@ def _acquired(file: PythonFile, statement: ast.stmt, gone: set[str]) -> Held:
     `gone` collects what they released and did not take again, for the blocks around.
     """
     found = NOTHING
-    block = block_of(statement)
     here: set[str] = set()
-    for earlier in reversed(block[: block.index(statement)]):
+    at = (statement.lineno, statement.col_offset)
+    for earlier in reversed(_telling(file, block_of(statement))):
+        if (earlier.lineno, earlier.col_offset) >= at:
+            continue
         for call, how in acquisitions(earlier):
             lock = receiver(call)
             text = file.text(lock)
@@ -209,6 +211,23 @@ def _acquired(file: PythonFile, statement: ast.stmt, gone: set[str]) -> Held:
         here.update(_released(file, earlier))
     gone |= here
     return found
+
+
+def _telling(file: PythonFile, block: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Return the statements of a block that take or release something: most have none, and are
+    asked about at every use below them.
+    """
+    known: dict[ast.stmt, list[ast.stmt]] = file.__dict__.setdefault("_telling", {})
+    if block[0] not in known:
+        known[block[0]] = [
+            statement
+            for statement in block
+            if any(True for _ in acquisitions(statement))
+            or _taken_by_calls(file).get(statement)
+            or any(True for _ in _taken_when_asked(file, statement))
+            or _released(file, statement)
+        ]
+    return known[block[0]]
 
 
 def _taken_when_asked(file: PythonFile, statement: ast.stmt) -> Iterable[str]:

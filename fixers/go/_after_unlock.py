@@ -22,6 +22,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.lock_calls import lock_call, lock_calls
 from threadmend.golang.locks import LockOperation
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Struct
 from threadmend.model import Edit
 
 from ._local_release import DeferredRelease, deferred_releases
@@ -44,12 +45,14 @@ def after_unlock(
     move: bool = True,
     first: Sequence[str] = (),
     within: Sequence[Edit] = (),
+    above: Node | None = None,
 ) -> tuple[Edit, ...]:
     """Return the edits after which a statement runs when the lock has been released.
 
     Raises BuilderError when something behind it, or it itself, needs the lock. `move`: it may
     run after what follows it in the critical section; a wait may not. `first` are lines to add
-    where the lock is still held, `within` edits of the statement.
+    where the lock is still held, `within` edits of the statement. `above`: a statement before it,
+    from which on nothing needs the lock.
     """
     function = statement.function
     block = statement.parent
@@ -63,7 +66,7 @@ def after_unlock(
     if release is not None:
         edits = _with_explicit(copies, statement, release, move)
     else:
-        edits = _with_deferred(copies, operations, statement, move)
+        edits = _with_deferred(copies, operations, statement, move, above)
     if statement.parent is not None and b"\n" not in statement.parent.text and _overlap(edits):
         raise BuilderError("the whole function stands on one line")
     return edits
@@ -77,9 +80,12 @@ def _overlap(edits: Sequence[Edit]) -> bool:
 _WANTS_LOCK = re.compile(r"(?i)lock(?:ed|held)$|^locked")
 
 
-def call_after_unlock(file: GoFile, access: Access, call: Node) -> tuple[Edit, ...]:
+def call_after_unlock(
+    file: GoFile, access: Access, call: Node, *, above: Node | None = None
+) -> tuple[Edit, ...]:
     """Return the edits after which a call runs when the lock has been released.
 
+    `above`: a statement before it, from which on nothing needs the lock any more.
     Raises BuilderError when the critical section is there for the call: nothing else is in
     it, or the name of what is called says that it wants the lock.
     """
@@ -93,7 +99,7 @@ def call_after_unlock(file: GoFile, access: Access, call: Node) -> tuple[Edit, .
     statement = widened(statement)
     if not something_left(file, access, statement):
         raise BuilderError("the critical section is there for the call")
-    return after_unlock(file, access, statement)
+    return after_unlock(file, access, statement, above=above)
 
 
 def something_left(file: GoFile, access: Access, statement: Node) -> bool:
@@ -201,7 +207,11 @@ def _moved(statement: Node, edits: list[Edit]) -> str:
 
 
 def _with_deferred(
-    copies: Copies, operations: list[LockOperation], statement: Node, move: bool
+    copies: Copies,
+    operations: list[LockOperation],
+    statement: Node,
+    move: bool,
+    above: Node | None,
 ) -> tuple[Edit, ...]:
     """Turn `defer x.Unlock()` into an Unlock before the statement and before other returns."""
     function = statement.function
@@ -228,16 +238,17 @@ def _with_deferred(
     if any(_may_change(copies.file, statement, s) for s in behind):
         raise BuilderError("what is returned may be changed by the call")
     unlock = release.code
+    copied, replaced = copies.taken(*behind)
+    until = above if above is not None and not copied else statement
     edits: list[Edit] = [*release.removed()]
     for node in body.own():
-        if node.kind == "return_statement" and defer.end < node.start < statement.start:
-            if any(v.kind not in _PLAIN for v in node.walk() if v is not node):
+        if node.kind == "return_statement" and defer.end < node.start < until.start:
+            if not _is_plain(copies.file, node):
                 raise BuilderError("an earlier return computes its values under the lock")
             edits += insert_before(node, unlock)
-        elif _panics(node) and defer.end < node.start < statement.start:
+        elif _panics(node) and defer.end < node.start < until.start:
             edits += insert_before(node, unlock)
-    copied, replaced = copies.taken(*behind)
-    edits += insert_before(statement, "\n".join([*copied, unlock]))
+    edits += insert_before(until, "\n".join([*copied, unlock]))
     return (*edits, *replaced, *copies.imports)
 
 
@@ -272,6 +283,28 @@ def _in_last_branch(
     edits += insert_after(statement, "return")
     edits += insert_at_end(body, unlock)
     return (*edits, *replaced, *copies.imports)
+
+
+def _is_plain(file: GoFile, returned: Node) -> bool:
+    """Return whether a return only names constants, variables, and fields of local copies."""
+    own = [n for n in returned.find("selector_expression") if _is_of_copy(file, n)]
+    return all(
+        v.kind in _PLAIN or any(o.contains(v) for o in own)
+        for v in returned.walk()
+        if v is not returned
+    )
+
+
+def _is_of_copy(file: GoFile, selector: Node) -> bool:
+    """Return whether a field is one of a struct that a local variable holds by itself."""
+    operand = selector["operand"]
+    binding = file.binding(operand) if operand.kind == "identifier" else None
+    if binding is None or binding.kind not in {"variable", "range", "parameter"}:
+        return False
+    if not isinstance(file.underlying(file.type_of(operand)), Struct):
+        return False
+    selection = file.selection(selector)
+    return selection is not None and selection.kind == "field" and not selection.via
 
 
 def _may_change(file: GoFile, statement: Node, returned: Node) -> bool:

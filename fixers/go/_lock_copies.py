@@ -12,11 +12,24 @@ from threadmend.golang.builders import (
     import_name,
     taken_names,
 )
+from threadmend.golang.builders.structs import fields
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.file import GoFile
+from threadmend.golang.nocopy import nocopy
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Chan, Func, Interface, Map, Named, Pointer, Slice, is_named
+from threadmend.golang.types import (
+    Chan,
+    Func,
+    Interface,
+    Map,
+    Named,
+    Pointer,
+    Slice,
+    Struct,
+    Type,
+    is_named,
+)
 from threadmend.model import Edit
 
 __all__ = ["Copies", "written"]
@@ -163,7 +176,26 @@ class Copies:
             if isinstance(type_, Named) and is_named(type_, "sync.WaitGroup", "sync.Mutex"):
                 raise BuilderError("a lock cannot be copied")
             return place.name
+        if isinstance(under, Struct) and self._is_plain_struct(type_):
+            return place.name
         raise BuilderError("what it needs of the guarded object is not copied easily")
+
+    def _is_plain_struct(self, type_: Type, depth: int = 3) -> bool:
+        """Return whether the copy of a struct has all that its fields hold to itself."""
+        under = self.file.underlying(type_)
+        if not isinstance(under, Struct):
+            return isinstance(under, Chan | Func | Pointer | Interface | Named)
+        inference = self.file.package.workspace.inference
+        names = [n.name for field in fields(under.node) for n in field.all("name")]
+        if depth == 0 or not all(field.all("name") for field in fields(under.node)):
+            return False
+        members = [inference.member(type_, name) for name in names]
+        if nocopy(self.file.package.workspace).path(type_):
+            return False
+        return all(
+            m is not None and m.type is not None and self._is_plain_struct(m.type, depth - 1)
+            for m in members
+        )
 
 
 def _length(place: Node) -> Node | None:

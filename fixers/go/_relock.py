@@ -29,7 +29,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import call_after_unlock
 from ._own_lock import is_own_lock
-from ._relock_checks import given, shrinks_its_loop
+from ._relock_checks import can_be_released_above, given, shrinks_its_loop, waits_for_others
 from ._relock_once import dropped
 from ._relock_twins import only_below, others_beside, renamed, twin_of
 from ._taken_here import taken_here
@@ -254,7 +254,12 @@ def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
     steps = _steps(file, pair)
     edits: list[Edit] = []
     name, reason = lock_name(file, pair.held), _REASON
-    if (pair.held.mode, pair.event.mode) == ("read", "write"):
+    upgrade = (pair.held.mode, pair.event.mode) == ("read", "write")
+    if upgrade:
+        asking = waits_for_others(file, pair)
+        moved = _released_first(file, pair, site, asking) if asking is not None else None
+        if moved is not None:
+            return _release(name, moved)
         edits += _exclusive(file, pair)
     try:
         if shrinks_its_loop(pair, site):
@@ -272,16 +277,18 @@ def _fix(file: GoFile, pair: Pair, site: int) -> Fix:
         released = _released_first(file, pair, site) if site < len(steps) - 1 else None
         if released is None:
             raise
-        edits = [*released]
-        title = f"Release {name} before the call"
-        reason = "the call runs after the critical section, and others may come in between"
-        return Fix(title, tuple(edits), Safety.UNSAFE, reason)
-    if (pair.held.mode, pair.event.mode) == ("read", "write"):
+        return _release(name, released)
+    if upgrade:
         title = f"Lock {name} for writing from the start"
     edits = sorted(set(edits))
     if any(a.path == b.path and b.start < a.end for a, b in pairwise(edits)):
         raise BuilderError("the statements to change share a line")
     return Fix(title, tuple(edits), Safety.UNSAFE, reason)
+
+
+def _release(name: str, edits: tuple[Edit, ...]) -> Fix:
+    reason = "the call runs after the critical section, and others may come in between"
+    return Fix(f"Release {name} before the call", edits, Safety.UNSAFE, reason)
 
 
 def _exclusive(file: GoFile, pair: Pair) -> list[Edit]:
@@ -331,12 +338,19 @@ def _chain(file: GoFile, path: tuple[Node, ...], site: int) -> tuple[str, list[E
     return twin.inner, [*edits, *renamed(here, path[site], twin)]
 
 
-def _released_first(file: GoFile, pair: Pair, site: int) -> tuple[Edit, ...] | None:
-    """Return the edits after which a call runs when the lock has been released."""
-    if site:
+def _released_first(
+    file: GoFile, pair: Pair, site: int, asking: Node | None = None
+) -> tuple[Edit, ...] | None:
+    """Return the edits after which a call runs when the lock has been released.
+
+    Where the function asks somebody else before, it is released for that already, if it can be.
+    """
+    if site or len(pair.event.path) < 2:
         return None
+    access, call = pair.held.access, pair.event.path[site]
+    above = can_be_released_above(file, access, asking, call) if asking is not None else None
     try:
-        return call_after_unlock(file, pair.held.access, pair.event.path[site])
+        return call_after_unlock(file, access, call, above=above)
     except BuilderError:
         return None
 

@@ -15,7 +15,14 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 from threadmend.golang.access import variable_meant
-from threadmend.golang.builders import BuilderError, add_field, add_import, free_name, with_reason
+from threadmend.golang.builders import (
+    BuilderError,
+    add_field,
+    add_import,
+    free_name,
+    taken_names,
+    with_reason,
+)
 from threadmend.golang.builders.lines import leading_start
 from threadmend.golang.builders.structs import fields
 from threadmend.golang.calls import occurrences
@@ -58,12 +65,49 @@ def variable_races(package: Package, *, maps: bool) -> Iterator[Finding]:
     """Yield a finding for each package variable that a crowd writes without a lock."""
     groups: dict[str, list[SharedWrite]] = {}
     for write in shared_writes(package):
-        if write.access.base is not None or write.is_map is not maps:
-            continue
-        if not _is_guarded(package, write):
+        if write.access.base is None and not _is_guarded(package, write):
             groups.setdefault(write.place, []).append(write)
-    for writes in groups.values():
-        yield _finding(writes, *with_reason(_variable_fix)(package, writes))
+    for place, writes in groups.items():
+        if writes[0].is_map is maps:
+            yield _finding(writes, *_variables_fix(package, groups, place))
+
+
+def _variables_fix(
+    package: Package, groups: dict[str, list[SharedWrite]], place: str
+) -> tuple[Fix | None, str]:
+    """Return the fix with one lock for all variables that the same functions use, or for one."""
+    racing = _racing(package)
+    several = _beside(package, groups, place, racing)
+    if len(several) > 1:
+        fix, _ = with_reason(guard_variables)(package, several, racing)
+        if fix is not None:
+            return fix, ""
+    return with_reason(guard_variable)(package, groups[place][0].access, racing)
+
+
+def _beside(
+    package: Package,
+    groups: dict[str, list[SharedWrite]],
+    place: str,
+    tops: set[Node | None],
+) -> list[FieldAccess]:
+    """Return an access of each racing variable of a file that shares functions with a place."""
+    users = {
+        p: {outer_function(a.node) for a in _all(package, writes[0].access, tops)}
+        for p, writes in groups.items()
+    }
+    home = _home(groups[place][0].access)
+    found, before = {place}, 0
+    while len(found) > before:
+        before = len(found)
+        known = set().union(*(users[p] for p in found))
+        found |= {p for p in groups if users[p] & known and _home(groups[p][0].access) is home}
+    return [writes[0].access for p, writes in groups.items() if p in found]
+
+
+def _home(access: FieldAccess) -> GoFile | None:
+    decl = access.file.resolve(access.node)
+    return decl.file if isinstance(decl, Decl) else None
 
 
 def _is_guarded(package: Package, write: SharedWrite) -> bool:
@@ -181,10 +225,6 @@ def _own_lock(struct: Node) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _variable_fix(package: Package, writes: list[SharedWrite]) -> Fix:
-    return guard_variable(package, writes[0].access, _racing(package))
-
-
 def guard_variable(
     package: Package,
     access: FieldAccess,
@@ -192,23 +232,38 @@ def guard_variable(
     seen: Sequence[FieldAccess] = (),
 ) -> Fix:
     """Return the fix that guards a package variable; as `guard_fields`."""
-    name = access.node.name
-    decl = access.file.resolve(access.node)
-    if not isinstance(decl, Decl) or decl.file.generated:
+    return guard_variables(package, [access], tops, seen)
+
+
+def guard_variables(
+    package: Package,
+    racing: Sequence[FieldAccess],
+    tops: set[Node | None],
+    seen: Sequence[FieldAccess] = (),
+) -> Fix:
+    """Return the fix that guards package variables of one file, one access of each given."""
+    found = [d for a in racing if isinstance(d := a.file.resolve(a.node), Decl)]
+    decls = sorted(found, key=lambda d: d.node.start)
+    if len(decls) < len(racing) or any(d.file.generated for d in decls):
         raise BuilderError("the variable is declared elsewhere")
-    lock = free_name(f"{name}Mu", set(package.names))
-    tree, source = decl.file.tree, decl.file.source
-    top = leading_start(tree, decl.span[0])
+    first, names = decls[0], list(dict.fromkeys(d.name for d in decls))
+    accesses = [a for one in racing for a in _all(package, one, tops)]
+    taken = set(package.names)
+    if len(names) > 1:
+        functions = [f for a in accesses if (f := outer_function(a.node)) is not None]
+        taken |= taken_names(*dict.fromkeys(functions))
+    lock = free_name("mu" if len(names) > 1 else f"{names[0]}Mu", taken)
+    tree, source = first.file.tree, first.file.source
+    top = leading_start(tree, first.span[0])
     newline = source.newline
-    code = f"// {lock} guards {name}.".encode() + newline
+    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    code = f"// {lock} guards {listed}.".encode() + newline
     code += f"var {lock} sync.Mutex".encode() + newline * 2
-    edits = [Edit(decl.file.path, top, top, code), *_sync(decl.file)]
-    accesses = _all(package, access, tops)
+    edits = [Edit(first.file.path, top, top, code), *_sync(first.file)]
     accesses += _tested(seen, accesses)
     for place_edits in _locked(package, accesses, lambda _: lock, ""):
         edits.extend(place_edits)
-    title = f"Guard {name} with a new variable {lock}"
-    return _unsafe(title, edits, name)
+    return _unsafe(f"Guard {listed} with a new variable {lock}", edits, listed)
 
 
 def _sync(file: GoFile) -> tuple[Edit, ...]:

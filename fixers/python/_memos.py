@@ -29,7 +29,9 @@ def is_memo(data: Data, units: list[Unit]) -> bool:
     """Return whether data is called a cache, and its entries are only set and dropped as a whole:
     nobody adds to one, and none is something that is opened, or waited for.
     """
-    if _NAMED.search(data.name) is None or any(unit.kind != "check" for unit in units):
+    if _NAMED.search(data.name) is None or _HELD.search(data.name):
+        return False
+    if any(unit.kind != "check" for unit in units):
         return False
     values = [_value(data, unit.use) for unit in units]
     if any(value is None or not _is_plain(data, value) for value in values):
@@ -75,6 +77,7 @@ def _is_plain(data: Data, value: ast.expr) -> bool:
         if known is not None and known.cls is not None:
             return False
         for node in ast.walk(one):
-            if isinstance(node, ast.Call) and _HELD.search(file.text(node.func)):
+            named = node.func if isinstance(node, ast.Call) else node if node is one else None
+            if isinstance(named, ast.Name | ast.Attribute) and _HELD.search(file.text(named)):
                 return False
     return bool(made)

@@ -70,6 +70,8 @@ def _is_given(
     if key.id not in function.parameters:
         return False
     at = function.parameters.index(key.id) - (function.self_name is not None)
+    if at < 0:
+        return False  # the object itself
     if function is spawn.target:
         given = spawn.args[at] if spawn.args is not None and at < len(spawn.args) else None
         loop = innermost_loop(spawn.node)

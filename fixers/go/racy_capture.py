@@ -39,7 +39,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.spoken import is_claimed_safe
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map, Pointer
-from threadmend.model import Finding, Related
+from threadmend.model import Confidence, Finding, Related
 
 from ._fanned_out import fanned_out
 from ._launched_parameter import passed_pointers
@@ -49,6 +49,7 @@ from ._passed_on import passed_on
 from ._racy import Names, Race, top_of
 from ._racy_choice import fixes_of
 from ._signal_skipped import is_kept_until
+from ._waits_sometimes import may_have_waited
 from ._without_done import ends_unsaid, without_done
 
 CATEGORY = "shared-state"
@@ -224,6 +225,7 @@ def _finding(race: Race) -> Finding:
         fixes=fixes,
         related=tuple(related),
         reason="" if fixes else reason,
+        confidence=Confidence.LOW if may_have_waited(race.pairs) else Confidence.HIGH,
     )
 
 

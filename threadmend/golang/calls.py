@@ -259,15 +259,29 @@ def _means(file: GoFile, node: Node, decl: Decl) -> bool:
     if node.field == "field" and parent is not None and parent.kind == "selector_expression":
         selection = file.selection(parent)
         if selection is None:
-            return decl.kind == "method"
+            return decl.kind == "method" and _takes_as_many(parent, decl)
         if selection.decl is not None:
             return selection.decl.key == decl.key
         # An interface's method of this name may be this one.
-        return selection.kind == "method" and decl.kind == "method" and selection.node is not None
+        if selection.kind != "method" or decl.kind != "method" or selection.node is None:
+            return False
+        return _takes_as_many(parent, decl)
     if decl.kind == "method" or node.kind != "identifier":
         return False
     meant = file.resolve(node)
     return getattr(meant, "key", None) == decl.key
+
+
+def _takes_as_many(function: Node, decl: Decl) -> bool:
+    """Return whether a method takes as many arguments as a call of its name passes."""
+    call, parameters = _call_of(function), decl.node.get("parameters")
+    if call is None or parameters is None:
+        return True
+    if any(p.kind == "variadic_parameter_declaration" for p in parameters.children):
+        return True
+    wanted = sum(max(1, len(p.all("name"))) for p in parameters.children)
+    given = call["arguments"].children
+    return len(given) == wanted or (len(given) == 1 and given[0].kind == "call_expression")
 
 
 def _call_of(function: Node) -> Node | None:

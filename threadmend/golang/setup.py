@@ -237,6 +237,7 @@ def _gives_back(function: Node) -> bool:
 
 _SAYS_BEFORE = re.compile(
     rb"(?i)\b(?:must|should|has to|have to|needs? to|may|can) (?:only )?be (?:\w+ )?before\b"
+    rb"|\b(?:must|should|has to|have to|needs? to) be called\b.{0,240}?\bbut before\b"
     rb"|\bmust not be (?:\w+ )?after\b|\bonly before\b"
     rb"|\bnot safe to (?:\w+\W+){1,8}?after\b"
     rb"|\b(?:must|should|may|can)(?: ?not|'t) be (?:re)?used (?:again|after|any ?more)\b"
@@ -249,13 +250,14 @@ def _comes_before(file: GoFile, function: Node) -> bool:
 
     In its comment, or by a panic: `panic("SetKinds must be called before Start")`.
     """
-    start, body = file.source.line_start(function.start), function.get("body")
+    end, body = file.source.line_start(function.start), function.get("body")
     if body is not None and _PANICS_BEFORE.search(body.text):
         return True
+    start = end
     for comment in reversed(file.tree.comments_in(max(0, start - 2000), start)):
         if file.data[comment.end : start].strip():
             return False
-        if _SAYS_BEFORE.search(b" ".join(file.data[comment.start : start].split(b"\n// "))):
+        if _SAYS_BEFORE.search(b" ".join(file.data[comment.start : end].split(b"\n// "))):
             return True
         start = comment.start
     return False

@@ -5,6 +5,8 @@
     …                                // whether the goroutine still runs is what the condition says
 
 What is behind may well ask the same thing in other words, and leave: that is no more than a hint.
+So is a read in a goroutine, and a write of what the function receives: `go func() { in <- x }()`,
+`x = <-out`, where what comes out may be the answer to what was sent.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Iterable
 from threadmend.golang.captured import CapturedAccess
 from threadmend.golang.syntax import FUNCTIONS, Node
 
-__all__ = ["may_have_waited"]
+__all__ = ["may_be_answered", "may_have_waited"]
 
 _WAITED = re.compile(rb"<-\s*([\w.]+)|\b([\w.]+)\.Wait\(\)")
 _LEAVES = frozenset({"return_statement", "continue_statement", "break_statement"})
@@ -24,6 +26,26 @@ _LEAVES = frozenset({"return_statement", "continue_statement", "break_statement"
 def may_have_waited(pairs: Iterable[tuple[CapturedAccess, CapturedAccess]]) -> bool:
     """Return whether a condition decides, for each pair, that a goroutine is waited for between."""
     return all(_waits_between(one, other) or _waits_between(other, one) for one, other in pairs)
+
+
+def may_be_answered(pairs: Iterable[tuple[CapturedAccess, CapturedAccess]]) -> bool:
+    """Return whether all that a function writes, beside a goroutine that reads, it has received."""
+    return all(
+        one.writes and not one.inside and other.inside and not other.writes and _is_received(one)
+        for one, other in pairs
+    )
+
+
+def _is_received(access: CapturedAccess) -> bool:
+    for node in access.node.ancestors():
+        if node.kind == "receive_statement":
+            return True
+        if node.kind in {"assignment_statement", "short_var_declaration"}:
+            value = node["right"].children[0]
+            return value.kind == "unary_expression" and value["operator"].kind == "<-"
+        if node.kind in FUNCTIONS or node.kind.endswith("_statement"):
+            return False
+    return False
 
 
 def _waits_between(launched: CapturedAccess, other: CapturedAccess) -> bool:

@@ -121,8 +121,32 @@ def _captures(file: GoFile, loop: Node, binding: Binding) -> Iterator[_Capture]:
             later = outlives(file, loop, address)
         if later is None and use.function is not loop.function:
             later = used_later(file, loop, use)
-        if later is not None and not ends_after(loop, use):
+        if later is not None and not ends_after(loop, use) and not _is_awaited_at_end(loop, use):
             yield _Capture(binding, use, later)
+
+
+_DEFERRED_WAIT = re.compile(rb"\b([\w.]+)\.Wait\(\)")
+
+
+def _is_awaited_at_end(loop: Node, use: Node) -> bool:
+    """Return whether a literal inside of the loop defers the wait for the goroutine of a use.
+
+    `t.Run(…, func(t) { defer func() { wg.Wait() }(); go func() { use(v); wg.Done() }() })`
+    """
+    goroutine = use.function
+    around = goroutine.function if goroutine is not None else None
+    if goroutine is None or around is None or around is loop.function:
+        return False
+    if around.kind != "func_literal" or not loop.contains(around):
+        return False
+    for deferred in around.own():
+        if deferred.kind != "defer_statement" or deferred.start > goroutine.start:
+            continue
+        for match in _DEFERRED_WAIT.finditer(deferred.text):
+            done = re.compile(rb"\b%s\.Done\(\)" % re.escape(match[1]))
+            if done.search(use.tree.data, use.end, goroutine.end):
+                return True
+    return False
 
 
 def _address(file: GoFile, use: Node) -> Node | None:

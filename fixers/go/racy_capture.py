@@ -49,7 +49,7 @@ from ._passed_on import passed_on
 from ._racy import Names, Race, top_of
 from ._racy_choice import fixes_of
 from ._signal_skipped import is_kept_until
-from ._waits_sometimes import may_have_waited
+from ._waits_sometimes import may_be_answered, may_have_waited
 from ._without_done import ends_unsaid, without_done
 
 CATEGORY = "shared-state"
@@ -225,8 +225,14 @@ def _finding(race: Race) -> Finding:
         fixes=fixes,
         related=tuple(related),
         reason="" if fixes else reason,
-        confidence=Confidence.LOW if may_have_waited(race.pairs) else Confidence.HIGH,
+        confidence=_confidence(race),
     )
+
+
+def _confidence(race: Race) -> Confidence:
+    if may_have_waited(race.pairs) or may_be_answered(race.pairs):
+        return Confidence.LOW
+    return Confidence.HIGH
 
 
 def _assigns_itself(access: CapturedAccess, racing: list[CapturedAccess]) -> bool:

@@ -18,6 +18,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.locks import locks_of
 from threadmend.golang.package import Decl
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Struct
 
 __all__ = ["calls_of_method"]
 
@@ -43,11 +44,17 @@ def calls_of_method(
 
 
 def _own_method(file: GoFile, call: Node) -> Decl | None:
-    """Return the unexported method of the package that is called on the receiver."""
+    """Return the unexported method of the package that is called on the receiver, or a part of it.
+
+    `l.watchers.tell(e)`, where `watchers` is a struct in the field: the lock is for it as well.
+    """
     function = call["function"]
-    if function.kind != "selector_expression" or function["operand"].kind != "identifier":
+    if function.kind != "selector_expression":
         return None
-    binding = file.binding(function["operand"])
+    operand = function["operand"]
+    while operand.kind == "selector_expression" and _is_part(file, operand):
+        operand = operand["operand"]
+    binding = file.binding(operand) if operand.kind == "identifier" else None
     if binding is None or binding.kind != "receiver":
         return None
     decl = file.callee(call)
@@ -56,3 +63,11 @@ def _own_method(file: GoFile, call: Node) -> Decl | None:
     if decl.exported or decl.file.package is not file.package or decl.file.is_test:
         return None
     return decl
+
+
+def _is_part(file: GoFile, selector: Node) -> bool:
+    """Return whether a field holds a struct by itself, which belongs to nobody else."""
+    selection = file.selection(selector)
+    if selection is None or selection.kind != "field":
+        return False
+    return isinstance(file.underlying(file.type_of(selector)), Struct)

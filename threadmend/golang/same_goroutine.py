@@ -15,6 +15,7 @@ from threadmend.golang.goroutines import launch_of_literal, launch_sites, starte
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.repeats import is_repeated
 from threadmend.golang.setup import is_made_here, is_setup
+from threadmend.golang.uses import variants
 
 if TYPE_CHECKING:
     from threadmend.golang.field_accesses import FieldAccess
@@ -97,6 +98,8 @@ def _runs_before_or_in(file: GoFile, node: Node, root: Node, depth: int) -> bool
     decl = declaration_of(file, outer) if outer is function and outer is not None else None
     if decl is None or depth == 0:
         return False
+    if any(other.node is root for other in variants(decl)):
+        return True
     if _launches_behind(file, node, root):
         return True
     sites = [s for s in own_callers(decl, LOCK_CALLS) if not decl.node.contains(s.node)]
@@ -139,9 +142,10 @@ def _root(file: GoFile, node: Node, depth: int) -> Node | None:
     decl = declaration_of(file, outer) if outer is not None and depth > 0 else None
     if decl is None or decl.exported:
         return None
-    sites = [s for s in own_callers(decl, LOCK_CALLS) if not decl.node.contains(s.node)]
+    same = variants(decl)  # a call is known to be one of them
+    sites = [s for d in same for s in own_callers(d, LOCK_CALLS) if not d.node.contains(s.node)]
     if len(sites) == 1 and started_by(decl, sites[0]) is not None:
-        return outer
+        return same[0].node
     if any(s.launched or s.call is None for s in sites):
         return None
     roots = {_root(s.file, s.node, depth - 1) for s in sites}

@@ -40,6 +40,7 @@ _NAME = re.compile(
     r"(?:[Nn]ew|[Ii]nit(?:ial(?:i[sz]e)?)?|[Mm]ake|[Cc]reate|[Bb]uild|[Ss]tart|[Oo]pen|[Ss]et[Uu]p"
     r"|[Hh]andshake|[Cc]lose|[Ss]top|[Ss]hutdown|[Tt]eardown|[Tt]est|[Bb]enchmark|[Pp]rovision|[Dd]estroy"
     r"|(?!(?:[Ll]azy|[Ee]nsure|[Mm]aybe|[Rr]e|[Oo]nce))\w*[a-z]Init$|[Bb]oot$"
+    r"|[Pp]re(?:[A-Z]\w*)?(?:Run|Start)$"
     r"|Prepare(?![A-Z])|[Cc]leanup|[Cc]onfigure|[Rr]epair|[Oo]nStart|main|[Bb]ootstrap|[Ll]oad(?:Existing|Initial)"
     r"|[Uu]nmarshal(?:JSON|Text|Binary|YAML|TOML|XML|BSON)?|GobDecode|FromProto)(?![a-z])"
 )
@@ -242,6 +243,10 @@ _SAYS_BEFORE = re.compile(
     rb"|\bnot safe to (?:\w+\W+){1,8}?after\b"
     rb"|\b(?:must|should|may|can)(?: ?not|'t) be (?:re)?used (?:again|after|any ?more)\b"
 )
+_SAYS_ONCE = re.compile(
+    rb"(?i)\b(?:must|should) (?:only )?be called (?:only |exactly |just )?once\b"
+)
+_LASTS = re.compile(rb"\bgo [\w(]|\bfor \{|\bselect \{|\bWait\(\)")
 _PANICS_BEFORE = re.compile(rb"\bpanic\([^\n]*\b(?:before|after)\b")
 
 
@@ -257,7 +262,10 @@ def _comes_before(file: GoFile, function: Node) -> bool:
     for comment in reversed(file.tree.comments_in(max(0, start - 2000), start)):
         if file.data[comment.end : start].strip():
             return False
-        if _SAYS_BEFORE.search(b" ".join(file.data[comment.start : end].split(b"\n// "))):
+        said = b" ".join(file.data[comment.start : end].split(b"\n// "))
+        if _SAYS_BEFORE.search(said):
+            return True
+        if _SAYS_ONCE.search(said) and body is not None and not _LASTS.search(body.text):
             return True
         start = comment.start
     return False

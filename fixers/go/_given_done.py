@@ -250,7 +250,7 @@ def _fix(function: Node, name: str, owed: _Owed) -> Fix:
     """
     reason = "Wait goes on where it waited for ever"
     edits: list[Edit] = []
-    if all(_is_last(owed.flow, point) for point in owed.calls):
+    if all(owed.flow.is_last(point) for point in owed.calls):
         edits += insert_at_start(function["body"], f"defer {name}()")
         edits += delete_calls(
             [s for call in owed.calls.values() if (s := call.parent) is not None], f"defer {name}()"
@@ -261,12 +261,3 @@ def _fix(function: Node, name: str, owed: _Owed) -> Fix:
             raise BuilderError("a path ends without Done other than by a return")
         edits += insert_before(exit_.node, f"{name}()")
     return Fix(f"Call {name} on the paths that lack it", tuple(edits), Safety.UNSAFE, reason)
-
-
-def _is_last(flow: Flow, point: Point) -> bool:
-    """Return whether nothing but the goroutine's end follows."""
-    after = point.successors
-    return len(after) == 1 and (
-        after[0] is flow.end
-        or (after[0].node.kind == "return_statement" and len(after[0].node.children) < 2)
-    )

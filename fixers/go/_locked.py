@@ -18,7 +18,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
 from threadmend.model import Edit
 
-__all__ = ["Split", "call_edit", "split", "without_lock"]
+__all__ = ["Split", "call_edit", "split", "statement_of", "without_lock"]
 
 _SUFFIX = re.compile(r"(?:Locked|locked|NoLock|Unlocked|WithoutLock|WithLock|LockHeld)$")
 _LONGEST = 15  # lines of a function that is written twice
@@ -332,3 +332,11 @@ def _merged(edits: list[Edit]) -> list[Edit]:
         else:
             found.append(edit)
     return found
+
+
+def statement_of(operation: LockOperation) -> Node:
+    """Return the statement that an operation is, deferred or not."""
+    statement = operation.deferred or operation.call.parent
+    if statement is None or statement.kind not in {"expression_statement", "defer_statement"}:
+        raise BuilderError("the lock is used inside of a larger statement")
+    return statement

@@ -31,7 +31,7 @@ from threadmend.golang.syntax import BLOCKS, Node
 from threadmend.model import Edit
 
 from ._decided_steps import Decided
-from ._locked import call_edit, split, without_lock
+from ._locked import call_edit, split, statement_of, without_lock
 from ._locked_interface import widened
 from ._locked_steps import Step
 from ._quick import is_slow, only_computes
@@ -61,19 +61,19 @@ def one_section(guard: Guard, found: Decided) -> tuple[str, tuple[Edit, ...]]:
     _check_between(found, first, last, kept)
     edits = [e for s in (found.look, found.change) if s.decl is not None for e in _twin(s)]
     if _may_hold_on(found, function, last, kept):
-        edits += [e for o in own for e in delete(_statement(o))]
+        edits += [e for o in own for e in delete(statement_of(o))]
         edits += insert_before(first, f"{lock}.Lock()\ndefer {lock}.Unlock()")
         return lock, tuple(edits)
     if any(o.deferred is not None for o in own):
         raise BuilderError("what follows the change may take long")
-    edits += [e for o in own if _statement(o) is not last for e in delete(_statement(o))]
+    edits += [e for o in own if statement_of(o) is not last for e in delete(statement_of(o))]
     edits += insert_before(first, f"{lock}.Lock()")
     if found.refusal is not None:
         edits += insert_at_start(found.refusal, f"{lock}.Unlock()")
     for node in _returns(found, first, last):
         _check_returned(node, steps)
         edits += insert_before(node, f"{lock}.Unlock()")
-    if last.kind != "return_statement" and not any(_statement(o) is last for o in own):
+    if last.kind != "return_statement" and not any(statement_of(o) is last for o in own):
         edits += insert_after(last, f"{lock}.Unlock()")
     return lock, tuple(edits)
 
@@ -141,7 +141,7 @@ def _twin(step: Step) -> Iterator[Edit]:
 
 def _ends(found: Decided, own: list[LockOperation]) -> tuple[Node, Node]:
     """Return the first and the last statement of the section: of one block."""
-    nodes = [found.look.at, found.change.at, *(_statement(o) for o in own)]
+    nodes = [found.look.at, found.change.at, *(statement_of(o) for o in own)]
     block = next(
         outer
         for outer in found.look.at.ancestors()
@@ -221,10 +221,3 @@ def _returns(found: Decided, first: Node, last: Node) -> Iterator[Node]:
 def _check_returned(node: Node, steps: set[Node]) -> None:
     if any(n in steps for n in node.walk()):
         raise BuilderError("the change is made where the function returns")
-
-
-def _statement(operation: LockOperation) -> Node:
-    statement = operation.deferred or operation.call.parent
-    if statement is None or statement.kind not in {"expression_statement", "defer_statement"}:
-        raise BuilderError("the lock is used inside of a larger statement")
-    return statement

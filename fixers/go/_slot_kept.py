@@ -99,7 +99,7 @@ def _fix(
     name: str, body: Node, flow: Flow, points: dict[Point, Node | None], exits: list[Exit]
 ) -> Fix:
     edits: list[Edit] = []
-    if all(_is_last(flow, p) for p in points):
+    if all(flow.is_last(p) for p in points):
         edits += insert_at_start(body["body"], f"defer func() {{ <-{name} }}()")
         for statement in points.values():
             edits += delete(statement) if statement is not None else ()
@@ -109,12 +109,3 @@ def _fix(
             edits += insert_before(left.node, f"<-{name}")
         title = f"Receive from {name} before the return"
     return Fix(title, tuple(edits), Safety.UNSAFE, "the loop goes on where it waited for ever")
-
-
-def _is_last(flow: Flow, point: Point) -> bool:
-    """Return whether a receive is the last thing on its path."""
-    after = point.successors
-    return len(after) == 1 and (
-        after[0] is flow.end
-        or (after[0].node.kind == "return_statement" and len(after[0].node.children) < 2)
-    )

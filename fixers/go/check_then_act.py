@@ -50,6 +50,7 @@ from ._atomic_claims import atomic_claims
 from ._atomic_peaks import atomic_peaks
 from ._atomic_steps import atomic_steps
 from ._claimed_by_helper import claimed_by_helper
+from ._locked import statement_of
 from ._looked_again import counts_beside, looks_again, only_computed_between
 from ._memo import is_asked_again, is_memo
 from ._quick import is_slow
@@ -222,7 +223,7 @@ def _edits(decision: Decision) -> tuple[Edit, ...]:
         edits.append(_for_writing(file, first))
     edits += insert_after(statement, f"defer {spelled(file, first, 'Unlock')}")
     for operation in own[1:]:
-        edits += delete(_whole(operation))
+        edits += delete(statement_of(operation))
     return tuple(edits)
 
 
@@ -244,7 +245,7 @@ def _joined(decision: Decision, own: list[LockOperation]) -> tuple[Edit, ...] | 
         return None
     if sum(o.acquires for o in own) != 2 or any(o not in own for o in decision.locks.operations):
         return None
-    release, take = _whole(ends[0]), _whole(second)
+    release, take = statement_of(ends[0]), statement_of(second)
     edits = [*delete(release), *delete(take)]
     file = decision.read.file
     between = [n for n in block.walk() if release.end <= n.start < take.start]
@@ -266,14 +267,6 @@ def _for_writing(file: GoFile, taken: LockOperation) -> Edit:
 
 _LOCKS = frozenset({"Lock"})
 _JUMPS = frozenset({"break_statement", "continue_statement", "goto_statement", "labeled_statement"})
-
-
-def _whole(operation: LockOperation) -> Node:
-    """Return the statement that an operation is, deferred or not."""
-    statement = operation.deferred or operation.call.parent
-    if statement is None or statement.kind not in {"expression_statement", "defer_statement"}:
-        raise BuilderError("the lock is used inside of a larger statement")
-    return statement
 
 
 def _must_be_quick(decision: Decision, own: list[LockOperation], body: Node) -> None:

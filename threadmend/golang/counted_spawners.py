@@ -15,6 +15,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.access import Access, access_of, lock_class
+from threadmend.golang.spawners import is_parameter
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
@@ -150,16 +151,16 @@ def _run_by(decl: Decl, launch: Launch) -> Node | None:
     """Return the parameter's name where a launch runs it once, itself or in a literal."""
     given = launch.value
     if given is not None and given.kind == "identifier":
-        return given if _is_parameter(decl, given) else None
+        return given if is_parameter(decl, given) else None
     if launch.literal is not None:
         return _called_once(decl, launch.literal)
     call, inner = launch.call, launch.decl
     if call is None or inner is None or not inner.sound:
         return None
-    if call["function"].kind == "identifier" and _is_parameter(decl, call["function"]):
+    if call["function"].kind == "identifier" and is_parameter(decl, call["function"]):
         return call["function"]
     passed = [a for a in call["arguments"].children if a.kind == "identifier"]
-    passed = [a for a in passed if _is_parameter(decl, a) and _is_function(decl.file, a)]
+    passed = [a for a in passed if is_parameter(decl, a) and _is_function(decl.file, a)]
     names = [n for p in inner.node["parameters"].children for n in (p.all("name") or [p])]
     if len(passed) != 1 or len(names) != len(call["arguments"].children):
         return None
@@ -180,9 +181,7 @@ def _called_once(decl: Decl, function: Node) -> Node | None:
 
     calls = [n for n in function.own() if n.kind == "call_expression"]
     run = [
-        c
-        for c in calls
-        if c["function"].kind == "identifier" and _is_parameter(decl, c["function"])
+        c for c in calls if c["function"].kind == "identifier" and is_parameter(decl, c["function"])
     ]
     data, start = decl.file.data, function["body"].start
     if len(run) != 1 or innermost_loop(run[0]) is not None:
@@ -197,11 +196,6 @@ def _is_function(file: GoFile, node: Node) -> bool:
     from threadmend.golang.types import Func
 
     return isinstance(file.underlying(file.type_of(node)), Func)
-
-
-def _is_parameter(decl: Decl, name: Node) -> bool:
-    binding = decl.file.binding(name)
-    return binding is not None and binding.kind == "parameter" and binding.function is decl.node
 
 
 def _group_of_launch(decl: Decl, launch: Launch) -> tuple[Access, tuple[GoFile, Node]] | None:

@@ -117,6 +117,14 @@ class Flow:
     def _by_node(self) -> dict[Node, Point]:
         return {point.node: point for point in self.points[1:-1]}
 
+    def is_last(self, point: Point) -> bool:
+        """Return whether nothing but the function's end follows, a plain return at most."""
+        after = point.successors
+        return len(after) == 1 and (
+            after[0] is self.end
+            or (after[0].node.kind == "return_statement" and len(after[0].node.children) < 2)
+        )
+
     def point_of(self, node: Node) -> Point | None:
         """Return the point whose own syntax contains a node.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from threadmend.golang.goroutines import Launch
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["plain_argument", "plain_names", "spawned", "spawns_plainly"]
+__all__ = ["is_parameter", "plain_argument", "plain_names", "spawned", "spawns_plainly"]
 
 _TAKES = re.compile(rb"^func[^{\n]*\bfunc\(")
 _SPAWNS = re.compile(rb"\bgo func\(")
@@ -207,13 +207,14 @@ def _name_run(decl: Decl, launch: Launch) -> Node | None:
     if call["function"].kind == "identifier":
         return call["function"]
     calls = [c for c in launch.literal.own() if _is_call_of_name(c)] if launch.literal else []
-    run = [c for c in calls if _is_parameter(decl, c["function"])]
+    run = [c for c in calls if is_parameter(decl, c["function"])]
     if len(run) != 1 or run[0]["arguments"].children or innermost_loop(run[0]) is not None:
         return None
     return run[0]["function"]
 
 
-def _is_parameter(decl: Decl, name: Node) -> bool:
+def is_parameter(decl: Decl, name: Node) -> bool:
+    """Return whether a name is a parameter of a function itself, not of a literal in it."""
     binding = decl.file.binding(name)
     return binding is not None and binding.kind == "parameter" and binding.function is decl.node
 

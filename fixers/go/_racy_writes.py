@@ -58,8 +58,21 @@ def _keeps_first(race: Race, statement: Node, accesses: list[CapturedAccess]) ->
         condition = ancestor.get("condition") if ancestor.kind == "if_statement" else None
         if condition is not None and any(condition.contains(a.node) for a in race.accesses):
             return False
+    if any(_is_own(a, statement) for a in race.accesses):
+        return False
     several = any(a is b for a, b in race.pairs) or sum(1 for a in race.accesses if a.writes) > 1
     return several and (race.shown or any(a.places is not None and a.inside for a in accesses))
+
+
+def _is_own(access: CapturedAccess, statement: Node) -> bool:
+    """Return whether the function of an assignment asks the variable what it has just got, or
+    someone clears it: what is kept from before would be taken for that.
+    """
+    if access.writes:
+        assigned = access.node.statement
+        right = assigned.get("right") if assigned is not None else None
+        return right is not None and any(n.text == b"nil" for n in right.children)
+    return access.node.function is statement.function
 
 
 def _unpacked(race: Race, lock: str, statement: Node, first: bool) -> Guarded:

@@ -264,6 +264,14 @@ def _blocks(callee: Function, depth: int = 3) -> tuple[Function, ast.Call] | Non
     one that it calls, and the function that makes it: one that is made in every case, or between
     two tries.
     """
+    known: dict[tuple[Function, int], tuple[Function, ast.Call] | None]
+    known = callee.file.__dict__.setdefault("_blocking_calls", {})
+    if (callee, depth) not in known:
+        known[callee, depth] = _blocks_once(callee, depth)
+    return known[callee, depth]
+
+
+def _blocks_once(callee: Function, depth: int) -> tuple[Function, ast.Call] | None:
     if callee.is_async or callee.is_generator or callee.decorators:
         return None
     certain = set(_always(callee.body))

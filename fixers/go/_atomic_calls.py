@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from threadmend.golang.calls import code_files
 from threadmend.golang.file import GoFile
+from threadmend.golang.locks import held_at
 from threadmend.golang.node import bare
+from threadmend.golang.package import Package
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, deref
 
-__all__ = ["ATOMIC", "AtomicCall", "atomic_call"]
+__all__ = ["AtomicCall", "atomic_call", "unlocked_stores"]
 
-ATOMIC = re.compile(rb"\.(?:Store|Add)(?:(?:Ui|I)nt(?:32|64))?\(")
+_CALL = re.compile(rb"\.(?:Store|Add)(?:(?:Ui|I)nt(?:32|64))?\(")
 _FUNCTION = re.compile(r"(Load|Store|Add)((?:Ui|I)nt(?:32|64))")
 _TYPES = frozenset({"Bool", "Int32", "Int64", "Uint32", "Uint64"})
 
@@ -60,3 +64,14 @@ def atomic_call(file: GoFile, call: Node) -> AtomicCall | None:
         return None
     value = arguments[0] if arguments else None
     return AtomicCall(call, name, type_.name, operand, value, "") if type_.name in _TYPES else None
+
+
+def unlocked_stores(package: Package) -> Iterator[tuple[GoFile, AtomicCall]]:
+    """Yield the stores to atomic numbers and flags that no lock stands around."""
+    for file in code_files(package):
+        if file.generated or file.broken:
+            continue
+        for call in file.find("call_expression", _CALL):
+            store = atomic_call(file, call)
+            if store is not None and store.method == "Store" and not held_at(file, call):
+                yield file, store

@@ -15,11 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, delete, with_reason
-from threadmend.golang.calls import code_files
 from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
-from threadmend.golang.locks import held_at
 from threadmend.golang.node import bare
 from threadmend.golang.package import Package
 from threadmend.golang.setup import is_setup
@@ -27,7 +25,7 @@ from threadmend.golang.spoken import speaks_of_locks
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-from ._atomic_calls import ATOMIC, AtomicCall, atomic_call
+from ._atomic_calls import AtomicCall, atomic_call, unlocked_stores
 from ._beside_others import runs_beside_others
 from ._decided_steps import leaves
 from ._stale_answers import works
@@ -39,16 +37,10 @@ _REASON = "who comes second is refused"
 
 def atomic_claims(package: Package) -> Iterator[Finding]:
     """Yield the stores to flags that an earlier load of the same flag decided."""
-    for file in code_files(package):
-        if file.generated or file.broken:
-            continue
-        for call in file.find("call_expression", ATOMIC):
-            store = atomic_call(file, call)
-            if store is None or store.method != "Store" or held_at(file, call):
-                continue
-            found = _tested(file, store)
-            if found is not None and _is_shared(file, store):
-                yield _finding(file, store, *found)
+    for file, store in unlocked_stores(package):
+        found = _tested(file, store)
+        if found is not None and _is_shared(file, store):
+            yield _finding(file, store, *found)
 
 
 def _tested(file: GoFile, store: AtomicCall) -> tuple[Node, AtomicCall, str] | None:

@@ -19,11 +19,9 @@ from threadmend.golang.builders import (
     taken_names,
     with_reason,
 )
-from threadmend.golang.calls import code_files
 from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
-from threadmend.golang.locks import held_at
 from threadmend.golang.node import bare
 from threadmend.golang.package import Package
 from threadmend.golang.setup import is_setup
@@ -31,7 +29,7 @@ from threadmend.golang.spoken import speaks_of_locks
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
-from ._atomic_calls import ATOMIC, AtomicCall, atomic_call
+from ._atomic_calls import AtomicCall, atomic_call, unlocked_stores
 from ._beside_others import runs_beside_others
 
 __all__ = ["atomic_peaks"]
@@ -41,16 +39,10 @@ _ORDERED = frozenset({"<", "<=", ">", ">="})
 
 def atomic_peaks(package: Package) -> Iterator[Finding]:
     """Yield the stores of a maximum or minimum that an earlier load of it decided."""
-    for file in code_files(package):
-        if file.generated or file.broken:
-            continue
-        for call in file.find("call_expression", ATOMIC):
-            store = atomic_call(file, call)
-            if store is None or store.method != "Store" or held_at(file, call):
-                continue
-            found = _compared(file, store)
-            if found is not None and _is_shared(file, call) and not _is_counted(file, store):
-                yield _finding(file, store, *found)
+    for file, store in unlocked_stores(package):
+        found = _compared(file, store)
+        if found is not None and _is_shared(file, store.call) and not _is_counted(file, store):
+            yield _finding(file, store, *found)
 
 
 def _compared(file: GoFile, store: AtomicCall) -> tuple[Node, Node] | None:

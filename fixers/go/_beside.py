@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from threadmend.golang.builders import BuilderError, fields, free_name
+from threadmend.golang.builders import (
+    BuilderError,
+    add_field,
+    fields,
+    free_name,
+    package_name,
+    reach_import,
+)
 from threadmend.golang.channel_fields import SharedChannel, literals_of
 from threadmend.golang.syntax import Node
+from threadmend.model import Edit
 
-__all__ = ["Beside", "beside", "refuse_copies"]
+__all__ = ["Beside", "beside", "refuse_copies", "senders_beside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +56,18 @@ def refuse_copies(channel: SharedChannel) -> None:
     methods = (d for some in channel.package.methods(channel.decl.name).values() for d in some)
     if not all(d.node["receiver"].text.count(b"*") for d in methods):
         raise BuilderError("a method has a copy of the object")
+
+
+def senders_beside(channel: SharedChannel) -> tuple[str, list[Edit]]:
+    """Return the name of a new WaitGroup beside a channel field, for those who send, and its edits.
+
+    Raises `BuilderError` where the struct cannot have one.
+    """
+    refuse_copies(channel)
+    place = beside(channel)
+    name = place.free("senders")
+    declaring = channel.package.workspace.file_of(place.struct)
+    group = f"{package_name(declaring.tree, 'sync')}.WaitGroup"
+    edits = [*reach_import(declaring.tree, "sync")]
+    edits += add_field(place.struct, name, group, after=place.field)
+    return name, edits

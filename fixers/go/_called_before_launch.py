@@ -23,7 +23,9 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.stops import leaves_loop
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import Body
-from threadmend.model import Finding, Fix, Related, Safety
+from threadmend.model import Finding, Fix, Safety
+
+from ._too_early import above_launch
 
 __all__ = ["called_before_launch"]
 
@@ -39,7 +41,7 @@ def called_before_launch(file: GoFile) -> Iterator[Finding]:
         for call in _calls_above(launch) if channels else ():
             event = _sends(file, launch, call, channels)
             if event is not None:
-                yield _finding(file, launch, call, event)
+                yield above_launch(launch, call, event.operation, _fix(launch, call))
                 break
 
 
@@ -171,24 +173,6 @@ def _is_in_head(test: Node, node: Node) -> bool:
 def _is_of_error(statement: Node) -> bool:
     test = statement.up("if_statement")
     return test is not None and bool(_FAILED.fullmatch(test["condition"].text))
-
-
-def _finding(file: GoFile, launch: Launch, call: Node, event: Event) -> Finding:
-    send, node = event.operation, launch.node
-    fix = _fix(launch, call)
-    name = send["channel"].name
-    return Finding(
-        path=file.path,
-        start=call.start,
-        end=call.end,
-        message=f"the call waits for ever in its send to {name}: its receiver is launched below",
-        fixes=(fix,) if isinstance(fix, Fix) else (),
-        related=(
-            Related(send.path, send.start, send.end, "sent here"),
-            Related(node.path, node.start, node.end, "launched here"),
-        ),
-        reason=fix if isinstance(fix, str) else "",
-    )
 
 
 @or_reason

@@ -15,10 +15,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.builders import (
     BuilderError,
-    add_field,
     insert_before,
-    package_name,
-    reach_import,
     realigned,
     replace,
 )
@@ -31,9 +28,9 @@ from threadmend.golang.goroutines import Launch
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.node import bare
 from threadmend.golang.syntax import Node
-from threadmend.model import Edit, Fix, Safety
+from threadmend.model import Fix, Safety
 
-from ._beside import beside, refuse_copies
+from ._beside import senders_beside
 from ._close_fields import SendingLoop, receiver_of
 
 __all__ = ["copies_counted"]
@@ -50,13 +47,8 @@ def copies_counted(file: GoFile, call: Node, channel: SharedChannel, loop: Sendi
         raise BuilderError("several goroutines send, by another name of the channel")
     if not all(_is_told(file, call, send) for send in loop.sends):
         raise BuilderError("nothing tells the goroutines that send to end")
-    refuse_copies(channel)
-    place, workspace = beside(channel), channel.package.workspace
-    name = place.free("senders")
-    declaring = workspace.file_of(place.struct)
-    group = f"{package_name(declaring.tree, 'sync')}.WaitGroup"
-    edits: list[Edit] = [*reach_import(declaring.tree, "sync")]
-    edits += add_field(place.struct, name, group, after=place.field)
+    workspace = channel.package.workspace
+    name, edits = senders_beside(channel)
     for launch in loop.launches:
         owner = _owner_at(workspace.file_of(launch.node), launch, channel)
         edits += insert_before(launch.statement, f"{owner}.{name}.Add(1)")

@@ -11,11 +11,8 @@ from __future__ import annotations
 
 from threadmend.golang.builders import (
     BuilderError,
-    add_field,
     insert_at_start,
     insert_before,
-    package_name,
-    reach_import,
     realigned,
 )
 from threadmend.golang.calls import callers
@@ -26,9 +23,9 @@ from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
 from threadmend.golang.waitgroups import waitgroup_calls
-from threadmend.model import Edit, Fix, Safety
+from threadmend.model import Fix, Safety
 
-from ._beside import beside, refuse_copies
+from ._beside import senders_beside
 from ._close_fields import SendingLoop, hears, receiver_of
 
 __all__ = ["awaited_as_counted", "counted_and_awaited"]
@@ -49,13 +46,8 @@ def counted_and_awaited(
         return None
     if held_at(file, call):
         raise BuilderError("several goroutines send, and a lock is held at the close")
-    refuse_copies(channel)
-    place, workspace = beside(channel), channel.package.workspace
-    name = place.free("senders")
-    declaring = workspace.file_of(place.struct)
-    group = f"{package_name(declaring.tree, 'sync')}.WaitGroup"
-    edits: list[Edit] = [*reach_import(declaring.tree, "sync")]
-    edits += add_field(place.struct, name, group, after=place.field)
+    workspace = channel.package.workspace
+    name, edits = senders_beside(channel)
     for launch in loop.launches:
         path = _object(workspace.file_of(launch.node), loop, launch)
         edits += insert_before(launch.statement, f"{path}.{name}.Add(1)")

@@ -13,7 +13,7 @@ from threadmend.model import Finding, Fix, Related, Safety
 
 from ._calls_after import send_of
 
-__all__ = ["sent_too_early"]
+__all__ = ["above_launch", "sent_too_early"]
 
 
 def sent_too_early(file: GoFile) -> Iterator[Finding]:
@@ -28,7 +28,7 @@ def sent_too_early(file: GoFile) -> Iterator[Finding]:
                 break
             send = _sends(file, launch, receive, statement)
             if send is not None:
-                yield _finding(launch, statement, send)
+                yield above_launch(launch, statement, send, _fix(launch, statement))
                 break
 
 
@@ -81,15 +81,14 @@ def _sends(file: GoFile, launch: Launch, receive: Node, statement: Node) -> Node
     return send_of(file, call, operand_of(receive)["field"].name)
 
 
-def _finding(launch: Launch, statement: Node, send: Node) -> Finding:
-    name = send["channel"].name
-    fix = _fix(launch, statement)
-    node = launch.node
+def above_launch(launch: Launch, call: Node, send: Node, fix: Fix | str) -> Finding:
+    """Return the finding for a call that sends to the goroutine which is launched below it."""
+    name, node = send["channel"].name, launch.node
     return Finding(
-        path=statement.path,
-        start=statement.start,
-        end=statement.end,
-        message=f"the call waits for ever on its send to {name}: the receiver is launched below",
+        path=call.path,
+        start=call.start,
+        end=call.end,
+        message=f"the call waits for ever in its send to {name}: its receiver is launched below",
         fixes=(fix,) if isinstance(fix, Fix) else (),
         related=(
             Related(send.path, send.start, send.end, "sent here"),

@@ -16,7 +16,7 @@ that the function made, and every element that is put into the list was made so 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, is_assigned_once
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Package
 
-__all__ = ["given_field", "homeward", "is_set_in_literals"]
+__all__ = ["beginning_at", "given_field", "homeward", "is_set_in_literals"]
 
 
 def homeward(file: GoFile, access: Access) -> Access:
@@ -41,14 +41,29 @@ def homeward(file: GoFile, access: Access) -> Access:
         return access
     if not field_of_step(access.steps[0]).isidentifier():  # an index: no field of the element
         return access
+    return beginning_at(file, "homeward", root, access, _owner)
+
+
+def beginning_at(
+    file: GoFile,
+    fact: str,
+    root: Binding,
+    access: Access,
+    find: Callable[[GoFile, Binding, str], Access | None],
+) -> Access:
+    """Return a path with another beginning, where `find` knows what its first field leads to.
+
+    The answers are remembered in the package under the name of the fact; a question that leads
+    back to itself has none.
+    """
     known: dict[tuple[Binding, str], Access | None]
-    known = file.package.facts.setdefault("homeward", {})
+    known = file.package.facts.setdefault(fact, {})
     key = (root, access.steps[0])
     if key not in known:
         known[key] = None
-        known[key] = _owner(file, root, access.steps[0])
-    owner = known[key]
-    return access if owner is None else Access(owner.root, owner.steps + access.steps[1:])
+        known[key] = find(file, *key)
+    begin = known[key]
+    return access if begin is None else Access(begin.root, begin.steps + access.steps[1:])
 
 
 def _owner(file: GoFile, element: Binding, field: str) -> Access | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, is_assigned_once
-from threadmend.golang.backrefs import given_field, is_set_in_literals
+from threadmend.golang.backrefs import beginning_at, given_field, is_set_in_literals
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import implementations
@@ -30,14 +30,7 @@ def unwrapped(file: GoFile, access: Access) -> Access:
     root = access.root
     if not isinstance(root, Binding) or not access.steps or root.kind != "variable":
         return access
-    known: dict[tuple[Binding, str], Access | None]
-    known = file.package.facts.setdefault("made around", {})
-    key = (root, access.steps[0])
-    if key not in known:
-        known[key] = None
-        known[key] = _put_in(file, root, access.steps[0])
-    inner = known[key]
-    return access if inner is None else Access(inner.root, inner.steps + access.steps[1:])
+    return beginning_at(file, "made around", root, access, _put_in)
 
 
 def _put_in(file: GoFile, variable: Binding, field: str) -> Access | None:

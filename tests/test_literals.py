@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from threadmend.gate import Gates
-from threadmend.literals import alternatives, is_plain, pieces, plain, quick
+from threadmend.literals import alternatives, branches, holds, is_plain, pieces, plain, quick
 from threadmend.model import Rule, Subject
+from threadmend.python.api import PREFILTER, speaks_of_concurrency
 
 
 @pytest.mark.parametrize(
@@ -167,3 +168,44 @@ def test_a_quick_pattern_matches_the_same(
 )
 def test_what_a_quick_pattern_looks_like(pattern: bytes, expected: bytes) -> None:
     assert quick(re.compile(pattern)).pattern == expected
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["", r"\b", "[|]", "[^])]", r"\|"]), _PART), max_size=4),
+    st.text("abc \n|", max_size=8).map(str.encode),
+)
+def test_a_text_holds_what_one_of_the_branches_matches(
+    parts: list[tuple[str, str]], text: bytes
+) -> None:
+    expression = re.compile("|".join(begin + part for begin, part in parts).encode())
+    assert holds(text, expression) == (expression.search(text) is not None)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (rb"a|b", [rb"a", rb"b"]),
+        (rb"(?m)^a|(?:b|c)d", [rb"^a", rb"(?:b|c)d"]),
+        (rb"[^]|]a|[|\]]|\|(?:x)", [rb"[^]|]a", rb"[|\]]", rb"\|(?:x)"]),
+        (rb"(?x) a | b", [rb"(?x) a | b"]),
+    ],
+)
+def test_the_branches_of_a_pattern(pattern: bytes, expected: list[bytes]) -> None:
+    whole = re.compile(pattern)
+    assert [branch.pattern for branch in branches(whole)] == expected
+    assert all(branch.flags == whole.flags for branch in branches(whole))
+
+
+_SPOKEN = (
+    b"import threading", b"from queue import Queue", b"_thread.start()", b"async  def f",
+    b"with a:", b"with a, b:", b"with open(a):", b"withal a:", b"the block", b"clocks",
+    b"self._lock", b"unlock", b"schedule", b"sched.x", b"import http.server", b"httpxserver",
+    b"signals", b"Lock()", b"mutex_", b"asyncio.run", b"ThreadPool(2)", b"x.acquire()",
+    b"lifeguard", b"guarded", b"thread", b"threads",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("data", _SPOKEN)
+def test_stems_leave_out_nothing_of_the_prefilter(data: bytes) -> None:
+    assert speaks_of_concurrency(data) == (PREFILTER.search(data) is not None)

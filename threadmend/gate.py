@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from threadmend.literals import Alternative, alternatives, plain, quick
+from threadmend.literals import Alternative, alternatives, holds, plain
 from threadmend.literals import words as words_of
 from threadmend.model import Rule
 
@@ -62,7 +62,7 @@ class Gates:
         if rule.name not in self._searched:
             return any(rule.name in names for names in possible)
         return any(
-            rule.name in names and quick(rule.gate).search(text.data) is not None
+            rule.name in names and holds(text.data, rule.gate)
             for text, names in zip(texts, possible, strict=True)
         )
 

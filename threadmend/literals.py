@@ -16,6 +16,8 @@ __all__ = [
     "Piece",
     "Search",
     "alternatives",
+    "branches",
+    "holds",
     "is_plain",
     "pieces",
     "plain",
@@ -95,6 +97,38 @@ def quick(pattern: re.Pattern[bytes]) -> re.Pattern[bytes]:
         return pattern
     changed = _STARTS_WITH_BORDER.sub(_looked_back_at, text)
     return pattern if changed == text else re.compile(changed, pattern.flags)
+
+
+@lru_cache(maxsize=1024)
+def branches(pattern: re.Pattern[bytes]) -> tuple[re.Pattern[bytes], ...]:
+    """Return a pattern for each alternative; where one matches somewhere, the whole one does.
+
+    What begins with plain text is found ten times as fast as any of several such texts.
+    """
+    text = pattern.pattern
+    if pattern.flags & re.VERBOSE:
+        return (pattern,)
+    depth, begin, found = 0, 0, []
+    for token in _TOKEN.finditer(text):
+        one = token[0]
+        if one == b"|" and not depth:
+            found.append(text[begin : token.start()])
+            begin = token.end()
+        depth += {b"(": 1, b")": -1}.get(one, 0)
+    if not found:
+        return (quick(pattern),)
+    flags = _FLAGS.match(found[0])
+    found[0] = found[0][flags.end() :] if flags is not None else found[0]
+    return tuple(quick(re.compile(one, pattern.flags)) for one in (*found, text[begin:]))
+
+
+_TOKEN = re.compile(rb"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()|]", re.S)
+_FLAGS = re.compile(rb"\(\?[aimsu]+\)")
+
+
+def holds(data: bytes, pattern: re.Pattern[bytes]) -> bool:
+    """Return whether a pattern matches anywhere in some bytes."""
+    return any(branch.search(data) is not None for branch in branches(pattern))
 
 
 # At the start of an expression, of an alternative or of a group; a word that is not repeated.

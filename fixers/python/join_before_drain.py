@@ -14,7 +14,6 @@ threads gets no limit, since it has to hold every item anyway.
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -43,12 +42,12 @@ from ._results import objects
 CATEGORY = "queue"
 GATE = rb"\.join\(\)|\bfor\b|\bwait\("
 
-_WAITS = re.compile(rb"\bjoin\(|\bwait\(|\.result\(")
+_WAITS = (b"join(", b"wait(", b".result(")
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Yield the joins of producers whose queue is emptied only afterwards."""
-    for use in queues_of(file) if _WAITS.search(file.data) else ():
+    for use in queues_of(file) if any(word in file.data for word in _WAITS) else ():
         is_pipe = use.type in {"multiprocessing.Queue", "multiprocessing.JoinableQueue"}
         if not is_pipe and not (use.is_bounded and use.type.startswith("queue.")):
             continue

@@ -30,9 +30,12 @@ __all__ = [
     "THREAD_LOCKS",
     "canonical",
     "makes",
+    "speaks_of_concurrency",
 ]
 
 import re
+
+from threadmend.literals import quick
 
 PREFILTER = re.compile(
     rb"\b(?:_?threading|_thread|thread|[qQ]ueue|concurrent|futures|asyncio|multiprocessing"
@@ -41,6 +44,20 @@ PREFILTER = re.compile(
     rb"|\bwith [\w.]+\s*[:,]"  # what is held is no call: a lock that another module has made
 )
 """A file without any of these words holds no concurrency and is never parsed."""
+
+# A stem of each word of the prefilter: plain text is found ten times as fast as an expression.
+_STEMS = (b"lock", b"hread", b"ueue", b"Lock", b"async", b"signal", b"subprocess", b"concurrent",
+          b"futures", b"multiprocessing", b"ocketserver", b"ocketServer", b"sched", b"http.server",
+          b"contextvars", b"mutex", b"guard", b"Executor", b".acquire(")  # fmt: skip
+_HELD = re.compile(rb"with(?<!\wwith) [\w.]+\s*[:,]")
+
+
+def speaks_of_concurrency(data: bytes) -> bool:
+    """Return whether a file's bytes match `PREFILTER`."""
+    if _HELD.search(data) is not None:
+        return True
+    return any(stem in data for stem in _STEMS) and quick(PREFILTER).search(data) is not None
+
 
 MAKES = re.compile(
     rb"\b(?:Thread|R?Lock|Condition|Event|\w*Semaphore|\w*Queue|\w*PoolExecutor)\("

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BASES", "WORD", "Below"]
 
-BASES = re.compile(rb"(?m)^[ \t]*class[ \t]+\w+\(([\w., \t]+)\)")
+# Patterns that begin with plain text are found ten times as fast as those that begin with a line;
+# what a docstring shows of classes brings a file more to read.
+BASES = re.compile(rb"class(?<!\wclass)[ \t]+\w+\(([\w., \t]+)\)")
 WORD = re.compile(rb"\b_*[A-Z]\w*")
-_DERIVED = re.compile(rb"(?m)^[ \t]*class[ \t]+(\w+)\(([\w., \t]+)\)")
-_METHOD = re.compile(rb"(?m)^[ \t]+(?:async[ \t]+)?def[ \t]+([^\s(]+)")
+_DERIVED = re.compile(rb"class(?<!\wclass)[ \t]+(\w+)\(([\w., \t]+)\)")
+_METHOD = re.compile(rb"def(?<=[ \t]def)[ \t]+([^\s(]+)")
 _MANY = 100
 
 

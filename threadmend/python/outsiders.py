@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["are_outsiders_locked", "is_locked_outside"]
 
-_OF_ANOTHER = re.compile(rb"(?i)\bwith[ \t]+\w+\.[\w.]*(?:lock|mutex|cond|cv)\w*[ \t]*[:,]")
+_OF_ANOTHER = re.compile(rb"with(?<!\wwith)[ \t]+\w+\.[\w.]*(?i:lock|mutex|cond|cv)\w*[ \t]*[:,]")
 
 
 def is_locked_outside(function: Function, lock: Place) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from threadmend.python.api import PREFILTER, makes
+from threadmend.literals import holds
+from threadmend.python.api import makes, speaks_of_concurrency
 from threadmend.python.below import BASES, WORD, Below
 from threadmend.python.file import PythonFile, Version, is_test
 from threadmend.python.notebook import Notebook, read
@@ -87,13 +88,13 @@ class PythonProject:
         found = self._matters.get(path)
         if found is None:
             data = self.source(path).data
-            found = PREFILTER.search(data) is not None or self._is_kin(data)
+            found = speaks_of_concurrency(data) or self._is_kin(data)
             self._matters[path] = found
         return found
 
     def _is_kin(self, data: bytes) -> bool:
         bases = {word for given in BASES.findall(data) for word in WORD.findall(given)}
-        if _RUNS.search(data):
+        if holds(data, _RUNS):
             bases |= set(WORD.findall(data))
         others = bases & self._concurrent
         if others and not others - self.below.common <= set(_CLASSES.findall(data)):
@@ -113,7 +114,7 @@ class PythonProject:
         found: set[bytes] = set()
         for path in self.paths if len(self.paths) <= _FEW else ():
             data = self.source(path).data
-            if _STARTS.search(data):
+            if holds(data, _STARTS):
                 found.update(_DEFINED.findall(data))
                 found.add(self.module_of(path).rpartition(".")[2].encode())
         return frozenset(found)
@@ -307,4 +308,4 @@ def docstring(node: ast.AST) -> str:
 
 
 def _holds(data: bytes, wanted: bytes | re.Pattern[bytes]) -> bool:
-    return wanted in data if isinstance(wanted, bytes) else wanted.search(data) is not None
+    return wanted in data if isinstance(wanted, bytes) else holds(data, wanted)

@@ -15,20 +15,28 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.access import Access, access_of, lock_class
-from threadmend.golang.spawners import is_parameter
+from threadmend.golang.launched import literal_of
+from threadmend.golang.scope import position_of
+from threadmend.golang.slots import takes_only_slots, without_slots
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.goroutines import Launch
-    from threadmend.golang.package import Decl, Package
+    from threadmend.golang.package import Package
+    from threadmend.golang.waitgroups import WaitGroupCall
 
 __all__ = ["counted_argument", "counted_names", "group_class", "group_of"]
 
-# The head of a function that takes a function, and a short body.
+# The head of a function that takes a function, and a short body; likewise of a local closure.
 _HEAD = re.compile(
-    rb"^func (?:\([^)\n]*\) )?(\w+)(?:\[[^\n\]]*\])?\([^\n{]*\bfunc\([^\n{]*\{"
-    rb"( [^\n]* |\n(?:(?:\t[^\n]*)?\n){1,24}?)\}",
+    rb"^func (?:\([^)\n]*\) )?(?P<name>\w+)(?:\[[^\n\]]*\])?\([^\n{]*\bfunc\([^\n{]*\{"
+    rb"(?P<body> [^\n]* |\n(?:(?:\t[^\n]*)?\n){1,24}?)\}",
+    re.M,
+)
+_LOCAL_HEAD = re.compile(
+    rb"^(?P<tab>\t+)(?P<name>\w+) := func\([^\n{]*\bfunc\([^\n{]*\{\n"
+    rb"(?P<body>(?:(?:(?P=tab)\t[^\n]*)?\n){1,24}?)(?P=tab)\}",
     re.M,
 )
 _LAUNCHES = re.compile(rb"\bgo\b|\.Go\(")
@@ -45,6 +53,7 @@ class _Counted(NamedTuple):
     """
 
     place: int
+    function: Node
     group: Access
     written: tuple[GoFile, Node]
 
@@ -66,12 +75,18 @@ def _own_names(package: Package) -> frozenset[str]:
     """Return the names that may be counted spawners, by their text."""
     known: frozenset[str] | None = package.facts.get("counted spawners")
     if known is None:
-        heads = [m for f in package.files if not f.is_test for m in _HEAD.finditer(f.data)]
-        heads = [m for m in heads if not _ORDERS.search(m[2])]
-        names = {m[1] for m in heads if _LAUNCHES.search(m[2])}
+        heads = [
+            (m["name"], m["body"])
+            for file in package.files
+            if not file.is_test
+            for head in (_HEAD, _LOCAL_HEAD)
+            for m in head.finditer(file.data)
+        ]
+        heads = [(name, body) for name, body in heads if not _ORDERS.search(without_slots(body))]
+        names = {name for name, body in heads if _LAUNCHES.search(body)}
         for _ in range(_ROUNDS if names else 0):
             calls = re.compile(rb"\b(?:%s)\(" % b"|".join(sorted(names)))
-            names |= {m[1] for m in heads if calls.search(m[2])}
+            names |= {name for name, body in heads if calls.search(body)}
         known = package.facts["counted spawners"] = frozenset(n.decode() for n in names)
     return known
 
@@ -87,8 +102,8 @@ def group_of(file: GoFile, call: Node) -> Access | None:
     """Return the WaitGroup, in a caller's words, that counts what a call launches."""
     from threadmend.golang.wording import translated
 
-    decl, found = file.callee(call), _of_call(file, call)
-    return translated(file, call, decl.node, found.group) if decl is not None and found else None
+    found = _of_call(file, call)
+    return translated(file, call, found.function, found.group) if found is not None else None
 
 
 def group_class(file: GoFile, call: Node) -> str | None:
@@ -102,42 +117,52 @@ def _of_call(file: GoFile, call: Node) -> _Counted | None:
     name = function["field"].name if function.kind == "selector_expression" else function.name
     if name.partition("[")[0] not in counted_names(file.package):
         return None
+    local = literal_of(file, function) if function.kind == "identifier" else None
+    if local is not None:
+        return _known(file, local)
     decl = file.callee(call)
     if decl is None or not decl.sound or not decl.has_body:
         return None
-    known: dict[tuple[str, int], _Counted | None]
-    known = decl.file.package.facts.setdefault("counts what it launches", {})
-    if decl.key not in known:
-        known[decl.key] = None  # one that is made of itself
-        known[decl.key] = _find(decl)
-    return known[decl.key]
+    return _known(decl.file, decl.node)
 
 
-def _find(decl: Decl) -> _Counted | None:
+def _known(file: GoFile, function: Node) -> _Counted | None:
+    known: dict[Node, _Counted | None]
+    known = file.package.facts.setdefault("counts what it launches", {})
+    if function not in known:
+        known[function] = None  # one that is made of itself
+        known[function] = _find(file, function)
+    return known[function]
+
+
+def _find(file: GoFile, function: Node) -> _Counted | None:
     """Return which parameter a function launches, whatever happens, and what counts it."""
     from threadmend.golang.goroutines import launches_in
 
-    node, file = decl.node, decl.file
-    body = node["body"]
-    if _ORDERS.search(file.data, body.start, body.end) or b"..." in decl.header.text:
+    body, parameters = function["body"], function["parameters"]
+    if b"..." in parameters.text or _orders(file, function):
         return None
-    launches = [x for x in launches_in(file, node) if x.function is node]
+    launches = [x for x in launches_in(file, function) if x.function is function]
     if len(launches) != 1 or launches[0].statement.parent is not body:
         return None
     launch = launches[0]
-    returns = [n for n in node.own() if n.kind == "return_statement"]
+    returns = [n for n in function.own() if n.kind == "return_statement"]
     if any(r is not body.statements[-1] for r in returns) or _locks_before(file, body, launch.node):
         return None
-    run = _run_by(decl, launch)
-    group = _group_of_launch(decl, launch)
-    if run is None or group is None:
+    run = _run_by(file, function, launch)
+    group = _group_of_launch(file, launch)
+    binding = file.binding(run) if run is not None else None
+    place = position_of(function, binding) if binding is not None else None
+    if place is None or group is None:
         return None
-    binding = file.binding(run)
-    names = [n for p in node["parameters"].children for n in (p.all("name") or [p])]
-    place = next(
-        (i for i, n in enumerate(names) if binding is not None and n is binding.node), None
-    )
-    return _Counted(place, *group) if place is not None else None
+    return _Counted(place, function, *group)
+
+
+def _orders(file: GoFile, function: Node) -> bool:
+    """Return whether something keeps the goroutine waiting, unless it has to be one of a few."""
+    body = function["body"]
+    text = without_slots(file.data[body.start : body.end])
+    return bool(_ORDERS.search(text)) or not takes_only_slots(file, function)
 
 
 def _locks_before(file: GoFile, body: Node, launch: Node) -> bool:
@@ -147,49 +172,50 @@ def _locks_before(file: GoFile, body: Node, launch: Node) -> bool:
     )
 
 
-def _run_by(decl: Decl, launch: Launch) -> Node | None:
+def _run_by(file: GoFile, function: Node, launch: Launch) -> Node | None:
     """Return the parameter's name where a launch runs it once, itself or in a literal."""
     given = launch.value
     if given is not None and given.kind == "identifier":
-        return given if is_parameter(decl, given) else None
+        return given if _is_parameter(file, given, function) else None
     if launch.literal is not None:
-        return _called_once(decl, launch.literal)
+        return _called_once(file, launch.literal, function)
     call, inner = launch.call, launch.decl
     if call is None or inner is None or not inner.sound:
         return None
-    if call["function"].kind == "identifier" and is_parameter(decl, call["function"]):
+    if call["function"].kind == "identifier" and _is_parameter(file, call["function"], function):
         return call["function"]
-    passed = [a for a in call["arguments"].children if a.kind == "identifier"]
-    passed = [a for a in passed if is_parameter(decl, a) and _is_function(decl.file, a)]
-    names = [n for p in inner.node["parameters"].children for n in (p.all("name") or [p])]
-    if len(passed) != 1 or len(names) != len(call["arguments"].children):
+    arguments = call["arguments"].children
+    passed = [a for a in arguments if a.kind == "identifier" and _is_function(file, a)]
+    passed = [a for a in passed if _is_parameter(file, a, function)]
+    ran = _called_once(inner.file, inner.node, inner.node)
+    if len(passed) != 1 or ran is None or _orders(inner.file, inner.node):
         return None
-    name = names[call["arguments"].children.index(passed[0])]
-    ran = _called_once(inner, inner.node)
-    return (
-        passed[0] if ran is not None and inner.file.binding(ran) is _binding(inner, name) else None
-    )
+    binding = inner.file.binding(ran)
+    place = position_of(inner.node, binding) if binding is not None else None
+    return passed[0] if place == arguments.index(passed[0]) else None
 
 
-def _binding(decl: Decl, name: Node) -> object:
-    return decl.file.binding(name)
-
-
-def _called_once(decl: Decl, function: Node) -> Node | None:
-    """Return the parameter of a declaration that a function calls at one place, under no lock."""
+def _called_once(file: GoFile, runs: Node, of: Node) -> Node | None:
+    """Return the parameter of a function that another one calls at one place, under no lock."""
     from threadmend.golang.goroutines import innermost_loop
 
-    calls = [n for n in function.own() if n.kind == "call_expression"]
+    calls = [n for n in runs.own() if n.kind == "call_expression"]
     run = [
-        c for c in calls if c["function"].kind == "identifier" and is_parameter(decl, c["function"])
+        c
+        for c in calls
+        if c["function"].kind == "identifier" and _is_parameter(file, c["function"], of)
     ]
-    data, start = decl.file.data, function["body"].start
     if len(run) != 1 or innermost_loop(run[0]) is not None:
         return None
-    if _ORDERS.search(data, start, function.end) or _LOCKS.search(data, start, run[0].start):
+    if _LOCKS.search(file.data, runs["body"].start, run[0].start):
         return None
-    early = (n for n in function.own() if n.kind == "return_statement")
+    early = (n for n in runs.own() if n.kind == "return_statement")
     return None if any(n.end <= run[0].start for n in early) else run[0]["function"]
+
+
+def _is_parameter(file: GoFile, name: Node, function: Node) -> bool:
+    binding = file.binding(name)
+    return binding is not None and binding.kind == "parameter" and binding.function is function
 
 
 def _is_function(file: GoFile, node: Node) -> bool:
@@ -198,7 +224,7 @@ def _is_function(file: GoFile, node: Node) -> bool:
     return isinstance(file.underlying(file.type_of(node)), Func)
 
 
-def _group_of_launch(decl: Decl, launch: Launch) -> tuple[Access, tuple[GoFile, Node]] | None:
+def _group_of_launch(file: GoFile, launch: Launch) -> tuple[Access, tuple[GoFile, Node]] | None:
     """Return the WaitGroup, in the words of a function, whose Done ends what it launches.
 
     And where that is written.
@@ -206,7 +232,6 @@ def _group_of_launch(decl: Decl, launch: Launch) -> tuple[Access, tuple[GoFile, 
     from threadmend.golang.count_helpers import count_calls, home
     from threadmend.golang.wording import translated
 
-    file = decl.file
     if launch.kind == "waitgroup":
         operand = launch.node["function"]["operand"]
         access = access_of(file, operand)
@@ -218,10 +243,22 @@ def _group_of_launch(decl: Decl, launch: Launch) -> tuple[Access, tuple[GoFile, 
         return None
     where = launch.decl.file if launch.decl is not None else file
     dones = [c for c in count_calls(where, launch.body) if c.method == "Done"]
-    if len({c.access for c in dones}) != 1 or not all(c.deferred is not None for c in dones):
+    if len({c.access for c in dones}) != 1 or not all(map(_is_deferred, dones)):
         return None
     group = dones[0].access
     if launch.literal is None:
         group = translated(file, launch.call, launch.body, group)
     behind, operation = home(where, dones[0])
     return (group, (behind, operation.waitgroup)) if group is not None else None
+
+
+def _is_deferred(done: WaitGroupCall) -> bool:
+    """Return whether a call is deferred, itself or as a statement of a deferred literal."""
+    if done.deferred is not None:
+        return True
+    literal, statement = done.call.function, done.call.statement
+    body = literal.get("body") if literal is not None and literal.kind == "func_literal" else None
+    if body is None or statement is None or not any(s is statement for s in body.statements):
+        return False
+    call = literal.parent if literal is not None else None
+    return call is not None and call.parent is not None and call.parent.kind == "defer_statement"

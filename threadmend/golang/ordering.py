@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.channel_fields import made_by
 from threadmend.golang.feeding import feeding, orders_no_round
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, outermost_loop
@@ -24,6 +23,7 @@ from threadmend.golang.let_in import is_held_there, lets_one_in
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding
 from threadmend.golang.signals import Signal, may_match
+from threadmend.golang.slots import has_room
 from threadmend.golang.strands import Place, Strand
 from threadmend.golang.syntax import Node
 from threadmend.golang.waiting import Waiting
@@ -182,7 +182,7 @@ class Ordering:
         return False
 
     def _roomy(self, signal: Signal) -> bool:
-        return any(_has_room(self.file, obj.root) for obj in signal.objects)
+        return any(has_room(self.file, obj) for obj in signal.objects)
 
     def _one_at_a_time(self, launch: Launch) -> bool:
         """Return whether a group lets one goroutine run at a time: `g.SetLimit(1)`."""
@@ -377,12 +377,3 @@ def declaring_statement(binding: Binding) -> Node | None:
     if binding.kind in {"parameter", "result", "receiver"}:
         return None
     return binding.node.statement
-
-
-def _has_room(file: GoFile, root: object) -> bool:
-    """Return whether a channel was made here with room for more than one value."""
-    if not isinstance(root, Binding):
-        return False
-    make = made_by(file, root)
-    room = make.capacity if make is not None else None
-    return room is not None and room.text not in {b"0", b"1"}

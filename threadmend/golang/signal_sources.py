@@ -73,6 +73,8 @@ def signals_in(file: GoFile, root: Node) -> Iterator[Signal]:
                 yield signal
             if node.kind == "call_expression" and node["function"].kind == "identifier":
                 literal = literal_of(file, node["function"])
+                if literal is not None and group_of(file, node) is not None:
+                    continue  # what is launched signals by itself
                 if literal is not None and literal not in seen and not root.contains(literal):
                     seen.add(literal)
                     todo.append(literal)

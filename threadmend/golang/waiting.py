@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from threadmend.golang.counted_spawners import group_of
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import launch_of_literal, launches_in
 from threadmend.golang.iterations import point_in
@@ -215,7 +216,7 @@ def _called_signals(file: GoFile, function: Node, flow: Flow) -> Iterator[At]:
         if call.parent is None or call.parent.kind in {"defer_statement", "go_statement"}:
             continue
         literal = literal_of(file, call["function"])
-        if literal is not None and function.contains(literal):
+        if literal is not None and function.contains(literal) and not group_of(file, call):
             at = flow.point_of(call)
             for signal in signals_in(file, literal["body"]):
                 yield at, signal

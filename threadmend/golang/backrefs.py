@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import Access, access_of, is_assigned_once
 from threadmend.golang.calls import callers, code_files
 from threadmend.golang.kept_methods import field_of_step, is_kept_step, object_of_value
-from threadmend.golang.literal_fields import field_value
+from threadmend.golang.literal_fields import elided, field_value
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Map, Named, Pointer, Slice, deref
+from threadmend.golang.targets import implementations
+from threadmend.golang.types import Interface, Map, Named, Slice, Struct, Type, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -72,18 +73,31 @@ def _owner(file: GoFile, element: Binding, field: str) -> Access | None:
     if container is None or container.kind != "selector_expression":
         return None
     under = file.underlying(file.type_of(container))
-    elem = under.elem if isinstance(under, Slice | Map) else None
+    made = _made_as(file, under.elem) if isinstance(under, Slice | Map) else None
     owner = deref(file.type_of(container["operand"]))
-    if not isinstance(elem, Pointer) or not isinstance(elem.elem, Named):
-        return None
-    if not isinstance(owner, Named) or owner.package != elem.elem.package:
+    if made is None or not isinstance(owner, Named) or owner.package != made.package:
         return None
     package = file.package
-    if elem.elem.package != package.path or not is_assigned_once(element):
+    if made.package != package.path or not is_assigned_once(element):
         return None
-    if not _leads_back(package, elem.elem.name, field, owner.name, container["field"].name):
+    if not _leads_back(package, made.name, field, owner.name, container["field"].name):
         return None
     return access_of(file, container["operand"])
+
+
+def _made_as(file: GoFile, element: Type | None) -> Named | None:
+    """Return the struct that the elements of a list are, or point to.
+
+    Of an interface, the only type that implements it.
+    """
+    element = deref(element)
+    if not isinstance(element, Named):
+        return None
+    under = file.underlying(element)
+    if isinstance(under, Interface):
+        known = implementations(file.package.workspace, element)
+        return known[0] if len(known) == 1 else None
+    return element if isinstance(under, Struct) else None
 
 
 def _container(file: GoFile, element: Binding) -> Node | None:
@@ -124,11 +138,14 @@ def is_set_in_literals(package: Package, element: str, field: str) -> bool:
 
 
 def _literals(file: GoFile, element: str) -> Iterator[Node]:
-    pattern = re.compile(rb"\b" + element.encode() + rb"\{")
+    name = element.encode()
+    pattern = re.compile(rb"\b" + name + rb"\{")
     for declaration in file.declarations(pattern):
         for literal in declaration.index.get("composite_literal", ()):
             if literal["type"].name == element:
                 yield literal
+            elif literal["type"].text.endswith((b"]" + name, b"]*" + name)):
+                yield from elided(literal)
 
 
 def _is_filled(package: Package, element: str, field: str, owner: str, list_: str) -> bool:
@@ -150,7 +167,18 @@ def _is_filled(package: Package, element: str, field: str, owner: str, list_: st
                     found = True
                     if not _was_made_by(file, added, place["operand"], element, field):
                         return False
-    return found
+    return found and not _is_filled_at_birth(package, owner, list_)
+
+
+def _is_filled_at_birth(package: Package, owner: str, list_: str) -> bool:
+    """Return whether a literal of the owner has a list with elements: they lead elsewhere."""
+    given = [
+        value
+        for file in code_files(package)
+        for literal in _literals(file, owner)
+        if (value := field_value(file, literal, list_)) is not None
+    ]
+    return any(next(_added(value, value, list_), None) is not None for value in given)
 
 
 def _added(target: Node, value: Node, list_: str) -> Iterator[Node]:
@@ -165,7 +193,11 @@ def _added(target: Node, value: Node, list_: str) -> Iterator[Node]:
                     yield added
         elif value["function"].text != b"make" and list_ not in value.name:
             yield value
-    elif value.kind not in {"nil", "composite_literal", "slice_expression"}:
+    elif value.kind == "composite_literal":
+        for entry in value["body"].children:
+            last = entry.children[-1] if entry.kind == "keyed_element" else entry
+            yield last.children[0] if last.kind == "literal_element" else last
+    elif value.kind not in {"nil", "slice_expression"}:
         yield value
 
 
@@ -199,6 +231,10 @@ def given_field(file: GoFile, value: Node, element: str, field: str) -> Node | N
         value = value["operand"]
     if value.kind == "composite_literal":
         return field_value(file, value, field) if value["type"].name == element else None
+    if value.kind == "literal_value":
+        type_ = deref(file.type_of(value))
+        named = isinstance(type_, Named) and type_.name == element
+        return field_value(file, value, field) if named else None
     decl = file.callee(value) if value.kind == "call_expression" else None
     if decl is None or decl.kind != "func" or not decl.sound:
         return None

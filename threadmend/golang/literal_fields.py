@@ -16,12 +16,12 @@ from threadmend.golang.types import Named, Struct, Type, deref
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["field_value", "given_to", "values_by_place"]
+__all__ = ["elided", "field_value", "given_to", "values_by_place"]
 
 
 def field_value(file: GoFile, literal: Node, field: str) -> Node | None:
-    """Return what a composite literal of a struct gives a field."""
-    for entry in literal["body"].children:
+    """Return what a composite literal of a struct gives a field, its `{…}` alone too."""
+    for entry in _entries(literal):
         if entry.kind == "keyed_element" and entry.children[0].name == field:
             value = entry.children[-1]
             return value.children[0] if value.kind == "literal_element" else value
@@ -62,7 +62,7 @@ def values_by_place(file: GoFile, type_: str, package: str, field: str) -> Itera
         if isinstance(owner, Named) and (owner.package, owner.name) == (package, type_):
             assert value is not None
             yield value
-        for element in _elided(literal):
+        for element in elided(literal):
             owner = deref(file.type_of(element))
             if isinstance(owner, Named) and (owner.package, owner.name) == (package, type_):
                 value = _at_place(file, element.children, owner, field)
@@ -70,7 +70,7 @@ def values_by_place(file: GoFile, type_: str, package: str, field: str) -> Itera
                     yield value
 
 
-def _elided(literal: Node) -> Iterator[Node]:
+def elided(literal: Node) -> Iterator[Node]:
     """Yield the `{…}` of a list or map that leave out the type of their own."""
     if literal["type"].kind not in _CONTAINERS:
         return
@@ -95,7 +95,11 @@ _BY_PLACE = rb"\b%b(?:\[[^\n{}]*\])?\{\s*(?!\w+\s*:)[^\s}]"
 
 def _by_place(file: GoFile, literal: Node, field: str) -> Node | None:
     """Return what a composite literal that names no fields gives a field."""
-    return _at_place(file, literal["body"].children, file.type_of(literal), field)
+    return _at_place(file, _entries(literal), file.type_of(literal), field)
+
+
+def _entries(literal: Node) -> list[Node]:
+    return literal.children if literal.kind == "literal_value" else literal["body"].children
 
 
 def _at_place(file: GoFile, entries: list[Node], type_: Type | None, field: str) -> Node | None:

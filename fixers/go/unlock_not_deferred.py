@@ -209,8 +209,10 @@ def _only_asks(call: Node) -> bool:
     """
     parent, arguments = call.parent, call.get("arguments")
     is_statement = parent is not None and parent.kind.endswith("_statement")
-    by_key = call["function"].text.endswith(b".Value")
-    return arguments is not None and (by_key or not arguments.children) and not is_statement
+    if arguments is None or is_statement:
+        return False
+    by_key = call["function"].text.endswith(b".Value") and len(arguments.children) == 1
+    return by_key or not arguments.children
 
 
 def _supplied(file: GoFile, call: Node, operand: Node) -> bool:

@@ -13,6 +13,8 @@ from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map, TypeParam
 
+from ._of_its_own import is_of_its_own
+
 __all__ = [
     "Helper",
     "Use",
@@ -48,6 +50,11 @@ class Use:
     call: Node
     look: Node
     value: Node
+
+    @property
+    def closes(self) -> bool:
+        """Return whether what is stored has to be closed where it is not kept."""
+        return has_close(self.site.file, self.value)
 
 
 # -- the helpers ------------------------------------------------------------------------
@@ -92,8 +99,6 @@ def store_of(access: FieldAccess, accesses: list[FieldAccess]) -> Helper | None:
     value = access.file.binding(right[0]) if right[0].kind == "identifier" else None
     if value is None or value.kind != "parameter":
         return None
-    if not has_close(access.file, right[0]) and not is_any_type(access.file, right[0]):
-        return None  # a method of a generic type: who calls it knows more
     function = access.node.function
     for other in accesses:
         if other.node.function is function and other is not access:
@@ -132,7 +137,7 @@ def use_of(
         return None
     if site.launched or site.deferred or held_at(site.file, call):
         return None
-    if not has_close(site.file, value):
+    if not has_close(site.file, value) and not is_of_its_own(site.file, value):
         return None
     owner = call["function"]["operand"].text
     look = looked_up(site.file, call, owner, key.text, looks)

@@ -112,7 +112,7 @@ def _finding(store: Helper, uses: list[Use]) -> Finding:
         start=call.start,
         end=call.end,
         message=f"{use.value.name} may take the place of one that another goroutine has stored"
-        " meanwhile, and that nobody closes",
+        f" meanwhile, and that {'nobody closes' if use.closes else 'its caller has been given'}",
         fixes=(fix,) if fix is not None else (),
         related=(
             Related(file.path, look.start, look.end, "looked up here"),
@@ -125,11 +125,17 @@ def _finding(store: Helper, uses: list[Use]) -> Finding:
 
 @with_reason
 def _fix(store: Helper, uses: list[Use]) -> Fix:
-    if _is_generic(store):
+    closes = any(use.closes for use in uses)
+    if closes and not all(use.closes for use in uses):
+        raise BuilderError("only some of what is stored has to be closed")
+    if closes and _is_generic(store):
         edits = (*_generic_edits(store), *(e for u in uses for e in _closing_edits(u)))
     else:
-        edits = (*_helper_edits(store), *(e for u in uses for e in _caller_edits(store, u)))
-    why = "the value that was stored first is kept, and the other one closed"
+        found = _helper_edits(store, closes)
+        edits = (*found, *(e for u in uses for e in _caller_edits(store, u)))
+    why = "the value that was stored first is kept"
+    if closes:
+        why += ", and the other one closed"
     return Fix(f"Look again before {store.access.node.name} is written", edits, Safety.UNSAFE, why)
 
 
@@ -174,16 +180,21 @@ def _closing_edits(use: Use) -> Iterator[Edit]:
     taken = names_around(file, call)
     stored = free_name("stored", taken)
     later = any(u.start > call.end for u in binding.uses)
-    wanted = file.type_of(call["function"])
-    given = next(i for i, a in enumerate(call["arguments"].children) if a is use.value)
-    params = wanted.params if isinstance(wanted, Func) else ()
-    if later and (given >= len(params) or str(params[given]) != str(file.type_of(use.value))):
+    if later and _kept_type(use) != str(file.type_of(use.value)):
         raise BuilderError(f"{name} has another type than what is kept")
     kept = free_name("kept", taken) if later else "_"
     lines = [f"{name}.Close()", *([f"{name} = {kept}"] if later else [])]
     inner = "".join(f"\t{line}\n" for line in lines)
     code = f"if {kept}, {stored} := {call.name}; !{stored} {{\n{inner}}}"
     yield from replace(statement, code)
+
+
+def _kept_type(use: Use) -> str:
+    """Return the type of the parameter that is stored, as the call knows it."""
+    wanted = use.site.file.type_of(use.call["function"])
+    given = next(i for i, a in enumerate(use.call["arguments"].children) if a is use.value)
+    params = wanted.params if isinstance(wanted, Func) else ()
+    return str(params[given]) if given < len(params) else ""
 
 
 def _returns_error(decl: Decl) -> bool:
@@ -196,7 +207,7 @@ def _returns_error(decl: Decl) -> bool:
     return True
 
 
-def _helper_edits(store: Helper) -> Iterator[Edit]:
+def _helper_edits(store: Helper, closes: bool) -> Iterator[Edit]:
     """Hand the kept value back: at the look before the store, and wherever the method returns."""
     decl, value = store.decl, store.value
     assert value is not None
@@ -216,7 +227,7 @@ def _helper_edits(store: Helper) -> Iterator[Edit]:
         yield Edit(path, end, end, f" {type_.name}".encode())
     taken = set(taken_names(function))
     old, found = free_name("old", taken), free_name("ok", taken)
-    lines = [*_releases(store, statement), f"{value.name}.Close()"]
+    lines = [*_releases(store, statement), *([f"{value.name}.Close()"] if closes else [])]
     lines.append(f"return {old}, nil" if fails else f"return {old}")
     inner = "\n".join(f"\t{line}" for line in lines)
     element = statement["left"].name
@@ -250,8 +261,7 @@ def _caller_edits(store: Helper, use: Use) -> Iterator[Edit]:
     binding = file.binding(use.value)
     if binding is None or store.value is None:
         raise BuilderError("what is stored has no name")
-    wanted = store.access.file.package.workspace.inference.binding_type(store.value)
-    if wanted is None or str(file.type_of(use.value)) != str(wanted):
+    if _kept_type(use) != str(file.type_of(use.value)):
         raise BuilderError(f"{name} has another type than what is kept")
     later = [u for u in binding.uses if u.start > call.end]
     if not _returns_error(store.decl):

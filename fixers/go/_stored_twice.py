@@ -10,7 +10,7 @@ c.conns[addr] = conn                  c.conns[addr] = conn
 c.mu.Unlock()                         c.mu.Unlock()
 return conn                           return conn
 
-Likewise a field that is nil until somebody needs it.
+Likewise a field that is nil until somebody needs it, and a value that is one of its own (a token).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._beside_others import runs_beside_others
 from ._decided_steps import leaves
+from ._of_its_own import is_of_its_own
 from ._store_helpers import has_close, is_plain
 
 __all__ = ["stored_twice"]
@@ -46,7 +47,10 @@ def stored_twice(decision: Decision, looked: Node | None = None) -> Finding | No
     file, node = decision.write.file, decision.write.node
     store = node.statement
     value = _stored(file, node)
-    if store is None or value is None or not has_close(file, value):
+    if store is None or value is None:
+        return None
+    closes = has_close(file, value)
+    if not closes and not (node.field == "operand" and is_of_its_own(file, value)):
         return None
     if looked is None and _place(decision.read.node) != _place(node):
         return None
@@ -65,7 +69,7 @@ def stored_twice(decision: Decision, looked: Node | None = None) -> Finding | No
         start=store.start,
         end=store.end,
         message=f"{value.name} may take the place of one that another goroutine has stored"
-        " meanwhile, and that nobody closes",
+        f" meanwhile, and that {'nobody closes' if closes else 'its caller has been given'}",
         fixes=(fix,) if fix is not None else (),
         related=(Related(read.path, read.start, read.end, "looked up here"),),
         reason=reason,
@@ -76,7 +80,9 @@ def stored_twice(decision: Decision, looked: Node | None = None) -> Finding | No
 @with_reason
 def _fix(decision: Decision, store: Node, value: Node) -> Fix:
     edits = insert_before(store, _looks_again(decision, store, value))
-    why = "the value that was stored first is kept, and the other one closed"
+    why = "the value that was stored first is kept"
+    if has_close(decision.write.file, value):
+        why += ", and the other one closed"
     title = f"Look again before {decision.write.node.name} is written"
     return Fix(title, edits, Safety.UNSAFE, why)
 
@@ -168,7 +174,8 @@ def _looks_again(decision: Decision, store: Node, value: Node) -> str:
     old = free_name("old", taken)
     results = ", ".join(old if v.name == value.name else v.name for v in values)
     found = free_name("ok", taken) if _is_returned(values, "ok") else "ok"
-    lines = [*release, f"{value.name}.Close()", f"return {results}"]
+    closing = [f"{value.name}.Close()"] if has_close(decision.write.file, value) else []
+    lines = [*release, *closing, f"return {results}"]
     inner = "\n".join(f"\t{line}" for line in lines)
     place = _place(decision.write.node)
     if place == decision.write.node.name:

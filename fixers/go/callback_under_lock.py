@@ -34,6 +34,8 @@ from threadmend.golang.types import Func, Interface
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock
+from ._list_handed import copy_part, hand_list
+from ._moved_statement import statement_to_move
 from ._supplied import (
     SAYS,
     Callback,
@@ -132,8 +134,15 @@ def _fix_below(
     where, callback = told
     if levels > 1:
         raise BuilderError("the method that calls it does other things as well")
-    if callback.supplier.kind != "keyed_element":
-        raise BuilderError("the list that the method goes through may change")
+    title = f"Call {call['function'].name} after {lock_name(file, lock)} is released"
+    reason = "the callback runs after the critical section"
+    decl = file.callee(call)
+    if callback.supplier.kind != "keyed_element" and decl is not None:
+        if call["function"]["operand"].kind == "selector_expression":
+            edits = copy_part(file, call, decl, callback.field, lock)
+        else:
+            edits = hand_list(decl, callback.field, lock)
+        return Fix(title, edits, Safety.UNSAFE, reason)
     body = callback.call.function
     if body is None or any(
         n.kind == "selector_expression"
@@ -144,9 +153,8 @@ def _fix_below(
         for n in body["body"].own()
     ):
         raise BuilderError("the method that calls it does other things as well")
-    edits = after_unlock(file, lock.access, _statement(call, lock))
-    title = f"Call {call['function'].name} after {lock_name(file, lock)} is released"
-    return Fix(title, edits, Safety.UNSAFE, "the callback runs after the critical section")
+    edits = after_unlock(file, lock.access, statement_to_move(call, lock))
+    return Fix(title, edits, Safety.UNSAFE, reason)
 
 
 def _is_the_purpose(file: GoFile, call: Node, lock: Held) -> bool:
@@ -248,7 +256,7 @@ def _after(file: GoFile, callback: Callback, lock: Held) -> tuple[Edit, ...]:
     """Return the edits that call after the Unlock; a list that a helper goes through is copied."""
     told = callback.told
     if told is None:
-        return after_unlock(file, lock.access, _statement(callback.call, lock))
+        return after_unlock(file, lock.access, statement_to_move(callback.call, lock))
     copy, within, imports = told.inlined()
     statement = told.call.parent
     assert statement is not None
@@ -331,39 +339,3 @@ def _comes_back(file: GoFile, call: Node, lock: Held) -> bool:
         for body in targets(file, call).bodies
         for event in effects_of(body)
     )
-
-
-def _statement(call: Node, lock: Held) -> Node:
-    """Return the statement to move: the call, or the loop or condition around it.
-
-    A loop may count what it does, and note it in local variables.
-    """
-    statement = call.parent
-    assert statement is not None
-    while True:
-        block = statement.parent
-        around = block.statement if block is not None and block.kind == "block" else None
-        if block is None or around is None or around.function is not call.function:
-            return statement
-        if around.kind not in {"for_statement", "if_statement"} or around.get("alternative"):
-            return statement
-        beside = [s for s in block.statements if s is not statement]
-        if beside and (
-            around.kind != "for_statement" or not all(_is_apart(s, lock) for s in beside)
-        ):
-            return statement
-        statement = around
-
-
-def _is_apart(statement: Node, lock: Held) -> bool:
-    """Return whether a statement neither uses the object of a lock nor leads away."""
-    root = lock.access.root
-    if not isinstance(root, Binding) or statement.kind not in _PLAIN:
-        return False
-    plain = all(n.kind not in {"call_expression", "func_literal"} for n in statement.walk())
-    return plain and not any(statement.contains(use) for use in root.uses)
-
-
-_PLAIN = frozenset(
-    {"inc_statement", "dec_statement", "assignment_statement", "short_var_declaration"}
-)

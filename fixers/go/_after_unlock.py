@@ -22,7 +22,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.lock_calls import lock_call, lock_calls
 from threadmend.golang.locks import LockOperation
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Struct
+from threadmend.golang.types import Named, Struct
 from threadmend.model import Edit
 
 from ._local_release import DeferredRelease, deferred_releases
@@ -286,13 +286,49 @@ def _in_last_branch(
 
 
 def _is_plain(file: GoFile, returned: Node) -> bool:
-    """Return whether a return only names constants, variables, and fields of local copies."""
+    """Return whether a return only names constants, variables, and fields of local copies.
+
+    Or makes an error or a text of them.
+    """
     own = [n for n in returned.find("selector_expression") if _is_of_copy(file, n)]
+    own += [n for n in returned.find("call_expression") if _only_formats(file, n)]
     return all(
         v.kind in _PLAIN or any(o.contains(v) for o in own)
         for v in returned.walk()
         if v is not returned
     )
+
+
+_FORMATTING = frozenset({"fmt", "errors", "strconv"})
+
+
+def _only_formats(file: GoFile, call: Node) -> bool:
+    """Return whether a call makes a text or an error of plain values: `fmt.Errorf("no %s", name)`.
+
+    What an argument points to may be guarded.
+    """
+    function = call["function"]
+    if function.kind != "selector_expression" or function["operand"].kind != "identifier":
+        return False
+    if file.imported(function["operand"].name) not in _FORMATTING:
+        return False
+    return all(_is_value(file, argument) for argument in call["arguments"].children)
+
+
+def _is_value(file: GoFile, argument: Node) -> bool:
+    if argument.kind.endswith("_literal") and argument.kind != "func_literal":
+        return argument.kind != "composite_literal"
+    type_ = file.type_of(argument)
+    if argument.kind == "selector_expression":
+        selection = file.selection(argument)  # `ErrFull` of another package
+        known = selection is not None and selection.kind == "package"
+        return (known or _is_of_copy(file, argument)) and _is_basic(type_)
+    local = argument.kind == "identifier" and file.binding(argument) is not None
+    return local and _is_basic(type_)
+
+
+def _is_basic(type_: object) -> bool:
+    return isinstance(type_, Named) and not type_.package
 
 
 def _is_of_copy(file: GoFile, selector: Node) -> bool:

@@ -54,7 +54,7 @@ def copy_part(file: GoFile, call: Node, decl: Decl, field: Node, lock: Held) -> 
         raise BuilderError("the type of the list is not known")
     name = field["field"].name
     copy, imports = _copied(decl, file, field, f"{part.name}.{name}")
-    local = _local(file, function, part["field"].name)
+    local = _local(file, function, part["field"].name, type_)
     edits = after_unlock(
         file,
         lock.access,
@@ -65,8 +65,8 @@ def copy_part(file: GoFile, call: Node, decl: Decl, field: Node, lock: Held) -> 
     return (*edits, *imports)
 
 
-def _local(file: GoFile, function: Node, wanted: str) -> str:
-    taken = set(taken_names(function)) | {i.name for i in file.imports}
+def _local(file: GoFile, function: Node, wanted: str, type_: str = "") -> str:
+    taken = set(taken_names(function)) | {i.name for i in file.imports} | {type_.partition("[")[0]}
     return free_name(wanted[:1].lower() + wanted[1:], taken)
 
 

@@ -7,15 +7,22 @@ time.Sleep(settle)
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from threadmend.golang.builders import import_name, remove_import, replace
+from threadmend.golang.builders import import_entries, import_name, remove_import, replace
 from threadmend.golang.builders.lines import leading_start
 from threadmend.golang.file import GoFile
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
 
-__all__ = ["is_pause_before", "replaced_sleep", "uses_time_elsewhere", "without_time"]
+__all__ = [
+    "is_pause_before",
+    "kept_time",
+    "replaced_sleep",
+    "uses_time_elsewhere",
+    "without_time",
+]
 
 _SLEEP = re.compile(rb"time\.Sleep\(.*\)", re.DOTALL)
 
@@ -62,12 +69,32 @@ def is_pause_before(file: GoFile, node: Node | None) -> bool:
 
 def uses_time_elsewhere(file: GoFile, sleep: Node) -> bool:
     """Return whether the import of `time` is still needed without a Sleep."""
+    return any(not sleep.start <= use < sleep.end for use in _uses_of_time(file))
+
+
+def kept_time(file: GoFile, sleep: Node) -> tuple[Edit, ...]:
+    """Return edits that change nothing and keep a Sleep and another use of `time` apart.
+
+    The fixes of all Sleeps of a file, made at once, would leave the import that each of them
+    counts on the others for. So those of the first and of the last use both lay claim to it:
+    one of them waits for the next round, where it may be the only use and takes the import along.
+    """
+    uses = list(_uses_of_time(file))
+    entry = next((e for e in import_entries(file.tree) if e.path == "time"), None)
+    last = sleep.start <= uses[-1] < sleep.end
+    if entry is None or not (last or sleep.start <= uses[0] < sleep.end):
+        return ()
+    path = entry.node["path"]
+    start, end = path.start + 1, path.end - 1 - last
+    return (Edit(file.path, start, end, file.data[start:end]),)
+
+
+def _uses_of_time(file: GoFile) -> Iterator[int]:
+    """Yield where the code of a file, not its comments, names the package."""
     comments = file.tree.comments
-    return any(
-        not sleep.start <= use.start() < sleep.end
-        and not any(c.start <= use.start() < c.end for c in comments)
-        for use in re.finditer(rb"\btime\.", file.data)
-    )
+    for use in re.finditer(rb"\btime\.", file.data):
+        if not any(c.start <= use.start() < c.end for c in comments):
+            yield use.start()
 
 
 def without_time(file: GoFile, sleep: Node) -> tuple[Edit, ...]:

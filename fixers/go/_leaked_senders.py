@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
+from threadmend.golang.calls import callers
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.counting import counter_of
 from threadmend.golang.counts import Count, iterations, product, rounds
@@ -13,6 +15,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.local_fields import held_channels
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.repeats import launch_places
 from threadmend.golang.scope import position_of
 from threadmend.golang.syntax import Node
@@ -23,9 +26,12 @@ __all__ = [
     "begins_at",
     "ends_of",
     "instead_of",
+    "is_shared",
     "is_wait",
+    "nothing_follows",
     "senders_of",
     "sends_of",
+    "steps_to",
     "total_of",
     "waits_first",
 ]
@@ -308,3 +314,45 @@ def _waits_for(file: GoFile, call: Node, sender: Sender) -> bool:
         for done in counter.of("Done")
         if (launches := counter.launches_that_run(done))
     )
+
+
+def is_shared(send: ChannelOperation, channel: Channel) -> bool:
+    """Return whether a send stands in a function that others, too, launch with their channels.
+
+    Each of them leaks by itself and is mended by itself: each has a finding where it launches.
+    """
+    top = send.node.tree.declaration_at(send.node.start)
+    if top is None or top.node.contains(channel.make):
+        return False
+    decl = declaration_of(send.file, top.node)
+    return decl is not None and len(callers(decl)) > 1
+
+
+def steps_to(send: ChannelOperation, sender: Sender) -> Iterator[Node]:
+    """Yield a send and the calls by which its goroutine comes to it."""
+    yield send.node
+    node = send.node
+    for call in reversed(send.calls):
+        if node.function is sender.launch.body or call.is_launched:
+            return
+        yield call
+        node = call
+
+
+def nothing_follows(step: Node) -> bool:
+    """Return whether the goroutine only ends (or closes the channel) after a send or a call."""
+    function = step.function
+    if function is None:
+        return False
+    flow = flow_of(function)
+    point = flow.point_of(step)
+    if point is None:
+        return False
+    for later in flow.reachable(point):
+        node = later.node
+        if later is flow.end or node.kind in {"return_statement", "send_statement"}:
+            continue
+        if node.kind == "expression_statement" and node.text.startswith((b"close(", b"log.")):
+            continue
+        return False
+    return True

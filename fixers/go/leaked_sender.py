@@ -42,9 +42,12 @@ from ._leaked_senders import (
     begins_at,
     ends_of,
     instead_of,
+    is_shared,
     is_wait,
+    nothing_follows,
     senders_of,
     sends_of,
+    steps_to,
     total_of,
     waits_first,
 )
@@ -347,10 +350,13 @@ def _finding(
     fix, reason = _fix(file, channel, sender, total)
     if function is None:
         fix, reason = None, "the channel is made outside of a function"
+    place = sender.place if fix and is_shared(send, channel) else send.node
+    if place is not send.node:
+        related.append(Related(send.node.path, send.node.start, send.node.end, "sent here"))
     return Finding(
-        path=send.node.path,
-        start=send.node.start,
-        end=send.node.end,
+        path=place.path,
+        start=place.start,
+        end=place.end,
         message=message,
         fixes=(fix,) if fix else (),
         related=tuple(related),
@@ -371,37 +377,7 @@ def _fix(file: GoFile, channel: Channel, sender: Sender, total: Count) -> tuple[
     except BuilderError as error:
         return None, str(error)
     title = f"Make {channel.binding.name} with a buffer of {capacity}"
-    if all(_nothing_follows(step) for send in sender.sends for step in _steps(send, sender)):
+    if all(nothing_follows(step) for send in sender.sends for step in steps_to(send, sender)):
         return Fix(title, edits), ""
     reason = "code after the send no longer waits for the receiver"
     return Fix(title, edits, Safety.UNSAFE, reason), ""
-
-
-def _steps(send: ChannelOperation, sender: Sender) -> Iterator[Node]:
-    """Yield a send and the calls by which its goroutine comes to it."""
-    yield send.node
-    node = send.node
-    for call in reversed(send.calls):
-        if node.function is sender.launch.body or call.is_launched:
-            return
-        yield call
-        node = call
-
-
-def _nothing_follows(step: Node) -> bool:
-    """Return whether the goroutine only ends (or closes the channel) after a send or a call."""
-    function = step.function
-    if function is None:
-        return False
-    flow = flow_of(function)
-    point = flow.point_of(step)
-    if point is None:
-        return False
-    for later in flow.reachable(point):
-        node = later.node
-        if later is flow.end or node.kind in {"return_statement", "send_statement"}:
-            continue
-        if node.kind == "expression_statement" and node.text.startswith((b"close(", b"log.")):
-            continue
-        return False
-    return True

@@ -40,7 +40,7 @@ from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._counted import counted_launch
-from ._instead_of_sleep import replaced_sleep, uses_time_elsewhere
+from ._instead_of_sleep import kept_time, replaced_sleep, uses_time_elsewhere
 
 CATEGORY = "select"
 GATE = rb"\btime\.Sleep\("
@@ -265,7 +265,7 @@ def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> Fix:
 def _imports(file: GoFile, sleep: Node) -> tuple[Edit, ...]:
     known = import_name(file.tree, "sync") is not None
     if uses_time_elsewhere(file, sleep):
-        return () if known else add_import(file.tree, "sync")
+        return (*kept_time(file, sleep), *(() if known else add_import(file.tree, "sync")))
     if known:
         return remove_import(file.tree, "time")
     entries = import_entries(file.tree)

@@ -137,19 +137,28 @@ def _leak(file: GoFile, locks: Locks, lock: LockOperation) -> _Leak | None:
     if _in_another_loop(lock, same):
         return None  # as often as it was taken, in a loop of its own
     stops = set(releases) | deferred
-    if _taken_twice(locks, lock, point, stops):
+    again = _taken_again(locks, lock, point, stops)
+    if again is None:
         return None  # what is wrong is the second Lock: go/self-deadlock says so
+    stops |= again
     reached = flow.exits_from(point, stop=lambda p: p in stops)
     exits = [e for e in reached if e.kind in {"return", "end"}]
-    again = point in flow.reachable(point, stop=lambda p: p in stops)
-    if not flow.complete or not (exits or again):
+    comes_back = point in flow.reachable(point, stop=lambda p: p in stops)
+    if not flow.complete or not (exits or comes_back):
         return None
-    return _Leak(locks, lock, point, releases, exits, again, stops)
+    return _Leak(locks, lock, point, releases, exits, comes_back, stops)
 
 
-def _taken_twice(locks: Locks, lock: LockOperation, point: Point, stops: set[Point]) -> bool:
-    """Return whether another acquisition follows, or comes before, without a release between."""
+def _taken_again(
+    locks: Locks, lock: LockOperation, point: Point, stops: set[Point]
+) -> set[Point] | None:
+    """Return the other acquisitions that come after one without a release between.
+
+    None where this one comes itself when the lock is held already, or where nothing but
+    another one follows.
+    """
     flow = locks.flow
+    found = set()
     for other in locks.operations:
         at = flow.point_of(other.call)
         if other is lock or not other.acquires or other.access != lock.access or at is None:
@@ -157,10 +166,11 @@ def _taken_twice(locks: Locks, lock: LockOperation, point: Point, stops: set[Poi
         if other.deferred is not None:
             continue
         if at in flow.reachable(point, stop=stops.__contains__):
-            return True
-        if point in flow.reachable(at, stop=stops.__contains__):
-            return True
-    return False
+            found.add(at)
+        elif point in flow.reachable(at, stop=stops.__contains__):
+            if any(h.access == lock.access for h in locks.held_before(lock.call)):
+                return None
+    return found
 
 
 def _in_another_loop(lock: LockOperation, releases: list[LockOperation]) -> bool:

@@ -24,10 +24,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from threadmend.golang.access import meant_by
 from threadmend.golang.branches import decisions, spelt_out
-from threadmend.golang.channel_index import behind_channel
+from threadmend.golang.channel_index import behind, behind_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, flow_of
@@ -93,7 +94,9 @@ def _skipped(file: GoFile) -> Iterator[Finding]:
             for waiter in _waiters(file, body, signals):
                 exits = _skipping(file, flow, signals, waiter)
                 if exits:
-                    yield _finding(file, body, signals, exits, waiter)
+                    found = _finding(file, body, signals, exits, waiter)
+                    elsewhere = all(_tells_elsewhere(file, e.node, waiter) for e in exits)
+                    yield replace(found, confidence=Confidence.LOW) if elsewhere else found
                     break
 
 
@@ -263,6 +266,20 @@ def _said_before(node: Node | None) -> Node | None:
 
 _SIDE = frozenset({"expression_statement", "short_var_declaration", "assignment_statement"})
 _TELLS = re.compile(rb"<-|\bclose\(")
+
+
+def _tells_elsewhere(file: GoFile, exit_: Node, waiter: ChannelOperation) -> bool:
+    """Return whether something is sent right before an exit, to others than the waiter's function.
+
+    ready <- nil, err: who receives that may never come to wait.
+    """
+    before, outer = exit_.previous, outer_function(waiter.node)
+    while before is not None and before.kind in {*_SIDE, "send_statement"}:
+        if before.kind == "send_statement":
+            operations = behind(file, before).of("receive")
+            return bool(operations) and all(outer_function(o.node) is not outer for o in operations)
+        before = before.previous
+    return False
 
 
 def _finding(

@@ -52,6 +52,7 @@ from ._in_callbacks import leave_of, runs_again_in
 from ._left_behind import is_asked_alone, left_by
 from ._outgoing import outgoing
 from ._replies import is_reply
+from ._result_takers import Taken, taken
 from ._stop_cases import finding, in_select, partners_too
 from ._stop_unheard import unheard_by
 from ._streamed import streamed, with_context
@@ -79,7 +80,11 @@ def check(file: GoFile) -> Iterator[Finding]:
             if isinstance(fix, Fix):
                 also = partners_too(behind(file, send), stop, "receive")
                 fix = replace(fix, edits=fix.edits + also)
-            yield finding(file, send, message, fix)
+            found = finding(file, send, message, fix)
+            if _taken(file, send) is Taken.PART:
+                yield found
+            elif _taken(file, send) is Taken.PERHAPS:
+                yield replace(found, confidence=Confidence.LOW)
             continue
         given = streamed(file, send)
         if given is not None:
@@ -243,6 +248,16 @@ def _may_be_left(file: GoFile, channel: Behind, for_ever: bool) -> bool:
             if clause is not None and not made.escapes and leaves_loop(clause):
                 return True
     return False
+
+
+def _taken(file: GoFile, send: Node) -> Taken:
+    """Return how much of what comes by a returned channel those who call for it take."""
+    loop = innermost_loop(send)
+    if loop is not None and endless(loop) and not leaves_loop(loop):
+        return Taken.PART  # somebody has to leave it
+    returned = [c for c in behind(file, send).local if any(map(_is_returned, c.escapes))]
+    found = {taken(file, channel) for channel in returned}
+    return next((x for x in (Taken.PART, Taken.PERHAPS, Taken.WHOLE) if x in found), Taken.PART)
 
 
 def _drains(clause: Node) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from threadmend.model import Edit
@@ -28,6 +29,15 @@ from ._unit import Unit
 
 __all__ = ["existing", "new", "reentrant"]
 
+_ANY = frozenset(
+    {
+        "lock", "rlock", "mutex", "guard", "cond", "condition", "cv", "sync", "thread", "state",
+        "data", "acces", "internal", "instance", "self", "my", "the", "m", "l", "mu", "clas",
+        "global", "main",
+    }
+)  # fmt: skip
+"""Words of locks that are for whatever their object has."""
+
 
 def existing(data: Data, units: list[Unit]) -> Lock | None:
     """Return the lock that most other uses stand under, or the only one of the owner."""
@@ -48,7 +58,23 @@ def existing(data: Data, units: list[Unit]) -> Lock | None:
     if any(_held_at_uses(data)):
         raise BuilderError("its other uses stand under a lock that cannot be named here")
     places = {lock.place for lock in locks}
-    return locks[0] if len(places) == 1 else None
+    return locks[0] if len(places) == 1 and _is_for_any(data, locks[0]) else None
+
+
+def _is_for_any(data: Data, lock: Lock) -> bool:
+    """Return whether a lock that none of the data's uses stand under may be for it as well: not
+    one that is called after something else, `reload_lock`, which may be held for long.
+    """
+    name = lock.place.name.rpartition(".")[2]
+    owner = "" if data.cls is None else data.cls.name
+    known = {*_words(data.name), *_words(owner)} | _ANY
+    return known.issuperset(_words(name))
+
+
+def _words(name: str) -> set[str]:
+    """Return the words of a name, in the singular: `ImageCounts` has `image` and `count`."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+    return {word.lower().removesuffix("s") for word in words}
 
 
 def _comes_late(lock: Lock, units: list[Unit]) -> bool:

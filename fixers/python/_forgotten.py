@@ -239,7 +239,12 @@ def _unit(one: Forgotten, use: AttributeUse) -> Unit:
     ]
     data = guarded_data(one.file, one.cls, one.guard)
     mine = next(u for u in data.uses if u.node is use.node)
-    return Unit("check", data, mine, _common(one.file, nodes))
+    block = _common(one.file, nodes)
+    inside = {*walk(block)}
+    if any(s.start in inside and s.lock.place == one.lock.place for s in one.file.sections):
+        # the method takes the lock for the rest: to hold it from here to there is not meant
+        block = _common(one.file, [u.node for u in one.uses])
+    return Unit("check", data, mine, block)
 
 
 def _common(file: PythonFile, nodes: Sequence[ast.AST]) -> list[ast.stmt]:

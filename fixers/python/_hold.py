@@ -11,7 +11,7 @@ from threadmend.python.builders import BuilderError, free_name
 from threadmend.python.builders.lines import full_span, indent_of, indent_unit, is_alone, line_span
 from threadmend.python.builders.statements import indented_lines
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import after, leaves, walk
+from threadmend.python.flow import after, innermost_loop, leaves, walk
 
 from ._ahead import calls_ahead, names_taken, result_name
 from ._reserved import counted, reserved
@@ -74,9 +74,18 @@ def plan_of(unit: Unit) -> Plan:
     for call in plan.calls():
         if waits(file, call):
             return _counting(plan, call)
-        if idles(file, call):
+        if idles(file, call) or _sleeps_on(plan, call):
             raise BuilderError("the lock would be held while the loop sleeps")
     return plan
+
+
+def _sleeps_on(plan: Plan, call: ast.Call) -> bool:
+    """Return whether a loop under the lock sleeps in each round: it waits for others, which may
+    wait for the lock.
+    """
+    loop = innermost_loop(call)
+    inside = loop is not None and loop in walk(plan.block)
+    return inside and plan.unit.data.file.qualified(call.func) == "time.sleep"
 
 
 def _counting(plan: Plan, call: ast.Call) -> Plan:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from threadmend.python.file import PythonFile
+from threadmend.python.flow import leaves
 
 from ._data import Data, Use
 from ._own_entry import is_other_entry
@@ -71,17 +72,20 @@ def stored(node: ast.AST) -> set[str]:
 
 def independent(data: Data, part: Sequence[ast.stmt]) -> list[ast.stmt]:
     """Return the statements that can run before the others: they use nothing of theirs, and
-    set nothing that they use.
+    set nothing that they use; calls only where they run in any case.
     """
     found: list[ast.stmt] = []
+    is_left = False
     ours: set[str] = set()
     used: set[str] = set()
     for statement in part:
         plain = isinstance(statement, ast.Assign | ast.Expr)
         meets = loaded(statement) & ours or stored(statement) & (used | ours)
-        if is_touched(data, statement) or not plain or meets:
+        calls = any(isinstance(node, ast.Call) for node in ast.walk(statement))
+        if is_touched(data, statement) or not plain or meets or (is_left and calls):
             ours |= stored(statement)
             used |= loaded(statement)
+            is_left = is_left or bool(leaves([statement]))
         else:
             found.append(statement)
     return found

@@ -10,7 +10,7 @@ from threadmend.python import api
 from threadmend.python.arguments import given_to
 from threadmend.python.borrowed import borrowed_sections
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import can_raise, without_text
+from threadmend.python.flow import can_raise, walk, without_text
 from threadmend.python.functions import function_of
 from threadmend.python.lockcalls import lock_calls
 from threadmend.python.locks import is_acquire, is_release, receiver
@@ -20,6 +20,10 @@ __all__ = ["is_logged", "is_told", "may_fail", "untold"]
 _LOGS = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
 _LOGGER = re.compile(r"(?i)log(?:ger|ging)?$")
 _ALL = frozenset({"Exception", "BaseException"})
+_ASKED = frozenset(
+    {"isinstance", "getattr", "hasattr", "callable", "type", "str", "repr", "print", "sys.exc_info"}
+)
+"""Functions of which a handler may make the words that tell of an exception."""
 
 
 def may_fail(file: PythonFile, block: Sequence[ast.stmt]) -> bool:
@@ -33,7 +37,8 @@ def _may_fail(file: PythonFile, statement: ast.stmt) -> bool:
     if isinstance(statement, ast.Try):
         handled = any(_catches_all(file, h) for h in statement.handlers)
         rest = [*statement.orelse, *statement.finalbody, *([] if handled else statement.body)]
-        return may_fail(file, [*rest, *(s for h in statement.handlers for s in h.body)])
+        others = (h for h in statement.handlers if not _only_describes(file, h))
+        return may_fail(file, [*rest, *(s for h in others for s in h.body)])
     if isinstance(statement, ast.With):
         held = [s.item for s in borrowed_sections(file) if s.start is statement]
         entered = [i.context_expr for i in statement.items]
@@ -43,10 +48,15 @@ def _may_fail(file: PythonFile, statement: ast.stmt) -> bool:
         inner = [*statement.body, *statement.orelse]
         return can_raise([statement.test], ast.cmpop) or may_fail(file, inner)
     if isinstance(statement, ast.Assign):
+        made = statement.value
+        if isinstance(made, ast.Call) and _catches_what_it_does(file, made):
+            return can_raise([*given_to(made), *map(_without_store, statement.targets)], ast.cmpop)
         return can_raise([statement.value, *map(_without_store, statement.targets)], ast.cmpop)
     call = statement.value if isinstance(statement, ast.Expr) else None
     if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
         if _is_logging(file, call.func) or _is_adding(file, call.func):
+            return can_raise(given_to(call))
+        if call.func.attr == "task_done" and file.is_a(call.func.value, api.QUEUES):
             return can_raise(given_to(call))
     if isinstance(call, ast.Call) and file.qualified(call.func) == "print":
         return can_raise(given_to(call))
@@ -69,14 +79,42 @@ def _catches_what_it_does(file: PythonFile, call: ast.Call) -> bool:
     it does, and only tells of it.
     """
     callee = function_of(file, call.func)
-    if callee is None or callee.is_async or callee.is_generator or callee.decorators:
+    if callee is None or callee.is_async or callee.is_generator:
+        return False
+    if not {*callee.decorators} <= {"staticmethod", "classmethod"}:
         return False
     body = without_text(callee.body)
-    attempt = body[0] if len(body) == 1 else None
-    if not isinstance(attempt, ast.Try) or attempt.finalbody:
+    attempt = body[0] if body else None
+    if not isinstance(attempt, ast.Try) or attempt.finalbody or not all(map(_answers, body[1:])):
         return False
-    told = all(is_told(callee.file, s) for h in attempt.handlers for s in h.body)
+    told = all(is_told(callee.file, s) or _answers(s) for h in attempt.handlers for s in h.body)
     return told and any(_catches_all(callee.file, h) for h in attempt.handlers)
+
+
+def _answers(statement: ast.stmt) -> bool:
+    """Return whether a statement returns a constant: whether the work was done."""
+    if not isinstance(statement, ast.Return):
+        return False
+    return statement.value is None or isinstance(statement.value, ast.Constant)
+
+
+def _only_describes(file: PythonFile, handler: ast.ExceptHandler) -> bool:
+    """Return whether a handler of everything only finds the words for what has failed, and tells
+    of it: `name = getattr(job, "name", "")`, `logger.error("%s failed", name)`.
+    """
+    return _catches_all(file, handler) and all(
+        not isinstance(node, ast.Raise | ast.Await | ast.Yield | ast.YieldFrom | ast.Subscript)
+        and (not isinstance(node, ast.Call) or _is_asked(file, node))
+        for node in walk(handler.body)
+    )
+
+
+def _is_asked(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether a call only looks at something, or tells of it."""
+    name = file.qualified(call.func) or ""
+    if name in _ASKED or name.startswith("traceback."):
+        return True
+    return isinstance(call.func, ast.Attribute) and _is_logging(file, call.func)
 
 
 def untold(file: PythonFile, block: Sequence[ast.stmt]) -> list[ast.stmt]:

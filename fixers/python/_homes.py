@@ -93,7 +93,17 @@ def is_outside(file: PythonFile, call: ast.Call, function: Function, spawns: lis
 
 def runs_loop(function: Function) -> bool:
     """Return whether a function runs a loop itself: whoever calls it is the loop's thread."""
-    return any(last_name(call.func) in _RUNS for call in function.calls)
+    return any(
+        last_name(call.func) in _RUNS
+        or (last_name(call.func) == "start" and _is_tornado(function.file, call.func))
+        for call in function.calls
+    )
+
+
+def _is_tornado(file: PythonFile, func: ast.expr) -> bool:
+    """Return whether a method is of a loop of tornado, which runs that of asyncio."""
+    value = file.value(func.value) if isinstance(func, ast.Attribute) else None
+    return value is not None and value.type.startswith("tornado.ioloop.IOLoop")
 
 
 def _inside(file: PythonFile, spawns: list[Spawn]) -> set[Function]:

@@ -22,14 +22,15 @@ from threadmend.python.borrowed import all_sections
 from threadmend.python.builders import replace
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import always_leaves, before, enclosing, walk
-from threadmend.python.functions import Function
+from threadmend.python.functions import Function, function_of
 from threadmend.python.held import callers_hold
 from threadmend.python.locks import Section
 from threadmend.python.scope import scope_of
-from threadmend.python.uses import use_mode
+from threadmend.python.uses import is_self, use_mode
 
 from ._guarded import Guarded, guarded
 from ._inner_collections import Inner, inner_returned
+from ._old_python import views_are_copies
 
 CATEGORY = "shared-state"
 GATE = rb"\bwith\b|\.acquire\("
@@ -111,14 +112,32 @@ def _section(file: PythonFile, one: Guarded, node: ast.expr) -> Section | None:
 
 
 def _is_handed_over(file: PythonFile, section: Section, node: ast.expr) -> bool:
-    """Return whether the section puts another collection in its place."""
+    """Return whether the section puts another collection in its place, also by a helper of the
+    object: `rows = self.rows`, and then `self._reset()`.
+    """
     text = file.text(node)
-    return any(
+    if any(
         isinstance(other, ast.Name | ast.Attribute)
         and use_mode(other) in {"write", "delete"}
         and file.text(other) == text
         for other in walk(section.body)
-    )
+    ):
+        return True
+    if not isinstance(node, ast.Attribute) or not is_self(file, node.value):
+        return False
+    called = (one for one in walk(section.body) if isinstance(one, ast.Call))
+    return any(_replaces(function_of(file, call.func), call, node) for call in called)
+
+
+def _replaces(helper: Function | None, call: ast.Call, node: ast.Attribute) -> bool:
+    """Return whether a call behind a use is of a method of the object that sets the attribute."""
+    func = call.func
+    if helper is None or helper.home is None or not isinstance(func, ast.Attribute):
+        return False
+    if not isinstance(func.value, ast.Name) or func.value.id != getattr(node.value, "id", ""):
+        return False
+    sets = (use for use in helper.home.uses_of(node.attr) if use.mode == "write")
+    return call.lineno >= node.lineno and any(use.function is helper for use in sets)
 
 
 def _is_final(file: PythonFile, one: Guarded, node: ast.expr, section: Section) -> bool:
@@ -159,7 +178,7 @@ def _is_changed_by_callers(function: Function) -> bool:
 def _given(file: PythonFile, node: ast.expr) -> ast.expr:
     """Return the collection, or the view of it that the code makes."""
     above = file.parent(node)
-    if isinstance(above, ast.Attribute) and above.attr in _VIEWS:
+    if isinstance(above, ast.Attribute) and above.attr in _VIEWS and not views_are_copies(file):
         call = file.parent(above)
         if isinstance(call, ast.Call) and call.func is above:
             return call

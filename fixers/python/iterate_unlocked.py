@@ -48,6 +48,7 @@ from threadmend.python.uses import is_self
 from ._alone import is_named_nowhere
 from ._awaited import waits_for_all
 from ._guarded import Guarded, copied, guarded, looked_into, may_be_held
+from ._old_python import views_are_copies
 
 CATEGORY = "shared-state"
 GATE = rb"\bfor\b|\byield from\b|\breturn iter\("
@@ -163,6 +164,8 @@ def _looped(file: PythonFile, node: ast.expr) -> ast.expr | None:
     above = file.parent(node)
     if isinstance(above, ast.Attribute) and above.attr in _VIEWS | _OLD_VIEWS:
         call = file.parent(above)
+        if above.attr in _VIEWS and views_are_copies(file):
+            return None
         if isinstance(call, ast.Call) and call.func is above:
             found, above = call, file.parent(call)
     if isinstance(above, ast.Call) and above.args[:1] == [found]:

@@ -6,7 +6,7 @@ on, and a lock or a thread-local value is the caller's.
 Not reported: `super().run()` and `Thread.run(self)`, inside a subclass; `run` on the object
 itself (`self.run()`), which asks for the work here; objects that are no thread by their
 constructor; a thread that a test runs in place, or the `run` of another one; the last thing
-that `main()` of a program does.
+that `main()` of a program does; one of a list whose others are started.
 
 Unsafe: the work now runs beside the code that follows, which may rely on its end. Where that
 reads what the thread fills, it is joined as well.
@@ -57,6 +57,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if _is_in_run(file, call) or _is_all_there_is(file, call) or _is_meant(file, call):
             continue
+        if _is_kept_back(file, call, func.value):
+            continue
         start, end = file.span(call)
         name = file.text(func.value)
         what = "process" if file.is_a(func.value, api.PROCESSES) else "thread"
@@ -104,6 +106,24 @@ def _is_meant(file: PythonFile, call: ast.Call) -> bool:
     lines = file.data[:at].splitlines()[:-1]
     above = itertools.takewhile(lambda line: line.strip().startswith(b"#"), reversed(lines))
     return any(_SAID.search(line) for line in above)
+
+
+def _is_kept_back(file: PythonFile, call: ast.Call, thread: ast.expr) -> bool:
+    """Return whether one of a list does its work here while the others are started: `for t in
+    threads[1:]: t.start()`, and then `threads[0].run()`.
+    """
+    if not isinstance(thread, ast.Subscript) or isinstance(thread.slice, ast.Slice):
+        return False
+    held = file.text(thread.value)
+    return any(
+        isinstance(loop := innermost_loop(other), ast.For)
+        and isinstance(loop.iter, ast.Subscript)
+        and isinstance(loop.iter.slice, ast.Slice)
+        and file.text(loop.iter.value) == held
+        and file.text(loop.target) == file.text(started)
+        and file.function_node(other) is file.function_node(call)
+        for other, started in method_calls(file, "start")
+    )
 
 
 def _joined(file: PythonFile, call: ast.Call, thread: ast.expr) -> tuple[Edit, ...]:

@@ -28,6 +28,7 @@ from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, innermost_loop, target_of, without_text
 from threadmend.python.functions import Function
+from threadmend.python.methodcalls import method_calls
 from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, reached
 
@@ -67,7 +68,7 @@ def _early(file: PythonFile) -> Iterator[_Early]:
         if spawn.kind != "thread" or spawn.begun or spawn.target is None or _goes_on(spawn):
             continue
         function = file.function(spawn.node)
-        if function is None or waits(function):
+        if function is None or waits(function) or _is_joined_later(file, function):
             continue
         start = started(file, spawn)
         if start is None or file.function(start) is not function:
@@ -142,6 +143,18 @@ def _is_joined_by_helper(function: Function, spawn: Spawn) -> bool:
     if any(isinstance(n, ast.While) for n in spawn.target.own):
         return True
     return any(waits(f) for f in reached(function) if f is not spawn.target)
+
+
+def _is_joined_later(file: PythonFile, starter: Function) -> bool:
+    """Return whether a function that is nested in the starter joins a thread of that: it is handed
+    to whoever cleans up, `self.addCleanup(stop)`.
+    """
+    for call, thread in method_calls(file, "join"):
+        inner, binding = file.function(call), file.binding(thread)
+        if inner is not None and inner.outer is starter and binding is not None:
+            if binding.scope is starter.scope and not call.args:
+                return True
+    return False
 
 
 def _read_by_caller(

@@ -104,7 +104,19 @@ def is_given_away(spawn: Spawn, given: ast.expr) -> bool:
         return False
     at = starter.parameters.index(given.id) - (starter.self_name is not None)
     calls = [(f, c) for f in _naming(starter, "(") for c in f.calls(starter.name)]
-    return bool(calls) and all(_is_let_go(f, c, argument(c, at, given.id)) for f, c in calls)
+    got = [(f, c, argument(c, at, given.id)) for f, c in calls]
+    kept = [one for one in got if not _is_nothing(starter, given.id, one[2])]
+    return bool(kept) and all(_is_let_go(*one) for one in kept)
+
+
+def _is_nothing(function: Function, name: str, given: ast.expr | None) -> bool:
+    """Return whether a call gives no object for a parameter: None, or what it is by default."""
+    if given is None:
+        arguments = function.node.args
+        named = [*arguments.posonlyargs, *arguments.args]
+        pairs = zip(reversed(named), reversed(arguments.defaults), strict=False)
+        given = next((default for one, default in pairs if one.arg == name), None)
+    return isinstance(given, ast.Constant)
 
 
 def _is_let_go(file: PythonFile, call: ast.Call, given: ast.expr | None) -> bool:
@@ -121,7 +133,7 @@ def _is_let_go(file: PythonFile, call: ast.Call, given: ast.expr | None) -> bool
 
 
 def _is_new(file: PythonFile, call: ast.Call, given: ast.expr | None) -> bool:
-    if isinstance(given, ast.Call):
+    if isinstance(given, ast.Call | ast.Dict | ast.List | ast.Set):
         return True
     binding, caller = file.binding(given), file.function(call)
     if not isinstance(given, ast.Name) or binding is None or caller is None:

@@ -10,6 +10,7 @@ from threadmend.python.flow import always_leaves, block_of, enclosing, walk
 
 from ._data import Data, Use
 from ._failing import is_told
+from ._lasting_answers import is_found_so, is_not_none_for_good, is_only_asked_for_none, tests
 from ._unit import Unit, independent, is_in, loaded, looks, reads, stored
 
 __all__ = ["check"]
@@ -21,7 +22,9 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
         return None
     if use.mode == "write" and _is_deadline(data, use, statement):
         return None
-    if _is_only_asked_whether_there(data, use) or _is_only_asked_for_none(data, use):
+    if is_not_none_for_good(data, use):
+        return None
+    if _is_only_asked_whether_there(data, use) or is_only_asked_for_none(data, use):
         return None
     if _takes_out(data, use) and (
         _is_harmless(data, use, statement) or not _is_emptied_meanwhile(data, use)
@@ -36,6 +39,8 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
         return _emptied(data, use, statement)
     block, number, at = found
     if _is_in_already(data, use, block[at]) or _only_adds(data, use, block[number]):
+        return None
+    if is_found_so(data, use, statement, block[number]):
         return None
     block, number, at = _whole(data.file, block, number, at)
     first = block[number]
@@ -153,40 +158,8 @@ def _is_only_asked_whether_there(data: Data, use: Use) -> bool:
     """
     if any(u.changes and not _adds(data, u) and not _updates(data, u) for u in data.uses):
         return False
-    tests = _tests(data, use)
-    return bool(tests) and all(_is_presence(data, test) for test in tests)
-
-
-def _is_only_asked_for_none(data: Data, use: Use) -> bool:
-    """Return whether the test is whether there is an object, which stays as it is once it is
-    there, and the change is one inside of it: `if self.store is not None: self.store.remove(key)`.
-    """
-    if any(u.mode in _REPLACES for u in data.uses) or use.mode in _REPLACES:
-        return False
-    tests = _tests(data, use)
-    return bool(tests) and all(_asks_for_none(data, test) for test in tests)
-
-
-def _tests(data: Data, use: Use) -> list[ast.expr]:
-    """Return the tests of the data that stand above a use."""
-    return [
-        above.test
-        for above in enclosing(use.node, ast.If)
-        if isinstance(above, ast.If) and looks(data, above.test)
-    ]
-
-
-def _asks_for_none(data: Data, test: ast.expr) -> bool:
-    """Return whether all that a test asks of the data is `x is None` or `x is not None`."""
-    asked = [node for node in ast.walk(test) if any(use.node is node for use in data.uses)]
-    for node in asked:
-        above = data.file.parent(node)
-        if not isinstance(above, ast.Compare) or above.left is not node:
-            return False
-        last = above.comparators[-1]
-        if not isinstance(last, ast.Constant) or last.value is not None:
-            return False
-    return bool(asked)
+    asked = tests(data, use)
+    return bool(asked) and all(_is_presence(data, test) for test in asked)
 
 
 def _is_presence(data: Data, test: ast.expr) -> bool:
@@ -208,7 +181,6 @@ def _adds(data: Data, use: Use) -> bool:
     return isinstance(above, ast.Subscript) and isinstance(above.ctx, ast.Store)
 
 
-_REPLACES = frozenset({"write", "augment", "delete"})
 _TAKING = frozenset({"pop", "popleft", "popitem", "remove", "discard"})
 _ADDING = frozenset({"append", "appendleft", "extend", "extendleft", "insert", "add", "setdefault"})
 

@@ -13,6 +13,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function, attributes_of
 from threadmend.python.locks import looks_like_lock
+from threadmend.python.scope import Binding
 from threadmend.python.sharing import is_synchronized
 from threadmend.python.threads import (
     Spawn,
@@ -32,6 +33,7 @@ from ._handed import argument_for, kept_functions
 from ._listeners import listeners
 from ._one_liners import lifted
 from ._unthreaded import leave_out_other_roles, leave_out_set_up
+from ._widgets import is_widget
 
 __all__ = ["Running", "contended", "contended_by"]
 
@@ -95,6 +97,8 @@ def _attributes(file: PythonFile, running: Running) -> Iterator[Data]:
                 continue
             whole = _is_class(file, owner)
             if (function in quiet and not whole) or is_synchronized(cls, name):
+                continue
+            if is_widget(cls, name):
                 continue
             if whole and name not in cls.scope.bindings:
                 continue
@@ -381,8 +385,10 @@ def _is_own(file: PythonFile, node: ast.expr, function: Function, spawn: Spawn) 
     if isinstance(node, ast.Call | ast.Subscript):
         return True
     binding = file.binding(node)
-    if binding is None or binding.scope is not function.scope:
+    if binding is None:
         return False
+    if binding.scope is not function.scope:
+        return _is_of_run(file, binding, spawn)
     if any(site.kind != "parameter" for site in binding.sites):
         return True
     if spawn.target is function:
@@ -391,6 +397,17 @@ def _is_own(file: PythonFile, node: ast.expr, function: Function, spawn: Spawn) 
     if function.self_name == binding.name or is_made_by_callers(function, binding.name):
         return True
     return _is_passed_on(function, binding.name, spawn)
+
+
+def _is_of_run(file: PythonFile, binding: Binding, spawn: Spawn) -> bool:
+    """Return whether a variable is one of a function that the thread runs, whose nested functions
+    make its objects: each run has its own.
+    """
+    owner = file.function(binding.scope.node)
+    if owner is None or spawn.target is None or owner not in reached(spawn.target):
+        return False
+    values = [site.value for site in binding.sites if not isinstance(site.value, ast.Constant)]
+    return bool(values) and all(isinstance(value, ast.Call) for value in values)
 
 
 def _is_passed_on(function: Function, name: str, spawn: Spawn) -> bool:
@@ -439,6 +456,8 @@ def _parameters(file: PythonFile) -> Iterator[Data]:
             arg = argument_for(spawn, name)
             binding = target.scope.bindings.get(name)
             if not isinstance(arg, ast.Name) or binding is None or len(binding.sites) > 1:
+                continue
+            if is_given_away(spawn, arg):
                 continue
             if not file.is_a(arg, api.COLLECTIONS) or _is_fresh(file, arg, spawn.node):
                 continue

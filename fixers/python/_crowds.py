@@ -15,6 +15,7 @@ from threadmend.python.methodcalls import method_calls
 from threadmend.python.threads import Spawn, is_repeated
 
 from ._handed import makers
+from ._one_at_a_time import is_one_at_a_time
 
 __all__ = ["is_many", "take_turns"]
 
@@ -37,7 +38,7 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
     maker = spawn.through or spawn
     if _only_worker(file, maker) is not None:
         return False
-    if maker.kind == "timer":
+    if maker.kind == "timer" or is_one_at_a_time(spawn):
         return False
     starter = file.function(spawn.node)
     if spawn.many:

@@ -15,6 +15,7 @@ from threadmend.python.threads import Spawn
 
 from ._crowds import is_many, take_turns
 from ._own_entry import is_of_own_key
+from ._start_order import is_out_of_time
 
 __all__ = ["Data", "Use"]
 
@@ -81,8 +82,22 @@ class Data:
                         continue
                     if mine is its and mine is not None and self._is_own_entry(use, other, mine):
                         continue
-                    if not self._are_apart(mine, its):
+                    if not self._are_apart(mine, its) and not self._is_at_another_time(
+                        use, other, mine, its
+                    ):
                         yield other, mine, its
+
+    def _is_at_another_time(
+        self, use: Use, other: Use, mine: Spawn | None, its: Spawn | None
+    ) -> bool:
+        """Return whether one of two uses comes before the thread of the other is started, or when
+        it has ended.
+        """
+        if self.cls is None or self.of_class:
+            return False
+        return (its is not None and is_out_of_time(use.function, use.node, mine, its)) or (
+            mine is not None and is_out_of_time(other.function, other.node, its, mine)
+        )
 
     def _is_own_entry(self, use: Use, other: Use, spawn: Spawn) -> bool:
         """Return whether two uses are of the entry whose key is what each thread is for."""

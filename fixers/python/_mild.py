@@ -27,7 +27,24 @@ def is_mild(data: Data, units: list[Unit]) -> bool:
         return True
     if _is_same_again(data) or _is_chosen_again(data) or _is_only_reset(data, units):
         return True
-    return is_memo(data, units)
+    return is_memo(data, units) or _is_made_at_import(data, units)
+
+
+def _is_made_at_import(data: Data, units: list[Unit]) -> bool:
+    """Return whether a global is worked out when it is first asked for, which its module does while
+    it is imported: `AGENT = f"app/{version()}"`. Nobody finds it missing later.
+    """
+    if data.binding is None or data.binding.scope.kind != "module":
+        return False
+    makers = {use.function for use in data.uses if use.changes}
+    if len(makers) != 1 or any(unit.kind != "check" for unit in units):
+        return False
+    return any(
+        site.caller is None
+        and site.file is data.owner
+        and not any(isinstance(a, ast.If | ast.ClassDef) for a in site.file.ancestors(site.call))
+        for site in makers.pop().callers
+    )
 
 
 def _is_told_apart(data: Data, unit: Unit) -> bool:

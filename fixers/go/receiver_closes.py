@@ -44,6 +44,7 @@ from ._close_by_receiver import closed_by_receivers, has_enough
 from ._closer import after_sends, by_producer, close_after, ends
 from ._each_once import each_once
 from ._left_open import left_open
+from ._sentinel import past, sent_sentinel, without_sentinel
 from ._stop_of_receiver import told_to_stop
 
 CATEGORY = "channel"
@@ -221,8 +222,11 @@ def _fix(
     unseen = left_open(file, function, channel, parent) if parent is not None else None
     if unseen is not None:
         return unseen
+    alone = launches[0] if len(launches) == len(runners) == 1 else None
+    if alone is not None and is_repeated(file, alone, channel.make):
+        alone = None
     try:
-        edits = _without_close(channel, close, loop)
+        edits = _without_close(channel, close, loop, alone)
     except BuilderError:
         stopped = told_to_stop(file, function, channel, close)
         if stopped is None:
@@ -232,8 +236,8 @@ def _fix(
         edits += after_sends(file, function, channel)
     elif len(launches) != len(runners):
         raise BuilderError("the function sends as well as the goroutines that it launches")
-    elif len(launches) == 1 and not is_repeated(file, launches[0], channel.make):
-        edits += by_producer(file, channel, launches[0])
+    elif alone is not None:
+        edits += by_producer(file, channel, alone)
     else:
         receives = [r.anchor for r in channel.of("receive", "range")]
         receives = [r for r in receives if r.function is function]
@@ -251,7 +255,9 @@ def _is_only_use(close: ChannelOperation) -> bool:
     return decl is not None and len(callers(decl)) == 1 and len(close.calls) == 1
 
 
-def _without_close(channel: Channel, close: ChannelOperation, loop: Node) -> list[Edit]:
+def _without_close(
+    channel: Channel, close: ChannelOperation, loop: Node, launch: Launch | None
+) -> list[Edit]:
     """Drop the close with the test that decides it, when that does nothing else."""
     statement = close.node.parent
     if statement is None or statement.kind not in {"expression_statement", "defer_statement"}:
@@ -260,59 +266,16 @@ def _without_close(channel: Channel, close: ChannelOperation, loop: Node) -> lis
         return [*_drained(close, statement), *_asked(close, loop)]
     if loop.contains(statement) and has_enough(statement, loop):
         raise BuilderError("the receiver has enough before all is sent: it needs a stop channel")
-    if _sent_sentinel(channel, loop):
-        return [*delete(statement), *_past(statement, loop), *_ranged(close, loop)]
+    if sent_sentinel(channel, loop):
+        ranged = _ranged(close, loop)
+        if launch is not None:
+            gone = without_sentinel(channel, statement, loop, launch)
+            if gone is not None:
+                return [*gone, *ranged]
+        return [*delete(statement), *past(statement, loop), *ranged]
     if not loop.contains(statement):
         return [*_drained(close, statement), *_ranged(close, loop)]
     return [*_without_test(statement, statement.next), *_ranged(close, loop)]
-
-
-def _sent_sentinel(channel: Channel, loop: Node) -> bool:
-    """Return whether the sender itself sends, at the end, the value that ends the loop.
-
-    Or one with the field that is tested: `Photo{ID: End}` where `p.ID == End` is asked.
-    """
-    sent = [s.node["value"] for s in channel.of("send") if _is_last(s.node)]
-    tests = [n for n in loop["body"].own() if n.kind == "binary_expression"]
-    return any(_is_told(test, value) for test in tests for value in sent)
-
-
-def _is_last(send: Node) -> bool:
-    """Return whether a send is the last of its function: in no loop, or right before a return."""
-    after = send.next
-    return innermost_loop(send) is None or (
-        after is not None and after.kind == "return_statement" and send.field != "communication"
-    )
-
-
-def _is_told(test: Node, sent: Node) -> bool:
-    """Return whether a test asks for a value that is sent, or for a field of it."""
-    left, right = test["left"], test["right"]
-    if sent.text in {left.text, right.text}:
-        return True
-    if test["operator"].text != b"==" or sent.kind != "composite_literal":
-        return False
-    elements = [e for e in sent["body"].children if e.kind == "keyed_element"]
-    told = {(e["key"].text, e["value"].text) for e in elements}
-    return any(
-        one.kind == "selector_expression" and (one["field"].text, other.text) in told
-        for one, other in ((left, right), (right, left))
-    )
-
-
-def _past(statement: Node, loop: Node) -> list[Edit]:
-    """Go on behind the sentinel: what comes after an early one would have no receiver."""
-    jump, block = statement.next, statement.parent
-    test = block.parent if block is not None else None
-    if jump is not None and jump.text.startswith(b"return ") and not _is_counted(loop):
-        raise BuilderError("the receiver returns a value when it has seen enough")
-    if jump is None or test is None or test.kind != "if_statement":
-        return []
-    if test.parent is not loop["body"] or test.get("alternative") is not None:
-        return []
-    if jump.text not in {b"return", b"break"} or jump.next is not None:
-        return []
-    return list(replace(jump, "continue"))
 
 
 def _drained(close: ChannelOperation, statement: Node) -> list[Edit]:

@@ -167,8 +167,28 @@ def _worker(function: Node, channel: Channel) -> _Worker | None:
     loop = receive.node.parent if receive.kind == "range" else innermost_loop(receive.node)
     if loop is None or loop.kind != "for_statement":
         return None
-    exits = _early_exits(loop, receive)
+    exits = [e for e in _early_exits(loop, receive) if not _closes_at(channel, receive, e)]
     return _Worker(launch, receive, exits) if exits else None
+
+
+def _closes_at(channel: Channel, receive: ChannelOperation, exit_: Node) -> bool:
+    """Return whether the worker closes the channel as it leaves: the next send does not hang, it
+    panics, and no select keeps it from that.
+    """
+    flow = flow_of(exit_.function) if exit_.function is not None else None
+    left = flow.point_of(exit_) if flow is not None else None
+    again = flow.point_of(receive.node) if flow is not None else None
+    for close in channel.of("close"):
+        if flow is None or left is None or close.node.function is not exit_.function:
+            continue
+        point = flow.point_of(close.node)
+        if close.node.up("defer_statement") is not None or point is None:
+            return True
+        if point in flow.reachable(left, stop=lambda p: p is again):
+            return True
+        if left in flow.reachable(point, stop=lambda p: p is again):
+            return True
+    return False
 
 
 def _is_run_by(launch: Launch, receive: ChannelOperation) -> bool:

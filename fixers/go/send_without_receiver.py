@@ -11,7 +11,8 @@ path at least.
 
 Unsafe: when the number of sends has no name, the sending loop moves into a goroutine; when the
 channel is handed to others afterwards, or a goroutine sends too: they find the buffer that was
-made for this send; when the launch of the receiver moves up.
+made for this send; when some path leaves the stuck send out; when the launch of the receiver
+moves up.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from threadmend.golang.access import is_assigned_once, uses_of
 from threadmend.golang.builders import BuilderError, with_capacity, with_reason, wrap
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
-from threadmend.golang.counts import Count, rounds
+from threadmend.golang.counts import Count
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.functions import result_nodes
@@ -39,6 +40,7 @@ from ._closer import anchor_in
 from ._each_once import each_once
 from ._fed_before_launch import fed_before_launch
 from ._nobody_receives import never_received
+from ._sends_total import outermost_of, total_of
 from ._sent_alone import behind_launch, sent_alone
 from ._too_early import sent_too_early
 from ._waits_before_receive import too_small, waited_for
@@ -112,7 +114,11 @@ def _of_locals(file: GoFile) -> Iterator[Finding]:
 
 
 def _stuck(function: Node, channel: Channel, flow: Flow) -> ChannelOperation | None:
-    """Return the first send of the function itself that no receiver can have been ready for.
+    return next(_all_stuck(function, channel, flow), None)
+
+
+def _all_stuck(function: Node, channel: Channel, flow: Flow) -> Iterator[ChannelOperation]:
+    """Yield the sends of the function itself that no receiver can have been ready for.
 
     Where the channel escapes, somebody may receive from then on: what is sent before, waits.
     """
@@ -120,16 +126,16 @@ def _stuck(function: Node, channel: Channel, flow: Flow) -> ChannelOperation | N
     for escape in channel.escapes:
         gone = flow.point_of(escape)
         if gone is None:
-            return None
+            return
         receivers.append(gone)
     for receive in channel.of("receive", "range"):
         runner = runner_of(receive, function)
         if runner is function:
             continue
-        launch = _outermost(runner, function) if isinstance(runner, Launch) else None
+        launch = outermost_of(runner, function) if isinstance(runner, Launch) else None
         point = flow.point_of(launch) if launch is not None else None
         if point is None:
-            return None  # a literal that somebody else may run
+            return  # a literal that somebody else may run
         receivers.append(point)
     for send in channel.of("send"):
         if runner_of(send, function) is not function or send.has_alternative:
@@ -142,8 +148,7 @@ def _stuck(function: Node, channel: Channel, flow: Flow) -> ChannelOperation | N
         if point is None or not point.live:
             continue
         if not any(point in flow.reachable(r, feasible=False) for r in receivers):
-            return send
-    return None
+            yield send
 
 
 def _may_send(send: ChannelOperation) -> bool:
@@ -213,14 +218,6 @@ def _is_given_some(call: Node) -> bool:
 _EMPTY = re.compile(rb"^nil$|\{\s*\}$|^\"\"$")
 
 
-def _outermost(launch: Launch, function: Node) -> Node | None:
-    """Return the node of the function itself in which a launch happens."""
-    node: Node | None = launch.node
-    while node is not None and node.function is not function:
-        node = node.function
-    return node
-
-
 def _in_select_with_default(send: ChannelOperation) -> bool:
     select = send.select
     return select is not None and any(c.kind == "default_case" for c in select.children)
@@ -253,7 +250,7 @@ def _finding(file: GoFile, function: Node, channel: Channel, send: ChannelOperat
 
 @with_reason
 def _fix(file: GoFile, function: Node, channel: Channel) -> Fix:
-    total = _total(file, function, channel)
+    total = total_of(file, function, channel)
     if total is not None and not (total.is_constant and total.factor == 0):
         try:
             return _room(file, channel, total)
@@ -266,9 +263,9 @@ def _fix(file: GoFile, function: Node, channel: Channel) -> Fix:
 def _room(file: GoFile, channel: Channel, total: Count) -> Fix:
     """Give the channel a slot for every send of the function.
 
-    Sound: the first of these sends never returned, so that no execution that got further
-    can be changed; with the slots none of them waits. Who gets the channel without a send
-    can only tell the difference by sending: it must not be able to.
+    Sound where every other one comes after a send that never returned: no execution that got
+    further can be changed; with the slots none of them waits. Who gets the
+    channel without a send can only tell the difference by sending: it must not be able to.
     """
     capacity = str(total)
     edit = with_capacity(channel.make, capacity, channel.maker)
@@ -277,9 +274,24 @@ def _room(file: GoFile, channel: Channel, total: Count) -> Fix:
     if function is not None:
         if any(isinstance(runner_of(send, function), Launch) for send in channel.of("send")):
             return Fix(title, (edit,), Safety.UNSAFE, "a goroutine's send finds the buffer as well")
+    if not _comes_first(channel):
+        reason = "where the first send is left out, those after it no longer wait for the receiver"
+        return Fix(title, (edit,), Safety.UNSAFE, reason)
     if all(_only_received(file, escape) for escape in channel.escapes):
         return Fix(title, (edit,))
     return Fix(title, (edit,), Safety.UNSAFE, "who gets the channel finds a buffer")
+
+
+def _comes_first(channel: Channel) -> bool:
+    """Return whether the function gets to no other send but past one that never returns."""
+    function = channel.function
+    if function is None:
+        return False
+    flow = flow_of(function)
+    stuck = {flow.point_of(s.anchor) for s in _all_stuck(function, channel, flow)}
+    free = flow.reachable(flow.entry, stop=stuck.__contains__)
+    placed = {flow.point_of(s.anchor) for s in channel.of("send")}
+    return None not in placed and not placed & free
 
 
 def _only_received(file: GoFile, escape: Node) -> bool:
@@ -295,41 +307,6 @@ def _only_received(file: GoFile, escape: Node) -> bool:
         return False
     type_ = file.underlying(file.package.workspace.inference.type_from(results[index]))
     return isinstance(type_, Chan) and type_.direction == "receive"
-
-
-def _total(file: GoFile, function: Node, channel: Channel) -> Count | None:
-    """Return how many values the function itself sends at most, None without a name for it."""
-    terms: dict[tuple[str, ...], Count] = {}
-    for send in channel.of("send"):
-        runner = runner_of(send, function)
-        if isinstance(runner, Launch) and not _may_come_first(function, channel, runner):
-            continue
-        if runner is not function or (send.calls and innermost_loop(send.node) is not None):
-            return None
-        count = rounds(file, innermost_loop(send.anchor), channel.make)
-        if count is None:
-            return None
-        known = terms.get(count.terms)
-        factor = count.factor + (known.factor if known else 0)
-        terms[count.terms] = Count(factor, count.terms, count.nodes)
-    if not terms:
-        return None
-    parts = [str(c) for c in terms.values()]
-    if len(parts) == 1:
-        return next(iter(terms.values()))
-    nodes = tuple(n for c in terms.values() for n in c.nodes)
-    return Count(1, ("+".join(sorted(parts, key=str.isdigit)),), nodes)
-
-
-def _may_come_first(function: Node, channel: Channel, launch: Launch) -> bool:
-    """Return whether the function itself may send after it launched another sender."""
-    flow = flow_of(function)
-    start = flow.point_of(_outermost(launch, function) or launch.node)
-    if start is None:
-        return True
-    reached = flow.reachable(start)
-    own = [s for s in channel.of("send") if runner_of(s, function) is function]
-    return any(flow.point_of(send.anchor) in reached for send in own)
 
 
 def _in_goroutine(file: GoFile, function: Node, channel: Channel) -> Fix:

@@ -37,6 +37,7 @@ from threadmend.golang.local_fields import held_channels
 from threadmend.golang.makers import making
 from threadmend.golang.object_makers import or_objects
 from threadmend.golang.repeats import launch_places
+from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -121,7 +122,12 @@ def _fix(file: GoFile, function: Node, channel: Channel, launches: list[Launch])
     edits += _room(file, channel, launches)
     edits += _collect(file, function, channel, launches)
     reason = "the function now waits for the goroutines"
+    if any(_THROWN.search(e.new) for e in edits):
+        reason += ", and throws away what they send"
     return Fix(f"Collect what is sent to {name}", tuple(edits), Safety.UNSAFE, reason)
+
+
+_THROWN = re.compile(rb"\bfor range \w[\w.]* \{\s*\}")
 
 
 def _close_in(function: Node, close: ChannelOperation) -> Node | None:
@@ -196,13 +202,39 @@ def _told(file: GoFile, function: Node, channel: Channel, end: Node) -> tuple[st
         kept = f"{head} && {first} == nil {{\n\t\t{first} = {error}\n\t}}\n}}"
         return f"var {first} error\n{kept}", first
     log = import_name(file.tree, "log")
-    if log is None or result_nodes(function) or not _logs(function, log):
+    if result_nodes(function):
         return None
-    return f"{head} {{\n\t\t{log}.Print({error})\n\t}}\n}}", ""
+    if log is not None and f"{log}.Print".encode() in function.text:
+        return f"{head} {{\n\t\t{log}.Print({error})\n\t}}\n}}", ""
+    line = _logged(function, error)
+    return (f"{head} {{\n\t\t{line}\n\t}}\n}}", "") if line else None
 
 
-def _logs(function: Node, log: str) -> bool:
-    return f"{log}.Print".encode() in function.text
+def _logged(function: Node, error: str) -> str:
+    """Return a line as the function itself logs, with the same words in front: `h.logf("hub: %v",
+    err)`.
+    """
+    for call in function.own():
+        name = call["function"].text if call.kind == "call_expression" else b""
+        statement = call.parent
+        if not _LOGS.search(name) or statement is None or statement.kind != "expression_statement":
+            continue
+        root = next(iter(call["function"].find("identifier")), None)
+        binding = resolve_local(root) if root is not None else None
+        if binding is not None and binding.kind not in {"parameter", "receiver"}:
+            continue  # it may be unknown further down
+        given = call["arguments"].children
+        words = _FORMAT.match(given[0].text) if given else None
+        if words is not None:
+            return f'{name.decode()}("{(words[1] or b"").decode()}%v", {error})'
+    return ""
+
+
+# Functions that take a format; what fmt prints is the function's work, not its log.
+_LOGS = re.compile(
+    rb"^(?!fmt\.)(?:\w+\.)*(?:[lL]og|[pP]rint|[iI]nfo|[wW]arn|[wW]arning|[eE]rror|[dD]ebug)f$"
+)
+_FORMAT = re.compile(rb'"([\w./-]+: )?[^"]*"$')
 
 
 def _returned_slice(function: Node, statement: Node, element: Node | None) -> str | None:

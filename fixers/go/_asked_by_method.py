@@ -27,6 +27,7 @@ from threadmend.golang.locks import held_at
 from threadmend.golang.package import Package
 from threadmend.golang.same_goroutine import run_together
 from threadmend.golang.scope import Binding
+from threadmend.golang.set_aside import clears_what_is_aside
 from threadmend.golang.setup import is_made_here, is_setup
 from threadmend.golang.spoken import speaks_of_locks
 from threadmend.golang.syntax import Node
@@ -52,6 +53,8 @@ def asked_by_method(package: Package) -> Iterator[Finding]:
         if guard is None or any(a.writes and not a.setup and not a.fresh for a in guard.unlocked):
             continue
         for function, steps in steps_of(guard).items():
+            if clears_what_is_aside(function, guard):
+                continue  # others leave alone what it has found
             yield from _in_function(guard, function, steps)
 
 

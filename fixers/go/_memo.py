@@ -31,6 +31,7 @@ __all__ = ["is_asked_again", "is_memo"]
 
 _ADDS = frozenset({"inc_statement", "dec_statement"})
 _ASSIGNS = frozenset({"assignment_statement", "short_var_declaration", "var_spec"})
+_LOOKS = frozenset({"short_var_declaration", "assignment_statement"})
 _CHANGING = frozenset({"time", "sync/atomic"})
 
 
@@ -47,7 +48,7 @@ def is_memo(decision: Decision) -> bool:
         return False
     if looked.kind != "index_expression" or looked.text != stored.text:
         return False
-    if store.kind != "assignment_statement" or look.kind != "short_var_declaration":
+    if store.kind != "assignment_statement" or look.kind not in _LOOKS:
         return False
     values, key = store["right"].children, file.binding(looked["index"])
     found = file.binding(look["left"].children[0])
@@ -60,7 +61,8 @@ def is_memo(decision: Decision) -> bool:
     if is_assigned_once(key):
         derivation = _Derivation(file, key)
         if derivation.of_variable(found, since=look.end) and derivation.asks_key:
-            return True
+            filled = _filled_from(decision, found)
+            return all(derivation.of_expression(value) for value in filled)
     return _asks_the_same(file, key, found, look.end)
 
 
@@ -158,6 +160,26 @@ def _is_plain(file: GoFile, value: Node) -> bool:
     return isinstance(type_, Struct)
 
 
+def _filled_from(decision: Decision, found: Binding) -> list[Node]:
+    """Return what is copied into a value from the look to the store: `copy(value, base)`."""
+    file, begin, end = decision.read.file, decision.read.node.end, decision.write.node.start
+    return [
+        node["arguments"].children[1]
+        for node in decision.locks.function.own()
+        if begin <= node.start < end and _copied_to(file, node) is found
+    ]
+
+
+def _copied_to(file: GoFile, node: Node) -> Binding | None:
+    """Return the variable that a call of `copy` fills."""
+    if node.kind != "call_expression" or node["function"].text != b"copy":
+        return None
+    arguments = node["arguments"].children
+    if len(arguments) != 2 or file.binding(node["function"]) is not None:
+        return None
+    return file.binding(arguments[0]) if arguments[0].kind == "identifier" else None
+
+
 def _only_fills(decision: Decision, store: Node) -> bool:
     """Return whether from the look on nothing is done but to compute, store and count."""
     operations = {o.call for o in decision.locks.operations}
@@ -168,7 +190,8 @@ def _only_fills(decision: Decision, store: Node) -> bool:
         if node.kind in {"send_statement", "go_statement", "func_literal", "select_statement"}:
             return False
         if node.kind == "expression_statement" and node.children[0] not in operations:
-            return False
+            if _copied_to(decision.read.file, node.children[0]) is None:
+                return False
         if node.kind == "assignment_statement" and node is not store:
             if any(n.kind != "identifier" for n in node["left"].children):
                 return False

@@ -11,13 +11,13 @@ and `a.Withdraw(n)`. Then what a stale answer does has to show: a limit that is 
 is refused and overwritten, work that two take up, a number or a maximum that is lost.
 
 Not reported: a write whose section looks at the place again before it writes, or at what the value
-leads to (`if e.users == 0`); a cache that gets what its key alone determines, or what the second
-section looks up itself; what a lock of the key's own or one endless loop keeps apart; sections with
-a call in between that is not known to be quick, because the lock was released for it, unless it
-makes a value with a Close that the write stores in a map (in a method of its own, too) or in a
-field that was nil, or the function returns an error when it finds the key, or all in between is
-computation and the section counts, or an exported method writes a number back that it has added to;
-reads that do not decide the write.
+leads to (`if e.users == 0`); what a function clears and the others set only when it is clear; a
+cache that gets what its key alone determines, or what the second section looks up itself; what a
+lock of the key's own or one endless loop keeps apart; sections with a call in between that is not
+known to be quick, because the lock was released for it, unless it makes a value with a Close that
+the write stores in a map (in a method of its own, too) or in a field that was nil, or the function
+returns an error when it finds the key, or all in between is computation and the section counts, or
+an exported method writes a number back that it has added to; reads that do not decide the write.
 
 Unsafe: always; the lock is held for longer. Without a fix: sections in a loop or in branches
 that cannot become one, functions called in between that take the lock themselves.

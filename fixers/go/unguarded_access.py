@@ -16,10 +16,14 @@ Not reported:
 - code that holds another lock; the one function that writes, when it reads;
 - functions passed on as values, whose caller may hold the lock, and methods that loggers and
   decoders call;
-- methods that make their whole object as new (`Reset`), for its next user.
+- methods that make their whole object as new (`Reset`), for its next user;
+- what is read before the goroutines are launched that write it, and what a function reads that it
+  clears itself when the others set it only while it is nil.
 
-Hints only: what the project's tests alone call, and plain writes in functions that begin something
-(`Load…`, `Restore…`) to which no goroutine comes.
+Hints only: what the project's tests alone call, plain writes in functions that begin something
+(`Load…`, `Restore…`) to which no goroutine comes, and what a small majority alone speaks against
+in unexported functions that do not take the lock themselves: writes, and reads of what is written
+without the lock elsewhere, too.
 
 Unsafe: when the function takes another lock too, or when something else runs under the new
 lock.

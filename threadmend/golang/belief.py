@@ -29,7 +29,7 @@ from threadmend.golang.kept_calls import kept_without_lock
 from threadmend.golang.kept_elements import is_of_unlocked_list
 from threadmend.golang.last_users import is_written_by_last
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of, runs_in_place
-from threadmend.golang.majority import confidence_in
+from threadmend.golang.majority import confidence_in, is_doubtful
 from threadmend.golang.marshalled import is_marshalled_under
 from threadmend.golang.other_locks import is_of_another_struct, may_share_lock
 from threadmend.golang.own_sections import has_accessor, is_in_use, takes_guard
@@ -37,8 +37,9 @@ from threadmend.golang.parts import reads_another_part
 from threadmend.golang.preparing import is_set_up_for, may_be_held, prepares
 from threadmend.golang.published import is_published
 from threadmend.golang.remarks import needs_no_lock
-from threadmend.golang.same_goroutine import is_built_for, is_only_writer
+from threadmend.golang.same_goroutine import is_ahead_of_writers, is_built_for, is_only_writer
 from threadmend.golang.scope import Binding
+from threadmend.golang.set_aside import is_set_aside
 from threadmend.golang.setup import is_cleared_once, makes_another, runs_only_once
 from threadmend.golang.spoken import callers_explain, is_explained
 from threadmend.golang.syntax import Node
@@ -95,7 +96,10 @@ def _suspects_of(place: str, guard: Guard) -> list[Suspect]:
         confidence = confidence_in(_counted(guard, wrong), wrong) if made else None
     if confidence is None:
         return []
-    alone = (Confidence.LOW if lacks_company(a) else confidence for a in wrong)
+    alone = (
+        Confidence.LOW if lacks_company(a) or is_doubtful(a, guard, confidence) else confidence
+        for a in wrong
+    )
     return [Suspect(place, a, guard, c) for a, c in zip(wrong, alone, strict=True)]
 
 
@@ -139,6 +143,8 @@ def _is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or comes_after_wait(access)
         or (runs_only_once(access.file, access.node) and not is_cleared_once(access.node))
         or is_only_writer(access, guard)
+        or is_ahead_of_writers(access, guard)
+        or is_set_aside(access, guard)
         or _callers_protect(access, guard)
         or may_share_lock(access, guard)
         or callers_explain(access)

@@ -12,6 +12,7 @@ from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import is_handed_over, launch_of_literal
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at, locks_of
+from threadmend.golang.preparing import may_be_held
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -43,12 +44,25 @@ def _held_above(decl: Decl) -> set[str]:
             held = held_at(site.file, site.node)
             found.update(h.lock_class for h in held if h.lock_class is not None)
             found |= runner_classes(site.file, site.node) | _maker_classes(site)
+            found |= _perhaps_held(site)
             caller = _caller(site)
             if caller is not None and caller.key not in seen:
                 seen.add(caller.key)
                 above.append(caller)
         level = above
     return found
+
+
+def _perhaps_held(site: Site) -> frozenset[str]:
+    """Return the classes of the locks that a caller took in a branch above the call.
+
+    `if !starting { m.mu.Lock() }; m.add(disk)`: it knows when there is nobody to keep out.
+    """
+    function = site.node.function
+    if function is None or not LOCK_CALLS.search(site.file.data, function.start, function.end):
+        return frozenset()
+    taken = (o.lock_class for o in locks_of(site.file, function).operations if o.acquires)
+    return frozenset(c for c in taken if c is not None and may_be_held(site.file, site.node, c))
 
 
 def _maker_classes(site: Site) -> frozenset[str]:

@@ -12,16 +12,17 @@ from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import Guard
 from threadmend.golang.kept_calls import kept_launch, kept_without_lock
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, locks_of
-from threadmend.golang.own_sections import takes_guard
+from threadmend.golang.own_sections import has_accessor, takes_guard
 from threadmend.golang.same_goroutine import launched_root
 from threadmend.golang.setup import is_made_here, is_setup, tears_down_early
 from threadmend.golang.syntax import Node
+from threadmend.golang.ways_in import NOBODY, begins, ways_in
 from threadmend.model import Confidence
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["confidence_in"]
+__all__ = ["confidence_in", "is_doubtful"]
 
 _BAR = 4
 _INNER_BAR = 8
@@ -58,6 +59,28 @@ def confidence_in(guard: Guard, wrong: list[FieldAccess]) -> Confidence | None:
     if locked + unlocked > _INNER_BAR and locked >= 2 * unlocked and len(wrong) == unlocked:
         return Confidence.LOW
     return None
+
+
+def is_doubtful(access: FieldAccess, guard: Guard, confidence: Confidence) -> bool:
+    """Return whether a small majority alone speaks against an access in an unexported function.
+
+    Who writes there may be alone with the object; and where others write without the lock, it
+    guards the place only against some. Not so where the function takes the lock itself, or is kept
+    and called by a goroutine.
+    """
+    function = outer_function(access.node)
+    decl = declaration_of(access.file, function) if function is not None else None
+    if confidence is not Confidence.MEDIUM or decl is None or decl.exported or access.base is None:
+        return False
+    if not any(a.writes and not a.setup for a in guard.locked):
+        return False
+    if ways_in(access.file, access.node) == {NOBODY} or takes_guard(access, guard.lock_class):
+        return False
+    if kept_launch(decl) is not None and kept_without_lock(decl):
+        return False
+    if access.writes:
+        return True
+    return not has_accessor(guard) and any(a.writes and not a.setup for a in guard.unlocked)
 
 
 _LOCK_NAME = re.compile(r"(?i)_?(?:mutex|mu|mtx|lock|lk)$")
@@ -136,7 +159,9 @@ def _is_alone(guard: Guard, wrong: list[FieldAccess]) -> bool:
         return True
     # Settings are made before the rest begins.
     setter = next(iter(functions))
-    if setter is None or _SETS.match(setter["name"].name) or not any(a.writes for a in wrong):
+    if setter is None or begins(setter) or _SETS.match(setter["name"].name):
+        return False
+    if not any(a.writes for a in wrong):
         return False
     return not all(_works_for(a.file, outer_function(a.node), setter, _LEVELS) for a in others)
 

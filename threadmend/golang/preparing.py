@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.calls import own_callers
 from threadmend.golang.functions import outer_function
-from threadmend.golang.goroutines import started_by
+from threadmend.golang.goroutines import outermost_loop, started_by
 from threadmend.golang.lock_calls import helped_locks
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.syntax import Node
@@ -37,7 +37,11 @@ def prepares(access: FieldAccess) -> bool:
     for a map, slice or channel that is only made here.
     """
     statement, function = access.node.statement, access.node.function
-    if access.kind not in {"write", "store"} or statement is None or function is None:
+    if statement is None or function is None:
+        return False
+    if _is_set_anew(access, statement, function):
+        return True
+    if access.kind not in {"write", "store"}:
         return False
     if statement.kind != "assignment_statement" or statement.up("for_statement") is not None:
         return False
@@ -48,6 +52,32 @@ def prepares(access: FieldAccess) -> bool:
         return True
     made = access.kind == "write" and any(_is_made(v) for v in statement["right"].children)
     return made and (after or _calls_launcher(access, statement, function))
+
+
+def _is_set_anew(access: FieldAccess, statement: Node, function: Node) -> bool:
+    """Return whether a function makes what a field holds, goes on to fill it, and then launches.
+
+    `s.links = nil; for _, a := range addrs { s.links = append(s.links, dial(a)) }; go s.watch()`
+    """
+    text, data = access.node.text, access.file.data
+    body = function.get("body")
+    made = next(
+        (
+            above
+            for above in (body.statements if body is not None else ())
+            if above.kind == "assignment_statement"
+            and above.end <= statement.start
+            and above["left"].text == text
+            and all(_is_made(v) or v.kind == "nil" for v in above["right"].children)
+        ),
+        None,
+    )
+    if made is None or function.kind == "func_literal":
+        return False
+    loop = outermost_loop(statement)
+    end = loop.end if loop is not None else statement.end
+    launches = [m.start() for m in _LAUNCHES.finditer(data, function.start, function.end)]
+    return any(at >= end for at in launches) and all(at >= end for at in launches)
 
 
 def _is_made(value: Node) -> bool:

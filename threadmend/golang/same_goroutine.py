@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Package
     from threadmend.golang.syntax import Node
 
-__all__ = ["is_built_for", "is_only_writer", "launched_root", "run_together"]
+__all__ = ["is_ahead_of_writers", "is_built_for", "is_only_writer", "launched_root", "run_together"]
 
 _DEPTH = 6
 _RUNS = 3
@@ -42,6 +42,42 @@ def is_only_writer(access: FieldAccess, guard: Guard) -> bool:
         return True
     functions = {outer_function(a.node) for a in writers}
     return len(functions) == 1 and _runs_in(access, functions.pop(), _RUNS)
+
+
+def is_ahead_of_writers(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether a read follows a write in a function that only then launches who else writes.
+
+    `s.mu.Lock(); s.tip = tip; s.mu.Unlock(); s.start(s.tip.height); go s.watch()`
+    """
+    function = access.node.function
+    if access.writes or function is None or function is not outer_function(access.node):
+        return False
+    above = False
+    for other in (*guard.locked, *guard.unlocked):
+        if not other.writes or other.setup:
+            continue
+        if other.node.function is function:
+            if other.node.start > access.node.start:
+                return False
+            above = True
+        elif not _is_launched_behind(access, other):
+            return False
+    return above
+
+
+def _is_launched_behind(access: FieldAccess, other: FieldAccess) -> bool:
+    """Return whether one goroutine alone comes to an access, launched behind another access."""
+    root = launched_root(other)
+    if root is None:
+        return False
+    if root.kind == "func_literal":
+        return root.function is access.node.function and root.start > access.node.end
+    decl = declaration_of(access.file.package.workspace.file_of(root), root)
+    for site in own_callers(decl, LOCK_CALLS) if decl is not None else ():
+        start = started_by(decl, site) if decl is not None else None
+        if start is not None and start.function is access.node.function:
+            return start.start > access.node.end
+    return _launches_behind(access.file, access.node, root)
 
 
 def _runs_in(access: FieldAccess, caller: Node | None, depth: int) -> bool:

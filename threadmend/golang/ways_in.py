@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.syntax import Node
 
-__all__ = ["BESIDE", "NOBODY", "OPEN", "PROGRAM", "TESTS", "lacks_company", "ways_in"]
+__all__ = ["BESIDE", "NOBODY", "OPEN", "PROGRAM", "TESTS", "begins", "lacks_company", "ways_in"]
 
 BESIDE = "beside"  # a goroutine, or a callback
 OPEN = "open"  # exported, and nobody in the project calls it
@@ -71,7 +71,13 @@ def _ways(file: GoFile, node: Node, seen: set[Node], depth: int) -> Iterator[str
 # What such a function writes is there before others ask for it, most often.
 _BEGINS = re.compile(
     r"(?:[Ll]oad|[Rr]estore|[Rr]ecover|[Oo]pen|[Ee]nable|[Uu]nfreeze|[Cc]onfigure|[Pp]arse)(?![a-z])"
+    r"|\w*[a-z](?:Load|Restore|Recover)$"
 )
+
+
+def begins(function: Node) -> bool:
+    """Return whether a function begins something, by its name: `LoadTable`, `StatusRestore`."""
+    return _BEGINS.match(function["name"].name) is not None
 
 
 def lacks_company(access: FieldAccess) -> bool:
@@ -86,4 +92,4 @@ def lacks_company(access: FieldAccess) -> bool:
     function = outer_function(access.node)
     if BESIDE in ways or access.kind not in {"write", "store"} or function is None:
         return False
-    return _BEGINS.match(function["name"].name) is not None
+    return begins(function)

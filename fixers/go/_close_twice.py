@@ -12,6 +12,7 @@ from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.functions import doc_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.package import Decl
 from threadmend.golang.recovering import recovers
 from threadmend.golang.runners import only_launches
 from threadmend.golang.scope import Binding
@@ -154,19 +155,47 @@ def _is_open(close: MethodClose) -> bool:
     """Return whether somebody may well call the function again, as far as can be seen.
 
     Not one that gives a result, nor one that only the module can call, and that it calls in
-    one place outside of loops.
+    one place outside of loops; in a module with programs nor one whose only caller has one, too.
     """
     result = close.decl.node.get("result")
     if result is not None and result.text.strip(b"()") != b"error":
         return False
     program = close.file.package.name == "main" or "/internal/" in f"/{close.file.package.path}/"
     if close.decl.exported and close.decl.receiver[:1].isupper() and not program:
-        return True
+        return not (_has_program(close.file) and _called_once(close.decl, _CALLERS))
     sites = [s for s in callers(close.decl) if s.call is not None]
     own = [s for s in sites if not s.file.is_test]
     if not own:
         return not sites or close.decl.exported
     return len(own) != 1 or innermost_loop(own[0].node) is not None
+
+
+# The method's own caller, and who calls that.
+_CALLERS = 2
+
+
+def _has_program(file: GoFile) -> bool:
+    """Return whether the module has programs: what its packages export is theirs to call."""
+    module = file.package.module
+    return module is not None and any(package.name == "main" for package in module.packages)
+
+
+def _called_once(decl: Decl, depth: int) -> bool:
+    """Return whether one run of the program calls a function once, as far as can be seen.
+
+    From one place outside of loops and literals, in a function of which the same holds.
+    """
+    if not depth or (decl.name in {"init", "main"} and decl.file.package.name == "main"):
+        return True
+    sites = [s for s in callers(decl) if not s.file.is_test]
+    site = sites[0] if len(sites) == 1 else None
+    outer = site.node.function if site is not None else None
+    if site is None or site.call is None or outer is None or outer.kind == "func_literal":
+        return False
+    above = declaration_of(site.file, outer)
+    return (
+        innermost_loop(site.node) is None and above is not None and _called_once(above, depth - 1)
+    )
 
 
 _HELPERS = 3

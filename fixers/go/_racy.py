@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from threadmend.golang.builders import free_name, taken_names
 from threadmend.golang.builders.regions import Region
@@ -15,16 +16,24 @@ from threadmend.golang.types import Type
 from threadmend.model import Edit
 
 
+class NewLock(NamedTuple):
+    """A lock that variables of one statement share: above which it stands, where it is taken."""
+
+    name: str
+    above: Binding
+    spans: list[tuple[int, int]]
+
+
 @dataclass(slots=True)
 class Names:
     """Free names in one top-level function; what is given away once is taken from then on.
 
-    `locks`: by declaration, the lock that is made beside its variables, and where it is taken.
+    `locks`: by declaration, the lock that is made beside its variables.
     """
 
     file: GoFile
     taken: set[str]
-    locks: dict[Node, tuple[str, list[tuple[int, int]]]] = field(default_factory=dict)
+    locks: dict[Node, NewLock] = field(default_factory=dict)
 
     @classmethod
     def of(cls, file: GoFile, top: Node) -> Names:

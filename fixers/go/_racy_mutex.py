@@ -24,7 +24,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix, Safety
 
-from ._racy import Guarded, Race
+from ._racy import Guarded, NewLock, Race
 from ._racy_publish import published
 from ._racy_statements import guarded, is_brief, reads_once
 
@@ -60,16 +60,16 @@ def _plan(race: Race) -> _Plan:
         beside = None  # a call under the lock might come to it
     others = race.names.locks.get(beside) if beside is not None else None
     if others is not None:
-        plan = _with(race, others[0], bare, held)
+        plan = _with(race, others.name, bare, held, others.above)
         spans = _spans(plan)
-        if not any(a < d and c < b for a, b in spans for c, d in others[1]) and not any(
+        if not any(a < d and c < b for a, b in spans for c, d in others.spans) and not any(
             "defer " in region.before for region in plan.regions
         ):
-            others[1].extend(spans)
+            others.spans.extend(spans)
             return plan
     plan = _with(race, held or race.names.free("mu"), bare, held)
     if beside is not None and others is None:
-        race.names.locks[beside] = (plan.lock, _spans(plan))
+        race.names.locks[beside] = NewLock(plan.lock, race.binding, _spans(plan))
     return plan
 
 
@@ -88,7 +88,13 @@ def _spans(plan: _Plan) -> list[tuple[int, int]]:
     return edits + regions
 
 
-def _with(race: Race, lock: str, bare: list[CapturedAccess], held: str | None) -> _Plan:
+def _with(
+    race: Race,
+    lock: str,
+    bare: list[CapturedAccess],
+    held: str | None,
+    above: Binding | None = None,
+) -> _Plan:
     plan = _Plan(race, lock)
     kept, literals = published(race, lock)
     for one in kept:
@@ -99,7 +105,7 @@ def _with(race: Race, lock: str, bare: list[CapturedAccess], held: str | None) -
     for one in _merged(found):
         _add(plan, one)
     if held is None:
-        _declare(plan)
+        _declare(plan, above or race.binding)
     plan.edits += surround(plan.regions)
     return plan
 
@@ -162,12 +168,15 @@ def _visible(race: Race, name: str, there: Node, here: Node) -> bool:
     return lookup(there) is lookup(here)
 
 
-def _declare(plan: _Plan) -> None:
-    """Declare the lock above the variable, or before the first statement that takes it."""
+def _declare(plan: _Plan, variable: Binding) -> None:
+    """Declare the lock above a variable, or before the first statement that takes it.
+
+    All whose lock it is declare it above the same one, so that these edits are one.
+    """
     race = plan.race
     code = f"var {plan.lock} sync.Mutex"
     statement = declaring_statement(race.binding)
-    spec = race.binding.node.up("var_spec")
+    spec = variable.node.up("var_spec")
     if statement is None:
         function = race.binding.function
         body = function.get("body") if function is not None else None

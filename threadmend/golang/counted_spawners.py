@@ -167,9 +167,18 @@ def _orders(file: GoFile, function: Node) -> bool:
 
 def _locks_before(file: GoFile, body: Node, launch: Node) -> bool:
     """Return whether a lock is taken and kept: goroutines may run one by one then."""
-    return b"defer" in file.data[body.start : launch.start] and bool(
-        _LOCKS.search(file.data, body.start, launch.start)
-    )
+    return b"defer" in file.data[body.start : launch.start] and _locks_above(body, launch)
+
+
+def _locks_above(body: Node, node: Node) -> bool:
+    """Return whether a lock is taken above a node; what is deferred takes its own below it."""
+    data, start = body.tree.data, body.start
+    for literal in body.find("func_literal"):
+        if literal.is_deferred and start <= literal.start and literal.end <= node.start:
+            if _LOCKS.search(data, start, literal.start):
+                return True
+            start = literal.end
+    return _LOCKS.search(data, start, node.start) is not None
 
 
 def _run_by(file: GoFile, function: Node, launch: Launch) -> Node | None:
@@ -207,7 +216,7 @@ def _called_once(file: GoFile, runs: Node, of: Node) -> Node | None:
     ]
     if len(run) != 1 or innermost_loop(run[0]) is not None:
         return None
-    if _LOCKS.search(file.data, runs["body"].start, run[0].start):
+    if _locks_above(runs["body"], run[0]):
         return None
     early = (n for n in runs.own() if n.kind == "return_statement")
     return None if any(n.end <= run[0].start for n in early) else run[0]["function"]

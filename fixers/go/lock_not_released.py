@@ -9,9 +9,9 @@ and the lock that a helper takes for its caller, of an object that it returns, t
 Not reported: a function whose contract is to return locked (its name or comment says so, or
 another function of the package only releases the lock; a name alone does not excuse returns
 that fail, with an error, after others have released, or where callers release after a
-success only); a lock that is handed over: to a
-closure, by its method value or its address, as a part of what is returned, or with what is sent
-(another function only releases it); paths that
+success only, and one like Begin none where others return the same after a release); a lock that
+is handed over: to a closure, by its method value or its address, as a part of what is returned,
+or with what is sent (another function only releases it); paths that
 panic or end the process; conditions that are tested again before the release; a
 `defer x.Lock()` that was meant to release (go/lock-mode-mismatch).
 
@@ -55,6 +55,7 @@ from ._own_lock import is_own_lock
 from ._release_edits import release_at
 from ._released_in_rounds import released_in_rounds
 from ._returned_unlock import kept_returned
+from ._told_apart import tells_apart
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
@@ -191,7 +192,15 @@ def _is_contract(file: GoFile, leak: _Leak) -> bool:
     everywhere = not leak.stops
     if leak.stops and leak.exits and all(fails(file, e.node) for e in leak.exits):
         return says_locked(file, function, leak.lock)  # who fails to acquire holds nothing
-    if returns_locked(file, function, leak.lock, everywhere) or _is_sent_along(file, leak):
+    if returns_locked(
+        file,
+        function,
+        leak.lock,
+        everywhere,
+        told=tells_apart(leak.locks, leak.releases, leak.exits),
+    ):
+        return True
+    if _is_sent_along(file, leak):
         return True
     return bool(leak.exits) and not everywhere and _is_released_by_callers(file, leak)
 

@@ -29,6 +29,8 @@ __all__ = [
 
 # `block`, `clock` and `flock` are no locks.
 _LOCKS = re.compile(r"(?<![bBcCf])[lL]ock|[aA]cquire|^(?:begin|enter|hold|grab|Begin|Enter|Hold)")
+# What begins so may begin something else than a critical section: `Hold` a seat.
+_BEGINS = re.compile(r"^(?:[bB]egin|[eE]nter|[hH]old|[gG]rab)(?!\w*(?:[lL]ock|[aA]cquire))")
 _SAYS = re.compile(
     rb"(?i)\bunlock|\block(?:ed|s)?\b.{0,80}\b(?:held|return|caller|release)"
     rb"|\b(?:hold|held|release|caller)\w*\b.{0,80}\b(?:lock|mu|mutex)",
@@ -345,15 +347,19 @@ def _through_one_liners(package: Package, found: dict[tuple[str, int], set[str]]
         found.setdefault(key, set()).add(released)
 
 
-def returns_locked(file: GoFile, function: Node, lock: LockOperation, everywhere: bool) -> bool:
+def returns_locked(
+    file: GoFile, function: Node, lock: LockOperation, everywhere: bool, *, told: bool = True
+) -> bool:
     """Return whether a function's contract is to return with the lock held.
 
     Its name or comment says so; what it returns carries the lock; or, when it releases the
-    lock on no path (`everywhere`), another function of the package only releases it.
+    lock on no path (`everywhere`), another function of the package only releases it. A name that
+    may mean something else counts where callers are told by what they get (`told`).
     """
     name = function.get("name")
     if name is not None and _LOCKS.search(name.name):
-        return True
+        if told or not _BEGINS.search(name.name):
+            return True
     if says_locked(file, function, lock):
         return True
     if _returns_owner(function, lock):

@@ -18,7 +18,7 @@ from threadmend.golang.local_fields import held_channels
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.repeats import launch_places
 from threadmend.golang.scope import position_of
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.waitgroups import waitgroup_call
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "senders_of",
     "sends_of",
     "steps_to",
+    "told_of_failure",
     "total_of",
     "waits_first",
 ]
@@ -159,6 +160,47 @@ def instead_of(
         if not any(o in sender.sends for o in own) and sends_of(both) == 1:
             found += [o.anchor for o in here]
     return found
+
+
+def told_of_failure(file: GoFile, function: Node, sender: Sender) -> list[Node]:
+    """Return where a function is told of the error with which the goroutine ends before its send.
+
+    errc <- err                          if err := <-errc; err != nil {
+    if err != nil {                          return err
+        return                           }
+    }                                    return <-values
+    values <- v
+    """
+    body = sender.launch.literal
+    told: list[Node] = []
+    for statement in body["body"].statements if body is not None else ():
+        after = statement.next
+        if statement.kind != "send_statement" or after is None or after.kind != "if_statement":
+            continue
+        failed = statement["value"].text + b" != nil"
+        last = after["consequence"].statements[-1:]
+        if after["condition"].text == failed and last and last[0].kind == "return_statement":
+            if all(after.end <= s.node.start for s in sender.sends if not s.calls):
+                told.append(statement)
+    found = []
+    for other in held_channels(file, function):
+        if any(s.node in told for s in other.of("send")):
+            found += [n for o in other.of("receive") if (n := _on_failure(o.node)) is not None]
+    return found
+
+
+def _on_failure(receive: Node) -> Node | None:
+    """Return the branch of the `if err != nil` that looks at what is received."""
+    statement = receive.up("short_var_declaration", *FUNCTIONS)
+    if statement is None or statement.kind in FUNCTIONS:
+        return None
+    names = statement["left"].children
+    test = statement.parent if statement.field == "initializer" else statement.next
+    if len(names) != 1 or test is None or test.kind != "if_statement":
+        return None
+    if test["condition"].text != names[0].text + b" != nil":
+        return None
+    return test["consequence"]
 
 
 def begins_at(file: GoFile, function: Node, flow: Flow, sender: Sender) -> Point | None:

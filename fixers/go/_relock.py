@@ -23,6 +23,7 @@ from threadmend.golang.locks import (
     runs_in_place,
 )
 from threadmend.golang.printing import printed_by
+from threadmend.golang.releases import net_releases
 from threadmend.golang.strands import literal_binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Finding, Fix, Related, Safety
@@ -55,6 +56,8 @@ def relocks(file: GoFile, modes: set[Modes]) -> Iterator[Finding]:
             if not pair.same or not pair.event.sure or _varies(pair.held.access):
                 continue
             if _handed_over(file, pair) or _any_locker(file, pair) or _is_optional(pair):
+                continue
+            if _waits_for_release(file, pair):
                 continue
             if _leaves_before(pair) or _tries_own(file, pair):
                 continue
@@ -143,6 +146,20 @@ def _handed_over(file: GoFile, pair: Pair) -> bool:
             if not any(o.releases for o in same):
                 return True
     return False
+
+
+def _waits_for_release(file: GoFile, pair: Pair) -> bool:
+    """Return whether a function launches somebody under its lock and locks again to wait for him.
+
+    Some function of the package only releases that lock: it gives the sign.
+    """
+    taken, again = pair.taken_at, pair.event.operation
+    if taken is None or again.function is not pair.function:
+        return False
+    launches = (n for n in pair.function.own() if n.kind == "go_statement")
+    if not any(taken.end <= n.start < again.start for n in launches):
+        return False
+    return any(pair.held.lock_class in given for given in net_releases(file.package).values())
 
 
 def _site(file: GoFile, pair: Pair) -> int:

@@ -42,7 +42,10 @@ def check(file: GoFile) -> Iterator[Finding]:
         before = file.binding(derived.parent) if derived.parent.kind == "identifier" else None
         if before is None or before is derived.context or not derived.fails:
             continue
-        places = [p for call in _launching(derived) for p in _places(file, before, call)]
+        launching = list(_launching(derived))
+        places = [p for call in launching for p in _places(file, before, call)]
+        if all(map(_never_fails, launching)):
+            continue
         if places and not _is_set_again(derived, before):
             yield _finding(file, derived, places)
 
@@ -56,6 +59,15 @@ def _launching(derived: Derived) -> Iterator[Node]:
             continue
         if selector.field == "function" and selector["field"].name in _LAUNCHES:
             yield call
+
+
+def _never_fails(call: Node) -> bool:
+    """Return whether what a group launches is a literal that returns nil on every path."""
+    literal = call["arguments"].children[0] if call["arguments"].children else None
+    if literal is None or literal.kind != "func_literal":
+        return False
+    returns = [n for n in literal.own() if n.kind == "return_statement"]
+    return bool(returns) and all(n.text.split() == [b"return", b"nil"] for n in returns)
 
 
 def _places(file: GoFile, before: Binding, call: Node) -> Iterator[Node]:

@@ -16,7 +16,7 @@ Unsafe: when code after the send relies on the receiver having come.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from threadmend.golang.builders import BuilderError, with_room
@@ -48,6 +48,7 @@ from ._leaked_senders import (
     senders_of,
     sends_of,
     steps_to,
+    told_of_failure,
     total_of,
     waits_first,
 )
@@ -110,6 +111,8 @@ def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
             anchors = [r.anchor for r in receives] + ends_of(file, function, channel, sender)
             anchors += instead_of(file, function, sender, receives)
             left = _leaves_too_early(flow, sender, anchors, total.factor)
+            told = told_of_failure(file, function, sender)
+            left = None if left is not None and any(b.contains(left) for b in told) else left
         if left is None:
             left = waits_first(file, flow, sender, receives)
         if left is not None:
@@ -153,13 +156,16 @@ def _leaves(
     looped = sender.loop is not None and not sender.loop.contains(channel.make)
     single = total.is_constant and total.factor == 1
     if single and not looped:
-        left = _first_exit(flow, start, stops) or _starts_over(flow, start, stops, channel)
+        told = told_of_failure(file, function, sender)
+        left = _first_exit(flow, start, stops, told) or _starts_over(flow, start, stops, channel)
         return left or left_by_helper(receives)
     return _some_left(flow, start, receives, stops, total)
 
 
-def _first_exit(flow: Flow, start: Point, stops: set[Point]) -> Node | None:
-    """Return the node of an exit that is reached without a receive.
+def _first_exit(
+    flow: Flow, start: Point, stops: set[Point], told: Sequence[Node] = ()
+) -> Node | None:
+    """Return the node of an exit that is reached without a receive, none where it is `told`.
 
     Loop heads of receiving loops are entered: a loop that may not run at all is an exit of
     its own only when it is not what receives.
@@ -167,6 +173,7 @@ def _first_exit(flow: Flow, start: Point, stops: set[Point]) -> Node | None:
     loops = {loop for p in stops for loop in flow.loops(p) if not loop.contains(start.node)}
     blocked = stops | {flow.point_of(loop) for loop in loops}
     exits = flow.exits_from(start, stop=lambda p: p in blocked)
+    exits = [e for e in exits if not any(block.contains(e.node) for block in told)]
     return next((e.node for e in exits if _leaves_a_leak(e)), None)
 
 

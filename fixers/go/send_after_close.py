@@ -176,7 +176,7 @@ def _send_after(file: GoFile, function: Node, close: Node) -> Node | None:
             continue
         if file.resolve(_root(node["channel"])) is not file.resolve(_root(operand)):
             continue
-        if _is_switched_off(close, node):
+        if _is_switched_off(close, node) or _is_claimed(file, close, node):
             continue
         point = flow.point_of(node)
         if point is not None and point in flow.reachable(start, stop=_declares(file, operand)):
@@ -197,6 +197,54 @@ def _is_switched_off(close: Node, send: Node) -> bool:
         return False
     off = received[1] + b" = nil"
     return any(s.text == off and s.start > close.end for s in block.statements)
+
+
+def _is_claimed(file: GoFile, close: Node, send: Node) -> bool:
+    """Return whether the first alone who asks comes to a close, and to a send, of two ifs.
+
+    `if c.finish() { close(c.out) }`, where finish says `return !c.finished.Swap(true)`. Or the
+    round has asked for that flag above the send.
+    """
+    claims = [{t.text: t for t in _tests(node) if _claims(file, t)} for node in (close, send)]
+    if set(claims[0]) & set(claims[1]):
+        return True
+    loop = innermost_loop(send)
+    asked = [n for n in loop.own() if n.kind == "if_statement"] if loop is not None else []
+    return any(
+        test.end < send.start and loads.search(test["condition"].text)
+        for claim in claims[0].values()
+        for loads in _loads(file, claim)
+        for test in asked
+        if any(True for _ in test["consequence"].find("return_statement"))
+    )
+
+
+def _loads(file: GoFile, claim: Node) -> Iterator[re.Pattern[bytes]]:
+    """Yield what asks for the flag that a claim sets."""
+    decl = file.callee(claim) if claim.kind == "call_expression" else None
+    found = _CLAIM.search(decl.node.text if decl is not None else claim.text)
+    if found is not None:
+        yield re.compile(rb"\b" + re.escape(found[1]) + rb"\.Load\(\)")
+
+
+def _tests(node: Node) -> Iterator[Node]:
+    """Yield the conditions of the ifs of a function that a node stands in the first branch of."""
+    inner = node
+    for outer in node.ancestors():
+        if outer.kind in FUNCTIONS:
+            return
+        if outer.kind == "if_statement" and inner.field == "consequence":
+            yield outer["condition"]
+        inner = outer
+
+
+def _claims(file: GoFile, test: Node) -> bool:
+    decl = file.callee(test) if test.kind == "call_expression" else None
+    text = decl.node.text if decl is not None and decl.sound else test.text
+    return _CLAIM.search(text) is not None
+
+
+_CLAIM = re.compile(rb"\b(\w+)\.(?:CompareAndSwap\w*|CAS|Swap\w*)\(")
 
 
 def _root(node: Node) -> Node:

@@ -227,8 +227,28 @@ def _early_exits(loop: Node, receive: ChannelOperation) -> list[Node]:
         test = node.up("if_statement")
         if receive.kind == "receive" and test is not None and _CLOSED.match(test["condition"].text):
             continue  # the channel is closed, or the value says that it was the last
+        if test is not None and _counts_rounds(loop, test):
+            continue  # it has been told how many come
         found.append(node)
     return found
+
+
+def _counts_rounds(loop: Node, test: Node) -> bool:
+    """Return whether a worker leaves when it has taken as many as a variable says.
+
+    `n++; if n == total { return }`: each round counts, not only those that found something.
+    """
+    condition = test["condition"]
+    if condition.kind != "binary_expression" or condition["operator"].kind not in {"==", ">="}:
+        return False
+    counted = {s.children[0].text for s in loop["body"].statements if s.kind == "inc_statement"}
+    sides = (condition["left"], condition["right"])
+    bound = next((side for side in sides if side.text not in counted), None)
+    return (
+        len({s.text for s in sides} & counted) == 1
+        and bound is not None
+        and (bound.kind != "int_literal")
+    )
 
 
 _CLOSED = re.compile(rb"!\w*[oO]k\b|\w+ == nil$|!\w*more\b|!\w*open\b")

@@ -22,10 +22,11 @@ from threadmend.golang.functions import only_returned
 from threadmend.golang.infer import is_decl
 from threadmend.golang.inplace import is_called_in_place
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.own_ends import is_own_end, tells_of_worker
 from threadmend.golang.scope import Binding, argument_of, bindings_in, resolve_local
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
-from threadmend.golang.unended import is_endless, never_ends
+from threadmend.golang.unended import field_never_ends, is_endless, never_ends
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -118,14 +119,16 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
             kept_in = owner.name if isinstance(owner, Named) else ""
             for name, kind in _fields(file, type_):
                 if kind == "context":
-                    if _cancels_behind(node, binding.name):
+                    if _cancels_behind(node, binding.name) or field_never_ends(file, owner, name):
                         continue
                     receive = f"{binding.name}.{name}"
                     kept.append(Stop(f"{receive}.Done()", receive))
                 elif (_NAMES.search(name) and _closed_for(file, node, name)) or _closed_by_original(
                     file, node, kept_in, name
                 ):
-                    if not _set_to_nil(file, name) and not _tells_of_worker(file, name):
+                    if not _set_to_nil(file, name) and not tells_of_worker(file, name):
+                        if is_own_end(file, node, name):
+                            continue
                         if not is_for_another(file, node, kept_in, name):
                             channels.append(Stop(f"{binding.name}.{name}"))
     return [stop for stop in contexts + kept if not found_nil(file, node, stop.context)] + channels
@@ -315,28 +318,6 @@ def _set_to_nil(file: GoFile, name: str) -> bool:
     """Return whether a field's channel is taken away again: it tells of one stretch of work."""
     pattern = re.compile(rb"\." + re.escape(name.encode()) + rb" = nil\b")
     return any(other.holds(pattern) for other in file.package.files)
-
-
-def _tells_of_worker(file: GoFile, name: str) -> bool:
-    """Return whether a field's channel is made where a method is launched that closes it.
-
-    `c.readDone = make(chan struct{}); go c.read()`: it tells that `read` has ended.
-    """
-    field = re.escape(name.encode())
-    made = re.compile(rb"\." + field + rb" = make\(chan\b")
-    closed = re.compile(rb"\bclose\([\w.]*\." + field + rb"\)")
-    methods = file.package.all_methods()
-    for other in file.package.files:
-        for declaration in other.declarations(made):
-            launched = _LAUNCHED.findall(other.data, declaration.start, declaration.end)
-            for decls in (d for own in methods.values() for d in own.items()):
-                if decls[0].encode() in launched:
-                    if any(closed.search(d.file.data, *d.span) for d in decls[1]):
-                        return True
-    return False
-
-
-_LAUNCHED = re.compile(rb"\bgo [\w.]+\.(\w+)\(")
 
 
 def endless(loop: Node) -> bool:

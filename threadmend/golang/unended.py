@@ -11,12 +11,13 @@ from threadmend.golang.functions import only_returned, result_nodes
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named, Type
 from threadmend.golang.uses import is_api
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["is_endless", "never_ends"]
+__all__ = ["field_never_ends", "is_endless", "never_ends"]
 
 _BACKGROUND = re.compile(rb"context\.(?:Background|TODO)\(\)")
 _ENDS = re.compile(rb"(?i)cancel|timeout|deadline|signal|notify|interrupt|stop|group|limit")
@@ -36,6 +37,22 @@ def never_ends(file: GoFile, binding: Binding, depth: int = _DEPTH) -> bool:
     if values is None or len(values.children) != 1:
         return False
     return is_endless(file, values.children[0], depth)
+
+
+def field_never_ends(file: GoFile, owner: Type | None, name: str) -> bool:
+    """Return whether all that the package ever stores in a struct's field are such contexts.
+
+    `s.ctx = context.Background()`; not where a call stores it along with something else.
+    """
+    from threadmend.golang.targets import stored_values
+
+    if not isinstance(owner, Named) or name[:1].isupper():
+        return False
+    together = re.compile(rb",\s*[\w.]+\." + re.escape(name.encode()) + rb"\s*[,=]")
+    if any(f.holds(together) for f in file.package.files):
+        return False
+    stored = stored_values(file.package, owner, name)
+    return bool(stored) and all(is_endless(f, value) for f, value in stored)
 
 
 def is_endless(file: GoFile, value: Node, depth: int = _DEPTH) -> bool:

@@ -21,6 +21,7 @@ from threadmend.python.builders import (
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.locks import Lock
+from threadmend.python.mixins import host_of
 from threadmend.python.places import Place
 from threadmend.python.threads import reached
 
@@ -42,6 +43,9 @@ _ANY = frozenset(
 def existing(data: Data, units: list[Unit]) -> Lock | None:
     """Return the lock that most other uses stand under, or the only one of the owner."""
     file = data.file
+    host = None if data.cls is None or data.of_class else host_of(data.cls, data.name)
+    if host is not None:
+        return _of_host(data, host)
     locks = [lock for lock in _locks(data) if not _comes_late(lock, units)]
     counts = [0] * len(locks)
     for held in _held_at_uses(data):
@@ -75,6 +79,18 @@ def _words(name: str) -> set[str]:
     """Return the words of a name, in the singular: `ImageCounts` has `image` and `count`."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
     return {word.lower().removesuffix("s") for word in words}
+
+
+def _of_host(data: Data, host: Class) -> Lock:
+    """Return the lock under which the class that a mixin is for uses what the mixin changes."""
+    uses = host.uses_of(data.name)
+    held = [place for use in uses for place in use.function.file.held(use.node).locks]
+    if held:
+        most = max(held, key=held.count)
+        for lock in _locks(Data(host.file, data.name, cls=host)):
+            if lock.place == most:
+                return lock
+    raise BuilderError(f"which lock {host.name} has for {data.name} cannot be told")
 
 
 def _comes_late(lock: Lock, units: list[Unit]) -> bool:

@@ -46,14 +46,16 @@ def at_close(file: PythonFile, use: QueueUse, spawn: Spawn) -> tuple[Edit, ...]:
         return _at_owner(cls, queue)
     starter, above = file.function(spawn.node), file.parent(spawn.node)
     target = above.targets[0] if isinstance(above, ast.Assign) else None
-    if starter is None or starter.cls is None or starter.name != "__init__":
+    if starter is None or starter.cls is None:
         return ()
     closing = _closing(starter.cls)
-    if closing is None or not closing.self_name:
+    if closing is None or not closing.self_name or closing is starter:
         return ()
     me = closing.self_name
     if spawn.many:
         return _all_ended(file, spawn, closing, f"{me}.{queue}")
+    if starter.name != "__init__":
+        return ()
     if not isinstance(target, ast.Attribute) or not is_self(file, target.value):
         return ()
     return _at_end(closing, _ended(f"{me}.{queue}", f"{me}.{target.attr}"))
@@ -133,11 +135,32 @@ def _all_ended(file: PythonFile, spawn: Spawn, closing: Function, queue: str) ->
     own = "" if starter is None else f"{starter.self_name}."
     if workers is None or not workers.startswith(own) or not workers[len(own) :].isidentifier():
         return ()
-    kept = f"{closing.self_name}.{workers[len(own) :]}"
+    attribute = workers[len(own) :]
+    is_again = starter is not None and starter.name != "__init__"
+    if is_again and not _is_listed_at_first(closing, attribute):
+        return ()  # nobody may have started any
+    kept = f"{closing.self_name}.{attribute}"
     name = free_name(file, "worker", closing.body[-1])
     # Each takes one, whoever is first: one for those alone that are seen to live is too few.
     told = f"for _ in {kept}:\n    {queue}.put(None)"
-    return _at_end(closing, f"{told}\nfor {name} in {kept}:\n    {name}.join()")
+    waited = f"{told}\nfor {name} in {kept}:\n    {name}.join()"
+    return _at_end(closing, f"{waited}\n{kept}.clear()" if is_again else waited)
+
+
+def _is_listed_at_first(closing: Function, attribute: str) -> bool:
+    """Return whether an attribute is an empty list from the beginning, and nothing else."""
+    cls = closing.cls
+    values = [] if cls is None else cls.values_of(attribute)
+    node = values[0][1] if len(values) == 1 else None
+    maker = None if node is None else values[0][0].function(node)
+    return (
+        cls is not None
+        and isinstance(node, ast.List)
+        and not node.elts
+        and maker is not None
+        and maker in cls.init_only
+        and not any(use.function is closing for use in cls.uses_of(attribute))
+    )
 
 
 def _closing(cls: Class) -> Function | None:

@@ -12,7 +12,7 @@ from threadmend.python.builders import BuilderError, reference
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, walk
 from threadmend.python.functions import Function, function_of
-from threadmend.python.locks import Lock
+from threadmend.python.locks import Lock, Section
 from threadmend.python.outsiders import is_locked_outside
 from threadmend.python.threads import reached
 from threadmend.python.uses import owner_of
@@ -215,19 +215,27 @@ def is_held_before(file: PythonFile, lock: Lock, functions: set[Function]) -> bo
     for function in file.functions:
         if is_locked_outside(function, lock.place) and reached(function) & functions:
             return True
-    for section in all_sections(file):
-        if section.lock.place.anywhere != lock.place.anywhere:
-            continue
+    for other, section in _sections_of(file, lock):
         for node in walk(section.body):
-            callee = function_of(file, node.func) if isinstance(node, ast.Call) else None
+            callee = function_of(other, node.func) if isinstance(node, ast.Call) else None
             if callee is not None and reached(callee) & functions:
                 return True
     return False
 
 
+def _sections_of(file: PythonFile, lock: Lock) -> Iterator[tuple[PythonFile, Section]]:
+    """Yield the sections of a lock in a file, and in the one that makes it: that of the class
+    which a mixin is for.
+    """
+    for one in dict.fromkeys((file, lock.value.file)):
+        for section in all_sections(one):
+            if section.lock.place.anywhere == lock.place.anywhere:
+                yield one, section
+
+
 def takes_again(file: PythonFile, plans: list[Plan], lock: Lock) -> bool:
     """Return whether something that is called with the lock held takes it, or stands there."""
-    sections = [s for s in all_sections(file) if s.lock.place.anywhere == lock.place.anywhere]
+    sections = [section for _, section in _sections_of(file, lock)]
     inside = {node for plan in plans for s in plan.block for node in ast.walk(s)}
     late = [plan.unit.inner for plan in plans]
     if any(section.start in inside and section.start not in late for section in sections):

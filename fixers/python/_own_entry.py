@@ -12,6 +12,7 @@ from threadmend.python.constants import constant_of
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function
+from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, reached
 from threadmend.python.uses import is_self
 
@@ -74,10 +75,9 @@ def _is_given(
         return False  # the object itself
     if function is spawn.target:
         given = spawn.args[at] if spawn.args is not None and at < len(spawn.args) else None
-        loop = innermost_loop(spawn.node)
-        if not isinstance(given, ast.Name) or not isinstance(loop, ast.For):
-            return False
-        return _is_once(spawn.file, loop, given.id) or _is_key_of(spawn.file, loop, function, key)
+        return isinstance(given, ast.Name) and _is_looped(
+            spawn.file, spawn.node, given, function, key
+        )
     runs = reached(spawn.target) if spawn.target is not None else set()
     sites = [site for site in function.callers if site.caller in runs]
     return bool(sites and depth) and all(
@@ -88,7 +88,45 @@ def _is_given(
     )
 
 
-def _is_key_of(file: PythonFile, loop: ast.For, function: Function, key: ast.Name) -> bool:
+def _is_looped(
+    file: PythonFile, at: ast.AST, given: ast.Name, function: Function, key: ast.Name
+) -> bool:
+    """Return whether a loop around a place gives each round another value of a variable: the place
+    starts a thread, or is the only call of a method that does: `self._send(row, trees)`.
+    """
+    loop = _loop_around(at)
+    if loop is not None:
+        return _is_once(file, loop, given.id) or _is_key_of(file, loop, function, key)
+    starter, binding = file.function(at), file.binding(given)
+    if starter is None or binding is None or binding.scope is not starter.scope:
+        return False
+    sites = starter.callers
+    if [site.kind for site in binding.sites] != ["parameter"] or len(sites) != 1:
+        return False
+    if given.id not in starter.parameters or not starter.is_only_called:
+        return False
+    position = starter.parameters.index(given.id) - (starter.self_name is not None)
+    handed = argument(sites[0].call, position, given.id)
+    around = _loop_around(sites[0].call)
+    if around is None or not isinstance(handed, ast.Name):
+        return False
+    return _is_once(file, around, handed.id) or _is_key_of(file, around, function, key)
+
+
+def _loop_around(node: ast.AST) -> ast.For | ast.comprehension | None:
+    """Return the loop that a node is in, also that of a comprehension which makes a list of it."""
+    for above in ancestors(node):
+        if isinstance(above, ast.ListComp | ast.SetComp | ast.GeneratorExp):
+            return above.generators[0] if len(above.generators) == 1 else None
+        if isinstance(above, ast.stmt):
+            break
+    loop = innermost_loop(node)
+    return loop if isinstance(loop, ast.For) else None
+
+
+def _is_key_of(
+    file: PythonFile, loop: ast.For | ast.comprehension, function: Function, key: ast.Name
+) -> bool:
     """Return whether what a loop goes over is a mapping, whose entry of the key the job uses:
     `for name in self.queues: pool.submit(self._fill, name)`, of `self.queues[name]` in `_fill`.
     """
@@ -102,7 +140,7 @@ def _is_key_of(file: PythonFile, loop: ast.For, function: Function, key: ast.Nam
     )
 
 
-def _is_once(file: PythonFile, loop: ast.For, name: str) -> bool:
+def _is_once(file: PythonFile, loop: ast.For | ast.comprehension, name: str) -> bool:
     """Return whether a loop has a value for its variable only once: what it goes over are the keys
     of a mapping, a set, or numbers.
     """

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from threadmend.model import Edit, Finding, Fix, Safety
 from threadmend.python.borrowed import all_sections
-from threadmend.python.builders import BuilderError, add_attribute, delete
+from threadmend.python.builders import BuilderError, add_attribute, delete, replace
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, target_of, walk
@@ -30,6 +30,7 @@ from threadmend.python.functions import Function, function_of
 from threadmend.python.locks import Section, is_acquire, is_release
 from threadmend.python.places import Place
 from threadmend.python.threads import reached
+from threadmend.python.uses import is_self
 
 from ._fresh_lock import fresh_lock, fresh_locks
 from ._gates import is_gate
@@ -263,11 +264,38 @@ def _edits(file: PythonFile, one: _Made, group: list[_Made]) -> tuple[str, tuple
     # The property that makes the lock looks like one that the data is guarded by.
     but = one.function.name if one.node in one.items and one.statement is None else ""
     name, made = declared(file, one.home, one.function, kind, group[0].node, given, known_as, but)
+    maker = _own_maker(file, one, group)
+    if maker is not None and name == f"{one.function.self_name}.{name.rpartition('.')[2]}":
+        mine = f"{maker.self_name}.{name.rpartition('.')[2]}"
+        shared = fresh_lock(maker)
+        return name, (*made, *([] if shared is None else replace(file, shared, mine)))
     edits = [*made]
     edits += [Edit(file.path, *file.span(item), file.encode(name)) for item in one.items]
     if one.statement is not None:
         edits += delete(file, one.statement, comments=False)
     return name, tuple(edits)
+
+
+def _own_maker(file: PythonFile, one: _Made, group: list[_Made]) -> Function | None:
+    """Return the method that makes a lock for the `with` statements of the same object, and for
+    nobody else: when it returns one that the object keeps, all of them share that.
+    """
+    call = one.node
+    if one.statement is not None or call not in one.items or not isinstance(call, ast.Call):
+        return None
+    maker, func = function_of(file, call.func), call.func
+    if maker is None or not isinstance(func, ast.Attribute) or not is_self(file, func.value):
+        return None
+    plain = maker.file is file and not maker.decorators and maker.self_name is not None
+    is_own = plain and maker.cls is not None and maker.cls is one.function.cls
+    if not is_own or one.home.key is not maker.cls or maker.cls is None:
+        return None
+    entered = {other.node for other in group}
+    if not maker.is_private or not maker.is_only_called:
+        return None
+    if any(site.call not in entered for site in maker.callers):
+        return None
+    return None if maker.cls.overrides(maker.name) else maker
 
 
 def _reaches_itself(group: list[_Made]) -> bool:

@@ -16,9 +16,9 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.model import Edit, Finding, Fix, Related, Safety
-from threadmend.python.builders import replace
+from threadmend.python.builders import delete, replace
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import enclosing
+from threadmend.python.flow import block_of, enclosing
 from threadmend.python.functions import Function
 from threadmend.python.places import Place
 from threadmend.python.scope import scope_of
@@ -354,11 +354,30 @@ def _all_of(file: PythonFile, loop: ast.comprehension, values: ast.expr) -> tupl
         return ()
     above, text = file.parent(whole), file.text(values)
     is_lazy = isinstance(whole, ast.GeneratorExp)
+    if isinstance(above, ast.Assign) and isinstance(whole, ast.ListComp):
+        return _renamed(file, values, above) or replace(file, whole, f"list({text})")
     if isinstance(above, ast.Return) and isinstance(whole, ast.ListComp):
         return replace(file, whole, text)
     if isinstance(above, ast.Call) and above.args == [whole] and not (is_lazy and above.keywords):
         return replace(file, whole, f"({text})" if is_lazy else text)
     return ()
+
+
+def _renamed(file: PythonFile, values: ast.expr, again: ast.Assign) -> tuple[Edit, ...]:
+    """Return the edits that give the list of values the name that the statement would which only
+    makes one more of it: `lines = [f.result() for f in fs]`.
+    """
+    first, second = file.binding(values), file.binding(again.targets[0])
+    if first is None or second is None or len(again.targets) != 1:
+        return ()
+    if len(second.sites) != 1 or len(first.sites) != 1 or second.scope is not first.scope:
+        return ()
+    made, loads = first.sites[0].node, [u for u in file.uses(first) if isinstance(u.ctx, ast.Load)]
+    if not isinstance(made, ast.Name) or len(loads) != 1:
+        return ()
+    if block_of(file.statement(made)) is not block_of(again):
+        return ()
+    return (*replace(file, made, second.name), *delete(file, again, comments=False))
 
 
 def _in_helper(file: PythonFile, call: ast.Call, helper: Function) -> tuple[Edit, ...] | None:

@@ -218,6 +218,10 @@ def _edits(
         return (*_gone(file, dones), *insert_after(file, last, f"finally:\n    {done}"))
     if last in dones and len(rest) > 1:
         inner = [node for node in dones if node is not last]
+        first = rest[0]
+        if len(rest) == 2 and isinstance(first, ast.Try) and not first.finalbody:
+            gone = _gone(file, inner)
+            return (*_apart(wrap(file, [last], "finally:"), gone), *gone)
         return _with_last(file, rest, last, inner)
     gone = _gone(file, dones)
     footer = f"finally:\n    {done}"

@@ -20,9 +20,9 @@ __all__ = ["BASES", "WORD", "Below"]
 
 # Patterns that begin with plain text are found ten times as fast as those that begin with a line;
 # what a docstring shows of classes brings a file more to read.
-BASES = re.compile(rb"class(?<!\wclass)[ \t]+\w+\(([\w., \t]+)\)")
+BASES = re.compile(rb"class(?<!\wclass)[ \t]+\w+\(([\w., \t\n=\[\]]+)\)")
 WORD = re.compile(rb"\b_*[A-Z]\w*")
-_DERIVED = re.compile(rb"class(?<!\wclass)[ \t]+(\w+)\(([\w., \t]+)\)")
+_DERIVED = re.compile(rb"class(?<!\wclass)[ \t]+(\w+)\(([\w., \t\n=\[\]]+)\)")
 _METHOD = re.compile(rb"def(?<=[ \t]def)[ \t]+([^\s(]+)")
 _MANY = 100
 

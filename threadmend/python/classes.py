@@ -63,8 +63,14 @@ class Class:
 
     @cached_property
     def base_names(self) -> list[str]:
-        """Return the qualified names of the bases as written, `""` for what has none."""
-        return [self._of_context(b) or self.file.qualified(b) or "" for b in self.node.bases]
+        """Return the qualified names of the bases as written, `""` for what has none: of
+        `Roster[Pilot]` that of `Roster`.
+        """
+        return [self._of_context(b) or self.file.qualified(b) or "" for b in self._bases_alone]
+
+    @property
+    def _bases_alone(self) -> list[ast.expr]:
+        return [b.value if isinstance(b, ast.Subscript) else b for b in self.node.bases]
 
     def _of_context(self, base: ast.expr) -> str | None:
         """Return what a base is that a context of multiprocessing has: `ctx.Process`."""
@@ -79,7 +85,7 @@ class Class:
     def bases(self) -> list[Class]:
         """Return the bases that are classes of the project."""
         found = []
-        for base, name in zip(self.node.bases, self.base_names, strict=True):
+        for base, name in zip(self._bases_alone, self.base_names, strict=True):
             cls = self._local(base) or (self.file.project.class_named(name) if name else None)
             if cls is not None and cls is not self:
                 found.append(cls)

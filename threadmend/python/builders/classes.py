@@ -19,6 +19,7 @@ from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import walk
 from threadmend.python.functions import Function
+from threadmend.python.mixins import is_mixed_in
 
 __all__ = ["add_attribute", "add_method", "add_variable"]
 
@@ -32,7 +33,7 @@ def add_attribute(cls: Class, name: str, value: str, said: str = "") -> Edits:
     That is after the docstring and `super().__init__()` calls at the start, unless attributes are
     set ahead of those, which the base may come to use; in a class without `__init__` one is
     written that passes everything on. Raises BuilderError where that is not possible: dataclasses,
-    named tuples, `__slots__` without the name.
+    named tuples, `__slots__` without the name, mixins.
     """
     init = cls.methods.get("__init__")
     if "__slots__" in cls.scope.bindings:
@@ -83,6 +84,8 @@ def _with_init(cls: Class, line: str) -> Edits:
     special = {"typing.NamedTuple", "enum.Enum", "typing.Protocol", "typing.TypedDict", "type"}
     if decorators or cls.inherits(*special) or cls.node.keywords:
         raise BuilderError("the class makes its own __init__")
+    if is_mixed_in(cls):
+        raise BuilderError(f"the __init__ of what {cls.name} is mixed into decides what is set up")
     if cls.base_names and cls.base_names != ["object"]:
         said, added = hint(cls.file, "typing.Any", cls.node)
         text = (

@@ -35,6 +35,7 @@ from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._beside_others import runs_beside_others
 from ._decided_steps import Decided, decided
+from ._limit_again import asks_again, in_two_sections, is_limit
 from ._locked_steps import Step, changed, is_unasked, steps_of
 from ._one_section import one_section
 from ._stale_answers import is_claim, matters
@@ -43,6 +44,7 @@ __all__ = ["asked_by_method"]
 
 # Who asks in them whether it was done already expects to be called twice.
 _BEGINS = re.compile("Start|Run|Open|Close|Stop|Shutdown")
+_AGAIN = "who comes second is refused, after the work between the two sections"
 _REASON = "the lock is held from the check to the change"
 
 
@@ -63,13 +65,16 @@ def _in_function(guard: Guard, function: Node, steps: list[Step]) -> Iterator[Fi
     for look, change in product(steps, steps):
         if not look.looks or change.looks or change.at in told or look.at.start > change.at.start:
             continue
-        if look.decl is None and change.decl is None:
-            continue  # both here: a decision in plain sight
+        here = look.decl is None and change.decl is None
+        if here and not in_two_sections(look, change):
+            continue
         if not _same(look, change) or _is_held(guard, look) or _is_held(guard, change):
             continue
         found = decided(function, look, change)
         if found is None or _acts_between(steps, look, change):
             continue
+        if here and not is_limit(found):
+            continue  # a decision in plain sight
         if not matters(found) or not _is_shared(guard, function, found):
             continue
         told.add(change.at)
@@ -138,6 +143,9 @@ def _is_of(step: Step, call: Node) -> bool:
     selector = call["function"]
     if step.owner is None or selector.kind != "selector_expression":
         return False
+    selection = step.file.selection(selector)
+    if selection is not None and selection.kind == "field":
+        return False  # a function that the object keeps is not one of its methods
     return access_of(step.file, selector["operand"]) == step.owner
 
 
@@ -180,11 +188,14 @@ def _finding(guard: Guard, found: Decided) -> Finding:
         done = f"{change.at['function'].name} is called"
     lock = guard.lock_class.rpartition(".")[2]
     lock = "the lock" if lock in {"Mutex", "RWMutex"} else lock
+    message = f"{done} on the ground of what {asked} said: {lock} was released in between"
+    if look.decl is None and change.decl is None:
+        message = f"{done} on the ground of a value that was read before {lock} was released"
     return Finding(
         path=change.file.path,
         start=change.at.start,
         end=change.at.end,
-        message=f"{done} on the ground of what {asked} said: {lock} was released in between",
+        message=message,
         fixes=(fix,) if fix is not None else (),
         related=(Related(look.file.path, look.at.start, look.at.end, "asked here"),),
         reason=reason,
@@ -198,5 +209,8 @@ def _asked(look: Step) -> str:
 
 @with_reason
 def _fix(guard: Guard, found: Decided) -> Fix:
+    if found.look.decl is None and found.change.decl is None:
+        title = f"Ask again before {changed(found.change).name} is written"
+        return Fix(title, asks_again(found), Safety.UNSAFE, _AGAIN)
     lock, edits = one_section(guard, found)
     return Fix(f"Hold {lock} from the check to the change", edits, Safety.UNSAFE, _REASON)

@@ -12,7 +12,7 @@ from ._decided_steps import Decided
 from ._refused_again import refuses
 from ._taken_when import passes_on, says_taken
 
-__all__ = ["is_claim", "is_made_anew", "matters", "works"]
+__all__ = ["is_claim", "is_made_anew", "matters", "passes_limit", "works"]
 
 _COUNTS = frozenset({"update", "append"})
 _LITERALS = frozenset(
@@ -68,6 +68,14 @@ def _passes_bound(found: Decided) -> bool:
     if found.is_bound or _compares(found):
         return True
     return found.operator == "==" and found.refusal is not None and _is_zero(found.other)
+
+
+def passes_limit(found: Decided) -> bool:
+    """Return whether who comes second is refused at a limit, that he passes all the same."""
+    change = found.change
+    if change.kind == "store" and (change.key is None or found.look.key is not None):
+        return False
+    return change.kind in {*_COUNTS, "store"} and _passes_bound(found) and _refuses(found)
 
 
 def _is_second(found: Decided) -> bool:

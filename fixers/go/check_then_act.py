@@ -17,7 +17,8 @@ lock of the key's own or one endless loop keeps apart; sections with a call in b
 known to be quick, because the lock was released for it, unless it makes a value with a Close that
 the write stores in a map (in a method of its own, too) or in a field that was nil, or the function
 returns an error when it finds the key, or all in between is computation and the section counts, or
-an exported method writes a number back that it has added to; reads that do not decide the write.
+an exported method writes a number back that it has added to, or who comes to a limit is refused and
+the section uses up what is left; reads that do not decide the write.
 
 Unsafe: always; the lock is held for longer. Without a fix: sections in a loop or in branches
 that cannot become one, functions called in between that take the lock themselves.
@@ -94,6 +95,7 @@ def check(package: Package) -> Iterator[Finding]:
     by_helpers = [*stored_by_helper(package), *claimed_by_helper(package)]
     yield from by_helpers
     known = {(f.path, f.start) for f in by_helpers}
+    known |= {(n.path, n.start) for n in seen}
     yield from (f for f in asked_by_method(package) if (f.path, f.start) not in known)
     yield from atomic_steps(package)
     yield from atomic_claims(package)

@@ -12,9 +12,11 @@ func (l *ledger) audit() int {           func (l *ledger) audit() int {
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from threadmend.golang.access import Access
 from threadmend.golang.builders import BuilderError, delete_all, insert_before
+from threadmend.golang.calls import callers
 from threadmend.golang.effects import Pair
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
@@ -33,16 +35,27 @@ _NAME = re.compile(r"[^\W\d]\w*")
 __all__ = ["hoisted", "means_the_same", "taken_first"]
 
 
-def taken_first(pair: Pair) -> tuple[Edit, ...]:
+def taken_first(pair: Pair, deep: bool = False) -> tuple[Edit, ...]:
     """Return the edits that take a callee's lock at the place where the caller takes its own.
+
+    `deep`: also the lock of what the callee calls, where nobody else calls that.
 
     Sound: the callee's critical section becomes a part of a longer one. Raises BuilderError when
     the callee does not lock from beginning to end, or the caller has no name for the lock yet.
     """
-    file, call, access = pair.file, pair.node, pair.event.access
-    workspace = file.package.workspace
-    if len(pair.event.path) != 2 or access is None or not isinstance(access.root, Binding):
+    path, access = pair.event.path, pair.event.access
+    workspace = pair.file.package.workspace
+    if (
+        len(path) < 2
+        or (len(path) > 2 and not deep)
+        or access is None
+        or not isinstance(access.root, Binding)
+    ):
         raise BuilderError("the second lock is taken in a function further down")
+    call = path[-2]
+    file = workspace.file_of(call)
+    for above, below in pairwise(path[:-1]):
+        _check_only_call(workspace.file_of(below), above, below)
     owner = workspace.file_of(pair.event.operation)
     inner = lock_operation(owner, pair.event.operation)
     function = pair.event.operation.function
@@ -54,11 +67,12 @@ def taken_first(pair: Pair) -> tuple[Edit, ...]:
     operand = call["function"].get("operand")
     if operand is not None and isinstance(file.underlying(file.type_of(operand)), Interface):
         raise BuilderError("an interface stands before the second lock")
-    if any(o.access == access for o in locks_of(file, pair.function).operations):
+    if any(o.access == access for o in locks_of(pair.file, pair.function).operations):
         raise BuilderError("the second lock is taken more than once")
     outer = _held_to_the_end(pair)
     block = outer.parent
-    between = [s for s in block.statements if outer.end <= s.start < call.start] if block else []
+    until = pair.node.start
+    between = [s for s in block.statements if outer.end <= s.start < until] if block else []
     if not means_the_same(access, outer, between):
         raise BuilderError("which object the second lock belongs to is decided in between")
     steps = access.steps[: len(access.steps) - len(inner.via)]
@@ -71,6 +85,16 @@ def taken_first(pair: Pair) -> tuple[Edit, ...]:
         *widened(file, call, decl, result.name),
         call_edit(call, result.name),
     )
+
+
+def _check_only_call(file: GoFile, above: Node, below: Node) -> None:
+    """Refuse where others than one call come to the function that makes a call further down."""
+    function = below.function
+    decl = declaration_of(file, function) if function is not None else None
+    if decl is None or decl.exported or [s.call for s in callers(decl)] != [above]:
+        raise BuilderError("the second lock is taken in a function further down")
+    if locks_of(file, decl.node).operations or above.runs_later or below.runs_later:
+        raise BuilderError("the function in between takes locks itself")
 
 
 def hoisted(pair: Pair) -> tuple[Edit, ...]:

@@ -12,7 +12,8 @@ of their type; orders that a common third lock keeps apart; code that
 runs while the program starts, and tests; objects that nobody else knows yet; locks that all
 sides only read; a call that may run one of several functions.
 
-Unsafe: the second lock is held for longer, or the call runs after the critical section.
+Unsafe: the second lock is held for longer, or the call runs after the critical section; that only
+where nobody compares what the two locks guard, and acts upon it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from threadmend.golang.workspace import Module
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._after_unlock import after_unlock, call_after_unlock
+from ._compared_under import compared_by
 from ._lock_between import waited_without
 from ._lock_first import hoisted, means_the_same, taken_first
 from ._lock_runs import in_common_order
@@ -80,10 +82,12 @@ def _first_fix(graph: LockOrder, steps: list[Step]) -> tuple[Fix | None, int, st
     rarest = len(graph.edges[steps[0][0]])
     few = [graph.edges[edge] for edge, _ in steps]
     few = [f for f in few if len(f) <= min(max(rarest, 1), _MOST)]
+    others = [w for edge, _ in steps for w in graph.edges[edge]]
+    deep = any(compared_by(w, others) for w in others)
     for index, witnesses in enumerate(few):
         try:
             found = in_common_order(graph, witnesses)
-            return _whole(found or _fix(witnesses)), index, ""
+            return _whole(found or _fix(witnesses, others, deep=deep)), index, ""
         except BuilderError as error:
             reason = reason or str(error)
     for index, witnesses in enumerate(few):
@@ -95,7 +99,12 @@ def _first_fix(graph: LockOrder, steps: list[Step]) -> tuple[Fix | None, int, st
         if not rarest < len(graph.edges[edge]) <= _FEW:
             continue
         try:
-            return _whole(_fix(graph.edges[edge])), index, ""
+            return _whole(_fix(graph.edges[edge], others)), index, ""
+        except BuilderError:
+            continue
+    for index, witnesses in enumerate(few):
+        try:
+            return _whole(_fix(witnesses, others, deep=True)), index, ""
         except BuilderError:
             continue
     return None, 0, reason or "the order is taken in too many places"
@@ -165,8 +174,12 @@ def _path(witness: Witness, *, whole: bool = False) -> Iterator[Related]:
 # --- the fixes ---------------------------------------------------------------------------
 
 
-def _fix(witnesses: list[Witness]) -> Fix:
-    """Return the fix that takes an order away, in all places that have it."""
+def _fix(witnesses: list[Witness], others: list[Witness], *, deep: bool = False) -> Fix:
+    """Return the fix that takes an order away, in all places that have it.
+
+    `others` are the places of all orders of the circle. `deep`: also with a lock that is taken
+    several calls further down, which is held for longest.
+    """
     edits: set[Edit] = set()
     held = _short(witnesses[0].pair.held.lock_class or "")
     taken = _short(witnesses[0].pair.event.lock_class or "")
@@ -183,9 +196,9 @@ def _fix(witnesses: list[Witness]) -> Fix:
         try:
             for witness in witnesses:
                 swap = len(witness.pair.event.path) == 1
-                edits.update(_swapped(witness) if swap else _released(witness))
+                edits.update(_swapped(witness) if swap else _released(witness, others))
         except BuilderError as error:
-            first = _all_taken_first(witnesses)
+            first = _all_taken_first(witnesses, deep)
             if first is None:
                 raise error from None
             direct, edits = True, first
@@ -197,10 +210,10 @@ def _fix(witnesses: list[Witness]) -> Fix:
     return Fix(title, tuple(edits), Safety.UNSAFE, reason)
 
 
-def _all_taken_first(witnesses: list[Witness]) -> set[Edit] | None:
+def _all_taken_first(witnesses: list[Witness], deep: bool) -> set[Edit] | None:
     """Return the edits by which all places take the callee's lock before their own."""
     try:
-        return {edit for witness in witnesses for edit in taken_first(witness.pair)}
+        return {edit for witness in witnesses for edit in taken_first(witness.pair, deep)}
     except BuilderError:
         return None
 
@@ -230,8 +243,11 @@ def _given_back(witnesses: list[Witness], held: str, taken: str) -> Fix:
     return Fix(f"Release {held} before {taken} is taken", tuple(edits), Safety.UNSAFE, reason)
 
 
-def _released(witness: Witness) -> tuple[Edit, ...]:
+def _released(witness: Witness, others: list[Witness]) -> tuple[Edit, ...]:
     pair = witness.pair
+    one = compared_by(witness, (w for w in others if w.pair is not pair))
+    if one is not None:
+        raise BuilderError(f"{one.name} compares what the two locks guard: it changes in one step")
     return call_after_unlock(pair.file, pair.held.access, pair.node)
 
 

@@ -51,6 +51,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._double_checked import double_checked
+from ._entered_by import Entry, entries, entry_fix
 from ._entrusted import called_without
 from ._guard_edits import LockForm, put_under_lock
 from ._held_guard import form_of_helpers, lock_form, operation_of, witness
@@ -81,9 +82,11 @@ def check(package: Package) -> Iterator[Finding]:
     for place in places:
         key = (_function(place[0]), place[0].guard.lock_class)
         beside.setdefault(key, []).append(place)
+    entered_by = entries(beside)
     for place in places:
-        others = beside[(_function(place[0]), place[0].guard.lock_class)]
-        yield _finding(place[0].access.file, place, others)
+        key = (_function(place[0]), place[0].guard.lock_class)
+        entry = entered_by.get(key)
+        yield _finding(place[0].access.file, place, beside[key], _entry_fix(entry, beside))
     lacking = {_function(s[0]) for s in places}
     for lapse in open_calls:
         if lapse.calls[0].node.function not in lacking:
@@ -165,8 +168,26 @@ def _form(group: list[Suspect]) -> LockForm | None:
     return lock_form(first.file, first.base, guard.lock_class, operation, reads=reads)
 
 
-def _finding(file: GoFile, group: list[Suspect], beside: list[list[Suspect]]) -> Finding:
-    """Build the finding of a place in a function; `beside` are all that lack the same lock."""
+def _entry_fix(
+    entry: Entry | None, beside: dict[tuple[Node, str], list[list[Suspect]]]
+) -> Fix | None:
+    """Return the fix by which the one caller without the lock takes it for its helpers."""
+    if entry is None:
+        return None
+    group = beside[entry.function, entry.lock_class][0]
+    lock = _form(group)
+    if lock is None:
+        return None
+    return entry_fix(group[0].access.file, entry, LockForm(lock.name, lock.lock_class))[0]
+
+
+def _finding(
+    file: GoFile, group: list[Suspect], beside: list[list[Suspect]], entered: Fix | None
+) -> Finding:
+    """Build the finding of a place in a function; `beside` are all that lack the same lock.
+
+    `entered`: the fix of a function further up that takes the lock for this one.
+    """
     first = group[0]
     guard, node = first.guard, first.access.node
     shown = witness(guard.locked)
@@ -175,7 +196,9 @@ def _finding(file: GoFile, group: list[Suspect], beside: list[list[Suspect]]) ->
     fix, reason = None, "the lock has no name here"
     if lock is not None:
         fix, reason = _fix(file, group, lock)
-        if len(beside) > 1:
+        if entered is not None:
+            fix, reason = entered, ""
+        elif len(beside) > 1:
             fix = _one_section(file, beside, lock, fix) or fix
     count = len(guard.locked)
     name = lock.name if lock is not None else guard.lock_class.rpartition(".")[2]

@@ -14,6 +14,7 @@ from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
+from threadmend.golang.setup import made_by_setup
 from threadmend.golang.syntax import BLOCKS, FUNCTIONS, Node
 from threadmend.golang.types import Struct
 
@@ -148,7 +149,8 @@ def _made_again(channel: SharedChannel) -> bool:
         statement = made.call.statement
         assigned = statement is not None and statement.kind == "assignment_statement"
         if assigned and (function.kind == "method_declaration" or not channel.is_field):
-            return True
+            if not (channel.is_field and made_by_setup(made.file, function)):
+                return True
     return bool(channel.stores)
 
 

@@ -18,7 +18,7 @@ from threadmend.golang.builders import (
     with_reason,
     wrap,
 )
-from threadmend.golang.channel_fields import SharedChannel, literals_of
+from threadmend.golang.channel_fields import Make, SharedChannel, literals_of
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
@@ -45,7 +45,18 @@ def close_once(close: MethodClose, others: list[MethodClose]) -> Fix:
     if any(map(_does_more, (close, *others))):
         reason = "a second caller waits for the first, which does the rest as well"
         return Fix(title, tuple(edits), Safety.UNSAFE, reason)
+    if any(_is_made_for_others(made) for made in close.channel.makes):
+        reason = "who sets the object up again does not get a channel that can be closed"
+        return Fix(title, tuple(edits), Safety.UNSAFE, reason)
     return Fix(title, tuple(edits))
+
+
+def _is_made_for_others(made: Make) -> bool:
+    """Return whether an exported method makes the channel: others could call it again."""
+    function, statement = made.call.function, made.call.statement
+    if function is None or statement is None or statement.kind != "assignment_statement":
+        return False
+    return function.kind == "method_declaration" and function["name"].name[:1].isupper()
 
 
 def _does_more(close: MethodClose) -> bool:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import Access
-from threadmend.golang.calls import callers, own_callers
+from threadmend.golang.access import Access, access_of
+from threadmend.golang.calls import Site, callers, own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.kept_literals import runs_later
@@ -29,6 +29,7 @@ __all__ = [
     "is_local_value",
     "is_made_here",
     "is_setup",
+    "made_by_setup",
     "makes",
     "makes_another",
     "runs_once",
@@ -64,6 +65,39 @@ def is_made_here(file: GoFile, node: Node, base: Access | None) -> bool:
     if declaration.kind not in {"short_var_declaration", "var_spec"} or not binding.values:
         return False
     return makes(binding.value or binding.values[0])
+
+
+_INIT = re.compile(r"(?:[Ii]nit|[Ss]et[Uu]p|[Pp]repare)(?![a-z])|[Ii]nitiali[sz]e")
+
+
+def made_by_setup(file: GoFile, method: Node) -> bool:
+    """Return whether all calls of a method are on an object that the caller has just made.
+
+    `t := &Tunnel{conn: conn}; t.Init()`: what it makes, it makes once for each. Nobody else
+    calls it by what its name says, or can.
+    """
+    decl = declaration_of(file, method)
+    if decl is None or (decl.exported and not _INIT.match(decl.name)):
+        return False
+    sites = [site for site in callers(decl) if not site.file.is_test]
+    bases = [_called_on(site) for site in sites]
+    objects = {(base.root, base.steps) for base in bases if base is not None}
+    return bool(sites) and None not in bases and len(objects) == len(sites)
+
+
+def _called_on(site: Site) -> Access | None:
+    """Return the object of a call, where the function that calls has made it."""
+    selector = site.call["function"] if site.call is not None else None
+    if selector is None or selector.kind != "selector_expression" or site.launched:
+        return None
+    base = access_of(site.file, selector["operand"])
+    if base is None or not isinstance(base.root, Binding):
+        return None
+    if not is_made_here(site.file, selector, base):
+        return None
+    loop = next((a for a in selector.ancestors() if a.kind == "for_statement"), None)
+    inside = loop is None or loop.contains(base.root.node) or loop.function is not selector.function
+    return base if inside else None
 
 
 def _is_made_above(binding: Binding, node: Node) -> bool:

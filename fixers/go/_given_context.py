@@ -35,7 +35,8 @@ class Given:
     `name` is what the parameter would be called, `calls` are all calls with the context that
     each can pass, `above` the functions around calls that gain one for it in turn. `present`:
     it takes the context already, and `calls` have what they pass. `alike` are the other
-    signatures that change with it: the interfaces that it implements, who else does.
+    signatures that change with it: the interfaces that it implements, who else does, the types of
+    fields that keep it.
     """
 
     decl: Decl
@@ -66,7 +67,7 @@ class Given:
             edits += tuple(add_argument(call, stop.context))
         for outer in self.above:
             edits += outer.edits()
-        return edits
+        return tuple(dict.fromkeys(edits))  # one import for all that a file declares
 
     def _alike(self, signature: Node) -> tuple[Edit, ...]:
         """Return the edits of another signature, in a function that makes no use of it."""
@@ -113,11 +114,11 @@ def given_context(file: GoFile, node: Node, depth: int = 2, *, alike: bool = Fal
     if depth == 0 or decl is None or decl.exported or file.is_test or contexts_at(file, node):
         return None
     try:
-        found = family(decl)
+        found = family(decl, fields=True)
     except CannotFollow:
         return None
     others = tuple(node for node in found.signatures if node is not decl.node)
-    if (others and not alike) or not found.sites:
+    if (len(others) > len(found.fields) and not alike) or not found.sites:
         return None
     calls, above = [], {}
     for site in found.sites:

@@ -7,7 +7,8 @@ handler of a request, and for a function that is given a context, whose goroutin
 a function of their own that loops for them is given the context, too.
 
 Not reported: a loop that one of its cases leaves, a select with a default, a goroutine that
-has nothing to listen to.
+has nothing to listen to; a function of its own that is launched only sometimes, or beside a
+method that ends the object: the context may mean the time for the start alone.
 
 Unsafe: the goroutine now ends when the context does.
 """
@@ -19,10 +20,11 @@ from collections.abc import Container, Iterator
 
 from threadmend.golang.builders import BuilderError, add_case, with_reason
 from threadmend.golang.file import GoFile
-from threadmend.golang.functions import leave_with
+from threadmend.golang.functions import leave_with, result_nodes
 from threadmend.golang.runners import runners_of
 from threadmend.golang.stops import Stop, endless, is_failure, listens, stops_at, ways_out
 from threadmend.golang.syntax import Node
+from threadmend.golang.types import Named, deref
 from threadmend.model import Finding, Fix, Safety
 
 from ._bodies import bodies
@@ -44,11 +46,69 @@ def check(file: GoFile) -> Iterator[Finding]:
             if stops:
                 yield _finding(file, body, select, stops[0])
     for body in file.functions(_SELECTS):
-        if body not in launched and body.kind != "func_literal":
+        if body.kind != "func_literal":
             for select in _endless_selects(file, body):
                 given = None if stops_at(file, select) else given_context(file, select)
-                if given is not None and any(_is_for_one(c.function, s) for _, c, s in given.calls):
+                if given is not None and _is_theirs(given, body in launched):
                     yield _finding(file, body, select, given.stop, given)
+
+
+def _is_theirs(given: Given, launched: bool) -> bool:
+    """Return whether a call passes the context that its function was given itself.
+
+    For a goroutine: in any case, and that of nothing that ends otherwise. `Start(ctx)` beside a
+    `Stop` may mean the time for the start alone.
+    """
+    if not launched:
+        return any(_is_for_one(call.function, stop) for _, call, stop in given.calls)
+    return all(
+        _is_for_one(call.function, stop)
+        and _is_in_any_case(call)
+        and not _ends_otherwise(file, call)
+        for file, call, stop in _outermost(given)
+    )
+
+
+def _outermost(given: Given) -> Iterator[tuple[GoFile, Node, Stop]]:
+    """Yield the calls that have a context to pass, by the functions too that gain one for it."""
+    above = {outer.decl.node: outer for outer in given.above}
+    for file, call, stop in given.calls:
+        outer = above.get(call.function) if call.function is not None else None
+        if outer is None:
+            yield file, call, stop
+        else:
+            yield from _outermost(outer)
+
+
+def _is_in_any_case(call: Node) -> bool:
+    """Return whether a function comes to a launch whenever it does not return before."""
+    statement = call.statement
+    around = statement.parent if statement is not None else None
+    while around is not None and around.kind in {"block", "for_statement"}:
+        around = around.parent
+    return around is not None and around is call.function
+
+
+_ENDS = re.compile(r"(?i)(?:on)?(?:stop|close|shut_?down|halt|quit|terminate|kill|cancel)")
+_STARTS = re.compile(r"(?i)on_?start")
+
+
+def _ends_otherwise(file: GoFile, call: Node) -> bool:
+    """Return whether who launches is the start of something that a method of its own ends."""
+    function = call.function
+    name = function.get("name") if function is not None else None
+    if function is None or name is None or _STARTS.match(name.name):
+        return True
+    inference = file.package.workspace.inference
+    receiver = function.get("receiver")
+    made = [receiver.children[0].get("type")] if receiver is not None else result_nodes(function)
+    for node in made:
+        type_ = deref(inference.type_from(node)) if node is not None else None
+        if isinstance(type_, Named) and any(
+            _ENDS.match(method) for method in file.package.all_methods().get(type_.name, ())
+        ):
+            return True
+    return False
 
 
 def _is_answered_on(body: Node, stop: Stop) -> bool:

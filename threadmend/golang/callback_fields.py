@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl
 
-__all__ = ["all_sites", "calls_of_stored"]
+__all__ = ["all_sites", "calls_of_stored", "field_of_stored"]
 
 _DEPTH = 2  # registrars that hand over to each other
 
@@ -47,11 +47,10 @@ def calls_of_stored(site: Site, *, known: bool = True) -> list[Site] | None:
     other packages may call the field, or where the field is used for anything but a call.
     Unless all calls have to be `known`, those of a field that other packages may call, too.
     """
-    value = site.node.up("selector_expression") if site.node.field == "field" else site.node
-    launched = _called_by_launched(site.file, value or site.node)
+    launched = _called_by_launched(site.file, _value(site))
     if launched:
         return launched
-    field = _field_of(site.file, value or site.node, _DEPTH)
+    field = field_of_stored(site)
     if field is None:
         return None
     file, owner, name = field
@@ -66,6 +65,17 @@ def calls_of_stored(site: Site, *, known: bool = True) -> list[Site] | None:
 
 
 Field = tuple["GoFile", Named, str]
+
+
+def field_of_stored(site: Site) -> Field | None:
+    """Return the struct and its field that a function's use as a value is stored in."""
+    return _field_of(site.file, _value(site), _DEPTH)
+
+
+def _value(site: Site) -> Node:
+    """Return the expression that a function's name is the end of: `s.run`."""
+    value = site.node.up("selector_expression") if site.node.field == "field" else None
+    return value or site.node
 
 
 def _field_of(file: GoFile, value: Node, depth: int) -> Field | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.builders.pointers import CannotFollow
 from threadmend.golang.calls import Site, callers, sites_in
+from threadmend.golang.sole_values import sole_value
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Func, Interface, Named
 from threadmend.golang.uses import interface_methods, is_fixed_outside, variants
@@ -28,24 +29,29 @@ __all__ = ["CannotFollow", "Family", "family"]
 class Family:
     """Signatures that change together: declarations, methods of interfaces, and all calls.
 
-    `interfaces` are the `method_elem` nodes.
+    `interfaces` are the `method_elem` nodes, `fields` the function types of fields that hold
+    nothing else.
     """
 
     decls: tuple[Decl, ...]
     interfaces: tuple[Node, ...]
     sites: tuple[Site, ...]
+    fields: tuple[Node, ...] = ()
 
     @property
     def signatures(self) -> list[Node]:
         """Return every node with parameters that changes."""
-        return [*(d.node for d in self.decls), *self.interfaces]
+        return [*(d.node for d in self.decls), *self.interfaces, *self.fields]
 
 
-def family(decl: Decl, may_be: Callable[[Site], bool] = lambda site: True) -> Family:
+def family(
+    decl: Decl, may_be: Callable[[Site], bool] = lambda site: True, *, fields: bool = False
+) -> Family:
     """Return the family of a function or method.
 
     `may_be` says whether a call on a receiver of unknown type may be one of it, by its
-    arguments. Raises CannotFollow with the reason where not everything can be changed.
+    arguments. With `fields` it may be kept in a field of its own, and is called by that. Raises
+    CannotFollow with the reason where not everything can be changed.
     """
     decls, interfaces = _members(decl)
     for member in decls:
@@ -60,6 +66,13 @@ def family(decl: Decl, may_be: Callable[[Site], bool] = lambda site: True) -> Fa
         if workspace.file_of(method).generated:
             raise CannotFollow(f"the interface is generated ({method.path})")
     sites = {site.node: site for site in _uses(decls, interfaces, may_be)}
+    types: list[Node] = []
+    for site in list(sites.values()):
+        kept = sole_value(site) if fields and site.call is None else None
+        if kept is not None:
+            del sites[site.node]
+            sites.update((call.node, call) for call in kept.calls)
+            types.append(kept.type)
     for site in sites.values():
         where = f"{site.file.path}:{site.file.source.line_of(site.node.start)}"
         if site.file.generated:
@@ -67,7 +80,7 @@ def family(decl: Decl, may_be: Callable[[Site], bool] = lambda site: True) -> Fa
         if site.call is None:
             raise CannotFollow(f"{decl.name} is used as a value ({where})")
     ordered = sorted(sites.values(), key=lambda s: (s.file.path, s.node.start))
-    return Family(tuple(decls), tuple(interfaces), tuple(ordered))
+    return Family(tuple(decls), tuple(interfaces), tuple(ordered), tuple(types))
 
 
 # -- what belongs together ---------------------------------------------------------------

@@ -10,7 +10,7 @@ count for what *may* happen, none for what *must*.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -271,19 +271,24 @@ def _of_field(workspace: Workspace, owner: Named, name: str, depth: int) -> Targ
     return known[key]
 
 
-def stored_values(package: Package, owner: Named, name: str) -> list[tuple[GoFile, Node]]:
-    """Return the values that a package assigns to a field, `nil` left out."""
-    known: dict[tuple[str, str, str], list[tuple[GoFile, Node]]]
+def stored_values(
+    package: Package, owner: Named, name: str, *, tests: bool = False
+) -> list[tuple[GoFile, Node]]:
+    """Return the values that a package assigns to a field, `nil` left out; with `tests` theirs."""
+    known: dict[tuple[str, str, str, bool], list[tuple[GoFile, Node]]]
     known = package.facts.setdefault("stored values", {})
-    key = (owner.package, owner.name, name)
+    key = (owner.package, owner.name, name, tests)
     if key not in known:
-        known[key] = list(_stored_values(package, owner, name))
+        files = package.files if tests else code_files(package)
+        known[key] = list(_stored_values(files, owner, name))
     return known[key]
 
 
-def _stored_values(package: Package, owner: Named, name: str) -> Iterator[tuple[GoFile, Node]]:
+def _stored_values(
+    files: Iterable[GoFile], owner: Named, name: str
+) -> Iterator[tuple[GoFile, Node]]:
     pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b\s*(?::|=|,)")
-    for file in code_files(package):
+    for file in files:
         for given in values_by_place(file, owner.name, owner.package, name):
             if given.kind != "nil":
                 yield file, given

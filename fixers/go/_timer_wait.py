@@ -22,10 +22,13 @@ case <-{timer}.C:
 }}"""
 
 
-def wait_on_timer(file: GoFile, sleep: Node, receive: str, leave: str = "") -> tuple[Edit, ...]:
+def wait_on_timer(
+    file: GoFile, sleep: Node, receive: str, leave: str = "", *, package: str = ""
+) -> tuple[Edit, ...]:
     """Replace the statement of `time.Sleep(d)` or `<-time.After(d)`; may raise BuilderError.
 
     `receive` is what tells of the stop (`ctx.Done()`), `leave` the statement to go on with then.
+    `package` is what package time is called, where the sleep does not say it.
     """
     statement = sleep.statement
     assert statement is not None
@@ -38,7 +41,7 @@ def wait_on_timer(file: GoFile, sleep: Node, receive: str, leave: str = "") -> t
     timer = free_name("timer", names)
     code = _CODE.format(
         timer=timer,
-        package=sleep["function"]["operand"].name,
+        package=package or sleep["function"]["operand"].name,
         duration=sleep["arguments"].children[0].name,
         receive=receive,
         stopped=f"{timer}.Stop()" + (f"\n\t{leave}" if leave else ""),

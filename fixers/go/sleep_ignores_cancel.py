@@ -5,7 +5,8 @@ waits for the rest of the sleep (with a back-off of a minute, a minute), a shutd
 its deadline, and a retry is made whose result nobody wants. A timer in a select with the
 context (or the stop channel) waits as long, and ends at once when it should.
 
-`<-time.After(d)` as a statement is a sleep as well.
+`<-time.After(d)` as a statement is a sleep as well, and so is the call of a field that only ever
+holds `time.Sleep`, in tests too: the field goes then.
 
 Not reported:
 - a sleep outside of a loop, or after which the loop is left, or of a constant under a
@@ -28,7 +29,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.ambient import CLEANUP
-from threadmend.golang.builders import BuilderError, with_reason
+from threadmend.golang.builders import BuilderError, package_name, with_reason
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
@@ -36,12 +37,14 @@ from threadmend.golang.infer import is_decl
 from threadmend.golang.leaving import leave_at, owed_by_rounds
 from threadmend.golang.runners import only_launches
 from threadmend.golang.scope import resolve_local
+from threadmend.golang.sole_values import SoleValue
 from threadmend.golang.stops import Stop, contexts_at, listens, stops_at
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Finding, Fix, Safety
 
 from ._in_hand import in_hand
+from ._kept_sleep import kept_sleeps, without_field
 from ._pause_of_object import paused_by_object
 from ._pause_with_error import paused_with_error
 from ._sleeps_within import Pause, paused
@@ -50,7 +53,8 @@ from ._tickers import is_time_call
 from ._timer_wait import wait_on_timer
 
 CATEGORY = "goroutine"
-GATE = rb"\.Sleep\(|\btime\.After\("
+# The field that holds `time.Sleep` may be set up in another file.
+GATE = rb"\.Sleep\b|\btime\.After\(|\.(?:sleep|pause|wait|delay)\w*\("
 
 _SHORT = re.compile(r"(?:\d+ ?\* ?)?time\.(?:Micro|Nano)second(?: ?\* ?\d+)?|\d{1,6}")
 _ASKED = re.compile(
@@ -75,14 +79,25 @@ def check(file: GoFile) -> Iterator[Finding]:
             pauses = next(filter(None, ([*way(file, call)] for way in ways)), [])
             if all(map(_counts, pauses)):  # the fix is for all of them
                 yield from map(_paused, pauses[:1])
-        if loop is None or not is_time_call(file, call) or _is_no_wait(file, call, loop):
-            continue
-        if _SHORT.fullmatch(_spelt_out(file, call["arguments"].children[0])) or _is_injected(call):
-            continue
-        stops = (s for s in stops_at(file, call) if _is_ours(call, s) and not _ends(call, s))
-        stop = next((s for s in stops if not _made_in(loop, call, s)), None)
-        if stop is not None:
-            yield _finding(file, call, loop, stop)
+        if is_time_call(file, call):
+            yield from _slept(file, call, loop)
+    for call, sole in kept_sleeps(file):
+        if call.parent is not None and call.parent.kind == "expression_statement":
+            yield from _slept(file, call, innermost_loop(call), sole)
+
+
+def _slept(
+    file: GoFile, call: Node, loop: Node | None, sole: SoleValue | None = None
+) -> Iterator[Finding]:
+    """Yield the finding for a sleep in a loop that ignores what could end it."""
+    if loop is None or _is_no_wait(file, call, loop) or _is_injected(call):
+        return
+    if _SHORT.fullmatch(_spelt_out(file, call["arguments"].children[0])):
+        return
+    stops = (s for s in stops_at(file, call) if _is_ours(call, s) and not _ends(call, s))
+    stop = next((s for s in stops if not _made_in(loop, call, s)), None)
+    if stop is not None:
+        yield _finding(file, call, loop, stop, sole)
 
 
 def _is_no_wait(file: GoFile, call: Node, loop: Node) -> bool:
@@ -213,8 +228,8 @@ def _made_in(loop: Node, call: Node, stop: Stop) -> bool:
     return bool(stop.context) and anew.search(loop.tree.data, loop.start, loop.end) is not None
 
 
-def _finding(file: GoFile, call: Node, loop: Node, stop: Stop) -> Finding:
-    fix, reason = _fix(file, call, loop, stop)
+def _finding(file: GoFile, call: Node, loop: Node, stop: Stop, sole: SoleValue | None) -> Finding:
+    fix, reason = _fix(file, call, loop, stop, sole)
     return Finding(
         path=file.path,
         start=call.start,
@@ -293,7 +308,7 @@ def _milliseconds(duration: str) -> int:
 
 
 @with_reason
-def _fix(file: GoFile, call: Node, loop: Node, stop: Stop) -> Fix:
+def _fix(file: GoFile, call: Node, loop: Node, stop: Stop, sole: SoleValue | None) -> Fix:
     """Wait on a timer and the stop together.
 
     Sound: nothing of the loop's body runs that did not run before, and where the function
@@ -301,14 +316,19 @@ def _fix(file: GoFile, call: Node, loop: Node, stop: Stop) -> Fix:
     taken: only the pause ends there, and the loop's own look at the context ends the loop.
     """
     title = f"Wait on a timer and {stop.receive}"
+    package = package_name(file.tree, "time") if sole is not None else ""
     if in_hand(call, loop):
         if not listens(file, loop):
             raise BuilderError("leaving there would lose what the round has taken")
-        edits = wait_on_timer(file, call, stop.receive)
+        edits = wait_on_timer(file, call, stop.receive, package=package)
+        if sole is not None:
+            edits = without_field(file, sole, edits)
         return Fix(title, edits, Safety.UNSAFE, f"the pause now ends when {stop.receive} is ready")
     leave = leave_at(file, call, stop)
     if isinstance(leave, str):
         raise BuilderError(leave)
-    edits = leave.edits + wait_on_timer(file, call, stop.receive, leave.code)
+    edits = leave.edits + wait_on_timer(file, call, stop.receive, leave.code, package=package)
+    if sole is not None:
+        edits = without_field(file, sole, edits)
     reason = f"the loop now ends when {stop.receive} is ready"
     return Fix(title, edits, Safety.UNSAFE, reason)

@@ -102,16 +102,21 @@ def own_context(file: GoFile, node: Node, *, exported: bool = False) -> Given | 
     return Given(decl, own.name, tuple(calls), present=True) if calls else None
 
 
-def given_context(file: GoFile, node: Node, depth: int = 2, *, alike: bool = False) -> Given | None:
+def given_context(
+    file: GoFile, node: Node, depth: int = 2, *, alike: bool = False, exported: bool = False
+) -> Given | None:
     """Return how the function around a node can get a context, which it has none of.
 
-    It is the project's own and not exported, no interface fixes its signature (but with `alike`,
-    where those change, too), and every call of it (in tests too) has a context in scope, or
-    stands in a function that can get one.
+    It is the project's own and not exported (but with `exported`, where other packages of the
+    project call it), no interface fixes its signature (but with `alike`, where those change,
+    too), and every call of it (in tests too) has a context in scope, or stands in a function
+    that can get one.
     """
     function = node.function
     decl = declaration_of(file, function) if function is not None else None
-    if depth == 0 or decl is None or decl.exported or file.is_test or contexts_at(file, node):
+    if depth == 0 or decl is None or file.is_test or contexts_at(file, node):
+        return None
+    if decl.exported and not (exported and _is_called_elsewhere(decl)):
         return None
     try:
         found = family(decl, fields=True)
@@ -134,3 +139,9 @@ def given_context(file: GoFile, node: Node, depth: int = 2, *, alike: bool = Fal
         calls.append((site.file, site.call, stop))
     name = free_name("ctx", names_around(file, node))
     return Given(decl, name, tuple(calls), tuple(above.values()), alike=others)
+
+
+def _is_called_elsewhere(decl: Decl) -> bool:
+    """Return whether another package of the project calls a function: it is exported for that."""
+    package = decl.file.package
+    return any(s.file.package is not package and not s.file.is_test for s in callers(decl))

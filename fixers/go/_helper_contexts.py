@@ -11,7 +11,8 @@ from threadmend.golang.contexts import derives
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
-from threadmend.model import Edit, Finding, Fix, Related, Safety
+from threadmend.golang.uses import is_api
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._given_context import Given, given_context
 
@@ -30,7 +31,7 @@ def cut_off_by_helpers(file: GoFile) -> Iterator[Finding]:
         if CLEANUP.search(decl.name) or speaks_of_detachment(file, call):
             continue
         fresh = [c for c in function.find("call_expression") if _is_parent(file, c)]
-        given = given_context(file, call, 1) if call in fresh else None
+        given = given_context(file, call, 1, exported=True) if call in fresh else None
         if given is not None and all(_is_cut_off(*each) for each in _callers(given)):
             yield _finding(file, decl.name, fresh, given)
 
@@ -69,6 +70,7 @@ def _finding(file: GoFile, name: str, fresh: list[Node], given: Given) -> Findin
         fixes=(fix,) if fix else (),
         related=(Related(node.path, node.start, node.end, "called here"),),
         reason=why,
+        confidence=Confidence.MEDIUM if given.decl.exported else Confidence.HIGH,
     )
 
 
@@ -77,4 +79,6 @@ def _fix(file: GoFile, name: str, fresh: list[Node], given: Given) -> Fix:
     edits = given.edits()
     edits += tuple(Edit(file.path, c.start, c.end, given.name.encode()) for c in fresh)
     reason = f"the calls now end with {given.calls[0][2].context}"
+    if is_api(given.decl):
+        reason += "; calls from outside have to pass one, too"
     return Fix(f"Pass {name} the context to derive from", edits, Safety.UNSAFE, reason)

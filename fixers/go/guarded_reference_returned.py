@@ -17,6 +17,8 @@ Not reported:
 - an object made in the function itself; a function that returns with the lock held;
 - a function whose comment says that the result must not be changed or is shared.
 
+Hints only: what tests' own code returns, and what is out only when a flag says that it is done.
+
 The copy is shallow: where elements are pointers, maps or slices, what they lead to is still
 shared, and the finding says so.
 
@@ -126,6 +128,30 @@ def _evidence(file: GoFile, escape: Escape) -> _Evidence | None:
     return found[0] if found else None
 
 
+_IS_OVER = re.compile(
+    r"(?i)(?:synced|done|finished|complete|completed|sealed|frozen|final)(?:all)?$"
+)
+
+
+def _confidence(file: GoFile, escape: Escape, evidence: _Evidence) -> Confidence:
+    """Return LOW for tests' own accessors, and for what is out only when its changes are over.
+
+    `if !s.done { return nil, errEarly }; return s.found, nil`
+    """
+    if not evidence.certain or file.is_test_file:
+        return Confidence.LOW
+    for test in escape.function.own():
+        if test.kind != "if_statement" or test.start > escape.statement.start:
+            continue
+        condition, last = test["condition"], test["consequence"].statements[-1:]
+        if condition.kind != "unary_expression" or condition["operator"].kind != "!":
+            continue
+        if last and last[0].kind == "return_statement" and not test.contains(escape.statement):
+            if _IS_OVER.search(condition["operand"].name):
+                return Confidence.LOW
+    return Confidence.HIGH
+
+
 def _takes(escape: Escape) -> bool:
     """Return whether the function marks the object as taken: who comes later finds it so.
 
@@ -230,7 +256,7 @@ def _finding(file: GoFile, escape: Escape, evidence: _Evidence) -> Finding:
         ),
         reason=reason,
         # Who has the old header of a slice sees the elements that were there, whatever is appended.
-        confidence=Confidence.HIGH if evidence.certain else Confidence.LOW,
+        confidence=_confidence(file, escape, evidence),
     )
 
 

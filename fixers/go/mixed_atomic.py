@@ -9,11 +9,11 @@ Likewise an addition in two steps, `n.Store(n.Load() + 1)`, a load in the line b
 copy of the struct around the variable, which reads it plainly, and an object made in the function
 once it is in a queue.
 
-Not reported: constructors, set-up and tear-down, objects made in the function; a function
-that first waits (`wg.Wait()`, a receive) for those who write; a plain access under a lock
-that the atomic ones hold, too, or that some caller may hold; an object that is not the
-method's own; code whose name or comment speaks of locks or races; tests; what only a method that
-adds up finished objects of its own type changes atomically (`Merge`).
+Not reported: constructors, set-up and tear-down, objects made in the function; a function that
+first waits (`wg.Wait()`, a receive) for those who write, or only then launches them; a plain
+access under a lock that the atomic ones hold, too, or that some caller may hold; an object that is
+not the method's own; code whose name or comment speaks of locks or races; tests; what only a
+method that adds up finished objects of its own type changes atomically (`Merge`).
 
 Without a fix: an operation that sync/atomic has no function for; a copy of a struct that embeds
 another one.
@@ -37,6 +37,7 @@ from threadmend.golang.goroutines import innermost_loop, started_by
 from threadmend.golang.handovers import given_away
 from threadmend.golang.locks import LOCK_CALLS, declaration_of, held_at
 from threadmend.golang.package import Decl, Package
+from threadmend.golang.preparing import prepares
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_made_here, is_setup
 from threadmend.golang.spoken import is_explained
@@ -127,7 +128,7 @@ def _is_ordered(plain: FieldAccess, atomics: list[AtomicAccess]) -> bool:
     fresh = plain.fresh or _is_of_fresh(plain)
     if fresh and not _is_given_away(plain):
         return True
-    if _is_only_of_new(plain):
+    if _is_only_of_new(plain) or prepares(plain):
         return True
     own = fresh or is_part_of_receiver(plain) or is_kept_by_receiver(plain)
     own = own or is_called_upon(plain, atomics)

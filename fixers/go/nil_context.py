@@ -4,8 +4,8 @@ A function that is handed a nil context panics when it asks for its deadline or 
 it; that it works today depends on code which nobody promised to keep. `context.TODO()` says
 that the right one is still to come.
 
-Not reported: nil for a parameter of another type; a function that tests its context for nil; a
-test that tries nil on purpose, as its name or a comment says.
+Not reported: nil for a parameter of another type; a function that tests its context for nil, or
+only hands it on to those that do; a test that tries nil on purpose, as its name or a comment says.
 """
 
 from __future__ import annotations
@@ -44,17 +44,35 @@ def check(file: GoFile) -> Iterator[Finding]:
             yield _finding(file, call, arguments[0])
 
 
-def _may_be_nil(file: GoFile, call: Node) -> bool:
-    """Return whether the function that is called looks whether its context is nil."""
+def _may_be_nil(file: GoFile, call: Node, position: int = 0, depth: int = 4) -> bool:
+    """Return whether the function that is called looks whether its context is nil.
+
+    Or only hands it on to such functions: `func Infof(ctx …) { logf(ctx, …) }`.
+    """
     decl = file.callee(call)
-    if decl is None or not decl.has_body:
+    if decl is None or not decl.has_body or depth == 0:
         return False
     names = parameters(decl.node)
-    name = names[0].name if names else None
+    name = names[position].name if position < len(names) else None
     if name is None:
         return False
+    body = decl.node["body"]
     test = rb"\b" + re.escape(name.text) + rb" [!=]= nil\b"
-    return re.search(test, decl.node["body"].text) is not None
+    if re.search(test, body.text) is not None:
+        return True
+    uses = [n for n in body.find("identifier") if n.text == name.text]
+    return bool(uses) and all(_is_handed_on(decl.file, use, depth) for use in uses)
+
+
+def _is_handed_on(file: GoFile, use: Node, depth: int) -> bool:
+    """Return whether a context is an argument of a function that takes nil, too."""
+    arguments = use.parent
+    call = arguments.parent if arguments is not None else None
+    if arguments is None or call is None or call.kind != "call_expression":
+        return False
+    if arguments.kind != "argument_list":
+        return False
+    return _may_be_nil(file, call, arguments.children.index(use), depth - 1)
 
 
 _SAYS = re.compile(rb"(?i)\bnil\b")

@@ -10,7 +10,8 @@ Not reported: a write under a second lock that is held as well (a cache that rea
 lazily), or inside `once.Do`; objects that nobody else knows yet; writes through a pointer to
 another object; a function whose comment, or one in it, says that its calls come one after the
 other; a field that only the one goroutine of its object uses, or that nobody else holds the lock
-for. Hints only: a lock of what the object leads to, or that it was handed.
+for. Hints only: a lock of what the object leads to, or that it was handed, and a field that other
+code writes without the lock.
 
 Without a fix: a read lock that is taken again further in, or whose releases are not clear.
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.calls import own_callers
 from threadmend.golang.captured import called_writer
 from threadmend.golang.effects import pairs_of
@@ -242,7 +244,29 @@ def _finding(access: FieldAccess, lock: Held, above: list[ReadLocked]) -> Findin
 def _confidence(access: FieldAccess, lock: Held) -> Confidence:
     if _is_of_another_object(access) or is_borrowed(access, lock):
         return Confidence.LOW
+    if access.writes and _is_written_without(access, lock):
+        return Confidence.LOW
     return Confidence.HIGH
+
+
+def _is_written_without(access: FieldAccess, lock: Held) -> bool:
+    """Return whether other code writes the field without the lock, which is for something else."""
+    others = accesses_like(access.file.package, access.file, access.node)
+    return any(
+        other.writes
+        and other.node is not access.node
+        and outer_function(other.node) is other.node.function  # others may call a literal under it
+        and not other.fresh
+        and (not other.setup or other.node.function is access.node.function)
+        and lock.lock_class not in {h.lock_class for h in other.held}
+        and lock.lock_class not in _above(other)
+        for other in others
+    )
+
+
+def _above(access: FieldAccess) -> frozenset[str]:
+    function = outer_function(access.node)
+    return caller_classes(access.file, function) if function is not None else frozenset()
 
 
 def _is_of_another_object(access: FieldAccess) -> bool:

@@ -75,6 +75,10 @@ _BEGINS = re.compile(
 )
 
 
+_STANDS_IN = re.compile(r"^[Mm]ock(?![a-z])|(?:Mock|Stub)$")
+_TYPES = ("type_identifier",)
+
+
 def begins(function: Node) -> bool:
     """Return whether a function begins something, by its name: `LoadTable`, `StatusRestore`."""
     return _BEGINS.match(function["name"].name) is not None
@@ -83,13 +87,16 @@ def begins(function: Node) -> bool:
 def lacks_company(access: FieldAccess) -> bool:
     """Return whether nothing shows that somebody else is there while an access is made.
 
-    Only tests come to it; or it is a plain write in a function that begins something, which no
-    goroutine comes to.
+    Only tests come to it, or are to do so (`StoreMock`); or it is a plain write in a function that
+    begins something, which no goroutine comes to.
     """
     ways = ways_in(access.file, access.node)
     if TESTS in ways and ways <= {TESTS, NOBODY}:
         return True
     function = outer_function(access.node)
+    receiver = function.get("receiver") if function is not None else None
+    if receiver is not None and any(_STANDS_IN.search(n.name) for n in receiver.find(*_TYPES)):
+        return True
     if BESIDE in ways or access.kind not in {"write", "store"} or function is None:
         return False
     return begins(function)

@@ -9,11 +9,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import doc_of
 from threadmend.golang.literal_fields import field_value
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.node import bare
 from threadmend.golang.package import Package
 from threadmend.golang.remarks import comments_at
 from threadmend.golang.scope import Binding, argument_of, resolve_local
@@ -122,12 +124,27 @@ def _element_of(file: GoFile, name: Node) -> Node | None:
         return None
     declaration = binding.declaration
     if binding.kind == "range" and declaration.kind == "range_clause":
-        return _field(declaration["right"])
+        return _field(_copied_from(file, declaration["right"]))
     right = declaration.get("right")
     if declaration.kind == "short_var_declaration" and right is not None:
         if len(right.children) == 1 and right.children[0].kind == "index_expression":
             return _field(right.children[0]["operand"])
     return None
+
+
+def _copied_from(file: GoFile, listed: Node) -> Node:
+    """Return the list of which a variable holds a copy: `fns := slices.Clone(l.fns)`."""
+    binding = file.binding(listed) if listed.kind == "identifier" else None
+    value = binding.value if binding is not None and is_assigned_once(binding) else None
+    if value is None or value.kind != "call_expression":
+        return listed
+    given = value["arguments"].children
+    if value["function"].text in {b"slices.Clone", b"maps.Clone"} and len(given) == 1:
+        return given[0]
+    if value["function"].text == b"append" and len(given) == 2 and b"..." in value.text:
+        if given[0].kind in {"composite_literal", "type_conversion_expression", "call_expression"}:
+            return bare(given[1].children[0] if given[1].kind == "variadic_argument" else given[1])
+    return listed
 
 
 def _field(node: Node) -> Node | None:
@@ -183,12 +200,18 @@ def _given_to_constructor(file: GoFile, owner: Named, pattern: re.Pattern[bytes]
         ):
             continue
         name = value.children[0] if value.children else value
+        part = name if name.kind == "selector_expression" else None
+        name = part["operand"] if part is not None else name
         binding = file.binding(name) if name.kind == "identifier" else None
         listed = file.underlying(file.type_of(name))
         if binding is None or binding.kind != "parameter":
             continue
         own = binding.scope.get("name")
         if own is None or not own.name[:1].isupper():
+            continue
+        if part is not None:
+            if _is_hook_of(file, part) and not _says(binding.scope):
+                yield element
             continue
         if isinstance(listed, Func) and _NOTICE.match(key.name) and not _says(binding.scope):
             yield element
@@ -197,10 +220,31 @@ def _given_to_constructor(file: GoFile, owner: Named, pattern: re.Pattern[bytes]
                 yield element
 
 
+def _is_hook_of(file: GoFile, part: Node) -> bool:
+    """Return whether a field of a parameter is a notice: `hooks.Emptied`, `options.OnChange`."""
+    type_ = deref(file.type_of(part["operand"]))
+    if not isinstance(type_, Named) or not isinstance(file.underlying(file.type_of(part)), Func):
+        return False
+    return _tells(type_, part["field"].name) or bool(_NOTICE.match(part["field"].name))
+
+
 # What tells that something has happened; what is asked, or does the work, is no such thing.
 _NOTICE = re.compile(
     r"[oO]n[A-Z]\w*|\w*(?:[hH]ook|[cC]allback|[nN]otify|[lL]istener|[oO]bserver)s?$|cb$|changed$"
 )
+
+
+# A struct of notices: `type Hooks struct { Emptied func(id string) }`.
+_HOOKS = re.compile(r"(?:Hook|Callback|Listener|Observer|Notification)s?$")
+_HAPPENED = re.compile(r"[A-Z]\w*[^e]ed$")
+
+
+def _tells(owner: Named, name: str) -> bool:
+    """Return whether a function in a struct of hooks says what has happened: `Emptied`.
+
+    `Close` does the work.
+    """
+    return bool(_HOOKS.search(owner.name) and _HAPPENED.match(name))
 
 
 def _option(package: Package, owner: Named, name: str) -> Node | None:
@@ -211,7 +255,7 @@ def _option(package: Package, owner: Named, name: str) -> Node | None:
     decl = package.lookup(owner.name)
     if decl is None or decl.kind != "type" or not owner.name[:1].isupper():
         return None
-    if not name[:1].isupper() or not _NOTICE.match(name):
+    if not name[:1].isupper() or not (_NOTICE.match(name) or _tells(owner, name)):
         return None
     field = next(
         (

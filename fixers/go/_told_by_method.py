@@ -1,4 +1,4 @@
-"""Callbacks that a method of the same object calls, one or two calls down, under the caller's lock.
+"""Callbacks that a method of the same object calls, some calls down, under the caller's lock.
 
 func (s *set) Apply(…) {                func (s *set) notify(flag string) {
     s.mu.Lock()                             for _, w := range s.watchers {
@@ -7,7 +7,8 @@ func (s *set) Apply(…) {                func (s *set) notify(flag string) {
     s.notify(flag)                      }
 }
 
-The call moves behind the Unlock where nobody changes the list once the object is made.
+The call moves behind the Unlock where nobody changes the list once the object is made. A list of
+another package's type, which locks for itself, tells its functions under the caller's lock too.
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ from threadmend.golang.types import Struct
 
 __all__ = ["calls_of_method"]
 
-_DEPTH = 2
+_DEPTH = 3
 
 
 def calls_of_method(
     file: GoFile, call: Node, depth: int = _DEPTH
 ) -> Iterator[tuple[GoFile, Node, int]]:
-    """Yield the calls that an unexported method of the caller's own object makes, levels down.
+    """Yield the calls that a method of the caller's own object makes, levels down.
 
     Each with its file and how many methods are on the way. Methods that lock are left out: they
-    may have given the lock back.
+    may have given the lock back. Those of another package have locks of their own.
     """
     decl = _own_method(file, call)
-    if decl is None or locks_of(decl.file, decl.node).operations:
+    if decl is None:
+        return
+    if decl.file.package is file.package and locks_of(decl.file, decl.node).operations:
         return
     for inner in decl.node["body"].own():
         if inner.kind == "call_expression":
@@ -44,9 +47,10 @@ def calls_of_method(
 
 
 def _own_method(file: GoFile, call: Node) -> Decl | None:
-    """Return the unexported method of the package that is called on the receiver, or a part of it.
+    """Return the method that is called on the receiver, or a part of it.
 
     `l.watchers.tell(e)`, where `watchers` is a struct in the field: the lock is for it as well.
+    Of another package only what its list of functions tells: `h.observers.Emit(e)`.
     """
     function = call["function"]
     if function.kind != "selector_expression":
@@ -60,7 +64,7 @@ def _own_method(file: GoFile, call: Node) -> Decl | None:
     decl = file.callee(call)
     if decl is None or not decl.sound or not decl.has_body or decl.kind != "method":
         return None
-    if decl.exported or decl.file.package is not file.package or decl.file.is_test:
+    if decl.file.is_test or decl.file.package.module is not file.package.module:
         return None
     return decl
 

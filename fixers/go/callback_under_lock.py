@@ -22,11 +22,13 @@ from collections.abc import Iterator
 from threadmend.golang.access import access_of
 from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.effects import effects_of, holders
+from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import doc_of
 from threadmend.golang.holding import holding_of
 from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import LOCK_CALLS, Held, lock_name, locks_of
+from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import targets
@@ -137,9 +139,16 @@ def _fix_below(
     title = f"Call {call['function'].name} after {lock_name(file, lock)} is released"
     reason = "the callback runs after the critical section"
     decl = file.callee(call)
+    if decl is not None and _needs_no_list(decl, callback):
+        edits = after_unlock(file, lock.access, statement_to_move(call, lock))
+        return Fix(title, edits, Safety.UNSAFE, reason)
+    if decl is not None and decl.file.package is not file.package:
+        raise BuilderError("the list that the method goes through may change")
     if callback.supplier.kind != "keyed_element" and decl is not None:
         if call["function"]["operand"].kind == "selector_expression":
             edits = copy_part(file, call, decl, callback.field, lock)
+        elif decl.exported:
+            raise BuilderError(f"others may call {decl.name} as it is")
         else:
             edits = hand_list(decl, callback.field, lock)
         return Fix(title, edits, Safety.UNSAFE, reason)
@@ -155,6 +164,29 @@ def _fix_below(
         raise BuilderError("the method that calls it does other things as well")
     edits = after_unlock(file, lock.access, statement_to_move(call, lock))
     return Fix(title, edits, Safety.UNSAFE, reason)
+
+
+def _needs_no_list(decl: Decl, callback: Callback) -> bool:
+    """Return whether a method locks for its list itself, or reads nothing that changes.
+
+    `if r.hooks.Emptied != nil { r.hooks.Emptied(r.ID) }`, both set where the object is made.
+    """
+    if callback.field is not callback.call["function"]:
+        return any(o.acquires for o in locks_of(decl.file, decl.node).operations)
+    body = decl.node["body"]
+    fields = [n for n in body.own() if n.kind == "selector_expression" and _is_field(decl.file, n)]
+    inner = {n["operand"] for n in fields}
+    return all(
+        not any(
+            a.writes and not a.setup and not a.fresh
+            for a in accesses_like(decl.file.package, decl.file, field)
+        )
+        for field in fields
+        if field in inner or field["operand"].kind == "identifier"
+    ) and not any(n.kind in _WRITES for n in body.own())
+
+
+_WRITES = frozenset({"assignment_statement", "inc_statement", "dec_statement", "send_statement"})
 
 
 def _is_the_purpose(file: GoFile, call: Node, lock: Held) -> bool:

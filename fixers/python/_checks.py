@@ -125,7 +125,8 @@ def _only_adds(data: Data, use: Use, first: ast.stmt) -> bool:
     """
     if None in use.threads or not _adds(data, use) or not isinstance(first, ast.If):
         return False
-    if not any(_asks_for_room(data, node) for node in ast.walk(first.test)):
+    is_left = always_leaves(first.body) and use.node not in {*walk([first])}
+    if not any(_asks_for_room(data, node, is_left) for node in ast.walk(first.test)):
         return False
     for other in data.uses:
         above = data.file.parent(other.node)
@@ -138,11 +139,13 @@ def _only_adds(data: Data, use: Use, first: ast.stmt) -> bool:
     return True
 
 
-def _asks_for_room(data: Data, node: ast.AST) -> bool:
-    """Return whether a part of a test is `key not in data`, or compares how many there are."""
+def _asks_for_room(data: Data, node: ast.AST, is_left: bool) -> bool:
+    """Return whether a part of a test is `key not in data` (`key in data` where that is left), or
+    compares how many there are.
+    """
     if not isinstance(node, ast.Compare) or len(node.ops) != 1:
         return False
-    if isinstance(node.ops[0], ast.NotIn):
+    if isinstance(node.ops[0], ast.In if is_left else ast.NotIn):
         return any(use.node is node.comparators[0] for use in data.uses)
     sized = [n for n in (node.left, *node.comparators) if isinstance(n, ast.Call)]
     return isinstance(node.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE) and any(

@@ -14,6 +14,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import block_of, enclosing, walk
 from threadmend.python.functions import Function, function_of
 from threadmend.python.guards import Guard, guards_of, is_named_for
+from threadmend.python.held import callers_seem_to_hold
 from threadmend.python.locks import Lock, Section
 from threadmend.python.threads import reached
 from threadmend.python.uses import AttributeUse
@@ -22,6 +23,7 @@ from ._guarding import check_apart, raced
 from ._hold import edits_of, plan_of
 from ._uneven import entered, guarded_data, is_left_out, is_made_with, lock_of
 from ._unit import Unit
+from ._waiting import is_plain
 
 __all__ = ["Forgotten", "forgotten"]
 
@@ -188,6 +190,8 @@ def _may_hold(file: PythonFile, function: Function, lock: Lock) -> bool:
     if any(isinstance(call.func, ast.Attribute) and call.func.attr in {"acquire", "release"}
            for call in function.calls):  # fmt: skip
         return True
+    if callers_seem_to_hold(function, lock.place):
+        return True
     return any(
         lock.place in held or held.unknown
         for held in (site.file.held(site.call) for site in function.callers)
@@ -240,11 +244,29 @@ def _unit(one: Forgotten, use: AttributeUse) -> Unit:
     data = guarded_data(one.file, one.cls, one.guard)
     mine = next(u for u in data.uses if u.node is use.node)
     block = _common(one.file, nodes)
-    inside = {*walk(block)}
-    if any(s.start in inside and s.lock.place == one.lock.place for s in one.file.sections):
-        # the method takes the lock for the rest: to hold it from here to there is not meant
+    if _takes_it_again(one, block) or _does_more(one.file, block, nodes):
         block = _common(one.file, [u.node for u in one.uses])
     return Unit("check", data, mine, block)
+
+
+def _takes_it_again(one: Forgotten, block: Sequence[ast.stmt]) -> bool:
+    """Return whether the method takes the lock for the rest: to hold it from here to there is not
+    meant.
+    """
+    inside = {*walk(block)}
+    return any(s.start in inside and s.lock.place == one.lock.place for s in one.file.sections)
+
+
+def _does_more(file: PythonFile, block: Sequence[ast.stmt], nodes: Sequence[ast.AST]) -> bool:
+    """Return whether statements in between have nothing to do with what the lock is there for, and
+    call who knows what.
+    """
+    return any(
+        not any(node in inside for node in nodes)
+        and any(isinstance(n, ast.Call) and not is_plain(file, n) for n in inside)
+        for statement in block
+        if (inside := {*ast.walk(statement)})
+    )
 
 
 def _common(file: PythonFile, nodes: Sequence[ast.AST]) -> list[ast.stmt]:

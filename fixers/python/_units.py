@@ -13,6 +13,7 @@ from threadmend.python.held import callers_seem_to_hold
 from threadmend.python.locks import looks_like_lock
 
 from ._checks import check
+from ._confined import is_said_to_be_of_one_thread
 from ._data import Data, Use
 from ._own_entry import is_of_this_thread, is_other_entry, key_of
 from ._unit import Unit, independent, is_in, loaded, looks, reads, stored
@@ -28,7 +29,9 @@ def units_of(data: Data) -> list[Unit]:
     for use in data.uses:
         if use.changes and _races(data, use) and data.file.function(use.node) is use.function:
             unit = _unit(data, use)
-            if unit is not None and not callers_seem_to_hold(use.function, None):
+            if unit is None or is_said_to_be_of_one_thread(use.function):
+                continue
+            if not callers_seem_to_hold(use.function, None):
                 found.append(unit)
     found.sort(key=lambda unit: (unit.first.lineno, -_end(unit.block[-1])))
     kept: list[Unit] = []

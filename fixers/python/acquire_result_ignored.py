@@ -25,7 +25,7 @@ from threadmend.python.arguments import argument, given_to
 from threadmend.python.attempts import behind
 from threadmend.python.builders import BuilderError, is_alone, section_to_try
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import is_none
+from threadmend.python.flow import before, is_none
 from threadmend.python.implied import text_at
 from threadmend.python.places import only_result
 
@@ -61,8 +61,21 @@ def check(file: PythonFile) -> Iterator[Finding]:
             place = file.place(call.func.value)
             if place is not None and is_gate(file, place) and not _is_given_back(file, call, name):
                 continue  # it is shut now in any case
+            if _is_new(file, statement, name):
+                continue
             released = _released(file, statement, call)
             yield softened(file, _finding(file, statement, call, why, name, released))
+
+
+def _is_new(file: PythonFile, statement: ast.stmt, name: str) -> bool:
+    """Return whether a lock is made right above: nobody else has it yet."""
+    for earlier in reversed(before(statement)):
+        if not isinstance(earlier, ast.Assign | ast.AnnAssign):
+            return False
+        targets = earlier.targets if isinstance(earlier, ast.Assign) else [earlier.target]
+        if any(file.text(target) == name for target in targets):
+            return file.is_a(earlier.value, api.LOCKS) and isinstance(earlier.value, ast.Call)
+    return False
 
 
 def _is_given_back(file: PythonFile, call: ast.Call, name: str) -> bool:

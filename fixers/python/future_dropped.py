@@ -54,7 +54,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if _is_through_helper(file, spawn):
             yield _finding_at(file, spawn, call)
             continue
-        if spawn.kind != "submit" or not isinstance(call, ast.Call):
+        if spawn.kind != "submit" or not isinstance(call, ast.Call) or _keeps_itself(file, call):
             continue
         if spawn.target is not None and handles_everything(spawn.target):
             continue
@@ -65,6 +65,12 @@ def check(file: PythonFile) -> Iterator[Finding]:
         elif (held := kept(file, call)) is not None and held.binding not in seen:
             seen.add(held.binding)
             yield _finding(file, spawn, call, held)
+
+
+def _keeps_itself(file: PythonFile, call: ast.Call) -> bool:
+    """Return whether the pool is one of the project whose own `submit` may keep the futures."""
+    value = file.value(call.func.value) if isinstance(call.func, ast.Attribute) else None
+    return value is not None and value.cls is not None and value.cls.method("submit") is not None
 
 
 def _is_through_helper(file: PythonFile, spawn: Spawn) -> bool:

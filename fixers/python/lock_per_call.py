@@ -208,13 +208,20 @@ def _anew(file: PythonFile) -> Iterator[Finding]:
 def _is_handed_on(
     file: PythonFile, function: Function, following: list[ast.stmt], place: Place
 ) -> bool:
-    """Return whether the call goes on to start threads that take the lock: it keeps them out, and
-    the next call has threads of its own.
+    """Return whether the call goes on to start threads that take the lock, or those of an object
+    whose other methods take it: the next call has threads of its own.
     """
     behind = set(walk(following))
-    started = (s.target for s in file.spawns if s.node in behind and s.target is not None)
+    started = [s.target for s in file.spawns if s.node in behind and s.target is not None]
+    own = any(target.home is not None and target.home is function.home for target in started)
     takers = {f for target in started for f in reached(target) if f is not function}
-    return any(s.lock.place == place and file.function(s.start) in takers for s in file.sections)
+    for section in file.sections:
+        taker = section.function
+        if section.lock.place != place or taker is None or taker is function:
+            continue
+        if taker in takers or (own and taker.home is function.home):
+            return True
+    return False
 
 
 def _is_initializer(function: Function, cls: Class) -> bool:

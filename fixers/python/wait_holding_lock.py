@@ -44,6 +44,7 @@ from threadmend.python.threads import Spawn, reached
 from threadmend.python.uses import is_self
 
 from ._owned_threads import waits_for_owned
+from ._past_lock import is_past_lock
 from ._signalled import signalled
 
 CATEGORY = "lock"
@@ -58,7 +59,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for call, function, targets in _waits(file):
         held = held_here(file, call).locks
         found = next(_taken(function, held, targets), None) if held else None
-        if found is not None:
+        if found is not None and not is_past_lock(file, call, found[0], targets):
             told.add(call)
             yield _finding(file, call, *found)
     for call, place, served in signalled(file):

@@ -401,8 +401,12 @@ def _has(held: Held, place: Place | None) -> bool:
 def _is_of_used_class(function: Function, name: str) -> bool:
     """Return whether other files of the project name a class, and none the method."""
     project, file = function.file.project, function.file
-    method, cls = project.naming(file.encode(function.name)), project.naming(file.encode(name))
-    return not set(cls) <= {file.path} and set(method) <= {file.path}
+    method, cls = file.encode(function.name), project.naming(file.encode(name))
+    code = re.compile(rb"(?m)^[^#\n]*\b" + re.escape(method) + rb"\b")
+    elsewhere = set(project.naming(method)) - {file.path}
+    if any(code.search(project.source(path).data) for path in elsewhere):
+        return False  # more than a comment
+    return not set(cls) <= {file.path}
 
 
 def _translated(held: Held, call: ast.Call, callee: Function) -> Held:

@@ -4,14 +4,15 @@ A plain send waits until somebody receives. When the receiver has left (its cont
 cancelled, its stop channel closed, its caller had enough), the sender waits for ever: the
 goroutine, its stack and all that it refers to stay, and so does whoever waits for it.
 
-Six forms are found:
+Seven forms are found:
 - a goroutine that sends in a loop (or in a callback or closure that it runs again and again),
   with a context or stop channel in scope that it ignores;
 - a send of an object's goroutine where the object closes a stop that nobody listens to;
 - a send on a field's channel whose receivers all leave on a stop that is in scope here;
 - a send in the default case of the select that asks for the stop: it comes too late there;
 - a send on a parameter or a result in a loop that leaves on its context, but not from the send;
-- a send below a look at the context, to a receiver that cancels it and leaves.
+- a send below a look at the context, to a receiver that cancels it and leaves;
+- a goroutine that sends in a loop to the function that launched it, which leaves its range early.
 
 Not reported:
 - a channel that is drained to its end, or has room for what is sent;
@@ -50,6 +51,7 @@ from ._behind_default import behind_default
 from ._bodies import bodies
 from ._in_callbacks import leave_of, runs_again_in
 from ._left_behind import is_asked_alone, left_by
+from ._left_ranges import left_ranges
 from ._outgoing import outgoing
 from ._replies import is_reply
 from ._result_takers import Taken, taken
@@ -102,6 +104,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         if stop is not None:
             message = f"whoever receives from {send['channel'].name} leaves on {stop.receive},"
             message += " and this send does not"
+            seen.add(send)
             found = finding(file, send, message, in_select(file, send, stop, _REASON))
             yield replace(found, confidence=Confidence.LOW) if is_asked_alone(file, send) else found
             continue
@@ -109,11 +112,13 @@ def check(file: GoFile) -> Iterator[Finding]:
         if unheard is not None:
             message = f"nobody listens to {unheard.stop.receive}, and the goroutine waits for ever"
             message += f" on its send to {send['channel'].name}"
+            seen.add(send)
             yield finding(file, send, message, unheard.fix)
             continue
         out = outgoing(file, send)
         fix = out.fix(file) if out is not None else ""
         if out is not None and isinstance(fix, Fix):
+            seen.add(send)
             yield finding(file, send, out.message, fix)
             continue
         asked = asked_before(file, send)
@@ -121,7 +126,10 @@ def check(file: GoFile) -> Iterator[Finding]:
             stop, leave = asked
             message = f"{stop.context} is asked before, and the send on"
             message += f" {send['channel'].name} waits for ever when its receiver leaves then"
+            seen.add(send)
             yield finding(file, send, message, in_select(file, send, stop, _REASON, leave=leave))
+    told = {(send.path, send.start) for send in seen}
+    yield from (found for found in left_ranges(file) if (found.path, found.start) not in told)
 
 
 def _goroutine_sends(file: GoFile) -> Iterator[Node]:

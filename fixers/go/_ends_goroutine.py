@@ -13,6 +13,7 @@ from threadmend.golang.types import is_named
 __all__ = ["ends_goroutine"]
 
 _REQUIRE = "github.com/stretchr/testify/require"
+_ASSERT = "github.com/stretchr/testify/assert"  # reports, and goes on
 _TELLS = re.compile(r"(?i:must|require|fatal|failnow|noerr)|^(?:OK|Ok|Ensure)")
 _DEEP = 4
 
@@ -26,8 +27,9 @@ def ends_goroutine(file: GoFile, call: Node, deep: int = _DEEP) -> bool:
         return True
     function = call["function"]
     if function.kind == "selector_expression" and function["operand"].kind == "identifier":
-        if file.imported(function["operand"].name) == _REQUIRE:
-            return True
+        package = file.imported(function["operand"].name)
+        if package in {_REQUIRE, _ASSERT}:
+            return package == _REQUIRE
     given = any(is_named(file.type_of(a), *TESTS) for a in call["arguments"].children)
     decl = file.callee(call)
     if decl is None and function.kind == "identifier":

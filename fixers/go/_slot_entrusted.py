@@ -20,7 +20,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.locks import declaration_of
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Confidence, Finding, Related
 
 from ._slot_held import given_by, given_slot, release_fix, releasing, taken_slot
@@ -62,6 +62,9 @@ def _kept(
     taken = _taken_for(file, function, name)
     if taken is None:
         return None
+    exits = [e for e in exits if not _is_over_for_all(taken, e)]
+    if not exits:
+        return None
     fix, reason = release_fix(function, flow, first[0], stops, exits)
     owner = name.partition(" ")[0]
     return Finding(
@@ -74,6 +77,25 @@ def _kept(
         reason=reason,
         confidence=Confidence.MEDIUM,
     )
+
+
+def _is_over_for_all(taken: Node, exit_: Node) -> bool:
+    """Return whether an exit is on the end of a context on which nobody takes a slot any more.
+
+    `select { case s.sem <- token{}: go s.run() case <-s.ctx.Done(): }`
+    """
+    case, select = exit_.up("communication_case", *FUNCTIONS), taken.up("select_statement")
+    if case is None or case.kind in FUNCTIONS or select is None:
+        return False
+    over = _DONE.search(case["communication"].name)
+    others = [c.get("communication") for c in select.children if c.kind == "communication_case"]
+    return over is not None and any(
+        c is not None and (found := _DONE.search(c.name)) is not None and found[1] == over[1]
+        for c in others
+    )
+
+
+_DONE = re.compile(r"<-\w+((?:\.\w+)*\.Done\(\))$")
 
 
 def _gives_elsewhere(

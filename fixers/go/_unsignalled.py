@@ -37,9 +37,15 @@ def never_tested(wait: CondCall) -> bool:
             break
         if outer.kind in {"if_statement", "communication_case", "expression_case", "type_case"}:
             return False
-    if _asked_above(wait):
+    if _asked_above(wait) or _counts_itself(wait):
         return False
     return bool(locks_of(wait.file, function).held_before(wait.call))
+
+
+def _counts_itself(wait: CondCall) -> bool:
+    """Return whether a waiter counts itself right before it waits: whoever signals knows of it."""
+    before = wait.statement.previous if wait.statement is not None else None
+    return before is not None and before.kind == "inc_statement"
 
 
 def _asked_above(wait: CondCall) -> bool:

@@ -27,10 +27,11 @@ from threadmend.golang.calls import callers
 from threadmend.golang.channel_index import Behind, behind
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import remarks_beside
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.stops import endless
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.targets import is_closed
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
@@ -46,6 +47,8 @@ def wakes_lost(file: GoFile) -> Iterator[Finding]:
         return
     for send in file.find("send_statement", _SENDS):
         if not _is_tried(send) or not _changes(file, send):
+            continue
+        if _comes_again(send) or _is_dropped_on_purpose(send):
             continue
         channel = behind(file, send)
         if not channel.known or not channel.unbuffered or channel.of("len", "compare"):
@@ -72,6 +75,36 @@ def _is_tried(send: Node) -> bool:
     return len(clauses) == 2 and default is not None and not default.statements
 
 
+def _comes_again(send: Node) -> bool:
+    """Return whether a timer gives the signal: `case <-ticker.C:`, and the next one soon."""
+    outer = send.up("select_statement")
+    case = outer.up("communication_case", *FUNCTIONS) if outer is not None else None
+    if case is None or case.kind != "communication_case":
+        return False
+    return _TIMED.search(case["communication"].text) is not None
+
+
+def _is_dropped_on_purpose(send: Node) -> bool:
+    """Return whether a comment at the select, or of its function, says why a signal may be dropped.
+
+    `default: // the handler is active or in cooldown`
+    """
+    select = send.up("select_statement")
+    function = send.function
+    if select is None or function is None:
+        return False
+    tree = send.tree
+    before = select.previous
+    start = before.end if before is not None else function["body"].start
+    own = [tree.data[c.start : c.end] for c in tree.comments_in(start, select.end)]
+    said = b" ".join([*own, *remarks_beside(select)])
+    return _BUSY.search(said) is not None
+
+
+_BUSY = re.compile(
+    rb"(?i)\balready\b|\bactive\b|\bbusy\b|in progress|\brunning\b|cool-?down|\bdrop|\bskip"
+    rb"|\bignor|\bpending\b|\bno need\b|\bcoalesc"
+)
 _CHANGES = ("assignment_statement", "inc_statement", "dec_statement")
 _STORES = re.compile(rb"\.(?:Store|Add|Swap|CompareAndSwap|Push\w*|Set|Put|Insert)$")
 

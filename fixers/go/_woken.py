@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from threadmend.golang.access import is_assigned_once
+from threadmend.golang.access import access_of, is_assigned_once, uses_of
 from threadmend.golang.calls import callers
 from threadmend.golang.conditions import CondCall, loop_condition
 from threadmend.golang.file import GoFile
@@ -12,7 +12,7 @@ from threadmend.golang.goroutines import innermost_loop, launch_of_literal
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.runners import runners_of
 from threadmend.golang.scope import Binding, argument_of
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Named
 
 __all__ = ["asked_by_callers", "flag_set", "given_to", "many", "passed_conditions"]
@@ -35,9 +35,27 @@ def given_to(wait: CondCall, condition: Node) -> str | None:
             continue
         if type_.name == "bool" and not _both_given(wait.file, function, binding):
             continue
-        if is_assigned_once(binding):
+        if is_assigned_once(binding) and not _is_chosen_by(wait, binding):
             return binding.name
     return None
+
+
+def _is_chosen_by(wait: CondCall, binding: Binding) -> bool:
+    """Return whether a parameter decides on which of several variables a function waits.
+
+    `if kind == tcp { state = &c.tcp } else { state = &c.udp }`, with a variable in each.
+    """
+    root = access_of(wait.file, wait.cond)
+    meant = root.root if root is not None else None
+    if not isinstance(meant, Binding):
+        return False
+    named = re.compile(rb"\b" + re.escape(binding.name.encode()) + rb"\b")
+    for use in uses_of(meant):
+        test = use.node.up("if_statement", "expression_switch_statement", *FUNCTIONS)
+        if use.kind == "write" and test is not None and test.kind not in FUNCTIONS:
+            if named.search(test.text.partition(b"{")[0]):
+                return True
+    return False
 
 
 def _both_given(file: GoFile, function: Node, binding: Binding) -> bool:

@@ -271,6 +271,16 @@ def _last_word(call: Node) -> bytes:
     return (last.text if last is not None else b"") + b"("
 
 
+def _run_both(function: Node, sender: _Sender, runner: Launch) -> bool:
+    """Return whether one run launches a sender and who closes: not in two branches of an if."""
+    flow = flow_of(function)
+    closing = flow.point_of(runner.node)
+    points = [flow.point_of(place) for place in sender.places]
+    if closing is None or None in points or not flow.complete:
+        return True
+    return any(closing in flow.reachable(p) or p in flow.reachable(closing) for p in points if p)
+
+
 def _beside(
     function: Node, close: ChannelOperation, runner: Launch, senders: list[_Sender]
 ) -> _Sender | None:
@@ -280,6 +290,9 @@ def _beside(
         return None
     if any(s.launch.node is runner.node for s in senders):
         return None  # a sender that closes: another matter
+    senders = [s for s in senders if _run_both(function, s, runner)]
+    if not senders:
+        return None
     flow = flow_of(body)
     end = flow.point_of(close.node)
     if end is None or not flow.complete:

@@ -39,7 +39,6 @@ from threadmend.model import Finding, Fix, Related, Safety
 from ._each_once import each_once
 from ._leaked_senders import (
     Sender,
-    begins_at,
     ends_of,
     instead_of,
     is_shared,
@@ -48,12 +47,12 @@ from ._leaked_senders import (
     senders_of,
     sends_of,
     steps_to,
-    told_of_failure,
     total_of,
     waits_first,
 )
 from ._left_by_helper import left_by_helper, left_in_helper
 from ._one_reply import left_replies
+from ._sender_begins import begins_at, told_of_failure
 from ._unreceived import partly_received, unreceived
 
 CATEGORY = "channel"
@@ -110,7 +109,8 @@ def _leaks(file: GoFile, function: Node, channel: Channel) -> Iterator[Finding]:
         if left is None and total.is_constant and _run_together(flow, senders, receives):
             anchors = [r.anchor for r in receives] + ends_of(file, function, channel, sender)
             anchors += instead_of(file, function, sender, receives)
-            left = _leaves_too_early(flow, sender, anchors, total.factor)
+            start = begins_at(file, function, flow, sender)
+            left = _leaves_too_early(flow, start, anchors, total.factor)
             told = told_of_failure(file, function, sender)
             left = None if left is not None and any(b.contains(left) for b in told) else left
         if left is None:
@@ -244,11 +244,12 @@ def _largest(flow: Flow, senders: list[Sender]) -> Count | None:
     return Count(max(c or 1 for c in counts))
 
 
-def _leaves_too_early(flow: Flow, sender: Sender, anchors: list[Node], wanted: int) -> Node | None:
+def _leaves_too_early(
+    flow: Flow, start: Point | None, anchors: list[Node], wanted: int
+) -> Node | None:
     """Return an exit that some path reaches with fewer receives than there are values."""
     points = [flow.point_of(anchor) for anchor in anchors]
     stops = {p for p in points if p is not None}
-    start = flow.point_of(sender.place)
     if start is None or any(innermost_loop(anchor) is not None for anchor in anchors):
         return None
     edge = {start}

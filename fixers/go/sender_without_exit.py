@@ -119,7 +119,11 @@ def check(file: GoFile) -> Iterator[Finding]:
         fix = out.fix(file) if out is not None else ""
         if out is not None and isinstance(fix, Fix):
             seen.add(send)
-            yield finding(file, send, out.message, fix)
+            found = finding(file, send, out.message, fix)
+            if _taken(file, send) is Taken.PART:
+                yield found
+            elif _taken(file, send) is Taken.PERHAPS:
+                yield replace(found, confidence=Confidence.LOW)
             continue
         asked = asked_before(file, send)
         if asked is not None:
@@ -260,9 +264,10 @@ def _may_be_left(file: GoFile, channel: Behind, for_ever: bool) -> bool:
 
 def _taken(file: GoFile, send: Node) -> Taken:
     """Return how much of what comes by a returned channel those who call for it take."""
-    loop = innermost_loop(send)
-    if loop is not None and endless(loop) and not leaves_loop(loop):
-        return Taken.PART  # somebody has to leave it
+    loop, after = innermost_loop(send), send.next
+    last = after is not None and after.kind in {"return_statement", "break_statement"}
+    if loop is not None and endless(loop) and not last:
+        return Taken.PART  # it has no end that a receiver could wait for
     returned = [c for c in behind(file, send).local if any(map(_is_returned, c.escapes))]
     found = {taken(file, channel) for channel in returned}
     return next((x for x in (Taken.PART, Taken.PERHAPS, Taken.WHOLE) if x in found), Taken.PART)

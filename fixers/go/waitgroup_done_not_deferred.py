@@ -17,6 +17,7 @@ Unsafe: when a path lacked Done, or when other deferred calls ran after it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -174,14 +175,22 @@ def _passes_on(file: GoFile, body: Node, flow: Flow, adds: list[Node]) -> bool:
 
 
 def _is_optional(body: Node, done: WaitGroupCall) -> bool:
-    """Return whether a test of the WaitGroup itself decides if there is one to be told."""
+    """Return whether a test of the WaitGroup itself decides if there is one to be told.
+
+    Or a claim that only the first of several goroutines makes, for all of them.
+    """
     for outer in done.call.ancestors():
         if outer is body:
             return False
         if outer.kind == "if_statement":
             if any(n.text == done.waitgroup.text for n in outer["condition"].walk()):
                 return True
+            if _CLAIM.search(outer["condition"].text):
+                return True
     return False
+
+
+_CLAIM = re.compile(rb"\bCompareAndSwap\w*\(|\.Swap\w*\(|\.TryLock\(")
 
 
 def _judged(file: GoFile, counted: _Counted) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ from ._once_replaced import once_replaced
 from ._stopped_while_running import stopped_while_running
 
 CATEGORY = "shared-state"
-GATE = rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\b|\bResponseWriter\b"
+GATE = rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\b|\bResponseWriter\b|[(,] ?\w+\.[a-z]\w*\)|\bfunc\("
 
 
 def check(package: Package) -> Iterator[Finding]:

@@ -26,7 +26,7 @@ from threadmend.model import Finding
 from ._new_lock import variable_races
 
 CATEGORY = "shared-state"
-GATE = rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\b|\bResponseWriter\b"
+GATE = rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\b|\bResponseWriter\b|[(,] ?\w+\.[a-z]\w*\)|\bfunc\("
 
 
 def check(package: Package) -> Iterator[Finding]:

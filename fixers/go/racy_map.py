@@ -28,7 +28,7 @@ from ._launched_parameter import passed_maps
 from ._new_lock import owner_races, variable_races
 
 CATEGORY = "shared-state"
-GATE = rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\b|\bResponseWriter\b"
+GATE = rb"\bgo\s+[\w(]|\.Go\(|\bAfterFunc\b|\bResponseWriter\b|[(,] ?\w+\.[a-z]\w*\)|\bfunc\("
 
 
 def check(package: Package) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from threadmend.golang.builders import BuilderError, insert_before
@@ -24,7 +25,7 @@ __all__ = ["skipped_rounds"]
 def skipped_rounds(file: GoFile) -> Iterator[Finding]:
     """Yield the loops over a channel whose last statement is a Done that some round skips.
 
-    Who sends on the channel adds one for each value.
+    Who sends on the channel adds one for each value, or a value has the group that it counts in.
     """
     for function in file.functions(counts(file.package, "Done")):
         for loop in function.own():
@@ -35,8 +36,9 @@ def skipped_rounds(file: GoFile) -> Iterator[Finding]:
             if not isinstance(file.underlying(file.type_of(clause["right"])), Chan):
                 continue
             skips = _skips(file, function, loop, clause, done)
-            counter = counter_of(*home(file, done)) if skips else None
-            if counter is not None and _one_for_each(counter, clause):
+            if skips and (
+                _is_of_item(file, loop, clause, done, skips) or _is_each(file, clause, done)
+            ):
                 yield _finding(file, done, skips)
 
 
@@ -75,6 +77,43 @@ def _skips(
         and innermost_loop(node) is loop
         and flow.point_of(node) in ahead
     ]
+
+
+def _is_of_item(
+    file: GoFile, loop: Node, clause: Node, done: WaitGroupCall, skips: list[Node]
+) -> bool:
+    """Return whether the value itself leads to the group: `for j := range jobs { …; j.wg.Done() }`.
+
+    And a round is skipped for a reason that has nothing to do with what the value is, without
+    handing it to anybody who may call Done.
+    """
+    left = clause.get("left")
+    item = file.binding(left.children[0]) if left is not None else None
+    if item is None or done.access is None or done.access.root is not item:
+        return False
+    for use in item.uses:
+        if use is not item.node and use.field != "operand" and not _is_printed(use):
+            return False
+    for skip in skips:
+        test = skip.up("if_statement")
+        if test is None or not loop["body"].contains(test):
+            return False
+        if any(test["condition"].contains(use) for use in item.uses):
+            return False
+    return True
+
+
+_PRINTS = re.compile(rb"(?:log|slog|fmt)\.\w+$|\.\w*(?:log|Log|Print|Debug|Info|Warn|Error)\w*$")
+
+
+def _is_printed(use: Node) -> bool:
+    call = use.up("call_expression")
+    return call is not None and _PRINTS.search(call["function"].text) is not None
+
+
+def _is_each(file: GoFile, clause: Node, done: WaitGroupCall) -> bool:
+    counter = counter_of(*home(file, done))
+    return counter is not None and _one_for_each(counter, clause)
 
 
 def _one_for_each(counter: Counter, clause: Node) -> bool:

@@ -15,6 +15,7 @@ from threadmend.golang.builders import BuilderError, add_label, free_label
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop, outermost_loop
 from threadmend.golang.locks import locks_of
+from threadmend.golang.refusals import refusal
 from threadmend.golang.stops import Stop, endless, leaves_loop
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Array, Named, Struct, TypeParam
@@ -244,8 +245,8 @@ def _first_line(node: Node) -> str:
 def _values(file: GoFile, function: Node, stop: Stop) -> str | None:
     """Return the values to return when `stop` is ready, `""` for none, None if unknown.
 
-    The context's error comes last; what the function returns elsewhere on the same stop
-    is preferred.
+    The context's error comes last, or the one by which the package says that an object has
+    ended; what the function returns elsewhere on the same stop is preferred.
     """
     results = result_nodes(function)
     if not results:
@@ -253,12 +254,15 @@ def _values(file: GoFile, function: Node, stop: Stop) -> str | None:
     known = _returned_on(function, stop)
     if known is not None:
         return known
-    if results[-1].text != b"error" or not stop.context:
+    last = refusal(file, function)
+    if stop.context:
+        last = f"{stop.context}.Err()" if results[-1].text == b"error" else None
+    if last is None:
         return None
     zeros = [zero_value(file, result) for result in results[:-1]]
     if any(zero is None for zero in zeros):
         return None
-    return ", ".join([*(z for z in zeros if z), f"{stop.context}.Err()"])
+    return ", ".join([*(z for z in zeros if z), last])
 
 
 def _returned_on(function: Node, stop: Stop) -> str | None:

@@ -24,6 +24,7 @@ from threadmend.golang.inplace import is_called_in_place
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.own_ends import is_own_end, tells_of_worker
 from threadmend.golang.scope import Binding, argument_of, bindings_in, resolve_local
+from threadmend.golang.stop_getters import STOP_NAMES, stop_getters
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
 from threadmend.golang.unended import field_never_ends, is_endless, never_ends
@@ -42,8 +43,6 @@ __all__ = [
     "visible",
     "ways_out",
 ]
-
-_NAMES = re.compile(r"(?i)done|stop|quit|exit|clos|shut|term|cancel|abort|kill|halt|finish|die")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +90,8 @@ _SCOPES = frozenset(
 def stops_at(file: GoFile, node: Node) -> list[Stop]:
     """Return what a place can listen to: contexts (variables, then fields), then stop channels.
 
+    Those, too, that a helper's method hands out: `s.stopper.Stopping()`.
+
     No context that the function around the place makes of nothing and alone can cancel.
     A stop channel is a channel of empty structs, or of flags or numbers that nobody sends, with
     a telling name that somebody closes; a local one, or a field of a visible struct. One that
@@ -111,7 +112,7 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
             call = f"{binding.name}.Context()"
             contexts.append(Stop(f"{call}.Done()", call))
         elif _is_signal(file, type_):
-            if _NAMES.search(binding.name) and _closed_for(file, node, binding.name):
+            if STOP_NAMES.search(binding.name) and _closed_for(file, node, binding.name):
                 if not tells_its_maker(binding):
                     channels.append(Stop(binding.name))
         elif binding.kind in {"receiver", "parameter", "variable"}:
@@ -123,14 +124,14 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
                         continue
                     receive = f"{binding.name}.{name}"
                     kept.append(Stop(f"{receive}.Done()", receive))
-                elif (_NAMES.search(name) and _closed_for(file, node, name)) or _closed_by_original(
-                    file, node, kept_in, name
-                ):
+                elif _is_closed(file, node, kept_in, name):
                     if not _set_to_nil(file, name) and not tells_of_worker(file, name):
                         if is_own_end(file, node, name):
                             continue
                         if not is_for_another(file, node, kept_in, name):
                             channels.append(Stop(f"{binding.name}.{name}"))
+            handed = stop_getters(file, type_, node)
+            channels += [Stop(f"{binding.name}.{path}") for path in handed]
     return [stop for stop in contexts + kept if not found_nil(file, node, stop.context)] + channels
 
 
@@ -294,6 +295,18 @@ def _fields(file: GoFile, type_: Type | None, depth: int = _EMBEDDED) -> Iterato
                 yield name.name, "channel"
 
 
+def _is_closed(file: GoFile, node: Node, owner: str, name: str) -> bool:
+    if STOP_NAMES.search(name) and _closed_for(file, node, name):
+        return True
+    return _closed_by_original(file, node, owner, name)
+
+
+def _is_closed(file: GoFile, node: Node, owner: str, name: str) -> bool:
+    if STOP_NAMES.search(name) and _closed_for(file, node, name):
+        return True
+    return _closed_by_original(file, node, owner, name)
+
+
 def _closed_for(file: GoFile, node: Node, name: str) -> bool:
     """Return whether the package closes a channel of this name, and not the function here."""
     pattern = re.compile(rb"\bclose\([\w.]*\b" + re.escape(name.encode()) + rb"\)")
@@ -308,7 +321,7 @@ def _closed_by_original(file: GoFile, node: Node, owner: str, name: str) -> bool
     decl = file.package.lookup(owner)
     copy = shared_channel_of(decl, name) if is_decl(decl, "type") else None
     original = original_of(copy) if copy is not None else None
-    if original is None or not _NAMES.search(original.name):
+    if original is None or not STOP_NAMES.search(original.name):
         return False
     closes = by_any_name(original).of("close")
     return bool(closes) and all(o.node.function is not node.function for o in closes)
@@ -434,6 +447,6 @@ def listens(file: GoFile, root: Node) -> bool:
                 return True
             last = operand.name.rpartition(".")[2]
             field = last if operand.kind == "selector_expression" else ""
-            if _NAMES.search(last) and _is_signal(file, file.type_of(operand), field):
+            if STOP_NAMES.search(last) and _is_signal(file, file.type_of(operand), field):
                 return True
     return False

@@ -62,7 +62,7 @@ from ._same_place import (
 CATEGORY = "shared-state"
 GATE = (
     rb"\.(?:Add|Load|Store|Swap|CompareAndSwap|And|Or)(?:Int32|Int64|Uint32|Uint64|Uintptr)\("
-    rb"|\.Store\((?=[^\n]*\.Load\()|\.Add\((?=[^\n]*\)\s*\n[^\n]*\.Load\(\))"
+    rb"|\w\.\w+\(&\w+\.\w+[,)]|\.Store\((?=[^\n]*\.Load\()|\.Add\((?=[^\n]*\)\s*\n[^\n]*\.Load\(\))"
 )
 
 

@@ -15,7 +15,7 @@ from threadmend.golang.calls import code_files, importers
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.infer import is_decl
 from threadmend.golang.node import bare, parenthesized
-from threadmend.golang.one_liners import naming, one_liners
+from threadmend.golang.one_liners import naming, near, one_liners
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import Node
 
@@ -59,8 +59,9 @@ def atomic_accesses(package: Package) -> dict[str, list[AtomicAccess]]:
     found: dict[str, list[AtomicAccess]] | None = package.facts.get("atomics")
     if found is None:
         found = package.facts["atomics"] = {}
-        helpers = _helpers(package)
-        named = re.compile(naming(d.name for d in package.functions() if d.key in helpers))
+        helpers = {key: h for each in near(package) for key, h in _helpers(each).items()}
+        decls = [d for each in near(package) for d in each.functions()] if helpers else []
+        named = re.compile(naming(d.name for d in decls if d.key in helpers))
         for file in code_files(package):
             if file.generated:
                 continue

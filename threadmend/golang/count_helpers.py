@@ -6,10 +6,12 @@ func (q *queue) done() { q.open.Done() }   // q.done() is q.open.Done()
 from __future__ import annotations
 
 import re
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.one_liners import naming, one_liners, only_call
+from threadmend.golang.one_liners import naming, near, one_liners, only_call
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import (
     WAITGROUP_CALLS,
@@ -88,7 +90,7 @@ def counted_fields(package: Package, root: Node, method: str) -> set[str]:
     data, start, end = root.tree.data, root.start, root.end
     found = re.findall(rf"\.(\w+)\.{method}\(".encode(), data[start:end])
     fields = {name.decode() for name in found}
-    for decl in package.functions() if counts(package, method).search(data, start, end) else ():
+    for decl in _callable(package) if counts(package, method).search(data, start, end) else ():
         operation = _helpers(package).get(decl.key)
         if operation is None or operation.method != method or operation.access is None:
             continue
@@ -102,7 +104,7 @@ def counts(package: Package, method: str) -> re.Pattern[bytes]:
     known: dict[str, re.Pattern[bytes]] = package.facts.setdefault("counts", {})
     if method not in known:
         helpers = _helpers(package)
-        names = {d.name for d in package.functions() if d.key in helpers} if helpers else ()
+        names = {d.name for d in _callable(package) if d.key in helpers} if helpers else ()
         words = b"|" + naming(names) if names else b""
         known[method] = re.compile(rf"\.{method}\(".encode() + words)
     return known[method]
@@ -112,7 +114,7 @@ def helper_names(package: Package, method: str) -> list[str]:
     """Return the names of the helpers that consist of a call of a WaitGroup's method."""
     helpers = _helpers(package)
     found = {
-        d.name for d in package.functions() if d.key in helpers and helpers[d.key].method == method
+        d.name for d in _callable(package) if d.key in helpers and helpers[d.key].method == method
     }
     return sorted(found)
 
@@ -131,12 +133,25 @@ def said(operation: WaitGroupCall) -> str:
     return f"{operation.waitgroup.name}.{operation.method}"
 
 
-def _helpers(package: Package) -> dict[tuple[str, int], WaitGroupCall]:
+def _helpers(package: Package) -> Mapping[tuple[str, int], WaitGroupCall]:
     """Return, by `Decl.key`, the functions whose body is one Done or Wait or `Add(1)`.
 
-    A Wait may be of a parameter, and one that another helper does.
+    A Wait may be of a parameter, and one that another helper does. Those of imported packages too.
     """
-    return one_liners(package, "count_helpers", _only_operation, _wait_behind)
+    known: Mapping[tuple[str, int], WaitGroupCall] | None = package.facts.get("near helpers")
+    if known is None:
+        # The maps themselves: one is being filled where a helper of a helper is asked about.
+        each = (
+            one_liners(p, "count_helpers", _only_operation, _wait_behind) for p in near(package)
+        )
+        known = package.facts["near helpers"] = ChainMap(*each)
+    return known
+
+
+def _callable(package: Package) -> Iterator[Decl]:
+    """Yield the functions of a package, and those that it can call of the packages it imports."""
+    for each in near(package):
+        yield from (d for d in each.functions() if each is package or d.exported)
 
 
 def _wait_behind(decl: Decl, calls: re.Pattern[bytes]) -> WaitGroupCall | None:

@@ -11,7 +11,7 @@ from threadmend.golang.syntax import Node
 if TYPE_CHECKING:
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["naming", "one_liners", "only_call"]
+__all__ = ["naming", "near", "one_liners", "only_call"]
 
 _Operation = TypeVar("_Operation")
 
@@ -50,6 +50,20 @@ def one_liners(
             if operation is not None:
                 known[decl.key] = operation
                 fresh.add(decl.key)
+    return known
+
+
+def near(package: Package) -> list[Package]:
+    """Return a package and those of its module that it imports: whose helpers it may call."""
+    known: list[Package] | None = package.facts.get("near")
+    if known is None:
+        known = package.facts["near"] = [package]
+        paths = sorted({i.path for f in package.files for i in f.imports})
+        for path in paths if package.module is not None else ():
+            if package.module is not None and path.startswith(package.module.path):
+                imported = package.workspace.package(path)
+                if imported is not None and imported is not package:
+                    known.append(imported)
     return known
 
 

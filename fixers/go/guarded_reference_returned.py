@@ -60,6 +60,7 @@ from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._element_handed_out import elements_handed_out
 from ._handed_out import is_meant, is_over
+from ._parts_guarded import home_of, is_under
 
 CATEGORY = "mutex"
 GATE = rb"\.R?Lock\(\)|\.\w*[lL]ock\w*\(|\.(?:enter|begin|acquire|hold)\w*\("
@@ -114,7 +115,8 @@ def _evidence(file: GoFile, escape: Escape) -> _Evidence | None:
     lock = escape.lock.lock_class
     found: list[_Evidence] = []
     for container, name in _containers(file, escape):
-        for mutation in mutations(file.package, container, name):
+        home = home_of(file, escape, container)
+        for mutation in mutations(home, container, name):
             certain = mutation.kind == "store"
             if mutation.kind == "assign" and escape.kind != "pointer":
                 continue
@@ -122,7 +124,9 @@ def _evidence(file: GoFile, escape: Escape) -> _Evidence | None:
                 certain = True
             if not certain and (escape.part or escape.is_sent or escape.kind == "struct"):
                 continue  # a snapshot: it sees the elements that were there
-            if mutation.under(lock) and not mutation.initial and not is_over(escape, mutation):
+            if not is_under(mutation, lock) or mutation.initial:
+                continue
+            if not is_over(escape, mutation):
                 found.append(_Evidence(mutation.file, mutation.node, certain))
     found.sort(key=lambda e: (not e.certain, e.file.path, e.node.start))
     return found[0] if found else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import callers
 from threadmend.golang.makers import Maker, capacity_of, is_make
+from threadmend.golang.one_liners import near
 from threadmend.golang.scope import Binding, declared_name
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
@@ -88,16 +89,19 @@ def object_makers(package: Package) -> dict[tuple[str, int], list[FieldMaker]]:
 
 
 def naming_makers(package: Package) -> re.Pattern[bytes] | None:
-    """Return what a call of a function of the package that makes objects looks like."""
-    known = object_makers(package)
-    if not known:
-        return None
-    pattern: re.Pattern[bytes] | None = package.facts.get("object makers' calls")
-    if pattern is None:
-        names = sorted({found[0].decl.name.encode() for found in known.values()})
-        words = b"|".join(map(re.escape, names))
-        pattern = package.facts["object makers' calls"] = re.compile(rb"\b(?:" + words + rb")[(\[]")
+    """Return what a call of a function that makes objects looks like; of imported ones, too."""
+    if "object makers' calls" not in package.facts:
+        own = _names(package)
+        others = {n for p in near(package)[1:] for n in _names(p) if n[:1].isupper()}
+        words = [rb"\b" + re.escape(n) + rb"[(\[]" for n in sorted(own)]
+        words += [rb"\w\." + re.escape(n) + rb"[(\[]" for n in sorted(others)]
+        package.facts["object makers' calls"] = re.compile(b"|".join(words)) if words else None
+    pattern: re.Pattern[bytes] | None = package.facts["object makers' calls"]
     return pattern
+
+
+def _names(package: Package) -> set[bytes]:
+    return {found[0].decl.name.encode() for found in object_makers(package).values()}
 
 
 def or_objects(package: Package, pattern: re.Pattern[bytes]) -> re.Pattern[bytes]:
@@ -113,12 +117,13 @@ def or_objects(package: Package, pattern: re.Pattern[bytes]) -> re.Pattern[bytes
 
 def objects_of(file: GoFile, call: Node) -> list[FieldMaker]:
     """Return what a call makes channels with, if it is one of a function that makes an object."""
-    known = object_makers(file.package)
-    function = call["function"]
-    if not known or function.kind == "selector_expression":
+    pattern = naming_makers(file.package)
+    if pattern is None or not pattern.search(b"." + call["function"].text + b"("):
         return []
     decl = file.callee(call)
-    return known.get(decl.key, []) if decl is not None else []
+    if decl is None or decl.kind != "func" or decl.file.package not in near(file.package):
+        return []
+    return object_makers(decl.file.package).get(decl.key, [])
 
 
 def _makers(decl: Decl) -> list[FieldMaker]:

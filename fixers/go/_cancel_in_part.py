@@ -4,6 +4,8 @@ sc := begin(ctx)               // return scope{Context: ctx, release: cancel}
 if taken {
     return ErrTaken            // the others call sc.release()
 }
+
+A method that does nothing but call it is as good: `func (s *scope) end() { s.release() }`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.access import is_assigned_once
+from threadmend.golang.bodycalls import receiver_of
 from threadmend.golang.cancels import cancelled
 from threadmend.golang.contexts import Derivation, derivations
 from threadmend.golang.file import GoFile
@@ -80,10 +83,12 @@ def _part(decl: Decl) -> str | None:
 
 def _field_of(decl: Decl) -> str | None:
     for derivation in derivations(decl.file):
-        binding = decl.file.binding(derivation.cancel)
-        if derivation.call.function is not decl.node or binding is None:
+        if derivation.call.function is not decl.node:
             continue
-        uses = [u for u in binding.uses if u is not binding.node]
+        if derivation.cancel.kind == "selector_expression":
+            return _stored_in(decl, derivation.cancel)
+        binding = decl.file.binding(derivation.cancel)
+        uses = [u for u in binding.uses if u is not binding.node] if binding is not None else []
         element = uses[0].parent if len(uses) == 1 else None
         keyed = element.parent if element is not None else None
         if keyed is None or keyed.kind != "keyed_element" or element is keyed["key"]:
@@ -92,6 +97,20 @@ def _field_of(decl: Decl) -> str | None:
         if last.kind == "return_statement" and last.contains(keyed) and _is_returned(keyed, last):
             return keyed["key"].name
     return None
+
+
+def _stored_in(decl: Decl, cancel: Node) -> str | None:
+    """Return the field of the object that a function makes and returns: `c.ctx, c.cancel = …`."""
+    last = decl.node["body"].statements[-1]
+    owner = decl.file.binding(cancel["operand"])
+    values = last.children[1].children if last.kind == "return_statement" else []
+    if owner is None or owner.kind != "variable" or len(values) != 1:
+        return None
+    if decl.file.binding(values[0]) is not owner or not is_assigned_once(owner):
+        return None
+    if any(u.parent is not None and u.parent.kind == "argument_list" for u in owner.uses):
+        return None  # somebody else has it
+    return cancel["field"].name
 
 
 def _is_returned(keyed: Node, statement: Node) -> bool:
@@ -142,17 +161,42 @@ def _kind(file: GoFile, use: Node, field: str) -> str:
         if not called:
             return "other"
         decl = file.callee(call) if call is not None else None
-        return "may" if decl is None or _is_called_inside(decl, field) else "other"
+        if decl is None:
+            return "may"
+        if _only_calls(decl, field):
+            return "call"
+        return "may" if _may_call(decl, field) else "other"
     if above is not None and above.kind == "argument_list" and _takes_context(file, use):
         return "other"
     return "escapes"
 
 
-def _is_called_inside(method: Decl, field: str) -> bool:
-    """Return whether some method of the type looks at the field: it may call another one."""
+def _only_calls(method: Decl, field: str) -> bool:
+    """Return whether a call of the cancel function is all that a method does."""
+    statements = method.node["body"].statements if method.sound and method.has_body else []
+    receiver = receiver_of(method.node) if method.kind == "method" else None
+    wanted = f"{receiver.name}.{field}()" if receiver is not None else ""
+    return len(statements) == 1 and statements[0].name == wanted
+
+
+def _may_call(method: Decl, field: str) -> bool:
+    """Return whether a method looks at the field, or calls a method of the type that does."""
+    methods = method.file.package.methods(method.receiver)
     word = re.compile(rb"\." + re.escape(field.encode()) + rb"\b")
-    some = method.file.package.methods(method.receiver).values()
-    return any(word.search(d.file.data, *d.span) for decls in some for d in decls)
+    looking = {n for n, ds in methods.items() if any(word.search(d.file.data, *d.span) for d in ds)}
+    seen, todo = set[str](), [method.name]
+    while todo:
+        name = todo.pop()
+        if name in looking:
+            return True
+        seen.add(name)
+        for decl in methods.get(name, ()):
+            called = {n.decode() for n in _CALLS.findall(decl.file.data, *decl.span)}
+            todo += sorted((called & methods.keys()) - seen)
+    return False
+
+
+_CALLS = re.compile(rb"\.(\w+)\b")
 
 
 def _takes_context(file: GoFile, argument: Node) -> bool:

@@ -77,12 +77,42 @@ def count_calls(file: GoFile, function: Node) -> list[WaitGroupCall]:
 
 
 def waits(file: GoFile, call: Node) -> bool:
-    """Return whether a call is a Wait, of whatever it is, or of a helper that only waits."""
+    """Return whether a call is a Wait, of whatever it is, or of a function that waits each time."""
     function = call["function"]
     if function.kind == "selector_expression" and function["field"].name == "Wait":
         return True
     found = count_call(file, call)
-    return found is not None and found.method == "Wait"
+    if found is not None:
+        return found.method == "Wait"
+    decl = file.callee(call)
+    return decl is not None and _waits_each_time(decl)
+
+
+def _waits_each_time(decl: Decl) -> bool:
+    """Return whether a function waits for a group whatever happens: `close(p.work); p.wg.Wait()`.
+
+    As a statement of its own, with no return in front of it.
+    """
+    known: dict[tuple[str, int], bool] = decl.file.package.facts.setdefault("waits each time", {})
+    if decl.key not in known:
+        known[decl.key] = _find_wait(decl)
+    return known[decl.key]
+
+
+_GROUP_WAITS = re.compile(rb"\.Wait\(\)")
+
+
+def _find_wait(decl: Decl) -> bool:
+    if not decl.sound or not decl.has_body or not _GROUP_WAITS.search(decl.file.data, *decl.span):
+        return False
+    for statement in decl.node["body"].statements:
+        if any(node.kind == "return_statement" for node in statement.own()):
+            return False
+        call = statement.children[0] if statement.kind == "expression_statement" else None
+        found = waitgroup_call(decl.file, call) if call and call.kind == "call_expression" else None
+        if found is not None and found.method == "Wait":
+            return True
+    return False
 
 
 def counted_fields(package: Package, root: Node, method: str) -> set[str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from threadmend.golang.access import Access, access_of, lock_class
 from threadmend.golang.launched import literal_of
+from threadmend.golang.pools import HANDS_ON, pooled
 from threadmend.golang.scope import position_of
 from threadmend.golang.slots import takes_only_slots, without_slots
 from threadmend.golang.syntax import Node
@@ -82,8 +83,9 @@ def _own_names(package: Package) -> frozenset[str]:
             for head in (_HEAD, _LOCAL_HEAD)
             for m in head.finditer(file.data)
         ]
+        pooled_names = {name for name, body in heads if HANDS_ON.match(body)}
         heads = [(name, body) for name, body in heads if not _ORDERS.search(without_slots(body))]
-        names = {name for name, body in heads if _LAUNCHES.search(body)}
+        names = pooled_names | {name for name, body in heads if _LAUNCHES.search(body)}
         for _ in range(_ROUNDS if names else 0):
             calls = re.compile(rb"\b(?:%s)\(" % b"|".join(sorted(names)))
             names |= {name for name, body in heads if calls.search(body)}
@@ -140,7 +142,12 @@ def _find(file: GoFile, function: Node) -> _Counted | None:
     from threadmend.golang.goroutines import launches_in
 
     body, parameters = function["body"], function["parameters"]
-    if b"..." in parameters.text or _orders(file, function):
+    if b"..." in parameters.text:
+        return None
+    if HANDS_ON.match(body.text[1:-1]):
+        pool = pooled(file, function)
+        return _Counted(pool[0], function, *pool[1:]) if pool is not None else None
+    if _orders(file, function):
         return None
     launches = [x for x in launches_in(file, function) if x.function is function]
     if len(launches) != 1 or launches[0].statement.parent is not body:

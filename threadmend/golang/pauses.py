@@ -58,7 +58,7 @@ def _pauses(file: GoFile, body: Node, depth: int, clocks: bool) -> Iterator[Poin
                     yield point
         elif node.kind == "call_expression" and depth > 0 and not node.runs_later:
             decl = file.callee(node)
-            if decl is None or decl.file.package is not file.package or not decl.sound:
+            if decl is None or decl.file.package.module is None or not decl.sound:
                 continue
             if decl.node.get("body") is not None and _must_wait(decl.file, decl.node, depth - 1):
                 point = flow.point_of(_in(node, body))

@@ -28,7 +28,8 @@ from threadmend.golang.goroutines import Launch, launches_in, or_spawning
 from threadmend.golang.lefts import calls_leaving
 from threadmend.golang.locks import held_at
 from threadmend.golang.scope import Binding, bindings_in
-from threadmend.golang.syntax import Node
+from threadmend.golang.started_with import GIVES, started_with
+from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.types import Chan
 from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.golang.wording import translated
@@ -40,9 +41,9 @@ from ._options_after import Options, options_after
 from ._quick import is_slow
 
 CATEGORY = "shared-state"
-GATE = rb"\bgo\s+[\w(]|\.Go\(|\brange \w*[oO]pt"
+GATE = rb"\bgo\s+[\w(]|\.Go\(|\brange \w*[oO]pt|[(,] ?\w+\.[a-z]\w*\)|, ?func\(\) \{"
 
-_STARTS = re.compile(rb"\bgo\s+[\w(]|\.Go\(")
+_STARTS = re.compile(rb"\bgo\s+[\w(]|\.Go\(|" + GIVES.pattern)
 _APPLIES = re.compile(rb"\brange \w*[oO]pt")
 _ASSIGNS = re.compile(rb"[^:=!<>]=[^=]")
 _STOPS = frozenset(
@@ -60,7 +61,7 @@ def check(file: GoFile) -> Iterator[Finding]:
     for declaration in file.declarations(or_spawning(file.package, _STARTS)):
         assigns = _ASSIGNS.search(file.data, declaration.start, declaration.end) is not None
         known: set[Node] = set()
-        for launch in launches_in(file, declaration.node):
+        for launch in [*launches_in(file, declaration.node), *_handed_over(file, declaration)]:
             if launch.kind != "timer" and launch.body is not None:
                 yield from made_inside(file, launch)
                 yield from _late_options(file, launch)
@@ -70,6 +71,13 @@ def check(file: GoFile) -> Iterator[Finding]:
         if calls_leaving(file, declaration):
             for call in declaration.index.get("call_expression", ()):
                 yield from _options_after_call(file, call)
+
+
+def _handed_over(file: GoFile, declaration: Declaration) -> Iterator[Launch]:
+    """Yield what functions are given and run in a goroutine of their own: `loop.Start(r.turn)`."""
+    if GIVES.search(file.data, declaration.start, declaration.end):
+        for call in declaration.index.get("call_expression", ()):
+            yield from started_with(file, call)
 
 
 def _late_assignments(file: GoFile, launch: Launch, known: set[Node]) -> Iterator[Finding]:
@@ -247,7 +255,7 @@ def _read_by(file: GoFile, launch: Launch, assignment: Node) -> Node | None:
     if access is None or _is_made_between(access, launch):
         return None
     own = launch.decl.file if launch.decl is not None else file
-    return _first_read(own, launch.body, launch.call, file, access, _DEPTH)
+    return _first_read(own, launch.body, launch.runs, file, access, _DEPTH)
 
 
 def _is_made_between(access: Access, launch: Launch) -> bool:

@@ -301,12 +301,6 @@ def _is_closed(file: GoFile, node: Node, owner: str, name: str) -> bool:
     return _closed_by_original(file, node, owner, name)
 
 
-def _is_closed(file: GoFile, node: Node, owner: str, name: str) -> bool:
-    if STOP_NAMES.search(name) and _closed_for(file, node, name):
-        return True
-    return _closed_by_original(file, node, owner, name)
-
-
 def _closed_for(file: GoFile, node: Node, name: str) -> bool:
     """Return whether the package closes a channel of this name, and not the function here."""
     pattern = re.compile(rb"\bclose\([\w.]*\b" + re.escape(name.encode()) + rb"\)")

@@ -76,12 +76,16 @@ _CALLS = (
 
 
 def _closes_itself(channel: Channel | SharedChannel, send: Node, loop: Node | None) -> bool:
-    """Return whether a function that sends in a loop closes behind it: `l.feed(cars)`."""
+    """Return whether a function that sends in a loop closes behind it, or as it ends:
+    `l.feed(cars)`.
+    """
     for close in channel.of("close"):
         statement = close.node.parent
         if close.function is send.function and statement is not None and loop is not None:
             if statement.kind == "expression_statement" and statement in loop.following:
                 return not any(_waits(s) for s in loop.following if s.end <= statement.start)
+            if statement.kind == "defer_statement" and statement.parent is loop.parent:
+                return statement.end <= loop.start and not any(map(_waits, loop.following))
     return False
 
 

@@ -39,7 +39,7 @@ from threadmend.golang.counts import iterations
 from threadmend.golang.families import CannotFollow, family
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of, is_never_after
-from threadmend.golang.functions import result_nodes
+from threadmend.golang.functions import leave_with
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.leaving import owed_after
 from threadmend.golang.local_fields import held_channels
@@ -86,13 +86,15 @@ def _left(file: GoFile, function: Node, channel: Channel) -> _Left | None:
         return None
     if channel.capacity is not None and channel.capacity.kind != "int_literal":
         return None
-    if len(receives) != 1 or receives[0].kind != "range" or receives[0].calls:
+    if len(receives) != 1 or receives[0].kind != "range" or len(receives[0].calls) > 1:
         return None
-    loop = receives[0].node.parent
+    loop, at = receives[0].node.parent, receives[0].anchor
     launch = _producer(function, channel)
-    if loop is None or launch is None or loop.function is not function:
+    if loop is None or launch is None or at.function is not function:
         return None
-    outer = innermost_loop(loop)
+    if receives[0].calls and (innermost_loop(loop) is not None or at.runs_later):
+        return None
+    outer = innermost_loop(at if receives[0].calls else loop)
     if outer is not None and not outer.contains(channel.make):
         return None
     if not any(_comes_again(send, launch) for send in sends):
@@ -110,7 +112,7 @@ def _producer(function: Node, channel: Channel) -> Launch | None:
     launch = next(iter(launches.values()))
     if launch.kind != "go" or launch.function is not function or launch.loop is not None:
         return None
-    if not channel.of("close") or launch.node.start > channel.of("range")[0].node.start:
+    if not channel.of("close") or launch.node.start > channel.of("range")[0].anchor.start:
         return None
     for send in channel.of("send"):
         if send.case is not None or held_at(send.file, send.node):
@@ -209,11 +211,13 @@ def _fix(file: GoFile, function: Node, left: _Left) -> Fix:
     if made is None or made.parent is not function["body"] or body is None:
         raise BuilderError("the channel is not made in the function's own block")
     if _waits_then(function, left):
-        rest = drained(left.channel, left.channel.of("range")[0], left.exits, left.sends[0].node)
-        if rest is None:
+        receive = left.channel.of("range")[0]
+        rest = drained(left.channel, receive, left.exits, left.sends[0].node)
+        if rest is None or receive.calls:
             raise BuilderError("the function waits for the goroutine after the loop")
         return rest
-    if result_nodes(body) or any(_owes(body, s.node, left.channel) for s in left.sends):
+    leave = leave_with(body, "")
+    if leave is None or any(_owes(body, s.node, left.channel) for s in left.sends):
         raise BuilderError("the goroutine has more to do when it has sent")
     taken = {*taken_names(function), *taken_names(body)}
     name = free_name("stop", taken)
@@ -225,7 +229,7 @@ def _fix(file: GoFile, function: Node, left: _Left) -> Fix:
     elif left.launch.literal is None or not left.launch.node.contains(body):
         raise BuilderError("what is launched stands elsewhere")
     for send in left.sends:
-        code = f"select {{\ncase {at_margin(send.node)}:\ncase <-{name}:\n\treturn\n}}"
+        code = f"select {{\ncase {at_margin(send.node)}:\ncase <-{name}:\n\t{leave}\n}}"
         edits += replace(send.node, code)
     title = f"Let the goroutine end when {left.channel.binding.name} is left"
     reason = "the goroutine ends when its receiver has left"
@@ -246,8 +250,8 @@ _WAITS = re.compile(rb"\.Wait\(|<-")
 
 def _waits_then(function: Node, left: _Left) -> bool:
     """Return whether the function may wait for the goroutine before a deferred close comes."""
-    flow = flow_of(function)
-    points = [flow.point_of(exit_) for exit_ in left.exits]
+    flow, receive = flow_of(function), left.channel.of("range")[0]
+    points = [flow.point_of(at) for at in (receive.calls or left.exits)]
     after = {p for point in points if point is not None for p in flow.reachable(point)}
     if any(_WAITS.search(p.node.text) for p in after if p is not flow.end):
         return True

@@ -295,11 +295,12 @@ def _loop_around(send: ChannelOperation) -> Node | None:
 
 
 def _is_called(send: ChannelOperation) -> bool:
-    """Return whether one call, a statement of its own, leads to a send: `feed(jobs, out)`."""
-    statement = send.anchor.parent
-    if len(send.calls) != 1 or statement is None or innermost_loop(send.anchor) is not None:
+    """Return whether one call leads to a send, in a statement of its own or for its result:
+    `feed(jobs, out)`, `err := feed(jobs, out)`.
+    """
+    if len(send.calls) != 1 or innermost_loop(send.anchor) is not None:
         return False
-    return statement.kind == "expression_statement" and send.node.function is not None
+    return not send.anchor.runs_later and send.node.function is not None
 
 
 def _finding(

@@ -300,7 +300,7 @@ def _is_called(send: ChannelOperation) -> bool:
     """
     if len(send.calls) != 1 or innermost_loop(send.anchor) is not None:
         return False
-    return not send.anchor.runs_later and send.node.function is not None
+    return not send.anchor.is_deferred and send.node.function is not None
 
 
 def _finding(

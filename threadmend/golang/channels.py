@@ -318,13 +318,24 @@ def runner_of(operation: ChannelOperation, function: Node) -> Launch | Node | No
     return _runner(operation.file, node, function)
 
 
+def _handed_over(call: Node) -> Node | None:
+    """Return the value that a call stands for, as `Launch.runs` makes it up: `s.run` of
+    `g.Go(s.run)`.
+    """
+    statement = call.parent
+    group = statement.parent if statement is not None else None
+    if group is None or group.kind != "argument_list":
+        return None
+    return next((v for v in group.children if v.start == call.start), None)
+
+
 def _runner(like: GoFile, node: Node, body: Node) -> Launch | Node | None:
     """Return what runs a node: `body` (or the declaration around it), a launch in it, None."""
     file = like.package.workspace.file_of(node)
     while True:
         call = node if node.kind == "call_expression" else None
         if call is not None and call.parent is not None and call.parent.kind == "go_statement":
-            return launch_of_literal(file, call.parent)
+            return launch_of_literal(file, _handed_over(call) or call.parent)
         inner = node.function
         if inner is None:
             return None

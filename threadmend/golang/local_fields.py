@@ -25,6 +25,7 @@ from threadmend.golang.access import is_assigned_once
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import Channel, follow, initialised, local_channels, passed_to
 from threadmend.golang.functions import call_of
+from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.makers import capacity_of, is_make, maker_of, making
 from threadmend.golang.node import parenthesized
 from threadmend.golang.object_makers import naming_makers, objects_of
@@ -397,7 +398,7 @@ def _given(
     selection = file.selection(parent)
     if selection is None or selection.kind != "method":
         return () if selection is not None else None
-    call = call_of(parent)
+    call = call_of(parent) or _launching(file, parent)
     if call is None:
         return None
     decl = file.callee(call)
@@ -407,3 +408,11 @@ def _given(
         return ()  # of an embedded type, which has another field of that name, if any
     receiver = _receiver(decl)
     return (call, decl.file, receiver) if receiver is not None else ()
+
+
+def _launching(file: GoFile, value: Node) -> Node | None:
+    """Return the call that a goroutine makes of a method that it is handed: `g.Go(in.run)`."""
+    if value.parent is None or value.parent.kind != "argument_list":
+        return None
+    launch = launch_of_literal(file, value)
+    return launch.runs if launch is not None and launch.value is value else None

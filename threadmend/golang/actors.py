@@ -23,6 +23,7 @@ from threadmend.golang.asked_by_others import belongs_to, calls_back, has_caller
 from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.calls import code_files, own_callers
 from threadmend.golang.count_helpers import counted_fields, waits
+from threadmend.golang.crowds import HANDLER, crowds
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import doc_of, outer_function
@@ -50,6 +51,7 @@ from threadmend.golang.rounds import (
 )
 from threadmend.golang.scope import Binding
 from threadmend.golang.setup import is_setup
+from threadmend.golang.spoken import is_explained
 from threadmend.golang.summaries import touches_of
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.touches import Touch
@@ -199,15 +201,18 @@ def _onlooker(file: GoFile, start: _Start, touch: Touch, rounds: str) -> FieldAc
         if known is None or _has_waited(file, start, touch.access.root):
             return None
         return _looked_at(file, start, touch, *known, rounds)
-    if rounds is not ENDLESS or len(touch.access.steps) > 0 or file.package.name == "main":
+    if rounds is not ENDLESS or len(touch.access.steps) > 0:
         return None
     if str(touch.access.root[0]).startswith("="):
         return None
     body = start.launch.body
     assert body is not None
     for other in accesses_like(file.package, touch.file, touch.node):
-        if outer_function(other.node) is start.declaration:
+        answers = _answers_requests(other)
+        if not answers and outer_function(other.node) is start.declaration:
             continue
+        if not answers and file.package.name == "main":
+            continue  # nobody else calls what it exports
         if _meets(file, body, touch, other):
             return other
     return None
@@ -229,8 +234,14 @@ def _has_waited(file: GoFile, start: _Start, root: Binding) -> bool:
 
 
 def _is_left(file: GoFile, launch: Launch) -> bool:
-    """Return whether the launching function does not wait for the goroutine's end."""
+    """Return whether the launching function does not wait for the goroutine's end.
+
+    What the program's main function waits for is mostly the end of all.
+    """
     function = launch.function
+    if function is not None and file.package.name == "main" and function.get("name") is not None:
+        if function["name"].name == "main":
+            return True
     return function is not None and any(
         left.launch.node is launch.node for left in lefts_of(file, function)
     )
@@ -372,6 +383,9 @@ def _meets(file: GoFile, body: Node, touch: Touch, other: FieldAccess) -> bool:
     """Return whether an access is made by others while the goroutine runs, without a lock."""
     if other.kind not in {"read", "write", "update", "store"}:
         return False
+    if _answers_requests(other):
+        alone = other.held or other.fresh or body.contains(other.node)
+        return not alone and not is_explained(other.file, other.node)
     if is_beyond_judgement(other, locked_too=True):
         return False
     function = outer_function(other.node)
@@ -395,6 +409,12 @@ def _meets(file: GoFile, body: Node, touch: Touch, other: FieldAccess) -> bool:
         if _is_waited_for(other.file.package, decl.receiver, body):
             return False
     return not belongs_to(other.file, function, body)
+
+
+def _answers_requests(access: FieldAccess) -> bool:
+    """Return whether an HTTP server comes to an access with each request, whenever it comes."""
+    function = access.node.function
+    return any(c.body is function and c.why == HANDLER for c in crowds(access.file.package))
 
 
 def _is_open(file: GoFile, function: Node) -> bool:

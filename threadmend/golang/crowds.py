@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
     from threadmend.golang.package import Decl, Package
 
-__all__ = ["Crowd", "crowds", "is_made_anew", "overlaps", "own_nodes", "runs_along"]
+__all__ = ["HANDLER", "Crowd", "crowds", "is_made_anew", "overlaps", "own_nodes", "runs_along"]
 
+HANDLER = "an HTTP handler"  # why a server runs a function in several goroutines
 _DEPTH = 3
 _PATHS = frozenset({"identifier", "selector_expression"})
 _STARTS = re.compile(rb"\bgo\s+[\w(]|\.Go\(|\bResponseWriter\b")
@@ -263,7 +264,7 @@ def _handlers(file: GoFile, declaration: Node) -> Iterator[Crowd]:
                 shared = frozenset(captures(function))
             else:
                 shared = frozenset(_receivers(file, function))
-            yield Crowd(file, function, shared, function, "an HTTP handler")
+            yield Crowd(file, function, shared, function, HANDLER)
 
 
 def _is_handler(file: GoFile, function: Node) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import variable_meant
 from threadmend.golang.actors import actors, comes_after
-from threadmend.golang.crowds import Crowd, crowds, own_nodes
+from threadmend.golang.crowds import HANDLER, Crowd, crowds, own_nodes
 from threadmend.golang.encounters import Encounter, encounters
 from threadmend.golang.field_accesses import FieldAccess, access_kind
 from threadmend.golang.filled_before import is_filled_before
@@ -194,7 +194,7 @@ def _is_exclusive(crowd: Crowd, access: FieldAccess, known: bool = False) -> boo
             return True
         if holds_unseen_lock(where, at):
             return True
-    return crowd.why == "an HTTP handler" and _is_made_per_request(crowd, access)
+    return crowd.why == HANDLER and _is_made_per_request(crowd, access)
 
 
 def _is_made_to_be_shared(type_: Type | None) -> bool:
@@ -288,7 +288,7 @@ def _is_made_per_request(crowd: Crowd, access: FieldAccess) -> bool:
         return False
     owner = (access.place or "").rpartition(".")[0].rpartition(".")[2]
     package = access.file.package
-    handlers = [c.body for c in crowds(package) if c.why == "an HTTP handler"]
+    handlers = [c.body for c in crowds(package) if c.why == HANDLER]
     for body in (*handlers, *_given_requests(package)):
         for literal in body.find("composite_literal"):
             if literal["type"].name == owner:

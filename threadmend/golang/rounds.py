@@ -33,11 +33,16 @@ def rounds_of(file: GoFile, body: Node, touch: Touch) -> str:
 
 
 def is_endless(file: GoFile, loop: Node) -> bool:
-    """Return whether a loop runs until somebody ends it: `for {`, `for x := range channel`."""
+    """Return whether a loop runs until somebody ends it: `for {`, `for n := 1; ; n++ {`.
+
+    Or `for x := range channel`.
+    """
     for child in loop.children:
         if child.kind == "range_clause":
             return isinstance(file.underlying(file.type_of(child["right"])), Chan)
-        if child.kind == "for_clause" or child.field == "condition":
+        if child.kind == "for_clause":
+            return child.get("condition") is None
+        if child.field == "condition":
             return False
         if child.kind not in {"block", "for"}:
             return False

@@ -30,17 +30,16 @@ from threadmend.golang.builders import (
     with_reason,
 )
 from threadmend.golang.captured import accesses_of
-from threadmend.golang.crowded_calls import crowded_opens
+from threadmend.golang.crowded_calls import crowded_opens, crowding_body
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import captures
-from threadmend.golang.lefts import calls_leaving, may_leave
+from threadmend.golang.lefts import calls_leaving, may_crowd
 from threadmend.golang.races import explained
 from threadmend.golang.scope import Binding, argument_of
-from threadmend.golang.summaries import called_body
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import bodies_of_value
 from threadmend.golang.touches import held_within
-from threadmend.golang.types import Map
+from threadmend.golang.types import Map, Struct
 from threadmend.model import Finding, Fix, Related, Safety
 
 from ._guard_edits import LockForm, put_under_lock
@@ -60,7 +59,7 @@ def passed_on(file: GoFile) -> Iterator[Finding]:
     """Yield the variables that a literal writes which several goroutines call at once."""
     known: set[Node] = set()
     for declaration in file.declarations(_LITERAL):
-        if not calls_leaving(file, declaration):
+        if not calls_leaving(file, declaration, beside=True):
             continue
         for call in declaration.index.get("call_expression", ()):
             literal = _crowded_literal(file, call)
@@ -81,9 +80,9 @@ def _kept_and_called(file: GoFile, known: set[Node]) -> Iterator[Finding]:
 
 def _crowded_literal(file: GoFile, call: Node) -> Node | None:
     name = call["function"].children[-1] if call["function"].children else call["function"]
-    if not call["arguments"].children or not may_leave(file.package, name.text):
+    if not call["arguments"].children or not may_crowd(file, name.text):
         return None
-    target = called_body(file, call)
+    target = crowding_body(file, call)
     if target is None or target.node.get("body") is None:
         return None
     for open_ in crowded_opens(target.file, target.node):
@@ -106,7 +105,7 @@ def _is_shared_write(file: GoFile, literal: Node, binding: Binding, use: Node) -
     at, own = use, False
     while at is not found.target and at.parent is not None:
         at = at.parent
-        if at.kind == "selector_expression":
+        if at.kind == "selector_expression" and not _is_part(file, at):
             return False  # a field: go/racy-field
         if at.kind == "index_expression":
             held = file.underlying(file.type_of(at["operand"]))
@@ -114,6 +113,13 @@ def _is_shared_write(file: GoFile, literal: Node, binding: Binding, use: Node) -
     if own or held_within(file, literal, use) or explained(file, use):
         return False
     return not any(_decides(literal, a) for a in use.ancestors() if literal.contains(a))
+
+
+def _is_part(file: GoFile, selector: Node) -> bool:
+    """Return whether a field belongs to a struct that a variable holds by itself."""
+    selection = file.selection(selector)
+    known = selection is not None and selection.kind == "field" and not selection.via
+    return known and isinstance(file.underlying(file.type_of(selector["operand"])), Struct)
 
 
 def _is_common(literal: Node, index: Node) -> bool:

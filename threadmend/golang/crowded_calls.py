@@ -9,13 +9,14 @@ from threadmend.golang.goroutines import Launch, innermost_loop, launches_in
 from threadmend.golang.lefts import lefts_of
 from threadmend.golang.summaries import called_body, close_opens, summary_of
 from threadmend.golang.syntax import Node
+from threadmend.golang.targets import Body
 from threadmend.golang.touches import Open, Summary
 from threadmend.golang.types import Func
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["crowded", "crowded_opens"]
+__all__ = ["crowded", "crowded_opens", "crowding_body"]
 
 
 def crowded(file: GoFile, body: Node, call: Node) -> Summary:
@@ -23,11 +24,21 @@ def crowded(file: GoFile, body: Node, call: Node) -> Summary:
 
     `parallel(8, s.step)` runs `s.step` in goroutines that a loop of `parallel` launches.
     """
-    target = called_body(file, call)
+    target = crowding_body(file, call)
     if target is None or target.node is body or target.node.get("body") is None:
         return Summary()
     opens = crowded_opens(target.file, target.node)
     return close_opens(file, body, call, target.node, opens)
+
+
+def crowding_body(file: GoFile, call: Node) -> Body | None:
+    """Return the one body that a call runs for sure, also of another package of the module."""
+    decl = file.callee(call)
+    if decl is None or decl.file.package is file.package:
+        return called_body(file, call)
+    if not decl.sound or decl.file.package.module is not file.package.module:
+        return None
+    return Body(decl.file, decl.node, decl)
 
 
 def crowded_opens(file: GoFile, body: Node) -> list[Open]:

@@ -25,7 +25,7 @@ from threadmend.golang.lefts import (
     STARTS,
     calls_leaving,
     lefts_of_call,
-    may_leave,
+    may_crowd,
     may_start,
     touches_of_launch,
 )
@@ -84,7 +84,7 @@ def encounters(package: Package) -> list[Encounter]:
                     if declaration.kind in {"function_declaration", "method_declaration"}:
                         for function, starts in _starts(file, declaration).items():
                             known.extend(_in_function(file, function, starts))
-                        if calls_leaving(file, declaration):
+                        if calls_leaving(file, declaration, beside=True):
                             known.extend(_crowded(file, declaration))
     return known
 
@@ -132,7 +132,7 @@ def _crowded(file: GoFile, declaration: Declaration) -> Iterator[Encounter]:
         function = call.function
         if function is None or not call["arguments"].children:
             continue
-        if may_leave(file.package, name.text):
+        if may_crowd(file, name.text):
             for touch in crowded(file, function, call).touches:
                 if _clashes(touch):
                     launch = Launch("go", call, call, function, None)

@@ -42,6 +42,7 @@ __all__ = [
     "calls_leaving",
     "lefts_of",
     "lefts_of_call",
+    "may_crowd",
     "may_leave",
     "may_start",
     "touches_of_launch",
@@ -138,6 +139,27 @@ def may_leave(package: Package, name: bytes) -> bool:
     return name in _names(package)
 
 
+def may_crowd(file: GoFile, name: bytes) -> bool:
+    """Return whether a function with this name may leave a goroutine running, told by bytes.
+
+    Also one of an imported package of the module.
+    """
+    return name in _names_beside(file.package)
+
+
+def _names_beside(package: Package) -> frozenset[bytes]:
+    known: frozenset[bytes] | None = package.facts.get("leaving names beside")
+    if known is None:
+        found = set(_names(package))
+        for path in {i.path for f in package.files for i in f.imports}:
+            if package.module is not None and path.startswith(package.module.path):
+                imported = package.workspace.package(path)
+                if imported is not None and imported is not package:
+                    found |= {n for n in _names(imported) if n[:1].isupper()}
+        known = package.facts["leaving names beside"] = frozenset(found)
+    return known
+
+
 def _names(package: Package) -> frozenset[bytes]:
     known: frozenset[bytes] | None = package.facts.get("leaving names")
     if known is None:
@@ -147,13 +169,16 @@ def _names(package: Package) -> frozenset[bytes]:
 
 def may_start(file: GoFile, starts: re.Pattern[bytes]) -> bool:
     """Return whether a file may launch a goroutine or call what leaves one, told by bytes."""
-    leaving = _names(file.package)
+    leaving = _names_beside(file.package)
     return file.holds(or_spawning(file.package, starts)) or any(map(file.may_hold, leaving))
 
 
-def calls_leaving(file: GoFile, declaration: Declaration) -> bool:
-    """Return whether a declaration calls, by its bytes, what may leave a goroutine running."""
-    leaving = _names(file.package)
+def calls_leaving(file: GoFile, declaration: Declaration, *, beside: bool = False) -> bool:
+    """Return whether a declaration calls, by its bytes, what may leave a goroutine running.
+
+    `beside`: also of the packages that its own imports.
+    """
+    leaving = _names_beside(file.package) if beside else _names(file.package)
     start, end = declaration.start, declaration.end
     if not leaving or leaving.isdisjoint(words(file.data[start:end])):
         return False

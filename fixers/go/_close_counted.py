@@ -20,6 +20,8 @@ from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.locks import declaration_of, held_at
+from threadmend.golang.runners import only_launches
+from threadmend.golang.stops import leaves_loop
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named
 from threadmend.golang.waitgroups import waitgroup_calls
@@ -28,7 +30,7 @@ from threadmend.model import Fix, Safety
 from ._beside import senders_beside
 from ._close_fields import SendingLoop, hears, receiver_of
 
-__all__ = ["awaited_as_counted", "counted_and_awaited"]
+__all__ = ["awaited_as_counted", "counted_and_awaited", "end_by_themselves"]
 
 
 def counted_and_awaited(
@@ -36,13 +38,14 @@ def counted_and_awaited(
 ) -> Fix | None:
     """Count the goroutines that send, and wait for them before the close; None without a stop.
 
-    The method that closes has told them to end by then, and no send waits without hearing it.
+    The method that closes has told them to end by then, and no send waits without hearing it; or
+    each of them sends but once, and somebody takes what is sent until the close.
     """
     statement = call.parent
     if statement is None or statement.kind != "expression_statement":
         return None
     base = call["arguments"].children[0]["operand"].name
-    if not _are_told(call, loop, base):
+    if not (_are_told(call, loop, base) or end_by_themselves(channel, call, loop)):
         return None
     if held_at(file, call):
         raise BuilderError("several goroutines send, and a lock is held at the close")
@@ -134,10 +137,24 @@ def _are_told(call: Node, loop: SendingLoop, base: str) -> bool:
     )
 
 
+def end_by_themselves(channel: SharedChannel, close: Node, loop: SendingLoop) -> bool:
+    """Return whether the goroutines send once, to one that receives until the channel is closed."""
+    bodies = [loop.body, *(x.literal for x in loop.launches if x.literal is not None)]
+    if any(True for body in bodies for _ in body.find("for_statement", "goto_statement")):
+        return False
+    for receive in channel.of("range"):
+        body, ranged = receive.node.function, receive.node.parent
+        if body is None or ranged is None or body is close.function or receive.calls:
+            continue
+        if not leaves_loop(ranged) and only_launches(receive.file, body):
+            return True
+    return False
+
+
 def _object(file: GoFile, loop: SendingLoop, launch: Launch) -> str:
     """Return the object that a goroutine sends for, in the words of who launches it."""
     paths: set[str] = set()
-    if launch.kind != "go":
+    if launch.kind != "go" and not _always_runs(file, launch):
         raise BuilderError("several goroutines send")
     if launch.body is loop.body and launch.literal is None and launch.call is not None:
         operand = launch.call["function"].get("operand")
@@ -154,6 +171,21 @@ def _object(file: GoFile, loop: SendingLoop, launch: Launch) -> str:
     if not path.isidentifier() or _is_own(file, launch, path):
         raise BuilderError("several goroutines send")
     return path
+
+
+def _always_runs(file: GoFile, launch: Launch) -> bool:
+    """Return whether a function of the project launches the literal that it gets in any case."""
+    decl = file.callee(launch.node) if launch.kind == "spawner" else None
+    if decl is None or launch.literal is None or not decl.has_body:
+        return False
+    if any(True for _ in decl.node["body"].find("return_statement")):
+        return False
+    names = {n.name for p in decl.node["parameters"].children for n in p.all("name")}
+    calls = [c for c in decl.node["body"].find("call_expression") if c["function"].name in names]
+    return len(calls) == 1 and calls[0].up(*_CHOICES) is None
+
+
+_CHOICES = ("if_statement", "for_statement", "communication_case", "expression_case")
 
 
 def _is_own(file: GoFile, launch: Launch, name: str) -> bool:

@@ -247,11 +247,16 @@ def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop
 @with_reason
 def _fix(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) -> Fix:
     """Let the goroutine that sends close when it ends; a stop channel tells it to."""
+    from ._close_counted import awaited_as_counted, counted_and_awaited, end_by_themselves
+
     if channel.copies:
         from ._close_copied import copies_counted
 
         _refuse_own(file, call, loop)
-        return copies_counted(file, call, channel, loop)
+        counted = None
+        if all(_is_own_name(channel, send) for send in loop.sends):
+            counted = counted_and_awaited(file, call, channel, loop)
+        return counted or copies_counted(file, call, channel, loop)
     waits = _wait_of(call, loop)
     if waits is not None and call.parent is not None:
         _refuse_own(file, call, loop)
@@ -259,8 +264,6 @@ def _fix(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) ->
         reason = "the method now waits for the goroutines"
         title = f"Wait for the senders before closing {channel.name}"
         return Fix(title, tuple(edits), Safety.UNSAFE, reason)
-    from ._close_counted import awaited_as_counted, counted_and_awaited
-
     launch, workspace = loop.launches[0], channel.package.workspace
     group = _group(call, loop, launch)
     if group is not None:
@@ -270,7 +273,8 @@ def _fix(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) ->
     if counted is not None:
         _refuse_own(file, call, loop)
         return counted
-    if len(loop.launches) != 1 or is_repeated(workspace.file_of(launch.node), launch):
+    alone = len(loop.launches) == 1 and not is_repeated(workspace.file_of(launch.node), launch)
+    if not alone or end_by_themselves(channel, call, loop):
         several = counted_and_awaited(file, call, channel, loop)
         if several is None:
             raise BuilderError("several goroutines send")
@@ -293,6 +297,12 @@ def _fix(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) ->
     aligned = realigned(workspace, edits)
     title = f"Let the goroutine that sends close {channel.name}"
     return Fix(title, aligned, Safety.UNSAFE, "the channel is closed later")
+
+
+def _is_own_name(channel: SharedChannel, send: ChannelOperation) -> bool:
+    """Return whether a send names the channel by the field that it was made for."""
+    named = shared_channel(send.file, send.node["channel"])
+    return named is not None and (named.decl.key, named.name) == (channel.decl.key, channel.name)
 
 
 def _refuse_own(file: GoFile, call: Node, loop: SendingLoop) -> None:

@@ -17,8 +17,9 @@ Not reported:
 - functions passed on as values, whose caller may hold the lock, and methods that loggers and
   decoders call;
 - methods that make their whole object as new (`Reset`), for its next user;
-- what is read before the goroutines are launched that write it, and what a function reads that it
-  clears itself when the others set it only while it is nil.
+- what is read before all that writes it is called or launched, or when a flag that is set once,
+  with it, was found to be set; a map that is handed to a function which takes the lock;
+- what a function reads that it clears itself when the others set it only while it is nil.
 
 Hints only: what the project's tests alone call, plain writes in functions that begin something
 (`Load…`, `Restore…`) to which no goroutine comes, and what a small majority alone speaks against

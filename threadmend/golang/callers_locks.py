@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from threadmend.golang.package import Decl
     from threadmend.golang.syntax import Node
 
-__all__ = ["caller_classes", "runner_classes", "runs_later"]
+__all__ = ["caller_classes", "runner_classes", "runs_later", "taken_in"]
 
 _LEVELS = 6
 
@@ -94,12 +94,12 @@ def runner_classes(file: GoFile, node: Node) -> frozenset[str]:
         call = outer.parent if outer is not None and outer.kind == "argument_list" else None
         decl = file.callee(call) if call is not None and call.kind == "call_expression" else None
         if decl is not None and decl.has_body and decl.sound:
-            found |= _taken_in(decl)
+            found |= taken_in(decl)
         literal = literal.function
     return frozenset(found)
 
 
-def _taken_in(decl: Decl) -> frozenset[str]:
+def taken_in(decl: Decl) -> frozenset[str]:
     """Return the classes of the locks that a function takes, also in its literals."""
     known: dict[tuple[str, int], frozenset[str]]
     known = decl.file.package.facts.setdefault("taken in", {})

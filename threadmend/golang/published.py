@@ -5,7 +5,8 @@ c.state.Store(open)                               if c.state.Load() != open { re
 go c.read()                                       return c.conn.Write(b)
                                               }
 
-Or before a channel is closed that the reader has received from.
+Or before a channel is closed that the reader has received from, or with a flag that is set once and
+that the reader has asked under the lock.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
@@ -40,6 +42,8 @@ def is_published(access: FieldAccess, guard: Guard) -> bool:
     if access.writes or function is None:
         return False
     if writes and all(_is_announced(access, write) for write in writes):
+        return True
+    if writes and _is_told_by_flag(access, writes):
         return True
     if setter is None or function is setter:
         return False
@@ -98,6 +102,62 @@ def _is_announced(access: FieldAccess, write: FieldAccess) -> bool:
         if channel.kind == "selector_expression" and channel["field"].text in closed:
             return True
     return False
+
+
+def _is_told_by_flag(access: FieldAccess, writes: Sequence[FieldAccess]) -> bool:
+    """Return whether a read depends on a flag that is set with what it reads, and but once.
+
+    `if m.ready { return }; m.ready, m.err = true, err`, and `if ready { return m.err }`.
+    """
+    flags = [_set_once(write) for write in writes]
+    return bool(flags[0].intersection(*flags[1:]) & set(_true_at(access)))
+
+
+def _set_once(write: FieldAccess) -> set[bytes]:
+    """Return the flags that a function sets beside a write, and leaves on when they are set."""
+    function = write.node.function
+    body = function.get("body") if function is not None else None
+    told: set[bytes] = set()
+    asked: set[bytes] = set()
+    for statement in body.statements if body is not None else ():
+        if statement.kind == "if_statement" and statement.end <= write.node.start:
+            condition, last = statement["condition"], statement["consequence"].statements[-1:]
+            if condition.kind == "selector_expression" and last and last[0].kind in _LEAVES:
+                asked.add(condition["field"].text)
+        if statement.kind == "assignment_statement":
+            targets, values = statement["left"].children, statement["right"].children
+            for target, value in zip(targets, values, strict=False):
+                if value.text == b"true" and target.kind == "selector_expression":
+                    told.add(target["field"].text)
+    return told & asked
+
+
+def _true_at(access: FieldAccess) -> Iterator[bytes]:
+    """Yield the flags that are known to be set where an access is made."""
+    inner = access.node
+    for outer in access.node.ancestors():
+        if outer.kind == "if_statement" and inner.field == "consequence":
+            yield from _flag(access.file, outer["condition"])
+        if outer.kind == "block":
+            for above in outer.statements:
+                if above.kind != "if_statement" or above.start >= inner.start:
+                    continue
+                condition, last = above["condition"], above["consequence"].statements[-1:]
+                negated = condition.kind == "unary_expression" and last
+                if negated and condition["operator"].kind == "!" and last[0].kind in _LEAVES:
+                    yield from _flag(access.file, condition["operand"])
+        if outer.kind in {"func_literal", "function_declaration", "method_declaration"}:
+            return
+        inner = outer
+
+
+def _flag(file: GoFile, test: Node) -> Iterator[bytes]:
+    """Yield the field that a test asks, by a variable that it was read into, perhaps."""
+    binding = file.binding(test) if test.kind == "identifier" else None
+    if binding is not None and binding.value is not None and is_assigned_once(binding):
+        test = binding.value
+    if test.kind == "selector_expression":
+        yield test["field"].text
 
 
 _CLOSED = re.compile(rb"\bclose\([\w.]*\.(\w+)\)")

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import access_of
 from threadmend.golang.calls import Site, own_callers
 from threadmend.golang.functions import outer_function
-from threadmend.golang.goroutines import launch_of_literal, launch_sites, started_by
+from threadmend.golang.goroutines import (
+    launch_of_literal,
+    launch_sites,
+    outermost_loop,
+    started_by,
+)
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 from threadmend.golang.repeats import is_repeated
 from threadmend.golang.setup import is_made_here, is_setup
@@ -45,24 +50,51 @@ def is_only_writer(access: FieldAccess, guard: Guard) -> bool:
 
 
 def is_ahead_of_writers(access: FieldAccess, guard: Guard) -> bool:
-    """Return whether a read follows a write in a function that only then launches who else writes.
+    """Return whether a read stands in a function that only then calls or launches all who write.
 
     `s.mu.Lock(); s.tip = tip; s.mu.Unlock(); s.start(s.tip.height); go s.watch()`
     """
     function = access.node.function
     if access.writes or function is None or function is not outer_function(access.node):
         return False
-    above = False
-    for other in (*guard.locked, *guard.unlocked):
-        if not other.writes or other.setup:
-            continue
-        if other.node.function is function:
-            if other.node.start > access.node.start:
-                return False
-            above = True
-        elif not _is_launched_behind(access, other):
-            return False
-    return above
+    writes = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
+    return bool(writes) and all(
+        other.node.start < access.node.start
+        if other.node.function is function
+        else _is_launched_behind(access, other) or _is_called_behind(access, other)
+        for other in writes
+    )
+
+
+def _is_called_behind(access: FieldAccess, other: FieldAccess) -> bool:
+    """Return whether only the function of an access comes to another one, behind it.
+
+    By calls of its own, or of goroutines that it launches there.
+    """
+    function, writer = access.node.function, other.node.function
+    decl = declaration_of(other.file, writer) if writer is not None else None
+    if decl is None or decl.exported or outer_function(other.node) is not writer:
+        return False
+    sites = list(own_callers(decl, LOCK_CALLS))
+    return bool(sites) and all(
+        site.call is not None
+        and _stands_behind(access, site.call)
+        and (
+            site.node.function is function
+            or (
+                site.node.function is not None
+                and site.node.function.function is function
+                and launch_of_literal(site.file, site.node.function) is not None
+            )
+        )
+        for site in sites
+    )
+
+
+def _stands_behind(access: FieldAccess, node: Node) -> bool:
+    """Return whether a node comes after an access, and no loop leads back."""
+    loop = outermost_loop(access.node)
+    return node.start > access.node.end and (loop is None or not loop.contains(node))
 
 
 def _is_launched_behind(access: FieldAccess, other: FieldAccess) -> bool:
@@ -71,12 +103,12 @@ def _is_launched_behind(access: FieldAccess, other: FieldAccess) -> bool:
     if root is None:
         return False
     if root.kind == "func_literal":
-        return root.function is access.node.function and root.start > access.node.end
+        return root.function is access.node.function and _stands_behind(access, root)
     decl = declaration_of(access.file.package.workspace.file_of(root), root)
     for site in own_callers(decl, LOCK_CALLS) if decl is not None else ():
         start = started_by(decl, site) if decl is not None else None
         if start is not None and start.function is access.node.function:
-            return start.start > access.node.end
+            return _stands_behind(access, start)
     return _launches_behind(access.file, access.node, root)
 
 

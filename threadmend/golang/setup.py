@@ -41,7 +41,7 @@ _NAME = re.compile(
     r"(?:[Nn]ew|[Ii]nit(?:ial(?:i[sz]e)?)?|[Mm]ake|[Cc]reate|[Bb]uild|[Ss]tart|[Oo]pen|[Ss]et[Uu]p"
     r"|[Hh]andshake|[Cc]lose|[Ss]top|[Ss]hutdown|[Tt]eardown|[Tt]est|[Bb]enchmark|[Pp]rovision|[Dd]estroy"
     r"|(?!(?:[Ll]azy|[Ee]nsure|[Mm]aybe|[Rr]e|[Oo]nce))\w*[a-z]Init$|[Bb]oot$"
-    r"|[Pp]re(?:[A-Z]\w*)?(?:Run|Start)$"
+    r"|[Pp]re(?:[A-Z]\w*)?(?:Run|Start)$|\w*(?:[Ss]et|[Aa]pply|[Ff]ill)Defaults?(?:Values)?$"
     r"|Prepare(?![A-Z])|[Cc]leanup|[Cc]onfigure|[Rr]epair|[Oo]nStart|main|[Bb]ootstrap|[Ll]oad(?:Existing|Initial)"
     r"|[Uu]nmarshal(?:JSON|Text|Binary|YAML|TOML|XML|BSON)?|GobDecode|FromProto)(?![a-z])"
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from threadmend.golang.callers_locks import taken_in
 from threadmend.golang.locks import locks_of
 from threadmend.golang.types import Array, Map, Pointer, Slice
 
@@ -21,13 +22,19 @@ def is_reference_only(access: FieldAccess, guard: Guard) -> bool:
     """Return whether a map or pointer that never changes is only given another name.
 
     `cache := t.fromTun` and then the lock: what the field holds is the same ever after. So does
-    a literal that is made before the lock is taken: `page{Items: root.items}`.
+    a literal that is made before the lock is taken: `page{Items: root.items}`, and a function that
+    takes the lock itself for what it is given.
     """
     if not isinstance(access.file.underlying(access.file.type_of(access.node)), Map | Pointer):
         return False
     values = access.node.parent
     if access.kind != "read" or values is None:
         return False
+    if values.kind == "argument_list":
+        call = values.parent
+        decl = access.file.callee(call) if call is not None else None
+        locks_itself = decl is not None and decl.has_body and guard.lock_class in taken_in(decl)
+        return locks_itself and _is_never_set(guard)
     if values.kind in {"keyed_element", "literal_element"}:
         return _locks_after(access, guard) and _is_never_set(guard)
     if (

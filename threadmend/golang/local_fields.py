@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import Channel, follow, initialised, local_channels, passed_to
-from threadmend.golang.functions import call_of
+from threadmend.golang.functions import call_of, only_returned
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.makers import capacity_of, is_make, maker_of, making
 from threadmend.golang.node import parenthesized
@@ -285,7 +285,31 @@ def _place(file: GoFile, make: Node, function: Node) -> FieldBinding | None:
     owner = deref(file.type_of(found.holder.node))
     if not isinstance(owner, Named) or not is_assigned_once(found.holder):
         return None
-    return found
+    return found if _is_own_object(file, found.holder) else None
+
+
+def _is_own_object(file: GoFile, holder: Binding) -> bool:
+    """Return whether a variable's object is a new one, or the receiver's: not what a call gives
+    that does more than to make it, and may have handed it on before.
+
+    `handler, cleanup := setup()`, and setup serves with the handler.
+    """
+    if holder.kind == "receiver":
+        return True
+    value = holder.value
+    if value is None:
+        return not holder.values
+    if value.kind != "call_expression" or value["function"].text == b"new":
+        return True
+    decl = file.callee(value)
+    if decl is None or not decl.sound or not decl.has_body:
+        return False
+    if only_returned(decl.node) is not None or objects_of(file, value):
+        return True
+    return not any(n.kind in _GIVES_AWAY for n in decl.node.own())
+
+
+_GIVES_AWAY = frozenset({"go_statement", "func_literal", "send_statement"})
 
 
 def _in_literal(file: GoFile, make: Node) -> FieldBinding | None:

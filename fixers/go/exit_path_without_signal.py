@@ -28,6 +28,7 @@ from dataclasses import replace
 
 from threadmend.golang.access import meant_by
 from threadmend.golang.branches import decisions, spelt_out
+from threadmend.golang.calls import callers
 from threadmend.golang.channel_index import behind, behind_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
@@ -48,6 +49,7 @@ from ._last_one import left_to_the_last
 from ._leaked_senders import is_wait
 from ._never_over import is_over_never
 from ._never_signals import never_signalled
+from ._own_signals import closing_call, is_awaited, is_of_each
 from ._reported import unreported
 from ._round_unanswered import unanswered_rounds
 from ._same_flag import asks_the_same
@@ -111,6 +113,8 @@ def _operations(file: GoFile, body: Node) -> dict[str, list[Node]]:
             arguments = call["arguments"].children if call.kind == "call_expression" else []
             if len(arguments) == 1:
                 found.setdefault(meant_by(file, arguments[0]).name, []).append(node)
+        elif node.kind == "expression_statement" and closing_call(file, node) is not None:
+            found.setdefault(node.children[0]["function"].name, []).append(node)
     return found
 
 
@@ -118,8 +122,11 @@ def _signals(file: GoFile, body: Node, flow: Flow, nodes: list[Node]) -> Signals
     closes = [n for n in nodes if n.kind == "expression_statement"]
     kind, chosen = ("close", closes) if closes else ("send", nodes)
     first = chosen[0]
-    operand = first["channel"] if kind == "send" else first.children[0]["arguments"].children[0]
-    channel = behind_channel(file, first if kind == "send" else first.children[0], operand)
+    by = closing_call(file, first) if kind == "close" else None
+    close = by[1] if by is not None else first.children[0]
+    operand = first["channel"] if kind == "send" else close["arguments"].children[0]
+    owner = by[0].file if by is not None else file
+    channel = behind_channel(owner, first if kind == "send" else close, operand)
     if channel.local and any(c.escapes or c.function is body for c in channel.local):
         return None
     if channel.shared is not None and (channel.shared.escapes or not channel.shared.is_field):
@@ -129,7 +136,10 @@ def _signals(file: GoFile, body: Node, flow: Flow, nodes: list[Node]) -> Signals
     if any(is_over_never(file, node) or _is_there(node, operand) for node in chosen):
         return None
     everywhere = channel.of("close") or channel.of("send")
-    if not everywhere or any(o.node.function is not body for o in everywhere):
+    if by is not None:
+        if len(everywhere) != 1 or any(s.node.function is not body for s in callers(by[0])):
+            return None
+    elif not everywhere or any(o.node.function is not body for o in everywhere):
         return None
     if kind == "send" and any(o.has_alternative for o in everywhere):
         return None
@@ -142,7 +152,7 @@ def _signals(file: GoFile, body: Node, flow: Flow, nodes: list[Node]) -> Signals
         return None
     cases = [o.node for o in channel.of("send") if o.has_alternative]
     sends = frozenset(p for n in (*nodes, *cases) if (p := flow.point_of(n)) is not None) - points
-    if len({node.text for node in chosen}) > 1:
+    if len({node.text for node in chosen}) > 1 and by is None:
         operand = meant_by(file, operand)
     return Signals(kind, operand, tuple(chosen), points, sends, channel)
 
@@ -181,8 +191,12 @@ def _deferred(body: Node, name: str) -> bool:
 def _waiters(file: GoFile, body: Node, signals: Signals) -> Iterator[ChannelOperation]:
     """Yield the receives that wait for the signal and for nothing else."""
     looped = launched_in_loop(file, body)
+    if looped and signals.kind == "close":
+        looped = not is_of_each(file, body, _named(file, signals), signals.channel)
     for operation in signals.channel.of("receive", "range"):
         function = operation.node.function
+        if not is_awaited(operation):
+            continue
         if function is body or operation.has_alternative or operation.select is not None:
             continue
         if operation.file.is_test and not file.is_test:
@@ -195,6 +209,13 @@ def _waiters(file: GoFile, body: Node, signals: Signals) -> Iterator[ChannelOper
         if asked and any(asked & _conditions(node) for node in signals.nodes):
             continue  # `if wanted { <-done }`, and `if wanted { done <- true }`
         yield operation
+
+
+def _named(file: GoFile, signals: Signals) -> Node:
+    """Return the channel, or the object that closes it, as the goroutine names it."""
+    call = signals.nodes[0].children[0]
+    by = closing_call(file, signals.nodes[0])
+    return call["function"]["operand"] if by is not None else meant_by(file, signals.operand)
 
 
 def _conditions(node: Node) -> set[bytes]:
@@ -287,14 +308,16 @@ def _finding(
 ) -> Finding:
     fix = signalled(file, body, signals, exits, waiter.node)
     exit_ = exits[0].node
-    verb = "closing" if signals.kind == "close" else "sending on"
+    signal = f"{'closing' if signals.kind == 'close' else 'sending on'} {signals.operand.name}"
+    if closing_call(file, signals.nodes[0]) is not None:
+        signal = signals.nodes[0].name
     at = exit_ if exit_.kind == "return_statement" else signals.nodes[0]
     where = "the goroutine returns here" if at is exit_ else "the goroutine may end"
     return Finding(
         path=file.path,
         start=at.start,
         end=at.end,
-        message=f"{where} without {verb} {signals.operand.name}, which others wait for",
+        message=f"{where} without {signal}, which others wait for",
         fixes=(fix,) if isinstance(fix, Fix) else (),
         related=(Related(waiter.node.path, waiter.node.start, waiter.node.end, "waits here"),),
         reason="" if isinstance(fix, Fix) else fix,

@@ -226,8 +226,8 @@ def _is_shared_with(
     if target.home is not None and (target.home in cls.mro or cls in target.home.mro):
         if target.outer is not None and at not in _of_same(target):
             return any(not _is_own(f.file, n, f, spawn) for f, n in _asked_of_others(cls, spawn))
-        if isinstance(spawn.target_node, ast.Attribute):
-            return not _is_for(spawn, spawn.target_node.value)
+        if spawn.method_node is not None:
+            return not _is_for(spawn, spawn.method_node.value)
         return spawn.kind != "handler"
     return bool(_calls(cls, spawn))
 
@@ -301,9 +301,9 @@ def _is_part(spawn: Spawn, function: Function, node: ast.expr) -> bool:
     """Return whether an object is an attribute that the thread's own object made for itself."""
     if not isinstance(node, ast.Attribute) or not is_self(function.file, node.value):
         return False
-    target = spawn.target_node
+    target = spawn.method_node
     if not isinstance(spawn.node, ast.ClassDef):
-        if not isinstance(target, ast.Attribute):
+        if target is None:
             return False
         if _is_of_target(function, spawn) and _is_for(spawn, target.value):
             pass  # a thread, an object
@@ -342,8 +342,8 @@ def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
         for function, spawns in reaching(spawn.file).items()
         if spawn in spawns and function.file is spawn.file
     ]
-    target = spawn.target_node
-    if not (isinstance(target, ast.Attribute) and _is_for(spawn, target.value)):
+    target = spawn.method_node
+    if target is None or not _is_for(spawn, target.value):
         running += run_abroad(spawn)
     for function in running:
         if function.home in cls.mro:

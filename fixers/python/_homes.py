@@ -39,8 +39,8 @@ def homes(file: PythonFile) -> dict[Place, list[Spawn]]:
 
 
 def _run_by(file: PythonFile, spawn: Spawn) -> Iterator[Place]:
-    target_node = spawn.target_node
-    if isinstance(target_node, ast.Attribute) and target_node.attr in _RUNS:
+    target_node = spawn.method_node
+    if target_node is not None and target_node.attr in _RUNS:
         yield from _places(file, target_node.value)
     for function in reached(spawn.target) if spawn.target is not None else ():
         if function.file is not file:

@@ -58,6 +58,8 @@ def _are_twins(file: PythonFile, function: Function, first: ast.expr, second: as
     if first.attr != second.attr:
         return False
     classes = [None if v is None else v.cls for v in map(file.value, (first.value, second.value))]
+    if None not in classes and classes[0] is not classes[1]:
+        return False
     told = None not in classes and file.lock(first) is not None and file.lock(second) is not None
     if not told and not _is_lock(file, first.attr):
         return False

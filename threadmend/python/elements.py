@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING
 from threadmend.python.calling import run_by
 from threadmend.python.flow import target_of
 from threadmend.python.handedclasses import made_by_helpers
+from threadmend.python.made_abroad import made_abroad
 from threadmend.python.scope import Site, parent
 from threadmend.python.selves import calls_with_self
 
 if TYPE_CHECKING:
     from threadmend.python.file import PythonFile
     from threadmend.python.functions import Function
+    from threadmend.python.value import Value
 
 __all__ = [
     "DICTS",
     "Holder",
     "elements_of",
+    "handed_abroad",
     "handed_in",
     "iterated",
     "unpacked",
@@ -36,6 +39,7 @@ _TAKING = {"submit": 0, "to_thread": 0, "run_in_executor": 1, "call_soon": 0,
 _HANDED = {"target": "args", "function": "args", "initializer": "initargs"}
 """Where the arguments stand of a function that is an argument itself."""
 
+_ROWS = frozenset({"list", "set", "tuple", "collections.deque"})
 _DEPTH = 4
 """How many copies of copies are followed."""
 
@@ -52,23 +56,40 @@ def elements_of(file: PythonFile, node: ast.expr | None, depth: int = 0) -> Elem
     if given or depth > _DEPTH:
         return given
     value = file.value(node)
-    if value is None or value.type not in {"list", "set", "tuple", "collections.deque"}:
+    if value is None or value.type not in _ROWS:
         return []
     found: Elements = []
-    made = value.made
-    if isinstance(made, ast.List | ast.Set | ast.Tuple):
-        found += [(value.file, e) for e in made.elts if not isinstance(e, ast.Starred)]
-    elif isinstance(made, ast.ListComp | ast.SetComp):
-        found.append((value.file, made.elt))
-    elif made is None:
-        return []
-    elif isinstance(made, ast.Call) and made.args:
-        copied = _copied(value.file, made)
-        first = [] if copied is made else elements_of(value.file, copied, depth + 1)
-        if not first:
+    for one in _begun(file, node) or [value]:
+        first = _first(one, depth)
+        if first is None:
             return []
         found += first
     return found + list(_added(file, node))
+
+
+def _begun(file: PythonFile, node: ast.expr | None) -> list[Value]:
+    """Return each of the several collections that an attribute is set to: `[]` at first, all of
+    them later; none where it is set once.
+    """
+    owner = file.value(node.value) if isinstance(node, ast.Attribute) else None
+    if owner is None or owner.cls is None or not isinstance(node, ast.Attribute):
+        return []
+    given = owner.cls.values_of(node.attr)
+    values = [other.value(one) for other, one in given] if len(given) > 1 else []
+    return [value for value in values if value is not None and value.type in _ROWS]
+
+
+def _first(value: Value, depth: int) -> Elements | None:
+    """Return what a list, set or tuple is made with, None when that is not known."""
+    made = value.made
+    if isinstance(made, ast.List | ast.Set | ast.Tuple):
+        return [(value.file, e) for e in made.elts if not isinstance(e, ast.Starred)]
+    if isinstance(made, ast.ListComp | ast.SetComp):
+        return [(value.file, made.elt)]
+    if isinstance(made, ast.Call) and made.args:
+        copied = _copied(value.file, made)
+        return (elements_of(value.file, copied, depth + 1) or None) if copied is not made else None
+    return None if made is None else []
 
 
 def _yielded(file: PythonFile, node: ast.expr | None) -> Elements:
@@ -155,20 +176,36 @@ def iterated(file: PythonFile, node: ast.expr | None) -> Holder | None:
 
 
 def unpacked(file: PythonFile, name: ast.AST) -> Holder | None:
-    """Return where `x` is from in `for k, x in d.items()` and `for n, x in enumerate(xs)`."""
+    """Return where `x` is from in `for k, x in d.items()`, `for n, x in enumerate(xs)` and
+    `for n, (x, y) in enumerate(zip(xs, ys))`.
+    """
+    places: list[int] = []
     above = parent(name)
-    top = parent(above) if isinstance(above, ast.Tuple) else None
-    if not isinstance(above, ast.Tuple) or not isinstance(top, ast.For | ast.comprehension):
+    while isinstance(above, ast.Tuple):
+        places.append(above.elts.index(name))  # type: ignore[arg-type]
+        name, above = above, parent(above)
+    if not isinstance(above, ast.For | ast.comprehension) or above.target is not name:
         return None
-    if len(above.elts) != 2 or above.elts[1] is not name or top.target is not above:
-        return None
-    node = _copied(file, top.iter)
+    return _at(file, above.iter, places) if places else None
+
+
+def _at(file: PythonFile, node: ast.expr | None, places: list[int]) -> Holder | None:
+    """Return what the items come from that stand at a place of those of an iterable, the outermost
+    place last.
+    """
+    node = _copied(file, node)
+    if not places:
+        return iterated(file, node)
     mapping = _asked(node, "items")
     if mapping is not None:
-        return mapping, True
-    if isinstance(node, ast.Call) and node.args and file.qualified(node.func) == "enumerate":
-        return iterated(file, node.args[0])
-    return None
+        return (mapping, True) if places == [1] else None
+    if not isinstance(node, ast.Call):
+        return None
+    name, place = file.qualified(node.func), places[-1]
+    if name == "enumerate" and node.args and place == 1:
+        return _at(file, node.args[0], places[:-1])
+    plain = name == "zip" and not any(isinstance(one, ast.Starred) for one in node.args)
+    return _at(file, node.args[place], places[:-1]) if plain and place < len(node.args) else None
 
 
 def _added(file: PythonFile, node: ast.expr | None) -> Iterator[tuple[PythonFile, ast.expr]]:
@@ -220,6 +257,21 @@ def handed_in(file: PythonFile, site: Site) -> Elements:
     if function.cls is not None and all(given is not None for _, given in found):
         abroad = calls_with_self(function)
         found += [(f, _argument(c.args, c.keywords, at, name)) for f, c in abroad]
+    known = [(f, given) for f, given in found if given is not None]
+    return known if len(known) == len(found) else []
+
+
+def handed_abroad(file: PythonFile, site: Site) -> Elements:
+    """Return what a parameter of `__init__` gets in all calls of its class in other files; empty
+    when one of them gives nothing for it.
+    """
+    assert isinstance(site.node, ast.arg)
+    arguments = parent(site.node.parent_)  # type: ignore[attr-defined]
+    init = file.function(arguments) if arguments is not None else None
+    if init is None or site.node.arg not in init.parameters[1:]:
+        return []
+    at, name = init.parameters.index(site.node.arg) - 1, site.node.arg
+    found = [(f, _argument(c.args, c.keywords, at, name)) for f, c in made_abroad(init)]
     known = [(f, given) for f, given in found if given is not None]
     return known if len(known) == len(found) else []
 

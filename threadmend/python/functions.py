@@ -24,6 +24,7 @@ __all__ = [
     "function_of",
     "functions_of",
     "is_called",
+    "without_partial",
 ]
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -299,12 +300,25 @@ def function_of(file: PythonFile, node: ast.AST | None) -> Function | None:
 
 def bound_by_partial(file: PythonFile, node: ast.AST | None) -> tuple[ast.expr, ...]:
     """Return the arguments that `functools.partial(f, …)`, or the variable that is one, gives."""
+    made = _partial(file, node)
+    return () if made is None else tuple(made.args[1:])
+
+
+def without_partial(file: PythonFile, node: ast.expr | None) -> ast.expr | None:
+    """Return `f` of `functools.partial(f, …)`, or of the variable that is one; what is none as it
+    is.
+    """
+    made = _partial(file, node)
+    return made.args[0] if made is not None and made.args else node
+
+
+def _partial(file: PythonFile, node: ast.AST | None) -> ast.Call | None:
     binding = file.binding(node)
     if binding is not None and [site.kind for site in binding.sites] == ["assign"]:
         node = binding.sites[0].value
     if not isinstance(node, ast.Call) or file.qualified(node.func) != "functools.partial":
-        return ()
-    return tuple(node.args[1:])
+        return None
+    return node
 
 
 def _in_other_half(file: PythonFile, cls: Class, node: ast.Attribute) -> Function | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.python.arguments import argument
+from threadmend.python.elements import elements_of
 from threadmend.python.functions import CallSite
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def given_for(helper: Function, site: CallSite, name: str, many: bool) -> Iterat
         yield found
     elif isinstance(found, ast.List | ast.Tuple):
         yield from (one for one in found.elts if not isinstance(one, ast.Starred))
+    else:
+        yield from (one for file, one in elements_of(site.file, found) if file is site.file)
 
 
 def _positional(helper: Function) -> list[str]:

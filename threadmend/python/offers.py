@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadmend.python.elements import iterated, unpacked
 from threadmend.python.methodcalls import method_calls
 from threadmend.python.runners import runners_of
 from threadmend.python.scope import Scope
@@ -136,14 +137,18 @@ def _arguments_of(spawn: Spawn) -> tuple[ast.expr, ...] | ast.expr | None:
 
 def parameter_of(file: PythonFile, node: ast.Name) -> tuple[Function | None, str, bool]:
     """Return the function and the parameter that a name is, and whether the name is an element
-    of that: `for work in works`.
+    of that: `for work in works`, `for number, work in enumerate(works)`.
     """
     binding = file.binding(node)
     if binding is None or len(binding.sites) != 1:
         return None, "", False
     site = binding.sites[0]
-    if site.kind == "for" and isinstance(site.value, ast.Name):
-        helper, name, many = parameter_of(file, site.value)
+    if site.kind in {"for", "unpack"}:
+        is_plain = site.kind == "for"
+        holder = iterated(file, site.value) if is_plain else unpacked(file, site.node)
+        if holder is None or holder[1] or not isinstance(holder[0], ast.Name):
+            return None, "", False
+        helper, name, many = parameter_of(file, holder[0])
         return (None, "", False) if many else (helper, name, True)
     if site.kind != "parameter":
         return None, "", False

@@ -14,7 +14,7 @@ from threadmend.python.constants import constant_of
 from threadmend.python.decorated import is_put_off, wrappers
 from threadmend.python.file import last_name
 from threadmend.python.flow import in_comprehension, innermost_loop
-from threadmend.python.functions import Function, bound_by_partial, function_of
+from threadmend.python.functions import Function, bound_by_partial, function_of, without_partial
 from threadmend.python.lentout import run_through
 from threadmend.python.scope import parent
 from threadmend.python.servers import HANDLERS, is_threaded
@@ -93,6 +93,12 @@ class Spawn:
         if self.kind == "callback" and not self._is_of_executor:
             return False
         return self.kind in THREADED and not self._is_process
+
+    @property
+    def method_node(self) -> ast.Attribute | None:
+        """Return `x.run` where that is the target, also of `functools.partial(x.run, 1)`."""
+        node = without_partial(self.file, self.target_node)
+        return node if isinstance(node, ast.Attribute) else None
 
     @property
     def _is_of_executor(self) -> bool:
@@ -191,8 +197,10 @@ def _handed(file: PythonFile, one: Handed) -> Spawn:
     if one.is_object and one.spawn._is_process:
         kind = "process"
     begun = kind == "thread" and one.is_begun
+    bound = () if one.target is not None else bound_by_partial(file, one.node)
+    args = None if one.args is None else (*bound, *one.args)
     return Spawn(
-        kind, one.call, one.node, target, one.args, file, one.spawn, one.repeated, begun=begun
+        kind, one.call, one.node, target, args, file, one.spawn, one.repeated, len(bound), begun
     )
 
 

@@ -16,12 +16,14 @@ from threadmend.python.elements import (
     DICTS,
     Holder,
     elements_of,
+    handed_abroad,
     handed_in,
     iterated,
     unpacked,
     values_in,
 )
 from threadmend.python.entered import ENTER_SELF, entered
+from threadmend.python.named_after import class_named_after
 from threadmend.python.names import qualified
 from threadmend.python.scope import Binding, Site, parent
 from threadmend.python.servers import server_of
@@ -93,10 +95,13 @@ def _site_value(file: PythonFile, site: Site, depth: int) -> Value | None:
         said = annotated(file, site.annotation, depth)
         if said is not None and said.type not in _ANYTHING | _ANY_POOL:
             return said
-        given = _agreed_of(handed_in(file, site), depth)
+        handed = handed_in(file, site)
+        given = _agreed_of(handed, depth)
         if said is not None and said.type in _ANY_POOL:
             return given if given is not None and given.is_a(api.EXECUTORS) else said
-        return given or _worn(file, site)
+        if handed or given is not None:
+            return given or _worn(file, site)
+        return _worn(file, site) or _made_with(file, site, depth) or _named_after(file, site)
     if site.kind == "annotation":
         return annotated(file, site.annotation, depth)
     if site.kind == "for":
@@ -126,6 +131,19 @@ def _worn(file: PythonFile, site: Site) -> Value | None:
         return None
     classes = [method.cls for method in worn_by(function)]
     return shared(None if c is None else Value(c.qualified, c.file, None, c) for c in classes)
+
+
+def _made_with(file: PythonFile, site: Site, depth: int) -> Value | None:
+    """Return the object of the project that all other files make an object with: who has a lock
+    or its like there is not told by that.
+    """
+    found = _agreed_of(handed_abroad(file, site), depth)
+    return None if found is None or found.cls is None or found.is_class else found
+
+
+def _named_after(file: PythonFile, site: Site) -> Value | None:
+    cls = class_named_after(file, site)
+    return None if cls is None else Value(cls.qualified, cls.file, None, cls)
 
 
 _ANYTHING = frozenset({"typing.Any", "object"})

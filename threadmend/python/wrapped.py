@@ -114,7 +114,7 @@ def _taken(offer: Offer, site: CallSite) -> Iterator[Handed]:
         repeated = None
         if offer.many:
             same = sum(ast.dump(one) == ast.dump(other) for other in given)
-            repeated = same > 1 or _loops(site.call) > 0
+            repeated = same > 1 or _loops(site.call) > 0 or _loops(one) > 0
         args = arguments_passed_on(helper, site, name, offer.args)
         made = offer.spawn.kind == "run"
         yield Handed(site.call, one, args, offer.spawn, repeated, is_object=made)

@@ -306,8 +306,12 @@ def _is_short(file: PythonFile, call: ast.Call) -> bool:
 
 
 def _always(block: list[ast.stmt]) -> Iterator[ast.AST]:
-    """Yield what a block runs unless it raises before, up to where it may return."""
+    """Yield what a block runs unless it raises before, up to where it may return: not for want of
+    something to do.
+    """
     for statement in block:
+        if _is_nothing_to_do(statement):
+            continue
         if isinstance(statement, ast.With | ast.Try):
             for item in getattr(statement, "items", ()):
                 yield from ast.walk(item)
@@ -318,6 +322,22 @@ def _always(block: list[ast.stmt]) -> Iterator[ast.AST]:
             yield from ast.walk(statement)
         if any(isinstance(node, ast.Return | ast.Break) for node in walk([statement])):
             return
+
+
+def _is_nothing_to_do(statement: ast.stmt) -> bool:
+    """Return whether a statement leaves where there is nothing to do, by a number: `if left == 0:
+    return None`. What is known already, or switched off, is another matter.
+    """
+    if not isinstance(statement, ast.If) or statement.orelse or len(statement.body) != 1:
+        return False
+    test, leaving = statement.test, statement.body[0]
+    if not isinstance(leaving, ast.Return) or not isinstance(test, ast.Compare):
+        return False
+    nothing = leaving.value is None or (
+        isinstance(leaving.value, ast.Constant) and not leaving.value.value
+    )
+    counted = [one for one in test.comparators if isinstance(one, ast.Constant)]
+    return nothing and len(counted) == len(test.ops) == 1 and type(counted[0].value) is int
 
 
 def _through(

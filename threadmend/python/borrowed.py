@@ -111,10 +111,21 @@ def _items_around(file: PythonFile, call: ast.Call) -> Iterator[ast.expr]:
 
 
 def _of_object(function: Function, item: ast.expr, receiver: str) -> Lock | None:
-    """Return the lock that `self._lock` in a decorator's wrapper is for a method."""
+    """Return the lock that `self._lock` in a decorator's wrapper is for a method, and the one that
+    the object's own context manager takes: `with self.held():`.
+    """
     cls = function.cls
     if cls is None or not receiver or function.self_name is None:
         return None
+    if isinstance(item, ast.Call):
+        func = item.func if isinstance(item.func, ast.Attribute) else None
+        if func is None or not isinstance(func.value, ast.Name) or func.value.id != receiver:
+            return None
+        manager = cls.method(func.attr)
+        if manager is None or not any("contextmanager" in d for d in manager.decorators):
+            return None
+        locks = (section.lock for section in _around_yield(manager))
+        return next((lock for lock in locks if lock.place.base == "self"), None)
     if not isinstance(item, ast.Attribute) or not isinstance(item.value, ast.Name):
         return None
     if item.value.id != receiver:

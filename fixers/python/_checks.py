@@ -123,7 +123,7 @@ def _only_adds(data: Data, use: Use, first: ast.stmt) -> bool:
     """Return whether one thread alone adds to a collection, where something is not in it yet or
     there is room, and others at most take out: what it saw still holds when it adds.
     """
-    if None in use.threads or not _adds(data, use) or not isinstance(first, ast.If):
+    if not _adds(data, use) or not isinstance(first, ast.If):
         return False
     is_left = always_leaves(first.body) and use.node not in {*walk([first])}
     if not any(_asks_for_room(data, node, is_left) for node in ast.walk(first.test)):

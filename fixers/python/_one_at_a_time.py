@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from threadmend.python import api
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import always_leaves, before, enclosing
 from threadmend.python.functions import Function
@@ -24,9 +25,11 @@ _ALIVE = frozenset({"is_alive", "isAlive"})
 
 def is_one_at_a_time(spawn: Spawn) -> bool:
     """Return whether a thread is only made where the one before has ended: that is asked, or a
-    flag says so, which the thread takes back in the end.
+    flag says so, which the thread takes back in the end; or a coroutine holds its lock until then.
     """
     file, statement = spawn.file, spawn.file.statement(spawn.node)
+    if spawn.kind in {"to_thread", "executor"} and spawn.through is None:
+        return _is_awaited_under_lock(file, spawn.node)
     if spawn.kind != "thread" or spawn.through is not None or not isinstance(spawn.node, ast.Call):
         return False
     kept = statement.targets if isinstance(statement, ast.Assign) else []
@@ -35,6 +38,20 @@ def is_one_at_a_time(spawn: Spawn) -> bool:
     if any(_asks_alive(file, node) in named for test, _ in tests for node in ast.walk(test)):
         return True
     return any(is_off and _is_taken_back(spawn, test) for test, is_off in tests)
+
+
+def _is_awaited_under_lock(file: PythonFile, call: ast.AST) -> bool:
+    """Return whether a coroutine waits for a job with a lock held: `async with self._lock: await
+    asyncio.to_thread(work)`.
+    """
+    if not isinstance(file.parent(call), ast.Await):
+        return False
+    return any(
+        file.is_a(item.context_expr, api.ASYNC_LOCKS)
+        for above in enclosing(call, ast.AsyncWith)
+        if isinstance(above, ast.AsyncWith)
+        for item in above.items
+    )
 
 
 def _known(file: PythonFile, statement: ast.stmt) -> Iterator[tuple[ast.expr, bool]]:

@@ -40,7 +40,7 @@ def handles_everything(function: Function, depth: int = 3) -> bool:
             return handles_everything(callee, depth - 1)
     body = [s for s in function.body if not _is_quiet(function.file, s)]
     if len(body) == 1 and isinstance(body[0], ast.While | ast.For | ast.With):
-        body = [s for s in body[0].body if not is_told(function.file, s)]
+        body = [s for s in body[0].body if not _is_quiet(function.file, s)]
     if len(body) == 1 and isinstance(body[0], ast.Try) and not body[0].handlers:
         ended = all(_is_quiet(function.file, s) for s in body[0].finalbody)
         body = [s for s in body[0].body if not _is_quiet(function.file, s)] if ended else body
@@ -53,7 +53,25 @@ def _is_quiet(file: PythonFile, statement: ast.stmt) -> bool:
         return is_text or _takes_what_is_there(statement.value) or is_told(file, statement)
     if isinstance(statement, ast.Assign):
         return isinstance(statement.value, ast.Constant | ast.Name)
+    if isinstance(statement, ast.If) and not statement.orelse:
+        return _is_asked(statement.test) and all(_leaves(s) for s in statement.body)
     return isinstance(statement, ast.Pass | ast.Global | ast.Nonlocal | ast.Import | ast.ImportFrom)
+
+
+def _is_asked(test: ast.expr) -> bool:
+    """Return whether a test is a name, or asks an event: `stopped.is_set()`."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        test = test.operand
+    if isinstance(test, ast.Call) and isinstance(test.func, ast.Attribute):
+        return test.func.attr == "is_set" and isinstance(test.func.value, ast.Name | ast.Attribute)
+    return isinstance(test, ast.Name)
+
+
+def _leaves(statement: ast.stmt) -> bool:
+    """Return whether a statement only leaves the function or the round."""
+    if isinstance(statement, ast.Return):
+        return statement.value is None or isinstance(statement.value, ast.Constant)
+    return isinstance(statement, ast.Continue | ast.Break)
 
 
 def _takes_what_is_there(node: ast.expr) -> bool:

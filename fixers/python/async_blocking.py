@@ -279,7 +279,7 @@ def _blocks_once(callee: Function, depth: int) -> tuple[Function, ast.Call] | No
         if call not in certain:
             continue
         if callee.file.qualified(call.func) in _BLOCKING | {"time.sleep"}:
-            if not _is_short(callee.file, call):
+            if not _is_short(callee.file, call) and keyword(call, "flags") is None:
                 return callee, call
             continue
         inner = callee.callees.get(call)

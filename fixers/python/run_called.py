@@ -32,6 +32,7 @@ from threadmend.python.file import PythonFile
 from threadmend.python.flow import after, block_of, innermost_loop, walk
 from threadmend.python.methodcalls import method_calls
 
+from ._failing import is_told
 from ._filled import filled, read_behind
 from ._given import reaching
 from ._results import objects, read_early, waits
@@ -92,12 +93,20 @@ def _is_all_there_is(file: PythonFile, call: ast.Call) -> bool:
     statement = file.statement(call)
     function = file.function(call)
     block = block_of(statement)
-    if block[-1] is not statement or [c for c in file.calls("run") if c in walk(block)] != [call]:
+    told = all(_is_said_at_the_end(file, s) for s in after(statement))
+    if not told or [c for c in file.calls("run") if c in walk(block)] != [call]:
         return False
     if function is None:
-        above = file.parent(statement)
-        return isinstance(above, ast.If) and file.text(above.test).startswith("__name__")
+        tests = (a for a in file.ancestors(statement) if isinstance(a, ast.If))
+        return any(file.text(above.test).startswith("__name__") for above in tests)
     return function.name == "main" and function.home is None and block is function.node.body
+
+
+def _is_said_at_the_end(file: PythonFile, statement: ast.stmt) -> bool:
+    """Return whether a statement only tells that the program ends, or ends it."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    name = (file.qualified(call.func) or "") if isinstance(call, ast.Call) else ""
+    return is_told(file, statement) or name.startswith("sys.")
 
 
 def _is_meant(file: PythonFile, call: ast.Call) -> bool:

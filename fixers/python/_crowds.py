@@ -9,7 +9,7 @@ from threadmend.python.arguments import argument
 from threadmend.python.classes import INITIALIZERS, Class
 from threadmend.python.constants import constant_of, made_with
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import innermost_loop
+from threadmend.python.flow import in_comprehension, innermost_loop
 from threadmend.python.functions import function_of
 from threadmend.python.methodcalls import method_calls
 from threadmend.python.threads import Spawn, is_repeated
@@ -41,7 +41,7 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
     if maker.kind == "timer" or is_one_at_a_time(spawn):
         return False
     starter = file.function(spawn.node)
-    if spawn.many:
+    if spawn.many and not _is_awaited(spawn):
         return not _is_endless_restart(file, spawn)
     if starter is None:
         return False
@@ -52,6 +52,15 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
     ):
         return True
     return any(is_repeated(site.call) for site in starter.callers)
+
+
+def _is_awaited(spawn: Spawn) -> bool:
+    """Return whether a coroutine waits for each job of a loop before it begins the next one:
+    `while running: await loop.run_in_executor(None, self._collect)`.
+    """
+    awaited = isinstance(spawn.file.parent(spawn.node), ast.Await)
+    jobs = spawn.kind in {"executor", "to_thread"} and spawn.through is None
+    return awaited and jobs and not in_comprehension(spawn.node)
 
 
 def _made_with_methods_of(cls: Class, started: Class) -> Iterator[tuple[PythonFile, ast.Call]]:

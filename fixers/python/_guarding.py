@@ -110,6 +110,8 @@ def _fix(data: Data, units: list[Unit], name: str, every: Sequence[Raced]) -> Fi
     returns = any(may_return(file, c, functions) for plan in plans for c in plan.calls())
     returns = returns or _is_nested(data, units, every)
     if lock is None:
+        if any(_is_of_base(data, unit.use.function) for unit in units):
+            raise BuilderError("a base uses it as well, which would have no lock")
         shown, edits = new(data, units[0].use, "RLock" if returns else "Lock")
     else:
         shown = lock.place.name
@@ -124,6 +126,12 @@ def _fix(data: Data, units: list[Unit], name: str, every: Sequence[Raced]) -> Fi
     check_apart(edits)
     reason = f"what ran at the same time now waits for {spelled}"
     return Fix(f"Hold a lock while {name} changes", tuple(edits), Safety.UNSAFE, reason)
+
+
+def _is_of_base(data: Data, function: Function) -> bool:
+    """Return whether a function is a method of a class above that of the data."""
+    home = function.home
+    return data.cls is not None and home is not data.cls and home in data.cls.mro
 
 
 def _is_nested(data: Data, units: list[Unit], every: Sequence[Raced]) -> bool:

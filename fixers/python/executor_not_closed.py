@@ -221,8 +221,21 @@ def _edits(
         # The block must not end before the jobs do: that would stop the loop.
         waits = [n for n, s in enumerate(rest) if any(isinstance(a, ast.Await) for a in walk(s))]
         last = max([last, *waits])
+    if _goes_on_with_it(calls, rest[last + 1 :]):
+        raise BuilderError("a job may wait for what is done behind it")
     header = f"with {file.text(binding.sites[0].value or statement)} as {binding.name}:"
     return put_under(file, statement, header, rest[: last + 1])
+
+
+def _goes_on_with_it(calls: list[ast.Call], behind: list[ast.stmt]) -> bool:
+    """Return whether methods of what a job gets are called behind it, while the job goes on:
+    `pool.submit(watch, server)`, and then `server.run()`.
+    """
+    given = {n.id for c in calls if not _is_waited_for(c) for a in c.args for n in ast.walk(a)
+             if isinstance(n, ast.Name)} - {"self"}  # fmt: skip
+    called = (n.func for n in walk(behind) if isinstance(n, ast.Call))
+    owners = (f.value for f in called if isinstance(f, ast.Attribute))
+    return any(isinstance(owner, ast.Name) and owner.id in given for owner in owners)
 
 
 def _is_in(call: ast.Call, statements: list[ast.stmt]) -> bool:

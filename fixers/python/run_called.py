@@ -93,13 +93,15 @@ def _is_all_there_is(file: PythonFile, call: ast.Call) -> bool:
     statement = file.statement(call)
     function = file.function(call)
     block = block_of(statement)
-    told = all(_is_said_at_the_end(file, s) for s in after(statement))
-    if not told or [c for c in file.calls("run") if c in walk(block)] != [call]:
+    if [c for c in file.calls("run") if c in walk(block)] != [call]:
         return False
     if function is None:
+        if not all(_is_said_at_the_end(file, s) for s in after(statement)):
+            return False
         tests = (a for a in file.ancestors(statement) if isinstance(a, ast.If))
         return any(file.text(above.test).startswith("__name__") for above in tests)
-    return function.name == "main" and function.home is None and block is function.node.body
+    is_last = block[-1] is statement and block is function.node.body
+    return is_last and function.name == "main" and function.home is None
 
 
 def _is_said_at_the_end(file: PythonFile, statement: ast.stmt) -> bool:

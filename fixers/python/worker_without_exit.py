@@ -27,6 +27,7 @@ from threadmend.python.threads import Spawn, is_made_by
 from ._closing import at_close, at_last_wait
 from ._deaf import flag_of_loop, is_told_by_item, sets_before
 from ._endless import as_daemon, behind_last_item, is_left_alone
+from ._inherited import at_inherited_close, joined_by_base
 from ._taken import Taken, leaves_loop, taken
 from ._tests import softened
 
@@ -54,6 +55,8 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 yield _finding(file, use, one, spawns[0], joins[0])
             elif not joins and is_left_alone(file, spawns[0]):
                 yield softened(file, _left_alone(file, use, one, spawns[0], worker))
+            elif not joins and (joined := joined_by_base(file, spawns[0])) is not None:
+                yield softened(file, _joined_there(file, use, one, spawns[0], joined.waiting))
 
 
 def _deaf(file: PythonFile, use: QueueUse, one: Taken, worker: Function) -> Finding | None:
@@ -192,7 +195,7 @@ def _left_alone(
                 Safety.UNSAFE,
                 "an item that is None ends the worker",
             )
-        elif closed := at_close(file, use, spawn):
+        elif closed := at_close(file, use, spawn) or at_inherited_close(file, use, spawn):
             edits = (*_ended(file, use, one), *closed)
             reason = "an item that is None ends the worker, which is waited for"
             fix = Fix("End the worker when its object is closed", edits, Safety.UNSAFE, reason)
@@ -209,6 +212,25 @@ def _left_alone(
             fix = Fix("End the worker with the program", edits, Safety.UNSAFE, reason)
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=related, reason=str(error))
+    return Finding(file.path, start, end, said, related=related, fixes=(fix,))
+
+
+def _joined_there(
+    file: PythonFile, use: QueueUse, one: Taken, spawn: Spawn, waiting: Function
+) -> Finding:
+    """Return the finding about a worker that a base of its class waits for."""
+    start, end = file.span(spawn.node)
+    said = f"{waiting.qualname} never returns: nothing ends the loop over {one.queue}"
+    related = (Related(file.path, *file.span(one.call), "the worker waits here for more"),)
+    reason = "an item that is None ends the worker"
+    try:
+        closed = at_inherited_close(file, use, spawn)
+        if not closed:
+            raise BuilderError(f"what else {waiting.qualname} waits for cannot be told")
+        edits = (*_ended(file, use, one), *closed)
+    except BuilderError as error:
+        return Finding(file.path, start, end, said, related=related, reason=str(error))
+    fix = Fix("End the worker with None", edits, Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, related=related, fixes=(fix,))
 
 

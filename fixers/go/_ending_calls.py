@@ -29,12 +29,25 @@ def only_ends(file: GoFile, use: Node) -> bool:
 def only_looks(file: GoFile, use: Node) -> bool:
     """Return whether a use of an object calls a method, outside of a loop, that only computes.
 
+    Its own, or one of a part of it.
+
     It may take a lock, which tells nobody that somebody else has ended.
     """
-    call = method_call(use)
+    call = method_call(_of_part(file, use))
     decl = file.callee(call) if call is not None else None
     asked_again = call is None or innermost_loop(call) is not None
     return decl is not None and not asked_again and _is_quick(decl, _DEPTH)
+
+
+def _of_part(file: GoFile, use: Node) -> Node:
+    """Return the part of an object whose method is called: `r.drive` of `r.drive.Wind(3)`."""
+    part = use
+    while part.parent is not None and part.parent.kind == "selector_expression":
+        selection = file.selection(part.parent)
+        if part.field != "operand" or selection is None or selection.kind != "field":
+            break
+        part = part.parent
+    return part
 
 
 def _is_quick(decl: Decl, depth: int) -> bool:

@@ -4,6 +4,9 @@
 goroutine that nobody waits for gets there whenever the machine is slow: the panic ends the
 whole test binary in the middle of another test, and what it meant to check was never checked.
 
+A helper that is given t may launch it as well, where all that the goroutine has beside t are
+numbers and texts: nobody could wait for it.
+
 Not reported: goroutines that signal their end in any way (a channel, a WaitGroup, a lock, an
 atomic, a cancel); those that share a variable with what the test does after the launch,
 because it may wait for them by that; a method that only closes a channel or cancels waits
@@ -39,6 +42,7 @@ from threadmend.golang.types import deref, is_named
 from threadmend.golang.unended import never_ends
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
+from ._alone_with_t import tells_nobody
 from ._counted import counted_launch
 from ._ending_calls import ending_statement, only_ends, only_looks
 from ._subscribed import subscribed
@@ -113,7 +117,7 @@ _LAST_NAME = re.compile(rb"(?<![.\w])\w+$")
 def _test_of(file: GoFile, launch: Launch) -> Binding | None:
     """Return the t of the test (or subtest) that launches what uses it."""
     function = launch.function
-    if function is None or not _is_test(function):
+    if function is None or not (_is_test(function) or tells_nobody(file, launch)):
         return None
     for binding in _given(file, launch):
         if binding.kind == "parameter" and binding.scope is function:

@@ -10,8 +10,8 @@ Not reported: a write under a second lock that is held as well (a cache that rea
 lazily), or inside `once.Do`; objects that nobody else knows yet; writes through a pointer to
 another object; a function whose comment, or one in it, says that its calls come one after the
 other; a field that only the one goroutine of its object uses, or that nobody else holds the lock
-for. Hints only: a lock of what the object leads to, or that it was handed, and a field that other
-code writes without the lock.
+for. Hints only: a lock of what the object leads to, or that it was handed, and a field that the
+function also writes without the lock.
 
 Without a fix: a read lock that is taken again further in, or whose releases are not clear.
 """
@@ -250,17 +250,16 @@ def _confidence(access: FieldAccess, lock: Held) -> Confidence:
 
 
 def _is_written_without(access: FieldAccess, lock: Held) -> bool:
-    """Return whether other code writes the field without the lock, which is for something else."""
+    """Return whether the function also writes the field without the lock: that is for the rest."""
     others = accesses_like(access.file.package, access.file, access.node)
     return any(
         other.writes
-        and other.node is not access.node
-        and outer_function(other.node) is other.node.function  # others may call a literal under it
         and not other.fresh
-        and (not other.setup or other.node.function is access.node.function)
+        and other.node.function is access.node.function
         and lock.lock_class not in {h.lock_class for h in other.held}
         and lock.lock_class not in _above(other)
         for other in others
+        if other.node is not access.node
     )
 
 

@@ -37,6 +37,7 @@ from ._decided_steps import leaves
 from ._quick import slow_nodes
 from ._stale_answers import is_made_anew, works
 from ._store_helpers import has_close
+from ._sync_map_objects import object_stored
 
 __all__ = ["sync_map_steps"]
 
@@ -73,7 +74,7 @@ def _stored(file: GoFile, store: Node) -> Iterator[Finding]:
     key = store["arguments"].children[0]
     if not _is_kept(file, key) or not runs_beside_others(file, function):
         return
-    for form in (_filled, _refused):
+    for form in (_filled, _refused, object_stored):
         found = form(file, store, statement)
         if found is not None:
             load, fix, reason = found

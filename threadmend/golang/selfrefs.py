@@ -8,6 +8,7 @@
         a := &audit{table: c}
         c.watch = a                  // c.watch.table is c
         c.ring = newRing(options{idle: c.rest})      // c.ring.opts.idle() is c
+        c.Observe(&trail{table: c})  // c.watch.table is c, where Observe stores it in c.watch
 
 Certain when the package stores nothing else in these fields: an object that never set them
 cannot get anywhere through them.
@@ -20,15 +21,16 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, is_assigned_once
 from threadmend.golang.backrefs import given_field, is_set_in_literals
-from threadmend.golang.calls import code_files
-from threadmend.golang.scope import Binding
+from threadmend.golang.calls import Site, callers, code_files
+from threadmend.golang.locks import declaration_of
+from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import stored_values
 from threadmend.golang.types import Interface, Named, Pointer, deref
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
-    from threadmend.golang.package import Package
+    from threadmend.golang.package import Decl, Package
 
 __all__ = ["without_detours"]
 
@@ -145,6 +147,39 @@ def _is_its_owner(file: GoFile, value: Node, inner: tuple[str, ...]) -> bool:
         return False
     index = next(i for i, child in enumerate(group.children) if child is value)
     target = statement["left"].children[index]
+    if target.kind != "selector_expression":
+        return False
+    owner = target["operand"]
+    return _comes_back(file, owner, value, inner) or _handed_in(file, owner, value, inner)
+
+
+def _handed_in(file: GoFile, owner: Node, value: Node, inner: tuple[str, ...]) -> bool:
+    """Return whether a method stores in its object what all callers have made around that object.
+
+    `func (f *Fleet) Audit(a Auditor) { f.auditor = a }`, and `f.Audit(&trail{fleet: f})`.
+    """
+    given = file.binding(value) if value.kind == "identifier" else None
+    receiver = file.binding(owner) if owner.kind == "identifier" else None
+    function = value.function
+    if given is None or receiver is None or function is None or not inner:
+        return False
+    if (given.kind, receiver.kind) != ("parameter", "receiver") or not is_assigned_once(given):
+        return False
+    decl = declaration_of(file, function)
+    sites = [s for s in callers(decl) if not s.file.is_test] if decl is not None else []
+    return bool(sites) and all(_hands_in(site, decl, given, inner) for site in sites if decl)
+
+
+def _hands_in(site: Site, decl: Decl, given: Binding, inner: tuple[str, ...]) -> bool:
+    function = site.call["function"] if site.call is not None else None
+    argument = argument_of(site.call, decl.node, given) if site.call is not None else None
+    if function is None or argument is None or function.kind != "selector_expression":
+        return False
+    return _comes_back(site.file, function["operand"], argument, inner)
+
+
+def _comes_back(file: GoFile, owner: Node, value: Node, inner: tuple[str, ...]) -> bool:
+    """Return whether the steps lead from a value back to an object, as one function names both."""
     given: Node | None = value
     for step in inner:
         type_ = deref(file.type_of(given)) if given is not None else None
@@ -157,5 +192,5 @@ def _is_its_owner(file: GoFile, value: Node, inner: tuple[str, ...]) -> bool:
         return False
     if not isinstance(file.underlying(file.type_of(given)), Pointer | Interface):
         return False  # a copy
-    kept, meant = access_of(file, target["operand"]), access_of(file, given)
+    kept, meant = access_of(file, owner), access_of(file, given)
     return kept is not None and kept == meant and not kept.steps

@@ -36,6 +36,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._claim_helpers import Claim, Question, claim_of, question_of
+from ._claim_sections import claims_in_sections, looks_again_in_section
 from ._refused_again import refuses
 from ._store_helpers import has_close
 
@@ -67,6 +68,11 @@ def claimed_by_helper(package: Package) -> Iterator[Finding]:
             known = [use for use in uses if use is not None]
             if known and len(known) == len(uses):
                 yield _finding(claim, known)
+    for claim, asked in claims_in_sections(package):
+        uses = [_use(site, claim, asked) for site in callers(claim.decl)]
+        known = [use for use in uses if use is not None]
+        if known and len(known) == len(uses):
+            yield _finding(claim, known)
 
 
 # -- find -----------------------------------------------------------------------------
@@ -91,7 +97,7 @@ def _use(site: Site, claim: Claim, questions: list[Question]) -> _Use | None:
             given = argument_of(asked, question.decl.node, question.key)
             if given is None or given.text != key or not _is_kept(site.file, given):
                 continue
-            if not _acts_between(function, asks, call):
+            if not _acts_between(site.file, function, asks, call):
                 refusal = asks["consequence"].statements[0]
                 return _Use(site.file, call, asked, refusal, question)
     return None
@@ -157,15 +163,22 @@ def _refused(file: GoFile, function: Node, asks: Node, question: Question) -> No
     return call if found and call["function"].kind == "selector_expression" else None
 
 
-def _acts_between(function: Node, asks: Node, call: Node) -> bool:
-    """Return whether the owner is asked to do something else before the key is taken."""
+def _acts_between(file: GoFile, function: Node, asks: Node, call: Node) -> bool:
+    """Return whether a method of the owner is called before the key is taken."""
     return any(
         node.kind == "call_expression"
         and node["function"].kind == "selector_expression"
         and node["function"]["operand"].text == _owner(call)
+        and not _is_kept_function(file, node["function"])
         for node in function.own()
         if asks.end <= node.start < call.start
     )
+
+
+def _is_kept_function(file: GoFile, selector: Node) -> bool:
+    """Return whether what is called is a function in a field, and no method of the owner."""
+    selection = file.selection(selector)
+    return selection is not None and selection.kind == "field"
 
 
 # -- say ------------------------------------------------------------------------------
@@ -193,7 +206,11 @@ def _finding(claim: Claim, uses: list[_Use]) -> Finding:
 
 @with_reason
 def _fix(claim: Claim, uses: list[_Use]) -> Fix:
-    edits = (*_looks_again(claim, uses[0].question), *(e for u in uses for e in _refuses(u)))
+    if claim.store.function is claim.decl.node:
+        again = _looks_again(claim, uses[0].question)
+    else:
+        again = looks_again_in_section(claim)
+    edits = (*again, *(e for u in uses for e in _refuses(u)))
     title = f"Look again before {claim.access.node.name} is written"
     return Fix(title, edits, Safety.UNSAFE, "who comes second is refused")
 

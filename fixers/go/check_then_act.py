@@ -62,7 +62,7 @@ from ._sync_map_steps import sync_map_steps
 from ._writes_beside import is_of_one_goroutine, is_one_at_a_time, is_same_flag
 
 CATEGORY = "mutex"
-GATE = rb"\.R?Lock\(\)|\.(?:Store|Add)(?:(?:Ui|I)nt(?:32|64))?\("
+GATE = rb"\.R?Lock\(\)|\.\w+\(func\(\w+ \*[\w.]+\) \{|\.(?:Store|Add)(?:(?:Ui|I)nt(?:32|64))?\("
 
 
 def check(package: Package) -> Iterator[Finding]:

@@ -49,6 +49,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Confidence, Edit, Finding, Fix, Related
 
+from ._another_loop import in_another_loop, in_twin_loop
 from ._kept_by_helper import kept_by_helpers
 from ._kept_on_failure import released_before, returns_that_fail
 from ._own_lock import is_own_lock
@@ -135,7 +136,7 @@ def _leak(file: GoFile, locks: Locks, lock: LockOperation) -> _Leak | None:
     deferred |= released_by_calls(file, locks, lock)
     if any(point in flow.reachable(p, feasible=False) for p in deferred):
         return None  # a defer further up releases it
-    if _in_another_loop(lock, same):
+    if in_another_loop(lock, same) or in_twin_loop(locks, lock):
         return None  # as often as it was taken, in a loop of its own
     stops = set(releases) | deferred
     again = _taken_again(locks, lock, point, stops)
@@ -172,13 +173,6 @@ def _taken_again(
             if any(h.access == lock.access for h in locks.held_before(lock.call)):
                 return None
     return found
-
-
-def _in_another_loop(lock: LockOperation, releases: list[LockOperation]) -> bool:
-    loop = innermost_loop(lock.call)
-    if loop is None or any(loop.contains(r.call) for r in releases):
-        return False
-    return any(innermost_loop(r.call) is not None for r in releases)
 
 
 def _is_contract(file: GoFile, leak: _Leak) -> bool:

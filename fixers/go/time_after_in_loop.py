@@ -62,6 +62,8 @@ def check(file: GoFile) -> Iterator[Finding]:
     named: set[str] = set()
     top = -1
     for waiting in waits_in_loops(file):
+        if _only_sleeps(waiting.call):
+            continue
         declaration = file.tree.declaration_at(waiting.call.start)
         if declaration is not None and declaration.start != top:
             # Several fixes may be taken together: no two timers of a function share a name.
@@ -74,6 +76,16 @@ def check(file: GoFile) -> Iterator[Finding]:
         fix, reason = helper.fix()
         for using, waiting in helper.waits:
             yield _finding(using, waiting, fix, reason)
+
+
+def _only_sleeps(call: Node) -> bool:
+    """Return whether a select has no other case: it always waits for its timer."""
+    case = call.up("communication_case")
+    select = case.parent if case is not None else None
+    return select is not None and len([c for c in select.children if c.kind in _CASES]) == 1
+
+
+_CASES = frozenset({"communication_case", "default_case"})
 
 
 def _finding(file: GoFile, waiting: Waiting, fix: Fix | None, reason: str) -> Finding:

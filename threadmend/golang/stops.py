@@ -14,20 +14,23 @@ from typing import TYPE_CHECKING
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.addressees import is_for_another, tells_its_maker
 from threadmend.golang.branches import found_nil
-from threadmend.golang.calls import callers
 from threadmend.golang.channel_copies import by_any_name, original_of
 from threadmend.golang.channel_fields import shared_channel_of
 from threadmend.golang.failing import fails
 from threadmend.golang.functions import only_returned
 from threadmend.golang.infer import is_decl
 from threadmend.golang.inplace import is_called_in_place
-from threadmend.golang.locks import declaration_of
 from threadmend.golang.own_ends import is_own_end, tells_of_worker
 from threadmend.golang.scope import Binding, argument_of, bindings_in, resolve_local
 from threadmend.golang.stop_getters import STOP_NAMES, stop_getters
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
-from threadmend.golang.unended import field_never_ends, is_endless, never_ends
+from threadmend.golang.unended import (
+    field_never_ends,
+    is_endless,
+    never_ends,
+    request_never_ends,
+)
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -103,11 +106,11 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
         if is_named(type_, "context.Context"):
             if never_ends(file, binding) or _is_own(file, node, binding):
                 continue
-            if _is_of_a_round(node, binding):
+            if _is_of_a_round(node, binding) or _is_time_for_calls(node, binding):
                 continue
             contexts.append(Stop(f"{binding.name}.Done()", binding.name))
         elif is_named(type_, "net/http.Request"):
-            if _is_request_without(file, node, binding):
+            if request_never_ends(file, node, binding):
                 continue
             call = f"{binding.name}.Context()"
             contexts.append(Stop(f"{call}.Done()", call))
@@ -133,35 +136,6 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
             handed = stop_getters(file, type_, node)
             channels += [Stop(f"{binding.name}.{path}") for path in handed]
     return [stop for stop in contexts + kept if not found_nil(file, node, stop.context)] + channels
-
-
-def _is_request_without(file: GoFile, node: Node, binding: Binding, depth: int = 2) -> bool:
-    """Return whether a request is made here, by a function that is given no context; or by all
-    who call the function, which they alone can.
-    """
-    function = node.up(*FUNCTIONS)
-    while function is not None and function is not binding.function:
-        function = function.up(*FUNCTIONS)
-    if function is not None and binding.kind == "parameter" and depth:
-        return _is_given_without(file, function, binding, depth - 1)
-    if binding.kind != "variable" or function is None:
-        return False
-    name = re.escape(binding.name.encode())
-    made = re.compile(rb"\b" + name + rb"(?:, \w+)? :?= (?:http|httptest)\.(?:New|Read)Request\(")
-    return made.search(function.text) is not None and b".WithContext(" not in function.text
-
-
-def _is_given_without(file: GoFile, function: Node, binding: Binding, depth: int) -> bool:
-    decl = declaration_of(file, function)
-    sites = callers(decl) if decl is not None and not decl.exported else []
-    for site in sites:
-        given = argument_of(site.call, function, binding) if site.call is not None else None
-        named = site.file.binding(given) if given is not None else None
-        if site.call is None or named is None:
-            return False
-        if not _is_request_without(site.file, site.call, named, depth):
-            return False
-    return bool(sites)
 
 
 def _cancels_behind(node: Node, owner: str) -> bool:
@@ -216,6 +190,30 @@ def _is_of_a_round(node: Node, binding: Binding) -> bool:
         if group.field == "left"
     ]
     return bool(stored) and all(loop.contains(use) for use in stored)
+
+
+def _is_time_for_calls(node: Node, binding: Binding) -> bool:
+    """Return whether a function makes a context of nothing with a time limit, for what it calls,
+    and the loop around a place ends by a channel of its own.
+    """
+    value, loop = binding.declaration.get("right"), node.up("for_statement", *FUNCTIONS)
+    if value is None or loop is None or loop.kind in FUNCTIONS or loop.contains(value):
+        return False
+    if _TIME_OF_NOTHING.match(value.text) is None:
+        return False
+    own = re.compile(rb"\b" + re.escape(binding.name.encode()) + rb"\.|\.C$|\bAfter\(")
+    for case in loop.find("communication_case"):
+        communication = case.get("communication")
+        ends = case.statements and case.statements[-1].kind in {"return_statement", *_JUMPS}
+        if communication is not None and ends and b"<-" in communication.text:
+            if own.search(communication.text) is None:
+                return True
+    return False
+
+
+_TIME_OF_NOTHING = re.compile(
+    rb"context\.With(?:Timeout|Deadline)\(\s*context\.(?:Background|TODO)\(\)"
+)
 
 
 def _is_made_of_nothing(file: GoFile, value: Node) -> bool:

@@ -9,15 +9,15 @@ from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import Site, callers
 from threadmend.golang.functions import only_returned, result_nodes
 from threadmend.golang.locks import declaration_of
-from threadmend.golang.scope import Binding, position_of
-from threadmend.golang.syntax import Node
+from threadmend.golang.scope import Binding, argument_of, position_of
+from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Named, Type
 from threadmend.golang.uses import is_api
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["field_never_ends", "is_endless", "never_ends"]
+__all__ = ["field_never_ends", "is_endless", "never_ends", "request_never_ends"]
 
 _BACKGROUND = re.compile(rb"context\.(?:Background|TODO)\(\)")
 _ENDS = re.compile(rb"(?i)cancel|timeout|deadline|signal|notify|interrupt|stop|group|limit")
@@ -79,6 +79,37 @@ def is_endless(file: GoFile, value: Node, depth: int = _DEPTH) -> bool:
             return False
         return [n.text for n in result_nodes(decl.node)] == [b"context.Context"]
     return _ENDS.search(value["function"].text) is None
+
+
+def request_never_ends(file: GoFile, node: Node, binding: Binding, depth: int = 2) -> bool:
+    """Return whether a request is made here, also by a client's own NewRequest, by a function
+    that is given no context; or by all who call the function, which they alone can.
+    """
+    function = node.up(*FUNCTIONS)
+    while function is not None and function is not binding.function:
+        function = function.up(*FUNCTIONS)
+    if function is not None and binding.kind == "parameter" and depth:
+        return _is_given_without(file, function, binding, depth - 1)
+    if binding.kind != "variable" or function is None:
+        return False
+    name = re.escape(binding.name.encode())
+    made = re.compile(
+        rb"\b" + name + rb"(?:, \w+)? :?= [\w.]*(?:New|Read)Request\((?!\w*(?:ctx|[cC]ontext))"
+    )
+    return made.search(function.text) is not None and b".WithContext(" not in function.text
+
+
+def _is_given_without(file: GoFile, function: Node, binding: Binding, depth: int) -> bool:
+    decl = declaration_of(file, function)
+    sites = callers(decl) if decl is not None and not decl.exported else []
+    for site in sites:
+        given = argument_of(site.call, function, binding) if site.call is not None else None
+        named = site.file.binding(given) if given is not None else None
+        if site.call is None or named is None:
+            return False
+        if not request_never_ends(site.file, site.call, named, depth):
+            return False
+    return bool(sites)
 
 
 def _is_given_nothing_else(file: GoFile, binding: Binding, depth: int) -> bool:

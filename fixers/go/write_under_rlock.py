@@ -13,6 +13,8 @@ other; a field that only the one goroutine of its object uses, or that nobody el
 for. Hints only: a lock of what the object leads to, or that it was handed, and a field that the
 function also writes without the lock.
 
+Unsafe: when the section waits for others, who may want to read meanwhile.
+
 Without a fix: a read lock that is taken again further in, or whose releases are not clear.
 """
 
@@ -42,13 +44,14 @@ from threadmend.golang.locks import (
 )
 from threadmend.golang.other_locks import is_borrowed
 from threadmend.golang.package import Package
+from threadmend.golang.pauses import pauses
 from threadmend.golang.scope import Binding
 from threadmend.golang.self_changes import changed_by_method
 from threadmend.golang.setup import runs_once
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Interface, Named, Pointer
 from threadmend.golang.unseen_locks import holds_unseen_lock
-from threadmend.model import Confidence, Edit, Finding, Fix, Related
+from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._read_locked_callers import ReadLocked, read_locked_callers
 
@@ -227,7 +230,11 @@ def _finding(access: FieldAccess, lock: Held, above: list[ReadLocked]) -> Findin
         fix, reason, related = None, f"{name} is read-locked by the callers", ()
         if taken is not None:
             edits, reason = _edits(file, locks, lock, taken)
-            fix = Fix(f"Lock {name} for writing", edits) if edits else None
+            if edits:
+                safety, why = Safety.SAFE, ""
+                if _waits(file, locks, taken):
+                    safety, why = Safety.UNSAFE, "readers are kept out while the section waits"
+                fix = Fix(f"Lock {name} for writing", edits, safety, why)
             related = (_place(file, taken.call, "read lock taken here"),)
     return Finding(
         path=file.path,
@@ -239,6 +246,16 @@ def _finding(access: FieldAccess, lock: Held, above: list[ReadLocked]) -> Findin
         reason=reason,
         confidence=_confidence(access, lock),
     )
+
+
+def _waits(file: GoFile, locks: Locks, taken: LockOperation) -> bool:
+    """Return whether a section waits for others, who may want to read meanwhile."""
+    flow, start = locks.flow, locks.flow.point_of(taken.call)
+    releases = {flow.point_of(o.call) for o in locks.operations if o.releases and not o.deferred}
+    if start is None:
+        return False
+    section = flow.reachable(start, stop=releases.__contains__)
+    return not section.isdisjoint(pauses(file, flow.function))
 
 
 def _confidence(access: FieldAccess, lock: Held) -> Confidence:

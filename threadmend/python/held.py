@@ -339,6 +339,9 @@ def callers_hold(function: Function) -> Held:
 
 def _callers_hold(function: Function) -> Held:
     said = Held(unknown=_assumes_lock(function)) | _decorated(function)
+    asking = _asks_at_once(function)
+    if asking is not None:
+        return said | held_at(function.file, asking)
     lent = lent_out(function) if function.is_private or function.outer is not None else None
     if lent is None:
         return said
@@ -359,6 +362,20 @@ def _callers_hold(function: Function) -> Held:
         return said
     locks = frozenset.intersection(*(h.locks for h in held))
     return said | Held(locks, unknown=not locks or any(h.unknown and not h.locks for h in held))
+
+
+def _asks_at_once(function: Function) -> ast.Call | None:
+    """Return the call that runs a lambda before it returns, as the thread that has the lock:
+    `cond.wait_for(lambda: self.free)`, `sorted(rows, key=lambda row: self.rank[row])`.
+    """
+    above = parent(function.node)
+    call = parent(above) if isinstance(above, ast.keyword) else above
+    if not isinstance(function.node, ast.Lambda) or not isinstance(call, ast.Call):
+        return None
+    func, file = call.func, function.file
+    if isinstance(func, ast.Attribute):
+        return call if func.attr in {"wait_for", "sort"} else None
+    return call if file.qualified(func) in {"sorted", "min", "max"} else None
 
 
 def _held_by_helper(function: Function, lent: Lent) -> Held:

@@ -8,7 +8,8 @@ a function of their own that loops for them is given the context, too.
 
 Not reported: a loop that one of its cases leaves, a select with a default, a goroutine that
 has nothing to listen to; a function of its own that is launched only sometimes, or beside a
-method that ends the object: the context may mean the time for the start alone.
+method that ends the object, or by a constructor: the context may mean the time for the start
+alone.
 
 Unsafe: the goroutine now ends when the context does.
 """
@@ -19,8 +20,10 @@ import re
 from collections.abc import Container, Iterator
 
 from threadmend.golang.builders import BuilderError, add_case, with_reason
+from threadmend.golang.calls import callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import leave_with, result_nodes
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.runners import runners_of
 from threadmend.golang.stops import Stop, endless, is_failure, listens, stops_at, ways_out
 from threadmend.golang.syntax import Node
@@ -90,14 +93,18 @@ def _is_in_any_case(call: Node) -> bool:
 
 
 _ENDS = re.compile(r"(?i)(?:on)?(?:stop|close|shut_?down|halt|quit|terminate|kill|cancel)")
-_STARTS = re.compile(r"(?i)on_?start")
+# What these are given a context for is over when they return: it may have a time limit.
+_STARTS = re.compile(r"(?i)on_?start|(?:new|make|create|build|dial|connect|open|init|set_?up)")
+_LIMITED = re.compile(rb"\bcontext\.With(?:Timeout|Deadline)")
 
 
 def _ends_otherwise(file: GoFile, call: Node) -> bool:
-    """Return whether who launches is the start of something that a method of its own ends."""
+    """Return whether who launches is the start of something that a method of its own ends, or
+    has its context for the start alone.
+    """
     function = call.function
     name = function.get("name") if function is not None else None
-    if function is None or name is None or _STARTS.match(name.name):
+    if function is None or name is None or _STARTS.match(name.name) or _is_limited(file, function):
         return True
     inference = file.package.workspace.inference
     receiver = function.get("receiver")
@@ -108,6 +115,17 @@ def _ends_otherwise(file: GoFile, call: Node) -> bool:
             _ENDS.match(method) for method in file.package.all_methods().get(type_.name, ())
         ):
             return True
+    return False
+
+
+def _is_limited(file: GoFile, function: Node) -> bool:
+    """Return whether somebody calls a function with a context that has a time limit."""
+    decl = declaration_of(file, function)
+    for site in callers(decl) if decl is not None else ():
+        for argument in site.call["arguments"].children if site.call is not None else ():
+            binding = site.file.binding(argument) if argument.kind == "identifier" else None
+            if binding is not None and _LIMITED.search(binding.declaration.text):
+                return True
     return False
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from threadmend.golang.access import access_of, is_assigned_once
-from threadmend.golang.builders import with_reason
+from threadmend.golang.builders import BuilderError, with_reason
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.functions import outer_function
 from threadmend.golang.guards import Guard, guard_of, guarded_places
@@ -209,6 +209,8 @@ def _asked(look: Step) -> str:
 
 @with_reason
 def _fix(guard: Guard, found: Decided) -> Fix:
+    if found.change.file.package is not guard.locked[0].file.package:
+        raise BuilderError("the lock is that of another package")
     if found.look.decl is None and found.change.decl is None:
         title = f"Ask again before {changed(found.change).name} is written"
         return Fix(title, asks_again(found), Safety.UNSAFE, _AGAIN)

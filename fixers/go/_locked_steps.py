@@ -265,7 +265,7 @@ def _called(site: Site, step: Step) -> Step | None:
     call, decl = site.call, step.decl
     if call is None or decl is None or site.launched or site.deferred or site.file.is_test:
         return None
-    if site.file.package is not decl.file.package or site.file.generated:
+    if site.file.package.module is not decl.file.package.module or site.file.generated:
         return None
     owner = step.owner
     if owner is not None and isinstance(owner.root, Binding):

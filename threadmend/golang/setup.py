@@ -396,7 +396,8 @@ def runs_once(node: Node) -> bool:
 def _once_around(node: Node) -> Node | None:
     for above in node.ancestors():
         if above.kind == "call_expression" and above["function"].kind == "selector_expression":
-            if above["function"]["field"].name == "Do":
+            # A Once takes the function alone, a singleflight.Group a key before it.
+            if above["function"]["field"].name == "Do" and len(above["arguments"].children) <= 2:
                 return above
     return None
 

@@ -62,7 +62,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         function = file.function(call)
         if function is None or function.is_async or not isinstance(call.func, ast.Attribute):
             continue
-        if runs_loop(function):
+        if runs_loop(function) or _is_for_the_loop(file, function):
             continue  # it is the loop's thread
         if not is_given_a(file, call.func.value, _WAKERS.get(call.func.attr, frozenset({_LOOP}))):
             continue
@@ -83,6 +83,16 @@ def check(file: PythonFile) -> Iterator[Finding]:
             if _outside(function, in_threads(file)):
                 said = f"{file.text(call.func)} is called from another thread than the loop's"
                 yield _begun(file, call, loop, said)
+
+
+def _is_for_the_loop(file: PythonFile, function: Function) -> bool:
+    """Return whether a function is handed to a loop where another thread would run it, and only
+    called by the one that has handed it over: who wrote that tells the two apart.
+    """
+    handed = [
+        file.function(s.node) for s in file.spawns if s.kind == "call" and s.target is function
+    ]
+    return bool(handed) and all(site.caller in handed for site in function.callers)
 
 
 def _from_outside(file: PythonFile) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from threadmend.engine import Report, check
 from threadmend.golang.file import GoFile
 from threadmend.golang.package import Package
 from threadmend.golang.workspace import Module
-from threadmend.model import Confidence, Edit, Failure, Finding, Fix, Rule, Subject
+from threadmend.model import Confidence, Edit, Failure, Finding, Fix, Related, Rule, Subject
 
 BAD = rule("bad", rb"bad\(\)")
 TWO = {"a/a.go": go("\tbad()\n"), "b/b.go": go("\tfine()\n\tbad()\n")}
@@ -35,6 +35,17 @@ def test_findings_are_stamped_and_sorted(tmp_path: Path) -> None:
     assert report.unreadable == ()
     assert report.failures == ()
     assert report.checked == 2
+
+
+def test_findings_at_one_place_are_sorted_by_their_other_places(tmp_path: Path) -> None:
+    def thrice(package: Package) -> Iterator[Finding]:
+        path = package.file_paths[0]
+        for start in (9, 3, 5):
+            yield Finding(path, 0, 7, "three", related=(Related(path, start, 11, "here"),))
+
+    files = {"a.go": go("\tfine()\n")}
+    report = check(project(tmp_path, files), options(package_rule("thrice", thrice)))
+    assert [finding.related[0].start for finding in report.findings] == [3, 5, 9]
 
 
 def test_packages_and_modules_are_asked_too(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from threadmend import parallel
 from threadmend.baseline import Baseline
 from threadmend.gather import Answers, Asker, Unit
-from threadmend.model import Confidence, Failure, Finding, Rule, Subject, Unreadable
+from threadmend.model import Confidence, Failure, Finding, Order, Rule, Subject, Unreadable
 from threadmend.project import Project
 from threadmend.registry import enabled, load_rules
 from threadmend.suppress import excuse
@@ -30,7 +30,7 @@ __all__ = [
 Progress = Callable[[int, int], None]
 """Told how much is done, of how much."""
 
-Veto = tuple[tuple[str, int, int, str, str], str]
+Veto = tuple[Order, str]
 """A finding's `order`, in the text before any fix, and the title of a fix; "" is every fix."""
 
 _SOURCES = (".go", ".py", ".ipynb")

@@ -18,6 +18,7 @@ __all__ = [
     "Failure",
     "Finding",
     "Fix",
+    "Order",
     "Outcome",
     "OutcomeKind",
     "Patch",
@@ -109,6 +110,10 @@ class Related:
     message: str
 
 
+Order = tuple[str, int, int, str, str, tuple[Related, ...]]
+"""What sorts findings: path, start and end in bytes, rule, message, other places."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One place where a rule's anti-pattern was proved.
@@ -139,9 +144,12 @@ class Finding:
         return replace(self, rule=rule.name, category=rule.category)
 
     @property
-    def order(self) -> tuple[str, int, int, str, str]:
-        """Return the key that sorts findings the same way everywhere."""
-        return (self.path, self.start, self.end, self.rule, self.message)
+    def order(self) -> Order:
+        """Return the key that sorts findings the same way everywhere.
+
+        One launch may leave two senders behind, of which only the places around it tell.
+        """
+        return (self.path, self.start, self.end, self.rule, self.message, self.related)
 
 
 @dataclass(frozen=True, slots=True)

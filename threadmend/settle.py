@@ -14,6 +14,7 @@ from threadmend.judge import Attempt, Judge, Verdict, aligned, directory
 from threadmend.model import (
     Confidence,
     Finding,
+    Order,
     Outcome,
     OutcomeKind,
     Patch,
@@ -148,7 +149,7 @@ class _Run:
             path, number = found
             self.undone.update((v, reason) for vetoes in self._taken[path][number:] for v in vetoes)
 
-    def _rank(self, case: _Case) -> tuple[int, int, tuple[str, int, int, str, str]]:
+    def _rank(self, case: _Case) -> tuple[int, int, Order]:
         """Return the key that puts the best fixes first, the same way everywhere."""
         return (_SAFETY[case.now.safety], _CONFIDENCE[case.now.confidence], case.now.order)
 

@@ -28,7 +28,8 @@ from threadmend.golang.repeats import is_repeated
 from threadmend.golang.syntax import Node
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
-from ._close_fields import SendingLoop, keeps_out, receiver_of, sending_loop, with_stop
+from ._close_fields import with_stop
+from ._sending_loops import SendingLoop, keeps_out, receiver_of, sending_loop
 
 __all__ = ["closed_by_receivers", "has_enough"]
 

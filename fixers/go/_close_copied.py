@@ -31,7 +31,7 @@ from threadmend.golang.syntax import Node
 from threadmend.model import Fix, Safety
 
 from ._beside import senders_beside
-from ._close_fields import SendingLoop, receiver_of
+from ._sending_loops import SendingLoop, receiver_of
 
 __all__ = ["copies_counted"]
 

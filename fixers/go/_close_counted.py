@@ -28,7 +28,8 @@ from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.model import Fix, Safety
 
 from ._beside import senders_beside
-from ._close_fields import SendingLoop, hears, receiver_of
+from ._close_fields import hears
+from ._sending_loops import SendingLoop, receiver_of
 
 __all__ = ["awaited_as_counted", "counted_and_awaited", "end_by_themselves"]
 

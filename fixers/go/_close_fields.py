@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
 from threadmend.golang.at_calls import on_every_way
@@ -34,42 +33,19 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.leaving import owed_after
-from threadmend.golang.lefts import lefts_of
-from threadmend.golang.locks import declaration_of, held_at
-from threadmend.golang.recovering import sends_if_open
+from threadmend.golang.locks import declaration_of
 from threadmend.golang.repeats import is_repeated
-from threadmend.golang.runners import only_launches, runners_of
+from threadmend.golang.runners import runners_of
 from threadmend.golang.syntax import Node
-from threadmend.golang.waitgroups import is_run_here, waitgroup_calls
+from threadmend.golang.waitgroups import waitgroup_calls
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
-from ._called_behind import called_behind
 from ._closed_flag import closed_under_senders
 from ._closed_snapshot import closed_beside_snapshot
-from ._last_one import left_to_the_last
 from ._may_wait import may_wait
+from ._sending_loops import SendingLoop, keeps_out, outermost, receiver_of, sending_loop
 
-__all__ = [
-    *(
-        "SendingLoop",
-        "closed_fields",
-        "hears",
-        "keeps_out",
-        "receiver_of",
-        "sending_loop",
-        "with_stop",
-    ),
-]
-
-
-@dataclass(slots=True)
-class SendingLoop:
-    """A method that goroutines run and that sends; `launches` start it."""
-
-    file: GoFile
-    body: Node
-    sends: list[ChannelOperation]
-    launches: list[Launch]
+__all__ = ["closed_fields", "hears", "with_stop"]
 
 
 def closed_fields(file: GoFile) -> Iterator[Finding]:
@@ -92,7 +68,7 @@ def closed_fields(file: GoFile) -> Iterator[Finding]:
         if not all(_only_receives(e) for e in channel.escapes):
             continue
         if len(channel.of("close")) == 1 and _is_first_thing(file, call):
-            copied = list(closed_beside_snapshot(file, call, channel, _outermost(call)))
+            copied = list(closed_beside_snapshot(file, call, channel, outermost(call)))
             loop = sending_loop(channel, call)
             if copied:
                 yield from copied
@@ -101,7 +77,7 @@ def closed_fields(file: GoFile) -> Iterator[Finding]:
             ):
                 yield _finding(file, call, channel, loop)
             elif loop is None and not channel.copies:
-                yield from closed_under_senders(file, call, channel, _outermost(call))
+                yield from closed_under_senders(file, call, channel, outermost(call))
 
 
 def _ends_before(loop: SendingLoop, closing: Node, file: GoFile, close: Node) -> bool:
@@ -122,17 +98,9 @@ def _only_receives(escape: Node) -> bool:
     return statement is not None and result is not None and result.text.startswith(b"<-chan ")
 
 
-def _outermost(call: Node) -> Node:
-    """Return the method around a close, which stands in it or in a literal of it."""
-    top = call
-    while top.function is not None:
-        top = top.function
-    return top
-
-
 def _is_first_thing(file: GoFile, call: Node) -> bool:
     """Return whether nothing before the close, in the whole function, may wait."""
-    top = _outermost(call)
+    top = outermost(call)
     body = top.get("body")
     if body is None or top.kind != "method_declaration":
         return False
@@ -140,92 +108,6 @@ def _is_first_thing(file: GoFile, call: Node) -> bool:
     if deferred is not None:
         return not may_wait(file, body, deferred.end, body.end)
     return not may_wait(file, body, body.start, call.start)
-
-
-def sending_loop(channel: SharedChannel, close: Node) -> SendingLoop | None:
-    """Return the one function that sends, if only goroutines of the object run it."""
-    found: dict[Node, SendingLoop] = {}
-    for send in channel.of("send"):
-        body = send.node.function
-        if body is None or send.calls or body is close.function or send.file.is_test:
-            return None
-        if body not in found:
-            launches = only_launches(send.file, body)
-            if not launches:
-                return None
-            found[body] = SendingLoop(send.file, body, [], launches)
-        found[body].sends.append(send)
-    loops = list(found.values())
-    return loops[0] if len(loops) == 1 else None
-
-
-def keeps_out(loop: SendingLoop, file: GoFile, close: Node, *, alone: bool = True) -> bool:
-    """Return whether no send can meet the close.
-
-    Or who sends recovers from that. Both run under one lock, the last sender is the one to
-    close, or the goroutine that closes at its end is the one that sends: the function that sends
-    is called in it, passed to what calls it, or is a literal of it. Likewise the callers of a
-    method that only closes. What a goroutine does at its end counts where it is `alone`.
-    """
-    if all(sends_if_open(send.file, send.node) for send in loop.sends):
-        return True
-    held = {h.lock_class for h in held_at(file, close)} - {None}
-    for send in loop.sends:
-        if held & {h.lock_class for h in held_at(send.file, send.node)}:
-            return True
-    runner = close.function
-    if runner is not None and left_to_the_last(file, runner, close):
-        return True
-    if not alone:
-        return False
-    if called_behind(file, close, loop.body) or _is_awaited_above(file, close, loop):
-        return True
-    if _runs_in_the_sender(file, close, loop):
-        return True
-    while runner is not None and runner.kind == "func_literal" and is_run_here(runner):
-        runner = runner.function
-    if runner is None:
-        return False
-    if runner.contains(loop.body):
-        return True
-    names = {loop.body["name"].name} if loop.body.kind != "func_literal" else set()
-    return any(
-        c.kind in {"call_expression", "argument_list"}
-        and any(
-            value.name.rpartition(".")[2] in names
-            for value in (c.children if c.kind == "argument_list" else [c["function"]])
-        )
-        for c in runner.own()
-    )
-
-
-def _runs_in_the_sender(file: GoFile, close: Node, loop: SendingLoop) -> bool:
-    """Return whether the one goroutine that sends is also all that comes to the close.
-
-    However many calls are between it and either of them.
-    """
-    launch = loop.launches[0]
-    if len(loop.launches) != 1 or is_repeated(file.package.workspace.file_of(launch.node), launch):
-        return False
-    closers = runners_of(file, _outermost(close))
-    nodes = {launch.node for launch in closers.launches}
-    return not closers.called and nodes == {launch.node}
-
-
-def _is_awaited_above(file: GoFile, close: Node, loop: SendingLoop) -> bool:
-    """Return whether the close stands behind a call of what launches the senders, each of which
-    that waits for before it returns.
-    """
-    function = close.function
-    for call in function.own() if function is not None else ():
-        if call.kind != "call_expression" or call.end > close.start or call.runs_later:
-            continue
-        decl = file.callee(call)
-        if decl is None or not decl.has_body or not decl.node.contains(loop.body):
-            continue
-        left = {one.launch.node for one in lefts_of(decl.file, decl.node)}
-        return not any(launch.node in left for launch in loop.launches)
-    return False
 
 
 def _finding(file: GoFile, call: Node, channel: SharedChannel, loop: SendingLoop) -> Finding:
@@ -307,7 +189,7 @@ def _is_own_name(channel: SharedChannel, send: ChannelOperation) -> bool:
 
 def _refuse_own(file: GoFile, call: Node, loop: SendingLoop) -> None:
     """Raise BuilderError where a goroutine that sends closes, too: it would wait for itself."""
-    closers = {each.node for each in runners_of(file, _outermost(call)).launches}
+    closers = {each.node for each in runners_of(file, outermost(call)).launches}
     if any(launch.node in closers for launch in loop.launches):
         raise BuilderError("a goroutine that sends closes as well, and would wait for itself")
 
@@ -395,11 +277,6 @@ def hears(body: Node, close: bytes, receiver: str, base: str) -> bool:
     operand = close.removeprefix(b"close(").removesuffix(b")")
     own = operand.replace(base.encode() + b".", receiver.encode() + b".", 1)
     return b"range " + own in body.text or b"<-" + own in body.text
-
-
-def receiver_of(method: Node) -> str | None:
-    names = [n for d in method["receiver"].children for n in d.all("name")]
-    return names[0].name if names else None
 
 
 def _stop_channel(call: Node, loop: SendingLoop, receiver: str) -> bool:

@@ -6,32 +6,29 @@ import ast
 from collections.abc import Iterator, Set
 
 from threadmend.python import api
-from threadmend.python.arguments import argument
 from threadmend.python.classes import Class
 from threadmend.python.decorated import is_put_off
 from threadmend.python.file import PythonFile
-from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function, attributes_of
 from threadmend.python.locks import looks_like_lock
-from threadmend.python.scope import Binding
 from threadmend.python.sharing import is_synchronized
 from threadmend.python.threads import (
     Spawn,
-    reached,
     reached_outside,
     spawns_reaching,
     wrappers,
 )
 from threadmend.python.uses import is_self, use_mode
 
-from ._alone import is_given_away, is_made_by_callers, is_made_for
+from ._alone import is_given_away, is_made_for
 from ._captured import Running, captured, is_alone, is_begun_by
 from ._data import Data, Use
 from ._foreign import foreign_classes, foreign_names
-from ._given import given, is_from_queue, reaching, run_abroad
+from ._given import given, reaching, run_abroad
 from ._handed import argument_for, kept_functions
 from ._listeners import listeners
 from ._one_liners import lifted
+from ._own_objects import is_fresh, is_own
 from ._unthreaded import leave_out_other_roles, leave_out_set_up
 from ._widgets import is_widget
 
@@ -222,10 +219,10 @@ def _is_shared_with(
     if target is None:
         return False
     if not isinstance(owner, ast.Name) or not is_self(file, owner):
-        return not _is_own(file, owner, at, spawn) and not _is_part(spawn, at, owner)
+        return not is_own(file, owner, at, spawn) and not _is_part(spawn, at, owner)
     if target.home is not None and (target.home in cls.mro or cls in target.home.mro):
         if target.outer is not None and at not in _of_same(target):
-            return any(not _is_own(f.file, n, f, spawn) for f, n in _asked_of_others(cls, spawn))
+            return any(not is_own(f.file, n, f, spawn) for f, n in _asked_of_others(cls, spawn))
         if spawn.method_node is not None:
             return not _is_for(spawn, spawn.method_node.value)
         return spawn.kind != "handler"
@@ -322,7 +319,7 @@ def _is_of_target(function: Function, spawn: Spawn) -> bool:
 
 def _is_for(spawn: Spawn, node: ast.expr) -> bool:
     """Return whether an object is made for a thread: right there, or to be nobody else's."""
-    return _is_fresh(spawn.file, node, spawn.node) or is_made_for(spawn, node)
+    return is_fresh(spawn.file, node, spawn.node) or is_made_for(spawn, node)
 
 
 def _calls(cls: Class, spawn: Spawn) -> list[tuple[Function, ast.expr]]:
@@ -363,84 +360,8 @@ def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
             owner = given(function.file, func.value)
             if owner is None or not (owner in cls.mro or cls in owner.mro):
                 continue
-            if not _is_own(function.file, func.value, function, spawn):
+            if not is_own(function.file, func.value, function, spawn):
                 yield function, func.value
-
-
-def _is_fresh(file: PythonFile, node: ast.expr, spawn: ast.AST) -> bool:
-    """Return whether an object is made in the loop that starts the thread, or right there."""
-    if isinstance(node, ast.Call | ast.Constant):
-        return True
-    binding = file.binding(node)
-    loop = innermost_loop(spawn)
-    if binding is None:
-        return False
-    if binding.scope.kind == "comprehension" or any(s.kind == "for" for s in binding.sites):
-        return True
-    return loop is not None and any(loop in file.ancestors(s.node) for s in binding.sites)
-
-
-def _is_own(file: PythonFile, node: ast.expr, function: Function, spawn: Spawn) -> bool:
-    """Return whether a function made an object for itself, or got one of its own."""
-    if isinstance(node, ast.Call | ast.Subscript):
-        return True
-    binding = file.binding(node)
-    if binding is None:
-        return False
-    if binding.scope is not function.scope:
-        return _is_of_run(file, binding, spawn)
-    if any(site.kind != "parameter" for site in binding.sites):
-        return True
-    if spawn.target is function:
-        arg = argument_for(spawn, binding.name)
-        return arg is None or _is_fresh(spawn.file, arg, spawn.node) or is_given_away(spawn, arg)
-    if function.self_name == binding.name or is_made_by_callers(function, binding.name):
-        return True
-    return _is_passed_on(function, binding.name, spawn)
-
-
-def _is_of_run(file: PythonFile, binding: Binding, spawn: Spawn) -> bool:
-    """Return whether a variable is one of a function that the thread runs, whose nested functions
-    make its objects: each run has its own.
-    """
-    owner = file.function(binding.scope.node)
-    if owner is None or spawn.target is None or owner not in reached(spawn.target):
-        return False
-    values = [site.value for site in binding.sites if not isinstance(site.value, ast.Constant)]
-    return bool(values) and all(isinstance(value, ast.Call) for value in values)
-
-
-def _is_passed_on(function: Function, name: str, spawn: Spawn) -> bool:
-    """Return whether a thread hands on what is its own: the element of a list that it is given,
-    what it loops over of that, or what it takes out of a queue.
-    """
-    if spawn.target is None or name not in function.parameters:
-        return False
-    at = function.parameters.index(name) - (function.self_name is not None)
-    running = reached(spawn.target) - {function}
-    file = function.file
-    sites = [s for s in function.callers if s.caller in running]
-    return bool(sites) and all(
-        is_from_queue(file, given := argument(site.call, at, name))
-        or (site.caller is not None and _is_own_part(file, given, site.caller, spawn))
-        for site in sites
-    )
-
-
-def _is_own_part(file: PythonFile, given: ast.expr | None, caller: Function, spawn: Spawn) -> bool:
-    """Return whether a thread's target has what it hands on from what it got itself."""
-    binding = file.binding(given)
-    if given is None or binding is None or caller is not spawn.target or len(binding.sites) > 1:
-        return False
-    root, loop = given, file.statement(binding.sites[0].node)
-    if binding.sites[0].kind in {"for", "unpack"} and isinstance(loop, ast.For):
-        root = loop.iter
-    while isinstance(root, ast.Call | ast.Attribute | ast.Subscript):
-        root = root.func if isinstance(root, ast.Call) else root.value
-    own = file.binding(root)
-    if own is None or own.scope is not caller.scope or own.name == caller.self_name:
-        return False
-    return own.name in caller.parameters and _is_own(file, root, caller, spawn)
 
 
 # -- parameters -----------------------------------------------------------------------------
@@ -459,7 +380,7 @@ def _parameters(file: PythonFile) -> Iterator[Data]:
                 continue
             if is_given_away(spawn, arg):
                 continue
-            if not file.is_a(arg, api.COLLECTIONS) or _is_fresh(file, arg, spawn.node):
+            if not file.is_a(arg, api.COLLECTIONS) or is_fresh(file, arg, spawn.node):
                 continue
             if any(looks_like_lock(other) for other in target.parameters):
                 continue

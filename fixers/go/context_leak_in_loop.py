@@ -19,25 +19,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from threadmend.golang.access import root_name
-from threadmend.golang.builders import BuilderError, delete, insert_at_end, insert_before, wrap
 from threadmend.golang.closures import outlives
 from threadmend.golang.contexts import derivation_by_helper, derivations
 from threadmend.golang.counts import iterations
 from threadmend.golang.file import GoFile
-from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.iterations import ends_after
 from threadmend.golang.locks import lock_operation, runs_in_place
-from threadmend.golang.plain import is_plain, only_words
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import FUNCTIONS, Declaration, Node
 from threadmend.golang.types import Func, Interface, Pointer, Struct
-from threadmend.model import Confidence, Edit, Finding, Fix, Safety
+from threadmend.model import Confidence, Finding
 
-from ._returns_apart import has_nothing_of
+from ._end_of_round import Deferred, released_each_round
 
 CATEGORY = "context"
 GATE = rb"\bdefer\s+[\w.]+\("
@@ -49,24 +45,6 @@ _LEADS = (Pointer, Interface, Struct, Func, type(None))
 _DEFER = re.compile(rb"(?<!\n\t)\bdefer\s+(?!func\b)")
 _LISTENS = re.compile(rb"\.Listen\w*$")
 _LOOPS = FUNCTIONS | {"for_statement"}
-_BREAKABLE = frozenset(
-    {
-        *("for_statement", "select_statement"),
-        *("expression_switch_statement", "type_switch_statement"),
-    }
-)
-
-
-@dataclass(slots=True)
-class _Deferred:
-    statement: Node
-    call: Node
-    loop: Node
-    message: str
-    confidence: Confidence
-    file: GoFile
-    resource: Binding | None
-    """What is released, if that is a context, or what has a Close."""
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -84,7 +62,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             held = message.startswith("the next")
             confidence = Confidence.HIGH if held else _confidence(file, loop)
             resource = _resource(file, call, cancels)
-            yield _finding(_Deferred(statement, call, loop, message, confidence, file, resource))
+            yield _finding(Deferred(statement, call, loop, message, confidence, file, resource))
 
 
 def _leaves_at_once(statement: Node) -> bool:
@@ -350,8 +328,8 @@ def _confidence(file: GoFile, loop: Node) -> Confidence:
     return Confidence.HIGH
 
 
-def _finding(deferred: _Deferred) -> Finding:
-    fix, reason = _fix(deferred)
+def _finding(deferred: Deferred) -> Finding:
+    fix, reason = released_each_round(deferred)
     return Finding(
         path=deferred.call.path,
         start=deferred.statement.start,
@@ -361,101 +339,3 @@ def _finding(deferred: _Deferred) -> Finding:
         reason=reason,
         confidence=deferred.confidence,
     )
-
-
-def _fix(deferred: _Deferred) -> tuple[Fix | None, str]:
-    jumps = [n for n in deferred.loop["body"].own() if n.kind in _JUMPS]
-    leaving = [j for j in jumps if _leaves(j, deferred.loop)]
-    try:
-        if all(j.kind == "continue_statement" and len(j.children) < 2 for j in leaving):
-            return _wrapped(deferred, leaving), ""
-        return _called(deferred, leaving)
-    except BuilderError as error:
-        return None, str(error)
-
-
-_JUMPS = frozenset({"return_statement", "goto_statement", "break_statement", "continue_statement"})
-
-
-def _leaves(jump: Node, loop: Node) -> bool:
-    """Return whether a jump in the loop's body ends the round."""
-    if jump.kind in {"return_statement", "goto_statement"} or _label(jump):
-        return True
-    for ancestor in jump.ancestors():
-        if ancestor is loop:
-            return True
-        if ancestor.kind == "for_statement":
-            return False
-        if jump.kind == "break_statement" and ancestor.kind in _BREAKABLE:
-            return False
-    return True
-
-
-def _label(jump: Node) -> str:
-    return next((c.name for c in jump.children if c.kind == "label_name"), "")
-
-
-def _wrapped(deferred: _Deferred, continues: list[Node]) -> Fix:
-    """Make the body a function, so that the defer waits for the round only."""
-    edits: list[Edit] = [*wrap(deferred.loop["body"].statements, "func() {", "}()")]
-    edits += [Edit(j.path, j.start, j.end, b"return") for j in continues]
-    return _with_reason("Make the loop's body a function", edits)
-
-
-def _called(deferred: _Deferred, leaving: list[Node]) -> tuple[Fix | None, str]:
-    """Make the call at every end of the round instead of deferring it."""
-    statement, loop = deferred.statement, deferred.loop
-    body = loop["body"]
-    if statement.parent is not body:
-        return None, "the call is deferred on some paths only, and the loop is left by jumps"
-    text = deferred.call.name
-    edits: list[Edit] = [*delete(statement)]
-    for jump in leaving:
-        if jump.start < statement.start:
-            continue
-        if jump.kind == "goto_statement" or (_label(jump) and _label(jump) != _own_label(loop)):
-            return None, "a jump leaves the loop for another one"
-        if jump.kind == "return_statement" and not _is_apart(deferred, jump):
-            return None, "a return computes its values with what is to be released"
-        edits.extend(insert_before(jump, text))
-    last = body.statements[-1]
-    if last.kind not in _JUMPS and _is_passed(last, leaving):
-        edits.extend(insert_at_end(body, text))
-    return _with_reason(f"Call {text.removesuffix('()')} at each end of the round", edits), ""
-
-
-def _is_apart(deferred: _Deferred, jump: Node) -> bool:
-    """Return whether the values of a return can be computed when the resource is released."""
-    if is_plain(jump):
-        return True
-    if deferred.call["function"].kind == "identifier" and only_words(jump):
-        return True  # a cancel leaves all values as they are
-    resource = deferred.resource
-    return resource is not None and has_nothing_of(deferred.file, jump, resource)
-
-
-def _is_passed(last: Node, leaving: list[Node]) -> bool:
-    """Return whether the round may come to its end behind a statement, other than by a jump."""
-    function = last.function
-    if function is None or last.kind not in _BRANCHING:
-        return True
-    flow = flow_of(function)
-    inside = {p for p in flow.points if p.live and last.contains(p.node)}
-    return any(not inside.issuperset(p.successors) for p in inside if p.node not in leaving)
-
-
-_BRANCHING = frozenset(
-    {"if_statement", "expression_switch_statement", "type_switch_statement", "select_statement"}
-)
-
-
-def _own_label(loop: Node) -> str:
-    parent = loop.parent
-    if parent is None or parent.kind != "labeled_statement":
-        return ""
-    return parent["label"].name
-
-
-def _with_reason(title: str, edits: list[Edit]) -> Fix:
-    reason = "what is released at the end of the round may have been needed later"
-    return Fix(title, tuple(edits), Safety.UNSAFE, reason)

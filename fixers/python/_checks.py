@@ -10,7 +10,13 @@ from threadmend.python.flow import always_leaves, block_of, enclosing, walk
 
 from ._data import Data, Use
 from ._failing import is_told
-from ._lasting_answers import is_found_so, is_not_none_for_good, is_only_asked_for_none, tests
+from ._lasting_answers import (
+    is_found_so,
+    is_none_until_made,
+    is_not_none_for_good,
+    is_only_asked_for_none,
+    tests,
+)
 from ._unit import Unit, independent, is_in, loaded, looks, reads, stored
 
 __all__ = ["check"]
@@ -22,7 +28,7 @@ def check(data: Data, use: Use, statement: ast.stmt) -> Unit | None:
         return None
     if use.mode == "write" and _is_deadline(data, use, statement):
         return None
-    if is_not_none_for_good(data, use):
+    if is_not_none_for_good(data, use) or is_none_until_made(data, use):
         return None
     if _is_only_asked_whether_there(data, use) or is_only_asked_for_none(data, use):
         return None

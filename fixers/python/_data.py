@@ -14,6 +14,7 @@ from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
 
 from ._crowds import is_many, take_turns
+from ._one_place import are_of_one_place
 from ._own_entry import is_of_own_key
 from ._start_order import is_out_of_time
 
@@ -109,7 +110,7 @@ class Data:
         """
         if mine is None or its is None or mine is its:
             return False
-        if take_turns(mine, its) or self._is_one_of_two(mine, its):
+        if take_turns(mine, its) or are_of_one_place(mine, its) or self._is_one_of_two(mine, its):
             return True
         if not {mine, its} <= self.single:
             return False

@@ -5,6 +5,7 @@ another one in its place.
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from threadmend.python import api
 from threadmend.python.flow import enclosing, walk
@@ -12,7 +13,13 @@ from threadmend.python.flow import enclosing, walk
 from ._data import Data, Use
 from ._unit import looks
 
-__all__ = ["is_found_so", "is_not_none_for_good", "is_only_asked_for_none", "tests"]
+__all__ = [
+    "is_found_so",
+    "is_none_until_made",
+    "is_not_none_for_good",
+    "is_only_asked_for_none",
+    "tests",
+]
 
 _REPLACES = frozenset({"write", "augment", "delete"})
 
@@ -40,14 +47,31 @@ def is_not_none_for_good(data: Data, use: Use) -> bool:
 
 
 def _leaves_an_object(data: Data, use: Use) -> bool:
-    """Return whether a change is inside of the object, or puts a new collection there."""
+    """Return whether a change is inside of the object, or puts a new collection there, or what is
+    worked out and never None: `self.next = time() + self.pause`.
+    """
     if use.mode == "mutate":
         return True
     statement = data.file.statement(use.node)
     value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
-    return use.mode == "write" and (
-        isinstance(value, ast.Dict | ast.List | ast.Set) or data.file.is_a(value, api.COLLECTIONS)
+    if use.mode != "write" or value is None:
+        return False
+    if isinstance(value, ast.BinOp):
+        return not looks(data, value)
+    return isinstance(value, ast.Dict | ast.List | ast.Set) or data.file.is_a(
+        value, api.COLLECTIONS
     )
+
+
+def is_none_until_made(data: Data, use: Use) -> bool:
+    """Return whether the test is whether there is no object yet, and threads that run meanwhile
+    only change what is inside of one: `if self.rows is None: self.rows = Table(size)`.
+    """
+    asked = tests(data, use)
+    if use.mode != "write" or not asked or not all(_asks_for_none(data, test) for test in asked):
+        return False
+    others = [one for one in data.uses if one is use or one.mode in _REPLACES]
+    return not replace(data, uses=others).races(use)
 
 
 def is_found_so(data: Data, use: Use, statement: ast.stmt, test: ast.stmt) -> bool:

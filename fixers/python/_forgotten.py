@@ -19,6 +19,7 @@ from threadmend.python.locks import Lock, Section
 from threadmend.python.threads import reached
 from threadmend.python.uses import AttributeUse
 
+from ._deque_ends import are_at_its_ends
 from ._guarding import check_apart, raced
 from ._hold import edits_of, plan_of
 from ._uneven import entered, guarded_data, is_left_out, is_made_with, lock_of
@@ -72,7 +73,7 @@ def _forgotten(file: PythonFile) -> Iterator[Forgotten]:
         seen: set[tuple[Function, str]] = set()
         for guard in guards_of(cls).values():
             lock = lock_of(file, cls, guard) if guard.unlocked and guard.is_meant else None
-            if lock is None:
+            if lock is None or are_at_its_ends(cls, guard):
                 continue
             for function in dict.fromkeys(use.function for use in guard.unlocked):
                 if function.file is not file or function.home is not cls:

@@ -19,6 +19,7 @@ from threadmend.python.uses import AttributeUse
 
 from ._beside import reentrant
 from ._data import Data, Use
+from ._deque_ends import are_at_its_ends
 from ._guarding import check_apart, is_held_before, takes_again
 from ._hold import Plan, edits_of, plan_of
 from ._unit import Unit
@@ -67,7 +68,7 @@ def _uneven(file: PythonFile) -> Iterator[Uneven]:
             if not guard.unlocked or not guard.is_meant or _share(file, guard) < _SHARE:
                 continue
             lock = lock_of(file, cls, guard)
-            if lock is None:
+            if lock is None or are_at_its_ends(cls, guard):
                 continue
             for use in guard.unlocked:
                 statement = file.statement(use.node)

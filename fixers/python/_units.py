@@ -161,6 +161,8 @@ def _computed(data: Data, use: Use, statement: ast.stmt, kind: str) -> Unit | No
         return None
     if value is None or _names_itself(value) or _is_ones_own(data, use):
         return None
+    if _is_put_back(data, use, value):
+        return None
     if _is_clamped(data, use, value):
         return None
     mine = [node for node in reads(data) if node is not use.node and _is_of_same(data, node, use)]
@@ -172,6 +174,23 @@ def _computed(data: Data, use: Use, statement: ast.stmt, kind: str) -> Unit | No
     block = block_of(statement)
     part = block[block.index(first) : block.index(statement) + 1]
     return Unit(kind, data, use, part, independent(data, part))
+
+
+def _is_put_back(data: Data, use: Use, value: ast.expr) -> bool:
+    """Return whether an entry only gets the object back that it has: `page = pages[key]`, which is
+    filled, and then `pages[key] = page`.
+    """
+    file, entry = data.file, data.file.parent(use.node)
+    binding = file.binding(value) if isinstance(value, ast.Name) else None
+    if binding is None or binding.scope is not use.function.scope or len(binding.sites) != 1:
+        return False
+    site, taken = binding.sites[0], binding.sites[0].value
+    return (
+        site.kind == "assign"
+        and isinstance(entry, ast.Subscript)
+        and isinstance(taken, ast.Subscript)
+        and _loaded(entry) == ast.dump(taken)
+    )
 
 
 def _is_of_same(data: Data, node: ast.expr, use: Use) -> bool:

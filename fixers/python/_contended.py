@@ -194,12 +194,13 @@ def _owned(file: PythonFile, name: str) -> list[tuple[Class, ast.Attribute, Func
 
 
 def _one(cls: Class, spawn: Spawn) -> Spawn:
-    """Return the spawn that stands for all `run` methods of an object: it has one thread."""
-    if isinstance(spawn.node, ast.ClassDef):
-        own = spawn.file.class_of(spawn.node)
-        if cls in own.mro or own in cls.mro:
-            runs = (s for s in spawn.file.spawns if isinstance(s.node, ast.ClassDef))
-            return next(s for s in runs if _is_relative(cls, s))
+    """Return the spawn that stands for all `run` methods of an object: it has one thread, also
+    where its class is one of several below `cls`, each in a file of its own.
+    """
+    if isinstance(spawn.node, ast.ClassDef) and _is_relative(cls, spawn):
+        runs = (s for s in spawn.file.spawns if isinstance(s.node, ast.ClassDef))
+        known: dict[Class, Spawn] = cls.file.__dict__.setdefault("_runs_of_classes", {})
+        return known.setdefault(cls, next(s for s in runs if _is_relative(cls, s)))
     return spawn
 
 
@@ -274,10 +275,13 @@ def _asked_of_others(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.e
 
 def _is_single(cls: Class, spawn: Spawn) -> bool:
     """Return whether every thread that a spawn starts has an object of its own: one that the
-    thread's own object has made.
+    thread's own object has made, or that is made to be handed to it.
     """
     calls = _calls(cls, spawn)
-    return bool(calls) and all(_is_part(spawn, function, node) for function, node in calls)
+    return bool(calls) and all(
+        _is_part(spawn, function, node) or _is_given_new(node, function, spawn)
+        for function, node in calls
+    )
 
 
 def _is_given_new(owner: ast.expr, function: Function, spawn: Spawn) -> bool:

@@ -10,9 +10,10 @@ from threadmend.python.classes import INITIALIZERS, Class
 from threadmend.python.constants import constant_of, made_with
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import in_comprehension, innermost_loop
-from threadmend.python.functions import function_of
+from threadmend.python.functions import Function, function_of
 from threadmend.python.methodcalls import method_calls
 from threadmend.python.threads import Spawn, is_repeated
+from threadmend.python.uses import is_self
 
 from ._handed import makers
 from ._one_at_a_time import is_one_at_a_time
@@ -43,7 +44,7 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
     starter = file.function(spawn.node)
     if spawn.many and not _is_awaited(spawn):
         return not _is_endless_restart(file, spawn)
-    if starter is None:
+    if starter is None or _is_of_new_object(cls, spawn, starter):
         return False
     if spawn.args and any(
         isinstance(n, ast.Name) and n.id in starter.parameters and n.id != starter.self_name
@@ -52,6 +53,16 @@ def is_many(cls: Class | None, spawn: Spawn) -> bool:
     ):
         return True
     return any(is_repeated(site.call) for site in starter.callers)
+
+
+def _is_of_new_object(cls: Class | None, spawn: Spawn, starter: Function) -> bool:
+    """Return whether the initializer of an object starts a thread that runs a method of its: each
+    object has one.
+    """
+    method, home = spawn.method_node, starter.home
+    if cls is None or home is None or starter.name not in INITIALIZERS or method is None:
+        return False
+    return (cls in home.mro or home in cls.mro) and is_self(spawn.file, method.value)
 
 
 def _is_awaited(spawn: Spawn) -> bool:

@@ -8,6 +8,7 @@ with self._lock:                                    self._lines.append(line)
 from __future__ import annotations
 
 import ast
+
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.guards import Guard

@@ -10,37 +10,21 @@ return collect(…)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from threadmend.golang.access import is_assigned_once
-from threadmend.golang.bodycalls import receiver_of
 from threadmend.golang.builders import BuilderError
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
-from threadmend.golang.flow import flow_of
-from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
 from threadmend.golang.locks import declaration_of
-from threadmend.golang.package import Decl
-from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit, Fix, Safety
 
 from ._closer import close_below
+from ._own_object import OwnObject, object_around, variable_for
 
 __all__ = ["fed_by_owner"]
-
-
-@dataclass(slots=True)
-class _Owner:
-    """A function with a variable that alone holds the object; `made` is its value."""
-
-    file: GoFile
-    function: Node
-    binding: Binding
-    made: Node
 
 
 def fed_by_owner(file: GoFile, body: Node, shared: SharedChannel) -> tuple[str, Fix | str] | None:
@@ -49,7 +33,7 @@ def fed_by_owner(file: GoFile, body: Node, shared: SharedChannel) -> tuple[str, 
     maker = make.function if make is not None else None
     if make is None or maker is None or maker.kind == "func_literal":
         return None
-    owners = [o for o in _owners(shared, make, maker) if _is_alone(o)]
+    owners = [o for o in _owners(shared, make, maker) if o.is_alone()]
     feeds = _feeds(shared, owners)
     if not feeds or not _launched_for_it(file, body, shared, maker, owners):
         return None
@@ -70,96 +54,27 @@ def fed_by_owner(file: GoFile, body: Node, shared: SharedChannel) -> tuple[str, 
 # -- who holds the object ------------------------------------------------------------------
 
 
-def _owners(shared: SharedChannel, make: Node, maker: Node) -> Iterator[_Owner]:
+def _owners(shared: SharedChannel, make: Node, maker: Node) -> Iterator[OwnObject]:
     """Yield the variables that an object with this channel is made for."""
     file = shared.makes[0].file
-    own = _variable(file, _object_around(make))
+    own = variable_for(file, object_around(make))
     if own is not None:
-        yield _Owner(file, maker, own, make)
+        yield OwnObject(file, maker, own, make)
     decl = declaration_of(file, maker)
     for site in callers(decl) if decl is not None and not decl.receiver else ():
         function = site.node.function
         if site.call is None or site.launched or site.file.is_test or function is None:
             continue
-        binding = _variable(site.file, site.call)
+        binding = variable_for(site.file, site.call)
         if binding is not None and function.get("name") is not None:
             if site.file.package is shared.package:
-                yield _Owner(site.file, function, binding, site.call)
-
-
-def _object_around(make: Node) -> Node | None:
-    """Return the `&T{…}` or `T{…}` that a make is a value in."""
-    literal = make.up("composite_literal")
-    above = literal.parent if literal is not None else None
-    return above if above is not None and above.kind == "unary_expression" else literal
-
-
-def _variable(file: GoFile, value: Node | None) -> Binding | None:
-    """Return the variable that `p := value` or `p, err := value` declares for good."""
-    group = value.parent if value is not None else None
-    statement = group.parent if group is not None and group.kind == "expression_list" else None
-    if statement is None or statement.kind != "short_var_declaration":
-        return None
-    if len(statement["right"].children) != 1:
-        return None
-    name = statement["left"].children[0]
-    binding = file.binding(name)
-    if binding is None or binding.node is not name or not is_assigned_once(binding):
-        return None
-    return binding
-
-
-def _is_alone(owner: _Owner) -> bool:
-    """Return whether a variable's object stays with its function, which ends some time."""
-    function, name = owner.function, owner.function["name"].name
-    if owner.file.package.name == "main" and name == "main":
-        return False
-    flow = flow_of(function)
-    if not flow.complete or not any(
-        e.kind in {"return", "end"} for e in flow.exits_from(flow.entry)
-    ):
-        return False
-    return _stays(owner.file, owner.binding, set())
-
-
-def _stays(file: GoFile, binding: Binding, seen: set[tuple[str, int]]) -> bool:
-    """Return whether a variable is used for its fields and methods only, and they keep it."""
-    for use in binding.uses:
-        if use is binding.node:
-            continue
-        selector = use.parent
-        if selector is None or selector.kind != "selector_expression" or use.field != "operand":
-            return False
-        inner = use.function
-        if inner is not binding.function and inner is not None:
-            if inner.kind != "func_literal" or launch_of_literal(file, inner) is None:
-                return False
-        selection = file.selection(selector)
-        if selection is None:
-            return False
-        if selection.kind == "field":
-            continue
-        called = call_of(selector)
-        if called is None:
-            return False
-        if selection.decl is None or not _keeps(selection.decl, seen):
-            return False
-    return True
-
-
-def _keeps(method: Decl, seen: set[tuple[str, int]]) -> bool:
-    """Return whether a method gives its receiver to nobody."""
-    if method.key in seen:
-        return True
-    seen.add(method.key)
-    receiver = receiver_of(method.node)
-    return receiver is None or _stays(method.file, receiver, seen)
+                yield OwnObject(site.file, function, binding, site.call)
 
 
 # -- who sends -----------------------------------------------------------------------------
 
 
-def _feeds(shared: SharedChannel, owners: list[_Owner]) -> dict[int, list[Node]]:
+def _feeds(shared: SharedChannel, owners: list[OwnObject]) -> dict[int, list[Node]]:
     """Return where each owner sends, or calls a method that does; nothing if others may."""
     found: dict[int, list[Node]] = {}
     for send in shared.of("send"):
@@ -201,7 +116,7 @@ def _places(send: ChannelOperation) -> list[tuple[GoFile, Node, Node]] | None:
 
 
 def _launched_for_it(
-    file: GoFile, body: Node, shared: SharedChannel, maker: Node, owners: list[_Owner]
+    file: GoFile, body: Node, shared: SharedChannel, maker: Node, owners: list[OwnObject]
 ) -> bool:
     """Return whether the worker is launched where the object is made, or by one of its methods."""
     decl = declaration_of(file, body)
@@ -224,7 +139,7 @@ def _launched_for_it(
 # -- the fix -------------------------------------------------------------------------------
 
 
-def _closed(owner: _Owner, shared: SharedChannel, feeds: list[Node]) -> tuple[Edit, ...]:
+def _closed(owner: OwnObject, shared: SharedChannel, feeds: list[Node]) -> tuple[Edit, ...]:
     """Close the channel below the last send.
 
     Sound: nobody else has the object to send on its channel, and the workers range over it.

@@ -3,7 +3,9 @@
 A goroutine that receives in an endless loop has no way out. When the channel is closed, the
 receive gives zero values without waiting: the worker spins, and handles jobs that nobody sent.
 When it is not, the worker waits for ever for the next job, after everybody who could send one
-has gone; each start leaves one behind. A loop over a ticker's channel has no way out either.
+has gone; each start leaves one behind. A loop over a ticker's channel has no way out either, and
+the goroutine of an object that a function makes, uses and drops without calling the method that
+ends it has nobody left who could.
 
 Not reported: a loop that something leaves, a loop that a goroutine does not run, a channel of
 which nothing is known, a worker that lives as long as the process.
@@ -38,12 +40,13 @@ from ._every_tick import at_a_tick, at_every_tick, ticks
 from ._fed_by_caller import fed_by_caller
 from ._fed_by_owner import fed_by_owner
 from ._fed_here import fed_here
+from ._never_stopped import never_stopped
 from ._refused_after import Refusal, closed_with_flag, refused_after
 from ._stop_cases import finding, partners_too
 from ._waits_for_workers import closed_around, waiting_method
 
 CATEGORY = "goroutine"
-GATE = rb"<-|\brange\b"
+GATE = rb"<-|\brange\b|:="
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -60,6 +63,7 @@ def check(file: GoFile) -> Iterator[Finding]:
                 yield from _ranges(file, body, loop, clause)
             elif endless(loop):
                 yield from _receives(file, body, loop)
+    yield from never_stopped(file)
 
 
 # -- for { v := <-ch } -------------------------------------------------------------------

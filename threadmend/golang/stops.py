@@ -11,23 +11,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.access import is_assigned_once
 from threadmend.golang.addressees import is_for_another, tells_its_maker
 from threadmend.golang.branches import found_nil
 from threadmend.golang.channel_copies import by_any_name, original_of
 from threadmend.golang.channel_fields import shared_channel_of
 from threadmend.golang.failing import fails
-from threadmend.golang.functions import only_returned
 from threadmend.golang.infer import is_decl
-from threadmend.golang.inplace import is_called_in_place
+from threadmend.golang.own_contexts import is_own
 from threadmend.golang.own_ends import is_own_end, tells_of_worker
-from threadmend.golang.scope import Binding, argument_of, bindings_in, resolve_local
+from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.stop_getters import STOP_NAMES, stop_getters
 from threadmend.golang.syntax import FUNCTIONS, Node
+from threadmend.golang.test_ends import ends_after_test, is_tested
 from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
 from threadmend.golang.unended import (
     field_never_ends,
-    is_endless,
     never_ends,
     request_never_ends,
 )
@@ -104,9 +102,11 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
     for binding in visible(node):
         type_ = file.package.workspace.inference.binding_type(binding)
         if is_named(type_, "context.Context"):
-            if never_ends(file, binding) or _is_own(file, node, binding):
+            if never_ends(file, binding) or is_own(file, node, binding):
                 continue
             if _is_of_a_round(node, binding) or _is_time_for_calls(node, binding):
+                continue
+            if ends_after_test(file, node, binding):
                 continue
             contexts.append(Stop(f"{binding.name}.Done()", binding.name))
         elif is_named(type_, "net/http.Request"):
@@ -124,6 +124,8 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
             for name, kind in _fields(file, type_):
                 if kind == "context":
                     if _cancels_behind(node, binding.name) or field_never_ends(file, owner, name):
+                        continue
+                    if is_tested(file, binding, owner):
                         continue
                     receive = f"{binding.name}.{name}"
                     kept.append(Stop(f"{receive}.Done()", receive))
@@ -149,28 +151,6 @@ def _cancels_behind(node: Node, owner: str) -> bool:
         function is not None
         and cancels.search(function.tree.data, node.end, function.end) is not None
     )
-
-
-_MADE_OF_NOTHING = re.compile(rb"context\.WithCancel(?:Cause)?\(context\.(?:Background|TODO)\(\)\)")
-
-
-def _is_own(file: GoFile, node: Node, binding: Binding) -> bool:
-    """Return whether only the function of a place can cancel a context, and has not: it is there.
-
-    `ctx, cancel := context.WithCancel(context.Background())`, cancel called here alone.
-    """
-    function, made = node.function, binding.declaration
-    value = made.get("right") or made.get("value")
-    if value is None or binding.index or binding.function is not function:
-        return False
-    names = made["left"].children if made.get("left") is not None else made.all("name")
-    if len(names) != 2 or not is_assigned_once(binding) or len(value.children) != 1:
-        return False
-    if not _is_made_of_nothing(file, value.children[0]):
-        return False
-    cancel = resolve_local(names[1])
-    uses = cancel.uses if cancel is not None else []
-    return all(u is names[1] or _is_called_by(file, function, u) for u in uses)
 
 
 def _is_of_a_round(node: Node, binding: Binding) -> bool:
@@ -214,33 +194,6 @@ def _is_time_for_calls(node: Node, binding: Binding) -> bool:
 _TIME_OF_NOTHING = re.compile(
     rb"context\.With(?:Timeout|Deadline)\(\s*context\.(?:Background|TODO)\(\)"
 )
-
-
-def _is_made_of_nothing(file: GoFile, value: Node) -> bool:
-    """Return whether a value is a context without a parent, also of a function that makes one."""
-    if _MADE_OF_NOTHING.fullmatch(value.text):
-        return True
-    decl = file.callee(value) if value.kind == "call_expression" else None
-    said = only_returned(decl.node) if decl is not None and decl.sound else None
-    if decl is None or said is None or not said.text.startswith(b"context.WithCancel"):
-        return False
-    parent = said["arguments"].children[0]
-    binding = decl.file.binding(parent) if parent.kind == "identifier" else None
-    given = argument_of(value, decl.node, binding) if binding is not None else parent
-    return given is not None and is_endless(file, given)
-
-
-def _is_called_by(file: GoFile, function: Node | None, use: Node) -> bool:
-    """Return whether a function calls a variable, also in a deferred literal or by a helper."""
-    inner = use.function
-    if inner is not function:
-        if inner is None or not inner.is_deferred or inner.function is not function:
-            return False
-    if use.field == "function":
-        return True
-    call = use.parent.parent if use.parent is not None else None
-    given = call is not None and call.kind == "call_expression" and use.up("argument_list")
-    return bool(given) and call is not None and is_called_in_place(file, call, use)
 
 
 def _is_signal(file: GoFile, type_: Type | None, field: str = "") -> bool:

@@ -53,11 +53,15 @@ class _End:
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """A wait that a body comes to: for what, in its own words, and by which calls."""
+    """A wait that a body comes to: for what, in its own words, and by which calls.
+
+    `certain`: each of them runs one function, and no other.
+    """
 
     mode: str
     access: Access
     path: tuple[Node, ...]
+    certain: bool = True
 
 
 def own_ends(file: GoFile) -> Iterator[Finding]:
@@ -156,15 +160,20 @@ def _found(body: Body, further: int) -> dict[tuple[str, Access], _Wait]:
         if event.sure and not depends_on_flag(body, event.path[0]):
             wait = _Wait(event.mode, event.access, event.path)
             found.setdefault((wait.mode, wait.access), wait)
-    for call in _calls(body) if further else ():
+    calls = _calls(body) if further else []
+    places = [call.at for call in calls]
+    for call in calls:
+        one = places.count(call.at) == 1
         for wait in _waits(call.body, further - 1):
             if len(found) >= _MOST:
                 return found
             at = wait.path[0]
             access = translated(body.file, call.call, call.body.node, wait.access, call.extra, at)
             if access is not None and len(wait.path) <= _FURTHEST:
-                led = _Wait(wait.mode, access, (call.at, *wait.path))
-                found.setdefault((led.mode, access), led)
+                led = _Wait(wait.mode, access, (call.at, *wait.path), one and wait.certain)
+                known = found.setdefault((led.mode, access), led)
+                if led.certain and not known.certain:
+                    found[led.mode, access] = led
     return found
 
 
@@ -197,9 +206,10 @@ def _is_its_own(file: GoFile, function: Node, end: _End, wait: _Wait) -> bool:
     said, at = flow.point_of(end.defer), flow.point_of(wait.path[0])
     if said is None or at is None or not flow.dominates(said, at):
         return False  # it may be somebody else who is to say it
-    if wait.access == end.access:
-        return True
     root = end.access.root
+    if wait.access == end.access:
+        # Each run has variables of its own, and another object may have another run's.
+        return wait.certain or not isinstance(root, Binding) or root.kind == "receiver"
     if wait.access.steps != end.access.steps or not isinstance(root, Binding):
         return False
     if root.kind != "receiver" or not isinstance(wait.access.root, Binding):

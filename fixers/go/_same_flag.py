@@ -7,6 +7,8 @@ func (s *svc) drain() {          func (s *svc) Shutdown() {
     …                                <-s.drained
     close(s.drained)             }
 }
+
+Or that leave what went wrong in a variable, at which the waiter looks, and leaves, before it waits.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from __future__ import annotations
 from threadmend.golang.branches import decisions
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
+from threadmend.golang.flow import flow_of
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 
-__all__ = ["asks_the_same"]
+__all__ = ["asks_the_same", "leaves_word"]
 
 
 def asks_the_same(file: GoFile, exit_: Node, waiter: ChannelOperation) -> bool:
@@ -57,4 +60,43 @@ def _flags(file: GoFile, condition: Node, depth: int = 1) -> list[str]:
             body = decl.node.get("body")
             if body is not None and len(body.statements) == 1:
                 found += _flags(decl.file, body.statements[0], depth - 1)
+    return found
+
+
+def leaves_word(file: GoFile, exit_: Node, waiter: ChannelOperation) -> bool:
+    """Return whether a way out sets a variable that keeps the waiter from waiting.
+
+    `if err != nil { failed = err; ready.Done(); return }`, and then `ready.Wait(); if failed !=
+    nil { return failed }; <-done`.
+    """
+    function = waiter.node.function
+    flow = flow_of(function) if function is not None else None
+    end = flow.point_of(waiter.anchor) if flow is not None else None
+    words = _words(file, exit_) if flow is not None and flow.complete else []
+    if function is None or flow is None or end is None or waiter.file is not file:
+        return False
+    for word in words:
+        for test in function.find("if_statement"):
+            if test.function is not function or test.start > waiter.node.start:
+                continue
+            first = test["consequence"].statements[:1]
+            asked = any(test["condition"].contains(use) for use in word.uses)
+            point = flow.point_of(first[0]) if first else None
+            if asked and point is not None and point is not end:
+                if end not in flow.reachable(point):
+                    return True
+    return False
+
+
+def _words(file: GoFile, exit_: Node) -> list[Binding]:
+    """Return the variables from around a goroutine that the block of a way out sets."""
+    found = []
+    before = exit_.previous
+    while before is not None:
+        if before.kind == "assignment_statement":
+            for name in before["left"].children:
+                binding = file.binding(name) if name.kind == "identifier" else None
+                if binding is not None and binding.function is not exit_.function:
+                    found.append(binding)
+        before = before.previous
     return found

@@ -8,8 +8,9 @@ What a constructor or its options are given counts where the name is that of a n
 
 Not reported: a callback that only unexported code can set; a function that is passed for this
 one call (`Each(fn)`) or whose result is used; calls in a goroutine of their own; a comment
-that speaks of the lock. Hints only: log functions, and methods of interfaces with more than two,
-unless an implementation takes the lock.
+that speaks of the lock; collaborators whose types the project has, and which wait for nobody.
+Hints only: log functions, and methods of interfaces with more than two, unless an
+implementation takes the lock.
 
 Unsafe: the callback runs later, and two of them may run at once or in another order.
 """
@@ -80,7 +81,9 @@ def check(file: GoFile) -> Iterator[Finding]:
                 yield from _by_method(file, call, held)
                 continue
             lock = _own_lock(file, callback, held)
-            if lock is not None and not _is_the_purpose(file, call, lock):
+            if lock is None or _is_at_hand(file, call, lock):
+                continue
+            if not _is_the_purpose(file, call, lock):
                 yield _finding(file, callback, lock)
 
 
@@ -360,6 +363,24 @@ def _is_open(file: GoFile, callback: Callback, lock: Held) -> bool:
         if any(o.acquires and o.lock_class == lock.lock_class for o in operations):
             return True
     return callback.field is not callback.call["function"]
+
+
+def _is_at_hand(file: GoFile, call: Node, lock: Held) -> bool:
+    """Return whether a collaborator's methods are all the project's, and wait for nobody there.
+
+    They may take other locks, of which lock-order knows. A listener is there for others to write.
+    """
+    found = targets(file, call)
+    return (
+        found.complete
+        and not _is_told(file, call["function"])
+        and bool(found.bodies)
+        and all(
+            event.kind == "acquire" and event.lock_class not in {None, lock.lock_class}
+            for body in found.bodies
+            for event in effects_of(body)
+        )
+    )
 
 
 def _comes_back(file: GoFile, call: Node, lock: Held) -> bool:

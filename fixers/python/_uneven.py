@@ -154,13 +154,28 @@ def _is_target(target: ast.expr, node: ast.expr) -> bool:
 
 
 def lock_of(file: PythonFile, cls: Class, guard: Guard) -> Lock | None:
-    """Return the lock of threads that the class can name `self.lock`."""
+    """Return the lock of threads that the class can name `self.lock`, unless a method answers by
+    it whether something runs: that is held for as long as that does, whatever it uses.
+    """
     for use in (use for one in cls.mro for use in one.uses):
         if use.function.file is file:
             lock = file.lock(use.node)
             if lock is not None and lock.place == lock.own == guard.lock:
-                return lock if lock.family == "thread" else None
+                is_flag = _is_answered_by(cls, use.name)
+                return lock if lock.family == "thread" and not is_flag else None
     return None
+
+
+def _is_answered_by(cls: Class, name: str) -> bool:
+    """Return whether a method does `return self.running.locked()`."""
+    return any(
+        use.name == name
+        and isinstance(method := use.function.file.parent(use.node), ast.Attribute)
+        and method.attr == "locked"
+        and isinstance(use.function.file.statement(use.node), ast.Return)
+        for one in cls.mro
+        for use in one.uses
+    )
 
 
 def _is_doubtful(file: PythonFile, use: AttributeUse) -> bool:

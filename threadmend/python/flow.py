@@ -14,8 +14,8 @@ __all__ = [
     "before",
     "block_of",
     "blocks",
-    "branches_around",
     "can_raise",
+    "conditions_around",
     "enclosing",
     "in_comprehension",
     "in_finally",
@@ -115,14 +115,18 @@ def enclosing(node: ast.AST, *types: type[ast.AST]) -> Iterator[ast.AST]:
             yield above
 
 
-def branches_around(node: ast.AST) -> Iterator[ast.If]:
-    """Yield the ifs of the function whose body (not their `else` or test) a node is in."""
+def conditions_around(node: ast.AST) -> Iterator[tuple[ast.expr, bool]]:
+    """Yield the tests of the function that decide whether a node runs, with whether they are true
+    there: of the ifs and conditional expressions that it is in a branch of.
+    """
     below: ast.AST = node
     for above in ancestors(node):
         if isinstance(above, _NESTED):
             return
-        if isinstance(above, ast.If) and below in above.body:
-            yield above
+        if isinstance(above, ast.If) and below is not above.test:
+            yield above.test, below in above.body
+        if isinstance(above, ast.IfExp) and below is not above.test:
+            yield above.test, below is above.body
         below = above
 
 

@@ -5,6 +5,7 @@ def setup(settings=None, start=True):        setup(start=False)
         self._start()
     if settings:
         update(settings)
+    return None if not start else self._shown()
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from threadmend.python.arguments import argument, default_of
-from threadmend.python.flow import branches_around, is_none
+from threadmend.python.flow import conditions_around, is_none
 
 if TYPE_CHECKING:
     from threadmend.python.functions import Function
@@ -38,23 +39,27 @@ def switches_of(node: ast.AST) -> frozenset[tuple[str, bool]]:
     """Return the names that have to be true where a node runs, and whether it is enough that they
     are not None.
     """
-    found = (_switch(one.test) for one in branches_around(node))
+    found = (_switch(test, is_true) for test, is_true in conditions_around(node))
     return frozenset(switch for switch in found if switch is not None)
 
 
-def _switch(test: ast.expr) -> tuple[str, bool] | None:
-    """Return the name that has to be true, also as the first part of an `and`, and whether it is
-    enough that it is not None.
+def _switch(test: ast.expr, is_true: bool) -> tuple[str, bool] | None:
+    """Return the name that has to be true for a test to be true (or false), also as its first part,
+    and whether it is enough that it is not None.
     """
-    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
-        return _switch(test.values[0])
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return _switch(test.operand, not is_true)
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And if is_true else ast.Or):
+        return _switch(test.values[0], is_true)
     asks_for_none = (
         isinstance(test, ast.Compare)
-        and isinstance(test.ops[0], ast.IsNot)
+        and isinstance(test.ops[0], ast.IsNot if is_true else ast.Is)
         and is_none(test.comparators[0])
     )
     name = test.left if isinstance(test, ast.Compare) and asks_for_none else test
-    return (name.id, asks_for_none) if isinstance(name, ast.Name) else None
+    if not isinstance(name, ast.Name) or not (is_true or asks_for_none):
+        return None
+    return name.id, asks_for_none
 
 
 def _is_off(call: ast.Call, callee: Function, name: str, only_none: bool) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.ambient import CLEANUP, Ambient, ambient, left, speaks_of_detachment
+from threadmend.golang.context_reads import is_unsent
 from threadmend.golang.contexts import kept
 from threadmend.golang.file import GoFile
 from threadmend.golang.meant import after_failure, passes_on, undoes
@@ -206,6 +207,8 @@ class _Use:
             function = call["function"]
             last = function.get("field")
             name = (last or function).name
+            if function.text == b"http.NewRequestWithContext" and not is_unsent(self.file, call):
+                continue  # sent and answered before the context ends
             if CLEANUP.search(name) or LASTING.match(name):
                 return False
         return bool(uses)

@@ -21,6 +21,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point, flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.iterations import point_in
+from threadmend.golang.plain import only_words
 from threadmend.golang.scope import Binding
 from threadmend.golang.subtests import TESTS
 from threadmend.golang.syntax import BLOCKS, Node
@@ -56,6 +57,13 @@ def cancelled(file: GoFile, derivation: Derivation, exits: Sequence[Node]) -> Fi
             raise BuilderError(_too_early(derivation, later))
         return _in_iteration(file, derivation, name, edits)
     call = f"{name}{derivation.call_of_cancel}"
+    if later is None and _does_more(file, derivation):
+        if not all(e.kind == "return_statement" and only_words(e) for e in exits):
+            raise BuilderError(f"a second call of {name} may do more than to cancel")
+        for exit_ in exits:
+            edits += insert_before(exit_, call)
+        reason = "what the context was made for ends where the function fails"
+        return Fix(f"Call {call} before the returns without it", edits, Safety.UNSAFE, reason)
     if later is None:
         edits += _deferred(derivation, call)
         return Fix(f"Defer {call} right after the context is derived", edits)
@@ -78,6 +86,33 @@ def cancelled(file: GoFile, derivation: Derivation, exits: Sequence[Node]) -> Fi
         reason = "what was made with the context ends where the function fails"
         return Fix(f"Call {call} before the returns without it", edits, Safety.UNSAFE, reason)
     raise BuilderError(_too_early(derivation, later))
+
+
+def _does_more(file: GoFile, derivation: Derivation) -> bool:
+    """Return whether a helper's cancel function is one of its own, which the function calls.
+
+    `return ctx, func() { cancel(); p.free <- slot }`: with a defer it would run twice.
+    """
+    decl = file.callee(derivation.call)
+    cancel = file.binding(derivation.cancel)
+    if decl is None or not decl.has_body or decl.file.package.module is None or cancel is None:
+        return False
+    if all(use is cancel.node or use.field != "function" for use in cancel.uses):
+        return False
+    return any(_is_literal(decl.file, value) for value in _second_results(decl.node))
+
+
+def _second_results(function: Node) -> Iterator[Node]:
+    for node in function["body"].own():
+        values = node.children[-1] if node.kind == "return_statement" else None
+        if values is not None and values.kind == "expression_list" and len(values.children) == 2:
+            yield values.children[1]
+
+
+def _is_literal(file: GoFile, value: Node) -> bool:
+    binding = file.binding(value) if value.kind == "identifier" else None
+    values = binding.values if binding is not None else (value,)
+    return any(v.kind == "func_literal" for v in values or ())
 
 
 def _is_handed_on(file: GoFile, derivation: Derivation) -> bool:

@@ -9,6 +9,7 @@ run in place. What it is handed to and cannot be seen does not count as later.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Later", "Search", "outlives", "used_later"]
 
 _DEPTH = 12
+_LOCKS = re.compile(rb"\.R?(?:Unl|L)ock\(\)$")
 _THROUGH = frozenset(
     {
         *("parenthesized_expression", "literal_element", "keyed_element", "literal_value"),
@@ -178,6 +180,8 @@ class Search:
     ) -> tuple[bool, Later | None]:
         """Return whether an API is known, and when it calls its function argument."""
         how = keeper(self.file, function)
+        if how is not None and self._only_ends(call, argument):
+            return True, None
         if how is not None:
             launches = how == "goroutine" and function["field"].name != "AfterFunc"
             return True, self._unless_waited(call, how) if launches else Later(how, call)
@@ -187,6 +191,32 @@ class Search:
                 return True, self._cleanup(call)
             return True, self._subtest(call, argument, place)
         return False, None
+
+    def _only_ends(self, call: Node, argument: Node) -> bool:
+        """Return whether a value is the context whose end gives back what this run has got.
+
+        `context.AfterFunc(ctx, func() { s.free <- slot })`, where `slot` is a variable of the run:
+        nothing in the function is about what others go on with.
+        """
+        given = call["arguments"].children
+        if self.whole or call["function"]["field"].name != "AfterFunc" or len(given) != 2:
+            return False
+        if given[0] is not argument or given[1].kind != "func_literal":
+            return False
+        if not is_named(self.file.type_of(argument), "context.Context"):
+            return False
+        return all(
+            any(self._is_own(name, given[1]) for name in statement.find("identifier"))
+            or _LOCKS.search(statement.text)
+            for statement in given[1]["body"].statements
+        )
+
+    def _is_own(self, name: Node, literal: Node) -> bool:
+        """Return whether a name in a literal is a variable of the run that makes it."""
+        binding = self.file.binding(name)
+        if binding is None or binding.kind != "variable" or literal.contains(binding.node):
+            return False
+        return self._of_iteration(name)
 
     def _cleanup(self, call: Node) -> Later | None:
         owner = call.function

@@ -98,10 +98,12 @@ def derivations(
             yield Derivation(call, name, statement, targets[0], targets[1])
 
 
-# `ctx, cancel := s.limited(ctx)`, not followed by `defer cancel()`: one of the names says so.
-# A plain start is found at once, and what stands before it is looked back at.
+# `ctx, cancel := s.limited(ctx)`, not followed by `defer cancel()`: one of the names says so, or
+# the call is given a context. A plain start is found at once, and what stands before it is looked
+# back at.
 _HELPED = re.compile(
-    rb", (?:(?<=\w, )(?=\w*[cC]ancel)|(?<=[cC]tx, )|(?<=[cC]ontext, ))(\w+)"
+    rb", (?:(?<=\w, )(?=\w*[cC]ancel)|(?<=[cC]tx, )|(?<=[cC]ontext, )"
+    rb"|(?!err\b|ok\b|_\b)(?=\w+ :?= [\w.]+\([\w.]*[cC](?:tx|ontext)\b))(\w+)"
     rb" :?= (?!context\.)[\w.]+\([^\n]*\)\n(?!\t+defer \1\(\)\n)"
 )
 _DERIVES = re.compile(rb"\bcontext\.With(?:Cancel|Timeout|Deadline)\w*\(")
@@ -125,6 +127,8 @@ def derivation_by_helper(file: GoFile, statement: Node) -> Derivation | None:
     """Return the derivation that a `:=` or `=` is, of what a function of the project returns."""
     left, right = statement["left"].children, statement["right"].children
     if len(left) != 2 or len(right) != 1 or right[0].kind != "call_expression":
+        return None
+    if left[1].text in {b"err", b"ok"}:
         return None
     decl = file.callee(right[0])
     if decl is None or not decl.has_body or not derives(decl):

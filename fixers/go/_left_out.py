@@ -16,12 +16,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import Access
+from threadmend.golang.awaited_flags import is_handed_over_by_flag
 from threadmend.golang.builders.regions import Region, surround
 from threadmend.golang.callers_locks import caller_classes
 from threadmend.golang.effects import effects_of
 from threadmend.golang.encounters import Encounter, encounters
+from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
+from threadmend.golang.guards import guard_of
 from threadmend.golang.lock_helpers import leaves_locked
 from threadmend.golang.lock_operations import ordered
 from threadmend.golang.locks import Held
@@ -50,11 +53,20 @@ def left_out(package: Package) -> Iterator[tuple[Encounter, Touch, Touch, Held]]
                 continue
             if locked.locks and not bare.locks and not _is_explained(bare):
                 held = _own_lock(locked)
-                if held is None or _is_entered(bare, held):
+                if held is None or _is_entered(bare, held) or _is_handed_over(package, bare):
                     continue
                 # Whoever ends a section that goes on may wait for the other goroutine meanwhile.
                 if not leaves_locked(locked.file, locked.node, held.lock_class):
                     yield encounter, locked, bare, held
+
+
+def _is_handed_over(package: Package, bare: Touch) -> bool:
+    """Return whether a flag tells that the access has the place for itself by then."""
+    accesses = accesses_like(package, bare.file, bare.node)
+    guard = guard_of(accesses, written=False)
+    return guard is not None and any(
+        access.node is bare.node and is_handed_over_by_flag(access, guard) for access in accesses
+    )
 
 
 def _is_explained(bare: Touch) -> bool:

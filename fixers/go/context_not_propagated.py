@@ -24,7 +24,8 @@ By hand: a Background in a function that passes its context to other calls.
 Hints (low confidence): those, findings in tests, variants of `log/slog`, commands of cobra (whose
 context is nil unless they are executed with one), goroutines or deferred calls, whose form is
 `context.WithoutCancel`, functions that only read values of the context, helpers that dial or run
-a command, and requests that are made and not sent.
+a command, requests that are made and not sent, and helpers that take a prepared statement over
+into a transaction (`tx.Stmt`).
 
 Unsafe: the call now ends when the context does, with its error. The variants of `log/slog`
 are safe.
@@ -159,7 +160,7 @@ _LITERAL = re.compile(r"\{[^{}]*\n[^{}]*\}")
 
 def _without(file: GoFile, call: Node, context: Ambient, form: Form) -> Finding:
     message = f"{_on_one_line(form.old)} takes no context, though {context.text} is in scope"
-    unsure = form.carries or context.kind == "command"
+    unsure = form.carries or form.takes_over or context.kind == "command"
     unsure = unsure or (form.old.endswith(".NewRequest") and is_unsent(file, call))
     fix, reason = _with_context(context, form)
     return Finding(

@@ -36,6 +36,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from threadmend.golang.awaited import awaited_under
+from threadmend.golang.awaited_flags import is_handed_over_by_flag
 from threadmend.golang.belief import Suspect, suspects
 from threadmend.golang.builders import with_reason
 from threadmend.golang.empty_sections import is_behind_empty_section
@@ -116,7 +117,9 @@ def _shown(package: Package) -> Iterator[Suspect]:
             continue
         function = write.access.node.function
         for access in guard.unlocked:
-            if access.node.function is function and not access.held_here:
+            if access.node.function is not function or access.held_here:
+                continue
+            if not is_handed_over_by_flag(access, guard):
                 yield Suspect(write.place, access, guard, Confidence.HIGH)
 
 

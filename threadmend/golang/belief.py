@@ -17,6 +17,7 @@ from threadmend.golang.awaited import (
     end_awaited_under,
     runs_after_wait,
 )
+from threadmend.golang.awaited_flags import is_handed_over_by_flag
 from threadmend.golang.callers_locks import caller_classes, runner_classes
 from threadmend.golang.calls import own_callers
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
@@ -158,6 +159,7 @@ def _is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or is_built_for(access)
         or is_finished(access, guard)
         or is_published(access, guard)
+        or is_handed_over_by_flag(access, guard)
         or is_written_by_last(access, guard)
         or reads_another_part(access, (*guard.locked, *guard.unlocked))
         or _resets_all(access)

@@ -44,13 +44,15 @@ class Form:
 
     `old` and `new` are the names to speak of; `write(ctx)` returns the edits, or raises
     BuilderError with the reason why none can be made. `carries`: the context is only read
-    for its values, never waited for.
+    for its values, never waited for. `takes_over`: it is only for taking a prepared statement
+    over into a transaction, which seldom waits; the statement gets a context when it runs.
     """
 
     old: str
     new: str
     write: Callable[[str], tuple[Edit, ...]]
     carries: bool = False
+    takes_over: bool = False
 
 
 def context_form(file: GoFile, call: Node) -> Form | None:
@@ -81,7 +83,20 @@ def context_form(file: GoFile, call: Node) -> Form | None:
 
     new = function.name[: name.start - function.start] + other.name
     carries = package.path == "log/slog" or bool(_LOGS.match(decl.name))
-    return Form(function.name, new, write, carries)
+    return Form(function.name, new, write, carries, _takes_over(other))
+
+
+_TAKES_OVER = re.compile(rb"\bStmtContext\((\w+), ")
+
+
+def _takes_over(other: Decl) -> bool:
+    """Return whether a twin's context is for `tx.StmtContext(ctx, stmt)` alone."""
+    names = parameters(other.header)
+    body = other.node["body"].text if other.has_body else b""
+    found = _TAKES_OVER.search(body)
+    if found is None or names[0].name is None or names[0].name.text != found[1]:
+        return False
+    return len(re.findall(rb"\b" + found[1] + rb"\b", body)) == 1
 
 
 def _is_vendored(decl: Decl) -> bool:

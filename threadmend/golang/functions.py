@@ -54,11 +54,20 @@ def doc_of(function: Node) -> bytes:
 
 
 def remarks_beside(node: Node) -> list[bytes]:
-    """Return the comments on the line where a node begins, and on the one above it."""
+    """Return the comments on the line where a node begins, and on those right above it."""
     tree, source = node.tree, node.tree.source
     above = source.line_start(max(0, source.line_start(node.start) - 1))
+    while above > 0 and _is_remark(tree.data[above : source.line_end(above)]):
+        further = source.line_start(above - 1)
+        if not _is_remark(tree.data[further:above]):
+            break
+        above = further
     comments = tree.comments_in(above, source.line_end(node.start))
     return [tree.data[c.start : c.end] for c in comments]
+
+
+def _is_remark(line: bytes) -> bool:
+    return line.lstrip(b" \t").startswith(b"//")
 
 
 def only_returned(function: Node) -> Node | None:

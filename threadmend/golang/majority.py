@@ -66,8 +66,11 @@ def is_doubtful(access: FieldAccess, guard: Guard, confidence: Confidence) -> bo
 
     Who writes there may be alone with the object; and where others write without the lock, it
     guards the place only against some. Not so where the function takes the lock itself, or is kept
-    and called by a goroutine.
+    and called by a goroutine. Or whether all who write look first, without the lock, whether they
+    have to: they may all run in the one goroutine that does.
     """
+    if _is_first_look(access, guard):
+        return True
     function = outer_function(access.node)
     decl = declaration_of(access.file, function) if function is not None else None
     if confidence is not Confidence.MEDIUM or decl is None or decl.exported or access.base is None:
@@ -83,6 +86,32 @@ def is_doubtful(access: FieldAccess, guard: Guard, confidence: Confidence) -> bo
     return not has_accessor(guard) and any(a.writes and not a.setup for a in guard.unlocked)
 
 
+def _is_first_look(access: FieldAccess, guard: Guard) -> bool:
+    """Return whether a read decides on a write, as in each of several functions that write.
+
+    `func (c *conn) ReadText() …` and `func (c *conn) ReadBinary() …`, where each has
+    `if c.packed { c.mu.Lock(); c.packed = false; c.mu.Unlock() }`.
+    """
+    writes = [a for a in (*guard.locked, *guard.unlocked) if a.writes and not a.setup]
+    writers = {outer_function(a.node) for a in writes}
+    deciders = [a for a in guard.unlocked if not a.writes and _decides(a, writes)]
+    return (
+        len(writers) > 1
+        and writers <= {outer_function(a.node) for a in deciders}
+        and access in deciders
+    )
+
+
+def _decides(access: FieldAccess, writes: list[FieldAccess]) -> bool:
+    """Return whether an access stands in the condition of one of some writes."""
+    test = access.node.up("if_statement")
+    return (
+        test is not None
+        and test["condition"].contains(access.node)
+        and any(test["consequence"].contains(write.node) for write in writes)
+    )
+
+
 _LOCK_NAME = re.compile(r"(?i)_?(?:mutex|mu|mtx|lock|lk)$")
 
 
@@ -94,15 +123,32 @@ def _is_for_sibling(guard: Guard) -> bool:
     owner, _, lock = guard.lock_class.rpartition(".")
     place_owner, _, place = (guard.locked[0].place or "").rpartition(".")
     name = _LOCK_NAME.sub("", lock)
-    if not name or name in {lock, place} or owner != place_owner:
-        return False
     package = guard.locked[0].file.package
+    if not name or name in {lock, place}:
+        return False
+    if owner == package.key:
+        return _is_for_variable(guard, name)
+    if owner != place_owner:
+        return False
     decl = package.lookup(owner.removeprefix(f"{package.key}."))
     struct = decl.node.get("type") if decl is not None and decl.kind == "type" else None
     if struct is None or struct.kind != "struct_type":
         return False
     names = (n.name for f in struct.find("field_declaration") for n in f.all("name"))
     return name in names
+
+
+def _is_for_variable(guard: Guard, name: str) -> bool:
+    """Return whether a package has a variable that its lock is named after, and not of a place.
+
+    `queuedMu.Lock(); state.Queued = append(state.Queued[:0], queued...); queuedMu.Unlock()`
+    """
+    decl = guard.locked[0].file.package.lookup(name)
+    if decl is None or decl.kind != "var":
+        return False
+    return all(
+        a.base is not None and a.node.text.partition(b".")[0] != name.encode() for a in guard.locked
+    )
 
 
 def _is_chance(guard: Guard) -> bool:

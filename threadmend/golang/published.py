@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import own_callers
+from threadmend.golang.found_set import flags_found, flags_set_behind
 from threadmend.golang.functions import outer_function
 from threadmend.golang.locks import LOCK_CALLS, declaration_of
 
@@ -50,10 +51,22 @@ def is_published(access: FieldAccess, guard: Guard) -> bool:
     write = writes[0]
     if _is_launched_behind(access.file, function, write):
         return True
+    if _is_found_set(access, write):
+        return True
     tells = (n for n in setter.own() if n.kind == "call_expression" and n.start > write.node.end)
     if not any(_does(write.file, call, _STORES, _DEPTH) for call in tells):
         return False
     return _asks_before(access, function)
+
+
+def _is_found_set(access: FieldAccess, write: FieldAccess) -> bool:
+    """Return whether a condition around a read has found what is set behind the write."""
+    told = flags_set_behind(write.node)
+    return bool(told) and any(
+        name == flag and value in {b"", found}
+        for name, value in flags_found(access.file, access.node)
+        for flag, found in told
+    )
 
 
 _STORED = re.compile(

@@ -29,6 +29,8 @@ _SAYS = re.compile(
     rb"(?i)\b(?:un)?lock(?:s|ed|ing)?\b|\bmutex\b|\bmu\b|\bhold(?:s|ing)?\b|\bheld\b"
     rb"|\bracy?\b|\braces?\b|\bconcurren|\bthread|\bgoroutine|\batomic|\bsynchroni"
     rb"|\bonly (?:be )?called|\bunsafe|\bserial|\bsafe(?:ly)?\b"
+    rb"|\bno need (?:to|for) (?:protect|guard)|\bneeds? no (?:protect|guard)"
+    rb"|(?:\bnot|n't) need (?:to be |any )?(?:protect|guard)"
 )
 # What is done elsewhere, and when: it says nothing of who runs here.
 _OTHERS_RUN = re.compile(rb"(?i)\b(?:another|(?:a )?(?:new|separate|background)) goroutines?\b")

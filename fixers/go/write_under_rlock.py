@@ -206,8 +206,10 @@ def _runner(file: GoFile, function: Node | None, depth: int) -> Node | None:
 
 def _found_runner(file: GoFile, function: Node | None, depth: int) -> Node | None:
     decl = declaration_of(file, function) if function is not None else None
-    if decl is None or decl.exported or depth == 0:
+    if decl is None or depth == 0:
         return None
+    if decl.exported:
+        return function if decl.kind == "method" and _is_endless(decl.node) else None
     sites = list(own_callers(decl, LOCK_CALLS))
     start = started_by(decl, sites[0]) if len(sites) == 1 else None
     if start is not None and innermost_loop(start) is None:
@@ -215,6 +217,16 @@ def _found_runner(file: GoFile, function: Node | None, depth: int) -> Node | Non
     if not sites or any(s.launched or s.call is None for s in sites):
         return None
     return _common((s.file, s.node.function, depth - 1) for s in sites)
+
+
+def _is_endless(function: Node) -> bool:
+    """Return whether a function is a loop that only its end leaves: an object runs it once."""
+    last = function["body"].statements[-1:]
+    return (
+        bool(last)
+        and last[0].kind == "for_statement"
+        and last[0].children[1:2] == [last[0]["body"]]
+    )
 
 
 def _finding(access: FieldAccess, lock: Held, above: list[ReadLocked]) -> Finding:

@@ -20,6 +20,7 @@ from threadmend.golang.awaited import (
 from threadmend.golang.awaited_flags import is_handed_over_by_flag
 from threadmend.golang.callers_locks import caller_classes, runner_classes
 from threadmend.golang.calls import own_callers
+from threadmend.golang.defaults import has_its_default
 from threadmend.golang.field_accesses import FieldAccess, accesses_like
 from threadmend.golang.finished import is_finished
 from threadmend.golang.functions import outer_function
@@ -160,6 +161,7 @@ def _is_suspect(access: FieldAccess, guard: Guard) -> bool:
         or is_finished(access, guard)
         or is_published(access, guard)
         or is_handed_over_by_flag(access, guard)
+        or has_its_default(access, guard)
         or is_written_by_last(access, guard)
         or reads_another_part(access, (*guard.locked, *guard.unlocked))
         or _resets_all(access)

@@ -28,6 +28,7 @@ from threadmend.golang.goroutines import (
 )
 from threadmend.golang.iterations import ends_after
 from threadmend.golang.locks import declaration_of, runs_in_place
+from threadmend.golang.one_request import is_of_one_request
 from threadmend.golang.scope import Binding, bindings_in
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.targets import targets
@@ -261,7 +262,8 @@ def _handlers(file: GoFile, declaration: Node) -> Iterator[Crowd]:
             if _is_served_here(function):
                 continue  # once, for the one request that is at hand
             if function.kind == "func_literal":
-                shared = frozenset(captures(function))
+                captured = captures(function)
+                shared = frozenset(v for v in captured if not is_of_one_request(file, v))
             else:
                 shared = frozenset(_receivers(file, function))
             yield Crowd(file, function, shared, function, HANDLER)

@@ -20,12 +20,14 @@ from ._start_order import is_out_of_time
 
 __all__ = ["Data", "Use"]
 
-_CHANGES = frozenset({"write", "augment", "mutate", "delete"})
+_CHANGES = frozenset({"write", "augment", "mutate", "delete", "step"})
 
 
 @dataclass(eq=False, slots=True)
 class Use:
-    """A use of shared data: `threads` are the spawns that run it, None for whoever calls."""
+    """A use of shared data: `threads` are the spawns that run it, None for whoever calls. The mode
+    is `step` for a call of a helper that reads and changes it.
+    """
 
     node: ast.expr
     mode: str

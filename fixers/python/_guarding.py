@@ -202,10 +202,13 @@ def _others(data: Data, units: list[Unit]) -> list[Unit]:
     """Return the plain changes that would still get between: resets, additions, removals."""
     file = data.file
     inside = {node for unit in units for s in unit.block for node in ast.walk(s)}
+    through = {helper for unit in units for helper in unit.through}
     found: list[Unit] = []
     seen: set[ast.stmt] = set()
     for use in data.uses:
         if not use.changes or not use.threads or use.node in inside or file.held(use.node):
+            continue
+        if use.function in through:
             continue
         statement = file.statement(use.node)
         plain = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Delete, ast.Return)

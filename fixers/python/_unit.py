@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import leaves
+from threadmend.python.functions import Function
 
 from ._data import Data, Use
 from ._own_entry import is_other_entry
@@ -23,7 +24,8 @@ class Unit:
     `kind` is `counter` (the variable gets a value made of its own), `element` (an element of
     it does), `check` (a test decides on the change) or `change` (one that the others have to
     be kept apart from). `early` are statements of the block that depend on nothing of it.
-    `inner` is a section around the change, which comes too late.
+    `inner` is a section around the change, which comes too late. `through` are helpers that make
+    the change for the function which the statements stand in.
     """
 
     kind: str
@@ -32,6 +34,7 @@ class Unit:
     block: list[ast.stmt]
     early: list[ast.stmt] = field(default_factory=list)
     inner: ast.With | None = None
+    through: set[Function] = field(default_factory=set)
 
     @property
     def first(self) -> ast.stmt:

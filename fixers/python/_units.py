@@ -16,6 +16,7 @@ from ._checks import check
 from ._confined import is_said_to_be_of_one_thread
 from ._data import Data, Use
 from ._own_entry import is_of_this_thread, is_other_entry, key_of
+from ._steps import decided_on
 from ._unit import Unit, independent, is_in, loaded, looks, reads, stored
 
 __all__ = ["units_of"]
@@ -33,6 +34,7 @@ def units_of(data: Data) -> list[Unit]:
                 continue
             if not callers_seem_to_hold(use.function, None):
                 found.append(unit)
+    found = decided_on(data, found)
     found.sort(key=lambda unit: (unit.first.lineno, -_end(unit.block[-1])))
     kept: list[Unit] = []
     for unit in found:

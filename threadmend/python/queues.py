@@ -243,7 +243,7 @@ def _names_kept_queue(file: PythonFile) -> bool:
 
 
 _KEPT = re.compile(
-    rb"\bself(\.[A-Za-z]\w*)[^=\n]*= *[\w.]*Queue\(|^class[ \t]+(\w+)\([\w.]*Queue\)", re.M
+    rb"\bself(\.[A-Za-z_]\w*)[^=\n]*= *[\w.]*Queue\(|^class[ \t]+(\w+)\([\w.]*Queue\)", re.M
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 
 from threadmend.model import Edit
@@ -39,8 +40,10 @@ def moved_behind(file: PythonFile, section: Section, call: ast.expr) -> tuple[Ed
     if not isinstance(func, ast.Attribute) or is_self(file, func.value):
         raise BuilderError("what is called may count on the lock")
     assert isinstance(call, ast.Call)
-    if not all(_is_local(one, function) for one in given_to(call)):
+    if not all(_is_same(one, section, function) for one in given_to(call)):
         raise BuilderError("what the call gets may be another behind the section")
+    if _may_be_set(func.value, section, function, inside=False):
+        raise BuilderError("whom it calls may be another behind the section")
     gone: ast.stmt = statement
     while block_of(gone) == [gone] and gone not in start.body:
         above = file.parent(gone)
@@ -49,7 +52,7 @@ def moved_behind(file: PythonFile, section: Section, call: ast.expr) -> tuple[Ed
         gone = above
     if start.body == [gone] or not is_alone(file, gone):
         raise BuilderError("nothing else is done in the section")
-    tests = _tests(file, statement, start, function)
+    tests = _tests(file, statement, section, function)
     text = as_written(file, [gone])
     outer = [_bracketed(file, t, len(tests)) for t in tests if t not in ast.walk(gone)]
     if outer:
@@ -58,7 +61,7 @@ def moved_behind(file: PythonFile, section: Section, call: ast.expr) -> tuple[Ed
 
 
 def _tests(
-    file: PythonFile, statement: ast.stmt, start: ast.With, function: Function
+    file: PythonFile, statement: ast.stmt, section: Section, function: Function
 ) -> list[ast.expr]:
     """Return the conditions that lead to the last statement of a section, outermost first."""
     tests: list[ast.expr] = []
@@ -67,9 +70,13 @@ def _tests(
         above = file.parent(inner)
         if block_of(inner)[-1] is not inner:
             raise BuilderError("the call is not the end of the section")
-        if above is start:
+        if above is section.start:
             break
-        if not isinstance(above, ast.If) or above.orelse or not _is_local(above.test, function):
+        if (
+            not isinstance(above, ast.If)
+            or above.orelse
+            or not _is_same(above.test, section, function)
+        ):
             raise BuilderError("the conditions around the call may be others behind the section")
         tests.insert(0, above.test)
         inner = above
@@ -85,11 +92,49 @@ def _bracketed(file: PythonFile, test: ast.expr, count: int) -> str:
     return f"({file.text(test)})" if is_or and count > 1 else file.text(test)
 
 
-def _is_local(node: ast.expr, function: Function) -> bool:
-    """Return whether an expression is made of the function's own variables and constants."""
-    for inner in ast.walk(node):
-        if not isinstance(inner, _PLAIN):
-            return False
-        if isinstance(inner, ast.Name) and inner.id not in function.scope.bindings:
-            return False
-    return True
+def _is_same(node: ast.expr, section: Section, function: Function) -> bool:
+    """Return whether an expression is the same behind a section: it is made of the function's own
+    variables, constants, and attributes that nobody sets under the lock.
+    """
+    if isinstance(node, ast.Attribute):
+        if is_self(function.file, node.value):
+            return not _may_be_set(node, section, function)
+        return _is_same(node.value, section, function) and _is_for_good(function.file, node)
+    if isinstance(node, ast.Name):
+        return node.id in function.scope.bindings
+    return isinstance(node, _PLAIN) and all(
+        _is_same(inner, section, function) if isinstance(inner, ast.expr) else True
+        for inner in ast.iter_child_nodes(node)
+    )
+
+
+def _may_be_set(
+    node: ast.expr, section: Section, function: Function, *, inside: bool = True
+) -> bool:
+    """Return whether an attribute of the object is set under the lock, or what is `inside` of it
+    changes there: the section may be what keeps it as it is.
+    """
+    home, place = function.home, section.lock.place.anywhere
+    if not isinstance(node, ast.Attribute) or not is_self(function.file, node.value):
+        return False
+    uses = [] if home is None else home.uses_of(node.attr)
+    return any(
+        use.changes
+        and (inside or use.mode != "mutate")
+        and place in {one.anywhere for one in use.function.file.held(use.node).locks}
+        for use in uses
+    )
+
+
+def _is_for_good(file: PythonFile, node: ast.Attribute) -> bool:
+    """Return whether an object keeps an attribute as it was made: its class sets it nowhere else,
+    and no file of the project does.
+    """
+    value = file.value(node.value)
+    cls = None if value is None or value.is_class else value.cls
+    if cls is None or not cls.is_lasting(node.attr):
+        return False
+    name = re.escape(node.attr.encode())
+    sets = re.compile(rb"(?<!\bself)\." + name + rb"[ \t]*(?:[-+*/|&]|//)?=(?!=)")
+    project = file.project
+    return not any(sets.search(project.source(path).data) for path in project.paths)

@@ -156,6 +156,9 @@ def _is_gated(one: Nesting, other: Nesting) -> bool:
 
 def _finding(file: PythonFile, one: Nesting, other: Nesting) -> Finding:
     held, taken = one.outer.name(file), one.inner.section.name(one.inner.file)
+    is_of_two = held == taken
+    if is_of_two:
+        held, taken = str(one.held), str(one.inner.place)
     node: ast.AST = one.inner.calls[0] if one.inner.calls else one.inner.section.item
     start, end = file.span(node)
     where = other.function.qualname if other.function is not None else other.file.path
@@ -164,7 +167,8 @@ def _finding(file: PythonFile, one: Nesting, other: Nesting) -> Finding:
     related = [Related(file.path, *file.span(one.outer.item), f"{held} is taken here")]
     for nesting, section in ((other, other.outer), (other, other.inner.section)):
         at = nesting.file if section is other.outer else nesting.inner.file
-        text = f"{section.name(at)} is taken here, by {where}"
+        shown = str(section.lock.place) if is_of_two else section.name(at)
+        text = f"{shown} is taken here, by {where}"
         related.append(Related(at.path, *at.span(section.item), text))
     try:
         fix = _fix(file, one, held, taken)

@@ -15,13 +15,14 @@ from threadmend.python.builders import (
     free_attribute,
     free_name,
     insert_after,
+    insert_before,
     reference,
     replace,
 )
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.locks import Lock
-from threadmend.python.mixins import host_of
+from threadmend.python.mixins import host_of, is_mixed_in
 from threadmend.python.places import Place
 from threadmend.python.threads import reached
 
@@ -208,7 +209,24 @@ def _new_attribute(data: Data, cls: Class, kind: str) -> tuple[str, list[Edit]]:
         given = f"    default_factory={text}, init=False, repr=False, compare=False\n"
         line = f"{name}: {text} = {field}(\n{given})"
         return name, [*added, *more, *insert_after(file, fields[-1], line)]
+    maker = _maker(data, cls) if at is None else None
+    if maker is not None:
+        name = free_attribute(cls, f"_{data.name.strip('_')}_lock")
+        line = f"{file.text(maker.value)}.{name} = {text}()"
+        return name, [*added, *insert_before(file, file.statement(maker), line)]
     return name, [*added, *add_attribute(cls, name, f"{text}()")]
+
+
+def _maker(data: Data, cls: Class) -> ast.Attribute | None:
+    """Return where a mixin, which has no initializer of its own, sets the data at first: in a
+    method that the initializers of the classes below call, and behind nothing that may not come.
+    """
+    sets = [use for use in cls.uses_of(data.name) if use.mode == "write"]
+    first = [use for use in sets if use.function in cls.init_only]
+    only = first[0] if len(first) == 1 and is_mixed_in(cls) else None
+    if only is None or not isinstance(only.node, ast.Attribute):
+        return None
+    return only.node if cls.file.statement(only.node) in only.function.body else None
 
 
 def _is_dataclass(cls: Class) -> bool:

@@ -221,13 +221,22 @@ def _is_shared_with(
         return False
     if not isinstance(owner, ast.Name) or not is_self(file, owner):
         return not is_own(file, owner, at, spawn) and not _is_part(spawn, at, owner)
-    if target.home is not None and (target.home in cls.mro or cls in target.home.mro):
+    if target.home is not None and _are_kin(cls, target.home):
         if target.outer is not None and at not in _of_same(target):
             return any(not is_own(f.file, n, f, spawn) for f, n in _asked_of_others(cls, spawn))
         if spawn.method_node is not None:
             return not _is_for(spawn, spawn.method_node.value)
         return spawn.kind != "handler"
     return bool(_calls(cls, spawn))
+
+
+def _are_kin(cls: Class, other: Class) -> bool:
+    """Return whether an object may be of two classes: one is a base of the other, or a class below
+    is made of both.
+    """
+    if other in cls.mro or cls in other.mro:
+        return True
+    return any(other in heir.mro for heir in cls.heirs)
 
 
 def _of_same(target: Function) -> Set[Function]:

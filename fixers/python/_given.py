@@ -12,6 +12,7 @@ from threadmend.python.circles import asked
 from threadmend.python.classes import INITIALIZERS, Class
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
+from threadmend.python.heircalls import by_super
 from threadmend.python.offers import helped
 from threadmend.python.project import PythonProject
 from threadmend.python.threads import STARTS, Spawn, reached, spawns_reaching, wrappers
@@ -211,11 +212,34 @@ def _arguments(function: Function, name: str) -> Iterator[ast.expr | None]:
 def _note(
     found: dict[PythonFile, dict[Function, list[Spawn]]], entry: Function, spawns: list[Spawn]
 ) -> None:
-    theirs = found.setdefault(entry.file, {})
+    inherited = _inherited(entry)
     for function in _at_others(entry):
-        if function.file is entry.file:
-            known = theirs.setdefault(function, [])
-            known += [s for s in spawns if s not in known]
+        abroad = function.file is not entry.file
+        if abroad and (
+            function not in inherited or any(s.file is function.file for s in spawns)
+        ):
+            continue
+        known = found.setdefault(function.file, {}).setdefault(function, [])
+        known += [s for s in spawns if s not in known]
+
+
+def _inherited(entry: Function) -> set[Function]:
+    """Return the methods that a method runs of its own object: also those of bases and mixins,
+    which may stand in any file.
+    """
+    found = {entry}
+    pending = [entry]
+    while pending:
+        one = pending.pop()
+        for call, callee in one.callees.items():
+            func = call.func
+            own = isinstance(func, ast.Attribute) and (
+                is_self(one.file, func.value) or by_super(func)
+            )
+            if own and callee.cls is not None and callee not in found:
+                found.add(callee)
+                pending.append(callee)
+    return found
 
 
 def _at_others(entry: Function) -> list[Function]:

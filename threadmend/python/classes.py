@@ -215,9 +215,9 @@ class Class:
 
     @cached_property
     def init_only(self) -> frozenset[Function]:
-        """Return initializers, private methods that only those call (also those of heirs and
-        bases), and what is nested in them and only called: no other thread can hold the object
-        then, as long as no thread was started before.
+        """Return initializers, private methods (and those called `init_part`) that only those call,
+        also those of heirs and bases, and what is nested in them and only called: no other thread
+        can hold the object then, as long as no thread was started before.
         """
         found = {f for name, f in self.methods.items() if name in INITIALIZERS}
         inner = [f for f in self.file.functions if f.home is self and f.outer is not None]
@@ -226,13 +226,22 @@ class Class:
                 f
                 for f in (*self.methods.values(), *inner)
                 if f not in found
-                and (f.is_private if f.outer is None else f.outer in found)
+                and (self._is_part(f) if f.outer is None else f.outer in found)
                 and f.is_only_called
                 and self._is_only_called_by(f, found)
             }
             if not more:
                 return frozenset(found)
             found |= more
+
+    def _is_part(self, method: Function) -> bool:
+        """Return whether a method is for other methods of the object alone: a private one, or one
+        that says it is a part of how the object is made, where no other class names it.
+        """
+        if method.is_private or not method.name.startswith("init"):
+            return method.is_private
+        theirs = {self.file.path, *(heir.file.path for heir in self.heirs)}
+        return theirs.issuperset(self.file.project.naming(self.file.encode(method.name)))
 
     def _is_only_called_by(self, method: Function, first: set[Function]) -> bool:
         """Return whether only initializers call a method: of the object, or some of `first`."""

@@ -65,9 +65,11 @@ def _named(node: ast.AST) -> Iterator[str]:
 
 
 def free_attribute(cls: Class, stem: str) -> str:
-    """Return `stem`, or `stem_2`, … that no attribute or method of a class is yet."""
+    """Return `stem`, or `stem_2`, … that no attribute or method of a class is yet, nor of those
+    below it, which share their objects with it.
+    """
     taken = {node.attr for node in cls.file.nodes(ast.Attribute)}
-    for one in cls.mro:
+    for one in {base for own in (cls, *cls.heirs) for base in own.mro}:
         taken |= one.scope.bindings.keys() | {use.name for use in one.uses}
     number, name = 1, stem
     while name in taken:

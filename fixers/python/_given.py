@@ -215,9 +215,7 @@ def _note(
     inherited = _inherited(entry)
     for function in _at_others(entry):
         abroad = function.file is not entry.file
-        if abroad and (
-            function not in inherited or any(s.file is function.file for s in spawns)
-        ):
+        if abroad and (function not in inherited or any(s.file is function.file for s in spawns)):
             continue
         known = found.setdefault(function.file, {}).setdefault(function, [])
         known += [s for s in spawns if s not in known]

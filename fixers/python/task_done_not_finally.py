@@ -48,6 +48,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         yield from handed_on(file, use)
         for one in (*taken(file, use), *taken_in_steps(file, use)):
+            if _is_handed_back(one):
+                yield from _let_go(file, use, one)
+                continue
             dones = [node for node in walk(one.rest) if is_call_of(node, use.dones)]
             if not dones:
                 helped = _in_helper(file, use, one)
@@ -56,6 +59,35 @@ def check(file: PythonFile) -> Iterator[Finding]:
                 yield from _findings(file, use, one, dones)
             elif dones:
                 yield from _before_finally(file, use, one)
+
+
+def _is_handed_back(one: Taken) -> bool:
+    """Return whether a function takes the item for its caller, who says then that it is done."""
+    returns = (node for node in walk(one.rest) if isinstance(node, ast.Return) and node.value)
+    names = (n for r in returns if r.value is not None for n in ast.walk(r.value))
+    return bool(one.name) and any(isinstance(n, ast.Name) and n.id == one.name for n in names)
+
+
+def _let_go(file: PythonFile, use: QueueUse, one: Taken) -> Iterator[Finding]:
+    """Yield the ways to the next round of a loop that takes an item for its caller, on which
+    nobody says that the item is done.
+    """
+    function = file.function(one.statement)
+    if function is None or not function.callers or not function.is_only_called:
+        return
+    doing = {file.function(call) for call in use.dones}
+    if any(
+        site.file is not file or file.function(site.call) not in doing for site in function.callers
+    ):
+        return
+    for leaving in _leaves(one.rest, use):
+        if isinstance(leaving, ast.Continue):
+            yield _unseen(file, one, leaving, f"{one.queue}.task_done()")
+    last = one.rest[-1]
+    if not isinstance(last, ast.If) or last.orelse or not isinstance(last.body[-1], ast.Return):
+        return
+    if not any(is_call_of(s, use.dones) for s in one.rest):
+        yield _unseen(file, one, last, f"{one.queue}.task_done()", below=True)
 
 
 def _in_helper(file: PythonFile, use: QueueUse, one: Taken) -> tuple[Taken, list[ast.AST]] | None:
@@ -128,14 +160,17 @@ def _is_done_here(file: PythonFile, use: QueueUse) -> bool:
     return all(file.function(call) in takers for call in use.dones)
 
 
-def _unseen(file: PythonFile, one: Taken, leaving: ast.Continue, done: str) -> Finding:
-    start, end = file.span(leaving)
+def _unseen(
+    file: PythonFile, one: Taken, at: ast.stmt, done: str, *, below: bool = False
+) -> Finding:
+    """Return the finding about a way to the next round, at or below a statement."""
+    start, end = file.span(at)
     said = f"the next item is taken before this one is done, and {one.queue}.join waits for ever"
     try:
-        fix = Fix(f"Call {done} there as well", insert_before(file, leaving, done))
+        edits = insert_after(file, at, done) if below else insert_before(file, at, done)
     except BuilderError as error:
         return Finding(file.path, start, end, said, reason=str(error))
-    return Finding(file.path, start, end, said, fixes=(fix,))
+    return Finding(file.path, start, end, said, fixes=(Fix(f"Call {done} there as well", edits),))
 
 
 def _settled(rest: list[ast.stmt], use: QueueUse) -> int:

@@ -72,7 +72,7 @@ def _is_behind(function: Node, channel: Channel, outer: Node) -> bool:
     """Return whether a function comes to a place only through a receive that waits."""
     flow = flow_of(function)
     place = point_in(flow, outer)
-    receives = [r for r in channel.of("receive") if not r.calls and r.select is None]
+    receives = [r for r in channel.of("receive") if not r.calls]
     stops = {flow.point_of(r.node) for r in receives if r.function is function}
     if place is None or not flow.complete or not stops or None in stops:
         return False

@@ -13,9 +13,9 @@ waiter waits for ever. Nobody notices until that error happens. The same goes fo
 - a round of a loop that has received a request, and goes on to the next without an answer.
 
 Not reported: a signal in a deferred call; a channel on which somebody else signals too; a
-waiter that selects with another case; a signal that a loop sends; a way out that the only
-waiter orders when it leaves itself, or by a flag where it does not wait; a callback whose result
-asks to be called again.
+waiter that selects with another case, but for the launcher that selects with the end of a context
+it was given; a signal that a loop sends; a way out that the only waiter orders when it leaves
+itself, or by a flag where it does not wait; a callback whose result asks to be called again.
 
 Unsafe: waiters go on where they hung before; a signal moved into a defer comes later.
 """
@@ -49,6 +49,7 @@ from ._last_one import left_to_the_last
 from ._leaked_senders import is_wait
 from ._never_over import is_over_never
 from ._never_signals import never_signalled
+from ._or_given_up import is_for_caller, is_of_context
 from ._own_signals import closing_call, is_awaited, is_of_each
 from ._reported import unreported
 from ._round_unanswered import unanswered_rounds
@@ -197,7 +198,11 @@ def _waiters(file: GoFile, body: Node, signals: Signals) -> Iterator[ChannelOper
         function = operation.node.function
         if not is_awaited(operation):
             continue
-        if function is body or operation.has_alternative or operation.select is not None:
+        if function is body:
+            continue
+        if operation.select is not None and not (
+            signals.channel.local and is_for_caller(operation)
+        ):
             continue
         if operation.file.is_test and not file.is_test:
             continue
@@ -241,6 +246,8 @@ def _skipping(file: GoFile, flow: Flow, signals: Signals, waiter: ChannelOperati
     left = [e for e in left if not asks_again(flow, signals, e.node)]
     left = [e for e in left if not is_sent_away(file, e.node, waiter)]
     left = [e for e in left if not leaves_word(file, e.node, waiter)]
+    if waiter.select is not None:
+        left = [e for e in left if not is_of_context(e.node)]
     forever = [n.end for n in flow.function["body"].statements if _ticks_for_ever(file, n)]
     return [
         e

@@ -47,6 +47,7 @@ from threadmend.golang.rounds import (
     goes_on,
     in_endless_loop,
     is_endless,
+    is_of_one_call,
     rounds_of,
 )
 from threadmend.golang.scope import Binding
@@ -155,6 +156,8 @@ def _of_launch(file: GoFile, launch: Launch) -> Iterator[Actor]:
     body = launch.body
     assert body is not None
     if not any(n.kind == "for_statement" and is_endless(file, n) for n in body.walk()):
+        return
+    if is_of_one_call(file, launch) and not _is_left(file, launch):
         return
     own = launch.decl.file if launch.decl is not None else file
     for touch in touches_of(own, body):

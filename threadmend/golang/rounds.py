@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from threadmend.golang.channels import local_channels
 from threadmend.golang.field_accesses import access_kind
-from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.library import methods_called
 from threadmend.golang.syntax import Node
 from threadmend.golang.touches import Touch
@@ -14,7 +15,15 @@ from threadmend.golang.types import Chan
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["ENDLESS", "adds", "goes_on", "in_endless_loop", "is_endless", "rounds_of"]
+__all__ = [
+    "ENDLESS",
+    "adds",
+    "goes_on",
+    "in_endless_loop",
+    "is_endless",
+    "is_of_one_call",
+    "rounds_of",
+]
 
 ENDLESS, _SOME = "endless", "some"
 
@@ -60,6 +69,22 @@ def in_endless_loop(file: GoFile, body: Node, touch: Touch) -> bool:
             return True
         step = loop
     return False
+
+
+def is_of_one_call(file: GoFile, launch: Launch) -> bool:
+    """Return whether the rounds of a goroutine take what one call of its launcher gives, and end.
+
+    `lines := make(chan string); go e.writer(lines, result); …; close(lines); return <-result`:
+    where the launcher waits, nothing shows that others have the object meanwhile.
+    """
+    function, body = launch.function, launch.body
+    if function is None or body is None:
+        return False
+    return any(
+        channel.of("close") and any(o.function is body for o in channel.of("range"))
+        for channel in local_channels(file, function)
+        if not channel.escapes
+    )
 
 
 def adds(touch: Touch) -> bool:

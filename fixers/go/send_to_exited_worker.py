@@ -32,6 +32,7 @@ from threadmend.golang.builders import (
     taken_names,
 )
 from threadmend.golang.calls import callers
+from threadmend.golang.capacities import is_chosen
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channels import (
     Channel,
@@ -88,7 +89,7 @@ def check(file: GoFile) -> Iterator[Finding]:
 def _of_locals(file: GoFile) -> Iterator[Finding]:
     for function in file.functions(or_objects(file.package, making(file.package))):
         for channel in held_channels(file, function, objects=True):
-            if channel.escapes or channel.of("len", "compare") or not _bounded(channel):
+            if channel.escapes or channel.of("len", "compare") or not _bounded(file, channel):
                 continue
             worker = _worker(function, channel)
             fed = _feeder(function, channel, worker) if worker is not None else None
@@ -148,8 +149,8 @@ def _of_a_field(channel: SharedChannel, send: Node, exit_: Node, fix: Fix | str)
     )
 
 
-def _bounded(channel: Channel) -> bool:
-    return channel.capacity is None or channel.capacity.kind == "int_literal"
+def _bounded(file: GoFile, channel: Channel) -> bool:
+    return channel.capacity is None or is_chosen(file, channel.capacity)
 
 
 def _worker(function: Node, channel: Channel) -> _Worker | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.channel_fields import arguments_of
+from threadmend.golang.infer import is_decl
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["is_counted", "slots_of"]
+__all__ = ["is_chosen", "is_counted", "slots_of"]
 
 _CALLS = 3
 
@@ -31,6 +33,24 @@ def is_counted(file: GoFile, value: Node, depth: int = _CALLS) -> bool:
         return binding.index < len(values) and is_counted(file, values[binding.index], depth - 1)
     given = arguments_of(file, binding) if depth and binding.kind == "parameter" else None
     return given is not None and any(is_counted(f, each, depth - 1) for f, each in given)
+
+
+def is_chosen(file: GoFile, value: Node) -> bool:
+    """Return whether somebody chose a number, whatever there is to send: a literal, a constant or
+    a setting in a field, `e.ahead`. A field whose name says that it counts may be all there is.
+    """
+    if value.kind == "int_literal":
+        return True
+    name = value["field"] if value.kind == "selector_expression" else value
+    if _COUNTS.search(name.name):
+        return False
+    if value.kind == "selector_expression":
+        selection = file.selection(value)
+        return selection is not None and selection.kind == "field"
+    return value.kind == "identifier" and is_decl(file.resolve(value), "const")
+
+
+_COUNTS = re.compile(r"(?i)count|total|num|len|batch|all|max|^n$|^n[A-Z]|s$")
 
 
 def slots_of(file: GoFile, value: Node, depth: int = _CALLS) -> int | None:

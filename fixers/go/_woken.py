@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 
 from threadmend.golang.access import access_of, is_assigned_once, uses_of
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import Site, callers
 from threadmend.golang.conditions import CondCall, loop_condition
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import innermost_loop, launch_of_literal
+from threadmend.golang.infer import is_decl
+from threadmend.golang.literal_fields import field_value
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.package import Decl
 from threadmend.golang.runners import runners_of
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import FUNCTIONS, Node
@@ -36,8 +40,27 @@ def given_to(wait: CondCall, condition: Node) -> str | None:
         if type_.name == "bool" and not _both_given(wait.file, function, binding):
             continue
         if is_assigned_once(binding) and not _is_chosen_by(wait, binding):
-            return binding.name
+            if not _is_one_for_all(wait.file, function, binding):
+                return binding.name
     return None
+
+
+def _is_one_for_all(file: GoFile, function: Node, binding: Binding) -> bool:
+    """Return whether all that calls a function gives it one number: `s.take(colour, puck)`."""
+    decl = declaration_of(file, function)
+    sites = [s for s in callers(decl) if not s.file.is_test] if decl is not None else []
+    given = {
+        value.text if value is not None and _is_constant(site.file, value) else None
+        for site in sites
+        for value in [argument_of(site.call, function, binding) if site.call is not None else None]
+    }
+    return len(given) == 1 and None not in given
+
+
+def _is_constant(file: GoFile, value: Node) -> bool:
+    if value.kind == "identifier":
+        return is_decl(file.resolve(value), "const")
+    return value.kind.endswith("_literal") and value.kind != "composite_literal"
 
 
 def _is_chosen_by(wait: CondCall, binding: Binding) -> bool:
@@ -166,5 +189,40 @@ def many(wait: CondCall) -> bool:
     sites = [site for site in callers(decl) if not site.file.is_test]
     if len(sites) > 1 or (decl.exported and not sites):
         return True
+    if len(sites) == 1 and _is_of_many(decl, sites[0]):
+        return True
     launches = runners_of(wait.file, function).launches
     return any(r.loop is not None and not r.node.path.endswith("_test.go") for r in launches)
+
+
+def _is_of_many(decl: Decl, site: Site) -> bool:
+    """Return whether a call stands in an exported method of another type, which nobody calls.
+
+    `func (p *Press) Run(o Order) error { … p.store.Take(o.Colour, puck) … }`, and `store` was
+    given to the press: others have it too, and each runs in a goroutine of its own.
+    """
+    call = site.call
+    function = outer_function(call) if call is not None else None
+    caller = declaration_of(site.file, function) if function is not None else None
+    if call is None or caller is None or not caller.exported or call.runs_later:
+        return False
+    target = call["function"]
+    if caller.receiver in {"", decl.receiver} or target.kind != "selector_expression":
+        return False
+    if [s for s in callers(caller) if not s.file.is_test]:
+        return False
+    owner = target["operand"]
+    return owner.kind == "selector_expression" and _is_given(caller, owner["field"].name)
+
+
+def _is_given(decl: Decl, field: str) -> bool:
+    """Return whether an object of a method's type gets a field's value from who makes it."""
+    mentioned = re.compile(rb"\b" + re.escape(decl.receiver.encode()) + rb"\{")
+    for file in decl.file.package.files:
+        for literal in () if file.is_test else file.find("composite_literal", mentioned):
+            value = field_value(file, literal, field)
+            if literal["type"].name == decl.receiver and value is not None:
+                binding = file.binding(value) if value.kind == "identifier" else None
+                if binding is not None and binding.kind == "parameter":
+                    return True
+    return False

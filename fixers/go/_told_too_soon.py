@@ -21,7 +21,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 
-from ._ending_calls import only_ends
+from ._ending_calls import only_ends, only_looks
 
 __all__ = ["may_wait_to_send", "nothing_ends", "used_after_signals"]
 
@@ -122,12 +122,12 @@ def _receives(literal: Node) -> bool:
 def _shares_only_channels(file: GoFile, launch: Launch, test: Binding) -> bool:
     """Return whether the test goes on with nothing of the goroutine's but where that sends.
 
-    It may end what the goroutine works with, if it does not wait there.
+    It may end what the goroutine works with, or look at it, if it does not wait there.
     """
     for binding in captures(launch.node):
         outside = [u for u in binding.uses if not launch.node.contains(u) and u is not binding.node]
-        later = (u for u in outside if u.start > launch.node.end or u.up("defer_statement"))
-        if binding is test or all(only_ends(file, use) for use in later):
+        later = [u for u in outside if u.start > launch.node.end or u.up("defer_statement")]
+        if binding is test or all(only_ends(file, u) or _is_look(file, launch, u) for u in later):
             continue
         inside = [u for u in binding.uses if launch.node.contains(u)]
         if not isinstance(file.underlying(file.type_of(binding.node)), Chan):
@@ -141,6 +141,10 @@ def _shares_only_channels(file: GoFile, launch: Launch, test: Binding) -> bool:
         if any(classify(u, binding).kind == "write" for u in binding.uses[1:]):
             return False
     return True
+
+
+def _is_look(file: GoFile, launch: Launch, use: Node) -> bool:
+    return use.function is launch.function and only_looks(file, use)
 
 
 def _is_closed(use: Node) -> bool:

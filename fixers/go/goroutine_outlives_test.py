@@ -252,6 +252,32 @@ def _runs_for_good(file: GoFile, launch: Launch) -> bool:
     return False
 
 
+def _goes_round(file: GoFile, launch: Launch) -> bool:
+    """Return whether a goroutine calls what goes round without an end, and the test ends nothing.
+
+    A context ends it, and so may what the test defers.
+    """
+
+    def is_context(value: Node) -> bool:
+        return is_named(file.type_of(value), "context.Context")
+
+    for binding in captures(launch.literal or launch.node):
+        outside = [use for use in binding.uses if not _is_in(launch, use)]
+        if any(use.function is not launch.function or _ends_late(use) for use in outside):
+            return False
+    every = launch.node.find("call_expression")
+    calls = [c for c in every if not any(map(is_context, c["arguments"].children))]
+    decls = [d for c in calls if (d := file.callee(c)) is not None and d.sound and d.has_body]
+    return any(endless(loop) for d in decls for loop in d.node.find("for_statement"))
+
+
+def _ends_late(use: Node) -> bool:
+    """Return whether a use waits for the end of a test: `defer s.Close()`, `t.Cleanup(s.Close)`."""
+    statement = use.statement
+    cleans = statement is not None and b".Cleanup(" in statement.text
+    return cleans or use.up("defer_statement") is not None
+
+
 def _is_given_up(file: GoFile, launch: Launch) -> bool:
     """Return whether the test defers a call that takes from a goroutine what it works with.
 
@@ -289,6 +315,8 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> Fix:
         )
     if _runs_for_good(file, launch):
         raise BuilderError("it runs until its context ends, and nobody ends that")
+    if ending is None and _goes_round(file, launch):
+        raise BuilderError("what it calls goes round until somebody ends it, and nobody does")
     if ending is None and may_wait_to_send(file, launch):
         raise BuilderError("it may send more than the test receives, and wait then")
     name = free_name("wg", taken_names(function))

@@ -168,9 +168,8 @@ def _finding(file: PythonFile, nesting: Nesting) -> Finding:
     start, end = file.span(node)
     said = f"{name} is taken again while it is held: the thread waits for itself"
     if inner.calls:
-        said = (
-            f"{name} is held, and {_called(file, node)} takes it again: the thread waits for itself"
-        )
+        called = inner.override.qualname if inner.override else _called(file, node)
+        said = f"{name} is held, and {called} takes it again: the thread waits for itself"
     related = [Related(file.path, *file.span(nesting.outer.item), "the lock is taken here")]
     if inner.calls:
         place = inner.file.span(inner.section.item)

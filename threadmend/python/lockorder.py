@@ -46,6 +46,8 @@ class Taking:
     calls: tuple[ast.expr, ...]
     file: PythonFile
     """The file of the section."""
+    override: Function | None = None
+    """What a class below the one that was asked has put in the place of what is called first."""
 
     @property
     def first(self) -> ast.AST:
@@ -191,6 +193,33 @@ def _taken_at(
         callee = runs(outer.function).get(node)
         if callee is not None and outer.lock.place in held_at(file, node):
             yield from _through(file, node, callee, outer.function.home)
+            yield from _by_heirs(file, node, callee, outer)
+
+
+def _by_heirs(
+    file: PythonFile, call: ast.expr, method: Function, outer: Section
+) -> Iterator[Taking]:
+    """Yield where a class below takes a lock again that the base holds while it calls a method of
+    its own: a hook, which that class has put something else in the place of.
+    """
+    receiver, holder, held = receiver_of(call), outer.function, outer.lock.place
+    home = holder.home if holder is not None else None
+    if home is None or holder is None or receiver is None or not is_own(file, receiver):
+        return
+    if method.cls not in home.mro or file.project.below.has_many(home):
+        return
+    for override in home.overrides(method.name):
+        heir = override.cls
+        if heir is None or override.is_async != method.is_async or override.is_generator:
+            continue
+        between = heir.mro[: heir.mro.index(home)]
+        if heir.counterpart(holder) is not holder or any(c.declares(held.name) for c in between):
+            continue
+        for taking in takings(override, heir):
+            if seen_from(file, call, override, taking.place) == held:
+                if not is_switched_off(call, override, taking.first):
+                    calls = (call, *taking.calls)
+                    yield replace(taking, place=held, calls=calls, override=override)
 
 
 def _is_called(section: Section) -> bool:

@@ -54,12 +54,14 @@ from threadmend.golang.nocopy import nocopy
 from threadmend.golang.node import bare
 from threadmend.golang.results import why_shared
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Map, Pointer, Slice, Struct, Type
+from threadmend.golang.types import Map, Named, Pointer, Slice, Struct, Type
 from threadmend.golang.uses import declaration_of
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._element_handed_out import elements_handed_out
+from ._guard_copies import lowered
 from ._handed_out import is_meant, is_over
+from ._marked_taken import is_marked
 from ._parts_guarded import home_of, is_under
 
 CATEGORY = "mutex"
@@ -89,7 +91,7 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue
         for escape in escapes(file, function):
             place = escape.source
-            if place in seen or is_meant(file, escape) or _takes(escape):
+            if place in seen or is_meant(file, escape) or is_marked(escape):
                 continue
             evidence = _evidence(file, escape)
             if evidence is not None:
@@ -154,47 +156,6 @@ def _confidence(file: GoFile, escape: Escape, evidence: _Evidence) -> Confidence
             if _IS_OVER.search(condition["operand"].name):
                 return Confidence.LOW
     return Confidence.HIGH
-
-
-def _takes(escape: Escape) -> bool:
-    """Return whether the function marks the object as taken: who comes later finds it so.
-
-    `for b.writing { b.cond.Wait() }; b.writing = true; return b.chunks`
-    """
-    for node in escape.function.own():
-        if node.kind == "assignment_statement" and node.start < escape.statement.start:
-            targets, values = node["left"].children, node["right"].children
-            if targets[0].kind == "selector_expression":
-                if values[0].text == b"true" or _is_told(targets[0], values[0], escape.source):
-                    return True
-        if node.kind == "call_expression" and node["arguments"].text == b"(true)":
-            if node["function"].name.endswith((".Swap", ".Store")):
-                return True
-        if node.kind == "call_expression" and node["arguments"].text == b"(false)":
-            if _OWNED.search(node["function"].name):
-                return True
-        if node.kind == "call_expression" and _MARKS.match(node["function"].text):
-            if node["arguments"].children[-1].text == b"1":
-                return True
-    return False
-
-
-_MARKS = re.compile(rb"atomic\.(?:Swap|Store|CompareAndSwap)U?[Ii]nt(?:32|64)$")
-
-
-_SHARED = re.compile(r"(?i)shared|exposed|lent|borrowed|cow$|copyonwrite")
-# Who changes the elements asks for it, and copies them first: `m.copied.Store(false)`.
-_OWNED = re.compile(r"(?i)(?:copied|owned|unique|exclusive)\.(?:Swap|Store)$")
-
-
-def _is_told(target: Node, value: Node, source: Node) -> bool:
-    """Return whether a field says whether there is something to share: `shared = cap(items) > 0`.
-
-    Who changes the elements looks there, and copies them first.
-    """
-    if value.kind != "binary_expression" or not _SHARED.search(target["field"].name):
-        return False
-    return any(node.text == source.text for node in value.find("selector_expression"))
 
 
 def _containers(file: GoFile, escape: Escape) -> list[tuple[str, str]]:
@@ -410,7 +371,7 @@ def _copy_fields(file: GoFile, escape: Escape) -> Fix:
         raise BuilderError("the struct is read in one place and returned in another")
     name = escape.variable.name if escape.variable is not None else escape.name
     if direct:
-        name = free_name(escape.name, taken_names(escape.function))
+        name = _name_of_copy(escape)
     lines, edits, imports = [], list[Edit](), set[str]()
     types = dict(_fields(file, file.type_of(escape.source)))
     for container, field in _containers(file, escape):
@@ -433,3 +394,12 @@ def _copy_fields(file: GoFile, escape: Escape) -> Fix:
     reason = "callers that write through the struct's maps or slices no longer change the object"
     title = f"Return a copy of {escape.source.name} with its own maps and slices"
     return Fix(title, tuple(edits), Safety.UNSAFE, reason)
+
+
+def _name_of_copy(escape: Escape) -> str:
+    """Return a name for the copy: the field's, or for `*b` that of what it is, `box`."""
+    taken = taken_names(escape.function)
+    if escape.source.kind == "unary_expression" and isinstance(escape.type, Named):
+        name = lowered(escape.type.name)
+        return name if name not in taken else free_name("copied", taken)
+    return free_name(escape.name, taken)

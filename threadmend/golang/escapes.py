@@ -128,7 +128,7 @@ def _results(
     if len(statement.children) > 1:
         for index, value in enumerate(statement.children[-1].children):
             inner = bare(value)
-            if inner.kind == "slice_expression":
+            if inner.kind == "slice_expression" or _is_address(inner):
                 inner = bare(inner["operand"])
             yield index, value, file.binding(inner)
         return
@@ -159,6 +159,8 @@ def _at(
             shape = replace(found, part=found.part or part)
             if part and shape.kind != "reference":
                 continue
+            if value is not None and _is_address(bare(value)) and shape.kind != "struct":
+                continue  # `&items`: the caller gets the variable
             lock = _guarding(file, shape, held_inside(file, source), statement)
             if lock is None or not _reaches(locks, capture, statement, binding):
                 continue
@@ -343,6 +345,8 @@ def _shape(file: GoFile, node: Node, depth: int = 2) -> _Shape | None:
         return _path(file, node, bare(node["operand"]), "pointer")
     if kind in _PATHS:
         return _path(file, node, node, "reference")
+    if kind == "unary_expression" and node["operator"].kind == "*":
+        return _pointee(file, node)
     if kind == "type_conversion_expression":
         return None if _is_copied(file, node) else _shape(file, node["operand"], depth)
     if kind == "call_expression" and depth > 0:
@@ -378,6 +382,21 @@ def _path(file: GoFile, node: Node, container: Node, kind: str) -> _Shape | None
     if isinstance(access.root, Binding) and not access.steps:
         return None  # a local variable itself
     return _Shape(node, kind, found, last_name(container), access, type_)
+
+
+def _pointee(file: GoFile, node: Node) -> _Shape | None:
+    """Return the struct that a pointer leads to, copied: `b := s.boxes[id]; return *b`."""
+    pointer, type_ = bare(node["operand"]), file.type_of(node)
+    access = access_of(file, pointer) if pointer.kind in _PATHS else None
+    if access is None or not isinstance(file.underlying(type_), Struct):
+        return None
+    if isinstance(access.root, Binding) and not access.steps and access.root.kind == "receiver":
+        return None  # with its lock
+    return _Shape(node, "struct", str(type_), last_name(pointer), access, type_)
+
+
+def _is_address(node: Node) -> bool:
+    return node.kind == "unary_expression" and node["operator"].kind == "&"
 
 
 def _call(file: GoFile, call: Node, depth: int) -> _Shape | None:

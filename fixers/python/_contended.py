@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Set
+from functools import partial
 
 from threadmend.python import api
+from threadmend.python.circles import asked
 from threadmend.python.classes import Class
 from threadmend.python.decorated import is_put_off
 from threadmend.python.file import PythonFile
@@ -288,9 +290,32 @@ def _is_single(cls: Class, spawn: Spawn) -> bool:
     """
     calls = _calls(cls, spawn)
     return bool(calls) and all(
-        _is_part(spawn, function, node) or _is_given_new(node, function, spawn)
+        _is_part(spawn, function, node)
+        or _is_given_new(node, function, spawn)
+        or _is_part_of_own(spawn, function, node)
         for function, node in calls
     )
+
+
+def _is_part_of_own(spawn: Spawn, function: Function, node: ast.expr) -> bool:
+    """Return whether an object is an attribute that another one has made for itself, of which each
+    thread only uses such as it has alone: `self.reader` of a connection that it is handed.
+    """
+    home, own = function.home, None if spawn.target is None else spawn.target.home
+    if home is None or (own is not None and home in own.mro):
+        return False
+    if not isinstance(node, ast.Attribute) or not is_self(function.file, node.value):
+        return False
+    values = home.values_of(node.attr)
+    if not values or not all(isinstance(v, ast.Call) and f.function(v) for f, v in values):
+        return False
+    named = attributes_of(function.file).get(node.attr, ())
+    if not all(is_self(function.file, one.value) for one in named):
+        return False  # others get to it as well
+    if not _calls(home, spawn):
+        return True
+    answer = partial(_is_single, home, spawn)
+    return asked(spawn.file, "_single_owners", (home, spawn), False, answer)
 
 
 def _is_given_new(owner: ast.expr, function: Function, spawn: Spawn) -> bool:

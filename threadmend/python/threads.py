@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from threadmend.python import api
 from threadmend.python.arguments import argument, keyword
 from threadmend.python.constants import constant_of
+from threadmend.python.daemons import set_behind
 from threadmend.python.decorated import is_put_off, wrappers
 from threadmend.python.file import last_name
 from threadmend.python.flow import in_comprehension, innermost_loop
@@ -144,10 +145,14 @@ class Spawn:
 
     @property
     def daemon(self) -> bool | None:
-        """Return whether the thread is a daemon by its constructor; None when not said."""
+        """Return whether the thread is a daemon by its constructor, or by a statement behind it;
+        None when not said.
+        """
         value = keyword(self.node, "daemon") if isinstance(self.node, ast.Call) else None
         if value is None and self.through is not None:
             return self.through.daemon
+        if value is None:
+            return set_behind(self.file, self.node)
         known = constant_of(self.file, value)
         return None if known is None else bool(known.value)
 

@@ -114,6 +114,8 @@ class Data:
             return False
         if take_turns(mine, its) or are_of_one_place(mine, its) or self._is_one_of_two(mine, its):
             return True
+        if self._are_of_two_objects(mine, its):
+            return True
         if not {mine, its} <= self.single:
             return False
         homes = [None if s.target is None else s.target.home for s in (mine, its)]
@@ -121,6 +123,15 @@ class Data:
         if first is None or second is None:
             return False
         return first not in second.mro and second not in first.mro
+
+    def _are_of_two_objects(self, mine: Spawn, its: Spawn) -> bool:
+        """Return whether two functions, each in its place, make an object of the class and start a
+        method of that: two programs around one class.
+        """
+        if self.cls is None or self.of_class:
+            return False
+        makers = [_maker(self.cls, spawn) for spawn in (mine, its)]
+        return None not in makers and makers[0] is not makers[1]
 
     def _is_one_of_two(self, mine: Spawn, its: Spawn) -> bool:
         """Return whether two spawns are the branches of one test, and start the same: `if slow:
@@ -134,6 +145,23 @@ class Data:
         if spawn in self.single:
             return False
         return is_many(None if self.of_class else self.cls, spawn)
+
+
+def _maker(cls: Class, spawn: Spawn) -> Function | None:
+    """Return the function that makes the object of a class in a variable of its own whose method a
+    thread runs: `client = Client()`, `Thread(target=client.receive)`.
+    """
+    method, target = spawn.method_node, spawn.target
+    if method is None or target is None or target.home is None:
+        return None
+    if cls not in target.home.mro and target.home not in cls.mro:
+        return None
+    binding, value = spawn.file.binding(method.value), spawn.file.value(method.value)
+    if binding is None or value is None or value.cls is None or len(binding.sites) != 1:
+        return None
+    if binding.scope.kind != "function" or value.made is not binding.sites[0].value:
+        return None
+    return spawn.file.function(binding.sites[0].node)
 
 
 def _is_direct(thread: Spawn | None, function: Function) -> bool:

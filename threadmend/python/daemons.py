@@ -1,4 +1,4 @@
-"""Daemons by a statement behind the constructor: `thread.daemon = True`, `thread.setDaemon(True)`."""
+"""Daemons by a statement behind their making: `thread.daemon = True`, `thread.setDaemon(True)`."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from threadmend.python.uses import AttributeUse
 from ._deque_ends import are_at_its_ends
 from ._guarding import check_apart, raced
 from ._hold import edits_of, plan_of
-from ._uneven import entered, guarded_data, is_left_out, is_made_with, lock_of
+from ._uneven import entered, guarded_data, is_left_out, is_made_with, lock_of, locks_itself
 from ._unit import Unit
 from ._waiting import is_plain
 
@@ -102,7 +102,7 @@ def _is_alone(guard: Guard, function: Function, uses: list[AttributeUse]) -> boo
             return uses[0].mode in _IN_PLACE
     if any("property" in name for name in function.decorators):
         return False  # whoever reads it may hold the lock: that is seen of calls alone
-    if any(_is_expected(use) for use in uses):
+    if any(_is_expected(use) or locks_itself(use) for use in uses):
         return False
     if any(use.function is function for use in (*guard.locked, *guard.unsure)):
         return False  # it knows of the lock

@@ -25,7 +25,16 @@ from ._hold import Plan, edits_of, plan_of
 from ._unit import Unit
 from ._waiting import may_return
 
-__all__ = ["Uneven", "entered", "guarded_data", "is_left_out", "is_made_with", "lock_of", "uneven"]
+__all__ = [
+    "Uneven",
+    "entered",
+    "guarded_data",
+    "is_left_out",
+    "is_made_with",
+    "lock_of",
+    "locks_itself",
+    "uneven",
+]
 
 _SHARE = 2 / 3
 _ALONE = re.compile(r"fork|__(?:del|repr|str|getstate|setstate|reduce|copy|deepcopy|len|bool)__")
@@ -72,7 +81,7 @@ def _uneven(file: PythonFile) -> Iterator[Uneven]:
                 continue
             for use in guard.unlocked:
                 statement = file.statement(use.node)
-                if statement in seen or not _is_doubtful(file, use):
+                if statement in seen or not _is_doubtful(file, use) or locks_itself(use):
                     continue
                 if is_made_with(cls, lock, use.function.file.held(use.node)):
                     continue
@@ -176,6 +185,19 @@ def _is_answered_by(cls: Class, name: str) -> bool:
         for one in cls.mro
         for use in one.uses
     )
+
+
+def locks_itself(use: AttributeUse) -> bool:
+    """Return whether an object of the project's own is changed by a method that takes its lock."""
+    file, method = use.function.file, use.function.file.parent(use.node)
+    call = None if method is None else file.parent(method)
+    value = file.value(use.node)
+    if not isinstance(method, ast.Attribute) or value is None or value.cls is None:
+        return False
+    called = value.cls.method(method.attr)
+    if not isinstance(call, ast.Call) or call.func is not method or called is None:
+        return False
+    return any(section.function is called for section in called.file.sections)
 
 
 def _is_doubtful(file: PythonFile, use: AttributeUse) -> bool:

@@ -6,7 +6,8 @@ on, and a lock or a thread-local value is the caller's.
 Not reported: `super().run()` and `Thread.run(self)`, inside a subclass; `run` on the object
 itself (`self.run()`), which asks for the work here; objects that are no thread by their
 constructor; a thread that a test runs in place, or the `run` of another one; the last thing
-that `main()` of a program does; one of a list whose others are started.
+that `main()` of a program does; one of a list whose others are started; objects of a class that
+several files run and nobody starts.
 
 Unsafe: the work now runs beside the code that follows, which may rely on its end. Where that
 reads what the thread fills, it is joined as well.
@@ -58,7 +59,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             continue
         if _is_in_run(file, call) or _is_all_there_is(file, call) or _is_meant(file, call):
             continue
-        if _is_kept_back(file, call, func.value):
+        if _is_kept_back(file, call, func.value) or _is_only_ever_run(file, func.value):
             continue
         start, end = file.span(call)
         name = file.text(func.value)
@@ -135,6 +136,28 @@ def _is_kept_back(file: PythonFile, call: ast.Call, thread: ast.expr) -> bool:
         and file.function_node(other) is file.function_node(call)
         for other, started in method_calls(file, "start")
     )
+
+
+def _is_only_ever_run(file: PythonFile, thread: ast.expr) -> bool:
+    """Return whether several files run objects of a class of threads, and nobody in the project
+    starts one: it serves those who have a thread of their own as well.
+    """
+    value = file.value(thread)
+    cls = None if value is None else value.cls
+    if cls is None:
+        return False
+    running = set()
+    for path in file.project.naming(cls.file.encode(cls.name)):
+        other = file.project.readable(path)
+        for call in () if other is None else other.calls("run", "start"):
+            func = call.func
+            made = other.value(func.value) if other and isinstance(func, ast.Attribute) else None
+            if made is None or made.cls is not cls or other is None:
+                continue
+            if getattr(func, "attr", "") == "start":
+                return False
+            running.add(path)
+    return len(running) > 1
 
 
 def _joined(file: PythonFile, call: ast.Call, thread: ast.expr) -> tuple[Edit, ...]:

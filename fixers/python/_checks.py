@@ -287,6 +287,8 @@ def _decides(data: Data, use: Use, statement: ast.stmt, target: ast.stmt, is_aro
         if not looks(data, statement.test, use):
             return False
         return is_around or always_leaves(statement.body)
+    if isinstance(statement, ast.Expr) and not is_around:
+        return any(one.node is statement.value for one in data.uses)  # a call that may raise
     if isinstance(statement, ast.Try) and is_around:
         handled = any(is_in(use.node, handler, data.file) for handler in statement.handlers)
         return (

@@ -17,6 +17,7 @@ from threadmend.python.outsiders import is_locked_outside
 from threadmend.python.threads import reached
 from threadmend.python.uses import owner_of
 
+from ._answers import asked_elsewhere
 from ._beside import existing, new, reentrant
 from ._contended import contended
 from ._data import Data, Use
@@ -99,6 +100,12 @@ def _shown(data: Data, use: Use) -> str:
 
 def _fix(data: Data, units: list[Unit], name: str, every: Sequence[Raced]) -> Fix:
     file = data.file
+    for step in {unit.use.function: None for unit in units if unit.kind != "check"}:
+        asker = asked_elsewhere(data, step)
+        if asker is not None:
+            raise BuilderError(
+                f"{asker.qualname} asks before it calls {step.name}: a lock has to be held for both"
+            )
     plans = [plan_of(unit) for unit in units]
     plans += [plan_of(unit) for unit in _others(data, units) if not _joined(plans, unit)]
     units = [plan.unit for plan in plans]

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 
 from threadmend.python.functions import Function
 from threadmend.python.scope import parent
+from threadmend.python.threads import Spawn
 from threadmend.python.uses import is_self
 
+from ._answers import answers_in
 from ._checks import check
 from ._data import Data, Use
 from ._unit import Unit
@@ -51,6 +54,8 @@ def _calls(data: Data, helper: Function, depth: int) -> Iterator[Unit | None]:
         if caller is None or site.file is not data.file or caller.home is None:
             yield None
             continue
+        if caller in caller.home.init_only:
+            continue
         func = site.call.func
         if not isinstance(func, ast.Attribute) or not is_self(data.file, func.value):
             yield None
@@ -88,9 +93,13 @@ def _unit(data: Data, helper: Function, call: ast.Call, caller: Function) -> Uni
         return None
     if caller.is_async or data.file.held(call):
         return None
-    threads = [use.threads for use in data.uses if use.function is caller]
-    use = Use(call, "step", caller, frozenset().union(*threads))
-    found = check(data, use, statement) if data.races(use) else None
+    at = [use.threads for use in data.uses if use.function is caller] or [
+        use.threads for use in data.uses if use.function is helper
+    ]
+    threads = frozenset[Spawn | None]().union(*at)
+    uses = [*data.uses, *answers_in(data, caller, threads)]
+    use = Use(call, "step", caller, threads)
+    found = check(replace(data, uses=uses), use, statement) if data.races(use) else None
     if found is not None:
         found.through |= {helper}
     return found

@@ -27,13 +27,14 @@ from threadmend.python.locks import Section
 from threadmend.python.places import Place
 
 from ._behind import moved_behind
+from ._families import families
 from ._gates import is_gate
 from ._reentrant import is_looked_at, make_reentrant
 from ._through_callbacks import all_nestings
 from ._twins import Twins, in_one_order, twins
 
 CATEGORY = "lock"
-GATE = rb"\bwith\b|\.acquire\("
+GATE = rb"\bwith\b|\.acquire\(|@[\w.]*(?i:lock|sync|mutex|exclusive)"
 
 _Edge = tuple[str, str]
 
@@ -73,7 +74,9 @@ def _together(file: PythonFile) -> list[PythonFile]:
 
 def _counts(nesting: Nesting) -> bool:
     """Return whether a thread may wait here: not for a lock that it tries, not alone."""
-    if nesting.held.anywhere == nesting.inner.place.anywhere or nesting.file.is_test:
+    if nesting.held.anywhere == nesting.inner.place.anywhere and families(nesting) is None:
+        return False
+    if nesting.file.is_test:
         return False
     function = nesting.function
     if function is not None and function.home is not None and function in function.home.init_only:
@@ -92,7 +95,9 @@ def _around(nesting: Nesting) -> frozenset[Place]:
 
 
 def _edge(nesting: Nesting) -> _Edge:
-    return _name(nesting.held), _name(nesting.inner.place)
+    both = _name(nesting.held), _name(nesting.inner.place)
+    kin = families(nesting) if both[0] == both[1] else None
+    return both if kin is None else (f"{both[0]} {kin[0]}", f"{both[1]} {kin[1]}")
 
 
 def _name(place: Place) -> str:
@@ -100,8 +105,9 @@ def _name(place: Place) -> str:
 
 
 def _victims(by_edge: dict[_Edge, list[Nesting]]) -> list[_Edge]:
-    """Return the orders that are against the others: of each circle the one that can be
-    turned, then the rarest, then the last.
+    """Return the orders that are against the others: of each circle one whose file leads to the
+    others (that of a base does not lead to those below), that can be turned, then the rarest, then
+    the last.
     """
     found: list[_Edge] = []
     left = set(by_edge)
@@ -110,8 +116,11 @@ def _victims(by_edge: dict[_Edge, list[Nesting]]) -> list[_Edge]:
         if not groups:
             return found
         inside = [edge for edge in by_edge if edge in left and set(edge) <= set(groups[0])]
-        victim = max(inside, key=lambda edge: (*_turning(by_edge[edge]), -len(by_edge[edge]),
-                                               inside.index(edge)))  # fmt: skip
+        all_of_it = {n.file for edge in inside for n in by_edge[edge]}
+        victim = max(inside, key=lambda edge: (
+            all(all_of_it <= {*_together(n.file)} for n in by_edge[edge]),
+            *_turning(by_edge[edge]), -len(by_edge[edge]), inside.index(edge)
+        ))  # fmt: skip
         found.append(victim)
         left.discard(victim)
 
@@ -158,7 +167,7 @@ def _finding(file: PythonFile, one: Nesting, other: Nesting) -> Finding:
     held, taken = one.outer.name(file), one.inner.section.name(one.inner.file)
     is_of_two = held == taken
     if is_of_two:
-        held, taken = str(one.held), str(one.inner.place)
+        held, taken = _shown(one.held, one.outer), _shown(one.inner.place, one.inner.section)
     node: ast.AST = one.inner.calls[0] if one.inner.calls else one.inner.section.item
     start, end = file.span(node)
     where = other.function.qualname if other.function is not None else other.file.path
@@ -167,7 +176,7 @@ def _finding(file: PythonFile, one: Nesting, other: Nesting) -> Finding:
     related = [Related(file.path, *file.span(one.outer.item), f"{held} is taken here")]
     for nesting, section in ((other, other.outer), (other, other.inner.section)):
         at = nesting.file if section is other.outer else nesting.inner.file
-        shown = str(section.lock.place) if is_of_two else section.name(at)
+        shown = _shown(section.lock.place, section) if is_of_two else section.name(at)
         text = f"{shown} is taken here, by {where}"
         related.append(Related(at.path, *at.span(section.item), text))
     try:
@@ -175,6 +184,12 @@ def _finding(file: PythonFile, one: Nesting, other: Nesting) -> Finding:
     except BuilderError as error:
         return Finding(file.path, start, end, said, related=tuple(related), reason=str(error))
     return Finding(file.path, start, end, said, fixes=(fix,), related=tuple(related))
+
+
+def _shown(place: Place, section: Section) -> str:
+    """Return how a lock is called that another class has by the same name."""
+    home = None if section.function is None or place.kind != "attribute" else section.function.home
+    return str(place) if home is None or place.base == "class" else f"{home.name}.{place.name}"
 
 
 def _fix(file: PythonFile, one: Nesting, held: str, taken: str) -> Fix:

@@ -25,6 +25,7 @@ __all__ = [
     "handed_abroad",
     "handed_in",
     "iterated",
+    "taken_from",
     "unpacked",
     "values_in",
 ]
@@ -173,6 +174,15 @@ def iterated(file: PythonFile, node: ast.expr | None) -> Holder | None:
     if mapping is not None:
         return mapping, True
     return None if node is None else (node, False)
+
+
+def taken_from(kind: str, func: ast.Attribute) -> Holder | None:
+    """Return the collection, of a kind, out of which a method gets what it returns: `rows.pop()`,
+    `byname.get(name)`.
+    """
+    if kind in DICTS and func.attr in {"get", "setdefault", "pop"}:
+        return func.value, True
+    return (func.value, False) if kind in _ROWS and func.attr in {"pop", "popleft"} else None
 
 
 def unpacked(file: PythonFile, name: ast.AST) -> Holder | None:

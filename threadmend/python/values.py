@@ -19,6 +19,7 @@ from threadmend.python.elements import (
     handed_abroad,
     handed_in,
     iterated,
+    taken_from,
     unpacked,
     values_in,
 )
@@ -248,9 +249,9 @@ def _call(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
             result = api.RESULTS.get(f"{owner.type}.{node.func.attr}")
             if result is not None:
                 return Value(result, file, node)
-            if owner.type in DICTS and node.func.attr in {"get", "setdefault", "pop"}:
+            if (holder := taken_from(owner.type, node.func)) is not None:
                 given = [value_of(file, other, depth + 1) for other in node.args[1:2]]
-                return agreed([_held(file, (node.func.value, True), depth), *given])
+                return agreed([_held(file, holder, depth), *given])
         if owner is not None and owner.cls is not None:
             values = owner.cls.values_of(node.func.attr)
             classes = [_kept_class(other, value, file, node, depth) for other, value in values]
@@ -407,14 +408,11 @@ def _subscript(file: PythonFile, node: ast.AST, depth: int) -> Value | None:
     """Return an element of a list or a mapping, or of `defaultdict(Lock)`."""
     assert isinstance(node, ast.Subscript)
     owner = value_of(file, node.value, depth + 1)
-    if owner is not None and owner.type in _ROWS and not isinstance(node.slice, ast.Slice):
-        return _held(file, (node.value, False), depth)
-    if owner is not None and owner.type in DICTS:
-        return _held(file, (node.value, True), depth)
-    if owner is None or owner.type != "collections.defaultdict":
-        return None
-    made = owner.made
-    if isinstance(made, ast.Call) and made.args:
+    is_row = not isinstance(node.slice, ast.Slice)
+    if owner is not None and owner.type in (DICTS | _ROWS if is_row else DICTS):
+        return _held(file, (node.value, owner.type in DICTS), depth)
+    made = None if owner is None or owner.type != "collections.defaultdict" else owner.made
+    if owner is not None and isinstance(made, ast.Call) and made.args:
         return _factory(owner.file, made.args[0], depth)
     return None
 

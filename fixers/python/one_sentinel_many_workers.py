@@ -26,6 +26,7 @@ from threadmend.python.queues import QueueUse, feeding, queues_of
 from threadmend.python.threads import Spawn
 
 from ._belts import ends
+from ._called_together import are_called_together
 from ._crew import crew_of
 from ._sentinels import ending, is_of_class
 from ._taken import Taken, taken
@@ -149,7 +150,10 @@ def _is_same(file: PythonFile, put: ast.Call, other: PythonFile, ends: ast.expr)
     if isinstance(item, ast.Constant) or isinstance(ends, ast.Constant):
         return item is not None and ast.dump(item) == ast.dump(ends)
     name = None if item is None else file.qualified(item)
-    return name is not None and name == other.qualified(ends)
+    if name is not None:
+        return name == other.qualified(ends)
+    mine, its = file.place(item), other.place(ends)  # of a class: `self.STOP`
+    return mine is not None and mine.base == "class" and mine == its
 
 
 def _sentinel(file: PythonFile, use: QueueUse, one: Taken) -> ast.expr | None:
@@ -186,11 +190,16 @@ def _is_known(file: PythonFile, spawn: Spawn, put: ast.Call) -> bool:
     if not workers.startswith(f"{ender.self_name}."):
         return False
     enders = {ender, *(site.caller for site in ender.callers if ender.is_private)}
-    return any(
-        isinstance(loop, ast.For) and file.text(loop.iter) == workers
+    joiners = {
+        file.function(call)
         for call in file.calls("join")
-        if file.function(call) in enders
         for loop in [innermost_loop(call)]
+        if isinstance(loop, ast.For) and file.text(loop.iter) == workers
+    }
+    return not joiners.isdisjoint(enders) or any(
+        joiner.home is ender.home and are_called_together(ender, joiner)
+        for joiner in joiners
+        if joiner is not None
     )
 
 

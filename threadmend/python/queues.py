@@ -238,12 +238,16 @@ def _names_kept_queue(file: PythonFile) -> bool:
     if known is None:
         texts = (project.source(path).data for path in project.paths)
         found = {n for data in texts if b"Queue" in data for n in _KEPT.findall(data)}
-        known = project.__dict__["_kept_queues"] = frozenset(kept or cls for kept, cls in found)
+        known = project.__dict__["_kept_queues"] = frozenset(
+            b"." + field if field else kept or cls for kept, cls, field in found
+        )
     return any(name in file.data for name in known)
 
 
 _KEPT = re.compile(
-    rb"\bself(\.[A-Za-z_]\w*)[^=\n]*= *[\w.]*Queue\(|^class[ \t]+(\w+)\([\w.]*Queue\)", re.M
+    rb"\bself(\.[A-Za-z_]\w*)[^=\n]*= *[\w.]*Queue\(|^class[ \t]+(\w+)\([\w.]*Queue\)"
+    rb"|^[ \t]+(\w+)[ \t]*:[^=\n]*Queue[^=\n]*=[ \t]*[\w.]*field\(",
+    re.M,
 )
 
 

@@ -14,6 +14,8 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.waitgroups import WaitGroupCall, waitgroup_call
 
+from ._launched_list import launched_list
+
 __all__ = ["ends_unsaid", "without_done"]
 
 
@@ -27,8 +29,10 @@ def without_done(file: GoFile) -> list[tuple[WaitGroupCall, Launch]]:
 
 def _without_done(file: GoFile) -> Iterator[tuple[WaitGroupCall, Launch]]:
     for call in file.calls("Add"):
-        launch = _launch_below(file, call)
-        if launch is None or launch.body is None:
+        below = _launch_below(file, call)
+        listed = launched_list(file, below) if below is not None else []
+        alone = [below] if below is not None and below.body is not None else []
+        if not alone and not listed:
             continue
         add = waitgroup_call(file, call)
         if add is None or add.access is None or add.count is None or add.count.text != b"1":
@@ -36,10 +40,14 @@ def _without_done(file: GoFile) -> Iterator[tuple[WaitGroupCall, Launch]]:
         counter = None if _is_anothers(add) else counter_of(file, add)
         if counter is None or counter.escapes or not counter.of("Wait"):
             continue
-        if may_call_done(counter.file_of(launch.body), launch.body, counter=known_whole(file, add)):
-            continue
-        if all(_accounted(counter, done) for done in counter.of("Done")):
-            yield add, launch
+        whole, beside = known_whole(file, add), [x.body for x in listed]
+        for launch in (*alone, *listed):
+            assert launch.body is not None
+            if may_call_done(counter.file_of(launch.body), launch.body, counter=whole):
+                continue
+            dones = [d for d in counter.of("Done") if d.call.function not in beside]
+            if all(_accounted(counter, done) for done in dones):
+                yield add, launch
 
 
 def _is_anothers(add: WaitGroupCall) -> bool:

@@ -25,6 +25,7 @@ from threadmend.golang.waitgroups import WaitGroupCall
 from threadmend.model import Finding, Fix, Related, Safety
 
 from ._counted import counted_launch
+from ._launched_list import is_of_list
 from ._without_done import without_done
 
 CATEGORY = "waitgroup"
@@ -40,13 +41,14 @@ def check(file: GoFile) -> Iterator[Finding]:
 def _finding(file: GoFile, add: WaitGroupCall, launch: Launch) -> Finding:
     name = add.waitgroup.name
     fix, reason = _fix(file, add, launch)
+    started = launch.value if launch.value is not None and is_of_list(launch) else launch.node
     return Finding(
         path=file.path,
         start=add.call.start,
         end=add.call.end,
         message=f"{name} counts a goroutine that never calls Done",
         fixes=(fix,) if fix else (),
-        related=(Related(launch.node.path, launch.node.start, launch.node.end, "launched here"),),
+        related=(Related(started.path, started.start, started.end, "launched here"),),
         reason=reason,
     )
 
@@ -67,7 +69,17 @@ def _fix(file: GoFile, add: WaitGroupCall, launch: Launch) -> Fix:
             raise BuilderError(f"{add.waitgroup.name} means something else in the goroutine")
         edits = insert_at_start(body["body"], f"defer {add.waitgroup.name}.Done()")
         return Fix(title, edits, *unsafe)
+    if is_of_list(launch) and launch.literal is not None:
+        root = add.access.root if add.access is not None else None
+        if not isinstance(root, Binding) or root.node.start > body.start:
+            raise BuilderError(f"{add.waitgroup.name} is made below the goroutine's code")
+        if body.path != file.path or not _same_inside(file, add, body):
+            raise BuilderError(f"{add.waitgroup.name} means something else in the goroutine")
+        edits = insert_at_start(body["body"], f"defer {add.waitgroup.name}.Done()")
+        return Fix(title, edits, *unsafe)
     name = _name_inside(file, add, launch, body)
+    if name is None and is_of_list(launch):
+        raise BuilderError("the launched function does not know the WaitGroup")
     if name is None:
         around = counted_launch(file, launch, add.waitgroup.name)
         if around is None:
@@ -91,7 +103,10 @@ def _name_inside(file: GoFile, add: WaitGroupCall, launch: Launch, body: Node) -
     """Return the WaitGroup's name in a launched function: a receiver's field, a parameter."""
     if launch.decl is None or launch.call is None:
         return None
-    if any(not site.launched for site in callers(launch.decl)):
+    called = launch.call["function"]
+    if is_of_list(launch) and launch.value is not None:
+        called = launch.value
+    if any(not site.launched and not called.contains(site.node) for site in callers(launch.decl)):
         return None
     receiver = body.get("receiver")
     steps = add.access.steps if add.access is not None else ()
@@ -102,7 +117,6 @@ def _name_inside(file: GoFile, add: WaitGroupCall, launch: Launch, body: Node) -
         return None
     for binding in bindings_in(body).get(names[0].name, ()):
         if isinstance(binding, Binding) and binding.kind == "receiver":
-            called = launch.call["function"]
             operand = called["operand"].text if called.get("operand") is not None else b""
             if add.waitgroup.text.rpartition(b".")[0] == operand:
                 field = add.waitgroup.text.rpartition(b".")[2].decode()

@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.builders import import_entries, import_name, remove_import, replace
+from threadmend.golang.builders import (
+    add_import,
+    delete,
+    import_entries,
+    import_name,
+    remove_import,
+    replace,
+)
 from threadmend.golang.builders.lines import leading_start
 from threadmend.golang.file import GoFile
 from threadmend.golang.scope import resolve_local
@@ -20,6 +27,7 @@ __all__ = [
     "is_pause_before",
     "kept_time",
     "replaced_sleep",
+    "sync_for_time",
     "uses_time_elsewhere",
     "without_time",
 ]
@@ -36,9 +44,12 @@ _DIRECTIVE = re.compile(rb"//(?:nolint|lint:|go:|\s*(?:TODO|FIXME)|\s*nolint)|/\
 
 
 def replaced_sleep(sleep: Node, code: str) -> tuple[Edit, ...]:
-    """Return the edits that put code where a Sleep was; comments about the time go with it."""
+    """Return the edits that put code where a Sleep was; comments about the time go with it.
+
+    Without code, the Sleep goes.
+    """
     tree, source = sleep.tree, sleep.tree.source
-    edits = list(replace(sleep, code))
+    edits = list(replace(sleep, code) if code else delete(sleep))
     start = leading_start(tree, sleep.start)
     line = source.line_start(sleep.start)
     above = tree.comments_in(start, line)
@@ -48,7 +59,7 @@ def replaced_sleep(sleep: Node, code: str) -> tuple[Edit, ...]:
     stop = source.line_start(sleep.end)
     newline = tree.data.find(b"\n", stop)
     behind = tree.comments_in(sleep.end, newline if newline >= 0 else len(tree.data))
-    if len(behind) == 1 and _is_stale(tree.data[behind[0].start : behind[0].end]):
+    if code and len(behind) == 1 and _is_stale(tree.data[behind[0].start : behind[0].end]):
         if not tree.data[sleep.end : behind[0].start].strip():
             edits.append(Edit(sleep.path, sleep.end, behind[0].end, b""))
     return tuple(edits)
@@ -100,3 +111,18 @@ def _uses_of_time(file: GoFile) -> Iterator[int]:
 def without_time(file: GoFile, sleep: Node) -> tuple[Edit, ...]:
     """Return the edits that take the import of `time` away where only a Sleep needed it."""
     return () if uses_time_elsewhere(file, sleep) else remove_import(file.tree, "time")
+
+
+def sync_for_time(file: GoFile, sleep: Node) -> tuple[Edit, ...]:
+    """Return the edits that import `sync`, for a WaitGroup in place of a Sleep of the file."""
+    known = import_name(file.tree, "sync") is not None
+    if uses_time_elsewhere(file, sleep):
+        return (*kept_time(file, sleep), *(() if known else add_import(file.tree, "sync")))
+    if known:
+        return remove_import(file.tree, "time")
+    entries = import_entries(file.tree)
+    own = next(entry for entry in entries if entry.path == "time")
+    if sum(entry.declaration is own.declaration for entry in entries) > 1:
+        return (*add_import(file.tree, "sync"), *remove_import(file.tree, "time"))
+    path = own.node["path"]
+    return (Edit(file.path, path.start, path.end, b'"sync"'),)

@@ -41,7 +41,9 @@ def by_helpers(call: CondCall) -> Iterator[CondCall]:
     if statement is None or function is None or function["body"].statements != [statement]:
         return
     decl = declaration_of(call.file, function)
-    for site in callers(decl) if decl is not None and decl.kind == "method" else ():
+    if decl is None or decl.kind != "method":
+        return
+    for site in callers(decl):
         if site.call is None or site.file is not call.file or site.launched or site.deferred:
             continue
         called = site.call["function"]

@@ -2,7 +2,8 @@
 
 `time.Sleep` after a launch hopes that the goroutine has ended by then. On a loaded machine it
 has not, and what it should have done is missing; on an idle one the time is wasted.
-`wg.Wait()` returns when the last goroutine has ended, neither before nor after.
+`wg.Wait()` returns when the last goroutine has ended, neither before nor after. So do launches by
+a function that only this caller calls: it waits for them itself then.
 
 Not reported: functions that also wait by other means; goroutines that go on for ever, block,
 or whose code is not visible; launches that an `if` decides on; a Sleep that is not right behind
@@ -19,13 +20,9 @@ from collections.abc import Iterator
 
 from threadmend.golang.builders import (
     BuilderError,
-    add_import,
     free_name,
-    import_entries,
-    import_name,
     insert_before,
     package_name,
-    remove_import,
     taken_names,
     with_reason,
 )
@@ -40,7 +37,8 @@ from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Edit, Finding, Fix, Related, Safety
 
 from ._counted import counted_launch
-from ._instead_of_sleep import kept_time, replaced_sleep, uses_time_elsewhere
+from ._instead_of_sleep import replaced_sleep, sync_for_time
+from ._sleep_behind_helper import helper_above
 
 CATEGORY = "select"
 GATE = rb"\btime\.Sleep\("
@@ -76,6 +74,8 @@ def check(file: GoFile) -> Iterator[Finding]:
         if innermost_loop(call) is not None or _WAITS.search(function.text):
             continue
         launches = _launches(file, function, statement)
+        if not launches:
+            yield from _behind_helper(file, function, call, statement)
         if not launches or not all(_ends(file, launch) for launch in launches):
             continue
         if _may_hold(file, function, call) and _locks(file, launches):
@@ -84,6 +84,35 @@ def check(file: GoFile) -> Iterator[Finding]:
             continue  # it is not the end that is waited for
         if _matters(file, launches, statement):
             yield _finding(file, call, statement, launches)
+
+
+def _behind_helper(file: GoFile, function: Node, call: Node, statement: Node) -> Iterator[Finding]:
+    """Yield the Sleep behind a helper that launches what comes to its end by itself."""
+    helper = helper_above(file, function, statement)
+    if helper is None or _WAITS.search(helper.decl.node.text):
+        return
+    own = helper.decl.file
+    if any(_STARTS.search(remark) for remark in remarks_beside(call)):
+        return
+    if not all(_ends(own, launch) for launch in helper.launches) or _may_hold(file, function, call):
+        return
+    if any(_goes_on_below(file, literal["body"], _DEPTH, set()) for literal in helper.given):
+        return
+    if helper.matters(statement):
+        fix, reason = with_reason(helper.fix)(file, statement)
+        yield Finding(
+            path=file.path,
+            start=call.start,
+            end=call.end,
+            message=f"what {helper.decl.name} launches may not have ended when the sleep is over",
+            fixes=(fix,) if fix else (),
+            related=tuple(
+                Related(x.node.path, x.node.start, x.node.end, "launched here")
+                for x in helper.launches
+            ),
+            reason=reason,
+            confidence=Confidence.MEDIUM,
+        )
 
 
 def _may_hold(file: GoFile, function: Node, call: Node) -> bool:
@@ -257,20 +286,6 @@ def _fix(file: GoFile, sleep: Node, launches: list[Launch]) -> Fix:
     if not direct:
         edits.extend(insert_before(first, declared))
     edits.extend(replaced_sleep(sleep, f"{name}.Wait()"))
-    edits.extend(_imports(file, sleep))
+    edits.extend(sync_for_time(file, sleep))
     title = f"Wait with a WaitGroup {name} instead of sleeping"
     return Fix(title, tuple(edits), Safety.UNSAFE, "Wait takes as long as the goroutines do")
-
-
-def _imports(file: GoFile, sleep: Node) -> tuple[Edit, ...]:
-    known = import_name(file.tree, "sync") is not None
-    if uses_time_elsewhere(file, sleep):
-        return (*kept_time(file, sleep), *(() if known else add_import(file.tree, "sync")))
-    if known:
-        return remove_import(file.tree, "time")
-    entries = import_entries(file.tree)
-    own = next(entry for entry in entries if entry.path == "time")
-    if sum(entry.declaration is own.declaration for entry in entries) > 1:
-        return (*add_import(file.tree, "sync"), *remove_import(file.tree, "time"))
-    path = own.node["path"]
-    return (Edit(file.path, path.start, path.end, b'"sync"'),)

@@ -4,7 +4,8 @@ A copy of a struct with a Mutex (RWMutex, Once, Cond, Pool, Map, WaitGroup or a 
 sync/atomic) in it has a lock of its own, in whatever state the original was: two goroutines
 that lock the "same" mutex exclude nobody, and a mutex that was copied while locked stays
 locked for ever. Reported are receivers, parameters, results, assignments, loop variables,
-elements of literals, arguments and sends. The lock may be in a field, an embedded struct or
+elements of literals, arguments and sends; and what a generic container finds, where its lock is
+used. The lock may be in a field, an embedded struct or
 an array; a type whose pointer has Lock and Unlock methods (noCopy) counts as one.
 
 Not reported:
@@ -33,6 +34,7 @@ from threadmend.golang.types import Named, deref, is_named
 from threadmend.model import Finding
 
 from ._copied import found
+from ._copied_by_container import copied_by_containers
 
 CATEGORY = "mutex"
 ALSO = "govet copylocks revive"
@@ -45,6 +47,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         return not is_named(copy.type, "sync.WaitGroup") and not _is_of_a_variant(file, copy)
 
     yield from found(file, is_wanted)
+    yield from copied_by_containers(file)
 
 
 def _is_of_a_variant(file: GoFile, copy: Copy) -> bool:

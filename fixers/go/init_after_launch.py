@@ -19,22 +19,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from threadmend.golang.access import Access, access_of
+from threadmend.golang.access import Access
 from threadmend.golang.builders import BuilderError, move_before, with_reason
-from threadmend.golang.crowds import own_nodes
-from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch, launches_in, or_spawning
 from threadmend.golang.lefts import calls_leaving
 from threadmend.golang.locks import held_at
-from threadmend.golang.scope import Binding, bindings_in
+from threadmend.golang.scope import Binding
 from threadmend.golang.started_with import GIVES, started_with
 from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.types import Chan
 from threadmend.golang.waitgroups import waitgroup_calls
-from threadmend.golang.wording import translated
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._first_read import (
+    DEPTH,
+    WAITING,
+    acquires,
+    first_read,
+    inward,
+    is_made_between,
+    read_by,
+)
 from ._launch_later import launch_below
 from ._made_inside import made_inside
 from ._options_after import Options, options_after
@@ -53,7 +59,6 @@ _STOPS = frozenset(
     }
 )
 _MOST = 8
-_DEPTH = 2
 
 
 def check(file: GoFile) -> Iterator[Finding]:
@@ -86,7 +91,7 @@ def _late_assignments(file: GoFile, launch: Launch, known: set[Node]) -> Iterato
         (assignment, read)
         for assignment in _assignments_after(file, launch)
         if assignment not in known
-        if (read := _read_by(file, launch, assignment)) is not None
+        if (read := read_by(file, launch, assignment)) is not None
     ]
     known.update(assignment for assignment, _ in found)
     names = {assignment["left"].children[0].text for assignment, _ in found}
@@ -169,8 +174,12 @@ def _beside(launch: Launch, assignment: Node) -> Node:
 
 
 def _set_again(launch: Launch, names: set[bytes]) -> Node | None:
-    """Return the last statement after a launch that sets one of some places in a branch."""
+    """Return the last statement after a launch that sets one of some places in a branch.
+
+    Or the last one behind it that sets more of the same object.
+    """
     found = None
+    objects = {name.rpartition(b".")[0] for name in names if b"." in name}
     for statement in launch.statement.following[:_MOST]:
         if statement.kind in _STOPS:
             break
@@ -180,7 +189,8 @@ def _set_again(launch: Launch, names: set[bytes]) -> Node | None:
         ):
             found = statement
         elif found is not None and statement.kind == "assignment_statement":
-            if statement["left"].children[0].text in names:
+            target = statement["left"].children[0].text
+            if target in names or target.rpartition(b".")[0] in objects:
                 found = statement
     return found
 
@@ -216,7 +226,7 @@ def _waits(file: GoFile, statement: Node) -> bool:
         if node.kind == "call_expression":
             function = node["function"]
             name = function["field"].name if function.kind == "selector_expression" else ""
-            if name in _WAITING or _WAITS.match(name) or function.text == b"close":
+            if name in WAITING or _WAITS.match(name) or function.text == b"close":
                 return True
             if _waits_inside(file, node):
                 return True
@@ -238,120 +248,6 @@ def _waits_inside(file: GoFile, call: Node) -> bool:
 
 
 _WAITS = re.compile(r"(?:[Ww]ait|[Aa]wait|[Ee]ventually|[Uu]ntil)(?![a-z])")
-_WAITING = frozenset(
-    {"Wait", "Lock", "RLock", "Unlock", "RUnlock", "Broadcast", "Signal", "Do", "Sleep"}
-)
-
-
-# -- the goroutine ----------------------------------------------------------------------
-
-
-def _read_by(file: GoFile, launch: Launch, assignment: Node) -> Node | None:
-    """Return where the goroutine reads what is assigned, before it waits for anything."""
-    target = assignment["left"].children[0]
-    if target.kind not in {"selector_expression", "identifier"} or launch.body is None:
-        return None
-    access = access_of(file, target)
-    if access is None or _is_made_between(access, launch):
-        return None
-    own = launch.decl.file if launch.decl is not None else file
-    return _first_read(own, launch.body, launch.runs, file, access, _DEPTH)
-
-
-def _is_made_between(access: Access, launch: Launch) -> bool:
-    """Return whether the variable is declared after the launch: it is not the goroutine's."""
-    root = access.root
-    return isinstance(root, Binding) and root.node.start > launch.node.start
-
-
-def _first_read(
-    file: GoFile, body: Node, call: Node | None, outer: GoFile, wanted: Access, depth: int
-) -> Node | None:
-    waited = body.stop
-    select: Node | None = None
-    for node in own_nodes(file, body):
-        if node.at >= waited:
-            return None
-        if select is not None and not _is_operand(node, select):
-            continue
-        if node.kind == "select_statement":
-            select = node
-        if _acquires(node) and (select is None or node is select):
-            waited = min(waited, node.stop)  # its operands are read before it waits
-        if node.kind == "call_expression" and depth > 0 and not node.is_launched:
-            decl = file.callee(node)
-            if decl is not None and decl.sound and decl.file.package is file.package:
-                inner = _inward(file, body, call, outer, wanted)
-                if inner is not None:
-                    found = _first_read(decl.file, decl.node, node, file, inner, depth - 1)
-                    if found is not None:
-                        return node
-        if node.kind in {"selector_expression", "identifier"} and node.field != "key":
-            if _is_access(file, node, body, call, outer, wanted):
-                if access_kind(file, node) in {"read", "call", "update", "store"}:
-                    return node
-                return None
-    return None
-
-
-def _inward(
-    file: GoFile, body: Node, call: Node | None, outer: GoFile, wanted: Access
-) -> Access | None:
-    """Return the wanted path in the words of a body: for a literal, as it is."""
-    if body.kind == "func_literal" or call is None:
-        return wanted
-    if not wanted.steps:
-        return None if isinstance(wanted.root, Binding) else wanted
-    for binding in _inputs(body):
-        given = translated(outer, call, body, Access(binding))
-        if given is not None and wanted.under(given):
-            return Access(binding, wanted.steps[len(given.steps) :])
-    return None if isinstance(wanted.root, Binding) else wanted
-
-
-def _inputs(body: Node) -> Iterator[Binding]:
-    for group in bindings_in(body).values():
-        yield from (b for b in group if b.kind in {"receiver", "parameter"})
-
-
-def _is_access(
-    file: GoFile, node: Node, body: Node, call: Node | None, outer: GoFile, wanted: Access
-) -> bool:
-    last = wanted.steps[-1] if wanted.steps else ""
-    if node.kind == "selector_expression":
-        if not last or node["field"].name != last:
-            return False
-    elif last:
-        return False
-    access = access_of(file, node)
-    if access is None:
-        return False
-    if body.kind != "func_literal" and call is not None:
-        if not wanted.steps and Binding in {type(wanted.root), type(access.root)}:
-            return False  # the goroutine has the value that the variable had at the launch
-        access = translated(outer, call, body, access)
-    return access == wanted
-
-
-def _is_operand(node: Node, select: Node) -> bool:
-    """Return whether a node is a part of what a select looks at, at first, in all its cases."""
-    case = node.up("communication_case")
-    communication = case.get("communication") if case is not None else None
-    if case is None or communication is None:
-        return False
-    return case.parent is select and communication.contains(node)
-
-
-def _acquires(node: Node) -> bool:
-    """Return whether a node waits for somebody: the assignment may have happened by then."""
-    if node.kind == "unary_expression":
-        return node["operator"].kind == "<-"
-    if node.kind in {"select_statement", "receive_statement", "range_clause"}:
-        return node.kind != "range_clause"
-    if node.kind == "call_expression" and node["function"].kind == "selector_expression":
-        name = node["function"]["field"].name
-        return name in _WAITING and name != "Sleep"
-    return False
 
 
 def _late_options(file: GoFile, launch: Launch) -> Iterator[Finding]:
@@ -359,9 +255,9 @@ def _late_options(file: GoFile, launch: Launch) -> Iterator[Finding]:
     own = launch.decl.file if launch.decl is not None else file
     for options in options_after(file, launch):
         for access in options.fields:
-            if launch.body is None or _is_made_between(access, launch):
+            if launch.body is None or is_made_between(access, launch):
                 continue
-            read = _first_read(own, launch.body, launch.call, file, access, _DEPTH)
+            read = first_read(own, launch.body, launch.call, file, access, DEPTH)
             if read is not None:
                 yield _option_finding(file, launch, options, access, read)
                 break
@@ -377,16 +273,16 @@ def _options_after_call(file: GoFile, call: Node) -> Iterator[Finding]:
     for launch in launches_in(decl.file, decl.node):
         if launch.function is not decl.node or launch.kind == "timer" or launch.body is None:
             continue
-        if any(_acquires(n) for n in decl.node.own() if n.start > launch.node.end):
+        if any(acquires(n) for n in decl.node.own() if n.start > launch.node.end):
             continue  # it waits until the goroutine is ready, perhaps
         here = Launch(launch.kind, call, call, launch.body, launch.decl)
         own = launch.decl.file if launch.decl is not None else decl.file
         for options in options_after(file, here):
             for access in options.fields:
-                inner = _inward(decl.file, decl.node, call, file, access)
-                if inner is None or _is_made_between(access, here):
+                inner = inward(decl.file, decl.node, call, file, access)
+                if inner is None or is_made_between(access, here):
                     continue
-                read = _first_read(own, launch.body, launch.call, decl.file, inner, _DEPTH)
+                read = first_read(own, launch.body, launch.call, decl.file, inner, DEPTH)
                 if read is not None and options.does == "options":
                     yield _option_finding(file, here, options, access, read)
                     break

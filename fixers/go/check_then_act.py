@@ -8,7 +8,8 @@ atomic number or flag that is loaded, tested, and stored in a step of its own, a
 
 The value may be read by a method that locks, or written by one: `if a.Balance() < n { return err }`
 and `a.Withdraw(n)`. Then what a stale answer does has to show: a limit that is passed, a key that
-is refused and overwritten, work that two take up, a number or a maximum that is lost.
+is refused and overwritten, work that two take up, a number or a maximum that is lost, an
+object with a lock of its own of which there are two.
 
 Not reported: a write whose section looks at the place again before it writes, or at what the value
 leads to (`if e.users == 0`); what a function clears and the others set only when it is clear; a

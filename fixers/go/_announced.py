@@ -19,7 +19,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point, flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.scope import Binding
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.model import Finding, Fix, Related, Safety
 
 __all__ = ["not_announced"]
@@ -69,9 +69,33 @@ def _unclosed(file: GoFile, function: Node, closes: list[Node]) -> Finding | Non
             continue  # another part of the object's life
         exits = flow.exits_from(start, stop=stops.__contains__)
         left = [e.node for e in exits if e.kind in {"return", "end"}]
+        left = [node for node in left if not _is_in_vain(file, node, owner)]
         if left and all(n.kind == "return_statement" for n in left):
             return _finding(file, operand, closes[0], waiter, left)
     return None
+
+
+def _is_in_vain(file: GoFile, exit_: Node, owner: Binding) -> bool:
+    """Return whether nobody has got a new object: the call that hands it over, the first, failed.
+
+    `if err := c.add(call); err != nil { return err }`
+    """
+    test = exit_.up("if_statement", *FUNCTIONS)
+    if owner.kind != "variable" or test is None or test.kind != "if_statement":
+        return False
+    if not test["consequence"].contains(exit_) or b"!= nil" not in test["condition"].text:
+        return False
+    made = test.get("initializer") or test.previous
+    given = [use for use in owner.uses if not _is_part(use)]
+    return made is not None and bool(given) and made.contains(given[0])
+
+
+def _is_part(use: Node) -> bool:
+    """Return whether a variable is declared there, or one of its fields is meant."""
+    above = use.parent
+    if above is not None and above.kind == "selector_expression":
+        return above["operand"] is use
+    return above is not None and above.field == "left"
 
 
 def _waiter(channel: SharedChannel, function: Node) -> ChannelOperation | None:

@@ -6,9 +6,9 @@ import re
 
 from threadmend.golang.branches import decisions, spelt_out
 from threadmend.golang.file import GoFile
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import FUNCTIONS, Node
 
-__all__ = ["left_to_the_last"]
+__all__ = ["asked_as_last", "left_to_the_last"]
 
 
 _NAME = re.compile(rb"[^\W\d]\w*")
@@ -22,6 +22,27 @@ def left_to_the_last(file: GoFile, body: Node, signal: Node) -> bool:
         if b".Add" in text or any(_counts_down(node, names) for node in body.own()):
             return True
     return False
+
+
+def asked_as_last(close: Node, sends: list[Node]) -> bool:
+    """Return whether a close asks a number from which each sender takes itself after its send.
+
+    `if atomic.AddInt64(&left, -1) == 0 { close(ch) }`, there and here.
+    """
+    test = close.up("if_statement", *FUNCTIONS)
+    condition = test.get("condition") if test is not None else None
+    asked = _COUNTER.search(condition.text) if condition is not None else None
+    if asked is None:
+        return False
+    for send in sends:
+        body = send.function
+        calls = [n for n in body.own() if n.kind == "call_expression"] if body is not None else []
+        if not any(asked[0] in n.text and n.start >= send.end for n in calls):
+            return False
+    return bool(sends)
+
+
+_COUNTER = re.compile(rb"\bAdd(?:Int|Uint)(?:32|64)\(&[\w.]+|[\w.]+\.Add\(")
 
 
 def _counts_down(node: Node, names: set[bytes]) -> bool:

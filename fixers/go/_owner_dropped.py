@@ -17,6 +17,7 @@ from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop, launches_in
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.package import Decl
+from threadmend.golang.recovering import recovers
 from threadmend.golang.scope import Binding, position_of
 from threadmend.golang.syntax import FUNCTIONS, Node
 from threadmend.golang.types import Named, deref
@@ -32,13 +33,18 @@ _ENDLESS = re.compile(rb"context\.(?:Background|TODO)\(\)")
 
 
 def owner_dropped(file: GoFile) -> Iterator[Finding]:
-    """Yield the calls of a test whose result alone could end the goroutine that they start."""
+    """Yield the calls of a test whose result alone could end the goroutine that they start.
+
+    Where the test recovers from a panic, it calls in order to see that.
+    """
     if not file.is_test_file:
         return
     for statement in file.find("expression_statement", _STARTS):
         call = statement.children[0]
         decl = file.callee(call) if call.kind == "call_expression" else None
         if decl is None or not decl.has_body or len(result_nodes(decl.node)) != 1:
+            continue
+        if statement.function is not None and recovers(file, statement.function):
             continue
         for derivation in derivations(decl.file):
             owners = _only_handed_over(decl, derivation)

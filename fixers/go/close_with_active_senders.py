@@ -45,6 +45,7 @@ from threadmend.model import Edit, Finding, Fix, Related, Safety
 from ._close_fields import closed_fields
 from ._closer import by_producer, close_after, ends
 from ._each_once import each_once
+from ._last_one import asked_as_last
 from ._left_early import left_early
 from ._left_open import left_open
 from ._received import received_by
@@ -134,6 +135,8 @@ def _active(
 ) -> _Sender | None:
     """Return a sender that may still send when the close runs."""
     if close.calls or close.node.parent is None:
+        return None
+    if asked_as_last(close.node, [send.node for s in senders for send in s.sends]):
         return None
     runner = runner_of(close, function)
     flow = flow_of(function)

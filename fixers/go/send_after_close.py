@@ -93,7 +93,7 @@ def _in_other_functions(file: GoFile) -> Iterator[Finding]:
                 yield _distant(encounter.one.node, other.node, stopped or _APART)
     for one, other in sequels(file.package):
         if one.file.path == file.path and not other.writes:
-            if _recovers(other):
+            if _recovers(other) or (_once(other.node) and _has_ended(other.node, file, one.node)):
                 continue
             stopped = stop_closed(file, one.node)
             yield _distant(one.node, other.node, stopped or _moved(one, other))
@@ -134,8 +134,26 @@ def _has_ended(send: Node, _: GoFile, close: Node) -> bool:
         return flow.complete and start is not None and point not in flow.reachable(start)
     function = close.function
     own = function.own() if function is not None else iter(())
+    once = _once(send)
     calls = (n for n in own if n.kind == "call_expression" and n.end <= close.start)
-    return any(call["function"].text.endswith(b".Wait") for call in calls)
+    return any(
+        call["function"].text.endswith(b".Wait") or (once and call["function"].text.endswith(once))
+        for call in calls
+    )
+
+
+def _once(send: Node) -> bytes:
+    """Return `.once.Do` where a send is what a Once of an object does.
+
+    Whoever calls that before, `h.once.Do(func() {})`, has waited for the send, or excludes it.
+    """
+    literal = send.function
+    call = literal.up("call_expression") if literal is not None else None
+    if call is None or literal not in call["arguments"].children:
+        return b""
+    name, dot, method = call["function"].text.rpartition(b".")
+    field = name.rpartition(b".")
+    return b"." + field[2] + dot + method if method == b"Do" and field[1] else b""
 
 
 _APART = "the close and the send are in different functions: one has to tell the other"

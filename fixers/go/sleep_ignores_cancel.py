@@ -219,10 +219,15 @@ def _made_in(loop: Node, call: Node, stop: Stop) -> bool:
     """Return whether the stop is made anew in each iteration: a context of one attempt.
 
     Or whenever somebody cancelled the last: `if ctx == nil { ctx, cancel = …WithCancel(s.ctx) }`.
+    Or that of an object which each iteration gets anew: `if conn, err = dial(); err == nil {`.
     """
     name = rb"\b" + re.escape(stop.receive.partition(".")[0].encode()) + rb"\b[\w, ]*"
     made = re.compile(name + rb":=")
     if made.search(loop.tree.data, loop.start, call.start) is not None:
+        return True
+    owner, dot, _ = stop.receive.removesuffix(".Done()").partition(".")
+    got = re.compile(rb"\b" + re.escape(owner.encode()) + rb"(?:, ?\w+)* = ")
+    if dot and got.search(loop.tree.data, loop.start, loop.end) is not None:
         return True
     anew = re.compile(name + rb"=\s*context\.With(?:Cancel|Timeout|Deadline)")
     return bool(stop.context) and anew.search(loop.tree.data, loop.start, loop.end) is not None

@@ -15,6 +15,7 @@ from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import Channel, ChannelOperation, channel_of
 from threadmend.golang.done_needs import done_needing_lock
 from threadmend.golang.effects import Pair
+from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.infer import is_decl
 from threadmend.golang.lock_needs import needs_lock
@@ -95,11 +96,21 @@ def closed_under(pair: Pair) -> bool:
 
 
 def _goes_on(operations: list[ChannelOperation]) -> bool:
-    """Return whether somebody receives in a loop: else a buffer may hold all there ever is."""
+    """Return whether somebody receives again and again: else a buffer may hold all there ever is.
+
+    Not `for { select { case err := <-s.stopped: return err; case <-dying: warn() } }`.
+    """
     return any(
-        o.kind == "range" or (o.kind == "receive" and innermost_loop(o.node) is not None)
-        for o in operations
+        o.kind == "range" or (o.kind == "receive" and _receives_again(o.node)) for o in operations
     )
+
+
+def _receives_again(receive: Node) -> bool:
+    if innermost_loop(receive) is None or receive.function is None:
+        return False
+    flow = flow_of(receive.function)
+    point = flow.point_of(receive)
+    return point is None or not flow.complete or flow.in_loop(point)
 
 
 def _makes_room(operations: list[ChannelOperation], pair: Pair) -> bool:

@@ -12,6 +12,7 @@ from threadmend.python.classes import Class
 from threadmend.python.decorated import is_put_off
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function, attributes_of
+from threadmend.python.implied import receiver_of, runs
 from threadmend.python.locks import looks_like_lock
 from threadmend.python.sharing import is_synchronized
 from threadmend.python.threads import (
@@ -254,19 +255,20 @@ def _of_same(target: Function) -> Set[Function]:
             one = pending.pop()
             if one not in found:
                 found[one] = None
-                mine = [f for call, f in one.callees.items() if not _is_others(one, call, f)]
+                ran = [*one.callees.items(), *runs(one).items()]
+                mine = [f for call, f in ran if not _is_others(one, call, f)]
                 pending += [f for f in mine if not is_put_off(f)]
                 pending += wrappers(one)
         known[target] = found.keys()
     return known[target]
 
 
-def _is_others(function: Function, call: ast.Call, callee: Function) -> bool:
+def _is_others(function: Function, call: ast.expr, callee: Function) -> bool:
     """Return whether a call is of a method of another object than the function's own."""
-    func = call.func
-    if callee.cls is None or not isinstance(func, ast.Attribute):
+    owner = receiver_of(call)
+    if callee.cls is None or owner is None:
         return False
-    return not is_self(function.file, func.value) and not _is_super(func.value)
+    return not is_self(function.file, owner) and not _is_super(owner)
 
 
 def _is_super(node: ast.expr) -> bool:

@@ -16,6 +16,7 @@ from threadmend.python.decorated import is_put_off, wrappers
 from threadmend.python.file import last_name
 from threadmend.python.flow import in_comprehension, innermost_loop
 from threadmend.python.functions import Function, bound_by_partial, function_of, without_partial
+from threadmend.python.implied import runs
 from threadmend.python.lentout import run_through
 from threadmend.python.scope import parent
 from threadmend.python.servers import HANDLERS, is_threaded
@@ -381,6 +382,8 @@ def _run_by(function: Function) -> list[Function]:
         callees = function.callees.values()
         found = [f for f in callees if not is_put_off(f)]
         found += [f for callee in callees for f in wrappers(callee)]
+        # Properties and `len(x)`, which are called without being named.
+        found += [f for f in runs(function).values() if f not in found and not is_put_off(f)]
         known[function] = [*found, *wrappers(function), *run_through(function)]
     return known[function]
 

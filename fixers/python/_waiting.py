@@ -20,7 +20,9 @@ _MODULES = ("requests.", "subprocess.", "socket.", "urllib.", "http.client.", "s
 _PURE = ("urllib.parse.", "http.HTTPStatus", "socket.inet_", "socket.hton", "socket.ntoh")
 _WAITERS = frozenset(
     {"wait", "acquire", "result", "recv", "recvfrom", "recv_into", "accept", "connect", "sendall",
-     "urlopen", "communicate", "wait_for", "serve_forever", "join", "select"}
+     "urlopen", "communicate", "wait_for", "serve_forever", "join", "select", "run_forever",
+     "run_until_complete", "loop_forever", "start_consuming", "mainloop", "recv_bytes",
+     "recv_multipart"}
 )  # fmt: skip
 _OF_VALUES = api.MUTATORS | frozenset(
     {

@@ -42,7 +42,8 @@ _LEVELS = 3
 def recovered_above(file: GoFile, function: Node) -> bool:
     """Return whether the package goes on after a panic in a function, levels up.
 
-    The function recovers itself, or one that calls it does, in the same goroutine.
+    The function recovers itself, or one that calls it does, in the same goroutine. Or one that
+    calls it answers requests, where the package recovers around those who do.
     """
     own = declaration_of(file, function)
     if recovers(file, function):
@@ -55,7 +56,7 @@ def recovered_above(file: GoFile, function: Node) -> bool:
                 continue
             around: Node | None = site.node.function
             while around is not None:
-                if recovers(site.file, around):
+                if recovers(site.file, around) or _is_recovered_handler(site.file, around):
                     return True
                 if around.kind == "func_literal" and launch_of_literal(site.file, around):
                     break
@@ -67,6 +68,34 @@ def recovered_above(file: GoFile, function: Node) -> bool:
                 around = around.function
         level = above
     return False
+
+
+_HANDLES = re.compile(rb"\bhttp\.ResponseWriter\b[^()]*\*http\.Request\b")
+
+
+def _is_recovered_handler(file: GoFile, function: Node) -> bool:
+    """Return whether a function answers requests, and others of the package recover around those.
+
+    `http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { defer func() { … recover()
+    … }(); next.ServeHTTP(w, r) })`
+    """
+    if not _handles(function):
+        return False
+    found: bool | None = file.package.facts.get("handlers are recovered")
+    if found is None:
+        found = file.package.facts["handlers are recovered"] = any(
+            _handles(around) and recovers(other, around) and b".ServeHTTP(" in around.text
+            for other in file.package.files
+            if not other.is_test and _RECOVERS.search(other.data)
+            for declaration in other.declarations(_RECOVERS)
+            for around in (declaration.node, *declaration.node.find("func_literal"))
+        )
+    return found
+
+
+def _handles(function: Node) -> bool:
+    parameters = function.get("parameters")
+    return parameters is not None and _HANDLES.search(parameters.text) is not None
 
 
 _ASIDE = frozenset({"defer_statement", "return_statement", "short_var_declaration"})

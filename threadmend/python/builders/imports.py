@@ -91,7 +91,8 @@ def _merged(file: PythonFile, module: str, name: str, at: ast.AST | None) -> Edi
             if at is not None and file.function_node(at) is None and first > at.lineno:  # type: ignore[attr-defined]
                 continue
             later = [a for a in statement.names if a.name > name]
-            if later and later[0] is not statement.names[0]:
+            names = [a.name for a in statement.names]
+            if later and (later[0] is not statement.names[0] or names == sorted(names)):
                 place = file.span(later[0])[0]
                 if later[0].lineno == statement.names[-1].lineno:
                     return Edit(file.path, place, place, file.encode(f"{name}, "))

@@ -5,12 +5,12 @@ for ever, `range` over it too, and `close` panics. Nothing says so: the goroutin
 never heard of again.
 
 The same goes for a value that one constructor makes without the channel that all others make,
-for one that is made only if it gets a buffer, where a caller wants none, and for one that
-nothing but an option makes.
+for one that is made only if it gets a buffer, where a caller wants none, for one that nothing
+but an option makes, and for an exported one that nobody makes where the others beside it are made.
 
 Not reported: operations that are all in selects, where nil switches a case off; a variable
-that anybody assigns, or whose address is taken; an exported field, or one that is set in any
-way.
+that anybody assigns, or whose address is taken; an exported field, but where the others are made
+beside it, or one that is set in any way.
 
 Unsafe: for a field, because every value of the type gets a channel of its own.
 """
@@ -31,6 +31,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 from threadmend.model import Edit, Finding, Fix, Related, Safety
 
+from ._made_beside import made_beside
 from ._made_by_option import made_by_options
 from ._made_in_some import Forgotten, forgotten
 from ._made_with_room import WithRoom, made_with_room
@@ -172,14 +173,14 @@ def _fields(file: GoFile, spec: Node) -> Iterator[Finding]:
         if not isinstance(file.underlying(file.type_from(declared.get("type"))), Chan):
             continue
         for name in declared.all("name"):
-            if (
-                name.name[:1].isupper()
-                or declared.parent is None
-                or declared.parent.parent is not struct
-            ):
+            if declared.parent is None or declared.parent.parent is not struct:
                 continue
             channel = shared_channel_of(decl, name.name)
             used = [o for o in channel.operations if not o.file.is_test]
+            if name.name[:1].isupper():
+                for left in made_beside(channel, _first(used), declared["type"]):
+                    yield _left_out(f"{decl.name}.{name.name}", left)
+                continue
             every = [*forgotten(channel, _first(used))]
             every += made_by_options(channel, _first(used), declared["type"])
             for found in every:

@@ -13,12 +13,14 @@ it goes; elsewhere the receiver goes on behind it.
 
 from __future__ import annotations
 
-from threadmend.golang.builders import BuilderError, delete, replace
+from threadmend.golang.builders import BuilderError, delete, insert_after, replace
 from threadmend.golang.calls import callers
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.flow import is_never_after
 from threadmend.golang.goroutines import Launch, innermost_loop
+from threadmend.golang.iterations import own_condition
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.node import bare
 from threadmend.golang.scope import resolve_local
 from threadmend.golang.syntax import Node
 from threadmend.model import Edit
@@ -45,7 +47,7 @@ def _is_last(send: Node) -> bool:
 
 def _is_told(test: Node, sent: Node) -> bool:
     """Return whether a test asks for a value that is sent, or for a field of it."""
-    left, right = test["left"], test["right"]
+    left, right = bare(test["left"]), bare(test["right"])
     if sent.text in {left.text, right.text}:
         return True
     if test["operator"].text != b"==" or sent.kind != "composite_literal":
@@ -94,8 +96,12 @@ def without_sentinel(
     shared = [condition, *(s.node["value"] for s in sends)]
     if any(_needs_a_use(node, received) for node in shared):
         return None
+    jump = test["consequence"].statements[-1]
+    later: tuple[Edit, ...] = ()
     try:
-        return [*delete(test), *(edit for send in sends for edit in delete(send.node))]
+        if jump.kind == "return_statement" and jump.children[1:] and loop.next is None:
+            later = insert_after(loop, jump.name)
+        return [*delete(test), *(edit for send in sends for edit in delete(send.node)), *later]
     except BuilderError:
         return None
 
@@ -115,8 +121,27 @@ def _whole_test(statement: Node, loop: Node) -> Node | None:
         return None
     if b"nil" in {condition["left"].text, condition["right"].text}:
         return None  # nothing could be done with a value that is none
-    last = function is not None and loop.parent is function["body"] and loop.next is None
-    return test if jump.text == b"break" or (jump.text == b"return" and last) else None
+    after = loop.next  # where it says the same, the loop may as well be left
+    last = function is not None and loop.parent is function["body"]
+    last = last and (after is None or (after.next is None and after.text == jump.text))
+    ends = jump.text == b"return" or _may_come_later(jump, loop)
+    return test if jump.text == b"break" or (ends and last) else None
+
+
+def _may_come_later(jump: Node, loop: Node) -> bool:
+    """Return whether a statement gives back nothing but variables that the loop has not made."""
+    if jump.kind != "return_statement" or own_condition(loop) is not None:
+        return False
+    values = [v for child in jump.children[1:] for v in _values(child)]
+    made = [resolve_local(v) if v.kind == "identifier" else None for v in values]
+    return all(
+        v.kind in {"nil", "true", "false"} or (b is not None and not loop.contains(b.node))
+        for v, b in zip(values, made, strict=True)
+    )
+
+
+def _values(child: Node) -> list[Node]:
+    return child.children if child.kind == "expression_list" else [child]
 
 
 def _received(loop: Node) -> Node | None:

@@ -27,7 +27,7 @@ from threadmend.model import Fix
 from ._stop_cases import in_select
 from ._unreceived import is_returned
 
-__all__ = ["asked", "begun", "with_room_for_one"]
+__all__ = ["asked", "begun", "call_that_gave", "listens", "with_room_for_one"]
 
 _PARTS = frozenset(
     {
@@ -56,14 +56,14 @@ def _stop(file: GoFile, receive: Node, call: Node) -> Stop | None:
         return None
     if left(file, receive, context):
         return None
-    if _knows(file, call, context.binding) or _listens(context.text, receive):
+    if _knows(file, call, context.binding) or listens(context.text, receive):
         return None
     return Stop(f"{context.text}.Done()", context.text)
 
 
 def begun(file: GoFile, receive: Node) -> tuple[Stop, Channel, str] | None:
     """Return the context for the wait for what a called function began, the channel, its name."""
-    call = _call_that_gave(file, receive["operand"])
+    call = call_that_gave(file, receive["operand"])
     decl = file.callee(call) if call is not None else None
     if call is None or decl is None or not decl.has_body or file.is_test or held_at(file, receive):
         return None
@@ -76,7 +76,7 @@ def begun(file: GoFile, receive: Node) -> tuple[Stop, Channel, str] | None:
     return None
 
 
-def _call_that_gave(file: GoFile, operand: Node) -> Node | None:
+def call_that_gave(file: GoFile, operand: Node) -> Node | None:
     """Return the call that a channel comes from, directly or through one name."""
     if operand.kind == "identifier":
         binding = file.binding(operand)
@@ -189,7 +189,7 @@ def _is_part(name: Node) -> bool:
 _PLAIN = frozenset({"URL", "Host", "Method", "RemoteAddr", "Body", "Header", "Form", "PostForm"})
 
 
-def _listens(context: str, receive: Node) -> bool:
+def listens(context: str, receive: Node) -> bool:
     """Return whether the function listens to the context elsewhere, to end the wait itself."""
     function = receive.function
     words = (f"<-{context}.Done()".encode(), f"AfterFunc({context}".encode())

@@ -4,7 +4,7 @@ A receive waits until somebody sends or closes. When the goroutine that should s
 on which it does neither, or has left because its stop channel was closed, the function that
 waits for its answer never returns, whatever its caller does with the context.
 
-Five forms are found:
+Six forms are found:
 - a receive from a channel made here, whose only sender has a path without a send or close,
   in a function that has a context;
 - a receive from a channel made here that was given to an interface's method or a function
@@ -12,6 +12,8 @@ Five forms are found:
 - a receive from a field's channel whose senders all leave on a stop that is in scope here;
 - a receive from the channel of a request that was just made, and that who answers looks up in a
   map, in a function that is given a context and never uses it;
+- a receive from a channel that an object has in a list or map of its own, for news that may
+  never come, when the context of this function was given to nobody;
 - a receive from a field's channel on which nobody in the project sends, and which nobody
   closes (no rewrite is offered).
 
@@ -46,6 +48,7 @@ from ._asked import asked, begun, with_room_for_one
 from ._context_ignored import ignored_context, leaving_room
 from ._deserted_copies import left_by_copies
 from ._nobody_sends import never_sent
+from ._registered import registered
 from ._stop_cases import deserted_by, finding, in_select, name_of
 
 CATEGORY = "goroutine"
@@ -64,6 +67,7 @@ def check(file: GoFile) -> Iterator[Finding]:
         if _in_case(receive):
             continue
         yield from _begun(file, receive)
+        yield from _registered(file, receive)
         operand = receive["operand"]
         if operand.kind not in {"identifier", "selector_expression"}:
             continue
@@ -161,6 +165,22 @@ def _begun(file: GoFile, receive: Node) -> Iterator[Finding]:
         message = f"what {name} began may never end,"
         message += f" and the receive does not listen to {stop.receive}"
         yield finding(file, receive, message, with_room_for_one(file, receive, stop, made, _REASON))
+
+
+def _registered(file: GoFile, receive: Node) -> Iterator[Finding]:
+    """Yield the wait for what an object sends, some day, to the channels that it has in a list."""
+    found = registered(file, receive)
+    if found is not None:
+        stop, made = found
+        message = f"nobody may ever send on {_named(receive['operand'])},"
+        message += f" and the receive does not listen to {stop.receive}"
+        yield finding(file, receive, message, with_room_for_one(file, receive, stop, made, _REASON))
+
+
+def _named(operand: Node) -> str:
+    """Return a channel as a message names it: what was called for it, or the variable."""
+    call = operand.kind == "call_expression"
+    return f"what {operand['function'].name} returns" if call else operand.name
 
 
 def _exit_without(channel: Channel) -> Node | None:

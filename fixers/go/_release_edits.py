@@ -17,11 +17,13 @@ def release_at(file: GoFile, statement: Node, unlock: str) -> tuple[Edit, ...]:
     if is_plain(statement) or len(statement.children) < 2:
         return insert_before(statement, unlock)
     values = statement.children[1].children
+    if all(is_plain(value) or _is_literal(value) for value in values):
+        return insert_before(statement, unlock)
     function = statement.function
     taken = set(taken_names(function)) if function is not None else set()
     names, hoisted, texts = [], [], []
     for value in values:
-        if is_plain(value):
+        if is_plain(value) or _is_literal(value):
             texts.append(value.name)
             continue
         name = free_name("err" if _is_error(file, value) else "result", taken)
@@ -35,6 +37,12 @@ def release_at(file: GoFile, statement: Node, unlock: str) -> tuple[Edit, ...]:
         texts = names
     code = f"{', '.join(names)} := {', '.join(hoisted)}\n{unlock}\nreturn {', '.join(texts)}"
     return replace(statement, code)
+
+
+def _is_literal(value: Node) -> bool:
+    """Return whether a value is a number that is written out: `-1`, whose type its use tells."""
+    inner = value["operand"] if value.kind == "unary_expression" else value
+    return inner.kind in {"int_literal", "float_literal", "rune_literal"}
 
 
 def _is_error(file: GoFile, value: Node) -> bool:

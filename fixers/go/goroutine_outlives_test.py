@@ -319,7 +319,7 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> Fix:
         raise BuilderError("what it calls goes round until somebody ends it, and nobody does")
     if ending is None and may_wait_to_send(file, launch):
         raise BuilderError("it may send more than the test receives, and wait then")
-    name = free_name("wg", taken_names(function))
+    name = free_name("wg", _taken(function, launch, test))
     package = package_name(file.tree, "sync")
     group = f"var {name} {package}.WaitGroup"
     edits: list[Edit] = []
@@ -347,3 +347,14 @@ def _fix(file: GoFile, launch: Launch, test: Binding) -> Fix:
     where = "in a Cleanup" if ending is None else f"after {ending.name}"
     where = "before what is deferred" if before else where
     return Fix(f"Wait for the goroutine {where}", tuple(edits), Safety.UNSAFE, reason)
+
+
+def _taken(function: Node, launch: Launch, test: Binding) -> set[str]:
+    """Return the names that are taken, with those that earlier launches with t are given."""
+    taken = set(taken_names(function))
+    word = re.compile(rb"\b" + re.escape(test.name.encode()) + rb"\b")
+    for node in function.own():
+        if node.kind == "go_statement" and node.start < launch.statement.start:
+            if word.search(node.text):
+                taken.add(free_name("wg", taken))
+    return taken

@@ -20,6 +20,7 @@ Not reported:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import uses_of
@@ -122,11 +123,22 @@ def _fix(file: GoFile, waiting: Waiting, name: str) -> Fix:
     Both wait as long as before: the timer starts where time.After did. One made before the
     loop needs its duration there, without running anything of the loop twice or early.
     """
+    if _is_gone_to(waiting.select):
+        raise BuilderError("a goto leads to the select")
     if _known_before(file, waiting):
         return Fix("Set one timer again in each iteration", _reused(file, waiting, name))
     if waiting.variable is not None:
         raise BuilderError("the duration is known in the loop only, and the channel has a name")
     return Fix("Stop the timer when another case is taken", _stopped(waiting, name))
+
+
+def _is_gone_to(select: Node) -> bool:
+    """Return whether a goto passes what would stand before a select: `goto cont`."""
+    labelled, function = select.parent, select.function
+    if labelled is None or labelled.kind != "labeled_statement" or function is None:
+        return False
+    label = rb"\bgoto " + re.escape(labelled["label"].text) + rb"\b"
+    return re.search(label, function.text) is not None
 
 
 def _known_before(file: GoFile, waiting: Waiting) -> bool:

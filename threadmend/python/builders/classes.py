@@ -33,27 +33,55 @@ def add_attribute(cls: Class, name: str, value: str, said: str = "") -> Edits:
     That is after the docstring and `super().__init__()` calls at the start, unless attributes are
     set ahead of those, which the base may come to use; in a class without `__init__` one is
     written that passes everything on. Raises BuilderError where that is not possible: dataclasses,
-    named tuples, `__slots__` without the name, mixins.
+    named tuples, `__slots__` that are not written out, mixins.
     """
     init = cls.methods.get("__init__")
-    if "__slots__" in cls.scope.bindings:
-        raise BuilderError("the class has __slots__")
+    slot = _add_slot(cls, name)
     if any(_makes_itself(heir) for heir in cls.heirs):
         raise BuilderError("a class below makes its own __init__")
     if init is None:
-        return _with_init(cls, f"self.{name}{said} = {value}")
+        return (*slot, *_with_init(cls, f"self.{name}{said} = {value}"))
     if init.self_name is None or not init.body:
         raise BuilderError("__init__ has no self")
     text = f"{init.self_name}.{name}{said} = {value}"
     anchor = _after_super(init)
     if anchor is not None:
-        return insert_after(cls.file, anchor, text)
+        return (*slot, *insert_after(cls.file, anchor, text))
     first = init.body[0]
     if ast.get_docstring(init.node) is not None:  # type: ignore[arg-type]
         if len(init.body) == 1:
-            return insert_after(cls.file, first, text)
+            return (*slot, *insert_after(cls.file, first, text))
         first = init.body[1]
-    return insert_before(cls.file, first, text)
+    return (*slot, *insert_before(cls.file, first, text))
+
+
+def _add_slot(cls: Class, name: str) -> Edits:
+    """Add a name to the `__slots__` of a class, which are strings in a tuple or a list: with any
+    others its objects may have no place for the attribute.
+    """
+    binding = cls.scope.bindings.get("__slots__")
+    if binding is None:
+        return ()
+    value = binding.sites[0].value if len(binding.sites) == 1 else None
+    slots = value.elts if isinstance(value, ast.Tuple | ast.List) else []
+    words = [one.value for one in slots if isinstance(one, ast.Constant)]
+    if value is None or not slots or not all(isinstance(w, str) for w in words):
+        raise BuilderError("the class has __slots__")
+    if len(words) < len(slots) or "__dict__" in words:
+        raise BuilderError("the class has __slots__")
+    file, last = cls.file, slots[-1]
+    quote = "'" if file.text(last).startswith("'") else '"'
+    added = f"{quote}{name}{quote}"
+    start, end = file.span(last)[1], file.span(value)[1]
+    if last.end_lineno != value.end_lineno:
+        # A comment beside the last one stays there.
+        below = file.data.index(b"\n", start) + 1
+        comma = () if file.data[start:].startswith(b",") else (Edit(file.path, start, start, b","),)
+        line = file.encode(f"{' ' * last.col_offset}{added},") + file.source.newline
+        return (*comma, Edit(file.path, below, below, line))
+    if len(slots) == 1 and end > start:
+        return (Edit(file.path, start, end - 1, file.encode(f", {added}")),)
+    return (Edit(file.path, start, start, file.encode(f", {added}")),)
 
 
 def _makes_itself(cls: Class) -> bool:

@@ -22,7 +22,7 @@ from threadmend.python.builders import (
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile
 from threadmend.python.scope import Binding
-from threadmend.python.uses import use_mode
+from threadmend.python.uses import is_self, use_mode
 
 __all__ = ["Flag", "event_beside", "event_edits", "flag_of", "flag_of_other", "value_given"]
 
@@ -38,20 +38,39 @@ class Flag:
     uses: tuple[ast.expr, ...]
     cls: Class | None = None
     binding: Binding | None = None
-    is_other: bool = False
-    """Whether code of another class looks at it."""
+    shown: str = ""
+    """How it is called by code of another class that looks at it."""
+
+    @property
+    def is_other(self) -> bool:
+        """Return whether code of another class looks at it."""
+        return bool(self.shown)
 
 
 def flag_of_other(file: PythonFile, node: ast.expr) -> Flag | None:
-    """Return the flag of an object of a class of the project: `service.ready`."""
+    """Return the flag of an object of a class of the project: `service.ready`, also a property
+    that shows it.
+    """
     value = file.value(node.value) if isinstance(node, ast.Attribute) else None
     cls = None if value is None or value.is_class else value.cls
     if cls is None or not isinstance(node, ast.Attribute):
         return None
-    uses = [use for use in cls.uses if use.name == node.attr]
-    if not uses or cls.uses_of(node.attr) != uses or any(u.node is node for u in uses):
+    name = _behind(cls, node.attr)
+    uses = [use for use in cls.uses if use.name == name]
+    if not uses or cls.uses_of(name) != uses or any(u.node is node for u in uses):
         return None
-    return Flag(cls.file, node.attr, tuple(use.node for use in uses), cls=cls, is_other=True)
+    return Flag(cls.file, name, tuple(use.node for use in uses), cls=cls, shown=node.attr)
+
+
+def _behind(cls: Class, name: str) -> str:
+    """Return the attribute that a property shows as it is, or the name itself."""
+    method = cls.method(name)
+    if method is None or method.decorators != ["property"] or cls.overrides(name):
+        return name
+    returned = [one.value for one in method.returns()]
+    shown = returned[0] if len(returned) == 1 and method.body[-1] in method.returns() else None
+    is_own = isinstance(shown, ast.Attribute) and is_self(method.file, shown.value)
+    return shown.attr if is_own else name  # type: ignore[union-attr]
 
 
 def flag_of(file: PythonFile, node: ast.expr) -> Flag | None:
@@ -195,7 +214,7 @@ def _beside(flag: Flag) -> tuple[str, list[Edit]]:
         event, added = reference(file, "threading.Event")
         name = free_name(file, f"{flag.name}_changed")
         return name, [*insert_after(file, first, f"{name} = {event}()"), *added]
-    name = free_attribute(cls, f"{flag.name}_changed" if flag.is_other else "_wake")
+    name = free_attribute(cls, f"{flag.shown}_changed" if flag.is_other else "_wake")
     if not _is_dataclass(cls):
         event, added = reference(file, "threading.Event", cls.node)
         return name, [*add_attribute(cls, name, f"{event}()"), *added]

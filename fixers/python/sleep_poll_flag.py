@@ -58,8 +58,10 @@ def check(file: PythonFile) -> Iterator[Finding]:
         poll = _poll(file, loop)
         for node in () if poll is None else (poll.node, *poll.others):
             assert poll is not None
-            flag = flag_of(file, node) or flag_of_other(file, node)
+            flag = flag_of(file, node)
             setter = None if flag is None else _setter(poll, flag)
+            if setter is None and (flag := flag_of_other(file, node)) is not None:
+                setter = _setter(poll, flag)
             if flag is not None and setter is not None:
                 others = tuple(n for n in (poll.node, *poll.others) if n is not node)
                 poll = replace(poll, node=node, others=others)

@@ -33,14 +33,14 @@ def add_attribute(cls: Class, name: str, value: str, said: str = "") -> Edits:
     That is after the docstring and `super().__init__()` calls at the start, unless attributes are
     set ahead of those, which the base may come to use; in a class without `__init__` one is
     written that passes everything on. Raises BuilderError where that is not possible: dataclasses,
-    named tuples, `__slots__` that are not written out, mixins.
+    named tuples, `__slots__` that are not written out or without an `__init__`, mixins.
     """
     init = cls.methods.get("__init__")
-    slot = _add_slot(cls, name)
+    slot = _add_slot(cls, name) if "__slots__" in cls.scope.bindings else ()
     if any(_makes_itself(heir) for heir in cls.heirs):
         raise BuilderError("a class below makes its own __init__")
     if init is None:
-        return (*slot, *_with_init(cls, f"self.{name}{said} = {value}"))
+        return _with_init(cls, f"self.{name}{said} = {value}")
     if init.self_name is None or not init.body:
         raise BuilderError("__init__ has no self")
     text = f"{init.self_name}.{name}{said} = {value}"
@@ -59,10 +59,8 @@ def _add_slot(cls: Class, name: str) -> Edits:
     """Add a name to the `__slots__` of a class, which are strings in a tuple or a list: with any
     others its objects may have no place for the attribute.
     """
-    binding = cls.scope.bindings.get("__slots__")
-    if binding is None:
-        return ()
-    value = binding.sites[0].value if len(binding.sites) == 1 else None
+    sites = cls.scope.bindings["__slots__"].sites
+    value = sites[0].value if len(sites) == 1 and "__init__" in cls.methods else None
     slots = value.elts if isinstance(value, ast.Tuple | ast.List) else []
     words = [one.value for one in slots if isinstance(one, ast.Constant)]
     if value is None or not slots or not all(isinstance(w, str) for w in words):

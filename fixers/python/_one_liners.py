@@ -23,11 +23,11 @@ def lifted(use: AttributeUse) -> Iterator[tuple[ast.Call, Function, str]]:
     its place: nobody else calls the method, and each is a statement of its own.
     """
     helper = use.function
-    if not _is_one_step(helper):
-        return
     if not use.changes:
-        if isinstance(_only(helper), ast.Return) and _is_about_something(helper):
+        if _is_answer(helper) and _is_about_something(helper):
             yield from ((call, caller, "read") for call, caller in _sites(helper) or ())
+        return
+    if not _is_one_step(helper):
         return
     if _is_single_step(use) or _is_step_itself(use):
         return
@@ -45,17 +45,45 @@ def _is_about_something(helper: Function) -> bool:
     return helper.is_private or len(helper.parameters) > 1
 
 
+def _is_answer(function: Function) -> bool:
+    """Return whether a method only works out an answer: in one statement, or with variables of its
+    own and tests ahead of that.
+    """
+    known: dict[Function, bool] = function.file.__dict__.setdefault("_answers", {})
+    if function not in known:
+        last = function.body[-1] if function.body else None
+        known[function] = (
+            _is_plain(function)
+            and isinstance(last, ast.Return)
+            and last.value is not None
+            and all(_is_quiet(one) for one in function.own if isinstance(one, ast.stmt))
+        )
+    return known[function]
+
+
+def _is_quiet(statement: ast.stmt) -> bool:
+    """Return whether a statement only tests, returns or sets a variable of its function."""
+    if isinstance(statement, ast.Assign):
+        return all(isinstance(target, ast.Name) for target in statement.targets)
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    return isinstance(statement, ast.If | ast.Return)
+
+
 def _is_one_step(function: Function) -> bool:
     """Return whether a method is one statement, and nothing is around it."""
     known: dict[Function, bool] = function.file.__dict__.setdefault("_one_liners", {})
     if function not in known:
-        known[function] = (
-            function.cls is not None
-            and not function.name.startswith("__")
-            and not (function.is_async or function.is_generator or function.decorators)
-            and _only(function) is not None
-        )
+        known[function] = _is_plain(function) and _only(function) is not None
     return known[function]
+
+
+def _is_plain(function: Function) -> bool:
+    return (
+        function.cls is not None
+        and not function.name.startswith("__")
+        and not (function.is_async or function.is_generator or function.decorators)
+    )
 
 
 def _only(function: Function) -> ast.stmt | None:

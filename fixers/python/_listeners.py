@@ -14,6 +14,7 @@ import ast
 from collections.abc import Iterator
 
 from threadmend.python.arguments import argument
+from threadmend.python.classes import INITIALIZERS
 from threadmend.python.file import PythonFile, is_test
 from threadmend.python.functions import Function, function_of
 from threadmend.python.scope import Binding, Site, parent
@@ -24,6 +25,7 @@ __all__ = ["handed_to_method", "listeners"]
 _FEW = 20
 """A method's name that stands in more files than these is too common to ask them all."""
 _STEPS = 8
+_DISPLAYS = (ast.List, ast.Set, ast.Tuple)
 _PARTS = frozenset({"copy", "get", "items", "keys", "pop", "setdefault", "values"})
 """Methods of a collection that give what is in it."""
 _SAME = frozenset({"enumerate", "list", "reversed", "set", "sorted", "tuple"})
@@ -33,16 +35,20 @@ _PUTS = {"add": 0, "append": 0, "appendleft": 0, "insert": 1, "setdefault": 1}
 
 def listeners(file: PythonFile, called: ast.expr) -> Iterator[Function]:
     """Yield the functions that what is called may be, when it is taken out of a collection of the
-    object: those that its methods have been handed to put there.
+    object: those that its methods put there, or have been handed to put there.
     """
     for held in _held_in(file, called) if isinstance(called, ast.Name | ast.Subscript) else ():
         owner = file.value(held.value)
         for use in owner.cls.uses_of(held.attr) if owner is not None and owner.cls else ():
             for put in _put(use.node):
-                binding = use.function.file.binding(put)
-                method = None if binding is None else _method_of(use.function.file, binding)
+                where = use.function.file
+                binding = where.binding(put)
+                method = None if binding is None else _method_of(where, binding)
                 if method is not None and binding is not None:
                     yield from handed_to_method(method, binding.name)
+                elif (listener := function_of(where, put)) is not None:
+                    if listener.name not in INITIALIZERS:
+                        yield listener
 
 
 def _held_in(file: PythonFile, node: ast.expr, depth: int = _STEPS) -> Iterator[ast.Attribute]:
@@ -98,12 +104,15 @@ def _put(node: ast.expr) -> Iterator[ast.expr]:
         else:
             if isinstance(above, ast.AugAssign) and above.target is at:
                 yield from _elements(above.value)
+            elif at is node and isinstance(node, ast.Attribute):
+                made = assigned_value(node)
+                yield from _elements(made) if isinstance(made, _DISPLAYS) else ()
             return
 
 
 def _elements(node: ast.expr | None) -> Iterator[ast.expr]:
     """Yield an expression, of a display what it holds."""
-    if isinstance(node, ast.List | ast.Set | ast.Tuple):
+    if isinstance(node, _DISPLAYS):
         yield from (one for inner in node.elts for one in _elements(inner))
     elif node is not None:
         yield node

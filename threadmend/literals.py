@@ -8,6 +8,7 @@ expression itself has to be searched.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -214,6 +215,13 @@ class Piece(NamedTuple):
                 return at
             at = data.find(text, at + 1, stop)
         return -1
+
+    def all(self, data: bytes) -> Iterator[int]:
+        """Yield every place in some bytes where the piece stands."""
+        at = self.find(data)
+        while at >= 0:
+            yield at
+            at = self.find(data, at + 1)
 
 
 @lru_cache(maxsize=1024)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from array import array
 from bisect import bisect_right
 from functools import cached_property
 
 __all__ = ["Position", "SourceFile", "UnreadableError"]
 
 from typing import NamedTuple
+
+_END = re.compile(rb"\n")
 
 
 class Position(NamedTuple):
@@ -43,15 +47,9 @@ class SourceFile:
         return hashlib.blake2b(self.data, digest_size=16).digest()
 
     @cached_property
-    def line_starts(self) -> list[int]:
+    def line_starts(self) -> array[int]:
         """Return the offset of every line's first byte; lines end at LF only."""
-        starts = [0]
-        find = self.data.find
-        at = find(b"\n")
-        while at >= 0:
-            starts.append(at + 1)
-            at = find(b"\n", at + 1)
-        return starts
+        return array("L", [0, *(end.end() for end in _END.finditer(self.data))])
 
     def position(self, offset: int) -> Position:
         """Return line and column of a byte offset."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders import BuilderError, move_after, or_reason
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import has_one_caller
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channel_index import operand_of
 from threadmend.golang.effects import Event, events_of_call
@@ -55,7 +55,7 @@ def _received_alone(file: GoFile, launch: Launch) -> Iterator[tuple[SharedChanne
         return
     if decl.kind != "method" or call["function"].kind != "selector_expression":
         return
-    if launch.statement.previous is None or len(callers(decl)) != 1:
+    if launch.statement.previous is None or not has_one_caller(decl):
         return
     owner = access_of(file, call["function"]["operand"])
     if owner is None or not isinstance(owner.root, Binding) or owner.root.kind == "variable":

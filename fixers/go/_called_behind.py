@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from threadmend.golang.calls import Site, callers
+from threadmend.golang.calls import Site, code_callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
@@ -30,7 +30,7 @@ def called_behind(file: GoFile, close: Node, sending: Node) -> bool:
     """
     method = close.function
     decl = declaration_of(file, method) if method is not None else None
-    sites = [s for s in callers(decl) if not s.file.is_test] if decl is not None else []
+    sites = code_callers(decl) if decl is not None else []
     return bool(sites) and all(_is_behind(site, sending) for site in sites)
 
 

@@ -22,6 +22,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point, flow_of
 from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.iterations import point_in
+from threadmend.golang.named_like import may_call
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
@@ -55,7 +56,8 @@ class LostPart:
 
 def lost_in_parts(file: GoFile) -> Iterator[LostPart]:
     """Yield the objects whose cancel function is called on some paths only."""
-    for declaration in file.declarations(_HELD):
+    is_asked = may_call(file.package.workspace, _DERIVES)
+    for declaration in filter(is_asked, file.declarations(_HELD)):
         for statement in declaration.node.find("short_var_declaration"):
             left, right = statement["left"].children, statement["right"].children
             if len(left) == 1 and len(right) == 1 and right[0].kind == "call_expression":

@@ -61,6 +61,9 @@ def claims_in_sections(package: Package) -> Iterator[tuple[Claim, list[Question]
     for decl in package.functions():
         if decl.kind != "method" or not decl.sound or not decl.has_body or decl.file.is_test:
             continue
+        start, end = decl.span
+        if decl.file.data.find(b"func", start + len(b"func"), end) < 0:
+            continue  # no literal
         section = _section_of(decl)
         if section is not None:
             questions += [(section, q) for q in _question(section)]

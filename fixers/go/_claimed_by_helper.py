@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from threadmend.golang.access import is_assigned_once, uses_of
 from threadmend.golang.builders import (
@@ -25,7 +26,7 @@ from threadmend.golang.builders import (
     taken_names,
     with_reason,
 )
-from threadmend.golang.calls import Site, callers
+from threadmend.golang.calls import Site, known_of_all
 from threadmend.golang.families import family
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import guarded_places
@@ -64,14 +65,12 @@ def claimed_by_helper(package: Package) -> Iterator[Finding]:
             claim = claim_of(access, accesses)
             if claim is None:
                 continue
-            uses = [_use(site, claim, questions) for site in callers(claim.decl)]
-            known = [use for use in uses if use is not None]
-            if known and len(known) == len(uses):
+            known = known_of_all(claim.decl, partial(_use, claim=claim, questions=questions))
+            if known:
                 yield _finding(claim, known)
     for claim, asked in claims_in_sections(package):
-        uses = [_use(site, claim, asked) for site in callers(claim.decl)]
-        known = [use for use in uses if use is not None]
-        if known and len(known) == len(uses):
+        known = known_of_all(claim.decl, partial(_use, claim=claim, questions=asked))
+        if known:
             yield _finding(claim, known)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from threadmend.golang.access import access_of
-from threadmend.golang.calls import Site, callers, importers, own_callers
+from threadmend.golang.calls import Site, callers, code_callers, importers, own_callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Flow, Point, flow_of
 from threadmend.golang.functions import doc_of
@@ -187,7 +187,7 @@ def _called_once(decl: Decl, depth: int) -> bool:
     """
     if not depth or (decl.name in {"init", "main"} and decl.file.package.name == "main"):
         return True
-    sites = [s for s in callers(decl) if not s.file.is_test]
+    sites = code_callers(decl)
     site = sites[0] if len(sites) == 1 else None
     outer = site.node.function if site is not None else None
     if site is None or site.call is None or outer is None or outer.kind == "func_literal":
@@ -214,7 +214,7 @@ def _by_two_goroutines(
         decl = declaration_of(site.file, outer) if outer is not None else None
         if decl is None or decl.key in seen:
             continue
-        outer_sites = [s for s in callers(decl) if s.call is not None and not s.file.is_test]
+        outer_sites = [s for s in code_callers(decl) if s.call is not None]
         if _only_in_once(outer_sites):
             continue
         found = _called_twice(outer_sites)

@@ -17,7 +17,7 @@ from threadmend.golang.builders import (
     reach_import,
     replace,
 )
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import has_one_caller
 from threadmend.golang.channels import Channel
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
@@ -290,7 +290,7 @@ def by_producer(file: GoFile, channel: Channel, launch: Launch) -> list[Edit]:
         return _close_in(file, literal, [s.node if s.calls else s.anchor for s in sends], inner)
     decl = launch.decl
     sends = [s for s in channel.of("send") if s.calls and s.calls[0] is launch.call]
-    if decl is not None and len(callers(decl)) == 1 and sends and len(sends[0].calls) == 1:
+    if decl is not None and has_one_caller(decl) and sends and len(sends[0].calls) == 1:
         inner = sends[0].node["channel"].name
         return _close_in(decl.file, decl.node, [s.node for s in sends], inner)
     if launch.call is None or launch.kind != "go":

@@ -32,6 +32,7 @@ from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import making
+from threadmend.golang.named_like import may_call
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix, Related, Safety
 
@@ -49,7 +50,8 @@ def consumers_kept(file: GoFile) -> Iterator[Finding]:
         if _CLOSES.search(file.data, function.start, function.end):
             for channel in local_channels(file, function):
                 yield from _of_channel(file, function, channel)
-    for function in file.functions(_DECLARES):
+    is_asked = may_call(file.package.workspace, _CLOSES)
+    for function in file.functions(_DECLARES, is_asked):
         for statement in function.own():
             if statement.kind == "short_var_declaration":
                 yield from _of_object(file, function, statement)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from threadmend.golang.access import Access, access_of
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import has_one_caller
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch
 from threadmend.golang.scope import Binding
@@ -27,7 +27,7 @@ def added_for(file: GoFile, calls: Iterable[WaitGroupCall], launch: Launch) -> l
     decl, call = launch.decl, launch.call
     operand = call["function"].get("operand") if call is not None else None
     base = access_of(file, operand)
-    if decl is None or base is None or launch.kind != "go" or len(callers(decl)) != 1:
+    if decl is None or base is None or launch.kind != "go" or not has_one_caller(decl):
         return []
     for done in waitgroup_calls(decl.file, decl.node):
         root = done.access.root if done.access is not None else None

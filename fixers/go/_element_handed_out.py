@@ -133,8 +133,8 @@ def _is_of(file: GoFile, node: Node, owner: Named) -> bool:
 
 def _reader(decl: Decl, lock: Held, names: set[str]) -> Node | None:
     """Return where a caller that does not hold the lock reads one of the fields."""
-    for site in callers(decl):
-        if site.call is None or site.file.is_test:
+    for site in callers(decl).in_code():
+        if site.call is None:
             continue
         for node in _parts(site):
             if node["field"].name in names and access_kind(site.file, node) == "read":

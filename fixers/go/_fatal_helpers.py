@@ -15,7 +15,7 @@ from threadmend.golang.locks import declaration_of
 from threadmend.golang.served import served_by
 from threadmend.golang.syntax import Node
 
-from ._all_calls import all_calls
+from ._all_calls import each_call
 
 __all__ = ["launched_behind"]
 
@@ -34,7 +34,10 @@ def launched_behind(file: GoFile, function: Node, depth: int = _DEPTH) -> Launch
     if server is not None:
         return Launch("server", server, None, function, decl)
     first = None
-    for caller, call in all_calls(file, function) or ():
+    for use in each_call(file, function):
+        if use is None:
+            return None
+        caller, call = use
         outer = call.function
         if outer is None or outer is function:
             return None

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.builders import add_case, at_margin, or_reason, replace
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import has_one_caller
 from threadmend.golang.channel_index import behind
 from threadmend.golang.channels import Channel, ChannelOperation, local_channels
 from threadmend.golang.file import GoFile
@@ -148,4 +148,4 @@ def _runs(file: GoFile, literal: Node, receive: ChannelOperation, result: str) -
     decl = file.callee(call) if call.kind == "call_expression" else None
     if decl is None or decl.node is not receive.node.function:
         return False
-    return len(callers(decl)) == 1
+    return has_one_caller(decl)

@@ -74,7 +74,7 @@ def _kept_functions(file: GoFile, method: Node) -> Iterator[tuple[str, list[Node
     """Yield the fields of a launched method's object that keep a Done, and are only called here."""
     receiver = receiver_of(method) if method.kind == "method_declaration" else None
     decl = declaration_of(file, method)
-    if receiver is None or decl is None or not all(s.launched for s in callers(decl)):
+    if receiver is None or decl is None:
         return
     used: dict[str, list[Node]] = {}
     for use in receiver.uses:
@@ -89,6 +89,9 @@ def _kept_functions(file: GoFile, method: Node) -> Iterator[tuple[str, list[Node
         values = stored_values(file.package, owner, name)
         if name[:1].isupper() or not values or not all(_done(f, v, _DEPTH) for f, v in values):
             continue
+        # Last: the callers of a method are sought in every file that holds its name.
+        if not all(site.launched for site in callers(decl)):
+            return
         known = accesses_like(file.package, file, uses[0])
         if all(a.kind == "write" or any(a.node is use for use in uses) for a in known):
             yield uses[0].name, uses

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import Access, access_of, is_assigned_once
 from threadmend.golang.builders import BuilderError, insert_at_end, with_reason
-from threadmend.golang.calls import Site, callers
+from threadmend.golang.calls import Site, callers, code_callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit, Flow, Point, first_of, flow_of
 from threadmend.golang.lock_helpers import net_acquires
@@ -86,7 +86,7 @@ def _result_of(decl: Decl, lock: Held) -> int | None:
     }
     if len(places) != 1 or not is_assigned_once(root):
         return None
-    sites = [s for s in callers(decl) if s.call is not None and not s.file.is_test]
+    sites = [s for s in code_callers(decl) if s.call is not None]
     return places.pop() if any(_only_gives(site, lock) for site in sites) else None
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from threadmend.golang.builders import BuilderError, with_reason
-from threadmend.golang.calls import Site, callers
+from threadmend.golang.calls import Site, code_callers
 from threadmend.golang.failing import fails
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Exit
@@ -45,7 +45,7 @@ def returns_that_fail(
     if not all(e in failing or _succeeds(e.node) for e in exits) or len(failing) == len(exits):
         return None
     decl = declaration_of(file, function) if function.kind != "func_literal" else None
-    sites = [s for s in callers(decl) if not s.file.is_test] if decl is not None else []
+    sites = code_callers(decl) if decl is not None else []
     if not sites or not all(_releases_success(site, lock) for site in sites):
         return None
     return failing

@@ -24,7 +24,7 @@ from threadmend.golang.builders import (
     taken_names,
     with_reason,
 )
-from threadmend.golang.calls import callers, code_files
+from threadmend.golang.calls import code_files, has_one_caller
 from threadmend.golang.crowds import overlaps
 from threadmend.golang.field_accesses import access_kind
 from threadmend.golang.file import GoFile
@@ -201,7 +201,7 @@ def _fix(file: GoFile, launch: Launch, shared: Binding, uses: list[Node]) -> Fix
     assert decl is not None
     assert call is not None
     assert loop is not None
-    if len(callers(decl)) != 1 or decl.exported or launch.function is None:
+    if not has_one_caller(decl) or decl.exported or launch.function is None:
         raise BuilderError(f"{decl.name} is called elsewhere too")
     if any(u.function is not decl.node for u in uses):
         raise BuilderError("a function literal uses it")

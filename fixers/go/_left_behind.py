@@ -55,7 +55,7 @@ def is_asked_alone(file: GoFile, send: Node) -> bool:
         return False
     if innermost_loop(send) is not None or runners_of(file, function).launches:
         return False
-    return all(site.file.is_test for site in callers(decl))
+    return not any(True for _ in callers(decl).in_code())
 
 
 def _closes(send: Node, name: str) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from threadmend.golang.access import Access, access_of, is_assigned_once, selector_called
-from threadmend.golang.calls import Site, callers
+from threadmend.golang.calls import Site, code_callers
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import Guard
@@ -82,7 +82,7 @@ def steps_of(guard: Guard) -> dict[Node, list[Step]]:
 
 def _add_calls(step: Step, found: dict[Node, list[Step]]) -> None:
     """Add the step to all who call its method, and to who calls those that only pass it on."""
-    for site in callers(step.decl) if step.decl is not None else ():
+    for site in code_callers(step.decl) if step.decl is not None else ():
         caller = site.node.function
         made = _called(site, step)
         if made is None or caller is None:
@@ -263,7 +263,7 @@ def is_unasked(change: Node, since: int, body: Node) -> bool:
 def _called(site: Site, step: Step) -> Step | None:
     """Return what a call of a method does, in the terms of the function that makes it."""
     call, decl = site.call, step.decl
-    if call is None or decl is None or site.launched or site.deferred or site.file.is_test:
+    if call is None or decl is None or site.launched or site.deferred:
         return None
     if site.file.package.module is not decl.file.package.module or site.file.generated:
         return None

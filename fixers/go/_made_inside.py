@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from threadmend.golang.access import access_of, lock_class
 from threadmend.golang.builders import BuilderError, delete, insert_before, with_reason
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import has_one_caller
 from threadmend.golang.crowds import own_nodes
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import Launch
@@ -136,7 +136,7 @@ def _finding(
 def _fix(file: GoFile, launch: Launch, own: GoFile, statements: list[Node]) -> Fix:
     """Make the channels before the launch: only one launch runs the body."""
     if launch.decl is not None:
-        if len(callers(launch.decl)) != 1:
+        if not has_one_caller(launch.decl):
             raise BuilderError("the function is called from elsewhere, too")
         if own.package is not file.package:
             raise BuilderError("the function belongs to another package")

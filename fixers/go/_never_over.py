@@ -29,5 +29,5 @@ def is_over_never(file: GoFile, signal: Node) -> bool:
         if isinstance(file.underlying(file.type_of(clause["right"])), Chan):
             name = clause["right"].text.rpartition(b".")[2]
             closed = re.compile(rb"\bclose\((?:[\w.]+\.)?" + re.escape(name) + rb"\)")
-            return not any(f.holds(closed) for f in file.package.files)
+            return not file.package.holds(closed)
     return False

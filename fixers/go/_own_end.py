@@ -85,7 +85,7 @@ def _is_waited_for(file: GoFile, end: _End) -> bool:
     waits = rb"\.Wait\(\)" if end.mode == "wait" else b""
     before = b"" if end.mode == "wait" else rb"<-[\w.]*"
     word = re.compile(before + rb"\b" + re.escape(name.encode()) + waits + rb"(?!\w)")
-    return any(other.holds(word) for other in file.package.files)
+    return file.package.holds(word)
 
 
 def _ends(file: GoFile, function: Node) -> Iterator[_End]:

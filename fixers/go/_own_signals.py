@@ -65,7 +65,7 @@ def is_awaited(receive: ChannelOperation) -> bool:
     decl = declaration_of(receive.file, function)
     if decl is None or decl.exported:
         return True
-    return any(s.call is not None and not s.file.is_test for s in callers(decl))
+    return any(s.call is not None for s in callers(decl).in_code())
 
 
 def is_of_each(file: GoFile, body: Node, operand: Node, channel: Behind) -> bool:

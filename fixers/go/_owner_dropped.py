@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import BuilderError, insert_after, replace, with_reason
 from threadmend.golang.calls import callers
-from threadmend.golang.contexts import Derivation, derivations
+from threadmend.golang.contexts import DERIVES, Derivation, derivations
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.goroutines import innermost_loop, launches_in
 from threadmend.golang.locks import declaration_of
+from threadmend.golang.named_like import may_call
 from threadmend.golang.package import Decl
 from threadmend.golang.recovering import recovers
 from threadmend.golang.scope import Binding, position_of
@@ -39,7 +40,8 @@ def owner_dropped(file: GoFile) -> Iterator[Finding]:
     """
     if not file.is_test_file:
         return
-    for statement in file.find("expression_statement", _STARTS):
+    is_asked = may_call(file.package.workspace, DERIVES)
+    for statement in file.find("expression_statement", _STARTS, is_asked):
         call = statement.children[0]
         decl = file.callee(call) if call.kind == "call_expression" else None
         if decl is None or not decl.has_body or len(result_nodes(decl.node)) != 1:

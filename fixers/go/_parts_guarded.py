@@ -36,7 +36,7 @@ def is_under(mutation: Mutation, lock: str | None) -> bool:
         return False
     return any(
         held.lock_class == lock
-        for site in callers(decl)
-        if site.call is not None and not site.file.is_test
+        for site in callers(decl).in_code()
+        if site.call is not None
         for held in held_at(site.file, site.call)
     )

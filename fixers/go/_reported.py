@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.golang.builders import BuilderError, insert_before, or_reason
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import callers, code_callers
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
@@ -44,10 +44,10 @@ def unreported(file: GoFile) -> Iterator[Finding]:
         return
     for decl in file.package.functions():
         if decl.file is file and decl.sound and decl.has_body:
+            if file.data.find(b"func(", decl.span[0], decl.body_start) < 0:
+                continue
             if decl.node.get("result") is not None:
                 continue  # its caller learns of the failure, and may report it
-            if b"func(" not in file.data[decl.node.start : decl.node["body"].start]:
-                continue
             reporter = _reporter(decl)
             waiter = _waiter(decl, reporter) if reporter is not None else None
             if reporter is not None and waiter is not None:
@@ -89,7 +89,7 @@ def _skipped(function: Node, binding: Binding) -> _Reporter | None:
 
 def _waiter(decl: Decl, reporter: _Reporter) -> ChannelOperation | None:
     """Return the receive that waits for as many reports as there are calls of the function."""
-    sites = [s for s in callers(decl) if not s.file.is_test]
+    sites = code_callers(decl)
     site = sites[0] if len(sites) == 1 else None
     if site is None or site.call is None or site.deferred:
         return None
@@ -119,13 +119,13 @@ def _sent_by(file: GoFile, value: Node) -> SharedChannel | None:
     statements = method.node["body"].statements
     if len(statements) != 1 or statements[0].kind != "send_statement":
         return None
-    if any(s.call is not None for s in callers(method) if not s.file.is_test):
+    if any(s.call is not None for s in callers(method).in_code()):
         return None
     channel = shared_channel(method.file, statements[0]["channel"])
     if channel is None or not channel.is_field or channel.stores or channel.escapes:
         return None
     sends = [o for o in channel.of("send") if not o.file.is_test]
-    used = [s for s in callers(method) if not s.file.is_test]
+    used = code_callers(method)
     return channel if len(sends) == 1 and len(used) == 1 else None
 
 
@@ -137,7 +137,7 @@ def _asked_for(receive: ChannelOperation) -> Node | None:
         return None
     count = receive.file.binding(clause["right"]) if clause["right"].kind == "identifier" else None
     decl = declaration_of(receive.file, function)
-    sites = [s for s in callers(decl) if not s.file.is_test] if decl is not None else []
+    sites = code_callers(decl) if decl is not None else []
     if count is None or count.kind != "parameter" or len(sites) != 1 or sites[0].call is None:
         return None
     return argument_of(sites[0].call, function, count)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import callers, code_callers
 from threadmend.golang.channels import Channel, ChannelOperation, follow_result
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import declaration_of
@@ -55,7 +55,7 @@ def _by_callers(file: GoFile, function: Node, depth: int) -> Taken:
     decl = declaration_of(file, function)
     if decl is None or not depth:
         return Taken.PERHAPS  # a literal: called by whoever has it
-    sites = [s for s in callers(decl) if file.is_test or not s.file.is_test]
+    sites = list(callers(decl)) if file.is_test else code_callers(decl)
     if not sites:
         return Taken.PART
     found = {

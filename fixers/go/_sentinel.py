@@ -14,7 +14,7 @@ it goes; elsewhere the receiver goes on behind it.
 from __future__ import annotations
 
 from threadmend.golang.builders import BuilderError, delete, insert_after, replace
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import has_one_caller
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.flow import is_never_after
 from threadmend.golang.goroutines import Launch, innermost_loop
@@ -177,7 +177,7 @@ def _may_go(send: ChannelOperation, channel: Channel, launch: Launch) -> bool:
     if block is not body["body"] and len(block.statements) == 1:
         return False  # an empty block would be left
     decl = declaration_of(send.file, body) if body.kind != "func_literal" else None
-    return body.kind == "func_literal" or (decl is not None and len(callers(decl)) == 1)
+    return body.kind == "func_literal" or (decl is not None and has_one_caller(decl))
 
 
 def _needs_a_use(node: Node, received: Node) -> bool:

@@ -26,7 +26,7 @@ from threadmend.golang.goroutines import innermost_loop
 from threadmend.golang.stops import endless
 from threadmend.golang.syntax import FUNCTIONS, Declaration, Node
 
-from ._all_calls import all_calls
+from ._all_calls import each_call
 
 __all__ = ["idle_steps"]
 
@@ -50,11 +50,20 @@ def idle_steps(file: GoFile) -> Iterator[tuple[Node, Node]]:
         if select.parent is not function.get("body") or len(select.children) < 2:
             continue
         result = _idle_result(file, function, select, default)
-        calls = all_calls(file, function) if result is not None else None
-        loops = [_spins(call, result) for _, call in calls or () if result is not None]
-        first = loops[0] if loops else None
-        if first is not None and all(loops):
+        first = _spun_by_all(file, function, result) if result is not None else None
+        if first is not None:
             yield default, first
+
+
+def _spun_by_all(file: GoFile, function: Node, result: str) -> Node | None:
+    """Return the first of the loops that spin by calling a function; None if a call does not."""
+    first = None
+    for use in each_call(file, function):
+        loop = _spins(use[1], result) if use is not None else None
+        if loop is None:
+            return None
+        first = first or loop
+    return first
 
 
 def _may_be_step(declaration: Declaration) -> bool:

@@ -23,6 +23,7 @@ a generic type says whether it has stored the value, which its caller closes if 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.builders import (
@@ -35,7 +36,7 @@ from threadmend.golang.builders import (
     with_reason,
 )
 from threadmend.golang.builders.names import names_around
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import known_of_all
 from threadmend.golang.decisions import Decision, section_of
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
@@ -76,9 +77,9 @@ def stored_by_helper(package: Package) -> Iterator[Finding]:
                 continue
             if any(look.decl is store.decl for look in looks):
                 continue
-            uses = [use_of(site, store, looks, accesses) for site in callers(store.decl)]
-            known = [use for use in uses if use is not None]
-            if known and len(known) == len(uses):
+            use = partial(use_of, store=store, looks=looks, accesses=accesses)
+            known = known_of_all(store.decl, use)
+            if known:
                 yield _finding(store, known)
 
 

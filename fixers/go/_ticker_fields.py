@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from threadmend.golang.builders import BuilderError, insert_at_start
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import code_callers
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.goroutines import innermost_loop
@@ -134,7 +134,7 @@ def _once(file: GoFile, body: Node, made: Node) -> Safety | None:
     Safe: every call is on a value that was made for it. Unsafe: a goroutine runs it.
     """
     decl = declaration_of(file, body)
-    sites = [s for s in callers(decl) if not s.file.is_test] if decl is not None else []
+    sites = code_callers(decl) if decl is not None else []
     if not sites or any(s.call is None for s in sites):
         return None
     if all(s.call is not None and _is_fresh(s.file, s.call) for s in sites):

@@ -20,7 +20,7 @@ from threadmend.golang.builders import (
     reach_import,
     realign,
 )
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import callers, code_callers
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.counted_spawners import group_of
@@ -245,7 +245,7 @@ def _counting(file: GoFile, place: Node, adds: re.Pattern[bytes], levels: int) -
     if adds.search(function.tree.data, function.start, place.start):
         return [function]
     decl = declaration_of(file, function) if levels else None
-    sites = [s for s in callers(decl) if not s.file.is_test] if decl is not None else []
+    sites = code_callers(decl) if decl is not None else []
     if decl is None or decl.exported or any(s.call is None or s.launched for s in sites):
         return []
     found = [_counting(s.file, s.call, adds, levels - 1) for s in sites if s.call is not None]

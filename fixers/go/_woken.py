@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from threadmend.golang.access import access_of, is_assigned_once, uses_of
-from threadmend.golang.calls import Site, callers
+from threadmend.golang.calls import Site, callers, code_callers
 from threadmend.golang.conditions import CondCall, loop_condition
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
@@ -186,7 +186,7 @@ def many(wait: CondCall) -> bool:
     decl = None if function is None else declaration_of(wait.file, function)
     if function is None or decl is None:
         return False
-    sites = [site for site in callers(decl) if not site.file.is_test]
+    sites = code_callers(decl)
     if len(sites) > 1 or (decl.exported and not sites):
         return True
     if len(sites) == 1 and _is_of_many(decl, sites[0]):

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import code_callers
 from threadmend.golang.failing import fails
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import Point
@@ -187,7 +187,7 @@ def _is_sent_along(file: GoFile, leak: Leak) -> bool:
 def _is_released_by_callers(file: GoFile, leak: Leak) -> bool:
     """Return whether all callers release a lock of which they take none themselves."""
     decl = file.package.function_at(file.path, leak.locks.function.start)
-    sites = [s for s in callers(decl) if not s.file.is_test] if decl is not None else []
+    sites = code_callers(decl) if decl is not None else []
     gives = net_releases(file.package)
     return bool(sites) and all(
         site.call is not None

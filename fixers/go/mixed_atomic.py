@@ -28,7 +28,7 @@ from threadmend.golang.access import Access
 from threadmend.golang.atomics import AtomicAccess, atomic_accesses, plain_accesses
 from threadmend.golang.belief import is_beyond_judgement
 from threadmend.golang.callers_locks import caller_classes
-from threadmend.golang.calls import Site, callers, own_callers
+from threadmend.golang.calls import Site, code_callers, own_callers
 from threadmend.golang.count_helpers import waits
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
@@ -158,7 +158,7 @@ def _is_only_of_new(plain: FieldAccess) -> bool:
     decl = declaration_of(plain.file, function) if function is not None else None
     if decl is None or root is None or root.kind != "receiver" or _launches(decl):
         return False
-    sites = [s for s in callers(decl) if not s.file.is_test]
+    sites = code_callers(decl)
     return bool(sites) and all(_is_on_new(site) for site in sites)
 
 

@@ -230,7 +230,7 @@ def _is_set(file: GoFile, name: str) -> bool:
     """Return whether the package's bytes look as if something of this name were assigned."""
     word = re.escape(name.encode())
     pattern = re.compile(rb"\b" + word + rb"\s*(?::\s*[\w&(<]|=[^=]|,[^\n{}]*[^:=!<>]=[^=])")
-    return any(f.holds(pattern) for f in file.package.files)
+    return file.package.holds(pattern)
 
 
 def _never_made(channel: SharedChannel) -> ChannelOperation | None:

@@ -25,7 +25,7 @@ from threadmend.golang.builders import (
     taken_names,
     with_reason,
 )
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import has_one_caller
 from threadmend.golang.channels import Channel, ChannelOperation, runner_of
 from threadmend.golang.countdowns import counts_all
 from threadmend.golang.file import GoFile
@@ -252,7 +252,7 @@ def _is_only_use(close: ChannelOperation) -> bool:
         return True
     body = close.node.function
     decl = declaration_of(close.file, body) if body is not None else None
-    return decl is not None and len(callers(decl)) == 1 and len(close.calls) == 1
+    return decl is not None and has_one_caller(decl) and len(close.calls) == 1
 
 
 def _without_close(

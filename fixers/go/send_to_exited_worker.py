@@ -31,7 +31,7 @@ from threadmend.golang.builders import (
     replace,
     taken_names,
 )
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import has_one_caller
 from threadmend.golang.capacities import is_chosen
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channels import (
@@ -208,7 +208,7 @@ def _is_called_once(receive: ChannelOperation) -> bool:
     """Return whether the functions in which a receive stands have but the call that leads there."""
     for call in receive.calls:
         decl = receive.file.package.workspace.file_of(call).callee(call)
-        if decl is None or len(callers(decl)) != 1:
+        if decl is None or not has_one_caller(decl):
             return False
     return True
 

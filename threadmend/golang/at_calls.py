@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import code_callers
 from threadmend.golang.locks import declaration_of, runs_in_place
 from threadmend.golang.syntax import Node
 
@@ -41,7 +41,7 @@ def on_every_way(
     decl = declaration_of(file, function) if function is not None and levels else None
     if decl is None or decl.exported:
         return False
-    sites = [site for site in callers(decl) if not site.file.is_test]
+    sites = code_callers(decl)
     return bool(sites) and all(
         site.call is not None
         and not site.launched

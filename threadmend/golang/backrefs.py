@@ -27,6 +27,7 @@ from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.targets import implementations
 from threadmend.golang.types import Interface, Map, Named, Slice, Struct, Type, deref
+from threadmend.literals import Piece
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
@@ -129,12 +130,25 @@ def _leads_back(package: Package, element: str, field: str, owner: str, list_: s
 def is_set_in_literals(package: Package, element: str, field: str) -> bool:
     """Return whether nothing assigns to the field, and every literal of the type sets it."""
     field = field_of_step(field)
-    assigned = re.compile(rb"\." + re.escape(field.encode()) + rb"\b\s*(?:,[^=\n;]*)?=[^=]")
-    files = code_files(package)
-    if any(f.may_hold(field.encode()) and assigned.search(f.data) for f in files):
+    if _is_assigned(package, field.encode()):
         return False
-    literals = [(f, n) for f in files for n in _literals(f, element)]
+    literals = [(f, n) for f in code_files(package) for n in _literals(f, element)]
     return bool(literals) and all(field_value(f, n, field) is not None for f, n in literals)
+
+
+_ASSIGNED = re.compile(rb"\s*(?:,[^=\n;]*)?=[^=]")
+
+
+def _is_assigned(package: Package, field: bytes) -> bool:
+    """Return whether something may assign to a field of this name: `x.field, err = …`."""
+    known: dict[bytes, bool] = package.facts.setdefault("assigned fields", {})
+    if field not in known:
+        piece = Piece(b"." + field, False, True)
+        files = (f for f in code_files(package) if f.may_hold(field))
+        known[field] = any(
+            _ASSIGNED.match(f.data, at + len(piece.text)) for f in files for at in piece.all(f.data)
+        )
+    return known[field]
 
 
 def _literals(file: GoFile, element: str) -> Iterator[Node]:

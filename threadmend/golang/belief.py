@@ -346,8 +346,9 @@ def _locks_it_too(access: FieldAccess, guard: Guard) -> bool:
 def _shares_lock(access: FieldAccess, guard: Guard) -> bool:
     """Return whether a lock that is held at an access keeps it from all that conflict with it."""
     held = _classes(access)
-    others = [a for a in (*guard.locked, *guard.unlocked) if a is not access and not a.setup]
-    return all(held & _classes(a) for a in others if a.writes or access.writes)
+    every = (a for a in (*guard.locked, *guard.unlocked) if a is not access)
+    others = (a for a in every if (a.writes or access.writes) and not a.setup)
+    return all(held and held & _classes(a) for a in others)
 
 
 def _belongs_to_receiver(access: FieldAccess) -> bool:

@@ -40,17 +40,38 @@ def _held_above(decl: Decl) -> set[str]:
     seen, level = {decl.key}, [decl]
     for _ in range(_LEVELS):
         above: list[Decl] = []
-        for site in (s for d in level for s in own_callers(d, LOCK_CALLS) if not runs_later(s)):
+        for classes, callers in map(_at_calls, level):
+            found |= classes
+            for caller in callers:
+                if caller.key not in seen:
+                    seen.add(caller.key)
+                    above.append(caller)
+        level = above
+    return found
+
+
+def _at_calls(decl: Decl) -> tuple[frozenset[str], tuple[Decl, ...]]:
+    """Return the classes that may be held where a function is called, and its callers.
+
+    Remembered: it stands above many others.
+    """
+    known: dict[tuple[str, int], tuple[frozenset[str], tuple[Decl, ...]]]
+    known = decl.file.package.facts.setdefault("held at calls", {})
+    if decl.key not in known:
+        found: set[str] = set()
+        callers: list[Decl] = []
+        for site in own_callers(decl, LOCK_CALLS):
+            if runs_later(site):
+                continue
             held = held_at(site.file, site.node)
             found.update(h.lock_class for h in held if h.lock_class is not None)
             found |= runner_classes(site.file, site.node) | _maker_classes(site)
             found |= _perhaps_held(site)
             caller = _caller(site)
-            if caller is not None and caller.key not in seen:
-                seen.add(caller.key)
-                above.append(caller)
-        level = above
-    return found
+            if caller is not None:
+                callers.append(caller)
+        known[decl.key] = frozenset(found), tuple(callers)
+    return known[decl.key]
 
 
 def _perhaps_held(site: Site) -> frozenset[str]:

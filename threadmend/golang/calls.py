@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from threadmend.golang.syntax import Declaration, Node
 
@@ -16,15 +18,21 @@ if TYPE_CHECKING:
     from threadmend.golang.workspace import Workspace
 
 __all__ = [
+    "Callers",
     "Site",
     "callers",
+    "code_callers",
     "code_files",
+    "has_one_caller",
     "importers",
+    "known_of_all",
     "leaf_at",
     "occurrences",
     "own_callers",
     "sites_in",
 ]
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(slots=True)
@@ -51,21 +59,110 @@ class Site:
         return parent is not None and parent.kind == "defer_statement"
 
 
-def callers(decl: Decl) -> list[Site]:
+class _Uses:
+    """The uses of a function in one file, found as far as somebody asked for them."""
+
+    __slots__ = ("_decl", "_file", "_found", "_next")
+
+    def __init__(self, file: GoFile, decl: Decl) -> None:
+        self._file = file
+        self._decl = decl
+        self._found: list[Site] = []
+        self._next = 0
+
+    def __iter__(self) -> Iterator[Site]:
+        found, number = self._found, 0
+        places = _named(self._file, self._decl)
+        while True:
+            if number < len(found):
+                yield found[number]
+                number += 1
+            elif self._next < len(places):
+                self._next += 1
+                found += _site(self._file, self._decl, places[self._next - 1])
+            else:
+                return
+
+
+class Callers(Sequence[Site]):
+    """The uses of a function, found as somebody goes through them.
+
+    Most questions about callers are answered by the first of them, and for each place that is
+    looked at a declaration is lowered, and the types in it are told.
+    """
+
+    __slots__ = ("_uses",)
+
+    def __init__(self, decl: Decl) -> None:
+        package = decl.file.package
+        using = (package, *(importers(package) if decl.exported else ()))
+        files = [f for each in using for f in each.files if _named(f, decl)]
+        self._uses = [(file, _Uses(file, decl)) for file in files]
+
+    def __iter__(self) -> Iterator[Site]:
+        for _, uses in self._uses:
+            yield from uses
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self)
+
+    @overload
+    def __getitem__(self, at: int) -> Site: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Site]: ...
+    def __getitem__(self, at: int | slice) -> Site | list[Site]:
+        if isinstance(at, int) and at >= 0:
+            for site in islice(self, at, None):
+                return site
+        return list(self)[at]
+
+    def of(self, file: GoFile) -> Iterable[Site]:
+        """Return the uses in one file."""
+        return next((uses for where, uses in self._uses if where is file), ())
+
+    def in_code(self) -> Iterator[Site]:
+        """Yield the uses outside of tests: tests are not even looked at."""
+        for file, uses in self._uses:
+            if not file.is_test:
+                yield from uses
+
+
+def callers(decl: Decl) -> Callers:
     """Return every use of a function or method: in its package, if exported in importers too.
 
     For a method: every selector of its name whose receiver may be of its type; a selector
     with an unknown receiver counts as a use as a value, so that nobody takes silence for
     "no other callers".
     """
-    package = decl.file.package
-    known: dict[tuple[str, int], list[Site]] = package.facts.setdefault("callers", {})
+    known: dict[tuple[str, int], Callers]
+    known = decl.file.package.facts.setdefault("callers", {})
     found = known.get(decl.key)
     if found is None:
-        found = known[decl.key] = []
-        for using in (package, *(importers(package) if decl.exported else ())):
-            for file in using.files:
-                found.extend(sites_in(file, decl))
+        found = known[decl.key] = Callers(decl)
+    return found
+
+
+def code_callers(decl: Decl) -> list[Site]:
+    """Return the uses of a function or method outside of tests; what else `callers` says holds."""
+    return list(callers(decl).in_code())
+
+
+def has_one_caller(decl: Decl) -> bool:
+    """Return whether a function or method is used in one place, tests included."""
+    return len(list(islice(callers(decl), 2))) == 1
+
+
+def known_of_all(decl: Decl, read: Callable[[Site], _Read | None]) -> list[_Read]:
+    """Return what `read` makes of every use of a function; nothing if it makes nothing of one."""
+    found = []
+    for site in callers(decl):
+        made = read(site)
+        if made is None:
+            return []
+        found.append(made)
     return found
 
 
@@ -76,14 +173,6 @@ def own_callers(decl: Decl, first: re.Pattern[bytes]) -> Iterator[Site]:
     do not match `first` come before the others.
     """
     package = decl.file.package
-    known: dict[tuple[str, int], list[Site]] = package.facts.get("callers", {})
-    if decl.key in known:  # importers too: what is found must not depend on who asked first
-        yield from (
-            site
-            for site in known[decl.key]
-            if site.file.package is package and not site.file.is_test
-        )
-        return
     ordered: dict[tuple[str, str, re.Pattern[bytes]], list[tuple[GoFile, int]]]
     ordered = package.facts.setdefault("named in order", {})
     key = (decl.kind, decl.name, first)
@@ -175,24 +264,36 @@ def sites_in(file: GoFile, decl: Decl) -> Iterator[Site]:
         yield from _site(file, decl, at)
 
 
-def _named(file: GoFile, decl: Decl) -> Iterator[int]:
-    """Yield the offsets where the name of a function may mean it, as far as the bytes tell.
+def _named(file: GoFile, decl: Decl) -> Sequence[int]:
+    """Return the offsets where the name of a function may mean it, as far as the bytes tell.
 
     A method stands behind a dot, as a function does in other packages, but not in its own.
     """
-    data, package, name = file.data, decl.file.package, decl.name.encode()
+    package, name = decl.file.package, decl.name.encode()
     if not file.may_hold(name):
-        return
-    anywhere = False
-    if decl.kind != "method" and file.package is not package:
-        if f'"{package.path}"'.encode() not in data:
-            return
-        anywhere = _DOT_IMPORT.search(data) is not None
+        return ()
+    how = "selected"
+    if decl.kind != "method":
+        if file.package is package:
+            how = "alone"
+        elif f'"{package.path}"'.encode() not in file.data:
+            return ()
+        elif _DOT_IMPORT.search(file.data) is not None:
+            how = "anywhere"
+    # Many methods share a name: its places are sought once.
+    known: dict[tuple[str, bytes], Sequence[int]] = vars(file).setdefault("_named", {})
+    found = known.get((how, name))
+    if found is None:
+        found = known[how, name] = array("L", _places(file.data, name, how)) or ()
+    return found
+
+
+def _places(data: bytes, name: bytes, how: str) -> Iterator[int]:
     for at in occurrences(data, name):
-        if decl.kind != "method" and file.package is package:
+        if how == "alone":
             possible = not _selected(data, at, b".")
         else:
-            possible = anywhere or _selected(data, at)
+            possible = how == "anywhere" or _selected(data, at)
         if possible:
             yield at
 

@@ -32,6 +32,9 @@ _NAMES = (
     *("WithCancel", "WithTimeout", "WithDeadline"),
     *("WithCancelCause", "WithTimeoutCause", "WithDeadlineCause", "NotifyContext"),
 )
+DERIVES = re.compile(rb"\b(?:" + "|".join(_NAMES).encode() + rb")\b")
+"""What stands in every function with a derivation."""
+
 _PACKAGES = {"NotifyContext": "os/signal"}
 _STATEMENTS = frozenset({"short_var_declaration", "assignment_statement", "var_spec"})
 

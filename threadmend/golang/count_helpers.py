@@ -6,8 +6,7 @@ func (q *queue) done() { q.open.Done() }   // q.done() is q.open.Done()
 from __future__ import annotations
 
 import re
-from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +38,8 @@ __all__ = [
 
 _LONGEST = 200
 
+_Helpers = dict["Package", dict[tuple[str, int], WaitGroupCall]]
+
 
 @dataclass(slots=True)
 class HelpedCall(WaitGroupCall):
@@ -54,8 +55,8 @@ def count_call(file: GoFile, call: Node) -> WaitGroupCall | None:
     if direct is not None:
         return direct
     helpers = _helpers(file.package)
-    decl = file.callee(call) if helpers else None
-    inner = helpers.get(decl.key) if decl is not None else None
+    decl = file.callee(call) if any(helpers.values()) else None
+    inner = _operation(helpers, decl) if decl is not None else None
     if decl is None or inner is None:
         return None
     access = translated(file, call, decl.node, inner.access)
@@ -65,7 +66,7 @@ def count_call(file: GoFile, call: Node) -> WaitGroupCall | None:
 def count_calls(file: GoFile, function: Node) -> list[WaitGroupCall]:
     """Return the operations of a function itself and its calls of helpers, in source order."""
     found = list(waitgroup_calls(file, function))
-    if _helpers(file.package):
+    if any(_helpers(file.package).values()):
         known = {operation.call for operation in found}
         for node in function.own():
             if node.kind == "call_expression" and node not in known:
@@ -120,9 +121,9 @@ def counted_fields(package: Package, root: Node, method: str) -> set[str]:
     data, start, end = root.tree.data, root.start, root.end
     found = re.findall(rf"\.(\w+)\.{method}\(".encode(), data[start:end])
     fields = {name.decode() for name in found}
-    for decl in _callable(package) if counts(package, method).search(data, start, end) else ():
-        operation = _helpers(package).get(decl.key)
-        if operation is None or operation.method != method or operation.access is None:
+    searched = counts(package, method).search(data, start, end)
+    for decl, operation in _callable(package, method) if searched else ():
+        if operation.access is None:
             continue
         if operation.access.steps and re.search(naming([decl.name]), data[start:end]):
             fields.add(operation.access.steps[-1])
@@ -133,8 +134,7 @@ def counts(package: Package, method: str) -> re.Pattern[bytes]:
     """Return what code looks like that calls a method of a WaitGroup, itself or by a helper."""
     known: dict[str, re.Pattern[bytes]] = package.facts.setdefault("counts", {})
     if method not in known:
-        helpers = _helpers(package)
-        names = {d.name for d in _callable(package) if d.key in helpers} if helpers else ()
+        names = {decl.name for decl, _ in _callable(package)}
         words = b"|" + naming(names) if names else b""
         known[method] = re.compile(rf"\.{method}\(".encode() + words)
     return known[method]
@@ -142,11 +142,7 @@ def counts(package: Package, method: str) -> re.Pattern[bytes]:
 
 def helper_names(package: Package, method: str) -> list[str]:
     """Return the names of the helpers that consist of a call of a WaitGroup's method."""
-    helpers = _helpers(package)
-    found = {
-        d.name for d in _callable(package) if d.key in helpers and helpers[d.key].method == method
-    }
-    return sorted(found)
+    return sorted({decl.name for decl, _ in _callable(package, method)})
 
 
 def home(file: GoFile, operation: WaitGroupCall) -> tuple[GoFile, WaitGroupCall]:
@@ -163,25 +159,36 @@ def said(operation: WaitGroupCall) -> str:
     return f"{operation.waitgroup.name}.{operation.method}"
 
 
-def _helpers(package: Package) -> Mapping[tuple[str, int], WaitGroupCall]:
-    """Return, by `Decl.key`, the functions whose body is one Done or Wait or `Add(1)`.
+def _helpers(package: Package) -> _Helpers:
+    """Return, by package and `Decl.key`, the functions whose body is one Done or Wait or `Add(1)`.
 
     A Wait may be of a parameter, and one that another helper does. Those of imported packages too.
     """
-    known: Mapping[tuple[str, int], WaitGroupCall] | None = package.facts.get("near helpers")
+    known: _Helpers | None = package.facts.get("near helpers")
     if known is None:
         # The maps themselves: one is being filled where a helper of a helper is asked about.
-        each = (
-            one_liners(p, "count_helpers", _only_operation, _wait_behind) for p in near(package)
-        )
-        known = package.facts["near helpers"] = ChainMap(*each)
+        known = package.facts["near helpers"] = {
+            p: one_liners(p, "count_helpers", _only_operation, _wait_behind) for p in near(package)
+        }
     return known
 
 
-def _callable(package: Package) -> Iterator[Decl]:
-    """Yield the functions of a package, and those that it can call of the packages it imports."""
-    for each in near(package):
-        yield from (d for d in each.functions() if each is package or d.exported)
+def _operation(helpers: _Helpers, decl: Decl) -> WaitGroupCall | None:
+    """Return what a function consists of, if it is a helper."""
+    return helpers.get(decl.file.package, {}).get(decl.key)
+
+
+def _callable(package: Package, method: str = "") -> Iterator[tuple[Decl, WaitGroupCall]]:
+    """Yield the helpers that a package can call, its own and those of the packages it imports.
+
+    Those that call this method, if one is given.
+    """
+    for each, helpers in _helpers(package).items():
+        for key, operation in helpers.items():
+            decl = each.function_at(*key)
+            if decl is not None and (each is package or decl.exported):
+                if not method or operation.method == method:
+                    yield decl, operation
 
 
 def _wait_behind(decl: Decl, calls: re.Pattern[bytes]) -> WaitGroupCall | None:

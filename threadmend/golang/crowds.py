@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once, variable_meant
-from threadmend.golang.calls import callers, code_files
+from threadmend.golang.calls import code_callers, code_files
 from threadmend.golang.goroutines import (
     Launch,
     captures,
@@ -297,7 +297,7 @@ def _is_only_called(file: GoFile, function: Node) -> bool:
     decl = declaration_of(file, function)
     if name is None or decl is None or name.name == "ServeHTTP":
         return False
-    sites = [s for s in callers(decl) if not s.file.is_test]
+    sites = code_callers(decl)
     return bool(sites) and all(s.call is not None and not s.launched for s in sites)
 
 

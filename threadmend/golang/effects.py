@@ -90,9 +90,9 @@ def holders(file: GoFile) -> list[Node]:
     """
     found = dict.fromkeys(file.functions(LOCK_CALLS))
     for decl in _lenders(file.package):
-        for site in callers(decl):
+        for site in callers(decl).of(file):
             function = site.node.function
-            if site.file is file and site.call is not None and function is not None:
+            if site.call is not None and function is not None:
                 found.setdefault(function)
     return sorted(found, key=lambda node: node.start)
 

@@ -191,9 +191,15 @@ class GoFile:
             if where is None or where(declaration):
                 yield from declaration.index.get(kind, ())
 
-    def functions(self, pattern: re.Pattern[bytes] | None = None) -> Iterator[Node]:
+    def functions(
+        self,
+        pattern: re.Pattern[bytes] | None = None,
+        where: Callable[[Declaration], bool] | None = None,
+    ) -> Iterator[Node]:
         """Yield functions, methods and literals (each a function of its own)."""
         for declaration in self.declarations(pattern):
+            if where is not None and not where(declaration):
+                continue
             if declaration.kind != "var_declaration":
                 yield declaration.node
             yield from declaration.index.get("func_literal", ())

@@ -49,7 +49,13 @@ def build(function: Node, noreturn: NoReturn) -> Graph:
     builder.points.append(end)
     _link(pending, end)
     builder.finish()
+    for point in builder.points:
+        point.labels = _SHARED.setdefault(tuple(point.labels), point.labels)
     return Graph(builder.points, _exits(builder, end), builder.defers, bool(builder.gotos))
+
+
+# Nearly all points have the labels that another one has.
+_SHARED: dict[tuple[Label, ...], list[Label]] = {}
 
 
 def _link(pending: _Pending, point: Point) -> None:

@@ -104,9 +104,7 @@ def _in_a_round(
     if decl is None or depth == 0 or pair.event.mode == "wait" or is_api(decl):
         return None
     takes: tuple[Node | None] | None = None
-    for site in callers(decl):
-        if site.file.is_test and not pair.file.is_test:
-            continue
+    for site in callers(decl) if pair.file.is_test else callers(decl).in_code():
         outer = site.node.function
         if site.call is None or site.launched or outer is None:
             return None

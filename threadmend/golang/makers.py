@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import has_one_caller
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Chan
 
@@ -42,7 +42,7 @@ class Maker:
 
     def types(self) -> list[Node]:
         """Return where the type is written if only one call gets channels; empty otherwise."""
-        return [self.type, self.decl.node["result"]] if len(callers(self.decl)) == 1 else []
+        return [self.type, self.decl.node["result"]] if has_one_caller(self.decl) else []
 
     def is_spelled(self, file: GoFile) -> bool:
         """Return whether a file may make such a channel in the same words."""

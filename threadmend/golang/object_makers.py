@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
@@ -54,7 +55,7 @@ class FieldMaker(Maker):
     @property
     def is_only_called_once(self) -> bool:
         """Return whether one place alone, tests aside, gets such objects."""
-        return sum(not site.file.is_test for site in callers(self.decl)) == 1
+        return len(list(islice(callers(self.decl).in_code(), 2))) == 1
 
     def parameter_for(self, call: Node, text: str) -> str | None:
         """Return the parameter that means for the function what `text` means for who calls it."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import code_callers
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import FUNCTIONS, Node
 
@@ -29,7 +29,7 @@ def is_own_end(file: GoFile, node: Node, name: str) -> bool:
     While the place runs, its caller has not ended: the channel cannot be closed by then.
     """
     closed = re.compile(rb"\bdefer close\([\w.]*\." + re.escape(name.encode()) + rb"\)")
-    if not any(f.holds(closed) for f in file.package.files):
+    if not file.package.holds(closed):
         return False
     return _is_run_by(file, node, closed, _DEPTH)
 
@@ -48,7 +48,7 @@ def _is_run_by(file: GoFile, node: Node, closed: re.Pattern[bytes], depth: int) 
     decl = declaration_of(file, function) if function is not None else None
     if decl is None or not depth or decl.exported:
         return False
-    sites = [s for s in callers(decl) if not s.file.is_test]
+    sites = code_callers(decl)
     return bool(sites) and all(
         site.call is not None
         and not site.launched

@@ -73,10 +73,10 @@ def _is_accessor(access: FieldAccess) -> bool:
     body = function.get("body") if function is not None else None
     if body is None or function is None or function.get("receiver") is None:
         return False
+    if len(body.statements) > _FEW:
+        return False
     calls = [n["function"] for n in body.find("call_expression")]
-    return len(body.statements) <= _FEW and all(
-        f.kind == "selector_expression" and f["field"].name in _LOCKING for f in calls
-    )
+    return all(f.kind == "selector_expression" and f["field"].name in _LOCKING for f in calls)
 
 
 _FEW = 4

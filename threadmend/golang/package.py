@@ -87,7 +87,12 @@ class Decl:
     @property
     def has_body(self) -> bool:
         """Return whether a function has its body in Go; nothing is lowered for the answer."""
-        return self._declaration.has_body
+        return self._declaration.body_start >= 0
+
+    @property
+    def body_start(self) -> int:
+        """Return where a function's body begins, -1 without one; nothing is lowered either."""
+        return self._declaration.body_start
 
     @property
     def exported(self) -> bool:
@@ -171,8 +176,11 @@ class Package:
 
     def local_type(self, name: str, offset: int) -> Node | None:
         """Return the `type_spec` inside a function at a byte offset of one of the files."""
+        text = name.encode()
         for file in self.files:
-            declaration = file.tree.declaration_at(offset)
+            # Most files have something else at that place.
+            starts = file.data.startswith(text, offset)
+            declaration = file.tree.declaration_at(offset) if starts else None
             if declaration is not None and declaration.kind in _HOLD_TYPES:
                 for spec in declaration.index.get("type_spec", ()):
                     if spec.start == offset and spec["name"].name == name:
@@ -221,6 +229,16 @@ class Package:
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {file.path: number for number, file in enumerate(self.files)}
+
+    def holds(self, pattern: re.Pattern[bytes], *, tests: bool = True) -> bool:
+        """Return whether some bytes of some file match a pattern; remembered by its text."""
+        known: dict[tuple[bytes, int, bool], bool] = self.facts.setdefault("held patterns", {})
+        key = (pattern.pattern, pattern.flags, tests)
+        found = known.get(key)
+        if found is None:
+            files = (file for file in self.files if tests or not file.is_test)
+            found = known[key] = any(file.holds(pattern) for file in files)
+        return found
 
     def mentions(self, word: str) -> Iterator[GoFile]:
         """Yield the files whose bytes contain a word."""

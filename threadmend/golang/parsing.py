@@ -25,6 +25,9 @@ _PART = Parser(LANGUAGE)
 _KEPT = 2_500_000
 """Bytes of source whose trees are kept."""
 
+_KEPT_ALONE = 64
+"""Declarations that were parsed alone and are kept: several rules ask for one in turn."""
+
 
 class Parsed(NamedTuple):
     """The top-level declarations of a file, and the byte ranges that do not parse.
@@ -43,6 +46,8 @@ class _Recent:
     def __init__(self) -> None:
         self._files: dict[bytes, Parsed] = {}
         self._size = 0
+        # By their text's identity and place; the text is kept, so that no other takes its number.
+        self._alone: dict[tuple[int, int], tuple[bytes, RawNode]] = {}
 
     def parsed(self, data: bytes) -> Parsed:
         """Return the parse of a file."""
@@ -60,12 +65,19 @@ class _Recent:
     def declaration(self, data: bytes, number: int, start: int, end: int) -> RawNode:
         """Return a declaration of a plain file that was parsed before."""
         found = self._files.get(data)
-        if found is None:
-            alone = _alone(data, start, end)
-            if alone is not None:
-                return alone
-            found = self.parsed(data)
-        return found.declarations[number]
+        if found is not None:
+            return found.declarations[number]
+        key = (id(data), start)
+        kept = self._alone.get(key)
+        if kept is not None:
+            return kept[1]
+        alone = _alone(data, start, end)
+        if alone is None:
+            return self.parsed(data).declarations[number]
+        if len(self._alone) >= _KEPT_ALONE:
+            del self._alone[next(iter(self._alone))]
+        self._alone[key] = (data, alone)
+        return alone
 
 
 RECENT = _Recent()

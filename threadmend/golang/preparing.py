@@ -190,9 +190,11 @@ def _is_given_back(
     locks: Locks, here: Point, operations: Sequence[LockOperation], releases: set[Point]
 ) -> bool:
     """Return whether every way on from a point comes to a release, and to none of what takes."""
-    takes = {locks.flow.point_of(o.call) for o in operations if o.acquires}
     if not releases or here in releases:
         return False
-    exits = locks.flow.exits_from(here, stop=releases.__contains__, feasible=False)
     way = locks.flow.reachable(here, stop=releases.__contains__, feasible=False)
-    return not any(e.kind != "panic" for e in exits) and takes.isdisjoint(way)
+    takes = (locks.flow.point_of(o.call) for o in operations if o.acquires)
+    if any(point in way for point in takes):
+        return False
+    exits = locks.flow.exits_from(here, stop=releases.__contains__, feasible=False)
+    return not any(e.kind != "panic" for e in exits)

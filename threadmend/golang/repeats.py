@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, variable_meant
-from threadmend.golang.calls import Site, callers
+from threadmend.golang.calls import Site, callers, code_callers
 from threadmend.golang.channel_fields import SharedChannel, shared_channel
 from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import call_of
@@ -198,7 +198,7 @@ def _by_callers(
         return False
     if made is None and _is_open(decl):
         return True
-    sites = [s for s in callers(decl) if file.is_test or not s.file.is_test]
+    sites = list(callers(decl)) if file.is_test else code_callers(decl)
     met: list[Binding | None] = []
     for site in sites:
         if site.call is None or function.contains(site.node):

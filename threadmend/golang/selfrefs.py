@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of, is_assigned_once
 from threadmend.golang.backrefs import given_field, is_set_in_literals
-from threadmend.golang.calls import Site, callers, code_files
+from threadmend.golang.calls import Site, code_callers, code_files
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
@@ -72,7 +72,7 @@ def _leads_back(package: Package, owner: Named, steps: tuple[str, ...]) -> bool:
     if key not in known:
         known[key] = False
         word = re.compile(rb"\b" + re.escape(steps[0].encode()) + rb"\b\s*(?::|=|,)")
-        if not steps[0].startswith("[") and any(f.holds(word) for f in package.files):
+        if not steps[0].startswith("[") and package.holds(word):
             known[key] = _always(package, owner, steps)
     return known[key]
 
@@ -166,7 +166,7 @@ def _handed_in(file: GoFile, owner: Node, value: Node, inner: tuple[str, ...]) -
     if (given.kind, receiver.kind) != ("parameter", "receiver") or not is_assigned_once(given):
         return False
     decl = declaration_of(file, function)
-    sites = [s for s in callers(decl) if not s.file.is_test] if decl is not None else []
+    sites = code_callers(decl) if decl is not None else []
     return bool(sites) and all(_hands_in(site, decl, given, inner) for site in sites if decl)
 
 

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import Access, access_of
-from threadmend.golang.calls import Site, callers, own_callers
+from threadmend.golang.calls import Site, code_callers, own_callers
 from threadmend.golang.functions import outer_function
 from threadmend.golang.goroutines import launch_of_literal
 from threadmend.golang.kept_literals import runs_later
@@ -79,7 +79,7 @@ def made_by_setup(file: GoFile, method: Node) -> bool:
     decl = declaration_of(file, method)
     if decl is None or (decl.exported and not _INIT.match(decl.name)):
         return False
-    sites = [site for site in callers(decl) if not site.file.is_test]
+    sites = code_callers(decl)
     bases = [_called_on(site) for site in sites]
     objects = {(base.root, base.steps) for base in bases if base is not None}
     return bool(sites) and None not in bases and len(objects) == len(sites)
@@ -342,7 +342,7 @@ def _only_begins(decl: Decl) -> bool:
     """
     if LOCK_CALLS.search(decl.file.data, decl.node.start, decl.node.end):
         return False
-    sites = [site for site in callers(decl) if not site.file.is_test]
+    sites = code_callers(decl)
     for site in sites:
         function = outer_function(site.node)
         if function is None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from threadmend.golang.calls import own_callers
 from threadmend.golang.goroutines import innermost_loop, launches_in
 from threadmend.golang.launched import literal_of
+from threadmend.golang.named_like import may_call
 from threadmend.golang.syntax import Node
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ _ORDERS = re.compile(rb"<-|\bclose\(|\.(?:Done|Add|Wait|Lock|Acquire|Release)\(|
 
 def spawned(file: GoFile) -> Iterator[Node]:
     """Yield the functions of a file that spawners are given: literals, functions and methods."""
-    for call in file.find("call_expression", _GIVES):
+    is_asked = may_call(file.package.workspace, _SPAWNS)
+    for call in file.find("call_expression", _GIVES, is_asked):
         arguments = call["arguments"].children
         literals = {a: body for a in arguments if (body := _literal(file, a)) is not None}
         if literals:

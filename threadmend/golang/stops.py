@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from threadmend.golang.addressees import is_for_another, tells_its_maker
@@ -210,8 +211,8 @@ def _only_closed(file: GoFile, name: str) -> bool:
     """Return whether the package closes a channel of this name, and nobody sends on it."""
     word = re.escape(name.encode())
     sent, closed = re.compile(rb"\b" + word + rb"\s*<-"), re.compile(rb"\bclose\([\w.]*\." + word)
-    files = [f for f in file.package.files if file.is_test or not f.is_test]
-    return not any(f.holds(sent) for f in files) and any(f.holds(closed) for f in files)
+    holds = partial(file.package.holds, tests=file.is_test)
+    return not holds(sent) and holds(closed)
 
 
 def _is_empty(file: GoFile, channel: Chan) -> bool:
@@ -258,7 +259,7 @@ def _closed_for(file: GoFile, node: Node, name: str) -> bool:
     function = node.function
     if function is not None and pattern.search(file.data, function.start, function.end):
         return False
-    return any(other.holds(pattern) for other in file.package.files)
+    return file.package.holds(pattern)
 
 
 def _closed_by_original(file: GoFile, node: Node, owner: str, name: str) -> bool:
@@ -275,7 +276,7 @@ def _closed_by_original(file: GoFile, node: Node, owner: str, name: str) -> bool
 def _set_to_nil(file: GoFile, name: str) -> bool:
     """Return whether a field's channel is taken away again: it tells of one stretch of work."""
     pattern = re.compile(rb"\." + re.escape(name.encode()) + rb" = nil\b")
-    return any(other.holds(pattern) for other in file.package.files)
+    return file.package.holds(pattern)
 
 
 def endless(loop: Node) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from threadmend.golang.access import Access, access_of
 from threadmend.golang.calls import code_files
@@ -223,6 +223,16 @@ def close_opens(file: GoFile, body: Node, call: Node, inner: Node, opens: list[O
     return found
 
 
+_T = TypeVar("_T")
+
+
+def _joined(one: frozenset[_T], other: frozenset[_T]) -> frozenset[_T]:
+    """Return a union, one of the two where that has all of it: there are very many."""
+    if one <= other:
+        return other
+    return one if other <= one else one | other
+
+
 def called_body(file: GoFile, call: Node) -> Body | None:
     """Return the one body of the package that a call runs for sure."""
     decl = file.callee(call)
@@ -310,7 +320,7 @@ class _Here:
             (self.call, *touch.path),
             touch.place,
             touch.early and self.early,
-            touch.locks if touch.apart else touch.locks | self.locks,
+            touch.locks if touch.apart else _joined(touch.locks, self.locks),
             touch.apart or self.launched,
         )
 
@@ -319,12 +329,12 @@ class _Here:
     ) -> frozenset[Held]:
         if not held:
             return frozenset() if apart else self.held
-        found = set(() if apart else self.held)
-        for lock in held:
-            access = self._own(lock.access, at)
-            if access is not None:
-                found.add(Held(access, lock.mode, lock.lock_class))
-        return frozenset(found)
+        given = (
+            Held(access, lock.mode, lock.lock_class)
+            for lock in held
+            if (access := self._own(lock.access, at)) is not None
+        )
+        return _joined(frozenset(given), frozenset() if apart else self.held)
 
     def _own(self, access: Access, at: Node | None) -> Access | None:
         """Return a path of the body that is called in the terms of the one that calls."""

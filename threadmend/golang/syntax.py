@@ -41,8 +41,8 @@ class Declaration:
         "_index",
         "_node",
         "_number",
+        "body_start",
         "end",
-        "has_body",
         "has_error",
         "kind",
         "start",
@@ -56,7 +56,8 @@ class Declaration:
         self.start = raw.start_byte
         self.end = raw.end_byte
         self.has_error = raw.has_error
-        self.has_body = self.kind in FUNCTIONS and raw.child_by_field_name("body") is not None
+        body = raw.child_by_field_name("body") if self.kind in FUNCTIONS else None
+        self.body_start = body.start_byte if body is not None else -1
         self._node: Node | None = None
         self._header: Node | None = None
         self._index: dict[str, list[Node]] | None = None

@@ -202,10 +202,9 @@ def _of_parameter(file: GoFile, binding: Binding, depth: int) -> Targets:
     sites = callers(decl)
     if all(decl.file is s.file and function.contains(s.node) for s in sites):
         return _NONE  # only by itself: somebody begins, through an interface perhaps
-    parts = [
+    return _joined(
         _argument(s.file, s.call, position, depth) if s.call is not None else _NONE for s in sites
-    ]
-    return _joined(parts)
+    )
 
 
 def _argument(file: GoFile, call: Node, position: int, depth: int) -> Targets:
@@ -215,16 +214,18 @@ def _argument(file: GoFile, call: Node, position: int, depth: int) -> Targets:
     return bodies_of_value(file, arguments[position], depth)
 
 
-def _joined(parts: list[Targets]) -> Targets:
+def _joined(parts: Iterable[Targets]) -> Targets:
     bodies: dict[Node, Body] = {}
+    complete = None
     for part in parts:
+        complete = part.complete and complete is not False
         for body in part.bodies:
             first = bodies.setdefault(body.node, body)
             if first.bound != body.bound:  # the method of one object, or of another
                 bodies[body.node] = replace(first, bound=None)
-    if not parts or len(bodies) > _MOST:
-        return _NONE
-    return Targets(tuple(bodies.values()), all(p.complete for p in parts))
+        if len(bodies) > _MOST:
+            return _NONE
+    return Targets(tuple(bodies.values()), complete) if complete is not None else _NONE
 
 
 def _of_selector(file: GoFile, value: Node, depth: int) -> Targets:

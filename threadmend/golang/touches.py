@@ -98,7 +98,10 @@ class Summary:
 
 def classes(held: frozenset[Held]) -> frozenset[str]:
     """Return the classes of locks, "?" for one whose class is not known."""
-    return frozenset(h.lock_class or "?" for h in held)
+    return frozenset(h.lock_class or "?" for h in held) if held else _NO_CLASSES
+
+
+_NO_CLASSES: frozenset[str] = frozenset()
 
 
 def is_early(file: GoFile, body: Node, node: Node, *, begins: bool = False) -> bool:
@@ -185,13 +188,14 @@ def own_touch(file: GoFile, body: Node, node: Node, names: frozenset[bytes]) -> 
 def held_within(file: GoFile, body: Node, node: Node) -> frozenset[Held]:
     """Return the locks that a body holds at one of its nodes, literals run in place counted."""
     function = node.function
-    held: set[Held] = set()
+    held: frozenset[Held] = frozenset()
     while function is not None:
-        held |= holding_of(file, function).at(node)
+        here = holding_of(file, function).at(node)
+        held = held | here if held else here  # mostly the very set that others have, too
         if function is body:
             break
         node, function = function, function.function
-    return frozenset(held)
+    return held
 
 
 def channel_touch(file: GoFile, body: Node, node: Node) -> Touch | None:

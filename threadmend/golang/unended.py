@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
-from threadmend.golang.calls import Site, callers
+from threadmend.golang.calls import Site, callers, code_callers
 from threadmend.golang.functions import only_returned, result_nodes
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.scope import Binding, argument_of, position_of
@@ -49,7 +49,7 @@ def field_never_ends(file: GoFile, owner: Type | None, name: str) -> bool:
     if not isinstance(owner, Named) or name[:1].isupper():
         return False
     together = re.compile(rb",\s*[\w.]+\." + re.escape(name.encode()) + rb"\s*[,=]")
-    if any(f.holds(together) for f in file.package.files):
+    if file.package.holds(together):
         return False
     stored = stored_values(file.package, owner, name)
     return bool(stored) and all(is_endless(f, value) for f, value in stored)
@@ -117,7 +117,7 @@ def _is_given_nothing_else(file: GoFile, binding: Binding, depth: int) -> bool:
     decl = declaration_of(file, binding.scope)
     if position is None or decl is None or is_api(decl):
         return False
-    sites = [site for site in callers(decl) if not site.file.is_test]
+    sites = code_callers(decl)
     return bool(sites) and all(_passes_nothing_else(site, position, depth) for site in sites)
 
 

@@ -57,7 +57,7 @@ def _ways(file: GoFile, node: Node, seen: set[Node], depth: int) -> Iterator[str
         return
     seen.add(function)
     sites = callers(decl)
-    called = [site for site in sites if not site.file.is_test]
+    called = list(sites.in_code())
     for site in called:
         if site.call is None or site.launched:
             yield BESIDE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threadmend.golang.builders.lines import BuilderError
-from threadmend.golang.calls import callers
+from threadmend.golang.calls import has_one_caller
 from threadmend.golang.makers import Maker
 from threadmend.golang.object_makers import FieldMaker
 from threadmend.golang.syntax import Node
@@ -42,7 +42,7 @@ def with_room(make: Node, capacity: str, maker: Maker | None = None) -> tuple[Ed
     if maker.parameter_for(make, capacity) is not None:
         return (with_capacity(make, capacity, maker),)
     decl = maker.decl
-    if decl.exported or len(callers(decl)) != 1:
+    if decl.exported or not has_one_caller(decl):
         raise BuilderError(f"{decl.name} makes the channel for others, too")
     name = next((n for n in _NAMES if n.encode() not in decl.node.text), None)
     if name is None or maker.make["arguments"].children[1:]:

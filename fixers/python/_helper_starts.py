@@ -23,7 +23,7 @@ from threadmend.python.threads import Spawn
 from ._results import waits
 from ._started import kept_in, list_of, started
 
-__all__ = ["begun_by_makers", "joined_here", "started_by_helper"]
+__all__ = ["begun_by_makers", "joined_here", "returns_thread", "started_by_helper"]
 
 
 def begun_by_makers(file: PythonFile) -> Iterator[Spawn]:
@@ -37,7 +37,7 @@ def begun_by_makers(file: PythonFile) -> Iterator[Spawn]:
             continue
         if helper is None or target.outer is not helper or helper.is_async:
             continue
-        if _is_returned(file, inner.node, helper):
+        if returns_thread(file, inner.node, helper):
             for site in helper.callers:
                 yield Spawn("thread", site.call, None, target, (), file, inner, begun=True)
 
@@ -59,7 +59,7 @@ def started_by_helper(file: PythonFile, spawn: Spawn) -> ast.stmt | None:
         return None
     if inner.many:
         return statement if _are_returned(inner, helper) else None
-    return statement if _is_returned(inner.file, inner.node, helper) else None
+    return statement if returns_thread(inner.file, inner.node, helper) else None
 
 
 def _keeping(file: PythonFile, spawn: Spawn) -> ast.stmt | None:
@@ -101,7 +101,7 @@ def _are_returned(inner: Spawn, helper: Function) -> bool:
     return binding.scope is helper.scope and not waits(helper)
 
 
-def _is_returned(file: PythonFile, made: ast.AST, helper: Function) -> bool:
+def returns_thread(file: PythonFile, made: ast.AST, helper: Function) -> bool:
     """Return whether a function starts the thread that it makes, returns it in the end, and
     gives it to nobody else.
     """

@@ -24,6 +24,7 @@ from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn
 from threadmend.python.uses import use_mode
 
+from ._helper_starts import returns_thread
 from ._started import kept_in, list_of, started
 from ._waits import waits
 
@@ -31,8 +32,8 @@ __all__ = ["Unreturned", "returned_by_helper", "unreturned"]
 
 
 class Unreturned(NamedTuple):
-    """The call of a helper that starts a thread and drops it; `filled` are the variables of the
-    caller that the thread fills.
+    """The call of a helper that starts a thread which nobody has: the helper or its caller drops
+    it. `filled` are the variables of the caller that the thread fills.
     """
 
     spawn: Spawn
@@ -44,7 +45,7 @@ def unreturned(file: PythonFile) -> Iterator[Unreturned]:
     """Yield the calls of helpers of the file whose threads fill what the call hands in."""
     for inner in file.spawns:
         helper = file.function(inner.node)
-        if helper is None or not _is_dropped(file, inner, helper):
+        if helper is None or not _is_for_callers(file, inner, helper):
             continue
         names = _filled(file, inner, helper)
         for site in helper.callers if names else ():
@@ -55,18 +56,25 @@ def unreturned(file: PythonFile) -> Iterator[Unreturned]:
                 yield Unreturned(call, statement, filled)
 
 
-def _is_dropped(file: PythonFile, inner: Spawn, helper: Function) -> bool:
-    """Return whether a helper starts one thread, in every call, and neither waits for it nor lets
-    anybody have it.
+def _is_for_callers(file: PythonFile, inner: Spawn, helper: Function) -> bool:
+    """Return whether a helper starts one thread, in every call, that its caller has to wait for:
+    it does not do so itself, and drops the thread or returns it.
     """
     if inner.kind != "thread" or inner.through is not None or inner.many or inner.begun:
         return False
-    if helper.is_async or helper.is_generator or helper.returns() or helper.decorators:
+    if helper.is_async or helper.is_generator or helper.decorators:
         return False
+    if inner.target is None or waits(helper):
+        return False
+    if helper.returns():
+        return returns_thread(file, inner.node, helper)
+    return _is_dropped(file, inner, helper)
+
+
+def _is_dropped(file: PythonFile, inner: Spawn, helper: Function) -> bool:
+    """Return whether a helper that returns nothing lets nobody have the thread it starts."""
     start = started(file, inner)
-    if start is None or start not in helper.body or inner.target is None or waits(helper):
-        return False
-    if list_of(file, inner) is not None:
+    if start is None or start not in helper.body or list_of(file, inner) is not None:
         return False
     binding = file.binding(target_of(file.parent(inner.node)))
     if binding is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from threadmend.python.classes import Class
+from threadmend.python.elements import values_in
 from threadmend.python.elementuses import element_of, is_changed, where_changed
 from threadmend.python.file import PythonFile
 from threadmend.python.functions import Function
@@ -38,8 +39,18 @@ class Inner:
     @property
     def may_be_none(self) -> bool:
         """Return whether there may be no element: `self._rows.get(key)`."""
-        call = self.element
-        return isinstance(call, ast.Call) and len(call.args) + len(call.keywords) < 2
+        if not isinstance(self.element, ast.Call):
+            return False
+        default = self.element.args[1:] or [k.value for k in self.element.keywords]
+        return not default or (isinstance(default[0], ast.Constant) and default[0].value is None)
+
+    @property
+    def may_be_another(self) -> bool:
+        """Return whether what stands for no element is of another type:
+        `self._recent.get(key, ())`, for a deque.
+        """
+        default = self.element.args[1:] if isinstance(self.element, ast.Call) else []
+        return any(isinstance(one, ast.Tuple) for one in default)
 
 
 def inner_returned(file: PythonFile) -> Iterator[Inner]:
@@ -66,13 +77,26 @@ def _of_guard(file: PythonFile, cls: Class, guard: Guard) -> Iterator[Inner]:
         if element is None or function.home is not cls or function.file is not file:
             continue
         elsewhere = [(f.file, node) for f, node in changed if f is not function]
-        value, given = file.value(element), _returned(file, element, function)
-        if given is None or value is None or value.type not in _KINDS or not elsewhere:
+        kind, given = _kind(file, use, element), _returned(file, element, function)
+        if given is None or kind not in _KINDS or not elsewhere:
             continue
         if guard.lock in callers_hold(function) or _is_handed_over(guard, function):
             continue
         if not _is_changed_by_callers(function):
-            yield Inner(given, element, value.type, elsewhere[0])
+            yield Inner(given, element, kind, elsewhere[0])
+
+
+def _kind(file: PythonFile, use: AttributeUse, element: ast.expr) -> str:
+    """Return the type of an element, empty when it is not known; an empty tuple may stand for none:
+    `self._rows.get(key, ())`.
+    """
+    default = element.args[1:] if isinstance(element, ast.Call) else []
+    if not any(isinstance(one, ast.Tuple) and not one.elts for one in default):
+        value = file.value(element)
+        return "" if value is None else value.type or ""
+    found = [other.value(one) for other, one in values_in(file, use.node)]
+    kinds = {"" if value is None else value.type or "" for value in found}
+    return kinds.pop() if len(kinds) == 1 else ""
 
 
 def _changed(use: AttributeUse) -> ast.expr | None:

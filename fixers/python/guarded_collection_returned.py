@@ -255,12 +255,13 @@ def _finding_of_element(file: PythonFile, one: Inner) -> Finding:
     why = ""
     if one.may_be_none:
         why = "there may be nothing to copy"
-    elif one.kind not in _PLAIN:
+    elif one.kind not in _PLAIN and not one.may_be_another:
         text = f"{file.text(one.given)}.copy()"
-    elif scope_of(one.given).lookup(one.kind) is not None:
-        why = f"{one.kind} is another thing here"
     else:
-        text = f"{one.kind}({file.text(one.given)})"
+        plain = one.kind if one.kind in _PLAIN else "list"
+        text = f"{plain}({file.text(one.given)})"
+        if scope_of(one.given).lookup(plain) is not None:
+            why = f"{plain} is another thing here"
     if why:
         return Finding(file.path, start, end, said, related=related, reason=why)
     reason = "who changed the collection through this now changes a copy"

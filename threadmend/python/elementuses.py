@@ -41,7 +41,8 @@ def is_changed(element: ast.expr) -> bool:
 
 def where_changed(file: PythonFile, element: ast.expr) -> ast.expr | None:
     """Return where code changes an element in place: itself, or the variable of the same function
-    that stands for it and nothing else (`rows = self.rows[key]` … `rows.append(row)`).
+    that stands for it (`rows = self.rows[key]` … `rows.append(row)`), or for the one that is put
+    there where there is none.
     """
     if is_changed(element):
         return element
@@ -51,10 +52,23 @@ def where_changed(file: PythonFile, element: ast.expr) -> ast.expr | None:
     function = file.function(element)
     if binding is None or function is None or binding.scope is not function.scope:
         return None
-    if len(binding.sites) != 1:
+    if not all(site.value is element or _puts(site.node, element) for site in binding.sites):
         return None
     changed = (use for use in file.uses(binding) if is_changed(use))
     return next((use for use in changed if file.function(use) is function), None)
+
+
+def _puts(name: ast.AST, element: ast.expr) -> bool:
+    """Return whether a variable is given a value that is put into the mapping of an element in the
+    same statement: `rows = self.rows[key] = []`.
+    """
+    mapping = element.func if isinstance(element, ast.Call) else element
+    assert isinstance(mapping, ast.Attribute | ast.Subscript)
+    statement = parent(name)
+    return isinstance(statement, ast.Assign) and any(
+        isinstance(target, ast.Subscript) and ast.dump(target.value) == ast.dump(mapping.value)
+        for target in statement.targets
+    )
 
 
 def changed_element(use: AttributeUse) -> ast.expr | None:

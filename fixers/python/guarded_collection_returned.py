@@ -16,10 +16,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from threadmend.model import Finding, Fix, Related, Safety
+from threadmend.model import Edit, Finding, Fix, Related, Safety
 from threadmend.python.api import MUTATORS
 from threadmend.python.borrowed import all_sections
-from threadmend.python.builders import replace
+from threadmend.python.builders import BuilderError, free_name, insert_before, replace
 from threadmend.python.file import PythonFile
 from threadmend.python.flow import always_leaves, before, enclosing, walk
 from threadmend.python.functions import Function, function_of
@@ -252,20 +252,26 @@ def _finding_of_element(file: PythonFile, one: Inner) -> Finding:
     said = f"{name} is guarded by a lock and returned, while other code changes it"
     other, place = one.changed
     related = (Related(other.path, *other.span(place), "it is changed here, under the lock"),)
-    why = ""
+    plain = one.kind if one.kind in _PLAIN else "list"
+    is_copied = one.kind not in _PLAIN and not one.may_be_another
+    if not is_copied and scope_of(one.given).lookup(plain) is not None:
+        reason = f"{plain} is another thing here"
+        return Finding(file.path, start, end, said, related=related, reason=reason)
+    text = file.text(one.given)
+    edits: tuple[Edit, ...] = ()
+    if one.may_be_none and one.given is one.element:
+        try:
+            text = free_name(file, "found", one.given)
+            kept = f"{text} = {file.text(one.given)}"
+            edits = insert_before(file, file.statement(one.given), kept)
+        except BuilderError as error:
+            return Finding(file.path, start, end, said, related=related, reason=str(error))
+    copy = f"{text}.copy()" if is_copied else f"{plain}({text})"
     if one.may_be_none:
-        why = "there may be nothing to copy"
-    elif one.kind not in _PLAIN and not one.may_be_another:
-        text = f"{file.text(one.given)}.copy()"
-    else:
-        plain = one.kind if one.kind in _PLAIN else "list"
-        text = f"{plain}({file.text(one.given)})"
-        if scope_of(one.given).lookup(plain) is not None:
-            why = f"{plain} is another thing here"
-    if why:
-        return Finding(file.path, start, end, said, related=related, reason=why)
+        copy = f"None if {text} is None else {copy}"
+    edits += replace(file, one.given, copy)
     reason = "who changed the collection through this now changes a copy"
-    fix = Fix(f"Return a copy of {name}", replace(file, one.given, text), Safety.UNSAFE, reason)
+    fix = Fix(f"Return a copy of {name}", edits, Safety.UNSAFE, reason)
     return Finding(file.path, start, end, said, fixes=(fix,), related=related)
 
 

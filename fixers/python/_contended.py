@@ -225,8 +225,10 @@ def _is_shared_with(
     if not isinstance(owner, ast.Name) or not is_self(file, owner):
         return not is_own(file, owner, at, spawn) and not _is_part(spawn, at, owner)
     if target.home is not None and _are_kin(cls, target.home):
-        if target.outer is not None and at not in _of_same(target):
-            return any(not is_own(f.file, n, f, spawn) for f, n in _asked_of_others(cls, spawn))
+        if at not in _of_same(target):
+            asked = [*_asked_of_others(cls, spawn)]
+            if asked or target.outer is not None:
+                return any(not is_own(f.file, n, f, spawn) for f, n in asked)
         if spawn.method_node is not None:
             return not _is_for(spawn, spawn.method_node.value)
         return spawn.kind != "handler"

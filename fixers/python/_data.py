@@ -15,7 +15,7 @@ from threadmend.python.threads import Spawn
 
 from ._crowds import is_many, take_turns
 from ._one_place import are_of_one_place
-from ._own_entry import is_of_own_key
+from ._own_entry import are_of_two_keys, is_of_own_key
 from ._start_order import is_out_of_time
 
 __all__ = ["Data", "Use"]
@@ -83,7 +83,7 @@ class Data:
                 for its in other.threads:
                     if mine is its and (mine is None or not self._is_many(mine)):
                         continue
-                    if mine is its and mine is not None and self._is_own_entry(use, other, mine):
+                    if self._are_two_entries(use, other, mine, its):
                         continue
                     if not self._are_apart(mine, its) and not self._is_at_another_time(
                         use, other, mine, its
@@ -102,9 +102,14 @@ class Data:
             mine is not None and is_out_of_time(other.function, other.node, its, mine)
         )
 
-    def _is_own_entry(self, use: Use, other: Use, spawn: Spawn) -> bool:
+    def _are_two_entries(self, use: Use, other: Use, mine: Spawn | None, its: Spawn | None) -> bool:
         """Return whether two uses are of the entry whose key is what each thread is for."""
-        return all(is_of_own_key(one.function.file, one.node, spawn) for one in (use, other))
+        if mine is None or its is None:
+            return False
+        if mine is its:
+            return all(is_of_own_key(one.function.file, one.node, mine) for one in (use, other))
+        file, nodes = use.function.file, (use.node, other.node)
+        return other.function.file is file and are_of_two_keys(file, nodes, mine, its)
 
     def _are_apart(self, mine: Spawn | None, its: Spawn | None) -> bool:
         """Return whether the threads of two spawns take turns, or belong to objects of classes that

@@ -5,6 +5,7 @@ and no other thread gets to them.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from threadmend.python import api
 from threadmend.python.arguments import argument
@@ -16,7 +17,14 @@ from threadmend.python.scope import ancestors
 from threadmend.python.threads import Spawn, reached
 from threadmend.python.uses import is_self
 
-__all__ = ["is_of_own_key", "is_of_this_thread", "is_other_entry", "key_of"]
+__all__ = [
+    "are_of_two_keys",
+    "is_of_own_key",
+    "is_of_this_thread",
+    "is_other_entry",
+    "is_put_there_before",
+    "key_of",
+]
 
 _ME = frozenset({"threading.current_thread", "threading.get_ident", "threading.get_native_id"})
 _IDENTITY = frozenset({"ident", "native_id"})
@@ -162,6 +170,66 @@ def _is_once(file: PythonFile, loop: ast.For | ast.comprehension, name: str) -> 
 _ONCE = frozenset(
     {"set", "frozenset", "dict", "collections.OrderedDict", "collections.defaultdict"}
 )
+
+
+def are_of_two_keys(
+    file: PythonFile, nodes: tuple[ast.expr, ast.expr], mine: Spawn, its: Spawn
+) -> bool:
+    """Return whether two threads of one function use two entries: those of a parameter for which
+    each gets another constant, `args=("left", 9)` and `args=("right", 9)`.
+    """
+    keys = [key_of(file, node) for node in nodes]
+    target = mine.target
+    if target is None or its.target is not target or mine.many or its.many:
+        return False
+    if any(not isinstance(key, ast.Name) or key.id not in target.parameters for key in keys):
+        return False
+    names = {key.id for key in keys if isinstance(key, ast.Name)}
+    bindings = {file.binding(key) for key in keys}
+    binding = bindings.pop() if len(bindings) == 1 and len(names) == 1 else None
+    if binding is None or [site.kind for site in binding.sites] != ["parameter"]:
+        return False
+    if file.function(binding.scope.node) is not target:
+        return False
+    at = target.parameters.index(names.pop()) - (target.self_name is not None)
+    given = [
+        s.args[at] if s.args is not None and 0 <= at < len(s.args) else None for s in (mine, its)
+    ]
+    values = [one.value for one in given if isinstance(one, ast.Constant)]
+    return len(values) == 2 and values[0] != values[1]
+
+
+def is_put_there_before(file: PythonFile, node: ast.expr) -> bool:
+    """Return whether the entry that a function changes is one that it has put there itself, not
+    asking whether there was one: `results[peer] = True`, and then `if not results[peer]`. Whoever
+    does so takes it for its own.
+    """
+    key, function = key_of(file, node), file.function(node)
+    binding = file.binding(key)
+    if key is None or function is None or binding is None or binding.scope is not function.scope:
+        return False
+    entry, said = file.parent(node), file.text(node)
+    return isinstance(entry, ast.Subscript) and any(
+        isinstance(one, ast.Subscript)
+        and isinstance(one.ctx, ast.Store)
+        and one.lineno < node.lineno
+        and file.text(one) == file.text(entry)
+        and isinstance(file.parent(one), ast.Assign | ast.AnnAssign)
+        and not any(
+            isinstance(above, ast.If | ast.While | ast.ExceptHandler)
+            and (isinstance(above, ast.ExceptHandler) or said in file.text(above.test))
+            for above in _above(file, one, function)
+        )
+        for one in function.own
+    )
+
+
+def _above(file: PythonFile, node: ast.AST, function: Function) -> Iterator[ast.AST]:
+    """Yield what a node is in, of its function."""
+    for above in file.ancestors(node):
+        if above is function.node:
+            return
+        yield above
 
 
 def is_other_entry(file: PythonFile, node: ast.expr, other: ast.expr) -> bool:

@@ -19,9 +19,13 @@ __all__ = ["is_fresh", "is_own"]
 
 
 def is_fresh(file: PythonFile, node: ast.expr, spawn: ast.AST) -> bool:
-    """Return whether an object is made in the loop that starts the thread, or right there."""
+    """Return whether an object is made in the loop that starts the thread, or right there, or is
+    the element of a list whose turn it is in that loop.
+    """
     if isinstance(node, ast.Call | ast.Constant):
         return True
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.slice, ast.Name) and is_fresh(file, node.slice, spawn)
     binding = file.binding(node)
     loop = innermost_loop(spawn)
     if binding is None:
@@ -61,7 +65,11 @@ def _is_of_run(file: PythonFile, binding: Binding, spawn: Spawn) -> bool:
     return bool(values) and all(isinstance(value, ast.Call) for value in values)
 
 
-def _is_passed_on(function: Function, name: str, spawn: Spawn) -> bool:
+_DEPTH = 3
+"""Calls that an object may be handed on by."""
+
+
+def _is_passed_on(function: Function, name: str, spawn: Spawn, depth: int = _DEPTH) -> bool:
     """Return whether a thread hands on what is its own: the element of a list that it is given,
     what it loops over of that, or what it takes out of a queue.
     """
@@ -71,11 +79,22 @@ def _is_passed_on(function: Function, name: str, spawn: Spawn) -> bool:
     running = reached(spawn.target) - {function}
     file = function.file
     sites = [s for s in function.callers if s.caller in running]
-    return bool(sites) and all(
+    return bool(sites and depth) and all(
         is_from_queue(file, given := argument(site.call, at, name))
         or (site.caller is not None and _is_own_part(file, given, site.caller, spawn))
+        or (site.caller is not None and _is_handed_on(given, site.caller, spawn, depth))
         for site in sites
     )
+
+
+def _is_handed_on(given: ast.expr | None, caller: Function, spawn: Spawn, depth: int) -> bool:
+    """Return whether a caller hands on what it has got itself in that way."""
+    binding = caller.file.binding(given)
+    if binding is None or binding.scope is not caller.scope or caller is spawn.target:
+        return False
+    if [site.kind for site in binding.sites] != ["parameter"] or binding.name == caller.self_name:
+        return False
+    return _is_passed_on(caller, binding.name, spawn, depth - 1)
 
 
 def _is_own_part(file: PythonFile, given: ast.expr | None, caller: Function, spawn: Spawn) -> bool:

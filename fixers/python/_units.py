@@ -15,7 +15,7 @@ from threadmend.python.locks import looks_like_lock
 from ._checks import check
 from ._confined import is_said_to_be_of_one_thread
 from ._data import Data, Use
-from ._own_entry import is_of_this_thread, is_other_entry, key_of
+from ._own_entry import is_of_this_thread, is_other_entry, is_put_there_before, key_of
 from ._steps import decided_on
 from ._unit import Unit, independent, is_in, loaded, looks, reads, stored
 
@@ -70,7 +70,7 @@ def _unit(data: Data, use: Use) -> Unit | None:
     if _is_until_unlock(file, statement) or _is_just_made(file, use, statement):
         return None
     key = key_of(file, use.node) if use.mode == "mutate" else None
-    if key is not None and is_of_this_thread(file, key):
+    if key is not None and (is_of_this_thread(file, key) or is_put_there_before(file, use.node)):
         return None
     checked = check(data, use, statement)
     if checked is not None or file.held(use.node):

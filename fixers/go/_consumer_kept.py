@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from threadmend.golang.builders import insert_before, with_reason
+from threadmend.golang.builders import BuilderError, insert_before, with_reason
 from threadmend.golang.channel_fields import shared_channel
 from threadmend.golang.channels import (
     Channel,
@@ -73,7 +73,8 @@ def _of_channel(file: GoFile, function: Node, channel: Channel) -> Iterator[Find
     if len(ends) == len(nodes):
         at = ranges[0].node
         told = _told_of_its_end(file, function, launch, ranges[0])
-        yield from _left(function, launch.node, ends, channel.binding.name, at, told)
+        alone = all(runner_of(send, function) is function for send in channel.of("send"))
+        yield from _left(function, launch.node, ends, channel.binding.name, at, told, alone)
 
 
 def _told_of_its_end(
@@ -169,6 +170,7 @@ def _left(
     name: str,
     range_: Node,
     told: Sequence[Node] = (),
+    alone: bool = True,
 ) -> Iterator[Finding]:
     flow = flow_of(function)
     begin = flow.point_of(start)
@@ -181,7 +183,7 @@ def _left(
     if not left or any(n.kind != "return_statement" for n in left):
         return
     code = ends[0].name
-    fix, reason = _fix(code, left)
+    fix, reason = _fix(code, left, alone)
     yield Finding(
         path=function.path,
         start=left[0].start,
@@ -194,7 +196,9 @@ def _left(
 
 
 @with_reason
-def _fix(code: str, left: list[Node]) -> Fix:
+def _fix(code: str, left: list[Node], alone: bool) -> Fix:
+    if not alone:
+        raise BuilderError("others may still send to it there")
     edits = tuple(e for exit_ in left for e in insert_before(exit_, code))
     why = "the goroutine ends where it stayed before"
     return Fix(f"{code} before returning", edits, Safety.UNSAFE, why)

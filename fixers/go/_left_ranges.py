@@ -43,7 +43,7 @@ from threadmend.golang.functions import leave_with
 from threadmend.golang.goroutines import Launch, innermost_loop
 from threadmend.golang.leaving import owed_after
 from threadmend.golang.local_fields import held_channels
-from threadmend.golang.locks import declaration_of, held_at
+from threadmend.golang.locks import declaration_of, held_at, runs_in_place
 from threadmend.golang.makers import making
 from threadmend.golang.stops import ways_out
 from threadmend.golang.syntax import Node
@@ -210,6 +210,8 @@ def _fix(file: GoFile, function: Node, left: _Left) -> Fix:
     made, body = left.channel.make.statement, left.launch.body
     if made is None or made.parent is not function["body"] or body is None:
         raise BuilderError("the channel is not made in the function's own block")
+    if not _is_over_here(left.channel.of("range")[0]):
+        raise BuilderError("the receiver may run when the function has returned")
     if _waits_then(function, left):
         receive = left.channel.of("range")[0]
         rest = drained(left.channel, receive, left.exits, left.sends[0].node)
@@ -234,6 +236,19 @@ def _fix(file: GoFile, function: Node, left: _Left) -> Fix:
     title = f"Let the goroutine end when {left.channel.binding.name} is left"
     reason = "the goroutine ends when its receiver has left"
     return Fix(title, realigned(file.package.workspace, edits), Safety.UNSAFE, reason)
+
+
+def _is_over_here(receive: ChannelOperation) -> bool:
+    """Return whether a receive is over when the function, or what it calls, returns.
+
+    Not in `func feed(in chan T) *step { return &step{run: func() { for x := range in {…} }} }`.
+    """
+    within = receive.node.function
+    while within is not None and within.kind == "func_literal" and receive.calls:
+        if not runs_in_place(receive.file, within):
+            return False
+        within = within.function
+    return True
 
 
 def _owes(body: Node, node: Node, channel: Channel) -> bool:

@@ -1,19 +1,23 @@
-"""Ways out of a goroutine that the only one who waits for it has ordered: `close(done); return`."""
+"""Ways out of a goroutine that the only one who waits for it has ordered: `close(done); return`.
+
+Or by a variable that it sets when it has given up: `case <-ctx.Done(): cancelled = true`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from threadmend.golang.access import uses_of
 from threadmend.golang.calls import callers
 from threadmend.golang.channel_index import behind
 from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
-from threadmend.golang.flow import is_never_after
+from threadmend.golang.flow import Flow, Point, is_never_after
 from threadmend.golang.functions import outer_function
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.syntax import Node
 
-__all__ = ["stopped_by_waiter"]
+__all__ = ["given_up", "stopped_by_waiter"]
 
 
 def stopped_by_waiter(file: GoFile, exit_: Node, waiter: ChannelOperation) -> bool:
@@ -59,3 +63,29 @@ def _is_last(place: Node, waiter: ChannelOperation, function: Node) -> bool:
     if deferred is not None and deferred.function is function:
         return True
     return place.function is function and is_never_after(waiter.anchor, place)
+
+
+def given_up(file: GoFile, flow: Flow, waiter: ChannelOperation) -> set[Point]:
+    """Return the points to which a goroutine comes only when nobody waits for it any more.
+
+    They are behind a flag that its launcher alone sets, and does not wait after that.
+    """
+    found = set()
+    function = waiter.anchor.function
+    for test in flow.function.own():
+        if test.kind != "if_statement" or test["condition"].kind != "identifier":
+            continue
+        flag = file.binding(test["condition"])
+        if flag is None or flag.kind != "variable" or flag.function is not function:
+            continue
+        sets = [use for use in uses_of(flag) if use.kind not in {"read", "declare"}]
+        if sets and all(
+            use.kind == "write"
+            and use.function is function
+            and is_never_after(waiter.anchor, use.node)
+            for use in sets
+        ):
+            first = test["consequence"].statements[:1]
+            point = flow.point_of(first[0]) if first else None
+            found |= {point} if point is not None else set()
+    return found

@@ -59,7 +59,7 @@ from ._signal_once import signalled_once
 from ._slot_entrusted import entrusted_slots
 from ._slot_held import held_slots
 from ._slot_kept import kept_slots
-from ._stopped_by_waiter import stopped_by_waiter
+from ._stopped_by_waiter import given_up, stopped_by_waiter
 from ._token_kept import kept_tokens
 from ._uncancelled import uncancelled_waits
 
@@ -240,6 +240,7 @@ def _conditions(node: Node) -> set[bytes]:
 def _skipping(file: GoFile, flow: Flow, signals: Signals, waiter: ChannelOperation) -> list[Exit]:
     """Return the exits without a signal; for who receives once, a value is one as well."""
     stops = signals.points if waiter.kind == "range" else signals.points | signals.sends
+    stops |= given_up(file, flow, waiter)
     exits = flow.exits_from(flow.entry, stop=lambda p: p in stops)
     kinds = {"return", "end", "goexit"}
     left = [e for e in exits if e.kind in kinds and not _says_so(file, e.node, waiter)]

@@ -46,6 +46,10 @@ _SAYS_HERE = re.compile(
 )
 
 
+# What is said where a function ends that keeps the lock for good.
+_NEVER = re.compile(rb"(?i)\b(?:do not|don't|never|not|no) (?:releas|unlock)")
+
+
 def hands_over(file: GoFile, locks: Locks, lock: LockOperation) -> bool:
     """Return whether somebody else than this function's own statements may release the lock.
 
@@ -189,6 +193,8 @@ def released_by_calls(file: GoFile, locks: Locks, lock: LockOperation) -> set[Po
             if node.kind != "call_expression":
                 continue
             decl = file.callee(node)
+            if _is_unseen_release(node, decl, lock):
+                found.add(point)
             key = decl.key if decl is not None else _literal_called(file, node)
             if key is not None and lock.lock_class in releasing.get(key, ()):
                 found.add(point)
@@ -196,6 +202,21 @@ def released_by_calls(file: GoFile, locks: Locks, lock: LockOperation) -> set[Po
                 if lock.lock_class in released_classes(file, node, decl, releasing[key]):
                     found.add(point)
     return found
+
+
+def _is_unseen_release(call: Node, decl: Decl | None, lock: LockOperation) -> bool:
+    """Return whether a lock that is an interface has another method to release it: `b.ClearAndUnlock()`.
+
+    No body says so, but the name does.
+    """
+    called = call["function"]
+    return (
+        called.kind == "selector_expression"
+        and called["field"].name not in {"Unlock", "RUnlock"}
+        and "Unlock" in called["field"].name
+        and called["operand"].text == lock.lock.text
+        and (decl is None or not decl.has_body)
+    )
 
 
 def _literal_called(file: GoFile, call: Node) -> tuple[str, int] | None:
@@ -366,6 +387,9 @@ def returns_locked(
         return True
     if not everywhere:
         return False
+    comments = file.tree.comments_in(lock.call.end, function.end)
+    if any(_NEVER.search(file.tree.data[c.start : c.end]) for c in comments):
+        return True
     classes = net_releases(file.package).values()
     return any(lock.lock_class in released for released in classes)
 

@@ -50,6 +50,7 @@ from ._left_early import left_early
 from ._left_open import left_open
 from ._received import received_by
 from ._unreceived import is_returned
+from ._waited_within import waited_within
 
 CATEGORY = "channel"
 GATE = rb"\bclose\("
@@ -117,6 +118,8 @@ def _senders(file: GoFile, function: Node, channel: Channel) -> list[_Sender]:
         runner = runner_of(send, function)
         if isinstance(runner, Launch) and runner.kind != "timer":
             places = launch_places(file, function, runner, send.calls)
+            if places and runner.function is not function and waited_within(runner):
+                continue
             if places:
                 sender = _Sender(runner, places, [])
                 found.setdefault(runner.node.start, sender).sends.append(send)

@@ -205,9 +205,9 @@ def released_by_calls(file: GoFile, locks: Locks, lock: LockOperation) -> set[Po
 
 
 def _is_unseen_release(call: Node, decl: Decl | None, lock: LockOperation) -> bool:
-    """Return whether a lock that is an interface has another method to release it: `b.ClearAndUnlock()`.
+    """Return whether an interface with a Lock is released by another of its methods.
 
-    No body says so, but the name does.
+    No body says so, but the name does: `b.ClearAndUnlock()`.
     """
     called = call["function"]
     return (

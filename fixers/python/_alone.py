@@ -18,6 +18,7 @@ __all__ = [
     "is_made_by_callers",
     "is_made_for",
     "is_named_nowhere",
+    "is_new",
 ]
 
 _MANY = 600
@@ -36,7 +37,7 @@ def is_made_by_callers(function: Function, name: str, depth: int = 3) -> bool:
     calls = [c for c in file.calls(function.name) if file.function(c) is not function]
     given = [(call, argument(call, at, name)) for call in calls]
     return bool(calls) and all(
-        _is_new(file, call, one) or _is_passed_on(file, call, one, depth) for call, one in given
+        is_new(file, call, one) or _is_passed_on(file, call, one, depth) for call, one in given
     )
 
 
@@ -121,7 +122,7 @@ def _is_nothing(function: Function, name: str, given: ast.expr | None) -> bool:
 
 def _is_let_go(file: PythonFile, call: ast.Call, given: ast.expr | None) -> bool:
     """Return whether a caller hands over an object that it has made, and uses it no more."""
-    if not _is_new(file, call, given):
+    if not is_new(file, call, given):
         return False
     binding = file.binding(given)
     return binding is None or all(
@@ -132,7 +133,8 @@ def _is_let_go(file: PythonFile, call: ast.Call, given: ast.expr | None) -> bool
     )
 
 
-def _is_new(file: PythonFile, call: ast.Call, given: ast.expr | None) -> bool:
+def is_new(file: PythonFile, call: ast.Call, given: ast.expr | None) -> bool:
+    """Return whether a call hands over what its caller has made, and has given nobody before."""
     if isinstance(given, ast.Call | ast.Dict | ast.List | ast.Set):
         return True
     binding, caller = file.binding(given), file.function(call)

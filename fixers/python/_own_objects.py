@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 
 from threadmend.python.arguments import argument
-from threadmend.python.file import PythonFile
+from threadmend.python.file import PythonFile, last_name
 from threadmend.python.flow import innermost_loop
 from threadmend.python.functions import Function
 from threadmend.python.scope import Binding
 from threadmend.python.threads import Spawn, reached
 
-from ._alone import is_given_away, is_made_by_callers
-from ._given import is_from_queue
+from ._alone import is_given_away, is_made_by_callers, is_new
+from ._given import is_from_queue, reaching
 from ._handed import argument_for
 
 __all__ = ["is_fresh", "is_own"]
@@ -51,7 +51,26 @@ def is_own(file: PythonFile, node: ast.expr, function: Function, spawn: Spawn) -
         return arg is None or is_fresh(spawn.file, arg, spawn.node) or is_given_away(spawn, arg)
     if function.self_name == binding.name or is_made_by_callers(function, binding.name):
         return True
-    return _is_passed_on(function, binding.name, spawn)
+    if _is_passed_on(function, binding.name, spawn):
+        return True
+    return _is_made_on_the_way(function, binding.name, spawn)
+
+
+def _is_made_on_the_way(function: Function, name: str, spawn: Spawn) -> bool:
+    """Return whether what a thread runs hands a function only objects that it has just made: all
+    calls of that name do, of whatever object.
+    """
+    if name not in function.parameters:
+        return False
+    at = function.parameters.index(name) - (function.self_name is not None)
+    running = [f for f, spawns in reaching(spawn.file).items() if spawn in spawns]
+    calls = [
+        (one.file, call)
+        for one in running
+        for call in one.calls
+        if one is not function and last_name(call.func) == function.name
+    ]
+    return bool(calls) and all(is_new(file, call, argument(call, at, name)) for file, call in calls)
 
 
 def _is_of_run(file: PythonFile, binding: Binding, spawn: Spawn) -> bool:

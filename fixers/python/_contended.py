@@ -27,7 +27,7 @@ from ._alone import is_given_away, is_made_for
 from ._captured import Running, captured, is_alone, is_begun_by
 from ._data import Data, Use
 from ._foreign import foreign_classes, foreign_names
-from ._given import given, reaching, run_abroad
+from ._given import given, heard_abroad, reaching, run_abroad
 from ._handed import argument_for, kept_functions
 from ._listeners import listeners
 from ._one_liners import lifted
@@ -384,6 +384,7 @@ def _receivers(cls: Class, spawn: Spawn) -> Iterator[tuple[Function, ast.expr]]:
     target = spawn.method_node
     if target is None or not _is_for(spawn, target.value):
         running += run_abroad(spawn)
+    yield from ((f, n) for f, n, heard in heard_abroad(spawn) if heard.home in cls.mro)
     for function in running:
         if function.home in cls.mro:
             continue

@@ -21,7 +21,7 @@ from threadmend.python.uses import is_self
 from ._handed import asked_of, handed, kept_functions
 from ._listeners import listeners
 
-__all__ = ["abroad", "given", "in_threads", "reaching", "run_abroad"]
+__all__ = ["abroad", "given", "heard_abroad", "in_threads", "reaching", "run_abroad"]
 
 _MANY = 600
 """Files of a project, of which every process that is asked about one would read most."""
@@ -157,10 +157,36 @@ def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spaw
                         continue
                     if not is_from_queue(file, _receiver(node)):
                         _note(found, callee, spawns)
+                        _note_listeners(found, callee, spawns)
                 for method in _in_its_place(function):
                     if method.file is not file:
                         _note(found, method, spawns)
     return found
+
+
+def _note_listeners(
+    found: dict[PythonFile, dict[Function, list[Spawn]]], callee: Function, spawns: list[Spawn]
+) -> None:
+    """Note the listeners of any file that an object of another one than the thread's calls."""
+    for function in _at_others(callee) if callee.name not in INITIALIZERS else ():
+        file = function.file
+        for call in function.calls if file is callee.file else ():
+            if isinstance(call.func, ast.Name | ast.Subscript) and not file.held(call):
+                for listener in listeners(file, call.func):
+                    if all(spawn.file is not listener.file for spawn in spawns):
+                        _note(found, listener, spawns)
+                        known = file.project.__dict__.setdefault("_heard_abroad", {})
+                        for spawn in spawns:
+                            known.setdefault(spawn, []).append((function, call.func, listener))
+
+
+def heard_abroad(spawn: Spawn) -> list[tuple[Function, ast.expr, Function]]:
+    """Return the listeners that threads get to through objects of other files: who calls them,
+    by which expression.
+    """
+    known: dict[Spawn, list[tuple[Function, ast.expr, Function]]]
+    known = spawn.file.project.__dict__.get("_heard_abroad", {})
+    return known.get(spawn, [])
 
 
 def _note_further(

@@ -164,7 +164,7 @@ def _only_one(file: PythonFile, name: str, asked: set[str]) -> Class | None:
     called after it: `self._source.checkout()` of a ChannelSource.
     """
     word, project = _word(name), file.project
-    if len(word) < 4:
+    if len(word) < 3:
         return None
     known: dict[bytes, list[str]] | None = project.__dict__.get("_methods_by_name")
     if known is None:
@@ -180,7 +180,8 @@ def _only_one(file: PythonFile, name: str, asked: set[str]) -> Class | None:
     found = [cls for f in files for cls in f.classes if all(_has(cls, one) for one in asked)]
     if len(found) != 1 or found[0].is_open or "." in found[0].qualname:
         return None
-    return found[0] if found[0].name.lower().endswith(word) else None
+    called = found[0].name.lower()
+    return found[0] if called == word or (len(word) > 3 and called.endswith(word)) else None
 
 
 def _asked(file: PythonFile, binding: Binding) -> Iterator[str]:

@@ -150,6 +150,16 @@ def _calls_of(method: Function) -> list[tuple[PythonFile, ast.Call]]:
             other = project.readable(path)
             for call in other.calls(method.name) if other is not None else ():
                 assert other is not None
-                if function_of(other, call.func) is method:
+                if function_of(other, call.func) is method or _is_of_given(other, call, method):
                     known[method].append((other, call))
     return known[method]
+
+
+def _is_of_given(file: PythonFile, call: ast.Call, method: Function) -> bool:
+    """Return whether a call is of a method of what a function was given: `bus.observe(self.note)`,
+    where `bus` is called after its class.
+    """
+    from ._given import given
+
+    owner = given(file, call.func.value) if isinstance(call.func, ast.Attribute) else None
+    return owner is not None and owner.method(method.name) is method

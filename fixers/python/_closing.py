@@ -28,6 +28,8 @@ from ._workers import each
 __all__ = ["at_close", "at_last_wait"]
 
 _CLOSING = ("close", "stop", "shutdown", "terminate", "quit", "disconnect", "__exit__")
+_AT_END = frozenset({"__exit__", "__del__"})
+_CLOSES = frozenset({*_CLOSING, "release", "cleanup", "kill"})
 
 
 def at_close(file: PythonFile, use: QueueUse, spawn: Spawn) -> tuple[Edit, ...]:
@@ -42,7 +44,7 @@ def at_close(file: PythonFile, use: QueueUse, spawn: Spawn) -> tuple[Edit, ...]:
         closing = _closing(cls)
         if closing is not None and closing.self_name:
             me = closing.self_name
-            return _at_end(closing, _ended(f"{me}.{queue}", me))
+            return _at_end(closing, _ended(f"{me}.{queue}", me), spawn)
         return _at_owner(cls, queue)
     starter, above = file.function(spawn.node), file.parent(spawn.node)
     target = above.targets[0] if isinstance(above, ast.Assign) else None
@@ -58,7 +60,7 @@ def at_close(file: PythonFile, use: QueueUse, spawn: Spawn) -> tuple[Edit, ...]:
         return ()
     if not isinstance(target, ast.Attribute) or not is_self(file, target.value):
         return ()
-    return _at_end(closing, _ended(f"{me}.{queue}", f"{me}.{target.attr}"))
+    return _at_end(closing, _ended(f"{me}.{queue}", f"{me}.{target.attr}"), spawn)
 
 
 def at_last_wait(file: PythonFile, use: QueueUse, spawn: Spawn) -> tuple[Edit, ...]:
@@ -144,7 +146,7 @@ def _all_ended(file: PythonFile, spawn: Spawn, closing: Function, queue: str) ->
     # Each takes one, whoever is first: one for those alone that are seen to live is too few.
     told = f"for _ in {kept}:\n    {queue}.put(None)"
     waited = f"{told}\nfor {name} in {kept}:\n    {name}.join()"
-    return _at_end(closing, f"{waited}\n{kept}.clear()" if is_again else waited)
+    return _at_end(closing, f"{waited}\n{kept}.clear()" if is_again else waited, spawn)
 
 
 def _is_listed_at_first(closing: Function, attribute: str) -> bool:
@@ -164,25 +166,50 @@ def _is_listed_at_first(closing: Function, attribute: str) -> bool:
 
 
 def _closing(cls: Class) -> Function | None:
-    """Return the method that closes an object of a class, which no other one calls."""
+    """Return the method that closes an object of a class, which no other one calls but what ends a
+    `with` statement.
+    """
     named = (cls.methods.get(name) for name in _CLOSING)
     method = next((m for m in named if m is not None), None)
     if method is None or method.is_async or method.is_static or method.is_generator:
         return None
-    return None if any(s.caller in cls.methods.values() for s in method.callers) else method
+    others = [one for name, one in cls.methods.items() if name not in _AT_END]
+    return None if any(site.caller in others for site in method.callers) else method
 
 
 def _ended(queue: str, thread: str) -> str:
     return f"if {thread}.is_alive():\n    {queue}.put(None)\n    {thread}.join()"
 
 
-def _at_end(closing: Function, text: str) -> tuple[Edit, ...]:
-    """Return the edit that adds to the end of a method, before what it returns."""
+def _at_end(closing: Function, text: str, spawn: Spawn | None = None) -> tuple[Edit, ...]:
+    """Return the edit that adds to the end of a method, before what it returns, and before it
+    closes what the worker of a spawn works with.
+    """
     last = closing.body[-1]
+    used = _closed(closing, spawn)
+    if used is not None:
+        return insert_before(closing.file, used, text)
     only = last.body[0] if isinstance(last, ast.With) and len(last.body) == 1 else last
     if isinstance(only, ast.Return):
         return insert_before(closing.file, last, text)
     return () if always_leaves(closing.body) else insert_after(closing.file, last, text)
+
+
+def _closed(closing: Function, spawn: Spawn | None) -> ast.stmt | None:
+    """Return the first statement of a method that closes what a worker works with."""
+    worker = None if spawn is None else spawn.target
+    cls = closing.cls
+    if worker is None or cls is None:
+        return None
+    used = {use.name for use in cls.uses if use.function is worker}
+    for statement in closing.body:
+        call = statement.value if isinstance(statement, ast.Expr) else None
+        func = call.func if isinstance(call, ast.Call) else None
+        owner = func.value if isinstance(func, ast.Attribute) and func.attr in _CLOSES else None
+        if isinstance(owner, ast.Attribute) and is_self(closing.file, owner.value):
+            if owner.attr in used:
+                return statement
+    return None
 
 
 def _at_owner(cls: Class, queue: str) -> tuple[Edit, ...]:

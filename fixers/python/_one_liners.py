@@ -7,11 +7,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from threadmend.python.flow import without_text
 from threadmend.python.functions import Function
 from threadmend.python.places import only_statement
 from threadmend.python.scope import parent
 from threadmend.python.uses import AttributeUse, is_self
 
+from ._failing import untold
 from ._own_entry import is_of_this_thread
 
 __all__ = ["lifted"]
@@ -71,7 +73,9 @@ def _is_quiet(statement: ast.stmt) -> bool:
 
 
 def _is_one_step(function: Function) -> bool:
-    """Return whether a method is one statement, and nothing is around it."""
+    """Return whether a method is one statement, but for what it tells of it, and nothing is around
+    that.
+    """
     known: dict[Function, bool] = function.file.__dict__.setdefault("_one_liners", {})
     if function not in known:
         known[function] = _is_plain(function) and _only(function) is not None
@@ -87,6 +91,9 @@ def _is_plain(function: Function) -> bool:
 
 
 def _only(function: Function) -> ast.stmt | None:
+    steps = untold(function.file, without_text(function.body))
+    if len(steps) == 1 and isinstance(steps[0], ast.Assign | ast.AugAssign | ast.Expr):
+        return steps[0]
     return only_statement(function)[0]
 
 

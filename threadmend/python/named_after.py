@@ -1,5 +1,5 @@
 """Parameters that are called as a class is, and used as its objects are: `def run(block)`, where
-there is a class `Block`.
+there is a class `Block`; or kept in an attribute of the name, which is.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
+from threadmend.python.functions import attributes_of
 from threadmend.python.names import bound
 from threadmend.python.scope import Binding, Site, parent
 
@@ -36,11 +37,26 @@ def class_named_after(file: PythonFile, site: Site) -> Class | None:
     if binding is None or len(binding.sites) != 1 or function.self_name == name:
         return None
     cls = _class(file, named)
-    asked = {node.attr for use in file.uses(binding) if (node := _asked(use)) is not None}
+    uses = file.uses(binding)
+    asked = {node.attr for use in uses if (node := _asked(use)) is not None}
+    if not asked and len(uses) == 1 and _is_kept(uses[0]):
+        kept = (_asked(node) for node in attributes_of(file).get(name, ()))
+        asked = {node.attr for node in kept if node is not None}
     return cls if cls is not None and asked and all(map(cls.has, asked)) else None
 
 
-def _asked(use: ast.Name) -> ast.Attribute | None:
+def _is_kept(use: ast.Name) -> bool:
+    """Return whether a statement keeps a parameter in an attribute of its name, or hands it to who
+    does: `self.ledger = ledger`, `Server(ledger)`.
+    """
+    above = parent(use)
+    if isinstance(above, ast.Call):
+        return use in above.args
+    target = above.targets[0] if isinstance(above, ast.Assign) and len(above.targets) == 1 else None
+    return isinstance(target, ast.Attribute) and target.attr == use.id
+
+
+def _asked(use: ast.expr) -> ast.Attribute | None:
     above = parent(use)
     return above if isinstance(above, ast.Attribute) else None
 

@@ -37,12 +37,12 @@ def moved_behind(file: PythonFile, section: Section, call: ast.expr) -> tuple[Ed
     if not isinstance(statement, ast.Expr) or not isinstance(start, ast.With) or function is None:
         raise BuilderError("the call is not the end of the section")
     func = call.func if isinstance(call, ast.Call) else None
-    if not isinstance(func, ast.Attribute) or is_self(file, func.value):
+    if not isinstance(func, ast.Attribute) or _is_own_method(func, function):
         raise BuilderError("what is called may count on the lock")
     assert isinstance(call, ast.Call)
     if not all(_is_same(one, section, function) for one in given_to(call)):
         raise BuilderError("what the call gets may be another behind the section")
-    if _may_be_set(func.value, section, function, inside=False):
+    if any(_may_be_set(one, section, function, inside=False) for one in (func, func.value)):
         raise BuilderError("whom it calls may be another behind the section")
     gone: ast.stmt = statement
     while block_of(gone) == [gone] and gone not in start.body:
@@ -58,6 +58,16 @@ def moved_behind(file: PythonFile, section: Section, call: ast.expr) -> tuple[Ed
     if outer:
         text = f"if {' and '.join(outer)}:\n{textwrap.indent(text, '    ')}"
     return (*delete(file, gone, comments=False), *insert_after(file, start, text))
+
+
+def _is_own_method(func: ast.Attribute, function: Function) -> bool:
+    """Return whether a call is of a method of the object itself, and not of a function that the
+    object keeps for others: `self.on_dropped(jobs)`.
+    """
+    home = function.home
+    if not is_self(function.file, func.value):
+        return False
+    return home is None or home.method(func.attr) is not None or not home.uses_of(func.attr)
 
 
 def _tests(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile, is_test
-from threadmend.python.functions import Function, function_of
+from threadmend.python.functions import Function, attributes_of, function_of
 from threadmend.python.names import bound
 from threadmend.python.scope import Binding, parent
 from threadmend.python.threads import Spawn
@@ -99,13 +99,14 @@ def makers(cls: Class) -> list[PythonFile]:
 def kept_functions(file: PythonFile, func: ast.Attribute) -> Iterator[Function]:
     """Yield the functions that an attribute keeps for its object: `self.emit(line)`, where
     `self.emit = emit` is a parameter, and whoever makes the object hands one in, or calls the
-    method that sets it.
+    method that sets it, or sets it from outside: `fleet.on_dropped = self.requeue`.
     """
     function = file.function(func)
     cls = None if function is None or not is_self(file, func.value) else function.home
     if cls is None or cls.method(func.attr) is not None:
         return
     yield from _made_with(cls, func.attr)
+    yield from _set_by_others(cls, func.attr)
     for other, value in cls.values_of(func.attr):
         binding = other.binding(value)
         if binding is None or len(binding.sites) != 1 or binding.sites[0].kind != "parameter":
@@ -118,6 +119,31 @@ def kept_functions(file: PythonFile, func: ast.Attribute) -> Iterator[Function]:
                     yield callback
         elif maker is not None and maker.cls is not None and binding.name in maker.parameters[1:]:
             yield from handed_to_method(maker, binding.name)
+
+
+def _set_by_others(cls: Class, name: str) -> list[Function]:
+    """Return the functions that code of the project sets an attribute of an object to."""
+    from ._given import given
+
+    known: dict[tuple[Class, str], list[Function]]
+    known = cls.file.__dict__.setdefault("_set_by_others", {})
+    if (cls, name) in known:
+        return known[cls, name]
+    found: dict[Function, None] = {}
+    project = cls.file.project
+    paths = [path for path in project.naming(cls.file.encode(name)) if not is_test(path)]
+    for path in paths if len(paths) <= _FEW else ():
+        file = project.readable(path)
+        for node in attributes_of(file).get(name, ()) if file is not None else ():
+            above = parent(node)
+            if file is None or not isinstance(above, ast.Assign) or node not in above.targets:
+                continue
+            callback = None if is_self(file, node.value) else function_of(file, above.value)
+            owner = None if callback is None else given(file, node.value)
+            if callback is not None and owner is not None and cls in owner.mro:
+                found[callback] = None
+    known[cls, name] = list(found)
+    return known[cls, name]
 
 
 def _made_with(cls: Class, name: str) -> Iterator[Function]:

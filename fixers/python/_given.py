@@ -151,6 +151,8 @@ def _abroad(project: PythonProject) -> dict[PythonFile, dict[Function, list[Spaw
                 _note(found, target, [spawn])
                 _note_further(found, target, spawn)
         for function, spawns in reaching(file).items():
+            if function.file is not file and function.outer is not None:
+                _note_wrapper(found, function, spawns)
             if function.file is file:
                 for node, callee in _called(function):
                     if callee.file is file or file.held(node):
@@ -175,14 +177,35 @@ def _note_listeners(
                 for listener in listeners(file, call.func):
                     if all(spawn.file is not listener.file for spawn in spawns):
                         _note(found, listener, spawns)
-                        known = file.project.__dict__.setdefault("_heard_abroad", {})
-                        for spawn in spawns:
-                            known.setdefault(spawn, []).append((function, call.func, listener))
+                        _note_heard(spawns, (function, call.func, listener))
+
+
+def _note_wrapper(
+    found: dict[PythonFile, dict[Function, list[Spawn]]], wrapper: Function, spawns: list[Spawn]
+) -> None:
+    """Note what a decorator of another file does around a function that threads call, with what it
+    was made with: `watch.charge(started)` of `@timed(watch)`.
+    """
+    file = wrapper.file
+    for node, callee in _called(wrapper):
+        owner = _receiver(node)
+        if callee.file is file and callee.cls is not None and owner is not None:
+            binding = file.binding(owner)
+            if file.held(node) or binding is None or binding.scope is wrapper.scope:
+                continue  # of the call alone
+            _note(found, callee, spawns)
+            _note_heard(spawns, (wrapper, owner, callee))
+
+
+def _note_heard(spawns: list[Spawn], heard: tuple[Function, ast.expr, Function]) -> None:
+    known = heard[0].file.project.__dict__.setdefault("_heard_abroad", {})
+    for spawn in spawns:
+        known.setdefault(spawn, []).append(heard)
 
 
 def heard_abroad(spawn: Spawn) -> list[tuple[Function, ast.expr, Function]]:
-    """Return the listeners that threads get to through objects of other files: who calls them,
-    by which expression.
+    """Return the listeners that threads get to through objects of other files, and the methods
+    through decorators: who calls them, by which expression.
     """
     known: dict[Spawn, list[tuple[Function, ast.expr, Function]]]
     known = spawn.file.project.__dict__.get("_heard_abroad", {})

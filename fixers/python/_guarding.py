@@ -145,12 +145,14 @@ def _is_nested(data: Data, units: list[Unit], every: Sequence[Raced]) -> bool:
     """Return whether statements that get the lock stand in others that get it for other data of
     the object, or those in them: the thread would wait for itself.
     """
-    mine = [s for unit in units for s in unit.block]
+    blocks = [unit.block for unit in units]
+    mine = [s for block in blocks for s in block]
     inside = {node for s in mine for node in ast.walk(s)}
     for other, found in every:
         if other is data or not _meets(data, other):
             continue
-        theirs = [s for unit in (*found, *_others(other, found)) for s in unit.block]
+        further = (unit for unit in (*found, *_others(other, found)) if unit.block not in blocks)
+        theirs = [s for unit in further for s in unit.block]
         if not inside.isdisjoint(theirs):
             return True
         if any(s in mine for one in theirs for s in ast.walk(one)):

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from threadmend.python.arguments import argument
 from threadmend.python.classes import Class
 from threadmend.python.file import PythonFile, is_test
 from threadmend.python.functions import Function, attributes_of, function_of
@@ -43,12 +44,14 @@ def argument_for(spawn: Spawn, name: str) -> ast.expr | None:
 
 def handed(file: PythonFile, function: Function, name: str) -> list[tuple[PythonFile, ast.expr]]:
     """Return what a parameter gets of spawns in its file, and, in an `__init__`, wherever the
-    project makes such an object.
+    project makes such an object; for a maker of decorators, wherever one is used.
     """
     given = [argument_for(s, name) for s in file.spawns if s.target is function]
     found = [(file, one) for one in given if one is not None]
     at = function.parameters.index(name) if name in function.parameters else -1
     by_keyword = any(one.arg == name for one in function.node.args.kwonlyargs)
+    if function.cls is None and function.outer is None and at >= 0:
+        found += _decorating(function, name, at)
     if function.name != "__init__" or function.cls is None or not (at > 0 or by_keyword):
         return found
     for other in makers(function.cls):
@@ -59,6 +62,22 @@ def handed(file: PythonFile, function: Function, name: str) -> list[tuple[Python
                 else:
                     found += [(other, k.value) for k in call.keywords if k.arg == name]
     return found
+
+
+def _decorating(function: Function, name: str, at: int) -> Iterator[tuple[PythonFile, ast.expr]]:
+    """Yield what a parameter gets where a function makes decorators: `@timed(watch)`."""
+    if not any(inner.outer is function for inner in function.file.functions):
+        return
+    project = function.file.project
+    paths = project.naming(function.file.encode(function.name))
+    for path in paths if len(paths) <= _FEW else ():
+        file = project.readable(path) if not is_test(path) else None
+        for decorated in file.functions if file is not None else ():
+            for made in getattr(decorated.node, "decorator_list", ()):
+                if isinstance(made, ast.Call) and file is not None:
+                    one = argument(made, at, name)
+                    if one is not None and function_of(file, made.func) is function:
+                        yield file, one
 
 
 def is_given_a(file: PythonFile, node: ast.expr, kinds: frozenset[str], depth: int = 3) -> bool:

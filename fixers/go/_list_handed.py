@@ -37,7 +37,7 @@ from threadmend.golang.syntax import Node
 from threadmend.golang.types import Map, Slice
 from threadmend.model import Edit
 
-from ._after_unlock import after_unlock
+from ._after_unlock import Moved, after_unlock, all_after_unlock
 from ._moved_statement import statement_to_move
 
 __all__ = ["copy_part", "hand_list"]
@@ -76,13 +76,14 @@ def hand_list(decl: Decl, field: Node, lock: Held) -> tuple[Edit, ...]:
     Raises BuilderError where the method reads more of its object than that.
     """
     edits = list(_parameter(decl, field))
-    functions = set()
+    functions: dict[Node, list[Site]] = {}
     for site in _sites(decl):
         function = site.node.function
-        if function is None or function in functions:
-            raise BuilderError(f"{decl.name} is called twice in a critical section")
-        functions.add(function)
-        edits += _moved(site, decl, field, lock)
+        if function is None:
+            raise BuilderError(f"{decl.name} is used as a value")
+        functions.setdefault(function, []).append(site)
+    for sites in functions.values():
+        edits += _moved(sites, decl, field, lock)
     return tuple(dict.fromkeys(edits))
 
 
@@ -155,26 +156,26 @@ def _type_of(decl: Decl, field: Node) -> str:
 # -- its calls ----------------------------------------------------------------------------
 
 
-def _moved(site: Site, decl: Decl, field: Node, lock: Held) -> tuple[Edit, ...]:
+def _moved(sites: list[Site], decl: Decl, field: Node, lock: Held) -> tuple[Edit, ...]:
     """Copy the list under the lock, and call the method with it after the Unlock."""
-    file, call, function = site.file, site.call, site.node.function
-    if call is None or function is None or call.parent is None:
-        raise BuilderError(f"{decl.name} is used as a value")
-    held = [h for h in holding_of(file, function).at(call) if h.lock_class == lock.lock_class]
-    if len(held) != 1 or call.parent.kind != "expression_statement":
-        raise BuilderError(f"{decl.name} is also called where the lock is not held")
+    file = sites[0].file
+    imports: list[Edit] = []
+    moved: list[Moved] = []
     wanted = field["field"].name
-    local = _local(file, function, wanted)
-    kept = f"{call['function']['operand'].name}.{wanted}"
-    copy, imports = _copied(decl, file, field, kept)
-    edits = after_unlock(
-        file,
-        held[0].access,
-        statement_to_move(call, held[0]),
-        first=(f"{local} := {copy}",),
-        within=add_argument(call, local),
-    )
-    return (*edits, *imports)
+    for site in sites:
+        call, function = site.call, site.node.function
+        if call is None or function is None or call.parent is None:
+            raise BuilderError(f"{decl.name} is used as a value")
+        held = [h for h in holding_of(file, function).at(call) if h.lock_class == lock.lock_class]
+        if len(held) != 1 or call.parent.kind != "expression_statement":
+            raise BuilderError(f"{decl.name} is also called where the lock is not held")
+        local = _local(file, function, wanted)
+        kept = f"{call['function']['operand'].name}.{wanted}"
+        copy, imported = _copied(decl, file, field, kept)
+        imports += imported
+        statement = statement_to_move(call, held[0])
+        moved.append(Moved(statement, (f"{local} := {copy}",), tuple(add_argument(call, local))))
+    return (*all_after_unlock(file, held[0].access, moved), *imports)
 
 
 def _copied(decl: Decl, file: GoFile, field: Node, kept: str) -> tuple[str, tuple[Edit, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from threadmend.golang.access import Access
+from threadmend.golang.access import Access, access_of
 from threadmend.golang.builders import (
     BuilderError,
     add_import,
@@ -14,8 +14,10 @@ from threadmend.golang.builders import (
 )
 from threadmend.golang.builders.structs import fields
 from threadmend.golang.channel_fields import shared_channel
+from threadmend.golang.field_accesses import accesses_like
 from threadmend.golang.file import GoFile
 from threadmend.golang.nocopy import nocopy
+from threadmend.golang.node import BLOCKS
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import (
@@ -67,8 +69,39 @@ class Copies:
 
     def _reads(self, statement: Node) -> Iterator[Node]:
         for name in statement.find("identifier"):
-            if self._is_owner(name):
+            if self._is_owner(name) or self._is_element(name):
                 yield name
+
+    def _is_element(self, name: Node) -> bool:
+        """Return whether a local names an element, of which a field is meant that changes.
+
+        `d := r.onDuty[driver]`, and then `d.vehicle` in the statement.
+        """
+        selector = name.parent
+        if selector is None or selector.kind != "selector_expression" or name.field != "operand":
+            return False
+        binding = self.file.binding(name)
+        if binding is None or binding.kind != "variable" or binding.value is None:
+            return False
+        if self.statement.contains(binding.node):
+            return False
+        type_ = self.file.type_of(name)
+        if not isinstance(type_, Pointer):
+            return False
+        if nocopy(self.file.package.workspace).path(type_.elem):
+            return False  # it has a lock of its own
+        place = access_of(self.file, binding.value)
+        if place is None or place.root != self.access.root or not place.steps:
+            return False
+        selection = self.file.selection(selector)
+        return selection is not None and selection.kind == "field" and self._changes(selector)
+
+    def _changes(self, selector: Node) -> bool:
+        """Return whether anybody writes a field of an object that others know."""
+        return any(
+            a.writes and not a.setup and not a.fresh
+            for a in accesses_like(self.file.package, self.file, selector)
+        )
 
     def _writes(self, statement: Node) -> bool:
         return any(written(n) and self._is_owner(n) for n in statement.find("identifier"))
@@ -93,6 +126,8 @@ class Copies:
             place = self._field(name)
             if place is None:
                 continue
+            if self._may_be_nil(place):
+                raise BuilderError("what it needs may be nil where the lock is held")
             named = place["operand"] if place.kind == "index_expression" else place
             last = named["field"].name if named.kind == "selector_expression" else named.name
             wanted = last[:1].lower() + last[1:]
@@ -106,6 +141,39 @@ class Copies:
                 lines.append(f"{local} := {self._copy(place)}")
             edits.append(Edit(place.path, place.start, place.end, names[place.text].encode()))
         return lines, edits
+
+    def _may_be_nil(self, place: Node) -> bool:
+        """Return whether a statement may ask first whether there is what a field is read of.
+
+        `if s.cfg != nil { s.notify(s.cfg.name) }`.
+        """
+        outer = place
+        while outer.kind == "selector_expression":
+            inner = outer["operand"]
+            if isinstance(self.file.type_of(inner), Pointer) and not self._is_owner(inner):
+                same = [
+                    n["operand"]
+                    for n in self.statement.find("selector_expression")
+                    if n["operand"].text == inner.text
+                ]
+                if self._read_before(inner):
+                    return False
+                return all(_is_conditional(n, self.statement) for n in same)
+            outer = inner
+        return False
+
+    def _read_before(self, pointer: Node) -> bool:
+        """Return whether a statement above reads or sets a field of what a pointer leads to."""
+        statement: Node | None = self.statement
+        while statement is not None and statement.function is self.function:
+            for earlier in statement.parent.statements if statement.parent is not None else ():
+                if earlier.start >= statement.start:
+                    break
+                for node in earlier.find("selector_expression"):
+                    if node["operand"].text == pointer.text and not _is_conditional(node, earlier):
+                        return True
+            statement = statement.parent.statement if statement.parent is not None else None
+        return False
 
     def _field(self, name: Node) -> Node | None:
         """Return the field that is read at a name, None for what can be left as it is."""
@@ -196,6 +264,19 @@ class Copies:
             m is not None and m.type is not None and self._is_plain_struct(m.type, depth - 1)
             for m in members
         )
+
+
+def _is_conditional(node: Node, statement: Node) -> bool:
+    """Return whether a statement may run without coming to a node in it."""
+    for above in node.ancestors():
+        if above is statement or not statement.contains(above):
+            return False
+        if above.kind in BLOCKS or above.kind == "func_literal":
+            return True
+        if above.kind == "binary_expression" and above["operator"].kind in {"&&", "||"}:
+            if above["right"].contains(node):
+                return True
+    return False
 
 
 def _length(place: Node) -> Node | None:

@@ -15,6 +15,7 @@ Unsafe: the goroutine now ends.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 from threadmend.golang.builders import (
@@ -29,6 +30,7 @@ from threadmend.golang.builders import (
 from threadmend.golang.channel_fields import SharedChannel
 from threadmend.golang.channel_index import Behind, behind, operand_of
 from threadmend.golang.file import GoFile
+from threadmend.golang.functions import result_nodes
 from threadmend.golang.leaving import leave_at
 from threadmend.golang.stops import Stop, endless, leaves_loop, listens, stops_at
 from threadmend.golang.syntax import Node
@@ -96,6 +98,9 @@ def _receives(file: GoFile, body: Node, loop: Node) -> Iterator[Finding]:
             message += f" and does not listen to {stops[0].receive}"
             fix = _with_select(file, loop, statement, receive, stops[0])
             yield finding(file, receive, message, fix)
+        elif channel.shared is not None and channel.known and channel.shared.is_field:
+            for found in _never_closed(file, body, receive, channel.shared):
+                yield _until_close(file, found, loop, statement, receive, channel.shared)
 
 
 def _is_last(close: Node, body: Node) -> bool:
@@ -181,6 +186,46 @@ def _with_ok(file: GoFile, loop: Node, statement: Node, receive: Node) -> Fix | 
     except BuilderError as error:
         return str(error)
     return Fix("End when the channel is closed", leave.edits + edits, Safety.UNSAFE, _ENDS)
+
+
+def _until_close(
+    file: GoFile,
+    found: Finding,
+    loop: Node,
+    statement: Node,
+    receive: Node,
+    channel: SharedChannel,
+) -> Finding:
+    """Let a loop without a test end at the close, which the fix adds: nobody closed till now."""
+    ended = _as_range(loop, statement, receive, channel)
+    if ended is None:
+        fix = _with_ok(file, loop, statement, receive)
+        if isinstance(fix, str):
+            return dataclasses.replace(found, fixes=(), reason=fix)
+        ended = fix.edits
+    fixes = (dataclasses.replace(fix, edits=fix.edits + ended) for fix in found.fixes)
+    return dataclasses.replace(found, fixes=tuple(fixes))
+
+
+def _as_range(
+    loop: Node, statement: Node, receive: Node, channel: SharedChannel
+) -> tuple[Edit, ...] | None:
+    """Return `for v := range ch` for a loop that begins with `v := <-ch`.
+
+    The channel is looked up but once then: it has to stay the one that was made for the object.
+    """
+    body, left = loop["body"], statement.get("left")
+    if channel.stores or len(channel.makes) != 1 or body.statements[0] is not statement:
+        return None
+    if loop.tree.comments_in(loop.start, statement.end) or len(body.statements) < 2:
+        return None
+    if statement.kind == "assignment_statement" or result_nodes(body.function):
+        return None  # an endless loop needs no return behind it
+    if next(body.find("func_literal"), None) is not None or b"&" in body.text:
+        return None  # before Go 1.22, the variable of a range is the same in each round
+    value = f"{left.children[0].name} := " if left is not None else ""
+    head = f"for {value}range {operand_of(receive).name} {{".encode()
+    return (Edit(loop.path, loop.start, body.start + 1, head), *delete(statement))
 
 
 def _with_select(file: GoFile, loop: Node, statement: Node, receive: Node, stop: Stop) -> Fix | str:

@@ -10,7 +10,8 @@
     }
 
 `out` is a parameter, what the function returns, or a field that a method returns. The send may
-stand in a function of its own that the loop calls, with a context to be had from there.
+stand in a function of its own that the loop calls, or in a method of the same object, with a
+context to be had from there. A loop that only asks, `for ctx.Err() == nil`, leaves as well.
 """
 
 from __future__ import annotations
@@ -23,16 +24,18 @@ from threadmend.golang.calls import callers
 from threadmend.golang.channel_index import Behind, behind
 from threadmend.golang.file import GoFile
 from threadmend.golang.goroutines import innermost_loop
+from threadmend.golang.iterations import own_condition
 from threadmend.golang.locks import declaration_of, held_at
 from threadmend.golang.scope import position_of
 from threadmend.golang.stops import Stop, endless, leaves_loop, stops_at
 from threadmend.golang.syntax import Node
-from threadmend.golang.types import Chan
+from threadmend.golang.types import Chan, is_named
 from threadmend.model import Fix
 
 from ._drained_by_caller import drained_by_caller
 from ._given_context import Given, given_context
 from ._outlasted import outlasts
+from ._result_takers import Taken, taken_of_field
 from ._stop_cases import in_select, leaves_on
 
 __all__ = ["Outgoing", "outgoing"]
@@ -112,7 +115,7 @@ def _is_handed_out(file: GoFile, send: Node) -> bool:
     if shared is None or not shared.is_field or shared.stores or not channel.unbuffered:
         return False
     if any(not o.file.is_test for o in shared.of("receive", "range")):
-        return False
+        return taken_of_field(shared) is Taken.PART
     return bool(shared.escapes) and all(_goes_out(escape) for escape in shared.escapes)
 
 
@@ -142,6 +145,9 @@ _NAMES = re.compile(r"(?i)done|stop|quit|exit|clos|shut|term|cancel|abort|kill|h
 
 def _left_on(file: GoFile, loop: Node) -> Stop | None:
     """Return the context, or the parameter named for it, on which an endless loop is left."""
+    asked = _asks(file, loop)
+    if asked is not None:
+        return asked
     for case in loop["body"].own() if endless(loop) else ():
         communication = case.get("communication") if case.kind == "communication_case" else None
         found = _STOPS.fullmatch(communication.name) if communication else None
@@ -154,11 +160,34 @@ def _left_on(file: GoFile, loop: Node) -> Stop | None:
     return None
 
 
+def _asks(file: GoFile, loop: Node) -> Stop | None:
+    """Return the context that a loop asks before each round: `for ctx.Err() == nil`."""
+    condition = own_condition(loop)
+    if condition is None or condition.kind != "binary_expression":
+        return None
+    call = condition["left"]
+    if condition["operator"].kind != "==" or condition["right"].kind != "nil":
+        return None
+    if call.kind != "call_expression" or call["function"].kind != "selector_expression":
+        return None
+    context = call["function"]["operand"]
+    if call["function"]["field"].name != "Err" or context.kind != "identifier":
+        return None
+    if not is_named(file.type_of(context), "context.Context"):
+        return None
+    return Stop(f"{context.name}.Done()", context.name)
+
+
 _LEAVES = frozenset({"return_statement", "break_statement", "goto_statement"})
 
 
 def _is_fed(file: GoFile, name: Node, depth: int = _DEPTH) -> bool:
-    """Return whether a loop that leaves on its context hands a channel on as this parameter."""
+    """Return whether a loop that leaves on its context hands a channel on as this parameter.
+
+    Or as a part of the object whose method this is.
+    """
+    if name.kind == "selector_expression":
+        return _is_fed_by_own(file, name, depth)
     binding = file.binding(name) if name.kind == "identifier" else None
     function = name.function
     if binding is None or function is None or binding.scope is not function:
@@ -180,3 +209,28 @@ def _is_fed(file: GoFile, name: Node, depth: int = _DEPTH) -> bool:
         if _is_fed(site.file, given, depth - 1):
             return True
     return False
+
+
+def _is_fed_by_own(file: GoFile, field: Node, depth: int) -> bool:
+    """Return whether a method of the same object calls this one in a loop that leaves so."""
+    function = field.function
+    decl = declaration_of(file, function) if function is not None else None
+    if decl is None or depth == 0 or not _is_receiver(file, field["operand"]):
+        return False
+    for site in callers(decl):
+        call, owner = site.call, site.call["function"].get("operand") if site.call else None
+        if call is None or owner is None or site.launched or not _is_receiver(site.file, owner):
+            continue
+        loop = innermost_loop(call)
+        stop = _left_on(site.file, loop) if loop is not None else None
+        if (stop is not None and stop.context) or _is_fed_by_own(
+            site.file, call["function"], depth - 1
+        ):
+            return True
+    return False
+
+
+def _is_receiver(file: GoFile, owner: Node) -> bool:
+    """Return whether a name is that of the object whose method this is, outside of literals."""
+    binding = file.binding(owner) if owner.kind == "identifier" else None
+    return binding is not None and binding.kind == "receiver" and binding.scope is owner.function

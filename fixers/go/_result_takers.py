@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from threadmend.golang.calls import callers, code_callers
+from threadmend.golang.channel_fields import SharedChannel
+from threadmend.golang.channel_index import operand_of
 from threadmend.golang.channels import Channel, ChannelOperation, follow_result
 from threadmend.golang.file import GoFile
 from threadmend.golang.locks import declaration_of
@@ -19,7 +21,7 @@ from threadmend.golang.syntax import Node
 
 from ._unreceived import is_returned
 
-__all__ = ["Taken", "taken"]
+__all__ = ["Taken", "taken", "taken_of_field"]
 
 _DEPTH = 3
 
@@ -49,6 +51,30 @@ def taken(file: GoFile, channel: Channel) -> Taken:
     if function is None or not all(is_returned(e, function) for e in channel.escapes):
         return Taken.PERHAPS
     return _by_callers(file, function, _DEPTH)
+
+
+def taken_of_field(channel: SharedChannel) -> Taken | None:
+    """Return how much of a field's channel those take whom methods return it to, and nobody else.
+
+    None where it goes elsewhere, too, or methods of the object receive.
+    """
+    receives = [o for o in channel.of("receive", "range") if not o.file.is_test]
+    if any(_is_direct(operation, channel) for operation in receives):
+        return None
+    found = {_by_operation(operation) for operation in receives}
+    for escape in channel.escapes:
+        function = escape.function
+        if function is None or not is_returned(escape, function):
+            return None
+        file = channel.package.workspace.file_of(escape)
+        found.add(_by_callers(file, function, _DEPTH))
+    return _least(found) if found else None
+
+
+def _is_direct(operation: ChannelOperation, channel: SharedChannel) -> bool:
+    """Return whether code names the field where it receives: `<-p.marks`."""
+    operand = operand_of(operation.node)
+    return operand.kind == "selector_expression" and operand["field"].name == channel.name
 
 
 def _by_callers(file: GoFile, function: Node, depth: int) -> Taken:

@@ -54,7 +54,7 @@ from ._left_behind import is_asked_alone, left_by
 from ._left_ranges import left_ranges
 from ._outgoing import outgoing
 from ._replies import is_reply
-from ._result_takers import Taken, taken
+from ._result_takers import Taken, taken, taken_of_field
 from ._stop_cases import finding, in_select, partners_too
 from ._stop_unheard import unheard_by
 from ._streamed import streamed, with_context
@@ -268,8 +268,11 @@ def _taken(file: GoFile, send: Node) -> Taken:
     last = after is not None and after.kind in {"return_statement", "break_statement"}
     if loop is not None and endless(loop) and not last:
         return Taken.PART  # it has no end that a receiver could wait for
-    returned = [c for c in behind(file, send).local if any(map(_is_returned, c.escapes))]
-    found = {taken(file, channel) for channel in returned}
+    channel = behind(file, send)
+    returned = [c for c in channel.local if any(map(_is_returned, c.escapes))]
+    found = {taken(file, made) for made in returned}
+    if channel.shared is not None:
+        found.add(taken_of_field(channel.shared) or Taken.PART)
     return next((x for x in (Taken.PART, Taken.PERHAPS, Taken.WHOLE) if x in found), Taken.PART)
 
 

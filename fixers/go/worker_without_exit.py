@@ -214,12 +214,12 @@ def _as_range(
 
     The channel is looked up but once then: it has to stay the one that was made for the object.
     """
-    body, left = loop["body"], statement.get("left")
+    body, left, function = loop["body"], statement.get("left"), loop.function
     if channel.stores or len(channel.makes) != 1 or body.statements[0] is not statement:
         return None
     if loop.tree.comments_in(loop.start, statement.end) or len(body.statements) < 2:
         return None
-    if statement.kind == "assignment_statement" or result_nodes(body.function):
+    if statement.kind == "assignment_statement" or (function and result_nodes(function)):
         return None  # an endless loop needs no return behind it
     if next(body.find("func_literal"), None) is not None or b"&" in body.text:
         return None  # before Go 1.22, the variable of a range is the same in each round

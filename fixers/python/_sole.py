@@ -28,9 +28,10 @@ def is_changed_by_one(file: PythonFile, value: ast.expr) -> bool:
     if function is None or (function.callers and function.name != "run"):
         return False
     home = function.home
-    if home is not None and function.name == "run" and home.inherits(*api.PROCESSES):
-        return _is_of_its_process(file, value, function)
     spawns = [s for s in file.spawns if s.target is function]
+    if home is not None and home.inherits(*api.PROCESSES):
+        if function.name == "run" or _is_thread_of_run(file, spawns):
+            return _is_of_its_process(file, value, function)
     if len(spawns) != 1 or spawns[0].kind not in _PROCESSES:
         return False
     spawn = spawns[0]
@@ -40,14 +41,24 @@ def is_changed_by_one(file: PythonFile, value: ast.expr) -> bool:
     return not spawn.many and _is_kept(file, spawn) and _changers(file, value) == {function}
 
 
-def _is_of_its_process(file: PythonFile, value: ast.expr, run: Function) -> bool:
-    """Return whether the object that is the process has a value of its own."""
+def _is_thread_of_run(file: PythonFile, spawns: list[Spawn]) -> bool:
+    """Return whether a method is a thread that the process starts once in its `run`."""
+    if len(spawns) != 1 or spawns[0].kind != "thread" or spawns[0].many:
+        return False
+    starter = file.function(spawns[0].node)
+    return starter is not None and starter.name == "run" and not starter.callers
+
+
+def _is_of_its_process(file: PythonFile, value: ast.expr, worker: Function) -> bool:
+    """Return whether the object that is the process has a value of its own, which one of its
+    functions alone changes.
+    """
     if not isinstance(value, ast.Attribute) or not is_self(file, value.value):
         return False
-    assert run.home is not None
-    if _changers(file, value) != {run}:
+    assert worker.home is not None
+    if _changers(file, value) != {worker}:
         return False
-    values = run.home.values_of(value.attr)
+    values = worker.home.values_of(value.attr)
     if len(values) != 1:
         return False
     source, made = values[0]

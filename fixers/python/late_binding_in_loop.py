@@ -119,10 +119,15 @@ def _ends_in_round(file: PythonFile, spawn: Spawn, loop: ast.AST) -> bool:
 
 
 def _is_of_strings(call: ast.Call) -> bool:
-    """Return whether a `join` or `get` is one of strings or dicts: it has arguments."""
-    func = call.func
-    text = isinstance(func, ast.Attribute) and isinstance(func.value, ast.Constant)
-    return text or (len(call.args) > 0 and getattr(func, "attr", "") in {"join", "get"})
+    """Return whether a `join` or `get` is one of strings or dicts: it has arguments, and `join`
+    another one than a number of seconds.
+    """
+    func, given = call.func, call.args[0] if call.args else None
+    if isinstance(func, ast.Attribute) and isinstance(func.value, ast.Constant):
+        return True
+    name = getattr(func, "attr", "")
+    is_time = isinstance(given, ast.Constant) and isinstance(given.value, int | float)
+    return given is not None and (name == "get" or (name == "join" and not is_time))
 
 
 def _captured(closure: FunctionNode) -> list[Binding]:

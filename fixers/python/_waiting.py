@@ -33,6 +33,10 @@ _OF_VALUES = api.MUTATORS | frozenset(
         "rstrip", "lstrip", "title", "bit_length", "timestamp", "put", "put_nowait",
         "get_nowait", "set", "is_set", "notify", "notify_all", "release", "match", "search",
         "__getitem__", "__setitem__", "__contains__", "difference", "intersection", "issubset",
+        "issuperset", "isdisjoint", "symmetric_difference", "casefold", "capitalize", "swapcase",
+        "splitlines", "partition", "rpartition", "rsplit", "removeprefix", "removesuffix", "zfill",
+        "ljust", "rjust", "expandtabs", "isalpha", "isalnum", "isspace", "isnumeric", "isdecimal",
+        "islower", "isupper", "isidentifier", "strftime", "as_integer_ratio", "is_integer",
     }
 )  # fmt: skip
 _CALLING = frozenset({"map", "filter", "sorted", "min", "max", "input", "exec", "eval", "super"})

@@ -216,12 +216,12 @@ class Piece(NamedTuple):
             at = data.find(text, at + 1, stop)
         return -1
 
-    def all(self, data: bytes) -> Iterator[int]:
-        """Yield every place in some bytes where the piece stands."""
-        at = self.find(data)
+    def all(self, data: bytes, start: int = 0, end: int | None = None) -> Iterator[int]:
+        """Yield every place in a part of some bytes where the piece stands."""
+        at = self.find(data, start, end)
         while at >= 0:
             yield at
-            at = self.find(data, at + 1)
+            at = self.find(data, at + 1, end)
 
 
 @lru_cache(maxsize=1024)

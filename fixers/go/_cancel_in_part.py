@@ -56,7 +56,7 @@ class LostPart:
 
 def lost_in_parts(file: GoFile) -> Iterator[LostPart]:
     """Yield the objects whose cancel function is called on some paths only."""
-    is_asked = may_call(file.package.workspace, _DERIVES)
+    is_asked = may_call(file.package.workspace, _DERIVES, _part)
     for declaration in filter(is_asked, file.declarations(_HELD)):
         for statement in declaration.node.find("short_var_declaration"):
             left, right = statement["left"].children, statement["right"].children

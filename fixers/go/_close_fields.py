@@ -317,7 +317,7 @@ def with_stop(call: Node, channel: SharedChannel, loop: SendingLoop, receiver: s
     name = free_name("done", taken)
     after = next(f for f in declared if any(n.name == channel.name for n in f.all("name")))
     edits = list(add_field(struct, name, "chan struct{}", after=after))
-    literals = [(f, n) for f, n in literals_of(channel.decl) if not f.is_test]
+    literals = list(literals_of(channel.decl, tests=False))
     if not literals:
         raise BuilderError("no place makes a value of the type")
     for file, literal in literals:

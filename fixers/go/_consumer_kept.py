@@ -33,6 +33,7 @@ from threadmend.golang.goroutines import Launch, launch_of_literal, launch_sites
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.makers import making
 from threadmend.golang.named_like import may_call
+from threadmend.golang.package import Decl
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix, Related, Safety
 
@@ -50,7 +51,7 @@ def consumers_kept(file: GoFile) -> Iterator[Finding]:
         if _CLOSES.search(file.data, function.start, function.end):
             for channel in local_channels(file, function):
                 yield from _of_channel(file, function, channel)
-    is_asked = may_call(file.package.workspace, _CLOSES)
+    is_asked = may_call(file.package.workspace, _CLOSES, _closed_by)
     for function in file.functions(_DECLARES, is_asked):
         for statement in function.own():
             if statement.kind == "short_var_declaration":
@@ -124,7 +125,8 @@ def _of_object(file: GoFile, function: Node, statement: Node) -> Iterator[Findin
         call = call_of(selector)
         if call is None:
             continue
-        closed = _closes(file, call)
+        decl = file.callee(call)
+        closed = _closed_by(decl) if decl is not None else None
         if closed is None:
             continue
         if call.parent is None or call.parent.kind != "expression_statement":
@@ -135,10 +137,9 @@ def _of_object(file: GoFile, function: Node, statement: Node) -> Iterator[Findin
         yield from _left(function, statement, ends, ends[0].children[0]["function"].name, range_)
 
 
-def _closes(file: GoFile, call: Node) -> Node | None:
+def _closed_by(decl: Decl) -> Node | None:
     """Return the loop of the goroutine that a method ends, when it closes on every path."""
-    decl = file.callee(call)
-    if decl is None or decl.kind != "method" or not decl.has_body:
+    if decl.kind != "method" or not decl.has_body:
         return None
     for statement in decl.node["body"].statements:
         if statement.kind != "expression_statement" or not statement.text.startswith(b"close("):

@@ -20,6 +20,7 @@ from threadmend.golang.builders.pointers import prefixed
 from threadmend.golang.file import GoFile
 from threadmend.golang.functions import result_nodes
 from threadmend.golang.locks import LOCK_CALLS
+from threadmend.golang.named_like import may_call
 from threadmend.golang.nocopy import nocopy
 from threadmend.golang.package import Decl, Package
 from threadmend.golang.scope import Binding
@@ -70,10 +71,11 @@ def _taken(package: Package) -> Iterator[_Taken]:
     pattern = re.compile(rb"\w\[(?:[^\]\n]*, ?)?(?:" + words + rb")[,\]]")
     if not any(pattern.search(file.data) for file in package.files):
         return
-    for file in package.files:
-        for statement in file.find("short_var_declaration"):
+    is_asked = may_call(package.workspace, _OF_GENERIC, _returns_element)
+    for file in (f for f in package.files if not f.is_test):
+        for statement in file.find("short_var_declaration", _DECLARES, is_asked):
             values = statement["right"].children
-            call = values[0] if len(values) == 1 and not file.is_test else None
+            call = values[0] if len(values) == 1 else None
             taken = _of_call(file, statement, call) if call is not None else None
             if taken is not None and any(_uses_lock(file, use) for use in taken.binding.uses):
                 yield taken
@@ -86,17 +88,32 @@ def _of_call(file: GoFile, statement: Node, call: Node) -> _Taken | None:
     if not isinstance(owner, Named) or not owner.args:
         return None
     decl = file.callee(call)
-    if decl is None or decl.kind != "method" or not decl.sound or not decl.has_body:
+    at = _place_of_element(decl) if decl is not None else None
+    if decl is None or at is None:
         return None
-    results, own = [node.text for node in result_nodes(decl.node)], _own_names(decl)
-    at = own.index(results[0]) if results and results[0] in own else -1
-    element = owner.args[at] if 0 <= at < len(owner.args) else None
+    element = owner.args[at] if at < len(owner.args) else None
     if not isinstance(element, Named) or not nocopy(file.package.workspace).path(element):
         return None
     binding = file.binding(statement["left"].children[0])
     if binding is None or not _hands_out(decl):
         return None
     return _Taken(file, call, owner, at, binding)
+
+
+_DECLARES = re.compile(rb":=")
+_OF_GENERIC = re.compile(rb"\bfunc\s*\([^)]*\[")
+
+
+def _returns_element(decl: Decl) -> bool:
+    return _place_of_element(decl) is not None
+
+
+def _place_of_element(decl: Decl) -> int | None:
+    """Return which of the type parameters of its receiver a method returns first."""
+    if decl.kind != "method" or not decl.sound or not decl.has_body:
+        return None
+    results, own = [node.text for node in result_nodes(decl.node)], _own_names(decl)
+    return own.index(results[0]) if results and results[0] in own else None
 
 
 def _own_names(decl: Decl) -> list[bytes]:

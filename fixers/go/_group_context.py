@@ -10,12 +10,14 @@ from threadmend.golang.access import Use
 from threadmend.golang.file import GoFile
 from threadmend.golang.groups import is_error_group
 from threadmend.golang.scope import Binding
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import Declaration, Node
 from threadmend.golang.types import Named, Tuple, deref, is_named
 
 __all__ = ["Derived", "groups_with_context", "is_work"]
 
-_DERIVES = re.compile(rb"\w+, \w+ *:?= *\w[\w.]*\(")
+_DERIVES = re.compile(rb"(\w+), \w+ *:?= *\w[\w.]*\(")
+_USES = re.compile(rb"\.\s*(?:Go|TryGo|Wait)\b")
+_USED = re.compile(rb"(\w++)\s*\.\s*(?:Go|TryGo|Wait)\b")
 _CANCELS = rb"\bcancel\w*\(|\.Cancel\w*\("
 _WITH_CANCEL = re.compile(rb"(\w+) :?= context\.WithCancel")
 _WORDS = (
@@ -45,12 +47,25 @@ class Derived:
 
 
 def groups_with_context(file: GoFile) -> Iterator[Derived]:
-    """Yield the groups of a file that derive a context: of errgroup, and of the project's own."""
+    """Yield the groups of a file that derive a context: of errgroup, and of the project's own.
+
+    Those on which the function launches something, or waits.
+    """
+    declarations = list(filter(_uses_group, file.declarations(_DERIVES)))
     for kind in ("short_var_declaration", "var_spec"):
-        for statement in file.find(kind, _DERIVES):
-            derived = _derived(file, statement)
-            if derived is not None:
-                yield derived
+        for declaration in declarations:
+            for statement in declaration.index.get(kind, ()):
+                derived = _derived(file, statement)
+                if derived is not None:
+                    yield derived
+
+
+def _uses_group(declaration: Declaration) -> bool:
+    data, start, end = declaration.tree.data, declaration.start, declaration.end
+    if _USES.search(data, start, end) is None:
+        return False
+    used = set(_USED.findall(data, start, end))
+    return not used.isdisjoint(_DERIVES.findall(data, start, end))
 
 
 def _derived(file: GoFile, statement: Node) -> Derived | None:

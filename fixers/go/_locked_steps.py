@@ -10,16 +10,18 @@ A step stands in the function itself, in a critical section, or in a method that
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from threadmend.golang.access import Access, access_of, is_assigned_once, selector_called
-from threadmend.golang.calls import Site, code_callers
+from threadmend.golang.calls import Site, callers
 from threadmend.golang.field_accesses import FieldAccess
 from threadmend.golang.file import GoFile
 from threadmend.golang.guards import Guard
 from threadmend.golang.lock_calls import lock_calls
 from threadmend.golang.locks import LockOperation, declaration_of
+from threadmend.golang.named_like import may_name
 from threadmend.golang.package import Decl
 from threadmend.golang.scope import Binding, argument_of
 from threadmend.golang.syntax import Node
@@ -70,19 +72,54 @@ def steps_of(guard: Guard) -> dict[Node, list[Step]]:
         function = access.node.function
         if function is not None and access.held_here and not access.fresh:
             by_function.setdefault(function, []).append(access)
+    made: list[tuple[Node, list[Step], Step | None]] = []
     for function, accesses in by_function.items():
         own = [s for a in accesses for s in _own_steps(a)]
-        found.setdefault(function, []).extend(own)
         decl = declaration_of(accesses[0].file, function)
-        step = _whole(decl, guard, own) if decl is not None else None
+        made.append((function, own, _whole(decl, guard, own) if decl is not None else None))
+    wanted = _beside_changes(
+        [s for _, own, _ in made for s in own], [s for _, _, s in made if s is not None]
+    )
+    for function, own, step in made:
+        found.setdefault(function, []).extend(own)
         if step is not None:
-            _add_calls(step, found)
+            _add_calls(step, found, wanted if step.looks else None)
     return {f: sorted(s, key=lambda step: step.at.start) for f, s in found.items()}
 
 
-def _add_calls(step: Step, found: dict[Node, list[Step]]) -> None:
+_Wanted = Callable[[GoFile, int], bool]
+_PASSES_ON = re.compile(rb"\{\s*(?:return\b|/)")
+
+
+def _beside_changes(own: list[Step], whole: list[Step]) -> _Wanted:
+    """Return what tells where a look is of interest: beside a change, or passed on to callers.
+
+    By the bytes of the declaration around a place.
+    """
+    names = {s.decl.name.encode() for s in whole if s.decl is not None and not s.looks}
+    places = [(s.file.path, s.at.start) for s in own if not s.looks]
+    known: dict[tuple[str, int], bool] = {}
+
+    def wanted(file: GoFile, at: int) -> bool:
+        declaration = file.tree.declaration_at(at)
+        if declaration is None:
+            return False
+        start, end, opens = declaration.start, declaration.end, declaration.body_start
+        key = (file.path, start)
+        if key not in known:
+            known[key] = (
+                (opens >= 0 and _PASSES_ON.match(file.data, opens) is not None)
+                or any(path == file.path and start <= place < end for path, place in places)
+                or may_name(names, declaration)
+            )
+        return known[key]
+
+    return wanted
+
+
+def _add_calls(step: Step, found: dict[Node, list[Step]], wanted: _Wanted | None) -> None:
     """Add the step to all who call its method, and to who calls those that only pass it on."""
-    for site in code_callers(step.decl) if step.decl is not None else ():
+    for site in callers(step.decl).in_code(wanted) if step.decl is not None else ():
         caller = site.node.function
         made = _called(site, step)
         if made is None or caller is None:
@@ -92,7 +129,7 @@ def _add_calls(step: Step, found: dict[Node, list[Step]]) -> None:
             decl = declaration_of(site.file, caller)
             inside = decl.node["body"].statements if decl is not None and decl.has_body else []
             if len(inside) == 1 and inside[0].kind == "return_statement":
-                _add_calls(replace(made, decl=decl, inner=made), found)
+                _add_calls(replace(made, decl=decl, inner=made), found, wanted)
 
 
 # -- what a function does itself --------------------------------------------------------

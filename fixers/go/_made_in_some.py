@@ -40,7 +40,7 @@ def forgotten(channel: SharedChannel, hangs: ChannelOperation | None) -> Iterato
         return
     if any(e.parent is not None and e.parent.kind == "unary_expression" for e in channel.escapes):
         return
-    found = [(f, n) for f, n in literals_of(channel.decl) if not f.is_test]
+    found = list(literals_of(channel.decl, tests=False))
     with_it = [n for _, n in found if sets_field(n, channel.name)]
     if not with_it or len(channel.makes) != len(with_it):
         return  # some code makes it later

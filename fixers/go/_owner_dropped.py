@@ -40,7 +40,7 @@ def owner_dropped(file: GoFile) -> Iterator[Finding]:
     """
     if not file.is_test_file:
         return
-    is_asked = may_call(file.package.workspace, DERIVES)
+    is_asked = may_call(file.package.workspace, DERIVES, _hands_over)
     for statement in file.find("expression_statement", _STARTS, is_asked):
         call = statement.children[0]
         decl = file.callee(call) if call.kind == "call_expression" else None
@@ -52,6 +52,13 @@ def owner_dropped(file: GoFile) -> Iterator[Finding]:
             owners = _only_handed_over(decl, derivation)
             if owners is not None and _is_endless(file, decl, derivation, call):
                 yield _finding(statement, owners)
+
+
+def _hands_over(decl: Decl) -> bool:
+    """Return whether a function starts an object that its caller alone has."""
+    if not decl.has_body or len(result_nodes(decl.node)) != 1:
+        return False
+    return any(_only_handed_over(decl, d) is not None for d in derivations(decl.file))
 
 
 def _only_handed_over(decl: Decl, derivation: Derivation) -> Owners | None:

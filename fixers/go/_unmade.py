@@ -40,7 +40,7 @@ def is_made_with_values(file: GoFile, field: Node) -> bool:
     """Return whether every literal of the struct gives the channel field a value."""
     decl = _owner(file, field)
     name = field["field"].name
-    literals = [] if decl is None else [n for f, n in literals_of(decl) if not f.is_test]
+    literals = [] if decl is None else [n for _, n in literals_of(decl, tests=False)]
     return bool(literals) and all(sets_field(one, name) for one in literals)
 
 

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 from threadmend.golang.syntax import Declaration, Node
 
@@ -60,28 +60,30 @@ class Site:
 
 
 class _Uses:
-    """The uses of a function in one file, found as far as somebody asked for them."""
+    """The uses of a function in one file, each found when somebody asks for it."""
 
-    __slots__ = ("_decl", "_file", "_found", "_next")
+    __slots__ = ("_decl", "_file", "_found")
 
     def __init__(self, file: GoFile, decl: Decl) -> None:
         self._file = file
         self._decl = decl
-        self._found: list[Site] = []
-        self._next = 0
+        # What looks like a use may be none (None), or was passed over so far (False).
+        self._found: list[Site | Literal[False] | None] = []
 
     def __iter__(self) -> Iterator[Site]:
-        found, number = self._found, 0
-        places = _named(self._file, self._decl)
-        while True:
-            if number < len(found):
-                yield found[number]
-                number += 1
-            elif self._next < len(places):
-                self._next += 1
-                found += _site(self._file, self._decl, places[self._next - 1])
-            else:
-                return
+        return self.where(None)
+
+    def where(self, wanted: Callable[[GoFile, int], bool] | None) -> Iterator[Site]:
+        """Yield the uses at the places that are wanted, and perhaps others."""
+        found = self._found
+        for number, at in enumerate(_named(self._file, self._decl)):
+            if number == len(found):
+                found.append(False)
+            site = found[number]
+            if site is False and (wanted is None or wanted(self._file, at)):
+                site = found[number] = next(_site(self._file, self._decl, at), None)
+            if site:
+                yield site
 
 
 class Callers(Sequence[Site]):
@@ -123,11 +125,14 @@ class Callers(Sequence[Site]):
         """Return the uses in one file."""
         return next((uses for where, uses in self._uses if where is file), ())
 
-    def in_code(self) -> Iterator[Site]:
-        """Yield the uses outside of tests: tests are not even looked at."""
+    def in_code(self, wanted: Callable[[GoFile, int], bool] | None = None) -> Iterator[Site]:
+        """Yield the uses outside of tests: tests are not even looked at.
+
+        Nor is a place that is not `wanted`, by its file and offset.
+        """
         for file, uses in self._uses:
             if not file.is_test:
-                yield from uses
+                yield from uses.where(wanted)
 
 
 def callers(decl: Decl) -> Callers:

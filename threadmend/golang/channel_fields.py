@@ -293,9 +293,12 @@ def field_stored_in(file: GoFile, value: Node) -> SharedChannel | None:
     return shared_channel(file, target) if target.kind == "selector_expression" else None
 
 
-def literals_of(decl: Decl) -> Iterator[tuple[GoFile, Node]]:
+_OPENS = rb"\s*[\[{]"
+
+
+def literals_of(decl: Decl, *, tests: bool = True) -> Iterator[tuple[GoFile, Node]]:
     """Yield the composite literals that name a declared type."""
-    for file, node in type_uses(decl):
+    for file, node in type_uses(decl, _OPENS, tests=tests):
         type_ = node
         if type_.parent is not None and type_.parent.kind == "generic_type":
             type_ = type_.parent

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from threadmend.golang.syntax import Node
 from threadmend.golang.types import Named, Struct, Type, deref
+from threadmend.literals import Piece
 
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
+    from threadmend.golang.syntax import Declaration
 
-__all__ = ["elided", "field_value", "given_to", "values_by_place"]
+__all__ = ["elided", "field_value", "given_to", "may_assign", "may_key", "values_by_place"]
 
 
 def field_value(file: GoFile, literal: Node, field: str) -> Node | None:
@@ -121,3 +123,25 @@ def _names(struct: Node) -> list[Node]:
             named = declaration.all("name")
             found += named or [[n for n in declaration["type"].walk() if not n.children][-1]]
     return found
+
+
+_GETS = re.compile(rb"\s*(?:=[^=]|,)")
+_KEYS = re.compile(rb"\s*:[^=]")
+
+
+def may_assign(field: bytes, declaration: Declaration) -> bool:
+    """Return whether a declaration may assign to a field: `x.field = …`, `x.field, err = …`."""
+    data, start = declaration.tree.data, declaration.start
+    return any(
+        _GETS.match(data, at + len(field)) and data[start:at].rstrip().endswith(b".")
+        for at in Piece(field, True, True).all(data, start, declaration.end)
+    )
+
+
+def may_key(field: bytes, declaration: Declaration) -> bool:
+    """Return whether a declaration may give a field a value by its name: `field: …`."""
+    data = declaration.tree.data
+    return any(
+        _KEYS.match(data, at + len(field))
+        for at in Piece(field, True, True).all(data, declaration.start, declaration.end)
+    )

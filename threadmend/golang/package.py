@@ -247,13 +247,18 @@ class Package:
             if file.holds(pattern):
                 yield file
 
-    def uses(self, name: str) -> Iterator[Node]:
-        """Yield the identifiers in functions of the package that mean a package-level name."""
+    def uses(
+        self, name: str, pattern: re.Pattern[bytes] | None = None, *, tests: bool = True
+    ) -> Iterator[Node]:
+        """Yield the identifiers in functions of the package that mean a package-level name.
+
+        With a pattern those in declarations where it matches.
+        """
         decl = self.lookup(name)
         if decl is None:
             return
-        pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
-        for file in self.files:
+        pattern = pattern or re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
+        for file in (file for file in self.files if tests or not file.is_test):
             for declaration in file.tree.declarations if file.holds(pattern) else ():
                 if pattern.search(file.data, declaration.start, declaration.end):
                     for node in identifiers(declaration.node, name):

@@ -43,17 +43,22 @@ _GOES = re.compile(rb"\bgo\b")
 _ORDERS = re.compile(rb"<-|\bclose\(|\.(?:Done|Add|Wait|Lock|Acquire|Release)\(|\bfor\b|\bselect\b")
 
 
-def spawned(file: GoFile) -> Iterator[Node]:
-    """Yield the functions of a file that spawners are given: literals, functions and methods."""
-    is_asked = may_call(file.package.workspace, _SPAWNS)
+def spawned(file: GoFile) -> list[Node]:
+    """Return the functions of a file that spawners are given: literals, functions and methods."""
+    known: dict[str, list[Node]] = file.package.facts.setdefault("spawned", {})
+    if file.path not in known:
+        named = (body for body in _named(file.package) if body.path == file.path)
+        known[file.path] = [*_given(file), *named]
+    return known[file.path]
+
+
+def _given(file: GoFile) -> Iterator[Node]:
+    is_asked = may_call(file.package.workspace, _SPAWNS, _places)
     for call in file.find("call_expression", _GIVES, is_asked):
         arguments = call["arguments"].children
         literals = {a: body for a in arguments if (body := _literal(file, a)) is not None}
         if literals:
             yield from (literals[a] for a in _spawned_arguments(file, call) if a in literals)
-    for body in _named(file.package):
-        if body.path == file.path:
-            yield body
 
 
 def _literal(file: GoFile, argument: Node) -> Node | None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from threadmend.golang.access import is_assigned_once
 from threadmend.golang.calls import callers, code_files
 from threadmend.golang.functions import call_of
-from threadmend.golang.literal_fields import values_by_place
+from threadmend.golang.literal_fields import may_assign, may_key, values_by_place
 from threadmend.golang.locks import declaration_of
 from threadmend.golang.node import bare
 from threadmend.golang.scope import Binding, position_of
@@ -288,14 +289,15 @@ def stored_values(
 def _stored_values(
     files: Iterable[GoFile], owner: Named, name: str
 ) -> Iterator[tuple[GoFile, Node]]:
-    pattern = re.compile(rb"\b" + re.escape(name.encode()) + rb"\b\s*(?::|=|,)")
+    text = name.encode()
+    word = re.compile(rb"\b" + re.escape(text) + rb"\b")
     for file in files:
         for given in values_by_place(file, owner.name, owner.package, name):
             if given.kind != "nil":
                 yield file, given
-        if not file.holds(pattern):
+        if not file.may_hold(text):
             continue
-        for statement in file.find("assignment_statement", pattern):
+        for statement in file.find("assignment_statement", word, partial(may_assign, text)):
             for index, left in enumerate(statement["left"].children):
                 values = statement["right"].children
                 if left.kind == "selector_expression" and left["field"].name == name:
@@ -303,7 +305,7 @@ def _stored_values(
                     if _is_owner(selection.owner if selection else None, owner):
                         if index < len(values) and values[index].kind != "nil":
                             yield file, values[index]
-        for element in file.find("keyed_element", pattern):
+        for element in file.find("keyed_element", word, partial(may_key, text)):
             key, value = element.get("key"), element.get("value")
             if key is None or value is None or key.text != name.encode():
                 continue

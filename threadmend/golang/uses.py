@@ -47,16 +47,23 @@ def variants(decl: Decl) -> list[Decl]:
     return [d for d in package.lookup_all(decl.name) if d.kind == decl.kind]
 
 
-def type_uses(decl: Decl) -> Iterator[tuple[GoFile, Node]]:
-    """Yield the places that name a type: the identifier, or the qualified type around it."""
+def type_uses(
+    decl: Decl, followed: bytes = rb"\b", *, tests: bool = True
+) -> Iterator[tuple[GoFile, Node]]:
+    """Yield the places that name a type: the identifier, or the qualified type around it.
+
+    Those in declarations where, by bytes, `followed` comes after its name.
+    """
     package = decl.file.package
-    for node in package.uses(decl.name):
+    pattern = re.compile(rb"\b" + re.escape(decl.name.encode()) + followed)
+    for node in package.uses(decl.name, pattern, tests=tests):
         if node.field != "name" or node.parent is None or node.parent.kind not in _DECLARING:
             yield package.workspace.file_of(node), node
     if decl.exported:
         for other in importers(package):
-            for file in other.files:
-                for node in _nodes(file, decl.name, "selector_expression", "qualified_type"):
+            for file in (file for file in other.files if tests or not file.is_test):
+                kinds = ("selector_expression", "qualified_type")
+                for node in _nodes(file, decl.name, *kinds, pattern=pattern):
                     last = node.get("field") or node.get("name")
                     first = node.get("operand") or node.get("package")
                     if last is not None and last.name == decl.name and first is not None:
@@ -67,9 +74,11 @@ def type_uses(decl: Decl) -> Iterator[tuple[GoFile, Node]]:
 _DECLARING = frozenset({"type_spec", "type_alias"})
 
 
-def _nodes(file: GoFile, name: str, *kinds: str) -> Iterator[Node]:
-    """Yield nodes of these kinds in declarations whose bytes hold a word."""
-    pattern = re.compile(re.escape(name.encode()) + rb"\b")
+def _nodes(
+    file: GoFile, name: str, *kinds: str, pattern: re.Pattern[bytes] | None = None
+) -> Iterator[Node]:
+    """Yield nodes of these kinds in declarations whose bytes hold a word, or match a pattern."""
+    pattern = pattern or re.compile(re.escape(name.encode()) + rb"\b")
     for declaration in file.tree.declarations:
         if declaration.kind != "import_declaration" and pattern.search(
             file.data, declaration.start, declaration.end

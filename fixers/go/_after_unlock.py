@@ -94,6 +94,7 @@ def all_after_unlock(
         if any(o.acquires and o.call.start > statement.end for o in operations):
             raise BuilderError("the lock is taken again further down")
         copies = Copies(file, function, access, statement, one.first, one.within)
+        copies.sparing = bool(one.first) or _holds_more(file, access, statement)
         release = _following_release(operations, block, statement) if block is not None else None
         if release is None:
             deferred.append(copies)
@@ -147,6 +148,13 @@ def something_left(file: GoFile, access: Access, statement: Node) -> bool:
     if function is None or block is None:
         return True
     if Copies(file, function, access, statement).taken()[0]:
+        return True
+    return _holds_more(file, access, statement)
+
+
+def _holds_more(file: GoFile, access: Access, statement: Node) -> bool:
+    function, block = statement.function, statement.parent
+    if function is None or block is None:
         return True
     operations = [o for o in lock_calls(file, function) if o.access == access]
     about = {o.deferred or o.call.parent for o in operations}

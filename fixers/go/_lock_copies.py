@@ -55,6 +55,7 @@ class Copies:
         self.statement = statement
         self.first, self.within = first, within
         self.imports: list[Edit] = []
+        self.sparing = False  # what nobody changes is read where it is
 
     def touched(self, statement: Node) -> bool:
         """Return whether a statement uses the object that the lock belongs to."""
@@ -126,6 +127,8 @@ class Copies:
             place = self._field(name)
             if place is None:
                 continue
+            if self.sparing and self._stays_set(place):
+                continue
             if self._may_be_nil(place):
                 raise BuilderError("what it needs may be nil where the lock is held")
             named = place["operand"] if place.kind == "index_expression" else place
@@ -141,6 +144,17 @@ class Copies:
                 lines.append(f"{local} := {self._copy(place)}")
             edits.append(Edit(place.path, place.start, place.end, names[place.text].encode()))
         return lines, edits
+
+    def _stays_set(self, place: Node) -> bool:
+        """Return whether a field of the object keeps what it was made with: a name, a function."""
+        if place.kind != "selector_expression" or not self._is_owner(place["operand"]):
+            return False
+        name = place["field"].name
+        under = self.file.underlying(self.file.type_of(place))
+        if not name[:1].islower() or not isinstance(under, Named | Func | Pointer | Interface):
+            return False
+        known = accesses_like(self.file.package, self.file, place)
+        return not any((a.writes and not a.fresh) or a.kind == "address" for a in known)
 
     def _may_be_nil(self, place: Node) -> bool:
         """Return whether a statement may ask first whether there is what a field is read of.

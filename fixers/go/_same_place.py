@@ -18,6 +18,7 @@ from threadmend.golang.file import GoFile
 from threadmend.golang.functions import outer_function
 from threadmend.golang.scope import Binding
 from threadmend.golang.syntax import Node
+from threadmend.golang.targets import stored_values
 from threadmend.golang.types import Named, Pointer, Struct, deref
 
 __all__ = [
@@ -180,11 +181,37 @@ def is_same_place(plain: FieldAccess, atomic: AtomicAccess) -> bool:
     if base is None:
         return False
     if base.steps[:-1] != plain.base.steps:
+        if _leads_to_maker(plain, atomic):
+            return True
         return _is_held_once(plain) or is_called_upon(plain, [atomic])
     ours, theirs = plain.base.root, base.root
     if isinstance(ours, Binding) and isinstance(theirs, Binding):
         return _type_name(plain.file, ours) == _type_name(atomic.file, theirs)
     return ours == theirs
+
+
+def _leads_to_maker(plain: FieldAccess, atomic: AtomicAccess) -> bool:
+    """Return whether the atomic access goes to the object that made the one it begins with.
+
+    `func (m *Meter) Wrap(c net.Conn) *Conn { return &Conn{c, meter: m} }`, and all that is ever
+    stored in the field is the receiver of such a method: `c.meter.in` is the `m.in` of the others.
+    """
+    operand = atomic.target["operand"] if atomic.target.kind == "selector_expression" else None
+    root = plain.base.root if plain.base is not None and not plain.base.steps else None
+    if operand is None or not isinstance(root, Binding) or root.kind != "receiver":
+        return False
+    type_, selection = atomic.file.type_of(operand), atomic.file.selection(operand)
+    owner = deref(selection.owner) if selection is not None else None
+    if not isinstance(type_, Pointer) or not isinstance(owner, Named) or selection is None:
+        return False
+    package = atomic.file.package
+    if selection.kind != "field" or owner.local or owner.package != package.path:
+        return False
+    given = [file.binding(v) for file, v in stored_values(package, owner, selection.name)]
+    own = _type_name(plain.file, root)
+    return bool(given) and all(
+        b is not None and b.kind == "receiver" and _type_name(plain.file, b) == own for b in given
+    )
 
 
 def _is_held_once(plain: FieldAccess) -> bool:

@@ -34,6 +34,8 @@ from threadmend.golang.types import (
 )
 from threadmend.model import Edit
 
+from ._undone_under_lock import changed, under_lock, undone
+
 __all__ = ["Copies", "written"]
 
 
@@ -56,6 +58,11 @@ class Copies:
         self.first, self.within = first, within
         self.imports: list[Edit] = []
         self.sparing = False  # what nobody changes is read where it is
+        self.undone = [s for s in undone(file, statement) if self._is_changed_in(s)]
+
+    def _is_changed_in(self, statement: Node) -> bool:
+        """Return whether a statement changes what the lock guards."""
+        return any(changed(self.file, self._place(name)) for name in self._reads(statement))
 
     def touched(self, statement: Node) -> bool:
         """Return whether a statement uses the object that the lock belongs to."""
@@ -119,11 +126,16 @@ class Copies:
         `others` are statements further down that use them as well.
         """
         lines = list(self.first)
-        edits = list(self.within)
+        locked = under_lock(self.file, self.access, self.undone)
+        if locked is None:
+            raise BuilderError("it writes to the guarded object")
+        edits = [*self.within, *locked]
         names: dict[bytes, str] = {}
         taken = set(taken_names(self.function))
         imports = {i.name for i in self.file.imports}
         for name in [n for s in (self.statement, *others) for n in self._reads(s)]:
+            if any(s.contains(name) for s in self.undone):
+                continue
             place = self._field(name)
             if place is None:
                 continue
@@ -201,11 +213,20 @@ class Copies:
             place = place.parent
         if place is name and isinstance(self.access.root, Binding):
             return None  # the object itself, as an argument
-        if written(place) or self._stays(place):
-            if written(place):
-                raise BuilderError("it writes to the guarded object")
+        if changed(self.file, place):
+            raise BuilderError("it writes to the guarded object")
+        if self._stays(place):
             return None
         return self._entry(place)
+
+    def _place(self, name: Node) -> Node:
+        """Return the longest path of fields that begins with a name."""
+        place = name
+        while place.parent is not None and place.parent.kind == "selector_expression":
+            if place.field != "operand":
+                break
+            place = place.parent
+        return place
 
     def _entry(self, place: Node) -> Node:
         """Return the list that a map of lists has under one key: `s.hooks[name]`."""

@@ -15,7 +15,7 @@ from threadmend.golang.plain import is_plain
 from threadmend.golang.syntax import Node
 from threadmend.model import Finding, Fix, Related
 
-__all__ = ["closed_again", "gives_up"]
+__all__ = ["closed_again", "gives_up", "is_part_of"]
 
 
 def closed_again(file: GoFile, function: Node) -> Iterator[Finding]:
@@ -105,10 +105,15 @@ def _is_given(file: GoFile, function: Node, operand: Node) -> bool:
     ):
         return False
     return not any(
-        left.text == operand.text
+        is_part_of(operand, left)
         for node in function.find("assignment_statement")
         for left in node["left"].children
     )
+
+
+def is_part_of(operand: Node, place: Node) -> bool:
+    """Return whether an expression is a place, or a field further in: `l.tail.ch` of `l.tail`."""
+    return operand.text == place.text or operand.text.startswith(place.text + b".")
 
 
 def _second(flow: Flow, first: Node, second: Node, name: str) -> Finding:

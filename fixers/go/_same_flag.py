@@ -9,6 +9,7 @@ func (s *svc) drain() {          func (s *svc) Shutdown() {
 }
 
 Or that leave what went wrong in a variable, at which the waiter looks, and leaves, before it waits.
+Or that another run of the function was quicker than: it has closed what it is the first to close.
 """
 
 from __future__ import annotations
@@ -18,9 +19,27 @@ from threadmend.golang.channels import ChannelOperation
 from threadmend.golang.file import GoFile
 from threadmend.golang.flow import flow_of
 from threadmend.golang.scope import Binding
-from threadmend.golang.syntax import Node
+from threadmend.golang.syntax import FUNCTIONS, Node
 
-__all__ = ["asks_the_same", "leaves_word"]
+__all__ = ["asks_the_same", "is_late", "leaves_word"]
+
+
+def is_late(exit_: Node) -> bool:
+    """Return whether a way out says that another run of the function is on its way already.
+
+    `select { case <-s.started: return; default: close(s.started) }`: that one gives the signals.
+    """
+    case = exit_.up("communication_case", *FUNCTIONS)
+    communication = case.get("communication") if case is not None else None
+    if case is None or case.parent is None or communication is None:
+        return False
+    closes = b"close(" + communication.text.removeprefix(b"<-") + b")"
+    return communication.text.startswith(b"<-") and any(
+        statement.text == closes
+        for other in case.parent.children
+        if other.kind == "default_case"
+        for statement in other.statements
+    )
 
 
 def asks_the_same(file: GoFile, exit_: Node, waiter: ChannelOperation) -> bool:

@@ -53,7 +53,7 @@ from ._or_given_up import is_for_caller, is_of_context
 from ._own_signals import closing_call, is_awaited, is_of_each
 from ._reported import unreported
 from ._round_unanswered import unanswered_rounds
-from ._same_flag import asks_the_same, leaves_word
+from ._same_flag import asks_the_same, is_late, leaves_word
 from ._sent_away import asks_again, is_sent_away
 from ._signal_once import signalled_once
 from ._slot_entrusted import entrusted_slots
@@ -246,7 +246,7 @@ def _skipping(file: GoFile, flow: Flow, signals: Signals, waiter: ChannelOperati
     left = [e for e in exits if e.kind in kinds and not _says_so(file, e.node, waiter)]
     left = [e for e in left if not asks_again(flow, signals, e.node)]
     left = [e for e in left if not is_sent_away(file, e.node, waiter)]
-    left = [e for e in left if not leaves_word(file, e.node, waiter)]
+    left = [e for e in left if not leaves_word(file, e.node, waiter) and not is_late(e.node)]
     if waiter.select is not None:
         left = [e for e in left if not is_of_context(e.node)]
     forever = [n.end for n in flow.function["body"].statements if _ticks_for_ever(file, n)]

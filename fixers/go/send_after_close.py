@@ -41,6 +41,7 @@ from threadmend.golang.types import Chan
 from threadmend.model import Confidence, Finding, Fix, Related, Safety
 
 from ._calls_after import called_after, moved_behind
+from ._close_given import is_part_of
 from ._closed_stop import stop_closed
 from ._counted_out import counted_behind, sends_after_leaving
 from ._last_one import left_to_the_last
@@ -283,7 +284,7 @@ def _is_fixed(file: GoFile, function: Node, operand: Node) -> bool:
         return False
     for node in function.walk():
         if node.kind == "assignment_statement":
-            if any(left.text == operand.text for left in node["left"].children):
+            if any(is_part_of(operand, left) for left in node["left"].children):
                 return False
     return meant is not None
 

@@ -27,6 +27,7 @@ from threadmend.golang.test_ends import ends_after_test, is_tested
 from threadmend.golang.types import Chan, Named, Struct, Type, deref, is_named
 from threadmend.golang.unended import (
     field_never_ends,
+    is_made_for_each,
     never_ends,
     request_never_ends,
 )
@@ -126,7 +127,7 @@ def stops_at(file: GoFile, node: Node) -> list[Stop]:
                 if kind == "context":
                     if _cancels_behind(node, binding.name) or field_never_ends(file, owner, name):
                         continue
-                    if is_tested(file, binding, owner):
+                    if is_tested(file, binding, owner) or is_made_for_each(file, owner, name):
                         continue
                     receive = f"{binding.name}.{name}"
                     kept.append(Stop(f"{receive}.Done()", receive))

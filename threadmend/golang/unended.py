@@ -17,7 +17,13 @@ from threadmend.golang.uses import is_api
 if TYPE_CHECKING:
     from threadmend.golang.file import GoFile
 
-__all__ = ["field_never_ends", "is_endless", "never_ends", "request_never_ends"]
+__all__ = [
+    "field_never_ends",
+    "is_endless",
+    "is_made_for_each",
+    "never_ends",
+    "request_never_ends",
+]
 
 _BACKGROUND = re.compile(rb"context\.(?:Background|TODO)\(\)")
 _ENDS = re.compile(rb"(?i)cancel|timeout|deadline|signal|notify|interrupt|stop|group|limit")
@@ -53,6 +59,32 @@ def field_never_ends(file: GoFile, owner: Type | None, name: str) -> bool:
         return False
     stored = stored_values(file.package, owner, name)
     return bool(stored) and all(is_endless(f, value) for f, value in stored)
+
+
+def is_made_for_each(file: GoFile, owner: Type | None, name: str) -> bool:
+    """Return whether a method makes a struct's context anew for each of its callers.
+
+    `c.stop(); c.ctx, c.stop = context.WithCancel(parent); return c.ctx, c.stop`: what goes on for
+    longer than one call does not end with it.
+    """
+    if not isinstance(owner, Named):
+        return False
+    known: dict[str, bool] = file.package.facts.setdefault("contexts of calls", {})
+    if name not in known:
+        known[name] = _is_made_anew(file, name)
+    return known[name]
+
+
+def _is_made_anew(file: GoFile, name: str) -> bool:
+    word = rb"\w+\." + re.escape(name.encode())
+    anew = re.compile(rb"\b" + word + rb", ([\w.]+) = context\.With\w+\((?s:.*?)\breturn " + word)
+    for other in file.package.files:
+        for function in other.functions(anew):
+            found = anew.search(other.data, function.start, function.end)
+            stops = found[1] + b"()" if found is not None else b""
+            if found is not None and stops in other.data[function.start : found.start()]:
+                return True
+    return False
 
 
 def is_endless(file: GoFile, value: Node, depth: int = _DEPTH) -> bool:

@@ -34,6 +34,7 @@ from threadmend.golang.flow import flow_of
 from threadmend.golang.functions import call_of
 from threadmend.golang.goroutines import (
     Launch,
+    innermost_loop,
     launch_of_literal,
     launch_sites,
     launches,
@@ -97,9 +98,23 @@ def _own_adds(file: GoFile, launch: Launch, body: Node) -> Iterator[WaitGroupCal
             continue
         if add.call.function is not body or _pays_for_a_child(file, body, add):
             continue
+        if _counts_a_round(add, calls):
+            continue
         if _counted_before(file, launch, body, add) or _is_awaited(launch, body, add):
             continue
         yield add
+
+
+def _counts_a_round(add: WaitGroupCall, calls: list[WaitGroupCall]) -> bool:
+    """Return whether a loop counts each of its rounds: `wg.Add(1); work(); wg.Done()`."""
+    loop = innermost_loop(add.call)
+    return loop is not None and any(
+        c.method == "Done"
+        and c.access == add.access
+        and c.deferred is None
+        and innermost_loop(c.call) is loop
+        for c in calls
+    )
 
 
 def _declared_inside(access: Access, body: Node) -> bool:
